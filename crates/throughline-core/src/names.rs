@@ -1,0 +1,79 @@
+//! The names that Throughline itself gives to events, tags, attributes and payload fields.
+//!
+//! Each is defined here once; stores, queries and docs refer to these constants. Your own events are free to
+//! have any name; `area:what` reads best.
+
+/// A run began: the start of its root span.
+pub const WORKFLOW_STARTED: &str = "workflow:started";
+/// A run ended well.
+pub const WORKFLOW_COMPLETED: &str = "workflow:completed";
+/// A run ended with an error or a panic.
+pub const WORKFLOW_FAILED: &str = "workflow:failed";
+/// A run was dropped before it ended.
+pub const WORKFLOW_CANCELLED: &str = "workflow:cancelled";
+/// Another process life took the run over.
+pub const WORKFLOW_RESUMED: &str = "workflow:resumed";
+
+/// A saga began.
+pub const SAGA_STARTED: &str = "saga:started";
+/// All steps of a saga ended well.
+pub const SAGA_COMPLETED: &str = "saga:completed";
+/// A step of a saga failed and the saga begins to undo the others. A point event, child of the saga's span.
+pub const SAGA_COMPENSATING: &str = "saga:compensating";
+/// A saga failed; whether all was undone is said by its compensations.
+pub const SAGA_FAILED: &str = "saga:failed";
+/// A saga was dropped before it ended.
+pub const SAGA_CANCELLED: &str = "saga:cancelled";
+
+/// What the event type of every compensation starts with; the step's own name follows:
+/// `stage:reserve-funds` is undone by `compensate:reserve-funds`.
+pub const COMPENSATE_PREFIX: &str = "compensate:";
+/// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
+pub const DEPENDENCY_PREFIX: &str = "dependency:";
+
+/// An HTTP request that a server answers: the root of what it causes.
+pub const HTTP_REQUEST: &str = "http:request";
+
+/// Tags with a meaning.
+pub mod tags {
+    /// A step that has a compensation: if its saga fails, it must be undone.
+    pub const COMPENSABLE: &str = "compensable";
+    /// A span that undoes another, which it links as `compensates`.
+    pub const COMPENSATION: &str = "compensation";
+    /// A decision with alternatives.
+    pub const DECISION: &str = "decision";
+    /// A call to a database, a queue or an outside service.
+    pub const DEPENDENCY: &str = "dependency";
+    /// A root whose parent span lives in another process.
+    pub const REMOTE_PARENT: &str = "remote_parent";
+}
+
+/// Attributes with a meaning.
+pub mod attrs {
+    /// What a compensable step created and its compensation must remove: `funds-reservation r-17`.
+    pub const RESOURCE: &str = "resource";
+    /// The name of a saga.
+    pub const SAGA: &str = "saga";
+    /// The name of the dependency that was called, as in `postgres`.
+    pub const DEPENDENCY: &str = "dependency";
+    /// The request that caused a run.
+    pub const REQUEST_ID: &str = "request_id";
+}
+
+/// Fields of `data` with a meaning.
+pub mod data {
+    /// What a step was given.
+    pub const INPUT: &str = "input";
+    /// What a step gave back.
+    pub const OUTPUT: &str = "output";
+    /// What a decision chose: a text.
+    pub const CHOICE: &str = "choice";
+    /// What a decision weighed: a list of `{name, score?, reason?}`.
+    pub const ALTERNATIVES: &str = "alternatives";
+    /// Why it chose so: a text.
+    pub const REASONING: &str = "reasoning";
+    /// How sure it was: a number from 0 to 1.
+    pub const CONFIDENCE: &str = "confidence";
+    /// Who or what decided: a model's or a rule set's name.
+    pub const DECIDER: &str = "decider";
+}

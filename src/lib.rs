@@ -1,0 +1,1 @@
+//! The examples and end-to-end tests of Throughline.
