@@ -7,6 +7,7 @@ mod feed;
 mod ids;
 pub mod names;
 mod reader;
+mod redaction;
 mod sink;
 mod spool;
 mod store;
@@ -24,6 +25,7 @@ pub use reader::{
     CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
     RunState, RunSummary, TraceReader, TypeMatch,
 };
+pub use redaction::{Redaction, RedactionError, Redactor};
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig};
 pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};

@@ -1,0 +1,319 @@
+//! Which keys are telling: a name that says, in any spelling, that what it names is not to be read.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use super::fold::Folded;
+use super::words;
+
+/// How long a key may be to be judged without allocating.
+const ON_STACK: usize = 96;
+
+/// What sort of thing a telling key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// A password, a key: in free text it ends at the next white space.
+    Credential,
+    /// As a credential, but in prose the word has other meanings: `unexpected token: foo`.
+    Ambiguous,
+    /// As a credential, but after a colon it goes on to the end of the line: `Cookie: a=b; c=d`.
+    Header,
+    /// Something of several words: a passphrase, a name, an address.
+    Words,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    Word,
+    Last,
+    Whole,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Needle {
+    place: Place,
+    sort: Sort,
+    /// Whether a word of [`words::MEASURES`] at the end makes the key harmless.
+    measurable: bool,
+    /// The needle of the same name has exceptions.
+    exceptions: Exceptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exceptions {
+    None,
+    Secret,
+    Token,
+}
+
+/// The judge of keys.
+#[derive(Debug)]
+pub(super) struct Keys {
+    automaton: AhoCorasick,
+    needles: Vec<Needle>,
+}
+
+impl Keys {
+    /// The standard keys and some more, which must be [compact](compact) and not empty.
+    pub(super) fn new(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
+        let mut texts: Vec<String> = Vec::new();
+        let mut needles = Vec::new();
+        let mut add = |list: &[&str], place, sort| {
+            for &text in list {
+                let exceptions = match text {
+                    "secret" => Exceptions::Secret,
+                    "token" => Exceptions::Token,
+                    _ => Exceptions::None,
+                };
+                texts.push(text.to_owned());
+                needles.push(Needle { place, sort, measurable: sort != Sort::Words, exceptions });
+            }
+        };
+        add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, Sort::Credential);
+        add(words::CREDENTIALS_WORD, Place::Word, Sort::Credential);
+        add(words::CREDENTIALS_LAST, Place::Last, Sort::Ambiguous);
+        add(words::HEADERS, Place::Last, Sort::Header);
+        add(words::CREDENTIALS_WHOLE, Place::Whole, Sort::Ambiguous);
+        add(words::PHRASES, Place::Anywhere, Sort::Words);
+        add(words::PERSONAL_ANYWHERE, Place::Anywhere, Sort::Words);
+        add(words::PERSONAL_WORD, Place::Word, Sort::Words);
+        add(words::PERSONAL_WHOLE, Place::Whole, Sort::Words);
+        let of_people: Vec<String> = words::PEOPLE
+            .iter()
+            .flat_map(|who| words::PERSONAL_OF.iter().map(move |what| format!("{who}{what}")))
+            .collect();
+        add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, Sort::Words);
+        for text in more {
+            texts.push(text.clone());
+            needles.push(Needle {
+                place: Place::Word,
+                sort: Sort::Words,
+                measurable: false,
+                exceptions: Exceptions::None,
+            });
+        }
+        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(&texts)?;
+        Ok(Self { automaton, needles })
+    }
+
+    /// What a key names, if it is telling.
+    pub(super) fn judge(&self, key: &str) -> Option<Sort> {
+        spelled(key, |spelling| self.find(spelling, false))
+    }
+
+    /// As [`judge`](Self::judge), for the words before the colon in prose: `your card number: 4111…`. They
+    /// are telling only if what is telling stands right before the colon, for `password reset failed: timeout`
+    /// names no password.
+    pub(super) fn judge_phrase(&self, phrase: &str) -> Option<Sort> {
+        spelled(phrase, |spelling| self.find(spelling, true))
+    }
+
+    fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<Sort> {
+        let Spelling { letters, starts } = spelling;
+        let len = letters.len();
+        // A plural may stand for its singular: `pins`, `api_keys`.
+        let ends = |end: usize| starts[end] || (letters[end] == b's' && starts[end + 1]);
+        let last_word = || starts[..len].iter().rposition(|&start| start).unwrap_or(0);
+        self.automaton.find_overlapping_iter(letters).find_map(|found| {
+            let needle = self.needles[found.pattern()];
+            let (start, end) = (found.start(), found.end());
+            let in_place = match needle.place {
+                Place::Anywhere => true,
+                Place::Word => starts[start] && ends(end),
+                Place::Last => starts[start] && end == len,
+                Place::Whole => start == 0 && end == len && !at_end,
+            };
+            let harmless = match needle.exceptions {
+                Exceptions::None => false,
+                Exceptions::Secret => {
+                    !starts[end]
+                        && words::AFTER_HARMLESS_SECRET
+                            .iter()
+                            .any(|rest| letters[end..].starts_with(rest.as_bytes()))
+                }
+                Exceptions::Token => {
+                    let before = starts[..start].iter().rposition(|&word| word).unwrap_or(0);
+                    words::BEFORE_HARMLESS_TOKEN.iter().any(|word| word.as_bytes() == &letters[before..start])
+                }
+            };
+            let about = |last: usize| {
+                end <= last && words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..])
+            };
+            let telling = in_place
+                && !harmless
+                && !(needle.measurable && about(last_word()))
+                && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
+            telling.then_some(needle.sort)
+        })
+    }
+}
+
+/// The letters and digits of a key in lower case, without what separates its words: two keys are the same key
+/// if this is the same.
+pub(super) fn compact(key: &str) -> String {
+    spelled(key, |spelling| String::from_utf8_lossy(spelling.letters).into_owned())
+}
+
+/// The letters and digits of a key in lower case, and where its words start; `starts` is one longer, and ends
+/// with `true`.
+struct Spelling<'a> {
+    letters: &'a [u8],
+    starts: &'a [bool],
+}
+
+fn spelled<T>(key: &str, read: impl FnOnce(Spelling<'_>) -> T) -> T {
+    // Lower case takes at most three times the bytes of the key in UTF-8.
+    if key.len() <= ON_STACK && (key.is_ascii() || key.len() * 3 <= ON_STACK) {
+        spell(key, &mut [0; ON_STACK], &mut [false; ON_STACK + 1], read)
+    } else {
+        spell(key, &mut vec![0; key.len() * 3], &mut vec![false; key.len() * 3 + 1], read)
+    }
+}
+
+fn spell<T>(key: &str, letters: &mut [u8], starts: &mut [bool], read: impl FnOnce(Spelling<'_>) -> T) -> T {
+    let mut len = 0;
+    let mut before = Class::Other;
+    let mut chars = key.chars().filter_map(Folded::of_char).peekable();
+    while let Some(c) = chars.next() {
+        let class = Class::of(c);
+        let next = chars.peek().map_or(Class::Other, |&next| Class::of(next));
+        if class != Class::Other {
+            starts[len] |= match (before, class) {
+                // `SSNs` is one word, `PINCode` is two.
+                (Class::Upper, Class::Upper) => next == Class::Lower && !is_plural(chars.clone()),
+                (Class::Upper, Class::Lower) => false,
+                (before, class) => before != class,
+            };
+            for lower in c.to_lowercase() {
+                len += lower.encode_utf8(&mut letters[len..]).len();
+            }
+        }
+        before = class;
+    }
+    starts[len] = true;
+    read(Spelling { letters: &letters[..len], starts: &starts[..=len] })
+}
+
+fn is_plural(mut rest: impl Iterator<Item = char>) -> bool {
+    rest.next() == Some('s') && rest.next().is_none_or(|c| Class::of(c) != Class::Lower)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Lower,
+    Upper,
+    Digit,
+    Other,
+}
+
+impl Class {
+    fn of(c: char) -> Self {
+        match c {
+            'a'..='z' => Self::Lower,
+            'A'..='Z' => Self::Upper,
+            '0'..='9' => Self::Digit,
+            _ if c.is_ascii() => Self::Other,
+            _ if c.is_uppercase() => Self::Upper,
+            _ if c.is_alphabetic() => Self::Lower,
+            _ if c.is_numeric() => Self::Digit,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::new(&[compact("Loan Purpose")]).unwrap()
+    }
+
+    #[test]
+    fn telling_keys_are_found_in_any_spelling() {
+        let keys = keys();
+        let words = "
+            creditCard credit_card Credit-Card CREDIT_CARD creditcard customerCreditCardNumber
+            customercreditcardnumber user.credit_card[0] password DB_PASSWORD userPasswordHash passwd
+            pwd Pwd db.pwd new-password pin PIN cardPIN card_pin PINs pinCode PINCode pin2 s.s.n. ssn
+            userSSN SSNs ssn_last4 applicantSsn cvv cvv2 CVC otp otpCode iban debtorIBAN IBANs dob
+            patient_dob dateOfBirth birth_date mrn authorization Authorization proxy-authorization
+            http.request.header.authorization apiKey x-api-key API_KEYS AWS_SECRET_ACCESS_KEY
+            clientSecret secrets token accessToken csrf_token X-Auth-Token idToken refresh_tokens cookie
+            session_cookie set-cookie AccountKey SharedAccessKey connectionString SENTRY_DSN
+            private_key_pem credentials auth jwt passphrase seedPhrase firstName last_name patientName
+            customer.email phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
+            passportNumber accountNumber sort_code driversLicense billing_address address email
+            wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
+            LOAN-PURPOSES
+        ";
+        for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
+            assert!(keys.judge(key).is_some(), "{key} is telling");
+        }
+    }
+
+    #[test]
+    fn innocent_keys_are_left_alone() {
+        let keys = keys();
+        let words = "
+            _ key keys author authors authority authorized secretary secretariat secretion_rate
+            token_count tokens total_tokens gen_ai.usage.input_tokens gen_ai.request.max_tokens
+            max_token costPerToken tokenizer token_type password_length pin_attempts password_changed_at
+            secret_version pinned shipping spinner opinion mapping passenger compass bypass passed
+            pass_rate first_pass assessment session session.id user user_id tenant request_id order_id
+            idempotency_key primary_key partition_key cache_key public_key workflow_name name filename
+            hostname bind_address server.address client.address ip amount currency score risk_band
+            status discard_number panel span company classname dobro ibanez cvvx otpx description basic
+            input output choice alternatives reasoning confidence decider resource saga dependency
+            treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
+            email_template send_email
+        ";
+        for key in words.split_whitespace().chain([""]) {
+            assert_eq!(keys.judge(key), None, "{key:?} is innocent");
+        }
+    }
+
+    #[test]
+    fn in_prose_the_telling_word_stands_before_the_colon() {
+        let keys = keys();
+        assert!(keys.judge_phrase("the card number").is_some());
+        assert!(keys.judge_phrase("Social security number").is_some());
+        assert!(keys.judge_phrase("your API keys").is_some());
+        assert_eq!(keys.judge_phrase("password reset failed"), None);
+        assert_eq!(keys.judge_phrase("unexpected token"), None);
+        assert_eq!(keys.judge_phrase("address"), None);
+    }
+
+    #[test]
+    fn long_keys_are_judged_too() {
+        let long = format!("{}_password", "wide".repeat(1000));
+        assert!(keys().judge(&long).is_some());
+        assert!(keys().judge(&"ｐｉｎ_".repeat(100)).is_some());
+    }
+
+    #[test]
+    fn the_names_of_the_vocabulary_are_innocent() {
+        use crate::names::{attrs, data, tags};
+        let keys = keys();
+        for name in [
+            attrs::RESOURCE,
+            attrs::SAGA,
+            attrs::DEPENDENCY,
+            attrs::REQUEST_ID,
+            data::INPUT,
+            data::OUTPUT,
+            data::CHOICE,
+            data::ALTERNATIVES,
+            data::REASONING,
+            data::CONFIDENCE,
+            data::DECIDER,
+            tags::COMPENSABLE,
+            tags::COMPENSATION,
+            tags::DECISION,
+            tags::DEPENDENCY,
+            tags::REMOTE_PARENT,
+        ] {
+            assert_eq!(keys.judge(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Payloads: every key and value, at any depth.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::{Map, Number, Value};
+
+use super::redactor::{Rules, Verdict};
+use super::scan::Reading;
+use super::{limit, marker, numbers};
+
+/// Deeper than this nothing is kept: nobody reads it, and the walk must not exhaust the stack.
+const DEPTH: usize = 64;
+
+/// Whether the allow-list, if there is one, is about these fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Payload,
+    DenyList,
+}
+
+/// Redacts the fields of an object, then cuts them to the limit.
+pub(super) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
+    let mut walk = Walk { rules, bound: 0 };
+    walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
+    if walk.bound > rules.payload_limit() {
+        limit::fit(fields, rules.payload_limit(), &|text| rules.scanner().hits(text, Reading::Prose));
+    }
+}
+
+struct Walk<'r> {
+    rules: &'r Rules,
+    /// At least as many bytes as the JSON has.
+    bound: usize,
+}
+
+impl Walk<'_> {
+    fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
+        self.bound += 2;
+        let mut dirty = false;
+        for (key, value) in fields.iter_mut() {
+            let (verdict, is_dirty) = self.rules.verdict(key);
+            dirty |= is_dirty;
+            self.bound += limit::most_bytes(key) + 2;
+            match verdict {
+                Verdict::Telling => self.hide(value),
+                Verdict::Allowed => self.value(value, depth + 1, true),
+                Verdict::Plain => self.value(value, depth + 1, readable),
+            }
+        }
+        if dirty {
+            self.rename(fields);
+        }
+    }
+
+    fn value(&mut self, value: &mut Value, depth: usize, readable: bool) {
+        match value {
+            Value::Array(_) | Value::Object(_) if depth >= DEPTH => {
+                discard(std::mem::replace(value, Value::String(marker::TOO_DEEP.to_owned())));
+                self.bound += limit::most_bytes(marker::TOO_DEEP);
+            }
+            Value::Object(fields) => self.object(fields, depth, readable),
+            Value::Array(items) => {
+                self.bound += 2 + items.len();
+                items.iter_mut().for_each(|item| self.value(item, depth + 1, readable));
+            }
+            _ if !readable => self.hide(value),
+            Value::String(text) => {
+                if let Cow::Owned(redacted) = self.rules.scanner().clean(text, Reading::Prose) {
+                    *text = redacted;
+                }
+                self.bound += limit::most_bytes(text);
+            }
+            Value::Number(number) => {
+                if is_card(number) {
+                    *value = Value::String(marker::CARD.to_owned());
+                }
+                self.bound += 32;
+            }
+            Value::Bool(_) | Value::Null => self.bound += 5,
+        }
+    }
+
+    /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
+    fn hide(&mut self, value: &mut Value) {
+        let stays = match &*value {
+            Value::Null => true,
+            Value::String(text) => marker::is_mark(text),
+            _ => false,
+        };
+        if !stays {
+            discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned())));
+        }
+        // The longest mark is that of a pattern.
+        self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
+    }
+
+    /// Redacts the keys. Those that become the same are told apart by a number.
+    fn rename(&mut self, fields: &mut Map<String, Value>) {
+        let mut same: HashMap<String, usize> = HashMap::new();
+        let mut renamed = Map::new();
+        for (key, value) in std::mem::take(fields) {
+            let clean = self.rules.scanner().clean(&key, Reading::Name).into_owned();
+            let mut unique = clean.clone();
+            while renamed.contains_key(&unique) {
+                let count = same.entry(clean.clone()).or_insert(1);
+                *count += 1;
+                unique = format!("{clean} ({count})");
+            }
+            self.bound += limit::most_bytes(&unique);
+            renamed.insert(unique, value);
+        }
+        *fields = renamed;
+    }
+}
+
+fn is_card(number: &Number) -> bool {
+    if let Some(number) = number.as_u64() {
+        return numbers::is_card(number);
+    }
+    if let Some(number) = number.as_i64() {
+        return numbers::is_card(number.unsigned_abs());
+    }
+    // A float beyond 2^53 has no digits of its own to give away.
+    number.as_f64().is_some_and(|float| {
+        let float = float.abs();
+        float.fract() == 0.0 && float <= 9_007_199_254_740_992.0 && numbers::is_card(float as u64)
+    })
+}
+
+/// Drops a value level by level: its own destructor would take stack for each.
+fn discard(value: Value) {
+    let mut left = vec![value];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+}
