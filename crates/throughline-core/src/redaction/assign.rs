@@ -25,7 +25,7 @@ pub(super) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         let Some(key) = Key::before(text, done, at) else { continue };
         let sign = Sign {
             colon: bytes[at] == b':',
-            quoted: key.quoted,
+            quoted: key.quote.is_some(),
             spaced: bytes.get(after).is_some_and(u8::is_ascii_whitespace),
             sectioned: key.sectioned,
         };
@@ -35,7 +35,14 @@ pub(super) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         done = value.end;
         let may_be_name = reading == Reading::Name && sign.colon && !sign.quoted;
         if !(may_be_name && values::is_word(&text[value.clone()])) {
-            found.push(value, marker::REDACTED);
+            let is_quoted = matches!(bytes[value.start - 1], b'"' | b'\'' | b'`');
+            let mark = match key.quote {
+                // JSON stays JSON.
+                Some("\"") if !is_quoted => marker::REDACTED_JSON,
+                Some("\\\"") if !is_quoted => marker::REDACTED_INNER_JSON,
+                _ => marker::REDACTED,
+            };
+            found.push(value, mark);
         }
     }
 }
@@ -59,7 +66,8 @@ struct Key<'t> {
     name: &'t str,
     /// The name and the words before it; empty if the name is quoted.
     phrase: &'t str,
-    quoted: bool,
+    /// The quote behind the name, with what escapes it.
+    quote: Option<&'t str>,
     /// Whether a semicolon stands before, as in connection strings: `Server=db;Password=a b;`.
     sectioned: bool,
 }
@@ -75,10 +83,12 @@ impl<'t> Key<'t> {
             end -= 1;
         }
         if let [.., b'"' | b'\'' | b'`'] = &bytes[from..end] {
+            let quote_end = end;
             end -= 1;
             end -= bytes[from..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+            let quote = Some(&text[end..quote_end]);
             let start = back_while(text, from, end, |byte| !matches!(byte, b'"' | b'\'' | b'`' | b'\n'));
-            return Some(Self { name: &text[start..end], phrase: "", quoted: true, sectioned: false });
+            return Some(Self { name: &text[start..end], phrase: "", quote, sectioned: false });
         }
         let start = back_while(text, from, end, is_in_name);
         let name = &text[start..end];
@@ -95,11 +105,11 @@ impl<'t> Key<'t> {
             }
         }
         let sectioned = bytes[from..phrase].trim_ascii_end().last() == Some(&b';');
-        Some(Self { name, phrase: &text[phrase..end], quoted: false, sectioned })
+        Some(Self { name, phrase: &text[phrase..end], quote: None, sectioned })
     }
 
     fn judge(&self, keys: &Keys, sign: Sign) -> Option<Sort> {
-        if self.quoted {
+        if self.quote.is_some() {
             return keys.judge(self.name);
         }
         // `PasswordResetError: connection refused` names an error, not a password.

@@ -8,6 +8,8 @@ use super::pseudonym;
 
 /// What stands for a value under a telling key.
 pub(super) const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED_JSON: &str = r#""[redacted]""#;
+pub(super) const REDACTED_INNER_JSON: &str = r#"\"[redacted]\""#;
 pub(super) const API_KEY: &str = "[redacted:api-key]";
 pub(super) const BASIC: &str = "[redacted:basic]";
 pub(super) const BEARER: &str = "[redacted:bearer]";

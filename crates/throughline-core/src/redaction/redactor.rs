@@ -201,29 +201,34 @@ impl Rules {
 
     #[cold]
     fn judge(&self, key: &str) -> (Verdict, bool) {
-        // What a mark in a key says of the key is no word of it: `[redacted:ssn]` stood for some number.
-        let mut words = String::new();
-        let mut done = 0;
-        for mark in marker::marks(key) {
-            words.push_str(&key[done..mark.start]);
-            done = mark.end;
-        }
-        words.push_str(&key[done..]);
-
-        let allowed = self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words)));
-        let verdict = if allowed {
+        let clean = self.scanner.clean(key, Reading::Name);
+        let is_dirty = matches!(clean, Cow::Owned(_));
+        let words = without_marks(&clean);
+        let is_telling = |words: &str| self.scanner.keys.judge(words).is_some();
+        // A key that is redacted is judged as it was and as it will be: so that the second pass finds no more.
+        let verdict = if self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words)))
+        {
             Verdict::Allowed
-        } else if self.scanner.keys.judge(&words).is_some() {
+        } else if is_telling(&words) || (is_dirty && is_telling(&without_marks(key))) {
             Verdict::Telling
         } else {
             Verdict::Plain
         };
-        let is_dirty = self.scanner.hits(key, Reading::Name);
         if !is_dirty {
             self.verdicts.put(key, verdict);
         }
         (verdict, is_dirty)
     }
+}
+
+/// A key with spaces in place of marks: `[redacted:ssn]` stood for some number, and says nothing of the value.
+fn without_marks(key: &str) -> Cow<'_, str> {
+    let mut words = Cow::Borrowed(key);
+    for mark in marker::marks(key) {
+        // A mark is ASCII: as many spaces keep every other byte in its place.
+        words.to_mut().replace_range(mark.clone(), &" ".repeat(mark.len()));
+    }
+    words
 }
 
 impl fmt::Debug for Redactor {
