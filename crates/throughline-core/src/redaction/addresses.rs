@@ -1,6 +1,6 @@
 //! E-mail addresses, and credentials in URLs.
 
-use memchr::{memchr_iter, memmem, memrchr};
+use memchr::{memchr_iter, memrchr};
 
 use super::marker;
 use super::scan::Found;
@@ -10,12 +10,12 @@ use super::tokens::run_end;
 const LONGEST_LOCAL: usize = 64;
 const LONGEST_DOMAIN: usize = 255;
 
-/// Finds e-mail addresses. Run after [`find_in_urls`]: an `@` behind a password is no address's.
-pub(super) fn find_emails(text: &str, found: &mut Found<'_>) {
+/// Finds e-mail addresses. An `@` that [`find_in_urls`] has seen behind a password, in order, is no address's.
+pub(super) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for at in memchr_iter(b'@', bytes) {
-        if found.has_end(at) {
+        if behind_passwords.binary_search(&at).is_ok() {
             continue;
         }
         let earliest = done.max(at.saturating_sub(LONGEST_LOCAL));
@@ -63,12 +63,13 @@ fn domain_end(bytes: &[u8]) -> usize {
 }
 
 /// Finds the password of `scheme://user:password@host`, and the user of `https://token@host`, where it is all
-/// there is to know.
-pub(super) fn find_in_urls(text: &str, found: &mut Found<'_>) {
+/// there is to know. Returns where the `@` behind them stand.
+pub(super) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
     let bytes = text.as_bytes();
+    let mut behind_passwords = Vec::new();
     // The end of the URL and its last `@` are the same for all `://` in it.
     let (mut done, mut url_end, mut last_at) = (0, 0, None);
-    for colon in memmem::find_iter(bytes, b"://") {
+    for colon in memchr_iter(b':', bytes).filter(|&colon| bytes[colon..].starts_with(b"://")) {
         let start = colon + "://".len();
         if start >= url_end {
             url_end = run_end(bytes, start, is_in_url);
@@ -86,9 +87,11 @@ pub(super) fn find_in_urls(text: &str, found: &mut Found<'_>) {
         };
         if !password.is_empty() {
             found.push(password, marker::PASSWORD);
+            behind_passwords.push(at);
             done = at;
         }
     }
+    behind_passwords
 }
 
 fn is_in_url(byte: u8) -> bool {
@@ -116,6 +119,14 @@ mod tests {
     use super::super::scan::found_in;
     use super::*;
 
+    fn emails(text: &str) -> Vec<(String, &str)> {
+        found_in(text, |text, found| find_emails(text, &[], found))
+    }
+
+    fn passwords(text: &str) -> Vec<(String, &str)> {
+        found_in(text, |text, found| drop(find_in_urls(text, found)))
+    }
+
     #[test]
     fn addresses_are_found_within_text() {
         for (text, email) in [
@@ -127,9 +138,9 @@ mod tests {
             ("jürgen@münchen.de", "jürgen@münchen.de"),
             ("a@xn--bcher-kva.xn--p1ai/", "a@xn--bcher-kva.xn--p1ai"),
         ] {
-            assert_eq!(found_in(text, find_emails), [(email.to_owned(), marker::EMAIL)], "{text}");
+            assert_eq!(emails(text), [(email.to_owned(), marker::EMAIL)], "{text}");
         }
-        let two = found_in("a@b.com,c@d.com", find_emails);
+        let two = emails("a@b.com,c@d.com");
         assert_eq!(two.len(), 2);
     }
 
@@ -148,7 +159,7 @@ mod tests {
             "a@b.c",
             "x @ y.com",
         ] {
-            assert!(found_in(text, find_emails).is_empty(), "{text}");
+            assert!(emails(text).is_empty(), "{text}");
         }
     }
 
@@ -163,7 +174,7 @@ mod tests {
             ("jdbc:postgresql://u:p@h", "p"),
         ] {
             let expected = [(password.to_owned(), marker::PASSWORD)];
-            assert_eq!(found_in(text, find_in_urls), expected, "{text}");
+            assert_eq!(passwords(text), expected, "{text}");
         }
     }
 
@@ -180,7 +191,7 @@ mod tests {
             "postgres://app@db/loans",
             "x://y z@w",
         ] {
-            assert!(found_in(text, find_in_urls).is_empty(), "{text}");
+            assert!(passwords(text).is_empty(), "{text}");
         }
     }
 }

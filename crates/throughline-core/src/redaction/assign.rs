@@ -92,9 +92,8 @@ impl<'t> Key<'t> {
         }
         let start = back_while(text, from, end, is_in_name);
         let name = &text[start..end];
-        if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
+        // No telling key has a single letter; hours and minutes have none.
+        name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
         let mut phrase = start;
         for _ in 1..PHRASE_WORDS {
             match &bytes[from..phrase] {
@@ -113,12 +112,15 @@ impl<'t> Key<'t> {
             return keys.judge(self.name);
         }
         // `PasswordResetError: connection refused` names an error, not a password.
-        let names_outcome = sign.is_prose() && {
-            let name = self.name.to_ascii_lowercase();
-            words::OUTCOMES.iter().any(|outcome| name.ends_with(outcome))
+        let ends_with = |outcome: &&str| {
+            let name = self.name.as_bytes();
+            name.len() >= outcome.len()
+                && name[name.len() - outcome.len()..].eq_ignore_ascii_case(outcome.as_bytes())
         };
-        let by_name = if names_outcome { None } else { keys.judge(self.name) };
-        by_name.or_else(|| {
+        if sign.is_prose() && words::OUTCOMES.iter().any(ends_with) {
+            return None;
+        }
+        keys.judge(self.name).or_else(|| {
             (self.phrase.len() > self.name.len()).then(|| keys.judge_phrase(self.phrase)).flatten()
         })
     }

@@ -41,8 +41,8 @@ pub(super) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
     const SIGN: Sign = Sign { colon: true, quoted: false, spaced: true, sectioned: false };
     let bytes = text.as_bytes();
     let mut done = 0;
-    for at in memmem::find_iter(bytes, b"--") {
-        if at < done {
+    for at in memchr_iter(b'-', bytes) {
+        if at < done || bytes.get(at + 1) != Some(&b'-') {
             continue;
         }
         let name_end = run_end(bytes, at + 2, is_in_name);

@@ -1,10 +1,11 @@
 //! International bank account numbers (ISO 13616).
 
-use super::marker;
-use super::scan::Found;
+use std::ops::Range;
+
+use super::tokens::follows_word;
 
 /// How long the numbers are, and in which countries.
-const LENGTHS: &[(usize, &str)] = &[
+const COUNTRIES: &[(u8, &str)] = &[
     (15, "NO"),
     (16, "BE"),
     (18, "DK FI FK FO GL NL SD"),
@@ -27,34 +28,42 @@ const LENGTHS: &[(usize, &str)] = &[
 
 const LONGEST: usize = 33;
 
-/// Finds account numbers of every country, written together or in groups.
-pub(super) fn find(text: &str, found: &mut Found<'_>) {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at + 2 < bytes.len() {
-        let starts = bytes[at].is_ascii_alphabetic()
-            && bytes[at + 1].is_ascii_alphabetic()
-            && !bytes[at + 2].is_ascii_alphabetic()
-            && (at == 0 || !bytes[at - 1].is_ascii_alphanumeric());
-        at = match starts.then(|| iban(&bytes[at..])).flatten() {
-            Some(len) => {
-                found.push(at..at + len, marker::IBAN);
-                at + len
-            }
-            None => at + 1,
-        };
+/// The length for each pair of letters, 0 where no country has the two.
+const LENGTHS: [u8; 26 * 26] = {
+    let mut lengths = [0; 26 * 26];
+    let mut row = 0;
+    while row < COUNTRIES.len() {
+        let (length, codes) = (COUNTRIES[row].0, COUNTRIES[row].1.as_bytes());
+        let mut at = 0;
+        while at < codes.len() {
+            lengths[26 * (codes[at] - b'A') as usize + (codes[at + 1] - b'A') as usize] = length;
+            at += 3;
+        }
+        row += 1;
     }
+    lengths
+};
+
+/// Where the account number lies whose check digits start here: the country stands before them.
+pub(super) fn around(bytes: &[u8], check_digits: usize) -> Option<Range<usize>> {
+    let country_end = match bytes[..check_digits] {
+        [.., b' ' | b'-'] => check_digits - 1,
+        _ => check_digits,
+    };
+    let start = country_end.checked_sub(2)?;
+    let letter = |byte: u8| byte.is_ascii_alphabetic().then(|| usize::from(byte.to_ascii_uppercase() - b'A'));
+    let length = usize::from(LENGTHS[26 * letter(bytes[start])? + letter(bytes[start + 1])?]);
+    if length == 0 || follows_word(bytes, start) {
+        return None;
+    }
+    iban(&bytes[start..], length).map(|len| start..start + len)
 }
 
-/// How many bytes the account number at the start takes.
-fn iban(bytes: &[u8]) -> Option<usize> {
-    let country = &bytes[..2];
-    let is_country = |code: &str| code.as_bytes().eq_ignore_ascii_case(country);
-    let (wanted, _) = *LENGTHS.iter().find(|(_, codes)| codes.split(' ').any(is_country))?;
-
+/// How many bytes the account number at the start takes, which has so many letters and digits.
+fn iban(bytes: &[u8], length: usize) -> Option<usize> {
     let mut iban = [0; LONGEST];
     let (mut len, mut end, mut grouped) = (0, 0, false);
-    while len < wanted {
+    while len < length {
         match bytes.get(end..)? {
             [byte, ..] if byte.is_ascii_alphanumeric() => {
                 iban[len] = *byte;
@@ -68,7 +77,7 @@ fn iban(bytes: &[u8]) -> Option<usize> {
             _ => return None,
         }
     }
-    let iban = &mut iban[..wanted];
+    let iban = &mut iban[..length];
     let ends = !bytes.get(end).is_some_and(u8::is_ascii_alphanumeric);
     (ends && iban[2..4].iter().all(u8::is_ascii_digit) && is_plausible(iban, grouped) && remainder(iban) == 1)
         .then_some(end)
@@ -80,10 +89,10 @@ fn is_plausible(iban: &[u8], grouped: bool) -> bool {
     let upper = !iban.iter().any(u8::is_ascii_lowercase);
     let digits = account.iter().filter(|byte| byte.is_ascii_digit()).count();
     if grouped || upper {
-        upper && digits >= 5
+        upper && digits >= 6
     } else {
         // In lower case a hex id may look the same, unless no letters or other letters are in it.
-        digits == account.len() || (digits >= 5 && !iban.iter().all(u8::is_ascii_hexdigit))
+        digits == account.len() || (digits >= 6 && !iban.iter().all(u8::is_ascii_hexdigit))
     }
 }
 
@@ -97,12 +106,19 @@ fn remainder(iban: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::found_in;
+    use super::super::{marker, numbers, scan};
     use super::*;
 
+    fn found_in(text: &str) -> Vec<(String, &str)> {
+        scan::found_in(text, numbers::find)
+    }
+
     #[test]
-    fn the_longest_number_fits() {
-        assert!(LENGTHS.iter().all(|(len, _)| (15..=LONGEST).contains(len)));
+    fn every_country_has_two_letters_and_a_length_that_fits() {
+        for (length, codes) in COUNTRIES {
+            assert!((15..=LONGEST).contains(&usize::from(*length)));
+            assert!(codes.split(' ').all(|code| code.len() == 2), "{codes}");
+        }
     }
 
     #[test]
@@ -138,7 +154,7 @@ mod tests {
             let dutch = format!("{} {} {}", &iban[..2], &iban[2..4], &iban[4..]);
             for written in [iban.to_owned(), iban.to_lowercase(), grouped.replace(' ', "-"), grouped, dutch] {
                 let text = format!("paid to {written}, EUR 50");
-                assert_eq!(found_in(&text, find), [(written, marker::IBAN)], "{text}");
+                assert_eq!(found_in(&text), [(written, marker::IBAN)], "{text}");
             }
         }
     }
@@ -157,7 +173,7 @@ mod tests {
             "NO",
             "NL91",
         ] {
-            assert!(found_in(text, find).is_empty(), "{text}");
+            assert!(found_in(text).is_empty(), "{text}");
         }
     }
 }

@@ -92,7 +92,7 @@ impl Keys {
                 exceptions: Exceptions::None,
             });
         }
-        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(&texts)?;
+        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
         Ok(Self { automaton, needles })
     }
 
@@ -162,40 +162,56 @@ struct Spelling<'a> {
 }
 
 fn spelled<T>(key: &str, read: impl FnOnce(Spelling<'_>) -> T) -> T {
-    // Lower case takes at most three times the bytes of the key in UTF-8.
-    if key.len() <= ON_STACK && (key.is_ascii() || key.len() * 3 <= ON_STACK) {
-        spell(key, &mut [0; ON_STACK], &mut [false; ON_STACK + 1], read)
-    } else {
-        spell(key, &mut vec![0; key.len() * 3], &mut vec![false; key.len() * 3 + 1], read)
+    let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
+    if key.is_ascii() && key.len() <= ON_STACK {
+        let spelling = spell(key.bytes().map(char::from), &mut letters, &mut starts);
+        return read(spelling);
     }
+    // In lower case a character takes at most three times its bytes in UTF-8.
+    let (mut letters, mut starts) = (vec![0; 3 * key.len()], vec![false; 3 * key.len() + 1]);
+    read(spell(key.chars().filter_map(Folded::of_char), &mut letters, &mut starts))
 }
 
-fn spell<T>(key: &str, letters: &mut [u8], starts: &mut [bool], read: impl FnOnce(Spelling<'_>) -> T) -> T {
+#[inline]
+fn spell<'a>(
+    chars: impl Iterator<Item = char> + Clone,
+    letters: &'a mut [u8],
+    starts: &'a mut [bool],
+) -> Spelling<'a> {
     let mut len = 0;
     let mut before = Class::Other;
-    let mut chars = key.chars().filter_map(Folded::of_char).peekable();
-    while let Some(c) = chars.next() {
+    let mut rest = chars;
+    let mut upcoming = rest.next();
+    while let Some(c) = upcoming {
+        upcoming = rest.next();
         let class = Class::of(c);
-        let next = chars.peek().map_or(Class::Other, |&next| Class::of(next));
         if class != Class::Other {
             starts[len] |= match (before, class) {
                 // `SSNs` is one word, `PINCode` is two.
-                (Class::Upper, Class::Upper) => next == Class::Lower && !is_plural(chars.clone()),
+                (Class::Upper, Class::Upper) => {
+                    let next = upcoming.map_or(Class::Other, Class::of);
+                    next == Class::Lower && !(upcoming == Some('s') && ends_word(rest.clone().next()))
+                }
                 (Class::Upper, Class::Lower) => false,
                 (before, class) => before != class,
             };
-            for lower in c.to_lowercase() {
-                len += lower.encode_utf8(&mut letters[len..]).len();
+            if c.is_ascii() {
+                letters[len] = c.to_ascii_lowercase() as u8;
+                len += 1;
+            } else {
+                for lower in c.to_lowercase() {
+                    len += lower.encode_utf8(&mut letters[len..]).len();
+                }
             }
         }
         before = class;
     }
     starts[len] = true;
-    read(Spelling { letters: &letters[..len], starts: &starts[..=len] })
+    Spelling { letters: &letters[..len], starts: &starts[..=len] }
 }
 
-fn is_plural(mut rest: impl Iterator<Item = char>) -> bool {
-    rest.next() == Some('s') && rest.next().is_none_or(|c| Class::of(c) != Class::Lower)
+fn ends_word(next: Option<char>) -> bool {
+    next.is_none_or(|c| Class::of(c) != Class::Lower)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

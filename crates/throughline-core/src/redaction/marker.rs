@@ -40,24 +40,33 @@ pub(super) fn is_name(name: &str) -> bool {
 
 /// Whether a text is one mark and nothing else.
 pub(super) fn is_mark(text: &str) -> bool {
-    at_start(text) == Some(text.len())
+    bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
 }
 
 /// The marks in a text, in order.
 pub(super) fn marks(text: &str) -> impl Iterator<Item = Range<usize>> {
-    memchr2_iter(b'[', b'p', text.as_bytes()).filter_map(|at| Some(at..at + at_start(text.get(at..)?)?))
+    memchr2_iter(b'[', b':', text.as_bytes()).filter_map(|at| match text.as_bytes()[at] {
+        b'[' => Some(at..at + bracketed_at_start(&text[at..])?),
+        _ => {
+            let start = at.checked_sub(pseudonym::PREFIX.len() - 1)?;
+            Some(start..start + pseudonym::at_start(text.get(start..)?)?)
+        }
+    })
 }
 
-/// How many bytes the mark at the start of a text takes, if there is one.
-fn at_start(text: &str) -> Option<usize> {
-    let Some(inner) = text.strip_prefix('[') else {
-        return pseudonym::at_start(text);
-    };
-    if let Some(rest) = inner.strip_prefix("redacted") {
-        let name = rest.strip_prefix(':').map_or("", |rest| rest.split(']').next().unwrap_or_default());
-        let len = "[redacted".len() + if name.is_empty() { 0 } else { 1 + name.len() };
-        return ((name.is_empty() || is_name(name)) && text[len..].starts_with(']')).then_some(len + 1);
+/// How many bytes the mark in brackets at the start of a text takes, if there is one.
+fn bracketed_at_start(text: &str) -> Option<usize> {
+    if let Some(rest) = text.strip_prefix("[redacted") {
+        let name_len = match rest.strip_prefix(':') {
+            None => 0,
+            Some(rest) => {
+                let name = rest.bytes().take(LONGEST_NAME + 1).position(|byte| byte == b']')?;
+                is_name(&rest[..name]).then_some(name + 1)?
+            }
+        };
+        return rest[name_len..].starts_with(']').then_some("[redacted]".len() + name_len);
     }
+    let inner = text.strip_prefix('[')?;
     let said = inner.strip_prefix("cut: ")?;
     let said = &said[..said.bytes().take(64).position(|byte| byte == b']')?];
     let known = |word: &str| {

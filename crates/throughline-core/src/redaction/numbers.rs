@@ -1,22 +1,84 @@
-//! Payment card numbers and US social security numbers.
+//! Payment card numbers and US social security numbers, and the way to what else has digits.
 
-use super::marker;
+use std::ops::{Range, RangeInclusive};
+
 use super::scan::Found;
+use super::survey::is_uuid;
+use super::{iban, marker};
 
 /// From the shortest to the longest payment card number.
-const CARD_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
+const CARD_DIGITS: RangeInclusive<usize> = 12..=19;
 
-/// Finds cards and social security numbers: groups of digits, each group tried as the first.
+/// The digits of a social security number; nothing that is found here has fewer, but for IBANs.
+const FEWEST_DIGITS: usize = 9;
+
+/// Finds the numbers of cards, accounts and social security.
 pub(super) fn find(text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut at = 0;
-    while let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|offset| at + offset) {
-        let group_end = digits_end(bytes, start);
-        at = if let Some(end) = card(bytes, start) {
-            found.push(start..end, marker::CARD);
+    while let Some(start) = next_digit(bytes, at) {
+        at = if let Some(iban) = iban::around(bytes, start) {
+            let end = iban.end;
+            found.push(iban, marker::IBAN);
             end
-        } else if let Some(end) = ssn(bytes, start, group_end) {
-            found.push(start..end, marker::SSN);
+        } else {
+            let chain = Chain::at(bytes, start);
+            if chain.digits >= FEWEST_DIGITS {
+                find_in_chain(bytes, start..chain.end, found);
+            }
+            chain.end
+        };
+    }
+}
+
+/// The next digit from here on, looked for eight bytes at a time.
+fn next_digit(bytes: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (blocks, _) = bytes[from..].as_chunks::<8>();
+    let has_digit = |block: &[u8; 8]| {
+        // A digit becomes 0 to 9, any other byte has a high bit or gets one when 0x76 is added.
+        let values = u64::from_ne_bytes(*block) ^ (ONES * 0x30);
+        let others = ((values & (ONES * 0x7f)) + ONES * 0x76) | values;
+        others & (ONES * 0x80) != ONES * 0x80
+    };
+    let start = from + 8 * blocks.iter().position(has_digit).unwrap_or(blocks.len());
+    bytes[start..].iter().position(u8::is_ascii_digit).map(|offset| start + offset)
+}
+
+/// Groups of digits with single separators between.
+struct Chain {
+    end: usize,
+    digits: usize,
+}
+
+impl Chain {
+    fn at(bytes: &[u8], start: usize) -> Self {
+        let (mut group, mut digits) = (start, 0);
+        loop {
+            let end = digits_end(bytes, group);
+            digits += end - group;
+            match separator(bytes, group, end) {
+                Some(next) => group = next,
+                None => return Self { end, digits },
+            }
+        }
+    }
+}
+
+/// Finds cards and social security numbers, each group tried as the first.
+fn find_in_chain(bytes: &[u8], chain: Range<usize>, found: &mut Found<'_>) {
+    let mut at = chain.start;
+    while at < chain.end {
+        if !bytes[at].is_ascii_digit() {
+            at += 1;
+            continue;
+        }
+        let group_end = digits_end(bytes, at);
+        at = if let Some(end) = card(bytes, at) {
+            found.push(at..end, marker::CARD);
+            end
+        } else if let Some(end) = ssn(bytes, at, group_end) {
+            found.push(at..end, marker::SSN);
             end
         } else {
             group_end
@@ -41,7 +103,10 @@ pub(super) fn is_card(number: u64) -> bool {
 fn card(bytes: &[u8], start: usize) -> Option<usize> {
     let mut digits = [0; *CARD_DIGITS.end()];
     let (mut len, mut at, mut end) = (0, start, None);
-    // The digits behind a decimal point are no card.
+    // No issuer has numbers that begin otherwise, and the digits behind a decimal point are no card.
+    if !matches!(bytes[start], b'2'..=b'6' | b'8') {
+        return None;
+    }
     if start >= 2 && bytes[start - 1] == b'.' && bytes[start - 2].is_ascii_digit() {
         return None;
     }
@@ -136,15 +201,7 @@ fn is_in_hex_id(bytes: &[u8], start: usize, end: usize) -> bool {
     }
     let first = start.saturating_sub(UUID);
     let last = start.min(bytes.len().saturating_sub(UUID));
-    (first..=last).any(|at| {
-        at + UUID >= end
-            && bytes.get(at..at + UUID).is_some_and(|uuid| {
-                uuid.iter().enumerate().all(|(place, byte)| match place {
-                    8 | 13 | 18 | 23 => *byte == b'-',
-                    _ => byte.is_ascii_hexdigit(),
-                })
-            })
-    })
+    (first..=last).any(|at| at + UUID >= end && bytes.get(at..at + UUID).is_some_and(is_uuid))
 }
 
 /// Where the social security number ends that starts here: 3, 2 and 4 digits, in ranges that are given out.
@@ -176,6 +233,21 @@ fn ssn(bytes: &[u8], start: usize, group_end: usize) -> Option<usize> {
 mod tests {
     use super::super::scan::found_in;
     use super::*;
+
+    #[test]
+    fn every_digit_is_come_upon() {
+        for text in
+            ["", "7", "no digit at all / : \u{b0}\u{b9}é", "1234567890", "x....... 7.......8 é9", "........0"]
+        {
+            let mut seen = Vec::new();
+            while let Some(at) = next_digit(text.as_bytes(), seen.last().map_or(0, |last| last + 1)) {
+                seen.push(at);
+            }
+            let digits: Vec<_> =
+                text.bytes().enumerate().filter(|(_, b)| b.is_ascii_digit()).map(|(at, _)| at).collect();
+            assert_eq!(seen, digits, "{text}");
+        }
+    }
 
     #[test]
     fn cards_are_found_with_and_without_separators() {

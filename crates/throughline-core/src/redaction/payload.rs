@@ -83,13 +83,12 @@ impl Walk<'_> {
 
     /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
     fn hide(&mut self, value: &mut Value) {
-        let stays = match &*value {
-            Value::Null => true,
-            Value::String(text) => marker::is_mark(text),
-            _ => false,
-        };
-        if !stays {
-            discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned())));
+        match value {
+            Value::Null => {}
+            Value::String(text) if marker::is_mark(text) => {}
+            // A buffer that is much larger than the mark would be kept for nothing.
+            Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
+            _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),
         }
         // The longest mark is that of a pattern.
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
@@ -130,6 +129,9 @@ fn is_card(number: &Number) -> bool {
 
 /// Drops a value level by level: its own destructor would take stack for each.
 fn discard(value: Value) {
+    if !matches!(value, Value::Array(_) | Value::Object(_)) {
+        return;
+    }
     let mut left = vec![value];
     while let Some(value) = left.pop() {
         match value {

@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-const PREFIX: &str = "pseudonym:";
+/// What every pseudonym starts with.
+pub(super) const PREFIX: &str = "pseudonym:";
 /// Of the 32 bytes of HMAC-SHA-256; a collision among a billion values is less likely than one in 10^20.
 const BYTES: usize = 16;
 

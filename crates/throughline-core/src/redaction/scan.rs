@@ -7,8 +7,8 @@ use regex::Regex;
 
 use super::fold::Folded;
 use super::keys::Keys;
-use super::survey::Survey;
-use super::{addresses, assign, elements, iban, marker, numbers, tokens};
+use super::survey::{Survey, is_id_or_moment};
+use super::{addresses, assign, elements, marker, numbers, tokens};
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
 /// is still not clean then is hidden altogether.
@@ -33,11 +33,6 @@ impl<'s> Found<'s> {
     /// Notes a hit and the mark that is to stand for it.
     pub(super) fn push(&mut self, hit: Range<usize>, mark: &'s str) {
         self.hits.push((hit, mark));
-    }
-
-    /// Whether a hit ends here.
-    pub(super) fn has_end(&self, at: usize) -> bool {
-        self.hits.iter().any(|(hit, _)| hit.end == at)
     }
 
     /// The hits in order, those that overlap made one under the mark of the first.
@@ -73,24 +68,26 @@ impl Scanner {
     #[inline]
     pub(super) fn hits(&self, text: &str, reading: Reading) -> bool {
         let survey = Survey::of(text);
-        (!survey.is_clean() || !self.patterns.is_empty()) && !self.find(text, survey, reading).is_empty()
+        !self.is_clean(text, survey) && !self.find(text, survey, reading).is_empty()
     }
 
     /// The text with marks in place of what is to be hidden.
     #[inline]
     pub(super) fn clean<'a>(&self, text: &'a str, reading: Reading) -> Cow<'a, str> {
         let survey = Survey::of(text);
-        if survey.is_clean() && self.patterns.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        self.replace(text, survey, reading)
+        if self.is_clean(text, survey) { Cow::Borrowed(text) } else { self.replace(text, survey, reading) }
+    }
+
+    /// Whether a text is clean at a glance.
+    #[inline]
+    fn is_clean(&self, text: &str, survey: Survey) -> bool {
+        (survey.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty()
     }
 
     fn replace<'a>(&self, text: &'a str, survey: Survey, reading: Reading) -> Cow<'a, str> {
         let mut cleaned = Cow::Borrowed(text);
-        let mut survey = survey;
+        let mut hits = self.find(text, survey, reading);
         for _ in 0..ROUNDS {
-            let hits = self.find(&cleaned, survey, reading);
             if hits.is_empty() {
                 return cleaned;
             }
@@ -102,24 +99,32 @@ impl Scanner {
                 done = hit.end;
             }
             marked.push_str(&cleaned[done..]);
-            survey = Survey::of(&marked);
+            hits = self.find_between_marks(&marked, reading);
             cleaned = Cow::Owned(marked);
         }
-        Cow::Borrowed(marker::REDACTED)
+        if hits.is_empty() { cleaned } else { Cow::Borrowed(marker::REDACTED) }
     }
 
-    /// The hits in a text, in order and apart. Marks that are there already are no text.
+    /// The hits in a text, in order and apart.
     fn find(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        let mut marks = marker::marks(text).peekable();
-        if marks.peek().is_none() {
-            return self.find_between(text, survey, reading);
+        if survey.marks && marker::marks(text).next().is_some() {
+            self.find_between_marks(text, reading)
+        } else {
+            self.find_between(text, survey, reading)
         }
+    }
+
+    /// The hits in a text with marks: these are no text.
+    fn find_between_marks(&self, text: &str, reading: Reading) -> Vec<(Range<usize>, &str)> {
         let mut all = Vec::new();
         let mut from = 0;
-        for mark in marks.chain(std::iter::once(text.len()..text.len())) {
+        for mark in marker::marks(text).chain(std::iter::once(text.len()..text.len())) {
             let between = &text[from..mark.start];
-            let hits = self.find_between(between, Survey::of(between), reading);
-            all.extend(hits.into_iter().map(|(hit, mark)| (hit.start + from..hit.end + from, mark)));
+            let survey = Survey::of(between);
+            if !self.is_clean(between, survey) {
+                let hits = self.find_between(between, survey, reading);
+                all.extend(hits.into_iter().map(|(hit, mark)| (hit.start + from..hit.end + from, mark)));
+            }
             from = mark.end;
         }
         all
@@ -142,7 +147,6 @@ impl Scanner {
         let mut found = Found::default();
         if survey.numbers {
             numbers::find(text, &mut found);
-            iban::find(text, &mut found);
         }
         if survey.tokens {
             tokens::find(text, &mut found);
@@ -150,11 +154,9 @@ impl Scanner {
         if survey.schemes {
             tokens::find_schemes(text, &mut found);
         }
-        if survey.assignments && survey.emails {
-            addresses::find_in_urls(text, &mut found);
-        }
         if survey.emails {
-            addresses::find_emails(text, &mut found);
+            let behind_passwords = addresses::find_in_urls(text, &mut found);
+            addresses::find_emails(text, &behind_passwords, &mut found);
         }
         if survey.assignments {
             assign::find(text, &self.keys, reading, &mut found);

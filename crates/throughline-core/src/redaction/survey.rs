@@ -4,7 +4,7 @@ const DIGIT: u16 = 1;
 const AT: u16 = 1 << 1;
 /// `:` or `=`.
 const ASSIGN: u16 = 1 << 2;
-/// What the known keys and tokens are made of: letters, digits, `_`, `-`.
+/// What the known keys and tokens are made of: letters, digits, `_`, `-`, `+`.
 const TOKEN: u16 = 1 << 3;
 /// The first letter of `Bearer` and `Basic`.
 const B: u16 = 1 << 4;
@@ -21,12 +21,13 @@ const CLASSES: [u16; 256] = {
         classes[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | TOKEN,
             b'b' | b'B' => TOKEN | B,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => TOKEN,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
             b'-' => TOKEN | DASH,
             b'@' => AT,
             b':' | b'=' => ASSIGN,
             b' ' | b'\t' => SPACE,
             b'<' => ANGLE,
+            b'[' => BRACKET,
             b'%' | b'\\' | 0x80..=0xff => DISGUISE,
             _ => 0,
         };
@@ -34,6 +35,14 @@ const CLASSES: [u16; 256] = {
     }
     classes
 };
+
+/// The start of a mark; a pseudonym has a colon.
+const BRACKET: u16 = 1 << 9;
+
+/// Whether a byte is a token character.
+pub(super) fn is_in_token(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & TOKEN != 0
+}
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 8;
@@ -55,6 +64,8 @@ pub(super) struct Survey {
     pub(super) elements: bool,
     pub(super) flags: bool,
     pub(super) disguises: bool,
+    /// Marks are no hits, but must be looked out for if there may be hits.
+    pub(super) marks: bool,
 }
 
 impl Survey {
@@ -93,19 +104,78 @@ impl Survey {
             elements: has(ANGLE),
             flags: has(DASH) && has(SPACE),
             disguises: has(DISGUISE),
+            marks: has(BRACKET | ASSIGN),
         }
     }
 
     /// Whether nothing at all can be in the text.
     #[inline]
     pub(super) fn is_clean(self) -> bool {
-        self == Self::default()
+        !(self.numbers
+            || self.emails
+            || self.assignments
+            || self.tokens
+            || self.schemes
+            || self.elements
+            || self.flags
+            || self.disguises)
     }
+}
+
+/// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and
+/// what has many digits and nothing to hide.
+pub(super) fn is_id_or_moment(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes.len() {
+        20..=35 if is_moment(bytes) => true,
+        36 => is_uuid(bytes),
+        32 | 40 | 64 => bytes.iter().all(u8::is_ascii_hexdigit) && !bytes.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+fn is_moment(bytes: &[u8]) -> bool {
+    [bytes[4], bytes[7], bytes[13], bytes[16]] == *b"--::"
+        && matches!(bytes[10], b'T' | b' ')
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b':' | b'.' | b'+' | b'T' | b'Z' | b' '))
+}
+
+/// Whether these bytes are a UUID in its usual form.
+pub(super) fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_and_moments_are_known_by_their_form() {
+        for text in [
+            "550e8400-e29b-41d4-a716-446655440000",
+            "0af7651916cd43dd8448eb211c80319c",
+            "2026-03-01T09:30:00Z",
+            "2026-03-01 09:30:00.123456+01:00",
+        ] {
+            assert!(is_id_or_moment(text), "{text}");
+        }
+        for text in [
+            "4111 1111 1111 1111 ",
+            "078-05-1120 078-05-1120",
+            "41111111111111111111111111111111",
+            "2026-03-01Tpin:1:234",
+            "550e8400-e29b-41d4-a716-44665544000x",
+            "",
+        ] {
+            assert!(!is_id_or_moment(text), "{text}");
+        }
+    }
 
     #[test]
     fn everyday_values_are_clean_at_a_glance() {

@@ -1,13 +1,13 @@
 //! Credentials that give themselves away: API keys with a known beginning, JSON Web Tokens, private keys, and
 //! what follows `Bearer` or `Basic`.
 
-use std::sync::LazyLock;
+use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::{memchr2_iter, memmem};
 
 use super::marker;
 use super::scan::Found;
+use super::survey::{LONG_TOKEN, is_in_token};
 
 /// What a credential of one issuer looks like.
 struct Shape {
@@ -27,10 +27,9 @@ const fn shy(prefix: &'static str, body: fn(u8) -> bool, min: usize) -> Shape {
     Shape { prefix, body, min, shy: true }
 }
 
-/// The first two are no API keys and are looked at by functions of their own.
+/// The first is no API key and is looked at by a function of its own.
 const SHAPES: &[Shape] = &[
     shape("eyJ", is_base64url, 12),
-    shape("-----BEGIN", |_| false, 0),
     // Amazon Web Services: access key ids.
     shape("AKIA", is_upper_digit, 16),
     shape("ASIA", is_upper_digit, 16),
@@ -92,46 +91,104 @@ const SHAPES: &[Shape] = &[
 ];
 
 const JWT: usize = 0;
-const PRIVATE_KEY: usize = 1;
 
-static PREFIXES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    AhoCorasick::builder()
-        .match_kind(MatchKind::LeftmostLongest)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(SHAPES.iter().map(|shape| shape.prefix))
-        .ok()
-});
+/// For each byte, the shapes whose prefix has it as the first and as the second: one bit each.
+const FIRST: [[u64; 256]; 2] = {
+    let mut first = [[0; 256]; 2];
+    let mut shape = 0;
+    while shape < SHAPES.len() {
+        let prefix = SHAPES[shape].prefix.as_bytes();
+        let mut at = 0;
+        while at < 2 {
+            first[at][prefix[at] as usize] |= 1 << shape;
+            at += 1;
+        }
+        shape += 1;
+    }
+    first
+};
 
 /// Finds API keys, JSON Web Tokens and private keys.
 pub(super) fn find(text: &str, found: &mut Found<'_>) {
-    // The automaton of a fixed list always builds; were it ever not to, every text would be treated as secret.
-    let Some(prefixes) = PREFIXES.as_ref() else {
-        found.push(0..text.len(), marker::REDACTED);
-        return;
-    };
     let bytes = text.as_bytes();
-    let mut done = 0;
-    // Up to where a shape is known not to be: what a run of bytes lacks, the rest of the run lacks too, and a
-    // run must not be read again and again.
-    let mut barren = [0; SHAPES.len()];
-    for prefix in prefixes.find_iter(text) {
-        let (start, shape) = (prefix.start(), prefix.pattern().as_usize());
-        if start < done.max(barren[shape]) {
-            continue;
-        }
-        let (end, mark) = match shape {
-            JWT => (json_web_token(bytes, start), marker::JWT),
-            PRIVATE_KEY => (private_key(bytes, start), marker::PRIVATE_KEY),
-            other => (api_key(bytes, start, &SHAPES[other]), marker::API_KEY),
-        };
-        match end {
-            Ok(end) => {
-                found.push(start..end, mark);
-                done = end;
+    // Every secret has a long run of token characters, and to see that a run is short not every byte has to be
+    // looked at.
+    let (mut at, mut done) = (LONG_TOKEN - 1, 0);
+    while at < bytes.len() {
+        if is_in_token(bytes[at]) {
+            let start = run_start(bytes, done, at, is_in_token);
+            at = run_end(bytes, at, is_in_token);
+            if at - start >= LONG_TOKEN {
+                // The prefix may have dots and slashes: `hooks.slack.com/services/`.
+                done = find_in_run(bytes, run_start(bytes, done, start, is_in_prefix)..at, found);
+                at = at.max(done);
             }
-            Err(end) => barren[shape] = end,
+        }
+        at += LONG_TOKEN;
+    }
+    find_private_keys(bytes, found);
+}
+
+fn is_in_prefix(byte: u8) -> bool {
+    is_in_token(byte) || matches!(byte, b'.' | b'/')
+}
+
+/// Where the run of such bytes starts that goes on to here.
+fn run_start(bytes: &[u8], from: usize, end: usize, is_part: impl Fn(u8) -> bool) -> usize {
+    bytes[from..end].iter().rposition(|&byte| !is_part(byte)).map_or(from, |before| from + before + 1)
+}
+
+/// Finds the secrets that start in a run, and says up to where it has looked.
+fn find_in_run(bytes: &[u8], run: Range<usize>, found: &mut Found<'_>) -> usize {
+    let mut done = run.end;
+    let mut hit_end = 0;
+    let mut barren = Vec::new();
+    for (start, first) in (run.start..).zip(bytes[run].windows(2)) {
+        let &[one, two] = first else { break };
+        let candidates = FIRST[0][usize::from(one)] & FIRST[1][usize::from(two)];
+        if candidates != 0
+            && start >= hit_end
+            && let Some((end, mark)) = secret_at(bytes, start, candidates, &mut barren)
+        {
+            found.push(start..end, mark);
+            hit_end = end;
+            done = done.max(end);
         }
     }
+    done
+}
+
+/// Where the secret ends that starts here, if there is one of these shapes. `barren` says for each shape up to where
+/// it is known not to be: what a run of bytes lacks, the rest of the run lacks too, and a run must not be read again
+/// and again.
+fn secret_at(
+    bytes: &[u8],
+    start: usize,
+    candidates: u64,
+    barren: &mut Vec<usize>,
+) -> Option<(usize, &'static str)> {
+    let mut rest = candidates;
+    while rest != 0 {
+        let at = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        let shape = &SHAPES[at];
+        if !bytes[start..].starts_with(shape.prefix.as_bytes()) {
+            continue;
+        }
+        barren.resize(SHAPES.len(), 0);
+        if start < barren[at] {
+            continue;
+        }
+        let (end, mark) = match at {
+            JWT => (json_web_token(bytes, start), marker::JWT),
+            _ => (api_key(bytes, start, shape), marker::API_KEY),
+        };
+        match end {
+            Ok(end) => return Some((end, mark)),
+            Err(end) => barren[at] = end,
+        }
+    }
+    None
 }
 
 /// Where the key ends, or up to where there is none.
@@ -163,15 +220,29 @@ fn json_web_token(bytes: &[u8], start: usize) -> Result<usize, usize> {
     Ok(end)
 }
 
-/// From `-----BEGIN … PRIVATE KEY` to its end, or to the end of the text if it was cut.
-fn private_key(bytes: &[u8], start: usize) -> Result<usize, usize> {
-    let label = &bytes[start..bytes.len().min(start + 80)];
-    if memmem::find(label, b"PRIVATE KEY").is_none() {
-        return Err(start + 1);
-    }
+/// Finds private keys in PEM form, to their end or, if they were cut, to the end of the text.
+fn find_private_keys(bytes: &[u8], found: &mut Found<'_>) {
+    const DASHES: &[u8] = b"-----";
+    const BEGIN: &[u8] = b"-----BEGIN";
     let after = |from: usize, text: &[u8]| Some(memmem::find(&bytes[from..], text)? + from + text.len());
-    let end = after(start, b"-----END").and_then(|last_line| after(last_line, b"-----"));
-    Ok(end.unwrap_or(bytes.len()))
+    let mut at = DASHES.len() - 1;
+    while at < bytes.len() {
+        // Of five dashes in a row one is at such a place.
+        let here = at;
+        at += DASHES.len();
+        if bytes[here] != b'-' {
+            continue;
+        }
+        let mut starts = (0..DASHES.len()).map(|back| here - back);
+        let Some(start) = starts.find(|&start| bytes[start..].starts_with(BEGIN)) else { continue };
+        let label = &bytes[start..bytes.len().min(start + 80)];
+        if memmem::find(label, b"PRIVATE KEY").is_some() {
+            let end = after(start, b"-----END").and_then(|last_line| after(last_line, DASHES));
+            let end = end.unwrap_or(bytes.len());
+            found.push(start..end, marker::PRIVATE_KEY);
+            at = end + DASHES.len() - 1;
+        }
+    }
 }
 
 /// Finds what follows `Bearer` or `Basic`.
@@ -280,20 +351,19 @@ fn is_token68(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::scan::found_in;
-    use super::super::survey::LONG_TOKEN;
     use super::*;
 
     #[test]
     fn every_shape_is_long_enough_to_be_surveyed() {
-        for shape in SHAPES.iter().filter(|shape| shape.prefix != "-----BEGIN") {
+        for shape in SHAPES {
             let whole = shape.prefix.rsplit(['.', '/']).next().unwrap().len() + shape.min;
-            assert!(whole >= LONG_TOKEN || shape.prefix.contains(".com"), "{}", shape.prefix);
+            assert!(whole >= LONG_TOKEN, "{}", shape.prefix);
         }
     }
 
     #[test]
     fn api_keys_are_found_anywhere() {
-        for shape in &SHAPES[2..] {
+        for shape in &SHAPES[1..] {
             let body: String = "A1B2C3D4E5F6A7B8".chars().cycle().take(shape.min.max(24)).collect();
             let key = format!("{}{body}", shape.prefix);
             for text in [key.clone(), format!("id ({key})"), format!("x={key}&y"), format!("\"{key}\"")] {

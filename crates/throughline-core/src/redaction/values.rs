@@ -115,17 +115,16 @@ fn bare(text: &str, start: usize, sort: Sort, sign: Sign) -> Option<Range<usize>
     if name_end > start && bytes.get(name_end) == Some(&b'(') {
         return Some(start..bracketed(bytes, name_end).end);
     }
-    let line_end = run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n'));
     let end = match sort {
-        Sort::Header if sign.colon => run_end(&bytes[..line_end], start, |byte| byte != b'"'),
-        Sort::Words if sign.colon => words_end(&bytes[..line_end], start),
+        Sort::Header if sign.colon => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"')),
+        Sort::Words if sign.colon => words_end(bytes, start),
         _ if sign.sectioned && !sign.colon => {
-            run_end(&bytes[..line_end], start, |byte| !matches!(byte, b';' | b'"'))
+            run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b';' | b'"'))
         }
         _ => match scheme(word) {
             Scheme::None => token.end,
             Scheme::OneToken => token_end(bytes, run_end(bytes, token.end, |byte| byte == b' ')),
-            Scheme::Line => line_end,
+            Scheme::Line => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')),
         },
     };
     let value = text[start..end].trim_ascii_end();
@@ -162,13 +161,13 @@ fn token_end(bytes: &[u8], start: usize) -> usize {
 }
 
 /// Where a value of several words ends.
-fn words_end(line: &[u8], start: usize) -> usize {
-    let delimiter = |&at: &usize| match line[at] {
-        b',' | b';' | b'|' | b'"' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'\t' => true,
-        b'.' => line.get(at + 1) == Some(&b' ') || at + 1 == line.len(),
+fn words_end(bytes: &[u8], start: usize) -> usize {
+    let ends = |&at: &usize| match bytes[at] {
+        b',' | b';' | b'|' | b'"' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'\t' | b'\r' | b'\n' => true,
+        b'.' => bytes.get(at + 1).is_none_or(u8::is_ascii_whitespace),
         _ => false,
     };
-    (start..line.len()).find(delimiter).unwrap_or(line.len())
+    (start..bytes.len()).find(ends).unwrap_or(bytes.len())
 }
 
 enum Scheme {
