@@ -2,30 +2,45 @@
 
 mod analytics;
 mod attrs;
+mod context;
+mod delivery;
 mod event;
 mod feed;
 mod ids;
 pub mod names;
+mod query;
 mod reader;
+mod redaction;
 mod sink;
 mod spool;
 mod store;
 mod text;
+mod throughline;
 mod time;
 
 pub use analytics::{
     Bucket, ChoiceOutcome, Histogram, HotSpot, Rate, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate,
 };
 pub use attrs::Attrs;
+pub use context::{
+    CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
+    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestSpan,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError, TraceContext,
+    TraceFuture, TraceParent, Undo, Workflow, kind,
+};
+pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
+pub use query::TraceQuery;
 pub use reader::{
     CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
     RunState, RunSummary, TraceReader, TypeMatch,
 };
+pub use redaction::{Redaction, RedactionError, Redactor};
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig};
 pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
 pub use text::Text;
+pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
 pub use time::{ParseTimestampError, Timestamp};

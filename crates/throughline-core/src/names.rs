@@ -22,6 +22,8 @@ pub const SAGA_COMPLETED: &str = "saga:completed";
 pub const SAGA_COMPENSATING: &str = "saga:compensating";
 /// A saga failed; whether all was undone is said by its compensations.
 pub const SAGA_FAILED: &str = "saga:failed";
+/// Another process life took the saga over.
+pub const SAGA_RESUMED: &str = "saga:resumed";
 /// A saga was dropped before it ended.
 pub const SAGA_CANCELLED: &str = "saga:cancelled";
 
