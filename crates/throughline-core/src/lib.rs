@@ -11,6 +11,8 @@ mod reader;
 mod sink;
 mod spool;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 mod time;
 
