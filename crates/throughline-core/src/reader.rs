@@ -255,7 +255,7 @@ pub struct Paged<T> {
     pub next: Option<Cursor>,
 }
 
-/// One run in a line: what a list shows.
+/// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunSummary {
@@ -263,11 +263,11 @@ pub struct RunSummary {
     pub trace_id: TraceId,
     /// How it stands.
     pub state: RunState,
-    /// The workflow, where one is named.
+    /// The workflow that its root names, else the first that any event names.
     pub workflow: Option<Text>,
     /// The service that started it.
     pub service: Text,
-    /// Its business key.
+    /// Its business key: that of its root, else the first that any event has.
     pub correlation_id: Option<Text>,
     /// When its first event happened.
     pub started: Timestamp,
