@@ -60,6 +60,13 @@ pub mod attrs {
     pub const DEPENDENCY: &str = "dependency";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
+    /// The method of an HTTP request, or `_OTHER`
+    /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
+    pub const HTTP_METHOD: &str = "http.request.method";
+    /// The route that an HTTP request matched, as in `/loans/{id}`.
+    pub const HTTP_ROUTE: &str = "http.route";
+    /// The status code of an HTTP answer.
+    pub const HTTP_STATUS: &str = "http.response.status_code";
 }
 
 /// Fields of `data` with a meaning.

@@ -256,7 +256,7 @@ impl Saga {
                 Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
                 Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),
-                Err(panic) => CompensationOutcome::Failed(super::failure::of_panic(&*panic)),
+                Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
             };
             compensated.push(Compensated { step: step.step, resource: step.resource, outcome });
         }
