@@ -6,6 +6,7 @@ mod event;
 mod feed;
 mod ids;
 pub mod names;
+pub mod query;
 mod reader;
 mod sink;
 mod spool;
@@ -20,6 +21,7 @@ pub use attrs::Attrs;
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
+pub use query::TraceQuery;
 pub use reader::{
     CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
     RunState, RunSummary, TraceReader, TypeMatch,
