@@ -17,7 +17,7 @@ mod feed;
 mod ids;
 mod memory;
 pub mod names;
-mod query;
+pub mod query;
 mod reader;
 mod redaction;
 mod sink;

@@ -86,3 +86,9 @@ pub mod data {
     /// Who or what decided: a model's or a rule set's name.
     pub const DECIDER: &str = "decider";
 }
+
+/// Kinds of errors with a meaning.
+pub mod errors {
+    /// The step panicked.
+    pub const PANIC: &str = "panic";
+}
