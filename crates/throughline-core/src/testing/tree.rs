@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::FxHasher;
 
 use crate::memory::{Position, place_in_span};
+use crate::names::WORKFLOW_RESUMED;
 use crate::{Link, SpanId, Status, Text, TraceEvent, TraceId};
 
 /// Renders the events of one run, or of several, as a tree without ids, times and durations: made to be kept
@@ -45,24 +46,16 @@ const DEEPEST_INDENT: usize = 100;
 type Key = (TraceId, SpanId);
 
 struct Span<'a> {
+    /// By place in the span; never empty.
     events: Vec<&'a TraceEvent>,
+    start: Option<Position>,
+    /// `None` while the span is open.
+    end: Option<Position>,
     parent: Option<usize>,
     children: Vec<usize>,
     label: String,
     /// Stands for the label and all that is below, so that siblings of one label have an order of their own.
     signature: u64,
-}
-
-impl Span<'_> {
-    fn start(&self) -> Option<Position> {
-        self.events.iter().map(|event| Position::of(event)).min()
-    }
-
-    /// Where the span ends; `None` while it is open.
-    fn end(&self) -> Option<Position> {
-        let last = self.events.last().filter(|last| last.status != Status::Pending)?;
-        Some(Position::of(last))
-    }
 }
 
 fn spans_of(events: &[TraceEvent]) -> Vec<Span<'_>> {
@@ -72,6 +65,8 @@ fn spans_of(events: &[TraceEvent]) -> Vec<Span<'_>> {
         let at = *by_key.entry((event.trace_id, event.span_id)).or_insert_with(|| {
             spans.push(Span {
                 events: Vec::new(),
+                start: None,
+                end: None,
                 parent: None,
                 children: Vec::new(),
                 label: String::new(),
@@ -84,6 +79,17 @@ fn spans_of(events: &[TraceEvent]) -> Vec<Span<'_>> {
     for span in &mut spans {
         span.events.sort_by_key(|event| place_in_span(event));
         span.events.dedup_by_key(|event| event.id());
+    }
+    let resumptions = resumptions(events);
+    for span in &mut spans {
+        span.start = span.events.iter().map(|event| Position::of(event)).min();
+        span.end = span.events.last().and_then(|last| match last.status {
+            // What a dead process left open has ended, at the latest, when its run was taken up again.
+            Status::Pending => resumptions
+                .get(&last.trace_id)
+                .and_then(|moments| moments.iter().find(|moment| **moment > Position::of(last)).copied()),
+            _ => Some(Position::of(last)),
+        });
     }
     let names: Vec<Text> = spans.iter().map(|span| span.events[0].event_type.clone()).collect();
     let name_of = |trace, span| by_key.get(&(trace, span)).map(|at| names[*at].as_str());
@@ -98,6 +104,16 @@ fn spans_of(events: &[TraceEvent]) -> Vec<Span<'_>> {
         }
     }
     spans
+}
+
+/// When each run was resumed, the earliest first.
+fn resumptions(events: &[TraceEvent]) -> HashMap<TraceId, Vec<Position>> {
+    let mut by_trace: HashMap<TraceId, Vec<Position>> = HashMap::new();
+    for event in events.iter().filter(|event| event.event_type == WORKFLOW_RESUMED) {
+        by_trace.entry(event.trace_id).or_default().push(Position::of(event));
+    }
+    by_trace.values_mut().for_each(|moments| moments.sort());
+    by_trace
 }
 
 fn label<'a>(events: &[&TraceEvent], name_of: impl Fn(TraceId, SpanId) -> Option<&'a str>) -> String {
@@ -173,7 +189,7 @@ fn cut_cycles(spans: &mut [Span<'_>]) {
         }
         if let Some(again) = at.filter(|here| passed[*here] == ON_THE_WAY) {
             let cycle = path.iter().copied().skip_while(|here| *here != again);
-            if let Some(earliest) = cycle.min_by_key(|here| spans[*here].start()) {
+            if let Some(earliest) = cycle.min_by_key(|here| spans[*here].start) {
                 spans[earliest].parent = None;
                 spans[earliest].label.push_str(" (parents form a cycle)");
             }
@@ -213,13 +229,13 @@ fn arrange(spans: &mut [Span<'_>]) -> Vec<usize> {
 
 /// Sorts by start, then every stretch of siblings that overlap by name.
 fn sort_siblings(spans: &[Span<'_>], siblings: &mut [usize]) {
-    siblings.sort_by_key(|at| spans[*at].start());
+    siblings.sort_by_key(|at| spans[*at].start);
     let mut from = 0;
     while from < siblings.len() {
-        let mut end = spans[siblings[from]].end();
+        let mut end = spans[siblings[from]].end;
         let mut to = from + 1;
-        while to < siblings.len() && end.is_none_or(|end| spans[siblings[to]].start() < Some(end)) {
-            end = end.and_then(|end| spans[siblings[to]].end().map(|other| other.max(end)));
+        while to < siblings.len() && end.is_none_or(|end| spans[siblings[to]].start < Some(end)) {
+            end = end.and_then(|end| spans[siblings[to]].end.map(|other| other.max(end)));
             to += 1;
         }
         siblings[from..to].sort_by_cached_key(|at| {
@@ -358,6 +374,24 @@ mod tests {
             tree(&told.events())
         };
         assert_eq!(with_leaf(["business:a", "business:b"]), with_leaf(["business:b", "business:a"]));
+    }
+
+    #[test]
+    fn what_a_dead_process_left_open_stands_before_what_its_successor_did() {
+        let mut told = run("loan-approval").key("loan-1");
+        told.begin("stage:z");
+        told.resume(crate::InstanceId::from_u64(1));
+        for name in ["stage:z", "stage:b", "stage:a"] {
+            let span = told.begin(name);
+            told.succeed(span);
+        }
+        insta::assert_snapshot!(tree(&told.events()), @"
+        workflow:started > workflow:resumed pending
+          stage:z pending
+          stage:z success
+          stage:b success
+          stage:a success
+        ");
     }
 
     #[test]
