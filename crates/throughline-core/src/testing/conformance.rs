@@ -202,6 +202,7 @@ macro_rules! store_conformance {
             an_instance_that_opens_again_is_alive_again,
             a_deployment_is_safe_when_nothing_runs,
             // analytics
+            a_handful_of_runs_gives_the_numbers_worked_out_by_hand,
             every_answer_across_runs_equals_the_reference,
             answers_across_runs_do_not_depend_on_the_order_of_arrival,
             answers_across_runs_count_nothing_twice,
