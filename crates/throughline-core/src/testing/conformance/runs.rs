@@ -117,6 +117,31 @@ pub fn a_run_resumed_after_its_end_is_open_again<F: StoreFixture>() {
     });
 }
 
+pub fn a_run_starts_with_its_earliest_event_whoever_emitted_it<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("loan-approval").key("loan-1");
+        told.point("stage:behind");
+        // Emitted by a machine whose clock is behind that of the root's.
+        told.edit(|event| {
+            event.timestamp = event.timestamp.minus(Duration::from_secs(10));
+            event.service = "elsewhere".into();
+        });
+        told.complete_run();
+        let events = told.events();
+        let earliest = events[1].timestamp;
+        store.append(&events[..1]).await;
+        store.append(&events[1..]).await;
+        let started = summary(&store, told.trace_id()).await;
+        assert_eq!((started.started, &*started.service), (earliest, "test-service"));
+        let oracle = Oracle::with_living(&events, &[]);
+        for moment in [earliest, events[0].timestamp] {
+            oracle.assert_runs(&*store.reader, &Filter::new().since(moment)).await;
+            oracle.assert_runs(&*store.reader, &Filter::new().until(moment)).await;
+        }
+    });
+}
+
 pub fn the_earliest_root_rules<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
@@ -290,6 +315,8 @@ pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
         let answer = mine.reader.liveness(&asked).await.unwrap();
         assert_eq!(answer, [Dead, Imported, Alive, Imported, Dead]);
         assert_eq!(mine.reader.liveness(&[]).await.unwrap(), []);
+        let many = vec![asked[0]; 2000];
+        assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
         mine.store.heartbeat().await.unwrap();
         assert_eq!(mine.reader.liveness(&[mine.id]).await.unwrap(), [Alive]);
     });
