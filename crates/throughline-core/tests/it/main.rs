@@ -3,6 +3,7 @@
 mod memory_conformance;
 mod memory_faulty;
 mod memory_store;
+mod memory_tree;
 
 mod context;
 mod saga;
