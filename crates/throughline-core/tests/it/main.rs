@@ -1,5 +1,7 @@
 //! The integration tests of the crate, in one binary.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
+
 mod memory_conformance;
 mod memory_faulty;
 mod memory_store;
