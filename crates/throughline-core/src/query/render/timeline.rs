@@ -28,7 +28,11 @@ impl Timeline {
             line.push_right(Ink::Dim, &text::offset(span.offset_us), OFFSET);
             let bar = bar(span, self.duration_us, columns);
             line.push(Ink::Dim, " │").push(Ink::of(span.state), &bar).push(Ink::Dim, "│");
-            line.push_right(Ink::Normal, &span.duration_us.map_or_else(String::new, text::duration), DURATION);
+            line.push_right(
+                Ink::Normal,
+                &span.duration_us.map_or_else(String::new, text::duration),
+                DURATION,
+            );
             line.pad(2);
             match &node.choice {
                 Some(choice) => {
@@ -45,7 +49,7 @@ impl Timeline {
             page.put(line);
         }
         if hidden > 0 {
-            page.say(Ink::Dim, &format!("⋮ {} more", text::count(hidden, "span")));
+            page.say(Ink::Dim, &format!("⋮ {}", text::more(hidden, "span")));
         }
         page.problems(&self.problems);
         page.finish()

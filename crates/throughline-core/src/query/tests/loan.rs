@@ -42,7 +42,10 @@ pub(super) fn refused() -> Story {
             {"name": "reject", "score": 0.07},
         ]),
     );
-    s.data(data::REASONING, json!("A score of 611 is above the threshold of 600, and the customer has no defaults."));
+    s.data(
+        data::REASONING,
+        json!("A score of 611 is above the threshold of 600, and the customer has no defaults."),
+    );
     s.data(data::CONFIDENCE, json!(0.62)).data(data::DECIDER, json!("loan-scorer-v3"));
     s.wait(1);
     let limit = s.open(saga, "stage:hold-limit");
@@ -66,10 +69,9 @@ pub(super) fn refused() -> Story {
     let undo = s.undo(saga, customer);
     s.wait(33).ok(undo);
     s.wait(1).fail(saga, "SagaError", "step 5 failed").chain(&["account 4711 holds 1,200.00 of 25,000.00"]);
-    s.wait(1).fail(root, "LoanError", "loan refused").chain(&[
-        "step 5 failed",
-        "account 4711 holds 1,200.00 of 25,000.00",
-    ]);
+    s.wait(1)
+        .fail(root, "LoanError", "loan refused")
+        .chain(&["step 5 failed", "account 4711 holds 1,200.00 of 25,000.00"]);
     s
 }
 
@@ -82,13 +84,17 @@ pub(super) fn granted() -> Story {
     s.wait(1);
     s.step(saga, "stage:validate", 3);
     s.compensable(saga, "stage:open-customer-file", 12, "customer-file c-900");
-    s.step(saga, "stage:credit-check", 120);
+    let check = s.open(saga, "stage:credit-check");
+    s.input(json!({"customer": "c-900"}));
+    s.step(check, "dependency:http", 118);
+    s.wait(2).ok(check);
     s.decision(saga, "ai:route", "manual-review");
     s.data(data::REASONING, json!("A person looks at small loans."));
     s.compensable(saga, "stage:hold-limit", 20, "limit-hold h-16");
     let reserve = s.open(saga, "stage:reserve-funds");
     s.input(json!({"account": "4700", "amount": 900}));
-    s.wait(30).ok(reserve);
+    s.step(reserve, "dependency:db", 28);
+    s.wait(2).ok(reserve);
     s.step(saga, "stage:prepare-documents", 55);
     s.step(saga, "stage:pay-out", 20);
     s.ok(saga).wait(1).ok(root);
