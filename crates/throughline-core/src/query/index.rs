@@ -304,7 +304,7 @@ impl Index {
         let mut roots = self.tops.iter().map(|top| self.first_event(events, *top)).filter(|e| e.is_root());
         match (roots.next(), roots.next(), self.tops.first()) {
             (None, _, Some(top)) => {
-                problems.note(ProblemKind::NoRoot, self.first_event(events, *top).span_id)
+                problems.note(ProblemKind::NoRoot, self.first_event(events, *top).span_id);
             }
             (Some(_), Some(second), _) => {
                 problems.note(ProblemKind::SeveralRoots, second.span_id);

@@ -129,6 +129,7 @@ fn of_two_failed_branches_the_one_whose_error_the_parent_has_is_the_cause() {
 fn a_workflow_that_fails_within_a_request_that_was_answered_is_explained() {
     let mut s = Story::new("loan-1");
     let request = s.open(None, names::HTTP_REQUEST);
+    s.attr(names::attrs::HTTP_METHOD, "POST").attr(names::attrs::HTTP_ROUTE, "/loans");
     let workflow = s.open(request, names::WORKFLOW_STARTED);
     let step = s.open(workflow, "stage:score");
     s.wait(5).fail(step, "ScoreError", "score below threshold");
@@ -138,7 +139,7 @@ fn a_workflow_that_fails_within_a_request_that_was_answered_is_explained() {
     assert_eq!(cause(&explanation).0, "stage:score");
     assert_eq!(
         explanation.headline,
-        "http:request succeeded, but stage:score failed with ScoreError: score below threshold"
+        "POST /loans succeeded, but stage:score failed with ScoreError: score below threshold"
     );
     assert_eq!(explanation.path.len(), 3);
 }

@@ -177,3 +177,35 @@ fn undoing_one_attempt_undoes_the_step() {
     undo(&mut s, saga, first);
     assert!(end(&mut s, saga, root).is_clean());
 }
+
+#[test]
+fn a_step_that_a_later_life_ran_again_is_one_step() {
+    let (mut s, root) = Story::started("loan-1");
+    let saga = s.saga(root, "loan");
+    let first = s.compensable(saga, "stage:a", 5, "a-1");
+    s.more(root, Status::Pending).more(saga, Status::Pending);
+    let second = s.open(saga, "stage:a");
+    s.tag(names::tags::COMPENSABLE).link(Rel::RetryOf, first).wait(5).ok(second);
+    let step = s.open(saga, "stage:b");
+    s.wait(1).fail(step, "Error", "no");
+    let span = s.undo(saga, second);
+    s.link(Rel::Compensates, first).wait(1).ok(span);
+    let ledger = end(&mut s, saga, root);
+    assert_eq!(states(&ledger), [("stage:a", Compensated)]);
+    assert_eq!(ledger.sagas[0].entries[0].step.span_id, second);
+}
+
+#[test]
+fn what_undid_an_earlier_life_does_not_undo_the_later_one() {
+    let (mut s, root) = Story::started("loan-1");
+    let saga = s.saga(root, "loan");
+    let first = s.compensable(saga, "stage:a", 5, "a-1");
+    undo(&mut s, saga, first);
+    let second = s.compensable(saga, "stage:a", 5, "a-2");
+    for event in s.events.iter_mut().filter(|event| event.span_id == second) {
+        event.links.push(crate::Link::to(Rel::RetryOf, first));
+    }
+    let ledger = end(&mut s, saga, root);
+    assert_eq!(states(&ledger), [("stage:a", Missing)]);
+    assert_eq!(ledger.orphaned().next().unwrap().resource.as_deref(), Some("a-2"));
+}
