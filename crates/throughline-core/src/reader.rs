@@ -67,6 +67,18 @@ pub trait TraceReader: Send + Sync + 'static {
     }
 }
 
+/// Reads one run and how its instances stand.
+pub(crate) async fn load(reader: &dyn TraceReader, id: TraceId) -> Result<crate::TraceQuery, ReadError> {
+    let events = reader.trace(id).await?;
+    let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+    instances.sort_unstable();
+    instances.dedup();
+    let liveness = reader.liveness(&instances).await?;
+    let known: std::collections::HashMap<_, _> = instances.into_iter().zip(liveness).collect();
+    let query = crate::TraceQuery::new(events);
+    Ok(query.with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
+}
+
 /// Which events or runs to find; everything that is set must hold. The default matches all.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -243,7 +255,7 @@ pub struct Paged<T> {
     pub next: Option<Cursor>,
 }
 
-/// One run in a line: what a list shows.
+/// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunSummary {
@@ -251,11 +263,11 @@ pub struct RunSummary {
     pub trace_id: TraceId,
     /// How it stands.
     pub state: RunState,
-    /// The workflow, where one is named.
+    /// The workflow that its root names, else the first that any event names.
     pub workflow: Option<Text>,
     /// The service that started it.
     pub service: Text,
-    /// Its business key.
+    /// Its business key: that of its root, else the first that any event has.
     pub correlation_id: Option<Text>,
     /// When its first event happened.
     pub started: Timestamp,

@@ -1,0 +1,13 @@
+//! What tests need: a suite that proves a store or a feed, and help to assert on your own workflows.
+//!
+//! - [`store_conformance!`](crate::store_conformance) and [`feed_conformance!`](crate::feed_conformance) turn
+//!   every promise of a store or a feed into a test of yours.
+//! - [`MemoryStore`](crate::MemoryStore) captures what a workflow tells.
+//! - [`run`] builds the events of a run by hand, [`sample_log`] makes a log of many runs.
+
+mod builder;
+pub mod conformance;
+mod sample;
+
+pub use builder::{RunBuilder, run};
+pub use sample::sample_log;
