@@ -8,5 +8,6 @@ mod memory_store;
 mod memory_tree;
 
 mod context;
+mod query;
 mod saga;
 mod support;
