@@ -9,5 +9,6 @@ mod memory_tree;
 
 mod context;
 mod delivery;
+mod query;
 mod saga;
 mod support;

@@ -226,9 +226,9 @@ fn a_chain_of_a_hundred_thousand_is_answered() {
 }
 
 #[test]
-fn a_hundred_thousand_siblings_are_answered() {
-    let query = TraceQuery::new(many(100_000, |span| (span > 0).then_some(0)));
-    assert_eq!(query.children(query.root().unwrap().id()).count(), 99_999);
+fn a_hundred_thousand_events_of_siblings_are_answered() {
+    let query = TraceQuery::new(many(50_000, |span| (span > 0).then_some(0)));
+    assert_eq!(query.children(query.root().unwrap().id()).count(), 49_999);
     ask_all(&query);
 }
 
