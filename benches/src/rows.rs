@@ -1,0 +1,48 @@
+//! The comparisons, one module each.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::report::Line;
+
+mod off;
+mod step;
+
+/// One comparison.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, by which it is asked for.
+    pub name: &'static str,
+    /// Measures it.
+    pub measure: fn(&mut Bench) -> anyhow::Result<Vec<Line>>,
+}
+
+/// All comparisons, in the order of the table.
+pub const ALL: &[Row] =
+    &[Row { name: step::NAME, measure: step::measure }, Row { name: off::NAME, measure: off::measure }];
+
+/// What the comparisons share.
+#[derive(Debug)]
+pub struct Bench {
+    /// A folder of its own on a real disk, for everything that is written; removed in the end.
+    pub folder: TempDir,
+    /// The runtime of callers that do not wait for anything outside.
+    pub single: Runtime,
+    /// The runtime of many callers.
+    pub many: Runtime,
+}
+
+impl Bench {
+    /// Everything that comparisons need; files go into a folder inside `parent`.
+    ///
+    /// # Errors
+    /// If the folder can't be made or a runtime can't be started.
+    pub fn new(parent: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(parent)?;
+        let single = tokio::runtime::Builder::new_current_thread().build()?;
+        let many = tokio::runtime::Builder::new_multi_thread().build()?;
+        Ok(Self { folder, single, many })
+    }
+}
