@@ -17,7 +17,7 @@ mod feed;
 mod ids;
 mod memory;
 pub mod names;
-mod query;
+pub mod query;
 mod reader;
 mod redaction;
 mod sink;
@@ -34,10 +34,10 @@ pub use analytics::{
 };
 pub use attrs::Attrs;
 pub use context::{
-    CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft, InContext,
-    InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestSpan, RequestStart, Resume,
-    Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError, TraceContext, TraceFuture, TraceParent, Undo, Workflow,
-    kind,
+    CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
+    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestSpan,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError, TraceContext,
+    TraceFuture, TraceParent, Undo, Workflow, kind,
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
@@ -46,8 +46,8 @@ pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use query::TraceQuery;
 pub use reader::{
-    CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError, RunState,
-    RunSummary, TraceReader, TypeMatch,
+    CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
+    RunState, RunSummary, TraceReader, TypeMatch,
 };
 pub use redaction::{Redaction, RedactionError, Redactor};
 pub use sink::EventSink;

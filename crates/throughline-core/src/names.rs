@@ -60,6 +60,13 @@ pub mod attrs {
     pub const DEPENDENCY: &str = "dependency";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
+    /// The method of an HTTP request, or `_OTHER`
+    /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
+    pub const HTTP_METHOD: &str = "http.request.method";
+    /// The route that an HTTP request matched, as in `/loans/{id}`.
+    pub const HTTP_ROUTE: &str = "http.route";
+    /// The status code of an HTTP answer.
+    pub const HTTP_STATUS: &str = "http.response.status_code";
 }
 
 /// Fields of `data` with a meaning.
@@ -78,4 +85,10 @@ pub mod data {
     pub const CONFIDENCE: &str = "confidence";
     /// Who or what decided: a model's or a rule set's name.
     pub const DECIDER: &str = "decider";
+}
+
+/// Kinds of errors with a meaning.
+pub mod errors {
+    /// The step panicked.
+    pub const PANIC: &str = "panic";
 }

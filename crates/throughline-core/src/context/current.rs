@@ -40,14 +40,6 @@ impl Entered {
     pub(super) fn new(span: Arc<Span>) -> Self {
         Self { before: CURRENT.try_with(|current| current.replace(Some(span))).ok().flatten() }
     }
-
-    /// Makes the span before the current one again and hands this one back.
-    pub(super) fn leave(mut self) -> Option<Arc<Span>> {
-        let before = self.before.take();
-        let own = CURRENT.try_with(|current| current.replace(before)).ok().flatten();
-        std::mem::forget(self);
-        own
-    }
 }
 
 impl Drop for Entered {

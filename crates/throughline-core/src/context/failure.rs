@@ -122,16 +122,6 @@ fn variant<E: Debug + ?Sized>(error: &E) -> Option<String> {
     identifier.0.starts_with(|c: char| c.is_ascii_uppercase()).then_some(identifier.0)
 }
 
-/// What is recorded of a panic.
-pub(crate) fn of_panic(payload: &(dyn std::any::Any + Send)) -> ErrorInfo {
-    let message = payload
-        .downcast_ref::<&str>()
-        .map(|text| Text::from((*text).to_owned()))
-        .or_else(|| payload.downcast_ref::<String>().map(Text::from))
-        .unwrap_or_else(|| Text::literal("a panic without a message"));
-    ErrorInfo { kind: Text::literal("panic"), message, chain: Vec::new() }
-}
-
 /// Why a step or a run never began. Its future was not polled; nothing of it has happened (but see
 /// [`Durability::Pipelined`](crate::Durability::Pipelined)).
 #[derive(Debug, Clone, thiserror::Error)]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::TraceContext;
 use super::current::Entered;
-use super::failure::{NotRecorded, NotStarted, of_panic};
+use super::failure::{NotRecorded, NotStarted};
 use super::opening::Opening;
 use super::span::{End, Span};
 use crate::delivery::queue::Ack;
@@ -173,7 +173,7 @@ impl<F: Future> Future for TraceFuture<F> {
                             (Outcome::Output(output), end)
                         }
                         Err(panic) => {
-                            let end = End::failed(of_panic(&*panic));
+                            let end = End::failed(ErrorInfo::of_panic(&*panic));
                             (Outcome::Panic(panic), end)
                         }
                     };

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use serde::Serialize;
 use serde_json::json;
@@ -181,7 +181,19 @@ struct Completed {
     undo: UndoStep,
 }
 
-type UndoStep = Box<dyn FnOnce(TraceContext) -> BoxFuture<'static, Result<(), Described>> + Send>;
+type UndoStep = Box<dyn FnOnce(TraceContext) -> Undoing + Send>;
+type UndoInput<I> = Box<dyn FnOnce(I, TraceContext) -> Undoing + Send>;
+
+/// A compensation at work. A type of its own, for the compiler can't prove a future `Send` that holds a boxed one and
+/// the closure that makes it.
+struct Undoing(BoxFuture<'static, Result<(), Described>>);
+
+impl Future for Undoing {
+    type Output = Result<(), Described>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
 
 /// An error that has been described already.
 #[derive(Debug)]
@@ -244,7 +256,7 @@ impl Saga {
                 Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
                 Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),
-                Err(panic) => CompensationOutcome::Failed(super::failure::of_panic(&*panic)),
+                Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
             };
             compensated.push(Compensated { step: step.step, resource: step.resource, outcome });
         }
@@ -274,7 +286,7 @@ pub struct SagaStep<I> {
     name: Text,
     input: I,
     resource: Option<Text>,
-    undo: Option<BoxedUndo<I>>,
+    undo: Option<UndoInput<I>>,
 }
 
 impl SagaStep<()> {
@@ -418,9 +430,7 @@ impl Saga {
     }
 }
 
-type BoxedUndo<I> = Box<dyn FnOnce(I, TraceContext) -> BoxFuture<'static, Result<(), Described>> + Send>;
-
-fn boxed_undo<I, C, F, E, K>(undo: C) -> BoxedUndo<I>
+fn boxed_undo<I, C, F, E, K>(undo: C) -> UndoInput<I>
 where
     C: FnOnce(I, TraceContext) -> F + Send + 'static,
     F: Future<Output = Result<(), E>> + Send + 'static,
@@ -428,10 +438,10 @@ where
 {
     Box::new(move |input, context| {
         let undoing = undo(input, context);
-        Box::pin(async move {
+        Undoing(Box::pin(async move {
             let undone = undoing.await;
             undone.map_err(|error| Described(error.describe()))
-        })
+        }))
     })
 }
 
@@ -440,7 +450,7 @@ fn complete<I: Send + 'static>(
     step: Text,
     spans: Vec<SpanId>,
     resource: Option<Text>,
-    undo: Option<BoxedUndo<I>>,
+    undo: Option<UndoInput<I>>,
     input: I,
 ) {
     let Some(undo) = undo else { return };

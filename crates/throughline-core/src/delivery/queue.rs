@@ -31,7 +31,6 @@ pub(crate) struct Queue {
     /// Wakes those who wait for the queue to run empty.
     idle: Condvar,
     places: Semaphore,
-    capacity: usize,
 }
 
 #[derive(Default)]
@@ -55,7 +54,6 @@ impl Queue {
             enough: Condvar::new(),
             idle: Condvar::new(),
             places: Semaphore::new(capacity),
-            capacity,
         }
     }
 
@@ -219,9 +217,5 @@ impl Queue {
         state.unsettled = 0;
         self.idle.notify_all();
         left
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
     }
 }
