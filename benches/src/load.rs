@@ -197,6 +197,36 @@ fn run(random: &mut StdRng) -> Vec<TraceEvent> {
     events
 }
 
+/// The events of one run with half as many spans, in the order in which they happened: each span lies below one that
+/// began before it.
+pub fn large_run(events: usize, seed: u64) -> Vec<TraceEvent> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let trace = TraceId::from_key("large");
+    let spans: Vec<_> =
+        (0..events / 2).map(|_| SpanId::from_u64(random.random()).unwrap_or_else(SpanId::random)).collect();
+    let event =
+        |span, stage: &'static str| TraceEvent::new(trace, span, stage, Timestamp::default(), "loan-service");
+    let mut starts = Vec::with_capacity(spans.len());
+    for (index, span) in spans.iter().enumerate() {
+        let mut start = event(*span, STAGES[index % STAGES.len()]);
+        start.status = Status::Pending;
+        start.parent_span_id = (index > 0).then(|| spans[random.random_range(0..index)]);
+        starts.push(start);
+    }
+    let ends = starts.iter().rev().map(|start| {
+        let mut end = start.clone();
+        (end.seq, end.status, end.duration_us) = (1, Status::Success, Some(1_000));
+        end
+    });
+    let mut events: Vec<_> = starts.iter().cloned().chain(ends).collect();
+    for (n, event) in events.iter_mut().enumerate() {
+        event.instance = InstanceId::from_u64(1);
+        event.n = n as u64;
+        event.timestamp = Timestamp::from_micros(1_790_000_000_000_000 + 10 * n as i64);
+    }
+    events
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

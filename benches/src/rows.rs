@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use crate::report::Line;
 
 mod off;
+mod query;
 mod step;
 
 /// One comparison.
@@ -20,8 +21,11 @@ pub struct Row {
 }
 
 /// All comparisons, in the order of the table.
-pub const ALL: &[Row] =
-    &[Row { name: step::NAME, measure: step::measure }, Row { name: off::NAME, measure: off::measure }];
+pub const ALL: &[Row] = &[
+    Row { name: step::NAME, measure: step::measure },
+    Row { name: off::NAME, measure: off::measure },
+    Row { name: query::NAME, measure: query::measure },
+];
 
 /// What the comparisons share.
 #[derive(Debug)]
