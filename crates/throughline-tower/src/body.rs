@@ -59,10 +59,15 @@ where
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         let frame = match this.content.project() {
-            ContentProjection::Own { text } => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            ContentProjection::Own { text } => {
+                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
+            }
             ContentProjection::Inner { mut body } => {
                 let context = this.span.as_ref().map(|span| span.context().clone());
                 let frame = match context {
@@ -76,7 +81,8 @@ where
                 frame
             }
         };
-        if let (Some(Err(error)), Some(span)) = (&frame, this.span.take_if(|_| matches!(frame, Some(Err(_))))) {
+        if let (Some(Err(error)), Some(span)) = (&frame, this.span.take_if(|_| matches!(frame, Some(Err(_)))))
+        {
             span.fail(ErrorInfo {
                 kind: "response body".into(),
                 message: error.to_string().into(),

@@ -42,7 +42,8 @@ pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
     let propagation = context.propagation();
     let traceparent = propagation.traceparent.map(|parent| parent.to_string());
     let tracestate = propagation.tracestate.as_ref().map(|state| state.to_string());
-    let values = [(TRACEPARENT, traceparent), (TRACESTATE, tracestate), (BAGGAGE, propagation.baggage_header())];
+    let values =
+        [(TRACEPARENT, traceparent), (TRACESTATE, tracestate), (BAGGAGE, propagation.baggage_header())];
     for (name, value) in values {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             headers.insert(name, value);

@@ -210,7 +210,10 @@ where
     let status = response.status();
     span.context().annotate(names::attrs::HTTP_STATUS, status.as_u16().to_string());
     if status.is_server_error() {
-        span.fail(error_info(&format!("http:{}", status.as_u16()), status.canonical_reason().unwrap_or("failed")));
+        span.fail(error_info(
+            &format!("http:{}", status.as_u16()),
+            status.canonical_reason().unwrap_or("failed"),
+        ));
         return response.map(|body| TracedBody::inner(body, None));
     }
     response.map(|body| TracedBody::inner(body, Some(span)))
