@@ -4,9 +4,16 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What one side did in each round, in the unit of its row.
-#[derive(Debug, Clone, Default)]
-pub struct Samples(Vec<f64>);
+/// What one side measured in each round.
+#[derive(Debug, Clone)]
+pub struct Samples<T = f64>(Vec<T>);
+
+impl<T> Samples<T> {
+    /// One number of each round.
+    pub fn of(&self, number: impl Fn(&T) -> f64) -> Samples {
+        Samples(self.0.iter().map(number).collect())
+    }
+}
 
 impl Samples {
     /// The median; `NaN` of nothing.
@@ -36,20 +43,24 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
 }
 
 /// One side of a comparison: does its work once and says what it measured.
-pub type Side<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
+pub type Side<'a, T = f64> = Box<dyn FnMut() -> anyhow::Result<T> + 'a>;
 
 /// Measures the sides by turns for so many rounds, after one round that does not count.
 ///
 /// # Errors
 /// The first error of a side.
-pub fn by_turns(name: &str, rounds: usize, sides: &mut [Side<'_>]) -> anyhow::Result<Vec<Samples>> {
-    let progress = bar(name, ((rounds + 1) * sides.len()) as u64);
-    let mut samples = vec![Samples::default(); sides.len()];
+pub fn by_turns<T, const N: usize>(
+    name: &str,
+    rounds: usize,
+    mut sides: [Side<'_, T>; N],
+) -> anyhow::Result<[Samples<T>; N]> {
+    let progress = bar(name, ((rounds + 1) * N) as u64);
+    let mut samples = std::array::from_fn(|_| Samples(Vec::with_capacity(rounds)));
     for round in 0..=rounds {
-        for (side, samples) in sides.iter_mut().zip(&mut samples) {
+        for (side, Samples(values)) in sides.iter_mut().zip(&mut samples) {
             let value = side()?;
             if round > 0 {
-                samples.0.push(value);
+                values.push(value);
             }
             progress.inc(1);
         }
@@ -110,8 +121,8 @@ mod tests {
                 Ok(order.borrow().len() as f64)
             })
         };
-        let samples = by_turns("test", 2, &mut [side('a'), side('b')]).unwrap();
+        let [samples, _] = by_turns("test", 2, [side('a'), side('b')]).unwrap();
         assert_eq!(*order.borrow(), ['a', 'b', 'a', 'b', 'a', 'b']);
-        assert_eq!(samples[0].0, [3.0, 5.0]);
+        assert_eq!(samples.0, [3.0, 5.0]);
     }
 }

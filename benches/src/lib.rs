@@ -6,6 +6,7 @@
 pub mod duel;
 pub mod load;
 pub mod machine;
+pub mod million;
 pub mod ours;
 pub mod peers;
 pub mod report;

@@ -31,7 +31,8 @@ pub struct Meter {
 }
 
 impl Meter {
-    fn new(wanted: usize) -> Self {
+    /// A meter for so many emits.
+    pub fn new(wanted: usize) -> Self {
         Self { wanted, counted: 0, latencies: Vec::with_capacity(wanted) }
     }
 
@@ -50,6 +51,11 @@ impl Meter {
         self.latencies.push(nanos(started.elapsed()));
         self.counted += 1;
         Ok(())
+    }
+
+    /// The nanoseconds that this part of the measured emits (0 to 1) did not exceed.
+    pub fn quantile(&self, part: f64) -> f64 {
+        quantile(&self.latencies, part)
     }
 
     /// Counts emits that were not measured by themselves.

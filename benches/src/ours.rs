@@ -65,17 +65,17 @@ pub async fn steps_in(ctx: TraceContext, steps: usize) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If an event can't be recorded.
-pub async fn emit_runs(throughline: &Throughline, mut meter: Meter) -> anyhow::Result<Meter> {
-    let payload = payload();
+pub async fn emit_runs(throughline: Throughline, mut meter: Meter) -> anyhow::Result<Meter> {
+    let payload = Arc::new(payload());
     while meter.wants_more() {
         let workflow = throughline.workflow("loan-approval").attr("tenant", "acme");
         meter = workflow
             .run(|ctx| {
-                let payload = &payload;
+                let payload = Arc::clone(&payload);
                 async move {
                     for _ in 0..EVENTS_OF_A_RUN - 2 {
                         meter
-                            .measure(async { Ok(ctx.event("business:approved", payload).await.map(drop)?) })
+                            .measure(async { Ok(ctx.event("business:approved", &*payload).await.map(drop)?) })
                             .await?;
                     }
                     anyhow::Ok(meter)

@@ -5,10 +5,16 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::million::Million;
 use crate::report::Line;
 
+mod analytics;
+mod durable;
+mod lookup;
 mod off;
 mod query;
+mod redaction;
+mod single;
 mod step;
 
 /// One comparison.
@@ -24,7 +30,13 @@ pub struct Row {
 pub const ALL: &[Row] = &[
     Row { name: step::NAME, measure: step::measure },
     Row { name: off::NAME, measure: off::measure },
+    Row { name: durable::NAME, measure: durable::measure },
+    Row { name: durable::BULK, measure: durable::measure_bulk },
+    Row { name: single::NAME, measure: single::measure },
+    Row { name: lookup::NAME, measure: lookup::measure },
+    Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },
+    Row { name: redaction::NAME, measure: redaction::measure },
 ];
 
 /// What the comparisons share.
@@ -32,10 +44,11 @@ pub const ALL: &[Row] = &[
 pub struct Bench {
     /// A folder of its own on a real disk, for everything that is written; removed in the end.
     pub folder: TempDir,
-    /// The runtime of callers that do not wait for anything outside.
+    /// The runtime of a caller that is alone.
     pub single: Runtime,
     /// The runtime of many callers.
     pub many: Runtime,
+    million: Option<Million>,
 }
 
 impl Bench {
@@ -47,6 +60,18 @@ impl Bench {
         let folder = tempfile::tempdir_in(parent)?;
         let single = tokio::runtime::Builder::new_current_thread().build()?;
         let many = tokio::runtime::Builder::new_multi_thread().build()?;
-        Ok(Self { folder, single, many })
+        Ok(Self { folder, single, many, million: None })
+    }
+
+    /// A million events, written when they are first asked for, and the runtime of a caller that is alone.
+    ///
+    /// # Errors
+    /// If they can't be written.
+    pub fn million(&mut self) -> anyhow::Result<(&Million, &Runtime)> {
+        let million = match self.million.take() {
+            Some(million) => million,
+            None => Million::build(self.folder.path(), &self.single)?,
+        };
+        Ok((self.million.insert(million), &self.single))
     }
 }

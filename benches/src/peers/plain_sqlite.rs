@@ -17,11 +17,19 @@ const SCHEMA: &str = "
         timestamp INTEGER NOT NULL,
         status TEXT NOT NULL,
         duration_us INTEGER,
+        instance INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        correlation_id TEXT,
+        service TEXT NOT NULL,
+        workflow TEXT,
+        attrs TEXT,
+        tags TEXT,
+        error TEXT,
         data TEXT,
         PRIMARY KEY (trace_id, span_id, seq)
     );
     CREATE INDEX by_status ON events (status, timestamp);
-    CREATE INDEX by_type ON events (event_type, timestamp, status);
+    CREATE INDEX by_type ON events (event_type, timestamp);
     CREATE INDEX by_duration ON events (duration_us);
 ";
 
@@ -44,15 +52,16 @@ impl PlainSqlite {
     ///
     /// # Errors
     /// If an event can't be inserted.
-    pub fn load<'a>(
+    pub fn load<E: AsRef<TraceEvent>>(
         &mut self,
-        events: impl IntoIterator<Item = &'a TraceEvent>,
+        events: impl IntoIterator<Item = E>,
         mut tick: impl FnMut(),
     ) -> anyhow::Result<()> {
         let transaction = self.0.transaction()?;
         let mut insert =
-            transaction.prepare("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+            transaction.prepare("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")?;
         for event in events {
+            let event = event.as_ref();
             insert.execute(params![
                 event.trace_id.to_bytes(),
                 event.span_id.to_u64().to_be_bytes(),
@@ -62,6 +71,14 @@ impl PlainSqlite {
                 event.timestamp.as_micros(),
                 event.status.as_str(),
                 event.duration_us.map(u64::cast_signed),
+                event.instance.to_u64().cast_signed(),
+                event.n.cast_signed(),
+                event.correlation_id.as_deref(),
+                event.service.as_str(),
+                event.workflow.as_deref(),
+                (!event.attrs.is_empty()).then(|| serde_json::to_string(&event.attrs)).transpose()?,
+                (!event.tags.is_empty()).then(|| serde_json::to_string(&event.tags)).transpose()?,
+                event.error.as_ref().map(serde_json::to_string).transpose()?,
                 event.data.as_ref().map(serde_json::to_string).transpose()?,
             ])?;
             tick();
@@ -71,16 +88,16 @@ impl PlainSqlite {
         Ok(())
     }
 
-    /// Failures and totals by type since a moment: the plain query over the index by type.
+    /// Failures and totals by type: the plain query, over the index by type.
     ///
     /// # Errors
     /// If the query fails.
-    pub fn failure_rate_by_type(&self, since_micros: i64) -> rusqlite::Result<Vec<(String, i64, i64)>> {
+    pub fn failure_rate_by_type(&self) -> rusqlite::Result<Vec<(String, i64, i64)>> {
         let mut query = self.0.prepare_cached(
-            "SELECT event_type, sum(status = 'failed'), count(*) FROM events INDEXED BY by_type
-             WHERE timestamp >= ?1 AND status <> 'pending' GROUP BY event_type",
+            "SELECT event_type, sum(status = 'failed'), count(*) FROM events
+             WHERE status <> 'pending' GROUP BY event_type",
         )?;
-        let rows = query.query_map([since_micros], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         rows.collect()
     }
 }

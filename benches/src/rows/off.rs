@@ -15,19 +15,19 @@ const STEPS: usize = 1_000_000;
 
 pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let (throughline, runtime) = (ours::off()?, &bench.single);
-    let samples = by_turns(
+    let [ours, peer] = by_turns(
         NAME,
         21,
-        &mut [
+        [
             Box::new(|| nanos_each(STEPS, || runtime.block_on(ours::run_of(&throughline, STEPS)))),
             Box::new(|| nanos_each(STEPS, || runtime.block_on(disabled_spans(STEPS)))),
         ],
     )?;
     Ok(vec![Line {
         what: "a traced step, everything off".to_owned(),
-        ours: time(samples[0].median()),
-        peer: format!("disabled `tracing` span: {}", time(samples[1].median())),
-        value: samples[0].ratio_to(&samples[1]),
+        ours: time(ours.median()),
+        peer: format!("disabled `tracing` span: {}", time(peer.median())),
+        value: ours.ratio_to(&peer),
         target: Target::RatioAtMost(1.5),
     }])
 }

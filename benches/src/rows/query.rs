@@ -16,10 +16,10 @@ const EVENTS: usize = 10_000;
 
 pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let events = large_run(EVENTS, 7);
-    let samples = by_turns(
+    let [ours, peer] = by_turns(
         NAME,
         41,
-        &mut [
+        [
             Box::new(|| {
                 // The query owns its events: the copy is made before the clock starts.
                 let owned = events.clone();
@@ -38,13 +38,12 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
             }),
         ],
     )?;
-    let (ours, peer) = (&samples[0], &samples[1]);
     Ok(vec![
         Line {
             what: "`TraceQuery::new`, 10,000 events".to_owned(),
             ours: time(ours.median()),
             peer: format!("hash maps that borrow: {}", time(peer.median())),
-            value: ours.ratio_to(peer),
+            value: ours.ratio_to(&peer),
             target: Target::RatioAtMost(0.35),
         },
         Line {

@@ -20,10 +20,10 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let (throughline, runtime) = (ours::in_process()?, &bench.single);
     fastrace::start();
     let stack = otel::Otel::start();
-    let samples = by_turns(
+    let [ours, fastrace, otel] = by_turns(
         NAME,
         21,
-        &mut [
+        [
             Box::new(|| {
                 nanos_each(STEPS * RUNS, || {
                     runtime.block_on(async {
@@ -62,7 +62,6 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             }),
         ],
     )?;
-    let [ours, fastrace, otel] = &samples[..] else { bail!("three sides were measured") };
     let allocations = allocations()?;
     let allocated = |side: &str| allocations.get(side).copied().unwrap_or(f64::NAN);
     Ok(vec![
@@ -70,14 +69,14 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             what: "a traced step, 2 attributes, in-process sink".to_owned(),
             ours: time(ours.median()),
             peer: format!("fastrace 0.7: {}", time(fastrace.median())),
-            value: ours.ratio_to(fastrace),
+            value: ours.ratio_to(&fastrace),
             target: Target::RatioAtMost(1.0),
         },
         Line {
             what: "the same".to_owned(),
             ours: time(ours.median()),
             peer: format!("tracing + tracing-opentelemetry 0.34, batch: {}", time(otel.median())),
-            value: ours.ratio_to(otel),
+            value: ours.ratio_to(&otel),
             target: Target::RatioAtMost(0.25),
         },
         Line {
