@@ -1,2 +1,9 @@
-//! To come.
+//! `throughline`.
+mod args;
+mod error;
+mod input;
+mod jsonl;
+mod output;
+mod resolve;
+mod xes;
 fn main() {}
