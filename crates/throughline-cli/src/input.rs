@@ -22,6 +22,7 @@ pub(crate) enum Format {
 pub(crate) struct Input {
     file: File,
     is_gzip: bool,
+    size: u64,
 }
 
 /// Why a file can't be imported, in one line.
@@ -64,10 +65,21 @@ impl Input {
             }
             if metadata.is_file() { file } else { spool(&mut file)? }
         };
-        let mut input = Self { file, is_gzip: false };
+        let size = file.metadata().map_err(InputError::Open)?.len();
+        let mut input = Self { file, is_gzip: false, size };
         let head = input.head(2)?;
         input.is_gzip = head == [0x1F, 0x8B];
         Ok(input)
+    }
+
+    /// The size of the file as it is.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How much of the file as it is has been read, of the content that was asked for last.
+    pub(crate) fn position(&self) -> u64 {
+        (&self.file).stream_position().unwrap_or(0)
     }
 
     /// What the file holds.

@@ -31,17 +31,11 @@ pub(crate) struct JsonlReader<R> {
     input: R,
     buffer: Vec<u8>,
     line: u64,
-    bytes: u64,
 }
 
 impl<R: BufRead> JsonlReader<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), line: 0, bytes: 0 }
-    }
-
-    /// How many bytes were read so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        Self { input, buffer: Vec::new(), line: 0 }
     }
 
     /// The next event; `None` at the end.
@@ -51,7 +45,6 @@ impl<R: BufRead> JsonlReader<R> {
             self.line += 1;
             let read = (&mut self.input).take(MAX_LINE).read_until(b'\n', &mut self.buffer);
             let length = read.map_err(|error| self.error(Problem::Input(error)))?;
-            self.bytes += length as u64;
             if length == 0 {
                 return Ok(None);
             }

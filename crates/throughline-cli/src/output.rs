@@ -9,15 +9,16 @@ mod time;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
-use owo_colors::Style;
+use anstyle::Style;
 use serde::Serialize;
+use throughline_core::query;
 
 use crate::args::Color;
 
 pub(crate) use chart::{bar, bars};
 pub(crate) use json::write_json;
 pub(crate) use table::{Cell, Table};
-pub(crate) use text::{clean, clean_events, short_id};
+pub(crate) use text::{clean, group, short_id};
 pub(crate) use time::{duration, micros, moment};
 
 /// How wide text is when nobody says how wide the terminal is.
@@ -58,24 +59,20 @@ impl Screen {
         self.json
     }
 
-    /// Whether colours may be used.
-    pub(crate) fn has_colour(&self) -> bool {
-        self.has_colour
-    }
-
-    /// How many columns there are; `None` where text goes to a file or a pipe and is not cut.
-    pub(crate) fn width(&self) -> Option<usize> {
-        self.width
-    }
-
-    /// How many columns to lay text out for.
-    pub(crate) fn layout_width(&self) -> usize {
-        self.width.unwrap_or(DEFAULT_WIDTH)
-    }
-
     /// Writes a line. Texts from the store must be [`clean`] already.
     pub(crate) fn line(&mut self, line: impl fmt::Display) -> io::Result<()> {
         writeln!(self.output, "{line}")
+    }
+
+    /// Writes a text of several lines, which ends with a line end or not.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.output, "{}", text.trim_end_matches('\n'))
+    }
+
+    /// How the renderings of a [`TraceQuery`](throughline_core::TraceQuery) are to be written.
+    pub(crate) fn style(&self) -> query::Style {
+        let style = if self.has_colour { query::Style::ansi() } else { query::Style::plain() };
+        style.width(self.width.unwrap_or(DEFAULT_WIDTH))
     }
 
     /// Writes a heading, after an empty line.
@@ -86,7 +83,7 @@ impl Screen {
 
     /// A text in a style, or plain where there is no colour.
     pub(crate) fn paint(&self, text: &str, style: Style) -> String {
-        if self.has_colour { style.style(text).to_string() } else { text.to_owned() }
+        if self.has_colour { paint(text, style) } else { text.to_owned() }
     }
 
     /// Writes a table.
@@ -109,8 +106,21 @@ impl Screen {
         self.output.flush()
     }
 
+    /// Says on the standard error why a command did not do what it should. Errors quote names of files and
+    /// texts of stores, so that they are made harmless, line by line.
+    pub(crate) fn complain(&self, error: &dyn fmt::Display) {
+        let message = error.to_string();
+        let lines: Vec<_> = message.lines().map(clean).collect();
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "throughline: {}", lines.join("\n"));
+    }
+
     /// The output itself.
     pub(crate) fn writer(&mut self) -> &mut dyn Write {
         &mut self.output
     }
+}
+
+fn paint(text: &str, style: Style) -> String {
+    format!("{style}{text}{style:#}")
 }

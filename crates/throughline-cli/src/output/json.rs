@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
-use super::text::is_harmful;
+use super::text::is_unsafe;
 
 /// Writes a value and a line end, in one line or for people. What a terminal might obey is written as
 /// `\u` escapes; JSON itself asks that of the first 32 characters only.
@@ -26,7 +26,7 @@ struct Harmless<F>(F);
 impl<F: Formatter> Formatter for Harmless<F> {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, output: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some(at) = rest.find(is_harmful) {
+        while let Some(at) = rest.find(is_unsafe) {
             output.write_all(&rest.as_bytes()[..at])?;
             let mut after = rest[at..].chars();
             for unit in after.next().into_iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
@@ -77,7 +77,7 @@ mod tests {
         let mut output = Vec::new();
         write_json(&mut output, &value, false).unwrap();
         let text = String::from_utf8(output).unwrap();
-        assert!(!text.trim_end().contains(is_harmful), "{text}");
+        assert!(!text.trim_end().contains(is_unsafe), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use owo_colors::Style;
+use anstyle::{Effects, Style};
 use unicode_width::UnicodeWidthStr;
 
+use super::paint;
 use super::text::{clean, fit};
 
 /// The least that a column is cut to.
@@ -82,7 +83,7 @@ impl Table {
                 let fitted = fit(&cell.text, width);
                 let padding = " ".repeat(width - fitted.width());
                 let painted =
-                    if colour { cell.style.style(&fitted).to_string() } else { fitted.into_owned() };
+                    if colour { paint(&fitted, cell.style) } else { fitted.into_owned() };
                 let is_right = self.columns[shown[at]].1;
                 if is_right {
                     text.push_str(&padding);
@@ -97,7 +98,7 @@ impl Table {
             }
             writeln!(output, "{}", text.trim_end())
         };
-        line(shown.iter().map(|&c| Cell::styled(&self.columns[c].0, Style::new().dimmed())).collect())?;
+        line(shown.iter().map(|&c| Cell::styled(&self.columns[c].0, Style::new().effects(Effects::DIMMED))).collect())?;
         for row in &self.rows {
             line(shown.iter().map(|&column| cell(row, column)).collect())?;
         }
@@ -138,7 +139,7 @@ mod tests {
         insta::assert_snapshot!(shown(&table(), None), @r"
         TYPE           COUNT  NOTE
         stage:prüfung      7  first of all the notes
-        stage:漢        1200  b␛[0m
+        stage:漢        1200  b\u{1b}[0m
         ");
     }
 

@@ -2,78 +2,37 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
-use throughline_core::{ErrorInfo, Text, TraceEvent, TraceId};
+use throughline_core::TraceId;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Whether a character may make a terminal do something: controls of both sets, line separators, and those that
-/// turn the direction of writing around.
-pub(super) fn is_harmful(c: char) -> bool {
+/// Whether a character could do something to a terminal, or to the order of what it shows: the same that the
+/// renderings of [`TraceQuery`](throughline_core::TraceQuery) escape.
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
-/// A text in which nothing makes a terminal do anything: what might is shown as a sign for itself.
+/// A text from a store, made harmless: what could do something is escaped.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_harmful) {
+    if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
-    let sign = |c: char| match c {
-        '\0'..='\u{1F}' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
-        '\u{7F}' => '␡',
-        c if is_harmful(c) => char::REPLACEMENT_CHARACTER,
-        c => c,
-    };
-    text.chars().map(sign).collect()
-}
-
-/// Makes every text of some events clean, so that whatever is made of them is.
-pub(crate) fn clean_events(events: &mut [TraceEvent]) {
-    events.iter_mut().for_each(clean_event);
-}
-
-fn clean_event(event: &mut TraceEvent) {
-    clean_text(&mut event.event_type);
-    clean_text(&mut event.service);
-    event.workflow.iter_mut().for_each(clean_text);
-    event.correlation_id.iter_mut().for_each(clean_text);
-    event.tags.iter_mut().for_each(clean_text);
-    if event.attrs.iter().any(|(key, value)| key.contains(is_harmful) || value.contains(is_harmful)) {
-        event.attrs = event.attrs.iter().map(|(key, value)| (clean(key), clean(value))).collect();
+    let mut cleaned = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_unsafe(c) { cleaned.extend(c.escape_default()) } else { cleaned.push(c) }
     }
-    if let Some(error) = &mut event.error {
-        let ErrorInfo { kind, message, chain } = &mut **error;
-        [kind, message].into_iter().chain(chain).for_each(clean_text);
-    }
-    event.data.iter_mut().for_each(clean_object);
-    clean_object(&mut event.extra);
-}
-
-fn clean_text(text: &mut Text) {
-    if let Cow::Owned(cleaned) = clean(text) {
-        *text = cleaned.into();
-    }
-}
-
-fn clean_object(object: &mut Map<String, Value>) {
-    if object.keys().any(|key| key.contains(is_harmful)) {
-        *object =
-            std::mem::take(object).into_iter().map(|(key, value)| (clean(&key).into(), value)).collect();
-    }
-    object.values_mut().for_each(clean_value);
-}
-
-fn clean_value(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Cow::Owned(cleaned) = clean(text) {
-                *text = cleaned;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(clean_value),
-        Value::Object(object) => clean_object(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+    cleaned.into()
 }
 
 /// The beginning of an id, long enough to be told from others by a person and accepted by every command.
@@ -81,6 +40,19 @@ pub(crate) fn short_id(id: TraceId) -> String {
     let mut id = id.to_string();
     id.truncate(12);
     id
+}
+
+/// A number with its thousands set apart: `262,200`.
+pub(crate) fn group(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// A text of at most this many columns; what is cut leaves an ellipsis.
@@ -101,35 +73,16 @@ pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_core::{SpanId, Timestamp};
 
     #[test]
-    fn what_a_terminal_might_obey_becomes_a_sign() {
-        assert_eq!(clean("\u{1b}[31mred\u{7f}\u{9b}0m\nnext"), "␛[31mred␡\u{FFFD}0m␊next");
+    fn what_a_terminal_might_obey_is_escaped() {
+        assert_eq!(clean("\u{1b}[31mred\u{9b}0m\nnext"), r"\u{1b}[31mred\u{9b}0m\nnext");
         assert_eq!(clean("harmless é 漢"), "harmless é 漢");
     }
 
     #[test]
-    fn no_text_of_an_event_is_forgotten() {
-        let dirty = "x\u{1b}]0;title\u{7}";
-        let json = serde_json::json!({
-            "trace_id": TraceId::from_key("k"),
-            "span_id": SpanId::from_u64(1),
-            "timestamp": Timestamp::default(),
-            "event_type": dirty,
-            "service": dirty,
-            "workflow": dirty,
-            "correlation_id": dirty,
-            "tags": [dirty],
-            "attrs": { dirty: dirty },
-            "error": { "type": dirty, "message": dirty, "chain": [dirty] },
-            "data": { dirty: [{ dirty: dirty }] },
-            "extra_field": dirty,
-        });
-        let mut events = [serde_json::from_value::<TraceEvent>(json).unwrap()];
-        clean_events(&mut events);
-        let text = serde_json::to_string(&events).unwrap();
-        assert!(!text.contains("\\u001b") && !text.contains("\\u0007"), "{text}");
+    fn thousands_are_set_apart() {
+        assert_eq!([0, 999, 1_000, 262_200, 1_234_567].map(group).join(" "), "0 999 1,000 262,200 1,234,567");
     }
 
     #[test]

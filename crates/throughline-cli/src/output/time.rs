@@ -18,20 +18,19 @@ pub(crate) fn micros(micros: u64) -> String {
     duration(Duration::from_micros(micros))
 }
 
-/// A duration to two or three digits: `850 µs`, `12.3 ms`, `2.31 s`, `4 m 12 s`, `3 h 05 m`, `13 d 04 h`.
+/// A duration as the renderings of [`TraceQuery`](throughline_core::TraceQuery) have it: `850 µs`, `1.2 ms`,
+/// `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`.
 pub(crate) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let of = |value: f64, unit: &str| {
-        let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-        format!("{value:.digits$} {unit}")
-    };
-    match duration.as_micros() {
-        micros @ ..1_000 => format!("{micros} µs"),
-        ..1_000_000 => of(duration.as_secs_f64() * 1e3, "ms"),
-        _ if seconds < 60 => of(duration.as_secs_f64(), "s"),
-        _ if seconds < 3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
-        _ if seconds < 86_400 => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+    let (seconds, micros) = (duration.as_secs(), duration.as_micros());
+    let tenths = |unit: u128, name: &str| format!("{}.{} {name}", micros / unit, micros % unit * 10 / unit);
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..10_000 => tenths(1_000, "ms"),
+        10_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ if seconds < 60 => tenths(1_000_000, "s"),
+        _ if seconds < 3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ if seconds < 86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
 }
 
@@ -40,11 +39,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_keep_the_digits_that_matter() {
+    fn durations_read_as_people_say_them() {
         let shown = [0, 850, 12_345, 2_311_000, 59_990_000, 252_000_000, 11_100_000_000, 1_137_600_000_000]
             .map(micros)
             .join(", ");
-        assert_eq!(shown, "0 µs, 850 µs, 12.3 ms, 2.31 s, 60.0 s, 4 m 12 s, 3 h 05 m, 13 d 04 h");
+        assert_eq!(shown, "0 µs, 850 µs, 12 ms, 2.3 s, 59.9 s, 4 min 12 s, 3 h 5 min, 13 d 4 h");
     }
 
     #[test]
