@@ -5,11 +5,14 @@ mod attrs;
 mod event;
 mod feed;
 mod ids;
+mod memory;
 pub mod names;
 mod reader;
 mod sink;
 mod spool;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 mod time;
 
@@ -20,6 +23,7 @@ pub use attrs::Attrs;
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
+pub use memory::{MemoryFeed, MemoryStore};
 pub use reader::{
     CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
     RunState, RunSummary, TraceReader, TypeMatch,

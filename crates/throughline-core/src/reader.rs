@@ -243,7 +243,7 @@ pub struct Paged<T> {
     pub next: Option<Cursor>,
 }
 
-/// One run in a line: what a list shows.
+/// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunSummary {
@@ -251,11 +251,11 @@ pub struct RunSummary {
     pub trace_id: TraceId,
     /// How it stands.
     pub state: RunState,
-    /// The workflow, where one is named.
+    /// The workflow that its root names, else the first that any event names.
     pub workflow: Option<Text>,
     /// The service that started it.
     pub service: Text,
-    /// Its business key.
+    /// Its business key: that of its root, else the first that any event has.
     pub correlation_id: Option<Text>,
     /// When its first event happened.
     pub started: Timestamp,
@@ -372,7 +372,8 @@ pub struct OpenRun {
 }
 
 impl OpenRun {
-    /// The open run that these events of one trace show, in any order; the summary is the caller's.
+    /// The open run that these events of one trace show, in any order; the summary is the caller's. Steps that
+    /// another instance left open before the run was resumed are not current: nobody works on them.
     pub fn of(summary: RunSummary, events: &[TraceEvent]) -> Self {
         let last_event = events.iter().map(|event| event.timestamp).max().unwrap_or(summary.started);
         let ended: std::collections::HashSet<SpanId> = events
@@ -380,9 +381,18 @@ impl OpenRun {
             .filter(|event| event.status != Status::Pending)
             .map(|event| event.span_id)
             .collect();
+        let resumed = events
+            .iter()
+            .filter(|event| event.status == Status::Pending && event.seq > 0 && event.is_root())
+            .max_by_key(|event| (event.seq, event.order()));
+        let is_left_over = |event: &TraceEvent| {
+            resumed
+                .is_some_and(|resumed| event.instance != resumed.instance && event.order() < resumed.order())
+        };
         let current = events
             .iter()
             .filter(|event| event.status == Status::Pending && event.seq == 0 && !event.is_root())
+            .filter(|event| !is_left_over(event))
             .filter(|event| !ended.contains(&event.span_id))
             .max_by_key(|event| event.order())
             .map(|event| CurrentStep {
