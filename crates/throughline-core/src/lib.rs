@@ -7,6 +7,7 @@ mod feed;
 mod ids;
 mod memory;
 pub mod names;
+pub mod query;
 mod reader;
 mod sink;
 mod spool;
@@ -24,6 +25,7 @@ pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, 
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
 pub use memory::{MemoryFeed, MemoryStore};
+pub use query::TraceQuery;
 pub use reader::{
     CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
     RunState, RunSummary, TraceReader, TypeMatch,

@@ -103,3 +103,9 @@ pub mod data {
         pub const ATTRIBUTES: &str = "xes:attributes";
     }
 }
+
+/// Kinds of errors with a meaning.
+pub mod errors {
+    /// The step panicked.
+    pub const PANIC: &str = "panic";
+}
