@@ -32,7 +32,10 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };
-    file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all()).map_err(refused)?;
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .and_then(|file| file.sync_all())
+        .map_err(refused)?;
     let runs = group(runs.len() as u64);
     screen.line(format_args!("Wrote {runs} runs, {} events, to {}", group(events), path.display()))?;
     Ok(Answer::Yes)
@@ -56,19 +59,16 @@ async fn write(
             }
         }
         ExportFormat::Xes => {
-            let mut xes = None;
+            // The log is called after the workflow of its first run: an import gives the name back.
+            let first = match runs.first() {
+                Some(id) => reader.trace(*id).await?,
+                None => Vec::new(),
+            };
+            let mut writer = XesWriter::begin(&mut output, name_of(&first))?;
             for id in runs {
-                let run = reader.trace(*id).await?;
-                let writer = match &mut xes {
-                    Some(writer) => writer,
-                    // The log is called after the workflow of its first run: an import gives the name back.
-                    None => xes.insert(XesWriter::begin(&mut output, name_of(&run))?),
-                };
-                events += writer.run(run)?;
+                events += writer.run(reader.trace(*id).await?)?;
             }
-            if let Some(writer) = xes {
-                writer.finish()?;
-            }
+            writer.finish()?;
         }
     }
     Ok(events)

@@ -70,7 +70,8 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
         && (args.workflow.is_some() || !args.failed_when.is_empty() || !args.cancelled_when.is_empty())
     {
         return Err(CliError::Usage(
-            "--workflow, --failed-when and --cancelled-when are for event logs; JSON lines say it themselves".into(),
+            "--workflow, --failed-when and --cancelled-when are for event logs; JSON lines say it themselves"
+                .into(),
         ));
     }
     let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
@@ -88,10 +89,9 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
     }
     match report.broke_off {
         None => Ok(Answer::Yes),
-        Some(why) => Err(CliError::Input(format!(
-            "{}: {why}; what came before is imported",
-            args.file.display()
-        ))),
+        Some(why) => {
+            Err(CliError::Input(format!("{}: {why}; what came before is imported", args.file.display())))
+        }
     }
 }
 

@@ -57,7 +57,8 @@ fn table(runs: &[RunSummary]) -> Table {
     let services: std::collections::HashSet<&str> = runs.iter().map(|run| run.service.as_str()).collect();
     for run in runs {
         let failure = run.first_failure.as_ref().map_or_else(String::new, |failure| {
-            let error = failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
+            let error =
+                failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
             format!("{}{error}", failure.event_type)
         });
         table.row([

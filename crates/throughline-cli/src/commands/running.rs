@@ -31,11 +31,7 @@ pub(super) async fn run(args: &RunningArgs, store: &Store, screen: &mut Screen) 
     if args.check { check(args, &reader, screen).await } else { show(args, &reader, screen).await }
 }
 
-async fn show(
-    args: &RunningArgs,
-    reader: &dyn TraceReader,
-    screen: &mut Screen,
-) -> Result<Answer, CliError> {
+async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen) -> Result<Answer, CliError> {
     let mut runs = reader.open_runs(args.limit.saturating_add(1)).await?;
     let are_more = runs.len() > args.limit;
     runs.truncate(args.limit);
@@ -69,7 +65,9 @@ async fn check(
     let (running, stuck, interrupted) = (check.running.len(), check.stuck.len(), check.interrupted.len());
     screen.line(match (safe_to_deploy, interrupted) {
         (true, 0) => "Safe to deploy: nothing is running.".to_owned(),
-        (true, _) => format!("Safe to deploy: nothing is running; {interrupted} interrupted want to be resumed."),
+        (true, _) => {
+            format!("Safe to deploy: nothing is running; {interrupted} interrupted want to be resumed.")
+        }
         (false, _) => {
             format!("Not safe to deploy: {running} running, {stuck} stuck, {interrupted} interrupted.")
         }
@@ -83,8 +81,18 @@ async fn check(
 }
 
 fn table(runs: &[OpenRun], now: Timestamp, stuck_after: Duration) -> Table {
-    let mut table =
-        Table::new(&["ID", "KEY", "WORKFLOW", "STATE", ">AGE", "AT", "STEP", ">FOR", ">ATTEMPT", ">QUIET FOR"]);
+    let mut table = Table::new(&[
+        "ID",
+        "KEY",
+        "WORKFLOW",
+        "STATE",
+        ">AGE",
+        "AT",
+        "STEP",
+        ">FOR",
+        ">ATTEMPT",
+        ">QUIET FOR",
+    ]);
     for run in runs {
         let OpenRun { summary, current, last_event, .. } = run;
         let quiet = now.since(*last_event);
@@ -102,7 +110,10 @@ fn table(runs: &[OpenRun], now: Timestamp, stuck_after: Duration) -> Table {
             current.map_or("", |step| step.event_type.as_str()).into(),
             step.map_or_else(String::new, |(index, total)| format!("step {index} of {total}")).into(),
             current.map_or_else(String::new, |step| duration(now.since(step.started))).into(),
-            current.and_then(|step| step.attempt).map_or_else(String::new, |attempt| attempt.to_string()).into(),
+            current
+                .and_then(|step| step.attempt)
+                .map_or_else(String::new, |attempt| attempt.to_string())
+                .into(),
             duration(quiet).into(),
         ]);
     }

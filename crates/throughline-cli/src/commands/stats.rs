@@ -5,7 +5,7 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use throughline_core::{
-    Bucket, ChoiceOutcome, HotSpot, Rate, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate,
+    Bucket, ChoiceOutcome, HotSpot, Rate, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate, names,
 };
 
 use super::nothing_here;
@@ -17,6 +17,15 @@ use crate::store::Store;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// What the ends of workflows and sagas are called.
+const OUTCOMES: [&str; 6] = [
+    names::WORKFLOW_COMPLETED,
+    names::WORKFLOW_FAILED,
+    names::WORKFLOW_CANCELLED,
+    names::SAGA_COMPLETED,
+    names::SAGA_FAILED,
+    names::SAGA_CANCELLED,
+];
 /// How wide the bars of failures over time are.
 const BAR: usize = 30;
 
@@ -70,13 +79,20 @@ pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) ->
 }
 
 async fn ask(analytics: &dyn TraceAnalytics, scope: &Scope, limit: usize) -> Result<Stats, CliError> {
+    // The end of a workflow or saga is named after its outcome: as a stage, `workflow:failed` always fails.
+    let is_stage = |event_type: &str| !OUTCOMES.contains(&event_type);
+    let mut failure_rate_by_type = analytics.failure_rate_by_type(scope).await?;
+    failure_rate_by_type.retain(|of| is_stage(&of.event_type));
+    let mut slowest_stages = analytics.slowest_stages(scope, limit.saturating_add(OUTCOMES.len())).await?;
+    slowest_stages.retain(|stage| is_stage(&stage.event_type));
+    slowest_stages.truncate(limit);
     Ok(Stats {
         failures: analytics.failure_rate(scope).await?.into(),
         compensations: analytics.compensation_rate(scope).await?.into(),
         over_time: over_time(analytics, scope).await?,
         hot_spots: analytics.hot_spots(scope, limit).await?,
-        failure_rate_by_type: analytics.failure_rate_by_type(scope).await?,
-        slowest_stages: analytics.slowest_stages(scope, limit).await?,
+        failure_rate_by_type,
+        slowest_stages,
         slowest_spans: analytics.slowest_spans(scope, limit).await?,
         decisions: analytics.decision_outcomes(scope).await?,
     })
@@ -193,7 +209,7 @@ pub(super) fn decisions_table(outcomes: &[ChoiceOutcome]) -> Table {
 }
 
 fn with_interval(rate: Rate) -> String {
-    format!("{} (95 % sure: {})", percent(rate.ratio()), interval(rate))
+    format!("{} (95 % interval {})", percent(rate.ratio()), interval(rate))
 }
 
 fn interval(rate: Rate) -> String {

@@ -29,7 +29,8 @@ pub(super) async fn run(args: &WatchArgs, store: &Store, screen: &mut Screen) ->
     };
     // Watching before looking at what is there: what happens in between is seen twice rather than never.
     let stream = TraceStream::watch(&reader, run.as_ref().map(|run| run.trace_id)).await?;
-    let watching = watch(&reader, run, stream, &args.filter.to_filter(), screen);
+    let filter = args.filter.to_filter();
+    let watching = watch(&reader, run, stream, &filter, screen);
     match args.for_ {
         Some(time) => tokio::time::timeout(time, watching).await.unwrap_or(Ok(Answer::Yes)),
         None => watching.await,

@@ -82,8 +82,7 @@ impl Table {
                 let (width, is_last) = (widths[at], at + 1 == cells.len());
                 let fitted = fit(&cell.text, width);
                 let padding = " ".repeat(width - fitted.width());
-                let painted =
-                    if colour { paint(&fitted, cell.style) } else { fitted.into_owned() };
+                let painted = if colour { paint(&fitted, cell.style) } else { fitted.into_owned() };
                 let is_right = self.columns[shown[at]].1;
                 if is_right {
                     text.push_str(&padding);
@@ -98,7 +97,12 @@ impl Table {
             }
             writeln!(output, "{}", text.trim_end())
         };
-        line(shown.iter().map(|&c| Cell::styled(&self.columns[c].0, Style::new().effects(Effects::DIMMED))).collect())?;
+        line(
+            shown
+                .iter()
+                .map(|&c| Cell::styled(&self.columns[c].0, Style::new().effects(Effects::DIMMED)))
+                .collect(),
+        )?;
         for row in &self.rows {
             line(shown.iter().map(|&column| cell(row, column)).collect())?;
         }

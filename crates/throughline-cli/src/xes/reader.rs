@@ -51,8 +51,6 @@ pub(crate) enum Problem {
     NotALog(String),
     #[error("the file ends before </log>")]
     Unfinished,
-    #[error("<{element}> has no `{attribute}`")]
-    Missing { element: String, attribute: &'static str },
 }
 
 /// One `<trace>` of a log; or events that stand in no trace, one after the other.
@@ -388,7 +386,8 @@ fn element(start: &BytesStart<'_>, version: XmlVersion) -> Result<What, Problem>
 }
 
 fn attribute(start: &BytesStart<'_>, kind: Kind, version: XmlVersion) -> Result<Attribute, Problem> {
-    let (mut key, mut value) = (None, None);
+    // Real logs have attributes without a key or a value; the empty text stands for what is missing.
+    let (mut key, mut value) = (String::new(), String::new());
     for found in start.attributes() {
         let found = found.map_err(|error| Problem::Xml(error.into()))?;
         let to = match found.key.as_ref() {
@@ -396,14 +395,8 @@ fn attribute(start: &BytesStart<'_>, kind: Kind, version: XmlVersion) -> Result<
             "value" => &mut value,
             _ => continue,
         };
-        *to = Some(found.normalized_value(version).map_err(Problem::Xml)?.into_owned());
+        *to = found.normalized_value(version).map_err(Problem::Xml)?.into_owned();
     }
-    let missing = |attribute| Problem::Missing { element: kind.as_str().to_owned(), attribute };
-    let key = key.ok_or_else(|| missing("key"))?;
-    match value {
-        // Some logs of version 1 give lists a value, which means nothing.
-        _ if kind.is_collection() => Ok(Attribute::new(key, kind, "")),
-        Some(value) => Ok(Attribute::new(key, kind, value)),
-        None => Err(missing("value")),
-    }
+    // Some logs of version 1 give lists a value, which means nothing.
+    Ok(Attribute::new(key, kind, if kind.is_collection() { String::new() } else { value }))
 }

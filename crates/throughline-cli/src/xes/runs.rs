@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use throughline_core::names::{self, attrs, data, tags};
+use throughline_core::names::{self, attrs, tags};
 use throughline_core::{Attrs, ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 use super::attribute::{self, Attribute, Kind};
@@ -402,9 +402,4 @@ pub(crate) fn is_activity(event: &TraceEvent) -> bool {
     event.instance == throughline_core::InstanceId::IMPORTED
         && (event.event_type.starts_with(names::ACTIVITY_PREFIX)
             || event.event_type == names::ACTIVITY_UNNAMED)
-}
-
-/// The life-cycle transition that an event had in its log, if it had one.
-pub(crate) fn has_transition(event: &TraceEvent) -> bool {
-    event.data.as_ref().is_some_and(|data| data.contains_key(data::LIFECYCLE_TRANSITION))
 }

@@ -9,8 +9,14 @@ use crate::sandbox::Sandbox;
 fn an_import_accounts_for_everything() {
     let sandbox = Sandbox::empty();
     std::fs::copy(crate::sandbox::data_file("loans.xes"), sandbox.path("loans.xes")).unwrap();
-    let import =
-        ["import", "loans.xes", "--failed-when", "concept:name=A_DECLINED", "--cancelled-when", "concept:name=A_CANCELLED"];
+    let import = [
+        "import",
+        "loans.xes",
+        "--failed-when",
+        "concept:name=A_DECLINED",
+        "--cancelled-when",
+        "concept:name=A_CANCELLED",
+    ];
     insta::assert_snapshot!(sandbox.see(&import), @"");
     insta::assert_snapshot!(sandbox.see(&import), @"");
     insta::assert_json_snapshot!(sandbox.json(&import), { ".log" => "[SHA-256]" }, @"");
@@ -130,7 +136,8 @@ fn a_watch_sees_what_another_process_writes() {
     let sandbox = Sandbox::with_sagas();
     std::fs::copy(crate::sandbox::data_file("loans.xes"), sandbox.path("loans.xes")).unwrap();
     // A run that is open is watched until it ends; what was there before says that the watch has begun.
-    let (first, rest) = split_first_line(&std::fs::read_to_string(crate::sandbox::data_file("saga.jsonl")).unwrap());
+    let (first, rest) =
+        split_first_line(&std::fs::read_to_string(crate::sandbox::data_file("saga.jsonl")).unwrap());
     let (open, end) = (first.replace("a0000000000000000000000000001", "a0000000000000000000000000009"), rest);
     let end = end.lines().find(|line| line.contains("workflow:failed")).unwrap();
     let end = end.replace("a0000000000000000000000000001", "a0000000000000000000000000009");

@@ -15,7 +15,8 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "redis://localhost"]), @"");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "sqlite:"]), @"");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "traces.db"]), @"");
-    sandbox.write("notes.txt", "this is no database, whatever its name may be, and it is long enough to say so");
+    sandbox
+        .write("notes.txt", "this is no database, whatever its name may be, and it is long enough to say so");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "notes.txt"]), @"");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "sqlite:notes.txt"]), @"");
 }
@@ -64,7 +65,10 @@ fn a_file_that_can_not_be_imported_is_named() {
 fn what_came_before_the_break_is_kept() {
     let sandbox = Sandbox::empty();
     let xes = std::fs::read_to_string(data_file("loans.xes")).unwrap();
-    sandbox.write("broken.xes", xes.replacen("</event>\n\t</trace>", "</evnt>\n\t</trace>", 3).replacen("</evnt>", "</event>", 2));
+    sandbox.write(
+        "broken.xes",
+        xes.replacen("</event>\n\t</trace>", "</evnt>\n\t</trace>", 3).replacen("</evnt>", "</event>", 2),
+    );
     insta::assert_snapshot!(sandbox.see(&["import", "broken.xes"]), @"");
     assert_eq!(sandbox.json(&["list"])["runs"].as_array().unwrap().len(), 2);
 

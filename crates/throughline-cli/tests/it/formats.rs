@@ -61,8 +61,12 @@ fn the_content_says_what_a_file_is_and_not_its_name() {
     assert_eq!((&report["format"], &report["runs"]), (&"xes".into(), &4.into()));
 
     // The same bytes from a pipe are the same log.
-    let mut import =
-        sandbox.command(&["import", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut import = sandbox
+        .command(&["import", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     import.stdin.take().unwrap().write_all(&gzip).unwrap();
     let output = import.wait_with_output().unwrap();
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -92,7 +92,8 @@ impl Sandbox {
     /// Runs the command and reads its answer as JSON.
     pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
         let said = self.run(&[args, &["--json"]].concat());
-        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", said.stdout, said.stderr))
+        serde_json::from_str(&said.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", said.stdout, said.stderr))
     }
 }
 
