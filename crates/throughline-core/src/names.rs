@@ -22,6 +22,8 @@ pub const SAGA_COMPLETED: &str = "saga:completed";
 pub const SAGA_COMPENSATING: &str = "saga:compensating";
 /// A saga failed; whether all was undone is said by its compensations.
 pub const SAGA_FAILED: &str = "saga:failed";
+/// Another process life took the saga over.
+pub const SAGA_RESUMED: &str = "saga:resumed";
 /// A saga was dropped before it ended.
 pub const SAGA_CANCELLED: &str = "saga:cancelled";
 
@@ -70,6 +72,13 @@ pub mod attrs {
     pub const REQUEST_ID: &str = "request_id";
     /// Who or what did an imported activity: the `org:resource` of the XES standard.
     pub const ORG_RESOURCE: &str = "org.resource";
+    /// The method of an HTTP request, or `_OTHER`
+    /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
+    pub const HTTP_METHOD: &str = "http.request.method";
+    /// The route that an HTTP request matched, as in `/loans/{id}`.
+    pub const HTTP_ROUTE: &str = "http.route";
+    /// The status code of an HTTP answer.
+    pub const HTTP_STATUS: &str = "http.response.status_code";
 }
 
 /// Fields of `data` with a meaning.

@@ -39,7 +39,9 @@ use std::fmt;
 use std::time::Duration;
 
 pub use decisions::{Alternative, Basis, Consequence, Decision, DecisionOutcome, Decisions};
-pub use diff::{ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, LoneSpan, SlowerSpan, StateChange};
+pub use diff::{
+    ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, LoneSpan, SlowerSpan, StateChange,
+};
 pub use explain::{
     Cascade, CascadeKind, Cause, CauseKind, Explanation, FailureOutcome, OtherFailure, PathStep,
     UpstreamDecision, Verdict,
@@ -173,19 +175,22 @@ impl TraceQuery {
     pub fn summary(&self) -> Option<RunSummary> {
         let root = self.root()?;
         let first = self.event_at(0);
-        let mut summary =
-            RunSummary::new(first.trace_id, root.state(), root.first_event().service.clone(), first.timestamp);
+        let mut summary = RunSummary::new(
+            first.trace_id,
+            root.state(),
+            root.first_event().service.clone(),
+            first.timestamp,
+        );
         summary.workflow = self.first_of(root, |event| event.workflow.clone());
         summary.correlation_id = self.first_of(root, |event| event.correlation_id.clone());
         summary.ended = root.ended();
         summary.duration_us = root.duration_us();
-        summary.first_failure = self.ordered_events().find(|event| event.status == Status::Failed).map(|event| {
-            FailureSummary {
+        summary.first_failure =
+            self.ordered_events().find(|event| event.status == Status::Failed).map(|event| FailureSummary {
                 span_id: event.span_id,
                 event_type: event.event_type.clone(),
                 error: event.error.as_deref().cloned(),
-            }
-        });
+            });
         Some(summary)
     }
 

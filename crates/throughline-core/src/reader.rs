@@ -67,6 +67,18 @@ pub trait TraceReader: Send + Sync + 'static {
     }
 }
 
+/// Reads one run and how its instances stand.
+pub(crate) async fn load(reader: &dyn TraceReader, id: TraceId) -> Result<crate::TraceQuery, ReadError> {
+    let events = reader.trace(id).await?;
+    let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+    instances.sort_unstable();
+    instances.dedup();
+    let liveness = reader.liveness(&instances).await?;
+    let known: std::collections::HashMap<_, _> = instances.into_iter().zip(liveness).collect();
+    let query = crate::TraceQuery::new(events);
+    Ok(query.with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
+}
+
 /// Which events or runs to find; everything that is set must hold. The default matches all.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]

@@ -87,7 +87,8 @@ impl<'q> Causes<'q> {
             let parent = span.parent().map(|parent| parent.index as usize);
             let at = index as usize;
             let compensation = span.is_compensation();
-            self.in_compensation[at] = compensation || parent.is_some_and(|parent| self.in_compensation[parent]);
+            self.in_compensation[at] =
+                compensation || parent.is_some_and(|parent| self.in_compensation[parent]);
             self.within_retried[at] = match parent {
                 _ if self.retried_by[at] != NONE => index,
                 Some(parent) => self.within_retried[parent],

@@ -343,9 +343,9 @@ fn cascades(cause: Span<'_>, top: Span<'_>, on_path: &[bool], causes: &Causes<'_
         .iter()
         .map(|index| causes.at(*index))
         .filter(|span| {
-            let outermost = span.parent().is_some_and(|parent| {
-                on_path[parent.index as usize] || parent.status() != Status::Cancelled
-            });
+            let outermost = span
+                .parent()
+                .is_some_and(|parent| on_path[parent.index as usize] || parent.status() != Status::Cancelled);
             span.status() == Status::Cancelled
                 && outermost
                 && !on_path[span.index as usize]

@@ -138,7 +138,8 @@ impl Index {
         let mut last = (0, NONE);
         for span in 0..self.spans.len() {
             let row = |place: &u32| rows[self.timeline[*place as usize] as usize];
-            let parent = self.members_of(span as u32).iter().map(|place| row(place).parent).find(|id| *id != 0);
+            let parent =
+                self.members_of(span as u32).iter().map(|place| row(place).parent).find(|id| *id != 0);
             let Some(parent) = parent else { continue };
             if parent != last.0 {
                 last = (parent, self.find_u64(parent).unwrap_or(NONE));
@@ -160,7 +161,11 @@ impl Index {
     /// Cuts each circle of parents above its earliest span.
     fn cut_cycles(&mut self, events: &[TraceEvent], problems: &mut Problems) {
         // Where every parent began before its children there is no circle.
-        if self.spans.iter().enumerate().all(|(span, node)| node.parent == NONE || (node.parent as usize) < span)
+        if self
+            .spans
+            .iter()
+            .enumerate()
+            .all(|(span, node)| node.parent == NONE || (node.parent as usize) < span)
         {
             return;
         }
@@ -222,7 +227,9 @@ impl Index {
         }
         let mut roots = self.tops.iter().map(|top| self.first_event(events, *top)).filter(|e| e.is_root());
         match (roots.next(), roots.next(), self.tops.first()) {
-            (None, _, Some(top)) => problems.note(ProblemKind::NoRoot, self.first_event(events, *top).span_id),
+            (None, _, Some(top)) => {
+                problems.note(ProblemKind::NoRoot, self.first_event(events, *top).span_id)
+            }
             (Some(_), Some(second), _) => {
                 problems.note(ProblemKind::SeveralRoots, second.span_id);
                 roots.for_each(|root| problems.note(ProblemKind::SeveralRoots, root.span_id));
@@ -336,7 +343,8 @@ fn place_of(key: u128) -> u32 {
 /// Events by time, instance and `n`; what is still equal, by its identity.
 fn sort(events: &[TraceEvent], timeline: &mut [u32]) {
     let time = |at: u32| (events[at as usize].timestamp.as_micros() as u64) ^ (1 << 63);
-    let mut keys: Vec<u128> = timeline.iter().map(|at| u128::from(time(*at)) << 64 | u128::from(*at)).collect();
+    let mut keys: Vec<u128> =
+        timeline.iter().map(|at| u128::from(time(*at)) << 64 | u128::from(*at)).collect();
     keys.sort_unstable();
     for (at, key) in timeline.iter_mut().zip(keys) {
         *at = place_of(key);

@@ -303,9 +303,9 @@ fn settle(owner: Option<Span<'_>>, mut owed: Vec<Owed<'_>>) -> SagaCompensation 
         saga: owner.map(|owner| owner.summary()),
         began: first.map(|first| first.started()),
         began_offset_us: first.map(|first| first.query.offset_us(first.first_event())),
-        took_us: first.zip(last).map(|(first, last)| {
-            u64::try_from(last.since(first.started()).as_micros()).unwrap_or(u64::MAX)
-        }),
+        took_us: first
+            .zip(last)
+            .map(|(first, last)| u64::try_from(last.since(first.started()).as_micros()).unwrap_or(u64::MAX)),
         entries,
         orphaned,
     }

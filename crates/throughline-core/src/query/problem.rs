@@ -65,7 +65,11 @@ impl fmt::Display for Problem {
                 write!(f, "{count} {spans} with a parent that is not here, put at the top")
             }
             ProblemKind::Cycle => {
-                write!(f, "{count} circle{} of parents, cut at the earliest span", if many { "s" } else { "" })
+                write!(
+                    f,
+                    "{count} circle{} of parents, cut at the earliest span",
+                    if many { "s" } else { "" }
+                )
             }
             ProblemKind::ChildBeforeParent => write!(f, "{count} {spans} began before the parent"),
             ProblemKind::Duplicate => write!(f, "{count} {events} came more than once, counted once"),

@@ -9,9 +9,7 @@ use serde_json::Value;
 
 use super::TraceQuery;
 use crate::names::{self, attrs, data, tags};
-use crate::{
-    ErrorInfo, InstanceId, Link, Rel, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
-};
+use crate::{ErrorInfo, InstanceId, Link, Rel, RunState, SpanId, Status, Text, Timestamp, TraceEvent};
 
 /// A span of a [`TraceQuery`]: a step with its start and its end, or a point event. A view, cheap to copy.
 #[derive(Clone, Copy)]
@@ -96,7 +94,9 @@ impl<'q> Span<'q> {
     /// Whether it is a point event: something that happened and took no time.
     pub fn is_point(&self) -> bool {
         let first = self.first_event();
-        first.seq == 0 && first.status != Status::Pending && self.query.index.members_of(self.index).len() == 1
+        first.seq == 0
+            && first.status != Status::Pending
+            && self.query.index.members_of(self.index).len() == 1
     }
 
     /// Whether it is a run of a workflow, nested ones included.
@@ -148,7 +148,8 @@ impl<'q> Span<'q> {
     pub(super) fn duration_us(&self) -> Option<u64> {
         let end = self.end()?;
         let measured = || u64::try_from(end.timestamp.since(self.started()).as_micros()).ok();
-        end.duration_us.or_else(|| measured().filter(|_| !self.is_point() && end.seq != self.first_event().seq))
+        end.duration_us
+            .or_else(|| measured().filter(|_| !self.is_point() && end.seq != self.first_event().seq))
     }
 
     /// Why it failed.
@@ -190,7 +191,8 @@ impl<'q> Span<'q> {
     pub fn links(&self) -> impl Iterator<Item = &'q Link> + use<'q> {
         let first = self.first_event();
         let news = move |(at, link): &(usize, &'q Link)| *at == 0 || !first.links.contains(link);
-        let links = self.events().enumerate().flat_map(|(at, event)| event.links.iter().map(move |link| (at, link)));
+        let links =
+            self.events().enumerate().flat_map(|(at, event)| event.links.iter().map(move |link| (at, link)));
         links.filter(news).map(|(_, link)| link)
     }
 

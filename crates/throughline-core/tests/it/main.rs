@@ -3,3 +3,7 @@
 mod memory_conformance;
 mod memory_faulty;
 mod memory_store;
+
+mod context;
+mod saga;
+mod support;

@@ -71,11 +71,14 @@ pub(super) fn write_choice(page: &mut Page<'_>, decision: &Decision, note: Optio
 }
 
 fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
-    page.say(Ink::Dim, match outcome.basis {
-        Basis::Linked => "    what it brought about",
-        Basis::Followed => "    what followed",
-        Basis::Nothing => "    nothing followed",
-    });
+    page.say(
+        Ink::Dim,
+        match outcome.basis {
+            Basis::Linked => "    what it brought about",
+            Basis::Followed => "    what followed",
+            Basis::Nothing => "    nothing followed",
+        },
+    );
     // The one that holds the cause is shown wherever it stands.
     let late = outcome.consequences.iter().skip(LIST).find(|consequence| consequence.holds_cause);
     for consequence in outcome.consequences.iter().take(LIST).chain(late) {

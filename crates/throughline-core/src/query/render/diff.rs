@@ -55,7 +55,10 @@ impl Diff {
             page.say(Ink::Normal, &format!("  {}", change.path));
             for (sign, ink, decision) in [("-", Ink::Bad, &change.there), ("+", Ink::Good, &change.here)] {
                 let mut line = page.line();
-                line.pad(4).push(ink, sign).push(ink, " ").push(ink, decision.choice.as_deref().unwrap_or("nothing"));
+                line.pad(4)
+                    .push(ink, sign)
+                    .push(ink, " ")
+                    .push(ink, decision.choice.as_deref().unwrap_or("nothing"));
                 line.push_some(Ink::Dim, "  ", decision.reasoning.as_deref());
                 page.put(line);
             }
@@ -126,12 +129,15 @@ fn head(page: &mut Page<'_>, sign: &str, ink: Ink, run: Option<&RunSummary>) {
 fn write_first(page: &mut Page<'_>, first: &Divergence) {
     let mut line = page.line();
     line.push(Ink::Warn, "first divergence: ").push(Ink::Normal, &first.path);
-    line.push(Ink::Warn, match first.kind {
-        DivergenceKind::Choice => " chose differently",
-        DivergenceKind::State => " ended differently",
-        DivergenceKind::OnlyHere => " happened here only",
-        DivergenceKind::OnlyThere => " happened there only",
-    });
+    line.push(
+        Ink::Warn,
+        match first.kind {
+            DivergenceKind::Choice => " chose differently",
+            DivergenceKind::State => " ended differently",
+            DivergenceKind::OnlyHere => " happened here only",
+            DivergenceKind::OnlyThere => " happened there only",
+        },
+    );
     line.push(Ink::Dim, &format!("  {}", text::offset(first.span.offset_us)));
     page.put(line);
     if let Some(error) = &first.span.error {

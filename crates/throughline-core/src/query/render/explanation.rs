@@ -165,7 +165,8 @@ impl Explanation {
             if row == 2 && hidden > 0 {
                 page.say(Ink::Dim, &format!("  ⋮ {} more", text::count(hidden, "span")));
             }
-            let indent = format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
+            let indent =
+                format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
             let mut line = page.line();
             line.push(Ink::Dim, &indent).push_state(&step.span).push_span(&step.span);
             write_times(&mut line, &step.span);

@@ -49,11 +49,14 @@ pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
     line.push(ink, if saga.is_clean() { "✓ " } else { "✗ " });
     line.push(Ink::Heading, saga.saga.as_ref().map_or("without a saga", |saga| &saga.name));
     let steps = text::count(saga.entries.len(), "step");
-    line.push(ink, &match undone {
-        0 => format!(": none of {steps} undone"),
-        _ if undone == saga.entries.len() => format!(": {steps} undone"),
-        _ => format!(": {undone} of {steps} undone"),
-    });
+    line.push(
+        ink,
+        &match undone {
+            0 => format!(": none of {steps} undone"),
+            _ if undone == saga.entries.len() => format!(": {steps} undone"),
+            _ => format!(": {undone} of {steps} undone"),
+        },
+    );
     if let Some(began) = saga.began_offset_us {
         line.push(Ink::Dim, &format!(", begun at {}", text::offset(began)));
     }
@@ -73,8 +76,12 @@ pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
         let mut line = page.line();
         line.push(Ink::Bad, "  orphaned: ");
         match &orphan.resource {
-            Some(resource) => line.push(Ink::Bad, resource).push(Ink::Dim, " of ").push(Ink::Dim, &orphan.step_name),
-            None => line.push(Ink::Normal, "what ").push(Ink::Normal, &orphan.step_name).push(Ink::Normal, " did"),
+            Some(resource) => {
+                line.push(Ink::Bad, resource).push(Ink::Dim, " of ").push(Ink::Dim, &orphan.step_name)
+            }
+            None => {
+                line.push(Ink::Normal, "what ").push(Ink::Normal, &orphan.step_name).push(Ink::Normal, " did")
+            }
         };
         page.put(line);
     }

@@ -26,9 +26,7 @@ pub(super) fn append(text: &str, room: usize, out: &mut String) -> (usize, bool)
 /// How many columns a text takes once it is escaped.
 pub(super) fn width(text: &str) -> usize {
     text.chars()
-        .map(|char| {
-            if is_unsafe(char) { char.escape_default().count() } else { char.width().unwrap_or(0) }
-        })
+        .map(|char| if is_unsafe(char) { char.escape_default().count() } else { char.width().unwrap_or(0) })
         .sum()
 }
 

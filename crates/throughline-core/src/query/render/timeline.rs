@@ -28,7 +28,11 @@ impl Timeline {
             line.push_right(Ink::Dim, &text::offset(span.offset_us), OFFSET);
             let bar = bar(span, self.duration_us, columns);
             line.push(Ink::Dim, " │").push(Ink::of(span.state), &bar).push(Ink::Dim, "│");
-            line.push_right(Ink::Normal, &span.duration_us.map_or_else(String::new, text::duration), DURATION);
+            line.push_right(
+                Ink::Normal,
+                &span.duration_us.map_or_else(String::new, text::duration),
+                DURATION,
+            );
             line.pad(2);
             match &node.choice {
                 Some(choice) => {

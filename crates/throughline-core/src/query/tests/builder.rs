@@ -4,9 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::names::{self, attrs, data, tags};
 use crate::query::TraceQuery;
-use crate::{
-    ErrorInfo, InstanceId, Link, Liveness, Rel, SpanId, Status, Timestamp, TraceEvent, TraceId,
-};
+use crate::{ErrorInfo, InstanceId, Link, Liveness, Rel, SpanId, Status, Timestamp, TraceEvent, TraceId};
 
 pub(super) const ALIVE: InstanceId = InstanceId::from_u64(1);
 pub(super) const DEAD: InstanceId = InstanceId::from_u64(2);
@@ -140,7 +138,8 @@ impl Story {
         let now = Timestamp::from_micros(self.now);
         self.last(|event| {
             event.seq = before.seq + 1;
-            (event.parent_span_id, event.tags, event.attrs) = (before.parent_span_id, before.tags, before.attrs);
+            (event.parent_span_id, event.tags, event.attrs) =
+                (before.parent_span_id, before.tags, before.attrs);
             (event.workflow, event.attempt) = (before.workflow, before.attempt);
             (event.step_index, event.step_total) = (before.step_index, before.step_total);
             if status != Status::Pending {

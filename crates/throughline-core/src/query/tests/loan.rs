@@ -42,7 +42,10 @@ pub(super) fn refused() -> Story {
             {"name": "reject", "score": 0.07},
         ]),
     );
-    s.data(data::REASONING, json!("A score of 611 is above the threshold of 600, and the customer has no defaults."));
+    s.data(
+        data::REASONING,
+        json!("A score of 611 is above the threshold of 600, and the customer has no defaults."),
+    );
     s.data(data::CONFIDENCE, json!(0.62)).data(data::DECIDER, json!("loan-scorer-v3"));
     s.wait(1);
     let limit = s.open(saga, "stage:hold-limit");
@@ -66,10 +69,9 @@ pub(super) fn refused() -> Story {
     let undo = s.undo(saga, customer);
     s.wait(33).ok(undo);
     s.wait(1).fail(saga, "SagaError", "step 5 failed").chain(&["account 4711 holds 1,200.00 of 25,000.00"]);
-    s.wait(1).fail(root, "LoanError", "loan refused").chain(&[
-        "step 5 failed",
-        "account 4711 holds 1,200.00 of 25,000.00",
-    ]);
+    s.wait(1)
+        .fail(root, "LoanError", "loan refused")
+        .chain(&["step 5 failed", "account 4711 holds 1,200.00 of 25,000.00"]);
     s
 }
 

@@ -1,0 +1,3 @@
+//! What the store on SQLite promises, beyond what every store does.
+
+mod conformance;
