@@ -53,15 +53,6 @@ struct LogReport {
     log_attributes: u64,
 }
 
-/// The options that decide what a log becomes; the store remembers them.
-#[derive(Debug, Serialize)]
-struct LogOptions<'a> {
-    workflow: &'a str,
-    service: &'a str,
-    failed_when: &'a [Condition],
-    cancelled_when: &'a [Condition],
-}
-
 pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
     let input = Input::open(&args.file).map_err(unusable)?;
@@ -178,18 +169,25 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
 
 /// Has the store remember which log was imported with which options. Says whether it was imported before.
 fn remember(args: &ImportArgs, log: &str, workflow: &str, sink: &mut Sink) -> Result<bool, CliError> {
-    let options = LogOptions {
-        workflow,
-        service: &args.service,
-        failed_when: &args.failed_when,
-        cancelled_when: &args.cancelled_when,
-    };
-    let options = serde_json::to_string(&options)?;
+    let options = options(args, workflow);
     match sink.importer.import_once(log, &options) {
         Ok(Imported::New) => Ok(false),
         Ok(Imported::SameAgain) => Ok(true),
         Err(error) => Err(CliError::Input(format!("{}: {error}", args.file.display()))),
     }
+}
+
+/// The options that decide what a log becomes, as one would give them again.
+fn options(args: &ImportArgs, workflow: &str) -> String {
+    let of = |name: &str, conditions: &[Condition]| {
+        let mut options: Vec<String> = conditions.iter().map(|when| format!("{name} '{when}'")).collect();
+        options.sort();
+        options
+    };
+    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", args.service)];
+    options.extend(of("--failed-when", &args.failed_when));
+    options.extend(of("--cancelled-when", &args.cancelled_when));
+    options.join(" ")
 }
 
 fn content(input: &Input) -> Result<Box<dyn BufRead>, CliError> {

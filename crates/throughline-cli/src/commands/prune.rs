@@ -1,7 +1,8 @@
 //! `throughline prune`: removes old runs.
 
+use indicatif::HumanBytes;
 use serde::Serialize;
-use throughline_sqlite::PrunePolicy;
+use throughline_sqlite::{PrunePolicy, PruneReport};
 
 use crate::args::PruneArgs;
 use crate::error::{Answer, CliError};
@@ -13,19 +14,23 @@ use crate::store::Store;
 struct Pruned {
     runs: u64,
     events: u64,
+    bytes_before: u64,
+    bytes_after: u64,
 }
 
 pub(super) fn run(args: &PruneArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     store.must_exist()?;
     let mut policy = PrunePolicy::default();
-    policy.older_than = args.older_than;
-    policy.max_size = args.max_size;
-    let pruned = store.sqlite().prune(&policy).map_err(|error| CliError::Write(error.to_string()))?;
-    let Pruned { runs, events } = Pruned { runs: pruned.runs, events: pruned.events };
+    policy.age = args.older_than;
+    policy.bytes = args.max_size;
+    let PruneReport { runs, events, bytes_before, bytes_after, .. } =
+        store.sqlite().prune(&policy).map_err(|error| CliError::Write(error.to_string()))?;
     if screen.wants_json() {
-        screen.json(&Pruned { runs, events })?;
+        screen.json(&Pruned { runs, events, bytes_before, bytes_after })?;
     } else {
-        screen.line(format_args!("Removed {} runs with {} events", group(runs), group(events)))?;
+        let [before, after] = [bytes_before, bytes_after].map(HumanBytes);
+        let (runs, events) = (group(runs), group(events));
+        screen.line(format_args!("Removed {runs} runs with {events} events: {before} → {after}"))?;
     }
     Ok(Answer::Yes)
 }

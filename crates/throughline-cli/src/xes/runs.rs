@@ -23,8 +23,7 @@ use super::reader::{XesEvent, XesRun};
 const MAX_ACTIVITIES: usize = 10_000;
 
 /// `KEY=VALUE`: an event that has this attribute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
     key: String,
     value: String,
@@ -43,12 +42,6 @@ impl std::str::FromStr for Condition {
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}={}", self.key, self.value)
-    }
-}
-
-impl From<Condition> for String {
-    fn from(condition: Condition) -> Self {
-        condition.to_string()
     }
 }
 

@@ -19,7 +19,7 @@ fn an_import_accounts_for_everything() {
     ];
     insta::assert_snapshot!(sandbox.see(&import), @"");
     insta::assert_snapshot!(sandbox.see(&import), @"");
-    insta::assert_json_snapshot!(sandbox.json(&import), { ".log" => "[SHA-256]" }, @"");
+    insta::assert_json_snapshot!(sandbox.json(&import), @"");
     insta::assert_snapshot!(sandbox.see(&["import", "loans.xes"]), @"");
 }
 
@@ -40,12 +40,10 @@ fn runs_are_listed_the_last_first() {
 fn pages_follow_each_other_without_gap_or_overlap() {
     let sandbox = Sandbox::with_loans();
     let mut keys = Vec::new();
-    let mut after = None;
+    let mut after: Option<String> = None;
     loop {
         let mut args = vec!["list", "--limit", "1"];
-        if let Some(after) = &after {
-            args.extend(["--after", after]);
-        }
+        args.extend(after.iter().flat_map(|after| ["--after", after]));
         let page = sandbox.json(&args);
         keys.extend(page["runs"].as_array().unwrap().iter().map(|run| run["correlation_id"].to_string()));
         match page["next"].as_str() {
