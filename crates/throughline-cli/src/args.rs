@@ -15,13 +15,14 @@ use moment::{parse_duration, parse_size};
 use crate::xes::runs::Condition;
 
 const AFTER_HELP: &str = "\
-A TRACE is the id of a run, the beginning of one if no other run begins so, or the business key of a run.
-Times are UTC.
+A TRACE is the business key of a run, its id, or the beginning of its id if no
+other id begins so. Times are UTC.
 
 Exit codes:
   0  it went well, and the answer is yes
-  1  the answer is no: nothing was found, nothing failed, a deployment is not safe, a compensation did not work
-  2  the command line is wrong
+  1  the answer is no: nothing was found, nothing failed, not all was undone,
+     a deployment is not safe
+  2  the command line is wrong, or may mean several runs
   3  the store or the input can't be used
 
 Examples:
@@ -42,14 +43,15 @@ pub(crate) struct Cli {
 
 /// What every command understands.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The store to ask, as in sqlite:traces.db
-    #[arg(long, global = true, env = "THROUGHLINE_STORE", value_name = "STORE")]
+    #[arg(long, global = true, env = "THROUGHLINE_STORE", hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
-    /// Answer in JSON, of the shapes that the README of the command describes
+    /// Answer in JSON, in the shapes that the README describes
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 }
@@ -98,17 +100,17 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   throughline list --failed --since 24h
-  throughline list --type 'stage:*' --status failed     runs in which a stage failed
+  throughline list --type 'stage:*' --status failed   runs in which a stage failed
   throughline list --attr tenant=acme --limit 100")]
 pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) filter: RunFilter,
     /// How many at most
     #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
     /// Go on where the page before ended: the cursor it gave
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: RunFilter,
 }
 
 /// `show`.
@@ -145,8 +147,8 @@ pub(crate) struct TraceArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  throughline decisions loan-42           what was weighed and chosen in one run, and what came of it
-  throughline decisions --since 7d        how often runs failed after each choice")]
+  throughline decisions loan-42      what one run weighed and chose, and what came of it
+  throughline decisions --since 7d   how often runs failed after each choice")]
 pub(crate) struct DecisionsArgs {
     /// The run; without it, the choices of all runs are compared
     #[arg(value_name = "TRACE")]
@@ -184,11 +186,11 @@ pub(crate) struct WatchArgs {
     /// The run; the watch ends when it has ended
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
-    #[command(flatten)]
-    pub(crate) filter: EventFilter,
     /// End after this long
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) for_: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) filter: EventFilter,
 }
 
 /// `stats`.
@@ -198,11 +200,11 @@ Examples:
   throughline stats --since 7d
   throughline stats --workflow loan-approval --limit 20")]
 pub(crate) struct StatsArgs {
-    #[command(flatten)]
-    pub(crate) scope: ScopeArgs,
     /// How many rows in each table at most
     #[arg(long, default_value = "10", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
 }
 
 /// `diff`.
@@ -225,9 +227,9 @@ pub(crate) struct DiffArgs {
 /// `import`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An XES event log becomes runs: its traces. concept:name is the business key of a run, an activity is an event
-`activity:NAME`, its start and complete are a span. Importing a log again adds nothing; importing it again with
-other options is refused, for the runs that are there would not follow them.
+The traces of an XES event log become runs. concept:name is the business key of
+a run; an activity is an event `activity:NAME`, its start and complete are a
+span. Importing a log again adds nothing; with other options it is refused.
 
 Examples:
   throughline import events.jsonl
@@ -238,10 +240,10 @@ pub(crate) struct ImportArgs {
     /// The file; - is the standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// XES: an event with this attribute makes its run a failed one; several may be given
+    /// XES: an event with this attribute makes its run a failed one; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) failed_when: Vec<Condition>,
-    /// XES: an event with this attribute makes its run a cancelled one; several may be given
+    /// XES: an event with this attribute makes its run a cancelled one; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) cancelled_when: Vec<Condition>,
     /// XES: the workflow of the runs; by default the name of the log, or else of the file
@@ -261,22 +263,20 @@ Examples:
   throughline export > events.jsonl
   throughline export --format xes --workflow loan-approval -o loans.xes")]
 pub(crate) struct ExportArgs {
-    #[command(flatten)]
-    pub(crate) filter: RunFilter,
-    /// What to write
+    /// What to write: JSON lines, which keep everything, or an event log of the XES standard
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
     /// Where to; by default to the standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) filter: RunFilter,
 }
 
 /// What `export` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// One event a line, as in docs/event.schema.json: nothing is lost
     Jsonl,
-    /// The event log format of process mining, IEEE 1849-2016
     Xes,
 }
 

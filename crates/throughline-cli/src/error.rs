@@ -39,14 +39,17 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Usage(String),
     /// The store can't be opened.
-    #[error("{name}: {error}")]
+    #[error("{name}: {}", reason(.error))]
     Open {
         /// The store as the command line has it.
         name: String,
         error: OpenError,
     },
     /// The store can't be read.
-    #[error("{0}")]
+    #[error("{}", match .0 {
+        ReadError::BadQuestion { reason } => reason as &dyn std::fmt::Display,
+        error => error,
+    })]
     Read(#[from] ReadError),
     /// The store can't be written.
     #[error("{0}")]
@@ -64,7 +67,7 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::NotFound(_) => 1,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Read(ReadError::BadQuestion { .. }) => 2,
             _ => 3,
         })
     }
@@ -78,5 +81,13 @@ impl CliError {
 impl From<serde_json::Error> for CliError {
     fn from(error: serde_json::Error) -> Self {
         Self::Output(error.into())
+    }
+}
+
+/// What is wrong, without the kind of the store: its name says that.
+fn reason(error: &OpenError) -> String {
+    match error {
+        OpenError::Unavailable { reason, .. } | OpenError::Unusable { reason, .. } => reason.clone(),
+        error => error.to_string(),
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct JsonlError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("this is no event: {0}")]
-    Json(serde_json::Error),
+    NoEvent(String),
     #[error("the input breaks off: {0}")]
     Input(std::io::Error),
     #[error("longer than {} MiB", MAX_LINE >> 20)]
@@ -58,7 +58,7 @@ impl<R: BufRead> JsonlReader<R> {
             if !line.trim_ascii().is_empty() {
                 return match serde_json::from_slice(line) {
                     Ok(event) => Ok(Some(event)),
-                    Err(error) => Err(self.error(Problem::Json(error))),
+                    Err(error) => Err(self.error(Problem::NoEvent(without_place(&error)))),
                 };
             }
         }
@@ -66,6 +66,16 @@ impl<R: BufRead> JsonlReader<R> {
 
     fn error(&self, problem: Problem) -> JsonlError {
         JsonlError { line: self.line, problem }
+    }
+}
+
+/// What is wrong with a line; that the parser calls it line 1 would mislead.
+fn without_place(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = error.to_string();
+    match message.strip_suffix(&place) {
+        Some(problem) => format!("{problem} (column {})", error.column()),
+        None => message,
     }
 }
 

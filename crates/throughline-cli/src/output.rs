@@ -18,8 +18,8 @@ use crate::args::Color;
 pub(crate) use chart::{bar, bars};
 pub(crate) use json::write_json;
 pub(crate) use table::{Cell, Table};
-pub(crate) use text::{clean, group, short_id};
-pub(crate) use time::{duration, micros, moment};
+pub(crate) use text::{clean, count, group, short_id};
+pub(crate) use time::{duration, micros, millis, moment};
 
 /// How wide text is when nobody says how wide the terminal is.
 const DEFAULT_WIDTH: usize = 100;

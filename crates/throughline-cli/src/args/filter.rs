@@ -12,13 +12,13 @@ pub(crate) struct EventFilter {
     /// With an event of this type, or of all types with a prefix: 'stage:*'
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// With an event of this status: pending, success, failed, cancelled; several may be given, to be either
+    /// With an event of this status: pending, success, failed, cancelled; repeat for either
     #[arg(long, value_name = "STATUS")]
     status: Vec<Status>,
-    /// With an event that carries this tag; several may be given, to be all there
+    /// With an event that carries this tag; repeat for all
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
-    /// With this attribute; several may be given, to be all there
+    /// With this attribute; repeat for all
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_attr)]
     attr: Vec<(String, String)>,
     /// Of this workflow
@@ -42,10 +42,10 @@ pub(crate) struct RunFilter {
     /// Started before this moment
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
     until: Option<Timestamp>,
-    /// That ended in failure: short for --state failed
+    /// Ended in failure: short for --state failed
     #[arg(long)]
     failed: bool,
-    /// That stand so: running, interrupted, unfinished, succeeded, failed, cancelled; several may be given
+    /// In this state: running, interrupted, unfinished, succeeded, failed, cancelled; repeat for either
     #[arg(long, value_name = "STATE", value_parser = parse_state)]
     state: Vec<RunState>,
     #[command(flatten)]

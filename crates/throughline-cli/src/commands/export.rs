@@ -8,7 +8,7 @@ use throughline_core::{TraceEvent, TraceId, TraceReader};
 use super::nothing_here;
 use crate::args::{ExportArgs, ExportFormat};
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, group};
+use crate::output::{Screen, count};
 use crate::select;
 use crate::store::Store;
 use crate::xes::writer::XesWriter;
@@ -36,8 +36,8 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         .map_err(io::IntoInnerError::into_error)
         .and_then(|file| file.sync_all())
         .map_err(refused)?;
-    let runs = group(runs.len() as u64);
-    screen.line(format_args!("Wrote {runs} runs, {} events, to {}", group(events), path.display()))?;
+    let (runs, events) = (count(runs.len() as u64, "run"), count(events, "event"));
+    screen.line(format_args!("Wrote {runs}, {events}, to {}", path.display()))?;
     Ok(Answer::Yes)
 }
 

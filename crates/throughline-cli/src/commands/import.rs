@@ -14,7 +14,7 @@ use crate::args::ImportArgs;
 use crate::error::{Answer, CliError};
 use crate::input::{Format, Input, InputError};
 use crate::jsonl::JsonlReader;
-use crate::output::{Screen, clean, group};
+use crate::output::{Screen, clean, count, group};
 use crate::store::Store;
 use crate::xes::reader::XesReader;
 use crate::xes::runs::{Condition, Converter, Rules, Tally};
@@ -44,7 +44,7 @@ struct LogReport {
     /// SHA-256 of the log, decompressed.
     log: String,
     /// Whether the log was imported before.
-    again: bool,
+    imported_before: bool,
     #[serde(flatten)]
     tally: Tally,
     /// Of the lone completes, those of activities that have a start elsewhere in the log.
@@ -138,7 +138,7 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
         .clone()
         .or_else(|| reader.name().filter(|name| !name.is_empty()).map(str::to_owned))
         .unwrap_or_else(|| stem(&args.file));
-    let again = remember(args, &fingerprint.sha256, &workflow, sink)?;
+    let imported_before = remember(args, &fingerprint.sha256, &workflow, sink)?;
     let rules = Rules {
         workflow: workflow.clone().into(),
         service: args.service.clone().into(),
@@ -159,7 +159,7 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
     let log = LogReport {
         workflow,
         log: fingerprint.sha256,
-        again,
+        imported_before,
         tally: converter.tally().clone(),
         missing_starts: converter.missing_starts(),
         log_attributes: reader.log_attributes(),
@@ -215,43 +215,43 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
     let Report { log, events_new, events_known, .. } = report;
     let file = args.file.display().to_string();
     screen.line(format_args!(
-        "{} → {}: {} new events, {} already there",
+        "{} → {}: {}, {} already there",
         clean(&file),
         store.name(),
-        group(*events_new),
+        count(*events_new, "new event"),
         group(*events_known)
     ))?;
-    let Some(LogReport { workflow, again, tally, missing_starts, log_attributes, .. }) = log else {
+    let Some(LogReport { workflow, imported_before, tally, missing_starts, log_attributes, .. }) = log else {
         return Ok(());
     };
     let Tally { runs, failed, cancelled, unfinished, .. } = tally;
     let completed = runs - failed - cancelled - unfinished;
     screen.line(format_args!(
-        "{} runs of `{}`: {} completed, {} failed, {} cancelled, {} unfinished{}",
-        group(*runs),
+        "{} of `{}`: {} completed, {} failed, {} cancelled, {} unfinished{}",
+        count(*runs, "run"),
         clean(workflow),
         group(completed),
         group(*failed),
         group(*cancelled),
         group(*unfinished),
-        if *again { "; this log was imported before" } else { "" },
+        if *imported_before { "; this log was imported before" } else { "" },
     ))?;
     let mut parts = vec![
-        format!("{} start/complete pairs", group(tally.pairs)),
+        count(tally.pairs, "start/complete pair"),
         format!(
-            "{} completes without a start ({} of activities that have starts)",
-            group(tally.lone_completes),
+            "{} without a start ({} of activities that have starts elsewhere)",
+            count(tally.lone_completes, "complete"),
             group(*missing_starts)
         ),
-        format!("{} starts without a complete", group(tally.open_starts)),
-        format!("{} other transitions", group(tally.other_transitions)),
+        format!("{} without a complete", count(tally.open_starts, "start")),
+        count(tally.other_transitions, "other transition"),
     ];
     if tally.untimed > 0 {
         parts.push(format!("{} of all without a time", group(tally.untimed)));
     }
-    screen.line(format_args!("{} XES events: {}", group(tally.xes_events), parts.join(", ")))?;
+    screen.line(format_args!("{}: {}", count(tally.xes_events, "XES event"), parts.join(", ")))?;
     if *log_attributes > 0 {
-        screen.line(format_args!("{} attributes of the log itself are not kept", group(*log_attributes)))?;
+        screen.line(format_args!("Not kept: {} of the log itself", count(*log_attributes, "attribute")))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use throughline_sqlite::{PrunePolicy, PruneReport};
 
 use crate::args::PruneArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, group};
+use crate::output::{Screen, count};
 use crate::store::Store;
 
 /// The JSON of `prune`.
@@ -29,8 +29,8 @@ pub(super) fn run(args: &PruneArgs, store: &Store, screen: &mut Screen) -> Resul
         screen.json(&Pruned { runs, events, bytes_before, bytes_after })?;
     } else {
         let [before, after] = [bytes_before, bytes_after].map(HumanBytes);
-        let (runs, events) = (group(runs), group(events));
-        screen.line(format_args!("Removed {runs} runs with {events} events: {before} → {after}"))?;
+        let (runs, events) = (count(runs, "run"), count(events, "event"));
+        screen.line(format_args!("Removed {runs} with {events}: {before} → {after}"))?;
     }
     Ok(Answer::Yes)
 }

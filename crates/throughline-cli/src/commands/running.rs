@@ -87,9 +87,9 @@ fn table(runs: &[OpenRun], now: Timestamp, stuck_after: Duration) -> Table {
         "WORKFLOW",
         "STATE",
         ">AGE",
-        "AT",
-        "STEP",
-        ">FOR",
+        "CURRENT STEP",
+        "PROGRESS",
+        ">IN IT",
         ">ATTEMPT",
         ">QUIET FOR",
     ]);

@@ -11,7 +11,7 @@ use throughline_core::{
 use super::nothing_here;
 use crate::args::StatsArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, bar, bars, group, micros, moment, short_id};
+use crate::output::{Cell, Screen, Table, bar, bars, count, group, micros, moment, short_id};
 use crate::store::Store;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -113,16 +113,16 @@ async fn over_time(analytics: &dyn TraceAnalytics, scope: &Scope) -> Result<Vec<
 fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError> {
     let Stats { failures, compensations, .. } = stats;
     screen.line(format_args!(
-        "{} of {} runs that ended have failed: {}",
+        "{} of {} that ended failed: {}",
         group(failures.rate.hits),
-        group(failures.rate.total),
+        count(failures.rate.total, "run"),
         with_interval(failures.rate),
     ))?;
     if compensations.rate.hits > 0 {
         screen.line(format_args!(
-            "{} of {} runs began to compensate: {}",
+            "{} of {} began to compensate: {}",
             group(compensations.rate.hits),
-            group(compensations.rate.total),
+            count(compensations.rate.total, "run"),
             with_interval(compensations.rate),
         ))?;
     }

@@ -11,7 +11,7 @@ use throughline_core::{
 use super::status_style;
 use crate::args::WatchArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean, micros, short_id};
+use crate::output::{Screen, clean, micros, millis, short_id};
 use crate::resolve::resolve;
 use crate::store::Store;
 
@@ -53,6 +53,7 @@ async fn watch(
                 return Ok(Answer::Yes);
             }
         }
+        screen.flush()?;
     }
     while let Some(item) = stream.next().await {
         match item? {
@@ -91,8 +92,7 @@ fn show(event: &TraceEvent, filter: &Filter, screen: &mut Screen) -> Result<(), 
         Some(key) => clean(key).into_owned(),
         None => short_id(event.trace_id),
     };
-    let time = event.timestamp.to_string();
-    let time = time.get(11..23).unwrap_or(&time).to_owned();
+    let time = millis(event.timestamp);
     let status = screen.paint(&format!("{:<9}", event.status), status_style(event.status));
     let took = event.duration_us.map(|us| format!("  {}", micros(us))).unwrap_or_default();
     let error = event.error.as_ref().map(|error| format!("  {}", clean(&error.message))).unwrap_or_default();

@@ -35,11 +35,17 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     cleaned.into()
 }
 
-/// The beginning of an id, long enough to be told from others by a person and accepted by every command.
+/// The beginning of an id that every command accepts. Ids begin with 48 bits of time, so that it takes some more
+/// to tell the runs of one millisecond apart.
 pub(crate) fn short_id(id: TraceId) -> String {
     let mut id = id.to_string();
-    id.truncate(12);
+    id.truncate(16);
     id
+}
+
+/// So many things: `1 start`, `2,000 starts`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", group(number), if number == 1 { "" } else { "s" })
 }
 
 /// A number with its thousands set apart: `262,200`.

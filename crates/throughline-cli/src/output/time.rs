@@ -6,9 +6,18 @@ use throughline_core::Timestamp;
 
 /// A moment in UTC, to the second: `2026-03-01 09:30:00`.
 pub(crate) fn moment(timestamp: Timestamp) -> String {
+    cut(timestamp, 19)
+}
+
+/// A moment in UTC, to the millisecond: `2026-03-01 09:30:00.123`.
+pub(crate) fn millis(timestamp: Timestamp) -> String {
+    cut(timestamp, 23)
+}
+
+fn cut(timestamp: Timestamp, length: usize) -> String {
     let text = timestamp.to_string();
-    match text.get(..19) {
-        Some(seconds) => seconds.replace('T', " "),
+    match text.get(..length) {
+        Some(beginning) => beginning.replace('T', " "),
         None => text,
     }
 }

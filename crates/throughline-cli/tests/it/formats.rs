@@ -70,7 +70,7 @@ fn the_content_says_what_a_file_is_and_not_its_name() {
     import.stdin.take().unwrap().write_all(&gzip).unwrap();
     let output = import.wait_with_output().unwrap();
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["again"], &report["events_new"]), (&true.into(), &0.into()));
+    assert_eq!((&report["imported_before"], &report["events_new"]), (&true.into(), &0.into()));
 }
 
 #[test]
