@@ -25,6 +25,11 @@ Exit codes:
   2  the command line is wrong, or may mean several runs
   3  the store or the input can't be used
 
+Environment:
+  THROUGHLINE_STORE           what --store is when it is not given
+  THROUGHLINE_PSEUDONYM_KEY   the secret of the services' pseudonyms; with it,
+                              what they redacted can be found by its value
+
 Examples:
   throughline import runs.xes.gz --store sqlite:traces.db
   export THROUGHLINE_STORE=sqlite:traces.db

@@ -4,12 +4,17 @@ use throughline_core::{Filter, Page, RunSummary, TraceId, TraceReader};
 
 use crate::error::CliError;
 use crate::output::{clean, moment};
+use crate::store::Store;
 
 /// How many candidates an ambiguous name lists.
 const CANDIDATES: usize = 8;
 
 /// The run of this id, of this business key, or whose id begins so; in that order.
-pub(crate) async fn resolve(reader: &dyn TraceReader, name: &str) -> Result<RunSummary, CliError> {
+pub(crate) async fn resolve(
+    store: &Store,
+    reader: &dyn TraceReader,
+    name: &str,
+) -> Result<RunSummary, CliError> {
     if let Ok(id) = name.parse::<TraceId>()
         && let Some(run) = reader.run(id).await?
     {
@@ -17,7 +22,7 @@ pub(crate) async fn resolve(reader: &dyn TraceReader, name: &str) -> Result<RunS
     }
     let mut candidates = Vec::new();
     if !name.is_empty() {
-        let filter = Filter::new().correlation_id(name.to_owned());
+        let filter = Filter::new().correlation_id(store.findable(None, name));
         candidates = reader.runs(&filter, &Page::first(CANDIDATES + 1)).await?.items;
     }
     let is_prefix = !name.is_empty() && name.len() < 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -4,18 +4,20 @@ use throughline_core::{Cursor, Page, RunSummary, Timestamp, TraceId, TraceReader
 
 use crate::args::RunFilter;
 use crate::error::CliError;
+use crate::store::Store;
 
 /// How many runs to ask for at a time when all are wanted.
 const PAGE: usize = 1_000;
 
 /// A page of the runs that are wanted, the last started first.
 pub(crate) async fn page(
+    store: &Store,
     reader: &dyn TraceReader,
     wanted: &RunFilter,
     limit: usize,
     after: Option<Cursor>,
 ) -> Result<(Vec<RunSummary>, Option<Cursor>), CliError> {
-    let filter = wanted.to_filter();
+    let filter = wanted.to_filter(store);
     let mut runs = Vec::new();
     let mut page = Page { limit, after };
     loop {
@@ -32,11 +34,15 @@ pub(crate) async fn page(
 }
 
 /// All runs that are wanted, the first started first.
-pub(crate) async fn all(reader: &dyn TraceReader, wanted: &RunFilter) -> Result<Vec<TraceId>, CliError> {
+pub(crate) async fn all(
+    store: &Store,
+    reader: &dyn TraceReader,
+    wanted: &RunFilter,
+) -> Result<Vec<TraceId>, CliError> {
     let mut runs: Vec<(Timestamp, TraceId)> = Vec::new();
     let mut after = None;
     loop {
-        let (found, next) = page(reader, wanted, PAGE, after).await?;
+        let (found, next) = page(store, reader, wanted, PAGE, after).await?;
         runs.extend(found.iter().map(|run| (run.started, run.trace_id)));
         if next.is_none() {
             // Stable, so that runs that started together stay in the reverse of the store's order.

@@ -1,8 +1,9 @@
 //! The store that a command line names.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use throughline_core::{InstanceId, Liveness, RunSummary, TraceQuery, TraceReader};
+use throughline_core::{InstanceId, Liveness, Redaction, Redactor, RunSummary, TraceQuery, TraceReader};
 use throughline_sqlite::{SqliteReader, SqliteStore};
 
 use crate::error::CliError;
@@ -12,7 +13,12 @@ use crate::resolve::resolve;
 pub(crate) struct Store {
     name: String,
     path: PathBuf,
+    /// Knows the pseudonyms of what was redacted, if there is a key for them.
+    pseudonyms: Option<Redactor>,
 }
+
+/// The secret that pseudonyms are made with, as services have it.
+const PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
 
 impl Store {
     /// The store of `--store` or the environment.
@@ -23,7 +29,11 @@ impl Store {
             ));
         };
         match name.split_once(':') {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self { name: name.into(), path: path.into() }),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self {
+                name: name.into(),
+                path: path.into(),
+                pseudonyms: pseudonym_key().map(|_| redactor()).transpose()?,
+            }),
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is no store; do you mean sqlite:{name}?")))
@@ -44,6 +54,15 @@ impl Store {
     pub(crate) fn reader(&self) -> Result<SqliteReader, CliError> {
         self.must_exist()?;
         self.sqlite().open_reader().map_err(|error| self.open_error(error))
+    }
+
+    /// What a value to look for, of this attribute if it is one, is called in the store: a pseudonym, if it is of
+    /// the kind that is redacted.
+    pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
+        match &self.pseudonyms {
+            Some(redactor) => redactor.findable(attribute, value),
+            None => Cow::Borrowed(value),
+        }
     }
 
     /// The store, for those who change it.
@@ -68,6 +87,19 @@ impl Store {
     }
 }
 
+/// The redactor that imported events pass: the standard one, with the key for pseudonyms of the environment.
+pub(crate) fn redactor() -> Result<Redactor, CliError> {
+    let mut redaction = Redaction::standard();
+    if let Some(secret) = pseudonym_key() {
+        redaction = redaction.pseudonym_key(secret);
+    }
+    redaction.build().map_err(|error| CliError::Usage(format!("{PSEUDONYM_KEY}: {error}")))
+}
+
+fn pseudonym_key() -> Option<String> {
+    std::env::var(PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty())
+}
+
 /// A run and all that can be asked of it.
 pub(crate) struct Run {
     pub(crate) summary: RunSummary,
@@ -76,8 +108,8 @@ pub(crate) struct Run {
 
 impl Run {
     /// The run of this id or key.
-    pub(crate) async fn named(reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
-        let summary = resolve(reader, name).await?;
+    pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
+        let summary = resolve(store, reader, name).await?;
         Self::of(reader, summary).await
     }
 

@@ -1,9 +1,10 @@
 //! Which runs and events a command is about.
 
 use clap::Args;
-use throughline_core::{Filter, RunState, Scope, Status, Timestamp};
+use throughline_core::{Attrs, Filter, RunState, Scope, Status, Timestamp};
 
 use super::moment::parse_moment;
+use crate::store::Store;
 
 /// Which events.
 #[derive(Debug, Args)]
@@ -69,16 +70,19 @@ pub(crate) struct ScopeArgs {
 
 impl EventFilter {
     /// The filter as stores know it.
-    pub(crate) fn to_filter(&self) -> Filter {
+    pub(crate) fn to_filter(&self, store: &Store) -> Filter {
         let mut filter = Filter::new();
         if let Some(pattern) = &self.event_type {
             filter = filter.event_type(pattern);
         }
         filter.statuses.clone_from(&self.status);
-        filter.tags = self.tag.iter().map(Into::into).collect();
-        filter.attrs = self.attr.iter().map(|(key, value)| (key, value)).collect();
+        filter.tags = self.tag.iter().map(|tag| store.findable(None, tag).into()).collect();
+        filter.attrs = self
+            .attr
+            .iter()
+            .fold(Attrs::new(), |attrs, (key, value)| attrs.with(key, store.findable(Some(key), value)));
         filter.workflow = self.workflow.as_ref().map(Into::into);
-        filter.correlation_id = self.key.as_ref().map(Into::into);
+        filter.correlation_id = self.key.as_ref().map(|key| store.findable(None, key).into());
         filter.service = self.service.as_ref().map(Into::into);
         filter
     }
@@ -87,8 +91,8 @@ impl EventFilter {
 impl RunFilter {
     /// The filter as stores know it. Stores know no states: where only one is wanted, its runs have an event of
     /// a status, which makes for fewer runs to look at; see [`wants`](Self::wants).
-    pub(crate) fn to_filter(&self) -> Filter {
-        let mut filter = self.events.to_filter();
+    pub(crate) fn to_filter(&self, store: &Store) -> Filter {
+        let mut filter = self.events.to_filter(store);
         filter.since = self.since;
         filter.until = self.until;
         if filter.statuses.is_empty()
@@ -113,8 +117,8 @@ impl RunFilter {
     }
 
     /// Whether anything at all is asked for, so that "nothing found" is not "nothing there".
-    pub(crate) fn is_any(&self) -> bool {
-        self.to_filter() == Filter::new() && self.states().is_empty()
+    pub(crate) fn is_any(&self, store: &Store) -> bool {
+        self.to_filter(store) == Filter::new() && self.states().is_empty()
     }
 
     fn states(&self) -> Vec<RunState> {

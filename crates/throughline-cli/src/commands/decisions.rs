@@ -23,7 +23,7 @@ pub(super) async fn run(
     let reader = store.reader()?;
     match &args.trace {
         Some(trace) => {
-            let run = Run::named(&reader, trace).await?;
+            let run = Run::named(store, &reader, trace).await?;
             let decisions = run.query.decisions();
             if screen.wants_json() {
                 screen.json(&decisions)?;

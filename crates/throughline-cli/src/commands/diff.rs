@@ -13,9 +13,9 @@ const CANDIDATES: usize = 200;
 
 pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.reader()?;
-    let here = Run::named(&reader, &args.a).await?;
+    let here = Run::named(store, &reader, &args.a).await?;
     let there = match &args.b {
-        Some(name) => Run::named(&reader, name).await?,
+        Some(name) => Run::named(store, &reader, name).await?,
         None => Run::of(&reader, last_good(&reader, &here.summary).await?).await?,
     };
     let diff = here.query.diff(&there.query);

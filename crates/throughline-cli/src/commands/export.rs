@@ -15,9 +15,9 @@ use crate::xes::writer::XesWriter;
 
 pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.reader()?;
-    let runs = select::all(&reader, &args.filter).await?;
+    let runs = select::all(store, &reader, &args.filter).await?;
     if runs.is_empty() {
-        return Err(match args.filter.is_any() {
+        return Err(match args.filter.is_any(store) {
             true => nothing_here(store),
             false => CliError::NotFound("no run is like that, so nothing was written".into()),
         });

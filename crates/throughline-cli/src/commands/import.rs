@@ -7,7 +7,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use throughline_core::{Redaction, Redactor, TraceEvent};
+use throughline_core::{Redactor, TraceEvent};
 use throughline_sqlite::{Imported, SqliteImporter};
 
 use crate::args::ImportArgs;
@@ -15,7 +15,7 @@ use crate::error::{Answer, CliError};
 use crate::input::{Format, Input, InputError};
 use crate::jsonl::JsonlReader;
 use crate::output::{Screen, clean, count, group};
-use crate::store::Store;
+use crate::store::{Store, redactor};
 use crate::xes::reader::XesReader;
 use crate::xes::runs::{Condition, Converter, Rules, Tally};
 
@@ -66,7 +66,7 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
         ));
     }
     let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
-    let redactor = Redaction::standard().build().map_err(|error| CliError::Write(error.to_string()))?;
+    let redactor = redactor()?;
     let mut sink = Sink { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 };
     let report = match format {
         Format::Xes => import_xes(args, &input, &mut sink),
@@ -145,7 +145,7 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
         failed_when: args.failed_when.clone(),
         cancelled_when: args.cancelled_when.clone(),
     };
-    let mut converter = Converter::new(rules, &fingerprint.sha256);
+    let mut converter = Converter::new(rules, &fingerprint.sha256, sink.redactor.clone());
     let broke_off = loop {
         match reader.next_run() {
             Ok(Some(run)) => converter.convert(run).into_iter().try_for_each(|event| sink.push(event))?,

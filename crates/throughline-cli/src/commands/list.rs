@@ -21,7 +21,7 @@ struct Listed {
 pub(super) async fn run(args: &ListArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.reader()?;
     let after = args.after.as_deref().map(Cursor::new);
-    let (runs, next) = select::page(&reader, &args.filter, args.limit, after).await?;
+    let (runs, next) = select::page(store, &reader, &args.filter, args.limit, after).await?;
     let answer = Answer::of(!runs.is_empty());
     if screen.wants_json() {
         screen.json(&Listed { runs, next })?;
@@ -43,7 +43,7 @@ async fn nothing_found(
     reader: &dyn TraceReader,
 ) -> Result<CliError, CliError> {
     let all = reader.runs(&throughline_core::Filter::new(), &throughline_core::Page::first(1)).await?;
-    Ok(if args.filter.is_any() || all.items.is_empty() {
+    Ok(if args.filter.is_any(store) || all.items.is_empty() {
         nothing_here(store)
     } else {
         CliError::NotFound("no run is like that; `throughline list` without filters shows the latest".into())

@@ -24,12 +24,12 @@ struct Missed {
 pub(super) async fn run(args: &WatchArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.reader()?;
     let run = match &args.trace {
-        Some(name) => Some(resolve(&reader, name).await?),
+        Some(name) => Some(resolve(store, &reader, name).await?),
         None => None,
     };
     // Watching before looking at what is there: what happens in between is seen twice rather than never.
     let stream = TraceStream::watch(&reader, run.as_ref().map(|run| run.trace_id)).await?;
-    let filter = args.filter.to_filter();
+    let filter = args.filter.to_filter(store);
     let watching = watch(&reader, run, stream, &filter, screen);
     match args.for_ {
         Some(time) => tokio::time::timeout(time, watching).await.unwrap_or(Ok(Answer::Yes)),

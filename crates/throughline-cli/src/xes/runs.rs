@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use throughline_core::names::{self, attrs, tags};
-use throughline_core::{Attrs, ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
+use throughline_core::{Attrs, ErrorInfo, Redactor, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 use super::attribute::{self, Attribute, Kind};
 use super::keys;
@@ -88,6 +88,7 @@ pub(crate) struct Tally {
 /// Converts the runs of one log, one after the other.
 pub(crate) struct Converter {
     rules: Rules,
+    redactor: Redactor,
     log: String,
     tally: Tally,
     /// The place in the log: of roots and events alike.
@@ -104,9 +105,10 @@ struct Verdict {
 }
 
 impl Converter {
-    /// A converter of the log with this identity.
-    pub(crate) fn new(rules: Rules, log: impl Into<String>) -> Self {
-        Self { rules, log: log.into(), tally: Tally::default(), n: 0, activities: HashMap::new() }
+    /// A converter of the log with this identity. Its events are still to be redacted; but no id must be made of
+    /// what the redactor takes out, for a hash can be guessed.
+    pub(crate) fn new(rules: Rules, log: impl Into<String>, redactor: Redactor) -> Self {
+        Self { rules, redactor, log: log.into(), tally: Tally::default(), n: 0, activities: HashMap::new() }
     }
 
     /// Where all events so far have gone.
@@ -128,8 +130,10 @@ impl Converter {
         let key = run.attributes.iter().find(|attribute| attribute.key == keys::NAME);
         let key = key.map(|attribute| attribute.text.as_str()).filter(|key| !key.is_empty());
         let trace_id = match key {
-            Some(key) => TraceId::from_key(key),
-            None => TraceId::from_key(&format!("{}#{index}", self.log)),
+            Some(key) if self.redactor.can_pseudonymise() || !self.redactor.hits(key) => {
+                TraceId::from_key(&self.redactor.findable(None, key))
+            }
+            _ => TraceId::from_key(&format!("{}#{index}", self.log)),
         };
         let correlation_id = key.map(|key| Text::from(key.to_owned()));
         let mut spans = SpanIds::new(trace_id, &self.rules.workflow);

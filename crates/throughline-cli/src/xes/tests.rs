@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use throughline_core::{Status, TraceEvent, names};
+use throughline_core::{Redaction, Status, TraceEvent, TraceId, names};
 
 use super::attribute::tests::{any_attribute, sorted};
 use super::attribute::{Attribute, Kind};
@@ -44,8 +44,12 @@ fn run(key: &str, events: Vec<XesEvent>) -> XesRun {
     XesRun { attributes: vec![string(keys::NAME, key)], events }
 }
 
+fn converter() -> Converter {
+    Converter::new(rules(), "log", Redaction::standard().build().unwrap())
+}
+
 fn convert(run: XesRun) -> Vec<TraceEvent> {
-    Converter::new(rules(), "log").convert(run)
+    converter().convert(run)
 }
 
 fn log(contents: &str) -> String {
@@ -211,6 +215,19 @@ fn a_later_copy_of_a_log_with_more_events_repeats_the_ids_of_the_first() {
     assert!(ids(early).is_subset(&ids(late)));
 }
 
+#[test]
+fn no_trace_id_is_made_of_what_must_not_be_known() {
+    let id = |redaction: Redaction, key: &str| {
+        let mut converter = Converter::new(rules(), "log", redaction.build().unwrap());
+        converter.convert(run(key, vec![event("a", "complete", 1)]))[0].trace_id
+    };
+    assert_eq!(id(Redaction::standard(), "loan-42"), TraceId::from_key("loan-42"));
+    let address = "ada@example.org";
+    assert_eq!(id(Redaction::standard(), address), TraceId::from_key("log#0"));
+    let keyed = id(Redaction::standard().pseudonym_key("a secret of this test"), address);
+    assert!(keyed != TraceId::from_key("log#0") && keyed != TraceId::from_key(address));
+}
+
 proptest! {
     #[test]
     fn pairs_are_first_in_first_out_and_every_event_is_accounted_for(
@@ -225,7 +242,7 @@ proptest! {
         let xes = steps.iter().map(|&(activity, number, second)| {
             event(&format!("a{activity}"), transition(number), second)
         });
-        let mut converter = Converter::new(rules(), "log");
+        let mut converter = converter();
         let events = converter.convert(run("1", xes.collect()));
         let tally = converter.tally().clone();
         prop_assert_eq!(tally.xes_events, steps.len() as u64);
@@ -280,7 +297,7 @@ proptest! {
             }
             written.push(run);
         }
-        let mut converter = Converter::new(rules(), "log");
+        let mut converter = converter();
         let mut writer = XesWriter::begin(Vec::new(), "loans").unwrap();
         for run in &written {
             let run = XesRun {

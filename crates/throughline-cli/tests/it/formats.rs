@@ -35,7 +35,7 @@ fn an_event_log_comes_out_as_it_went_in() {
 fn json_lines_come_out_as_they_went_in() {
     let first = Sandbox::with_sagas();
     let written = first.run(&["export", "-o", "out.jsonl"]);
-    insta::assert_snapshot!(written.stdout, @"");
+    insta::assert_snapshot!(written.stdout, @"Wrote 2 runs, 16 events, to out.jsonl");
     let second = Sandbox::empty();
     second.write("in.jsonl", first.read("out.jsonl"));
     assert_eq!(second.json(&["import", "in.jsonl"])["events_new"], 16);

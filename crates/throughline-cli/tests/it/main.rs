@@ -4,4 +4,5 @@ mod answers;
 mod errors;
 mod formats;
 mod help;
+mod live;
 mod sandbox;
