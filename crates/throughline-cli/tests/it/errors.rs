@@ -27,7 +27,7 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "traces.db"]), @r"
-    throughline: `traces.db` is no store; want sqlite:PATH
+    throughline: that is no store; want sqlite:PATH
     [exit code 2]
     ");
     sandbox
