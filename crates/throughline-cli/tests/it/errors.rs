@@ -183,7 +183,8 @@ fn a_wrong_command_line_says_how_it_is_meant() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--status", "bad"]), @r"
-    error: invalid value 'bad' for '--status <STATUS>': `bad` is not a status: want pending, success, failed or cancelled
+    error: invalid value 'bad' for '--status <STATUS>'
+      [possible values: pending, success, failed, cancelled]
 
     For more information, try '--help'.
     [exit code 2]
