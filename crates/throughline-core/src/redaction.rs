@@ -3,6 +3,7 @@
 //! Three things are looked at: the **keys** that values stand under (`creditCard`, `db_password`), the **shape** of texts
 //! (card numbers, IBANs, e-mail addresses, tokens…), and the **size** of a payload.
 
+mod clean;
 mod keys;
 mod payload;
 mod shapes;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use crate::{Attrs, ErrorInfo, Text, TraceEvent};
+use clean::Clean;
 use keys::Keys;
 use payload::Limits;
 use shapes::Shapes;
@@ -124,7 +126,15 @@ impl Redaction {
         let allowed = self.allowed.as_deref().map(keys::Allowed::new).transpose()?;
         let shapes = Shapes::new(&self.patterns)?;
         let limits = Limits::new(self.payload_limit);
-        Ok(Redactor(Arc::new(Rules { keys, allowed, shapes, pseudonyms, limits })))
+        Ok(Redactor(Arc::new(Rules {
+            keys,
+            allowed,
+            shapes,
+            pseudonyms,
+            limits,
+            clean_labels: Clean::new(),
+            clean_keys: Clean::new(),
+        })))
     }
 }
 
@@ -179,6 +189,8 @@ struct Rules {
     shapes: Shapes,
     pseudonyms: Option<Hmac<Sha256>>,
     limits: Limits,
+    clean_labels: Clean,
+    clean_keys: Clean,
 }
 
 impl Redactor {
@@ -201,7 +213,7 @@ impl Redactor {
 
     /// The pass without what a context has redacted once for all its events.
     pub(crate) fn event_but_attrs(&self, event: &mut TraceEvent) {
-        self.label(&mut event.event_type);
+        self.recurring(&mut event.event_type);
         if let Some(error) = &mut event.error {
             let ErrorInfo { kind, message, chain } = &mut **error;
             [kind, message].into_iter().chain(chain).for_each(|text| self.label(text));
@@ -222,6 +234,17 @@ impl Redactor {
     fn label(&self, text: &mut Text) {
         if let Cow::Owned(redacted) = self.text(text) {
             *text = redacted.into();
+        }
+    }
+
+    /// As [`label`](Self::label), for texts of which there are few: those that were found clean are remembered.
+    fn recurring(&self, text: &mut Text) {
+        if self.0.clean_labels.is(text) {
+            return;
+        }
+        match self.text(text) {
+            Cow::Owned(redacted) => *text = redacted.into(),
+            Cow::Borrowed(clean) => self.0.clean_labels.remember(clean),
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p throughline-sqlite --bench layouts`
 
+#![expect(clippy::unwrap_used, reason = "a bench that fails has nothing else to do")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Blocks: for each committed group a sketch of its events, in a few bytes each.
 //!
 //! A block answers three things without touching an event: which events may match a filter, newest first; which
-//! spans took longest; and what to add to the counts by the minute.
+//! spans took longest; and what to add to the counts by the hour.
 
 use throughline_core::Status;
 

@@ -151,14 +151,15 @@ impl Kind {
 
     /// The schema version of the file; 0 if it is empty.
     fn version(&self, connection: &Connection, path: &Path) -> Result<usize, OpenError> {
-        let read = || -> rusqlite::Result<(i32, i64, i64)> {
-            Ok((
-                connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
-                connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
-                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?,
-            ))
-        };
-        let (application, version, objects) = read().map_err(|error| open_error(path, error))?;
+        // One statement, so that the three are of one moment while another process makes the file.
+        let (application, version, objects) = connection
+            .query_row(
+                "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+                 FROM pragma_application_id, pragma_user_version",
+                [],
+                |row| Ok((row.get::<_, i32>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+            )
+            .map_err(|error| open_error(path, error))?;
         let ours = self.migrations.len();
         match usize::try_from(version) {
             Ok(0) if objects == 0 && application == 0 => Ok(0),
@@ -223,7 +224,7 @@ fn immutable_uri(path: &Path) -> String {
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
-                uri.push(char::from(*byte))
+                uri.push(char::from(*byte));
             }
             other => uri.push_str(&format!("%{other:02X}")),
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use rustc_hash::FxHashSet;
 use throughline_core::{AppendError, OpenError, Timestamp};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
-use crate::rollup::{self, MINUTE};
+use crate::rollup::{self, HOUR};
 
 /// Which runs to remove. The default removes none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub(crate) fn prune(place: &Place, policy: &PrunePolicy) -> std::result::Result<
     drop(STORE_FILE.open_read_only(&place.path)?);
     let connection = STORE_FILE.open(place, false)?;
     let fail = |error| append_error(&place.path, error);
-    let mut report = PruneReport::default();
-    report.bytes_before = size(&connection).map_err(fail)?.file;
+    let bytes_before = size(&connection).map_err(fail)?.file;
+    let mut report = PruneReport { bytes_before, ..PruneReport::default() };
     loop {
         let step = step(&connection, policy, 256).map_err(fail)?;
         report.runs += step.runs;
@@ -138,13 +138,13 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     let runs = transaction
         .prepare_cached(
-            "SELECT id FROM run INDEXED BY run_started WHERE started < ?1 AND status != 0 \
+            "SELECT id, started FROM run INDEXED BY run_started WHERE started < ?1 AND status != 0 \
              AND coalesce(ended, started) < ?1 ORDER BY started LIMIT ?2",
         )?
-        .query_map([ended_before, limit], |row| row.get::<_, i64>(0))?
+        .query_map([ended_before, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
         .collect::<Result<Vec<_>>>()?;
     if !runs.is_empty() {
-        // What is removed stays in the counts until its minute is gone, so it must have been counted.
+        // What is removed stays in the counts until its hour is gone, so it must have been counted.
         let last = transaction
             .prepare_cached("SELECT coalesce(max(id) + count - 1, 0) FROM block")?
             .query_row([], |row| row.get(0))?;
@@ -152,7 +152,7 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
     }
     let mut done = Step::default();
     let mut blocks = FxHashSet::default();
-    for run in &runs {
+    for (run, _) in &runs {
         {
             let mut find = transaction.prepare_cached("SELECT id FROM event WHERE run = ?1")?;
             let mut block_of = transaction.prepare_cached("SELECT max(id) FROM block WHERE id <= ?1")?;
@@ -172,9 +172,9 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
         }
         done.runs += 1;
     }
-    if done.runs > 0 {
+    if let Some((_, last_started)) = runs.last() {
         drop_empty_blocks(&transaction, &blocks)?;
-        drop_old_rollups(&transaction, oldest)?;
+        drop_old_rollups(&transaction, (*last_started).max(oldest.unwrap_or(i64::MIN)))?;
     }
     transaction.commit()?;
     Ok(done)
@@ -192,10 +192,9 @@ fn drop_empty_blocks(connection: &Connection, blocks: &FxHashSet<i64>) -> Result
     Ok(())
 }
 
-/// Counts of minutes before the oldest run that is left, and of those that are too old by themselves.
-fn drop_old_rollups(connection: &Connection, oldest: Option<i64>) -> Result<()> {
+/// Counts of hours in which no run started that is left, or none but open ones before this moment.
+fn drop_old_rollups(connection: &Connection, moment: i64) -> Result<()> {
     let first_run: Option<i64> =
         connection.prepare_cached("SELECT min(started) FROM run")?.query_row([], |row| row.get(0))?;
-    let before = first_run.unwrap_or(i64::MAX).max(oldest.unwrap_or(i64::MIN)).div_euclid(MINUTE);
-    connection.prepare_cached("DELETE FROM rollup WHERE minute < ?1")?.execute(params![before]).map(drop)
+    rollup::forget_before(connection, first_run.unwrap_or(i64::MAX).max(moment).div_euclid(HOUR))
 }

@@ -76,11 +76,18 @@ impl Span {
     }
 }
 
+/// The earliest root event, and the first and the last event of its span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rooted {
+    pub(crate) root: Mark,
+    pub(crate) span: Span,
+}
+
 /// Where a run's state is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// From its root span: that of the earliest root event.
-    Rooted { root: Mark, span: Span },
+    Rooted(Box<Rooted>),
     /// From all spans, for no root event has come.
     Rootless {
         /// The last event of each span.
@@ -200,7 +207,8 @@ impl Run {
     fn stand(&mut self, id: i64, event: &TraceEvent, is_first: bool) -> Option<SpanId> {
         let at = position(event);
         match &mut self.standing {
-            Standing::Rooted { root, span } => {
+            Standing::Rooted(rooted) => {
+                let Rooted { root, span } = &mut **rooted;
                 if event.span_id == span.first.span() {
                     let mark = Mark::new(id, event);
                     let mut change = span.add(&mark);
@@ -224,16 +232,16 @@ impl Run {
             }
         }
         let mark = Mark::new(id, event);
-        self.standing = Standing::Rooted { span: Span::of(&mark), root: mark };
+        self.standing = Standing::Rooted(Box::new(Rooted { span: Span::of(&mark), root: mark }));
         self.mark(Change::Everything);
         (!is_first).then_some(event.span_id)
     }
 
     /// Completes a change of the root span with all events of the new one.
     pub(crate) fn set_root_span(&mut self, marks: &[Mark]) {
-        if let Standing::Rooted { span, .. } = &mut self.standing {
+        if let Standing::Rooted(rooted) = &mut self.standing {
             for mark in marks {
-                span.add(mark);
+                rooted.span.add(mark);
             }
         }
     }
@@ -241,7 +249,7 @@ impl Run {
     /// The event that the summary takes its facts from; none before the first.
     pub(crate) fn head(&self) -> Option<&Mark> {
         match &self.standing {
-            Standing::Rooted { span, .. } => Some(&span.first),
+            Standing::Rooted(rooted) => Some(&rooted.span.first),
             Standing::Rootless { ends, .. } => ends.as_ref().map(|ends| &ends.0),
         }
     }
@@ -249,14 +257,14 @@ impl Run {
     /// The root span's last event.
     pub(crate) fn last(&self) -> Option<&Mark> {
         match &self.standing {
-            Standing::Rooted { span, .. } => Some(&span.last),
+            Standing::Rooted(rooted) => Some(&rooted.span.last),
             Standing::Rootless { .. } => None,
         }
     }
 
     pub(crate) fn root(&self) -> Option<&Mark> {
         match &self.standing {
-            Standing::Rooted { root, .. } => Some(root),
+            Standing::Rooted(rooted) => Some(&rooted.root),
             Standing::Rootless { .. } => None,
         }
     }
@@ -264,7 +272,7 @@ impl Run {
     /// The status that decides the state of the run, and the instance that has it in hand.
     pub(crate) fn status(&self) -> (Status, InstanceId) {
         let (spans, ends) = match &self.standing {
-            Standing::Rooted { span, .. } => return (span.last.status, span.last.position.1),
+            Standing::Rooted(rooted) => return (rooted.span.last.status, rooted.span.last.position.1),
             Standing::Rootless { spans, ends } => (spans, ends),
         };
         let open =

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use rustc_hash::{FxHashMap, FxHashSet};
-use throughline_core::{Attrs, InstanceId, SpanId, Text, Timestamp, TraceId};
+use throughline_core::{InstanceId, SpanId, Text, Timestamp, TraceId};
 
 use crate::block::{status_code, status_of};
 use crate::names::Names;
-use crate::run::{Change, Mark, Run, Span, Standing};
+use crate::run::{Change, Mark, Rooted, Run, Span, Standing};
 use crate::writer::instance_id;
 
 /// The run as the writer remembers it, read back from its row and the events that the row names.
@@ -30,7 +30,7 @@ pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<
                 failure: None,
                 compensating: row.get(10)?,
                 correlation: row.get::<_, Option<String>>(2)?.map(Text::from),
-                attrs: attrs.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_else(Attrs::new),
+                attrs: attrs.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
                 noted: FxHashSet::default(),
             };
             Ok((run, marks))
@@ -43,7 +43,7 @@ pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<
     (run.failure, run.named, run.keyed) = (failure, named, keyed);
     match rooted {
         (Some(root), Some(first), Some(last)) => {
-            run.standing = Standing::Rooted { root, span: Span { first, last } };
+            run.standing = Standing::Rooted(Box::new(Rooted { root, span: Span { first, last } }));
         }
         _ => {
             for mark in marks(connection, &run, "WHERE e.run = ?1", params![run.id])? {

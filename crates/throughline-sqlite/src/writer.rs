@@ -107,7 +107,7 @@ impl Writer {
 
 impl Memory {
     /// More runs than this are not remembered.
-    const RUNS: usize = 16_384;
+    const RUNS: usize = 8192;
     /// So many events are counted by readers one by one before they are folded into the rollups.
     const UNFOLDED: i64 = 4096;
 

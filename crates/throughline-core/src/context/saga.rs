@@ -406,9 +406,13 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
                 body(given, context)
             })
             .await;
+        let mut resource = resource;
         if let (Ok(Ok(_)), Some(own)) = (&done, own) {
             spans.insert(0, own.span_id());
-            let resource = resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
+            resource = resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
+        }
+        // What an earlier life did must be undone even if this attempt failed.
+        if !spans.is_empty() {
             complete(&saga, name, spans, resource, undo, input);
         }
         done

@@ -16,7 +16,8 @@ use crate::{ErrorInfo, Link, Rel, SpanId, Text, names};
 ///
 /// ```
 /// # use throughline_core::TraceContext;
-/// # async fn example(ctx: TraceContext) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Error = Box<dyn std::error::Error + Send + Sync>;
+/// # async fn example(ctx: TraceContext) -> Result<(), Error> {
 /// let score: u32 = ctx
 ///     .step("stage:score")
 ///     .input(&("loan-42", 25_000))
@@ -24,7 +25,7 @@ use crate::{ErrorInfo, Link, Rel, SpanId, Text, names};
 ///     .capture_output()
 ///     .run(|ctx| async move {
 ///         ctx.event("business:scored", serde_json::json!({ "bureau": "first" })).await?;
-///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(712)
+///         Ok::<_, Error>(712)
 ///     })
 ///     .await??;
 /// # Ok(())

@@ -43,6 +43,7 @@ impl StoreDelivery {
         let queue = Arc::new(Queue::new(capacity));
         let counters = Arc::new(Counters::default());
         let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> crate::BoxFuture<'static, _> {
             Box::pin(async move {
                 let store = config.open(instance.clone()).await?;
@@ -55,6 +56,9 @@ impl StoreDelivery {
                             reason: error.to_string(),
                             source: None,
                         })?;
+                        // What an earlier process left in the spool is this one's to deliver.
+                        spool_counters.accept(waiting);
+                        spool_queue.set_spooled(waiting);
                         Some((spool, waiting))
                     }
                 };
@@ -119,9 +123,6 @@ impl Worker {
             Some((spool, waiting)) => (Some(spool), waiting),
             None => (None, 0),
         };
-        // What an earlier process left in the spool is this one's to deliver.
-        counters.accept(spooled);
-        queue.set_spooled(spooled);
         Self { store: opened.store, spool, spooled, queue, counters, retry, group: Vec::with_capacity(GROUP) }
     }
 

@@ -44,8 +44,9 @@ impl Walk<'_> {
         let mut renamed = false;
         for (key, value) in object.iter_mut() {
             self.size += key.len() + 4;
-            renamed |= rules.shapes.hits(key, &rules.keys);
-            if rules.keys.is_telling(key) && !value.is_null() {
+            let (hits, telling) = self.judge(key);
+            renamed |= hits;
+            if telling && !value.is_null() {
                 *value = Value::String(MARKER.to_owned());
                 self.size += MARKER.len() + 2;
             } else {
@@ -57,6 +58,19 @@ impl Walk<'_> {
             let entries = std::mem::take(object).into_iter();
             *object = entries.map(|(key, value)| (self.redactor.text(&key).into_owned(), value)).collect();
         }
+    }
+
+    /// Whether a key is telling by its shape, and whether what stands under it must go.
+    fn judge(&self, key: &str) -> (bool, bool) {
+        let rules = &self.redactor.0;
+        if rules.clean_keys.is(key) {
+            return (false, false);
+        }
+        let judged = (rules.shapes.hits(key, &rules.keys), rules.keys.is_telling(key));
+        if judged == (false, false) {
+            rules.clean_keys.remember(key);
+        }
+        judged
     }
 
     fn value(&mut self, value: &mut Value, depth: usize, allowed: bool) {

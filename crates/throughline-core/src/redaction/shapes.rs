@@ -31,7 +31,6 @@ impl Hit {
 /// without one the pattern is not tried.
 const PATTERNS: &[(&str, &[&str], &str)] = &[
     ("jwt", &["eyj"], r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?"),
-    ("credentials", &["bearer ", "basic "], r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}"),
     ("aws-key", &["akia", "asia"], r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     ("github-token", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], r"\bgh[pousr]_[A-Za-z0-9]{20,}"),
     ("github-token", &["github_pat_"], r"\bgithub_pat_[A-Za-z0-9_]{20,}"),
@@ -46,13 +45,15 @@ const PATTERNS: &[(&str, &[&str], &str)] = &[
         &["private key"],
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
     ),
-    ("password", &["://"], r"://[^/\s:@]*:([^\s@/]+)@"),
 ];
 
 const EMAIL: &str = r"[\w.%+'-]+@[\w-]+(?:\.[\w-]+)*\.\p{L}{2,}";
 
-/// Shorter than this no text holds a literal and what must follow it.
-const SHORTEST_PATTERN: usize = 12;
+const URL_PASSWORD: &str = r"://[^/\s:@]*:([^\s@/]+)@";
+const CREDENTIALS: &str = r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9+/=._~-]{8,}";
+
+/// Each of the patterns holds a run of at least so many letters, digits and the like.
+const LONG_RUN: usize = 16;
 
 /// The patterns above, compiled once: their Unicode classes take a while.
 static STANDARD: LazyLock<Standard> = LazyLock::new(Standard::new);
@@ -63,6 +64,8 @@ struct Standard {
     announced: Vec<usize>,
     patterns: Vec<(&'static str, Regex)>,
     email: Option<Regex>,
+    url_password: Option<Regex>,
+    credentials: Option<Regex>,
 }
 
 impl Standard {
@@ -76,7 +79,9 @@ impl Standard {
             patterns.push((*name, pattern));
         }
         let literals = AhoCorasick::builder().ascii_case_insensitive(true).build(literals).ok();
-        Self { literals, announced, patterns, email: Regex::new(EMAIL).ok() }
+        let [email, url_password, credentials] =
+            [EMAIL, URL_PASSWORD, CREDENTIALS].map(|pattern| Regex::new(pattern).ok());
+        Self { literals, announced, patterns, email, url_password, credentials }
     }
 }
 
@@ -136,12 +141,25 @@ impl Shapes {
         if seen.assigns {
             assignments::find(text, keys, hit);
         }
-        if seen.at
-            && let Some(email) = &self.standard.email
-        {
-            email.find_iter(text).for_each(|found| hit(Hit::new(found.range(), "email")));
+        let standard = self.standard;
+        let mut try_one = |regex: &Option<Regex>, what| {
+            for found in regex.iter().flat_map(|regex| regex.captures_iter(text)) {
+                // Where a part of the match is the secret, that part is a group.
+                if let Some(secret) = found.get(1).or_else(|| found.get(0)) {
+                    hit(Hit::new(secret.range(), what));
+                }
+            }
+        };
+        if seen.at {
+            try_one(&standard.email, "email");
+            if seen.assigns {
+                try_one(&standard.url_password, "password");
+            }
         }
-        if text.len() >= SHORTEST_PATTERN {
+        if seen.b && names_a_scheme(text.as_bytes()) {
+            try_one(&standard.credentials, "credentials");
+        }
+        if has_long_run(text.as_bytes()) {
             self.find_patterns(text, hit);
         }
         for (name, pattern) in &self.own {
@@ -171,25 +189,58 @@ impl Shapes {
     }
 }
 
+/// Whether a word begins with `bearer` or `basic`, and a space follows it.
+fn names_a_scheme(text: &[u8]) -> bool {
+    memchr::memchr2_iter(b'b', b'B', text).any(|at| {
+        let begins_with = |word: &[u8]| {
+            text.len() > at + word.len() && text[at..at + word.len()].eq_ignore_ascii_case(word)
+        };
+        begins_with(b"bearer ") || begins_with(b"basic ")
+    })
+}
+
+/// Whether the text holds [`LONG_RUN`] bytes in a row of what keys and tokens are made of. Such a run covers a multiple of
+/// its length: only there is it looked for.
+fn has_long_run(text: &[u8]) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.+/".contains(byte);
+    (LONG_RUN - 1..text.len()).step_by(LONG_RUN).any(|at| {
+        if !is_part(&text[at]) {
+            return false;
+        }
+        let before = text[..at].iter().rev().take(LONG_RUN).take_while(|byte| is_part(byte)).count();
+        let after = text[at + 1..].iter().take(LONG_RUN).take_while(|byte| is_part(byte)).count();
+        before + 1 + after >= LONG_RUN
+    })
+}
+
 /// What a first look at the bytes tells: most texts need no second.
 #[derive(Default)]
 struct Seen {
     digits: usize,
     at: bool,
     assigns: bool,
+    b: bool,
 }
 
 impl Seen {
     fn of(bytes: &[u8]) -> Self {
-        // Plain folds over bytes: the compiler makes vector code of them.
-        let (mut digits, mut at, mut assigns) = (0_u32, 0_u8, 0_u8);
-        for &byte in bytes {
-            // Full-width digits begin with 0xEF; each has one.
-            digits += u32::from(byte.wrapping_sub(b'0') < 10) + u32::from(byte == 0xEF);
-            at |= u8::from(byte == b'@');
-            assigns |= u8::from(byte == b'=') | u8::from(byte == b':');
+        let mut seen = Self::default();
+        // Folds of single bytes, for the compiler to make vector code of: a chunk is short enough for a byte to count it.
+        for chunk in bytes.chunks(128) {
+            let (mut digits, mut at, mut assigns, mut b) = (0_u8, 0_u8, 0_u8, 0_u8);
+            for &byte in chunk {
+                // A full-width digit begins with 0xEF.
+                digits += u8::from(byte.wrapping_sub(b'0') < 10) | u8::from(byte == 0xEF);
+                at |= u8::from(byte == b'@');
+                assigns |= u8::from(byte == b'=') | u8::from(byte == b':');
+                b |= u8::from(byte | 0x20 == b'b');
+            }
+            seen.digits += usize::from(digits);
+            seen.at |= at != 0;
+            seen.assigns |= assigns != 0;
+            seen.b |= b != 0;
         }
-        Self { digits: digits as usize, at: at != 0, assigns: assigns != 0 }
+        seen
     }
 }
 
@@ -200,6 +251,9 @@ mod tests {
     #[test]
     fn every_standard_pattern_is_a_regular_expression() {
         assert_eq!(STANDARD.patterns.len(), PATTERNS.len());
-        assert!(STANDARD.email.is_some() && STANDARD.literals.is_some());
+        assert!(STANDARD.literals.is_some());
+        for pattern in [&STANDARD.email, &STANDARD.url_password, &STANDARD.credentials] {
+            assert!(pattern.is_some());
+        }
     }
 }

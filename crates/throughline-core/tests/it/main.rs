@@ -8,5 +8,7 @@ mod memory_store;
 mod memory_tree;
 
 mod context;
+mod delivery;
+mod query;
 mod saga;
 mod support;

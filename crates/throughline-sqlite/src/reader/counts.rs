@@ -1,6 +1,6 @@
-//! What is asked of events across runs: from the counts by the minute, and from the blocks.
+//! What is asked of events across runs: from the counts by the hour, and from the blocks.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashMap;
@@ -8,20 +8,19 @@ use throughline_core::{Histogram, Rate, Scope, SlowSpan, SpanId, StageTimes, Typ
 
 use super::descending::Descending;
 use super::session::{Session, trace_id};
-use crate::block::entries;
+use crate::block::{Entry, entries};
 use crate::error::Fault;
 use crate::names::find_name;
-use crate::rollup::{self, Counts, Key, MINUTE};
+use crate::rollup::{self, Counts};
 
-/// The minutes and the workflow that a scope means. A minute belongs to it if any part of it does.
-struct Minutes {
-    first: i64,
-    last: i64,
+/// The time in microseconds and the workflow that a scope means.
+struct Events {
+    time: RangeInclusive<i64>,
     workflow: Option<i64>,
 }
 
-impl Minutes {
-    /// `None` if there is no such workflow.
+impl Events {
+    /// `None` if there are none.
     fn of(connection: &Connection, scope: &Scope) -> Result<Option<Self>, Fault> {
         let workflow = match &scope.workflow {
             None => None,
@@ -30,18 +29,13 @@ impl Minutes {
                 known => known,
             },
         };
-        Ok(Some(Self {
-            first: scope.since.map_or(i64::MIN, |since| since.as_micros().div_euclid(MINUTE)),
-            last: scope
-                .until
-                .map_or(i64::MAX, |until| until.as_micros().saturating_sub(1).div_euclid(MINUTE)),
-            workflow,
-        }))
+        let since = scope.since.map_or(i64::MIN, |since| since.as_micros());
+        let until = scope.until.map_or(i64::MAX, |until| until.as_micros().saturating_sub(1));
+        Ok((since <= until).then_some(Self { time: since..=until, workflow }))
     }
 
-    fn hold(&self, key: &Key) -> bool {
-        (self.first..=self.last).contains(&key.minute)
-            && self.workflow.is_none_or(|workflow| workflow == key.workflow)
+    fn hold(&self, entry: &Entry) -> bool {
+        self.time.contains(&entry.ts) && self.workflow.is_none_or(|workflow| workflow == entry.workflow)
     }
 }
 
@@ -52,35 +46,29 @@ fn by_type(
     with_durations: bool,
 ) -> Result<FxHashMap<i64, Counts>, Fault> {
     let mut by_type: FxHashMap<i64, Counts> = FxHashMap::default();
-    let Some(minutes) = Minutes::of(connection, scope)? else { return Ok(by_type) };
-    let sql = match with_durations {
-        false => {
-            "SELECT type, sum(pending), sum(success), sum(failed), sum(cancelled), NULL, NULL FROM rollup \
-             WHERE minute BETWEEN ?1 AND ?2 AND (?3 IS NULL OR workflow = ?3) GROUP BY type"
-        }
-        true => {
-            "SELECT type, pending, success, failed, cancelled, max_duration, durations FROM rollup \
-             WHERE minute BETWEEN ?1 AND ?2 AND (?3 IS NULL OR workflow = ?3)"
-        }
-    };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![minutes.first, minutes.last, minutes.workflow])?;
-    while let Some(row) = rows.next()? {
-        let counts = by_type.entry(row.get(0)?).or_default();
-        for (at, sum) in counts.by_status.iter_mut().enumerate() {
-            *sum += row.get::<_, i64>(at + 1)?;
-        }
-        if with_durations {
-            let longest = row.get::<_, Option<i64>>(5)?.map(|micros| micros as u64);
-            counts.max_duration = counts.max_duration.max(longest);
-            rollup::unpack(row.get_ref(6)?.as_bytes().unwrap_or_default(), &mut counts.durations);
+    let Some(wanted) = Events::of(connection, scope)? else { return Ok(by_type) };
+    let cover = rollup::cover(wanted.time.clone());
+    let durations = if with_durations { "max_duration, durations" } else { "NULL, x''" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT type, pending, success, failed, cancelled, {durations} FROM rollup \
+         WHERE width = ?1 AND start BETWEEN ?2 AND ?3 AND (?4 IS NULL OR workflow = ?4)"
+    ))?;
+    for (width, starts) in cover.rows {
+        let mut rows = statement.query(params![width, starts.start(), starts.end(), wanted.workflow])?;
+        while let Some(row) = rows.next()? {
+            by_type.entry(row.get(0)?).or_default().add_row(row, 1)?;
         }
     }
-    rollup::each_unfolded(connection, rollup::folded(connection)?, |entry| {
-        if minutes.hold(&rollup::key(entry)) {
+    let mut count = |entry: &Entry| {
+        if wanted.hold(entry) {
             by_type.entry(entry.event_type).or_default().add(entry);
         }
-    })?;
+    };
+    let folded = rollup::folded(connection)?;
+    for edge in &cover.edges {
+        rollup::each_folded(connection, folded, edge, &mut count)?;
+    }
+    rollup::each_unfolded(connection, folded, &mut count)?;
     Ok(by_type)
 }
 
@@ -132,9 +120,7 @@ pub(super) fn slowest_spans(
     let (snapshot, memory) = session.snapshot()?;
     let connection = &snapshot;
     let mut spans: Vec<SlowSpan> = Vec::new();
-    let Some(minutes) = Minutes::of(connection, scope)? else { return Ok(spans) };
-    let since = scope.since.map_or(i64::MIN, |since| since.as_micros());
-    let until = scope.until.map_or(i64::MAX, |until| until.as_micros().saturating_sub(1));
+    let Some(wanted) = Events::of(connection, scope)? else { return Ok(spans) };
     let mut find = connection.prepare_cached(
         "SELECT r.trace_id, e.span, e.type, e.duration FROM event e JOIN run r ON r.id = e.run WHERE e.id = ?1",
     )?;
@@ -163,7 +149,7 @@ pub(super) fn slowest_spans(
         "SELECT max_duration, id, entries FROM block INDEXED BY block_slow \
          WHERE max_duration IS NOT NULL AND last_ts >= ?1 AND first_ts <= ?2 ORDER BY max_duration DESC",
     )?;
-    let mut rows = blocks.query([since, until])?;
+    let mut rows = blocks.query([wanted.time.start(), wanted.time.end()])?;
     let mut candidates = Descending::default();
     let mut ended = ControlFlow::Continue(());
     while let Some(row) = rows.next()? {
@@ -173,8 +159,7 @@ pub(super) fn slowest_spans(
         }
         for (event, entry) in entries(row.get(1)?, row.get_ref(2)?.as_bytes().unwrap_or_default()) {
             if let Some(duration) = entry.duration
-                && (since..=until).contains(&entry.ts)
-                && minutes.workflow.is_none_or(|workflow| workflow == entry.workflow)
+                && wanted.hold(&entry)
             {
                 candidates.push(i64::try_from(duration).unwrap_or(i64::MAX), event);
             }

@@ -1,5 +1,6 @@
 //! Events that match a filter, newest first.
 
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 
 use rusqlite::{Connection, Params, params};
@@ -9,7 +10,7 @@ use throughline_core::{Filter, Page, Paged, Status, TraceEvent, TypeMatch};
 use super::cursor::{self, Place};
 use super::descending::Descending;
 use super::session::{Common, Memory, Session, select};
-use crate::block::{Entry, entries, tag_bit};
+use crate::block::{self, entries, tag_bit};
 use crate::error::Fault;
 use crate::names::find_name;
 
@@ -37,7 +38,7 @@ pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Resul
     Ok(found.into_page())
 }
 
-/// What of a filter can be told from the [`Entry`] of an event: an event that it rules out does not match.
+/// What of a filter can be told from the [entry](block::Entry) of an event: an event that it rules out does not match.
 pub(super) struct Sketch {
     since: i64,
     /// The last microsecond that is wanted.
@@ -111,7 +112,7 @@ impl Sketch {
         Self::new(connection, &kind)
     }
 
-    pub(super) fn allows(&self, entry: &Entry) -> bool {
+    pub(super) fn allows(&self, entry: &block::Entry) -> bool {
         entry.ts >= self.since
             && entry.ts <= self.until
             && (self.statuses.is_empty() || self.statuses.contains(&entry.status))
@@ -227,10 +228,11 @@ impl Found<'_> {
             // An event that is gone was pruned; its block goes when all of its events are gone.
             let Some(row) = rows.next()? else { continue };
             let run = row.get(21)?;
-            if !self.runs.contains_key(&run) {
-                self.runs.insert(run, memory.common(connection, run)?);
-            }
-            let Some(Some(common)) = self.runs.get(&run) else { continue };
+            let common = match self.runs.entry(run) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(memory.common(connection, run)?),
+            };
+            let Some(common) = common else { continue };
             let event = memory.event(connection, row, common)?;
             if self.filter.matches(&event) && self.before.is_none_or(|before| cursor::place(&event) < before)
             {

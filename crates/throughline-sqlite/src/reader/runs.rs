@@ -1,10 +1,11 @@
 //! Runs that match a filter, and runs that have not ended.
 
-use rusqlite::types::ToSql;
+use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
+use rustc_hash::FxHashSet;
 use throughline_core::{
-    Attrs, Cursor, FailureSummary, Filter, OpenRun, Page, Paged, RunState, RunSummary, SpanId, Status, Text,
-    Timestamp, TraceEvent, TraceId,
+    Cursor, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, RunState, RunSummary, SpanId, Status,
+    Text, Timestamp, TraceEvent, TraceId,
 };
 
 use super::cursor;
@@ -51,7 +52,33 @@ struct Question<'f> {
     sql: String,
     params: Vec<Box<dyn ToSql>>,
     /// Runs that have an event which may be of the kind that is asked for.
-    runs: Option<rustc_hash::FxHashSet<i64>>,
+    runs: Option<FxHashSet<i64>>,
+    attrs: Vec<WantedAttr>,
+}
+
+/// An attribute as the column `attrs` of a run has it, and the runs that have it otherwise.
+struct WantedAttr {
+    /// `"tenant":"acme"`: within a flat map from text to text these characters mean this pair and nothing else,
+    /// for within a text the quotation marks are escaped.
+    json: String,
+    runs: FxHashSet<i64>,
+}
+
+impl WantedAttr {
+    fn new(connection: &Connection, key: &Text, value: &Text) -> Result<Self, Fault> {
+        let json = |text: &Text| serde_json::Value::from(text.as_str()).to_string();
+        let runs = connection
+            .prepare_cached(
+                "SELECT run FROM run_attr WHERE key = (SELECT id FROM name WHERE text = ?1) AND value = ?2",
+            )?
+            .query_map([key.as_str(), value.as_str()], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Self { json: format!("{}:{}", json(key), json(value)), runs })
+    }
+
+    fn is_of(&self, run: i64, attrs: ValueRef<'_>) -> bool {
+        attrs.as_str().is_ok_and(|attrs| attrs.contains(&self.json)) || self.runs.contains(&run)
+    }
 }
 
 impl<'f> Question<'f> {
@@ -106,7 +133,9 @@ impl<'f> Question<'f> {
         };
         let sql =
             format!("SELECT id, attrs FROM run WHERE {conditions} ORDER BY started DESC, trace_id DESC");
-        Ok(Some(Self { filter, sql, params, runs }))
+        let attrs = filter.attrs.iter().map(|(key, value)| WantedAttr::new(connection, key, value));
+        let attrs = attrs.collect::<Result<_, Fault>>()?;
+        Ok(Some(Self { filter, sql, params, runs, attrs }))
     }
 
     fn is_met_by(
@@ -114,18 +143,13 @@ impl<'f> Question<'f> {
         connection: &Connection,
         memory: &mut Memory,
         run: i64,
-        attrs: rusqlite::types::ValueRef<'_>,
+        attrs: ValueRef<'_>,
     ) -> Result<bool, Fault> {
         if self.runs.as_ref().is_some_and(|runs| !runs.contains(&run)) {
             return Ok(false);
         }
-        if !self.filter.attrs.is_empty() {
-            let own: Attrs = json(attrs).unwrap_or_default();
-            for (key, value) in &self.filter.attrs {
-                if own.get(key) != Some(value) && !has_attr(connection, run, key, value)? {
-                    return Ok(false);
-                }
-            }
+        if !self.attrs.iter().all(|wanted| wanted.is_of(run, attrs)) {
+            return Ok(false);
         }
         // Whether the bits of the tags came from these very tags, and from one event, is seen in the events.
         if !self.filter.tags.is_empty() {
@@ -134,15 +158,6 @@ impl<'f> Question<'f> {
         }
         Ok(true)
     }
-}
-
-fn has_attr(connection: &Connection, run: i64, key: &Text, value: &Text) -> Result<bool, Fault> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT 1 FROM run_attr WHERE run = ?1 AND key = (SELECT id FROM name WHERE text = ?2) \
-             AND value = ?3",
-        )?
-        .exists(params![run, key.as_str(), value.as_str()])?)
 }
 
 fn events(
@@ -176,10 +191,17 @@ fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Opt
     let Some(row) = rows.next()? else { return Ok(None) };
     let damaged = |what: &str| Fault::Damaged(format!("run {run} has no sound {what}"));
     let status = status_of(row.get(1)?);
-    let owner = memory.instance(connection, row.get(2)?)?;
+    // Whether the process lives is of no account for a run that has ended.
+    let liveness = match status {
+        Status::Pending => {
+            let owner = memory.instance(connection, row.get(2)?)?;
+            lease::liveness(connection, memory.path(), owner)?
+        }
+        _ => Liveness::Dead,
+    };
     let mut summary = RunSummary::new(
         trace_id(row.get_ref(0)?).ok_or_else(|| damaged("trace id"))?,
-        RunState::of(status, lease::liveness(connection, memory.path(), owner)?),
+        RunState::of(status, liveness),
         memory.name(connection, row.get(3)?)?,
         Timestamp::from_micros(row.get(6)?),
     );
@@ -193,7 +215,7 @@ fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Opt
     }
     if let Some(span) = row.get::<_, Option<i64>>(9)? {
         let error = match row.get_ref(11)? {
-            rusqlite::types::ValueRef::Null => None,
+            ValueRef::Null => None,
             error => Some(json(error).ok_or_else(|| damaged("error"))?),
         };
         summary.first_failure = Some(FailureSummary {

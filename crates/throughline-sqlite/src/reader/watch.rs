@@ -4,6 +4,7 @@
 //! thread for all watchers of a reader asks so twenty times a second and reads on from the last number it saw; it
 //! ends with the last watcher.
 
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -221,10 +222,11 @@ impl Tail {
             while let Some(row) = rows.next()? {
                 found += 1;
                 let run = row.get(21)?;
-                if !runs.contains_key(&run) {
-                    runs.insert(run, memory.common(&snapshot, run)?);
-                }
-                let Some(Some(common)) = runs.get(&run) else { continue };
+                let common = match runs.entry(run) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(memory.common(&snapshot, run)?),
+                };
+                let Some(common) = common else { continue };
                 let event = Arc::new(memory.event(&snapshot, row, common)?);
                 watchers.iter_mut().for_each(|watcher| watcher.see(&event));
             }

@@ -103,10 +103,11 @@ CREATE TABLE block (
 CREATE INDEX block_time ON block (last_ts, first_ts);
 CREATE INDEX block_slow ON block (max_duration) WHERE max_duration IS NOT NULL;
 
--- Counts by the minute (since 1970), folded from blocks a few thousand events at a time; `folded` says how far.
--- workflow 0 stands for none.
+-- Counts by the day and the hour (`width` in hours, `start` in widths since 1970), folded from blocks a few thousand
+-- events at a time; `folded` says how far. workflow 0 stands for none.
 CREATE TABLE rollup (
-    minute       INTEGER NOT NULL,
+    width        INTEGER NOT NULL,
+    start        INTEGER NOT NULL,
     type         INTEGER NOT NULL,
     workflow     INTEGER NOT NULL,
     pending      INTEGER NOT NULL,
@@ -115,7 +116,7 @@ CREATE TABLE rollup (
     cancelled    INTEGER NOT NULL,
     max_duration INTEGER,
     durations    BLOB    NOT NULL, -- histogram: bucket (2 bytes) and count (4 bytes), little-endian
-    PRIMARY KEY (minute, type, workflow)
+    PRIMARY KEY (width, start, type, workflow)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE folded (
     event INTEGER NOT NULL -- the last event that is in the rollups
