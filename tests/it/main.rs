@@ -4,3 +4,4 @@
 
 mod dependency_rule;
 mod event_schema;
+mod readme;
