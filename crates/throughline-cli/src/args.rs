@@ -125,7 +125,7 @@ Examples:
   throughline show loan-42
   throughline show a74f87c4 --timeline")]
 pub(crate) struct ShowArgs {
-    /// The run: its id, the beginning of its id, or its business key
+    /// The run: its key, its id, or the beginning of its id
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
     /// In the order of time instead of as a tree
@@ -143,7 +143,7 @@ Examples:
 
 Exit code 1: nothing failed (why), or not all was undone (compensations).")]
 pub(crate) struct TraceArgs {
-    /// The run: its id, the beginning of its id, or its business key
+    /// The run: its key, its id, or the beginning of its id
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
 }
@@ -266,8 +266,12 @@ A run that matches is written whole, the first started first.
 
 Examples:
   throughline export > events.jsonl
+  throughline export loan-42 | jq .data
   throughline export --format xes --workflow loan-approval -o loans.xes")]
 pub(crate) struct ExportArgs {
+    /// One run: its key, its id, or the beginning of its id; without it, all that the filters leave
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: Option<String>,
     /// What to write: JSON lines, which keep everything, or an event log of the XES standard
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,

@@ -41,7 +41,8 @@ impl Store {
             Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(CliError::Usage(format!(
                 "stores of the kind `{scheme}` can't be asked from here; what can is sqlite:PATH"
             ))),
-            _ => Err(CliError::Usage(format!("`{name}` is no store; want sqlite:PATH"))),
+            // Not repeated: what looks like no store may be a connection string with a password.
+            _ => Err(CliError::Usage("that is no store; want sqlite:PATH".into())),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Which runs and events a command is about.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use throughline_core::{Attrs, Filter, RunState, Scope, Status, Timestamp};
 
 use super::moment::parse_moment;
@@ -13,8 +14,8 @@ pub(crate) struct EventFilter {
     /// With an event of this type, or of all types with a prefix: 'stage:*'
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// With an event of this status: pending, success, failed, cancelled; repeat for either
-    #[arg(long, value_name = "STATUS")]
+    /// With an event of this status; repeat for either
+    #[arg(long, value_name = "STATUS", value_parser = one_of(&STATUSES, Status::as_str))]
     status: Vec<Status>,
     /// With an event that carries this tag; repeat for all
     #[arg(long, value_name = "TAG")]
@@ -46,8 +47,8 @@ pub(crate) struct RunFilter {
     /// Ended in failure: short for --state failed
     #[arg(long)]
     failed: bool,
-    /// In this state: running, interrupted, unfinished, succeeded, failed, cancelled; repeat for either
-    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    /// In this state; repeat for either
+    #[arg(long, value_name = "STATE", value_parser = one_of(&STATES, RunState::as_str))]
     state: Vec<RunState>,
     #[command(flatten)]
     events: EventFilter,
@@ -149,15 +150,22 @@ fn parse_attr(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn parse_state(text: &str) -> Result<RunState, String> {
-    const STATES: [RunState; 6] = [
-        RunState::Running,
-        RunState::Interrupted,
-        RunState::Unfinished,
-        RunState::Succeeded,
-        RunState::Failed,
-        RunState::Cancelled,
-    ];
-    let found = STATES.into_iter().find(|state| state.as_str() == text);
-    found.ok_or_else(|| format!("want one of {}", STATES.map(RunState::as_str).join(", ")))
+const STATUSES: [Status; 4] = [Status::Pending, Status::Success, Status::Failed, Status::Cancelled];
+const STATES: [RunState; 6] = [
+    RunState::Running,
+    RunState::Interrupted,
+    RunState::Unfinished,
+    RunState::Succeeded,
+    RunState::Failed,
+    RunState::Cancelled,
+];
+
+/// Reads one of these by its name. Help and completions know the names.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: impl Fn(T) -> &'static str + Copy + Send + Sync + 'static,
+) -> impl TypedValueParser<Value = T> {
+    let unknown = |text: String| format!("`{text}` is none of these");
+    PossibleValuesParser::new(all.iter().map(move |one| name(*one)))
+        .try_map(move |text| all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| unknown(text)))
 }

@@ -9,13 +9,17 @@ use super::nothing_here;
 use crate::args::{ExportArgs, ExportFormat};
 use crate::error::{Answer, CliError};
 use crate::output::{Screen, count};
+use crate::resolve::resolve;
 use crate::select;
 use crate::store::Store;
 use crate::xes::writer::XesWriter;
 
 pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.reader()?;
-    let runs = select::all(store, &reader, &args.filter).await?;
+    let runs = match &args.trace {
+        Some(name) => vec![resolve(store, &reader, name).await?.trace_id],
+        None => select::all(store, &reader, &args.filter).await?,
+    };
     if runs.is_empty() {
         return Err(match args.filter.is_any(store) {
             true => nothing_here(store),

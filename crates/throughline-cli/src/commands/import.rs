@@ -65,14 +65,10 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
                 .into(),
         ));
     }
-    let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
-    let redactor = redactor()?;
-    let mut sink = Sink { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 };
     let report = match format {
-        Format::Xes => import_xes(args, &input, &mut sink),
-        Format::JsonLines => import_json_lines(&input, &mut sink),
+        Format::Xes => import_xes(args, &input, store),
+        Format::JsonLines => import_json_lines(&input, store),
     }?;
-    sink.importer.finish().map_err(|error| CliError::Write(error.to_string()))?;
     if screen.wants_json() {
         screen.json(&report)?;
     } else {
@@ -96,6 +92,13 @@ struct Sink {
 }
 
 impl Sink {
+    /// Opens the store, which makes it if it is not there: to be done when the input is known to be sound so far.
+    fn open(store: &Store) -> Result<Self, CliError> {
+        let redactor = redactor()?;
+        let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
+        Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 })
+    }
+
     fn push(&mut self, mut event: TraceEvent) -> Result<(), CliError> {
         self.redactor.event(&mut event);
         self.batch.push(event);
@@ -109,11 +112,19 @@ impl Sink {
         self.batch.clear();
         Ok(())
     }
+
+    /// Makes all durable. Returns how many events were new, and how many were there already.
+    fn finish(mut self) -> Result<(u64, u64), CliError> {
+        self.flush()?;
+        self.importer.finish().map_err(|error| CliError::Write(error.to_string()))?;
+        Ok((self.new, self.known))
+    }
 }
 
-fn import_json_lines(input: &Input, sink: &mut Sink) -> Result<Report, CliError> {
+fn import_json_lines(input: &Input, store: &Store) -> Result<Report, CliError> {
     let progress = progress(input.size());
     let mut reader = JsonlReader::new(content(input)?);
+    let mut sink = Sink::open(store)?;
     let broke_off = loop {
         match reader.next_event() {
             Ok(Some(event)) => sink.push(event)?,
@@ -122,12 +133,12 @@ fn import_json_lines(input: &Input, sink: &mut Sink) -> Result<Report, CliError>
         }
         progress.set_position(input.position());
     };
-    sink.flush()?;
+    let (events_new, events_known) = sink.finish()?;
     progress.finish_and_clear();
-    Ok(Report { format: "jsonl", log: None, events_new: sink.new, events_known: sink.known, broke_off })
+    Ok(Report { format: "jsonl", log: None, events_new, events_known, broke_off })
 }
 
-fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Report, CliError> {
+fn import_xes(args: &ImportArgs, input: &Input, store: &Store) -> Result<Report, CliError> {
     let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
     let fingerprint = input.fingerprint().map_err(unusable)?;
     let progress = progress(fingerprint.bytes);
@@ -138,7 +149,8 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
         .clone()
         .or_else(|| reader.name().filter(|name| !name.is_empty()).map(str::to_owned))
         .unwrap_or_else(|| stem(&args.file));
-    let imported_before = remember(args, &fingerprint.sha256, &workflow, sink)?;
+    let mut sink = Sink::open(store)?;
+    let imported_before = remember(args, &fingerprint.sha256, &workflow, &mut sink)?;
     let rules = Rules {
         workflow: workflow.clone().into(),
         service: args.service.clone().into(),
@@ -154,7 +166,7 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
         }
         progress.set_position(reader.bytes());
     };
-    sink.flush()?;
+    let (events_new, events_known) = sink.finish()?;
     progress.finish_and_clear();
     let log = LogReport {
         workflow,
@@ -164,7 +176,7 @@ fn import_xes(args: &ImportArgs, input: &Input, sink: &mut Sink) -> Result<Repor
         missing_starts: converter.missing_starts(),
         log_attributes: reader.log_attributes(),
     };
-    Ok(Report { format: "xes", log: Some(log), events_new: sink.new, events_known: sink.known, broke_off })
+    Ok(Report { format: "xes", log: Some(log), events_new, events_known, broke_off })
 }
 
 /// Has the store remember which log was imported with which options. Says whether it was imported before.

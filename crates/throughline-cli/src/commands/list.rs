@@ -52,7 +52,7 @@ async fn nothing_found(
 
 fn table(runs: &[RunSummary]) -> Table {
     let mut table =
-        Table::new(&["ID", "KEY", "WORKFLOW", "SERVICE", "STATE", "STARTED", ">TOOK", "FIRST FAILURE"]);
+        Table::new(&["ID", "~KEY", "~WORKFLOW", "~SERVICE", "STATE", "STARTED", ">TOOK", "~FIRST FAILURE"]);
     // A column that says the same everywhere says nothing.
     let services: std::collections::HashSet<&str> = runs.iter().map(|run| run.service.as_str()).collect();
     for run in runs {

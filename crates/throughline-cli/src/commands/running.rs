@@ -83,11 +83,11 @@ async fn check(
 fn table(runs: &[OpenRun], now: Timestamp, stuck_after: Duration) -> Table {
     let mut table = Table::new(&[
         "ID",
-        "KEY",
-        "WORKFLOW",
+        "~KEY",
+        "~WORKFLOW",
         "STATE",
         ">AGE",
-        "CURRENT STEP",
+        "~CURRENT STEP",
         "PROGRESS",
         ">IN IT",
         ">ATTEMPT",

@@ -130,14 +130,14 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
         screen.heading("Failures over time")?;
         screen.table(&over_time_table(&stats.over_time))?;
     }
-    let mut table = Table::new(&["TYPE", "ERROR", ">RUNS", ">SHARE"]);
+    let mut table = Table::new(&["~TYPE", "~ERROR", ">RUNS", ">SHARE"]);
     for HotSpot { event_type, error_type, share } in &stats.hot_spots {
         let error = error_type.as_deref().unwrap_or_default();
         table.row([event_type.into(), error.into(), group(share.hits).into(), percent(share.ratio()).into()]);
     }
     section(screen, "Where runs fail first", &table)?;
 
-    let mut table = Table::new(&["TYPE", ">FAILED", ">OF", ">RATE", "INTERVAL"]);
+    let mut table = Table::new(&["~TYPE", ">FAILED", ">OF", ">RATE", "INTERVAL"]);
     let failing = stats.failure_rate_by_type.iter().filter(|of| of.rate.hits > 0);
     for TypeRate { event_type, rate } in failing.take(limit) {
         table.row([
@@ -150,14 +150,14 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
     }
     section(screen, "What fails most", &table)?;
 
-    let mut table = Table::new(&["TYPE", ">COUNT", ">P50", ">P95", ">P99", ">MAX"]);
+    let mut table = Table::new(&["~TYPE", ">COUNT", ">P50", ">P95", ">P99", ">MAX"]);
     for StageTimes { event_type, count, p50_us, p95_us, p99_us, max_us } in &stats.slowest_stages {
         let times = [p50_us, p95_us, p99_us, max_us].map(|us| Cell::from(micros(*us)));
         table.row([event_type.into(), group(*count).into()].into_iter().chain(times));
     }
     section(screen, "Slowest stages", &table)?;
 
-    let mut table = Table::new(&["TYPE", ">TOOK", "ID"]);
+    let mut table = Table::new(&["~TYPE", ">TOOK", "ID"]);
     for SlowSpan { trace_id, event_type, duration_us, .. } in stats.slowest_spans.iter().take(limit.min(5)) {
         table.row([event_type.into(), micros(*duration_us).into(), short_id(*trace_id).into()]);
     }
@@ -194,7 +194,7 @@ fn over_time_table(buckets: &[Bucket]) -> Table {
 
 /// How runs ended by what was decided in them.
 pub(super) fn decisions_table(outcomes: &[ChoiceOutcome]) -> Table {
-    let mut table = Table::new(&["DECISION", "CHOICE", ">FAILED", ">OF", ">RATE", "INTERVAL"]);
+    let mut table = Table::new(&["~DECISION", "~CHOICE", ">FAILED", ">OF", ">RATE", "INTERVAL"]);
     for ChoiceOutcome { decision, choice, failed } in outcomes {
         table.row([
             decision.into(),

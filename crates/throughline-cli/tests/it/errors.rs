@@ -27,7 +27,7 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "traces.db"]), @r"
-    throughline: `traces.db` is no store; want sqlite:PATH
+    throughline: that is no store; want sqlite:PATH
     [exit code 2]
     ");
     sandbox
@@ -183,7 +183,8 @@ fn a_wrong_command_line_says_how_it_is_meant() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--status", "bad"]), @r"
-    error: invalid value 'bad' for '--status <STATUS>': `bad` is not a status: want pending, success, failed or cancelled
+    error: invalid value 'bad' for '--status <STATUS>'
+      [possible values: pending, success, failed, cancelled]
 
     For more information, try '--help'.
     [exit code 2]

@@ -1,8 +1,12 @@
 //! The command as people and scripts see it: what it prints, and its exit codes.
 
-mod answers;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
+
 mod errors;
 mod formats;
 mod help;
 mod live;
+mod many_runs;
+mod one_run;
 mod sandbox;
+mod terminal;

@@ -566,6 +566,11 @@ pub struct SagaFailed<E> {
 }
 
 impl<E> SagaFailed<E> {
+    /// A saga that failed before any of its steps ended well.
+    pub fn before_anything(error: E) -> Self {
+        Self { error, compensations: Vec::new() }
+    }
+
     /// Whether every step that had to be undone was.
     pub fn is_undone(&self) -> bool {
         self.orphaned().next().is_none()
