@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     let mut bench = Bench::new(&options.folder)?;
     let mut table = Table::default();
     for row in rows::ALL.iter().filter(|row| wanted(row.name)) {
+        eprintln!("measuring {}", row.name);
         table.push(row.name, (row.measure)(&mut bench).with_context(|| format!("row {}", row.name))?);
     }
     println!("{machine}\n{}", table.render());

@@ -11,3 +11,4 @@ mod crash;
 mod dependency_rule;
 mod durability;
 mod event_schema;
+mod readme;
