@@ -89,7 +89,7 @@ fn application(number: u32) -> Application {
 fn iban(number: u32) -> String {
     let account = format!("{:010}", 417_164_300 + number);
     // N, L and the letters of the bank as numbers, then 00 for the check digits.
-    let digits = format!("10111023{account}232100");
+    let digits = format!("10112310{account}232100");
     let remainder =
         digits.bytes().fold(0, |remainder, digit| (remainder * 10 + u32::from(digit - b'0')) % 97);
     format!("NL{:02}ABNA{account}", 98 - remainder)

@@ -115,7 +115,9 @@ impl TraceContext {
     }
 
     fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
-        let name = step.split_once(':').map_or(step, |(_, name)| name);
+        // Redacted before it is cut: half a secret has no shape any more.
+        let step = self.0.run.hub.redactor.text(step);
+        let name = step.split_once(':').map_or(&*step, |(_, name)| name);
         let builder = self.step(format!("{}{name}", names::COMPENSATE_PREFIX)).unnumbered();
         let builder = builder.tag(names::tags::COMPENSATION);
         originals.iter().fold(builder, |builder, original| builder.link(crate::Rel::Compensates, *original))

@@ -215,8 +215,7 @@ impl Redactor {
     pub(crate) fn event_but_attrs(&self, event: &mut TraceEvent) {
         self.recurring(&mut event.event_type);
         if let Some(error) = &mut event.error {
-            let ErrorInfo { kind, message, chain } = &mut **error;
-            [kind, message].into_iter().chain(chain).for_each(|text| self.label(text));
+            self.error(error);
         }
         if let Some(data) = &mut event.data {
             self.payload(data);
@@ -229,6 +228,11 @@ impl Redactor {
         if !event.extra.is_empty() {
             self.payload(&mut event.extra);
         }
+    }
+
+    pub(crate) fn error(&self, error: &mut ErrorInfo) {
+        let ErrorInfo { kind, message, chain } = error;
+        [kind, message].into_iter().chain(chain).for_each(|text| self.label(text));
     }
 
     fn label(&self, text: &mut Text) {

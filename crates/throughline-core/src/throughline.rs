@@ -282,10 +282,7 @@ const MIN_CAPACITY: usize = 4;
 
 impl fmt::Debug for ThroughlineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThroughlineBuilder")
-            .field("service", &self.service)
-            .field("redaction", &self.redaction)
-            .finish_non_exhaustive()
+        f.debug_struct("ThroughlineBuilder").field("redaction", &self.redaction).finish_non_exhaustive()
     }
 }
 

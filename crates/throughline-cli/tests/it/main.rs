@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
+mod canary;
 mod errors;
 mod formats;
 mod help;

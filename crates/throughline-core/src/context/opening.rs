@@ -148,6 +148,8 @@ impl RunOpening {
     pub(super) fn open(self: Box<Self>) -> Result<(Arc<Span>, TraceEvent), NotStarted> {
         let mut opening = *self;
         let hub = Arc::clone(&opening.throughline.0);
+        // Once for all events of the run.
+        let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.text(&name)));
         let caller = opening.caller.take().or_else(TraceContext::current);
         let correlation_id = opening.correlation_id(&hub)?;
 
@@ -163,7 +165,7 @@ impl RunOpening {
                 trace_id: above.trace_id,
                 random: above.random,
                 correlation_id: above.correlation_id.clone(),
-                workflow: opening.workflow,
+                workflow,
                 tracestate: above.tracestate.clone(),
                 baggage: above.baggage.clone(),
                 earlier: above.earlier.clone(),
@@ -222,7 +224,7 @@ impl RunOpening {
             trace_id,
             random,
             correlation_id,
-            workflow: opening.workflow,
+            workflow,
             tracestate: remote.tracestate.clone(),
             baggage: remote.baggage.clone(),
             earlier,

@@ -232,6 +232,16 @@ impl Saga {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is told of a compensation is what is recorded of it: it will be logged as it is.
+    fn tell(&self, step: Text, resource: Option<Text>, mut outcome: CompensationOutcome) -> Compensated {
+        let redactor = &self.context.0.run.hub.redactor;
+        if let CompensationOutcome::Failed(error) = &mut outcome {
+            redactor.error(error);
+        }
+        let resource = resource.map(|resource| redactor.findable(Some(attrs::RESOURCE), &resource).into());
+        Compensated { step: redactor.text(&step).into(), resource, outcome }
+    }
+
     async fn compensate_all(&self) -> Vec<Compensated> {
         let completed = std::mem::take(&mut self.state().completed);
         let mut compensated = Vec::with_capacity(completed.len());
@@ -247,18 +257,18 @@ impl Saga {
                 error: |result| result.as_ref().err().map(|error| error.0.clone()),
                 output: |_| None,
             };
-            let step_of = match &step.resource {
+            let tried = match &step.resource {
                 Some(resource) => tried.attr(attrs::RESOURCE, resource.clone()),
                 None => tried,
             };
             // A panic of one compensation is that one's failure: the others must still be tried.
-            let outcome = match catch(step_of.run_judged(undo, judge)).await {
+            let outcome = match catch(tried.run_judged(undo, judge)).await {
                 Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
                 Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),
                 Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
             };
-            compensated.push(Compensated { step: step.step, resource: step.resource, outcome });
+            compensated.push(self.tell(step.step, step.resource, outcome));
         }
         compensated
     }

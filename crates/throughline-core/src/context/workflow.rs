@@ -117,8 +117,8 @@ impl Workflow {
 
 impl std::fmt::Debug for Workflow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The key and what else was said has not been redacted yet.
-        f.debug_struct("Workflow").field("workflow", &self.0.workflow).finish_non_exhaustive()
+        // The name, the key and what else was said have not been redacted yet.
+        f.debug_struct("Workflow").finish_non_exhaustive()
     }
 }
 
