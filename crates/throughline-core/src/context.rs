@@ -62,6 +62,7 @@ impl TraceContext {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn trace<F, T, E, K>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F>
     where
         F: Future<Output = Result<T, E>>,
@@ -71,17 +72,19 @@ impl TraceContext {
     }
 
     /// Traces a step that cannot fail.
+    #[inline]
     pub fn trace_infallible<F: Future>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F> {
         self.run_step(name, future, Judge::INFALLIBLE)
     }
 
+    #[inline]
     fn run_step<F: Future>(
         &self,
         name: impl Into<Text>,
         future: F,
         judge: Judge<F::Output>,
     ) -> TraceFuture<F> {
-        TraceFuture::new(&self.0.run.hub, future, judge, || Opening::Step {
+        TraceFuture::new(self.0.recording, future, judge, || Opening::Step {
             context: self.clone(),
             label: Label::Step(name.into()),
             details: None,

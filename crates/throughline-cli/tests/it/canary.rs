@@ -272,9 +272,7 @@ fn in_a_run(canaries: &[Canary], secret: &str) -> Seen {
                 sing(&throughline, &canary.text, secret, &seen).await;
             }
             assert!(throughline.flush(Duration::from_secs(20)).await.is_complete());
-            while let Some(Some(Ok(StreamItem::Event(event)))) =
-                feed.next().now_or_never()
-            {
+            while let Some(Some(Ok(StreamItem::Event(event)))) = feed.next().now_or_never() {
                 seen.note(serde_json::to_string(&*event).unwrap());
             }
             let runs = throughline.reader().unwrap();
@@ -302,7 +300,12 @@ fn in_a_run(canaries: &[Canary], secret: &str) -> Seen {
 fn nothing_that_must_not_leave_the_process_leaves_it() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let mut runner = TestRunner::new(proptest::test_runner::Config { cases: 6, failure_persistence: None, max_shrink_iters: 0, ..Default::default() });
+    let mut runner = TestRunner::new(proptest::test_runner::Config {
+        cases: 6,
+        failure_persistence: None,
+        max_shrink_iters: 0,
+        ..Default::default()
+    });
     let result = runner.run(&(shapes(), "[A-Z]{8}[0-9][a-z]{8}"), |(mut canaries, secret)| {
         let seen = in_a_run(&canaries, &secret);
         canaries.push(Canary::new(secret));

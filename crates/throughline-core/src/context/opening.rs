@@ -122,6 +122,7 @@ fn child(
     let step_total = numbered.then_some(parent.announced_steps);
     let (id, seq) = details.continues.unwrap_or_else(|| (SpanId::random(), 0));
     let span = Arc::new(Span {
+        recording: run.hub.enabled,
         id,
         parent_span_id: Some(parent.id),
         parent_trace_id: None,
@@ -266,6 +267,7 @@ pub(super) fn root(
         inherited.iter().cloned().chain(own.iter().cloned()).collect()
     };
     Span {
+        recording: run.hub.enabled,
         id,
         parent: None,
         parent_span_id,

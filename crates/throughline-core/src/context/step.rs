@@ -178,9 +178,9 @@ impl Step {
         C: FnOnce(TraceContext) -> F,
         F: Future,
     {
-        let hub = std::sync::Arc::clone(&self.context.0.run.hub);
-        let off = (!hub.enabled).then(|| self.context.clone());
-        TraceFuture::new(&hub, Deferred::new(body, off), judge, || self.opening())
+        let recording = self.context.0.recording;
+        let off = (!recording).then(|| self.context.clone());
+        TraceFuture::new(recording, Deferred::new(body, off), judge, || self.opening())
     }
 
     pub(super) fn run_future<F, T, E, K>(self, future: F) -> TraceFuture<F>
@@ -188,9 +188,8 @@ impl Step {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let hub = std::sync::Arc::clone(&self.context.0.run.hub);
         let judge = Judge { error: error_of::<T, E, K>, output: |_| None };
-        TraceFuture::new(&hub, future, judge, || self.opening())
+        TraceFuture::new(self.context.0.recording, future, judge, || self.opening())
     }
 
     fn opening(self) -> Opening {

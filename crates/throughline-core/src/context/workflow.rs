@@ -111,7 +111,7 @@ impl Workflow {
     {
         let hub = Arc::clone(&self.0.throughline.0);
         let off = (!hub.enabled).then(|| request::unrecorded(&hub));
-        TraceFuture::new(&hub, Deferred::new(body, off), judge, || Opening::Run(self.0))
+        TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
     }
 }
 

@@ -175,7 +175,7 @@ impl Worker {
 
     /// Delivers the group, or what can be delivered of it; afterwards `group` holds what stays pending.
     async fn deliver(&mut self, attempts: u32) {
-        if self.spooled > 0 && self.to_spool().await {
+        if self.spooled > 0 && self.spool_group().await {
             return;
         }
         let mut failed = 0;
@@ -238,7 +238,7 @@ impl Worker {
     /// After the last attempt: into the spool if there is one; otherwise what must not be lost stays pending,
     /// and the rest is dropped, and those who wait are told.
     async fn give_up(&mut self, attempts: u32, error: AppendError) {
-        if self.to_spool().await {
+        if self.spool_group().await {
             return;
         }
         tracing::warn!(target: "throughline", store = self.store.name(), attempts, %error, "the store did not take a group");
@@ -259,7 +259,7 @@ impl Worker {
     }
 
     /// Moves the group into the spool; `false` if there is none or it does not take it either.
-    async fn to_spool(&mut self) -> bool {
+    async fn spool_group(&mut self) -> bool {
         let Some(spool) = &self.spool else { return false };
         let events: Vec<_> = self.group.iter().map(|queued| Arc::clone(&queued.event)).collect();
         if let Err(error) = spool.push(&events).await {
