@@ -247,7 +247,7 @@ fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, boo
 /// Opens the span and emits its start; the places are held.
 fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
     let hub = opening.hub_handle();
-    let (span, event) = match opening.open() {
+    let mut opened = match opening.open() {
         Ok(opened) => opened,
         Err(error) => {
             if let Some(store) = &hub.store {
@@ -256,9 +256,11 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
             return Err(error);
         }
     };
-    span.run.ensure_root();
-    let tracing = span.open_tracing().unwrap_or_else(tracing::Span::none);
-    Ok(match hub.emit(event, Delivery::Awaited) {
+    let tracing = opened.span.open_tracing().unwrap_or_else(tracing::Span::none);
+    opened.span.run.ensure_root();
+    let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
+    let span = opened.span;
+    Ok(match emitted {
         Emitted::NotAwaited => State::Running { span, tracing, start: None },
         Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
             State::Running { span, tracing, start: Some(ack) }
