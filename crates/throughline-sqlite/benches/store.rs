@@ -1,6 +1,7 @@
 //! The store against a raw log, and its answers on a large file against plain statements.
 //!
-//! `cargo bench -p throughline-sqlite --bench store`; `EVENTS=1000000` for the large file.
+//! `cargo bench -p throughline-sqlite --bench store`; `EVENTS=1000000` for the large file, `WRITE_ONLY` and
+//! `QUERIES_ONLY` for one half.
 
 #![expect(clippy::unwrap_used, reason = "a bench that fails has nothing else to do")]
 
@@ -126,6 +127,12 @@ impl Times {
     }
 }
 
+/// Nanoseconds that this thread has been on a processor: told even where others keep the machine busy.
+fn on_processor() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(f64::NAN)
+}
+
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
@@ -179,17 +186,18 @@ fn writing(runtime: &tokio::runtime::Runtime) {
         let config = SqliteStore::new(&path);
         let store = runtime.block_on(Box::new(config).open(Instance::new(instance, "bench"))).unwrap();
         let mut times = Times(Vec::new());
-        let began = Instant::now();
+        let (began, worked) = (Instant::now(), on_processor());
         for group in &groups {
             let begun = Instant::now();
             runtime.block_on(store.append(group)).unwrap();
             times.0.push(begun.elapsed());
         }
         let rate = total as f64 / began.elapsed().as_secs_f64();
+        let work = (on_processor() - worked) / total as f64 / 1000.0;
         runtime.block_on(store.close()).unwrap();
         println!(
             "append in groups of {group:>3}: {rate:>7.0} events/s = {:.2} x raw log ({raw_rate:.0}); p50 {:.0} us, p99 {:.0} us \
-             (raw {:.0}, {:.0}); {} bytes an event",
+             (raw {:.0}, {:.0}); {work:.2} us of processor and {} bytes an event",
             rate / raw_rate,
             times.p(0.5),
             times.p(0.99),
@@ -226,6 +234,9 @@ fn main() {
         writing(&runtime);
     }
 
+    if std::env::var_os("WRITE_ONLY").is_some() {
+        return;
+    }
     let events: usize = std::env::var("EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000);
     let place = folder();
     let path = place.path().join("large.db");
@@ -274,6 +285,10 @@ fn main() {
     let ours =
         ask("a trace of 15", 5000, |turn| runtime.block_on(reader.trace(pick(turn + 3))).unwrap().len());
     println!("  ratio {:.2}", ours / plain);
+    ask("  the same trace again and again", 5000, |_| runtime.block_on(reader.trace(pick(3))).unwrap().len());
+    ask("  of which the way to the thread that reads, and back", 5000, |_| {
+        runtime.block_on(reader.liveness(&[])).unwrap().len()
+    });
 
     let day = Timestamp::from_micros(source.clock).minus(Duration::from_secs(86_400));
     ask("failures of 24 h, the first 100", 200, |_| {

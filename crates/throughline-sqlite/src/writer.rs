@@ -82,8 +82,7 @@ impl Writer {
         self.commit()
     }
 
-    /// The connection, for statements of other concerns. What they change is noticed as the change of another
-    /// connection would be, if the memory is [forgotten](Self::abandon).
+    /// The connection, for statements that change nothing of what the memory is about.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -411,5 +410,59 @@ impl Json {
             let _ = serde_json::to_writer(&mut self.buffer, value);
         }
         self.buffer.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use throughline_core::testing::sample_log;
+
+    use super::*;
+    use crate::connection::{Place, STORE_FILE, Synchronous};
+    use crate::error::append_error;
+
+    #[test]
+    fn a_full_disk_is_retryable_and_the_group_goes_in_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            path: folder.path().join("traces.db"),
+            synchronous: Synchronous::Off,
+            busy_timeout: Duration::ZERO,
+        };
+        let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+        let limit = |writer: &Writer, pages: i64| {
+            writer
+                .connection()
+                .pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        // A limit of its own is to SQLite what a full disk is.
+        limit(&writer, 60);
+        let log = sample_log(1, 200, &[]);
+        let mut groups = log.chunks(50);
+        let (refused, error) = loop {
+            let group = groups.next().unwrap();
+            if let Err(error) = writer.append(group) {
+                break (group, error);
+            }
+        };
+        let error = append_error(Path::new("traces.db"), error);
+        assert!(error.is_retryable() && error.to_string().contains("make room on it"), "{error}");
+        let count = |writer: &Writer| {
+            writer
+                .connection()
+                .query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        assert_eq!(count(&writer) % 50, 0);
+        limit(&writer, 1_000_000);
+        assert_eq!(writer.append(refused).unwrap(), refused.len() as u64);
+        for group in groups {
+            assert_eq!(writer.append(group).unwrap(), group.len() as u64);
+        }
+        assert_eq!(count(&writer), log.len() as i64);
     }
 }

@@ -9,7 +9,7 @@ use throughline_core::{Filter, Page, Paged, Status, TraceEvent, TypeMatch};
 
 use super::cursor::{self, Place};
 use super::descending::Descending;
-use super::session::{Common, Memory, Session, select};
+use super::session::{Common, Memory, Session, select_events};
 use crate::block::{self, entries, tag_bit};
 use crate::error::Fault;
 use crate::names::find_name;
@@ -221,7 +221,7 @@ impl Found<'_> {
         memory: &mut Memory,
         events: &[i64],
     ) -> Result<ControlFlow<()>, Fault> {
-        let mut statement = connection.prepare_cached(&select("WHERE e.id = ?1"))?;
+        let mut statement = connection.prepare_cached(select_events!("WHERE e.id = ?1"))?;
         let mut matching = Vec::new();
         for event in events {
             let mut rows = statement.query([event])?;

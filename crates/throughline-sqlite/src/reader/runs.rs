@@ -10,7 +10,7 @@ use throughline_core::{
 
 use super::cursor;
 use super::events::Sketch;
-use super::session::{Memory, OF_RUN, Session, json, select_outline, trace_id};
+use super::session::{Memory, OUTLINE_OF_RUN, Session, json, trace_id};
 use crate::block::status_of;
 use crate::error::Fault;
 use crate::lease;
@@ -153,7 +153,7 @@ impl<'f> Question<'f> {
         }
         // Whether the bits of the tags came from these very tags, and from one event, is seen in the events.
         if !self.filter.tags.is_empty() {
-            let events = events(connection, memory, run, &select_outline(OF_RUN))?;
+            let events = events(connection, memory, run, OUTLINE_OF_RUN)?;
             return Ok(events.iter().any(|event| self.filter.matches_kind(event)));
         }
         Ok(true)
@@ -239,7 +239,7 @@ pub(super) fn open(session: &mut Session, limit: usize) -> Result<Vec<OpenRun>, 
     let mut open = Vec::with_capacity(runs.len());
     for run in runs {
         if let Some(summary) = summary(&snapshot, memory, run)? {
-            open.push(OpenRun::of(summary, &events(&snapshot, memory, run, &select_outline(OF_RUN))?));
+            open.push(OpenRun::of(summary, &events(&snapshot, memory, run, OUTLINE_OF_RUN)?));
         }
     }
     Ok(open)

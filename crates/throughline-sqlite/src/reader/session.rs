@@ -29,23 +29,26 @@ pub(super) struct Memory {
     instances: FxHashMap<i64, InstanceId>,
 }
 
-/// The columns that [`Memory::event`] reads.
-const COLUMNS: &str = "e.id, e.span, e.seq, e.parent, e.ts, e.instance, e.n, e.type, e.status, \
-    e.service, e.workflow, e.duration, e.attempt, e.step_index, e.step_total, e.correlation, e.attrs, e.tags, \
-    e.error, e.data, e.rest, e.run";
-
-/// A statement that reads events.
-pub(super) fn select(which: &str) -> String {
-    format!("SELECT {COLUMNS} FROM event e {which}")
+/// A statement that reads events, with the columns that [`Memory::event`] expects.
+macro_rules! select_events {
+    ($which:literal) => {
+        concat!(
+            "SELECT e.id, e.span, e.seq, e.parent, e.ts, e.instance, e.n, e.type, e.status, e.service, \
+             e.workflow, e.duration, e.attempt, e.step_index, e.step_total, e.correlation, e.attrs, e.tags, \
+             e.error, e.data, e.rest, e.run FROM event e ",
+            $which
+        )
+    };
 }
+pub(super) use select_events;
 
-/// A statement that reads events without what can be large: attributes, errors and data.
-pub(super) fn select_outline(which: &str) -> String {
-    select(which).replace("e.attrs", "NULL").replace("e.error, e.data", "NULL, NULL")
-}
+/// All of a run.
+pub(super) const EVENTS_OF_RUN: &str = select_events!("WHERE e.run = ?1");
 
-/// Which events: those of a run.
-pub(super) const OF_RUN: &str = "WHERE e.run = ?1";
+/// All of a run without what can be large: attributes, errors and data.
+pub(super) const OUTLINE_OF_RUN: &str = "SELECT e.id, e.span, e.seq, e.parent, e.ts, e.instance, e.n, e.type, e.status, e.service, e.workflow, \
+     e.duration, e.attempt, e.step_index, e.step_total, e.correlation, NULL, e.tags, NULL, NULL, e.rest, e.run \
+     FROM event e WHERE e.run = ?1";
 
 /// What an event may refer to rather than repeat.
 #[derive(Debug, Clone)]
@@ -93,7 +96,7 @@ impl Session {
             .optional()?;
         let Some((run, common)) = run else { return Ok(Vec::new()) };
         let common = common?;
-        self.memory.events_of(&self.connection, run, &common, &select(OF_RUN))
+        self.memory.events_of(&self.connection, run, &common, EVENTS_OF_RUN)
     }
 }
 
@@ -114,11 +117,13 @@ impl Memory {
     ) -> Result<Vec<TraceEvent>, Fault> {
         let mut statement = connection.prepare_cached(statement)?;
         let mut rows = statement.query([run])?;
-        let mut events = Vec::new();
+        let mut events = Vec::with_capacity(16);
         while let Some(row) = rows.next()? {
             events.push(self.event(connection, row, common)?);
         }
-        events.sort_by_key(|event| (event.timestamp, event.instance, event.n, event.span_id, event.seq));
+        // An event is large and is moved once only.
+        events
+            .sort_by_cached_key(|event| (event.timestamp, event.instance, event.n, event.span_id, event.seq));
         Ok(events)
     }
 

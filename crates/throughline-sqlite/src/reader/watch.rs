@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use throughline_core::{EventStream, ReadError, StreamItem, TraceEvent, TraceId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::{Common, Session, select};
+use super::session::{Common, Session, select_events};
 use crate::connection::STORE_FILE;
 use crate::error::Fault;
 
@@ -215,7 +215,7 @@ impl Tail {
         let mut runs: FxHashMap<i64, Option<Common>> = FxHashMap::default();
         while self.seen < last {
             let mut statement =
-                snapshot.prepare_cached(&select("WHERE e.id > ?1 AND e.id <= ?2 ORDER BY e.id"))?;
+                snapshot.prepare_cached(select_events!("WHERE e.id > ?1 AND e.id <= ?2 ORDER BY e.id"))?;
             let until = last.min(self.seen + Self::CHUNK);
             let mut rows = statement.query([self.seen, until])?;
             let mut found = 0;
