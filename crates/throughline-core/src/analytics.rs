@@ -53,15 +53,18 @@ pub trait TraceAnalytics: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<HotSpot>, ReadError>>;
 
-    /// How runs ended by what was decided in them: for each decision and choice the failed runs of those that
-    /// have ended.
+    /// How runs ended by what was decided in them: for each decision and choice, in the order of their names, the
+    /// failed runs of those that have ended; choices of which no run has ended are left out. A decision is an
+    /// event with the tag [`DECISION`](crate::names::tags::DECISION) and a
+    /// [`CHOICE`](crate::names::data::CHOICE); a choice counts once a run.
     fn decision_outcomes<'a>(
         &'a self,
         scope: &'a Scope,
     ) -> BoxFuture<'a, Result<Vec<ChoiceOutcome>, ReadError>>;
 
     /// Ended runs and failures by the time they started, one for each `width` from the first to the last with a
-    /// run. A width of less than a minute is taken as a minute.
+    /// run, open ones included. A width of less than a minute is taken as a minute; more buckets than can be
+    /// held are a [bad question](ReadError::BadQuestion).
     fn over_time<'a>(
         &'a self,
         scope: &'a Scope,
@@ -69,7 +72,8 @@ pub trait TraceAnalytics: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Vec<Bucket>, ReadError>>;
 }
 
-/// What a question across runs is about.
+/// What a question across runs is about. Questions about runs take the start and the workflow of the run's
+/// summary; questions about events (rates by type, stages, spans) take those of each event itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scope {

@@ -219,6 +219,18 @@ pub struct ErrorInfo {
     pub chain: Vec<Text>,
 }
 
+impl ErrorInfo {
+    /// What is recorded of a panic, from the payload that `catch_unwind` gives.
+    pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|text| Text::from((*text).to_owned()))
+            .or_else(|| payload.downcast_ref::<String>().map(Text::from))
+            .unwrap_or_else(|| Text::literal("a panic without a message"));
+        Self { kind: Text::literal(crate::names::errors::PANIC), message, chain: Vec::new() }
+    }
+}
+
 /// What a span has to do with another, beyond being its child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -27,7 +27,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Now, by the process-wide clock that never goes back (see [`resync`]).
+    /// Now, by the process-wide clock that never goes back.
     pub fn now() -> Self {
         Moment::now().timestamp()
     }
@@ -107,6 +107,9 @@ impl Moment {
     pub(crate) fn timestamp(self) -> Timestamp {
         let clock = Clock::get();
         let elapsed = self.0.saturating_duration_since(clock.anchor).as_micros() as i64;
+        if elapsed >= clock.next_resync.load(Ordering::Relaxed) {
+            clock.resync(elapsed);
+        }
         Timestamp(clock.offset.load(Ordering::Relaxed) + elapsed)
     }
 
@@ -115,27 +118,33 @@ impl Moment {
     }
 }
 
-/// Wall time is read once and carried on by the monotonic clock. [`resync`] moves it forward when the wall
-/// clock has run ahead (a sleeping laptop, a corrected clock), never back.
+/// Wall time is read once and carried on by the monotonic clock. About once a second of use it is moved
+/// forward if the wall clock has run ahead (a sleeping laptop, a corrected clock), never back.
 struct Clock {
     anchor: Instant,
     /// Unix microseconds at `anchor`.
     offset: AtomicI64,
+    /// Microseconds after `anchor`.
+    next_resync: AtomicI64,
 }
 
 impl Clock {
+    const RESYNC_INTERVAL: i64 = 1_000_000;
+
     fn get() -> &'static Self {
         static CLOCK: OnceLock<Clock> = OnceLock::new();
-        CLOCK.get_or_init(|| Self { anchor: Instant::now(), offset: AtomicI64::new(wall_micros()) })
+        CLOCK.get_or_init(|| Self {
+            anchor: Instant::now(),
+            offset: AtomicI64::new(wall_micros()),
+            next_resync: AtomicI64::new(Self::RESYNC_INTERVAL),
+        })
     }
-}
 
-/// Moves the clock forward to the wall clock if that is ahead. Emitters call it about once a second; it is
-/// harmless to call it more often.
-pub(crate) fn resync() {
-    let clock = Clock::get();
-    let offset = wall_micros() - clock.anchor.elapsed().as_micros() as i64;
-    clock.offset.fetch_max(offset, Ordering::Relaxed);
+    #[cold]
+    fn resync(&self, elapsed: i64) {
+        self.next_resync.store(elapsed + Self::RESYNC_INTERVAL, Ordering::Relaxed);
+        self.offset.fetch_max(wall_micros() - self.anchor.elapsed().as_micros() as i64, Ordering::Relaxed);
+    }
 }
 
 fn wall_micros() -> i64 {
@@ -175,7 +184,7 @@ mod tests {
     fn the_clock_never_goes_back_across_resyncs() {
         let mut last = Timestamp::now();
         for _ in 0..10_000 {
-            resync();
+            Clock::get().resync(0);
             let now = Timestamp::now();
             assert!(now >= last);
             last = now;

@@ -1,1 +1,35 @@
-//! To come in this release.
+//! Throughline for HTTP: one layer for servers, the extractor `Traced` for axum, and propagation to whom you call.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use throughline_core::{MemoryStore, Throughline};
+//! use throughline_tower::{LayerExt as _, Traced};
+//!
+//! async fn offer(Traced(ctx): Traced) -> &'static str {
+//!     ctx.trace_infallible("stage:offer", async { "granted" }).await.unwrap_or("try again later")
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
+//! let app: Router = Router::new().route("/offer", get(offer)).layer(throughline.layer());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The layer continues the caller's trace (`traceparent`, `tracestate`, `baggage`), takes or makes a request id and
+//! answers with it, turns a panic into an answer, and ends the request's span when the response body ends. The span
+//! is *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
+
+mod body;
+#[cfg(feature = "axum")]
+mod extract;
+mod propagate;
+mod request_id;
+mod server;
+
+pub use body::TracedBody;
+#[cfg(feature = "axum")]
+pub use extract::{NoTraceContext, Traced};
+pub use propagate::{extract, inject};
+pub use request_id::{REQUEST_ID, RequestId};
+pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};

@@ -1,1 +1,50 @@
-//! To come in this release.
+//! Throughline tells the story of every workflow run: what happened, why it failed, whether the compensation worked,
+//! why the agent chose B, what is running now.
+//!
+//! Put one layer around the router and `ctx.trace(..)` around the steps:
+//!
+//! ```
+//! use axum::{Json, Router, routing::post};
+//! use throughline::{LayerExt as _, NotStarted, SqliteStore, Throughline, Traced};
+//!
+//!
+//! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, String> {
+//!     let score = ctx.trace("stage:credit-check", async { score(amount).await }).await;
+//!     score.map_err(|not_started| not_started.to_string())?
+//! }
+//!
+//! async fn score(amount: u32) -> Result<String, String> {
+//!     if amount < 50_000 { Ok("granted".to_owned()) } else { Err("too much".to_owned()) }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("traces.db");
+//! let throughline = Throughline::builder("loan-service").store(SqliteStore::new(path)).build()?;
+//! let app: Router = Router::new().route("/loans", post(apply)).layer(throughline.layer());
+//! # let _ = app;
+//! # throughline.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Then ask: `throughline why TRACE`, `throughline list --failed --since 24h`, or in code
+//! [`Throughline::query`] and its [`explain`](TraceQuery::explain).
+//!
+//! This crate is a façade: it re-exports the heart, `throughline-core`, and by feature the crates around it.
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `sqlite` | [`SqliteStore`], the embedded durable store | yes |
+//! | `axum` | [`Traced`], the extractor; includes `tower` | yes |
+//! | `tower` | [`ServerLayer`], and propagation in HTTP headers | yes |
+//! | `testing` | `throughline::testing`: conformance suites, tree snapshots | no |
+
+pub mod env;
+
+pub use throughline_core::*;
+#[cfg(feature = "sqlite")]
+pub use throughline_sqlite::*;
+#[cfg(feature = "tower")]
+pub use throughline_tower::*;

@@ -74,9 +74,7 @@ impl Redactor {
             self.name_in_place(workflow);
         }
         if let Some(error) = &mut event.error {
-            let ErrorInfo { kind, message, chain } = &mut **error;
-            self.name_in_place(kind);
-            std::iter::once(message).chain(chain).for_each(|text| self.message(text));
+            self.error(error);
         }
         if let Some(data) = &mut event.data {
             self.payload(data);
@@ -88,6 +86,21 @@ impl Redactor {
         }
         if !event.extra.is_empty() {
             payload::redact(&self.0, &mut event.extra, payload::Scope::DenyList);
+        }
+    }
+
+    /// Redacts an error: its type as a name, its messages as free text, which may be as long as what somebody else's
+    /// server answered.
+    pub(crate) fn error(&self, error: &mut ErrorInfo) {
+        let ErrorInfo { kind, message, chain } = error;
+        self.name_in_place(kind);
+        for message in std::iter::once(message).chain(chain) {
+            if let Cow::Owned(redacted) = self.text(message) {
+                *message = redacted.into();
+            }
+            if message.len() > self.0.payload_limit {
+                *message = limit::cut_text(message, self.0.payload_limit, &|text| self.hits(text)).into();
+            }
         }
     }
 
@@ -162,16 +175,6 @@ impl Redactor {
         match self.name(name) {
             Cow::Borrowed(_) => self.0.clean_names.put(name, ()),
             Cow::Owned(redacted) => *name = redacted.into(),
-        }
-    }
-
-    /// The message of an error. It may be as long as what somebody else's server answered.
-    fn message(&self, message: &mut Text) {
-        if let Cow::Owned(redacted) = self.text(message) {
-            *message = redacted.into();
-        }
-        if message.len() > self.0.payload_limit {
-            *message = limit::cut_text(message, self.0.payload_limit, &|text| self.hits(text)).into();
         }
     }
 }

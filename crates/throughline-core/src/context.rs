@@ -1,0 +1,203 @@
+//! [`TraceContext`]: where code stands in a run, and everything that it can say from there.
+
+mod current;
+mod decision;
+mod earlier;
+mod event;
+mod failure;
+mod future;
+mod opening;
+mod propagation;
+mod request;
+mod saga;
+mod span;
+mod step;
+mod workflow;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
+
+use serde_json::{Map, Value};
+
+pub use current::{InContext, InContextFuture};
+pub use decision::{Decision, DecisionDraft};
+pub use event::EventDraft;
+pub use failure::{NotRecorded, NotStarted, StepError, kind};
+pub use future::{Deferred, TraceFuture};
+pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
+pub use request::{RequestSpan, RequestStart};
+pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaStep, Undo};
+pub use step::{CapturingStep, Step};
+pub use workflow::{Resume, Workflow};
+
+use crate::names;
+use crate::{Attrs, SpanId, Text, TraceId};
+use future::Judge;
+use opening::Opening;
+use span::{Label, Span};
+
+/// Where code stands in a run: a span that is open. Cheap to clone and free to be sent anywhere.
+///
+/// **Parents.** What is started through a context becomes a child of the [current](Self::current) span if that
+/// lies below the context's span in the same trace, else of the context's span itself. So nested steps nest
+/// whichever context they are started through, and a spawned task, which has no current span, hangs on the
+/// context it was given.
+#[derive(Clone)]
+pub struct TraceContext(pub(crate) Arc<Span>);
+
+impl TraceContext {
+    /// Traces a step: records its start, runs the future, records its end.
+    ///
+    /// Two questions, two `?`: the outer error says that the step never ran because its start could not be
+    /// recorded; the inner is the step's own. For a future that does not return a `Result` there is
+    /// [`trace_infallible`](Self::trace_infallible); for inputs, outputs, tags and attempts
+    /// [`step`](Self::step).
+    ///
+    /// ```
+    /// # use throughline_core::{NotStarted, TraceContext};
+    /// # async fn example(ctx: TraceContext) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn score() -> Result<u32, std::io::Error> { Ok(712) }
+    /// let score = ctx.trace("stage:credit-check", async { score().await }).await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn trace<F, T, E, K>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.run_step(name, future, Judge { error: step::error_of::<T, E, K>, output: |_| None })
+    }
+
+    /// Traces a step that cannot fail.
+    #[inline]
+    pub fn trace_infallible<F: Future>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F> {
+        self.run_step(name, future, Judge::INFALLIBLE)
+    }
+
+    #[inline]
+    fn run_step<F: Future>(
+        &self,
+        name: impl Into<Text>,
+        future: F,
+        judge: Judge<F::Output>,
+    ) -> TraceFuture<F> {
+        TraceFuture::new(self.0.recording, future, judge, || Opening::Step {
+            context: self.clone(),
+            label: Label::Step(name.into()),
+            details: None,
+        })
+    }
+
+    /// Begins the long form of a step, with inputs, outputs, tags, links and attempts.
+    pub fn step(&self, name: impl Into<Text>) -> Step {
+        Step::new(self.clone(), name.into())
+    }
+
+    /// Traces a call to something outside: `kind` is a word such as `db`, `queue` or `http`, `target` the name of
+    /// what is called, as in `postgres`.
+    pub fn dependency<F, T, E, K>(&self, kind: &str, target: impl Into<Text>, future: F) -> TraceFuture<F>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        let step = self.step(format!("{}{kind}", names::DEPENDENCY_PREFIX)).unnumbered();
+        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target).run_future(future)
+    }
+
+    /// Traces the undoing of a step, for code that has a saga engine already. `step` is the name of what is
+    /// undone and `original` its span.
+    pub fn compensate<F, T, E, K>(&self, step: &str, original: SpanId, future: F) -> TraceFuture<F>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.compensation(step, &[original]).run_future(future)
+    }
+
+    fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
+        // Redacted before it is cut: half a secret has no shape any more.
+        let step = self.0.run.hub.redactor.text(step);
+        let name = step.split_once(':').map_or(&*step, |(_, name)| name);
+        let builder = self.step(format!("{}{name}", names::COMPENSATE_PREFIX)).unnumbered();
+        let builder = builder.tag(names::tags::COMPENSATION);
+        originals.iter().fold(builder, |builder, original| builder.link(crate::Rel::Compensates, *original))
+    }
+
+    /// Records that something happened, with a payload: an object becomes the event's `data`, anything else its
+    /// field `value`. Await it.
+    pub fn event(&self, event_type: impl Into<Text>, data: impl serde::Serialize) -> EventDraft {
+        EventDraft::new(self.clone(), event_type.into(), to_map(to_payload(&data)))
+    }
+
+    /// Begins to record a decision: what was considered, what was chosen, why, and how sure.
+    pub fn decision(&self, event_type: impl Into<Text>) -> DecisionDraft {
+        DecisionDraft::new(self.clone(), event_type.into())
+    }
+
+    /// Begins a saga: steps that are undone, in reverse, if one of them fails.
+    pub fn saga(&self, name: impl Into<Text>) -> SagaBuilder {
+        SagaBuilder::new(self.clone(), name.into())
+    }
+
+    /// Begins another workflow on behalf of this one, in a trace of its own that names this one as its parent.
+    pub fn child_workflow(&self, name: impl Into<Text>) -> Workflow {
+        Workflow::child(self, name.into())
+    }
+
+    /// Adds an attribute that became known while the step runs; it is recorded with the step's end.
+    pub fn annotate(&self, key: impl Into<Text>, value: impl Into<Text>) {
+        let mut late = self.0.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
+        late.push((key.into(), value.into()));
+    }
+
+    /// The run.
+    pub fn trace_id(&self) -> TraceId {
+        self.0.run.trace_id
+    }
+
+    /// The span of the step that this context stands in.
+    pub fn span_id(&self) -> SpanId {
+        self.0.id
+    }
+
+    /// The business key of the run, as it is kept.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.0.run.correlation_id.as_deref()
+    }
+
+    /// The workflow that runs.
+    pub fn workflow_name(&self) -> Option<&str> {
+        self.0.run.workflow.as_deref()
+    }
+
+    /// The attributes that steps started from here begin with, as they are kept.
+    pub fn attrs(&self) -> &Attrs {
+        &self.0.attrs
+    }
+}
+
+impl fmt::Debug for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceContext")
+            .field("trace_id", &self.trace_id())
+            .field("span_id", &self.span_id())
+            .field("workflow", &self.workflow_name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What cannot be turned into JSON is said, not passed over.
+fn to_payload(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("[not serialisable: {error}]")))
+}
+
+fn to_map(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(map) => (!map.is_empty()).then_some(map),
+        Value::Null => None,
+        other => Some(Map::from_iter([("value".to_owned(), other)])),
+    }
+}

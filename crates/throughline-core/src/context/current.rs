@@ -1,0 +1,106 @@
+//! The context of the code that runs on this thread.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+
+use super::TraceContext;
+use super::span::Span;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Span>>> = const { RefCell::new(None) };
+}
+
+/// The current span, if this thread runs code of one.
+pub(super) fn current() -> Option<Arc<Span>> {
+    // A thread that is ending has no current span.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
+
+/// The parent of what is started through `own`: the current span if it descends from it, else `own`.
+pub(super) fn parent_for(own: &Arc<Span>) -> Arc<Span> {
+    CURRENT
+        .try_with(|current| {
+            let current = current.borrow();
+            current.as_ref().filter(|current| current.descends_from(own)).map(Arc::clone)
+        })
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| Arc::clone(own))
+}
+
+/// Makes a span the current one until the guard goes.
+pub(super) struct Entered {
+    before: Option<Arc<Span>>,
+}
+
+impl Entered {
+    pub(super) fn new(span: Arc<Span>) -> Self {
+        Self { before: CURRENT.try_with(|current| current.replace(Some(span))).ok().flatten() }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        // What was current is dropped after the borrow has ended.
+        let own = CURRENT.try_with(|current| current.replace(before)).ok().flatten();
+        drop(own);
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A future that runs in a context: made by [`InContext::in_context`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct InContextFuture<F> {
+        #[pin]
+        future: F,
+        context: TraceContext,
+    }
+}
+
+impl<F: Future> Future for InContextFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.context.scope(|| this.future.poll(cx))
+    }
+}
+
+/// Takes a context along to another task.
+pub trait InContext: Future + Sized {
+    /// Runs the future in this context: what it starts has the context's span as its parent, wherever it is
+    /// polled.
+    ///
+    /// ```
+    /// # use throughline_core::{InContext, TraceContext};
+    /// # async fn example(ctx: TraceContext) {
+    /// tokio::spawn(async { /* TraceContext::current() is ctx */ }.in_context(&ctx));
+    /// # }
+    /// ```
+    fn in_context(self, context: &TraceContext) -> InContextFuture<Self> {
+        InContextFuture { future: self, context: context.clone() }
+    }
+}
+
+impl<F: Future> InContext for F {}
+
+impl TraceContext {
+    /// The context of the step that runs here; `None` outside of every step. It does not follow a spawned task
+    /// or thread by itself: see [`InContext::in_context`] and [`scope`](Self::scope).
+    pub fn current() -> Option<Self> {
+        current().map(Self)
+    }
+
+    /// Runs a closure in this context, for threads and `spawn_blocking`.
+    pub fn scope<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _current = Entered::new(Arc::clone(&self.0));
+        let tracing = self.0.tracing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let _entered = tracing.as_ref().map(tracing::Span::enter);
+        run()
+    }
+}

@@ -1,0 +1,114 @@
+//! [`EventDraft`], something that happened.
+
+use std::future::IntoFuture;
+
+use serde_json::{Map, Value};
+
+use super::failure::NotRecorded;
+use super::future::recorded_or_why;
+use super::{TraceContext, current};
+use crate::store::BoxFuture;
+use crate::throughline::{Delivery, Emitted};
+use crate::time::Moment;
+use crate::{Link, Rel, SpanId, Status, Text, TraceEvent};
+
+/// An event that is being described; awaited, it is recorded.
+#[must_use = "an event is not recorded unless it is awaited"]
+pub struct EventDraft {
+    context: TraceContext,
+    event_type: Text,
+    data: Option<Map<String, Value>>,
+    attrs: Vec<(Text, Text)>,
+    tags: Vec<Text>,
+    links: Vec<Link>,
+    status: Status,
+}
+
+impl EventDraft {
+    pub(super) fn new(context: TraceContext, event_type: Text, data: Option<Map<String, Value>>) -> Self {
+        let (attrs, tags, links) = Default::default();
+        Self { context, event_type, data, attrs, tags, links, status: Status::Success }
+    }
+
+    /// A label for finding.
+    pub fn tag(mut self, tag: impl Into<Text>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// A small, findable fact.
+    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// What it has to do with another span of the same trace.
+    pub fn link(mut self, rel: Rel, span: SpanId) -> Self {
+        self.links.push(Link::to(rel, span));
+        self
+    }
+
+    /// That what happened was a failure.
+    pub fn failed(mut self) -> Self {
+        self.status = Status::Failed;
+        self
+    }
+
+    pub(super) fn data(mut self, data: Map<String, Value>) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    async fn record(self) -> Result<SpanId, NotRecorded> {
+        let span_id = SpanId::random();
+        let parent = current::parent_for(&self.context.0);
+        let run = &*parent.run;
+        let hub = &*run.hub;
+        if !hub.enabled {
+            return Ok(span_id);
+        }
+        if let Some(store) = &hub.store
+            && !store.queue.try_reserve(1)
+            && !store.queue.reserve(1).await
+        {
+            return Err(NotRecorded::ShutDown);
+        }
+        run.ensure_root();
+        let at = Moment::now().timestamp();
+        let mut event = TraceEvent::new(run.trace_id, span_id, self.event_type, at, hub.service.clone());
+        event.parent_span_id = Some(parent.id);
+        event.correlation_id.clone_from(&run.correlation_id);
+        event.workflow.clone_from(&run.workflow);
+        event.status = self.status;
+        event.attrs = parent.attrs.clone();
+        if !self.attrs.is_empty() {
+            let own = hub.redactor.attrs(&self.attrs.into_iter().collect());
+            event.attrs = event.attrs.iter().cloned().chain(own.iter().cloned()).collect();
+        }
+        event.data = self.data;
+        event.tags = self.tags;
+        event.links = self.links;
+        match hub.emit(event, Delivery::Awaited) {
+            Emitted::NotAwaited => Ok(span_id),
+            Emitted::Awaiting(ack) => recorded_or_why(ack.await).map(|()| span_id),
+            Emitted::Closed => Err(NotRecorded::ShutDown),
+        }
+    }
+}
+
+impl IntoFuture for EventDraft {
+    /// The event's own span, for links to it.
+    type Output = Result<SpanId, NotRecorded>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.record())
+    }
+}
+
+impl std::fmt::Debug for EventDraft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What was said of the event has not been redacted yet.
+        f.debug_struct("EventDraft").field("context", &self.context).finish_non_exhaustive()
+    }
+}

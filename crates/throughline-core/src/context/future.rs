@@ -1,0 +1,349 @@
+//! [`TraceFuture`], the life of a step.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use serde_json::{Map, Value};
+
+use super::TraceContext;
+use super::current::Entered;
+use super::failure::{NotRecorded, NotStarted};
+use super::opening::Opening;
+use super::span::{End, Span};
+use crate::delivery::queue::Ack;
+use crate::store::BoxFuture;
+use crate::throughline::{Delivery, Emitted};
+use crate::{Durability, ErrorInfo, Status};
+
+pin_project! {
+    /// A step: it records its start, runs the future, and records its end. Made by
+    /// [`TraceContext::trace`] and its relatives; lazy, like every future.
+    ///
+    /// Completes with `Ok` and the future's own output, or with [`NotStarted`] if its start could not be
+    /// recorded; the future was not polled then. Dropped in mid-flight it records `cancelled`; a panic is
+    /// recorded as failed and goes on.
+    #[must_use = "a step does nothing unless it is awaited"]
+    pub struct TraceFuture<F: Future> {
+        #[pin]
+        future: Option<F>,
+        judge: Judge<F::Output>,
+        state: State<F::Output>,
+    }
+
+    impl<F: Future> PinnedDrop for TraceFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let open = match this.state {
+                State::Running { span, .. } | State::Starting { span, .. } => Arc::clone(span),
+                _ => return,
+            };
+            *this.state = State::Done;
+            // What runs inside is cancelled first, in the context of this span.
+            let entered = Entered::new(Arc::clone(&open));
+            this.future.set(None);
+            drop(entered);
+            open.end_unawaited(End::cancelled());
+        }
+    }
+}
+
+/// What an output says about the step.
+pub(super) struct Judge<T> {
+    pub(super) error: fn(&T) -> Option<ErrorInfo>,
+    pub(super) output: fn(&T) -> Option<Map<String, Value>>,
+}
+
+impl<T> Judge<T> {
+    /// The output of a future that cannot fail.
+    pub(super) const INFALLIBLE: Self = Self { error: |_| None, output: |_| None };
+
+    fn end(&self, output: &T) -> End {
+        let error = (self.error)(output);
+        let status = if error.is_some() { Status::Failed } else { Status::Success };
+        End { status, error, output: (self.output)(output) }
+    }
+}
+
+enum State<T> {
+    /// Nothing is recorded.
+    Off,
+    New(Opening),
+    /// The queue is full: waits for the places of a start and an end.
+    Reserving {
+        opening: Opening,
+        places: BoxFuture<'static, bool>,
+    },
+    /// The store has the start and has not said so yet.
+    Starting {
+        span: Arc<Span>,
+        tracing: tracing::Span,
+        ack: Ack,
+    },
+    Running {
+        span: Arc<Span>,
+        tracing: tracing::Span,
+        start: Option<Ack>,
+    },
+    /// The store has the end and has not said so yet.
+    Ending {
+        outcome: Outcome<T>,
+        start: Option<Ack>,
+        end: Option<Ack>,
+    },
+    Done,
+}
+
+enum Outcome<T> {
+    Output(T),
+    Panic(Box<dyn Any + Send>),
+}
+
+impl<F: Future> TraceFuture<F> {
+    #[inline]
+    pub(super) fn new(
+        recording: bool,
+        future: F,
+        judge: Judge<F::Output>,
+        opening: impl FnOnce() -> Opening,
+    ) -> Self {
+        let state = if recording { State::New(opening()) } else { State::Off };
+        Self { future: Some(future), judge, state }
+    }
+}
+
+impl<F: Future> Future for TraceFuture<F> {
+    type Output = Result<F::Output, NotStarted>;
+
+    /// Next to nothing where nothing is recorded: all else is in [`poll_recorded`](TraceFuture::poll_recorded).
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !matches!(self.state, State::Off) {
+            return self.poll_recorded(cx);
+        }
+        match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F: Future> TraceFuture<F> {
+    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output, NotStarted>> {
+        let mut this = self.project();
+        loop {
+            match this.state {
+                State::New(_) => {
+                    let State::New(opening) = std::mem::replace(this.state, State::Done) else { continue };
+                    *this.state = match reserve(opening) {
+                        Ok(opening) => start(opening)?,
+                        Err((opening, places)) => State::Reserving { opening, places },
+                    };
+                }
+                State::Reserving { places, .. } => {
+                    let reserved = ready!(places.as_mut().poll(cx));
+                    let State::Reserving { opening, .. } = std::mem::replace(this.state, State::Done) else {
+                        continue;
+                    };
+                    if !reserved {
+                        return Poll::Ready(Err(NotRecorded::ShutDown.into()));
+                    }
+                    *this.state = start(opening)?;
+                }
+                State::Starting { ack, .. } => {
+                    let recorded = ready!(Pin::new(ack).poll(cx));
+                    let State::Starting { span, tracing, .. } = std::mem::replace(this.state, State::Done)
+                    else {
+                        continue;
+                    };
+                    if let Err(cause) = recorded_or_why(recorded) {
+                        this.future.set(None);
+                        not_started(&span);
+                        return Poll::Ready(Err(cause.into()));
+                    }
+                    *this.state = State::Running { span, tracing, start: None };
+                }
+                State::Running { span, tracing, start } => {
+                    let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
+                    let entered = Entered::new(Arc::clone(span));
+                    let polled = {
+                        let _entered = tracing.enter();
+                        catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
+                    };
+                    let (outcome, end) = match polled {
+                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Ready(output)) => {
+                            let end = this.judge.end(&output);
+                            (Outcome::Output(output), end)
+                        }
+                        Err(panic) => {
+                            let end = End::failed(ErrorInfo::of_panic(&*panic));
+                            (Outcome::Panic(panic), end)
+                        }
+                    };
+                    // What the future still holds belongs to the step.
+                    this.future.set(None);
+                    drop(entered);
+                    if !tracing.is_disabled() {
+                        tracing.record("status", end.status.as_str());
+                    }
+                    let emitted = span.end(end);
+                    let start = start.take();
+                    *this.state = match (emitted, start) {
+                        (Emitted::Awaiting(end), start) => State::Ending { outcome, start, end: Some(end) },
+                        (_, Some(start)) => State::Ending { outcome, start: Some(start), end: None },
+                        (_, None) => {
+                            *this.state = State::Done;
+                            return Poll::Ready(Ok(finish(outcome)));
+                        }
+                    };
+                }
+                State::Ending { start, end, .. } => {
+                    // A failure to record the end leaves it pending: the outcome is the caller's all the same.
+                    if let Some(ack) = end {
+                        let _ = ready!(Pin::new(ack).poll(cx));
+                        *end = None;
+                    }
+                    let recorded = match start {
+                        Some(ack) => recorded_or_why(ready!(Pin::new(ack).poll(cx))),
+                        None => Ok(()),
+                    };
+                    let State::Ending { outcome, .. } = std::mem::replace(this.state, State::Done) else {
+                        continue;
+                    };
+                    return Poll::Ready(match (outcome, recorded) {
+                        (Outcome::Output(_), Err(cause)) => Err(cause.into()),
+                        (outcome, _) => Ok(finish(outcome)),
+                    });
+                }
+                // Polled again after it was ready: never wakes, as a fused future would.
+                State::Off | State::Done => return Poll::Pending,
+            }
+        }
+    }
+}
+
+fn finish<T>(outcome: Outcome<T>) -> T {
+    match outcome {
+        Outcome::Output(output) => output,
+        Outcome::Panic(payload) => resume_unwind(payload),
+    }
+}
+
+/// Takes the places of a start and an end in the store's queue, or says how to wait for them.
+fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, bool>)> {
+    let Some(store) = &opening.hub().store else { return Ok(opening) };
+    if store.queue.try_reserve(2) {
+        return Ok(opening);
+    }
+    let queue = Arc::clone(&store.queue);
+    Err((opening, Box::pin(async move { queue.reserve(2).await })))
+}
+
+/// Opens the span and emits its start; the places are held.
+fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
+    let hub = opening.hub_handle();
+    let mut opened = match opening.open() {
+        Ok(opened) => opened,
+        Err(error) => {
+            if let Some(store) = &hub.store {
+                store.queue.release(2);
+            }
+            return Err(error);
+        }
+    };
+    let tracing = opened.span.open_tracing().unwrap_or_else(tracing::Span::none);
+    opened.span.run.ensure_root();
+    let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
+    let span = opened.span;
+    Ok(match emitted {
+        Emitted::NotAwaited => State::Running { span, tracing, start: None },
+        Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
+            State::Running { span, tracing, start: Some(ack) }
+        }
+        Emitted::Awaiting(ack) => State::Starting { span, tracing, ack },
+        Emitted::Closed => {
+            not_started(&span);
+            return Err(NotRecorded::ShutDown.into());
+        }
+    })
+}
+
+/// The start is not in the store: gives the place of the end back, and tells those who saw it start.
+fn not_started(span: &Span) {
+    if let Some(store) = &span.run.hub.store {
+        store.queue.release(1);
+    }
+    span.end_in_process();
+}
+
+/// What the store said of an event.
+pub(super) fn recorded_or_why(
+    said: Result<Result<(), Arc<crate::delivery::DeliveryFailure>>, tokio::sync::oneshot::error::RecvError>,
+) -> Result<(), NotRecorded> {
+    match said {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failure)) => Err(NotRecorded::of(&failure)),
+        Err(_) => Err(NotRecorded::ShutDown),
+    }
+}
+
+impl<F: Future> std::fmt::Debug for TraceFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match &self.state {
+            State::Off => "off",
+            State::New(_) => "new",
+            State::Reserving { .. } | State::Starting { .. } => "starting",
+            State::Running { .. } => "running",
+            State::Ending { .. } => "ending",
+            State::Done => "done",
+        };
+        f.debug_struct("TraceFuture").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A future that is made by a closure in the context of its step.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Deferred<C, F> {
+        make: Option<C>,
+        // The context to give when nothing is recorded; else it is the current one.
+        off: Option<TraceContext>,
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<C, F> Deferred<C, F> {
+    pub(super) fn new(make: C, off: Option<TraceContext>) -> Self {
+        Self { make: Some(make), off, future: None }
+    }
+}
+
+impl<C: FnOnce(TraceContext) -> F, F: Future> Future for Deferred<C, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        if this.make.is_some()
+            && let Some(context) = this.off.take().or_else(TraceContext::current)
+            && let Some(make) = this.make.take()
+        {
+            this.future.set(Some(make(context)));
+        }
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<C, F> std::fmt::Debug for Deferred<C, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deferred").finish_non_exhaustive()
+    }
+}

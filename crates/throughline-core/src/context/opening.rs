@@ -1,0 +1,301 @@
+//! How a span is opened: where its parent is found, and what its start event says.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value};
+
+use super::current;
+use super::earlier::EarlierLife;
+use super::failure::NotStarted;
+use super::propagation::Propagation;
+use super::span::{Label, Run, Span};
+use super::{TraceContext, to_payload};
+use crate::names::{self, tags};
+use crate::throughline::{Hub, Throughline};
+use crate::time::Moment;
+use crate::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
+
+/// What is rarely said of a step.
+#[derive(Default)]
+pub(super) struct Details {
+    pub(super) input: Option<Value>,
+    pub(super) attrs: Vec<(Text, Text)>,
+    pub(super) tags: Vec<Text>,
+    pub(super) links: Vec<Link>,
+    pub(super) attempt: Option<u32>,
+    pub(super) announced_steps: u32,
+    /// Whether it does not count as one of the steps its parent announced.
+    pub(super) unnumbered: bool,
+    /// The span, and the place within it, that an earlier process life left open.
+    pub(super) continues: Option<(SpanId, u32)>,
+}
+
+impl Details {
+    fn input_payload(&mut self) -> Option<Map<String, Value>> {
+        let input = self.input.take()?;
+        Some(Map::from_iter([(names::data::INPUT.to_owned(), input)]))
+    }
+
+    pub(super) fn set_input(&mut self, input: &impl serde::Serialize) {
+        self.input = Some(to_payload(input));
+    }
+}
+
+/// A span that is about to be opened.
+pub(super) enum Opening {
+    Step { context: TraceContext, label: Label, details: Option<Box<Details>> },
+    Run(Box<RunOpening>),
+}
+
+/// The root of a run that is about to be opened.
+pub(super) struct RunOpening {
+    pub(super) throughline: Throughline,
+    pub(super) label: Label,
+    pub(super) workflow: Option<Text>,
+    pub(super) key: Option<Text>,
+    /// Who asked for it; else the current context.
+    pub(super) caller: Option<TraceContext>,
+    /// Whether the trace is its own even without a key.
+    pub(super) own_trace: bool,
+    pub(super) remote: Option<Propagation>,
+    pub(super) resumed: Option<Resumed>,
+    pub(super) details: Details,
+}
+
+/// What is known of the run to resume.
+pub(super) struct Resumed {
+    pub(super) trace_id: TraceId,
+    pub(super) correlation_id: Option<Text>,
+    pub(super) attrs: Attrs,
+    pub(super) earlier: Arc<EarlierLife>,
+}
+
+impl Opening {
+    pub(super) fn hub(&self) -> &Hub {
+        match self {
+            Self::Step { context, .. } => &context.0.run.hub,
+            Self::Run(opening) => &opening.throughline.0,
+        }
+    }
+
+    pub(super) fn hub_handle(&self) -> Arc<Hub> {
+        match self {
+            Self::Step { context, .. } => Arc::clone(&context.0.run.hub),
+            Self::Run(opening) => Arc::clone(&opening.throughline.0),
+        }
+    }
+
+    /// Opens the span; its start is to be emitted.
+    pub(super) fn open(self) -> Result<Opened, NotStarted> {
+        match self {
+            Self::Step { context, label, details } => Ok(open_step(&context, label, details)),
+            Self::Run(opening) => opening.open(),
+        }
+    }
+}
+
+/// A span that has been opened, and what its start event says beside.
+pub(super) struct Opened {
+    pub(super) span: Arc<Span>,
+    input: Option<Map<String, Value>>,
+    links: Vec<Link>,
+}
+
+impl Opened {
+    /// The start event. Made where it is emitted, for events are large and costly to hand around.
+    pub(super) fn start_event(&mut self) -> TraceEvent {
+        self.span.start_event(self.input.take(), std::mem::take(&mut self.links))
+    }
+}
+
+fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>) -> Opened {
+    let parent = current::parent_for(&context.0);
+    let run = Arc::clone(&parent.run);
+    child(parent, run, label, details)
+}
+
+fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> Opened {
+    let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
+    let counts =
+        |details: &Details| !details.unnumbered && details.attempt.is_none_or(|attempt| attempt <= 1);
+    let numbered = parent.announced_steps > 0 && details.as_deref().is_none_or(counts);
+    let step_index = numbered.then(|| parent.numbered_steps.fetch_add(1, Ordering::Relaxed) + 1);
+    let step_total = numbered.then_some(parent.announced_steps);
+    let continues = details.as_deref().and_then(|details| details.continues);
+    let (id, seq) = continues.unwrap_or_else(|| (SpanId::random(), 0));
+    let span = Arc::new(Span {
+        recording: run.hub.enabled,
+        id,
+        parent_span_id: Some(parent.id),
+        parent_trace_id: None,
+        label,
+        started: Moment::now(),
+        attrs,
+        tags: details.as_deref_mut().map_or_else(Vec::new, |details| std::mem::take(&mut details.tags)),
+        attempt: details.as_deref().and_then(|details| details.attempt),
+        step_index,
+        step_total,
+        seq: AtomicU32::new(seq),
+        announced_steps: details.as_deref().map_or(0, |details| details.announced_steps),
+        numbered_steps: AtomicU32::new(0),
+        late_attrs: Mutex::default(),
+        tracing: Mutex::default(),
+        run,
+        parent: Some(parent),
+    });
+    match details {
+        None => Opened { span, input: None, links: Vec::new() },
+        Some(mut details) => Opened { span, input: details.input_payload(), links: details.links },
+    }
+}
+
+impl RunOpening {
+    fn open(self: Box<Self>) -> Result<Opened, NotStarted> {
+        let mut opening = *self;
+        let hub = Arc::clone(&opening.throughline.0);
+        // Once for all events of the run.
+        let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.text(&name)));
+        let caller = opening.caller.take().or_else(TraceContext::current);
+        let correlation_id = opening.correlation_id(&hub)?;
+
+        // Without a key, and not asked for a trace of its own, it is a part of the caller's run.
+        let joins = correlation_id.is_none()
+            && !opening.own_trace
+            && opening.remote.is_none()
+            && opening.resumed.is_none();
+        if let Some(caller) = caller.as_ref().filter(|_| joins) {
+            let above = &caller.0.run;
+            let run = Arc::new(Run {
+                hub,
+                trace_id: above.trace_id,
+                random: above.random,
+                correlation_id: above.correlation_id.clone(),
+                workflow,
+                tracestate: above.tracestate.clone(),
+                baggage: above.baggage.clone(),
+                earlier: above.earlier.clone(),
+                lazy_root: None,
+            });
+            above.ensure_root();
+            return Ok(child(Arc::clone(&caller.0), run, opening.label, Some(Box::new(opening.details))));
+        }
+
+        let mut details = opening.details;
+        let remote = opening.remote.unwrap_or_default();
+        let remote_parent = remote.traceparent.as_ref().filter(|_| opening.resumed.is_none());
+        let (trace_id, random) = match (&opening.resumed, &correlation_id, remote_parent) {
+            (Some(resumed), _, _) => (resumed.trace_id, false),
+            (None, Some(key), _) => (TraceId::from_key(key), false),
+            (None, None, Some(parent)) => (parent.trace_id, parent.random),
+            (None, None, None) => (TraceId::random(), true),
+        };
+        let (mut parent_span_id, mut parent_trace_id) = (None, None);
+        if let Some(parent) = remote_parent {
+            parent_span_id = Some(parent.span_id);
+            if parent.trace_id == trace_id {
+                details.tags.push(Text::literal(tags::REMOTE_PARENT));
+            } else {
+                parent_trace_id = Some(parent.trace_id);
+                let link =
+                    Link { rel: Rel::CausedBy, trace_id: Some(parent.trace_id), span_id: parent.span_id };
+                details.links.push(link);
+            }
+        } else if let Some(caller) = caller.filter(|_| opening.resumed.is_none()) {
+            caller.0.run.ensure_root();
+            parent_span_id = Some(caller.0.id);
+            parent_trace_id = Some(caller.0.run.trace_id);
+            let link =
+                Link { rel: Rel::CausedBy, trace_id: Some(caller.0.run.trace_id), span_id: caller.0.id };
+            details.links.push(link);
+        }
+        let correlation_id = correlation_id
+            .or_else(|| opening.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
+            .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, &id).into()));
+        let (inherited, earlier) = match opening.resumed {
+            Some(resumed) => (resumed.attrs, Some(resumed.earlier)),
+            None => (Attrs::new(), None),
+        };
+        let run = Arc::new(Run {
+            trace_id,
+            random,
+            correlation_id,
+            workflow,
+            tracestate: remote.tracestate.clone(),
+            baggage: remote.baggage.clone(),
+            earlier,
+            lazy_root: None,
+            hub,
+        });
+        let span = root(run, opening.label, &mut details, inherited, (parent_span_id, parent_trace_id));
+        Ok(Opened { span: Arc::new(span), input: details.input_payload(), links: details.links })
+    }
+
+    /// The key as it may be kept: a pseudonym if the redactor hits it.
+    fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
+        let Some(key) = &self.key else { return Ok(None) };
+        if !hub.redactor.hits(key) {
+            return Ok(Some(key.clone()));
+        }
+        if !hub.redactor.can_pseudonymise() {
+            return Err(NotStarted::TellingKey { found: hub.redactor.text(key).into_owned() });
+        }
+        Ok(Some(hub.redactor.findable(None, key).into()))
+    }
+}
+
+/// The root span of a run.
+pub(super) fn root(
+    run: Arc<Run>,
+    label: Label,
+    details: &mut Details,
+    inherited: Attrs,
+    (parent_span_id, parent_trace_id): (Option<SpanId>, Option<TraceId>),
+) -> Span {
+    let (id, seq) = details.continues.unwrap_or_else(|| (SpanId::random(), 0));
+    let own = std::mem::take(&mut details.attrs);
+    let attrs = if own.is_empty() {
+        inherited
+    } else {
+        let own = run.hub.redactor.attrs(&own.into_iter().collect());
+        inherited.iter().cloned().chain(own.iter().cloned()).collect()
+    };
+    Span {
+        recording: run.hub.enabled,
+        id,
+        parent: None,
+        parent_span_id,
+        parent_trace_id,
+        label,
+        started: Moment::now(),
+        attrs,
+        tags: std::mem::take(&mut details.tags),
+        attempt: details.attempt,
+        step_index: None,
+        step_total: (details.announced_steps > 0).then_some(details.announced_steps),
+        seq: AtomicU32::new(seq),
+        announced_steps: details.announced_steps,
+        numbered_steps: AtomicU32::new(0),
+        late_attrs: Mutex::default(),
+        tracing: Mutex::default(),
+        run,
+    }
+}
+
+impl Span {
+    /// The attributes of a child: this span's and its own. What has a meaning for one span alone is not handed
+    /// down.
+    fn attrs_with(&self, own: Option<&mut Vec<(Text, Text)>>) -> Attrs {
+        let own = own.map(std::mem::take).unwrap_or_default();
+        if own.is_empty() && !self.attrs.iter().any(|(key, _)| is_of_one_span(key)) {
+            return self.attrs.clone();
+        }
+        let own = self.run.hub.redactor.attrs(&own.into_iter().collect());
+        let inherited = self.attrs.iter().filter(|(key, _)| !is_of_one_span(key));
+        inherited.chain(own.iter()).cloned().collect()
+    }
+}
+
+fn is_of_one_span(key: &str) -> bool {
+    [names::attrs::RESOURCE, names::attrs::SAGA, names::attrs::DEPENDENCY].contains(&key)
+}

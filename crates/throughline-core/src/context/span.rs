@@ -1,0 +1,267 @@
+//! The state behind a context: a span that has been opened, and the run it belongs to.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+use crate::names;
+use crate::throughline::{Delivery, Emitted, Hub};
+use crate::time::Moment;
+use crate::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
+
+/// What the spans of one run in this process share.
+pub(crate) struct Run {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) trace_id: TraceId,
+    /// Whether the trace id is random, as the W3C flag says; an id from a key is not.
+    pub(crate) random: bool,
+    pub(crate) correlation_id: Option<Text>,
+    pub(crate) workflow: Option<Text>,
+    /// What came with the request or the job and travels on.
+    pub(crate) tracestate: Option<Text>,
+    pub(crate) baggage: Attrs,
+    /// What an earlier process life left behind, in a run that was resumed.
+    pub(crate) earlier: Option<Arc<super::earlier::EarlierLife>>,
+    /// A root that is written by the first that hangs on it.
+    pub(crate) lazy_root: Option<LazyRoot>,
+}
+
+/// The start event of a root, until something happens under it.
+pub(crate) struct LazyRoot {
+    written: AtomicBool,
+    start: Mutex<Option<Box<TraceEvent>>>,
+}
+
+impl LazyRoot {
+    pub(crate) fn new(start: TraceEvent) -> Self {
+        Self { written: AtomicBool::new(false), start: Mutex::new(Some(Box::new(start))) }
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire)
+    }
+}
+
+impl Run {
+    /// Writes a lazy root that is not yet written. Its place in the store's queue is held, and it goes into
+    /// the queue before whatever hangs on it, so that one wait is enough for both.
+    pub(crate) fn ensure_root(&self) {
+        let Some(lazy) = &self.lazy_root else { return };
+        if lazy.is_written() {
+            return;
+        }
+        // Held while the root is emitted: a concurrent first step must find it in the queue.
+        let mut start = lazy.start.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start) = start.take() {
+            self.hub.emit(*start, Delivery::Kept);
+            lazy.written.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// How a span is called at its start and at its end.
+#[derive(Clone)]
+pub(crate) enum Label {
+    /// By one name.
+    Step(Text),
+    /// `workflow:started`, `workflow:completed`…; resumed ones start as `workflow:resumed`.
+    Workflow,
+    /// `saga:started`, `saga:completed`…
+    Saga,
+}
+
+impl Label {
+    fn start(&self, seq: u32) -> Text {
+        match self {
+            Self::Step(name) => name.clone(),
+            Self::Workflow if seq == 0 => Text::literal(names::WORKFLOW_STARTED),
+            Self::Workflow => Text::literal(names::WORKFLOW_RESUMED),
+            Self::Saga if seq == 0 => Text::literal(names::SAGA_STARTED),
+            Self::Saga => Text::literal(names::SAGA_RESUMED),
+        }
+    }
+
+    fn end(&self, status: Status) -> Text {
+        Text::literal(match (self, status) {
+            (Self::Step(name), _) => return name.clone(),
+            (Self::Workflow, Status::Failed) => names::WORKFLOW_FAILED,
+            (Self::Workflow, Status::Cancelled) => names::WORKFLOW_CANCELLED,
+            (Self::Workflow, _) => names::WORKFLOW_COMPLETED,
+            (Self::Saga, Status::Failed) => names::SAGA_FAILED,
+            (Self::Saga, Status::Cancelled) => names::SAGA_CANCELLED,
+            (Self::Saga, _) => names::SAGA_COMPLETED,
+        })
+    }
+}
+
+/// A span that has been opened.
+pub(crate) struct Span {
+    /// Whether anything is recorded: the emitter's, here for a step that is off to look at once.
+    pub(crate) recording: bool,
+    pub(crate) run: Arc<Run>,
+    pub(crate) parent: Option<Arc<Span>>,
+    pub(crate) id: SpanId,
+    pub(crate) parent_span_id: Option<SpanId>,
+    pub(crate) parent_trace_id: Option<TraceId>,
+    pub(crate) label: Label,
+    pub(crate) started: Moment,
+    pub(crate) attrs: Attrs,
+    pub(crate) tags: Vec<Text>,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) step_index: Option<u32>,
+    pub(crate) step_total: Option<u32>,
+    /// The place of the next event within the span.
+    pub(crate) seq: AtomicU32,
+    /// How many steps this span announced; 0 if it did not. Its children are numbered then.
+    pub(crate) announced_steps: u32,
+    pub(crate) numbered_steps: AtomicU32,
+    /// Attributes that became known while the span was open.
+    pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,
+    /// The `tracing` span with the same ids, as long as this one is open.
+    pub(crate) tracing: Mutex<Option<tracing::Span>>,
+}
+
+impl Span {
+    /// Whether this span is `ancestor` or lies below it in the same trace.
+    pub(crate) fn descends_from(&self, ancestor: &Self) -> bool {
+        let same_trace = self.run.trace_id == ancestor.run.trace_id;
+        let mut above = Some(self);
+        while let Some(span) = above.filter(|_| same_trace) {
+            if span.id == ancestor.id {
+                return true;
+            }
+            above = span.parent.as_deref();
+        }
+        false
+    }
+
+    /// What all events of the span have in common.
+    fn event(&self, event_type: Text, at: Moment) -> TraceEvent {
+        let run = &*self.run;
+        let mut event =
+            TraceEvent::new(run.trace_id, self.id, event_type, at.timestamp(), run.hub.service.clone());
+        event.seq = self.seq.fetch_add(1, Ordering::Relaxed);
+        event.parent_span_id = self.parent_span_id;
+        event.parent_trace_id = self.parent_trace_id;
+        event.correlation_id.clone_from(&run.correlation_id);
+        event.workflow.clone_from(&run.workflow);
+        event.attrs = self.attrs.clone();
+        event.tags.clone_from(&self.tags);
+        event.attempt = self.attempt;
+        event.step_index = self.step_index;
+        event.step_total = self.step_total;
+        event
+    }
+
+    pub(crate) fn start_event(&self, input: Option<Map<String, Value>>, links: Vec<Link>) -> TraceEvent {
+        let event_type = self.label.start(self.seq.load(Ordering::Relaxed));
+        let mut event = self.event(event_type, self.started);
+        event.status = Status::Pending;
+        event.data = input;
+        event.links = links;
+        event
+    }
+
+    pub(crate) fn end_event(&self, end: End) -> TraceEvent {
+        let now = Moment::now();
+        let mut event = self.event(self.label.end(end.status), now);
+        event.status = end.status;
+        event.duration_us = Some(now.micros_since(self.started));
+        event.error = end.error.map(Box::new);
+        event.data = end.output;
+        let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
+        if !late.is_empty() {
+            let late = self.run.hub.redactor.attrs(&late.iter().cloned().collect());
+            event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
+        }
+        event
+    }
+
+    /// An attribute that became known while the span was open.
+    pub(crate) fn late_attr(&self, key: &str) -> Option<Text> {
+        let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
+        late.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+    }
+
+    /// Ends the span where nobody can wait for it: its end event holds a place and stays pending.
+    pub(crate) fn end_unawaited(&self, end: End) {
+        self.run.hub.emit(self.end_event(end), Delivery::Kept);
+        self.close_tracing();
+    }
+
+    /// Ends the span and says how that can be awaited.
+    pub(crate) fn end(&self, end: End) -> Emitted {
+        let emitted = self.run.hub.emit(self.end_event(end), Delivery::AwaitedAndKept);
+        self.close_tracing();
+        emitted
+    }
+
+    /// Ends a span whose start the store did not take, for those who saw it start.
+    pub(crate) fn end_in_process(&self) {
+        self.run.hub.emit(self.end_event(End::cancelled()), Delivery::InProcess);
+        self.close_tracing();
+    }
+
+    /// Opens the `tracing` span. Its parent is this span's parent if that is open, whatever span the thread is
+    /// in: both trees are the same.
+    pub(crate) fn open_tracing(&self) -> Option<tracing::Span> {
+        if !tracing::span_enabled!(target: "throughline", tracing::Level::INFO) {
+            return None;
+        }
+        let redactor = &self.run.hub.redactor;
+        let name = self.label.start(0);
+        let name = redactor.text(&name);
+        let parent_span = self.parent.as_ref().map(|parent| parent.tracing.lock());
+        let parent_span = parent_span.map(|guard| guard.unwrap_or_else(PoisonError::into_inner));
+        let parent_id = parent_span.as_ref().and_then(|span| span.as_ref()).and_then(tracing::Span::id);
+        macro_rules! open {
+            ($($parent:tt)*) => {
+                tracing::info_span!(
+                    target: "throughline",
+                    $($parent)*
+                    "step",
+                    otel.name = %name,
+                    trace_id = %self.run.trace_id,
+                    span_id = %self.id,
+                    workflow = self.run.workflow.as_deref(),
+                    correlation_id = self.run.correlation_id.as_deref(),
+                    status = tracing::field::Empty,
+                )
+            };
+        }
+        let span = match parent_id {
+            Some(id) => open!(parent: id,),
+            None => open!(),
+        };
+        *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(span.clone());
+        Some(span)
+    }
+
+    fn close_tracing(&self) {
+        // Taken out before it is dropped: closing a span runs the subscriber's code.
+        let span = self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(span);
+    }
+}
+
+/// How a span ended.
+pub(crate) struct End {
+    pub(crate) status: Status,
+    pub(crate) error: Option<ErrorInfo>,
+    pub(crate) output: Option<Map<String, Value>>,
+}
+
+impl End {
+    pub(crate) const fn cancelled() -> Self {
+        Self { status: Status::Cancelled, error: None, output: None }
+    }
+
+    pub(crate) const fn success() -> Self {
+        Self { status: Status::Success, error: None, output: None }
+    }
+
+    pub(crate) const fn failed(error: ErrorInfo) -> Self {
+        Self { status: Status::Failed, error: Some(error), output: None }
+    }
+}

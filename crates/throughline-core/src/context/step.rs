@@ -1,0 +1,244 @@
+//! [`Step`], the long form of a step.
+
+use std::future::Future;
+
+use serde::Serialize;
+use serde_json::Map;
+
+use super::failure::{NotStarted, StepError};
+use super::future::{Deferred, Judge, TraceFuture};
+use super::opening::{Details, Opening};
+use super::span::Label;
+use super::{Decision, TraceContext, to_payload};
+use crate::{ErrorInfo, Link, Rel, SpanId, Text, names};
+
+/// A step that is being described; it runs when [`run`](Self::run) is awaited.
+///
+/// ```
+/// # use throughline_core::TraceContext;
+/// # type Error = Box<dyn std::error::Error + Send + Sync>;
+/// # async fn example(ctx: TraceContext) -> Result<(), Error> {
+/// let score: u32 = ctx
+///     .step("stage:score")
+///     .input(&("loan-42", 25_000))
+///     .tag("expensive")
+///     .capture_output()
+///     .run(|ctx| async move {
+///         ctx.event("business:scored", serde_json::json!({ "bureau": "first" })).await?;
+///         Ok::<_, Error>(712)
+///     })
+///     .await??;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a step does nothing before it is run"]
+pub struct Step {
+    context: TraceContext,
+    label: Label,
+    details: Box<Details>,
+}
+
+impl Step {
+    pub(super) fn new(context: TraceContext, name: Text) -> Self {
+        Self::labelled(context, Label::Step(name))
+    }
+
+    pub(super) fn labelled(context: TraceContext, label: Label) -> Self {
+        Self { context, label, details: Box::default() }
+    }
+
+    /// What the step is given, kept as `data.input`, redacted and capped.
+    pub fn input(mut self, input: &impl Serialize) -> Self {
+        self.details.set_input(input);
+        self
+    }
+
+    /// A label for finding.
+    pub fn tag(mut self, tag: impl Into<Text>) -> Self {
+        self.details.tags.push(tag.into());
+        self
+    }
+
+    /// A small, findable fact; steps inside inherit it.
+    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.details.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.details.attempt = Some(attempt);
+        self
+    }
+
+    /// That this tries again what another span tried.
+    pub fn retry_of(self, earlier: SpanId) -> Self {
+        self.link(Rel::RetryOf, earlier)
+    }
+
+    /// That this happens because of a decision.
+    pub fn decided_by(self, decision: &Decision) -> Self {
+        self.link(Rel::DecidedBy, decision.span_id())
+    }
+
+    /// What this has to do with another span of the same trace.
+    pub fn link(mut self, rel: Rel, span: SpanId) -> Self {
+        self.details.links.push(Link::to(rel, span));
+        self
+    }
+
+    /// How many steps will run inside, so that each says "step 4 of 10".
+    pub fn steps(mut self, total: u32) -> Self {
+        self.details.announced_steps = total;
+        self
+    }
+
+    pub(super) fn unnumbered(mut self) -> Self {
+        self.details.unnumbered = true;
+        self
+    }
+
+    pub(super) fn continuing(mut self, continues: Option<(SpanId, u32)>) -> Self {
+        self.details.continues = continues;
+        self
+    }
+
+    /// Keeps what the step gives back as `data.output`, redacted and capped.
+    pub fn capture_output(self) -> CapturingStep {
+        CapturingStep(self)
+    }
+
+    /// Runs the step. The closure is given the step's own context.
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.run_judged(body, Judge { error: error_of::<T, E, K>, output: |_| None })
+    }
+
+    /// Runs a step that cannot fail.
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future,
+    {
+        self.run_judged(body, Judge::INFALLIBLE)
+    }
+
+    /// Runs the step again, up to `attempts` times in all, until it ends well. Each attempt is a step of its own
+    /// and links the one before; the closure is told which it is, from 1, and may wait before it goes on.
+    ///
+    /// # Errors
+    /// The last attempt's error, or [`NotStarted`] if an attempt could not be recorded.
+    pub async fn retry<C, F, T, E, K>(self, attempts: u32, mut body: C) -> Result<Result<T, E>, NotStarted>
+    where
+        C: FnMut(TraceContext, u32) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        let mut attempt = 1;
+        let mut before = None;
+        loop {
+            let mut step = Self {
+                context: self.context.clone(),
+                label: self.label.clone(),
+                details: Box::new(Details {
+                    input: self.details.input.clone(),
+                    attrs: self.details.attrs.clone(),
+                    tags: self.details.tags.clone(),
+                    links: self.details.links.clone(),
+                    announced_steps: self.details.announced_steps,
+                    unnumbered: self.details.unnumbered,
+                    ..Details::default()
+                }),
+            }
+            .attempt(attempt);
+            if let Some(before) = before {
+                step = step.retry_of(before);
+            }
+            let mut span = None;
+            let tried = step
+                .run(|context| {
+                    span = Some(context.span_id());
+                    body(context, attempt)
+                })
+                .await?;
+            if tried.is_ok() || attempt >= attempts {
+                return Ok(tried);
+            }
+            before = span;
+            attempt += 1;
+        }
+    }
+
+    pub(super) fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future,
+    {
+        let recording = self.context.0.recording;
+        let off = (!recording).then(|| self.context.clone());
+        TraceFuture::new(recording, Deferred::new(body, off), judge, || self.opening())
+    }
+
+    pub(super) fn run_future<F, T, E, K>(self, future: F) -> TraceFuture<F>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        let judge = Judge { error: error_of::<T, E, K>, output: |_| None };
+        TraceFuture::new(self.context.0.recording, future, judge, || self.opening())
+    }
+
+    fn opening(self) -> Opening {
+        Opening::Step { context: self.context, label: self.label, details: Some(self.details) }
+    }
+}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What was said of the step has not been redacted yet.
+        f.debug_struct("Step").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// A [`Step`] that keeps what it gives back.
+#[derive(Debug)]
+#[must_use = "a step does nothing before it is run"]
+pub struct CapturingStep(Step);
+
+impl CapturingStep {
+    /// Runs the step; what it ends well with is kept as `data.output`.
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        T: Serialize,
+        E: StepError<K>,
+    {
+        self.0.run_judged(
+            body,
+            Judge { error: error_of::<T, E, K>, output: |result| output_of(result.as_ref().ok()?) },
+        )
+    }
+
+    /// Runs a step that cannot fail; what it gives back is kept as `data.output`.
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future,
+        F::Output: Serialize,
+    {
+        self.0.run_judged(body, Judge { error: |_| None, output: |output| output_of(output) })
+    }
+}
+
+pub(super) fn error_of<T, E: StepError<K>, K>(result: &Result<T, E>) -> Option<ErrorInfo> {
+    result.as_ref().err().map(StepError::describe)
+}
+
+fn output_of(output: &impl Serialize) -> Option<Map<String, serde_json::Value>> {
+    Some(Map::from_iter([(names::data::OUTPUT.to_owned(), to_payload(output))]))
+}

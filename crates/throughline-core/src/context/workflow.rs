@@ -1,0 +1,191 @@
+//! [`Workflow`] and [`Resume`]: runs, begun and gone on with.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::earlier::EarlierLife;
+use super::failure::{NotStarted, StepError};
+use super::future::{Deferred, Judge, TraceFuture};
+use super::opening::{Details, Opening, Resumed, RunOpening};
+use super::propagation::Propagation;
+use super::span::Label;
+use super::{TraceContext, request, step};
+use crate::throughline::Throughline;
+use crate::{RunState, Text, TraceId};
+
+/// A run that is being described; it begins when [`run`](Self::run) is awaited.
+#[must_use = "a workflow does nothing before it is run"]
+pub struct Workflow(Box<RunOpening>);
+
+impl Workflow {
+    pub(crate) fn new(throughline: Throughline, name: Text) -> Self {
+        Self(Box::new(RunOpening {
+            throughline,
+            label: Label::Workflow,
+            workflow: Some(name),
+            key: None,
+            caller: None,
+            own_trace: false,
+            remote: None,
+            resumed: None,
+            details: Details::default(),
+        }))
+    }
+
+    pub(super) fn child(parent: &TraceContext, name: Text) -> Self {
+        let throughline = Throughline(Arc::clone(&parent.0.run.hub));
+        let mut workflow = Self::new(throughline, name);
+        workflow.0.own_trace = true;
+        workflow.0.caller = Some(TraceContext(super::current::parent_for(&parent.0)));
+        workflow
+    }
+
+    /// The business key of the run: it gives the trace id and is kept as correlation id, so that the run has one
+    /// trace across restarts and is found by its key.
+    pub fn key(mut self, key: impl Into<Text>) -> Self {
+        self.0.key = Some(key.into());
+        self
+    }
+
+    /// A small, findable fact; all steps inherit it: tenant, execution, user…
+    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.0.details.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// A label for finding.
+    pub fn tag(mut self, tag: impl Into<Text>) -> Self {
+        self.0.details.tags.push(tag.into());
+        self
+    }
+
+    /// What the run is given, kept as `data.input`, redacted and capped.
+    pub fn input(mut self, input: &impl Serialize) -> Self {
+        self.0.details.set_input(input);
+        self
+    }
+
+    /// How many steps the run will have, so that each says "step 4 of 10".
+    pub fn steps(mut self, total: u32) -> Self {
+        self.0.details.announced_steps = total;
+        self
+    }
+
+    /// Which attempt at the run this is, from 1.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.0.details.attempt = Some(attempt);
+        self
+    }
+
+    /// Goes on in the trace of whoever sent the request or the job.
+    pub fn continue_from(mut self, propagation: Propagation) -> Self {
+        self.0.remote = Some(propagation);
+        self
+    }
+
+    /// Runs the workflow. The closure is given the context of the run's root.
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.run_judged(body, Judge { error: step::error_of::<T, E, K>, output: |_| None })
+    }
+
+    /// Runs a workflow that cannot fail.
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future,
+    {
+        self.run_judged(body, Judge::INFALLIBLE)
+    }
+
+    fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future,
+    {
+        let hub = Arc::clone(&self.0.throughline.0);
+        let off = (!hub.enabled).then(|| request::unrecorded(&hub));
+        TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
+    }
+}
+
+impl std::fmt::Debug for Workflow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The name, the key and what else was said have not been redacted yet.
+        f.debug_struct("Workflow").finish_non_exhaustive()
+    }
+}
+
+/// A run to go on with; it goes on when [`run`](Self::run) is awaited.
+#[must_use = "nothing is resumed before it is run"]
+#[derive(Debug)]
+pub struct Resume {
+    throughline: Throughline,
+    trace_id: TraceId,
+}
+
+impl Resume {
+    pub(crate) fn new(throughline: Throughline, trace_id: TraceId) -> Self {
+        Self { throughline, trace_id }
+    }
+
+    /// Goes on: reads from the store how far the run came (names and statuses, never payloads), records
+    /// `workflow:resumed` on its root, and runs the closure.
+    ///
+    /// What the workflow did before is not done for you: the closure starts from the top. Its
+    /// [sagas](TraceContext::saga) know which steps ended well and undo them if need be;
+    /// [`TraceContext::completed_before`] says it of any step.
+    ///
+    /// # Errors
+    /// [`NotStarted`] if there is no such run, it has ended, or it is running elsewhere, or if the store does
+    /// not answer.
+    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotStarted>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        let Self { throughline, trace_id } = self;
+        let reader = throughline.reader().ok_or(NotStarted::NoSuchRun(trace_id))?;
+        let not_read = |error| NotStarted::NotRead(Arc::new(error));
+        let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotStarted::NoSuchRun(trace_id))?;
+        let events = reader.trace(trace_id).await.map_err(not_read)?;
+        let root = events.iter().find(|event| event.is_root()).ok_or(NotStarted::NoSuchRun(trace_id))?;
+        match summary.state {
+            RunState::Interrupted | RunState::Unfinished => {}
+            RunState::Running => return Err(NotStarted::StillRunning(trace_id)),
+            state => return Err(NotStarted::HasEnded { trace_id, state }),
+        }
+        let next_seq =
+            events.iter().filter(|event| event.span_id == root.span_id).map(|event| event.seq + 1).max();
+        let opening = RunOpening {
+            label: Label::Workflow,
+            workflow: root.workflow.clone(),
+            key: None,
+            caller: None,
+            own_trace: true,
+            remote: None,
+            details: Details {
+                tags: root.tags.clone(),
+                attempt: root.attempt,
+                announced_steps: root.step_total.unwrap_or(0),
+                continues: Some((root.span_id, next_seq.unwrap_or(1))),
+                ..Details::default()
+            },
+            resumed: Some(Resumed {
+                trace_id,
+                correlation_id: root.correlation_id.clone(),
+                attrs: root.attrs.clone(),
+                earlier: Arc::new(EarlierLife::of(&events)),
+            }),
+            throughline,
+        };
+        Workflow(Box::new(opening)).run(body).await
+    }
+}

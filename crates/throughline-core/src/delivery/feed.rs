@@ -1,0 +1,83 @@
+//! Delivery to a live feed: bounded, never awaited.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::queue::{Queue, Queued};
+use super::{Account, Counters, DropReason, until};
+use crate::{FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
+
+const GROUP: usize = 256;
+/// How long a feed that failed is left alone.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The emitting side of a feed.
+pub(crate) struct FeedDelivery {
+    name: String,
+    pub(crate) queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    pub(crate) stream: Option<Arc<dyn TraceStream>>,
+}
+
+impl FeedDelivery {
+    /// Opens the feed and starts to deliver.
+    pub(crate) fn start(
+        config: Box<dyn FeedConfig>,
+        instance: Instance,
+        capacity: usize,
+    ) -> Result<Self, OpenError> {
+        let queue = Arc::new(Queue::new(capacity));
+        let counters = Arc::new(Counters::default());
+        let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let opened = |feed: &Arc<dyn LiveFeed>| (feed.name().to_owned(), feed.stream());
+        let (name, stream) = super::start(
+            "throughline-feed",
+            move || config.open(instance),
+            opened,
+            move |feed, runtime| runtime.block_on(run(&*feed, &worker_queue, &worker_counters)),
+        )?;
+        Ok(Self { name, queue, counters, stream })
+    }
+
+    /// Offers an event; a full queue drops it and counts that.
+    pub(crate) fn offer(&self, event: Arc<TraceEvent>) {
+        self.counters.accept(1);
+        if !self.queue.try_reserve(1) {
+            let reason = if self.queue.is_closed() { DropReason::Shutdown } else { DropReason::QueueFull };
+            self.counters.lose(reason, 1);
+        } else if self.queue.push(Queued { event, waiter: None, keep: false }).is_err() {
+            self.counters.lose(DropReason::Shutdown, 1);
+        }
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        self.counters.account(&self.name, self.queue.pending())
+    }
+}
+
+async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
+    let mut group = Vec::with_capacity(GROUP);
+    loop {
+        queue.arrival().await;
+        queue.take(&mut group, GROUP);
+        let count = group.len();
+        let events: Vec<_> = group.drain(..).map(|queued| queued.event).collect();
+        let published = if events.is_empty() { Ok(()) } else { feed.publish(&events).await };
+        match &published {
+            Ok(()) => counters.deliver(count as u64),
+            Err(error) => {
+                tracing::warn!(target: "throughline", feed = feed.name(), %error, "the feed did not take a group");
+                counters.lose(DropReason::Unavailable, count as u64);
+            }
+        }
+        queue.settle(count);
+        let stop_by = queue.stop_by();
+        if queue.is_done() || stop_by.is_some_and(|stop_by| Instant::now() >= stop_by) {
+            break;
+        }
+        if published.is_err() {
+            tokio::time::sleep_until(until(PAUSE, stop_by).into()).await;
+        }
+    }
+    counters.lose(DropReason::Shutdown, queue.finish().len() as u64);
+}

@@ -1,0 +1,135 @@
+//! The ledger: what became of every event, for each destination.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+/// Why an event did not reach a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// The bounded queue of a feed was full.
+    QueueFull,
+    /// The destination did not take it after all retries, and whoever emitted it was told so.
+    Unavailable,
+    /// The destination will never take it.
+    Rejected,
+    /// A sink panicked on it.
+    Panicked,
+    /// The process shut down before it could be delivered.
+    Shutdown,
+}
+
+impl DropReason {
+    const ALL: [Self; 5] =
+        [Self::QueueFull, Self::Unavailable, Self::Rejected, Self::Panicked, Self::Shutdown];
+
+    /// The reason as metrics and JSON have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Unavailable => "unavailable",
+            Self::Rejected => "rejected",
+            Self::Panicked => "panicked",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What became of the events of one destination. It balances:
+/// `accepted == delivered + pending + dropped()`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Account {
+    /// The destination's name.
+    pub destination: String,
+    /// Events that were handed over to it.
+    pub accepted: u64,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Events that wait, in memory or in the spool.
+    pub pending: u64,
+    /// Events that it did not get, by reason; reasons without events are left out.
+    pub dropped: Vec<(DropReason, u64)>,
+}
+
+impl Account {
+    /// How many events were dropped, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Whether every accepted event is accounted for. Only a moment without traffic can be judged: events that
+    /// are on their way while the figures are read may show in one of them alone.
+    pub fn balances(&self) -> bool {
+        self.accepted == self.delivered + self.pending + self.dropped()
+    }
+}
+
+/// The counters behind an [`Account`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    accepted: AtomicU64,
+    delivered: AtomicU64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn accept(&self, count: u64) {
+        self.accepted.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn deliver(&self, count: u64) {
+        self.delivered.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lose(&self, reason: DropReason, count: u64) {
+        self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn account(&self, destination: &str, pending: u64) -> Account {
+        let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Relaxed);
+        Account {
+            destination: destination.to_owned(),
+            accepted: self.accepted.load(Ordering::Relaxed),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            pending,
+            dropped: DropReason::ALL
+                .into_iter()
+                .map(|reason| (reason, count(reason)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+        }
+    }
+}
+
+/// What [`flush`](crate::Throughline::flush) and [`shutdown`](crate::Throughline::shutdown) found when they
+/// were done or out of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DeliveryReport {
+    /// One account for each destination: the store first, then feeds, then sinks.
+    pub accounts: Vec<Account>,
+}
+
+impl DeliveryReport {
+    /// Whether nothing waits any more and nothing was dropped.
+    pub fn is_complete(&self) -> bool {
+        self.accounts.iter().all(|account| account.pending == 0 && account.dropped() == 0)
+    }
+}
+
+impl std::fmt::Display for DeliveryReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, account) in self.accounts.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            let Account { destination, accepted, delivered, pending, .. } = account;
+            write!(f, "{separator}{destination}: {delivered} of {accepted} delivered, {pending} pending")?;
+            for (reason, count) in &account.dropped {
+                write!(f, ", {count} dropped ({})", reason.as_str())?;
+            }
+        }
+        Ok(())
+    }
+}

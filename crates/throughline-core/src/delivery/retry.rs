@@ -1,0 +1,58 @@
+//! How long to wait before a store is asked again.
+
+use std::time::Duration;
+
+/// Retries with exponential backoff and full jitter; a store's own retry-after is honoured when it is longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retry {
+    /// How often a group is tried in all, before whoever waits is told; at least once.
+    pub attempts: u32,
+    /// The upper bound of the first wait; it doubles from try to try.
+    pub base_delay: Duration,
+    /// The upper bound of every wait.
+    pub max_delay: Duration,
+}
+
+impl Default for Retry {
+    /// 9 attempts, 50 ms doubling to 2 s: a store that comes back within about five seconds is not noticed.
+    fn default() -> Self {
+        Self { attempts: 9, base_delay: Duration::from_millis(50), max_delay: Duration::from_secs(2) }
+    }
+}
+
+impl Retry {
+    /// So many attempts, the waits between them as by default.
+    pub fn attempts(attempts: u32) -> Self {
+        Self { attempts, ..Self::default() }
+    }
+
+    /// The same with other bounds on the waits.
+    #[must_use]
+    pub fn delays(mut self, base: Duration, max: Duration) -> Self {
+        (self.base_delay, self.max_delay) = (base, max);
+        self
+    }
+
+    /// The wait after a number of failed attempts.
+    pub(crate) fn delay(&self, failed: u32, retry_after: Option<Duration>) -> Duration {
+        let bound = self.base_delay.saturating_mul(1 << failed.saturating_sub(1).min(20)).min(self.max_delay);
+        let jittered = bound.mul_f64(rand::random::<f64>());
+        jittered.max(retry_after.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_bound_and_honour_the_servers_wish() {
+        let retry = Retry::default();
+        for failed in 1..40 {
+            let bound = Duration::from_millis(50 << (failed - 1).min(6)).min(Duration::from_secs(2));
+            assert!(retry.delay(failed, None) <= bound);
+        }
+        assert_eq!(retry.delay(1, Some(Duration::from_secs(9))), Duration::from_secs(9));
+    }
+}

@@ -1,0 +1,316 @@
+//! [`MemoryStore`], a bounded store within the process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::digest::{Digest, Position, place_in_span};
+use super::reader::MemoryReader;
+use crate::store::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+use crate::{
+    InstanceId, Liveness, RunSummary, SpanId, Status, Timestamp, TraceAnalytics, TraceEvent, TraceId,
+    TraceReader,
+};
+
+/// A bounded store within the process: for tests, for development, and for services that want the questions
+/// answered but nothing kept.
+///
+/// Clones are handles of one store, so that a test keeps one to ask what was recorded:
+///
+/// ```
+/// use throughline_core::MemoryStore;
+/// let store = MemoryStore::new().capacity(10_000);
+/// let handed_to_the_emitter = store.clone();
+/// assert!(store.events().is_empty());
+/// ```
+///
+/// When it is full, it evicts whole runs that have ended, those first whose last event is the oldest. Open
+/// runs are never evicted: if they fill the store, it answers [`AppendError::Unavailable`]. The start of a span
+/// reserves the place of its end, so that a full store never keeps a run from ending.
+#[derive(Clone)]
+pub struct MemoryStore {
+    shared: Arc<Mutex<State>>,
+    /// Who opened this handle; none before [`StoreConfig::open`].
+    instance: Option<InstanceId>,
+}
+
+impl MemoryStore {
+    /// How many events fit unless told otherwise.
+    pub const DEFAULT_CAPACITY: usize = 100_000;
+
+    /// An empty store of the [default capacity](Self::DEFAULT_CAPACITY).
+    pub fn new() -> Self {
+        Self { shared: Arc::new(Mutex::new(State::new(Self::DEFAULT_CAPACITY))), instance: None }
+    }
+
+    /// Holds at most so many events, counting a place reserved for the end of each open span. Holds for all
+    /// handles; what is too much is evicted by the next append.
+    #[must_use]
+    pub fn capacity(self, events: usize) -> Self {
+        self.state().capacity = events;
+        self
+    }
+
+    /// All events, in the order of events.
+    pub fn events(&self) -> Vec<TraceEvent> {
+        self.state().index.values().map(|event| TraceEvent::clone(event)).collect()
+    }
+
+    /// The events of one run, in the order of events; empty if there is no such run.
+    pub fn trace(&self, id: TraceId) -> Vec<TraceEvent> {
+        self.state().trace(id)
+    }
+
+    /// How many events were evicted to make room.
+    pub fn evicted(&self) -> u64 {
+        self.state().evicted
+    }
+
+    /// Ends the lease of an instance as its death would: what it left open is *interrupted* from now on. Lets
+    /// a test tell the story of a crash without one.
+    pub fn abandon(&self, instance: InstanceId) {
+        self.state().leases.insert(instance, Liveness::Dead);
+    }
+
+    /// The questions about runs and events.
+    pub fn reader(&self) -> Arc<dyn TraceReader> {
+        Arc::new(MemoryReader::new(Arc::clone(&self.shared)))
+    }
+
+    /// The questions across runs.
+    pub fn analytics(&self) -> Arc<dyn TraceAnalytics> {
+        Arc::new(MemoryReader::new(Arc::clone(&self.shared)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.shared)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("instance", &self.instance)
+            .field("events", &self.state().index.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StoreConfig for MemoryStore {
+    fn open(
+        self: Box<Self>,
+        instance: Instance,
+    ) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        Box::pin(async move {
+            self.state().leases.insert(instance.id, Liveness::Alive);
+            Ok(Arc::new(Self { instance: Some(instance.id), ..*self }) as Arc<dyn TraceStore>)
+        })
+    }
+}
+
+impl TraceStore for MemoryStore {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(async move { self.state().append(events) })
+    }
+
+    fn reader(&self) -> Arc<dyn TraceReader> {
+        Self::reader(self)
+    }
+
+    fn analytics(&self) -> Arc<dyn TraceAnalytics> {
+        Self::analytics(self)
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            if let Some(instance) = self.instance {
+                self.abandon(instance);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A panic elsewhere while the lock was held can't leave the state half changed: what may fail is worked out
+/// before anything is changed.
+pub(super) fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the store holds, with the indexes that its reader walks.
+pub(super) struct State {
+    capacity: usize,
+    /// Events, and places reserved for the ends of open spans.
+    used: usize,
+    evicted: u64,
+    pub(super) leases: HashMap<InstanceId, Liveness>,
+    pub(super) index: BTreeMap<Position, Arc<TraceEvent>>,
+    pub(super) runs: BTreeMap<TraceId, Run>,
+    pub(super) by_start: BTreeSet<(Timestamp, TraceId)>,
+    ended: BTreeSet<(Timestamp, TraceId)>,
+    pub(super) open: BTreeSet<(Timestamp, TraceId)>,
+}
+
+/// One run: its events in order, and what they amount to.
+pub(super) struct Run {
+    pub(super) events: BTreeMap<Position, Arc<TraceEvent>>,
+    ids: HashSet<(SpanId, u32)>,
+    digest: Digest<Arc<TraceEvent>>,
+}
+
+impl Run {
+    fn used(&self) -> usize {
+        self.events.len() + self.digest.open_spans()
+    }
+}
+
+impl State {
+    fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            used: 0,
+            evicted: 0,
+            leases: HashMap::new(),
+            index: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            by_start: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            open: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn trace(&self, id: TraceId) -> Vec<TraceEvent> {
+        let run = self.runs.get(&id);
+        run.map(|run| run.events.values().map(|event| TraceEvent::clone(event)).collect()).unwrap_or_default()
+    }
+
+    pub(super) fn liveness(&self, instance: InstanceId) -> Liveness {
+        self.leases.get(&instance).copied().unwrap_or(Liveness::Imported)
+    }
+
+    pub(super) fn summary(&self, run: &Run) -> RunSummary {
+        run.digest.summary(|instance| self.liveness(instance))
+    }
+
+    fn append(&mut self, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
+        let mut group = HashSet::new();
+        let new: Vec<_> =
+            events.iter().filter(|event| !self.holds(event) && group.insert(event.id())).collect();
+        self.make_room(&new)?;
+        new.into_iter().for_each(|event| self.insert(Arc::clone(event)));
+        Ok(())
+    }
+
+    fn holds(&self, event: &TraceEvent) -> bool {
+        self.runs.get(&event.trace_id).is_some_and(|run| run.ids.contains(&(event.span_id, event.seq)))
+    }
+
+    /// Evicts ended runs until these events fit; changes nothing if they won't.
+    fn make_room(&mut self, new: &[&Arc<TraceEvent>]) -> Result<(), AppendError> {
+        let places = self.places_for(new);
+        let mut excess = (self.used + places).saturating_sub(self.capacity);
+        // What only ends spans has its places already, and goes in even where the capacity was lowered.
+        if excess == 0 || places == 0 {
+            return Ok(());
+        }
+        let touched: HashSet<TraceId> = new.iter().map(|event| event.trace_id).collect();
+        let mut evict = Vec::new();
+        for (_, id) in self.ended.iter().filter(|(_, id)| !touched.contains(id)) {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(self.runs.get(id).map_or(0, Run::used));
+            evict.push(*id);
+        }
+        if excess > 0 {
+            return Err(AppendError::Unavailable {
+                reason: format!(
+                    "the memory store is full: its {} places are taken by open runs and this group; raise its \
+                     capacity",
+                    self.capacity
+                ),
+                retry_after: None,
+                source: None,
+            });
+        }
+        evict.into_iter().for_each(|id| self.evict(id));
+        Ok(())
+    }
+
+    /// How many places these new events take: one each, one more for each span they leave open, less those
+    /// that were reserved for them.
+    fn places_for(&self, new: &[&Arc<TraceEvent>]) -> usize {
+        let mut lasts: HashMap<(TraceId, SpanId), &Arc<TraceEvent>> = HashMap::new();
+        for event in new {
+            let last = lasts.entry((event.trace_id, event.span_id)).or_insert(event);
+            if place_in_span(event) > place_in_span(last) {
+                *last = event;
+            }
+        }
+        let (mut places, mut released) = (new.len(), 0);
+        for ((trace, span), last) in lasts {
+            let before = self.runs.get(&trace).and_then(|run| run.digest.last_of(span));
+            released += usize::from(before.is_some_and(|before| before.status == Status::Pending));
+            let after = before.filter(|before| place_in_span(before) > place_in_span(last)).unwrap_or(last);
+            places += usize::from(after.status == Status::Pending);
+        }
+        places.saturating_sub(released)
+    }
+
+    fn insert(&mut self, event: Arc<TraceEvent>) {
+        let id = event.trace_id;
+        let position = Position::of(&event);
+        self.index.insert(position, Arc::clone(&event));
+        let mut run = match self.detach(id) {
+            Some(mut run) => {
+                run.digest.add(Arc::clone(&event));
+                run
+            }
+            None => {
+                Run { events: BTreeMap::new(), ids: HashSet::new(), digest: Digest::new(Arc::clone(&event)) }
+            }
+        };
+        run.ids.insert((event.span_id, event.seq));
+        run.events.insert(position, event);
+        self.attach(id, run);
+    }
+
+    fn evict(&mut self, id: TraceId) {
+        let Some(run) = self.detach(id) else { return };
+        self.evicted += run.events.len() as u64;
+        run.events.keys().for_each(|position| {
+            self.index.remove(position);
+        });
+    }
+
+    /// Takes a run out of the map and of the indexes that depend on its digest.
+    fn detach(&mut self, id: TraceId) -> Option<Run> {
+        let run = self.runs.remove(&id)?;
+        self.used -= run.used();
+        self.by_start.remove(&(run.digest.started(), id));
+        self.open.remove(&(run.digest.started(), id));
+        self.ended.remove(&(run.digest.last_event(), id));
+        Some(run)
+    }
+
+    fn attach(&mut self, id: TraceId, run: Run) {
+        self.used += run.used();
+        self.by_start.insert((run.digest.started(), id));
+        if run.digest.is_open() {
+            self.open.insert((run.digest.started(), id));
+        } else {
+            self.ended.insert((run.digest.last_event(), id));
+        }
+        self.runs.insert(id, run);
+    }
+}

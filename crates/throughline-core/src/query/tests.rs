@@ -1,0 +1,11 @@
+//! Tests of the questions and of how the answers read.
+
+mod broken;
+mod builder;
+mod decisions;
+mod diff;
+mod explain;
+mod ledger;
+mod loan;
+mod properties;
+mod seed;

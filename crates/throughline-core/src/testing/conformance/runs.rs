@@ -1,0 +1,371 @@
+//! How a run stands, and who has it in hand.
+
+use std::time::Duration;
+
+use super::oracle::Oracle;
+use super::{Opened, StoreFixture, hold, open};
+use crate::names::{HTTP_REQUEST, tags};
+use crate::testing::{RunBuilder, run, sample_log};
+use crate::{Filter, InstanceId, Liveness, RunState, RunSummary, TraceId};
+
+async fn state(store: &Opened, id: TraceId) -> RunState {
+    summary(store, id).await.state
+}
+
+async fn summary(store: &Opened, id: TraceId) -> RunSummary {
+    store.reader.run(id).await.unwrap().expect("the run is there")
+}
+
+/// A run that has begun a step and not ended it.
+fn open_run(key: &str, instance: InstanceId) -> RunBuilder {
+    let mut told = run("loan-approval").key(key).instance(instance);
+    told.begin("stage:sign");
+    told
+}
+
+pub fn the_summary_of_each_run_is_as_defined<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let log = sample_log(20, 80, &[store.id, InstanceId::IMPORTED]);
+        store.append_in_groups(&log).await;
+        let oracle = Oracle::with_living(&log, &[store.id]);
+        for (id, run) in &oracle.log.runs {
+            assert_eq!(summary(&store, *id).await, run.summary);
+        }
+        oracle.assert_runs(&*store.reader, &Filter::new()).await;
+    });
+}
+
+pub fn open_spans_are_running_interrupted_or_unfinished<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (mine, other) = (open(fixture).await, open(fixture).await);
+        let by_mine = open_run("by mine", mine.id);
+        let by_other = open_run("by other", other.id);
+        let imported = open_run("imported", InstanceId::IMPORTED);
+        let by_stranger = open_run("by a stranger", InstanceId::from_u64(0xfeed));
+        mine.append(&by_mine.events()).await;
+        other.append(&by_other.events()).await;
+        mine.append(&imported.events()).await;
+        mine.append(&by_stranger.events()).await;
+        assert_eq!(state(&mine, by_mine.trace_id()).await, RunState::Running);
+        assert_eq!(state(&mine, by_other.trace_id()).await, RunState::Running);
+        assert_eq!(state(&mine, imported.trace_id()).await, RunState::Unfinished);
+        assert_eq!(
+            state(&mine, by_stranger.trace_id()).await,
+            RunState::Unfinished,
+            "no lease was ever held"
+        );
+
+        other.close().await;
+        assert_eq!(state(&mine, by_mine.trace_id()).await, RunState::Running);
+        assert_eq!(state(&mine, by_other.trace_id()).await, RunState::Interrupted);
+        assert_eq!(state(&mine, imported.trace_id()).await, RunState::Unfinished);
+
+        mine.close().await;
+        let after = open(fixture).await;
+        assert_eq!(state(&after, by_mine.trace_id()).await, RunState::Interrupted);
+        assert_eq!(state(&after, by_other.trace_id()).await, RunState::Interrupted);
+        assert_eq!(state(&after, imported.trace_id()).await, RunState::Unfinished);
+    });
+}
+
+pub fn a_run_resumed_by_another_instance_is_in_its_hand<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (first, second) = (open(fixture).await, open(fixture).await);
+        let mut told = open_run("loan-1", first.id);
+        let told_by_first = told.events().len();
+        first.append(&told.events()).await;
+        first.close().await;
+        assert_eq!(state(&second, told.trace_id()).await, RunState::Interrupted);
+
+        told.resume(second.id);
+        second.append(&told.events()[told_by_first..]).await;
+        assert_eq!(state(&second, told.trace_id()).await, RunState::Running);
+        let current = async || {
+            let open = second.reader.open_runs(10).await.unwrap();
+            open[0].current.as_ref().map(|step| step.span_id)
+        };
+        assert_eq!(current().await, None, "nobody works on what the first left open");
+        let saga = told.begin("saga:started");
+        let again = told.begin_in(saga, "stage:sign");
+        second.append(&told.events()).await;
+        assert_eq!(current().await, Some(again));
+        told.succeed(again);
+        told.complete_run();
+        second.append(&told.events()).await;
+        let ended = summary(&second, told.trace_id()).await;
+        assert_eq!(ended.state, RunState::Succeeded);
+        assert_eq!(ended.started, told.events()[0].timestamp);
+        assert_eq!(ended.ended, told.events().last().map(|event| event.timestamp));
+        assert_eq!(second.reader.open_runs(10).await.unwrap(), []);
+    });
+}
+
+pub fn a_run_resumed_after_its_end_is_open_again<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = open_run("loan-1", store.id);
+        told.cancel_run();
+        store.append(&told.events()).await;
+        assert_eq!(state(&store, told.trace_id()).await, RunState::Cancelled);
+        told.resume(store.id);
+        // The clock of the next life may be behind: what counts is the place within the span.
+        told.edit(|event| event.timestamp = event.timestamp.minus(Duration::from_secs(60)));
+        store.append(&told.events()).await;
+        let open = summary(&store, told.trace_id()).await;
+        assert_eq!((open.state, open.ended, open.duration_us), (RunState::Running, None, None));
+        assert_eq!(store.reader.open_runs(10).await.unwrap().len(), 1);
+        let events = told.events();
+        assert_eq!(open, Oracle::with_living(&events, &[store.id]).runs(&Filter::new())[0]);
+    });
+}
+
+pub fn a_run_starts_with_its_earliest_event_whoever_emitted_it<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("loan-approval").key("loan-1");
+        told.point("stage:behind");
+        // Emitted by a machine whose clock is behind that of the root's.
+        told.edit(|event| {
+            event.timestamp = event.timestamp.minus(Duration::from_secs(10));
+            event.service = "elsewhere".into();
+        });
+        told.complete_run();
+        let events = told.events();
+        let earliest = events[1].timestamp;
+        store.append(&events[..1]).await;
+        store.append(&events[1..]).await;
+        let started = summary(&store, told.trace_id()).await;
+        assert_eq!((started.started, &*started.service), (earliest, "test-service"));
+        let oracle = Oracle::with_living(&events, &[]);
+        for moment in [earliest, events[0].timestamp] {
+            oracle.assert_runs(&*store.reader, &Filter::new().since(moment)).await;
+            oracle.assert_runs(&*store.reader, &Filter::new().until(moment)).await;
+        }
+    });
+}
+
+pub fn the_earliest_root_rules<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("outer").key("loan-1").instance(store.id);
+        told.root();
+        let second = told.begin("workflow:started");
+        told.edit(|event| {
+            event.tags.push(tags::REMOTE_PARENT.into());
+            event.workflow = Some("inner".into());
+        });
+        let events = told.events();
+        // The later root arrives first, and ends first.
+        store.append(&events[1..]).await;
+        assert_eq!(summary(&store, told.trace_id()).await.workflow.as_deref(), Some("inner"));
+        store.append(&events[..1]).await;
+        told.fail(second, "Timeout", "no answer");
+        store.append(&told.events()).await;
+        let open = summary(&store, told.trace_id()).await;
+        assert_eq!((open.state, open.workflow.as_deref()), (RunState::Running, Some("outer")));
+        assert_eq!(open.first_failure.map(|failure| failure.span_id), Some(second));
+        told.complete_run();
+        store.append(&told.events()).await;
+        assert_eq!(state(&store, told.trace_id()).await, RunState::Succeeded);
+    });
+}
+
+pub fn a_run_without_a_root_is_told_by_its_events<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("loan-approval").key("loan-1").instance(store.id).service("loan-service");
+        let step = told.begin("stage:sign");
+        store.append(&told.events()[1..]).await;
+        let open = summary(&store, told.trace_id()).await;
+        assert_eq!((open.state, &*open.service), (RunState::Running, "loan-service"));
+        assert_eq!(open.started, told.events()[1].timestamp);
+        assert_eq!(store.reader.open_runs(10).await.unwrap().len(), 1);
+
+        told.succeed(step);
+        store.append(&told.events()[1..]).await;
+        let ended = summary(&store, told.trace_id()).await;
+        assert_eq!((ended.state, ended.ended, ended.duration_us), (RunState::Succeeded, None, None));
+        assert_eq!(store.reader.open_runs(10).await.unwrap(), []);
+
+        let dropped = told.begin("stage:archive");
+        told.cancel(dropped);
+        store.append(&told.events()[1..]).await;
+        assert_eq!(state(&store, told.trace_id()).await, RunState::Cancelled);
+
+        let failing = told.begin("stage:archive");
+        told.fail(failing, "Timeout", "no answer");
+        store.append(&told.events()[1..]).await;
+        assert_eq!(state(&store, told.trace_id()).await, RunState::Failed);
+
+        store.append(&told.events()[..1]).await;
+        let rooted = summary(&store, told.trace_id()).await;
+        assert_eq!((rooted.state, rooted.started), (RunState::Running, told.events()[0].timestamp));
+    });
+}
+
+pub fn a_workflow_inside_a_request_names_the_run<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("loan-approval").key("loan-1").instance(store.id);
+        told.root();
+        told.edit(|event| {
+            event.event_type = HTTP_REQUEST.into();
+            event.workflow = None;
+            event.correlation_id = None;
+        });
+        let inner = told.begin("workflow:started");
+        let nested = told.begin_in(inner, "workflow:started");
+        told.edit(|event| event.workflow = Some("nested".into()));
+        told.succeed(nested);
+        told.succeed(inner);
+        told.complete_run();
+        let mut arriving = told.events();
+        arriving.reverse();
+        for event in &arriving {
+            store.append(std::slice::from_ref(event)).await;
+        }
+        let named = summary(&store, told.trace_id()).await;
+        assert_eq!(named.workflow.as_deref(), Some("loan-approval"));
+        assert_eq!(named.correlation_id.as_deref(), Some("loan-1"));
+        let events = told.events();
+        let oracle = Oracle::with_living(&events, &[store.id]);
+        for filter in [
+            Filter::new().workflow("loan-approval"),
+            Filter::new().workflow("nested"),
+            Filter::new().correlation_id("loan-1"),
+        ] {
+            oracle.assert_runs(&*store.reader, &filter).await;
+        }
+    });
+}
+
+pub fn the_first_failure_is_the_earliest_even_if_it_arrives_late<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("loan-approval").key("loan-1");
+        let first = told.begin("stage:a");
+        told.fail(first, "Timeout", "the first");
+        let second = told.begin("stage:b");
+        told.fail(second, "Refused", "the second");
+        told.complete_run();
+        let mut events = told.events();
+        let late = events.remove(2);
+        store.append(&events).await;
+        let failure = summary(&store, told.trace_id()).await.first_failure.unwrap();
+        assert_eq!((failure.span_id, &*failure.event_type), (second, "stage:b"));
+        store.append(std::slice::from_ref(&late)).await;
+        let failure = summary(&store, told.trace_id()).await.first_failure.unwrap();
+        assert_eq!((failure.span_id, failure.error), (first, late.error.map(|error| *error)));
+        assert_eq!(state(&store, told.trace_id()).await, RunState::Succeeded, "it recovered");
+    });
+}
+
+pub fn open_runs_come_oldest_first_with_their_current_step<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let start = crate::Timestamp::from_micros(1_772_323_200_000_000);
+        let mut told: Vec<RunBuilder> = (0..4)
+            .map(|place| {
+                run("loan-approval")
+                    .key(&format!("loan-{place}"))
+                    .instance(store.id)
+                    .at(start.plus(Duration::from_secs(place)))
+            })
+            .collect();
+        told[0].root();
+        let done = told[1].begin("stage:a");
+        told[1].succeed(done);
+        let outer = told[1].begin("stage:b");
+        told[1].begin_in(outer, "stage:c");
+        told[1].edit(|event| {
+            event.attempt = Some(2);
+            (event.step_index, event.step_total) = (Some(4), Some(10));
+        });
+        told[2].complete_run();
+        told[3].begin("stage:d");
+        // The youngest is appended first.
+        for told in told.iter().rev() {
+            store.append(&told.events()).await;
+        }
+        let open = store.reader.open_runs(usize::MAX).await.unwrap();
+        let ids: Vec<_> = open.iter().map(|run| run.summary.trace_id).collect();
+        assert_eq!(ids, [0, 1, 3].map(|place| told[place].trace_id()));
+        assert_eq!(open[0].current, None);
+        let current = open[1].current.as_ref().unwrap();
+        let begun = told[1].events().last().cloned().unwrap();
+        assert_eq!(
+            (&*current.event_type, current.span_id, current.started),
+            ("stage:c", begun.span_id, begun.timestamp)
+        );
+        assert_eq!((current.attempt, current.step_index, current.step_total), (Some(2), Some(4), Some(10)));
+        assert_eq!(open[1].last_event, begun.timestamp);
+        assert_eq!(open[2].summary, summary(&store, told[3].trace_id()).await);
+        let oldest = store.reader.open_runs(2).await.unwrap();
+        assert_eq!(oldest, open[..2]);
+    });
+}
+
+pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (mine, other) = (open(fixture).await, open(fixture).await);
+        let stranger = InstanceId::from_u64(0xfeed);
+        let asked = [other.id, stranger, mine.id, InstanceId::IMPORTED, other.id];
+        use Liveness::{Alive, Dead, Imported};
+        let answer = mine.reader.liveness(&asked).await.unwrap();
+        assert_eq!(answer, [Alive, Imported, Alive, Imported, Alive]);
+        other.close().await;
+        let answer = mine.reader.liveness(&asked).await.unwrap();
+        assert_eq!(answer, [Dead, Imported, Alive, Imported, Dead]);
+        assert_eq!(mine.reader.liveness(&[]).await.unwrap(), []);
+        let many = vec![asked[0]; 2000];
+        assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
+        mine.store.heartbeat().await.unwrap();
+        assert_eq!(mine.reader.liveness(&[mine.id]).await.unwrap(), [Alive]);
+    });
+}
+
+pub fn an_instance_that_opens_again_is_alive_again<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let watcher = open(fixture).await;
+        let first = open(fixture).await;
+        let id = first.id;
+        first.close().await;
+        assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
+        let again = fixture.config().open(crate::Instance::new(id, "conformance")).await.unwrap();
+        assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Alive]);
+        again.close().await.unwrap();
+        assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
+    });
+}
+
+pub fn a_deployment_is_safe_when_nothing_runs<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (mine, other) = (open(fixture).await, open(fixture).await);
+        let hour = Duration::from_secs(3600);
+        assert!(mine.reader.safe_to_deploy(hour).await.unwrap().is_safe());
+
+        let now = crate::Timestamp::now();
+        let mut fresh = run("loan-approval").key("fresh").instance(mine.id).at(now);
+        fresh.begin("stage:sign");
+        let mut stuck = run("loan-approval").key("stuck").instance(mine.id).at(now.minus(2 * hour));
+        stuck.begin("stage:sign");
+        let mut left = run("loan-approval").key("left").instance(other.id).at(now);
+        left.root();
+        mine.append(&[fresh.events(), stuck.events()].concat()).await;
+        other.append(&left.events()).await;
+        other.close().await;
+        let check = mine.reader.safe_to_deploy(hour).await.unwrap();
+        let ids = |runs: &[crate::OpenRun]| runs.iter().map(|run| run.summary.trace_id).collect::<Vec<_>>();
+        assert_eq!(ids(&check.running), [fresh.trace_id()]);
+        assert_eq!(ids(&check.stuck), [stuck.trace_id()]);
+        assert_eq!(ids(&check.interrupted), [left.trace_id()]);
+        assert!(!check.is_safe());
+
+        fresh.complete_run();
+        stuck.cancel_run();
+        mine.append(&[fresh.events(), stuck.events()].concat()).await;
+        let check = mine.reader.safe_to_deploy(hour).await.unwrap();
+        assert!(check.is_safe() && check.interrupted.len() == 1);
+    });
+}

@@ -1,0 +1,44 @@
+//! The memory store and the memory feed keep every promise of a store and a feed.
+
+mod store {
+    use throughline_core::testing::conformance::StoreFixture;
+    use throughline_core::{BoxFuture, MemoryStore, StoreConfig, TraceReader};
+
+    use std::sync::Arc;
+
+    #[derive(Default)]
+    struct Memory(MemoryStore);
+
+    impl StoreFixture for Memory {
+        fn fresh() -> Self {
+            Self::default()
+        }
+        fn config(&self) -> Box<dyn StoreConfig> {
+            Box::new(self.0.clone())
+        }
+        fn outside_reader(&self) -> Option<BoxFuture<'_, Arc<dyn TraceReader>>> {
+            Some(Box::pin(async { self.0.reader() }))
+        }
+    }
+
+    throughline_core::store_conformance!(Memory);
+}
+
+mod feed {
+    use throughline_core::testing::conformance::FeedFixture;
+    use throughline_core::{FeedConfig, MemoryFeed};
+
+    #[derive(Default)]
+    struct Memory(MemoryFeed);
+
+    impl FeedFixture for Memory {
+        fn fresh() -> Self {
+            Self::default()
+        }
+        fn config(&self) -> Box<dyn FeedConfig> {
+            Box::new(self.0.clone())
+        }
+    }
+
+    throughline_core::feed_conformance!(Memory);
+}

@@ -1,0 +1,142 @@
+//! [`SqliteImporter`], which loads events in bulk.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rusqlite::{OptionalExtension, params};
+use throughline_core::{AppendError, OpenError, Timestamp, TraceEvent};
+
+use crate::connection::{Place, STORE_FILE};
+use crate::error::append_error;
+use crate::store::resolved;
+use crate::writer::Writer;
+
+/// Loads events in large transactions. Events that are there already are passed over, so that an import that
+/// broke off can be repeated.
+///
+/// Events are durable after [`finish`](Self::finish); dropped before that, the last of them are rolled back.
+pub struct SqliteImporter {
+    path: PathBuf,
+    writer: Writer,
+    log: Option<String>,
+    /// When the open transaction began, and how many events it holds.
+    begun: Option<(Instant, usize)>,
+}
+
+/// Whether a log was imported before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It was not.
+    New,
+    /// It was, wholly or in part, and with the same options: importing it again adds what is missing.
+    SameAgain,
+}
+
+/// Why a log can't be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// It was imported with other options, which gave its events another meaning; both can't be kept.
+    #[error("this log was imported before with other options ({first}); repeat these, or use another file")]
+    OtherOptions {
+        /// The options of the first import.
+        first: String,
+    },
+    /// The file can't be written to.
+    #[error(transparent)]
+    Write(#[from] AppendError),
+}
+
+impl SqliteImporter {
+    /// Events in one transaction: enough that its cost does not count.
+    const EVENTS: usize = 20_000;
+    /// A transaction is ended when it is older than this, for other writers wait for it.
+    const PATIENCE: Duration = Duration::from_millis(250);
+
+    pub(crate) fn open(place: &Place) -> Result<Self, OpenError> {
+        let connection = STORE_FILE.open(place, false)?;
+        Ok(Self { path: resolved(&place.path), writer: Writer::new(connection), log: None, begun: None })
+    }
+
+    /// Remembers that a log is imported, and with which options. `log_id` is what the log is known again by,
+    /// such as a hash of its content; `options` is shown to people.
+    ///
+    /// # Errors
+    ///
+    /// If it was imported with other options, and if the file can't be written to.
+    pub fn import_once(&mut self, log_id: &str, options: &str) -> Result<Imported, ImportError> {
+        let connection = self.writer.connection();
+        let find_or_insert = || {
+            let new = connection.execute(
+                "INSERT INTO import (log, options, started) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![log_id, options, Timestamp::now().as_micros()],
+            )?;
+            let first = connection
+                .query_row("SELECT options FROM import WHERE log = ?1", [log_id], |row| {
+                    row.get::<_, String>(0)
+                })
+                .optional()?;
+            Ok((new, first))
+        };
+        let (new, first) = find_or_insert().map_err(|error| append_error(&self.path, error))?;
+        match first {
+            Some(first) if first != options => return Err(ImportError::OtherOptions { first }),
+            _ => self.log = Some(log_id.to_owned()),
+        }
+        Ok(if new > 0 { Imported::New } else { Imported::SameAgain })
+    }
+
+    /// Adds events; answers how many of them were new.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be written to. The events since the last transaction are rolled back then; if the
+    /// error is retryable, import the log again.
+    pub fn append(&mut self, events: &[TraceEvent]) -> Result<u64, AppendError> {
+        let fail = |error| append_error(&self.path, error);
+        let (since, held) = match self.begun.take() {
+            Some(begun) => begun,
+            None => {
+                self.writer.begin().map_err(fail)?;
+                (Instant::now(), 0)
+            }
+        };
+        let new = self.writer.write(events).map_err(fail)?;
+        let held = held + events.len();
+        if held >= Self::EVENTS || since.elapsed() >= Self::PATIENCE {
+            self.writer.commit().map_err(fail)?;
+        } else {
+            self.begun = Some((since, held));
+        }
+        Ok(new)
+    }
+
+    /// Makes durable what was added.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be written to.
+    pub fn finish(mut self) -> Result<(), AppendError> {
+        let fail = |error| append_error(&self.path, error);
+        if self.begun.take().is_some() {
+            self.writer.commit().map_err(fail)?;
+        }
+        self.writer.fold().map_err(fail)?;
+        if let Some(log) = &self.log {
+            self.writer
+                .connection()
+                .execute(
+                    "UPDATE import SET finished = ?2 WHERE log = ?1",
+                    params![log, Timestamp::now().as_micros()],
+                )
+                .map_err(fail)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for SqliteImporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteImporter").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! Leases: how a living process is told from a dead one.
+//!
+//! Each instance locks a file of its own, `traces.db-leases/<instance>.lease`, for as long as it lives. The
+//! operating system frees the lock at once when the process ends, however it ends; nothing has to be renewed,
+//! and no clock is asked. Whether an instance lives is found out by trying for its lock.
+//!
+//! Like SQLite's write-ahead log, this wants a local file system: over NFS locks may outlive their process or
+//! be seen by one machine only.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use throughline_core::{Instance, InstanceId, Liveness, OpenError, Timestamp};
+
+use crate::connection::beside;
+use crate::error::{STORE, open_error};
+
+/// The lease of this process life. Dropping it gives the lock back.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    instance: InstanceId,
+    path: PathBuf,
+    _locked: File,
+}
+
+fn folder(database: &Path) -> PathBuf {
+    beside(database, "-leases")
+}
+
+fn lease_path(database: &Path, instance: InstanceId) -> PathBuf {
+    folder(database).join(format!("{instance}.lease"))
+}
+
+impl Lease {
+    /// Takes out the lease of an instance, and marks those as closed whose process is dead. All within one write
+    /// transaction, so that no other process removes a lease file between its making and its locking.
+    pub(crate) fn take(connection: &Connection, database: &Path, of: &Instance) -> Result<Self, OpenError> {
+        let fail = |error| open_error(database, error);
+        let transaction =
+            rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)
+                .map_err(fail)?;
+        let path = lease_path(database, of.id);
+        let locked = lock_new(database, &path)?;
+        transaction
+            .execute(
+                "INSERT INTO instance (key, service, opened) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE \
+                 SET service = ?2, opened = ?3, closed = NULL",
+                params![key(of.id), of.service.as_str(), Timestamp::now().as_micros()],
+            )
+            .map_err(fail)?;
+        close_dead(&transaction, database).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+        Ok(Self { instance: of.id, path, _locked: locked })
+    }
+
+    /// Gives the lease back: open spans of this instance are interrupted from now on.
+    pub(crate) fn give_back(self, connection: &Connection) -> rusqlite::Result<()> {
+        mark_closed(connection, key(self.instance))?;
+        // The row says it already; a file that can't be removed is removed by the next process that opens.
+        let _ = std::fs::remove_file(&self.path);
+        Ok(())
+    }
+}
+
+fn lock_new(database: &Path, path: &Path) -> Result<File, OpenError> {
+    let fail = |error: io::Error| OpenError::Unusable {
+        store: STORE,
+        reason: format!(
+            "the lease file {} can't be made; give this user the right to write the folder of {}",
+            path.display(),
+            database.display()
+        ),
+        source: Some(error.into()),
+    };
+    std::fs::create_dir_all(folder(database)).map_err(fail)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Unavailable {
+            store: STORE,
+            reason: format!(
+                "this instance has {} open already; every opening needs an instance of its own",
+                database.display()
+            ),
+            source: None,
+        }),
+        Err(TryLockError::Error(error)) => Err(fail(error)),
+    }
+}
+
+/// Marks every instance as closed that registered and holds no lock any more.
+fn close_dead(connection: &Connection, database: &Path) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare("SELECT key FROM instance WHERE opened IS NOT NULL AND closed IS NULL")?;
+    let keys = statement.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+    for key in keys {
+        let path = lease_path(database, InstanceId::from_u64(key as u64));
+        if !is_locked(&path).unwrap_or(true) {
+            mark_closed(connection, key)?;
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
+fn mark_closed(connection: &Connection, key: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE instance SET closed = ?2 WHERE key = ?1")?
+        .execute(params![key, Timestamp::now().as_micros()])
+        .map(drop)
+}
+
+/// Whether somebody holds the lock of a lease file. Tried as a shared lock: readers who look at the same moment
+/// don't take each other for the owner.
+fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn key(instance: InstanceId) -> i64 {
+    instance.to_u64() as i64
+}
+
+/// How an instance stands. Where its lease can't be looked at it is taken to be alive: to call a running step
+/// interrupted would be the greater harm.
+pub(crate) fn liveness(
+    connection: &Connection,
+    database: &Path,
+    instance: InstanceId,
+) -> rusqlite::Result<Liveness> {
+    let row = connection
+        .prepare_cached("SELECT opened, closed FROM instance WHERE key = ?1")?
+        .query_row([key(instance)], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))
+        .optional()?;
+    Ok(match row {
+        None | Some((None, _)) => Liveness::Imported,
+        Some((Some(_), Some(_))) => Liveness::Dead,
+        Some((Some(_), None)) if is_locked(&lease_path(database, instance)).unwrap_or(true) => {
+            Liveness::Alive
+        }
+        Some((Some(_), None)) => Liveness::Dead,
+    })
+}

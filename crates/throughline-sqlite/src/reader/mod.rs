@@ -1,0 +1,236 @@
+//! [`SqliteReader`], the questions that a file answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use throughline_core::{
+    BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, Liveness, OpenError, OpenRun,
+    Page, Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp, TraceAnalytics,
+    TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
+};
+
+use crate::connection::STORE_FILE;
+use crate::error::Fault;
+use crate::store::resolved;
+
+mod across;
+mod counts;
+mod cursor;
+mod descending;
+mod events;
+mod pool;
+mod runs;
+mod session;
+mod watch;
+
+use pool::Pool;
+use session::Session;
+use watch::Watchers;
+
+/// Reads a file that a store writes, in this process or another. Clones share their connections.
+///
+/// Questions are answered on a few threads of the reader's own, so that neither the caller's runtime nor the
+/// writer waits for the disk; each answer is of one state of the file.
+#[derive(Clone)]
+pub struct SqliteReader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    pool: Pool,
+    watchers: Watchers,
+}
+
+/// What there is to know about a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Facts {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes, its log included.
+    pub bytes: u64,
+    /// How many events it holds.
+    pub events: u64,
+    /// How many runs it holds.
+    pub runs: u64,
+    /// The version of its schema.
+    pub schema_version: u32,
+    /// When the first of its events happened.
+    pub first: Option<Timestamp>,
+    /// When the last of its events happened.
+    pub last: Option<Timestamp>,
+}
+
+impl SqliteReader {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let connection = STORE_FILE.open_read_only(path)?;
+        let path = resolved(path);
+        let pool = Pool::new(path.clone(), Session::new(connection, &path));
+        Ok(Self { inner: Arc::new(Inner { watchers: Watchers::new(path.clone()), path, pool }) })
+    }
+
+    /// What there is to know about the file.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read.
+    pub async fn facts(&self) -> Result<Facts, ReadError> {
+        let path = self.inner.path.clone();
+        self.ask(move |session| facts(session.connection(), path)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.inner.pool.ask(question).await
+    }
+}
+
+impl std::fmt::Debug for SqliteReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteReader").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+fn facts(connection: &Connection, path: PathBuf) -> Result<Facts, Fault> {
+    let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
+    let bytes = size(&path) + size(&crate::connection::beside(&path, "-wal"));
+    let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let moment = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    Ok(Facts {
+        path,
+        bytes,
+        events: count("SELECT count(*) FROM event")? as u64,
+        runs: count("SELECT count(*) FROM run")? as u64,
+        schema_version: connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        first: moment("SELECT min(started) FROM run")?.map(Timestamp::from_micros),
+        last: moment("SELECT max(last_ts) FROM block")?.map(Timestamp::from_micros),
+    })
+}
+
+impl TraceReader for SqliteReader {
+    fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(self.ask(move |session| session.trace(id)))
+    }
+
+    fn events<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
+        let (filter, page) = (filter.clone(), page.clone());
+        Box::pin(self.ask(move |session| events::find(session, &filter, &page)))
+    }
+
+    fn runs<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        let (filter, page) = (filter.clone(), page.clone());
+        Box::pin(self.ask(move |session| runs::find(session, &filter, &page)))
+    }
+
+    fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {
+        Box::pin(self.ask(move |session| runs::one(session, id)))
+    }
+
+    fn open_runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenRun>, ReadError>> {
+        Box::pin(self.ask(move |session| runs::open(session, limit)))
+    }
+
+    fn liveness<'a>(
+        &'a self,
+        instances: &'a [InstanceId],
+    ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
+        let instances = instances.to_vec();
+        Box::pin(
+            self.ask(move |session| {
+                instances.into_iter().map(|instance| session.liveness(instance)).collect()
+            }),
+        )
+    }
+
+    fn complete<'a>(
+        &'a self,
+        prefix: &'a str,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(self.ask(move |session| runs::complete(session, &prefix, limit)))
+    }
+}
+
+impl TraceAnalytics for SqliteReader {
+    fn failure_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| across::failure_rate(session, &scope)))
+    }
+
+    fn failure_rate_by_type<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<TypeRate>, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| counts::failure_rate_by_type(session, &scope)))
+    }
+
+    fn slowest_stages<'a>(
+        &'a self,
+        scope: &'a Scope,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StageTimes>, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| counts::slowest_stages(session, &scope, limit)))
+    }
+
+    fn slowest_spans<'a>(
+        &'a self,
+        scope: &'a Scope,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<SlowSpan>, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| counts::slowest_spans(session, &scope, limit)))
+    }
+
+    fn compensation_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| across::compensation_rate(session, &scope)))
+    }
+
+    fn hot_spots<'a>(
+        &'a self,
+        scope: &'a Scope,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<HotSpot>, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| across::hot_spots(session, &scope, limit)))
+    }
+
+    fn decision_outcomes<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> BoxFuture<'a, Result<Vec<ChoiceOutcome>, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| across::decision_outcomes(session, &scope)))
+    }
+
+    fn over_time<'a>(
+        &'a self,
+        scope: &'a Scope,
+        width: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Bucket>, ReadError>> {
+        let scope = scope.clone();
+        Box::pin(self.ask(move |session| across::over_time(session, &scope, width)))
+    }
+}
+
+impl TraceStream for SqliteReader {
+    fn watch(&self, trace: Option<TraceId>) -> BoxFuture<'_, Result<EventStream, ReadError>> {
+        Box::pin(async move { self.inner.watchers.watch(trace).await })
+    }
+}

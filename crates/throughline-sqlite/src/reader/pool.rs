@@ -1,0 +1,123 @@
+//! The threads that questions are answered on.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use throughline_core::ReadError;
+use tokio::sync::oneshot;
+
+use super::session::Session;
+use crate::connection::STORE_FILE;
+use crate::error::Fault;
+
+type Job = Box<dyn FnOnce(&mut Session) + Send>;
+
+/// A few threads, each with a connection of its own. They are started when they are needed, and end with the
+/// pool.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    /// The session that was opened with the reader, for the first thread.
+    first: Option<Session>,
+    threads: usize,
+    idle: usize,
+    ended: bool,
+}
+
+impl Pool {
+    const THREADS: usize = 3;
+
+    pub(super) fn new(path: PathBuf, first: Session) -> Self {
+        let state = State { jobs: VecDeque::new(), first: Some(first), threads: 0, idle: 0, ended: false };
+        Self { shared: Arc::new(Shared { path, state: Mutex::new(state), work: Condvar::new() }) }
+    }
+
+    /// Has a question answered by the first thread that is free.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Box::new(move |session| {
+            // Where nobody waits for the answer any more it is dropped.
+            let _ = answer.send(question(session));
+        }))?;
+        match answered.await {
+            Ok(answer) => answer.map_err(|fault| fault.into_read_error(&self.shared.path)),
+            Err(_) => Err(self.unavailable("a thread that reads has died")),
+        }
+    }
+
+    fn submit(&self, job: Job) -> Result<(), ReadError> {
+        let mut state = self.shared.lock();
+        let busy = state.idle <= state.jobs.len();
+        if busy && state.threads < Self::THREADS {
+            let shared = Arc::clone(&self.shared);
+            let spawned = std::thread::Builder::new()
+                .name("throughline-reader".to_owned())
+                .spawn(move || shared.serve());
+            match spawned {
+                Ok(_) => state.threads += 1,
+                Err(_) if state.threads > 0 => {}
+                Err(_) => return Err(self.unavailable("the system starts no thread to read with")),
+            }
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+
+    fn unavailable(&self, what: &str) -> ReadError {
+        ReadError::Unavailable { reason: format!("{}: {what}", self.shared.path.display()), source: None }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.work.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self) {
+        let mut session = self.lock().first.take();
+        while let Some(job) = self.next_job() {
+            if session.is_none() {
+                session =
+                    STORE_FILE.open_read_only(&self.path).ok().map(|opened| Session::new(opened, &self.path));
+            }
+            match &mut session {
+                Some(session) => job(session),
+                // The file was there when the reader was opened: it was moved away. The asker hears that the
+                // answer was dropped.
+                None => drop(job),
+            }
+        }
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.lock();
+        state.idle += 1;
+        while state.jobs.is_empty() && !state.ended {
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.idle -= 1;
+        state.jobs.pop_front()
+    }
+}

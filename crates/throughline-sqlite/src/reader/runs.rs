@@ -1,0 +1,271 @@
+//! Runs that match a filter, and runs that have not ended.
+
+use rusqlite::types::{ToSql, ValueRef};
+use rusqlite::{Connection, OptionalExtension, params};
+use rustc_hash::FxHashSet;
+use throughline_core::{
+    Cursor, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, RunState, RunSummary, SpanId, Status,
+    Text, Timestamp, TraceEvent, TraceId,
+};
+
+use super::cursor;
+use super::events::Sketch;
+use super::session::{Memory, OUTLINE_OF_RUN, Session, json, trace_id};
+use crate::block::status_of;
+use crate::error::Fault;
+use crate::lease;
+use crate::names::find_name;
+
+pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Result<Paged<RunSummary>, Fault> {
+    let (snapshot, memory) = session.snapshot()?;
+    let connection = &snapshot;
+    let mut found = Paged { items: Vec::new(), next: None };
+    let after = page.after.as_ref().map(cursor::run).transpose()?;
+    let Some(question) = Question::new(connection, filter, after)? else { return Ok(found) };
+    if page.limit == 0 {
+        return Ok(found);
+    }
+    let params: Vec<&dyn ToSql> = question.params.iter().map(|param| &**param).collect();
+    let mut statement = connection.prepare_cached(&question.sql)?;
+    let mut rows = statement.query(params.as_slice())?;
+    let mut last: Option<Cursor> = None;
+    while let Some(row) = rows.next()? {
+        let run: i64 = row.get(0)?;
+        if !question.is_met_by(connection, memory, run, row.get_ref(1)?)? {
+            continue;
+        }
+        if found.items.len() == page.limit {
+            found.next = last;
+            break;
+        }
+        if let Some(summary) = summary(connection, memory, run)? {
+            last = Some(cursor::of_run(summary.started, summary.trace_id));
+            found.items.push(summary);
+        }
+    }
+    Ok(found)
+}
+
+/// What is asked of runs: a part in SQL, a part that SQL does not know.
+struct Question<'f> {
+    filter: &'f Filter,
+    sql: String,
+    params: Vec<Box<dyn ToSql>>,
+    /// Runs that have an event which may be of the kind that is asked for.
+    runs: Option<FxHashSet<i64>>,
+    attrs: Vec<WantedAttr>,
+}
+
+/// An attribute as the column `attrs` of a run has it, and the runs that have it otherwise.
+struct WantedAttr {
+    /// `"tenant":"acme"`: within a flat map from text to text these characters mean this pair and nothing else,
+    /// for within a text the quotation marks are escaped.
+    json: String,
+    runs: FxHashSet<i64>,
+}
+
+impl WantedAttr {
+    fn new(connection: &Connection, key: &Text, value: &Text) -> Result<Self, Fault> {
+        let json = |text: &Text| serde_json::Value::from(text.as_str()).to_string();
+        let runs = connection
+            .prepare_cached(
+                "SELECT run FROM run_attr WHERE key = (SELECT id FROM name WHERE text = ?1) AND value = ?2",
+            )?
+            .query_map([key.as_str(), value.as_str()], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Self { json: format!("{}:{}", json(key), json(value)), runs })
+    }
+
+    fn is_of(&self, run: i64, attrs: ValueRef<'_>) -> bool {
+        attrs.as_str().is_ok_and(|attrs| attrs.contains(&self.json)) || self.runs.contains(&run)
+    }
+}
+
+impl<'f> Question<'f> {
+    /// `None` if nothing can match.
+    fn new(
+        connection: &Connection,
+        filter: &'f Filter,
+        after: Option<(Timestamp, TraceId)>,
+    ) -> Result<Option<Self>, Fault> {
+        let mut conditions: Vec<&str> = Vec::new();
+        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
+        let mut require = |condition, param: Box<dyn ToSql>| {
+            conditions.push(condition);
+            params.push(param);
+        };
+        if let Some(since) = filter.since {
+            require("started >= ?", Box::new(since.as_micros()));
+        }
+        if let Some(until) = filter.until {
+            require("started < ?", Box::new(until.as_micros()));
+        }
+        if let Some(service) = &filter.service {
+            let Some(id) = find_name(connection, service)? else { return Ok(None) };
+            require("service = ?", Box::new(id));
+        }
+        if let Some(workflow) = &filter.workflow {
+            let Some(id) = find_name(connection, workflow)? else { return Ok(None) };
+            require("workflow = ?", Box::new(id));
+        }
+        if let Some(key) = &filter.correlation_id {
+            require("correlation_id = ?", Box::new(key.as_str().to_owned()));
+        }
+        if let Some((started, trace_id)) = after {
+            require("started <= ?", Box::new(started.as_micros()));
+            require("(started < ? OR ", Box::new(started.as_micros()));
+            require("trace_id < ?)", Box::new(trace_id.to_bytes()));
+        }
+        let asks_for_kind =
+            !filter.statuses.is_empty() || filter.event_type.is_some() || !filter.tags.is_empty();
+        let asks_for_failures =
+            filter.statuses == [Status::Failed] && filter.event_type.is_none() && filter.tags.is_empty();
+        let mut runs = None;
+        if asks_for_failures {
+            conditions.push("failure IS NOT NULL");
+        } else if asks_for_kind {
+            let Some(sketch) = Sketch::for_runs(connection, filter)? else { return Ok(None) };
+            runs = Some(sketch.runs(connection)?);
+        }
+        let conditions = match conditions.is_empty() {
+            true => "TRUE".to_owned(),
+            false => conditions.join(" AND ").replace("OR  AND", "OR"),
+        };
+        let sql =
+            format!("SELECT id, attrs FROM run WHERE {conditions} ORDER BY started DESC, trace_id DESC");
+        let attrs = filter.attrs.iter().map(|(key, value)| WantedAttr::new(connection, key, value));
+        let attrs = attrs.collect::<Result<_, Fault>>()?;
+        Ok(Some(Self { filter, sql, params, runs, attrs }))
+    }
+
+    fn is_met_by(
+        &self,
+        connection: &Connection,
+        memory: &mut Memory,
+        run: i64,
+        attrs: ValueRef<'_>,
+    ) -> Result<bool, Fault> {
+        if self.runs.as_ref().is_some_and(|runs| !runs.contains(&run)) {
+            return Ok(false);
+        }
+        if !self.attrs.iter().all(|wanted| wanted.is_of(run, attrs)) {
+            return Ok(false);
+        }
+        // Whether the bits of the tags came from these very tags, and from one event, is seen in the events.
+        if !self.filter.tags.is_empty() {
+            let events = events(connection, memory, run, OUTLINE_OF_RUN)?;
+            return Ok(events.iter().any(|event| self.filter.matches_kind(event)));
+        }
+        Ok(true)
+    }
+}
+
+fn events(
+    connection: &Connection,
+    memory: &mut Memory,
+    run: i64,
+    statement: &str,
+) -> Result<Vec<TraceEvent>, Fault> {
+    match memory.common(connection, run)? {
+        Some(common) => memory.events_of(connection, run, &common, statement),
+        None => Ok(Vec::new()),
+    }
+}
+
+pub(super) fn one(session: &mut Session, id: TraceId) -> Result<Option<RunSummary>, Fault> {
+    let (snapshot, memory) = session.snapshot()?;
+    let run = snapshot
+        .prepare_cached("SELECT id FROM run WHERE trace_id = ?1")?
+        .query_row([id.to_bytes()], |row| row.get(0))
+        .optional()?;
+    run.map_or(Ok(None), |run| summary(&snapshot, memory, run))
+}
+
+fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Option<RunSummary>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
+                l.duration, f.span, f.type, f.error \
+         FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure WHERE r.id = ?1",
+    )?;
+    let mut rows = statement.query([run])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let damaged = |what: &str| Fault::Damaged(format!("run {run} has no sound {what}"));
+    let status = status_of(row.get(1)?);
+    // Whether the process lives is of no account for a run that has ended.
+    let liveness = match status {
+        Status::Pending => {
+            let owner = memory.instance(connection, row.get(2)?)?;
+            lease::liveness(connection, memory.path(), owner)?
+        }
+        _ => Liveness::Dead,
+    };
+    let mut summary = RunSummary::new(
+        trace_id(row.get_ref(0)?).ok_or_else(|| damaged("trace id"))?,
+        RunState::of(status, liveness),
+        memory.name(connection, row.get(3)?)?,
+        Timestamp::from_micros(row.get(6)?),
+    );
+    if let Some(workflow) = row.get::<_, Option<i64>>(4)? {
+        summary.workflow = Some(memory.name(connection, workflow)?);
+    }
+    summary.correlation_id = row.get::<_, Option<String>>(5)?.map(Text::from);
+    summary.ended = row.get::<_, Option<i64>>(7)?.map(Timestamp::from_micros);
+    if summary.ended.is_some() {
+        summary.duration_us = row.get::<_, Option<i64>>(8)?.map(|micros| micros as u64);
+    }
+    if let Some(span) = row.get::<_, Option<i64>>(9)? {
+        let error = match row.get_ref(11)? {
+            ValueRef::Null => None,
+            error => Some(json(error).ok_or_else(|| damaged("error"))?),
+        };
+        summary.first_failure = Some(FailureSummary {
+            span_id: SpanId::from_u64(span as u64).ok_or_else(|| damaged("failure"))?,
+            event_type: memory.name(connection, row.get(10)?)?,
+            error,
+        });
+    }
+    Ok(Some(summary))
+}
+
+pub(super) fn open(session: &mut Session, limit: usize) -> Result<Vec<OpenRun>, Fault> {
+    let (snapshot, memory) = session.snapshot()?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let runs = snapshot
+        .prepare_cached(
+            "SELECT id FROM run INDEXED BY run_open WHERE status = 0 ORDER BY started, trace_id LIMIT ?1",
+        )?
+        .query_map([limit], |row| row.get::<_, i64>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut open = Vec::with_capacity(runs.len());
+    for run in runs {
+        if let Some(summary) = summary(&snapshot, memory, run)? {
+            open.push(OpenRun::of(summary, &events(&snapshot, memory, run, OUTLINE_OF_RUN)?));
+        }
+    }
+    Ok(open)
+}
+
+pub(super) fn complete(session: &mut Session, prefix: &str, limit: usize) -> Result<Vec<TraceId>, Fault> {
+    if !prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(Fault::Question(
+            "the beginning of a trace id is made of lower-case hex digits".to_owned(),
+        ));
+    }
+    if prefix.len() > 32 {
+        return Ok(Vec::new());
+    }
+    let bound = |fill| {
+        let digits = format!("{prefix:\0<32}").replace('\0', fill);
+        u128::from_str_radix(&digits, 16).unwrap_or_default().to_be_bytes()
+    };
+    let mut statement = session.connection().prepare_cached(
+        "SELECT trace_id FROM run WHERE trace_id BETWEEN ?1 AND ?2 ORDER BY trace_id LIMIT ?3",
+    )?;
+    let mut rows =
+        statement.query(params![bound("0"), bound("f"), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut ids = Vec::new();
+    while let Some(row) = rows.next()? {
+        ids.extend(trace_id(row.get_ref(0)?));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,117 @@
+//! Several writers and readers on one file.
+
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use throughline_core::testing::{run, sample_log};
+use throughline_core::{
+    Filter, InstanceId, Liveness, MemoryStore, Page, RunSummary, Scope, StoreConfig, TraceEvent, TraceId,
+};
+
+use crate::{Place, open, shared};
+
+#[test]
+fn a_new_file_can_be_opened_by_many_at_once() {
+    let place = Place::new();
+    let barrier = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                barrier.wait();
+                runtime.block_on(async { open(place.store()).await.close().await.unwrap() });
+            });
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_reader_in_the_middle_of_a_question_does_not_hold_up_the_writer() {
+    let place = Place::new();
+    let store = open(place.store()).await;
+    let mut loan = run("loan");
+    loan.root();
+    store.append(&shared(&loan.events())).await.unwrap();
+
+    let reader = Connection::open(place.path()).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = || reader.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(), 1);
+    loan.complete_run();
+    store.append(&shared(&loan.events())).await.unwrap();
+    assert_eq!(count(), 1);
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(count(), 2);
+}
+
+fn summaries(events: &[TraceEvent]) -> BTreeMap<TraceId, RunSummary> {
+    let mut by_run: BTreeMap<TraceId, Vec<TraceEvent>> = BTreeMap::new();
+    events.iter().for_each(|event| by_run.entry(event.trace_id).or_default().push(event.clone()));
+    by_run
+        .into_iter()
+        .filter_map(|(id, events)| Some((id, RunSummary::of(&events, |_| Liveness::Imported)?)))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// What one writer remembers of a run is stale as soon as another has written.
+    #[test]
+    fn writers_in_turn_on_shuffled_and_repeated_groups_tell_the_same_story(
+        seed: u64,
+        cuts in proptest::collection::vec((1_usize..60, 0_usize..3, any::<bool>()), 4..40),
+        rotation in 0_usize..500,
+    ) {
+        let mut log = sample_log(seed, 25, &[]);
+        let want = summaries(&log);
+        let length = log.len();
+        log.rotate_left(rotation % length);
+        let place = Place::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let writers = [open(place.store()).await, open(place.store()).await, open(place.store()).await];
+            let mut rest = log.as_slice();
+            for (size, writer, again) in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (group, later) = rest.split_at((*size).min(rest.len()));
+                let mut group = shared(group);
+                group.reverse();
+                writers[*writer].append(&group).await.unwrap();
+                if *again {
+                    writers[(*writer + 1) % 3].append(&group).await.unwrap();
+                }
+                rest = later;
+            }
+            let reader = writers[0].reader();
+            let mut got = BTreeMap::new();
+            for run in reader.runs(&Filter::new(), &Page::first(1000)).await.unwrap().items {
+                got.insert(run.trace_id, run);
+            }
+            assert_eq!(got, want);
+
+            let memory = Box::new(MemoryStore::new());
+            let instance = throughline_core::Instance::new(InstanceId::random(), "reference");
+            let memory = memory.open(instance).await.unwrap();
+            memory.append(&shared(&log)).await.unwrap();
+            let page = Page::first(length);
+            let all = Filter::new();
+            assert_eq!(
+                reader.events(&all, &page).await.unwrap().items,
+                memory.reader().events(&all, &page).await.unwrap().items
+            );
+            let scope = Scope::all();
+            assert_eq!(
+                writers[1].analytics().slowest_stages(&scope, 50).await.unwrap(),
+                memory.analytics().slowest_stages(&scope, 50).await.unwrap()
+            );
+            for writer in writers {
+                writer.close().await.unwrap();
+            }
+        });
+    }
+}

@@ -1,0 +1,146 @@
+//! Removing what is old.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use throughline_core::testing::{run, sample_log};
+use throughline_core::{Filter, Page, RunState, Scope, StreamItem, Timestamp, TraceAnalytics, TraceReader};
+use throughline_sqlite::{PrunePolicy, SqliteStore};
+
+use crate::{Place, open, shared};
+
+fn load(store: &SqliteStore, runs: usize) -> usize {
+    let log = sample_log(3, runs, &[]);
+    let mut importer = store.open_importer().unwrap();
+    importer.append(&log).unwrap();
+    importer.finish().unwrap();
+    log.len()
+}
+
+fn count(place: &Place, what: &str) -> i64 {
+    let connection = Connection::open(place.path()).unwrap();
+    connection.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn runs_that_ended_long_ago_go_and_open_ones_stay() {
+    let place = Place::new();
+    let store = place.store();
+    let events = load(&store, 500);
+    let reader = store.open_reader().unwrap();
+    let before = reader.facts().await.unwrap();
+    let report = store.prune(&PrunePolicy::default().age(Duration::ZERO)).unwrap();
+    let after = reader.facts().await.unwrap();
+    assert_eq!(report.runs, before.runs - after.runs);
+    assert_eq!(report.events, before.events - after.events);
+    assert!(report.events > events as u64 / 2);
+    assert!(report.bytes_after < report.bytes_before);
+
+    let left = reader.runs(&Filter::new(), &Page::first(1000)).await.unwrap().items;
+    assert!(!left.is_empty() && left.iter().all(|run| run.state == RunState::Unfinished));
+    let spans = reader.slowest_spans(&Scope::all(), 10_000).await.unwrap();
+    let ids: Vec<_> = left.iter().map(|run| run.trace_id).collect();
+    assert!(spans.iter().all(|span| ids.contains(&span.trace_id)));
+    for table in ["run_attr", "decision", "event"] {
+        assert_eq!(count(&place, &format!("{table} WHERE run NOT IN (SELECT id FROM run)")), 0, "{table}");
+    }
+    assert_eq!(store.prune(&PrunePolicy::default()).unwrap().runs, 0);
+}
+
+#[tokio::test]
+async fn numbers_are_not_given_again_when_everything_is_gone() {
+    let place = Place::new();
+    let store = open(place.store()).await;
+    let mut first = run("loan");
+    first.complete_run();
+    store.append(&shared(&first.events())).await.unwrap();
+    let reader = place.store().open_reader().unwrap();
+    let mut stream = throughline_core::TraceStream::watch(&reader, None).await.unwrap();
+    place.store().prune(&PrunePolicy::default().age(Duration::ZERO)).unwrap();
+    assert_eq!((count(&place, "event"), count(&place, "run")), (0, 0));
+
+    let mut second = run("loan").key("second");
+    second.fail_run("Timeout", "too late");
+    store.append(&shared(&second.events())).await.unwrap();
+    // A watcher would take an event with an old number for one that it has seen.
+    use futures_util::StreamExt;
+    for event in second.events() {
+        assert_eq!(stream.next().await.unwrap().unwrap(), StreamItem::Event(event.into()));
+    }
+    let failed = reader.runs(&Filter::new().event_type("workflow:failed"), &Page::first(9)).await.unwrap();
+    assert_eq!(failed.items.len(), 1);
+}
+
+#[tokio::test]
+async fn the_oldest_runs_go_until_the_file_is_small_enough() {
+    let place = Place::new();
+    let store = place.store();
+    load(&store, 2000);
+    let size = std::fs::metadata(place.path()).unwrap().len();
+    let report = store.prune(&PrunePolicy::default().bytes(size / 2)).unwrap();
+    assert!(report.runs > 0 && report.bytes_after <= size / 2, "{report:?}");
+    let reader = store.open_reader().unwrap();
+    let left = reader.runs(&Filter::new(), &Page::first(5000)).await.unwrap().items;
+    let ended: Vec<_> = left.iter().filter(|run| run.state != RunState::Unfinished).collect();
+    assert!(!ended.is_empty());
+    // The newest of all stayed.
+    let newest = sample_log(3, 2000, &[]).iter().map(|event| event.timestamp).max();
+    assert_eq!(reader.facts().await.unwrap().last, newest);
+}
+
+#[tokio::test]
+async fn counts_go_with_the_hours_they_are_of() {
+    let place = Place::new();
+    let store = place.store();
+    let now = Timestamp::now();
+    let mut importer = store.open_importer().unwrap();
+    for (hours, runs) in [(50_u64, 7), (3, 5), (0, 2)] {
+        for index in 0..runs {
+            let start = now.minus(Duration::from_secs(3600 * hours + 60));
+            let mut run = run("loan").key(&format!("{hours}-{index}")).at(start);
+            run.complete_run();
+            importer.append(&run.events()).unwrap();
+        }
+    }
+    importer.finish().unwrap();
+    let reader = store.open_reader().unwrap();
+    let completed = async || {
+        let rates = reader.failure_rate_by_type(&Scope::all()).await.unwrap();
+        let of_hours =
+            reader.failure_rate_by_type(&Scope::all().since(now.minus(Duration::from_secs(7200)))).await;
+        (rates[0].rate.total, of_hours.unwrap().first().map(|rate| rate.rate.total))
+    };
+    assert_eq!(completed().await, (14, Some(2)));
+    store.prune(&PrunePolicy::default().age(Duration::from_secs(20 * 3600))).unwrap();
+    assert_eq!(completed().await, (7, Some(2)));
+    store.prune(&PrunePolicy::default().age(Duration::from_secs(3600 * 3))).unwrap();
+    assert_eq!(completed().await, (2, Some(2)));
+}
+
+#[tokio::test]
+async fn a_store_keeps_to_its_retention_while_it_is_open() {
+    let place = Place::new();
+    load(&place.store(), 300);
+    let reader = place.store().open_reader().unwrap();
+    let store = open(place.store().retention_age(Duration::from_secs(3600))).await;
+    let mut fresh = run("loan").key("fresh").at(Timestamp::now());
+    fresh.complete_run();
+    store.append(&shared(&fresh.events())).await.unwrap();
+    let ended = async || {
+        let runs = reader.runs(&Filter::new(), &Page::first(1000)).await.unwrap().items;
+        runs.into_iter().filter(|run| run.state != RunState::Unfinished).collect::<Vec<_>>()
+    };
+    while ended().await.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ended().await[0].trace_id, fresh.trace_id());
+    store.close().await.unwrap();
+}
+
+#[test]
+fn pruning_makes_no_file() {
+    let place = Place::new();
+    let error = place.store().prune(&PrunePolicy::default().bytes(1)).unwrap_err();
+    assert!(error.to_string().contains("there is no file") && !error.is_retryable(), "{error}");
+    assert!(!place.path().exists());
+}

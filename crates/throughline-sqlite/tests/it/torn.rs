@@ -1,0 +1,41 @@
+//! A log whose tail was torn off, as a power cut does it.
+
+use proptest::prelude::*;
+use throughline_core::testing::sample_log;
+use throughline_core::{Filter, Page};
+
+use crate::{Place, open, shared, unsynced};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_torn_log_opens_at_its_last_whole_group(part in 0.0_f64..1.0, garbage in 0_usize..200) {
+        let place = Place::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let events = sample_log(5, 12, &[]);
+            let store = open(place.store()).await;
+            for group in events.chunks(9) {
+                store.append(&shared(group)).await.unwrap();
+            }
+            let torn = Place::new();
+            std::fs::copy(place.path(), torn.path()).unwrap();
+            let log = std::fs::read(place.folder.path().join("traces.db-wal")).unwrap();
+            let mut cut = log[..(log.len() as f64 * part) as usize].to_vec();
+            cut.extend(std::iter::repeat_n(0xa5, garbage));
+            std::fs::write(torn.folder.path().join("traces.db-wal"), cut).unwrap();
+
+            let reopened = open(unsynced(&torn.path())).await;
+            let reader = reopened.reader();
+            let kept = reader.events(&Filter::new(), &Page::first(10_000)).await.unwrap().items.len();
+            assert!(kept == events.len() || kept.is_multiple_of(9), "{kept} events make no whole groups");
+            // And it goes on from there as if nothing had happened.
+            reopened.append(&shared(&events)).await.unwrap();
+            let all = reader.events(&Filter::new(), &Page::first(10_000)).await.unwrap().items;
+            assert_eq!(all.len(), events.len());
+            let facts = unsynced(&torn.path()).open_reader().unwrap().facts().await.unwrap();
+            assert_eq!(facts.events, events.len() as u64);
+        });
+    }
+}

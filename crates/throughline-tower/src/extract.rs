@@ -1,0 +1,41 @@
+//! The axum extractor.
+
+use std::ops::Deref;
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::request::Parts;
+use throughline_core::TraceContext;
+
+/// The context of the request, for axum handlers: `async fn apply(Traced(ctx): Traced)`.
+#[derive(Debug, Clone)]
+pub struct Traced(pub TraceContext);
+
+impl Deref for Traced {
+    type Target = TraceContext;
+    fn deref(&self) -> &TraceContext {
+        &self.0
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Traced {
+    type Rejection = NoTraceContext;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NoTraceContext> {
+        parts.extensions.get::<TraceContext>().cloned().map(Self).ok_or(NoTraceContext)
+    }
+}
+
+/// The handler asks for [`Traced`], but the layer is not around its router.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("no trace context: put `.layer(throughline.layer())` around the router whose handler takes `Traced`")]
+pub struct NoTraceContext;
+
+impl IntoResponse for NoTraceContext {
+    fn into_response(self) -> Response {
+        // The mend is for the developer's log, not for the client.
+        tracing::error!(target: "throughline", "{self}");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}

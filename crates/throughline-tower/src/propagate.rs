@@ -1,0 +1,52 @@
+//! The context in HTTP headers.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use throughline_core::{Propagation, TraceContext};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// Reads `traceparent`, `tracestate` ([W3C Trace Context](https://www.w3.org/TR/trace-context-2/)) and `baggage`
+/// ([W3C Baggage](https://www.w3.org/TR/baggage/)). What is malformed, or sent twice where that is forbidden, is passed
+/// over.
+pub fn extract(headers: &HeaderMap) -> Propagation {
+    let traceparent = {
+        let mut values = headers.get_all(TRACEPARENT).iter();
+        let first = values.next().and_then(|value| value.to_str().ok());
+        first.filter(|_| values.next().is_none())
+    };
+    Propagation::from_headers(
+        traceparent,
+        joined(headers, &TRACESTATE).as_deref(),
+        joined(headers, &BAGGAGE).as_deref(),
+    )
+}
+
+/// Several headers of one name are one list, as [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.3) has it.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+/// Writes the context into the headers of an outgoing request, so that the receiver goes on in the same trace.
+///
+/// ```
+/// # use throughline_core::TraceContext;
+/// # fn example(ctx: TraceContext) {
+/// let mut headers = http::HeaderMap::new();
+/// throughline_tower::inject(&ctx, &mut headers);
+/// # }
+/// ```
+pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
+    let propagation = context.propagation();
+    let traceparent = propagation.traceparent.map(|parent| parent.to_string());
+    let tracestate = propagation.tracestate.as_ref().map(|state| state.to_string());
+    let values =
+        [(TRACEPARENT, traceparent), (TRACESTATE, tracestate), (BAGGAGE, propagation.baggage_header())];
+    for (name, value) in values {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+}

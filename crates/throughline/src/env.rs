@@ -1,0 +1,129 @@
+//! Initialisation from environment variables, each of which is defined here and nowhere else.
+
+use throughline_core::{Redaction, Throughline, ThroughlineBuilder};
+
+/// `true` turns everything off, whatever else is set
+/// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
+pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+/// The name of the service; wins over the name in the code
+/// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
+pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+/// Where events are kept, as in `sqlite:traces.db`.
+pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
+/// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
+pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+
+/// Why the environment can't be used as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// A variable is set to something that means nothing.
+    #[error("{name}={value} means nothing: want {want}")]
+    Meaningless {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it may be set to.
+        want: &'static str,
+    },
+    /// A variable is set to something that is no text.
+    #[error("{name} is not valid Unicode")]
+    NotUnicode {
+        /// The variable.
+        name: &'static str,
+    },
+}
+
+/// Where a store is, as the `sqlite:PATH` of [`THROUGHLINE_STORE`] and of the command line says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreLocation {
+    /// A SQLite file.
+    Sqlite(std::path::PathBuf),
+}
+
+impl std::str::FromStr for StoreLocation {
+    type Err = EnvError;
+
+    fn from_str(text: &str) -> Result<Self, EnvError> {
+        match text.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err(EnvError::Meaningless {
+                name: THROUGHLINE_STORE,
+                // The text may be a connection string with a password in it: its scheme says enough.
+                value: text.split(':').next().unwrap_or_default().chars().take(32).collect(),
+                want: "sqlite:PATH",
+            }),
+        }
+    }
+}
+
+/// Begins to describe how a service records its runs, from the environment: see the constants of this module. What is
+/// not set is left as it is in [`Throughline::builder`].
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let throughline = throughline::env::builder("loan-service")?.build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When a variable is set to something that means nothing.
+pub fn builder(service: &str) -> Result<ThroughlineBuilder, EnvError> {
+    from_lookup(service, |name| match std::env::var(name) {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(EnvError::NotUnicode { name }),
+    })
+}
+
+fn from_lookup(
+    service: &str,
+    lookup: impl Fn(&'static str) -> Result<Option<String>, EnvError>,
+) -> Result<ThroughlineBuilder, EnvError> {
+    let service = lookup(OTEL_SERVICE_NAME)?.unwrap_or_else(|| service.to_owned());
+    let mut builder = Throughline::builder(service);
+    if let Some(value) = lookup(OTEL_SDK_DISABLED)? {
+        // As the specification has it, only "true" in any case is true, and everything else is false.
+        builder = builder.disabled(value.eq_ignore_ascii_case("true"));
+    }
+    #[cfg(feature = "sqlite")]
+    if let Some(value) = lookup(THROUGHLINE_STORE)? {
+        let StoreLocation::Sqlite(path) = value.parse()?;
+        builder = builder.store(throughline_sqlite::SqliteStore::new(path));
+    }
+    if let Some(secret) = lookup(THROUGHLINE_PSEUDONYM_KEY)? {
+        builder = builder.redaction(Redaction::standard().pseudonym_key(secret));
+    }
+    Ok(builder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&'static str, &str)]) -> Result<ThroughlineBuilder, EnvError> {
+        from_lookup("service", |name| {
+            Ok(variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    #[test]
+    fn the_standard_switch_turns_everything_off() {
+        let throughline =
+            with(&[(OTEL_SDK_DISABLED, "TRUE"), (OTEL_SERVICE_NAME, "other")]).unwrap().build().unwrap();
+        assert!(throughline.ledger().accounts.is_empty());
+        assert!(format!("{throughline:?}").contains("other"));
+        assert!(with(&[(OTEL_SDK_DISABLED, "yes")]).unwrap().build().is_err(), "only true is true");
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn an_unknown_store_is_named_without_its_secrets() {
+        let error = with(&[(THROUGHLINE_STORE, "postgres://user:hunter2@host/db")]).unwrap_err().to_string();
+        assert_eq!(error, "THROUGHLINE_STORE=postgres means nothing: want sqlite:PATH");
+    }
+}

@@ -1,0 +1,58 @@
+//! Examples as smoke tests: each is run as it stands, and has to end well and in time.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use cargo_metadata::{Message, TargetKind};
+use wait_timeout::ChildExt;
+
+use crate::steps::cargo;
+
+/// No example is about waiting: one that takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Builds all examples in the profile that the tests have built and runs one after the other.
+pub(crate) fn run_all(shared: &[&str]) -> anyhow::Result<()> {
+    let mut build = cargo();
+    build.arg("build").args(shared).args(["--examples", "--message-format=json-render-diagnostics"]);
+    let mut child = build.stdout(Stdio::piped()).spawn().context("cannot run cargo build")?;
+    let stdout = child.stdout.take().context("cargo build has an output")?;
+    let mut examples = Vec::new();
+    for message in Message::parse_stream(std::io::BufReader::new(stdout)) {
+        if let Message::CompilerArtifact(artifact) = message?
+            && artifact.target.kind.contains(&TargetKind::Example)
+            && let Some(path) = artifact.executable
+        {
+            examples.push((artifact.target.name, path));
+        }
+    }
+    if !child.wait()?.success() {
+        bail!("the examples do not build");
+    }
+    examples.sort();
+    for (name, path) in &examples {
+        run(name, Command::new(path))?;
+    }
+    println!("examples that ended well: {}", examples.len());
+    Ok(())
+}
+
+fn run(name: &str, mut command: Command) -> anyhow::Result<()> {
+    println!("--- example {name}");
+    let started = Instant::now();
+    let mut child =
+        command.stdin(Stdio::null()).spawn().with_context(|| format!("cannot run example {name}"))?;
+    match child.wait_timeout(PATIENCE)? {
+        Some(status) if status.success() => {
+            println!("--- example {name} ended well in {:.1} s", started.elapsed().as_secs_f64());
+            Ok(())
+        }
+        Some(status) => bail!("example {name} ended with {status}"),
+        None => {
+            child.kill()?;
+            child.wait()?;
+            bail!("example {name} had not ended after {} s", PATIENCE.as_secs())
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `cargo xtask test`: everything that has to hold before a change lands.
+
+use anyhow::bail;
+
+use crate::steps::{Steps, call, cargo};
+use crate::{examples, tools};
+
+/// Runs every check: formatting, lints, docs, all tests, and the examples.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Leave out the tests that need system tools (strace, sqlite3). Refused where CI is set.
+    #[arg(long)]
+    without_services: bool,
+    /// How often the crash test kills a process, 200 unless said otherwise.
+    #[arg(long, value_name = "N")]
+    kills: Option<u32>,
+}
+
+/// The crash test reads from it how often to kill.
+const KILLS: &str = "THROUGHLINE_KILLS";
+
+/// Tests that need a tool read this variable: with `required` a missing tool is a failure, with `off` they are
+/// left out, and where it is unset (plain `cargo test`) they run if the tool is there.
+const SERVICES: &str = "THROUGHLINE_SERVICES";
+
+/// What all cargo commands have in common. The same packages and features each time, so that a dependency is
+/// compiled once for checking and once for running.
+const SHARED: &[&str] = &["--workspace", "--all-features", "--locked"];
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if options.without_services && tools::in_ci() {
+        bail!("--without-services is for people in a hurry; CI runs everything");
+    }
+    let services = if options.without_services { "off" } else { "required" };
+    let mut steps = Steps::default();
+    if options.without_services {
+        say_what_is_left_out();
+    } else {
+        steps.take("system tools", tools::provide)?;
+    }
+    steps.take("formatting", || call(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.take("lints", || {
+        call(cargo().arg("clippy").args(SHARED).args(["--all-targets", "--", "-D", "warnings"]))
+    })?;
+    steps.take("docs", || {
+        call(cargo().arg("doc").args(SHARED).arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    steps.take("unit and integration tests", || {
+        let mut tests = cargo();
+        tests.arg("test").args(SHARED).args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
+        if let Some(kills) = options.kills {
+            tests.env(KILLS, kills.to_string());
+        }
+        call(tests.env(SERVICES, services))
+    })?;
+    steps
+        .take("doc tests", || call(cargo().arg("test").args(SHARED).arg("--doc").env(SERVICES, services)))?;
+    steps.take("examples", || examples::run_all(SHARED))?;
+    steps.summarise();
+    if options.without_services {
+        say_what_is_left_out();
+    }
+    Ok(())
+}
+
+fn say_what_is_left_out() {
+    println!("\n!!! WITHOUT SERVICES: the tests that need these tools are left out: {}", tools::names());
+    println!("!!! This run proves less than `cargo xtask test`.");
+}

@@ -1,0 +1,92 @@
+//! System tools that some tests run: what is missing is installed where that is allowed.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::steps::call;
+
+/// A tool, and the Debian package that brings it.
+struct Tool {
+    name: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "strace",
+        package: "strace",
+        why: "proves that an fdatasync comes before every acknowledgement",
+    },
+    Tool { name: "sqlite3", package: "sqlite3", why: "opens the store as people do" },
+];
+
+/// Sees to it that every tool is there.
+pub(crate) fn provide() -> anyhow::Result<()> {
+    let missing: Vec<_> = TOOLS.iter().filter(|tool| which::which(tool.name).is_err()).collect();
+    if missing.is_empty() {
+        println!("here already: {}", names());
+        return Ok(());
+    }
+    for tool in &missing {
+        println!("{} is missing; it {}", tool.name, tool.why);
+    }
+    let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+    let mend = format!("apt-get update && apt-get install -y {}", packages.join(" "));
+    if !may_install() {
+        bail!(
+            "tools are missing. Install them:\n\n    sudo sh -c '{mend}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
+        );
+    }
+    // Mirrors have bad moments; one more try is cheaper than a failed run.
+    let install = || {
+        call(apt().arg("update"))?;
+        call(apt().args(["install", "-y", "--no-install-recommends"]).args(&packages))
+    };
+    if let Err(first) = install() {
+        println!("{first:#}; trying once more");
+        install()?;
+    }
+    match missing.iter().find(|tool| which::which(tool.name).is_err()) {
+        Some(tool) => bail!("{} is still missing after `{mend}`", tool.name),
+        None => Ok(()),
+    }
+}
+
+/// What [`provide`] would have seen to.
+pub(crate) fn names() -> String {
+    TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether this is a run of CI.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+fn may_install() -> bool {
+    which::which("apt-get").is_ok() && (in_ci() || is_root())
+}
+
+/// `/proc` shows the user without a call into libc, which would be unsafe code or one more crate.
+fn is_root() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status
+            .lines()
+            .any(|line| line.strip_prefix("Uid:").and_then(|ids| ids.split_whitespace().nth(1)) == Some("0"))
+    })
+}
+
+fn apt() -> Command {
+    // In CI that is not root, `sudo` without a password is the custom.
+    let mut command = if is_root() {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["--non-interactive", "apt-get"]);
+        sudo
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
