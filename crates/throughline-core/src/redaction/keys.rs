@@ -35,15 +35,17 @@ struct Needle {
     sort: Sort,
     /// Whether a word of [`words::MEASURES`] at the end makes the key harmless.
     measurable: bool,
-    /// The needle of the same name has exceptions.
+    /// What makes it harmless.
     exceptions: Exceptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exceptions {
     None,
+    /// It is harmless as the beginning of some longer words.
     Secret,
-    Token,
+    /// It is harmless after these words.
+    After(&'static [&'static str]),
 }
 
 /// The judge of keys.
@@ -62,7 +64,8 @@ impl Keys {
             for &text in list {
                 let exceptions = match text {
                     "secret" => Exceptions::Secret,
-                    "token" => Exceptions::Token,
+                    "token" => Exceptions::After(words::BEFORE_HARMLESS_TOKEN),
+                    "email" => Exceptions::After(words::BEFORE_HARMLESS_EMAIL),
                     _ => Exceptions::None,
                 };
                 texts.push(text.to_owned());
@@ -77,6 +80,7 @@ impl Keys {
         add(words::PHRASES, Place::Anywhere, Sort::Words);
         add(words::PERSONAL_ANYWHERE, Place::Anywhere, Sort::Words);
         add(words::PERSONAL_WORD, Place::Word, Sort::Words);
+        add(words::PERSONAL_LAST, Place::Last, Sort::Words);
         add(words::PERSONAL_WHOLE, Place::Whole, Sort::Words);
         let of_people: Vec<String> = words::PEOPLE
             .iter()
@@ -131,9 +135,9 @@ impl Keys {
                             .iter()
                             .any(|rest| letters[end..].starts_with(rest.as_bytes()))
                 }
-                Exceptions::Token => {
+                Exceptions::After(words) => {
                     let before = starts[..start].iter().rposition(|&word| word).unwrap_or(0);
-                    words::BEFORE_HARMLESS_TOKEN.iter().any(|word| word.as_bytes() == &letters[before..start])
+                    words.iter().any(|word| word.as_bytes() == &letters[before..start])
                 }
             };
             let about = |last: usize| {
@@ -258,7 +262,7 @@ mod tests {
             clientSecret secrets token accessToken csrf_token X-Auth-Token idToken refresh_tokens cookie
             session_cookie set-cookie AccountKey SharedAccessKey connectionString SENTRY_DSN
             private_key_pem credentials auth jwt passphrase seedPhrase firstName last_name patientName
-            customer.email phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
+            customer.email userEmail email e-mail cc card phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
             passportNumber accountNumber sort_code driversLicense billing_address address email
             wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
             LOAN-PURPOSES
@@ -282,7 +286,7 @@ mod tests {
             status discard_number panel span company classname dobro ibanez cvvx otpx description basic
             input output choice alternatives reasoning confidence decider resource saga dependency
             treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
-            email_template send_email
+            email_template send_email emails_sent notifyByEmail card_brand
         ";
         for key in words.split_whitespace().chain([""]) {
             assert_eq!(keys.judge(key), None, "{key:?} is innocent");

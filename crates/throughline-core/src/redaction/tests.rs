@@ -170,7 +170,7 @@ fn an_event_reads_well_after_redaction() {
     event.attrs = Attrs::new().with("tenant", "acme").with("customer_name", "Ada");
     let serde_json::Value::Object(data) = json!({
         "input": {"amount": 25000, "applicant": {"firstName": "Ada", "ssn": [78, 5, 1120], "city": "London"}},
-        "card": 4_111_111_111_111_111_u64,
+        "reference": 4_111_111_111_111_111_u64,
         "request": "{\"pin\":\"1234\",\"amount\":25000}",
         "password": null,
     }) else {

@@ -122,7 +122,7 @@ pub(super) const BEFORE_HARMLESS_TOKEN: &[&str] = &[
 ];
 
 /// Credentials that are recognised as the whole key only, for they are everyday words.
-pub(super) const CREDENTIALS_WHOLE: &[&str] = &["auth", "cookies", "pass", "sig", "signature"];
+pub(super) const CREDENTIALS_WHOLE: &[&str] = &["auth", "cookies", "pass", "sas", "sig", "signature"];
 
 /// Secrets of several words.
 pub(super) const PHRASES: &[&str] = &["mnemonic", "passphrase", "recoveryphrase", "seedphrase"];
@@ -218,11 +218,13 @@ pub(super) const PERSONAL_WORD: &[&str] = &[
     "acctno",
     "allergies",
     "allergy",
+    "bban",
     "bsn",
     "cardexp",
     "cardno",
     "cardnum",
     "cardnumber",
+    "ccn",
     "ccnum",
     "ccnumber",
     "cpf",
@@ -259,7 +261,16 @@ pub(super) const PERSONAL_WORD: &[&str] = &[
 
 /// Personal data that is recognised as the whole key only: an `address` may also be a server's
 /// `bind_address`.
-pub(super) const PERSONAL_WHOLE: &[&str] = &["address", "email", "mobile"];
+pub(super) const PERSONAL_WHOLE: &[&str] = &["address", "card", "cc", "mail", "mobile"];
+
+/// Personal data that is recognised as the last word only: a `contact_email` is, an `email_template` is not.
+pub(super) const PERSONAL_LAST: &[&str] = &["email"];
+
+/// Words before `email` that make it something that is done.
+pub(super) const BEFORE_HARMLESS_EMAIL: &[&str] = &[
+    "by", "compose", "confirm", "notify", "on", "queue", "render", "resend", "send", "sends", "sent",
+    "verify", "via",
+];
 
 /// Whose [`PERSONAL_OF`] are personal: `patient_name` is, `workflow_name` is not.
 pub(super) const PEOPLE: &[&str] = &[
@@ -280,7 +291,7 @@ pub(super) const PEOPLE: &[&str] = &[
 ];
 
 /// What is personal when it is somebody's.
-pub(super) const PERSONAL_OF: &[&str] = &["address", "email", "mobile", "name"];
+pub(super) const PERSONAL_OF: &[&str] = &["address", "mobile", "name"];
 
 /// Words that follow the colon in prose *about* a secret, as in `invalid password: must have a digit`.
 pub(super) const PROSE: &[&str] = &[
