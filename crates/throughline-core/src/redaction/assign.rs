@@ -108,21 +108,16 @@ impl<'t> Key<'t> {
     }
 
     fn judge(&self, keys: &Keys, sign: Sign) -> Option<Sort> {
-        if self.quote.is_some() {
-            return keys.judge(self.name);
-        }
+        let by_phrase =
+            || (self.phrase.len() > self.name.len()).then(|| keys.judge_phrase(self.phrase)).flatten();
+        let sort = keys.judge_again(self.name).or_else(by_phrase)?;
         // `PasswordResetError: connection refused` names an error, not a password.
         let ends_with = |outcome: &&str| {
             let name = self.name.as_bytes();
             name.len() >= outcome.len()
                 && name[name.len() - outcome.len()..].eq_ignore_ascii_case(outcome.as_bytes())
         };
-        if sign.is_prose() && words::OUTCOMES.iter().any(ends_with) {
-            return None;
-        }
-        keys.judge(self.name).or_else(|| {
-            (self.phrase.len() > self.name.len()).then(|| keys.judge_phrase(self.phrase)).flatten()
-        })
+        (!sign.is_prose() || !words::OUTCOMES.iter().any(ends_with)).then_some(sort)
     }
 }
 

@@ -97,10 +97,14 @@ fn is_plausible(iban: &[u8], grouped: bool) -> bool {
 }
 
 /// The remainder by 97 of the rearranged number, in which a letter counts as two digits (ISO 7064).
-fn remainder(iban: &[u8]) -> u32 {
-    iban[4..].iter().chain(&iban[..4]).fold(0, |rest, byte| match byte {
-        b'0'..=b'9' => (rest * 10 + u32::from(byte - b'0')) % 97,
-        letter => (rest * 100 + u32::from(letter.to_ascii_uppercase() - b'A') + 10) % 97,
+fn remainder(iban: &[u8]) -> u64 {
+    let (country, account) = iban.split_at(4);
+    // Six of them at a time have at most twelve digits, and two more fit before them.
+    account.chunks(6).chain([country]).fold(0, |rest, part| {
+        part.iter().fold(rest, |number, byte| match byte {
+            b'0'..=b'9' => number * 10 + u64::from(byte - b'0'),
+            letter => number * 100 + u64::from(letter.to_ascii_uppercase() - b'A') + 10,
+        }) % 97
     })
 }
 

@@ -3,6 +3,7 @@
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::fold::Folded;
+use super::memo::Memo;
 use super::words;
 
 /// How long a key may be to be judged without allocating.
@@ -53,10 +54,13 @@ enum Exceptions {
 pub(super) struct Keys {
     automaton: AhoCorasick,
     needles: Vec<Needle>,
+    /// What is known of names in text.
+    known: Memo<Option<Sort>>,
+    known_phrases: Memo<Option<Sort>>,
 }
 
 impl Keys {
-    /// The standard keys and some more, which must be [compact](compact) and not empty.
+    /// The standard keys and some more, which must be [compact] and not empty.
     pub(super) fn new(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
         let mut texts: Vec<String> = Vec::new();
         let mut needles = Vec::new();
@@ -97,7 +101,7 @@ impl Keys {
             });
         }
         let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
-        Ok(Self { automaton, needles })
+        Ok(Self { automaton, needles, known: Memo::new(), known_phrases: Memo::new() })
     }
 
     /// What a key names, if it is telling.
@@ -105,11 +109,16 @@ impl Keys {
         spelled(key, |spelling| self.find(spelling, false))
     }
 
+    /// As [`judge`](Self::judge), for names in text, which are remembered.
+    pub(super) fn judge_again(&self, name: &str) -> Option<Sort> {
+        self.known.get_or(name, || self.judge(name))
+    }
+
     /// As [`judge`](Self::judge), for the words before the colon in prose: `your card number: 4111…`. They
     /// are telling only if what is telling stands right before the colon, for `password reset failed: timeout`
     /// names no password.
     pub(super) fn judge_phrase(&self, phrase: &str) -> Option<Sort> {
-        spelled(phrase, |spelling| self.find(spelling, true))
+        self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))
     }
 
     fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<Sort> {

@@ -40,11 +40,8 @@ pub(super) fn cut_text(text: &str, limit: usize, hits: &dyn Fn(&str) -> bool) ->
     let head = &text[..keep];
     let seam = head.char_indices().rev().take(SEAM).find(|(_, c)| c.is_whitespace());
     let head = seam.map_or(head, |(at, _)| &head[..at]);
-    let mark = |cut: usize| format!("[cut: {cut} bytes]");
-    if hits(head) {
-        return format!("[redacted]{}", mark(text.len()));
-    }
-    format!("{head}…{}", mark(text.len() - head.len()))
+    let cut = format!("{head}…[cut: {} bytes]", text.len() - head.len());
+    if hits(&cut) { format!("[redacted][cut: {} bytes]", text.len()) } else { cut }
 }
 
 /// How many bytes a character takes in JSON.

@@ -1,20 +1,17 @@
 //! A small memory of verdicts about short texts that come again and again: payload keys, event types.
 
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::OnceLock;
 
-use rustc_hash::FxBuildHasher;
-
-const SLOTS: usize = 1024;
+const SLOTS: usize = 512;
 /// Longer texts are judged anew each time, so that the memory is bounded in bytes too.
 const LONGEST: usize = 64;
 
-/// Remembers at most 1024 verdicts. What is written stays, so that reading takes no lock and a flood of
-/// unusual texts costs the others nothing but a slot.
+/// Remembers at most 512 verdicts. What is written stays, so that reading takes no lock and a flood of unusual
+/// texts costs the others nothing but a slot.
 pub(super) struct Memo<V>(Box<[Slot<V>]>);
 
-type Slot<V> = OnceLock<(Box<str>, V)>;
+type Slot<V> = OnceLock<(Known, V)>;
 
 impl<V: Copy> Memo<V> {
     pub(super) fn new() -> Self {
@@ -22,30 +19,86 @@ impl<V: Copy> Memo<V> {
     }
 
     /// The verdict about a text, if it is remembered.
+    #[inline]
     pub(super) fn get(&self, text: &str) -> Option<V> {
         if text.len() > LONGEST {
             return None;
         }
-        places(text).into_iter().find_map(|place| {
-            self.0[place].get().filter(|(known, _)| **known == *text).map(|(_, verdict)| *verdict)
+        let edges = Edges::of(text);
+        let [place, other] = edges.places();
+        let known = |place: usize| self.0[place].get().filter(|(known, _)| known.is(edges, text));
+        known(place).or_else(|| known(other)).map(|(_, verdict)| *verdict)
+    }
+
+    /// The verdict about a text, which is remembered from now on if there is room.
+    #[inline]
+    pub(super) fn get_or(&self, text: &str, judge: impl FnOnce() -> V) -> V {
+        self.get(text).unwrap_or_else(|| {
+            let verdict = judge();
+            self.put(text, verdict);
+            verdict
         })
     }
 
     /// Remembers the verdict about a text, if there is room.
     pub(super) fn put(&self, text: &str, verdict: V) {
+        let edges = Edges::of(text);
         if text.len() <= LONGEST
-            && let Some(free) = places(text).into_iter().find(|&place| self.0[place].get().is_none())
+            && let Some(free) = edges.places().into_iter().find(|&place| self.0[place].get().is_none())
         {
+            let whole = (text.len() > 16).then(|| text.into());
             // Another thread may have taken the slot meanwhile: then the text is judged again next time.
-            let _ = self.0[free].set((text.into(), verdict));
+            let _ = self.0[free].set((Known { edges, whole }, verdict));
         }
     }
 }
 
-/// The two places where a text may be remembered.
-fn places(text: &str) -> [usize; 2] {
-    let hash = FxBuildHasher.hash_one(text);
-    [hash as usize % SLOTS, (hash >> 32) as usize % SLOTS]
+/// The length and the first and last eight bytes of a text. A text of up to 16 bytes is nothing but its edges, and
+/// is compared without a look elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Edges {
+    len: usize,
+    first: u64,
+    last: u64,
+}
+
+impl Edges {
+    #[inline]
+    fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+                }
+                _ => (bytes.iter().fold(0, |all, &byte| (all << 8) | u64::from(byte)), 0),
+            },
+        };
+        Self { len: bytes.len(), first, last }
+    }
+
+    /// The two places where the text may be remembered.
+    #[inline]
+    fn places(self) -> [usize; 2] {
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mixed =
+            (self.first.wrapping_mul(MIX) ^ self.last).wrapping_add(self.len as u64).wrapping_mul(MIX);
+        [(mixed >> 48) as usize % SLOTS, (mixed >> 32) as usize % SLOTS]
+    }
+}
+
+struct Known {
+    edges: Edges,
+    /// The text, if it is more than its edges.
+    whole: Option<Box<str>>,
+}
+
+impl Known {
+    #[inline]
+    fn is(&self, edges: Edges, text: &str) -> bool {
+        self.edges == edges && self.whole.as_deref().is_none_or(|whole| whole == text)
+    }
 }
 
 impl<V> fmt::Debug for Memo<V> {
@@ -71,5 +124,36 @@ mod tests {
         memo.put(&"x".repeat(LONGEST + 1), 1);
         assert_eq!(memo.get(&"x".repeat(LONGEST + 1)), None);
         assert!(!format!("{memo:?}").contains("key-"));
+    }
+
+    #[test]
+    fn texts_that_look_alike_are_told_apart() {
+        let texts = [
+            "",
+            "a",
+            "aa",
+            "aaa",
+            "\0",
+            "\0a",
+            "abcd",
+            "abcabcd",
+            "aaaaaaaa",
+            "aaaaaaaaa",
+            "first888-a-last8888",
+            "first888-b-last8888",
+            "first888last8888",
+            "é",
+            "éa",
+            "aé",
+        ];
+        let memo = Memo::new();
+        for (n, text) in texts.into_iter().enumerate() {
+            memo.put(text, n);
+        }
+        for (n, text) in texts.into_iter().enumerate() {
+            assert!(memo.get(text).is_none_or(|known| known == n), "{text:?}");
+        }
+        assert_eq!(memo.get_or("new", || 99), 99);
+        assert_eq!(memo.get_or("new", || 100), 99);
     }
 }

@@ -88,6 +88,9 @@ fn find_in_chain(bytes: &[u8], chain: Range<usize>, found: &mut Found<'_>) {
 
 /// Whether a number is that of a payment card.
 pub(super) fn is_card(number: u64) -> bool {
+    if number < 10_u64.pow(*CARD_DIGITS.start() as u32 - 1) {
+        return false;
+    }
     let mut digits = [0; 20];
     let mut rest = number;
     let mut first = digits.len();
@@ -198,6 +201,9 @@ fn is_in_hex_id(bytes: &[u8], start: usize, end: usize) -> bool {
         let before = bytes[..start].iter().rev().take(64).take_while(|byte| byte.is_ascii_alphanumeric());
         let after = bytes[end..].iter().take(64).take_while(|byte| byte.is_ascii_alphanumeric());
         return before.chain(after).all(u8::is_ascii_hexdigit);
+    }
+    if !bytes[start.saturating_sub(1)..bytes.len().min(end + 1)].contains(&b'-') {
+        return false;
     }
     let first = start.saturating_sub(UUID);
     let last = start.min(bytes.len().saturating_sub(UUID));

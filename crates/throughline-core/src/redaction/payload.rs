@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Number, Value};
 
@@ -114,17 +115,15 @@ impl Walk<'_> {
 }
 
 fn is_card(number: &Number) -> bool {
-    if let Some(number) = number.as_u64() {
+    if let Some(number) = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)) {
         return numbers::is_card(number);
     }
-    if let Some(number) = number.as_i64() {
-        return numbers::is_card(number.unsigned_abs());
-    }
-    // A float beyond 2^53 has no digits of its own to give away.
-    number.as_f64().is_some_and(|float| {
-        let float = float.abs();
-        float.fract() == 0.0 && float <= 9_007_199_254_740_992.0 && numbers::is_card(float as u64)
-    })
+    // Smaller than a card number, or beyond 2^53, where a float has no digits of its own to give away.
+    const CARDS: RangeInclusive<f64> = 1e11..=9_007_199_254_740_992.0;
+    number
+        .as_f64()
+        .map(f64::abs)
+        .is_some_and(|float| CARDS.contains(&float) && float.fract() == 0.0 && numbers::is_card(float as u64))
 }
 
 /// Drops a value level by level: its own destructor would take stack for each.

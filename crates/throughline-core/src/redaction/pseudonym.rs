@@ -9,6 +9,8 @@ use sha2::Sha256;
 pub(super) const PREFIX: &str = "pseudonym:";
 /// Of the 32 bytes of HMAC-SHA-256; a collision among a billion values is less likely than one in 10^20.
 const BYTES: usize = 16;
+/// How long every pseudonym is.
+pub(super) const LEN: usize = PREFIX.len() + 2 * BYTES;
 
 /// Makes pseudonyms with one key: the same for the same text, unpredictable without the key.
 #[derive(Clone)]
@@ -23,7 +25,7 @@ impl Pseudonyms {
     pub(super) fn of(&self, text: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(text.as_bytes());
-        let mut pseudonym = String::with_capacity(PREFIX.len() + 2 * BYTES);
+        let mut pseudonym = String::with_capacity(LEN);
         pseudonym.push_str(PREFIX);
         for byte in &mac.finalize().into_bytes()[..BYTES] {
             // Writing to a `String` cannot fail.
@@ -43,7 +45,7 @@ impl fmt::Debug for Pseudonyms {
 pub(super) fn at_start(text: &str) -> Option<usize> {
     let digits = text.strip_prefix(PREFIX)?.as_bytes();
     let hex = digits.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
-    (hex == 2 * BYTES).then_some(PREFIX.len() + hex)
+    (hex == 2 * BYTES).then_some(LEN)
 }
 
 #[cfg(test)]

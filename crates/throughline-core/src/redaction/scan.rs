@@ -107,7 +107,7 @@ impl Scanner {
 
     /// The hits in a text, in order and apart.
     fn find(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        if survey.marks && marker::marks(text).next().is_some() {
+        if survey.marks() && marker::marks(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
             self.find_between(text, survey, reading)
@@ -131,7 +131,7 @@ impl Scanner {
     }
 
     fn find_between(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        match survey.disguises.then(|| Folded::of(text)).flatten() {
+        match survey.disguises().then(|| Folded::of(text)).flatten() {
             None => self.find_in_plain(text, survey, reading),
             Some(folded) => {
                 let mut hits = self.find_in_plain(&folded.text, Survey::of(&folded.text), reading);
@@ -145,26 +145,27 @@ impl Scanner {
 
     fn find_in_plain(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
         let mut found = Found::default();
-        if survey.numbers {
+        if survey.numbers() {
             numbers::find(text, &mut found);
         }
-        if survey.tokens {
+        if survey.tokens() {
             tokens::find(text, &mut found);
         }
-        if survey.schemes {
+        if survey.schemes() {
             tokens::find_schemes(text, &mut found);
         }
-        if survey.emails {
+        if survey.emails() {
             let behind_passwords = addresses::find_in_urls(text, &mut found);
             addresses::find_emails(text, &behind_passwords, &mut found);
         }
-        if survey.assignments {
+        if survey.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
         }
-        if survey.elements {
+        if survey.elements() {
             elements::find(text, &self.keys, &mut found);
         }
-        if survey.flags {
+        if survey.dashes() {
+            tokens::find_private_keys(text, &mut found);
             elements::find_flags(text, &self.keys, &mut found);
         }
         for pattern in &self.patterns {

@@ -108,7 +108,7 @@ const FIRST: [[u64; 256]; 2] = {
     first
 };
 
-/// Finds API keys, JSON Web Tokens and private keys.
+/// Finds API keys and JSON Web Tokens.
 pub(super) fn find(text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     // Every secret has a long run of token characters, and to see that a run is short not every byte has to be
@@ -126,7 +126,6 @@ pub(super) fn find(text: &str, found: &mut Found<'_>) {
         }
         at += LONG_TOKEN;
     }
-    find_private_keys(bytes, found);
 }
 
 fn is_in_prefix(byte: u8) -> bool {
@@ -221,9 +220,10 @@ fn json_web_token(bytes: &[u8], start: usize) -> Result<usize, usize> {
 }
 
 /// Finds private keys in PEM form, to their end or, if they were cut, to the end of the text.
-fn find_private_keys(bytes: &[u8], found: &mut Found<'_>) {
+pub(super) fn find_private_keys(text: &str, found: &mut Found<'_>) {
     const DASHES: &[u8] = b"-----";
     const BEGIN: &[u8] = b"-----BEGIN";
+    let bytes = text.as_bytes();
     let after = |from: usize, text: &[u8]| Some(memmem::find(&bytes[from..], text)? + from + text.len());
     let mut at = DASHES.len() - 1;
     while at < bytes.len() {
@@ -377,9 +377,12 @@ mod tests {
         let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVPmB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         assert_eq!(found_in(&format!("got {jwt}."), find), [(jwt.to_owned(), marker::JWT)]);
         let pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----";
-        assert_eq!(found_in(&format!("a {pem} b"), find), [(pem.to_owned(), marker::PRIVATE_KEY)]);
+        assert_eq!(
+            found_in(&format!("a {pem} b"), find_private_keys),
+            [(pem.to_owned(), marker::PRIVATE_KEY)]
+        );
         let cut = "-----BEGIN PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA";
-        assert_eq!(found_in(cut, find), [(cut.to_owned(), marker::PRIVATE_KEY)]);
+        assert_eq!(found_in(cut, find_private_keys), [(cut.to_owned(), marker::PRIVATE_KEY)]);
     }
 
     #[test]

@@ -270,11 +270,12 @@ proptest! {
 
     #[test]
     fn ids_and_amounts_survive_unchanged(
-        id in "(LN|loan|A)[-_][0-9]{1,9}|[a-z]{2,8}-[0-9]{4}-[0-9]{1,6}|[0-9]{1,8}(\\.[0-9]{2})?",
+        id in "(LN|loan|A)[-_][0-9]{1,9}|[a-w]{2,8}-[0-9]{4}-[0-9]{1,6}|[0-9]{1,8}(\\.[0-9]{2})?",
         bytes in any::<u128>(),
         before in words(),
     ) {
-        // Hex ids without a letter among them may be anything.
+        // The ids have no `x`, for `xoxo-` is how tokens of Slack begin. Hex ids without a letter among them may be
+        // anything.
         let bytes = bytes | 0xa000_000b_000c_000d_000e_00f0_000a_000b;
         let hex = format!("{bytes:032x}");
         let uuid = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
