@@ -1,1 +1,13 @@
-//! To come.
+//! Throughline measured side by side with named peers.
+//!
+//! A row of [`rows::ALL`] is one comparison. Both sides of it are measured in the same process by turns (ours,
+//! peer, ours, peer…), so that whatever else the machine does meets both, and what is reported is the ratio.
+
+pub mod duel;
+pub mod load;
+pub mod machine;
+pub mod million;
+pub mod ours;
+pub mod peers;
+pub mod report;
+pub mod rows;

@@ -1,6 +1,14 @@
 //! Tests of the workspace as a whole, in one binary so that they link once.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so best by failing at that place")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so best by failing at that place"
+)]
 
+mod child;
+mod crash;
 mod dependency_rule;
+mod durability;
 mod event_schema;
+mod readme;

@@ -34,7 +34,7 @@ pub(crate) fn run_all(shared: &[&str]) -> anyhow::Result<()> {
     for (name, path) in &examples {
         run(name, Command::new(path))?;
     }
-    println!("{} examples ended well", examples.len());
+    println!("examples that ended well: {}", examples.len());
     Ok(())
 }
 

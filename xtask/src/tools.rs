@@ -27,7 +27,7 @@ const TOOLS: &[Tool] = &[
 pub(crate) fn provide() -> anyhow::Result<()> {
     let missing: Vec<_> = TOOLS.iter().filter(|tool| which::which(tool.name).is_err()).collect();
     if missing.is_empty() {
-        println!("strace and sqlite3 are here");
+        println!("here already: {}", names());
         return Ok(());
     }
     for tool in &missing {

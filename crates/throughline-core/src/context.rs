@@ -62,6 +62,7 @@ impl TraceContext {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn trace<F, T, E, K>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F>
     where
         F: Future<Output = Result<T, E>>,
@@ -71,17 +72,19 @@ impl TraceContext {
     }
 
     /// Traces a step that cannot fail.
+    #[inline]
     pub fn trace_infallible<F: Future>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F> {
         self.run_step(name, future, Judge::INFALLIBLE)
     }
 
+    #[inline]
     fn run_step<F: Future>(
         &self,
         name: impl Into<Text>,
         future: F,
         judge: Judge<F::Output>,
     ) -> TraceFuture<F> {
-        TraceFuture::new(&self.0.run.hub, future, judge, || Opening::Step {
+        TraceFuture::new(self.0.recording, future, judge, || Opening::Step {
             context: self.clone(),
             label: Label::Step(name.into()),
             details: None,
@@ -115,7 +118,9 @@ impl TraceContext {
     }
 
     fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
-        let name = step.split_once(':').map_or(step, |(_, name)| name);
+        // Redacted before it is cut: half a secret has no shape any more.
+        let step = self.0.run.hub.redactor.text(step);
+        let name = step.split_once(':').map_or(&*step, |(_, name)| name);
         let builder = self.step(format!("{}{name}", names::COMPENSATE_PREFIX)).unnumbered();
         let builder = builder.tag(names::tags::COMPENSATION);
         originals.iter().fold(builder, |builder, original| builder.link(crate::Rel::Compensates, *original))

@@ -9,6 +9,6 @@ mod store;
 #[cfg(feature = "testing")]
 pub(crate) use analytics::Log;
 #[cfg(feature = "testing")]
-pub(crate) use digest::{Position, run_matches};
+pub(crate) use digest::{Position, place_in_span, run_matches};
 pub use feed::MemoryFeed;
 pub use store::MemoryStore;

@@ -33,6 +33,12 @@ pub const COMPENSATE_PREFIX: &str = "compensate:";
 /// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
 pub const DEPENDENCY_PREFIX: &str = "dependency:";
 
+/// What the event type of every imported activity starts with; the activity's own name follows, as in
+/// `activity:A_SUBMITTED`.
+pub const ACTIVITY_PREFIX: &str = "activity:";
+/// An imported activity that has no name.
+pub const ACTIVITY_UNNAMED: &str = "activity";
+
 /// An HTTP request that a server answers: the root of what it causes.
 pub const HTTP_REQUEST: &str = "http:request";
 
@@ -48,6 +54,10 @@ pub mod tags {
     pub const DEPENDENCY: &str = "dependency";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
+    /// A root that an import made up, because its input has runs but no events for their start and end.
+    pub const SYNTHESISED: &str = "synthesised";
+    /// An imported event that came without a time and was given its neighbour's.
+    pub const UNTIMED: &str = "untimed";
 }
 
 /// Attributes with a meaning.
@@ -60,6 +70,8 @@ pub mod attrs {
     pub const DEPENDENCY: &str = "dependency";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
+    /// Who or what did an imported activity: the `org:resource` of the XES standard.
+    pub const ORG_RESOURCE: &str = "org.resource";
     /// The method of an HTTP request, or `_OTHER`
     /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
     pub const HTTP_METHOD: &str = "http.request.method";
@@ -85,6 +97,20 @@ pub mod data {
     pub const CONFIDENCE: &str = "confidence";
     /// Who or what decided: a model's or a rule set's name.
     pub const DECIDER: &str = "decider";
+    /// Where an imported activity stands in its life cycle, as its input has it: `START`, `complete`, `schedule`…
+    pub const LIFECYCLE_TRANSITION: &str = "lifecycle:transition";
+
+    /// How a value says that it was an XES attribute of a kind that JSON lacks: an object of these fields.
+    pub mod xes {
+        /// The kind: `date`, `id`, `list`, `container`… or `repeated` for several attributes under one key.
+        pub const TYPE: &str = "xes:type";
+        /// The value as text.
+        pub const VALUE: &str = "xes:value";
+        /// The contents of a list, a container or of attributes under one key.
+        pub const VALUES: &str = "xes:values";
+        /// The attributes of the attribute.
+        pub const ATTRIBUTES: &str = "xes:attributes";
+    }
 }
 
 /// Kinds of errors with a meaning.

@@ -1,5 +1,6 @@
 //! [`TraceReader`], the questions about runs and events that every store answers.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ pub(crate) async fn load(reader: &dyn TraceReader, id: TraceId) -> Result<crate:
     instances.sort_unstable();
     instances.dedup();
     let liveness = reader.liveness(&instances).await?;
-    let known: std::collections::HashMap<_, _> = instances.into_iter().zip(liveness).collect();
+    let known: HashMap<_, _> = instances.into_iter().zip(liveness).collect();
     let query = crate::TraceQuery::new(events);
     Ok(query.with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
 }
@@ -384,19 +385,30 @@ pub struct OpenRun {
 }
 
 impl OpenRun {
-    /// The open run that these events of one trace show, in any order; the summary is the caller's.
+    /// The open run that these events of one trace show, in any order; the summary is the caller's. Steps that
+    /// another instance left open before the run was resumed are not current: nobody works on them.
     pub fn of(summary: RunSummary, events: &[TraceEvent]) -> Self {
         let last_event = events.iter().map(|event| event.timestamp).max().unwrap_or(summary.started);
-        let ended: std::collections::HashSet<SpanId> = events
+        let place_in_span = |event: &TraceEvent| (event.seq, event.order());
+        let mut lasts: HashMap<SpanId, &TraceEvent> = HashMap::new();
+        for event in events {
+            let last = lasts.entry(event.span_id).or_insert(event);
+            if place_in_span(event) > place_in_span(last) {
+                *last = event;
+            }
+        }
+        let resumed = events
             .iter()
-            .filter(|event| event.status != Status::Pending)
-            .map(|event| event.span_id)
-            .collect();
-        let current = events
-            .iter()
-            .filter(|event| event.status == Status::Pending && event.seq == 0 && !event.is_root())
-            .filter(|event| !ended.contains(&event.span_id))
-            .max_by_key(|event| event.order())
+            .filter(|event| event.status == Status::Pending && event.seq > 0 && event.is_root())
+            .max_by_key(|event| place_in_span(event));
+        let is_left_over = |event: &TraceEvent| {
+            resumed
+                .is_some_and(|resumed| event.instance != resumed.instance && event.order() < resumed.order())
+        };
+        let current = lasts
+            .into_values()
+            .filter(|last| last.status == Status::Pending && !last.is_root() && !is_left_over(last))
+            .max_by_key(|last| (last.order(), last.span_id))
             .map(|event| CurrentStep {
                 span_id: event.span_id,
                 event_type: event.event_type.clone(),

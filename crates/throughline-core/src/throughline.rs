@@ -125,8 +125,10 @@ impl Throughline {
     /// pending (in the spool, or because the store did not answer in time) and what was lost. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
-        let (hub, deadline) = (Arc::clone(&self.0), Instant::now() + timeout);
-        self.0.queues().for_each(|queue| queue.close(deadline));
+        let (hub, now) = (Arc::clone(&self.0), Instant::now());
+        // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
+        let (give_up, deadline) = (now + timeout.mul_f64(0.9), now + timeout);
+        self.0.queues().for_each(|queue| queue.close(give_up));
         let waited = on_helper_thread(move || {
             hub.queues().for_each(|queue| queue.wait_finished(deadline));
             hub.report()
@@ -280,10 +282,7 @@ const MIN_CAPACITY: usize = 4;
 
 impl fmt::Debug for ThroughlineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThroughlineBuilder")
-            .field("service", &self.service)
-            .field("redaction", &self.redaction)
-            .finish_non_exhaustive()
+        f.debug_struct("ThroughlineBuilder").field("redaction", &self.redaction).finish_non_exhaustive()
     }
 }
 

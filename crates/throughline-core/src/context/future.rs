@@ -17,7 +17,7 @@ use super::opening::Opening;
 use super::span::{End, Span};
 use crate::delivery::queue::Ack;
 use crate::store::BoxFuture;
-use crate::throughline::{Delivery, Emitted, Hub};
+use crate::throughline::{Delivery, Emitted};
 use crate::{Durability, ErrorInfo, Status};
 
 pin_project! {
@@ -38,11 +38,11 @@ pin_project! {
     impl<F: Future> PinnedDrop for TraceFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let open = match std::mem::replace(this.state, State::Done) {
-                State::Running { span, .. } => span,
-                State::Starting { span, .. } => span,
-                State::Reserving { .. } | State::Off | State::New(_) | State::Ending { .. } | State::Done => return,
+            let open = match this.state {
+                State::Running { span, .. } | State::Starting { span, .. } => Arc::clone(span),
+                _ => return,
             };
+            *this.state = State::Done;
             // What runs inside is cancelled first, in the context of this span.
             let entered = Entered::new(Arc::clone(&open));
             this.future.set(None);
@@ -104,13 +104,14 @@ enum Outcome<T> {
 }
 
 impl<F: Future> TraceFuture<F> {
+    #[inline]
     pub(super) fn new(
-        hub: &Hub,
+        recording: bool,
         future: F,
         judge: Judge<F::Output>,
         opening: impl FnOnce() -> Opening,
     ) -> Self {
-        let state = if hub.enabled { State::New(opening()) } else { State::Off };
+        let state = if recording { State::New(opening()) } else { State::Off };
         Self { future: Some(future), judge, state }
     }
 }
@@ -118,17 +119,24 @@ impl<F: Future> TraceFuture<F> {
 impl<F: Future> Future for TraceFuture<F> {
     type Output = Result<F::Output, NotStarted>;
 
+    /// Next to nothing where nothing is recorded: all else is in [`poll_recorded`](TraceFuture::poll_recorded).
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !matches!(self.state, State::Off) {
+            return self.poll_recorded(cx);
+        }
+        match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F: Future> TraceFuture<F> {
+    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output, NotStarted>> {
         let mut this = self.project();
         loop {
             match this.state {
-                State::Off => {
-                    let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
-                    let output = ready!(future.poll(cx));
-                    this.future.set(None);
-                    *this.state = State::Done;
-                    return Poll::Ready(Ok(output));
-                }
                 State::New(_) => {
                     let State::New(opening) = std::mem::replace(this.state, State::Done) else { continue };
                     *this.state = match reserve(opening) {
@@ -213,7 +221,7 @@ impl<F: Future> Future for TraceFuture<F> {
                     });
                 }
                 // Polled again after it was ready: never wakes, as a fused future would.
-                State::Done => return Poll::Pending,
+                State::Off | State::Done => return Poll::Pending,
             }
         }
     }
@@ -239,7 +247,7 @@ fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, boo
 /// Opens the span and emits its start; the places are held.
 fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
     let hub = opening.hub_handle();
-    let (span, event) = match opening.open() {
+    let mut opened = match opening.open() {
         Ok(opened) => opened,
         Err(error) => {
             if let Some(store) = &hub.store {
@@ -248,9 +256,11 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
             return Err(error);
         }
     };
-    span.run.ensure_root();
-    let tracing = span.open_tracing().unwrap_or_else(tracing::Span::none);
-    Ok(match hub.emit(event, Delivery::Awaited) {
+    let tracing = opened.span.open_tracing().unwrap_or_else(tracing::Span::none);
+    opened.span.run.ensure_root();
+    let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
+    let span = opened.span;
+    Ok(match emitted {
         Emitted::NotAwaited => State::Running { span, tracing, start: None },
         Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
             State::Running { span, tracing, start: Some(ack) }

@@ -86,8 +86,8 @@ impl Opening {
         }
     }
 
-    /// Opens the span, and gives its start event to be emitted.
-    pub(super) fn open(self) -> Result<(Arc<Span>, TraceEvent), NotStarted> {
+    /// Opens the span; its start is to be emitted.
+    pub(super) fn open(self) -> Result<Opened, NotStarted> {
         match self {
             Self::Step { context, label, details } => Ok(open_step(&context, label, details)),
             Self::Run(opening) => opening.open(),
@@ -95,59 +95,67 @@ impl Opening {
     }
 }
 
-fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>) -> (Arc<Span>, TraceEvent) {
-    let parent = current::parent_for(&context.0);
-    let run = Arc::clone(&parent.run);
-    let Some(mut details) = details else {
-        return child(parent, run, label, None, Map::new(), Vec::new());
-    };
-    let input = details.input_payload().unwrap_or_default();
-    let links = std::mem::take(&mut details.links);
-    child(parent, run, label, Some(details), input, links)
+/// A span that has been opened, and what its start event says beside.
+pub(super) struct Opened {
+    pub(super) span: Arc<Span>,
+    input: Option<Map<String, Value>>,
+    links: Vec<Link>,
 }
 
-fn child(
-    parent: Arc<Span>,
-    run: Arc<Run>,
-    label: Label,
-    details: Option<Box<Details>>,
-    input: Map<String, Value>,
-    links: Vec<Link>,
-) -> (Arc<Span>, TraceEvent) {
-    let mut details = details.map_or_else(Details::default, |details| *details);
-    let attrs = parent.attrs_with(&mut details);
-    let numbered =
-        parent.announced_steps > 0 && !details.unnumbered && details.attempt.is_none_or(|n| n <= 1);
+impl Opened {
+    /// The start event. Made where it is emitted, for events are large and costly to hand around.
+    pub(super) fn start_event(&mut self) -> TraceEvent {
+        self.span.start_event(self.input.take(), std::mem::take(&mut self.links))
+    }
+}
+
+fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>) -> Opened {
+    let parent = current::parent_for(&context.0);
+    let run = Arc::clone(&parent.run);
+    child(parent, run, label, details)
+}
+
+fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> Opened {
+    let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
+    let counts =
+        |details: &Details| !details.unnumbered && details.attempt.is_none_or(|attempt| attempt <= 1);
+    let numbered = parent.announced_steps > 0 && details.as_deref().is_none_or(counts);
     let step_index = numbered.then(|| parent.numbered_steps.fetch_add(1, Ordering::Relaxed) + 1);
     let step_total = numbered.then_some(parent.announced_steps);
-    let (id, seq) = details.continues.unwrap_or_else(|| (SpanId::random(), 0));
+    let continues = details.as_deref().and_then(|details| details.continues);
+    let (id, seq) = continues.unwrap_or_else(|| (SpanId::random(), 0));
     let span = Arc::new(Span {
+        recording: run.hub.enabled,
         id,
         parent_span_id: Some(parent.id),
         parent_trace_id: None,
         label,
         started: Moment::now(),
         attrs,
-        tags: details.tags,
-        attempt: details.attempt,
+        tags: details.as_deref_mut().map_or_else(Vec::new, |details| std::mem::take(&mut details.tags)),
+        attempt: details.as_deref().and_then(|details| details.attempt),
         step_index,
         step_total,
         seq: AtomicU32::new(seq),
-        announced_steps: details.announced_steps,
+        announced_steps: details.as_deref().map_or(0, |details| details.announced_steps),
         numbered_steps: AtomicU32::new(0),
         late_attrs: Mutex::default(),
         tracing: Mutex::default(),
         run,
         parent: Some(parent),
     });
-    let start = span.start_event((!input.is_empty()).then_some(input), links);
-    (span, start)
+    match details {
+        None => Opened { span, input: None, links: Vec::new() },
+        Some(mut details) => Opened { span, input: details.input_payload(), links: details.links },
+    }
 }
 
 impl RunOpening {
-    pub(super) fn open(self: Box<Self>) -> Result<(Arc<Span>, TraceEvent), NotStarted> {
+    fn open(self: Box<Self>) -> Result<Opened, NotStarted> {
         let mut opening = *self;
         let hub = Arc::clone(&opening.throughline.0);
+        // Once for all events of the run.
+        let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.text(&name)));
         let caller = opening.caller.take().or_else(TraceContext::current);
         let correlation_id = opening.correlation_id(&hub)?;
 
@@ -163,24 +171,14 @@ impl RunOpening {
                 trace_id: above.trace_id,
                 random: above.random,
                 correlation_id: above.correlation_id.clone(),
-                workflow: opening.workflow,
+                workflow,
                 tracestate: above.tracestate.clone(),
                 baggage: above.baggage.clone(),
                 earlier: above.earlier.clone(),
                 lazy_root: None,
             });
             above.ensure_root();
-            let mut details = opening.details;
-            let input = details.input_payload().unwrap_or_default();
-            let links = std::mem::take(&mut details.links);
-            return Ok(child(
-                Arc::clone(&caller.0),
-                run,
-                opening.label,
-                Some(Box::new(details)),
-                input,
-                links,
-            ));
+            return Ok(child(Arc::clone(&caller.0), run, opening.label, Some(Box::new(opening.details))));
         }
 
         let mut details = opening.details;
@@ -222,7 +220,7 @@ impl RunOpening {
             trace_id,
             random,
             correlation_id,
-            workflow: opening.workflow,
+            workflow,
             tracestate: remote.tracestate.clone(),
             baggage: remote.baggage.clone(),
             earlier,
@@ -230,8 +228,7 @@ impl RunOpening {
             hub,
         });
         let span = root(run, opening.label, &mut details, inherited, (parent_span_id, parent_trace_id));
-        let start = span.start_event(details.input_payload(), std::mem::take(&mut details.links));
-        Ok((Arc::new(span), start))
+        Ok(Opened { span: Arc::new(span), input: details.input_payload(), links: details.links })
     }
 
     /// The key as it may be kept: a pseudonym if the redactor hits it.
@@ -264,6 +261,7 @@ pub(super) fn root(
         inherited.iter().cloned().chain(own.iter().cloned()).collect()
     };
     Span {
+        recording: run.hub.enabled,
         id,
         parent: None,
         parent_span_id,
@@ -287,8 +285,8 @@ pub(super) fn root(
 impl Span {
     /// The attributes of a child: this span's and its own. What has a meaning for one span alone is not handed
     /// down.
-    fn attrs_with(&self, details: &mut Details) -> Attrs {
-        let own = std::mem::take(&mut details.attrs);
+    fn attrs_with(&self, own: Option<&mut Vec<(Text, Text)>>) -> Attrs {
+        let own = own.map(std::mem::take).unwrap_or_default();
         if own.is_empty() && !self.attrs.iter().any(|(key, _)| is_of_one_span(key)) {
             return self.attrs.clone();
         }

@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for TraceParent {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Propagation {
     /// Where the sender stands.
@@ -128,6 +128,17 @@ pub struct Propagation {
     /// Names and values that travel along.
     #[serde(default, skip_serializing_if = "Attrs::is_empty")]
     pub baggage: Attrs,
+}
+
+/// The names in the baggage alone: what came with a request may be anything.
+impl fmt::Debug for Propagation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.baggage.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Propagation")
+            .field("traceparent", &self.traceparent)
+            .field("baggage", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Propagation {
@@ -180,7 +191,7 @@ fn percent_encode(value: &str) -> String {
     for byte in value.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte))
+                encoded.push(char::from(byte));
             }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }

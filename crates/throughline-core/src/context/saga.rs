@@ -232,6 +232,16 @@ impl Saga {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is told of a compensation is what is recorded of it: it will be logged as it is.
+    fn tell(&self, step: Text, resource: Option<Text>, mut outcome: CompensationOutcome) -> Compensated {
+        let redactor = &self.context.0.run.hub.redactor;
+        if let CompensationOutcome::Failed(error) = &mut outcome {
+            redactor.error(error);
+        }
+        let resource = resource.map(|resource| redactor.findable(Some(attrs::RESOURCE), &resource).into());
+        Compensated { step: redactor.text(&step).into(), resource, outcome }
+    }
+
     async fn compensate_all(&self) -> Vec<Compensated> {
         let completed = std::mem::take(&mut self.state().completed);
         let mut compensated = Vec::with_capacity(completed.len());
@@ -247,18 +257,18 @@ impl Saga {
                 error: |result| result.as_ref().err().map(|error| error.0.clone()),
                 output: |_| None,
             };
-            let step_of = match &step.resource {
+            let tried = match &step.resource {
                 Some(resource) => tried.attr(attrs::RESOURCE, resource.clone()),
                 None => tried,
             };
             // A panic of one compensation is that one's failure: the others must still be tried.
-            let outcome = match catch(step_of.run_judged(undo, judge)).await {
+            let outcome = match catch(tried.run_judged(undo, judge)).await {
                 Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
                 Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),
                 Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
             };
-            compensated.push(Compensated { step: step.step, resource: step.resource, outcome });
+            compensated.push(self.tell(step.step, step.resource, outcome));
         }
         compensated
     }
@@ -406,9 +416,13 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
                 body(given, context)
             })
             .await;
+        let mut resource = resource;
         if let (Ok(Ok(_)), Some(own)) = (&done, own) {
             spans.insert(0, own.span_id());
-            let resource = resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
+            resource = resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
+        }
+        // What an earlier life did must be undone even if this attempt failed.
+        if !spans.is_empty() {
             complete(&saga, name, spans, resource, undo, input);
         }
         done
@@ -562,6 +576,11 @@ pub struct SagaFailed<E> {
 }
 
 impl<E> SagaFailed<E> {
+    /// A saga that failed before any of its steps ended well.
+    pub fn before_anything(error: E) -> Self {
+        Self { error, compensations: Vec::new() }
+    }
+
     /// Whether every step that had to be undone was.
     pub fn is_undone(&self) -> bool {
         self.orphaned().next().is_none()

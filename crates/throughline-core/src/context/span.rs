@@ -97,6 +97,8 @@ impl Label {
 
 /// A span that has been opened.
 pub(crate) struct Span {
+    /// Whether anything is recorded: the emitter's, here for a step that is off to look at once.
+    pub(crate) recording: bool,
     pub(crate) run: Arc<Run>,
     pub(crate) parent: Option<Arc<Span>>,
     pub(crate) id: SpanId,

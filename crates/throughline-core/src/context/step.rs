@@ -16,7 +16,8 @@ use crate::{ErrorInfo, Link, Rel, SpanId, Text, names};
 ///
 /// ```
 /// # use throughline_core::TraceContext;
-/// # async fn example(ctx: TraceContext) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Error = Box<dyn std::error::Error + Send + Sync>;
+/// # async fn example(ctx: TraceContext) -> Result<(), Error> {
 /// let score: u32 = ctx
 ///     .step("stage:score")
 ///     .input(&("loan-42", 25_000))
@@ -24,7 +25,7 @@ use crate::{ErrorInfo, Link, Rel, SpanId, Text, names};
 ///     .capture_output()
 ///     .run(|ctx| async move {
 ///         ctx.event("business:scored", serde_json::json!({ "bureau": "first" })).await?;
-///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(712)
+///         Ok::<_, Error>(712)
 ///     })
 ///     .await??;
 /// # Ok(())
@@ -177,9 +178,9 @@ impl Step {
         C: FnOnce(TraceContext) -> F,
         F: Future,
     {
-        let hub = std::sync::Arc::clone(&self.context.0.run.hub);
-        let off = (!hub.enabled).then(|| self.context.clone());
-        TraceFuture::new(&hub, Deferred::new(body, off), judge, || self.opening())
+        let recording = self.context.0.recording;
+        let off = (!recording).then(|| self.context.clone());
+        TraceFuture::new(recording, Deferred::new(body, off), judge, || self.opening())
     }
 
     pub(super) fn run_future<F, T, E, K>(self, future: F) -> TraceFuture<F>
@@ -187,9 +188,8 @@ impl Step {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let hub = std::sync::Arc::clone(&self.context.0.run.hub);
         let judge = Judge { error: error_of::<T, E, K>, output: |_| None };
-        TraceFuture::new(&hub, future, judge, || self.opening())
+        TraceFuture::new(self.context.0.recording, future, judge, || self.opening())
     }
 
     fn opening(self) -> Opening {

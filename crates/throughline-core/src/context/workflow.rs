@@ -111,14 +111,14 @@ impl Workflow {
     {
         let hub = Arc::clone(&self.0.throughline.0);
         let off = (!hub.enabled).then(|| request::unrecorded(&hub));
-        TraceFuture::new(&hub, Deferred::new(body, off), judge, || Opening::Run(self.0))
+        TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
     }
 }
 
 impl std::fmt::Debug for Workflow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The key and what else was said has not been redacted yet.
-        f.debug_struct("Workflow").field("workflow", &self.0.workflow).finish_non_exhaustive()
+        // The name, the key and what else was said have not been redacted yet.
+        f.debug_struct("Workflow").finish_non_exhaustive()
     }
 }
 

@@ -43,6 +43,7 @@ impl StoreDelivery {
         let queue = Arc::new(Queue::new(capacity));
         let counters = Arc::new(Counters::default());
         let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> crate::BoxFuture<'static, _> {
             Box::pin(async move {
                 let store = config.open(instance.clone()).await?;
@@ -55,6 +56,9 @@ impl StoreDelivery {
                             reason: error.to_string(),
                             source: None,
                         })?;
+                        // What an earlier process left in the spool is this one's to deliver.
+                        spool_counters.accept(waiting);
+                        spool_queue.set_spooled(waiting);
                         Some((spool, waiting))
                     }
                 };
@@ -119,9 +123,6 @@ impl Worker {
             Some((spool, waiting)) => (Some(spool), waiting),
             None => (None, 0),
         };
-        // What an earlier process left in the spool is this one's to deliver.
-        counters.accept(spooled);
-        queue.set_spooled(spooled);
         Self { store: opened.store, spool, spooled, queue, counters, retry, group: Vec::with_capacity(GROUP) }
     }
 
@@ -174,7 +175,7 @@ impl Worker {
 
     /// Delivers the group, or what can be delivered of it; afterwards `group` holds what stays pending.
     async fn deliver(&mut self, attempts: u32) {
-        if self.spooled > 0 && self.to_spool().await {
+        if self.spooled > 0 && self.spool_group().await {
             return;
         }
         let mut failed = 0;
@@ -237,7 +238,7 @@ impl Worker {
     /// After the last attempt: into the spool if there is one; otherwise what must not be lost stays pending,
     /// and the rest is dropped, and those who wait are told.
     async fn give_up(&mut self, attempts: u32, error: AppendError) {
-        if self.to_spool().await {
+        if self.spool_group().await {
             return;
         }
         tracing::warn!(target: "throughline", store = self.store.name(), attempts, %error, "the store did not take a group");
@@ -258,7 +259,7 @@ impl Worker {
     }
 
     /// Moves the group into the spool; `false` if there is none or it does not take it either.
-    async fn to_spool(&mut self) -> bool {
+    async fn spool_group(&mut self) -> bool {
         let Some(spool) = &self.spool else { return false };
         let events: Vec<_> = self.group.iter().map(|queued| Arc::clone(&queued.event)).collect();
         if let Err(error) = spool.push(&events).await {

@@ -1,9 +1,10 @@
 //! The index of a trace: which events form a span, which spans are whose children.
 //!
-//! Everything is a sorted array of numbers. Ids are compared as `u64`, children lie in one array next to each
-//! other (compressed sparse rows), and nothing is allocated for a single span, so that ten thousand events are
-//! indexed in well under a millisecond. The events themselves are never moved.
+//! Everything is an array of numbers. The members of a span lie in one array next to each other, and so do the
+//! children of a span (compressed sparse rows); nothing is allocated for a single span, so that ten thousand events
+//! are indexed in well under a millisecond. The events themselves are never moved.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use super::problem::{Problem, ProblemKind, Problems};
@@ -12,7 +13,6 @@ use crate::{SpanId, Status, TraceEvent, TraceId};
 /// Stands for "no span". Indices are `u32`: four thousand million events do not fit into memory.
 pub(super) const NONE: u32 = u32::MAX;
 
-#[derive(Default)]
 pub(super) struct Index {
     /// Places of events in the input, in the order of the events.
     pub(super) timeline: Vec<u32>,
@@ -26,21 +26,46 @@ pub(super) struct Index {
     child_starts: Vec<u32>,
     /// Spans without a parent, in order.
     pub(super) tops: Vec<u32>,
-    /// Ids and what they are the ids of, sorted.
-    by_id: Vec<(u64, u32)>,
+    ids: Ids,
     pub(super) problems: Vec<Problem>,
     outline: OnceLock<Outline>,
 }
 
 #[derive(Clone, Copy)]
 struct Node {
+    id: u64,
     parent: u32,
+    /// Where its events begin in `members`, and how many there are.
     members: u32,
     len: u32,
 }
 
+/// Finds spans by id: a table with open addressing, at most two thirds full.
+struct Ids {
+    /// Indices of spans.
+    slots: Vec<u32>,
+    /// Random, so that nobody can choose ids that meet in one slot.
+    multiplier: u64,
+}
+
+impl Ids {
+    fn with_room_for(count: usize) -> Self {
+        let slots = (count + count / 2 + 1).next_power_of_two();
+        Self { slots: vec![NONE; slots], multiplier: RandomState::new().hash_one(()) | 1 }
+    }
+
+    /// The slot of an id, or the one where it would stand.
+    fn slot(&self, id: u64, spans: &[Node]) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut slot = (id.wrapping_mul(self.multiplier) >> 32) as usize & mask;
+        while self.slots[slot] != NONE && spans[self.slots[slot] as usize].id != id {
+            slot = (slot + 1) & mask;
+        }
+        slot
+    }
+}
+
 /// The tree written down from top to bottom: a span's descendants follow it at once.
-#[derive(Default)]
 pub(super) struct Outline {
     /// The spans, parents before children.
     pub(super) rows: Vec<u32>,
@@ -52,109 +77,172 @@ pub(super) struct Outline {
     pub(super) depth: Vec<u32>,
 }
 
-/// What the index needs of an event, read in one pass over the large events.
+/// What there is to remember of an event.
 #[derive(Clone, Copy)]
-struct Row {
-    span: u64,
-    /// Zero where there is none in this trace.
-    parent: u64,
+struct Mark {
+    span: u32,
     seq: u32,
     ended: bool,
+}
+
+/// What one pass over the large events finds out.
+struct Scan {
+    marks: Vec<Mark>,
+    spans: Vec<Node>,
+    /// The id of the parent that the first event of a span names; zero where none in this trace does.
+    parents: Vec<u64>,
+    ids: Ids,
+    in_order: bool,
+    one_trace: bool,
+    /// Whether all events of each span name the same parent, or none.
+    one_parent: bool,
+}
+
+impl Scan {
+    /// Reads these events, numbering the spans as they come.
+    fn of<'e>(events: impl ExactSizeIterator<Item = &'e TraceEvent>) -> Self {
+        let count = events.len();
+        let mut scan = Self {
+            marks: Vec::with_capacity(count),
+            spans: Vec::with_capacity(count / 2 + 1),
+            parents: Vec::with_capacity(count / 2 + 1),
+            ids: Ids::with_room_for(count),
+            in_order: true,
+            one_trace: true,
+            one_parent: true,
+        };
+        let (mut before, mut trace) = (None, None);
+        for event in events {
+            scan.one_trace &= *trace.get_or_insert(event.trace_id) == event.trace_id;
+            // What is equal is not in order: it is told apart by identity.
+            let order = Some(event.order());
+            scan.in_order &= before < order;
+            before = order;
+
+            let parent = parent_id(event);
+            let id = event.span_id.to_u64();
+            let slot = scan.ids.slot(id, &scan.spans);
+            let mut span = scan.ids.slots[slot];
+            if span == NONE {
+                span = scan.spans.len() as u32;
+                scan.ids.slots[slot] = span;
+                scan.spans.push(Node { id, parent: NONE, members: 0, len: 0 });
+                scan.parents.push(parent);
+            }
+            scan.one_parent &= scan.parents[span as usize] == parent;
+            scan.spans[span as usize].len += 1;
+            scan.marks.push(Mark { span, seq: event.seq, ended: event.status != Status::Pending });
+        }
+        scan
+    }
+}
+
+/// The id of the parent within the trace, zero where there is none.
+fn parent_id(event: &TraceEvent) -> u64 {
+    let elsewhere = event.parent_trace_id.is_some_and(|trace| trace != event.trace_id);
+    event.parent_span_id.filter(|_| !elsewhere).map_or(0, SpanId::to_u64)
 }
 
 impl Index {
     pub(super) fn new(events: &[TraceEvent]) -> Self {
         let mut problems = Problems::default();
-        let Some(first) = events.first() else { return Self { child_starts: vec![0], ..Self::default() } };
-
-        let mut rows = Vec::with_capacity(events.len());
-        let (mut in_order, mut one_trace) = (true, true);
-        let mut before = None;
-        for event in events {
-            one_trace &= event.trace_id == first.trace_id;
-            // What is equal is not in order: it is told apart by identity.
-            let order = Some(event.order());
-            in_order &= before < order;
-            before = order;
-            let parent = match event.parent_trace_id {
-                Some(trace) if trace != event.trace_id => None,
-                _ => event.parent_span_id,
-            };
-            rows.push(Row {
-                span: event.span_id.to_u64(),
-                parent: parent.map_or(0, SpanId::to_u64),
-                seq: event.seq,
-                ended: event.status != Status::Pending,
-            });
-        }
-
         let mut timeline: Vec<u32> = (0..events.len() as u32).collect();
-        if !one_trace {
+        let mut scan = Scan::of(events.iter());
+        // Most often the events are those of one trace and in order, and one pass is all.
+        if !scan.one_trace {
             leave_out_other_traces(events, &mut timeline, &mut problems);
         }
-        if !in_order {
+        if !scan.in_order {
             sort(events, &mut timeline);
         }
-        let mut keys = keys(&rows, &timeline);
-        if let Some(doubles) = doubles(events, &timeline, &keys, &mut problems) {
+        let rescan = |timeline: &[u32]| Scan::of(timeline.iter().map(|at| &events[*at as usize]));
+        if !scan.one_trace || !scan.in_order {
+            scan = rescan(&timeline);
+        }
+        let mut members = members(&mut scan);
+        if let Some(doubles) = doubles(events, &timeline, &scan, &members, &mut problems) {
             let mut place = 0..;
             timeline.retain(|_| place.next().is_none_or(|place| doubles.binary_search(&place).is_err()));
-            keys = self::keys(&rows, &timeline);
+            scan = rescan(&timeline);
+            members = self::members(&mut scan);
         }
 
-        let mut index = Self::group(timeline, &keys);
-        index.adopt(events, &rows, &mut problems);
+        let Scan { spans, ids, marks, mut parents, one_parent, .. } = scan;
+        let mut index = Self {
+            timeline,
+            spans,
+            members,
+            children: Vec::new(),
+            child_starts: Vec::new(),
+            tops: Vec::new(),
+            ids,
+            problems: Vec::new(),
+            outline: OnceLock::new(),
+        };
+        if !one_parent {
+            for span in 0..index.len() {
+                let named = |place: &u32| parent_id(&events[index.timeline[*place as usize] as usize]);
+                parents[span as usize] =
+                    index.members_of(span).iter().map(named).find(|parent| *parent != 0).unwrap_or(0);
+            }
+        }
+        index.look_at_spans(&marks, &mut problems);
+        index.adopt(events, &parents, &mut problems);
         index.cut_cycles(events, &mut problems);
         index.list_children();
-        index.look_over(events, &rows, &mut problems);
+        index.look_at_roots(events, &mut problems);
         index.problems = problems.into_list();
         index
     }
 
-    /// Makes spans of the sorted keys, numbered in the order of their first event.
-    fn group(timeline: Vec<u32>, keys: &[u128]) -> Self {
-        let mut groups: Vec<(u64, u32, u32)> = Vec::with_capacity(keys.len());
-        let mut members = Vec::with_capacity(keys.len());
-        let mut group_at = vec![NONE; timeline.len()];
-        for group in keys.chunk_by(|a, b| span_of(*a) == span_of(*b)) {
-            let first = group.iter().map(|key| place_of(*key)).min().unwrap_or(0);
-            group_at[first as usize] = groups.len() as u32;
-            groups.push((span_of(group[0]), members.len() as u32, group.len() as u32));
-            members.extend(group.iter().map(|key| place_of(*key)));
+    /// Notes what is odd about the events of single spans.
+    fn look_at_spans(&self, marks: &[Mark], problems: &mut Problems) {
+        for (span, node) in self.spans.iter().enumerate() {
+            let members = self.members_of(span as u32);
+            let mark = |place: u32| marks[place as usize];
+            let note = |kind, problems: &mut Problems| {
+                if let Some(id) = SpanId::from_u64(node.id) {
+                    problems.note(kind, id);
+                }
+            };
+            if mark(members[0]).seq != 0 {
+                note(ProblemKind::NoStart, problems);
+            }
+            if members.windows(2).any(|pair| mark(pair[0]).ended && mark(pair[1]).ended) {
+                note(ProblemKind::SeveralEnds, problems);
+            }
         }
-        let mut spans = Vec::with_capacity(groups.len());
-        let mut by_id: Vec<(u64, u32)> = groups.iter().map(|(id, ..)| (*id, NONE)).collect();
-        for group in group_at.into_iter().filter(|group| *group != NONE) {
-            let (_, start, len) = groups[group as usize];
-            by_id[group as usize].1 = spans.len() as u32;
-            spans.push(Node { parent: NONE, members: start, len });
-        }
-        Self { timeline, spans, members, by_id, ..Self::default() }
     }
 
     /// Finds the parent of each span.
-    fn adopt(&mut self, events: &[TraceEvent], rows: &[Row], problems: &mut Problems) {
+    fn adopt(&mut self, events: &[TraceEvent], parents: &[u64], problems: &mut Problems) {
         // Siblings often follow each other: the last parent is the likeliest.
         let mut last = (0, NONE);
-        for span in 0..self.spans.len() {
-            let row = |place: &u32| rows[self.timeline[*place as usize] as usize];
-            let parent =
-                self.members_of(span as u32).iter().map(|place| row(place).parent).find(|id| *id != 0);
-            let Some(parent) = parent else { continue };
-            if parent != last.0 {
-                last = (parent, self.find_u64(parent).unwrap_or(NONE));
+        for (span, parent) in parents.iter().enumerate().filter(|(_, parent)| **parent != 0) {
+            let span = span as u32;
+            if *parent != last.0 {
+                last = (*parent, self.ids.slots[self.ids.slot(*parent, &self.spans)]);
             }
-            let id = self.first_event(events, span as u32).span_id;
-            if last.1 == span as u32 {
-                problems.note(ProblemKind::Cycle, id);
-            } else if last.1 != NONE {
-                self.spans[span].parent = last.1;
-                if last.1 > span as u32 {
-                    problems.note(ProblemKind::ChildBeforeParent, id);
-                }
-            } else if !self.first_event(events, span as u32).is_root() {
-                problems.note(ProblemKind::Orphan, id);
+            if last.1 < span {
+                self.spans[span as usize].parent = last.1;
+            } else {
+                self.adopt_oddly(events, span, last.1, problems);
             }
+        }
+    }
+
+    /// A parent that did not begin before its child.
+    fn adopt_oddly(&mut self, events: &[TraceEvent], span: u32, parent: u32, problems: &mut Problems) {
+        let first = self.first_event(events, span);
+        if parent == NONE {
+            if !first.is_root() {
+                problems.note(ProblemKind::Orphan, first.span_id);
+            }
+        } else if parent == span {
+            problems.note(ProblemKind::Cycle, first.span_id);
+        } else {
+            problems.note(ProblemKind::ChildBeforeParent, first.span_id);
+            self.spans[span as usize].parent = parent;
         }
     }
 
@@ -212,23 +300,11 @@ impl Index {
         self.child_starts = starts;
     }
 
-    /// Notes what is odd about the events of single spans and about the roots.
-    fn look_over(&self, events: &[TraceEvent], rows: &[Row], problems: &mut Problems) {
-        for span in 0..self.spans.len() as u32 {
-            let row = |place: &u32| rows[self.timeline[*place as usize] as usize];
-            let members = self.members_of(span);
-            let id = || self.first_event(events, span).span_id;
-            if row(&members[0]).seq != 0 {
-                problems.note(ProblemKind::NoStart, id());
-            }
-            if members.windows(2).any(|pair| row(&pair[0]).ended && row(&pair[1]).ended) {
-                problems.note(ProblemKind::SeveralEnds, id());
-            }
-        }
+    fn look_at_roots(&self, events: &[TraceEvent], problems: &mut Problems) {
         let mut roots = self.tops.iter().map(|top| self.first_event(events, *top)).filter(|e| e.is_root());
         match (roots.next(), roots.next(), self.tops.first()) {
             (None, _, Some(top)) => {
-                problems.note(ProblemKind::NoRoot, self.first_event(events, *top).span_id)
+                problems.note(ProblemKind::NoRoot, self.first_event(events, *top).span_id);
             }
             (Some(_), Some(second), _) => {
                 problems.note(ProblemKind::SeveralRoots, second.span_id);
@@ -243,12 +319,8 @@ impl Index {
     }
 
     pub(super) fn find(&self, id: SpanId) -> Option<u32> {
-        self.find_u64(id.to_u64())
-    }
-
-    fn find_u64(&self, id: u64) -> Option<u32> {
-        let at = self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some(self.by_id[at].1)
+        let span = self.ids.slots[self.ids.slot(id.to_u64(), &self.spans)];
+        (span != NONE).then_some(span)
     }
 
     /// Places in the timeline of the events of a span, in the order of `seq`.
@@ -321,23 +393,54 @@ impl Outline {
     }
 }
 
-/// Span, `seq` and place of each event in one number, sorted.
-fn keys(rows: &[Row], timeline: &[u32]) -> Vec<u128> {
-    let key = |(place, at): (usize, &u32)| {
-        let row = &rows[*at as usize];
-        u128::from(row.span) << 64 | u128::from(row.seq) << 32 | place as u128
-    };
-    let mut keys: Vec<u128> = timeline.iter().enumerate().map(key).collect();
-    keys.sort_unstable();
-    keys
+/// Places in the timeline, span by span, each in the order of `seq`; the spans learn where theirs begin.
+fn members(scan: &mut Scan) -> Vec<u32> {
+    let mut end = 0;
+    for node in &mut scan.spans {
+        end += node.len;
+        node.members = end;
+    }
+    // From the last to the first: what was the end of a span's members becomes their beginning.
+    let mut members = vec![NONE; scan.marks.len()];
+    for (place, mark) in scan.marks.iter().enumerate().rev() {
+        let node = &mut scan.spans[mark.span as usize];
+        node.members -= 1;
+        members[node.members as usize] = place as u32;
+    }
+    let seq = |place: &u32| scan.marks[*place as usize].seq;
+    for node in scan.spans.iter().filter(|node| node.len > 1) {
+        let members = &mut members[node.members as usize..(node.members + node.len) as usize];
+        if !members.is_sorted_by_key(seq) {
+            members.sort_by_key(seq);
+        }
+    }
+    members
 }
 
-fn span_of(key: u128) -> u64 {
-    (key >> 64) as u64
-}
-
-fn place_of(key: u128) -> u32 {
-    key as u32
+/// The places of events whose identity another event has too, sorted; `None` if there are none.
+fn doubles(
+    events: &[TraceEvent],
+    timeline: &[u32],
+    scan: &Scan,
+    members: &[u32],
+    problems: &mut Problems,
+) -> Option<Vec<u32>> {
+    let identity = |place: &u32| (scan.marks[*place as usize].span, scan.marks[*place as usize].seq);
+    let event = |place: &u32| &events[timeline[*place as usize] as usize];
+    let mut doubles = Vec::new();
+    for same in members.chunk_by(|a, b| identity(a) == identity(b)).filter(|same| same.len() > 1) {
+        // Which of them is kept must not depend on the order of the input.
+        let text = |place: &u32| serde_json::to_string(event(place)).unwrap_or_default();
+        let kept = same.iter().min_by_key(|place| (event(place).order(), text(place)));
+        for place in same.iter().filter(|place| Some(*place) != kept) {
+            let equal = kept.is_some_and(|kept| event(kept) == event(place));
+            let kind = if equal { ProblemKind::Duplicate } else { ProblemKind::Conflict };
+            problems.note(kind, event(place).span_id);
+            doubles.push(*place);
+        }
+    }
+    doubles.sort_unstable();
+    (!doubles.is_empty()).then_some(doubles)
 }
 
 /// Events by time, instance and `n`; what is still equal, by its identity.
@@ -347,7 +450,7 @@ fn sort(events: &[TraceEvent], timeline: &mut [u32]) {
         timeline.iter().map(|at| u128::from(time(*at)) << 64 | u128::from(*at)).collect();
     keys.sort_unstable();
     for (at, key) in timeline.iter_mut().zip(keys) {
-        *at = place_of(key);
+        *at = key as u32;
     }
     let full = |at: &u32| {
         let event = &events[*at as usize];
@@ -375,28 +478,4 @@ fn leave_out_other_traces(events: &[TraceEvent], timeline: &mut Vec<u32>, proble
         }
         keep
     });
-}
-
-/// The places of events whose identity another event has too, sorted; `None` if there are none.
-fn doubles(
-    events: &[TraceEvent],
-    timeline: &[u32],
-    keys: &[u128],
-    problems: &mut Problems,
-) -> Option<Vec<u32>> {
-    let mut doubles = Vec::new();
-    let event = |key: u128| &events[timeline[place_of(key) as usize] as usize];
-    for same in keys.chunk_by(|a, b| a >> 32 == b >> 32).filter(|same| same.len() > 1) {
-        // Which of them is kept must not depend on the order of the input.
-        let text = |key: u128| serde_json::to_string(event(key)).unwrap_or_default();
-        let kept = same.iter().min_by_key(|key| (event(**key).order(), text(**key)));
-        for key in same.iter().filter(|key| Some(*key) != kept) {
-            let equal = kept.is_some_and(|kept| event(*kept) == event(*key));
-            let kind = if equal { ProblemKind::Duplicate } else { ProblemKind::Conflict };
-            problems.note(kind, event(*key).span_id);
-            doubles.push(place_of(*key));
-        }
-    }
-    doubles.sort_unstable();
-    (!doubles.is_empty()).then_some(doubles)
 }

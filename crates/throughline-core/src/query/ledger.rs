@@ -180,17 +180,28 @@ impl TraceQuery {
         let (attempts, strays) = self.compensations_by_step(&causes);
         let owners = self.owners();
 
-        let mut owed: BTreeMap<Option<u32>, Vec<Owed<'_>>> = BTreeMap::new();
-        for span in self.spans() {
-            let owner = owners[span.index as usize];
-            let attempts = attempts.get(&span.index);
-            let due = span.has_tag(tags::COMPENSABLE)
-                && span.status() == Status::Success
+        // All attempts at a step are one step, done by the last attempt that completed.
+        let mut steps: BTreeMap<u32, u32> = attempts.keys().map(|last| (*last, *last)).collect();
+        for span in self.spans().filter(|span| {
+            span.status() == Status::Success
+                && span.has_tag(tags::COMPENSABLE)
                 && !causes.in_compensation[span.index as usize]
+        }) {
+            steps.insert(causes.last_attempt[span.index as usize], span.index);
+        }
+        let mut owed: BTreeMap<Option<u32>, Vec<Owed<'_>>> = BTreeMap::new();
+        for (last, step) in steps {
+            let (step, owner) = (self.at(step), owners[step as usize]);
+            let mut attempts = attempts.get(&last).cloned().unwrap_or_default();
+            // What undid an earlier life's attempt did not undo the one that was made after it.
+            if step.linked(Rel::RetryOf).next().is_some() {
+                attempts.retain(|attempt| attempt.start_place() > step.start_place());
+            }
+            let due = step.has_tag(tags::COMPENSABLE)
+                && step.status() == Status::Success
                 && owner.is_some_and(|owner| must_undo(self.at(owner)));
-            if due || attempts.is_some() {
-                let attempts = attempts.cloned().unwrap_or_default();
-                owed.entry(owner).or_default().push(Owed { step: span, attempts });
+            if due || !attempts.is_empty() {
+                owed.entry(owner).or_default().push(Owed { step, attempts });
             }
         }
         CompensationLedger {

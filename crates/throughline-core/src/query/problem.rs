@@ -21,7 +21,7 @@ pub struct Problem {
 
 impl Problem {
     /// How many spans are named as examples.
-    pub const EXAMPLES: usize = 5;
+    pub const EXAMPLES: usize = 3;
 }
 
 /// What can be odd about the events of a trace.

@@ -58,7 +58,7 @@ impl<'q> Span<'q> {
     }
 
     /// What to call the span: `workflow:loan-approval` or `saga:booking` where the workflow or the saga is named,
-    /// the event type of its start for all others.
+    /// `POST /loans/{id}` where a request matched a route, the event type of its start for all others.
     pub fn name(&self) -> Cow<'q, str> {
         let first = self.first_event();
         if self.is_workflow() {
@@ -68,6 +68,11 @@ impl<'q> Span<'q> {
         if self.is_saga() {
             let saga = self.attr(attrs::SAGA);
             return saga.map_or("saga".into(), |saga| format!("saga:{saga}").into());
+        }
+        if first.event_type == names::HTTP_REQUEST
+            && let (Some(method), Some(route)) = (self.attr(attrs::HTTP_METHOD), self.attr(attrs::HTTP_ROUTE))
+        {
+            return format!("{method} {route}").into();
         }
         Cow::Borrowed(&first.event_type)
     }
@@ -115,7 +120,11 @@ impl<'q> Span<'q> {
     pub fn is_saga(&self) -> bool {
         matches!(
             self.first_event().event_type.as_str(),
-            names::SAGA_STARTED | names::SAGA_COMPLETED | names::SAGA_FAILED | names::SAGA_CANCELLED
+            names::SAGA_STARTED
+                | names::SAGA_COMPLETED
+                | names::SAGA_FAILED
+                | names::SAGA_CANCELLED
+                | names::SAGA_RESUMED
         )
     }
 

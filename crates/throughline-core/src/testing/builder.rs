@@ -11,7 +11,7 @@ use crate::{ErrorInfo, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent, 
 /// Starts to build the events of a run of this workflow, on a clock that moves a millisecond with each event.
 ///
 /// ```
-/// use throughline_core::testing::run;
+/// use throughline_core::testing::{run, tree};
 ///
 /// let mut loan = run("loan-approval").key("loan-42");
 /// let reserve = loan.begin("stage:reserve-funds");
@@ -19,9 +19,12 @@ use crate::{ErrorInfo, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent, 
 /// let sign = loan.begin("stage:sign");
 /// loan.fail(sign, "Timeout", "nobody answered");
 /// loan.fail_run("Timeout", "nobody answered");
-/// let events = loan.events();
-/// assert_eq!(events.len(), 6);
-/// assert_eq!(events[5].event_type, "workflow:failed");
+/// assert_eq!(
+///     tree(&loan.events()),
+///     "workflow:started > workflow:failed failed [Timeout]\n  \
+///        stage:reserve-funds success\n  \
+///        stage:sign failed [Timeout]\n"
+/// );
 /// ```
 pub fn run(workflow: &str) -> RunBuilder {
     RunBuilder {

@@ -160,6 +160,7 @@ macro_rules! store_conformance {
             a_group_is_seen_as_a_whole_or_not_at_all,
             a_refused_event_keeps_its_whole_group_out,
             an_empty_group_changes_nothing,
+            a_group_of_thousands_is_appended,
             appending_again_keeps_one_of_each_and_the_first,
             overlapping_groups_keep_one_of_each,
             span_ids_belong_to_their_trace,
@@ -193,6 +194,7 @@ macro_rules! store_conformance {
             open_spans_are_running_interrupted_or_unfinished,
             a_run_resumed_by_another_instance_is_in_its_hand,
             a_run_resumed_after_its_end_is_open_again,
+            a_run_starts_with_its_earliest_event_whoever_emitted_it,
             the_earliest_root_rules,
             a_run_without_a_root_is_told_by_its_events,
             a_workflow_inside_a_request_names_the_run,
@@ -202,6 +204,7 @@ macro_rules! store_conformance {
             an_instance_that_opens_again_is_alive_again,
             a_deployment_is_safe_when_nothing_runs,
             // analytics
+            a_handful_of_runs_gives_the_numbers_worked_out_by_hand,
             every_answer_across_runs_equals_the_reference,
             answers_across_runs_do_not_depend_on_the_order_of_arrival,
             answers_across_runs_count_nothing_twice,

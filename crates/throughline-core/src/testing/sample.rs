@@ -165,3 +165,39 @@ fn object(value: Value) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::memory::Log;
+    use crate::{EventId, Liveness, RunState};
+
+    #[test]
+    fn a_log_of_two_hundred_runs_holds_every_kind_of_run() {
+        let instances = [InstanceId::from_u64(1), InstanceId::from_u64(2), InstanceId::IMPORTED];
+        let log = sample_log(1, 200, &instances);
+        let runs = Log::new(log.iter(), |instance| match instance.to_u64() {
+            1 => Liveness::Alive,
+            2 => Liveness::Dead,
+            _ => Liveness::Imported,
+        });
+        let states: BTreeSet<_> = runs.runs.values().map(|run| run.summary.state).collect();
+        use RunState::{Cancelled, Failed, Interrupted, Running, Succeeded, Unfinished};
+        assert_eq!(states, [Running, Interrupted, Unfinished, Succeeded, Failed, Cancelled].into());
+        assert!(runs.runs.values().any(|run| run.events.iter().all(|event| !event.is_root())));
+        assert!(log.iter().any(|event| event.event_type == crate::names::WORKFLOW_RESUMED));
+        assert!(!runs.decision_outcomes(&crate::Scope::all()).is_empty());
+        assert!(runs.compensation_rate(&crate::Scope::all()).hits > 0);
+    }
+
+    #[test]
+    fn a_log_comes_in_order_without_repetition_and_the_same_from_the_same_seed() {
+        let log = sample_log(7, 50, &[]);
+        assert!(log.is_sorted_by(|a, b| a.order() < b.order()));
+        assert_eq!(log.iter().map(TraceEvent::id).collect::<BTreeSet<EventId>>().len(), log.len());
+        assert_eq!(log, sample_log(7, 50, &[]));
+        assert_ne!(log, sample_log(8, 50, &[]));
+    }
+}

@@ -310,10 +310,10 @@ fn a_run_works_without_any_runtime_and_on_a_current_thread_one() {
             assert_eq!(store.events().len(), 4);
         }));
     };
-    run(|future| futures_executor(future));
+    run(futures_executor);
     run(|future| tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future));
     run(|future| {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(future)
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(future);
     });
 }
 
@@ -342,7 +342,7 @@ async fn an_emitter_that_is_off_runs_everything_and_records_nothing() {
             step.run(|input, ctx| async move { ctx.step("stage:c").run(|_| async move { Ok(input) }).await? })
                 .await?
         });
-        Ok::<u32, NotStarted>(saga.await?.map_err(SagaFailed::<NotStarted>::into_error)?)
+        saga.await?.map_err(SagaFailed::<NotStarted>::into_error)
     });
     assert_eq!(run.await.unwrap().unwrap(), 7);
     assert!(throughline.ledger().accounts.is_empty());

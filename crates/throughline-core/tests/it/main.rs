@@ -1,7 +1,14 @@
 //! The integration tests of the crate, in one binary.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
+
 mod memory_conformance;
+mod memory_faulty;
+mod memory_store;
+mod memory_tree;
 
 mod context;
+mod delivery;
+mod query;
 mod saga;
 mod support;

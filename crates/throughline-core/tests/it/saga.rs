@@ -300,3 +300,28 @@ async fn what_cannot_be_resumed_is_refused_with_the_reason() {
     let run = throughline.workflow("test").run_infallible(|ctx| async move { resume(ctx.trace_id()).await });
     assert!(matches!(run.await.unwrap(), Err(NotStarted::StillRunning(_))));
 }
+
+#[tokio::test]
+async fn what_ended_well_before_a_crash_is_undone_even_if_its_next_attempt_fails() {
+    let store = MemoryStore::new();
+    let trace_id = die_in_saga(&store, false).await;
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let undone = Undone::default();
+    let log = undone.clone();
+    let run = throughline.resume(trace_id).run(|ctx| async move {
+        ctx.saga("loan-approval")
+            .run(|saga| async move {
+                let step = saga.step("stage:a").input(1).compensate(move |input, _| async move {
+                    log.0.lock().unwrap().push(input);
+                    Ok::<_, LoanError>(())
+                });
+                step.run(|_, _| async { Err::<(), _>(LoanError::Refused("not again")) }).await?
+            })
+            .await
+            .unwrap()
+    });
+    run.await.unwrap().unwrap_err();
+    assert_eq!(undone.seen(), [1]);
+    let events = store.trace(trace_id);
+    assert_eq!(started(&events, "compensate:a").links[0].span_id, started(&events, "stage:a").span_id);
+}

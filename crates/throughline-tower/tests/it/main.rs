@@ -1,5 +1,7 @@
 //! The server layer on real sockets.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail a test too")]
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +64,7 @@ async fn a_traced_request_continues_the_callers_trace_and_passes_it_on() {
         router.route(
             "/loans/{id}",
             get(|Traced(ctx): Traced, Extension(id): Extension<RequestId>| async move {
-                let mut headers = axum::http::HeaderMap::new();
+                let mut headers = http::HeaderMap::new();
                 ctx.trace_infallible("stage:call", async {
                     inject(&throughline_core::TraceContext::current().unwrap(), &mut headers);
                 })

@@ -27,7 +27,7 @@ impl Decisions {
             write_consequences(&mut page, outcome);
         }
         if shown < self.outcomes.len() {
-            page.say(Ink::Dim, &format!("⋮ {} more", text::count(self.outcomes.len() - shown, "decision")));
+            page.say(Ink::Dim, &format!("⋮ {}", text::more(self.outcomes.len() - shown, "decision")));
         }
         page.problems(&self.problems);
         page.finish()
@@ -87,7 +87,7 @@ fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
     let shown = outcome.consequences.len().min(LIST) + usize::from(late.is_some());
     let more = outcome.consequences.len() - shown + outcome.more;
     if more > 0 {
-        page.say(Ink::Dim, &format!("      ⋮ {} more", text::count(more, "step")));
+        page.say(Ink::Dim, &format!("      ⋮ {}", text::more(more, "step")));
     }
 }
 

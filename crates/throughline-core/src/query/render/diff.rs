@@ -52,7 +52,7 @@ impl Diff {
         }
         page.heading("Chosen differently");
         for change in self.choices.iter().take(LIST) {
-            page.say(Ink::Normal, &format!("  {}", change.path));
+            page.say(Ink::Normal, &format!("  {}", text::path_end(&change.path, room(page, 2))));
             for (sign, ink, decision) in [("-", Ink::Bad, &change.there), ("+", Ink::Good, &change.here)] {
                 let mut line = page.line();
                 line.pad(4)
@@ -73,7 +73,9 @@ impl Diff {
         page.heading("Ended differently");
         for change in self.changed.iter().take(LIST) {
             let mut line = page.line();
-            line.pad(2).push(Ink::Normal, &change.path).push(Ink::Normal, ": ");
+            line.pad(2)
+                .push(Ink::Normal, &text::path_end(&change.path, room(page, 30)))
+                .push(Ink::Normal, ": ");
             line.push(Ink::of(change.there.state), change.there.state.as_str()).push(Ink::Normal, " → ");
             line.push(Ink::of(change.here.state), change.here.state.as_str());
             page.put(line);
@@ -93,7 +95,9 @@ impl Diff {
         page.heading("Much slower");
         for span in self.slower.iter().take(LIST) {
             let mut line = page.line();
-            line.pad(2).push(Ink::Normal, &span.path).push(Ink::Normal, ": ");
+            line.pad(2)
+                .push(Ink::Normal, &text::path_end(&span.path, room(page, 45)))
+                .push(Ink::Normal, ": ");
             line.push(Ink::Normal, &text::duration(span.there_us)).push(Ink::Normal, " → ");
             line.push(Ink::Warn, &text::duration(span.here_us));
             if span.there_us > 0 {
@@ -110,7 +114,9 @@ fn head(page: &mut Page<'_>, sign: &str, ink: Ink, run: Option<&RunSummary>) {
     let mut line = page.line();
     line.push(ink, sign);
     match run {
-        None => line.push(Ink::Dim, "no events"),
+        None => {
+            line.push(Ink::Dim, "no events");
+        }
         Some(run) => {
             line.push(Ink::Heading, run.workflow.as_deref().unwrap_or(&run.service));
             line.push_some(Ink::Heading, " · ", run.correlation_id.as_deref());
@@ -118,17 +124,18 @@ fn head(page: &mut Page<'_>, sign: &str, ink: Ink, run: Option<&RunSummary>) {
             if let Some(took) = run.duration_us {
                 line.push(Ink::of(run.state), &format!(" after {}", text::duration(took)));
             }
-            let started = run.started.to_string();
-            line.push(Ink::Dim, " · ").push(Ink::Dim, &run.trace_id.to_string());
-            line.push(Ink::Dim, " · ").push(Ink::Dim, &started)
         }
-    };
+    }
     page.put(line);
+    if let Some(run) = run {
+        page.say(Ink::Dim, &format!("  trace {} · started {}", run.trace_id, run.started));
+    }
 }
 
 fn write_first(page: &mut Page<'_>, first: &Divergence) {
     let mut line = page.line();
-    line.push(Ink::Warn, "first divergence: ").push(Ink::Normal, &first.path);
+    line.push(Ink::Warn, "first divergence: ")
+        .push(Ink::Normal, &text::path_end(&first.path, room(page, 50)));
     line.push(
         Ink::Warn,
         match first.kind {
@@ -152,7 +159,7 @@ fn write_lone(page: &mut Page<'_>, heading: &str, sign: &str, ink: Ink, spans: &
     page.heading(heading);
     for lone in spans.iter().take(LIST) {
         let mut line = page.line();
-        line.pad(2).push(ink, sign).push(Ink::Normal, &lone.path);
+        line.pad(2).push(ink, sign).push(Ink::Normal, &text::path_end(&lone.path, room(page, 35)));
         if lone.below > 0 {
             line.push(Ink::Dim, &format!(" and {} below", text::count(lone.below, "span")));
         }
@@ -164,6 +171,11 @@ fn write_lone(page: &mut Page<'_>, heading: &str, sign: &str, ink: Ink, spans: &
 
 fn say_more(page: &mut Page<'_>, count: usize, noun: &str) {
     if count > LIST {
-        page.say(Ink::Dim, &format!("  ⋮ {} more", text::count(count - LIST, noun)));
+        page.say(Ink::Dim, &format!("  ⋮ {}", text::more(count - LIST, noun)));
     }
+}
+
+/// The columns left for a path beside so many others.
+fn room(page: &Page<'_>, others: usize) -> usize {
+    page.style.columns().saturating_sub(others)
 }

@@ -22,7 +22,10 @@ pub(in crate::query) fn headline(explanation: &Explanation) -> String {
         (None, None) => format!("the run of {}", root.service),
     };
     let at = explanation.cause.as_ref().map_or_else(String::new, place);
-    let open = || list(explanation.open.iter().map(position), 3);
+    let open = || {
+        let like_the_run = explanation.open.iter().filter(|span| span.state == root.state);
+        list(like_the_run.map(position), 3)
+    };
     match explanation.verdict {
         Verdict::Empty => "there are no events".to_owned(),
         Verdict::Succeeded => format!("{run} succeeded at the first try"),
@@ -30,7 +33,10 @@ pub(in crate::query) fn headline(explanation: &Explanation) -> String {
             let failed = explanation.other_failures.iter().map(|failure| failure.span.name.to_string());
             format!("{run} succeeded after {} had failed and was tried again", list(dedup(failed), 3))
         }
-        Verdict::Coped => format!("{run} succeeded, but {at}"),
+        Verdict::Coped => {
+            let around = explanation.path.first().map_or(run, |top| top.span.name.to_string());
+            format!("{around} succeeded, but {at}")
+        }
         Verdict::Failed => match explanation.path.len() {
             1 => at,
             _ => format!("{run} failed: {at}"),
@@ -143,7 +149,7 @@ impl Explanation {
         }
         if let Some(last) = &cause.last_inside {
             let mut line = page.line();
-            line.push(Ink::Dim, "  last before it: ").push_state(last).push_span(last);
+            line.push(Ink::Dim, "  last inside it: ").push_state(last).push_span(last);
             line.push(Ink::Dim, &format!("  {}", text::offset(last.offset_us)));
             page.put(line);
         }
@@ -163,7 +169,7 @@ impl Explanation {
         let end = self.path.len() - 1;
         for (row, (at, step)) in shown.enumerate() {
             if row == 2 && hidden > 0 {
-                page.say(Ink::Dim, &format!("  ⋮ {} more", text::count(hidden, "span")));
+                page.say(Ink::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
             }
             let indent =
                 format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
@@ -254,7 +260,7 @@ impl Explanation {
         }
         if self.other_failures.len() > LIST {
             let more = self.other_failures.len() - LIST;
-            page.say(Ink::Dim, &format!("  ⋮ {} more", text::count(more, "failure")));
+            page.say(Ink::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
         }
     }
 
@@ -273,7 +279,7 @@ impl Explanation {
             page.put(line);
         }
         if open().count() > LIST {
-            page.say(Ink::Dim, &format!("  ⋮ {} more", text::count(open().count() - LIST, "span")));
+            page.say(Ink::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
         }
     }
 }
@@ -293,10 +299,11 @@ fn write_value(page: &mut Page<'_>, indent: usize, what: &str, value: Option<&Va
 
 fn write_step(page: &mut Page<'_>, step: &PathStep) {
     let mut line = page.line();
-    line.pad(2).push_state(&step.span).within(38, |line| {
+    let names_end = (page.style.columns() / 2 - 12).clamp(20, 38);
+    line.pad(2).push_state(&step.span).within(names_end, |line| {
         line.push_span(&step.span);
     });
-    line.pad_to(38);
+    line.pad_to(names_end);
     line.push_right(Ink::Normal, &step.span.duration_us.map_or_else(String::new, text::duration), 11);
     match (&step.span.error, &step.output) {
         (Some(error), _) => {

@@ -5,9 +5,8 @@ use super::style::{Ink, Style};
 use super::text;
 use crate::query::{CompensationEntry, CompensationLedger, CompensationState, SagaCompensation};
 
-/// The columns of an entry.
-const STATE: usize = 16;
-const STEP: usize = 34;
+/// Where the name of a step begins in an entry.
+const NAME: usize = 18;
 
 impl CompensationLedger {
     /// The ledger as text for people.
@@ -17,14 +16,12 @@ impl CompensationLedger {
         if self.run.is_none() {
             return page.finish();
         }
-        page.put(page.line());
         if self.is_empty() {
+            page.put(page.line());
             page.say(Ink::Good, "✓ nothing had to be undone");
         }
-        for (at, saga) in self.sagas.iter().enumerate() {
-            if at > 0 {
-                page.put(page.line());
-            }
+        for saga in self.sagas.iter().filter(|saga| !saga.entries.is_empty()) {
+            page.put(page.line());
             write_saga(&mut page, saga);
         }
         if !self.strays.is_empty() {
@@ -45,8 +42,13 @@ impl CompensationLedger {
 pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
     let undone = saga.entries.iter().filter(|entry| entry.state.is_undone()).count();
     let mut line = page.line();
-    let ink = if saga.is_clean() { Ink::Good } else { Ink::Bad };
-    line.push(ink, if saga.is_clean() { "✓ " } else { "✗ " });
+    let underway = saga.orphaned.is_empty() && saga.entries.iter().any(|entry| entry.state.is_underway());
+    let (mark, ink) = match saga.is_clean() {
+        true => ("✓ ", Ink::Good),
+        false if underway => ("● ", Ink::Live),
+        false => ("✗ ", Ink::Bad),
+    };
+    line.push(ink, mark);
     line.push(Ink::Heading, saga.saga.as_ref().map_or("without a saga", |saga| &saga.name));
     let steps = text::count(saga.entries.len(), "step");
     line.push(
@@ -66,11 +68,13 @@ pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
     page.put(line);
 
     let shown = saga.entries.len().min(page.style.max_rows());
+    let names = saga.entries[..shown].iter().map(|entry| text::width(&entry.step.name)).max();
+    let names = names.unwrap_or(0).clamp(8, page.style.columns() / 3);
     for entry in &saga.entries[..shown] {
-        write_entry(page, entry);
+        write_entry(page, entry, NAME + names);
     }
     if shown < saga.entries.len() {
-        page.say(Ink::Dim, &format!("  ⋮ {} more", text::count(saga.entries.len() - shown, "step")));
+        page.say(Ink::Dim, &format!("  ⋮ {}", text::more(saga.entries.len() - shown, "step")));
     }
     for orphan in saga.orphaned.iter().take(page.style.max_rows()) {
         let mut line = page.line();
@@ -87,7 +91,8 @@ pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
     }
 }
 
-fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry) {
+/// One entry; the names of steps end at a column.
+fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry, names_end: usize) {
     let (mark, ink) = match entry.state {
         CompensationState::Compensated => ("✓", Ink::Good),
         CompensationState::OutOfOrder => ("↕", Ink::Warn),
@@ -98,13 +103,13 @@ fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry) {
         CompensationState::Missing => ("✗", Ink::Bad),
     };
     let mut line = page.line();
-    line.pad(2).push(ink, mark).push(ink, " ").push(ink, entry.state.as_str()).pad_to(STATE + 2);
-    line.within(STATE + STEP, |line: &mut Line| {
+    line.pad(2).push(ink, mark).push(ink, " ").push(ink, entry.state.as_str()).pad_to(NAME);
+    line.within(names_end, |line: &mut Line| {
         line.push(Ink::Normal, &entry.step.name);
     });
-    line.pad_to(STATE + STEP + 2);
+    line.pad_to(names_end);
     if let Some(compensation) = &entry.compensation {
-        line.push_right(Ink::Dim, &text::offset(compensation.offset_us), 10);
+        line.push_right(Ink::Dim, &text::offset(compensation.offset_us), 11);
         let took = compensation.duration_us.map_or_else(String::new, text::duration);
         line.push_right(Ink::Normal, &took, 10);
         if entry.attempts > 1 {
@@ -112,17 +117,17 @@ fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry) {
         }
     }
     if let Some(resource) = &entry.resource {
-        line.pad_to(STATE + STEP + 22).push(Ink::Dim, "  ").push(Ink::Dim, resource);
+        line.pad_to(names_end + 21).push(Ink::Dim, "  ").push(Ink::Dim, resource);
     }
     page.put(line);
     if let Some(error) = entry.compensation.as_ref().and_then(|span| span.error.as_ref()) {
         let mut line = page.line();
-        line.pad(STATE + 2).push_error(error);
+        line.pad(NAME).push_error(error);
         page.put(line);
     }
     if let Some(later) = &entry.should_follow {
         let mut line = page.line();
-        line.pad(STATE + 2).push(Ink::Warn, "undone before ").push(Ink::Warn, &later.name);
+        line.pad(NAME).push(Ink::Warn, "undone before ").push(Ink::Warn, &later.name);
         line.push(Ink::Warn, ", which came after it");
         page.put(line);
     }

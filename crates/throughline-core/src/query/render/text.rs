@@ -87,12 +87,35 @@ pub(super) fn duration(micros: u64) -> String {
 
 /// A moment as the time since the run began.
 pub(super) fn offset(micros: u64) -> String {
-    format!("+{}", duration(micros))
+    match micros {
+        0 => "+0".to_owned(),
+        _ => format!("+{}", duration(micros)),
+    }
+}
+
+/// A way of names joined by ` › `; of one that does not fit, the end.
+pub(super) fn path_end(path: &str, room: usize) -> String {
+    if width(path) <= room {
+        return path.to_owned();
+    }
+    let mut end = path;
+    while let Some((_, rest)) = end.split_once(" › ") {
+        end = rest;
+        if width(end) + 4 <= room {
+            break;
+        }
+    }
+    format!("… › {end}")
 }
 
 /// `1 span`, `2 spans`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `1 more span`, `2 more spans`.
+pub(super) fn more(number: usize, noun: &str) -> String {
+    count(number, &format!("more {noun}"))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Timeline {
             page.put(line);
         }
         if hidden > 0 {
-            page.say(Ink::Dim, &format!("⋮ {} more", text::count(hidden, "span")));
+            page.say(Ink::Dim, &format!("⋮ {}", text::more(hidden, "span")));
         }
         page.problems(&self.problems);
         page.finish()

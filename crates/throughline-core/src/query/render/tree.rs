@@ -64,7 +64,7 @@ fn write(page: &mut Page<'_>, node: &TreeNode, prefix: &Prefix) {
 
 fn say_hidden(page: &mut Page<'_>, hidden: &mut usize) {
     if *hidden > 0 {
-        page.say(Ink::Dim, &format!("⋮ {} more", text::count(*hidden, "span")));
+        page.say(Ink::Dim, &format!("⋮ {}", text::more(*hidden, "span")));
         *hidden = 0;
     }
 }

@@ -8,8 +8,9 @@ use rand::seq::SliceRandom;
 
 use super::oracle::Oracle;
 use super::{StoreFixture, hold, open};
-use crate::testing::{run, sample_log};
-use crate::{InstanceId, Rate, Scope};
+use crate::names::{SAGA_COMPENSATING, data, tags};
+use crate::testing::{RunBuilder, run, sample_log};
+use crate::{InstanceId, Rate, Scope, Timestamp, TraceEvent, TraceId};
 
 pub fn every_answer_across_runs_equals_the_reference<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
@@ -17,6 +18,113 @@ pub fn every_answer_across_runs_equals_the_reference<F: StoreFixture>() {
         let log = sample_log(30, 300, &[store.id, InstanceId::IMPORTED]);
         store.append_in_groups(&log).await;
         Oracle::with_living(&log, &[store.id]).assert_analytics(&store).await;
+    });
+}
+
+/// Five runs: one failed and compensated, one went well, one was cancelled, one is open, one recovered.
+fn handful(instance: InstanceId) -> Vec<TraceEvent> {
+    let start = Timestamp::from_micros(1_772_323_200_000_000);
+    let minute = Duration::from_secs(60);
+    let begin = |key: &str, workflow: &str, minutes| {
+        run(workflow).key(key).instance(instance).at(start.plus(minute * minutes))
+    };
+    let decide = |told: &mut RunBuilder, choice: &'static str| {
+        told.point("ai:route");
+        told.edit(|event| {
+            event.tags.push(tags::DECISION.into());
+            event.data = Some([(data::CHOICE.to_owned(), choice.into())].into_iter().collect());
+        });
+    };
+    let stage = |told: &mut RunBuilder, name: &str, takes: u64| {
+        let span = told.begin(name);
+        told.pass(Duration::from_millis(takes - 1));
+        span
+    };
+
+    let mut failed = begin("failed", "loan-approval", 0);
+    decide(&mut failed, "fast");
+    let done = stage(&mut failed, "stage:a", 10);
+    failed.succeed(done);
+    let failing = stage(&mut failed, "stage:b", 1);
+    failed.fail(failing, "Timeout", "no answer");
+    failed.point(SAGA_COMPENSATING);
+    let undo = stage(&mut failed, "compensate:a", 1);
+    failed.edit(|event| event.tags.push(tags::COMPENSATION.into()));
+    failed.succeed(undo);
+    failed.fail_run("Timeout", "no answer");
+
+    let mut well = begin("well", "loan-approval", 0);
+    decide(&mut well, "fast");
+    let done = stage(&mut well, "stage:a", 20);
+    well.succeed(done);
+    well.complete_run();
+
+    let mut cancelled = begin("cancelled", "onboarding", 2);
+    decide(&mut cancelled, "manual");
+    let done = stage(&mut cancelled, "stage:a", 30);
+    cancelled.succeed(done);
+    cancelled.cancel_run();
+
+    let mut open = begin("open", "loan-approval", 3);
+    decide(&mut open, "manual");
+    open.begin("stage:a");
+
+    let mut recovered = begin("recovered", "loan-approval", 3);
+    let failing = stage(&mut recovered, "stage:b", 1);
+    recovered.fail(failing, "Timeout", "no answer");
+    recovered.complete_run();
+
+    [failed, well, cancelled, open, recovered].iter().flat_map(RunBuilder::events).collect()
+}
+
+pub fn a_handful_of_runs_gives_the_numbers_worked_out_by_hand<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        store.append(&handful(store.id)).await;
+        let (analytics, all) = (&store.analytics, Scope::all());
+        let loans = Scope::all().workflow("loan-approval");
+        assert_eq!(analytics.failure_rate(&all).await.unwrap(), Rate::new(1, 4));
+        assert_eq!(analytics.failure_rate(&loans).await.unwrap(), Rate::new(1, 3));
+        assert_eq!(analytics.compensation_rate(&all).await.unwrap(), Rate::new(1, 5));
+
+        let by_type = analytics.failure_rate_by_type(&all).await.unwrap();
+        let by_type: Vec<_> = by_type.iter().map(|rate| (&*rate.event_type, rate.rate)).collect();
+        let want = [
+            ("stage:b", Rate::new(2, 2)),
+            ("workflow:failed", Rate::new(1, 1)),
+            ("ai:route", Rate::new(0, 4)),
+            ("compensate:a", Rate::new(0, 1)),
+            ("saga:compensating", Rate::new(0, 1)),
+            ("stage:a", Rate::new(0, 3)),
+            ("workflow:cancelled", Rate::new(0, 1)),
+            ("workflow:completed", Rate::new(0, 2)),
+        ];
+        assert_eq!(by_type, want);
+
+        let stages = analytics.slowest_stages(&all, usize::MAX).await.unwrap();
+        let stage = stages.iter().find(|stage| stage.event_type == "stage:a").unwrap();
+        assert_eq!((stage.count, stage.max_us), (3, 30_000));
+        assert!(stage.p50_us.abs_diff(20_000) <= 20_000 / 32, "{stage:?}");
+        let spans = analytics.slowest_spans(&all, usize::MAX).await.unwrap();
+        let spans: Vec<_> = spans.iter().filter(|span| span.event_type == "stage:a").collect();
+        assert_eq!(spans.iter().map(|span| span.duration_us).collect::<Vec<_>>(), [30_000, 20_000, 10_000]);
+        assert_eq!(spans[0].trace_id, TraceId::from_key("cancelled"));
+
+        let spots = analytics.hot_spots(&all, usize::MAX).await.unwrap();
+        let [spot] = &spots[..] else { panic!("one hot spot, not {spots:?}") };
+        assert_eq!((&*spot.event_type, spot.error_type.as_deref()), ("stage:b", Some("Timeout")));
+        assert_eq!(spot.share, Rate::new(2, 2));
+
+        let decisions = analytics.decision_outcomes(&all).await.unwrap();
+        let decisions: Vec<_> =
+            decisions.iter().map(|one| (&*one.decision, &*one.choice, one.failed)).collect();
+        let want = [("ai:route", "fast", Rate::new(1, 2)), ("ai:route", "manual", Rate::new(0, 1))];
+        assert_eq!(decisions, want);
+
+        let minutes = analytics.over_time(&all, Duration::from_secs(60)).await.unwrap();
+        let rates: Vec<_> = minutes.iter().map(|bucket| bucket.failed).collect();
+        assert_eq!(rates, [Rate::new(1, 2), Rate::new(0, 0), Rate::new(0, 1), Rate::new(0, 1)]);
+        assert_eq!(minutes[0].start, Timestamp::from_micros(1_772_323_200_000_000));
     });
 }
 

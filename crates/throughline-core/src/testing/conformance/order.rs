@@ -18,7 +18,9 @@ pub fn events_of_equal_time_keep_the_order_of_instance_and_number<F: StoreFixtur
         (0..4).for_each(|_| {
             told.point("stage:item");
         });
+        // The later in the order, the smaller the span id, so that nothing but instance and number decides.
         let mut events = told.events();
+        events.reverse();
         // Instances and numbers are unsigned: the upper half must not sort as if negative.
         let places = [(1, 0), (1, 9), (1, u64::MAX), (1 << 63, 3), (u64::MAX, 2)];
         for (event, (instance, n)) in events.iter_mut().zip(places) {

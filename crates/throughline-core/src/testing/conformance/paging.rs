@@ -13,6 +13,7 @@ async fn turn<T>(
 ) -> Vec<T> {
     let (mut all, mut after) = (Vec::new(), None);
     for turned in 0.. {
+        assert!(turned < 10_000, "pages come without end");
         let found = page(Page { limit, after: after.take() }).await.unwrap();
         assert!(found.items.len() <= limit, "a page holds {} of at most {limit}", found.items.len());
         assert!(found.next.is_none() || found.items.len() == limit, "only the last page may be short");

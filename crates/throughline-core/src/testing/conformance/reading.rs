@@ -117,6 +117,13 @@ pub fn a_prefix_is_taken_literally<F: StoreFixture>() {
             told.point(name);
         }
         store.append(&told.events()).await;
+        for (pattern, found) in
+            [("a%*", 2), ("a_*", 2), ("a**", 2), ("A*", 1), ("%*", 0), ("a%", 1), ("*", 20)]
+        {
+            let filter = Filter::new().event_type(pattern);
+            let page = store.reader.events(&filter, &Page::first(100)).await.unwrap();
+            assert_eq!(page.items.len(), found, "{pattern}");
+        }
         let events = told.events();
         let oracle = Oracle::with_living(&events, &[]);
         for pattern in [

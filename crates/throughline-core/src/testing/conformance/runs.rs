@@ -81,7 +81,15 @@ pub fn a_run_resumed_by_another_instance_is_in_its_hand<F: StoreFixture>() {
         told.resume(second.id);
         second.append(&told.events()[told_by_first..]).await;
         assert_eq!(state(&second, told.trace_id()).await, RunState::Running);
-        let again = told.begin("stage:sign");
+        let current = async || {
+            let open = second.reader.open_runs(10).await.unwrap();
+            open[0].current.as_ref().map(|step| step.span_id)
+        };
+        assert_eq!(current().await, None, "nobody works on what the first left open");
+        let saga = told.begin("saga:started");
+        let again = told.begin_in(saga, "stage:sign");
+        second.append(&told.events()).await;
+        assert_eq!(current().await, Some(again));
         told.succeed(again);
         told.complete_run();
         second.append(&told.events()).await;
@@ -109,6 +117,31 @@ pub fn a_run_resumed_after_its_end_is_open_again<F: StoreFixture>() {
         assert_eq!(store.reader.open_runs(10).await.unwrap().len(), 1);
         let events = told.events();
         assert_eq!(open, Oracle::with_living(&events, &[store.id]).runs(&Filter::new())[0]);
+    });
+}
+
+pub fn a_run_starts_with_its_earliest_event_whoever_emitted_it<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut told = run("loan-approval").key("loan-1");
+        told.point("stage:behind");
+        // Emitted by a machine whose clock is behind that of the root's.
+        told.edit(|event| {
+            event.timestamp = event.timestamp.minus(Duration::from_secs(10));
+            event.service = "elsewhere".into();
+        });
+        told.complete_run();
+        let events = told.events();
+        let earliest = events[1].timestamp;
+        store.append(&events[..1]).await;
+        store.append(&events[1..]).await;
+        let started = summary(&store, told.trace_id()).await;
+        assert_eq!((started.started, &*started.service), (earliest, "test-service"));
+        let oracle = Oracle::with_living(&events, &[]);
+        for moment in [earliest, events[0].timestamp] {
+            oracle.assert_runs(&*store.reader, &Filter::new().since(moment)).await;
+            oracle.assert_runs(&*store.reader, &Filter::new().until(moment)).await;
+        }
     });
 }
 
@@ -285,6 +318,8 @@ pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
         let answer = mine.reader.liveness(&asked).await.unwrap();
         assert_eq!(answer, [Dead, Imported, Alive, Imported, Dead]);
         assert_eq!(mine.reader.liveness(&[]).await.unwrap(), []);
+        let many = vec![asked[0]; 2000];
+        assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
         mine.store.heartbeat().await.unwrap();
         assert_eq!(mine.reader.liveness(&[mine.id]).await.unwrap(), [Alive]);
     });

@@ -99,6 +99,16 @@ pub fn an_empty_group_changes_nothing<F: StoreFixture>() {
     });
 }
 
+pub fn a_group_of_thousands_is_appended<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let log = sample_log(13, 250, &[]);
+        store.append(&log).await;
+        let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
+        assert_eq!(found.items, log.into_iter().rev().collect::<Vec<_>>());
+    });
+}
+
 pub fn appending_again_keeps_one_of_each_and_the_first<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;

@@ -1,0 +1,46 @@
+//! Measures the comparisons and prints them as a table.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use throughline_benches::machine::Machine;
+use throughline_benches::report::Table;
+use throughline_benches::rows::{self, Bench};
+
+/// Throughline measured side by side with named peers. Run it with `cargo xtask bench`.
+#[derive(Parser)]
+struct Options {
+    /// Only rows whose name contains this; all rows if left out.
+    filter: Option<String>,
+    /// Write the table into this document, between its markers.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Where stores and logs are written; must be on a real disk.
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    folder: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let names: Vec<_> = rows::ALL.iter().map(|row| row.name).collect();
+    let wanted = |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+    if !names.iter().any(|name| wanted(name)) {
+        bail!("no row has that in its name; there are: {}", names.join(", "));
+    }
+    std::fs::create_dir_all(&options.folder)
+        .with_context(|| format!("cannot make {}", options.folder.display()))?;
+    let machine = Machine::here(&options.folder);
+    let mut bench = Bench::new(&options.folder)?;
+    let mut table = Table::default();
+    for row in rows::ALL.iter().filter(|row| wanted(row.name)) {
+        eprintln!("measuring {}", row.name);
+        table.push(row.name, (row.measure)(&mut bench).with_context(|| format!("row {}", row.name))?);
+    }
+    println!("{machine}\n{}", table.render());
+    if let Some(path) = &options.write {
+        table.write(path, &machine, &names)?;
+        println!("written to {}", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! A million events, in our store and in a plain table.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use throughline_core::{Instance, InstanceId, StoreConfig, Timestamp, TraceEvent, TraceId};
+use throughline_sqlite::{SqliteReader, SqliteStore};
+use tokio::runtime::Runtime;
+
+use crate::duel::bar;
+use crate::load::{EVENTS_OF_A_RUN, runs};
+use crate::peers::plain_sqlite::PlainSqlite;
+
+/// How many events there are.
+pub const EVENTS: usize = 1_000_000;
+
+/// Over how much time they are spread.
+const SPAN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The groups that a store with many emitters commits.
+const GROUP: usize = 64;
+
+/// The same million events in both files.
+#[derive(Debug)]
+pub struct Million {
+    /// Our file.
+    pub path: PathBuf,
+    /// Reads our file.
+    pub reader: SqliteReader,
+    /// The plain table.
+    pub plain: PlainSqlite,
+    /// Some of the traces, from all over the file.
+    pub traces: Vec<TraceId>,
+    /// When the last event happened.
+    pub end: Timestamp,
+}
+
+impl Million {
+    /// Writes both files into a folder. Our store is given the events as a busy service would give them, in groups.
+    ///
+    /// # Errors
+    /// If a file can't be written.
+    pub fn build(folder: &Path, runtime: &Runtime) -> anyhow::Result<Self> {
+        let end = Timestamp::now();
+        let events = || runs(EVENTS / EVENTS_OF_A_RUN, end, SPAN, 42);
+        let path = folder.join("million.db");
+        let store = SqliteStore::new(&path);
+        let reader = runtime.block_on(async {
+            let instance = Instance::new(InstanceId::from_u64(1), "loan-service");
+            let open = StoreConfig::open(Box::new(store.clone()), instance).await?;
+            let progress = bar("a million events, our store", EVENTS as u64);
+            let mut group: Vec<Arc<TraceEvent>> = Vec::with_capacity(GROUP);
+            for event in events() {
+                group.push(event);
+                if group.len() == GROUP {
+                    open.append(&group).await?;
+                    progress.inc(GROUP as u64);
+                    group.clear();
+                }
+            }
+            open.append(&group).await?;
+            open.close().await?;
+            progress.finish_and_clear();
+            anyhow::Ok(store.open_reader()?)
+        })?;
+        let progress = bar("a million events, plain table", EVENTS as u64);
+        let mut plain = PlainSqlite::create(&folder.join("plain.db"))?;
+        plain.load(events(), || progress.inc(1))?;
+        progress.finish_and_clear();
+        let starts = events().filter(|event| event.is_root() && event.seq == 0);
+        let traces = starts.step_by(7).map(|event| event.trace_id).collect();
+        Ok(Self { path, reader, plain, traces, end })
+    }
+}

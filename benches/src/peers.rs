@@ -1,0 +1,6 @@
+//! The other sides of the comparisons.
+
+pub mod fastrace;
+pub mod otel;
+pub mod plain_sqlite;
+pub mod raw_log;

@@ -1,0 +1,77 @@
+//! The comparisons, one module each.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::million::Million;
+use crate::report::Line;
+
+mod analytics;
+mod durable;
+mod lookup;
+mod off;
+mod query;
+mod redaction;
+mod single;
+mod step;
+
+/// One comparison.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, by which it is asked for.
+    pub name: &'static str,
+    /// Measures it.
+    pub measure: fn(&mut Bench) -> anyhow::Result<Vec<Line>>,
+}
+
+/// All comparisons, in the order of the table.
+pub const ALL: &[Row] = &[
+    Row { name: step::NAME, measure: step::measure },
+    Row { name: off::NAME, measure: off::measure },
+    Row { name: durable::NAME, measure: durable::measure },
+    Row { name: durable::BULK, measure: durable::measure_bulk },
+    Row { name: single::NAME, measure: single::measure },
+    Row { name: lookup::NAME, measure: lookup::measure },
+    Row { name: analytics::NAME, measure: analytics::measure },
+    Row { name: query::NAME, measure: query::measure },
+    Row { name: redaction::NAME, measure: redaction::measure },
+];
+
+/// What the comparisons share.
+#[derive(Debug)]
+pub struct Bench {
+    /// A folder of its own on a real disk, for everything that is written; removed in the end.
+    pub folder: TempDir,
+    /// The runtime of a caller that is alone.
+    pub single: Runtime,
+    /// The runtime of many callers.
+    pub many: Runtime,
+    million: Option<Million>,
+}
+
+impl Bench {
+    /// Everything that comparisons need; files go into a folder inside `parent`.
+    ///
+    /// # Errors
+    /// If the folder can't be made or a runtime can't be started.
+    pub fn new(parent: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(parent)?;
+        let single = tokio::runtime::Builder::new_current_thread().build()?;
+        let many = tokio::runtime::Builder::new_multi_thread().build()?;
+        Ok(Self { folder, single, many, million: None })
+    }
+
+    /// A million events, written when they are first asked for, and the runtime of a caller that is alone.
+    ///
+    /// # Errors
+    /// If they can't be written.
+    pub fn million(&mut self) -> anyhow::Result<(&Million, &Runtime)> {
+        let million = match self.million.take() {
+            Some(million) => million,
+            None => Million::build(self.folder.path(), &self.single)?,
+        };
+        Ok((self.million.insert(million), &self.single))
+    }
+}

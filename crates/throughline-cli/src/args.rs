@@ -1,0 +1,336 @@
+//! What can be said on the command line.
+
+mod filter;
+mod moment;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
+use moment::{parse_duration, parse_size};
+
+use crate::xes::runs::Condition;
+
+const AFTER_HELP: &str = "\
+A TRACE is the business key of a run, its id, or the beginning of its id if no
+other id begins so. Times are UTC.
+
+Exit codes:
+  0  it went well, and the answer is yes
+  1  the answer is no: nothing was found, nothing failed, not all was undone,
+     a deployment is not safe
+  2  the command line is wrong, or may mean several runs
+  3  the store or the input can't be used
+
+Environment:
+  THROUGHLINE_STORE           what --store is when it is not given
+  THROUGHLINE_PSEUDONYM_KEY   the secret of the services' pseudonyms; with it,
+                              what they redacted can be found by its value
+
+Examples:
+  throughline import runs.xes.gz --store sqlite:traces.db
+  export THROUGHLINE_STORE=sqlite:traces.db
+  throughline list --failed --since 24h
+  throughline why loan-42";
+
+/// Asks a store what its runs did, why they failed, and what runs now.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The store to ask, as in sqlite:traces.db
+    #[arg(long, global = true, env = "THROUGHLINE_STORE", hide_env_values = true, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    /// Answer in JSON, in the shapes that the README describes
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The commands; each lives in the file of its name.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List runs, the last started first
+    List(ListArgs),
+    /// Show what happened in a run, as a tree or in the order of time
+    Show(ShowArgs),
+    /// Explain why a run failed
+    Why(TraceArgs),
+    /// Tell whether what a run did was undone
+    Compensations(TraceArgs),
+    /// Show what was decided in a run, or how runs ended by what was decided in them
+    Decisions(DecisionsArgs),
+    /// Show what runs now, what is stuck and what was interrupted
+    Running(RunningArgs),
+    /// Watch events as they happen
+    Watch(WatchArgs),
+    /// Show failure rates, slow stages and where runs fail
+    Stats(StatsArgs),
+    /// Compare a run with another, or with the last one of its workflow that went well
+    Diff(DiffArgs),
+    /// Bring in events: JSON lines, or an event log of the XES standard, plain or gzip
+    Import(ImportArgs),
+    /// Write runs out, as JSON lines or as an event log of the XES standard
+    Export(ExportArgs),
+    /// Remove old runs
+    Prune(PruneArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline list --failed --since 24h
+  throughline list --type 'stage:*' --status failed   runs in which a stage failed
+  throughline list --attr tenant=acme --limit 100")]
+pub(crate) struct ListArgs {
+    /// How many at most
+    #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]
+    pub(crate) limit: usize,
+    /// Go on where the page before ended: the cursor it gave
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: RunFilter,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline show loan-42
+  throughline show a74f87c4 --timeline")]
+pub(crate) struct ShowArgs {
+    /// The run: its key, its id, or the beginning of its id
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: String,
+    /// In the order of time instead of as a tree
+    #[arg(long)]
+    pub(crate) timeline: bool,
+}
+
+/// A command about one run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline why loan-42
+  throughline compensations a74f87c4
+  throughline why loan-42 --json | jq .root_cause
+
+Exit code 1: nothing failed (why), or not all was undone (compensations).")]
+pub(crate) struct TraceArgs {
+    /// The run: its key, its id, or the beginning of its id
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: String,
+}
+
+/// `decisions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline decisions loan-42      what one run weighed and chose, and what came of it
+  throughline decisions --since 7d   how often runs failed after each choice")]
+pub(crate) struct DecisionsArgs {
+    /// The run; without it, the choices of all runs are compared
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: Option<String>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+}
+
+/// `running`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline running
+  throughline running --check --stuck-after 30m && ./deploy")]
+pub(crate) struct RunningArgs {
+    /// Say whether a deployment would cut a run short; exit code 1 if it would
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// A run is stuck when nothing has happened in it for this long
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) stuck_after: Duration,
+    /// How many at most
+    #[arg(long, default_value = "50", value_name = "N", value_parser = at_least_one)]
+    pub(crate) limit: usize,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline watch                         everything, until Ctrl-C
+  throughline watch loan-42                 one run, from its start to its end
+  throughline watch --status failed --json  one JSON object a line")]
+pub(crate) struct WatchArgs {
+    /// The run; the watch ends when it has ended
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: Option<String>,
+    /// End after this long
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) for_: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) filter: EventFilter,
+}
+
+/// `stats`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline stats --since 7d
+  throughline stats --workflow loan-approval --limit 20")]
+pub(crate) struct StatsArgs {
+    /// How many rows in each table at most
+    #[arg(long, default_value = "10", value_name = "N", value_parser = at_least_one)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline diff loan-42 loan-41
+  throughline diff loan-42                  against the last run of its workflow that went well
+
+Exit code 1: the runs went the same way.")]
+pub(crate) struct DiffArgs {
+    /// The run
+    #[arg(value_name = "A")]
+    pub(crate) a: String,
+    /// The run to compare it with
+    #[arg(value_name = "B")]
+    pub(crate) b: Option<String>,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The traces of an XES event log become runs. concept:name is the business key of
+a run; an activity is an event `activity:NAME`, its start and complete are a
+span. Importing a log again adds nothing; with other options it is refused.
+
+Examples:
+  throughline import events.jsonl
+  throughline import bpic2012.xes.gz --failed-when concept:name=A_DECLINED \\
+                                     --cancelled-when concept:name=A_CANCELLED
+  zcat log.xes.gz | throughline import -")]
+pub(crate) struct ImportArgs {
+    /// The file; - is the standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// XES: an event with this attribute makes its run a failed one; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) failed_when: Vec<Condition>,
+    /// XES: an event with this attribute makes its run a cancelled one; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) cancelled_when: Vec<Condition>,
+    /// XES: the workflow of the runs; by default the name of the log, or else of the file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) workflow: Option<String>,
+    /// XES: the service of the runs
+    #[arg(long, value_name = "NAME", default_value = "import")]
+    pub(crate) service: String,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A run that matches is written whole, the first started first.
+
+Examples:
+  throughline export > events.jsonl
+  throughline export loan-42 | jq .data
+  throughline export --format xes --workflow loan-approval -o loans.xes")]
+pub(crate) struct ExportArgs {
+    /// One run: its key, its id, or the beginning of its id; without it, all that the filters leave
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: Option<String>,
+    /// What to write: JSON lines, which keep everything, or an event log of the XES standard
+    #[arg(long, default_value = "jsonl")]
+    pub(crate) format: ExportFormat,
+    /// Where to; by default to the standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) filter: RunFilter,
+}
+
+/// What `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    Jsonl,
+    Xes,
+}
+
+/// `prune`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs that have not ended stay.
+
+Examples:
+  throughline prune --older-than 90d
+  throughline prune --max-size 2GB")]
+#[group(required = true, multiple = true)]
+pub(crate) struct PruneArgs {
+    /// Remove runs that ended longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) older_than: Option<Duration>,
+    /// Remove the oldest runs until the store is no larger than this
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_size: Option<u64>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  throughline completions bash > /etc/bash_completion.d/throughline
+  throughline completions fish > ~/.config/fish/completions/throughline.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("want a number from 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,83 @@
+//! The commands, each in the file of its name.
+
+mod compensations;
+mod completions;
+mod decisions;
+mod diff;
+mod export;
+mod import;
+mod list;
+mod prune;
+mod running;
+mod show;
+mod stats;
+mod watch;
+mod why;
+
+use throughline_core::{RunState, RunSummary, Status};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::args::{Cli, Command};
+use crate::error::{Answer, CliError};
+use crate::output::{Screen, clean};
+use crate::store::Store;
+
+/// Carries out what the command line says.
+pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliError> {
+    if let Command::Completions(args) = &cli.command {
+        return completions::run(args, screen);
+    }
+    let store = Store::named(cli.global.store.as_deref())?;
+    match &cli.command {
+        Command::List(args) => list::run(args, &store, screen).await,
+        Command::Show(args) => show::run(args, &store, screen).await,
+        Command::Why(args) => why::run(args, &store, screen).await,
+        Command::Compensations(args) => compensations::run(args, &store, screen).await,
+        Command::Decisions(args) => decisions::run(args, &store, screen).await,
+        Command::Running(args) => running::run(args, &store, screen).await,
+        Command::Watch(args) => watch::run(args, &store, screen).await,
+        Command::Stats(args) => stats::run(args, &store, screen).await,
+        Command::Diff(args) => diff::run(args, &store, screen).await,
+        Command::Import(args) => import::run(args, &store, screen),
+        Command::Export(args) => export::run(args, &store, screen).await,
+        Command::Prune(args) => prune::run(args, &store, screen),
+        Command::Completions(args) => completions::run(args, screen),
+    }
+}
+
+/// The colour of a state.
+fn state_style(state: RunState) -> Style {
+    match state {
+        RunState::Failed | RunState::Interrupted => AnsiColor::Red.on_default(),
+        RunState::Cancelled | RunState::Unfinished => AnsiColor::Yellow.on_default(),
+        RunState::Running => AnsiColor::Cyan.on_default(),
+        _ => AnsiColor::Green.on_default(),
+    }
+}
+
+/// The colour of a status.
+fn status_style(status: Status) -> Style {
+    match status {
+        Status::Failed => AnsiColor::Red.on_default(),
+        Status::Cancelled => AnsiColor::Yellow.on_default(),
+        Status::Pending => AnsiColor::Cyan.on_default(),
+        Status::Success => AnsiColor::Green.on_default(),
+    }
+}
+
+/// What to call a run: its key, if it has one.
+fn name_of(run: &RunSummary) -> String {
+    match &run.correlation_id {
+        Some(key) => clean(key).into_owned(),
+        None => crate::output::short_id(run.trace_id),
+    }
+}
+
+/// The line that says that there is nothing in a store, and what to do about it.
+fn nothing_here(store: &Store) -> CliError {
+    CliError::NotFound(format!(
+        "there are no runs in {} yet; `throughline import FILE` brings some in, or let a service write to it",
+        store.name()
+    ))
+}

@@ -1,0 +1,48 @@
+//! `throughline decisions`: what was decided in a run, or how runs ended by what was decided in them.
+
+use serde::Serialize;
+use throughline_core::{ChoiceOutcome, TraceAnalytics};
+
+use super::stats::decisions_table;
+use crate::args::DecisionsArgs;
+use crate::error::{Answer, CliError};
+use crate::output::Screen;
+use crate::store::{Run, Store};
+
+/// The JSON of `decisions` without a run.
+#[derive(Serialize)]
+struct Outcomes {
+    decisions: Vec<ChoiceOutcome>,
+}
+
+pub(super) async fn run(
+    args: &DecisionsArgs,
+    store: &Store,
+    screen: &mut Screen,
+) -> Result<Answer, CliError> {
+    let reader = store.reader()?;
+    match &args.trace {
+        Some(trace) => {
+            let run = Run::named(store, &reader, trace).await?;
+            let decisions = run.query.decisions();
+            if screen.wants_json() {
+                screen.json(&decisions)?;
+            } else {
+                screen.text(&decisions.render(&screen.style()))?;
+            }
+            Ok(Answer::of(!decisions.outcomes.is_empty()))
+        }
+        None => {
+            let decisions = reader.decision_outcomes(&args.scope.to_scope()).await?;
+            let answer = Answer::of(!decisions.is_empty());
+            if screen.wants_json() {
+                screen.json(&Outcomes { decisions })?;
+            } else if answer == Answer::No {
+                return Err(CliError::NotFound("no run that has ended took a decision".into()));
+            } else {
+                screen.table(&decisions_table(&decisions))?;
+            }
+            Ok(answer)
+        }
+    }
+}

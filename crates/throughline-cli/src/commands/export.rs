@@ -1,0 +1,83 @@
+//! `throughline export`: runs as JSON lines or as an XES log.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use throughline_core::{TraceEvent, TraceId, TraceReader};
+
+use super::nothing_here;
+use crate::args::{ExportArgs, ExportFormat};
+use crate::error::{Answer, CliError};
+use crate::output::{Screen, count};
+use crate::resolve::resolve;
+use crate::select;
+use crate::store::Store;
+use crate::xes::writer::XesWriter;
+
+pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let reader = store.reader()?;
+    let runs = match &args.trace {
+        Some(name) => vec![resolve(store, &reader, name).await?.trace_id],
+        None => select::all(store, &reader, &args.filter).await?,
+    };
+    if runs.is_empty() {
+        return Err(match args.filter.is_any(store) {
+            true => nothing_here(store),
+            false => CliError::NotFound("no run is like that, so nothing was written".into()),
+        });
+    }
+    let Some(path) = &args.output else {
+        write(args.format, &reader, &runs, screen.writer()).await?;
+        return Ok(Answer::Yes);
+    };
+    let refused = |error: io::Error| CliError::Input(format!("{}: {error}", path.display()));
+    let mut file = BufWriter::new(File::create(path).map_err(refused)?);
+    let events = match write(args.format, &reader, &runs, &mut file).await {
+        Err(CliError::Output(error)) => return Err(refused(error)),
+        written => written?,
+    };
+    file.into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .and_then(|file| file.sync_all())
+        .map_err(refused)?;
+    let (runs, events) = (count(runs.len() as u64, "run"), count(events, "event"));
+    screen.line(format_args!("Wrote {runs}, {events}, to {}", path.display()))?;
+    Ok(Answer::Yes)
+}
+
+/// Writes runs one after the other. Returns how many events were written.
+async fn write(
+    format: ExportFormat,
+    reader: &dyn TraceReader,
+    runs: &[TraceId],
+    mut output: &mut dyn Write,
+) -> Result<u64, CliError> {
+    let mut events = 0;
+    match format {
+        ExportFormat::Jsonl => {
+            for id in runs {
+                for event in reader.trace(*id).await? {
+                    crate::output::write_json(&mut output, &event, false)?;
+                    events += 1;
+                }
+            }
+        }
+        ExportFormat::Xes => {
+            // The log is called after the workflow of its first run: an import gives the name back.
+            let first = match runs.first() {
+                Some(id) => reader.trace(*id).await?,
+                None => Vec::new(),
+            };
+            let mut writer = XesWriter::begin(&mut output, name_of(&first))?;
+            for id in runs {
+                events += writer.run(reader.trace(*id).await?)?;
+            }
+            writer.finish()?;
+        }
+    }
+    Ok(events)
+}
+
+fn name_of(run: &[TraceEvent]) -> &str {
+    run.iter().find_map(|event| event.workflow.as_deref()).unwrap_or("throughline")
+}

@@ -1,0 +1,269 @@
+//! `throughline import`: events from JSON lines, or from an event log of the XES standard.
+//!
+//! Whatever is imported passes the redactor, as everything does that reaches a store.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use throughline_core::{Redactor, TraceEvent};
+use throughline_sqlite::{Imported, SqliteImporter};
+
+use crate::args::ImportArgs;
+use crate::error::{Answer, CliError};
+use crate::input::{Format, Input, InputError};
+use crate::jsonl::JsonlReader;
+use crate::output::{Screen, clean, count, group};
+use crate::store::{Store, redactor};
+use crate::xes::reader::XesReader;
+use crate::xes::runs::{Condition, Converter, Rules, Tally};
+
+/// How many events are appended at a time.
+const BATCH: usize = 4_096;
+
+/// The JSON of `import`.
+#[derive(Debug, Serialize)]
+struct Report {
+    format: &'static str,
+    /// What is special about an event log; `null` for JSON lines.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    log: Option<LogReport>,
+    /// Events that were not in the store.
+    events_new: u64,
+    /// Events that were in the store already.
+    events_known: u64,
+    /// Why the rest of the input was not read; `null` if all was.
+    broke_off: Option<String>,
+}
+
+/// What became of an event log.
+#[derive(Debug, Serialize)]
+struct LogReport {
+    workflow: String,
+    /// SHA-256 of the log, decompressed.
+    log: String,
+    /// Whether the log was imported before.
+    imported_before: bool,
+    #[serde(flatten)]
+    tally: Tally,
+    /// Of the lone completes, those of activities that have a start elsewhere in the log.
+    missing_starts: u64,
+    /// Attributes of the log itself, which are not kept.
+    log_attributes: u64,
+}
+
+pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
+    let input = Input::open(&args.file).map_err(unusable)?;
+    let format = input.format().map_err(unusable)?;
+    if format == Format::JsonLines
+        && (args.workflow.is_some() || !args.failed_when.is_empty() || !args.cancelled_when.is_empty())
+    {
+        return Err(CliError::Usage(
+            "--workflow, --failed-when and --cancelled-when are for event logs; JSON lines say it themselves"
+                .into(),
+        ));
+    }
+    let report = match format {
+        Format::Xes => import_xes(args, &input, store),
+        Format::JsonLines => import_json_lines(&input, store),
+    }?;
+    if screen.wants_json() {
+        screen.json(&report)?;
+    } else {
+        show(&report, args, store, screen)?;
+    }
+    match report.broke_off {
+        None => Ok(Answer::Yes),
+        Some(why) => {
+            Err(CliError::Input(format!("{}: {why}; what came before is imported", args.file.display())))
+        }
+    }
+}
+
+/// Where events go: through the redactor into the store, a batch at a time.
+struct Sink {
+    importer: SqliteImporter,
+    redactor: Redactor,
+    batch: Vec<TraceEvent>,
+    new: u64,
+    known: u64,
+}
+
+impl Sink {
+    /// Opens the store, which makes it if it is not there: to be done when the input is known to be sound so far.
+    fn open(store: &Store) -> Result<Self, CliError> {
+        let redactor = redactor()?;
+        let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
+        Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 })
+    }
+
+    fn push(&mut self, mut event: TraceEvent) -> Result<(), CliError> {
+        self.redactor.event(&mut event);
+        self.batch.push(event);
+        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), CliError> {
+        let new = self.importer.append(&self.batch).map_err(|error| CliError::Write(error.to_string()))?;
+        self.new += new;
+        self.known += self.batch.len() as u64 - new;
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// Makes all durable. Returns how many events were new, and how many were there already.
+    fn finish(mut self) -> Result<(u64, u64), CliError> {
+        self.flush()?;
+        self.importer.finish().map_err(|error| CliError::Write(error.to_string()))?;
+        Ok((self.new, self.known))
+    }
+}
+
+fn import_json_lines(input: &Input, store: &Store) -> Result<Report, CliError> {
+    let progress = progress(input.size());
+    let mut reader = JsonlReader::new(content(input)?);
+    let mut sink = Sink::open(store)?;
+    let broke_off = loop {
+        match reader.next_event() {
+            Ok(Some(event)) => sink.push(event)?,
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+        progress.set_position(input.position());
+    };
+    let (events_new, events_known) = sink.finish()?;
+    progress.finish_and_clear();
+    Ok(Report { format: "jsonl", log: None, events_new, events_known, broke_off })
+}
+
+fn import_xes(args: &ImportArgs, input: &Input, store: &Store) -> Result<Report, CliError> {
+    let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
+    let fingerprint = input.fingerprint().map_err(unusable)?;
+    let progress = progress(fingerprint.bytes);
+    let mut reader = XesReader::open(content(input)?)
+        .map_err(|error| CliError::Input(format!("{}: {error}", args.file.display())))?;
+    let workflow = args
+        .workflow
+        .clone()
+        .or_else(|| reader.name().filter(|name| !name.is_empty()).map(str::to_owned))
+        .unwrap_or_else(|| stem(&args.file));
+    let mut sink = Sink::open(store)?;
+    let imported_before = remember(args, &fingerprint.sha256, &workflow, &mut sink)?;
+    let rules = Rules {
+        workflow: workflow.clone().into(),
+        service: args.service.clone().into(),
+        failed_when: args.failed_when.clone(),
+        cancelled_when: args.cancelled_when.clone(),
+    };
+    let mut converter = Converter::new(rules, &fingerprint.sha256, sink.redactor.clone());
+    let broke_off = loop {
+        match reader.next_run() {
+            Ok(Some(run)) => converter.convert(run).into_iter().try_for_each(|event| sink.push(event))?,
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+        progress.set_position(reader.bytes());
+    };
+    let (events_new, events_known) = sink.finish()?;
+    progress.finish_and_clear();
+    let log = LogReport {
+        workflow,
+        log: fingerprint.sha256,
+        imported_before,
+        tally: converter.tally().clone(),
+        missing_starts: converter.missing_starts(),
+        log_attributes: reader.log_attributes(),
+    };
+    Ok(Report { format: "xes", log: Some(log), events_new, events_known, broke_off })
+}
+
+/// Has the store remember which log was imported with which options. Says whether it was imported before.
+fn remember(args: &ImportArgs, log: &str, workflow: &str, sink: &mut Sink) -> Result<bool, CliError> {
+    let options = options(args, workflow);
+    match sink.importer.import_once(log, &options) {
+        Ok(Imported::New) => Ok(false),
+        Ok(Imported::SameAgain) => Ok(true),
+        Err(error) => Err(CliError::Input(format!("{}: {error}", args.file.display()))),
+    }
+}
+
+/// The options that decide what a log becomes, as one would give them again.
+fn options(args: &ImportArgs, workflow: &str) -> String {
+    let of = |name: &str, conditions: &[Condition]| {
+        let mut options: Vec<String> = conditions.iter().map(|when| format!("{name} '{when}'")).collect();
+        options.sort();
+        options
+    };
+    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", args.service)];
+    options.extend(of("--failed-when", &args.failed_when));
+    options.extend(of("--cancelled-when", &args.cancelled_when));
+    options.join(" ")
+}
+
+fn content(input: &Input) -> Result<Box<dyn BufRead>, CliError> {
+    input.content().map_err(|error| CliError::Input(error.to_string()))
+}
+
+/// The name of a file without what comes after its first dot.
+fn stem(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or("import");
+    if stem == "-" { "import".to_owned() } else { stem.to_owned() }
+}
+
+/// A bar on the standard error, if that is a terminal.
+fn progress(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}  {eta} to go");
+    let bar = ProgressBar::new(bytes);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<(), CliError> {
+    let Report { log, events_new, events_known, .. } = report;
+    let file = args.file.display().to_string();
+    screen.line(format_args!(
+        "{} → {}: {}, {} already there",
+        clean(&file),
+        store.name(),
+        count(*events_new, "new event"),
+        group(*events_known)
+    ))?;
+    let Some(LogReport { workflow, imported_before, tally, missing_starts, log_attributes, .. }) = log else {
+        return Ok(());
+    };
+    let Tally { runs, failed, cancelled, unfinished, .. } = tally;
+    let completed = runs - failed - cancelled - unfinished;
+    screen.line(format_args!(
+        "{} of `{}`: {} completed, {} failed, {} cancelled, {} unfinished{}",
+        count(*runs, "run"),
+        clean(workflow),
+        group(completed),
+        group(*failed),
+        group(*cancelled),
+        group(*unfinished),
+        if *imported_before { "; this log was imported before" } else { "" },
+    ))?;
+    let mut parts = vec![
+        count(tally.pairs, "start/complete pair"),
+        format!(
+            "{} without a start ({} of activities that have starts elsewhere)",
+            count(tally.lone_completes, "complete"),
+            group(*missing_starts)
+        ),
+        format!("{} without a complete", count(tally.open_starts, "start")),
+        count(tally.other_transitions, "other transition"),
+    ];
+    if tally.untimed > 0 {
+        parts.push(format!("{} of all without a time", group(tally.untimed)));
+    }
+    screen.line(format_args!("{}: {}", count(tally.xes_events, "XES event"), parts.join(", ")))?;
+    if *log_attributes > 0 {
+        screen.line(format_args!("Not kept: {} of the log itself", count(*log_attributes, "attribute")))?;
+    }
+    Ok(())
+}

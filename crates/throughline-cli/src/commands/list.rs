@@ -1,0 +1,76 @@
+//! `throughline list`: runs, the last started first.
+
+use serde::Serialize;
+use throughline_core::{Cursor, RunSummary, TraceReader};
+
+use super::{nothing_here, state_style};
+use crate::args::ListArgs;
+use crate::error::{Answer, CliError};
+use crate::output::{Cell, Screen, Table, clean, micros, moment, short_id};
+use crate::select;
+use crate::store::Store;
+
+/// The JSON of `list`.
+#[derive(Serialize)]
+struct Listed {
+    runs: Vec<RunSummary>,
+    /// What `--after` takes; `null` if this was all.
+    next: Option<Cursor>,
+}
+
+pub(super) async fn run(args: &ListArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let reader = store.reader()?;
+    let after = args.after.as_deref().map(Cursor::new);
+    let (runs, next) = select::page(store, &reader, &args.filter, args.limit, after).await?;
+    let answer = Answer::of(!runs.is_empty());
+    if screen.wants_json() {
+        screen.json(&Listed { runs, next })?;
+        return Ok(answer);
+    }
+    if runs.is_empty() && args.after.is_none() {
+        return Err(nothing_found(args, store, &reader).await?);
+    }
+    screen.table(&table(&runs))?;
+    if let Some(next) = next {
+        screen.line(format_args!("\nThere are more: --after {}", clean(next.as_str())))?;
+    }
+    Ok(answer)
+}
+
+async fn nothing_found(
+    args: &ListArgs,
+    store: &Store,
+    reader: &dyn TraceReader,
+) -> Result<CliError, CliError> {
+    let all = reader.runs(&throughline_core::Filter::new(), &throughline_core::Page::first(1)).await?;
+    Ok(if args.filter.is_any(store) || all.items.is_empty() {
+        nothing_here(store)
+    } else {
+        CliError::NotFound("no run is like that; `throughline list` without filters shows the latest".into())
+    })
+}
+
+fn table(runs: &[RunSummary]) -> Table {
+    let mut table =
+        Table::new(&["ID", "~KEY", "~WORKFLOW", "~SERVICE", "STATE", "STARTED", ">TOOK", "~FIRST FAILURE"]);
+    // A column that says the same everywhere says nothing.
+    let services: std::collections::HashSet<&str> = runs.iter().map(|run| run.service.as_str()).collect();
+    for run in runs {
+        let failure = run.first_failure.as_ref().map_or_else(String::new, |failure| {
+            let error =
+                failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
+            format!("{}{error}", failure.event_type)
+        });
+        table.row([
+            short_id(run.trace_id).into(),
+            run.correlation_id.as_deref().unwrap_or_default().into(),
+            run.workflow.as_deref().unwrap_or_default().into(),
+            if services.len() > 1 { run.service.as_str() } else { "" }.into(),
+            Cell::styled(run.state.as_str(), state_style(run.state)),
+            moment(run.started).into(),
+            run.duration_us.map_or_else(String::new, micros).into(),
+            failure.into(),
+        ]);
+    }
+    table
+}

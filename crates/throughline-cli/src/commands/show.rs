@@ -1,0 +1,17 @@
+//! `throughline show`: what happened in a run.
+
+use crate::args::ShowArgs;
+use crate::error::{Answer, CliError};
+use crate::output::Screen;
+use crate::store::{Run, Store};
+
+pub(super) async fn run(args: &ShowArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let run = Run::named(store, &store.reader()?, &args.trace).await?;
+    match (args.timeline, screen.wants_json()) {
+        (true, true) => screen.json(&run.query.timeline())?,
+        (true, false) => screen.text(&run.query.timeline().render(&screen.style()))?,
+        (false, true) => screen.json(&run.query.tree())?,
+        (false, false) => screen.text(&run.query.tree().render(&screen.style()))?,
+    }
+    Ok(Answer::Yes)
+}

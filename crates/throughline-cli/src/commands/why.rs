@@ -1,0 +1,17 @@
+//! `throughline why`: why a run failed.
+
+use crate::args::TraceArgs;
+use crate::error::{Answer, CliError};
+use crate::output::Screen;
+use crate::store::{Run, Store};
+
+pub(super) async fn run(args: &TraceArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let run = Run::named(store, &store.reader()?, &args.trace).await?;
+    let explanation = run.query.explain();
+    if screen.wants_json() {
+        screen.json(&explanation)?;
+    } else {
+        screen.text(&explanation.render(&screen.style()))?;
+    }
+    Ok(Answer::of(explanation.cause.is_some()))
+}

@@ -1,0 +1,190 @@
+//! Tables of one line a row, so that `grep` and `cut` work on them; crates for tables wrap long cells.
+
+use std::io::{self, Write};
+
+use anstyle::{Effects, Style};
+use unicode_width::UnicodeWidthStr;
+
+use super::paint;
+use super::text::{clean, fit};
+
+/// The least that a column is cut to.
+const LEAST_WIDTH: usize = 8;
+const GAP: &str = "  ";
+
+/// A cell.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A cell in a style.
+    pub(crate) fn styled(text: impl AsRef<str>, style: Style) -> Self {
+        Self { text: clean(text.as_ref()).into_owned(), style }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::styled(text, Style::new())
+    }
+}
+
+/// A table with a heading.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+#[derive(Debug)]
+struct Column {
+    name: String,
+    layout: Layout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Never cut: half an id is no id.
+    Whole,
+    /// Never cut, and aligned to the right.
+    Number,
+    /// Cut where a terminal is narrow.
+    Flexible,
+}
+
+impl Table {
+    /// A table of these columns. One whose name begins with `>` is aligned to the right; one with `~` may be cut.
+    pub(crate) fn new(columns: &[&str]) -> Self {
+        let column = |name: &&str| {
+            let (name, layout) = match (name.strip_prefix('>'), name.strip_prefix('~')) {
+                (Some(name), _) => (name, Layout::Number),
+                (_, Some(name)) => (name, Layout::Flexible),
+                _ => (*name, Layout::Whole),
+            };
+            Column { name: name.to_owned(), layout }
+        };
+        Self { columns: columns.iter().map(column).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Whether it has no rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Writes the table, without columns that are empty in all rows. If it is wider than a terminal, flexible
+    /// columns are cut, and where that does not do, left out from the right.
+    pub(super) fn write(&self, output: &mut dyn Write, room: Option<usize>, colour: bool) -> io::Result<()> {
+        let mut shown: Vec<(usize, usize)> = (0..self.columns.len())
+            .filter(|&column| self.rows.iter().any(|row| !cell(row, column).text.is_empty()))
+            .map(|column| (column, self.width(column)))
+            .collect();
+        if let Some(room) = room {
+            self.fit(&mut shown, room);
+        }
+        let heading =
+            |column: usize| Cell::styled(&self.columns[column].name, Style::new().effects(Effects::DIMMED));
+        writeln!(output, "{}", self.line(&shown, colour, heading))?;
+        for row in &self.rows {
+            writeln!(output, "{}", self.line(&shown, colour, |column| cell(row, column)))?;
+        }
+        Ok(())
+    }
+
+    /// How wide a column would be.
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| cell(row, column).text.width());
+        cells.chain([self.columns[column].name.width()]).max().unwrap_or(0)
+    }
+
+    /// Takes from the widest flexible columns until all fit.
+    fn fit(&self, shown: &mut Vec<(usize, usize)>, room: usize) {
+        let is_flexible = |column: usize| self.columns[column].layout == Layout::Flexible;
+        loop {
+            let gaps = GAP.len() * shown.len().saturating_sub(1);
+            if shown.iter().map(|(_, width)| width).sum::<usize>() + gaps <= room {
+                return;
+            }
+            let flexible = shown.iter_mut().filter(|(column, _)| is_flexible(*column));
+            if let Some((_, widest)) = flexible.max_by_key(|(_, width)| *width)
+                && *widest > LEAST_WIDTH
+            {
+                *widest -= 1;
+            } else if let Some(last) = shown.iter().rposition(|(column, _)| is_flexible(*column)) {
+                shown.remove(last);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn line(&self, shown: &[(usize, usize)], colour: bool, cell: impl Fn(usize) -> Cell) -> String {
+        let mut line = String::new();
+        for (at, &(column, width)) in shown.iter().enumerate() {
+            let Cell { text, style } = cell(column);
+            let fitted = fit(&text, width);
+            let padding = " ".repeat(width - fitted.width());
+            let painted = if colour { paint(&fitted, style) } else { fitted.into_owned() };
+            let is_last = at + 1 == shown.len();
+            match self.columns[column].layout {
+                Layout::Number => line.extend([&*padding, &painted]),
+                // No spaces at the end of a line.
+                _ if is_last => line.push_str(&painted),
+                _ => line.extend([&*painted, &padding]),
+            }
+            if !is_last {
+                line.push_str(GAP);
+            }
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+fn cell(row: &[Cell], column: usize) -> Cell {
+    row.get(column).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(table: &Table, room: Option<usize>) -> String {
+        let mut output = Vec::new();
+        table.write(&mut output, room, false).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    fn table() -> Table {
+        let mut table = Table::new(&["~TYPE", ">COUNT", "EMPTY", "~NOTE"]);
+        table.row(["stage:prüfung".into(), "7".into(), Cell::default(), "first of all the notes".into()]);
+        table.row(["stage:漢".into(), "1200".into(), Cell::default(), "b\u{1b}[0m".into()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_and_empty_ones_left_out() {
+        insta::assert_snapshot!(shown(&table(), None), @r"
+        TYPE           COUNT  NOTE
+        stage:prüfung      7  first of all the notes
+        stage:漢        1200  b\u{1b}[0m
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_texts_and_then_leaves_them_out_but_never_numbers() {
+        let at_30 = shown(&table(), Some(30));
+        assert!(at_30.lines().all(|line| line.width() <= 30), "{at_30}");
+        assert!(at_30.contains("NOTE") && at_30.contains("1200"), "{at_30}");
+        let at_20 = shown(&table(), Some(20));
+        assert!(!at_20.contains("NOTE") && at_20.contains("1200"), "{at_20}");
+        assert!(shown(&table(), Some(1)).contains("1200"));
+    }
+}

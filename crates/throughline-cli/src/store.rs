@@ -1,0 +1,130 @@
+//! The store that a command line names.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use throughline_core::{InstanceId, Liveness, Redaction, Redactor, RunSummary, TraceQuery, TraceReader};
+use throughline_sqlite::{SqliteReader, SqliteStore};
+
+use crate::error::CliError;
+use crate::resolve::resolve;
+
+/// A store that has been named and not been touched.
+pub(crate) struct Store {
+    name: String,
+    path: PathBuf,
+    /// Knows the pseudonyms of what was redacted, if there is a key for them.
+    pseudonyms: Option<Redactor>,
+}
+
+/// The secret that pseudonyms are made with, as services have it.
+const PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+
+impl Store {
+    /// The store of `--store` or the environment.
+    pub(crate) fn named(name: Option<&str>) -> Result<Self, CliError> {
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Err(CliError::Usage(
+                "which store? Give --store sqlite:PATH, or set THROUGHLINE_STORE".into(),
+            ));
+        };
+        match name.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self {
+                name: name.into(),
+                path: path.into(),
+                pseudonyms: pseudonym_key().map(|_| redactor()).transpose()?,
+            }),
+            Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
+            _ if Path::new(name).exists() => {
+                Err(CliError::Usage(format!("`{name}` is no store; do you mean sqlite:{name}?")))
+            }
+            Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(CliError::Usage(format!(
+                "stores of the kind `{scheme}` can't be asked from here; what can is sqlite:PATH"
+            ))),
+            // Not repeated: what looks like no store may be a connection string with a password.
+            _ => Err(CliError::Usage("that is no store; want sqlite:PATH".into())),
+        }
+    }
+
+    /// The store as it was named.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the store for reading; it must be there.
+    pub(crate) fn reader(&self) -> Result<SqliteReader, CliError> {
+        self.must_exist()?;
+        self.sqlite().open_reader().map_err(|error| self.open_error(error))
+    }
+
+    /// What a value to look for, of this attribute if it is one, is called in the store: a pseudonym, if it is of
+    /// the kind that is redacted.
+    pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
+        match &self.pseudonyms {
+            Some(redactor) => redactor.findable(attribute, value),
+            None => Cow::Borrowed(value),
+        }
+    }
+
+    /// The store, for those who change it.
+    pub(crate) fn sqlite(&self) -> SqliteStore {
+        SqliteStore::new(&self.path)
+    }
+
+    /// Complains if there is no such file.
+    pub(crate) fn must_exist(&self) -> Result<(), CliError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        Err(CliError::Input(format!(
+            "{}: there is no such file; `throughline import FILE` makes one, or name another with --store",
+            self.name
+        )))
+    }
+
+    /// An error that names the store.
+    pub(crate) fn open_error(&self, error: throughline_core::OpenError) -> CliError {
+        CliError::Open { name: self.name.clone(), error }
+    }
+}
+
+/// The redactor that imported events pass: the standard one, with the key for pseudonyms of the environment.
+pub(crate) fn redactor() -> Result<Redactor, CliError> {
+    let mut redaction = Redaction::standard();
+    if let Some(secret) = pseudonym_key() {
+        redaction = redaction.pseudonym_key(secret);
+    }
+    redaction.build().map_err(|error| CliError::Usage(format!("{PSEUDONYM_KEY}: {error}")))
+}
+
+fn pseudonym_key() -> Option<String> {
+    std::env::var(PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty())
+}
+
+/// A run and all that can be asked of it.
+pub(crate) struct Run {
+    pub(crate) summary: RunSummary,
+    pub(crate) query: TraceQuery,
+}
+
+impl Run {
+    /// The run of this id or key.
+    pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
+        let summary = resolve(store, reader, name).await?;
+        Self::of(reader, summary).await
+    }
+
+    /// The run of this summary.
+    pub(crate) async fn of(reader: &dyn TraceReader, summary: RunSummary) -> Result<Self, CliError> {
+        let events = reader.trace(summary.trace_id).await?;
+        let mut instances: Vec<InstanceId> = events.iter().map(|event| event.instance).collect();
+        instances.sort_unstable();
+        instances.dedup();
+        let liveness = reader.liveness(&instances).await?;
+        let query = TraceQuery::new(events).with_liveness(|instance| {
+            let known = instances.binary_search(&instance).ok().and_then(|at| liveness.get(at));
+            known.copied().unwrap_or(Liveness::Dead)
+        });
+        Ok(Self { summary, query })
+    }
+}

@@ -1,0 +1,102 @@
+//! What a service does while the command looks on.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::Duration;
+
+use throughline_core::Throughline;
+use throughline_sqlite::SqliteStore;
+use tokio::sync::oneshot;
+
+use crate::sandbox::Sandbox;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_workflow_is_seen_at_its_step_and_watched_to_its_end() {
+    let sandbox = Sandbox::empty();
+    let store = SqliteStore::new(sandbox.path("traces.db"));
+    let throughline = Throughline::builder("loan-service").store(store).build().unwrap();
+    let (entered, in_step) = oneshot::channel();
+    let (go_on, released) = oneshot::channel::<()>();
+    let run =
+        throughline.workflow("loan-approval").key("loan-42").steps(3).run_infallible(|ctx| async move {
+            ctx.step("stage:submit").run_infallible(|_| async {}).await.unwrap();
+            let waiting = ctx.step("stage:credit-check").attempt(1).run_infallible(|_| async move {
+                entered.send(()).unwrap();
+                released.await.unwrap();
+            });
+            waiting.await.unwrap();
+        });
+    let run = tokio::spawn(run);
+    in_step.await.unwrap();
+
+    // The step runs, so that its start is in the store.
+    let open = sandbox.json(&["running"]);
+    assert_eq!(open["runs"][0]["summary"]["state"], "running");
+    assert_eq!(open["runs"][0]["current"]["event_type"], "stage:credit-check");
+    let seen = sandbox.see(&["running"]);
+    assert!(seen.contains("loan-42") && seen.contains("step 2 of 3"), "{seen}");
+    let check = sandbox.run(&["running", "--check"]);
+    assert_eq!(check.code, 1);
+    assert!(check.stdout.starts_with("Not safe to deploy: 1 running"), "{}", check.stdout);
+    let stuck = sandbox.json(&["running", "--check", "--stuck-after", "0s"]);
+    assert_eq!(stuck["stuck"][0]["summary"]["correlation_id"], "loan-42");
+
+    let mut watch =
+        sandbox.command(&["watch", "loan-42", "--for", "60s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = BufReader::new(watch.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("stage:credit-check") {
+        line.clear();
+        assert!(seen.read_line(&mut line).unwrap() > 0, "the watch ended early");
+    }
+    go_on.send(()).unwrap();
+    run.await.unwrap().unwrap();
+    let mut rest = String::new();
+    seen.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("workflow:completed"), "{rest}");
+    assert!(watch.wait().unwrap().success());
+
+    throughline.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(sandbox.run(&["running", "--check"]).code, 0);
+}
+
+#[tokio::test]
+async fn what_a_service_left_open_when_it_ended_is_interrupted() {
+    let sandbox = Sandbox::empty();
+    let store = SqliteStore::new(sandbox.path("traces.db"));
+    let throughline = Throughline::builder("loan-service").store(store).build().unwrap();
+    let (entered, in_step) = oneshot::channel();
+    let run = throughline.workflow("loan-approval").key("loan-42").run_infallible(|_| async move {
+        entered.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    // Kept to the end of the test: dropped, it would be cancelled.
+    let _run = tokio::spawn(run);
+    in_step.await.unwrap();
+    throughline.shutdown(Duration::from_secs(10)).await;
+
+    assert_eq!(sandbox.json(&["running"])["runs"][0]["summary"]["state"], "interrupted");
+    let check = sandbox.run(&["running", "--check"]);
+    assert_eq!(check.code, 0);
+    let said = "Safe to deploy: nothing is running; 1 interrupted";
+    assert!(check.stdout.starts_with(said), "{}", check.stdout);
+}
+
+#[test]
+fn what_was_redacted_is_found_by_its_value_with_the_key_of_the_pseudonyms() {
+    let sandbox = Sandbox::empty();
+    sandbox.write(
+        "log.xes",
+        "<log><trace><string key='concept:name' value='ada@example.org'/><event><string key='concept:name' \
+         value='a'/></event></trace></log>",
+    );
+    let with_key = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.env("THROUGHLINE_PSEUDONYM_KEY", "a secret of this test").output().unwrap()
+    };
+    assert!(with_key(&["import", "log.xes"]).status.success());
+    assert!(with_key(&["show", "ada@example.org"]).status.success());
+    assert!(with_key(&["list", "--key", "ada@example.org"]).status.success());
+    assert_eq!(sandbox.run(&["show", "ada@example.org"]).code, 1);
+    assert!(!sandbox.run(&["export"]).stdout.contains("ada@"));
+}

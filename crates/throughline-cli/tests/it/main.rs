@@ -1,0 +1,13 @@
+//! The command as people and scripts see it: what it prints, and its exit codes.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
+
+mod canary;
+mod errors;
+mod formats;
+mod help;
+mod live;
+mod many_runs;
+mod one_run;
+mod sandbox;
+mod terminal;

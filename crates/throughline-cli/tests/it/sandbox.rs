@@ -1,0 +1,103 @@
+//! A folder with a store, and what the command says when it is run there.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder of its own, in which the store is `sqlite:traces.db`.
+pub(crate) struct Sandbox(TempDir);
+
+/// What one run of the command said.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Sandbox {
+    /// An empty folder.
+    pub(crate) fn empty() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    /// A folder with a store into which a file of `tests/data` was imported.
+    pub(crate) fn with(data: &str, options: &[&str]) -> Self {
+        let sandbox = Self::empty();
+        fs::copy(data_file(data), sandbox.path(data)).unwrap();
+        let said = sandbox.run(&[&["import", data], options].concat());
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        sandbox
+    }
+
+    /// A folder with the runs of four loan applications.
+    pub(crate) fn with_loans() -> Self {
+        Self::with(
+            "loans.xes",
+            &["--failed-when", "concept:name=A_DECLINED", "--cancelled-when", "concept:name=A_CANCELLED"],
+        )
+    }
+
+    /// A folder with the runs of a saga that failed and of one that did not.
+    pub(crate) fn with_sagas() -> Self {
+        Self::with("saga.jsonl", &[])
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The command, in this folder, with an environment that says nothing but the store.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        command
+            .args(args)
+            .current_dir(self.0.path())
+            .env_remove("NO_COLOR")
+            .env("THROUGHLINE_STORE", "sqlite:traces.db")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command.
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        let output = self.command(args).output().unwrap();
+        Said {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs the command and gives what people see: the answer, or the error, and the exit code.
+    pub(crate) fn see(&self, args: &[&str]) -> String {
+        let said = self.run(args);
+        let folder = self.0.path().display().to_string();
+        let mut seen = format!("{}{}", said.stdout, said.stderr).replace(&folder, "FOLDER");
+        if said.code != 0 {
+            seen.push_str(&format!("[exit code {}]", said.code));
+        }
+        seen
+    }
+
+    /// Runs the command and reads its answer as JSON.
+    pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
+        let said = self.run(&[args, &["--json"]].concat());
+        serde_json::from_str(&said.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", said.stdout, said.stderr))
+    }
+}
+
+/// A file of `tests/data`.
+pub(crate) fn data_file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}

@@ -1,0 +1,410 @@
+//! The rules of delivery: what a failing store, a slow feed and a panicking sink do to a workflow, and that the ledger
+//! balances through all of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use throughline_core::testing::FaultyStore;
+use throughline_core::{
+    AppendError, BoxFuture, DropReason, Durability, EventSink, FeedConfig, Instance, LiveFeed, MemoryFeed,
+    MemoryStore, NotRecorded, NotStarted, OpenError, Redaction, Retry, Spool, SpoolConfig, Status,
+    StreamItem, Throughline, ThroughlineBuilder, TraceEvent, TraceStream, names,
+};
+
+use crate::support::{ended, started};
+
+fn away() -> AppendError {
+    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
+}
+
+/// Retries that do not make a test wait.
+fn quick(attempts: u32) -> Retry {
+    Retry::attempts(attempts).delays(Duration::from_micros(10), Duration::from_micros(10))
+}
+
+fn with(store: FaultyStore) -> ThroughlineBuilder {
+    Throughline::builder("test").store(store).retry(quick(3))
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_store_that_comes_back_in_time_is_not_noticed() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).build().unwrap();
+    faults.fail_next(2, away);
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    assert_eq!(store.events().len(), 2);
+    assert!(throughline.ledger().is_complete());
+}
+
+#[tokio::test]
+async fn a_step_whose_start_cannot_be_recorded_never_runs() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        faults.fail_next(3, away);
+        let error = ctx.trace_infallible("stage:a", async { unreachable!() }).await.unwrap_err();
+        assert!(error.is_retryable());
+        assert!(error.to_string().contains("`memory` did not record it after 3 attempt(s)"), "{error}");
+        // The store is back: the next step runs.
+        ctx.trace_infallible("stage:b", async {}).await.unwrap();
+    });
+    run.await.unwrap();
+    let events = store.events();
+    assert!(!events.iter().any(|event| event.event_type == "stage:a"));
+    let account = &throughline.ledger().accounts[0];
+    assert_eq!((account.accepted, account.delivered), (5, 4));
+    assert_eq!(account.dropped, [(DropReason::Unavailable, 1)]);
+    assert!(account.balances());
+}
+
+#[tokio::test]
+async fn an_outcome_is_kept_when_its_end_cannot_be_recorded_and_the_next_step_is_what_fails() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).build().unwrap();
+    let ledger = throughline.clone();
+    let run = throughline.workflow("test").run(|ctx| async move {
+        let score = ctx
+            .trace("stage:a", async {
+                faults.fail_next(u64::MAX, away);
+                Ok::<_, NotStarted>(712)
+            })
+            .await;
+        assert_eq!(score.unwrap().unwrap(), 712, "the outcome is the caller's");
+        let account = &ledger.ledger().accounts[0];
+        assert_eq!((account.pending, account.dropped.len(), account.balances()), (1, 0, true));
+        let next = ctx.trace_infallible("stage:b", async { unreachable!() }).await;
+        assert!(matches!(next, Err(NotStarted::NotRecorded(NotRecorded::Store { .. }))));
+        faults.heal();
+        Ok::<_, NotStarted>(())
+    });
+    run.await.unwrap().unwrap();
+    assert_eq!(throughline.flush(SOON).await.accounts[0].pending, 0);
+    let events = store.events();
+    assert_eq!(ended(&events, "stage:a").status, Status::Success);
+    assert_eq!(ended(&events, names::WORKFLOW_COMPLETED).status, Status::Success);
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_for_good_is_dropped_alone() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        faults.fail_next(1, || AppendError::Rejected { index: 0, reason: "too odd".to_owned() });
+        let error = ctx.event("business:odd", serde_json::json!({})).await.unwrap_err();
+        assert!(!error.is_retryable() && error.to_string().contains("too odd"), "{error}");
+    });
+    run.await.unwrap();
+    assert_eq!(throughline.ledger().accounts[0].dropped, [(DropReason::Rejected, 1)]);
+    assert_eq!(store.events().len(), 2);
+}
+
+#[tokio::test]
+async fn a_pipelined_step_begins_before_its_start_is_durable_and_ends_after() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let throughline = with(faulty).durability(Durability::Pipelined).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        faults.hold();
+        let began = Arc::new(tokio::sync::Notify::new());
+        let told = Arc::clone(&began);
+        let step = tokio::spawn(ctx.trace_infallible("stage:a", async move { told.notify_one() }));
+        began.notified().await;
+        assert!(!step.is_finished(), "its start is not durable yet");
+        faults.release();
+        step.await.unwrap().unwrap();
+    });
+    run.await.unwrap();
+    assert!(throughline.ledger().is_complete());
+}
+
+#[tokio::test]
+async fn steps_wait_for_room_and_none_is_lost() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).queue_capacity(4).build().unwrap();
+    faults.hold();
+    let runs: Vec<_> =
+        (0..50).map(|_| tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}))).collect();
+    faults.attempted(1).await;
+    assert!(throughline.ledger().accounts[0].pending <= 4, "bounded");
+    faults.release();
+    for run in runs {
+        run.await.unwrap().unwrap();
+    }
+    assert_eq!(store.events().len(), 100);
+    assert!(throughline.ledger().is_complete());
+}
+
+#[tokio::test]
+async fn cancelled_steps_find_room_in_a_full_queue() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).queue_capacity(4).build().unwrap();
+    let running = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&running);
+    let run = tokio::spawn(throughline.workflow("test").run_infallible(|ctx| async move {
+        let hang = async move {
+            told.notify_one();
+            std::future::pending::<()>().await;
+        };
+        ctx.trace_infallible("stage:a", hang).await.unwrap();
+    }));
+    running.notified().await;
+    faults.hold();
+    // All four places are held: by the run and its step, for their ends, and by these.
+    let waiting = tokio::spawn(throughline.workflow("other").run_infallible(|_| async {}));
+    faults.attempted(3).await;
+    run.abort();
+    assert!(run.await.is_err());
+    faults.release();
+    waiting.await.unwrap().unwrap();
+    assert!(throughline.flush(SOON).await.is_complete());
+    let cancelled = store.events().iter().filter(|event| event.status == Status::Cancelled).count();
+    assert_eq!(cancelled, 2);
+}
+
+#[tokio::test]
+async fn shutdown_returns_in_time_whatever_the_store_does_and_tells_the_truth() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let throughline = with(faulty).build().unwrap();
+    faults.hold();
+    let run = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
+    faults.attempted(1).await;
+    let begun = Instant::now();
+    let report = throughline.shutdown(Duration::from_millis(50)).await;
+    assert!(begun.elapsed() < SOON);
+    assert!(!report.is_complete());
+    assert_eq!((report.accounts[0].pending, report.accounts[0].balances()), (1, true), "{report}");
+    let late = throughline.workflow("late").run_infallible(|_| async {}).await;
+    assert!(matches!(late, Err(NotStarted::NotRecorded(NotRecorded::ShutDown))));
+    faults.release();
+    let _ = run.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_failing_store_never_took_is_counted_as_lost_at_shutdown() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let throughline = with(faulty).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|_| async { faults.fail_next(u64::MAX, away) });
+    run.await.unwrap();
+    let report = throughline.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(report.accounts[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
+    assert!(report.accounts[0].balances());
+}
+
+/// A spool in memory: what the tests of delivery need of one. The durable one has tests of its own.
+#[derive(Clone, Default)]
+struct MemorySpool(Arc<Mutex<Vec<Arc<TraceEvent>>>>);
+
+impl SpoolConfig for MemorySpool {
+    fn open(self: Box<Self>, _instance: Instance) -> BoxFuture<'static, Result<Arc<dyn Spool>, OpenError>> {
+        Box::pin(async move { Ok(Arc::new(*self) as Arc<dyn Spool>) })
+    }
+}
+
+impl Spool for MemorySpool {
+    fn name(&self) -> &str {
+        "spool"
+    }
+    fn push<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
+        self.0.lock().unwrap().extend_from_slice(events);
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn peek(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Arc<TraceEvent>>, AppendError>> {
+        let events = self.0.lock().unwrap().iter().take(limit).cloned().collect();
+        Box::pin(std::future::ready(Ok(events)))
+    }
+    fn remove(&self, count: usize) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.0.lock().unwrap().drain(..count);
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn waiting(&self) -> BoxFuture<'_, Result<u64, AppendError>> {
+        let waiting = self.0.lock().unwrap().len() as u64;
+        Box::pin(std::future::ready(Ok(waiting)))
+    }
+}
+
+#[tokio::test]
+async fn with_a_spool_the_workflow_goes_on_and_the_store_gets_everything_in_order() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let (faults, spool) = (faulty.faults(), MemorySpool::default());
+    let throughline = with(faulty).spool(spool.clone()).build().unwrap();
+    let ledger = throughline.clone();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        faults.fail_next(u64::MAX, away);
+        for step in ["stage:a", "stage:b", "stage:c"] {
+            ctx.trace_infallible(step, async {}).await.unwrap();
+        }
+        let account = &ledger.ledger().accounts[0];
+        assert_eq!((account.delivered, account.pending, account.balances()), (1, 6, true));
+        faults.heal();
+    });
+    run.await.unwrap();
+    assert!(throughline.flush(SOON).await.is_complete());
+    assert_eq!(spool.0.lock().unwrap().len(), 0);
+    let order: Vec<_> = store.events().iter().map(|event| event.n).collect();
+    assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_in_the_spool_is_delivered() {
+    let spool = MemorySpool::default();
+    let faulty = FaultyStore::around(MemoryStore::new());
+    faulty.faults().fail_next(u64::MAX, away);
+    let earlier = with(faulty).spool(spool.clone()).build().unwrap();
+    earlier.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    let report = earlier.shutdown(SOON).await;
+    assert_eq!(
+        (report.accounts[0].pending, report.accounts[0].dropped()),
+        (2, 0),
+        "safe in the spool: {report}"
+    );
+
+    let store = MemoryStore::new();
+    let later = Throughline::builder("test").store(store.clone()).spool(spool).build().unwrap();
+    assert!(later.flush(SOON).await.is_complete());
+    assert_eq!(store.events().len(), 2);
+}
+
+struct Counting(Arc<AtomicU64>);
+
+impl EventSink for Counting {
+    fn name(&self) -> &str {
+        "counting"
+    }
+    fn on_event(&self, event: &TraceEvent) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        assert!(event.event_type != "stage:bad", "this sink panics on it");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_harms_nobody_and_is_counted() {
+    let seen = Arc::new(AtomicU64::new(0));
+    let throughline = Throughline::builder("test").sink(Counting(Arc::clone(&seen))).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        ctx.trace_infallible("stage:bad", async {}).await.unwrap();
+        ctx.trace_infallible("stage:good", async {}).await.unwrap();
+    });
+    run.await.unwrap();
+    let account = &throughline.ledger().accounts[0];
+    assert_eq!((account.accepted, account.delivered), (6, 4));
+    assert_eq!(account.dropped, [(DropReason::Panicked, 2)]);
+    assert_eq!(seen.load(Ordering::Relaxed), 6);
+}
+
+/// A feed that takes nothing until it is let.
+struct Stuck(Arc<tokio::sync::Semaphore>);
+
+impl FeedConfig for Stuck {
+    fn open(
+        self: Box<Self>,
+        _instance: Instance,
+    ) -> BoxFuture<'static, Result<Arc<dyn LiveFeed>, OpenError>> {
+        Box::pin(async move { Ok(Arc::new(*self) as Arc<dyn LiveFeed>) })
+    }
+}
+
+impl LiveFeed for Stuck {
+    fn name(&self) -> &str {
+        "stuck"
+    }
+    fn publish<'a>(&'a self, _events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(async {
+            let _ = self.0.acquire().await;
+            Ok(())
+        })
+    }
+    fn stream(&self) -> Option<Arc<dyn TraceStream>> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_feed_is_never_waited_for_and_what_it_misses_is_counted() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let throughline =
+        Throughline::builder("test").feed(Stuck(Arc::clone(&gate))).queue_capacity(8).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        for _ in 0..100 {
+            ctx.trace_infallible("stage:a", async {}).await.unwrap();
+        }
+    });
+    run.await.unwrap();
+    let account = &throughline.ledger().accounts[0];
+    assert_eq!((account.accepted, account.pending), (202, 8));
+    assert!(account.balances());
+    gate.add_permits(1000);
+    let account = &throughline.shutdown(SOON).await.accounts[0];
+    assert_eq!((account.delivered, account.pending), (8, 0));
+    assert_eq!(account.dropped, [(DropReason::QueueFull, 194)]);
+}
+
+#[tokio::test]
+async fn a_watcher_of_the_feed_sees_a_run_as_it_happens() {
+    let throughline = Throughline::builder("test").feed(MemoryFeed::new()).build().unwrap();
+    let mut watch = throughline.stream().unwrap().watch(None).await.unwrap();
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    for expected in [names::WORKFLOW_STARTED, names::WORKFLOW_COMPLETED] {
+        let StreamItem::Event(event) = watch.next().await.unwrap().unwrap() else {
+            panic!("nothing was missed")
+        };
+        assert_eq!(event.event_type, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_emitter_that_is_shut_down_gives_its_lease_back() {
+    let store = MemoryStore::new();
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let reader = throughline.reader().unwrap();
+    let run =
+        Box::pin(throughline.workflow("test").key("k").run_infallible(|_| std::future::pending::<()>()));
+    let mut run = std::mem::ManuallyDrop::new(run);
+    let pending = std::future::poll_fn(|cx| std::task::Poll::Ready(run.as_mut().poll(cx).is_pending()));
+    assert!(pending.await);
+    let id = throughline_core::TraceId::from_key("k");
+    while reader.trace(id).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let instance = started(&store.events(), names::WORKFLOW_STARTED).instance;
+    throughline.shutdown(SOON).await;
+    let liveness = reader.liveness(&[instance]).await.unwrap();
+    assert_eq!(liveness, [throughline_core::Liveness::Dead]);
+}
+
+#[tokio::test]
+async fn a_key_that_looks_like_personal_data_needs_a_pseudonym_key() {
+    let mail = "ada@example.org";
+    let store = MemoryStore::new();
+    let without = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let refused = without.workflow("test").key(mail).run_infallible(|_| async {}).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"not started: the key of the run looks like personal data ([redacted:email]); use another key, or give the redaction a .pseudonym_key(..)");
+
+    let redaction = Redaction::standard().pseudonym_key("a secret of this test");
+    let with = Throughline::builder("test").store(store.clone()).redaction(redaction).build().unwrap();
+    with.workflow("test").key(mail).attr("user", mail).run_infallible(|_| async {}).await.unwrap();
+    let event = started(&store.events(), names::WORKFLOW_STARTED);
+    let pseudonym = with.findable(mail);
+    assert_eq!(event.correlation_id.as_ref(), Some(&pseudonym));
+    assert_eq!(event.attrs.get("user"), Some(pseudonym.as_str()));
+    assert_eq!(event.trace_id, throughline_core::TraceId::from_key(&pseudonym));
+    assert_ne!(pseudonym, mail);
+}

@@ -1,0 +1,123 @@
+//! The process that others kill or trace: this test binary again, told by its environment what to be.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+use throughline::{NotStarted, SqliteStore, Synchronous, Throughline, TraceContext};
+
+const DATABASE: &str = "THROUGHLINE_TEST_DATABASE";
+const ROLE: &str = "THROUGHLINE_TEST_ROLE";
+
+/// What the child does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Emits from many tasks until it is killed.
+    Emit,
+    /// Emits some events one after the other, then many at once, and ends.
+    Mark,
+    /// As [`Role::Mark`], with a store that does not wait for the disk.
+    MarkWithoutSync,
+}
+
+const ROLES: [(Role, &str); 3] =
+    [(Role::Emit, "emit"), (Role::Mark, "mark"), (Role::MarkWithoutSync, "mark-without-sync")];
+
+/// Describes the child; `through` is a command to run it under.
+pub(crate) fn command(role: Role, database: &Path, through: Option<Command>) -> Command {
+    let executable = std::env::current_exe().unwrap();
+    let mut command = match through {
+        Some(mut through) => {
+            through.arg(executable);
+            through
+        }
+        None => Command::new(executable),
+    };
+    let name = ROLES.iter().find(|(known, _)| *known == role).map(|(_, name)| *name).unwrap();
+    command.args(["--exact", "child::this_process_is_the_child_when_it_is_told_to_be", "--nocapture"]);
+    command.env(DATABASE, database).env(ROLE, name).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+/// Starts the child.
+pub(crate) fn start(role: Role, database: &Path) -> Child {
+    command(role, database, None).spawn().unwrap()
+}
+
+#[test]
+fn this_process_is_the_child_when_it_is_told_to_be() {
+    let Ok(name) = std::env::var(ROLE) else { return };
+    let role = ROLES.iter().find(|(_, known)| *known == name).map(|(role, _)| *role).unwrap();
+    let synchronous = if role == Role::MarkWithoutSync { Synchronous::Off } else { Synchronous::Full };
+    let store = SqliteStore::new(std::env::var_os(DATABASE).unwrap()).synchronous(synchronous);
+    let throughline = Throughline::builder("child").store(store).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        match role {
+            Role::Emit => emit(&throughline).await,
+            Role::Mark | Role::MarkWithoutSync => mark(&throughline).await,
+        }
+    });
+}
+
+/// Says that an event was acknowledged. One write, so that a line is whole or not there.
+fn acknowledge(what: impl std::fmt::Display) {
+    let line = format!("\nack {what}\n");
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).unwrap();
+}
+
+async fn emit(throughline: &Throughline) {
+    let runs = (0..16).map(|_| {
+        throughline.workflow("crash").run(|ctx| async move {
+            acknowledge(event_id(&ctx, 0));
+            loop {
+                let done = ctx.step("stage:work").run(|ctx| async move {
+                    acknowledge(event_id(&ctx, 0));
+                    let noted = ctx.event("business:noted", json!({ "some": "payload" })).await?;
+                    acknowledge(format_args!("{}:{noted}:0", ctx.trace_id()));
+                    Ok::<_, NotStarted>(event_id(&ctx, 1))
+                });
+                acknowledge(done.await??);
+            }
+            #[expect(
+                unreachable_code,
+                reason = "the loop ends with the process; this names the error's type"
+            )]
+            Ok::<(), NotStarted>(())
+        })
+    });
+    let tasks: Vec<_> = runs.map(tokio::spawn).collect();
+    for task in tasks {
+        task.await.unwrap().unwrap().unwrap();
+    }
+}
+
+fn event_id(ctx: &TraceContext, seq: u32) -> String {
+    format!("{}:{}:{seq}", ctx.trace_id(), ctx.span_id())
+}
+
+async fn mark(throughline: &Throughline) {
+    let run = throughline.workflow("mark").run(|ctx| async move {
+        let note = |number: u32| {
+            let ctx = ctx.clone();
+            async move {
+                let marker = format!("marker-{number:04}.");
+                ctx.event("business:marked", json!({ "marker": marker })).await?;
+                acknowledge(&marker);
+                Ok::<_, NotStarted>(())
+            }
+        };
+        for number in 0..20 {
+            note(number).await?;
+        }
+        let together: Vec<_> = (20..60).map(|number| tokio::spawn(note(number))).collect();
+        for noted in together {
+            noted.await.unwrap()?;
+        }
+        Ok::<_, NotStarted>(())
+    });
+    run.await.unwrap().unwrap();
+    throughline.shutdown(std::time::Duration::from_secs(10)).await;
+}
