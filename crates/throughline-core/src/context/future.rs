@@ -16,8 +16,8 @@ use super::failure::{NotRecorded, NotStarted};
 use super::opening::Opening;
 use super::span::{End, Span};
 use crate::delivery::queue::Ack;
+use crate::hub::{Delivery, Emitted};
 use crate::store::BoxFuture;
-use crate::throughline::{Delivery, Emitted};
 use crate::{Durability, ErrorInfo, Status};
 
 pin_project! {
