@@ -87,10 +87,9 @@ fn look_for_secrets(database: &Path, secrets: &[String]) -> anyhow::Result<usize
         path.push(suffix);
         let bytes = std::fs::read(&path)?;
         kept += bytes.len();
-        for secret in secrets {
-            if bytes.windows(secret.len()).any(|window| window == secret.as_bytes()) {
-                bail!("`{secret}` is in {}", Path::new(&path).display());
-            }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some(secret) = secrets.iter().find(|secret| text.contains(secret.as_str())) {
+            bail!("`{secret}` is in {}", Path::new(&path).display());
         }
     }
     Ok(kept)

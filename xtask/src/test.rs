@@ -11,7 +11,13 @@ pub(crate) struct Options {
     /// Leave out the tests that need system tools (strace, sqlite3). Refused where CI is set.
     #[arg(long)]
     without_services: bool,
+    /// How often the crash test kills a process, 200 unless said otherwise.
+    #[arg(long, value_name = "N")]
+    kills: Option<u32>,
 }
+
+/// The crash test reads from it how often to kill.
+const KILLS: &str = "THROUGHLINE_KILLS";
 
 /// Tests that need a tool read this variable: with `required` a missing tool is a failure, with `off` they are
 /// left out, and where it is unset (plain `cargo test`) they run if the tool is there.
@@ -42,6 +48,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     steps.take("unit and integration tests", || {
         let mut tests = cargo();
         tests.arg("test").args(SHARED).args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
+        if let Some(kills) = options.kills {
+            tests.env(KILLS, kills.to_string());
+        }
         call(tests.env(SERVICES, services))
     })?;
     steps

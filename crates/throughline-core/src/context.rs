@@ -119,7 +119,7 @@ impl TraceContext {
 
     fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
         // Redacted before it is cut: half a secret has no shape any more.
-        let step = self.0.run.hub.redactor.text(step);
+        let step = self.0.run.hub.redactor.name(step);
         let name = step.split_once(':').map_or(&*step, |(_, name)| name);
         let builder = self.step(format!("{}{name}", names::COMPENSATE_PREFIX)).unnumbered();
         let builder = builder.tag(names::tags::COMPENSATION);

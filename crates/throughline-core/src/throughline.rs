@@ -247,7 +247,7 @@ impl ThroughlineBuilder {
             return Err(BuildError::QueueCapacity { given: self.capacity });
         }
         let redactor = self.redaction.build()?;
-        let instance = Instance::new(InstanceId::random(), redactor.text(&self.service));
+        let instance = Instance::new(InstanceId::random(), redactor.name(&self.service));
         let (mut store, mut feeds, mut sinks) = (None, Vec::new(), Vec::new());
         if !self.disabled {
             if self.store.is_none() && self.feeds.is_empty() && self.sinks.is_empty() {

@@ -119,7 +119,7 @@ impl<F: Future> TraceFuture<F> {
 impl<F: Future> Future for TraceFuture<F> {
     type Output = Result<F::Output, NotStarted>;
 
-    /// Next to nothing where nothing is recorded: all else is in [`poll_recorded`](TraceFuture::poll_recorded).
+    // Next to nothing where nothing is recorded: all else is in `poll_recorded`.
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !matches!(self.state, State::Off) {

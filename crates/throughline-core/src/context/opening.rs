@@ -155,7 +155,7 @@ impl RunOpening {
         let mut opening = *self;
         let hub = Arc::clone(&opening.throughline.0);
         // Once for all events of the run.
-        let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.text(&name)));
+        let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
         let caller = opening.caller.take().or_else(TraceContext::current);
         let correlation_id = opening.correlation_id(&hub)?;
 

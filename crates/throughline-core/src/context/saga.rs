@@ -239,7 +239,7 @@ impl Saga {
             redactor.error(error);
         }
         let resource = resource.map(|resource| redactor.findable(Some(attrs::RESOURCE), &resource).into());
-        Compensated { step: redactor.text(&step).into(), resource, outcome }
+        Compensated { step: redactor.name(&step).into(), resource, outcome }
     }
 
     async fn compensate_all(&self) -> Vec<Compensated> {

@@ -211,7 +211,7 @@ impl Span {
         }
         let redactor = &self.run.hub.redactor;
         let name = self.label.start(0);
-        let name = redactor.text(&name);
+        let name = redactor.name(&name);
         let parent_span = self.parent.as_ref().map(|parent| parent.tracing.lock());
         let parent_span = parent_span.map(|guard| guard.unwrap_or_else(PoisonError::into_inner));
         let parent_id = parent_span.as_ref().and_then(|span| span.as_ref()).and_then(tracing::Span::id);

@@ -1,199 +1,143 @@
-//! Payloads: every key and value of a JSON object, and its size.
+//! Payloads: every key and value, at any depth.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::{MARKER, Redactor};
+use super::redactor::{Rules, Verdict};
+use super::scan::Reading;
+use super::{limit, marker, numbers};
 
-/// Deeper than this nothing is kept: no answer needs it, and the walk must not exhaust the stack.
+/// Deeper than this nothing is kept: nobody reads it, and the walk must not exhaust the stack.
 const DEPTH: usize = 64;
-const TOO_DEEP: &str = "[cut: nested too deep]";
 
-/// How large a payload may be.
-pub(super) struct Limits {
-    bytes: usize,
+/// Whether the allow-list, if there is one, is about these fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Payload,
+    DenyList,
 }
 
-impl Limits {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self { bytes }
+/// Redacts the fields of an object, then cuts them to the limit.
+pub(super) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
+    let mut walk = Walk { rules, bound: 0 };
+    walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
+    if walk.bound > rules.payload_limit() {
+        limit::fit(fields, rules.payload_limit(), &|text| rules.scanner().hits(text, Reading::Prose));
     }
 }
 
-pub(super) fn redact(redactor: &Redactor, data: &mut Map<String, Value>) {
-    let mut walk = Walk { redactor, size: 0 };
-    walk.object(data, 0);
-    let limit = redactor.0.limits.bytes;
-    if walk.size > limit {
-        // An eighth is left for the markers, so that what was cut once is not cut again.
-        Cut { left: limit - limit / 8 }.object(data);
-    }
-}
-
-struct Walk<'a> {
-    redactor: &'a Redactor,
-    /// About how many bytes it has as JSON: never less than three quarters of it for plain text.
-    size: usize,
+struct Walk<'r> {
+    rules: &'r Rules,
+    /// At least as many bytes as the JSON has.
+    bound: usize,
 }
 
 impl Walk<'_> {
-    fn object(&mut self, object: &mut Map<String, Value>, depth: usize) {
-        let rules = &self.redactor.0;
-        self.size += 2;
-        let mut renamed = false;
-        for (key, value) in object.iter_mut() {
-            self.size += key.len() + 4;
-            let (hits, telling) = self.judge(key);
-            renamed |= hits;
-            if telling && !value.is_null() {
-                *value = Value::String(MARKER.to_owned());
-                self.size += MARKER.len() + 2;
-            } else {
-                let allowed = rules.allowed.as_ref().is_none_or(|allowed| allowed.contains(key));
-                self.value(value, depth + 1, allowed);
+    fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
+        self.bound += 2;
+        let mut dirty = false;
+        for (key, value) in fields.iter_mut() {
+            let (verdict, is_dirty) = self.rules.verdict(key);
+            dirty |= is_dirty;
+            self.bound += limit::most_bytes(key) + 2;
+            match verdict {
+                Verdict::Telling => self.hide(value),
+                Verdict::Allowed => self.value(value, depth + 1, true),
+                Verdict::Plain => self.value(value, depth + 1, readable),
             }
         }
-        if renamed {
-            let entries = std::mem::take(object).into_iter();
-            *object = entries.map(|(key, value)| (self.redactor.text(&key).into_owned(), value)).collect();
+        if dirty {
+            self.rename(fields);
         }
     }
 
-    /// Whether a key is telling by its shape, and whether what stands under it must go.
-    fn judge(&self, key: &str) -> (bool, bool) {
-        let rules = &self.redactor.0;
-        if rules.clean_keys.is(key) {
-            return (false, false);
-        }
-        let judged = (rules.shapes.hits(key, &rules.keys), rules.keys.is_telling(key));
-        if judged == (false, false) {
-            rules.clean_keys.remember(key);
-        }
-        judged
-    }
-
-    fn value(&mut self, value: &mut Value, depth: usize, allowed: bool) {
+    fn value(&mut self, value: &mut Value, depth: usize, readable: bool) {
         match value {
-            Value::Object(_) | Value::Array(_) if depth >= DEPTH => {
-                discard(std::mem::replace(value, Value::String(TOO_DEEP.to_owned())));
-                self.size += TOO_DEEP.len() + 2;
+            Value::Array(_) | Value::Object(_) if depth >= DEPTH => {
+                discard(std::mem::replace(value, Value::String(marker::TOO_DEEP.to_owned())));
+                self.bound += limit::most_bytes(marker::TOO_DEEP);
             }
-            Value::Object(object) => self.object(object, depth),
+            Value::Object(fields) => self.object(fields, depth, readable),
             Value::Array(items) => {
-                self.size += 2 + items.len();
-                items.iter_mut().for_each(|item| self.value(item, depth + 1, allowed));
+                self.bound += 2 + items.len();
+                items.iter_mut().for_each(|item| self.value(item, depth + 1, readable));
             }
-            Value::Null => self.size += 4,
-            value if !allowed => {
-                *value = Value::String(MARKER.to_owned());
-                self.size += MARKER.len() + 2;
-            }
+            _ if !readable => self.hide(value),
             Value::String(text) => {
-                if let Cow::Owned(redacted) = self.redactor.text(text) {
+                if let Cow::Owned(redacted) = self.rules.scanner().clean(text, Reading::Prose) {
                     *text = redacted;
                 }
-                self.size += text.len() + 2;
+                self.bound += limit::most_bytes(text);
             }
-            Value::Bool(_) => self.size += 5,
             Value::Number(number) => {
-                self.size += 20;
-                // A card number may be a number.
-                if number.as_u64().is_some_and(|number| number >= 1_000_000_000_000) {
-                    let text = number.to_string();
-                    if let Cow::Owned(redacted) = self.redactor.text(&text) {
-                        *value = Value::String(redacted);
-                    }
+                if is_card(number) {
+                    *value = Value::String(marker::CARD.to_owned());
                 }
+                self.bound += 32;
             }
+            Value::Bool(_) | Value::Null => self.bound += 5,
         }
+    }
+
+    /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
+    fn hide(&mut self, value: &mut Value) {
+        match value {
+            Value::Null => {}
+            Value::String(text) if marker::is_mark(text) => {}
+            // A buffer that is much larger than the mark would be kept for nothing.
+            Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
+            _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),
+        }
+        // The longest mark is that of a pattern.
+        self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
+    }
+
+    /// Redacts the keys. Those that become the same are told apart by a number.
+    fn rename(&mut self, fields: &mut Map<String, Value>) {
+        let mut same: HashMap<String, usize> = HashMap::new();
+        let mut renamed = Map::new();
+        for (key, value) in std::mem::take(fields) {
+            let clean = self.rules.scanner().clean(&key, Reading::Name).into_owned();
+            let mut unique = clean.clone();
+            while renamed.contains_key(&unique) {
+                let count = same.entry(clean.clone()).or_insert(1);
+                *count += 1;
+                unique = format!("{clean} ({count})");
+            }
+            self.bound += limit::most_bytes(&unique);
+            renamed.insert(unique, value);
+        }
+        *fields = renamed;
     }
 }
 
-/// Drops a value level by level: its own destructor would need stack for each.
+fn is_card(number: &Number) -> bool {
+    if let Some(number) = number.as_u64() {
+        return numbers::is_card(number);
+    }
+    if let Some(number) = number.as_i64() {
+        return numbers::is_card(number.unsigned_abs());
+    }
+    // A float beyond 2^53 has no digits of its own to give away.
+    number.as_f64().is_some_and(|float| {
+        let float = float.abs();
+        float.fract() == 0.0 && float <= 9_007_199_254_740_992.0 && numbers::is_card(float as u64)
+    })
+}
+
+/// Drops a value level by level: its own destructor would take stack for each.
 fn discard(value: Value) {
+    if !matches!(value, Value::Array(_) | Value::Object(_)) {
+        return;
+    }
     let mut left = vec![value];
     while let Some(value) = left.pop() {
         match value {
             Value::Array(items) => left.extend(items),
-            Value::Object(object) => left.extend(object.into_iter().map(|(_, value)| value)),
+            Value::Object(fields) => left.extend(fields.into_iter().map(|(_, value)| value)),
             _ => {}
         }
-    }
-}
-
-/// Keeps what comes first and cuts the rest.
-struct Cut {
-    left: usize,
-}
-
-impl Cut {
-    /// The room that a marker takes.
-    const MARKER: usize = 48;
-
-    fn take(&mut self, bytes: usize) {
-        self.left = self.left.saturating_sub(bytes);
-    }
-
-    fn object(&mut self, object: &mut Map<String, Value>) {
-        self.take(2);
-        let (mut cut, mut bytes) = (Vec::new(), 0);
-        for (key, value) in object.iter_mut() {
-            if self.left < key.len() + Self::MARKER {
-                bytes += key.len() + size_of(value);
-                cut.push(key.clone());
-            } else {
-                self.take(key.len() + 4);
-                self.value(value);
-            }
-        }
-        if !cut.is_empty() {
-            let marker = format!("[cut: {} fields, about {bytes} bytes]", cut.len());
-            cut.iter().for_each(|key| {
-                object.remove(key);
-            });
-            object.insert("[cut]".to_owned(), Value::String(marker));
-        }
-    }
-
-    fn value(&mut self, value: &mut Value) {
-        match value {
-            Value::Object(object) => self.object(object),
-            Value::Array(items) => {
-                self.take(2);
-                let mut kept = 0;
-                while kept < items.len() && self.left >= Self::MARKER {
-                    self.take(1);
-                    self.value(&mut items[kept]);
-                    kept += 1;
-                }
-                if kept < items.len() {
-                    let bytes: usize = items[kept..].iter().map(size_of).sum();
-                    let marker = format!("[cut: {} items, about {bytes} bytes]", items.len() - kept);
-                    items.truncate(kept);
-                    items.push(Value::String(marker));
-                }
-            }
-            Value::String(text) => {
-                if text.len() + 2 > self.left {
-                    let keep = text.floor_char_boundary(self.left.saturating_sub(Self::MARKER));
-                    let marker = format!("…[cut: {} bytes]", text.len() - keep);
-                    text.truncate(keep);
-                    text.push_str(&marker);
-                }
-                self.take(text.len() + 2);
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.take(20),
-        }
-    }
-}
-
-/// About how many bytes a value has as JSON. Its depth is bounded by then.
-fn size_of(value: &Value) -> usize {
-    match value {
-        Value::Object(object) => object.iter().map(|(key, value)| key.len() + 4 + size_of(value)).sum(),
-        Value::Array(items) => items.iter().map(|item| 1 + size_of(item)).sum(),
-        Value::String(text) => text.len() + 2,
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }
