@@ -75,7 +75,12 @@ pub async fn emit_runs(throughline: Throughline, mut meter: Meter) -> anyhow::Re
                 async move {
                     for _ in 0..EVENTS_OF_A_RUN - 2 {
                         meter
-                            .measure(async { Ok(ctx.event("business:approved", &*payload).await.map(drop)?) })
+                            .measure(async {
+                                Ok(ctx
+                                    .event("business:approved", serde_json::Map::clone(&payload))
+                                    .await
+                                    .map(drop)?)
+                            })
                             .await?;
                     }
                     anyhow::Ok(meter)

@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The store to ask, as in sqlite:traces.db
-    #[arg(long, global = true, env = "THROUGHLINE_STORE", hide_env_values = true, value_name = "STORE")]
+    #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
     /// Answer in JSON, in the shapes that the README describes
     #[arg(long, global = true)]

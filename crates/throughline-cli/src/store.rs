@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
 use throughline_core::{InstanceId, Liveness, Redaction, Redactor, RunSummary, TraceQuery, TraceReader};
 use throughline_sqlite::{SqliteReader, SqliteStore};
 
@@ -16,9 +17,6 @@ pub(crate) struct Store {
     /// Knows the pseudonyms of what was redacted, if there is a key for them.
     pseudonyms: Option<Redactor>,
 }
-
-/// The secret that pseudonyms are made with, as services have it.
-const PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
 
 impl Store {
     /// The store of `--store` or the environment.
@@ -94,11 +92,11 @@ pub(crate) fn redactor() -> Result<Redactor, CliError> {
     if let Some(secret) = pseudonym_key() {
         redaction = redaction.pseudonym_key(secret);
     }
-    redaction.build().map_err(|error| CliError::Usage(format!("{PSEUDONYM_KEY}: {error}")))
+    redaction.build().map_err(|error| CliError::Usage(format!("{THROUGHLINE_PSEUDONYM_KEY}: {error}")))
 }
 
 fn pseudonym_key() -> Option<String> {
-    std::env::var(PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty())
+    std::env::var(THROUGHLINE_PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty())
 }
 
 /// A run and all that can be asked of it.

@@ -126,10 +126,10 @@ impl TraceContext {
         originals.iter().fold(builder, |builder, original| builder.link(crate::Rel::Compensates, *original))
     }
 
-    /// Records that something happened, with a payload: an object becomes the event's `data`, anything else its
-    /// field `value`. Await it.
-    pub fn event(&self, event_type: impl Into<Text>, data: impl serde::Serialize) -> EventDraft {
-        EventDraft::new(self.clone(), event_type.into(), to_map(to_payload(&data)))
+    /// Records that something happened, with a payload, as in `json!({ "score": 712 })`: an object becomes the
+    /// event's `data`, anything else its field `value`. Await it.
+    pub fn event(&self, event_type: impl Into<Text>, data: impl Into<Value>) -> EventDraft {
+        EventDraft::new(self.clone(), event_type.into(), to_map(data.into()))
     }
 
     /// Begins to record a decision: what was considered, what was chosen, why, and how sure.

@@ -14,6 +14,7 @@ mod context;
 mod delivery;
 mod event;
 mod feed;
+mod hub;
 mod ids;
 mod memory;
 pub mod names;

@@ -118,3 +118,17 @@ pub mod errors {
     /// The step panicked.
     pub const PANIC: &str = "panic";
 }
+
+/// Environment variables: the façade builds an emitter from them, and the command line reads some of them too.
+pub mod env {
+    /// `true` turns everything off, whatever else is set
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
+    pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+    /// The name of the service; wins over the name in the code
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
+    pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+    /// Where events are kept, as in `sqlite:traces.db`.
+    pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
+    /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
+    pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+}

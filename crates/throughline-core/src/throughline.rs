@@ -1,18 +1,17 @@
 //! [`Throughline`], the handle that everything starts from, and its builder.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crate::context::{Resume, Workflow};
-use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery, on_helper_thread};
-use crate::redaction::{Redaction, RedactionError, Redactor};
+use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
+use crate::hub::{Hub, Sink};
+use crate::redaction::{Redaction, RedactionError};
 use crate::{
     DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Retry, SpoolConfig,
-    StoreConfig, Text, TraceAnalytics, TraceEvent, TraceId, TraceQuery, TraceReader, TraceStream,
+    StoreConfig, Text, TraceAnalytics, TraceId, TraceQuery, TraceReader, TraceStream,
 };
 
 /// Records what workflows do: the handle that a service keeps, cheap to clone.
@@ -261,7 +260,7 @@ impl ThroughlineBuilder {
             for config in self.feeds {
                 feeds.push(FeedDelivery::start(config, instance.clone(), self.capacity)?);
             }
-            sinks = self.sinks.into_iter().map(|sink| Sink { sink, counters: Counters::default() }).collect();
+            sinks = self.sinks.into_iter().map(Sink::new).collect();
         }
         Ok(Throughline(Arc::new(Hub {
             service: instance.service,
@@ -311,96 +310,4 @@ pub enum BuildError {
     /// A destination can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-}
-
-/// Everything that the contexts of one emitter share.
-pub(crate) struct Hub {
-    pub(crate) service: Text,
-    pub(crate) instance: InstanceId,
-    pub(crate) enabled: bool,
-    pub(crate) redactor: Redactor,
-    pub(crate) durability: Durability,
-    n: AtomicU64,
-    pub(crate) store: Option<StoreDelivery>,
-    feeds: Vec<FeedDelivery>,
-    sinks: Vec<Sink>,
-}
-
-struct Sink {
-    sink: Box<dyn EventSink>,
-    counters: Counters,
-}
-
-/// What becomes of an event whose place in the store's queue is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// Its emitter awaits it and gives up with it.
-    Awaited,
-    /// Its emitter awaits it; it stays pending all the same.
-    AwaitedAndKept,
-    /// Nobody awaits it; it stays pending.
-    Kept,
-    /// The store does not get it; no place is held.
-    InProcess,
-}
-
-/// What became of an event at once.
-pub(crate) enum Emitted {
-    /// There is nothing to wait for.
-    NotAwaited,
-    /// The store will say.
-    Awaiting(Ack),
-    /// The store takes nothing any more; the ledger has counted it as dropped.
-    Closed,
-}
-
-impl Hub {
-    /// The one way out: redacts the event, gives it its place in this instance, and hands it to every
-    /// destination. Its `attrs` and `correlation_id` are the context's and redacted already.
-    pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.redactor.event_but_attrs(&mut event);
-        event.instance = self.instance;
-        event.n = self.n.fetch_add(1, Ordering::Relaxed);
-        for Sink { sink, counters } in &self.sinks {
-            counters.accept(1);
-            match catch_unwind(AssertUnwindSafe(|| sink.on_event(&event))) {
-                Ok(()) => counters.deliver(1),
-                Err(_) => counters.lose(DropReason::Panicked, 1),
-            }
-        }
-        let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
-        if self.feeds.is_empty() && store.is_none() {
-            return Emitted::NotAwaited;
-        }
-        let event = Arc::new(event);
-        for feed in &self.feeds {
-            feed.offer(Arc::clone(&event));
-        }
-        let Some(store) = store else { return Emitted::NotAwaited };
-        let pushed = match delivery {
-            Delivery::Kept => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
-            delivery => store.push(event, delivery == Delivery::AwaitedAndKept).map(Emitted::Awaiting),
-        };
-        pushed.unwrap_or(Emitted::Closed)
-    }
-
-    fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
-        let store = self.store.iter().map(|store| &store.queue);
-        store.chain(self.feeds.iter().map(|feed| &feed.queue))
-    }
-
-    fn report(&self) -> DeliveryReport {
-        let store = self.store.iter().map(StoreDelivery::account);
-        let feeds = self.feeds.iter().map(FeedDelivery::account);
-        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.account(sink.name(), 0));
-        DeliveryReport { accounts: store.chain(feeds).chain(sinks).collect() }
-    }
-}
-
-impl Drop for Hub {
-    /// Nobody can emit any more: the delivery threads deliver what there is and go.
-    fn drop(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        self.queues().for_each(|queue| queue.close(deadline));
-    }
 }

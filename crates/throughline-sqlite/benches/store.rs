@@ -285,6 +285,11 @@ fn main() {
     let ours =
         ask("a trace of 15", 5000, |turn| runtime.block_on(reader.trace(pick(turn + 3))).unwrap().len());
     println!("  ratio {:.2}", ours / plain);
+    let in_place = reader.clone().in_place();
+    let ours = ask("a trace of 15, in place", 5000, |turn| {
+        runtime.block_on(in_place.trace(pick(turn + 5))).unwrap().len()
+    });
+    println!("  ratio {:.2}", ours / plain);
     ask("  the same trace again and again", 5000, |_| runtime.block_on(reader.trace(pick(3))).unwrap().len());
     ask("  of which the way to the thread that reads, and back", 5000, |_| {
         runtime.block_on(reader.liveness(&[])).unwrap().len()

@@ -1,17 +1,10 @@
-//! Initialisation from environment variables, each of which is defined here and nowhere else.
+//! Initialisation from environment variables.
 
 use throughline_core::{Redaction, Throughline, ThroughlineBuilder};
 
-/// `true` turns everything off, whatever else is set
-/// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
-pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
-/// The name of the service; wins over the name in the code
-/// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
-pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-/// Where events are kept, as in `sqlite:traces.db`.
-pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
-/// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
-pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+pub use throughline_core::names::env::{
+    OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
+};
 
 /// Why the environment can't be used as it is.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +52,7 @@ impl std::str::FromStr for StoreLocation {
     }
 }
 
-/// Begins to describe how a service records its runs, from the environment: see the constants of this module. What is
+/// Begins to describe how a service records its runs, from the environment: see [`names::env`](throughline_core::names::env). What is
 /// not set is left as it is in [`Throughline::builder`].
 ///
 /// ```no_run

@@ -14,9 +14,9 @@ fn a_run_is_found_by_id_by_its_beginning_and_by_key() {
     Loans & more · loan-2 · failed after 31 min 0 s
     trace 7d7d2dac6a140fc0f76de482e2a4e586 · started 2011-10-02T07:00:00.000000Z · import
 
-    ✗ workflow:Loans & more                                                      31 min 0 s        +0 µs
+    ✗ workflow:Loans & more                                                      31 min 0 s           +0
     │ A_DECLINED: concept:name is A_DECLINED, which counts as a failure
-    ├─ · activity:A_SUBMITTED                                                                      +0 µs
+    ├─ · activity:A_SUBMITTED                                                                         +0
     ├─ ✓ activity:W_Check                                                        21 min 0 s  +10 min 0 s
     └─ ✗ activity:A_DECLINED                                                                 +30 min 0 s
          A_DECLINED: concept:name is A_DECLINED, which counts as a failure
@@ -27,8 +27,8 @@ fn a_run_is_found_by_id_by_its_beginning_and_by_key() {
     Loans & more · loan-2 · failed after 31 min 0 s
     trace 7d7d2dac6a140fc0f76de482e2a4e586 · started 2011-10-02T07:00:00.000000Z · import
 
-          +0 µs │━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━│ 31 min 0 s  ✗ workflow:Loans & more  A_DECLINED: co…
-          +0 µs │•                                │             · activity:A_SUBMITTED
+             +0 │━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━│ 31 min 0 s  ✗ workflow:Loans & more  A_DECLINED: co…
+             +0 │•                                │             · activity:A_SUBMITTED
     +10 min 0 s │          ━━━━━━━━━━━━━━━━━━━━━━━│ 21 min 0 s  ✓ activity:W_Check
     +30 min 0 s │                               • │             ✗ activity:A_DECLINED  A_DECLINED: conc…
     ");
@@ -45,7 +45,7 @@ fn why_names_the_cause_of_a_failure() {
       counts as a failure
 
     How it got there
-      ✗ workflow:Loans & more  31 min 0 s  +0 µs
+      ✗ workflow:Loans & more  31 min 0 s  +0
       └─ ✗ activity:A_DECLINED  +30 min 0 s  ← here
 
     What led there
@@ -70,7 +70,7 @@ fn why_names_the_cause_of_a_failure() {
       declined\u{1b}[2J
 
     How it got there
-      ✗ workflow:order  334 ms  +0 µs
+      ✗ workflow:order  334 ms  +0
       └─ ✗ saga:order  332 ms  +100 µs
          └─ ✗ stage:charge-card  300 ms  +20 ms  ← here
               in  {"amount":1200}
@@ -89,7 +89,7 @@ fn why_names_the_cause_of_a_failure() {
 
     Compensation
     ✗ saga:order: none of 1 step undone, begun at +321 ms, took 11 ms
-      ✗ failed        stage:reserve-stock                  +322 ms     10 ms  stock-reservation s-1
+      ✗ failed        stage:reserve-stock    +322 ms     10 ms  stock-reservation s-1
                       StockError: the warehouse does not answer
       orphaned: stock-reservation s-1 of stage:reserve-stock
     "#);
@@ -104,7 +104,7 @@ fn compensations_say_what_was_left_behind() {
     trace 5a6a0000000000000000000000000001 · started 2026-03-01T09:00:00.000000Z · shop
 
     ✗ saga:order: none of 1 step undone, begun at +321 ms, took 11 ms
-      ✗ failed        stage:reserve-stock                  +322 ms     10 ms  stock-reservation s-1
+      ✗ failed        stage:reserve-stock    +322 ms     10 ms  stock-reservation s-1
                       StockError: the warehouse does not answer
       orphaned: stock-reservation s-1 of stage:reserve-stock
     [exit code 1]
@@ -141,8 +141,10 @@ fn a_failure_is_compared_with_the_last_good_run() {
     let sandbox = Sandbox::with_sagas();
     let with_last_good = sandbox.see(&["diff", "order-7"]);
     insta::assert_snapshot!(with_last_good, @r"
-    + order · order-7 · failed after 334 ms · 5a6a0000000000000000000000000001 · 2026-03-01T09:00:00.00…
-    - order · order-6 · succeeded after 4.0 ms · 5a6a0000000000000000000000000002 · 2026-03-01T08:00:00…
+    + order · order-7 · failed after 334 ms
+      trace 5a6a0000000000000000000000000001 · started 2026-03-01T09:00:00.000000Z
+    - order · order-6 · succeeded after 4.0 ms
+      trace 5a6a0000000000000000000000000002 · started 2026-03-01T08:00:00.000000Z
 
     first divergence: workflow:order › stage:reserve-stock happened there only  +1.0 ms
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::failure::NotRecorded;
 use super::future::recorded_or_why;
 use super::{TraceContext, current};
+use crate::hub::{Delivery, Emitted};
 use crate::store::BoxFuture;
-use crate::throughline::{Delivery, Emitted};
 use crate::time::Moment;
 use crate::{Link, Rel, SpanId, Status, Text, TraceEvent};
 

@@ -16,8 +16,8 @@ use super::failure::{NotRecorded, NotStarted};
 use super::opening::Opening;
 use super::span::{End, Span};
 use crate::delivery::queue::Ack;
+use crate::hub::{Delivery, Emitted};
 use crate::store::BoxFuture;
-use crate::throughline::{Delivery, Emitted};
 use crate::{Durability, ErrorInfo, Status};
 
 pin_project! {
@@ -119,7 +119,7 @@ impl<F: Future> TraceFuture<F> {
 impl<F: Future> Future for TraceFuture<F> {
     type Output = Result<F::Output, NotStarted>;
 
-    /// Next to nothing where nothing is recorded: all else is in [`poll_recorded`](TraceFuture::poll_recorded).
+    // Next to nothing where nothing is recorded: all else is in `poll_recorded`.
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !matches!(self.state, State::Off) {

@@ -11,8 +11,9 @@ use super::failure::NotStarted;
 use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
+use crate::hub::Hub;
 use crate::names::{self, tags};
-use crate::throughline::{Hub, Throughline};
+use crate::throughline::Throughline;
 use crate::time::Moment;
 use crate::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
 

@@ -7,7 +7,8 @@ use super::failure::NotRecorded;
 use super::opening::{Details, RunOpening, root};
 use super::propagation::Propagation;
 use super::span::{End, Label, LazyRoot, Run};
-use crate::throughline::{Hub, Throughline};
+use crate::hub::Hub;
+use crate::throughline::Throughline;
 use crate::{Attrs, ErrorInfo, Text, TraceId};
 
 /// The root span of a request that is about to be served, for middleware.

@@ -1,5 +1,8 @@
 //! [`Saga`]: steps that are undone, in reverse, if one of them fails.
 
+mod outcome;
+mod undo;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,6 +14,9 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 use serde_json::json;
+
+pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
+pub use undo::Undo;
 
 use super::earlier::{EarlierLife, EarlierSpan};
 use super::failure::{NotStarted, StepError};
@@ -112,7 +118,7 @@ impl SagaBuilder {
     /// Undoes what an interrupted saga left behind, in a run that was [resumed](crate::Throughline::resume), without
     /// running it forward again.
     pub fn undo(self) -> Undo {
-        Undo { builder: self, inputs: HashMap::new() }
+        Undo::new(self)
     }
 
     fn builder(&self, earlier: &Option<Earlier>) -> Step {
@@ -482,165 +488,3 @@ async fn catch<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
     })
     .await
 }
-
-/// What an interrupted saga needs in order to be undone: for each step its input again, and its compensation.
-#[must_use = "nothing is undone before run()"]
-pub struct Undo {
-    builder: SagaBuilder,
-    inputs: HashMap<Text, Vec<UndoStep>>,
-}
-
-impl Undo {
-    /// A step that may have ended well before the process died: what it was given, and how it is undone. For several
-    /// steps of one name call it once for each, in the order of their ends.
-    pub fn step<I, C, F, E, K>(mut self, name: impl Into<Text>, input: I, undo: C) -> Self
-    where
-        I: Send + 'static,
-        C: FnOnce(I, TraceContext) -> F + Send + 'static,
-        F: Future<Output = Result<(), E>> + Send + 'static,
-        E: StepError<K>,
-    {
-        let undo = boxed_undo(undo);
-        self.inputs.entry(name.into()).or_default().push(Box::new(move |context| undo(input, context)));
-        self
-    }
-
-    /// Undoes what ended well and is not undone yet, the last to end first. The saga ends as failed: it was
-    /// interrupted.
-    ///
-    /// # Errors
-    /// The outer error says that nothing was tried; the inner one always comes, and tells what became of each step.
-    pub async fn run(self) -> Result<SagaFailed<Text>, NotStarted> {
-        let Self { builder, mut inputs } = self;
-        let Some(earlier) = Earlier::of(&builder.context, &builder.name) else {
-            return Err(NotStarted::NoSuchSaga { saga: builder.name });
-        };
-        let mut completed = Vec::new();
-        let mut unregistered = Vec::new();
-        for span in earlier.completed().into_iter().filter(|span| span.compensable) {
-            let undo = inputs
-                .get_mut(&span.event_type)
-                .filter(|undos| !undos.is_empty())
-                .map(|undos| undos.remove(0));
-            let (step, resource) = (span.event_type.clone(), span.resource.clone());
-            match undo.filter(|_| !span.undone) {
-                Some(undo) => completed.push(Completed { step, spans: vec![span.id], resource, undo }),
-                None if span.undone => {}
-                None => {
-                    unregistered.push(Compensated {
-                        step,
-                        resource,
-                        outcome: CompensationOutcome::NotRegistered,
-                    });
-                }
-            }
-        }
-        let judge: Judge<SagaFailed<Text>> = Judge {
-            error: |failed| {
-                let message = failed.error.clone();
-                Some(ErrorInfo { kind: Text::literal("interrupted"), message, chain: Vec::new() })
-            },
-            output: |_| None,
-        };
-        builder
-            .builder(&Some(earlier))
-            .run_judged(
-                |context| async move {
-                    let saga = Saga::new(context, None);
-                    saga.state().completed = completed;
-                    let mut compensations = saga.compensate_all().await;
-                    compensations.extend(unregistered);
-                    let error = Text::literal("the process died before the saga ended");
-                    SagaFailed { error, compensations }
-                },
-                judge,
-            )
-            .await
-    }
-}
-
-impl std::fmt::Debug for Undo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Undo").field("saga", &self.builder).finish_non_exhaustive()
-    }
-}
-
-/// A saga that failed: the error, and what became of the steps that had ended well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SagaFailed<E> {
-    /// What made it fail.
-    pub error: E,
-    /// The steps that had to be undone, in the order in which that was tried.
-    pub compensations: Vec<Compensated>,
-}
-
-impl<E> SagaFailed<E> {
-    /// A saga that failed before any of its steps ended well.
-    pub fn before_anything(error: E) -> Self {
-        Self { error, compensations: Vec::new() }
-    }
-
-    /// Whether every step that had to be undone was.
-    pub fn is_undone(&self) -> bool {
-        self.orphaned().next().is_none()
-    }
-
-    /// The steps that could not be undone: what they created is still there.
-    pub fn orphaned(&self) -> impl Iterator<Item = &Compensated> {
-        self.compensations.iter().filter(|step| step.outcome != CompensationOutcome::Undone)
-    }
-
-    /// The error alone.
-    pub fn into_error(self) -> E {
-        self.error
-    }
-}
-
-impl<E: std::fmt::Display> std::fmt::Display for SagaFailed<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (all, orphaned) = (self.compensations.len(), self.orphaned().count());
-        write!(f, "{} ({} of {all} steps undone)", self.error, all - orphaned)
-    }
-}
-
-impl<E: std::fmt::Display + std::fmt::Debug> std::error::Error for SagaFailed<E> {}
-
-/// What became of a step that had to be undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Compensated {
-    /// The step's name.
-    pub step: Text,
-    /// What it had created, where it said so.
-    pub resource: Option<Text>,
-    /// Whether it was undone.
-    pub outcome: CompensationOutcome,
-}
-
-/// Whether a step was undone.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum CompensationOutcome {
-    /// It was.
-    Undone,
-    /// Its compensation failed or panicked.
-    Failed(ErrorInfo),
-    /// Its compensation was not run, because its start could not be recorded.
-    NotStarted(NotStarted),
-    /// Nobody said how to undo it.
-    NotRegistered,
-}
-
-impl PartialEq for CompensationOutcome {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Undone, Self::Undone) | (Self::NotRegistered, Self::NotRegistered) => true,
-            (Self::Failed(own), Self::Failed(other)) => own == other,
-            (Self::NotStarted(own), Self::NotStarted(other)) => own.to_string() == other.to_string(),
-            _ => false,
-        }
-    }
-}
-
-impl Eq for CompensationOutcome {}

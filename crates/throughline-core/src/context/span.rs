@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use crate::hub::{Delivery, Emitted, Hub};
 use crate::names;
-use crate::throughline::{Delivery, Emitted, Hub};
 use crate::time::Moment;
 use crate::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
 

@@ -25,7 +25,7 @@ mod runs;
 mod session;
 mod watch;
 
-use pool::Pool;
+use pool::{InPlace, Pool};
 use session::Session;
 use watch::Watchers;
 
@@ -36,6 +36,7 @@ use watch::Watchers;
 #[derive(Clone)]
 pub struct SqliteReader {
     inner: Arc<Inner>,
+    in_place: Option<Arc<InPlace>>,
 }
 
 struct Inner {
@@ -69,7 +70,17 @@ impl SqliteReader {
         let connection = STORE_FILE.open_read_only(path)?;
         let path = resolved(path);
         let pool = Pool::new(path.clone(), Session::new(connection, &path));
-        Ok(Self { inner: Arc::new(Inner { watchers: Watchers::new(path.clone()), path, pool }) })
+        let inner = Inner { watchers: Watchers::new(path.clone()), path, pool };
+        Ok(Self { inner: Arc::new(inner), in_place: None })
+    }
+
+    /// Answers on the thread that asks, one question at a time and without ever being pending (watching apart).
+    /// For command lines, scripts and threads of one's own: it saves the way to another thread and back, which
+    /// is longer than a short answer takes. Within a runtime that has other work it holds that work up for as
+    /// long as the disk takes.
+    #[must_use]
+    pub fn in_place(self) -> Self {
+        Self { in_place: Some(Arc::new(InPlace::new(self.inner.path.clone()))), ..self }
     }
 
     /// What there is to know about the file.
@@ -86,7 +97,10 @@ impl SqliteReader {
         &self,
         question: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.inner.pool.ask(question).await
+        match &self.in_place {
+            Some(in_place) => in_place.ask(question),
+            None => self.inner.pool.ask(question).await,
+        }
     }
 }
 

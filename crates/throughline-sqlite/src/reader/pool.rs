@@ -83,6 +83,36 @@ impl Pool {
     }
 }
 
+/// A connection for the thread that asks.
+pub(super) struct InPlace {
+    path: PathBuf,
+    session: Mutex<Option<Session>>,
+}
+
+impl InPlace {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, session: Mutex::new(None) }
+    }
+
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&mut Session) -> Result<T, Fault>,
+    ) -> Result<T, ReadError> {
+        // What a session remembers is true whenever it is written down, so a panic can't have spoiled it.
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = match &mut *session {
+            Some(session) => session,
+            none => {
+                let connection = STORE_FILE.open_read_only(&self.path).map_err(|error| {
+                    ReadError::Unavailable { reason: error.to_string(), source: Some(error.into()) }
+                })?;
+                none.insert(Session::new(connection, &self.path))
+            }
+        };
+        question(session).map_err(|fault| fault.into_read_error(&self.path))
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.lock().ended = true;

@@ -13,7 +13,6 @@ const PATH: &str = "THROUGHLINE_TEST_PATH";
 
 /// Not a test of its own: the process that [`a_killed_process_leaves_interrupted_runs_at_once`] kills.
 #[tokio::test]
-#[ignore = "a part of another test"]
 async fn child() {
     let Some(path) = std::env::var_os(PATH) else { return };
     let instance = InstanceId::random();
@@ -27,7 +26,7 @@ async fn child() {
 
 fn start(place: &Place) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "lease::child", "--ignored", "--nocapture"])
+        .args(["--exact", "lease::child", "--nocapture"])
         .env(PATH, place.path())
         .stdout(Stdio::piped())
         .spawn()

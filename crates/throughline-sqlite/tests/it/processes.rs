@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use throughline_core::testing::{run, sample_log};
 use throughline_core::{
     Filter, InstanceId, Liveness, MemoryStore, Page, RunSummary, Scope, StoreConfig, TraceEvent, TraceId,
+    TraceReader,
 };
 
 use crate::{Place, open, shared};
@@ -114,4 +115,17 @@ proptest! {
             }
         });
     }
+}
+
+#[test]
+fn a_reader_in_place_needs_no_runtime_and_no_thread() {
+    let place = Place::new();
+    let log = sample_log(6, 20, &[]);
+    let mut importer = place.store().open_importer().unwrap();
+    importer.append(&log).unwrap();
+    importer.finish().unwrap();
+    let reader = place.store().open_reader().unwrap().in_place();
+    let trace = reader.trace(log[0].trace_id);
+    let events = futures_util::FutureExt::now_or_never(trace).unwrap().unwrap();
+    assert!(!events.is_empty() && events.iter().all(|event| log.contains(event)));
 }
