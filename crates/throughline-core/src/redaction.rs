@@ -149,7 +149,7 @@ impl Redaction {
         };
         let patterns =
             self.patterns.iter().map(|(name, regex)| pattern(name, regex)).collect::<Result<_, _>>()?;
-        Ok(Redactor::new(Scanner { keys, patterns }, allowed, pseudonyms, self.payload_limit))
+        Ok(Redactor::new(Scanner::new(keys, patterns), allowed, pseudonyms, self.payload_limit))
     }
 }
 

@@ -38,42 +38,62 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// Whether a text is one mark and nothing else.
-pub(super) fn is_mark(text: &str) -> bool {
-    bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
+/// The marks in brackets, but for those of patterns and of cuts.
+const STANDARD: &[&str] =
+    &[REDACTED, API_KEY, BASIC, BEARER, CARD, EMAIL, IBAN, JWT, PASSWORD, PRIVATE_KEY, SSN, TOO_DEEP];
+
+/// Knows a mark when it sees one. Only the marks that are really given are known, so that nobody hides a secret in
+/// what looks like one.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    /// The marks of patterns.
+    pub(super) own: Vec<String>,
 }
 
-/// The marks in a text, in order.
-pub(super) fn marks(text: &str) -> impl Iterator<Item = Range<usize>> {
-    memchr2_iter(b'[', b':', text.as_bytes()).filter_map(|at| match text.as_bytes()[at] {
-        b'[' => Some(at..at + bracketed_at_start(&text[at..])?),
-        _ => {
-            let start = at.checked_sub(pseudonym::PREFIX.len() - 1)?;
-            Some(start..start + pseudonym::at_start(text.get(start..)?)?)
-        }
-    })
-}
-
-/// How many bytes the mark in brackets at the start of a text takes, if there is one.
-fn bracketed_at_start(text: &str) -> Option<usize> {
-    if let Some(rest) = text.strip_prefix("[redacted") {
-        let name_len = match rest.strip_prefix(':') {
-            None => 0,
-            Some(rest) => {
-                let name = rest.bytes().take(LONGEST_NAME + 1).position(|byte| byte == b']')?;
-                is_name(&rest[..name]).then_some(name + 1)?
-            }
-        };
-        return rest[name_len..].starts_with(']').then_some("[redacted]".len() + name_len);
+impl Marks {
+    /// Whether a text is one mark and nothing else.
+    pub(super) fn is_mark(&self, text: &str) -> bool {
+        self.bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
     }
-    let inner = text.strip_prefix('[')?;
-    let said = inner.strip_prefix("cut: ")?;
-    let said = &said[..said.bytes().take(64).position(|byte| byte == b']')?];
-    let known = |word: &str| {
-        matches!(word, "bytes" | "fields" | "items" | "nested" | "too" | "deep")
-            || word.bytes().all(|byte| byte.is_ascii_digit())
+
+    /// The marks in a text, in order.
+    pub(super) fn in_text(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
+        memchr2_iter(b'[', b':', text.as_bytes()).filter_map(|at| match text.as_bytes()[at] {
+            b'[' => Some(at..at + self.bracketed_at_start(&text[at..])?),
+            _ => {
+                let start = at.checked_sub(pseudonym::PREFIX.len() - 1)?;
+                Some(start..start + pseudonym::at_start(text.get(start..)?)?)
+            }
+        })
+    }
+
+    /// How many bytes the mark in brackets at the start of a text takes, if there is one.
+    fn bracketed_at_start(&self, text: &str) -> Option<usize> {
+        let standard = STANDARD.iter().copied();
+        standard
+            .chain(self.own.iter().map(String::as_str))
+            .find(|mark| text.starts_with(mark))
+            .map(str::len)
+            .or_else(|| cut_at_start(text))
+    }
+}
+
+/// How many bytes the mark of a cut at the start of a text takes: `[cut: 3 items, 120 bytes]`.
+fn cut_at_start(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix("[cut: ")?;
+    let said = &inner[..inner.bytes().take(64).position(|byte| byte == b']')?];
+    // A count has fewer digits than a card.
+    let is_count =
+        |word: &str| (1..=11).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = said.strip_suffix(" bytes")?;
+    let is_said = match bytes.split_once(", ") {
+        None => is_count(bytes),
+        Some((values, bytes)) => {
+            let count = values.strip_suffix(" items").or_else(|| values.strip_suffix(" fields"))?;
+            is_count(count) && is_count(bytes)
+        }
     };
-    said.split([' ', ',']).all(known).then_some("[cut: ]".len() + said.len())
+    is_said.then_some("[cut: ]".len() + said.len())
 }
 
 #[cfg(test)]
@@ -82,15 +102,32 @@ mod tests {
 
     #[test]
     fn marks_are_told_from_what_looks_like_them() {
-        for mark in [REDACTED, PRIVATE_KEY, TOO_DEEP, "[cut: 12 bytes]", "[cut: 3 items, 12 bytes]"] {
-            assert!(is_mark(mark), "{mark}");
+        let marks = Marks { own: vec![of_pattern("loan-number")] };
+        for mark in STANDARD.iter().copied().chain([
+            "[cut: 12 bytes]",
+            "[cut: 3 items, 12 bytes]",
+            "[cut: 3 fields, 12 bytes]",
+            "[redacted:loan-number]",
+            "pseudonym:0123456789abcdef0123456789abcdef",
+        ]) {
+            assert!(marks.is_mark(mark), "{mark}");
         }
-        for text in
-            ["", "[redacted", "[redacted:]", "[redacted:a b]", "[redacted] ", "[cut: hunter]", "[cut: ", "x"]
-        {
-            assert!(!is_mark(text), "{text}");
+        for text in [
+            "",
+            "x",
+            "[redacted",
+            "[redacted:]",
+            "[redacted] ",
+            "[redacted:4111111111111111]",
+            "[redacted:other]",
+            "[cut: hunter]",
+            "[cut: ",
+            "[cut: 4111111111111111 bytes]",
+            "[cut: 1 2 3 bytes]",
+        ] {
+            assert!(!marks.is_mark(text), "{text}");
         }
         let text = "a [redacted:ssn] pp pseudonym:0123456789abcdef0123456789abcdef[redacted]é";
-        assert_eq!(marks(text).map(|mark| text[mark].len()).collect::<Vec<_>>(), [14, 42, 10]);
+        assert_eq!(marks.in_text(text).map(|mark| text[mark].len()).collect::<Vec<_>>(), [14, 42, 10]);
     }
 }

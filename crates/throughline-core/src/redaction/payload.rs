@@ -86,7 +86,7 @@ impl Walk<'_> {
     fn hide(&mut self, value: &mut Value) {
         match value {
             Value::Null => {}
-            Value::String(text) if marker::is_mark(text) => {}
+            Value::String(text) if self.rules.scanner().marks.is_mark(text) => {}
             // A buffer that is much larger than the mark would be kept for nothing.
             Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
             _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
+use super::marker::Marks;
 use super::memo::Memo;
 use super::pseudonym::Pseudonyms;
 use super::scan::{Reading, Scanner};
@@ -143,7 +144,7 @@ impl Redactor {
             }
             None => self.0.scanner.hits(text, Reading::Name),
         };
-        if !telling || marker::is_mark(text) {
+        if !telling || self.0.scanner.marks.is_mark(text) {
             return Cow::Borrowed(text);
         }
         match &self.0.pseudonyms {
@@ -206,13 +207,13 @@ impl Rules {
     fn judge(&self, key: &str) -> (Verdict, bool) {
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
-        let words = without_marks(&clean);
+        let words = without_marks(&clean, &self.scanner.marks);
         let is_telling = |words: &str| self.scanner.keys.judge(words).is_some();
         // A key that is redacted is judged as it was and as it will be: so that the second pass finds no more.
         let verdict = if self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words)))
         {
             Verdict::Allowed
-        } else if is_telling(&words) || (is_dirty && is_telling(&without_marks(key))) {
+        } else if is_telling(&words) || (is_dirty && is_telling(&without_marks(key, &self.scanner.marks))) {
             Verdict::Telling
         } else {
             Verdict::Plain
@@ -225,9 +226,9 @@ impl Rules {
 }
 
 /// A key with spaces in place of marks: `[redacted:ssn]` stood for some number, and says nothing of the value.
-fn without_marks(key: &str) -> Cow<'_, str> {
+fn without_marks<'k>(key: &'k str, marks: &Marks) -> Cow<'k, str> {
     let mut words = Cow::Borrowed(key);
-    for mark in marker::marks(key) {
+    for mark in marks.in_text(key) {
         // A mark is ASCII: as many spaces keep every other byte in its place.
         words.to_mut().replace_range(mark.clone(), &" ".repeat(mark.len()));
     }

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use super::fold::Folded;
 use super::keys::Keys;
+use super::marker::Marks;
 use super::survey::{Survey, is_id_or_moment};
 use super::{addresses, assign, elements, marker, numbers, tokens};
 
@@ -61,9 +62,15 @@ pub(super) struct Pattern {
 pub(super) struct Scanner {
     pub(super) keys: Keys,
     pub(super) patterns: Vec<Pattern>,
+    pub(super) marks: Marks,
 }
 
 impl Scanner {
+    pub(super) fn new(keys: Keys, patterns: Vec<Pattern>) -> Self {
+        let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
+        Self { keys, patterns, marks }
+    }
+
     /// Whether there is anything to hide in a text.
     #[inline]
     pub(super) fn hits(&self, text: &str, reading: Reading) -> bool {
@@ -107,7 +114,7 @@ impl Scanner {
 
     /// The hits in a text, in order and apart.
     fn find(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        if survey.marks() && marker::marks(text).next().is_some() {
+        if survey.marks() && self.marks.in_text(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
             self.find_between(text, survey, reading)
@@ -118,7 +125,7 @@ impl Scanner {
     fn find_between_marks(&self, text: &str, reading: Reading) -> Vec<(Range<usize>, &str)> {
         let mut all = Vec::new();
         let mut from = 0;
-        for mark in marker::marks(text).chain(std::iter::once(text.len()..text.len())) {
+        for mark in self.marks.in_text(text).chain(std::iter::once(text.len()..text.len())) {
             let between = &text[from..mark.start];
             let survey = Survey::of(between);
             if !self.is_clean(between, survey) {
