@@ -203,7 +203,7 @@ async fn what_a_failing_store_never_took_is_counted_as_lost_at_shutdown() {
     let throughline = with(faulty).build().unwrap();
     let run = throughline.workflow("test").run_infallible(|_| async { faults.fail_next(u64::MAX, away) });
     run.await.unwrap();
-    let report = throughline.shutdown(Duration::from_secs(1)).await;
+    let report = throughline.shutdown(Duration::from_secs(2)).await;
     assert_eq!(report.accounts[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
     assert!(report.accounts[0].balances());
 }
