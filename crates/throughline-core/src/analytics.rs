@@ -1,5 +1,6 @@
 //! [`TraceAnalytics`], the questions across runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -194,6 +195,21 @@ pub struct HotSpot {
     pub error_type: Option<Text>,
     /// Runs that failed so, of all runs with a failure.
     pub share: Rate,
+}
+
+impl HotSpot {
+    /// The hot spots of runs that were counted by where they failed first (event type and error type): the most runs
+    /// first, then by name, at most `limit`. For those who write a store.
+    pub fn rank(counts: BTreeMap<(Text, Option<Text>), u64>, limit: usize) -> Vec<Self> {
+        let total = counts.values().sum();
+        let spot =
+            |((event_type, error_type), hits)| Self { event_type, error_type, share: Rate::new(hits, total) };
+        let mut spots: Vec<_> = counts.into_iter().map(spot).collect();
+        // The sort is stable: spots with as many hits stay in the order of their names.
+        spots.sort_by_key(|spot| std::cmp::Reverse(spot.share.hits));
+        spots.truncate(limit);
+        spots
+    }
 }
 
 /// How runs ended after a choice.

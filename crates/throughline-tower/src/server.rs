@@ -116,7 +116,6 @@ type Opening = Pin<Box<dyn Future<Output = Result<RequestSpan, throughline_core:
 
 pin_project! {
     /// A request that is being served.
-    #[allow(missing_debug_implementations, reason = "the services inside need not have one")]
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,

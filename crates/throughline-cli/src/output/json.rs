@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
 
-use super::text::is_unsafe;
+use throughline_core::query::is_unsafe;
 
 /// Writes a value and a line end, in one line or for people. What a terminal might obey is written as
 /// `\u` escapes; JSON itself asks that of the first 32 characters only.

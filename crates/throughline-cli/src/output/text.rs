@@ -3,25 +3,8 @@
 use std::borrow::Cow;
 
 use throughline_core::TraceId;
+use throughline_core::query::is_unsafe;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// Whether a character could do something to a terminal, or to the order of what it shows: the same that the
-/// renderings of [`TraceQuery`](throughline_core::TraceQuery) escape.
-pub(super) fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
 
 /// A text from a store, made harmless: what could do something is escaped.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {

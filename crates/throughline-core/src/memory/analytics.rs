@@ -136,19 +136,7 @@ impl<E: Deref<Target = TraceEvent>> Log<E> {
             let error_type = failure.error.as_ref().map(|error| error.kind.clone());
             *counts.entry((failure.event_type.clone(), error_type)).or_default() += 1;
         }
-        let total = counts.values().sum();
-        let mut spots: Vec<_> = counts
-            .into_iter()
-            .map(|((event_type, error_type), hits)| HotSpot {
-                event_type,
-                error_type,
-                share: Rate::new(hits, total),
-            })
-            .collect();
-        // The sort is stable: spots with as many hits stay in the order of their names.
-        spots.sort_by_key(|spot| std::cmp::Reverse(spot.share.hits));
-        spots.truncate(limit);
-        spots
+        HotSpot::rank(counts, limit)
     }
 
     pub(crate) fn decision_outcomes(&self, scope: &Scope) -> Vec<ChoiceOutcome> {

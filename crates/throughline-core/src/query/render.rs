@@ -15,3 +15,4 @@ mod tree;
 
 pub(super) use explanation::headline;
 pub use style::Style;
+pub use text::is_unsafe;

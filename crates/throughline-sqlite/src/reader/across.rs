@@ -92,19 +92,7 @@ pub(super) fn hot_spots(session: &mut Session, scope: &Scope, limit: usize) -> R
         };
         *counts.entry((event_type, error_type)).or_default() += 1;
     }
-    let total = counts.values().sum();
-    let mut spots: Vec<_> = counts
-        .into_iter()
-        .map(|((event_type, error_type), hits)| HotSpot {
-            event_type,
-            error_type,
-            share: Rate::new(hits, total),
-        })
-        .collect();
-    // The sort is stable: spots with as many hits stay in the order of their names.
-    spots.sort_by_key(|spot| std::cmp::Reverse(spot.share.hits));
-    spots.truncate(limit);
-    Ok(spots)
+    Ok(HotSpot::rank(counts, limit))
 }
 
 pub(super) fn decision_outcomes(session: &mut Session, scope: &Scope) -> Result<Vec<ChoiceOutcome>, Fault> {
