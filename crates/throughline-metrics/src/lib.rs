@@ -1,0 +1,1 @@
+//! Throughline's metrics for Prometheus: a recorder with exemplars, a cardinality guard, and /metrics.

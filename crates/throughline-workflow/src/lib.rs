@@ -1,0 +1,1 @@
+//! Throughline for executors and workers: tower layers around workflows, steps and jobs, queue depth, state machines.
