@@ -6,6 +6,7 @@ mod earlier;
 mod event;
 mod failure;
 mod future;
+mod lazy;
 mod opening;
 mod propagation;
 mod request;
@@ -26,7 +27,7 @@ pub use event::EventDraft;
 pub use failure::{NotRecorded, NotStarted, StepError, kind};
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
-pub use request::{RequestSpan, RequestStart};
+pub use request::{RequestDetails, RequestSpan, RequestStart};
 pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaStep, Undo};
 pub use step::{CapturingStep, Step};
 pub use workflow::{Resume, Workflow};
@@ -180,7 +181,7 @@ impl TraceContext {
 
     /// The attributes that steps started from here begin with, as they are kept.
     pub fn attrs(&self) -> &Attrs {
-        &self.0.attrs
+        self.0.attrs()
     }
 }
 
