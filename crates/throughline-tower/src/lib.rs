@@ -26,6 +26,7 @@ mod extract;
 mod propagate;
 mod request_id;
 mod server;
+mod server_timing;
 
 pub use body::TracedBody;
 #[cfg(feature = "axum")]
@@ -33,3 +34,4 @@ pub use extract::{NoTraceContext, Traced};
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
+pub use server_timing::{SERVER_TIMING, ServerTiming};
