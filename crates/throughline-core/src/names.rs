@@ -87,6 +87,22 @@ pub mod attrs {
     pub const HTTP_ROUTE: &str = "http.route";
     /// The status code of an HTTP answer.
     pub const HTTP_STATUS: &str = "http.response.status_code";
+    /// The host that was called
+    /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
+    pub const SERVER_ADDRESS: &str = "server.address";
+    /// The port that was called.
+    pub const SERVER_PORT: &str = "server.port";
+    /// The function that was called, as in `process-data`.
+    pub const FUNCTION: &str = "function";
+    /// How it was called: `http`, `ipc` or `direct`.
+    pub const TRANSPORT: &str = "transport";
+    /// Where the time of a call went: what the attribute of each part, in microseconds, starts with. The part
+    /// follows, and `_us`, as in `call.queue_us`.
+    pub const CALL_PREFIX: &str = "call.";
+    /// How large the request of a call was, in bytes.
+    pub const CALL_REQUEST_SIZE: &str = "call.request_bytes";
+    /// How large the answer to a call was, in bytes.
+    pub const CALL_RESPONSE_SIZE: &str = "call.response_bytes";
 }
 
 /// Fields of `data` with a meaning.
