@@ -123,7 +123,8 @@ impl TraceContext {
         self.compensation(step, &[original]).run_future(future)
     }
 
-    fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
+    /// The long form of [`compensate`](Self::compensate); `originals` are the attempts at the step that took effect.
+    pub fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
         // Redacted before it is cut: half a secret has no shape any more.
         let step = self.0.run.hub.redactor.name(step);
         let name = step.split_once(':').map_or(&*step, |(_, name)| name);

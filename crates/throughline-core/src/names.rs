@@ -39,6 +39,13 @@ pub const ACTIVITY_PREFIX: &str = "activity:";
 /// An imported activity that has no name.
 pub const ACTIVITY_UNNAMED: &str = "activity";
 
+/// What the event type of a step begins with that an executor runs and gives no other name; its id follows:
+/// `step:credit-check`.
+pub const STEP_PREFIX: &str = "step:";
+
+/// What the event type of every attempt at a job begins with; what kind of job it is follows: `job:payout`.
+pub const JOB_PREFIX: &str = "job:";
+
 /// An HTTP request that a server answers: the root of what it causes.
 pub const HTTP_REQUEST: &str = "http:request";
 
@@ -52,6 +59,9 @@ pub mod tags {
     pub const DECISION: &str = "decision";
     /// A call to a database, a queue or an outside service.
     pub const DEPENDENCY: &str = "dependency";
+    /// A root that nobody waits for, such as a job that a request put into a queue: the run has not ended before it
+    /// has, and failed if it failed. See [`RunSummary::of`](crate::RunSummary::of).
+    pub const DETACHED: &str = "detached";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
     /// A root that an import made up, because its input has runs but no events for their start and end.
@@ -103,12 +113,18 @@ pub mod attrs {
     pub const CALL_REQUEST_SIZE: &str = "call.request_bytes";
     /// How large the answer to a call was, in bytes.
     pub const CALL_RESPONSE_SIZE: &str = "call.response_bytes";
+    /// The queue that a job came from.
+    pub const QUEUE: &str = "queue";
+    /// The queue's id of a job, the same for all attempts at it.
+    pub const JOB_ID: &str = "job_id";
 }
 
 /// Fields of `data` with a meaning.
 pub mod data {
     /// What a step was given.
     pub const INPUT: &str = "input";
+    /// How many microseconds a job waited before a worker took it, within [`INPUT`].
+    pub const WAIT_US: &str = "wait_us";
     /// What a step gave back.
     pub const OUTPUT: &str = "output";
     /// What a decision chose: a text.

@@ -300,5 +300,6 @@ impl Span {
 }
 
 fn is_of_one_span(key: &str) -> bool {
-    [names::attrs::RESOURCE, names::attrs::SAGA, names::attrs::DEPENDENCY].contains(&key)
+    use names::attrs::{DEPENDENCY, JOB_ID, QUEUE, RESOURCE, SAGA, STEP_ID, STEP_TYPE};
+    [RESOURCE, SAGA, DEPENDENCY, STEP_ID, STEP_TYPE, QUEUE, JOB_ID].contains(&key)
 }
