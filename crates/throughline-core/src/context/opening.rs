@@ -298,5 +298,7 @@ impl Span {
 }
 
 fn is_of_one_span(key: &str) -> bool {
-    [names::attrs::RESOURCE, names::attrs::SAGA, names::attrs::DEPENDENCY].contains(&key)
+    use names::attrs::*;
+    [RESOURCE, SAGA, DEPENDENCY, STATE_MACHINE, STATE_ENTITY, STATE_FROM, STATE_TO, STATE_TRIGGER]
+        .contains(&key)
 }
