@@ -158,6 +158,11 @@ impl TraceContext {
         self.0.run.trace_id
     }
 
+    /// Whether anything of the run is recorded: a request's root is written only once something hangs on it.
+    pub fn is_recorded(&self) -> bool {
+        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(span::LazyRoot::is_written)
+    }
+
     /// The span of the step that this context stands in.
     pub fn span_id(&self) -> SpanId {
         self.0.id

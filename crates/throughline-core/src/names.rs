@@ -84,6 +84,14 @@ pub mod attrs {
     pub const STATE_TO: &str = "state.to";
     /// The name of a transition that has one, as in `auto_paused`.
     pub const STATE_TRIGGER: &str = "state.trigger";
+    /// The tenant for whom a run is made.
+    pub const TENANT: &str = "tenant";
+    /// An executor's id of a run.
+    pub const EXECUTION: &str = "execution";
+    /// An executor's id of a step within its workflow.
+    pub const STEP_ID: &str = "step_id";
+    /// What kind of step an executor runs, in few different values: `http`, `script`…
+    pub const STEP_TYPE: &str = "step_type";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
     /// Who or what did an imported activity: the `org:resource` of the XES standard.

@@ -448,7 +448,7 @@ fn nonsense_is_refused_at_build_with_the_mend() {
         ]
         .join("\n"),
         @r#"
-    nothing would be recorded: add .store(..), .feed(..) or .sink(..), or say .disabled(true)
+    nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)
     the service has no name: give one, as in Throughline::builder("loan-service")
     a queue of 1 events is no use: .queue_capacity(..) wants at least 4 and less than 2^60
     "#
