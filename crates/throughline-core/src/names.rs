@@ -33,6 +33,12 @@ pub const COMPENSATE_PREFIX: &str = "compensate:";
 /// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
 pub const DEPENDENCY_PREFIX: &str = "dependency:";
 
+/// What the event type of every transition of a state machine starts with; the state that is entered follows, as in
+/// `state:running`.
+pub const STATE_PREFIX: &str = "state:";
+/// What the event type of every making of a resource starts with; its kind follows, as in `provision:sandbox`.
+pub const PROVISION_PREFIX: &str = "provision:";
+
 /// What the event type of every imported activity starts with; the activity's own name follows, as in
 /// `activity:A_SUBMITTED`.
 pub const ACTIVITY_PREFIX: &str = "activity:";
@@ -78,6 +84,16 @@ pub mod attrs {
     pub const SAGA: &str = "saga";
     /// The name of the dependency that was called, as in `postgres`.
     pub const DEPENDENCY: &str = "dependency";
+    /// The state machine of a transition, as in `session`.
+    pub const STATE_MACHINE: &str = "state.machine";
+    /// Whose state a transition changes: an id of the service's own.
+    pub const STATE_ENTITY: &str = "state.entity";
+    /// The state that a transition leaves; an entity that is new has none.
+    pub const STATE_FROM: &str = "state.from";
+    /// The state that a transition enters.
+    pub const STATE_TO: &str = "state.to";
+    /// The name of a transition that has one, as in `auto_paused`.
+    pub const STATE_TRIGGER: &str = "state.trigger";
     /// The tenant for whom a run is made.
     pub const TENANT: &str = "tenant";
     /// An executor's id of a run.
