@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::context::{Resume, Workflow};
 use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
-use crate::redaction::{Redaction, RedactionError};
+use crate::redaction::{Redaction, RedactionError, Redactor};
 use crate::{
     DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Retry, SpoolConfig,
     StoreConfig, Text, TraceAnalytics, TraceId, TraceQuery, TraceReader, TraceStream,
@@ -103,6 +103,11 @@ impl Throughline {
     /// hits it, else the value itself: what finders must look for.
     pub fn findable(&self, value: &str) -> Text {
         self.0.redactor.findable(None, value).into()
+    }
+
+    /// What takes out of events what must not leave the process: for what layers show or log by themselves.
+    pub fn redactor(&self) -> &Redactor {
+        &self.0.redactor
     }
 
     /// What became of the events so far, for each destination.
