@@ -27,11 +27,15 @@ mod propagate;
 mod request_id;
 mod server;
 mod server_timing;
+mod socket;
 
-pub use body::TracedBody;
+pub use body::{BodyError, TracedBody};
 #[cfg(feature = "axum")]
-pub use extract::{NoTraceContext, Traced};
+pub use extract::{NoSocket, NoTraceContext, Traced};
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
 pub use server_timing::{SERVER_TIMING, ServerTiming};
+pub use socket::SocketSession;
+
+pub(crate) use throughline_core::BoxError;
