@@ -167,7 +167,7 @@ impl TraceContext {
 
     /// Whether anything of the run is recorded: a request's root is written only once something hangs on it.
     pub fn is_recorded(&self) -> bool {
-        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(span::LazyRoot::is_written)
+        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(lazy::LazyRoot::is_written)
     }
 
     /// The span of the step that this context stands in.
