@@ -3,7 +3,7 @@
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Format {
+pub enum ExpositionFormat {
     /// Prometheus'
     /// [text format 0.0.4](https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format): what
     /// every scraper reads. It has no exemplars.
@@ -13,7 +13,7 @@ pub enum Format {
     OpenMetrics,
 }
 
-impl Format {
+impl ExpositionFormat {
     /// The value of the `Content-Type` header that says so.
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -58,19 +58,19 @@ mod tests {
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let cases = [
-            (prometheus_2, Format::OpenMetrics),
-            (prometheus_3, Format::OpenMetrics),
-            ("application/openmetrics-text", Format::OpenMetrics),
-            ("text/plain, application/openmetrics-text;q=0.5", Format::Text),
-            ("application/openmetrics-text;q=0", Format::Text),
-            ("application/openmetrics-text;q=nonsense", Format::Text),
-            ("text/html,application/xhtml+xml,*/*;q=0.8", Format::Text),
-            ("application/json", Format::Text),
-            ("*/*", Format::Text),
-            ("", Format::Text),
+            (prometheus_2, ExpositionFormat::OpenMetrics),
+            (prometheus_3, ExpositionFormat::OpenMetrics),
+            ("application/openmetrics-text", ExpositionFormat::OpenMetrics),
+            ("text/plain, application/openmetrics-text;q=0.5", ExpositionFormat::Text),
+            ("application/openmetrics-text;q=0", ExpositionFormat::Text),
+            ("application/openmetrics-text;q=nonsense", ExpositionFormat::Text),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", ExpositionFormat::Text),
+            ("application/json", ExpositionFormat::Text),
+            ("*/*", ExpositionFormat::Text),
+            ("", ExpositionFormat::Text),
         ];
         for (accept, format) in cases {
-            assert_eq!(Format::accepted(accept), format, "{accept}");
+            assert_eq!(ExpositionFormat::accepted(accept), format, "{accept}");
         }
     }
 }

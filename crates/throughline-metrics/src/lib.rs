@@ -12,7 +12,7 @@ mod registry;
 mod render;
 mod system;
 
-pub use format::Format;
+pub use format::ExpositionFormat;
 #[cfg(feature = "axum")]
 pub use http::{BeaconError, EndpointError, MetricsServer, ServeError, web_vitals};
 pub use prometheus::{InstallError, Prometheus, PrometheusBuilder, PrometheusError, PrometheusRecorder};

@@ -12,7 +12,7 @@ use throughline_core::metrics::{BucketAdvice, Metrics, Profile};
 
 use crate::buckets::{self, Buckets};
 use crate::registry::{Described, Registry};
-use crate::{Format, render, system};
+use crate::{ExpositionFormat, render, system};
 
 #[doc = include_str!("prometheus.md")]
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl Prometheus {
 
     /// Every metric as it stands now, as text. Brings up to date first what is measured only when somebody looks; this
     /// reads from the operating system, so do it where blocking for a moment is allowed.
-    pub fn render(&self, format: Format) -> String {
+    pub fn render(&self, format: ExpositionFormat) -> String {
         self.metrics.collect();
         self.recorder.system.measure(&self.recorder.registry);
         let last = self.recorder.last_size.load(Ordering::Relaxed);

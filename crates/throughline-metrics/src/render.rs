@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 
 use throughline_core::metrics::catalogue::Kind;
 
-use crate::Format;
+use crate::ExpositionFormat;
 use crate::family::{Count, Family, Level};
 use crate::histogram::{Bucket, Histogram, Sample};
 use crate::name;
 use crate::registry::{AnyFamily, Described, Registry};
 
 /// Every metric that is there.
-pub(crate) fn render(registry: &Registry, format: Format, size_hint: usize) -> String {
+pub(crate) fn render(registry: &Registry, format: ExpositionFormat, size_hint: usize) -> String {
     let mut page = Page { out: String::with_capacity(size_hint), format };
     for family in registry.families() {
         let described = registry.described(family.name());
@@ -25,7 +25,7 @@ pub(crate) fn render(registry: &Registry, format: Format, size_hint: usize) -> S
             AnyFamily::Histogram(family) => page.histograms(family, described),
         }
     }
-    if format == Format::OpenMetrics {
+    if format == ExpositionFormat::OpenMetrics {
         page.out.push_str("# EOF\n");
     }
     page.out
@@ -33,7 +33,7 @@ pub(crate) fn render(registry: &Registry, format: Format, size_hint: usize) -> S
 
 struct Page {
     out: String,
-    format: Format,
+    format: ExpositionFormat,
 }
 
 impl Page {
@@ -65,7 +65,9 @@ impl Page {
             for Bucket { le, cumulative, exemplar } in &buckets {
                 self.sample(&family.name, "_bucket", labels, Some(*le));
                 self.put(format_args!("{cumulative}"));
-                if let Some(sample) = exemplar.as_ref().filter(|_| self.format == Format::OpenMetrics) {
+                if let Some(sample) =
+                    exemplar.as_ref().filter(|_| self.format == ExpositionFormat::OpenMetrics)
+                {
                     self.exemplar(sample);
                 }
                 self.out.push('\n');
@@ -80,7 +82,7 @@ impl Page {
     }
 
     fn head(&mut self, kind: Kind, family: &str, described: Option<Described>) {
-        let open = self.format == Format::OpenMetrics;
+        let open = self.format == ExpositionFormat::OpenMetrics;
         let suffix = if kind == Kind::Counter && !open { name::TOTAL } else { "" };
         let (unit, help) = match &described {
             Some(Described { unit, help }) => (unit.map(|unit| unit.as_str()), &**help),
@@ -157,13 +159,13 @@ mod tests {
     use super::*;
 
     fn written(number: f64) -> String {
-        let mut page = Page { out: String::new(), format: Format::OpenMetrics };
+        let mut page = Page { out: String::new(), format: ExpositionFormat::OpenMetrics };
         page.number(number);
         page.out
     }
 
     fn written_as_bound(number: f64) -> String {
-        let mut page = Page { out: String::new(), format: Format::OpenMetrics };
+        let mut page = Page { out: String::new(), format: ExpositionFormat::OpenMetrics };
         page.bound(number);
         page.out
     }

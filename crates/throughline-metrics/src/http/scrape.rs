@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::Semaphore;
 
-use crate::{Format, Prometheus};
+use crate::{ExpositionFormat, Prometheus};
 
 /// Scrapes at the same time; more are refused. Two Prometheus servers and a curious person are the usual load.
 const AT_ONCE: usize = 4;
 
 impl Prometheus {
-    /// A router that answers `GET /metrics` in the [format](Format) that the client wants. Merge it into your own, or
+    /// A router that answers `GET /metrics` in the [format](ExpositionFormat) that the client wants. Merge it into your own, or
     /// [`serve`](Self::serve) it on a port that strangers do not reach: it tells a lot about a service.
     ///
     /// At most four scrapes are answered at the same time; further ones get 503.
@@ -35,7 +35,7 @@ async fn scrape(prometheus: Prometheus, scrapes: Arc<Semaphore>, headers: Header
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], reason).into_response();
     };
     let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
-    let format = Format::accepted(&accept.join(","));
+    let format = ExpositionFormat::accepted(&accept.join(","));
     // Collectors read from the system and may take locks of the host.
     let page = tokio::task::spawn_blocking(move || {
         let _permit = permit;

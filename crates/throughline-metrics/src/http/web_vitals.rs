@@ -79,12 +79,18 @@ pub enum BeaconError {
         /// The name, cut to 32 letters.
         name: String,
     },
+    /// It does not say how much.
+    #[error("{name} has no value: send a number")]
+    NoValue {
+        /// The name.
+        name: &'static str,
+    },
     /// No page has such a value.
-    #[error("{name} of {value} is not plausible: want 0 to {most}")]
+    #[error("{name} of {value:?} is not plausible: want 0 to {most}")]
     Implausible {
         /// The name.
         name: &'static str,
-        /// The value; not a number where it is missing.
+        /// The value.
         value: f64,
         /// The largest that is taken.
         most: f64,
@@ -120,13 +126,10 @@ impl TryFrom<Measurement> for Vital {
     type Error = BeaconError;
 
     fn try_from(measurement: Measurement) -> Result<Self, BeaconError> {
-        let value = measurement.value.unwrap_or(f64::NAN);
-        let within = |name, most: f64| {
-            if (0.0..=most).contains(&value) {
-                Ok(value)
-            } else {
-                Err(BeaconError::Implausible { name, value, most })
-            }
+        let within = |name, most: f64| match measurement.value {
+            Some(value) if (0.0..=most).contains(&value) => Ok(value),
+            Some(value) => Err(BeaconError::Implausible { name, value, most }),
+            None => Err(BeaconError::NoValue { name }),
         };
         match measurement.name.as_str() {
             "LCP" => within("LCP", LONGEST_MS).map(|ms| Self::Lcp(ms / 1e3)),
