@@ -1,0 +1,1 @@
+//! Scanners ask for paths that nobody has.
