@@ -103,8 +103,13 @@ impl TraceContext {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
+        self.dependency_step(kind, target).run_future(future)
+    }
+
+    /// The long form of a [`dependency`](Self::dependency), with inputs, attributes and attempts.
+    pub fn dependency_step(&self, kind: &str, target: impl Into<Text>) -> Step {
         let step = self.step(format!("{}{kind}", names::DEPENDENCY_PREFIX)).unnumbered();
-        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target).run_future(future)
+        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target)
     }
 
     /// Traces the undoing of a step, for code that has a saga engine already. `step` is the name of what is
