@@ -97,8 +97,8 @@ where
         let waiting = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, waiting);
         let (layer, context) = (self.layer.clone(), TraceContext::current());
-        Box::pin(async move {
-            exchange::exchange(&layer, context, request, |request| ready.call(request)).await
-        })
+        Box::pin(
+            async move { exchange::exchange(&layer, context, request, |request| ready.call(request)).await },
+        )
     }
 }

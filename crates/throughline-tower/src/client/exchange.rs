@@ -10,10 +10,10 @@ use throughline_core::{ErrorInfo, StepError, TraceContext, names};
 
 use super::ClientLayer;
 use super::request::{ClientRequest, ClientResponse};
+use crate::failure;
 use crate::propagate::inject_all;
 use crate::server::method_name;
 use crate::split::{self, Split};
-use crate::failure;
 
 /// Sends a request in a span of its own, if there is a context.
 pub(super) async fn exchange<Q, R, E, S, F>(

@@ -10,7 +10,12 @@ use super::{ClientLayer, exchange};
 
 #[async_trait]
 impl Middleware for ClientLayer {
-    async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
         let send = |request| next.run(request, extensions);
         exchange::exchange(self, TraceContext::current(), request, send).await
     }
