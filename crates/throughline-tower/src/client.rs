@@ -1,6 +1,7 @@
 //! The client layer: calls to other services become spans and metrics, and the trace goes along.
 
 mod exchange;
+mod measure;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod request;
@@ -11,6 +12,7 @@ use throughline_core::{BoxFuture, Throughline, TraceContext};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use measure::ClientMetrics;
 pub use request::{ClientRequest, ClientResponse};
 
 /// The tower layer for clients: `hyper-util`'s, `reqwest::Client` (feature `reqwest`), tonic's channels, a
@@ -51,13 +53,13 @@ pub use request::{ClientRequest, ClientResponse};
 /// ```
 #[derive(Debug, Clone)]
 pub struct ClientLayer {
-    throughline: Throughline,
+    metrics: ClientMetrics,
 }
 
 impl ClientLayer {
     /// What [`LayerExt::client_layer`](crate::LayerExt::client_layer) gives.
     pub(crate) fn new(throughline: &Throughline) -> Self {
-        Self { throughline: throughline.clone() }
+        Self { metrics: ClientMetrics::new(throughline.meter()) }
     }
 }
 

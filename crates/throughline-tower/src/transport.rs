@@ -13,6 +13,7 @@ mod caller;
 mod connect;
 mod error;
 mod inspector;
+mod measure;
 mod page;
 mod profiler;
 mod record;

@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 use throughline_core::{ErrorInfo, StepError, TraceContext, names};
 
 use super::ClientLayer;
-use super::request::{ClientRequest, ClientResponse};
+use super::measure::{KIND, Measure};
+use super::request::{ClientRequest, ClientResponse, Target};
 use crate::failure;
 use crate::propagate::inject_all;
 use crate::server::method_name;
@@ -30,12 +31,13 @@ where
     F: Future<Output = Result<R, E>>,
 {
     let asked = Instant::now();
-    let (method, target) = (method_name(request.method()), request.target());
+    let (verb, target) = (request.method().clone(), request.target());
+    let method = method_name(&verb);
     let Some(context) = context else {
-        return send(request).await;
+        return unrecorded(layer.metrics.begin(method, &target), request, send).await;
     };
     let step = context
-        .dependency_step("http", target.authority())
+        .dependency_step(KIND, target.authority())
         .attr(names::attrs::HTTP_METHOD, method)
         .attr(names::attrs::SERVER_ADDRESS, target.host.clone())
         .input(&json!({ "method": method, "url": target.url() }));
@@ -48,12 +50,22 @@ where
     let waiting = Arc::new(Mutex::new(Some((request, send))));
     let answered = Arc::new(Mutex::new(None));
     let (call, keep) = (Arc::clone(&waiting), Arc::clone(&answered));
+    let (metrics, called) = (layer.metrics.clone(), target.clone());
     let span = step.run(move |context| async move {
         let Some((mut request, send)) = take(&call) else { return Ok(()) };
         inject_all(&context, request.headers_mut());
-        let sent = Instant::now();
+        let measure = metrics.begin(method_name(&verb), &called);
+        let caller = asked.elapsed();
         let answer = send(request).await;
-        let told = tell(&context, sent - asked, sent.elapsed(), &answer);
+        let round_trip = measure.end(&answer);
+        let split = answer.as_ref().ok().and_then(|answer| Split::of(round_trip, answer.headers()));
+        if let Some(split) = split {
+            for (part, took) in [("caller", caller)].into_iter().chain(split.parts()) {
+                split::annotate(&context, part, took);
+                metrics.part(&called, part, took);
+            }
+        }
+        let told = tell(&context, &answer);
         *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
         told
     });
@@ -63,29 +75,35 @@ where
         return answer;
     }
     match take(&waiting) {
-        Some((request, send)) => send(request).await,
+        Some((request, send)) => unrecorded(layer.metrics.begin(method, &target), request, send).await,
         // The request was sent and its future dropped: so is this one.
         None => std::future::pending().await,
     }
 }
 
+/// Sends a request of which nothing is recorded but metrics.
+async fn unrecorded<Q, R, E, S, F>(measure: Measure, request: Q, send: S) -> Result<R, E>
+where
+    R: ClientResponse,
+    E: Error + 'static,
+    S: FnOnce(Q) -> F,
+    F: Future<Output = Result<R, E>>,
+{
+    let answer = send(request).await;
+    measure.end(&answer);
+    answer
+}
+
 /// What the span is told of the answer before it ends.
 fn tell<R: ClientResponse, E: Error + 'static>(
     context: &TraceContext,
-    caller: Duration,
-    round_trip: Duration,
     answer: &Result<R, E>,
 ) -> Result<(), Told> {
-    let answer = match answer {
-        Ok(answer) => answer,
+    let status = match answer {
+        Ok(answer) => answer.status(),
         Err(error) => return Err(Told(failure::describe(error))),
     };
-    let status = answer.status();
     context.annotate(names::attrs::HTTP_STATUS, status.as_u16().to_string());
-    if let Some(split) = Split::of(round_trip, answer.headers()) {
-        split::annotate(context, "caller", caller);
-        split.parts().iter().for_each(|(part, took)| split::annotate(context, part, *took));
-    }
     if status.is_server_error() {
         return Err(Told(ErrorInfo {
             kind: format!("http:{}", status.as_u16()).into(),

@@ -13,6 +13,7 @@ use throughline_core::{BoxError, Text, Throughline, TraceContext, names};
 use tower::Service;
 
 use super::connect::{self, Carrier};
+use super::measure::CallMetrics;
 use super::{CallError, CallOutcome, CallRecord, CallTimes, Callee, Inspector, Profiler, Transport, call};
 
 /// Where functions are served, unless [`Caller::route`] says otherwise.
@@ -67,6 +68,7 @@ pub struct Caller {
     pub(super) carrier: Carrier,
     pub(super) timeout: Option<Duration>,
     pub(super) response_limit: usize,
+    metrics: CallMetrics,
     profiler: Option<Profiler>,
     pub(super) inspector: Option<Inspector>,
 }
@@ -144,6 +146,7 @@ impl Caller {
         carrier: Carrier,
     ) -> Self {
         Self {
+            metrics: CallMetrics::new(throughline.meter()),
             throughline: throughline.clone(),
             transport,
             address: address.into(),
@@ -255,6 +258,7 @@ impl Caller {
 
     /// Hands out what was measured of a call.
     pub(super) fn measured(&self, record: &CallRecord) {
+        self.metrics.record(record);
         if let Some(profiler) = &self.profiler {
             profiler.record(record);
         }

@@ -1,7 +1,7 @@
 //! [`Inspector`]: shows calls while you develop.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -39,10 +39,9 @@ impl Inspector {
         })
     }
 
-    /// Writes every call to the standard error, in colours if that is a terminal and `NO_COLOR` is not set.
+    /// Writes every call to the standard error; in colours if that is a terminal, and not if `NO_COLOR` is set.
     pub fn stderr() -> Self {
-        let colours =
-            io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
         Self::to_writer(io::stderr(), if colours { Style::ansi() } else { Style::plain() })
     }
 
