@@ -54,6 +54,8 @@ pub const JOB_PREFIX: &str = "job:";
 
 /// An HTTP request that a server answers: the root of what it causes.
 pub const HTTP_REQUEST: &str = "http:request";
+/// The life of a WebSocket, from the answer to its upgrade until it is closed.
+pub const WEBSOCKET_SESSION: &str = "ws:session";
 
 /// Tags with a meaning.
 pub mod tags {
@@ -167,6 +169,15 @@ pub mod data {
         /// The attributes of the attribute.
         pub const ATTRIBUTES: &str = "xes:attributes";
     }
+}
+
+/// Values of the labels of metrics that stand for what has no name of its own.
+pub mod labels {
+    /// The route of all requests that matched none: a path would be anything that a client sends.
+    pub const UNMATCHED: &str = "_unmatched";
+    /// What is not among the known values, such as a method that no standard has
+    /// ([OTel](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/)).
+    pub const OTHER: &str = "_OTHER";
 }
 
 /// Kinds of errors with a meaning.

@@ -29,21 +29,19 @@ mod propagate;
 mod request_id;
 mod server;
 mod server_timing;
+mod socket;
 mod split;
 #[cfg(feature = "transports")]
-mod transport;
+pub mod transport;
 
-pub use body::TracedBody;
+pub use body::{BodyError, TracedBody};
 pub use client::{ClientLayer, ClientRequest, ClientResponse, TracedClient};
 #[cfg(feature = "axum")]
-pub use extract::{NoTraceContext, Traced};
+pub use extract::{NoSocket, NoTraceContext, Traced};
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
 pub use server_timing::{SERVER_TIMING, ServerTiming};
-#[cfg(feature = "transports")]
-pub use transport::{
-    Analysis, Analyzer, CallError, CallOutcome, CallRecord, CallTimes, Callee, CalleeTimes, Caller,
-    CallerError, Finding, FindingKind, FunctionProfile, InspectedMessage, Inspection, Inspector, Part,
-    PartProfile, Percentiles, Problem, ProfileReport, Profiler, Sizes, Transport,
-};
+pub use socket::SocketSession;
+
+pub(crate) use throughline_core::BoxError;

@@ -101,7 +101,6 @@ impl RequestStart {
     ///
     /// # Errors
     /// The store's queue is full: [`open`](Self::open) waits for room.
-    #[expect(clippy::result_large_err, reason = "it is no error but what to go on with, and moved only then")]
     pub fn try_open(self) -> Result<RequestSpan, Self> {
         let Some(store) = self.throughline.0.store.as_ref().filter(|_| self.throughline.0.enabled) else {
             return Ok(self.open_with(true));
@@ -226,7 +225,7 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
         lazy_root: None,
     });
     let label = Label::Step(Text::default());
-    let mut details = Details::default();
-    details.continues = parent.map(|parent| (parent.span_id, 0));
+    let continues = parent.map(|parent| (parent.span_id, 0));
+    let mut details = Details { continues, ..Details::default() };
     TraceContext(Arc::new(root(run, label, &mut details, Attrs::new(), (None, None))))
 }

@@ -13,7 +13,7 @@ use super::measure::{KIND, Measure};
 use super::request::{ClientRequest, ClientResponse, Target};
 use crate::failure;
 use crate::propagate::inject_all;
-use crate::server::method_name;
+use crate::server;
 use crate::split::{self, Split};
 
 /// Sends a request in a span of its own, if there is a context.
@@ -31,8 +31,9 @@ where
     F: Future<Output = Result<R, E>>,
 {
     let asked = Instant::now();
+    // The span's future must hold no lifetime, not even a static one: rustc would not know then that it can be sent.
     let (verb, target) = (request.method().clone(), request.target());
-    let method = method_name(&verb);
+    let method = server::method(&verb);
     let Some(context) = context else {
         return unrecorded(layer.metrics.begin(method, &target), request, send).await;
     };
@@ -54,7 +55,7 @@ where
     let span = step.run(move |context| async move {
         let Some((mut request, send)) = take(&call) else { return Ok(()) };
         inject_all(&context, request.headers_mut());
-        let measure = metrics.begin(method_name(&verb), &called);
+        let measure = metrics.begin(server::method(&verb), &called);
         let caller = asked.elapsed();
         let answer = send(request).await;
         let round_trip = measure.end(&answer);

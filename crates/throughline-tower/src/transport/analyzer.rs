@@ -13,7 +13,7 @@ use super::{FunctionProfile, Part, ProfileReport, Transport};
 /// suit you.
 ///
 /// ```
-/// # use throughline_tower::{Analyzer, Profiler};
+/// # use throughline_tower::transport::{Analyzer, Profiler};
 /// let mut analyzer = Analyzer::default();
 /// analyzer.min_calls = 100;
 /// print!("{}", analyzer.analyze(&Profiler::new().report()));

@@ -38,7 +38,8 @@ const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 /// ```
 /// use axum::{Json, Router, routing::post};
 /// use throughline_core::{MemoryStore, Throughline};
-/// use throughline_tower::{Caller, LayerExt as _};
+/// use throughline_tower::LayerExt as _;
+/// use throughline_tower::transport::Caller;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
