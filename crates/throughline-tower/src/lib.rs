@@ -23,6 +23,8 @@
 mod body;
 #[cfg(feature = "axum")]
 mod extract;
+#[cfg(feature = "health")]
+pub mod health;
 mod propagate;
 mod request_id;
 mod server;
