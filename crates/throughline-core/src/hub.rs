@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery};
+use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::Redactor;
 use crate::{DeliveryReport, Durability, EventSink, InstanceId, Text, TraceEvent};
 
@@ -22,6 +23,10 @@ pub(crate) struct Hub {
     pub(crate) store: Option<StoreDelivery>,
     pub(crate) feeds: Vec<FeedDelivery>,
     pub(crate) sinks: Vec<Sink>,
+    pub(crate) meter: Meter,
+    /// Measures the ledger whenever somebody looks.
+    #[expect(dead_code, reason = "held for what its drop does")]
+    pub(crate) ledger_metrics: CollectorGuard,
 }
 
 /// An in-process destination, and what became of its events.

@@ -6,7 +6,8 @@
 //! Everything that happens becomes a [`TraceEvent`]. [`Throughline`] is where runs begin, a [`TraceContext`] is
 //! where code stands in one, and every destination and every question is a function of the events:
 //! [`TraceStore`] keeps them, [`LiveFeed`] shows them as they happen, [`EventSink`] sees them in process,
-//! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O.
+//! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. What can be
+//! counted goes to the [`metrics`] recorder that the service chooses.
 
 mod analytics;
 mod attrs;
@@ -17,6 +18,7 @@ mod feed;
 mod hub;
 mod ids;
 mod memory;
+pub mod metrics;
 pub mod names;
 pub mod query;
 mod reader;
@@ -36,9 +38,9 @@ pub use analytics::{
 pub use attrs::Attrs;
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestSpan,
-    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError, TraceContext,
-    TraceFuture, TraceParent, Undo, Workflow, kind,
+    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
+    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError,
+    TraceContext, TraceFuture, TraceParent, Undo, Workflow, kind,
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};

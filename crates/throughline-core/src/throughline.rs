@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::context::{Resume, Workflow};
 use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
+use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
 use crate::redaction::{Redaction, RedactionError, Redactor};
 use crate::{
     DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Retry, SpoolConfig,
@@ -51,6 +52,7 @@ impl Throughline {
             spool: None,
             feeds: Vec::new(),
             sinks: Vec::new(),
+            metrics: None,
             redaction: Redaction::standard(),
             durability: Durability::default(),
             retry: Retry::default(),
@@ -103,6 +105,11 @@ impl Throughline {
     /// hits it, else the value itself: what finders must look for.
     pub fn findable(&self, value: &str) -> Text {
         self.0.redactor.findable(None, value).into()
+    }
+
+    /// Where middleware and hooks get the series of the [metrics](crate::metrics) that they record.
+    pub fn meter(&self) -> &Meter {
+        &self.0.meter
     }
 
     /// What takes out of events what must not leave the process: for what layers show or log by themselves.
@@ -172,6 +179,7 @@ pub struct ThroughlineBuilder {
     spool: Option<Box<dyn SpoolConfig>>,
     feeds: Vec<Box<dyn FeedConfig>>,
     sinks: Vec<Box<dyn EventSink>>,
+    metrics: Option<Metrics>,
     redaction: Redaction,
     durability: Durability,
     retry: Retry,
@@ -201,6 +209,13 @@ impl ThroughlineBuilder {
     /// What sees events in this process. Called again, one more.
     pub fn sink(mut self, sink: impl EventSink) -> Self {
         self.sinks.push(Box::new(sink));
+        self
+    }
+
+    /// Where measurements go: durations and outcomes of runs and steps, what middleware and hooks measure, and the
+    /// ledger. Nothing is measured without it.
+    pub fn metrics(mut self, metrics: impl Into<Metrics>) -> Self {
+        self.metrics = Some(metrics.into());
         self
     }
 
@@ -253,8 +268,12 @@ impl ThroughlineBuilder {
         let redactor = self.redaction.build()?;
         let instance = Instance::new(InstanceId::random(), redactor.name(&self.service));
         let (mut store, mut feeds, mut sinks) = (None, Vec::new(), Vec::new());
+        let mut meter = Meter::off();
         if !self.disabled {
-            if self.store.is_none() && self.feeds.is_empty() && self.sinks.is_empty() {
+            if let Some(metrics) = self.metrics {
+                meter = metrics.into_meter(redactor.clone())?;
+            }
+            if self.store.is_none() && self.feeds.is_empty() && self.sinks.is_empty() && !meter.is_on() {
                 return Err(BuildError::NoDestination);
             }
             if let Some(config) = self.store {
@@ -266,8 +285,11 @@ impl ThroughlineBuilder {
                 feeds.push(FeedDelivery::start(config, instance.clone(), self.capacity)?);
             }
             sinks = self.sinks.into_iter().map(Sink::new).collect();
+            if meter.is_on() {
+                sinks.push(Sink::new(Box::new(EventMetrics::new(&meter))));
+            }
         }
-        Ok(Throughline(Arc::new(Hub {
+        Ok(Throughline(Arc::new_cyclic(|hub| Hub {
             service: instance.service,
             instance: instance.id,
             enabled: !self.disabled,
@@ -277,6 +299,8 @@ impl ThroughlineBuilder {
             store,
             feeds,
             sinks,
+            ledger_metrics: measure_ledger(&meter, hub.clone()),
+            meter,
         })))
     }
 }
@@ -298,7 +322,9 @@ pub enum BuildError {
     #[error("the service has no name: give one, as in Throughline::builder(\"loan-service\")")]
     NoService,
     /// Nothing would be recorded.
-    #[error("nothing would be recorded: add .store(..), .feed(..) or .sink(..), or say .disabled(true)")]
+    #[error(
+        "nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)"
+    )]
     NoDestination,
     /// A spool has nothing to stand in for.
     #[error("a spool holds events while the store is away, but there is no store: add .store(..)")]
@@ -309,6 +335,9 @@ pub enum BuildError {
         /// What was asked for.
         given: usize,
     },
+    /// The metrics can't be had as they were described.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The redaction can't be used as it is.
     #[error(transparent)]
     Redaction(#[from] RedactionError),

@@ -28,6 +28,7 @@ pub mod health;
 mod propagate;
 mod request_id;
 mod server;
+mod server_timing;
 
 pub use body::TracedBody;
 #[cfg(feature = "axum")]
@@ -35,3 +36,4 @@ pub use extract::{NoTraceContext, Traced};
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
+pub use server_timing::{SERVER_TIMING, ServerTiming};

@@ -66,17 +66,21 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = RequestId::of(request.headers());
-        let start = self
-            .throughline
-            .request(names::HTTP_REQUEST)
-            .continue_from(extract(request.headers()))
-            .attr(names::attrs::REQUEST_ID, id.as_str().to_owned())
-            .attr(names::attrs::HTTP_METHOD, method_name(request.method()));
-        let start = match matched_route(&request) {
-            Some(route) => start.attr(names::attrs::HTTP_ROUTE, route),
-            None => start,
-        };
-        let start = start.input(&json!({ "path": request.uri().path() }));
+        let (described, method) = (id.as_str().to_owned(), method_name(request.method()));
+        let (route, path) = (matched_route(&request), request.uri().path().to_owned());
+        let start =
+            self.throughline.request(names::HTTP_REQUEST).continue_from(extract(request.headers())).describe(
+                move |details| {
+                    let details = details
+                        .attr(names::attrs::REQUEST_ID, described)
+                        .attr(names::attrs::HTTP_METHOD, method)
+                        .input(&json!({ "path": path }));
+                    match route {
+                        Some(route) => details.attr(names::attrs::HTTP_ROUTE, route),
+                        None => details,
+                    }
+                },
+            );
         request.extensions_mut().insert(id.clone());
         // The service that was made ready is the one to call; its clone waits for the next request.
         let waiting = self.inner.clone();
@@ -112,7 +116,7 @@ fn method_name(method: &http::Method) -> &'static str {
     }
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<RequestSpan, throughline_core::NotRecorded>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = RequestSpan> + Send>>;
 
 pin_project! {
     /// A request that is being served.
@@ -131,8 +135,6 @@ pin_project! {
     enum State<S, F, B> {
         Opening { opening: Opening, call: Option<(S, Request<B>)> },
         Traced { #[pin] future: InContextFuture<F>, span: Option<RequestSpan> },
-        // The emitter has been shut down; the request is served all the same.
-        Untraced { #[pin] future: F },
         Answered,
     }
 }
@@ -151,22 +153,18 @@ where
                 StateProjection::Opening { opening, call } => {
                     let opened = ready!(opening.as_mut().poll(cx));
                     let Some((mut service, mut request)) = call.take() else { return Poll::Pending };
-                    match opened {
-                        Ok(span) => {
-                            let context = span.context().clone();
-                            request.extensions_mut().insert(context.clone());
-                            let called = catch_unwind(AssertUnwindSafe(|| {
-                                context.scope(|| service.call(request)).in_context(&context)
-                            }));
-                            match called {
-                                Ok(future) => this.state.set(State::Traced { future, span: Some(span) }),
-                                Err(panic) => {
-                                    this.state.set(State::Answered);
-                                    return Poll::Ready(Ok(answer_panic(span, &*panic, this.id)));
-                                }
-                            }
+                    let span = opened;
+                    let context = span.context().clone();
+                    request.extensions_mut().insert(context.clone());
+                    let called = catch_unwind(AssertUnwindSafe(|| {
+                        context.scope(|| service.call(request)).in_context(&context)
+                    }));
+                    match called {
+                        Ok(future) => this.state.set(State::Traced { future, span: Some(span) }),
+                        Err(panic) => {
+                            this.state.set(State::Answered);
+                            return Poll::Ready(Ok(answer_panic(span, &*panic, this.id)));
                         }
-                        Err(_) => this.state.set(State::Untraced { future: service.call(request) }),
                     }
                 }
                 StateProjection::Traced { future, span } => {
@@ -186,14 +184,6 @@ where
                         }
                         Err(panic) => Ok(answer_panic(span, &*panic, this.id)),
                     });
-                }
-                StateProjection::Untraced { future } => {
-                    let answer = ready!(future.poll(cx));
-                    this.state.set(State::Answered);
-                    return Poll::Ready(answer.map(|mut response| {
-                        response.headers_mut().insert(REQUEST_ID, this.id.header());
-                        response.map(|body| TracedBody::inner(body, None))
-                    }));
                 }
                 StateProjection::Answered => return Poll::Pending,
             }

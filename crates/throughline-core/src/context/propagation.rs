@@ -168,8 +168,9 @@ impl Propagation {
         (!header.is_empty()).then_some(header)
     }
 
-    pub(super) fn correlation_id(&self) -> Option<String> {
-        self.baggage.get(CORRELATION_ID).map(str::to_owned)
+    /// The business key of the run that the sender works for.
+    pub(super) fn correlation_id(&self) -> Option<&str> {
+        self.baggage.get(CORRELATION_ID)
     }
 }
 
@@ -221,7 +222,7 @@ impl TraceContext {
     pub fn propagation(&self) -> Propagation {
         let span = super::current::parent_for(&self.0);
         let run = &*span.run;
-        run.ensure_root();
+        span.ensure_root();
         let baggage = match &run.correlation_id {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),
@@ -230,7 +231,7 @@ impl TraceContext {
             traceparent: Some(TraceParent {
                 trace_id: run.trace_id,
                 span_id: span.id,
-                sampled: run.hub.enabled,
+                sampled: run.sampled,
                 random: run.random,
             }),
             tracestate: run.tracestate.clone(),

@@ -1,0 +1,41 @@
+//! Throughline itself, the process and its runtime.
+
+use super::{Alias, Counter, Description, Gauge, Kind, Metric, Unit, catalogue};
+
+catalogue! {
+    LIBRARY:
+
+    EVENTS_ACCEPTED: Counter["destination"] = "throughline_events_accepted_total", Count,
+        "Events handed over to a destination.";
+    EVENTS_DELIVERED: Counter["destination"] = "throughline_events_delivered_total", Count,
+        "Events that a destination took.";
+    EVENTS_DROPPED: Counter["destination", "reason"] = "throughline_events_dropped_total", Count,
+        "Events that a destination did not get, by reason.";
+    EVENTS_PENDING: Gauge["destination"] = "throughline_events_pending", Count,
+        "Events that wait for a destination.";
+    LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
+        "Measurements whose label value was folded into `_overflow`, because the label had too many values.";
+    PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,
+        "User and system CPU time spent.";
+    PROCESS_RESIDENT_MEMORY: Gauge[] = "process_resident_memory_bytes", Bytes,
+        "Resident memory.",
+        aliases: [Alias::gauge("{prefix}_memory_bytes", &[])];
+    PROCESS_VIRTUAL_MEMORY: Gauge[] = "process_virtual_memory_bytes", Bytes,
+        "Virtual memory.";
+    PROCESS_OPEN_FDS: Gauge[] = "process_open_fds", Count,
+        "Open file descriptors.";
+    PROCESS_MAX_FDS: Gauge[] = "process_max_fds", Count,
+        "How many file descriptors may be open.";
+    PROCESS_THREADS: Gauge[] = "process_threads", Count,
+        "Threads of the process.";
+    PROCESS_START_TIME: Gauge[] = "process_start_time_seconds", Seconds,
+        "When the process started, since the Unix epoch.";
+    TOKIO_WORKERS: Gauge[] = "tokio_runtime_workers", Count,
+        "Worker threads of the tokio runtime.";
+    TOKIO_ALIVE_TASKS: Gauge[] = "tokio_runtime_alive_tasks", Count,
+        "Tasks that have not ended.";
+    TOKIO_GLOBAL_QUEUE_DEPTH: Gauge[] = "tokio_runtime_global_queue_depth", Count,
+        "Tasks that wait in the runtime's global queue.";
+    TOKIO_BUSY_SECONDS: Counter[] = "tokio_runtime_busy_seconds_total", Seconds,
+        "Time that the runtime's workers were busy, summed over them.";
+}

@@ -1,0 +1,45 @@
+//! [`Exemplar`]: the run that a measurement comes from.
+
+use std::cell::Cell;
+
+use crate::{SpanId, TraceContext, TraceEvent, TraceId};
+
+thread_local! {
+    static GIVEN: Cell<Option<Exemplar>> = const { Cell::new(None) };
+}
+
+/// The run that a measurement comes from, for recorders that keep an example of each bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The run.
+    pub trace_id: TraceId,
+    /// The span in it.
+    pub span_id: SpanId,
+}
+
+impl Exemplar {
+    /// The run that is measured right now on this thread: the [current](TraceContext::current) one, if anything of
+    /// it is recorded.
+    pub fn current() -> Option<Self> {
+        GIVEN.get().or_else(|| {
+            let context = TraceContext::current()?;
+            context.is_recorded().then(|| Self { trace_id: context.trace_id(), span_id: context.span_id() })
+        })
+    }
+
+    pub(super) fn of(event: &TraceEvent) -> Self {
+        Self { trace_id: event.trace_id, span_id: event.span_id }
+    }
+
+    /// Measures on behalf of this run, whichever is current.
+    pub(super) fn scope(self, measure: impl FnOnce()) {
+        struct Restore(Option<Exemplar>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                GIVEN.set(self.0);
+            }
+        }
+        let _restore = Restore(GIVEN.replace(Some(self)));
+        measure();
+    }
+}

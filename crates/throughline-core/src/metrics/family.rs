@@ -1,0 +1,153 @@
+//! [`Family`]: the series of one metric, cached by the values of their labels, and kept from growing without bound.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
+
+use super::catalogue::{self, Description, Metric};
+use super::series::sealed::Sealed as _;
+use super::series::{Counter, Gauge, Histogram, Instrument};
+use super::{Measured, Meter, naming};
+use crate::Text;
+
+/// The value that stands for all values of a label beyond its cap.
+pub const OVERFLOW: &str = "_overflow";
+
+/// Longer values are cut.
+const VALUE_LIMIT: usize = 128;
+
+/// The series of a counter.
+pub type CounterFamily<const N: usize> = Family<Counter, N>;
+/// The series of a gauge.
+pub type GaugeFamily<const N: usize> = Family<Gauge, N>;
+/// The series of a histogram.
+pub type HistogramFamily<const N: usize> = Family<Histogram, N>;
+
+/// The series of one metric of the [catalogue], by the values of its `N` labels: made by a [`Meter`], to be kept by
+/// whoever records. Cheap to clone; clones share the series.
+///
+/// Label values are redacted, cut to 128 bytes, and bounded: each label has a
+/// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`].
+pub struct Family<I, const N: usize>(Option<Arc<Cache<I, N>>>);
+
+struct Cache<I, const N: usize> {
+    description: &'static Description,
+    measured: Arc<Measured>,
+    known: RwLock<Known<I, N>>,
+    overflows: [OnceLock<Counter>; N],
+}
+
+struct Known<I, const N: usize> {
+    series: HashTable<([Text; N], I)>,
+    values: [BTreeSet<Text>; N],
+}
+
+impl<I: Instrument, const N: usize> Family<I, N> {
+    pub(super) fn new(meter: &Meter, metric: &'static Metric<I, N>) -> Self {
+        let cache = |measured: &Arc<Measured>| {
+            let description = metric.description();
+            naming::describe(measured, description);
+            Arc::new(Cache {
+                description,
+                measured: Arc::clone(measured),
+                known: RwLock::new(Known {
+                    series: HashTable::new(),
+                    values: std::array::from_fn(|_| BTreeSet::new()),
+                }),
+                overflows: std::array::from_fn(|_| OnceLock::new()),
+            })
+        };
+        Self(meter.0.as_ref().map(cache))
+    }
+
+    /// The series of these label values, in the order in which the catalogue has the labels; an empty value leaves its
+    /// label out. Keep it if the values stay the same.
+    pub fn with(&self, values: [&str; N]) -> I {
+        let Some(cache) = &self.0 else { return I::default() };
+        let known = cache.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = known.find(&values) {
+            return series.clone();
+        }
+        drop(known);
+        cache.unseen(values)
+    }
+}
+
+impl<I: Instrument, const N: usize> Known<I, N> {
+    fn find(&self, values: &[&str; N]) -> Option<&I> {
+        let found = self.series.find(hash(values), |(own, _)| own.iter().zip(values).all(|(a, b)| a == b));
+        found.map(|(_, series)| series)
+    }
+}
+
+impl<I: Instrument, const N: usize> Cache<I, N> {
+    /// Values that are new, folded, or changed by the redactor. Only what is in the end a series of its own is kept,
+    /// so that a flood of values costs time and no memory.
+    #[cold]
+    fn unseen(&self, values: [&str; N]) -> I {
+        let mut values = values.map(|value| cut(self.measured.redactor.findable(None, value)));
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for (at, value) in values.iter_mut().enumerate() {
+            let seen = &mut known.values[at];
+            if value.is_empty() || seen.contains(value) {
+                continue;
+            }
+            if seen.len() < self.measured.metrics.label_cap {
+                seen.insert(value.clone());
+            } else {
+                *value = Text::literal(OVERFLOW);
+                self.count_overflow(at);
+            }
+        }
+        let plain = values.each_ref().map(Text::as_str);
+        if let Some(series) = known.find(&plain) {
+            return series.clone();
+        }
+        let series = I::register(&self.measured, &naming::keys(&self.measured, self.description, &plain));
+        let hash = hash(&plain);
+        known.series.insert_unique(hash, (values, series.clone()), |(own, _)| {
+            self::hash(&own.each_ref().map(Text::as_str))
+        });
+        series
+    }
+
+    fn count_overflow(&self, label: usize) {
+        let counter = self.overflows[label].get_or_init(|| {
+            let overflow = catalogue::LABEL_OVERFLOW.description();
+            self.measured.describe(overflow.name, overflow.kind, overflow);
+            let values = [self.description.name, self.description.labels[label]];
+            let keys = naming::keys(&self.measured, overflow, &values);
+            Counter::register(&self.measured, &keys)
+        });
+        counter.increment(1);
+    }
+}
+
+fn hash<const N: usize>(values: &[&str; N]) -> u64 {
+    FxBuildHasher.hash_one(values)
+}
+
+fn cut(value: Cow<'_, str>) -> Text {
+    if value.len() <= VALUE_LIMIT {
+        value.into()
+    } else {
+        value[..value.floor_char_boundary(VALUE_LIMIT)].to_owned().into()
+    }
+}
+
+impl<I, const N: usize> Clone for Family<I, N> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<I, const N: usize> fmt::Debug for Family<I, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Family").field(&self.0.as_ref().map(|cache| cache.description.name)).finish()
+    }
+}
