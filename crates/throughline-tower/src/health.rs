@@ -143,6 +143,10 @@ impl fmt::Debug for Health {
 }
 
 /// Describes what the health of a service depends on; nothing is asked before a probe comes.
+///
+/// If the [`Throughline`] measures, each check shows as
+/// [`HEALTH_CHECK_STATUS`](throughline_core::metrics::catalogue::HEALTH_CHECK_STATUS) and
+/// [`HEALTH_CHECK_DURATION`](throughline_core::metrics::catalogue::HEALTH_CHECK_DURATION), as of when it was last asked.
 #[must_use = "nothing is asked before build()"]
 pub struct HealthBuilder {
     throughline: Throughline,

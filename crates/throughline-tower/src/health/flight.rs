@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use throughline_core::metrics::{Gauge, Histogram, catalogue};
 use throughline_core::{BoxError, ErrorInfo, Redactor, Text, Throughline};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -31,6 +32,8 @@ pub(super) struct Slot {
     timeout: Duration,
     ttl: Duration,
     redactor: Redactor,
+    status: Gauge,
+    duration: Histogram,
     state: Mutex<State>,
 }
 
@@ -70,8 +73,11 @@ impl Slot {
         (required, gate): (bool, Gate),
         throughline: &Throughline,
     ) -> Self {
-        let redactor = throughline.redactor().clone();
-        Self { name, required, gate, ask, timeout, ttl, redactor, state: Mutex::default() }
+        let (redactor, meter) = (throughline.redactor().clone(), throughline.meter());
+        let status = meter.gauge(&catalogue::HEALTH_CHECK_STATUS).with([&name]);
+        let duration = meter.histogram(&catalogue::HEALTH_CHECK_DURATION).with([&name]);
+        let state = Mutex::default();
+        Self { name, required, gate, ask, timeout, ttl, redactor, status, duration, state }
     }
 
     /// The last finding if it is young enough; else joins the flight under way, or begins one. The flight is nobody's:
@@ -116,10 +122,12 @@ impl Slot {
                     Err(too_late(slot.timeout))
                 }
             };
+            let took = started.elapsed();
+            slot.duration.record_duration(took);
             let mut state = slot.state();
             state.flight = None;
             state.given_up = Some(task);
-            let finding = slot.land(&mut state, outcome, started.elapsed());
+            let finding = slot.land(&mut state, outcome, took);
             drop(state);
             tell.send_replace(Some(finding));
         });
@@ -137,6 +145,7 @@ impl Slot {
             self.redactor.text(&text).chars().take(LONGEST_TEXT).collect()
         };
         let outcome = outcome.map(|note| note.map(presentable)).map_err(presentable);
+        self.status.set(if outcome.is_ok() { 1.0 } else { 0.0 });
         let was_well = state.last.as_ref().is_none_or(|last| last.outcome.is_ok());
         match &outcome {
             Err(error) if was_well => {

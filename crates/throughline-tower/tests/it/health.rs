@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{Method, Request, StatusCode};
 use futures_util::future::join_all;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::{Value, json};
+use throughline_core::metrics::Metrics;
 use throughline_core::testing::FaultyStore;
 use throughline_core::{MemoryFeed, MemoryStore, Throughline};
 use throughline_tower::health::{
@@ -385,6 +387,36 @@ async fn a_store_that_takes_no_events_is_not_healthy_even_if_it_can_be_read() {
     run.await.unwrap().unwrap();
     tokio::time::advance(6 * SECOND).await;
     assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy);
+}
+
+#[tokio::test]
+async fn each_check_is_measured() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let throughline = Throughline::builder("test").store(MemoryStore::new()).metrics(Metrics::to(recorder));
+    let (check, fails, _) = switch("postgres");
+    let health = Health::builder(&throughline.build().unwrap()).check(check).build().unwrap();
+    let measured = async || {
+        health.report(Probe::Ready).await;
+        let mut seen = (None, 0);
+        for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+            let labels: Vec<_> = key.key().labels().map(|label| (label.key(), label.value())).collect();
+            match (key.key().name(), value) {
+                ("throughline_health_check_status", DebugValue::Gauge(value)) => {
+                    seen.0 = Some(value.into_inner())
+                }
+                ("throughline_health_check_duration_seconds", DebugValue::Histogram(times)) => {
+                    seen.1 = times.len()
+                }
+                _ => continue,
+            }
+            assert_eq!(labels, [("check", "postgres")]);
+        }
+        seen
+    };
+    assert_eq!(measured().await, (Some(1.0), 1));
+    fails.store(true, Ordering::SeqCst);
+    assert_eq!(measured().await, (Some(0.0), 1));
 }
 
 #[tokio::test]
