@@ -21,19 +21,31 @@
 //! is *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
 
 mod body;
+mod client;
 #[cfg(feature = "axum")]
 mod extract;
 #[cfg(feature = "health")]
 pub mod health;
+mod failure;
 mod propagate;
 mod request_id;
 mod server;
 mod server_timing;
+mod split;
+#[cfg(feature = "transports")]
+mod transport;
 
 pub use body::TracedBody;
+pub use client::{ClientLayer, ClientRequest, ClientResponse, TracedClient};
 #[cfg(feature = "axum")]
 pub use extract::{NoTraceContext, Traced};
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
 pub use server_timing::{SERVER_TIMING, ServerTiming};
+#[cfg(feature = "transports")]
+pub use transport::{
+    Analysis, Analyzer, CallError, CallOutcome, CallRecord, CallTimes, Callee, CalleeTimes, Caller,
+    CallerError, Finding, FindingKind, FunctionProfile, InspectedMessage, Inspection, Inspector, Part,
+    PartProfile, Percentiles, Problem, ProfileReport, Profiler, Sizes, Transport,
+};

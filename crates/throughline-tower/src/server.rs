@@ -16,17 +16,24 @@ use throughline_core::{ErrorInfo, InContext as _, InContextFuture, RequestSpan, 
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{REQUEST_ID, RequestId, TracedBody, extract};
+use crate::{ClientLayer, REQUEST_ID, RequestId, TracedBody, extract};
 
 /// Gives a [`Throughline`] its layer.
 pub trait LayerExt {
     /// The layer to put around a router or any HTTP service, as the outermost.
     fn layer(&self) -> ServerLayer;
+
+    /// The layer to put around an HTTP client.
+    fn client_layer(&self) -> ClientLayer;
 }
 
 impl LayerExt for Throughline {
     fn layer(&self) -> ServerLayer {
         ServerLayer { throughline: self.clone() }
+    }
+
+    fn client_layer(&self) -> ClientLayer {
+        ClientLayer::new(self)
     }
 }
 
@@ -101,7 +108,7 @@ fn matched_route<B>(_request: &Request<B>) -> Option<String> {
 }
 
 /// A method that is not one of the registered ones may be anything: it must not become a value to group by.
-fn method_name(method: &http::Method) -> &'static str {
+pub(crate) fn method_name(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",
