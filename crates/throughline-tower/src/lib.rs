@@ -24,9 +24,9 @@ mod body;
 mod client;
 #[cfg(feature = "axum")]
 mod extract;
+mod failure;
 #[cfg(feature = "health")]
 pub mod health;
-mod failure;
 mod propagate;
 mod request_id;
 mod server;

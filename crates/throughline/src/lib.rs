@@ -45,6 +45,8 @@
 pub mod env;
 
 pub use throughline_core::*;
+#[cfg(feature = "metrics")]
+pub use throughline_metrics::*;
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::*;
 #[cfg(feature = "tower")]
