@@ -38,6 +38,7 @@
 //! |---|---|---|
 //! | `sqlite` | [`SqliteStore`], the embedded durable store | yes |
 //! | `axum` | [`Traced`], the extractor; includes `tower` | yes |
+//! | `health` | [`health::Health`], probes: live, ready, startup | yes |
 //! | `tower` | [`ServerLayer`], and propagation in HTTP headers | yes |
 //! | `metrics` | [`Prometheus`], a recorder with `/metrics` | yes |
 //! | `testing` | `throughline::testing`: conformance suites, tree snapshots | no |
