@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use throughline::metrics::catalogue::{self, Kind};
-use throughline::metrics::{Meter, Metrics, Profile};
+use throughline::metrics::{Meter, Profile};
 use throughline::{LayerExt as _, MemoryStore, NotStarted, Prometheus, Throughline, Traced, web_vitals};
 
 /// The profiles that services may have, and what to call them.
@@ -33,7 +33,7 @@ impl Busy {
         let prometheus = Prometheus::builder().profile(profile).build().unwrap();
         let throughline = Throughline::builder("loan-service")
             .store(MemoryStore::new())
-            .metrics(Metrics::from(&prometheus))
+            .metrics(&prometheus)
             .build()
             .unwrap();
         let app: Router = Router::new()
@@ -102,12 +102,12 @@ fn touch_all(meter: &Meter) {
     }
     let touched = touch! {
         counter: RETRIES, POINT_EVENTS, JOB_ATTEMPTS, STATE_TRANSITIONS, STATE_TRIGGERS, STATE_ILLEGAL_TRANSITIONS,
-            RESOURCE_HEALTH_CHECKS, TIMERS, WEB_ERRORS, EVENTS_DROPPED, LABEL_OVERFLOW;
+            RESOURCE_HEALTH_CHECKS, TIMERS, WEB_ERRORS, EVENTS_DROPPED, LABEL_OVERFLOW, QUEUE_DEPTH_FAILURES;
         gauge: HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_WEBSOCKETS, DEPENDENCY_RATE_LIMIT_REMAINING,
             WORKFLOWS_ACTIVE, STEPS_ACTIVE, QUEUE_DEPTH, WORKERS_ACTIVE, JOBS_IN_FLIGHT, STATE_ENTITIES,
             HEALTH_CHECK_STATUS;
         histogram: HTTP_SERVER_REQUEST_DURATION, HTTP_CLIENT_REQUEST_DURATION, CALL_DURATION, CALL_PART_DURATION,
-            CALL_REQUEST_SIZE, CALL_RESPONSE_SIZE, DEPENDENCY_DURATION, WORKFLOW_DURATION, STEP_DURATION,
+            CALL_REQUEST_SIZE, CALL_RESPONSE_SIZE, DEPENDENCY_DURATION, DEPENDENCY_PART_DURATION, WORKFLOW_DURATION, STEP_DURATION,
             SAGA_DURATION, COMPENSATION_DURATION, JOB_WAIT, JOB_DURATION, STATE_DURATION, PROVISIONING_DURATION,
             HEALTH_CHECK_DURATION, WEB_LCP, WEB_INP, WEB_CLS;
     };
