@@ -134,6 +134,35 @@ mod tests {
     }
 
     #[test]
+    fn two_ports_that_differ_are_warned_of() {
+        let said = |variables: &[(&'static str, &str)]| {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber =
+                tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().finish();
+            tracing::subscriber::with_default(subscriber, || with(variables).unwrap());
+            let said = log.0.lock().unwrap().clone();
+            String::from_utf8(said).unwrap()
+        };
+        let clash = said(&[(METRICS_PORT, "9090"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]);
+        assert!(clash.contains("METRICS_PORT=9090 is not used"), "{clash}");
+        assert_eq!(said(&[(METRICS_PORT, "9000"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]), "");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
     fn what_means_nothing_is_an_error_that_says_so() {
         let port = with(&[(METRICS_PORT, "http")]).unwrap_err();
         insta::assert_snapshot!(port, @"METRICS_PORT=http means nothing: want a port, as in 9464");
