@@ -104,8 +104,13 @@ impl TraceContext {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
+        self.dependency_step(kind, target).run_future(future)
+    }
+
+    /// The long form of a [`dependency`](Self::dependency), with inputs, attributes and attempts.
+    pub fn dependency_step(&self, kind: &str, target: impl Into<Text>) -> Step {
         let step = self.step(format!("{}{kind}", names::DEPENDENCY_PREFIX)).unnumbered();
-        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target).run_future(future)
+        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target)
     }
 
     /// Traces the undoing of a step, for code that has a saga engine already. `step` is the name of what is
@@ -118,7 +123,8 @@ impl TraceContext {
         self.compensation(step, &[original]).run_future(future)
     }
 
-    fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
+    /// The long form of [`compensate`](Self::compensate); `originals` are the attempts at the step that took effect.
+    pub fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
         // Redacted before it is cut: half a secret has no shape any more.
         let step = self.0.run.hub.redactor.name(step);
         let name = step.split_once(':').map_or(&*step, |(_, name)| name);

@@ -21,15 +21,23 @@
 //! is *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
 
 mod body;
+mod client;
 #[cfg(feature = "axum")]
 mod extract;
+mod failure;
+#[cfg(feature = "health")]
+pub mod health;
 mod propagate;
 mod request_id;
 mod server;
 mod server_timing;
 mod socket;
+mod split;
+#[cfg(feature = "transports")]
+pub mod transport;
 
 pub use body::{BodyError, TracedBody};
+pub use client::{ClientLayer, ClientRequest, ClientResponse, TracedClient};
 #[cfg(feature = "axum")]
 pub use extract::{NoSocket, NoTraceContext, Traced};
 pub use propagate::{extract, inject};

@@ -1,7 +1,9 @@
 //! The context in HTTP headers.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use throughline_core::{Propagation, TraceContext};
+use throughline_core::{Propagation, TraceContext, names};
+
+use crate::REQUEST_ID;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -40,5 +42,16 @@ pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             headers.insert(name, value);
         }
+    }
+}
+
+/// Writes the context into the headers of an outgoing request, with the id of the request that it serves; an id that is
+/// there already stays.
+pub(crate) fn inject_all(context: &TraceContext, headers: &mut HeaderMap) {
+    inject(context, headers);
+    if let Some(id) = context.attrs().get(names::attrs::REQUEST_ID)
+        && let Ok(id) = HeaderValue::try_from(id)
+    {
+        headers.entry(REQUEST_ID).or_insert(id);
     }
 }

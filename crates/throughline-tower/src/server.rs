@@ -16,21 +16,29 @@ use throughline_core::{RequestStart, Throughline, TraceContext, names};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, RequestId, SocketSession, TracedBody, extract};
+use crate::{BoxError, ClientLayer, RequestId, SocketSession, TracedBody, extract};
 pub(crate) use exchange::{Exchange, Outcome};
 pub use future::ResponseFuture;
+pub(crate) use measures::method;
 use measures::{Labels, Measures};
 
 /// Gives a [`Throughline`] its layer.
 pub trait LayerExt {
     /// The layer to put around a router or any HTTP service, as the outermost.
     fn layer(&self) -> ServerLayer;
+
+    /// The layer to put around an HTTP client.
+    fn client_layer(&self) -> ClientLayer;
 }
 
 impl LayerExt for Throughline {
     fn layer(&self) -> ServerLayer {
         let measures = Measures::new(self.meter());
         ServerLayer { shared: Arc::new(Shared { throughline: self.clone(), measures }) }
+    }
+
+    fn client_layer(&self) -> ClientLayer {
+        ClientLayer::new(self)
     }
 }
 

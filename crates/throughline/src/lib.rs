@@ -38,12 +38,15 @@
 //! |---|---|---|
 //! | `sqlite` | [`SqliteStore`], the embedded durable store | yes |
 //! | `axum` | [`Traced`], the extractor; includes `tower` | yes |
+//! | `health` | [`health::Health`], probes: live, ready, startup | yes |
 //! | `tower` | [`ServerLayer`], and propagation in HTTP headers | yes |
 //! | `testing` | `throughline::testing`: conformance suites, tree snapshots | no |
 
 pub mod env;
 
 pub use throughline_core::*;
+#[cfg(feature = "metrics")]
+pub use throughline_metrics::*;
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::*;
 #[cfg(feature = "tower")]

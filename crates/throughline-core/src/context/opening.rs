@@ -300,5 +300,20 @@ impl Span {
 }
 
 fn is_of_one_span(key: &str) -> bool {
-    [names::attrs::RESOURCE, names::attrs::SAGA, names::attrs::DEPENDENCY].contains(&key)
+    use names::attrs::*;
+    let of_one_span = [
+        RESOURCE,
+        SAGA,
+        DEPENDENCY,
+        STEP_ID,
+        STEP_TYPE,
+        QUEUE,
+        JOB_ID,
+        STATE_MACHINE,
+        STATE_ENTITY,
+        STATE_FROM,
+        STATE_TO,
+        STATE_TRIGGER,
+    ];
+    of_one_span.contains(&key)
 }

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
+#[cfg(feature = "health")]
+mod health;
+#[cfg(feature = "health")]
+mod reading;
+
 mod grpc;
 mod hostile_headers;
 mod plain_hyper;

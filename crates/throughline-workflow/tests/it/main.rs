@@ -1,0 +1,15 @@
+//! The integration tests of the crate, in one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests may fail a test too, and some tests are about panics"
+)]
+
+mod apalis;
+mod carrier;
+mod job;
+mod step;
+mod support;
+mod workflow;
