@@ -141,6 +141,11 @@ impl Client {
         self.0.write_all(bytes).await.unwrap();
     }
 
+    /// Sends as much as the server takes.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+    }
+
     /// All that comes until the server closes the connection.
     pub(crate) async fn rest(mut self) -> String {
         let mut bytes = Vec::new();
