@@ -11,4 +11,5 @@ mod crash;
 mod dependency_rule;
 mod durability;
 mod event_schema;
+mod metrics;
 mod readme;
