@@ -1,0 +1,348 @@
+//! State machines: what is told, measured, refused and declared.
+
+mod declaring;
+mod together;
+
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt as _;
+use throughline_core::{AppendError, BoxError, Filter, NotStarted, Page, Status, TraceContext, names};
+use throughline_workflow::{Entity, State, StateMachine, TransitionError};
+use tokio::sync::oneshot;
+use tokio::time;
+
+use crate::measured::Measured;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Session {
+    Idle,
+    Starting,
+    Running,
+    Paused,
+    Failed,
+}
+use Session::*;
+
+impl State for Session {}
+
+/// The sessions of seed 004.
+fn sessions(measured: &Measured) -> StateMachine<Session> {
+    StateMachine::builder("session", Idle)
+        .transition(Idle, Starting)
+        .transition(Starting, Running)
+        .transition(Starting, Failed)
+        .trigger("auto_paused", Running, Paused)
+        .trigger("resumed", Paused, Running)
+        .build(&measured.throughline)
+        .unwrap()
+}
+
+/// Runs a workflow in which an entity is new.
+async fn with_session<F: Future<Output = Result<(), BoxError>>>(
+    measured: &Measured,
+    body: impl FnOnce(TraceContext, Entity<Session>) -> F,
+) {
+    let sessions = sessions(measured);
+    let run = measured.throughline.workflow("session").key("session-17").run(|ctx| async move {
+        let session = sessions.enter(&ctx, "session-17").await?;
+        body(ctx, session).await
+    });
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_both_states() {
+    let measured = Measured::new();
+    with_session(&measured, |ctx, session| async move {
+        session.transition(&ctx, Starting).await?;
+        let booted = session
+            .transition_with(&ctx, Running, |ctx| async move {
+                ctx.trace("sandbox:boot", async { Ok::<_, BoxError>(7) }).await?
+            })
+            .await??;
+        assert_eq!(booted, 7);
+        assert_eq!(session.trigger(&ctx, "auto_paused").await?, Paused);
+        session.trigger_with(&ctx, "resumed", |_| async { Ok::<_, NotStarted>(()) }).await??;
+        assert_eq!(session.state(), Running);
+        Ok(())
+    })
+    .await;
+
+    insta::assert_snapshot!(measured.tree().await, @"");
+    let events = measured.events().await;
+    let attrs = |event_type: &str| {
+        let event = events.iter().find(|event| event.event_type == *event_type).unwrap();
+        event.attrs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    insta::assert_snapshot!(attrs("state:idle"), @"");
+    insta::assert_snapshot!(attrs("state:starting"), @"");
+    insta::assert_snapshot!(attrs("state:paused"), @"");
+    // What happens in the work of a transition is no transition itself.
+    insta::assert_snapshot!(attrs("sandbox:boot"), @"");
+}
+
+#[tokio::test]
+async fn the_dashboards_of_sessions_have_their_figures() {
+    let measured = Measured::new();
+    time::pause();
+    with_session(&measured, |ctx, session| async move {
+        time::advance(Duration::from_secs(1)).await;
+        session.transition(&ctx, Starting).await?;
+        time::advance(Duration::from_secs(12)).await;
+        session.transition(&ctx, Running).await?;
+        time::advance(Duration::from_secs(300)).await;
+        session.trigger(&ctx, "auto_paused").await?;
+        time::advance(Duration::from_secs(60)).await;
+        session.trigger(&ctx, "resumed").await?;
+        session.transition(&ctx, Idle).await.unwrap_err();
+        // It is counted as long as it lives.
+        std::mem::forget(session);
+        Ok(())
+    })
+    .await;
+    insta::assert_snapshot!(measured.series("state"), @"");
+}
+
+#[tokio::test]
+async fn an_entity_that_is_dropped_is_not_in_its_state_any_more() {
+    let measured = Measured::new();
+    with_session(&measured, |ctx, session| async move { Ok(session.transition(&ctx, Starting).await?) })
+        .await;
+    let entities = measured.series("state_entities");
+    assert_eq!(entities.lines().count(), 5, "{entities}");
+    assert!(entities.lines().all(|line| line.ends_with(" 0")), "{entities}");
+}
+
+#[tokio::test]
+async fn what_was_not_declared_is_refused_and_changes_nothing() {
+    let measured = Measured::new();
+    with_session(&measured, |ctx, session| async move {
+        let refused = session.transition(&ctx, Running).await.unwrap_err();
+        insta::assert_snapshot!(refused, @"");
+        assert!(!refused.is_retryable());
+
+        session.transition(&ctx, Starting).await?;
+        insta::assert_snapshot!(session.transition(&ctx, Starting).await.unwrap_err(), @"");
+        insta::assert_snapshot!(session.trigger(&ctx, "resumed").await.unwrap_err(), @"");
+        insta::assert_snapshot!(session.trigger(&ctx, "hunter2").await.unwrap_err(), @"");
+        assert_eq!(session.state(), Starting);
+
+        session.transition(&ctx, Failed).await?;
+        insta::assert_snapshot!(session.transition(&ctx, Idle).await.unwrap_err(), @"");
+        Ok(())
+    })
+    .await;
+    // A name that was not declared is no label.
+    insta::assert_snapshot!(measured.series("state_illegal"), @"");
+    insta::assert_snapshot!(measured.tree().await, @"");
+}
+
+#[tokio::test]
+async fn a_named_transition_is_made_by_its_name_alone() {
+    let measured = Measured::new();
+    with_session(&measured, |ctx, session| async move {
+        session.transition(&ctx, Starting).await?;
+        session.transition(&ctx, Running).await?;
+        insta::assert_snapshot!(session.transition(&ctx, Paused).await.unwrap_err(), @"");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_state_that_only_a_configuration_could_name_is_refused_with_those_that_are_there() {
+    let measured = Measured::new();
+    let doors = StateMachine::builder("door", "open")
+        .transition("open", "shut")
+        .transition("shut", "open")
+        .build(&measured.throughline)
+        .unwrap();
+    assert_eq!(doors.state_named("shut"), Ok("shut"));
+    insta::assert_snapshot!(doors.state_named("ajar").unwrap_err(), @"");
+    insta::assert_snapshot!(doors.restore("front", "ajar").unwrap_err(), @"");
+    let run = measured.throughline.workflow("doors").run(|ctx| async move {
+        let door = doors.enter(&ctx, "front").await?;
+        insta::assert_snapshot!(door.transition(&ctx, "ajar").await.unwrap_err(), @"");
+        Ok::<_, TransitionError>(())
+    });
+    run.await.unwrap().unwrap();
+    // What is no state is no label either.
+    assert!(measured.series("state_illegal").is_empty());
+}
+
+#[tokio::test]
+async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
+    let measured = Measured::new();
+    with_session(&measured, |ctx, session| async move {
+        let failed =
+            session.transition_with(&ctx, Starting, |_| async { Err::<(), _>("no capacity") }).await?;
+        assert_eq!(failed, Err("no capacity"));
+
+        let panicking = session.transition_with(&ctx, Starting, |_| async {
+            panic!("out of memory");
+            #[expect(unreachable_code, reason = "it gives the future its type")]
+            Ok::<(), &str>(())
+        });
+        assert!(AssertUnwindSafe(panicking).catch_unwind().await.is_err());
+
+        let (begun, has_begun) = oneshot::channel();
+        let (own, own_ctx) = (session.clone(), ctx.clone());
+        let hanging = tokio::spawn(async move {
+            let work = |_| async {
+                begun.send(()).unwrap();
+                pending::<Result<(), &str>>().await
+            };
+            own.transition_with(&own_ctx, Starting, work).await
+        });
+        has_begun.await?;
+        assert_eq!(session.state(), Idle);
+        hanging.abort();
+        assert!(hanging.await.unwrap_err().is_cancelled());
+
+        assert_eq!(session.state(), Idle);
+        session.transition(&ctx, Starting).await?;
+        Ok(())
+    })
+    .await;
+    insta::assert_snapshot!(measured.tree().await, @"");
+    insta::assert_snapshot!(measured.series("state_transitions"), @"");
+}
+
+#[tokio::test]
+async fn work_that_asks_for_a_transition_of_its_own_entity_is_told_so_and_does_not_wait_for_ever() {
+    let measured = Measured::new();
+    with_session(&measured, |ctx, session| async move {
+        let (entity, other) = (&session, sessions(&Measured::new()).restore("session-18", Idle)?);
+        let nested = entity.transition_with(&ctx, Starting, |ctx| async move {
+            other.transition(&ctx, Starting).await?;
+            entity.transition(&ctx, Running).await
+        });
+        let refused = nested.await?.unwrap_err();
+        insta::assert_snapshot!(refused, @"");
+        assert_eq!(entity.state(), Idle);
+        entity.transition(&ctx, Starting).await?;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_done() {
+    let measured = Measured::new();
+    let faults = measured.faults.clone();
+    with_session(&measured, |ctx, session| async move {
+        faults.fail_next(1, || AppendError::Unavailable {
+            reason: "away".to_owned(),
+            retry_after: None,
+            source: None,
+        });
+        let refused = session.transition(&ctx, Starting).await.unwrap_err();
+        assert!(refused.is_retryable(), "{refused}");
+        assert_eq!(session.state(), Idle);
+        session.transition(&ctx, Starting).await?;
+        Ok(())
+    })
+    .await;
+    let transitions = measured.series("state_transitions");
+    assert!(transitions.contains("from=idle, to=starting} 1"), "{transitions}");
+}
+
+#[tokio::test]
+async fn a_transition_that_is_dropped_before_its_start_is_durable_is_not_made() {
+    let measured = Measured::new();
+    let faults = measured.faults.clone();
+    with_session(&measured, |ctx, session| async move {
+        faults.hold();
+        let attempts = faults.attempts();
+        let (own, own_ctx) = (session.clone(), ctx.clone());
+        let dropped = tokio::spawn(async move { own.transition(&own_ctx, Starting).await });
+        faults.attempted(attempts + 1).await;
+        dropped.abort();
+        assert!(dropped.await.unwrap_err().is_cancelled());
+        faults.release();
+        assert_eq!(session.state(), Idle);
+        session.transition(&ctx, Starting).await?;
+        Ok(())
+    })
+    .await;
+    insta::assert_snapshot!(measured.tree().await, @"");
+}
+
+#[tokio::test]
+async fn an_entity_is_taken_up_where_it_was_left_and_its_time_is_measured_as_a_whole() {
+    let measured = Measured::new();
+    let sessions = sessions(&measured);
+    let paused = sessions.state_named("paused").unwrap();
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    let known = sessions.restore("session-17", paused.clone()).unwrap().since(an_hour_ago);
+    let unknown = sessions.restore("session-18", paused.clone()).unwrap();
+    let future =
+        sessions.restore("session-19", paused).unwrap().since(SystemTime::now() + Duration::from_secs(60));
+    assert_eq!((known.id(), known.state()), ("session-17", Paused));
+    assert_eq!(format!("{known:?}"), r#"Entity { machine: "session", state: "paused", .. }"#);
+    let run = measured.throughline.workflow("wake up").run(|ctx| async move {
+        for session in [&known, &unknown, &future] {
+            session.trigger(&ctx, "resumed").await?;
+        }
+        Ok::<_, TransitionError>(())
+    });
+    run.await.unwrap().unwrap();
+    let durations = measured.series("state_duration");
+    let times = durations.strip_prefix("state_duration_seconds{machine=session, state=paused} ").unwrap();
+    let times: Vec<f64> = serde_json::from_str(times).unwrap();
+    assert_eq!(times.len(), 2, "of one it is not known");
+    assert!((3600.0..3660.0).contains(&times[0]) && (0.0..60.0).contains(&times[1]), "{times:?}");
+}
+
+#[tokio::test]
+async fn all_transitions_of_an_entity_are_found_whoever_made_them_even_if_its_id_is_personal() {
+    let measured = Measured::new();
+    let sessions = sessions(&measured);
+    let session = sessions.restore("ada@example.org", Idle).unwrap();
+    for to in [Starting, Running] {
+        let run = measured.throughline.workflow("somebody").run(|ctx| {
+            let session = &session;
+            async move { session.transition(&ctx, to).await }
+        });
+        run.await.unwrap().unwrap();
+    }
+    let entity = measured.throughline.findable("ada@example.org");
+    assert_ne!(entity, "ada@example.org");
+    let filter = Filter::new().event_type("state:*").attr(names::attrs::STATE_ENTITY, entity);
+    let reader = measured.throughline.reader().unwrap();
+    let found = reader.events(&filter.status(Status::Success), &Page::first(10)).await.unwrap().items;
+    let types: Vec<_> = found.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(types, ["state:running", "state:starting"]);
+}
+
+#[tokio::test]
+async fn transitions_are_none_of_the_steps_that_a_workflow_announces() {
+    let measured = Measured::new();
+    let sessions = sessions(&measured);
+    let run = measured.throughline.workflow("session").steps(1).run(|ctx| async move {
+        let session = sessions.enter(&ctx, "session-17").await?;
+        session.transition(&ctx, Starting).await?;
+        ctx.trace("stage:only", async { Ok::<_, BoxError>(()) }).await?
+    });
+    run.await.unwrap().unwrap();
+    let numbered = measured.events().await.into_iter().filter(|event| event.step_index.is_some());
+    assert!(
+        numbered.into_iter().all(|event| event.event_type == "stage:only" && event.step_index == Some(1))
+    );
+}
+
+#[tokio::test]
+async fn nothing_recorded_the_machine_still_holds() {
+    let throughline = throughline_core::Throughline::builder("test").disabled(true).build().unwrap();
+    let doors = StateMachine::builder("door", "open").transition("open", "shut").build(&throughline).unwrap();
+    let run = throughline.workflow("doors").run(|ctx| async move {
+        let door = doors.enter(&ctx, "front").await?;
+        door.transition(&ctx, "shut").await?;
+        door.transition(&ctx, "open").await.unwrap_err();
+        assert_eq!(door.state(), "shut");
+        Ok::<_, TransitionError>(())
+    });
+    run.await.unwrap().unwrap();
+}
