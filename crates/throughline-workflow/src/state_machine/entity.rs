@@ -267,7 +267,7 @@ impl<S> Kept<S> {
 /// The step of a transition. It is none of those that a workflow announces.
 fn step<S>(ctx: &TraceContext, declared: &Declaration<S>, id: &Text, to: usize) -> Step {
     let to = &declared.states[to].name;
-    ctx.step(format!("{}{to}", names::STATE_PREFIX))
+    ctx.step(format!("{}{}:{to}", names::STATE_PREFIX, declared.name))
         .unnumbered()
         .attr(names::attrs::STATE_MACHINE, &declared.name)
         .attr(names::attrs::STATE_ENTITY, id)

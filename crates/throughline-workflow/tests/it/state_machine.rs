@@ -70,17 +70,25 @@ async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_b
     })
     .await;
 
-    insta::assert_snapshot!(measured.tree().await, @"");
+    insta::assert_snapshot!(measured.tree().await, @"
+    workflow:started > workflow:completed success
+      state:session:idle success
+      state:session:starting success
+      state:session:running success
+        sandbox:boot success
+      state:session:paused success
+      state:session:running success
+    ");
     let events = measured.events().await;
     let attrs = |event_type: &str| {
         let event = events.iter().find(|event| event.event_type == *event_type).unwrap();
         event.attrs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
     };
-    insta::assert_snapshot!(attrs("state:idle"), @"");
-    insta::assert_snapshot!(attrs("state:starting"), @"");
-    insta::assert_snapshot!(attrs("state:paused"), @"");
+    insta::assert_snapshot!(attrs("state:session:idle"), @"state.entity=session-17 state.machine=session state.to=idle");
+    insta::assert_snapshot!(attrs("state:session:starting"), @"state.entity=session-17 state.from=idle state.machine=session state.to=starting");
+    insta::assert_snapshot!(attrs("state:session:paused"), @"state.entity=session-17 state.from=running state.machine=session state.to=paused state.trigger=auto_paused");
     // What happens in the work of a transition is no transition itself.
-    insta::assert_snapshot!(attrs("sandbox:boot"), @"");
+    assert_eq!(attrs("sandbox:boot"), "");
 }
 
 #[tokio::test]
@@ -102,7 +110,26 @@ async fn the_dashboards_of_sessions_have_their_figures() {
         Ok(())
     })
     .await;
-    insta::assert_snapshot!(measured.series("state"), @"");
+    insta::assert_snapshot!(measured.series("state"), @"
+    state_duration_seconds{machine=session, state=idle} [1.0]
+    state_duration_seconds{machine=session, state=paused} [60.0]
+    state_duration_seconds{machine=session, state=running} [300.0]
+    state_duration_seconds{machine=session, state=starting} [12.0]
+    state_entities{machine=session, state=failed} 0
+    state_entities{machine=session, state=idle} 0
+    state_entities{machine=session, state=paused} 0
+    state_entities{machine=session, state=running} 1
+    state_entities{machine=session, state=starting} 0
+    state_illegal_transitions_total{machine=session, from=running, to=idle} 1
+    state_transitions_total{machine=session, from=idle, to=starting} 1
+    state_transitions_total{machine=session, from=paused, to=running} 1
+    state_transitions_total{machine=session, from=running, to=paused} 1
+    state_transitions_total{machine=session, from=starting, to=failed} 0
+    state_transitions_total{machine=session, from=starting, to=running} 1
+    state_transitions_total{machine=session, to=idle} 1
+    state_triggers_total{machine=session, trigger=auto_paused} 1
+    state_triggers_total{machine=session, trigger=resumed} 1
+    ");
 }
 
 #[tokio::test]
@@ -120,23 +147,34 @@ async fn what_was_not_declared_is_refused_and_changes_nothing() {
     let measured = Measured::new();
     with_session(&measured, |ctx, session| async move {
         let refused = session.transition(&ctx, Running).await.unwrap_err();
-        insta::assert_snapshot!(refused, @"");
+        insta::assert_snapshot!(refused, @"session: no transition from `idle` to `running`; from `idle` there is `starting`");
         assert!(!refused.is_retryable());
 
         session.transition(&ctx, Starting).await?;
-        insta::assert_snapshot!(session.transition(&ctx, Starting).await.unwrap_err(), @"");
-        insta::assert_snapshot!(session.trigger(&ctx, "resumed").await.unwrap_err(), @"");
-        insta::assert_snapshot!(session.trigger(&ctx, "hunter2").await.unwrap_err(), @"");
+        insta::assert_snapshot!(session.transition(&ctx, Starting).await.unwrap_err(), @"session: no transition from `starting` to `starting`; from `starting` there is `running`, `failed`");
+        insta::assert_snapshot!(session.trigger(&ctx, "resumed").await.unwrap_err(), @"session: no trigger `resumed` from `starting`; from `starting` there is `running`, `failed`");
+        insta::assert_snapshot!(session.trigger(&ctx, "hunter2").await.unwrap_err(), @"session: no trigger `hunter2` from `starting`; from `starting` there is `running`, `failed`");
         assert_eq!(session.state(), Starting);
 
         session.transition(&ctx, Failed).await?;
-        insta::assert_snapshot!(session.transition(&ctx, Idle).await.unwrap_err(), @"");
+        insta::assert_snapshot!(session.transition(&ctx, Idle).await.unwrap_err(), @"session: no transition from `failed` to `idle`; `failed` is final");
         Ok(())
     })
     .await;
     // A name that was not declared is no label.
-    insta::assert_snapshot!(measured.series("state_illegal"), @"");
-    insta::assert_snapshot!(measured.tree().await, @"");
+    insta::assert_snapshot!(measured.series("state_illegal"), @"
+    state_illegal_transitions_total{machine=session, from=failed, to=idle} 1
+    state_illegal_transitions_total{machine=session, from=idle, to=running} 1
+    state_illegal_transitions_total{machine=session, from=starting, to=running} 1
+    state_illegal_transitions_total{machine=session, from=starting, to=starting} 1
+    state_illegal_transitions_total{machine=session, from=starting} 1
+    ");
+    insta::assert_snapshot!(measured.tree().await, @"
+    workflow:started > workflow:completed success
+      state:session:idle success
+      state:session:starting success
+      state:session:failed success
+    ");
 }
 
 #[tokio::test]
@@ -145,7 +183,7 @@ async fn a_named_transition_is_made_by_its_name_alone() {
     with_session(&measured, |ctx, session| async move {
         session.transition(&ctx, Starting).await?;
         session.transition(&ctx, Running).await?;
-        insta::assert_snapshot!(session.transition(&ctx, Paused).await.unwrap_err(), @"");
+        insta::assert_snapshot!(session.transition(&ctx, Paused).await.unwrap_err(), @"session: no transition from `running` to `paused`; from `running` there is `paused` (by `auto_paused`)");
         Ok(())
     })
     .await;
@@ -160,11 +198,11 @@ async fn a_state_that_only_a_configuration_could_name_is_refused_with_those_that
         .build(&measured.throughline)
         .unwrap();
     assert_eq!(doors.state_named("shut"), Ok("shut"));
-    insta::assert_snapshot!(doors.state_named("ajar").unwrap_err(), @"");
-    insta::assert_snapshot!(doors.restore("front", "ajar").unwrap_err(), @"");
+    insta::assert_snapshot!(doors.state_named("ajar").unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
+    insta::assert_snapshot!(doors.restore("front", "ajar").unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
     let run = measured.throughline.workflow("doors").run(|ctx| async move {
         let door = doors.enter(&ctx, "front").await?;
-        insta::assert_snapshot!(door.transition(&ctx, "ajar").await.unwrap_err(), @"");
+        insta::assert_snapshot!(door.transition(&ctx, "ajar").await.unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
         Ok::<_, TransitionError>(())
     });
     run.await.unwrap().unwrap();
@@ -206,8 +244,22 @@ async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
         Ok(())
     })
     .await;
-    insta::assert_snapshot!(measured.tree().await, @"");
-    insta::assert_snapshot!(measured.series("state_transitions"), @"");
+    insta::assert_snapshot!(measured.tree().await, @"
+    workflow:started > workflow:completed success
+      state:session:idle success
+      state:session:starting failed [error]
+      state:session:starting failed [panic]
+      state:session:starting cancelled
+      state:session:starting success
+    ");
+    insta::assert_snapshot!(measured.series("state_transitions"), @"
+    state_transitions_total{machine=session, from=idle, to=starting} 1
+    state_transitions_total{machine=session, from=paused, to=running} 0
+    state_transitions_total{machine=session, from=running, to=paused} 0
+    state_transitions_total{machine=session, from=starting, to=failed} 0
+    state_transitions_total{machine=session, from=starting, to=running} 0
+    state_transitions_total{machine=session, to=idle} 1
+    ");
 }
 
 #[tokio::test]
@@ -220,7 +272,7 @@ async fn work_that_asks_for_a_transition_of_its_own_entity_is_told_so_and_does_n
             entity.transition(&ctx, Running).await
         });
         let refused = nested.await?.unwrap_err();
-        insta::assert_snapshot!(refused, @"");
+        insta::assert_snapshot!(refused, @"session: a transition within the work of a transition of the same entity; make it afterwards");
         assert_eq!(entity.state(), Idle);
         entity.transition(&ctx, Starting).await?;
         Ok(())
@@ -267,7 +319,12 @@ async fn a_transition_that_is_dropped_before_its_start_is_durable_is_not_made() 
         Ok(())
     })
     .await;
-    insta::assert_snapshot!(measured.tree().await, @"");
+    insta::assert_snapshot!(measured.tree().await, @"
+    workflow:started > workflow:completed success
+      state:session:idle success
+      state:session:starting cancelled
+      state:session:starting success
+    ");
 }
 
 #[tokio::test]
@@ -310,11 +367,11 @@ async fn all_transitions_of_an_entity_are_found_whoever_made_them_even_if_its_id
     }
     let entity = measured.throughline.findable("ada@example.org");
     assert_ne!(entity, "ada@example.org");
-    let filter = Filter::new().event_type("state:*").attr(names::attrs::STATE_ENTITY, entity);
+    let filter = Filter::new().event_type("state:session:*").attr(names::attrs::STATE_ENTITY, entity);
     let reader = measured.throughline.reader().unwrap();
     let found = reader.events(&filter.status(Status::Success), &Page::first(10)).await.unwrap().items;
     let types: Vec<_> = found.iter().map(|event| event.event_type.as_str()).collect();
-    assert_eq!(types, ["state:running", "state:starting"]);
+    assert_eq!(types, ["state:session:running", "state:session:starting"]);
 }
 
 #[tokio::test]

@@ -26,7 +26,17 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
         ("nothing leads back", door().transition("shut", "open")),
     ];
     let refused = cases.map(|(case, builder)| format!("{case}: {}", builder.build(&off()).unwrap_err()));
-    insta::assert_snapshot!(refused.join("\n"), @"");
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    no name: a state machine has no name: give one, as in StateMachine::builder("session", ..)
+    nothing declared: door: nothing leads away from `open`; declare a .transition(..) or a .trigger(..)
+    a misspelt state: door: nothing leads from `open` to `shutt`, `locked`; declare a transition there, or see whether a name is misspelt
+    an island: door: nothing leads from `open` to `in`, `out`; declare a transition there, or see whether a name is misspelt
+    twice: door: the transition from `open` to `shut` is declared twice
+    a name twice: door: the trigger `push` is declared twice from `open`; it could not say where to go
+    an empty name: door: a state has no name; let its State::name(..) give one
+    an empty trigger: door: a trigger from `open` to `shut` has no name; use .transition(..) for one without
+    nothing leads back: door: nothing leads from `open` to `shut`; declare a transition there, or see whether a name is misspelt
+    "#);
 }
 
 #[test]
@@ -40,7 +50,7 @@ fn two_states_of_one_name_are_refused() {
     impl State for Shape {}
     let refused =
         StateMachine::builder("shape", Shape::Round).transition(Shape::Round, Shape::round).build(&off());
-    insta::assert_snapshot!(refused.unwrap_err(), @"");
+    insta::assert_snapshot!(refused.unwrap_err(), @"shape: two states are called `round`; let their State::name(..) tell them apart");
 }
 
 #[test]
@@ -75,18 +85,38 @@ fn a_state_is_called_as_its_variant() {
 
 #[test]
 fn a_machine_prints_as_a_mermaid_diagram() {
-    insta::assert_snapshot!(sessions(&Measured::new()), @"");
+    insta::assert_snapshot!(sessions(&Measured::new()), @"
+    stateDiagram-v2
+        [*] --> idle
+        idle --> starting
+        starting --> running
+        starting --> failed
+        running --> paused : auto_paused
+        paused --> running : resumed
+        failed --> [*]
+    ");
 }
 
 #[test]
 fn names_that_mermaid_would_misread_are_quoted() {
     let machine = StateMachine::builder("odd", "end")
         .transition("end", "in-flight: 1")
-        .trigger("say \"x\" --> y\n", "in-flight: 1", "größer")
+        .trigger("say\n\"x\" --> y", "in-flight: 1", "größer")
         .transition("größer", "s1_")
         .build(&off())
         .unwrap();
-    insta::assert_snapshot!(machine, @"");
+    insta::assert_snapshot!(machine, @r#"
+    stateDiagram-v2
+        state "end" as s0_
+        state "in-flight#58; 1" as s1_
+        state "größer" as s2_
+        state "s1_" as s3_
+        [*] --> s0_
+        s0_ --> s1_
+        s1_ --> s2_ : say #34;x#34; --#62; y
+        s2_ --> s3_
+        s3_ --> [*]
+    "#);
 }
 
 proptest! {
