@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) struct Measured {
     pub(crate) throughline: Throughline,
     pub(crate) faults: Faults,
+    pub(crate) metrics: Metrics,
     store: MemoryStore,
     snapshotter: Snapshotter,
 }
@@ -23,14 +24,15 @@ impl Measured {
         let snapshotter = recorder.snapshotter();
         let faulty = FaultyStore::around(store.clone());
         let faults = faulty.faults();
+        let metrics = Metrics::to(recorder);
         let throughline = Throughline::builder("test")
             .store(faulty)
             .retry(Retry::attempts(1))
             .redaction(Redaction::standard().pseudonym_key("sixteen bytes and more"))
-            .metrics(Metrics::to(recorder))
+            .metrics(metrics.clone())
             .build()
             .unwrap();
-        Self { throughline, faults, store, snapshotter }
+        Self { throughline, faults, metrics, store, snapshotter }
     }
 
     /// All events, once the last is delivered.

@@ -1,6 +1,7 @@
 //! How the depth of a queue is asked for.
 
 use std::future::pending;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -156,4 +157,31 @@ async fn without_metrics_the_depth_is_known_all_the_same() {
     let depth = QueueDepth::of("emails", ask).start(&throughline).unwrap();
     was_asked.recv().await.unwrap();
     assert_eq!(depth.latest(), Some(3));
+}
+
+#[test]
+fn a_queue_in_memory_is_asked_when_somebody_looks_until_its_guard_is_dropped() {
+    let measured = Measured::new();
+    let queue = Arc::new(Mutex::new(vec!["to ada", "to bob"]));
+    let weak = Arc::downgrade(&queue);
+    let depth = QueueDepth::on_collect(&measured.throughline, "emails", move || {
+        Some(weak.upgrade()?.lock().unwrap().len() as u64)
+    });
+    let looked_at = || {
+        measured.metrics.collect();
+        measured.series("queue_depth")
+    };
+    assert_eq!(looked_at(), "queue_depth{queue=emails} 2");
+    queue.lock().unwrap().pop();
+    assert_eq!(looked_at(), "queue_depth{queue=emails} 1");
+    drop(depth);
+    assert_eq!(looked_at(), "queue_depth{queue=emails} NaN");
+}
+
+#[test]
+fn a_queue_in_memory_that_is_gone_has_no_depth() {
+    let measured = Measured::new();
+    let _depth = QueueDepth::on_collect(&measured.throughline, "emails", || None);
+    measured.metrics.collect();
+    assert_eq!(measured.series("queue_depth"), "queue_depth{queue=emails} NaN");
 }

@@ -25,8 +25,8 @@ fn what_is_left_is_shown_and_warned_of_once_until_there_is_more_again() {
         assert_eq!(measured.series("dependency"), shown);
     }
     insta::assert_snapshot!(logs.text(), @r#"
-     WARN the rate limit is nearly used up kind=http target=github remaining=9 limit=100 reset_seconds=60
-     WARN the rate limit is nearly used up kind=http target=github remaining=3 limit=100 reset_seconds=60
+     WARN the rate limit is nearly used up kind=http dependency=github remaining=9 limit=100 reset_seconds=60
+     WARN the rate limit is nearly used up kind=http dependency=github remaining=3 limit=100 reset_seconds=60
     "#);
 }
 

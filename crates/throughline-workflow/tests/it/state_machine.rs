@@ -190,6 +190,28 @@ async fn a_named_transition_is_made_by_its_name_alone() {
 }
 
 #[tokio::test]
+async fn a_refused_trigger_that_leads_here_and_there_is_counted_without_where_to() {
+    let measured = Measured::new();
+    let switches = StateMachine::builder("switch", "off")
+        .trigger("flip", "off", "on")
+        .trigger("flip", "on", "off")
+        .trigger("smash", "on", "broken")
+        .build(&measured.throughline)
+        .unwrap();
+    let broken = switches.restore("hall", "broken").unwrap();
+    let off = switches.restore("attic", "off").unwrap();
+    let run = measured.throughline.workflow("lights").run_infallible(|ctx| async move {
+        broken.trigger(&ctx, "flip").await.unwrap_err();
+        off.trigger(&ctx, "smash").await.unwrap_err();
+    });
+    run.await.unwrap();
+    insta::assert_snapshot!(measured.series("state_illegal"), @"
+    state_illegal_transitions_total{machine=switch, from=broken} 1
+    state_illegal_transitions_total{machine=switch, from=off, to=broken} 1
+    ");
+}
+
+#[tokio::test]
 async fn a_state_that_only_a_configuration_could_name_is_refused_with_those_that_are_there() {
     let measured = Measured::new();
     let doors = StateMachine::builder("door", "open")
