@@ -6,6 +6,7 @@ mod earlier;
 mod event;
 mod failure;
 mod future;
+mod lazy;
 mod opening;
 mod propagation;
 mod request;
@@ -26,7 +27,7 @@ pub use event::EventDraft;
 pub use failure::{NotRecorded, NotStarted, StepError, kind};
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
-pub use request::{RequestSpan, RequestStart};
+pub use request::{RequestDetails, RequestSpan, RequestStart};
 pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaStep, Undo};
 pub use step::{CapturingStep, Step};
 pub use workflow::{Resume, Workflow};
@@ -122,7 +123,8 @@ impl TraceContext {
         self.compensation(step, &[original]).run_future(future)
     }
 
-    fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
+    /// The long form of [`compensate`](Self::compensate); `originals` are the attempts at the step that took effect.
+    pub fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
         // Redacted before it is cut: half a secret has no shape any more.
         let step = self.0.run.hub.redactor.name(step);
         let name = step.split_once(':').map_or(&*step, |(_, name)| name);
@@ -165,7 +167,7 @@ impl TraceContext {
 
     /// Whether anything of the run is recorded: a request's root is written only once something hangs on it.
     pub fn is_recorded(&self) -> bool {
-        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(span::LazyRoot::is_written)
+        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(lazy::LazyRoot::is_written)
     }
 
     /// The span of the step that this context stands in.
@@ -185,7 +187,7 @@ impl TraceContext {
 
     /// The attributes that steps started from here begin with, as they are kept.
     pub fn attrs(&self) -> &Attrs {
-        &self.0.attrs
+        self.0.attrs()
     }
 }
 

@@ -45,8 +45,17 @@ pub const ACTIVITY_PREFIX: &str = "activity:";
 /// An imported activity that has no name.
 pub const ACTIVITY_UNNAMED: &str = "activity";
 
+/// What the event type of a step begins with that an executor runs and gives no other name; its id follows:
+/// `step:credit-check`.
+pub const STEP_PREFIX: &str = "step:";
+
+/// What the event type of every attempt at a job begins with; what kind of job it is follows: `job:payout`.
+pub const JOB_PREFIX: &str = "job:";
+
 /// An HTTP request that a server answers: the root of what it causes.
 pub const HTTP_REQUEST: &str = "http:request";
+/// The life of a WebSocket, from the answer to its upgrade until it is closed.
+pub const WEBSOCKET_SESSION: &str = "ws:session";
 
 /// Tags with a meaning.
 pub mod tags {
@@ -58,6 +67,9 @@ pub mod tags {
     pub const DECISION: &str = "decision";
     /// A call to a database, a queue or an outside service.
     pub const DEPENDENCY: &str = "dependency";
+    /// A root that nobody waits for, such as a job that a request put into a queue: the run has not ended before it
+    /// has, and failed if it failed. See [`RunSummary::of`](crate::RunSummary::of).
+    pub const DETACHED: &str = "detached";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
     /// A root that an import made up, because its input has runs but no events for their start and end.
@@ -103,12 +115,34 @@ pub mod attrs {
     pub const HTTP_ROUTE: &str = "http.route";
     /// The status code of an HTTP answer.
     pub const HTTP_STATUS: &str = "http.response.status_code";
+    /// The host that was called
+    /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
+    pub const SERVER_ADDRESS: &str = "server.address";
+    /// The port that was called.
+    pub const SERVER_PORT: &str = "server.port";
+    /// The function that was called, as in `process-data`.
+    pub const FUNCTION: &str = "function";
+    /// How it was called: `http`, `ipc` or `direct`.
+    pub const TRANSPORT: &str = "transport";
+    /// Where the time of a call went: what the attribute of each part, in microseconds, starts with. The part
+    /// follows, and `_us`, as in `call.queue_us`.
+    pub const CALL_PREFIX: &str = "call.";
+    /// How large the request of a call was, in bytes.
+    pub const CALL_REQUEST_SIZE: &str = "call.request_bytes";
+    /// How large the answer to a call was, in bytes.
+    pub const CALL_RESPONSE_SIZE: &str = "call.response_bytes";
+    /// The queue that a job came from.
+    pub const QUEUE: &str = "queue";
+    /// The queue's id of a job, the same for all attempts at it.
+    pub const JOB_ID: &str = "job_id";
 }
 
 /// Fields of `data` with a meaning.
 pub mod data {
     /// What a step was given.
     pub const INPUT: &str = "input";
+    /// How many microseconds a job waited before a worker took it, within [`INPUT`].
+    pub const WAIT_US: &str = "wait_us";
     /// What a step gave back.
     pub const OUTPUT: &str = "output";
     /// What a decision chose: a text.
@@ -137,6 +171,15 @@ pub mod data {
     }
 }
 
+/// Values of the labels of metrics that stand for what has no name of its own.
+pub mod labels {
+    /// The route of all requests that matched none: a path would be anything that a client sends.
+    pub const UNMATCHED: &str = "_unmatched";
+    /// What is not among the known values, such as a method that no standard has
+    /// ([OTel](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/)).
+    pub const OTHER: &str = "_OTHER";
+}
+
 /// Kinds of errors with a meaning.
 pub mod errors {
     /// The step panicked.
@@ -155,4 +198,14 @@ pub mod env {
     pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
     pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+    /// `false` turns the page of metrics off; `true` turns it on even where no port is named.
+    pub const METRICS_ENABLED: &str = "METRICS_ENABLED";
+    /// The port on which metrics are served, if OTel's variable does not say.
+    pub const METRICS_PORT: &str = "METRICS_PORT";
+    /// The port on which metrics are served
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
+    pub const OTEL_EXPORTER_PROMETHEUS_PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+    /// The host on which metrics are served
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
+    pub const OTEL_EXPORTER_PROMETHEUS_HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
 }

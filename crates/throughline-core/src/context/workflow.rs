@@ -13,7 +13,7 @@ use super::propagation::Propagation;
 use super::span::Label;
 use super::{TraceContext, request, step};
 use crate::throughline::Throughline;
-use crate::{RunState, Text, TraceId};
+use crate::{Link, Rel, RunState, SpanId, Text, TraceId, names};
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]
@@ -46,6 +46,36 @@ impl Workflow {
     /// trace across restarts and is found by its key.
     pub fn key(mut self, key: impl Into<Text>) -> Self {
         self.0.key = Some(key.into());
+        self
+    }
+
+    /// The tenant for whom it runs: the attribute [`tenant`](names::attrs::TENANT), a label of its metrics.
+    pub fn tenant(self, tenant: impl Into<Text>) -> Self {
+        self.attr(Text::literal(names::attrs::TENANT), tenant)
+    }
+
+    /// An executor's id of the run: its [key](Self::key), and the attribute [`execution`](names::attrs::EXECUTION).
+    pub fn execution(self, execution: impl Into<Text>) -> Self {
+        let execution = execution.into();
+        self.key(execution.clone()).attr(Text::literal(names::attrs::EXECUTION), execution)
+    }
+
+    /// Calls the run's root by this name at its start and at its end, as a step is called, instead of
+    /// `workflow:started`, `workflow:completed`…
+    pub fn event_type(mut self, event_type: impl Into<Text>) -> Self {
+        self.0.label = Label::Step(event_type.into());
+        self
+    }
+
+    /// That nobody waits for it: if it goes on in the trace of another process, that run has not ended before this
+    /// has. See [`names::tags::DETACHED`].
+    pub fn detached(self) -> Self {
+        self.tag(Text::literal(names::tags::DETACHED))
+    }
+
+    /// That this tries again what another span of the same trace tried.
+    pub fn retry_of(mut self, earlier: SpanId) -> Self {
+        self.0.details.links.push(Link::to(Rel::RetryOf, earlier));
         self
     }
 
@@ -110,7 +140,8 @@ impl Workflow {
         F: Future,
     {
         let hub = Arc::clone(&self.0.throughline.0);
-        let off = (!hub.enabled).then(|| request::unrecorded(&hub));
+        let off =
+            (!hub.enabled).then(|| request::unrecorded(&hub, self.0.remote.clone().unwrap_or_default()));
         TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
     }
 }

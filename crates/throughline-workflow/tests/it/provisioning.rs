@@ -9,7 +9,7 @@ use throughline_workflow::Provisioning;
 use tokio::sync::oneshot;
 use tokio::time;
 
-use crate::measured::Measured;
+use crate::support::Bench;
 
 async fn hanging(begun: oneshot::Sender<()>) -> Result<(), &'static str> {
     begun.send(()).unwrap();
@@ -18,10 +18,10 @@ async fn hanging(begun: oneshot::Sender<()>) -> Result<(), &'static str> {
 
 #[tokio::test]
 async fn the_making_of_a_resource_is_a_step_and_its_time_is_measured_by_outcome() {
-    let measured = Measured::new();
-    let sandboxes = Provisioning::new(&measured.throughline, "sandbox");
+    let bench = Bench::new();
+    let sandboxes = Provisioning::new(&bench.throughline, "sandbox");
     time::pause();
-    measured
+    bench
         .throughline
         .workflow("session")
         .run(|ctx| async move {
@@ -60,14 +60,14 @@ async fn the_making_of_a_resource_is_a_step_and_its_time_is_measured_by_outcome(
         .await
         .unwrap()
         .unwrap();
-    insta::assert_snapshot!(measured.tree().await, @"
+    insta::assert_snapshot!(bench.tree().await, @"
     workflow:started > workflow:completed success
       provision:sandbox success
       provision:sandbox failed [error]
       provision:sandbox cancelled
       provision:sandbox failed [panic]
     ");
-    insta::assert_snapshot!(measured.series("provisioning"), @"
+    insta::assert_snapshot!(bench.series("provisioning"), @"
     provisioning_duration_seconds{kind=sandbox, outcome=cancelled} [60.0]
     provisioning_duration_seconds{kind=sandbox, outcome=failed} [3.0, 0.0]
     provisioning_duration_seconds{kind=sandbox, outcome=success} [12.0]
@@ -76,9 +76,9 @@ async fn the_making_of_a_resource_is_a_step_and_its_time_is_measured_by_outcome(
 
 #[tokio::test]
 async fn what_is_made_can_be_made_in_a_task_of_its_own() {
-    let measured = Measured::new();
-    let made = measured.throughline.workflow("session").run_infallible(|ctx| {
-        let sandboxes = Provisioning::new(&measured.throughline, "sandbox");
+    let bench = Bench::new();
+    let made = bench.throughline.workflow("session").run_infallible(|ctx| {
+        let sandboxes = Provisioning::new(&bench.throughline, "sandbox");
         async move { tokio::spawn(sandboxes.create(&ctx, ready(Ok::<_, &str>(7))).in_context(&ctx)).await }
     });
     assert_eq!(made.await.unwrap().unwrap().unwrap(), Ok(7));
@@ -86,8 +86,8 @@ async fn what_is_made_can_be_made_in_a_task_of_its_own() {
 
 #[tokio::test]
 async fn health_checks_are_counted_by_outcome_and_leave_no_events() {
-    let measured = Measured::new();
-    let sandboxes = Provisioning::new(&measured.throughline, "sandbox");
+    let bench = Bench::new();
+    let sandboxes = Provisioning::new(&bench.throughline, "sandbox");
     assert_eq!(sandboxes.health_check(ready(Ok::<_, &str>("pong"))).await, Ok("pong"));
     assert_eq!(sandboxes.health_check(ready(Err::<(), _>("refused"))).await, Err("refused"));
 
@@ -97,10 +97,10 @@ async fn health_checks_are_counted_by_outcome_and_leave_no_events() {
     hanging.abort();
     assert!(hanging.await.unwrap_err().is_cancelled());
 
-    insta::assert_snapshot!(measured.series("resource"), @"
+    insta::assert_snapshot!(bench.series("resource"), @"
     resource_health_checks_total{kind=sandbox, outcome=cancelled} 1
     resource_health_checks_total{kind=sandbox, outcome=failed} 1
     resource_health_checks_total{kind=sandbox, outcome=success} 1
     ");
-    assert_eq!(measured.events().await.len(), 0);
+    assert_eq!(bench.events().await.len(), 0);
 }

@@ -10,7 +10,8 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::measured::{Measured, logs};
+use crate::logs::logs;
+use crate::support::Bench;
 
 enum Answer {
     Depth(u64),
@@ -43,11 +44,11 @@ impl<F: FnMut() -> BoxFuture<'static, Result<u64, &'static str>> + Send + 'stati
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_is_asked_at_once_and_then_at_the_interval_after_each_answer() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let (ask, mut was_asked) = queue([Depth(3), Depth(5), Silence, Depth(8)]);
     let begun = Instant::now();
     let minute = Duration::from_secs(60);
-    let depth = QueueDepth::of("emails", ask).every(minute).start(&measured.throughline).unwrap();
+    let depth = QueueDepth::of("emails", ask).every(minute).start(&bench.throughline).unwrap();
     let mut asked_after = Vec::new();
     for latest in [Some(3), Some(5), Some(5), Some(8), Some(8)] {
         let asked = was_asked.recv().await.unwrap();
@@ -56,12 +57,12 @@ async fn a_queue_is_asked_at_once_and_then_at_the_interval_after_each_answer() {
     }
     // The third answer was waited for for five seconds.
     assert_eq!(asked_after, [0, 60, 120, 185, 245]);
-    assert_eq!(measured.series("queue_depth{"), "queue_depth{queue=emails} 8");
+    assert_eq!(bench.series("queue_depth{"), "queue_depth{queue=emails} 8");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_does_not_answer_is_logged_once_a_change_and_counted() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let (logs, _guard) = logs();
     let (ask, mut was_asked) = queue([
         Depth(3),
@@ -75,7 +76,7 @@ async fn a_queue_that_does_not_answer_is_logged_once_a_change_and_counted() {
         Depth(5),
     ]);
     let timeout = Duration::from_millis(1500);
-    let depth = QueueDepth::of("emails", ask).timeout(timeout).start(&measured.throughline).unwrap();
+    let depth = QueueDepth::of("emails", ask).timeout(timeout).start(&bench.throughline).unwrap();
     for _ in 0..3 {
         was_asked.recv().await.unwrap();
     }
@@ -92,7 +93,7 @@ async fn a_queue_that_does_not_answer_is_logged_once_a_change_and_counted() {
      WARN the queue does not tell its depth queue=emails reason="timeout" error=no answer within 1.5s
      INFO the queue tells its depth again queue=emails depth=5
     "#);
-    insta::assert_snapshot!(measured.series("queue_depth"), @"
+    insta::assert_snapshot!(bench.series("queue_depth"), @"
     queue_depth_failures_total{queue=emails, reason=error} 3
     queue_depth_failures_total{queue=emails, reason=panic} 1
     queue_depth_failures_total{queue=emails, reason=timeout} 2
@@ -102,46 +103,46 @@ async fn a_queue_that_does_not_answer_is_logged_once_a_change_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn after_three_failures_in_a_row_nobody_knows_the_depth() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let (ask, mut was_asked) = queue([Depth(3), Error("a"), Error("b"), Error("c"), Depth(4)]);
-    let depth = QueueDepth::of("emails", ask).start(&measured.throughline).unwrap();
+    let depth = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap();
     for latest in [Some(3), Some(3), Some(3), None] {
         was_asked.recv().await.unwrap();
         assert_eq!(depth.latest(), latest);
     }
-    assert_eq!(measured.series("queue_depth{"), "queue_depth{queue=emails} NaN");
+    assert_eq!(bench.series("queue_depth{"), "queue_depth{queue=emails} NaN");
     was_asked.recv().await.unwrap();
     assert_eq!(depth.latest(), Some(4));
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_the_guard_is_dropped_the_task_is_gone_and_nobody_knows_the_depth() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let (ask, mut was_asked) = queue([Depth(3)]);
-    let depth = QueueDepth::of("emails", ask).start(&measured.throughline).unwrap();
+    let depth = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap();
     was_asked.recv().await.unwrap();
     assert_eq!(depth.latest(), Some(3));
     drop(depth);
     // The closure holds the other end: it is dropped with the task.
     assert_eq!(was_asked.recv().await, None);
-    assert_eq!(measured.series("queue_depth{"), "queue_depth{queue=emails} NaN");
+    assert_eq!(bench.series("queue_depth{"), "queue_depth{queue=emails} NaN");
 }
 
 #[test]
 fn without_a_runtime_it_says_what_to_do() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let (ask, _) = queue([]);
-    let refused = QueueDepth::of("emails", ask).start(&measured.throughline).unwrap_err();
+    let refused = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap_err();
     insta::assert_snapshot!(refused, @"the depth of the queue `emails` is asked for by a tokio task, and there is no runtime here: start it from within one, or give one with .on(handle)");
 }
 
 #[test]
 fn a_runtime_that_is_given_asks_and_its_end_harms_nobody() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let (ask, mut was_asked) = queue([Depth(3)]);
     let depth = QueueDepth::of("emails", ask).on(runtime.handle().clone());
-    let depth = depth.every(Duration::ZERO).start(&measured.throughline).unwrap();
+    let depth = depth.every(Duration::ZERO).start(&bench.throughline).unwrap();
     was_asked.blocking_recv().unwrap();
     was_asked.blocking_recv().unwrap();
     assert_eq!(depth.latest(), Some(3));
@@ -161,15 +162,15 @@ async fn without_metrics_the_depth_is_known_all_the_same() {
 
 #[test]
 fn a_queue_in_memory_is_asked_when_somebody_looks_until_its_guard_is_dropped() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let queue = Arc::new(Mutex::new(vec!["to ada", "to bob"]));
     let weak = Arc::downgrade(&queue);
-    let depth = QueueDepth::on_collect(&measured.throughline, "emails", move || {
+    let depth = QueueDepth::on_collect(&bench.throughline, "emails", move || {
         Some(weak.upgrade()?.lock().unwrap().len() as u64)
     });
     let looked_at = || {
-        measured.metrics.collect();
-        measured.series("queue_depth")
+        bench.metrics.collect();
+        bench.series("queue_depth")
     };
     assert_eq!(looked_at(), "queue_depth{queue=emails} 2");
     queue.lock().unwrap().pop();
@@ -180,8 +181,8 @@ fn a_queue_in_memory_is_asked_when_somebody_looks_until_its_guard_is_dropped() {
 
 #[test]
 fn a_queue_in_memory_that_is_gone_has_no_depth() {
-    let measured = Measured::new();
-    let _depth = QueueDepth::on_collect(&measured.throughline, "emails", || None);
-    measured.metrics.collect();
-    assert_eq!(measured.series("queue_depth"), "queue_depth{queue=emails} NaN");
+    let bench = Bench::new();
+    let _depth = QueueDepth::on_collect(&bench.throughline, "emails", || None);
+    bench.metrics.collect();
+    assert_eq!(bench.series("queue_depth"), "queue_depth{queue=emails} NaN");
 }

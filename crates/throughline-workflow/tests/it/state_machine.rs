@@ -13,7 +13,7 @@ use throughline_workflow::{Entity, State, StateMachine, TransitionError};
 use tokio::sync::oneshot;
 use tokio::time;
 
-use crate::measured::Measured;
+use crate::support::Bench;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Session {
@@ -28,24 +28,24 @@ use Session::*;
 impl State for Session {}
 
 /// The sessions of seed 004.
-fn sessions(measured: &Measured) -> StateMachine<Session> {
+fn sessions(bench: &Bench) -> StateMachine<Session> {
     StateMachine::builder("session", Idle)
         .transition(Idle, Starting)
         .transition(Starting, Running)
         .transition(Starting, Failed)
         .trigger("auto_paused", Running, Paused)
         .trigger("resumed", Paused, Running)
-        .build(&measured.throughline)
+        .build(&bench.throughline)
         .unwrap()
 }
 
 /// Runs a workflow in which an entity is new.
 async fn with_session<F: Future<Output = Result<(), BoxError>>>(
-    measured: &Measured,
+    bench: &Bench,
     body: impl FnOnce(TraceContext, Entity<Session>) -> F,
 ) {
-    let sessions = sessions(measured);
-    let run = measured.throughline.workflow("session").key("session-17").run(|ctx| async move {
+    let sessions = sessions(bench);
+    let run = bench.throughline.workflow("session").key("session-17").run(|ctx| async move {
         let session = sessions.enter(&ctx, "session-17").await?;
         body(ctx, session).await
     });
@@ -54,8 +54,8 @@ async fn with_session<F: Future<Output = Result<(), BoxError>>>(
 
 #[tokio::test]
 async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_both_states() {
-    let measured = Measured::new();
-    with_session(&measured, |ctx, session| async move {
+    let bench = Bench::new();
+    with_session(&bench, |ctx, session| async move {
         session.transition(&ctx, Starting).await?;
         let booted = session
             .transition_with(&ctx, Running, |ctx| async move {
@@ -70,7 +70,7 @@ async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_b
     })
     .await;
 
-    insta::assert_snapshot!(measured.tree().await, @"
+    insta::assert_snapshot!(bench.tree().await, @"
     workflow:started > workflow:completed success
       state:session:idle success
       state:session:starting success
@@ -79,7 +79,7 @@ async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_b
       state:session:paused success
       state:session:running success
     ");
-    let events = measured.events().await;
+    let events = bench.events().await;
     let attrs = |event_type: &str| {
         let event = events.iter().find(|event| event.event_type == *event_type).unwrap();
         event.attrs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
@@ -93,9 +93,9 @@ async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_b
 
 #[tokio::test]
 async fn the_dashboards_of_sessions_have_their_figures() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     time::pause();
-    with_session(&measured, |ctx, session| async move {
+    with_session(&bench, |ctx, session| async move {
         time::advance(Duration::from_secs(1)).await;
         session.transition(&ctx, Starting).await?;
         time::advance(Duration::from_secs(12)).await;
@@ -110,7 +110,7 @@ async fn the_dashboards_of_sessions_have_their_figures() {
         Ok(())
     })
     .await;
-    insta::assert_snapshot!(measured.series("state"), @"
+    insta::assert_snapshot!(bench.series("state"), @"
     state_duration_seconds{machine=session, state=idle} [1.0]
     state_duration_seconds{machine=session, state=paused} [60.0]
     state_duration_seconds{machine=session, state=running} [300.0]
@@ -134,18 +134,17 @@ async fn the_dashboards_of_sessions_have_their_figures() {
 
 #[tokio::test]
 async fn an_entity_that_is_dropped_is_not_in_its_state_any_more() {
-    let measured = Measured::new();
-    with_session(&measured, |ctx, session| async move { Ok(session.transition(&ctx, Starting).await?) })
-        .await;
-    let entities = measured.series("state_entities");
+    let bench = Bench::new();
+    with_session(&bench, |ctx, session| async move { Ok(session.transition(&ctx, Starting).await?) }).await;
+    let entities = bench.series("state_entities");
     assert_eq!(entities.lines().count(), 5, "{entities}");
     assert!(entities.lines().all(|line| line.ends_with(" 0")), "{entities}");
 }
 
 #[tokio::test]
 async fn what_was_not_declared_is_refused_and_changes_nothing() {
-    let measured = Measured::new();
-    with_session(&measured, |ctx, session| async move {
+    let bench = Bench::new();
+    with_session(&bench, |ctx, session| async move {
         let refused = session.transition(&ctx, Running).await.unwrap_err();
         insta::assert_snapshot!(refused, @"session: no transition from `idle` to `running`; from `idle` there is `starting`");
         assert!(!refused.is_retryable());
@@ -162,14 +161,14 @@ async fn what_was_not_declared_is_refused_and_changes_nothing() {
     })
     .await;
     // A name that was not declared is no label.
-    insta::assert_snapshot!(measured.series("state_illegal"), @"
+    insta::assert_snapshot!(bench.series("state_illegal"), @"
     state_illegal_transitions_total{machine=session, from=failed, to=idle} 1
     state_illegal_transitions_total{machine=session, from=idle, to=running} 1
     state_illegal_transitions_total{machine=session, from=starting, to=running} 1
     state_illegal_transitions_total{machine=session, from=starting, to=starting} 1
     state_illegal_transitions_total{machine=session, from=starting} 1
     ");
-    insta::assert_snapshot!(measured.tree().await, @"
+    insta::assert_snapshot!(bench.tree().await, @"
     workflow:started > workflow:completed success
       state:session:idle success
       state:session:starting success
@@ -179,8 +178,8 @@ async fn what_was_not_declared_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_named_transition_is_made_by_its_name_alone() {
-    let measured = Measured::new();
-    with_session(&measured, |ctx, session| async move {
+    let bench = Bench::new();
+    with_session(&bench, |ctx, session| async move {
         session.transition(&ctx, Starting).await?;
         session.transition(&ctx, Running).await?;
         insta::assert_snapshot!(session.transition(&ctx, Paused).await.unwrap_err(), @"session: no transition from `running` to `paused`; from `running` there is `paused` (by `auto_paused`)");
@@ -191,21 +190,21 @@ async fn a_named_transition_is_made_by_its_name_alone() {
 
 #[tokio::test]
 async fn a_refused_trigger_that_leads_here_and_there_is_counted_without_where_to() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let switches = StateMachine::builder("switch", "off")
         .trigger("flip", "off", "on")
         .trigger("flip", "on", "off")
         .trigger("smash", "on", "broken")
-        .build(&measured.throughline)
+        .build(&bench.throughline)
         .unwrap();
     let broken = switches.restore("hall", "broken").unwrap();
     let off = switches.restore("attic", "off").unwrap();
-    let run = measured.throughline.workflow("lights").run_infallible(|ctx| async move {
+    let run = bench.throughline.workflow("lights").run_infallible(|ctx| async move {
         broken.trigger(&ctx, "flip").await.unwrap_err();
         off.trigger(&ctx, "smash").await.unwrap_err();
     });
     run.await.unwrap();
-    insta::assert_snapshot!(measured.series("state_illegal"), @"
+    insta::assert_snapshot!(bench.series("state_illegal"), @"
     state_illegal_transitions_total{machine=switch, from=broken} 1
     state_illegal_transitions_total{machine=switch, from=off, to=broken} 1
     ");
@@ -213,29 +212,29 @@ async fn a_refused_trigger_that_leads_here_and_there_is_counted_without_where_to
 
 #[tokio::test]
 async fn a_state_that_only_a_configuration_could_name_is_refused_with_those_that_are_there() {
-    let measured = Measured::new();
+    let bench = Bench::new();
     let doors = StateMachine::builder("door", "open")
         .transition("open", "shut")
         .transition("shut", "open")
-        .build(&measured.throughline)
+        .build(&bench.throughline)
         .unwrap();
     assert_eq!(doors.state_named("shut"), Ok("shut"));
     insta::assert_snapshot!(doors.state_named("ajar").unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
     insta::assert_snapshot!(doors.restore("front", "ajar").unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
-    let run = measured.throughline.workflow("doors").run(|ctx| async move {
+    let run = bench.throughline.workflow("doors").run(|ctx| async move {
         let door = doors.enter(&ctx, "front").await?;
         insta::assert_snapshot!(door.transition(&ctx, "ajar").await.unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
         Ok::<_, TransitionError>(())
     });
     run.await.unwrap().unwrap();
     // What is no state is no label either.
-    assert!(measured.series("state_illegal").is_empty());
+    assert!(bench.series("state_illegal").is_empty());
 }
 
 #[tokio::test]
 async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
-    let measured = Measured::new();
-    with_session(&measured, |ctx, session| async move {
+    let bench = Bench::new();
+    with_session(&bench, |ctx, session| async move {
         let failed =
             session.transition_with(&ctx, Starting, |_| async { Err::<(), _>("no capacity") }).await?;
         assert_eq!(failed, Err("no capacity"));
@@ -266,7 +265,7 @@ async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
         Ok(())
     })
     .await;
-    insta::assert_snapshot!(measured.tree().await, @"
+    insta::assert_snapshot!(bench.tree().await, @"
     workflow:started > workflow:completed success
       state:session:idle success
       state:session:starting failed [error]
@@ -274,7 +273,7 @@ async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
       state:session:starting cancelled
       state:session:starting success
     ");
-    insta::assert_snapshot!(measured.series("state_transitions"), @"
+    insta::assert_snapshot!(bench.series("state_transitions"), @"
     state_transitions_total{machine=session, from=idle, to=starting} 1
     state_transitions_total{machine=session, from=paused, to=running} 0
     state_transitions_total{machine=session, from=running, to=paused} 0
@@ -286,9 +285,9 @@ async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
 
 #[tokio::test]
 async fn work_that_asks_for_a_transition_of_its_own_entity_is_told_so_and_does_not_wait_for_ever() {
-    let measured = Measured::new();
-    with_session(&measured, |ctx, session| async move {
-        let (entity, other) = (&session, sessions(&Measured::new()).restore("session-18", Idle)?);
+    let bench = Bench::new();
+    with_session(&bench, |ctx, session| async move {
+        let (entity, other) = (&session, sessions(&Bench::new()).restore("session-18", Idle)?);
         let nested = entity.transition_with(&ctx, Starting, |ctx| async move {
             other.transition(&ctx, Starting).await?;
             entity.transition(&ctx, Running).await
@@ -304,9 +303,9 @@ async fn work_that_asks_for_a_transition_of_its_own_entity_is_told_so_and_does_n
 
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_done() {
-    let measured = Measured::new();
-    let faults = measured.faults.clone();
-    with_session(&measured, |ctx, session| async move {
+    let bench = Bench::new();
+    let faults = bench.faults.clone();
+    with_session(&bench, |ctx, session| async move {
         faults.fail_next(1, || AppendError::Unavailable {
             reason: "away".to_owned(),
             retry_after: None,
@@ -319,15 +318,15 @@ async fn what_cannot_be_recorded_is_not_done() {
         Ok(())
     })
     .await;
-    let transitions = measured.series("state_transitions");
+    let transitions = bench.series("state_transitions");
     assert!(transitions.contains("from=idle, to=starting} 1"), "{transitions}");
 }
 
 #[tokio::test]
 async fn a_transition_that_is_dropped_before_its_start_is_durable_is_not_made() {
-    let measured = Measured::new();
-    let faults = measured.faults.clone();
-    with_session(&measured, |ctx, session| async move {
+    let bench = Bench::new();
+    let faults = bench.faults.clone();
+    with_session(&bench, |ctx, session| async move {
         faults.hold();
         let attempts = faults.attempts();
         let (own, own_ctx) = (session.clone(), ctx.clone());
@@ -341,7 +340,7 @@ async fn a_transition_that_is_dropped_before_its_start_is_durable_is_not_made() 
         Ok(())
     })
     .await;
-    insta::assert_snapshot!(measured.tree().await, @"
+    insta::assert_snapshot!(bench.tree().await, @"
     workflow:started > workflow:completed success
       state:session:idle success
       state:session:starting cancelled
@@ -351,8 +350,8 @@ async fn a_transition_that_is_dropped_before_its_start_is_durable_is_not_made() 
 
 #[tokio::test]
 async fn an_entity_is_taken_up_where_it_was_left_and_its_time_is_measured_as_a_whole() {
-    let measured = Measured::new();
-    let sessions = sessions(&measured);
+    let bench = Bench::new();
+    let sessions = sessions(&bench);
     let paused = sessions.state_named("paused").unwrap();
     let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
     let known = sessions.restore("session-17", paused.clone()).unwrap().since(an_hour_ago);
@@ -361,14 +360,14 @@ async fn an_entity_is_taken_up_where_it_was_left_and_its_time_is_measured_as_a_w
         sessions.restore("session-19", paused).unwrap().since(SystemTime::now() + Duration::from_secs(60));
     assert_eq!((known.id(), known.state()), ("session-17", Paused));
     assert_eq!(format!("{known:?}"), r#"Entity { machine: "session", state: "paused", .. }"#);
-    let run = measured.throughline.workflow("wake up").run(|ctx| async move {
+    let run = bench.throughline.workflow("wake up").run(|ctx| async move {
         for session in [&known, &unknown, &future] {
             session.trigger(&ctx, "resumed").await?;
         }
         Ok::<_, TransitionError>(())
     });
     run.await.unwrap().unwrap();
-    let durations = measured.series("state_duration");
+    let durations = bench.series("state_duration");
     let times = durations.strip_prefix("state_duration_seconds{machine=session, state=paused} ").unwrap();
     let times: Vec<f64> = serde_json::from_str(times).unwrap();
     assert_eq!(times.len(), 2, "of one it is not known");
@@ -377,20 +376,20 @@ async fn an_entity_is_taken_up_where_it_was_left_and_its_time_is_measured_as_a_w
 
 #[tokio::test]
 async fn all_transitions_of_an_entity_are_found_whoever_made_them_even_if_its_id_is_personal() {
-    let measured = Measured::new();
-    let sessions = sessions(&measured);
+    let bench = Bench::new();
+    let sessions = sessions(&bench);
     let session = sessions.restore("ada@example.org", Idle).unwrap();
     for to in [Starting, Running] {
-        let run = measured.throughline.workflow("somebody").run(|ctx| {
+        let run = bench.throughline.workflow("somebody").run(|ctx| {
             let session = &session;
             async move { session.transition(&ctx, to).await }
         });
         run.await.unwrap().unwrap();
     }
-    let entity = measured.throughline.findable("ada@example.org");
+    let entity = bench.throughline.findable("ada@example.org");
     assert_ne!(entity, "ada@example.org");
     let filter = Filter::new().event_type("state:session:*").attr(names::attrs::STATE_ENTITY, entity);
-    let reader = measured.throughline.reader().unwrap();
+    let reader = bench.throughline.reader().unwrap();
     let found = reader.events(&filter.status(Status::Success), &Page::first(10)).await.unwrap().items;
     let types: Vec<_> = found.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types, ["state:session:running", "state:session:starting"]);
@@ -398,15 +397,15 @@ async fn all_transitions_of_an_entity_are_found_whoever_made_them_even_if_its_id
 
 #[tokio::test]
 async fn transitions_are_none_of_the_steps_that_a_workflow_announces() {
-    let measured = Measured::new();
-    let sessions = sessions(&measured);
-    let run = measured.throughline.workflow("session").steps(1).run(|ctx| async move {
+    let bench = Bench::new();
+    let sessions = sessions(&bench);
+    let run = bench.throughline.workflow("session").steps(1).run(|ctx| async move {
         let session = sessions.enter(&ctx, "session-17").await?;
         session.transition(&ctx, Starting).await?;
         ctx.trace("stage:only", async { Ok::<_, BoxError>(()) }).await?
     });
     run.await.unwrap().unwrap();
-    let numbered = measured.events().await.into_iter().filter(|event| event.step_index.is_some());
+    let numbered = bench.events().await.into_iter().filter(|event| event.step_index.is_some());
     assert!(
         numbered.into_iter().all(|event| event.event_type == "stage:only" && event.step_index == Some(1))
     );

@@ -5,7 +5,7 @@ use throughline_core::{Text, Throughline};
 use throughline_workflow::{State, StateMachine, StateMachineBuilder};
 
 use super::sessions;
-use crate::measured::Measured;
+use crate::support::Bench;
 
 fn off() -> Throughline {
     Throughline::builder("test").disabled(true).build().unwrap()
@@ -85,7 +85,7 @@ fn a_state_is_called_as_its_variant() {
 
 #[test]
 fn a_machine_prints_as_a_mermaid_diagram() {
-    insta::assert_snapshot!(sessions(&Measured::new()), @"
+    insta::assert_snapshot!(sessions(&Bench::new()), @"
     stateDiagram-v2
         [*] --> idle
         idle --> starting

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use throughline_core::{BoxError, Status, TraceEvent, names::attrs};
 use throughline_workflow::{StateMachine, StateMachineBuilder, TransitionError};
 
-use crate::measured::Measured;
+use crate::support::Bench;
 
 const STATES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -29,9 +29,9 @@ fn path(events: &[TraceEvent]) -> Vec<(String, String)> {
 async fn transitions_at_the_same_time_happen_one_after_the_other_and_none_is_lost() {
     const TASKS: usize = 8;
     const EACH: usize = 40;
-    let measured = Measured::new();
-    let ring = ring().build(&measured.throughline).unwrap();
-    let run = measured.throughline.workflow("ring").run(|ctx| async move {
+    let bench = Bench::new();
+    let ring = ring().build(&bench.throughline).unwrap();
+    let run = bench.throughline.workflow("ring").run(|ctx| async move {
         let entity = ring.enter(&ctx, "one").await?;
         let tasks = (0..TASKS).map(|task| {
             let (entity, ctx) = (entity.clone(), ctx.clone());
@@ -62,7 +62,7 @@ async fn transitions_at_the_same_time_happen_one_after_the_other_and_none_is_los
     let (made, refused, last) = run.await.unwrap().unwrap();
     assert_eq!(made + refused, TASKS * EACH);
 
-    let path = path(&measured.events().await);
+    let path = path(&bench.events().await);
     assert_eq!(path.len(), made);
     assert_eq!(path[0].0, "a");
     assert!(path.is_sorted_by(|earlier, later| earlier.1 == later.0), "{path:?}");
@@ -70,7 +70,7 @@ async fn transitions_at_the_same_time_happen_one_after_the_other_and_none_is_los
     let sum = |series: String| -> usize {
         series.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
     };
-    assert_eq!(sum(measured.series("state_illegal")), refused);
+    assert_eq!(sum(bench.series("state_illegal")), refused);
 }
 
 async fn yielding() -> Result<(), std::convert::Infallible> {
@@ -86,11 +86,11 @@ proptest! {
         asked in prop::collection::vec(prop::option::weighted(0.8, 0..4_usize), 0..30),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let measured = Measured::new();
-        let ring = ring().build(&measured.throughline).unwrap();
+        let bench = Bench::new();
+        let ring = ring().build(&bench.throughline).unwrap();
         let mut at = 0;
         let mut expected = Vec::new();
-        let run = measured.throughline.workflow("ring").run_infallible(|ctx| async move {
+        let run = bench.throughline.workflow("ring").run_infallible(|ctx| async move {
             let entity = ring.enter(&ctx, "one").await.unwrap();
             for asked in asked {
                 let (is_allowed, to) = asked.map_or((true, 0), |to| (to == (at + 1) % 4, to));
@@ -108,6 +108,6 @@ proptest! {
             expected
         });
         let expected = runtime.block_on(run).unwrap();
-        prop_assert_eq!(path(&runtime.block_on(measured.events())), expected);
+        prop_assert_eq!(path(&runtime.block_on(bench.events())), expected);
     }
 }
