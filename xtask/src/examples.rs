@@ -1,4 +1,4 @@
-//! Examples as smoke tests: each is run as it stands, and has to end well and in time.
+//! Examples as smoke tests: each is run with `--demo`, and has to end well and in time.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +32,9 @@ pub(crate) fn run_all(shared: &[&str]) -> anyhow::Result<()> {
     }
     examples.sort();
     for (name, path) in &examples {
-        run(name, Command::new(path))?;
+        let mut command = Command::new(path);
+        command.arg("--demo");
+        run(name, command)?;
     }
     println!("examples that ended well: {}", examples.len());
     Ok(())

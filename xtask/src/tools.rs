@@ -3,9 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::bail;
-
-use crate::steps::call;
+use anyhow::{bail, ensure};
 
 /// A tool, and the Debian package that brings it.
 struct Tool {
@@ -21,7 +19,24 @@ const TOOLS: &[Tool] = &[
         why: "proves that an fdatasync comes before every acknowledgement",
     },
     Tool { name: "sqlite3", package: "sqlite3", why: "opens the store as people do" },
+    Tool { name: "redis-server", package: "redis-server", why: "is the queue that workers are proved on" },
+    Tool { name: "promtool", package: "prometheus", why: "checks what is scraped" },
 ];
+
+/// Installs packages, as root. Some of them are servers that would start at once on their default ports; the policy
+/// that forbids it is the one of [Debian](https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt),
+/// and goes away with the shell unless it was there before.
+const INSTALL: &str = r#"
+set -e
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+fi
+apt-get update
+apt-get install -y --no-install-recommends "$@"
+"#;
 
 /// Sees to it that every tool is there.
 pub(crate) fn provide() -> anyhow::Result<()> {
@@ -40,19 +55,24 @@ pub(crate) fn provide() -> anyhow::Result<()> {
             "tools are missing. Install them:\n\n    sudo sh -c '{mend}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
         );
     }
-    // Mirrors have bad moments; one more try is cheaper than a failed run.
     let install = || {
-        call(apt().arg("update"))?;
-        call(apt().args(["install", "-y", "--no-install-recommends"]).args(&packages))
+        let status = as_root("sh").args(["-c", INSTALL, "install"]).args(&packages).status()?;
+        ensure!(status.success(), "installing {} ended with {status}", packages.join(", "));
+        Ok(())
     };
-    if let Err(first) = install() {
-        println!("{first:#}; trying once more");
-        install()?;
-    }
+    twice(install)?;
     match missing.iter().find(|tool| which::which(tool.name).is_err()) {
         Some(tool) => bail!("{} is still missing after `{mend}`", tool.name),
         None => Ok(()),
     }
+}
+
+/// Mirrors have bad moments; one more try is cheaper than a failed run.
+fn twice(step: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    step().or_else(|first| {
+        println!("{first:#}; trying once more");
+        step()
+    })
 }
 
 /// What [`provide`] would have seen to.
@@ -78,13 +98,13 @@ fn is_root() -> bool {
     })
 }
 
-fn apt() -> Command {
+fn as_root(program: &str) -> Command {
     // In CI that is not root, `sudo` without a password is the custom.
     let mut command = if is_root() {
-        Command::new("apt-get")
+        Command::new(program)
     } else {
         let mut sudo = Command::new("sudo");
-        sudo.args(["--non-interactive", "apt-get"]);
+        sudo.args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", program]);
         sudo
     };
     command.env("DEBIAN_FRONTEND", "noninteractive");

@@ -6,6 +6,7 @@ mod earlier;
 mod event;
 mod failure;
 mod future;
+mod lazy;
 mod opening;
 mod propagation;
 mod request;
@@ -26,7 +27,7 @@ pub use event::EventDraft;
 pub use failure::{NotRecorded, NotStarted, StepError, kind};
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
-pub use request::{RequestSpan, RequestStart};
+pub use request::{RequestDetails, RequestSpan, RequestStart};
 pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaStep, Undo};
 pub use step::{CapturingStep, Step};
 pub use workflow::{Resume, Workflow};
@@ -103,8 +104,13 @@ impl TraceContext {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
+        self.dependency_step(kind, target).run_future(future)
+    }
+
+    /// The long form of a [`dependency`](Self::dependency), with inputs, attributes and attempts.
+    pub fn dependency_step(&self, kind: &str, target: impl Into<Text>) -> Step {
         let step = self.step(format!("{}{kind}", names::DEPENDENCY_PREFIX)).unnumbered();
-        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target).run_future(future)
+        step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target)
     }
 
     /// Traces the undoing of a step, for code that has a saga engine already. `step` is the name of what is
@@ -161,7 +167,7 @@ impl TraceContext {
 
     /// Whether anything of the run is recorded: a request's root is written only once something hangs on it.
     pub fn is_recorded(&self) -> bool {
-        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(span::LazyRoot::is_written)
+        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(lazy::LazyRoot::is_written)
     }
 
     /// The span of the step that this context stands in.
@@ -181,7 +187,7 @@ impl TraceContext {
 
     /// The attributes that steps started from here begin with, as they are kept.
     pub fn attrs(&self) -> &Attrs {
-        &self.0.attrs
+        self.0.attrs()
     }
 }
 

@@ -33,6 +33,12 @@ pub const COMPENSATE_PREFIX: &str = "compensate:";
 /// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
 pub const DEPENDENCY_PREFIX: &str = "dependency:";
 
+/// What the event type of every transition of a state machine starts with; the state that is entered follows, as in
+/// `state:running`.
+pub const STATE_PREFIX: &str = "state:";
+/// What the event type of every making of a resource starts with; its kind follows, as in `provision:sandbox`.
+pub const PROVISION_PREFIX: &str = "provision:";
+
 /// What the event type of every imported activity starts with; the activity's own name follows, as in
 /// `activity:A_SUBMITTED`.
 pub const ACTIVITY_PREFIX: &str = "activity:";
@@ -48,6 +54,8 @@ pub const JOB_PREFIX: &str = "job:";
 
 /// An HTTP request that a server answers: the root of what it causes.
 pub const HTTP_REQUEST: &str = "http:request";
+/// The life of a WebSocket, from the answer to its upgrade until it is closed.
+pub const WEBSOCKET_SESSION: &str = "ws:session";
 
 /// Tags with a meaning.
 pub mod tags {
@@ -78,6 +86,16 @@ pub mod attrs {
     pub const SAGA: &str = "saga";
     /// The name of the dependency that was called, as in `postgres`.
     pub const DEPENDENCY: &str = "dependency";
+    /// The state machine of a transition, as in `session`.
+    pub const STATE_MACHINE: &str = "state.machine";
+    /// Whose state a transition changes: an id of the service's own.
+    pub const STATE_ENTITY: &str = "state.entity";
+    /// The state that a transition leaves; an entity that is new has none.
+    pub const STATE_FROM: &str = "state.from";
+    /// The state that a transition enters.
+    pub const STATE_TO: &str = "state.to";
+    /// The name of a transition that has one, as in `auto_paused`.
+    pub const STATE_TRIGGER: &str = "state.trigger";
     /// The tenant for whom a run is made.
     pub const TENANT: &str = "tenant";
     /// An executor's id of a run.
@@ -97,6 +115,22 @@ pub mod attrs {
     pub const HTTP_ROUTE: &str = "http.route";
     /// The status code of an HTTP answer.
     pub const HTTP_STATUS: &str = "http.response.status_code";
+    /// The host that was called
+    /// ([OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)).
+    pub const SERVER_ADDRESS: &str = "server.address";
+    /// The port that was called.
+    pub const SERVER_PORT: &str = "server.port";
+    /// The function that was called, as in `process-data`.
+    pub const FUNCTION: &str = "function";
+    /// How it was called: `http`, `ipc` or `direct`.
+    pub const TRANSPORT: &str = "transport";
+    /// Where the time of a call went: what the attribute of each part, in microseconds, starts with. The part
+    /// follows, and `_us`, as in `call.queue_us`.
+    pub const CALL_PREFIX: &str = "call.";
+    /// How large the request of a call was, in bytes.
+    pub const CALL_REQUEST_SIZE: &str = "call.request_bytes";
+    /// How large the answer to a call was, in bytes.
+    pub const CALL_RESPONSE_SIZE: &str = "call.response_bytes";
     /// The queue that a job came from.
     pub const QUEUE: &str = "queue";
     /// The queue's id of a job, the same for all attempts at it.
@@ -137,6 +171,15 @@ pub mod data {
     }
 }
 
+/// Values of the labels of metrics that stand for what has no name of its own.
+pub mod labels {
+    /// The route of all requests that matched none: a path would be anything that a client sends.
+    pub const UNMATCHED: &str = "_unmatched";
+    /// What is not among the known values, such as a method that no standard has
+    /// ([OTel](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/)).
+    pub const OTHER: &str = "_OTHER";
+}
+
 /// Kinds of errors with a meaning.
 pub mod errors {
     /// The step panicked.
@@ -155,4 +198,14 @@ pub mod env {
     pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
     pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+    /// `false` turns the page of metrics off; `true` turns it on even where no port is named.
+    pub const METRICS_ENABLED: &str = "METRICS_ENABLED";
+    /// The port on which metrics are served, if OTel's variable does not say.
+    pub const METRICS_PORT: &str = "METRICS_PORT";
+    /// The port on which metrics are served
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
+    pub const OTEL_EXPORTER_PROMETHEUS_PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+    /// The host on which metrics are served
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
+    pub const OTEL_EXPORTER_PROMETHEUS_HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
 }

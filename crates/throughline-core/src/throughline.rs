@@ -9,7 +9,7 @@ use crate::context::{Resume, Workflow};
 use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
-use crate::redaction::{Redaction, RedactionError};
+use crate::redaction::{Redaction, RedactionError, Redactor};
 use crate::{
     DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Retry, SpoolConfig,
     StoreConfig, Text, TraceAnalytics, TraceId, TraceQuery, TraceReader, TraceStream,
@@ -110,6 +110,11 @@ impl Throughline {
     /// Where middleware and hooks get the series of the [metrics](crate::metrics) that they record.
     pub fn meter(&self) -> &Meter {
         &self.0.meter
+    }
+
+    /// What takes out of events what must not leave the process: for what layers show or log by themselves.
+    pub fn redactor(&self) -> &Redactor {
+        &self.0.redactor
     }
 
     /// What became of the events so far, for each destination.

@@ -1,21 +1,33 @@
-//! The response body that ends the request's span.
+//! The response body that ends the request's exchange.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use throughline_core::{ErrorInfo, RequestSpan};
+use throughline_core::{ErrorInfo, StepError};
+
+use crate::BoxError;
+use crate::server::{Exchange, Outcome};
 
 pin_project! {
     /// A response body: the inner one, or the answer to a panic. The request's span ends when it ends; dropped before,
     /// the client has gone away.
+    ///
+    /// A panic in the body is caught: the body breaks off with a [`BodyError`], so that the client is not left to believe
+    /// that it has everything.
     #[derive(Debug)]
     pub struct TracedBody<B> {
         #[pin]
         content: Content<B>,
-        span: Option<RequestSpan>,
+        exchange: Option<Exchange>,
+        // How many bytes are still to come, if that is known: a server need not ask for the end.
+        remaining: Option<u64>,
     }
 }
 
@@ -25,77 +37,108 @@ pin_project! {
     enum Content<B> {
         Inner { #[pin] body: B },
         Own { text: Option<Bytes> },
+        Broken,
     }
 }
 
 impl<B: Body> TracedBody<B> {
-    /// The body of an answer; `span` is `None` if it has ended already.
-    pub(crate) fn inner(body: B, span: Option<RequestSpan>) -> Self {
-        let mut traced = Self { content: Content::Inner { body }, span };
+    /// The body of an answer that is followed to its end.
+    pub(crate) fn followed(body: B, headers: &HeaderMap, exchange: Exchange) -> Self {
+        let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let remaining = told.or_else(|| body.size_hint().exact());
+        let is_over = body.is_end_stream() || remaining == Some(0);
+        let mut traced = Self { content: Content::Inner { body }, exchange: Some(exchange), remaining };
         // An empty body is never polled.
-        if matches!(&traced.content, Content::Inner { body } if body.is_end_stream()) {
-            succeed(&mut traced.span);
+        if is_over {
+            end(&mut traced.exchange, Outcome::Complete);
         }
         traced
+    }
+}
+
+impl<B> TracedBody<B> {
+    /// The body of an answer whose end has been told of already.
+    pub(crate) fn unfollowed(body: B) -> Self {
+        Self { content: Content::Inner { body }, exchange: None, remaining: None }
     }
 
     /// An answer of our own.
     pub(crate) fn own(text: Bytes) -> Self {
-        Self { content: Content::Own { text: Some(text) }, span: None }
+        let text = Some(text).filter(|text| !text.is_empty());
+        Self { content: Content::Own { text }, exchange: None, remaining: None }
     }
 }
 
-fn succeed(span: &mut Option<RequestSpan>) {
-    if let Some(span) = span.take() {
-        span.succeed();
+fn end(exchange: &mut Option<Exchange>, outcome: Outcome) {
+    if let Some(exchange) = exchange.take() {
+        exchange.end(outcome);
     }
 }
 
 impl<B> Body for TracedBody<B>
 where
     B: Body<Data = Bytes>,
-    B::Error: std::fmt::Display,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let frame = match this.content.project() {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut this = self.project();
+        let mut body = match this.content.as_mut().project() {
+            ContentProjection::Inner { body } => body,
             ContentProjection::Own { text } => {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
             }
-            ContentProjection::Inner { mut body } => {
-                let context = this.span.as_ref().map(|span| span.context().clone());
-                let frame = match context {
-                    Some(context) => ready!(context.scope(|| body.as_mut().poll_frame(cx))),
-                    None => ready!(body.as_mut().poll_frame(cx)),
-                };
-                // A server stops asking once the body says that it has ended.
-                if frame.is_none() || body.is_end_stream() {
-                    succeed(this.span);
-                }
-                frame
-            }
+            ContentProjection::Broken => return Poll::Ready(None),
         };
-        if let (Some(Err(error)), Some(span)) = (&frame, this.span.take_if(|_| matches!(frame, Some(Err(_)))))
-        {
-            span.fail(ErrorInfo {
-                kind: "response body".into(),
-                message: error.to_string().into(),
-                chain: Vec::new(),
-            });
-        }
-        Poll::Ready(frame)
+        let polled = catch_unwind(AssertUnwindSafe(|| match this.exchange {
+            Some(exchange) => exchange.context().scope(|| body.as_mut().poll_frame(cx)),
+            None => body.as_mut().poll_frame(cx),
+        }));
+        Poll::Ready(match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Some(Ok(frame)))) => {
+                if let Some(exchange) = this.exchange {
+                    let arrived = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    *this.remaining = this.remaining.map(|remaining| remaining.saturating_sub(arrived));
+                    if let Some(trailers) = frame.trailers_ref() {
+                        exchange.look_for_grpc_status(trailers);
+                    }
+                    // A server stops asking once it has what it was promised, or the body says that it has ended.
+                    if *this.remaining == Some(0) || body.is_end_stream() {
+                        end(this.exchange, Outcome::Complete);
+                    }
+                }
+                Some(Ok(frame))
+            }
+            Ok(Poll::Ready(Some(Err(error)))) => {
+                let error: BoxError = error.into();
+                let info = ErrorInfo { kind: "response body".into(), ..error.describe() };
+                end(this.exchange, Outcome::BodyFailed(info));
+                Some(Err(BodyError(Broken::Failed(error))))
+            }
+            Ok(Poll::Ready(None)) => {
+                end(this.exchange, Outcome::Complete);
+                None
+            }
+            Err(panic) => {
+                end(this.exchange, Outcome::Panicked(ErrorInfo::of_panic(&*panic)));
+                // It must not be asked again, and may well panic once more when it goes.
+                let _ = catch_unwind(AssertUnwindSafe(|| this.content.set(Content::Broken)));
+                Some(Err(BodyError(Broken::Panicked)))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Inner { body } => body.is_end_stream(),
             Content::Own { text } => text.is_none(),
+            Content::Broken => true,
         }
     }
 
@@ -103,6 +146,36 @@ where
         match &self.content {
             Content::Inner { body } => body.size_hint(),
             Content::Own { text } => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Content::Broken => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// A response body broke off.
+#[derive(Debug)]
+pub struct BodyError(Broken);
+
+#[derive(Debug)]
+enum Broken {
+    Failed(BoxError),
+    Panicked,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Broken::Failed(error) => fmt::Display::fmt(error, f),
+            Broken::Panicked => f.write_str("the response body panicked"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            // Its text is ours already; but a server may look for what it knows, as for an HTTP/2 reason.
+            Broken::Failed(error) => Some(&**error),
+            Broken::Panicked => None,
         }
     }
 }

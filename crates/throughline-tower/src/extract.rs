@@ -8,6 +8,8 @@ use http::StatusCode;
 use http::request::Parts;
 use throughline_core::TraceContext;
 
+use crate::SocketSession;
+
 /// The context of the request, for axum handlers: `async fn apply(Traced(ctx): Traced)`.
 #[derive(Debug, Clone)]
 pub struct Traced(pub TraceContext);
@@ -37,5 +39,25 @@ impl IntoResponse for NoTraceContext {
         // The mend is for the developer's log, not for the client.
         tracing::error!(target: "throughline", "{self}");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for SocketSession {
+    type Rejection = NoSocket;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NoSocket> {
+        parts.extensions.get::<SocketSession>().cloned().ok_or(NoSocket)
+    }
+}
+
+/// The handler asks for a [`SocketSession`], but the request does not ask for an upgrade, or the layer is not around its
+/// router.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("this wants a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`")]
+pub struct NoSocket;
+
+impl IntoResponse for NoSocket {
+    fn into_response(self) -> Response {
+        (StatusCode::UPGRADE_REQUIRED, self.to_string()).into_response()
     }
 }

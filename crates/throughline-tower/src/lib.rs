@@ -21,15 +21,29 @@
 //! is *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
 
 mod body;
+mod client;
 #[cfg(feature = "axum")]
 mod extract;
+mod failure;
+#[cfg(feature = "health")]
+pub mod health;
 mod propagate;
 mod request_id;
 mod server;
+mod server_timing;
+mod socket;
+mod split;
+#[cfg(feature = "transports")]
+pub mod transport;
 
-pub use body::TracedBody;
+pub use body::{BodyError, TracedBody};
+pub use client::{ClientLayer, ClientRequest, ClientResponse, TracedClient};
 #[cfg(feature = "axum")]
-pub use extract::{NoTraceContext, Traced};
+pub use extract::{NoSocket, NoTraceContext, Traced};
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
+pub use server_timing::{SERVER_TIMING, ServerTiming};
+pub use socket::SocketSession;
+
+pub(crate) use throughline_core::BoxError;

@@ -1,7 +1,9 @@
 //! The context in HTTP headers.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use throughline_core::{Propagation, TraceContext};
+use throughline_core::{Propagation, TraceContext, names};
+
+use crate::REQUEST_ID;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -9,24 +11,16 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// Reads `traceparent`, `tracestate` ([W3C Trace Context](https://www.w3.org/TR/trace-context-2/)) and `baggage`
 /// ([W3C Baggage](https://www.w3.org/TR/baggage/)). What is malformed, or sent twice where that is forbidden, is passed
-/// over.
+/// over; [`Propagation::from_header_values`] says how.
 pub fn extract(headers: &HeaderMap) -> Propagation {
-    let traceparent = {
-        let mut values = headers.get_all(TRACEPARENT).iter();
-        let first = values.next().and_then(|value| value.to_str().ok());
-        first.filter(|_| values.next().is_none())
-    };
-    Propagation::from_headers(
-        traceparent,
-        joined(headers, &TRACESTATE).as_deref(),
-        joined(headers, &BAGGAGE).as_deref(),
+    fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+        headers.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+    Propagation::from_header_values(
+        values(headers, &TRACEPARENT),
+        values(headers, &TRACESTATE),
+        values(headers, &BAGGAGE),
     )
-}
-
-/// Several headers of one name are one list, as [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.3) has it.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    (!values.is_empty()).then(|| values.join(","))
 }
 
 /// Writes the context into the headers of an outgoing request, so that the receiver goes on in the same trace.
@@ -48,5 +42,16 @@ pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
             headers.insert(name, value);
         }
+    }
+}
+
+/// Writes the context into the headers of an outgoing request, with the id of the request that it serves; an id that is
+/// there already stays.
+pub(crate) fn inject_all(context: &TraceContext, headers: &mut HeaderMap) {
+    inject(context, headers);
+    if let Some(id) = context.attrs().get(names::attrs::REQUEST_ID)
+        && let Ok(id) = HeaderValue::try_from(id)
+    {
+        headers.entry(REQUEST_ID).or_insert(id);
     }
 }

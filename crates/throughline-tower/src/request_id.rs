@@ -1,5 +1,9 @@
 //! Request ids.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io::Write as _;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use throughline_core::TraceId;
 
@@ -10,8 +14,15 @@ const LIMIT: usize = 128;
 
 /// The id of a request: the caller's, if it is sound, else a new one. In the request's extensions, and in the header of
 /// the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(HeaderValue);
+#[derive(Clone)]
+pub struct RequestId(Origin);
+
+#[derive(Clone)]
+enum Origin {
+    Caller(HeaderValue),
+    /// 32 hex digits, kept in place: most requests come without an id and nobody asks for theirs.
+    Own([u8; 32]),
+}
 
 impl RequestId {
     /// Takes the caller's id if it is 1 to 128 letters, digits, or `-_.:`; else makes one.
@@ -21,25 +32,57 @@ impl RequestId {
             let plain = |c: &u8| c.is_ascii_alphanumeric() || b"-_.:".contains(c);
             !id.is_empty() && id.len() <= LIMIT && id.iter().all(plain)
         };
-        let own = || HeaderValue::try_from(TraceId::random().to_string());
         match headers.get(REQUEST_ID).filter(sound) {
-            Some(id) => Self(id.clone()),
-            None => Self(own().unwrap_or_else(|_| HeaderValue::from_static("unknown"))),
+            Some(id) => Self(Origin::Caller(id.clone())),
+            None => Self::new(),
         }
+    }
+
+    fn new() -> Self {
+        let mut text = [b'0'; 32];
+        // There is room: an id is 32 digits.
+        let _ = write!(text.as_mut_slice(), "{}", TraceId::random());
+        Self(Origin::Own(text))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        match &self.0 {
+            Origin::Caller(id) => id.to_str().unwrap_or_default(),
+            Origin::Own(id) => std::str::from_utf8(id).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        match &self.0 {
+            Origin::Caller(id) => id.clone(),
+            Origin::Own(id) => HeaderValue::from_bytes(id).unwrap_or_else(|_| HeaderValue::from_static("")),
+        }
     }
 }
 
-impl std::fmt::Display for RequestId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl PartialEq for RequestId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RequestId {}
+
+impl Hash for RequestId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequestId").field(&self.as_str()).finish()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
@@ -57,7 +100,9 @@ mod tests {
         };
         assert_eq!(id_of(b"req-1.a:B_2").as_str(), "req-1.a:B_2");
         for bad in [&b""[..], b"a b", b"<script>", "é".as_bytes(), &[b'a'; 129]] {
-            assert_eq!(id_of(bad).as_str().len(), 32, "{bad:?}");
+            let own = id_of(bad);
+            assert!(own.as_str().len() == 32 && own.as_str().parse::<TraceId>().is_ok(), "{bad:?}: {own}");
+            assert_eq!(own.header(), own.as_str());
         }
     }
 }

@@ -199,13 +199,11 @@ async fn sing(throughline: &Throughline, canary: &str, secret: &str, seen: &Seen
         Err::<(), _>(failing())
     };
     workflow.run(body).await.unwrap().unwrap_err();
-    let request = throughline
-        .request(text())
-        .attr("path", text())
-        .input(&json!({ "path": text() }))
-        .open()
-        .await
-        .unwrap();
+    let path = text();
+    let describe = move |request: throughline_core::RequestDetails| {
+        request.attr("path", path.clone()).input(&json!({ "path": path }))
+    };
+    let request = throughline.request(text()).describe(describe).open().await;
     seen.note(format_args!("{request:?}"));
     request.ensure_recorded();
     request.fail(throughline_core::ErrorInfo {

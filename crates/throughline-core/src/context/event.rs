@@ -73,14 +73,14 @@ impl EventDraft {
         {
             return Err(NotRecorded::ShutDown);
         }
-        run.ensure_root();
+        parent.ensure_root();
         let at = Moment::now().timestamp();
         let mut event = TraceEvent::new(run.trace_id, span_id, self.event_type, at, hub.service.clone());
         event.parent_span_id = Some(parent.id);
         event.correlation_id.clone_from(&run.correlation_id);
         event.workflow.clone_from(&run.workflow);
         event.status = self.status;
-        event.attrs = parent.attrs.clone();
+        event.attrs = parent.attrs().clone();
         if !self.attrs.is_empty() {
             let own = hub.redactor.attrs(&self.attrs.into_iter().collect());
             event.attrs = event.attrs.iter().cloned().chain(own.iter().cloned()).collect();

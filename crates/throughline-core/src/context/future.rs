@@ -257,7 +257,7 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
         }
     };
     let tracing = opened.span.open_tracing().unwrap_or_else(tracing::Span::none);
-    opened.span.run.ensure_root();
+    opened.span.ensure_root();
     let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
     let span = opened.span;
     Ok(match emitted {

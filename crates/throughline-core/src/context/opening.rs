@@ -33,7 +33,7 @@ pub(super) struct Details {
 }
 
 impl Details {
-    fn input_payload(&mut self) -> Option<Map<String, Value>> {
+    pub(super) fn input_payload(&mut self) -> Option<Map<String, Value>> {
         let input = self.input.take()?;
         Some(Map::from_iter([(names::data::INPUT.to_owned(), input)]))
     }
@@ -171,6 +171,7 @@ impl RunOpening {
                 hub,
                 trace_id: above.trace_id,
                 random: above.random,
+                sampled: above.sampled,
                 correlation_id: above.correlation_id.clone(),
                 workflow,
                 tracestate: above.tracestate.clone(),
@@ -178,7 +179,7 @@ impl RunOpening {
                 earlier: above.earlier.clone(),
                 lazy_root: None,
             });
-            above.ensure_root();
+            caller.0.ensure_root();
             return Ok(child(Arc::clone(&caller.0), run, opening.label, Some(Box::new(opening.details))));
         }
 
@@ -203,7 +204,7 @@ impl RunOpening {
                 details.links.push(link);
             }
         } else if let Some(caller) = caller.filter(|_| opening.resumed.is_none()) {
-            caller.0.run.ensure_root();
+            caller.0.ensure_root();
             parent_span_id = Some(caller.0.id);
             parent_trace_id = Some(caller.0.run.trace_id);
             let link =
@@ -212,7 +213,7 @@ impl RunOpening {
         }
         let correlation_id = correlation_id
             .or_else(|| opening.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
-            .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, &id).into()));
+            .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
         let (inherited, earlier) = match opening.resumed {
             Some(resumed) => (resumed.attrs, Some(resumed.earlier)),
             None => (Attrs::new(), None),
@@ -220,6 +221,7 @@ impl RunOpening {
         let run = Arc::new(Run {
             trace_id,
             random,
+            sampled: true,
             correlation_id,
             workflow,
             tracestate: remote.tracestate.clone(),
@@ -288,16 +290,30 @@ impl Span {
     /// down.
     fn attrs_with(&self, own: Option<&mut Vec<(Text, Text)>>) -> Attrs {
         let own = own.map(std::mem::take).unwrap_or_default();
-        if own.is_empty() && !self.attrs.iter().any(|(key, _)| is_of_one_span(key)) {
-            return self.attrs.clone();
+        if own.is_empty() && !self.attrs().iter().any(|(key, _)| is_of_one_span(key)) {
+            return self.attrs().clone();
         }
         let own = self.run.hub.redactor.attrs(&own.into_iter().collect());
-        let inherited = self.attrs.iter().filter(|(key, _)| !is_of_one_span(key));
+        let inherited = self.attrs().iter().filter(|(key, _)| !is_of_one_span(key));
         inherited.chain(own.iter()).cloned().collect()
     }
 }
 
 fn is_of_one_span(key: &str) -> bool {
-    use names::attrs::{DEPENDENCY, JOB_ID, QUEUE, RESOURCE, SAGA, STEP_ID, STEP_TYPE};
-    [RESOURCE, SAGA, DEPENDENCY, STEP_ID, STEP_TYPE, QUEUE, JOB_ID].contains(&key)
+    use names::attrs::*;
+    let of_one_span = [
+        RESOURCE,
+        SAGA,
+        DEPENDENCY,
+        STEP_ID,
+        STEP_TYPE,
+        QUEUE,
+        JOB_ID,
+        STATE_MACHINE,
+        STATE_ENTITY,
+        STATE_FROM,
+        STATE_TO,
+        STATE_TRIGGER,
+    ];
+    of_one_span.contains(&key)
 }

@@ -3,72 +3,144 @@
 use std::sync::Arc;
 
 use super::TraceContext;
-use super::failure::NotRecorded;
-use super::opening::{Details, RunOpening, root};
+use super::lazy::LazyRoot;
+use super::opening::{Details, root};
 use super::propagation::Propagation;
-use super::span::{End, Label, LazyRoot, Run};
-use crate::hub::Hub;
+use super::span::{End, Label, Run};
+use crate::hub::{Delivery, Hub};
 use crate::throughline::Throughline;
-use crate::{Attrs, ErrorInfo, Text, TraceId};
+use crate::time::Moment;
+use crate::{Attrs, ErrorInfo, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
-pub struct RequestStart(Box<RunOpening>);
+pub struct RequestStart {
+    throughline: Throughline,
+    event_type: Text,
+    caller: Propagation,
+    describe: Option<Describe>,
+}
+
+/// Says what is known of a request, when its root is written.
+pub(super) type Describe = Box<dyn FnOnce(RequestDetails) -> RequestDetails + Send>;
+
+/// What is known of a request.
+#[must_use = "this describes a request and does nothing by itself"]
+pub struct RequestDetails(pub(super) Details);
+
+impl RequestDetails {
+    /// A small, findable fact; everything in the request inherits it.
+    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.0.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// What the request asks for, kept as `data.input`, redacted and capped.
+    pub fn input(mut self, input: &impl serde::Serialize) -> Self {
+        self.0.set_input(input);
+        self
+    }
+}
+
+impl std::fmt::Debug for RequestDetails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What was said of the request has not been redacted yet.
+        f.debug_struct("RequestDetails").finish_non_exhaustive()
+    }
+}
 
 impl Throughline {
     /// Begins the root span of a request. It is *lazy*: nothing is recorded until something hangs on it, so that a
     /// scanner's requests cost nothing. Meant for middleware; handlers are given its context.
     pub fn request(&self, event_type: impl Into<Text>) -> RequestStart {
-        RequestStart(Box::new(RunOpening {
+        RequestStart {
             throughline: self.clone(),
-            label: Label::Step(event_type.into()),
-            workflow: None,
-            key: None,
-            caller: None,
-            own_trace: true,
-            remote: None,
-            resumed: None,
-            details: Details::default(),
-        }))
+            event_type: event_type.into(),
+            caller: Propagation::default(),
+            describe: None,
+        }
     }
 }
 
 impl RequestStart {
     /// Goes on in the trace of whoever sent the request.
-    pub fn continue_from(mut self, propagation: Propagation) -> Self {
-        self.0.remote = Some(propagation);
+    pub fn continue_from(mut self, caller: Propagation) -> Self {
+        self.caller = caller;
         self
     }
 
-    /// A small, findable fact; everything in the request inherits it.
-    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
-        self.0.details.attrs.push((key.into(), value.into()));
-        self
-    }
-
-    /// What is known of the request, kept as `data.input`.
-    pub fn input(mut self, input: &impl serde::Serialize) -> Self {
-        self.0.details.set_input(input);
+    /// Says what is known of the request. The closure is called at most once, by whatever writes the root or asks for
+    /// its attributes, on that one's thread: it must be quick and must not use the request's context.
+    pub fn describe(
+        mut self,
+        describe: impl FnOnce(RequestDetails) -> RequestDetails + Send + 'static,
+    ) -> Self {
+        self.describe = Some(Box::new(describe));
         self
     }
 
     /// Opens the span; waits only if the store's queue is full.
     ///
+    /// After the emitter has been shut down nothing is recorded any more: the span opens all the same, and steps in it
+    /// say why they do not start.
+    pub async fn open(self) -> RequestSpan {
+        match self.try_open() {
+            Ok(span) => span,
+            Err(this) => {
+                let hub = Arc::clone(&this.throughline.0);
+                let places = match &hub.store {
+                    Some(store) => store.queue.reserve(2).await,
+                    None => true,
+                };
+                this.open_with(places)
+            }
+        }
+    }
+
+    /// Opens the span if that needs no waiting.
+    ///
     /// # Errors
-    /// When the emitter has been shut down.
-    pub async fn open(self) -> Result<RequestSpan, NotRecorded> {
-        let hub = Arc::clone(&self.0.throughline.0);
+    /// The store's queue is full: [`open`](Self::open) waits for room.
+    pub fn try_open(self) -> Result<RequestSpan, Self> {
+        let Some(store) = self.throughline.0.store.as_ref().filter(|_| self.throughline.0.enabled) else {
+            return Ok(self.open_with(true));
+        };
+        match store.queue.try_reserve(2) {
+            true => Ok(self.open_with(true)),
+            false if store.queue.is_closed() => Ok(self.open_with(false)),
+            false => Err(self),
+        }
+    }
+
+    /// Opens the span, whose two places are held or cannot be had any more.
+    fn open_with(self, places: bool) -> RequestSpan {
+        let hub = &self.throughline.0;
         if !hub.enabled {
-            return Ok(RequestSpan { context: unrecorded(&hub), open: false });
+            return RequestSpan { context: unrecorded(hub, self.caller), open: false };
         }
-        if let Some(store) = &hub.store
-            && !store.queue.try_reserve(2)
-            && !store.queue.reserve(2).await
-        {
-            return Err(NotRecorded::ShutDown);
+        let correlation_id = self.caller.correlation_id().map(|id| hub.redactor.findable(None, id).into());
+        let Propagation { traceparent: parent, tracestate, baggage } = self.caller;
+        let run = Run {
+            hub: Arc::clone(hub),
+            trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
+            random: parent.is_none_or(|parent| parent.random),
+            sampled: true,
+            correlation_id,
+            workflow: None,
+            tracestate,
+            baggage,
+            earlier: None,
+            lazy_root: places.then(|| LazyRoot::new(self.describe)),
+        };
+        let mut details = Details::default();
+        if parent.is_some() {
+            details.tags.push(Text::literal(names::tags::REMOTE_PARENT));
         }
-        let context = self.0.open_lazily();
-        Ok(RequestSpan { context, open: true })
+        let parents = (parent.map(|parent| parent.span_id), None);
+        let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), parents);
+        // What is logged in the request carries its ids, whether its root will be written or not.
+        span.open_tracing();
+        RequestSpan { context: TraceContext(Arc::new(span)), open: true }
     }
 }
 
@@ -99,94 +171,61 @@ impl RequestSpan {
 
     /// Records it even if nothing hangs on it: the request failed.
     pub fn ensure_recorded(&self) {
-        self.context.0.run.ensure_root();
+        self.context.0.ensure_root();
     }
 
     /// The request was answered.
-    pub fn succeed(self) {
+    pub fn succeed(mut self) {
         self.end(End::success());
     }
 
     /// The request was answered with an error of ours, or not at all. It is recorded even if nothing hangs on it.
-    pub fn fail(self, error: ErrorInfo) {
+    pub fn fail(mut self, error: ErrorInfo) {
         self.ensure_recorded();
         self.end(End::failed(error));
     }
 
-    fn end(mut self, end: End) {
-        self.end_once(end);
-    }
-
-    fn end_once(&mut self, end: End) {
+    fn end(&mut self, end: End) {
         if !std::mem::replace(&mut self.open, false) {
             return;
         }
         let span = &self.context.0;
-        if self.is_recorded() {
-            span.end_unawaited(end);
-        } else if let Some(store) = &span.run.hub.store {
-            store.queue.release(2);
+        let (status, now) = (end.status, Moment::now());
+        if let Some(lazy) = &span.run.lazy_root {
+            if !lazy.end_unless_written(status, now) {
+                span.run.hub.emit(span.end_event(end, now), Delivery::Kept);
+            } else if let Some(store) = &span.run.hub.store {
+                store.queue.release(2);
+            }
         }
+        span.close_tracing_with(status);
     }
 }
 
 impl Drop for RequestSpan {
     fn drop(&mut self) {
-        self.end_once(End::cancelled());
+        self.end(End::cancelled());
     }
 }
 
-impl RunOpening {
-    /// Opens the span without emitting its start; its two places are held.
-    fn open_lazily(self: Box<Self>) -> TraceContext {
-        let mut opening = *self;
-        let hub = Arc::clone(&opening.throughline.0);
-        let remote = opening.remote.take().unwrap_or_default();
-        let mut details = opening.details;
-        let parent = remote.traceparent;
-        if parent.is_some() {
-            details.tags.push(Text::literal(crate::names::tags::REMOTE_PARENT));
-        }
-        let (trace_id, random) = parent.map_or_else(|| (TraceId::random(), true), |p| (p.trace_id, p.random));
-        let correlation_id = remote.correlation_id().map(|id| hub.redactor.findable(None, &id).into());
-        // The start event is made from a span of the same ids whose run knows nothing of it yet.
-        let run = |lazy_root| {
-            Arc::new(Run {
-                hub: Arc::clone(&hub),
-                trace_id,
-                random,
-                correlation_id: Clone::clone(&correlation_id),
-                workflow: None,
-                tracestate: remote.tracestate.clone(),
-                baggage: remote.baggage.clone(),
-                earlier: None,
-                lazy_root,
-            })
-        };
-        let input = details.input.take();
-        let parents = (parent.map(|parent| parent.span_id), None);
-        let mut span = root(run(None), opening.label, &mut details, Attrs::new(), parents);
-        let input =
-            input.map(|input| serde_json::Map::from_iter([(crate::names::data::INPUT.to_owned(), input)]));
-        let start = span.start_event(input, Vec::new());
-        span.run = run(Some(LazyRoot::new(start)));
-        TraceContext(Arc::new(span))
-    }
-}
-
-/// A context in which nothing is recorded, for an emitter that is off.
-pub(super) fn unrecorded(hub: &Arc<Hub>) -> TraceContext {
+/// A context in which nothing is recorded, for an emitter that is off. It stands where its caller stands, so that a trace
+/// goes through a service that is off as if that were not there.
+pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
+    let Propagation { traceparent: parent, tracestate, baggage } = caller;
     let run = Arc::new(Run {
         hub: Arc::clone(hub),
-        trace_id: TraceId::random(),
-        random: true,
+        trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
+        random: parent.is_none_or(|parent| parent.random),
+        sampled: parent.is_some_and(|parent| parent.sampled),
         correlation_id: None,
         workflow: None,
-        tracestate: None,
-        baggage: Attrs::new(),
+        tracestate,
+        baggage,
         earlier: None,
         lazy_root: None,
     });
     let label = Label::Step(Text::default());
-    TraceContext(Arc::new(root(run, label, &mut Details::default(), Attrs::new(), (None, None))))
+    let continues = parent.map(|parent| (parent.span_id, 0));
+    let mut details = Details { continues, ..Details::default() };
+    TraceContext(Arc::new(root(run, label, &mut details, Attrs::new(), (None, None))))
 }

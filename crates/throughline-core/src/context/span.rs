@@ -1,10 +1,11 @@
 //! The state behind a context: a span that has been opened, and the run it belongs to.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::lazy::LazyRoot;
 use crate::hub::{Delivery, Emitted, Hub};
 use crate::names;
 use crate::time::Moment;
@@ -16,6 +17,8 @@ pub(crate) struct Run {
     pub(crate) trace_id: TraceId,
     /// Whether the trace id is random, as the W3C flag says; an id from a key is not.
     pub(crate) random: bool,
+    /// Whether it is recorded, as the W3C flag says; of an emitter that is off the caller's word for it.
+    pub(crate) sampled: bool,
     pub(crate) correlation_id: Option<Text>,
     pub(crate) workflow: Option<Text>,
     /// What came with the request or the job and travels on.
@@ -25,39 +28,6 @@ pub(crate) struct Run {
     pub(crate) earlier: Option<Arc<super::earlier::EarlierLife>>,
     /// A root that is written by the first that hangs on it.
     pub(crate) lazy_root: Option<LazyRoot>,
-}
-
-/// The start event of a root, until something happens under it.
-pub(crate) struct LazyRoot {
-    written: AtomicBool,
-    start: Mutex<Option<Box<TraceEvent>>>,
-}
-
-impl LazyRoot {
-    pub(crate) fn new(start: TraceEvent) -> Self {
-        Self { written: AtomicBool::new(false), start: Mutex::new(Some(Box::new(start))) }
-    }
-
-    pub(crate) fn is_written(&self) -> bool {
-        self.written.load(Ordering::Acquire)
-    }
-}
-
-impl Run {
-    /// Writes a lazy root that is not yet written. Its place in the store's queue is held, and it goes into
-    /// the queue before whatever hangs on it, so that one wait is enough for both.
-    pub(crate) fn ensure_root(&self) {
-        let Some(lazy) = &self.lazy_root else { return };
-        if lazy.is_written() {
-            return;
-        }
-        // Held while the root is emitted: a concurrent first step must find it in the queue.
-        let mut start = lazy.start.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(start) = start.take() {
-            self.hub.emit(*start, Delivery::Kept);
-            lazy.written.store(true, Ordering::Release);
-        }
-    }
 }
 
 /// How a span is called at its start and at its end.
@@ -106,6 +76,7 @@ pub(crate) struct Span {
     pub(crate) parent_trace_id: Option<TraceId>,
     pub(crate) label: Label,
     pub(crate) started: Moment,
+    /// What is known from the start. Of a lazy root it is not known yet: ask [`attrs`](Self::attrs).
     pub(crate) attrs: Attrs,
     pub(crate) tags: Vec<Text>,
     pub(crate) attempt: Option<u32>,
@@ -136,6 +107,24 @@ impl Span {
         false
     }
 
+    /// What everything in the span begins with.
+    pub(crate) fn attrs(&self) -> &Attrs {
+        match &self.run.lazy_root {
+            Some(lazy) if self.parent.is_none() => lazy.attrs(&self.run.hub),
+            _ => &self.attrs,
+        }
+    }
+
+    /// Writes the root above, if that is lazy and has not been written.
+    pub(crate) fn ensure_root(&self) {
+        let Some(lazy) = self.run.lazy_root.as_ref().filter(|lazy| !lazy.is_written()) else { return };
+        let mut root = self;
+        while let Some(parent) = &root.parent {
+            root = parent;
+        }
+        lazy.ensure_written(root);
+    }
+
     /// What all events of the span have in common.
     fn event(&self, event_type: Text, at: Moment) -> TraceEvent {
         let run = &*self.run;
@@ -146,7 +135,7 @@ impl Span {
         event.parent_trace_id = self.parent_trace_id;
         event.correlation_id.clone_from(&run.correlation_id);
         event.workflow.clone_from(&run.workflow);
-        event.attrs = self.attrs.clone();
+        event.attrs = self.attrs().clone();
         event.tags.clone_from(&self.tags);
         event.attempt = self.attempt;
         event.step_index = self.step_index;
@@ -163,11 +152,10 @@ impl Span {
         event
     }
 
-    pub(crate) fn end_event(&self, end: End) -> TraceEvent {
-        let now = Moment::now();
-        let mut event = self.event(self.label.end(end.status), now);
+    pub(super) fn end_event(&self, end: End, at: Moment) -> TraceEvent {
+        let mut event = self.event(self.label.end(end.status), at);
         event.status = end.status;
-        event.duration_us = Some(now.micros_since(self.started));
+        event.duration_us = Some(at.micros_since(self.started));
         event.error = end.error.map(Box::new);
         event.data = end.output;
         let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -186,20 +174,25 @@ impl Span {
 
     /// Ends the span where nobody can wait for it: its end event holds a place and stays pending.
     pub(crate) fn end_unawaited(&self, end: End) {
-        self.run.hub.emit(self.end_event(end), Delivery::Kept);
+        self.end_unawaited_at(end, Moment::now());
+    }
+
+    pub(crate) fn end_unawaited_at(&self, end: End, at: Moment) {
+        self.run.hub.emit(self.end_event(end, at), Delivery::Kept);
         self.close_tracing();
     }
 
     /// Ends the span and says how that can be awaited.
     pub(crate) fn end(&self, end: End) -> Emitted {
-        let emitted = self.run.hub.emit(self.end_event(end), Delivery::AwaitedAndKept);
+        let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedAndKept);
         self.close_tracing();
         emitted
     }
 
     /// Ends a span whose start the store did not take, for those who saw it start.
     pub(crate) fn end_in_process(&self) {
-        self.run.hub.emit(self.end_event(End::cancelled()), Delivery::InProcess);
+        let end = self.end_event(End::cancelled(), Moment::now());
+        self.run.hub.emit(end, Delivery::InProcess);
         self.close_tracing();
     }
 
@@ -236,6 +229,14 @@ impl Span {
         };
         *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(span.clone());
         Some(span)
+    }
+
+    /// Closes the `tracing` span of a request, which says how it ended.
+    pub(crate) fn close_tracing_with(&self, status: Status) {
+        if let Some(span) = &*self.tracing.lock().unwrap_or_else(PoisonError::into_inner) {
+            span.record("status", status.as_str());
+        }
+        self.close_tracing();
     }
 
     fn close_tracing(&self) {

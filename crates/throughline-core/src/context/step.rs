@@ -93,7 +93,8 @@ impl Step {
         self
     }
 
-    pub(super) fn unnumbered(mut self) -> Self {
+    /// That this is not one of the steps that its parent announced, as a call to a dependency is not.
+    pub fn unnumbered(mut self) -> Self {
         self.details.unnumbered = true;
         self
     }

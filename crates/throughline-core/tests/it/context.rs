@@ -1,6 +1,5 @@
 //! What a context records, and where it finds the parent of a step.
 
-use std::collections::HashMap;
 use std::future::{IntoFuture as _, pending};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use throughline_core::{
 };
 use tokio::sync::Notify;
 
-use crate::support::{ended, open, started};
+use crate::support::{ended, open, parents, started};
 
 type Never = std::convert::Infallible;
 
@@ -22,13 +21,6 @@ async fn record<F: Future<Output = ()>>(body: impl FnOnce(TraceContext) -> F) ->
     throughline.workflow("test").run_infallible(body).await.unwrap();
     throughline.flush(Duration::from_secs(5)).await;
     store.events()
-}
-
-/// The parent of each span by event type.
-fn parents(events: &[TraceEvent]) -> HashMap<String, String> {
-    let name = |id| events.iter().find(|event| event.span_id == id).map(|event| event.event_type.to_string());
-    let starts = events.iter().filter(|event| event.seq == 0);
-    starts.filter_map(|event| Some((event.event_type.to_string(), name(event.parent_span_id?)?))).collect()
 }
 
 #[tokio::test]
@@ -370,52 +362,12 @@ async fn a_context_crosses_a_queue_as_json() {
 }
 
 #[tokio::test]
-async fn a_request_writes_its_root_only_when_something_hangs_on_it() {
-    let (throughline, store) = open();
-    throughline.request(names::HTTP_REQUEST).open().await.unwrap().succeed();
-    assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
-    assert_eq!(store.events().len(), 0);
-
-    let request = throughline.request(names::HTTP_REQUEST).attr("request_id", "r-1").open().await.unwrap();
-    let ctx = request.context().clone();
-    let (a, b) =
-        tokio::join!(ctx.trace_infallible("stage:a", async {}), ctx.trace_infallible("stage:b", async {}));
-    a.and(b).unwrap();
-    request.succeed();
-    assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
-    let events = store.events();
-    assert_eq!(events.iter().filter(|event| event.event_type == names::HTTP_REQUEST).count(), 2);
-    assert_eq!(events[0].event_type, names::HTTP_REQUEST);
-    let parents = parents(&events);
-    assert_eq!((&*parents["stage:a"], &*parents["stage:b"]), (names::HTTP_REQUEST, names::HTTP_REQUEST));
-
-    let before = store.events().len();
-    let error = throughline_core::ErrorInfo { kind: "http:500".into(), message: "oh".into(), chain: vec![] };
-    throughline.request(names::HTTP_REQUEST).open().await.unwrap().fail(error);
-    drop(throughline.request(names::HTTP_REQUEST).open().await.unwrap());
-    assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
-    assert_eq!(store.events().len(), before + 2);
-}
-
-#[tokio::test]
-async fn an_injected_request_is_recorded_and_its_loss_is_a_cancellation() {
-    let (throughline, store) = open();
-    let request = throughline.request(names::HTTP_REQUEST).open().await.unwrap();
-    let parent = request.context().traceparent();
-    assert!(parent.contains(&request.context().trace_id().to_string()), "{parent}");
-    assert!(request.is_recorded());
-    drop(request);
-    assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
-    assert_eq!(ended(&store.events(), names::HTTP_REQUEST).status, Status::Cancelled);
-}
-
-#[tokio::test]
 async fn ctx_methods_give_futures_that_can_be_spawned() {
     fn spawnable<T: Send + 'static>(value: T) -> T {
         value
     }
     let (throughline, _store) = open();
-    let ctx = throughline.request("test").open().await.unwrap().context().clone();
+    let ctx = throughline.request("test").open().await.context().clone();
     let step = spawnable(ctx.trace("stage:a", async { Ok::<_, Never>(()) }));
     let event = spawnable(ctx.event("b", json!({})).into_future());
     let saga = spawnable(ctx.saga("c").run(|_saga| async { Ok::<_, Never>(()) }));

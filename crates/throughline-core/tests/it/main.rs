@@ -10,5 +10,6 @@ mod memory_tree;
 mod context;
 mod delivery;
 mod query;
+mod request;
 mod saga;
 mod support;

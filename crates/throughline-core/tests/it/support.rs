@@ -1,5 +1,7 @@
 //! What the tests of contexts, sagas and delivery share.
 
+use std::collections::HashMap;
+
 use throughline_core::{MemoryStore, Status, Throughline, TraceEvent};
 
 /// An emitter with a memory store.
@@ -22,4 +24,11 @@ pub(crate) fn ended(events: &[TraceEvent], event_type: &str) -> TraceEvent {
     let mut ends =
         events.iter().filter(|event| event.event_type == event_type && event.status != Status::Pending);
     ends.next_back().unwrap_or_else(|| panic!("{event_type}")).clone()
+}
+
+/// The parent of each span by event type.
+pub(crate) fn parents(events: &[TraceEvent]) -> HashMap<String, String> {
+    let name = |id| events.iter().find(|event| event.span_id == id).map(|event| event.event_type.to_string());
+    let starts = events.iter().filter(|event| event.seq == 0);
+    starts.filter_map(|event| Some((event.event_type.to_string(), name(event.parent_span_id?)?))).collect()
 }

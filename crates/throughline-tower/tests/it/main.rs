@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may fail a test too")]
 
+#[cfg(feature = "health")]
+mod health;
+#[cfg(feature = "health")]
+mod reading;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;

@@ -46,7 +46,8 @@ catalogue! {
                 .only("outcome", is_no_success),
         ];
     CALL_PART_DURATION: Histogram["function", "transport", "part"] = "throughline_call_part_duration_seconds", Seconds,
-        "Where the time of calls went: serialize, transport, queue, callee, deserialize.",
+        "Where the time of calls went: serialize, transport, queue, callee, deserialize; round_trip for transport, \
+         queue and callee where the callee does not say how long it took.",
         buckets: SECONDS,
         aliases: [
             Alias::histogram("{prefix}_transport_latency_seconds", &[label("transport", "transport")])
@@ -60,6 +61,10 @@ catalogue! {
         buckets: BYTES;
     DEPENDENCY_DURATION: Histogram["kind", "target", "status"] = "throughline_dependency_duration_seconds", Seconds,
         "How long calls of databases, queues and outside services took.",
+        buckets: SECONDS;
+    DEPENDENCY_PART_DURATION: Histogram["kind", "target", "part"] =
+        "throughline_dependency_part_duration_seconds", Seconds,
+        "Where the time of calls of dependencies went, if they say how long they took: caller, transport, queue, callee.",
         buckets: SECONDS;
     DEPENDENCY_RATE_LIMIT_REMAINING: Gauge["kind", "target"] =
         "throughline_dependency_rate_limit_remaining", Count,

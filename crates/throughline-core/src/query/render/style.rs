@@ -42,7 +42,13 @@ impl Style {
         Self { rows: if rows < 5 { 5 } else { rows }, ..self }
     }
 
-    pub(super) const fn columns(&self) -> usize {
+    /// Whether there are to be colours.
+    pub const fn is_ansi(&self) -> bool {
+        self.ansi
+    }
+
+    /// How many columns there are.
+    pub const fn columns(&self) -> usize {
         self.width
     }
 

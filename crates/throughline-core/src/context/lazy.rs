@@ -1,0 +1,91 @@
+//! A root that is written by the first that hangs on it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::{Map, Value};
+
+use super::opening::Details;
+use super::request::{Describe, RequestDetails};
+use super::span::{End, Span};
+use crate::hub::{Delivery, Hub};
+use crate::time::Moment;
+use crate::{Attrs, Status};
+
+/// The start of a root, until something happens under it.
+pub(crate) struct LazyRoot {
+    written: AtomicBool,
+    attrs: OnceLock<Attrs>,
+    unwritten: Mutex<Unwritten>,
+}
+
+#[derive(Default)]
+struct Unwritten {
+    describe: Option<Describe>,
+    input: Option<Map<String, Value>>,
+    /// How and when it ended with nothing under it. What was spawned in it may still write it.
+    ended: Option<(Status, Moment)>,
+}
+
+impl LazyRoot {
+    pub(super) fn new(describe: Option<Describe>) -> Self {
+        Self {
+            written: AtomicBool::new(false),
+            attrs: OnceLock::new(),
+            unwritten: Mutex::new(Unwritten { describe, ..Unwritten::default() }),
+        }
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.load(Ordering::Acquire)
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the request, as it may be kept.
+    pub(super) fn attrs(&self, hub: &Hub) -> &Attrs {
+        self.attrs.get_or_init(|| {
+            let describe = self.unwritten().describe.take();
+            let Some(describe) = describe else { return Attrs::new() };
+            let RequestDetails(mut details) = describe(RequestDetails(Details::default()));
+            self.unwritten().input = details.input_payload();
+            hub.redactor.attrs(&details.attrs.into_iter().collect())
+        })
+    }
+
+    /// Writes the start of `root`, if that has not been done. Its place in the store's queue is held, and it goes into
+    /// the queue before whatever hangs on it, so that one wait is enough for both.
+    pub(super) fn ensure_written(&self, root: &Span) {
+        if self.is_written() {
+            return;
+        }
+        let hub = &*root.run.hub;
+        self.attrs(hub);
+        // Held while the root is emitted: a concurrent first step must find it in the queue.
+        let mut unwritten = self.unwritten();
+        if self.is_written() {
+            return;
+        }
+        if unwritten.ended.is_some() && !hub.store.as_ref().is_none_or(|store| store.queue.try_reserve(2)) {
+            // It gave its places back and there are none now: the next that hangs on it tries again.
+            return;
+        }
+        hub.emit(root.start_event(unwritten.input.take(), Vec::new()), Delivery::Kept);
+        self.written.store(true, Ordering::Release);
+        if let Some((status, at)) = unwritten.ended.take() {
+            root.end_unawaited_at(End { status, error: None, output: None }, at);
+        }
+    }
+
+    /// Takes note of an end that is not worth writing; `false` if the start has been written, and the end must be.
+    pub(super) fn end_unless_written(&self, status: Status, at: Moment) -> bool {
+        let mut unwritten = self.unwritten();
+        let is_unwritten = !self.is_written();
+        if is_unwritten {
+            unwritten.ended = Some((status, at));
+        }
+        is_unwritten
+    }
+}

@@ -1,0 +1,157 @@
+//! `baggage`: names and values that travel along.
+
+use std::fmt::Write as _;
+
+use super::ows;
+use crate::{Attrs, Text};
+
+/// The most that travels on, in members and in bytes, as [W3C Baggage](https://www.w3.org/TR/baggage/#limits) requires of
+/// everybody.
+const MEMBERS: usize = 64;
+const LIMIT: usize = 8192;
+/// How many bytes are looked at: invalid members do not count, so they need a bound of their own.
+const READ: usize = 64 * 1024;
+
+/// Reads the values of all headers of that name, which are one list. Malformed members and what is beyond the limits are
+/// left out, and the others kept. Properties of members are passed over.
+pub(super) fn parse<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Attrs {
+    let (mut read, mut length) = (0, 0);
+    let mut members: Vec<(Text, Text)> = Vec::new();
+    for list in values {
+        for member in list.split(|byte| *byte == b',') {
+            read += member.len() + 1;
+            if members.len() == MEMBERS || read > READ {
+                return members.into_iter().collect();
+            }
+            let member = ows(member);
+            if length + member.len() <= LIMIT
+                && let Some(pair) = parse_member(member)
+            {
+                length += member.len() + 1;
+                members.push(pair);
+            }
+        }
+    }
+    members.into_iter().collect()
+}
+
+fn parse_member(member: &[u8]) -> Option<(Text, Text)> {
+    let pair = member.split(|byte| *byte == b';').next()?;
+    let (key, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
+    let (key, value) = (ows(key), ows(&value[1..]));
+    if !is_token(key) || !value.iter().all(is_octet) {
+        return None;
+    }
+    Some((Text::from(std::str::from_utf8(key).ok()?.to_owned()), decode(value)?.into()))
+}
+
+/// A token of [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2).
+fn is_token(key: &[u8]) -> bool {
+    !key.is_empty() && key.iter().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(c))
+}
+
+/// What may stand in a value as it is.
+fn is_octet(c: &u8) -> bool {
+    c.is_ascii_graphic() && !matches!(c, b'"' | b',' | b';' | b'\\')
+}
+
+/// Undoes the percent-encoding; `None` if it is none. Octets that are no UTF-8 become U+FFFD, as the standard has it.
+fn decode(value: &[u8]) -> Option<String> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let mut octets = Vec::with_capacity(value.len());
+    let mut rest = value.iter();
+    while let Some(byte) = rest.next() {
+        octets.push(match byte {
+            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+            byte => *byte,
+        });
+    }
+    Some(match String::from_utf8(octets) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+/// The header's value. What does not fit into it is left out; `None` if nothing is left.
+pub(super) fn render(baggage: &Attrs) -> Option<String> {
+    let mut header = String::new();
+    let (mut member, mut members) = (String::new(), 0);
+    for (key, value) in baggage.iter().filter(|(key, _)| is_token(key.as_bytes())) {
+        member.clear();
+        member.extend([key, "="]);
+        encode(value, &mut member);
+        let separator = if members == 0 { "" } else { "," };
+        if members < MEMBERS && header.len() + separator.len() + member.len() <= LIMIT {
+            header.extend([separator, &member]);
+            members += 1;
+        }
+    }
+    (members > 0).then_some(header)
+}
+
+fn encode(value: &str, out: &mut String) {
+    for byte in value.bytes() {
+        if is_octet(&byte) && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(list: &str) -> Attrs {
+        parse([list.as_bytes()])
+    }
+
+    #[test]
+    fn what_is_malformed_is_passed_over_and_the_rest_kept() {
+        let baggage = read(
+            "tenant=acme%20bank;prop=1, bad, =x, a b=1, user = %C3%A9 , b=%zz, c=%+1, d=a b, e=\"x\", f=",
+        );
+        let pairs: Vec<_> = baggage.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("f", ""), ("tenant", "acme bank"), ("user", "é")]);
+        assert_eq!(read("a=%FF1").get("a"), Some("\u{fffd}1"));
+        assert_eq!(read("a=1=2").get("a"), Some("1=2"));
+    }
+
+    #[test]
+    fn limits_are_kept_and_what_comes_after_them_is_left_out() {
+        let many: Vec<_> = (0..10_000).map(|n| format!("k{n}=v")).collect();
+        let kept = read(&many.join(","));
+        assert_eq!(kept.len(), 64);
+        assert!((0..64).all(|n| kept.get(&format!("k{n}")).is_some()));
+
+        let too_long = format!("a={},b=1", "x".repeat(8191));
+        assert_eq!(read(&too_long).iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["b"]);
+        let just_right = format!("a={}", "x".repeat(8190));
+        assert!(render(&read(&just_right)) == Some(just_right));
+        assert_eq!(read(&format!("{}a=1", ",".repeat(READ))), Attrs::new(), "nobody reads that far");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            pairs in proptest::collection::btree_map("[a-z!#$%&'*+.^_`|~-]{1,8}", any::<String>(), 0..8)
+        ) {
+            let baggage: Attrs = pairs.into_iter().collect();
+            let read = render(&baggage).map(|header| {
+                assert!(header.bytes().all(|c| c.is_ascii_graphic()), "{header}");
+                parse([header.as_bytes()])
+            });
+            prop_assert_eq!(read.unwrap_or_default(), baggage);
+        }
+
+        #[test]
+        fn no_bytes_whatsoever_are_too_much(bytes: Vec<u8>) {
+            let read = parse([&bytes[..]]);
+            prop_assert!(read.len() <= MEMBERS);
+        }
+    }
+}

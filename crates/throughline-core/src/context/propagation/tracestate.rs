@@ -1,0 +1,131 @@
+//! `tracestate`: what other tracing systems send along.
+
+use super::ows;
+use crate::Text;
+
+/// The most members of a list ([W3C](https://www.w3.org/TR/trace-context-2/#list)).
+const MEMBERS: usize = 32;
+/// The longest list that travels on, in bytes: what the standard has everybody take
+/// ([W3C](https://www.w3.org/TR/trace-context-2/#tracestate-limits)).
+const LIMIT: usize = 512;
+/// Members that are longer go first when a list is too long.
+const LONG: usize = 128;
+
+/// Reads the values of all headers of that name, which are one list. `None` if there is nothing, or anything in it is
+/// malformed: the whole list must be dropped then.
+pub(super) fn parse<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Text> {
+    let mut members: Vec<(&str, &str)> = Vec::new();
+    for value in values {
+        for member in value.split(|byte| *byte == b',').map(ows) {
+            if member.is_empty() {
+                continue;
+            }
+            let (key, value) = std::str::from_utf8(member).ok()?.split_once('=')?;
+            let is_new = members.iter().all(|(other, _)| *other != key);
+            if members.len() == MEMBERS || !is_new || !is_key(key.as_bytes()) || !is_value(value.as_bytes()) {
+                return None;
+            }
+            members.push((key, value));
+        }
+    }
+    shorten(&mut members);
+    let length = length(&members);
+    let mut list = String::with_capacity(length);
+    for (key, value) in members {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.extend([key, "=", value]);
+    }
+    (!list.is_empty()).then(|| list.into())
+}
+
+/// A simple key, or `tenant@system`. Level 2 would have `@` anywhere but in front; level 1 and the validation suite of the
+/// working group would not, and no system is known to send what only the one allows.
+fn is_key(key: &[u8]) -> bool {
+    let plain = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/');
+    let part = |part: &[u8], limit| {
+        part.len() <= limit
+            && part.first().is_some_and(|first| first.is_ascii_alphanumeric())
+            && part.iter().all(plain)
+    };
+    match key.iter().position(|byte| *byte == b'@') {
+        None => part(key, 256),
+        Some(at) => {
+            let (tenant, system) = (&key[..at], &key[at + 1..]);
+            part(tenant, 241) && part(system, 14) && system.first().is_some_and(u8::is_ascii_lowercase)
+        }
+    }
+}
+
+fn is_value(value: &[u8]) -> bool {
+    let plain = |c: &u8| matches!(c, b' '..=b'~') && !matches!(c, b',' | b'=');
+    (1..=256).contains(&value.len()) && value.iter().all(plain)
+}
+
+fn length(members: &[(&str, &str)]) -> usize {
+    members.iter().map(|(key, value)| key.len() + value.len() + 2).sum::<usize>().saturating_sub(1)
+}
+
+/// Takes out what is too long to travel on, in the standard's order: long members, then from the end.
+fn shorten(members: &mut Vec<(&str, &str)>) {
+    while length(members) > LIMIT {
+        let long = members.iter().rposition(|(key, value)| key.len() + value.len() + 1 > LONG);
+        members.remove(long.unwrap_or(members.len() - 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(list: &str) -> Option<String> {
+        parse([list.as_bytes()]).map(|list| list.to_string())
+    }
+
+    #[test]
+    fn a_list_over_several_headers_is_one_and_empty_members_are_left_out() {
+        let list = parse([&b"foo=1 \t , \t bar=2,"[..], b"", b" baz= 3 "]);
+        assert_eq!(list.as_deref(), Some("foo=1,bar=2,baz= 3"));
+        assert_eq!(read(""), None);
+        assert_eq!(read(",, ,"), None);
+    }
+
+    #[test]
+    fn one_malformed_member_makes_the_whole_list_void() {
+        let too_long = [format!("{}=1", "z".repeat(257)), format!("z={}", "1".repeat(257))];
+        let malformed =
+            ["foo =1", "FOO=1", "foo.bar=1", "foo", "=1", "foo=", "foo=a=b", "foo=a\tb", "é=1", "foo=é"];
+        let tenants = ["foo@=1", "@foo=1", "foo@@bar=1", "foo@bar@baz=1", "t@vvvvvvvvvvvvvvv=1", "t@1=1"];
+        for bad in malformed.into_iter().chain(tenants).chain(too_long.iter().map(String::as_str)) {
+            assert_eq!(read(&format!("a=1,{bad}")), None, "{bad}");
+        }
+        assert_eq!(read("a=1,b=2,a=3"), None, "a key stands once");
+        assert!(parse([&b"a=1"[..], &[0xff]]).is_none());
+    }
+
+    #[test]
+    fn thirty_two_members_are_kept_and_thirty_three_are_not() {
+        let list = |members: usize| (0..members).map(|n| format!("k{n}=1")).collect::<Vec<_>>().join(",");
+        assert_eq!(read(&list(32)), Some(list(32)));
+        assert_eq!(read(&list(33)), None);
+    }
+
+    #[test]
+    fn the_longest_keys_and_values_are_valid() {
+        for valid in [format!("{}=1", "z".repeat(256)), format!("{}@{}=1", "t".repeat(241), "v".repeat(14))] {
+            assert_eq!(read(&valid), Some(valid));
+        }
+        assert!(read(&format!("z={}", "1".repeat(256))).is_some());
+    }
+
+    #[test]
+    fn what_is_too_long_to_travel_on_loses_its_long_members_first_and_then_its_last() {
+        let long = format!("long={}", "x".repeat(240));
+        let short = |n: usize| format!("k{n:02}={}", "x".repeat(100));
+        let list = [short(1), long.clone(), short(2), long.replace("long", "also"), short(3)].join(",");
+        assert_eq!(read(&list), Some([short(1), short(2), short(3)].join(",")));
+        let list = (1..=6).map(short).collect::<Vec<_>>().join(",");
+        assert_eq!(read(&list), Some((1..=4).map(short).collect::<Vec<_>>().join(",")));
+    }
+}

@@ -1,0 +1,106 @@
+//! The client layer: calls to other services become spans and metrics, and the trace goes along.
+
+mod exchange;
+mod measure;
+#[cfg(feature = "reqwest-middleware")]
+mod middleware;
+mod request;
+
+use std::task::{Context, Poll};
+
+use throughline_core::{BoxFuture, Throughline, TraceContext};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use measure::ClientMetrics;
+pub use request::{ClientRequest, ClientResponse};
+
+/// The tower layer for clients: `hyper-util`'s, `reqwest::Client` (feature `reqwest`), tonic's channels, a
+/// [`Router`](https://docs.rs/axum/latest/axum/struct.Router.html) that is called directly. With the feature
+/// `reqwest-middleware` it is a middleware of that crate too.
+///
+/// A request that is sent within a [current](TraceContext::current) context
+///
+/// - carries `traceparent`, `tracestate`, `baggage` and `x-request-id`, unless it has a request id already;
+/// - is a span of its own, a [dependency](TraceContext::dependency) of kind `http`, with method, host, port and path
+///   (never a query or credentials), and the status of the answer. It fails with the client's error, and with a 5xx;
+///   a 4xx is an answer, and what it means is for the caller to say;
+/// - says where its time went, if the answer has a [`ServerTiming`](crate::ServerTiming): the attributes
+///   `call.caller_us` (until the request was handed to the client: recording the span's start), `call.transport_us`,
+///   `call.queue_us` and `call.callee_us`. Without that header they are not guessed.
+///
+/// Outside of every context nothing is injected and recorded but metrics. A span and the metrics end when the head of
+/// the answer is there; the body is the caller's.
+///
+/// Put it directly around the client and below layers that retry, so that each attempt is a span. If the start of the
+/// span cannot be recorded, the request is sent all the same, without one.
+///
+/// ```
+/// # #[cfg(feature = "transports")] {
+/// use http_body_util::Empty;
+/// use hyper_util::client::legacy::Client;
+/// use hyper_util::rt::TokioExecutor;
+/// use throughline_core::{MemoryStore, Throughline};
+/// use throughline_tower::LayerExt as _;
+/// use tower_layer::Layer as _;
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
+/// let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
+/// let client = throughline.client_layer().layer(client);
+/// # Ok(()) }
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ClientLayer {
+    metrics: ClientMetrics,
+}
+
+impl ClientLayer {
+    /// What [`LayerExt::client_layer`](crate::LayerExt::client_layer) gives.
+    pub(crate) fn new(throughline: &Throughline) -> Self {
+        Self { metrics: ClientMetrics::new(throughline.meter()) }
+    }
+}
+
+impl<S> Layer<S> for ClientLayer {
+    type Service = TracedClient<S>;
+
+    fn layer(&self, inner: S) -> TracedClient<S> {
+        TracedClient { inner, layer: self.clone() }
+    }
+}
+
+/// A client whose calls are traced: made by [`ClientLayer`].
+#[derive(Debug, Clone)]
+pub struct TracedClient<S> {
+    inner: S,
+    layer: ClientLayer,
+}
+
+impl<S, Q> Service<Q> for TracedClient<S>
+where
+    Q: ClientRequest + Send + 'static,
+    S: Service<Q> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Response: ClientResponse + Send + 'static,
+    S::Error: std::error::Error + Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Q) -> Self::Future {
+        // The service that was made ready is the one to call; its clone waits for the next request.
+        let waiting = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, waiting);
+        let (layer, context) = (self.layer.clone(), TraceContext::current());
+        Box::pin(
+            async move { exchange::exchange(&layer, context, request, |request| ready.call(request)).await },
+        )
+    }
+}

@@ -1,0 +1,180 @@
+//! One request and its answer, until the last byte.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, StatusCode};
+use throughline_core::metrics::GaugeGuard;
+use throughline_core::{ErrorInfo, RequestSpan, TraceContext, names};
+
+use super::{Arrival, Labels, Shared};
+
+/// A request that is being answered. However it ends, it ends once: it is measured, and its span says how. Dropped before,
+/// the client has gone away.
+pub(crate) struct Exchange {
+    span: Option<RequestSpan>,
+    context: TraceContext,
+    active: Option<GaugeGuard>,
+    shared: Arc<Shared>,
+    labels: Labels,
+    taken: Instant,
+    status: Option<StatusCode>,
+    /// What the answer itself tells of a failure.
+    failure: Option<Failure>,
+}
+
+/// How an exchange ends.
+pub(crate) enum Outcome {
+    /// The last byte of the answer was handed to the server.
+    Complete,
+    /// The client went away.
+    Cancelled,
+    /// The handler or the body panicked.
+    Panicked(ErrorInfo),
+    /// The body broke off.
+    BodyFailed(ErrorInfo),
+    /// The service gave no answer at all.
+    ServiceFailed,
+}
+
+struct Failure {
+    /// The metric's `error_type`.
+    label: String,
+    error: ErrorInfo,
+}
+
+/// The gRPC status codes that are the server's fault
+/// ([OTel](https://opentelemetry.io/docs/specs/semconv/rpc/grpc/)), and how they are called.
+const GRPC_FAULTS: [(&[u8], &str); 6] = [
+    (b"2", "unknown"),
+    (b"4", "deadline exceeded"),
+    (b"12", "unimplemented"),
+    (b"13", "internal"),
+    (b"14", "unavailable"),
+    (b"15", "data loss"),
+];
+
+impl Exchange {
+    pub(super) fn new(span: RequestSpan, arrival: &Arrival) -> Self {
+        let (shared, labels) = (&arrival.shared, arrival.labels.clone());
+        let active = shared.measures.active.with([labels.method, labels.scheme]).hold();
+        Self {
+            context: span.context().clone(),
+            span: Some(span),
+            active: Some(active),
+            shared: Arc::clone(shared),
+            labels,
+            taken: arrival.taken,
+            status: None,
+            failure: None,
+        }
+    }
+
+    pub(crate) fn context(&self) -> &TraceContext {
+        &self.context
+    }
+
+    /// The head of the answer is there.
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.status = Some(status);
+        if status.is_server_error() {
+            let reason = status.canonical_reason().unwrap_or("failed");
+            self.failure = Some(Failure {
+                label: status.as_str().to_owned(),
+                error: error(format!("http:{}", status.as_str()), reason),
+            });
+        } else if status == StatusCode::OK {
+            self.look_for_grpc_status(headers);
+        }
+    }
+
+    /// gRPC tells how a call ended in the trailers, or in the head if nothing else follows.
+    pub(crate) fn look_for_grpc_status(&mut self, headers: &HeaderMap) {
+        let Some(code) = headers.get("grpc-status") else { return };
+        let fault = GRPC_FAULTS.iter().find(|(fault, _)| *fault == code.as_bytes());
+        if let Some((code, reason)) = fault {
+            let label = format!("grpc:{}", String::from_utf8_lossy(code));
+            self.failure = Some(Failure { error: error(label.clone(), reason), label });
+        }
+    }
+
+    /// The exchange is over.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        self.end_once(outcome);
+    }
+
+    fn end_once(&mut self, outcome: Outcome) {
+        let Some(span) = self.span.take() else { return };
+        let failure = self.failure.take();
+        let failed = |label: &str, error| Some(Failure { label: label.to_owned(), error });
+        let failure = match outcome {
+            Outcome::Complete => failure,
+            Outcome::Panicked(error) => failed(names::errors::PANIC, error),
+            Outcome::BodyFailed(error) => failed("body", error),
+            Outcome::ServiceFailed => {
+                failed("service", error("service".to_owned(), "the service failed before it answered"))
+            }
+            // That the client did not wait for the end of an error does not make it another one.
+            Outcome::Cancelled if failure.is_some() => failure,
+            Outcome::Cancelled => {
+                self.annotate_status(&span);
+                drop(span);
+                return self.measure("cancelled");
+            }
+        };
+        match failure {
+            Some(Failure { label, error }) => {
+                span.ensure_recorded();
+                self.annotate_status(&span);
+                span.fail(error);
+                self.measure(&label);
+            }
+            None => {
+                self.annotate_status(&span);
+                span.succeed();
+                self.measure("");
+            }
+        }
+    }
+
+    fn annotate_status(&self, span: &RequestSpan) {
+        if let Some(status) = self.status.filter(|_| span.is_recorded()) {
+            self.context.annotate(names::attrs::HTTP_STATUS, status.as_str().to_owned());
+        }
+    }
+
+    fn measure(&mut self, error_type: &str) {
+        self.active = None;
+        let duration = &self.shared.measures.duration;
+        let Labels { method, scheme, version, route } = &self.labels;
+        let status = self.status.as_ref().map_or("", StatusCode::as_str);
+        let series = duration.with([method, scheme, route.label(), status, error_type, version]);
+        let took = self.taken.elapsed();
+        if self.context.is_recorded() {
+            // So that the measurement can name the run as its example.
+            self.context.scope(|| series.record_duration(took));
+        } else {
+            series.record_duration(took);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end_once(Outcome::Cancelled);
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("context", &self.context)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+fn error(kind: String, message: &'static str) -> ErrorInfo {
+    ErrorInfo { kind: kind.into(), message: message.into(), chain: Vec::new() }
+}

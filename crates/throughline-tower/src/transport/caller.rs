@@ -1,0 +1,322 @@
+//! [`Caller`]: functions of another service, called by name.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+use http_body::Body;
+use http_body_util::Full;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use throughline_core::{BoxError, Text, Throughline, TraceContext, names};
+use tower::Service;
+
+use super::connect::{self, Carrier};
+use super::measure::CallMetrics;
+use super::{CallError, CallOutcome, CallRecord, CallTimes, Callee, Inspector, Profiler, Transport, call};
+
+/// Where functions are served, unless [`Caller::route`] says otherwise.
+const ROUTE: &str = "/functions/{function}";
+/// What stands for the function in a route.
+const FUNCTION: &str = "{function}";
+/// How long a callee behind a socket has, unless [`Caller::timeout`] says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How large an answer may be in bytes, unless [`Caller::response_limit`] says otherwise.
+const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Calls functions by name, over one [`Transport`]: `POST /functions/{name}`, JSON in and out. Cheap to clone.
+///
+/// Within a [current](TraceContext::current) context each call is a span, a dependency of the transport's kind
+/// (`dependency:http`, `dependency:ipc`, `dependency:direct`) with the function as its target, and the trace goes along:
+/// the callee's [`ServerLayer`](crate::ServerLayer) continues it, whatever the transport is. The span's end says where
+/// the time went (`call.transport_us` and its like) and how large request and answer were.
+///
+/// Within a context or outside, each call is measured: as metrics, and by the [`Profiler`] and the [`Inspector`] that it
+/// is given.
+///
+/// ```
+/// use axum::{Json, Router, routing::post};
+/// use throughline_core::{MemoryStore, Throughline};
+/// use throughline_tower::LayerExt as _;
+/// use throughline_tower::transport::Caller;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// async fn sum(Json(numbers): Json<Vec<u64>>) -> Json<u64> {
+///     Json(numbers.iter().sum())
+/// }
+///
+/// let throughline = Throughline::builder("adder").store(MemoryStore::new()).build()?;
+/// let router = Router::new().route("/functions/sum", post(sum)).layer(throughline.layer());
+///
+/// let caller = Caller::direct(&throughline, router);
+/// let sum: u64 = caller.call("sum", &[1, 2, 39]).await?;
+/// assert_eq!(sum, 42);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Calls over sockets need a tokio runtime with its timers and I/O enabled.
+#[derive(Clone)]
+pub struct Caller {
+    pub(super) throughline: Throughline,
+    pub(super) transport: Transport,
+    pub(super) address: Text,
+    /// The scheme and the authority of requests; none for services in process, which take the path alone.
+    origin: Option<(Scheme, Authority)>,
+    route: Text,
+    pub(super) carrier: Carrier,
+    pub(super) timeout: Option<Duration>,
+    pub(super) response_limit: usize,
+    metrics: CallMetrics,
+    profiler: Option<Profiler>,
+    pub(super) inspector: Option<Inspector>,
+}
+
+impl Caller {
+    /// Calls over TCP: `Caller::http(&throughline, "http://127.0.0.1:3000")`. Connections are kept.
+    ///
+    /// # Errors
+    /// When the address is not an origin with the scheme `http`. For TLS, hand in a client that speaks it:
+    /// [`http_through`](Self::http_through).
+    pub fn http(throughline: &Throughline, origin: &str) -> Result<Self, CallerError> {
+        let (scheme, authority) = parse_origin(origin)?;
+        if scheme != Scheme::HTTP {
+            return Err(CallerError::NoTls { origin: format!("{scheme}://{authority}") });
+        }
+        Ok(Self::over_http(throughline, scheme, authority, connect::tcp()))
+    }
+
+    /// Calls over a client of yours: one that speaks TLS or HTTP/2, goes through a proxy, retries…
+    ///
+    /// # Errors
+    /// When the address is not an origin: a scheme, a host and perhaps a port.
+    pub fn http_through<S, R>(throughline: &Throughline, origin: &str, client: S) -> Result<Self, CallerError>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let (scheme, authority) = parse_origin(origin)?;
+        Ok(Self::over_http(throughline, scheme, authority, connect::carrier(client)))
+    }
+
+    fn over_http(throughline: &Throughline, scheme: Scheme, authority: Authority, carrier: Carrier) -> Self {
+        let address = format!("{scheme}://{authority}");
+        let timeout = Some(TIMEOUT);
+        Self {
+            timeout,
+            ..Self::new(throughline, Transport::Http, address, Some((scheme, authority)), carrier)
+        }
+    }
+
+    /// Calls over a Unix domain socket: `Caller::ipc(&throughline, "/run/app.sock")`. Connections are kept.
+    #[cfg(unix)]
+    pub fn ipc(throughline: &Throughline, socket: impl Into<std::path::PathBuf>) -> Self {
+        let socket = socket.into();
+        let address = socket.display().to_string();
+        // HTTP wants a host; behind a socket there is but one.
+        let origin = (Scheme::HTTP, Authority::from_static("localhost"));
+        let carrier = connect::unix(socket);
+        Self {
+            timeout: Some(TIMEOUT),
+            ..Self::new(throughline, Transport::Ipc, address, Some(origin), carrier)
+        }
+    }
+
+    /// Calls a service in this process, such as an axum `Router`: no socket, and no timeout unless one is set.
+    pub fn direct<S, R>(throughline: &Throughline, service: S) -> Self
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        Self::new(throughline, Transport::Direct, "this process", None, connect::carrier(service))
+    }
+
+    fn new(
+        throughline: &Throughline,
+        transport: Transport,
+        address: impl Into<Text>,
+        origin: Option<(Scheme, Authority)>,
+        carrier: Carrier,
+    ) -> Self {
+        Self {
+            metrics: CallMetrics::new(throughline.meter()),
+            throughline: throughline.clone(),
+            transport,
+            address: address.into(),
+            origin,
+            route: Text::literal(ROUTE),
+            carrier,
+            timeout: None,
+            response_limit: RESPONSE_LIMIT,
+            profiler: None,
+            inspector: None,
+        }
+    }
+
+    /// The path of a function: `/functions/{function}` unless said otherwise. Without `{function}` in it all functions
+    /// have one path.
+    ///
+    /// # Errors
+    /// When it is not a path.
+    pub fn route(self, route: impl Into<Text>) -> Result<Self, CallerError> {
+        let route = route.into();
+        let path = route.replace(FUNCTION, "f");
+        if !path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
+            return Err(CallerError::BadRoute { route });
+        }
+        Ok(Self { route, ..self })
+    }
+
+    /// How long a call may take, from when it is sent until the answer is there; 30 seconds unless said otherwise, and
+    /// for ever in process.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
+    }
+
+    /// How many bytes an answer may have; 16 MiB unless said otherwise.
+    #[must_use]
+    pub fn response_limit(self, bytes: usize) -> Self {
+        Self { response_limit: bytes, ..self }
+    }
+
+    /// Gives every call to a profiler, which several callers may share.
+    #[must_use]
+    pub fn profiler(self, profiler: &Profiler) -> Self {
+        Self { profiler: Some(profiler.clone()), ..self }
+    }
+
+    /// Shows every call to an inspector. For development: it looks at all that is sent and received.
+    #[must_use]
+    pub fn inspector(self, inspector: &Inspector) -> Self {
+        Self { inspector: Some(inspector.clone()), ..self }
+    }
+
+    /// How this caller calls.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Calls a function.
+    ///
+    /// # Errors
+    /// When the call cannot be recorded or made, or gave no result: see [`CallError`].
+    pub async fn call<In, Out>(&self, function: &str, input: &In) -> Result<Out, CallError>
+    where
+        In: Serialize + ?Sized,
+        Out: DeserializeOwned,
+    {
+        let Some(context) = TraceContext::current() else {
+            return call::run(self, None, function, input).await;
+        };
+        let step = context
+            .dependency_step(self.transport.as_str(), function.to_owned())
+            .attr(names::attrs::FUNCTION, function.to_owned())
+            .attr(names::attrs::TRANSPORT, self.transport.as_str());
+        let step = match &self.origin {
+            Some((_, authority)) if self.transport == Transport::Http => {
+                step.attr(names::attrs::SERVER_ADDRESS, authority.as_str().to_owned())
+            }
+            _ => step,
+        };
+        let called = step.run(|context| call::run(self, Some(context), function, input)).await;
+        called.unwrap_or_else(|source| {
+            let record = CallRecord::new(function.to_owned(), self.transport, CallTimes::default());
+            self.measured(&record.outcome(CallOutcome::NotSent));
+            Err(CallError::NotStarted { callee: self.callee(function), source })
+        })
+    }
+
+    /// Who is called.
+    pub(super) fn callee(&self, function: &str) -> Box<Callee> {
+        let (transport, address) = (self.transport, self.address.clone());
+        Box::new(Callee { function: function.to_owned().into(), transport, address })
+    }
+
+    /// The path of a function; `None` if its name cannot be a part of one.
+    pub(super) fn path(&self, function: &str) -> Option<String> {
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.:/".contains(&c);
+        let sound = !function.is_empty() && function.bytes().all(plain);
+        sound.then(|| self.route.replace(FUNCTION, function))
+    }
+
+    /// What a request for this path is addressed to.
+    pub(super) fn uri(&self, path: &str) -> Result<Uri, http::Error> {
+        let uri = Uri::builder().path_and_query(path);
+        match &self.origin {
+            Some((scheme, authority)) => uri.scheme(scheme.clone()).authority(authority.clone()).build(),
+            None => uri.build(),
+        }
+    }
+
+    /// Hands out what was measured of a call.
+    pub(super) fn measured(&self, record: &CallRecord) {
+        self.metrics.record(record);
+        if let Some(profiler) = &self.profiler {
+            profiler.record(record);
+        }
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller")
+            .field("transport", &self.transport)
+            .field("address", &self.address)
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_origin(origin: &str) -> Result<(Scheme, Authority), CallerError> {
+    let not_an_origin = || {
+        // What stands before an `@` may be a password.
+        let shown = origin.rsplit('@').next().unwrap_or_default().chars().take(128).collect();
+        CallerError::NotAnOrigin { origin: shown }
+    };
+    let parts = origin.parse::<Uri>().map_err(|_| not_an_origin())?.into_parts();
+    let path = parts.path_and_query.as_ref().map_or("/", PathAndQuery::as_str);
+    match (parts.scheme, parts.authority) {
+        (Some(scheme), Some(authority)) if path == "/" && !authority.as_str().contains('@') => {
+            Ok((scheme, authority))
+        }
+        _ => Err(not_an_origin()),
+    }
+}
+
+/// Why a [`Caller`] cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallerError {
+    /// The address is not an origin.
+    #[error(
+        "`{origin}` is not an origin such as http://127.0.0.1:3000: want a scheme, a host and perhaps a port; the path \
+         belongs to Caller::route, credentials to a header of a client of yours (Caller::http_through)"
+    )]
+    NotAnOrigin {
+        /// The address, without credentials.
+        origin: String,
+    },
+    /// The scheme is not spoken here.
+    #[error(
+        "{origin} cannot be reached by Caller::http, which speaks plain HTTP: hand in a client that speaks TLS, with Caller::http_through"
+    )]
+    NoTls {
+        /// The address.
+        origin: String,
+    },
+    /// The route is not a path.
+    #[error("`{route}` is not a path such as /functions/{{function}}")]
+    BadRoute {
+        /// The route.
+        route: Text,
+    },
+}

@@ -1,0 +1,344 @@
+//! Why a call gave no result.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use throughline_core::{BoxError, NotStarted, Text, TraceId};
+
+use super::{CallOutcome, Transport};
+use crate::failure;
+
+/// Who was called, and how: what every [`CallError`] names first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Callee {
+    /// The function.
+    pub function: Text,
+    /// How it was called.
+    pub transport: Transport,
+    /// Where it is: an origin such as `http://127.0.0.1:3000`, the path of a socket, or `this process`.
+    pub address: Text,
+}
+
+impl fmt::Display for Callee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = if self.transport == Transport::Direct { "in" } else { "at" };
+        write!(f, "`{}` over {} {at} {}", self.function, self.transport, self.address)
+    }
+}
+
+/// Why a call gave no result. Each text names the function, the transport and the address, and the mend where there is
+/// one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Its start could not be recorded, so it was not made.
+    #[error("{callee} was not called: {source}")]
+    NotStarted {
+        /// Who was to be called.
+        callee: Box<Callee>,
+        /// Why.
+        source: NotStarted,
+    },
+    /// The name of the function cannot be a part of a path.
+    #[error(
+        "{callee} was not called: a function's name is letters, digits and `-_.:/`, for it becomes a part of the path"
+    )]
+    BadName {
+        /// Who was to be called.
+        callee: Box<Callee>,
+    },
+    /// The input cannot be written as JSON.
+    #[error("{callee} was not called: its input cannot be written as JSON: {source}")]
+    BadInput {
+        /// Who was to be called.
+        callee: Box<Callee>,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Nobody was there, or the connection broke.
+    #[error("{callee} cannot be reached: {}{}", innermost(&**source), mend(callee, &**source))]
+    Unreachable {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// What the client said.
+        source: BoxError,
+    },
+    /// The answer took too long.
+    #[error(
+        "{callee} did not answer within {after:?}: look where it stands (`throughline running`), or give it more \
+         time with .timeout(..)"
+    )]
+    TimedOut {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// There is no such function.
+    #[error(
+        "{callee} is not there: {path} answered 404; is the name right, and is the function served under that path? \
+         See Caller::route"
+    )]
+    NoSuchFunction {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// The path that was asked for.
+        path: String,
+    },
+    /// The callee refused the call: a 4xx.
+    #[error("{callee} refused the call with {status}{}", told(problem.as_deref()))]
+    Rejected {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// The status.
+        status: StatusCode,
+        /// What the callee said of it.
+        problem: Option<Box<Problem>>,
+    },
+    /// The callee failed: a 5xx, or a status that is no answer to a call.
+    #[error("{callee} failed with {status}{}", told(problem.as_deref()))]
+    Failed {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// The status.
+        status: StatusCode,
+        /// What the callee said of it.
+        problem: Option<Box<Problem>>,
+    },
+    /// The answer broke off.
+    #[error("the answer of {callee} broke off: {}; did the callee die?", innermost(&**source))]
+    BrokenOff {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// What the client said.
+        source: BoxError,
+    },
+    /// The answer is larger than the caller takes.
+    #[error(
+        "the answer of {callee} is larger than {limit} bytes: take more with .response_limit(..), or have it answer \
+         in pages"
+    )]
+    TooLarge {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The answer is not what was asked for.
+    #[error(
+        "the answer of {callee} is not the JSON of a {wanted}: {} (its content type is {content_type})",
+        without_values(error)
+    )]
+    BadAnswer {
+        /// Who was called.
+        callee: Box<Callee>,
+        /// The type that was asked for.
+        wanted: &'static str,
+        /// The content type of the answer.
+        content_type: String,
+        /// What is wrong. Its text may quote the answer; this error's text does not.
+        error: serde_json::Error,
+    },
+}
+
+impl CallError {
+    /// Who was called.
+    pub fn callee(&self) -> &Callee {
+        match self {
+            Self::NotStarted { callee, .. }
+            | Self::BadName { callee }
+            | Self::BadInput { callee, .. }
+            | Self::Unreachable { callee, .. }
+            | Self::TimedOut { callee, .. }
+            | Self::NoSuchFunction { callee, .. }
+            | Self::Rejected { callee, .. }
+            | Self::Failed { callee, .. }
+            | Self::BrokenOff { callee, .. }
+            | Self::TooLarge { callee, .. }
+            | Self::BadAnswer { callee, .. } => callee,
+        }
+    }
+
+    /// The call's outcome in a word.
+    pub fn outcome(&self) -> CallOutcome {
+        match self {
+            Self::NotStarted { .. } | Self::BadName { .. } | Self::BadInput { .. } => CallOutcome::NotSent,
+            Self::Unreachable { .. } => CallOutcome::Unreachable,
+            Self::TimedOut { .. } => CallOutcome::TimedOut,
+            Self::NoSuchFunction { .. } => CallOutcome::NoSuchFunction,
+            Self::Rejected { .. } => CallOutcome::Rejected,
+            Self::Failed { .. } => CallOutcome::Failed,
+            Self::BrokenOff { .. } | Self::TooLarge { .. } | Self::BadAnswer { .. } => CallOutcome::BadAnswer,
+        }
+    }
+
+    /// Whether the same call may go well later. Whether it may be made twice only the caller knows: of a call that
+    /// timed out or broke off, the callee may have done its work.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotStarted { source, .. } => source.is_retryable(),
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::BrokenOff { .. } => true,
+            Self::Rejected { status, .. } => {
+                matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+            }
+            Self::Failed { status, .. } => matches!(
+                *status,
+                StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+            ),
+            _ => false,
+        }
+    }
+
+    /// What the callee said of its failure.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Rejected { problem, .. } | Self::Failed { problem, .. } => problem.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What a callee says of its failure: problem JSON as [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) has it, with the
+/// ids under which [`ServerLayer`](crate::ServerLayer) keeps the rest of the story.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// What went wrong, in short.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What went wrong this time.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// The callee's trace: what to ask `throughline why` for.
+    #[serde(default)]
+    pub trace_id: Option<TraceId>,
+    /// The callee's request.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+impl Problem {
+    /// Reads the problem out of an answer; `None` if there is none.
+    pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Box<Self>> {
+        let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/problem+json").then_some(())?;
+        serde_json::from_slice(body).ok()
+    }
+}
+
+/// The end of a text about a failure: what the callee told.
+fn told(problem: Option<&Problem>) -> String {
+    let Some(problem) = problem else { return String::new() };
+    let mut text = String::new();
+    for part in [&problem.title, &problem.detail].into_iter().flatten() {
+        text.push_str(": ");
+        text.push_str(part);
+    }
+    if let Some(id) = &problem.trace_id {
+        text.push_str(&format!("; why, says `throughline why {id}`"));
+    }
+    text
+}
+
+/// What the reader of JSON says, without the values that it quotes: whoever logs the error must not log the answer.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let quotes = [("string \"", '"'), ("integer `", '`'), ("floating point `", '`'), ("character `", '`')];
+    for (before, quote) in quotes {
+        if let Some(start) = text.find(before).map(|at| at + before.len())
+            && let Some(end) = text.rfind(quote).filter(|end| *end >= start)
+        {
+            return format!("{}…{}", &text[..start], &text[end..]);
+        }
+    }
+    text
+}
+
+/// What the innermost source of an error says: the outer ones say that it is an error.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .take(16)
+        .last()
+        .unwrap_or(error);
+    innermost.to_string()
+}
+
+/// What may help, from what the operating system said.
+fn mend(callee: &Callee, error: &(dyn Error + 'static)) -> &'static str {
+    let kind = failure::io_error_in(error).map(io::Error::kind);
+    match (callee.transport, kind) {
+        (Transport::Http, Some(io::ErrorKind::ConnectionRefused)) => {
+            "; start the callee, or check the address and the port"
+        }
+        (Transport::Ipc, Some(io::ErrorKind::NotFound)) => {
+            "; there is no such socket: start the callee, or check the path"
+        }
+        (Transport::Ipc, Some(io::ErrorKind::ConnectionRefused)) => {
+            "; the socket is there and nobody listens: a callee that died left it behind"
+        }
+        (Transport::Ipc, Some(io::ErrorKind::PermissionDenied)) => {
+            "; let this user write to the socket and enter its folder"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unreachable(transport: Transport, address: &'static str, kind: io::ErrorKind) -> String {
+        let callee = Callee { function: "score".into(), transport, address: address.into() };
+        let source = Box::new(io::Error::from(kind));
+        CallError::Unreachable { callee: Box::new(callee), source }.to_string()
+    }
+
+    #[test]
+    fn an_error_names_the_function_the_transport_the_address_and_the_mend() {
+        insta::assert_snapshot!(
+            unreachable(Transport::Http, "http://127.0.0.1:3000", io::ErrorKind::ConnectionRefused),
+            @"`score` over http at http://127.0.0.1:3000 cannot be reached: connection refused; start the callee, or check the address and the port"
+        );
+        insta::assert_snapshot!(
+            unreachable(Transport::Ipc, "/run/app.sock", io::ErrorKind::NotFound),
+            @"`score` over ipc at /run/app.sock cannot be reached: entity not found; there is no such socket: start the callee, or check the path"
+        );
+        insta::assert_snapshot!(
+            unreachable(Transport::Ipc, "/run/app.sock", io::ErrorKind::ConnectionRefused),
+            @"`score` over ipc at /run/app.sock cannot be reached: connection refused; the socket is there and nobody listens: a callee that died left it behind"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_answer_is_told_without_what_it_said() {
+        let told = |json: &str| without_values(&serde_json::from_str::<Vec<bool>>(json).unwrap_err());
+        let told_text = told(r#"["Ada \"the first\" Lovelace"]"#);
+        assert_eq!(told_text, "invalid type: string \"…\", expected a boolean at line 1 column 27");
+        assert_eq!(
+            told("[4111111111111111]"),
+            "invalid type: integer `…`, expected a boolean at line 1 column 17"
+        );
+        assert_eq!(told("[1.5]"), "invalid type: floating point `…`, expected a boolean at line 1 column 4");
+        assert_eq!(told("["), "EOF while parsing a list at line 1 column 1");
+    }
+
+    #[test]
+    fn a_problem_is_read_from_problem_json_alone() {
+        let body = br#"{"title":"Internal Server Error","trace_id":"0af7651916cd43dd8448eb211c80319c","status":500}"#;
+        let headers = |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
+        let problem = Problem::of(&headers("application/problem+json; charset=utf-8"), body).unwrap();
+        assert_eq!(
+            told(Some(&problem)),
+            ": Internal Server Error; why, says `throughline why 0af7651916cd43dd8448eb211c80319c`"
+        );
+        assert_eq!(Problem::of(&headers("application/json"), body), None);
+        assert_eq!(Problem::of(&headers("application/problem+json"), b"<html>"), None);
+    }
+}
