@@ -12,3 +12,5 @@ mod dependency_rule;
 mod durability;
 mod event_schema;
 mod readme;
+mod redis;
+mod worker;
