@@ -13,3 +13,5 @@ mod durability;
 mod event_schema;
 mod metrics;
 mod readme;
+mod redis;
+mod worker;
