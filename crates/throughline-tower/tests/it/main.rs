@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may fail a test too")]
 
+mod client;
+mod side;
+#[cfg(feature = "transports")]
+mod transport;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
