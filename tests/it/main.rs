@@ -12,3 +12,4 @@ mod dependency_rule;
 mod durability;
 mod event_schema;
 mod readme;
+mod trace_context;
