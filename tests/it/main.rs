@@ -11,5 +11,6 @@ mod crash;
 mod dependency_rule;
 mod durability;
 mod event_schema;
+mod metrics;
 mod readme;
 mod trace_context;
