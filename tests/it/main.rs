@@ -14,4 +14,5 @@ mod event_schema;
 mod metrics;
 mod readme;
 mod redis;
+mod trace_context;
 mod worker;
