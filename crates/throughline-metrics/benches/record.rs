@@ -79,11 +79,11 @@ fn in_a_run(prometheus: &Prometheus) {
     let waits = throughline.meter().histogram(&catalogue::JOB_WAIT);
     let series = waits.with(["loans", "score"]);
     alone("a value, with its series looked up by two labels", || {
-        each(|n| waits.with(["loans", "score"]).record(value(n)))
+        each(|n| waits.with(["loans", "score"]).record(value(n)));
     });
     let run = throughline.workflow("bench").run_infallible(|ctx| async move {
         ctx.scope(|| {
-            alone("a value in a run, which becomes an exemplar", || each(|n| series.record(value(n))))
+            alone("a value in a run, which becomes an exemplar", || each(|n| series.record(value(n))));
         });
     });
     runtime.block_on(run).unwrap();

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_variables_say_whether_and_where() {
-        let cases: &[(&[(&'static str, &str)], Option<&str>)] = &[
+        type Variables<'a> = &'a [(&'static str, &'a str)];
+        let cases: [(Variables<'_>, Option<&str>); 10] = [
             (&[], None),
             (&[(METRICS_ENABLED, "true")], Some("localhost:9464")),
             (&[(METRICS_PORT, "9090")], Some("localhost:9090")),
