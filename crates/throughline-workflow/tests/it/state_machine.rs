@@ -412,6 +412,25 @@ async fn transitions_are_none_of_the_steps_that_a_workflow_announces() {
 }
 
 #[tokio::test]
+async fn all_of_an_entitys_life_may_happen_in_a_task_of_its_own() {
+    let bench = Bench::new();
+    let sessions = sessions(&bench);
+    let run = bench.throughline.workflow("session").run_infallible(|ctx| async move {
+        let life = tokio::spawn(async move {
+            let session = sessions.enter(&ctx, "session-17").await?;
+            session.transition(&ctx, Starting).await?;
+            let image = String::from("debian");
+            let image = &image;
+            let boot = |_: TraceContext| async move { Ok::<_, std::fmt::Error>(image.len()) };
+            assert_eq!(session.transition_with(&ctx, Running, boot).await?, Ok(6));
+            Ok::<_, TransitionError>(session.state())
+        });
+        life.await.unwrap()
+    });
+    assert_eq!(run.await.unwrap().unwrap(), Running);
+}
+
+#[tokio::test]
 async fn nothing_recorded_the_machine_still_holds() {
     let throughline = throughline_core::Throughline::builder("test").disabled(true).build().unwrap();
     let doors = StateMachine::builder("door", "open").transition("open", "shut").build(&throughline).unwrap();

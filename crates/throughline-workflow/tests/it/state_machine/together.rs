@@ -39,7 +39,7 @@ async fn transitions_at_the_same_time_happen_one_after_the_other_and_none_is_los
                 let (mut made, mut refused) = (0, 0);
                 for turn in 0..EACH {
                     let asked = match (task + turn) % 5 {
-                        4 => entity.trigger(&ctx, "reset").await.map(drop),
+                        4 => entity.trigger(&ctx, "reset").await.map(|led_to| assert_eq!(led_to, "a")),
                         to => entity.transition_with(&ctx, STATES[to], |_| yielding()).await.map(|Ok(())| ()),
                     };
                     match asked {
