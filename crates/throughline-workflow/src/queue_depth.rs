@@ -24,7 +24,8 @@ const STALE_AFTER: u32 = 3;
 
 /// Asks a queue for its depth at an interval, and shows it as `throughline_queue_depth{queue}`, as long as this lives.
 ///
-/// Any queue will do: what asks it is an async closure. One that fails, panics or does not answer in time harms
+/// Any queue will do: what asks it is an async closure. (A queue in memory needs none of this: see
+/// [`on_collect`](Self::on_collect).) One that fails, panics or does not answer in time harms
 /// nobody. It is logged when that begins, changes or ends, and counted
 /// (`throughline_queue_depth_failures_total{queue, reason}`); after three failures in a row, and once this is dropped,
 /// nobody knows the depth any more, and the gauge is `NaN` rather than a figure of the past.
