@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use declaration::{StateMachineBuilder, StateMachineError};
 pub use entity::Entity;
-pub use refusal::{TransitionError, UnknownState, Way};
+pub use refusal::{Transition, TransitionError, UnknownState};
 pub use state::State;
 
 use declaration::Declaration;

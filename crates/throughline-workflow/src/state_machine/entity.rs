@@ -12,7 +12,7 @@ use throughline_core::{Step, StepError, Text, TraceContext, names};
 use tokio::time::Instant;
 
 use super::declaration::Declaration;
-use super::refusal::{TransitionError, UnknownState, Way};
+use super::refusal::{Transition, TransitionError, UnknownState};
 use super::work::{InWork, Mark};
 use super::{Machine, State, StateMachine};
 
@@ -218,7 +218,7 @@ impl<S: State> Kept<S> {
     fn find(&self, from: usize, wanted: Wanted<'_, S>) -> Result<usize, TransitionError> {
         let Machine { declared, series } = &*self.machine.0;
         let name = |place: usize| declared.states[place].name.clone();
-        let ways = || declared.from(from).map(|(_, edge)| Way::new(declared, edge)).collect();
+        let allowed = || declared.from(from).map(|(_, edge)| Transition::new(declared, edge)).collect();
         let refused = |to: &str| series.illegal.with([&declared.name, &name(from), to]).increment(1);
         let machine = declared.name.clone();
         match wanted {
@@ -229,7 +229,7 @@ impl<S: State> Kept<S> {
                 let found = declared.from(from).find(|(_, edge)| edge.to == to && edge.trigger.is_none());
                 found.map(|(at, _)| at).ok_or_else(|| {
                     refused(&name(to));
-                    TransitionError::Illegal { machine, from: name(from), to: name(to), ways: ways() }
+                    TransitionError::Illegal { machine, from: name(from), to: name(to), allowed: allowed() }
                 })
             }
             Wanted::Trigger(trigger) => {
@@ -239,7 +239,7 @@ impl<S: State> Kept<S> {
                 found.map(|(at, _)| at).ok_or_else(|| {
                     refused(declared.target_of(trigger).map(name).as_deref().unwrap_or_default());
                     let trigger = Text::from(trigger.to_owned());
-                    TransitionError::IllegalTrigger { machine, from: name(from), trigger, ways: ways() }
+                    TransitionError::IllegalTrigger { machine, from: name(from), trigger, allowed: allowed() }
                 })
             }
         }
