@@ -116,7 +116,7 @@ impl Workflow {
     }
 
     /// Runs the workflow. The closure is given the context of the run's root.
-    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>, Result<T, E>>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -126,7 +126,7 @@ impl Workflow {
     }
 
     /// Runs a workflow that cannot fail.
-    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,
@@ -134,7 +134,7 @@ impl Workflow {
         self.run_judged(body, Judge::INFALLIBLE)
     }
 
-    fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>>
+    fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,
