@@ -65,7 +65,7 @@ impl Payer {
 /// One job. Its steps belong to the run that the request began.
 async fn pay(payout: Payout, ctx: Data<TraceContext>, bank: Data<Bank>) -> Result<(), BoxDynError> {
     let Payout { loan, amount } = payout;
-    ctx.trace("stage:reserve-funds", bank.reserve(amount)).await??;
+    ctx.step("stage:reserve-funds").attr("loan", loan.clone()).run(|_| bank.reserve(amount)).await??;
     ctx.dependency("http", "bank", bank.transfer(&loan)).await??;
     ctx.event("business:paid-out", json!({ "amount": amount })).await?;
     Ok(())

@@ -79,6 +79,11 @@ impl Workflow {
         self
     }
 
+    /// The trace that the run will have, if a [key](Self::key) says so.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.0.correlation_id(&self.0.throughline.0).ok()?.map(|key| TraceId::from_key(&key))
+    }
+
     /// A small, findable fact; all steps inherit it: tenant, execution, user…
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.details.attrs.push((key.into(), value.into()));
