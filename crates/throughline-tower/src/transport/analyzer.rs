@@ -278,7 +278,10 @@ impl Look<'_> {
             page::bytes(self.profile.request_bytes.p50),
             page::bytes(self.profile.response_bytes.p50),
         );
-        let mend = "Consider a binary format, and send only what the function needs";
+        let mend = match self.profile.transport {
+            Transport::Direct => "Within a process nothing need be JSON: call it as a plain function",
+            _ => "Consider a binary format, and send only what the function needs",
+        };
         (share > limit).then(|| self.finding(FindingKind::SerializationHeavy, (share, limit), evidence, mend))
     }
 

@@ -200,7 +200,7 @@ fn findings_have_their_evidence_and_what_to_do() {
       serialization overhead is high
         Writing and reading JSON took 47.4 % of the time in the caller alone (21.1 % and 26.3 %), for
         p50 2 B sent and 2 B received.
-        → Consider a binary format, and send only what the function needs.
+        → Within a process nothing need be JSON: call it as a plain function.
       overhead dominates the work
         The function itself took 16.7 % of the time in which calls did not wait for it (p50 3.0 µs of 19
         µs).
