@@ -33,8 +33,8 @@ pub const COMPENSATE_PREFIX: &str = "compensate:";
 /// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
 pub const DEPENDENCY_PREFIX: &str = "dependency:";
 
-/// What the event type of every transition of a state machine starts with; the state that is entered follows, as in
-/// `state:running`.
+/// What the event type of every transition of a state machine starts with; the machine and the state that is entered
+/// follow, as in `state:session:running`.
 pub const STATE_PREFIX: &str = "state:";
 /// What the event type of every making of a resource starts with; its kind follows, as in `provision:sandbox`.
 pub const PROVISION_PREFIX: &str = "provision:";
@@ -198,4 +198,14 @@ pub mod env {
     pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
     pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+    /// `false` turns the page of metrics off; `true` turns it on even where no port is named.
+    pub const METRICS_ENABLED: &str = "METRICS_ENABLED";
+    /// The port on which metrics are served, if OTel's variable does not say.
+    pub const METRICS_PORT: &str = "METRICS_PORT";
+    /// The port on which metrics are served
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
+    pub const OTEL_EXPORTER_PROMETHEUS_PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+    /// The host on which metrics are served
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
+    pub const OTEL_EXPORTER_PROMETHEUS_HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
 }

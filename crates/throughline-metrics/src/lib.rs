@@ -1,1 +1,18 @@
-//! Throughline's metrics for Prometheus: a recorder with exemplars, a cardinality guard, and /metrics.
+#![doc = include_str!("lib.md")]
+
+mod buckets;
+mod family;
+mod format;
+mod histogram;
+#[cfg(feature = "axum")]
+mod http;
+mod name;
+mod prometheus;
+mod registry;
+mod render;
+mod system;
+
+pub use format::ExpositionFormat;
+#[cfg(feature = "axum")]
+pub use http::{BeaconError, EndpointError, MetricsServer, ServeError, web_vitals};
+pub use prometheus::{InstallError, Prometheus, PrometheusBuilder, PrometheusError, PrometheusRecorder};

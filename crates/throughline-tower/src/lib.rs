@@ -25,6 +25,8 @@ mod client;
 #[cfg(feature = "axum")]
 mod extract;
 mod failure;
+#[cfg(feature = "health")]
+pub mod health;
 mod propagate;
 mod request_id;
 mod server;

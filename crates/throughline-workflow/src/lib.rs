@@ -1,1 +1,49 @@
 //! Throughline for executors and workers: tower layers around workflows, steps and jobs, queue depth, state machines.
+//!
+//! | what runs | the layer | without tower |
+//! |---|---|---|
+//! | a workflow, one a call | [`WorkflowLayer`] | [`Throughline::workflow`](throughline_core::Throughline::workflow) |
+//! | a step of the workflow around it | [`StepLayer`] | [`TraceContext::step`](throughline_core::TraceContext::step) |
+//! | the undoing of a step | [`StepCall::compensates`] | [`TraceContext::compensation`](throughline_core::TraceContext::compensation) |
+//! | a job from a queue, one attempt a call | [`JobLayer`] | [`Workflow::continue_from`](throughline_core::Workflow::continue_from) |
+//!
+//! A job carries its producer's context as a [`Carrier`], so that one trace reaches from the request that caused the job
+//! to the last step of its last attempt. With the feature `apalis` the tasks of
+//! [apalis](https://docs.rs/apalis/1.0.0/apalis/) workers are [`Job`]s as they are.
+//!
+//! Around them: [`QueueDepth`] measures how much waits, a [`StateMachine`] watches what sessions and sandboxes go through,
+//! [`Provisioning`] how long they take to make, [`RateLimits`] how many calls a dependency still takes, and [`Timers`]
+//! what becomes of alarms.
+
+#[cfg(feature = "apalis")]
+mod apalis;
+mod carrier;
+mod earlier;
+mod failure;
+mod job;
+mod outcome;
+mod provisioning;
+mod queue_depth;
+mod rate_limit;
+mod state_machine;
+mod step;
+mod timer;
+mod workflow;
+
+pub use carrier::Carrier;
+pub use job::{Job, JobLayer, JobService};
+pub use provisioning::Provisioning;
+pub use queue_depth::{NoRuntime, QueueDepth, QueueDepthBuilder};
+pub use rate_limit::{RateLimit, RateLimits};
+pub use state_machine::{
+    Entity, State, StateMachine, StateMachineBuilder, StateMachineError, TransitionError, UnknownState, Way,
+};
+pub use step::{StepCall, StepLayer, StepService};
+pub use timer::{Timer, Timers};
+pub use workflow::{WorkflowLayer, WorkflowService};
+
+/// Takes the service that was made ready, to be called; a clone waits for the next request in its place.
+fn take_ready<S: Clone>(service: &mut S) -> S {
+    let waiting = service.clone();
+    std::mem::replace(service, waiting)
+}

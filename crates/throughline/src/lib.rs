@@ -37,14 +37,24 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `sqlite` | [`SqliteStore`], the embedded durable store | yes |
-//! | `axum` | [`Traced`], the extractor; includes `tower` | yes |
-//! | `tower` | [`ServerLayer`], and propagation in HTTP headers | yes |
+//! | `tower` | [`ServerLayer`] and [`ClientLayer`], and propagation in HTTP headers | yes |
+//! | `axum` | [`Traced`], the extractor, and routers for probes and `/metrics`; includes `tower` | yes |
+//! | `health` | [`health::Health`], probes: live, ready, startup | yes |
+//! | `metrics` | [`Prometheus`], a recorder with exemplars, and `/metrics` | yes |
+//! | `workflow` | [`WorkflowLayer`], [`StepLayer`], [`JobLayer`], [`QueueDepth`], [`StateMachine`] | yes |
+//! | `apalis` | jobs of apalis workers; includes `workflow` | no |
+//! | `reqwest`, `reqwest-middleware` | the client layer for these | no |
+//! | `transports` | [`transport::Caller`]: functions called over HTTP, a Unix socket or in process | no |
 //! | `testing` | `throughline::testing`: conformance suites, tree snapshots | no |
 
 pub mod env;
 
 pub use throughline_core::*;
+#[cfg(feature = "metrics")]
+pub use throughline_metrics::*;
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::*;
 #[cfg(feature = "tower")]
 pub use throughline_tower::*;
+#[cfg(feature = "workflow")]
+pub use throughline_workflow::*;

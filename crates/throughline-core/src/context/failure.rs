@@ -43,12 +43,7 @@ pub mod kind {
 
 impl<E: Error + 'static> StepError<kind::Typed> for E {
     fn describe(&self) -> ErrorInfo {
-        let name = short_type_name::<E>();
-        let kind = match variant(self) {
-            Some(variant) if variant != name => Text::from(format!("{name}::{variant}")),
-            _ => Text::from(name),
-        };
-        info(kind, self)
+        info(typed_kind(short_type_name::<E>(), self), self)
     }
 }
 
@@ -75,6 +70,30 @@ macro_rules! plain {
 }
 plain!(String, &'static str, Cow<'static, str>, Text);
 
+impl ErrorInfo {
+    /// What is recorded of an error that was boxed on its way through a layer; `type_name` is what
+    /// [`std::any::type_name`] says of it as it was before.
+    pub fn of_boxed(error: &crate::BoxError, type_name: &'static str) -> Self {
+        // Of these the type says nothing about what went wrong.
+        let hidden =
+            type_name.contains("dyn ") || ["anyhow::", "eyre::"].iter().any(|of| type_name.starts_with(of));
+        let kind = match type_name {
+            "alloc::string::String" | "&str" => Text::literal("error"),
+            _ if hidden => held_kind::<crate::BoxError>(&**error),
+            _ => typed_kind(short_name(type_name), &**error),
+        };
+        info(kind, &**error)
+    }
+}
+
+/// Of an error whose type is known, that and its variant.
+fn typed_kind<E: Debug + ?Sized>(name: &'static str, error: &E) -> Text {
+    match variant(error) {
+        Some(variant) if variant != name => Text::from(format!("{name}::{variant}")),
+        _ => Text::from(name),
+    }
+}
+
 fn info(kind: Text, error: &(dyn Error + 'static)) -> ErrorInfo {
     let sources = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
     ErrorInfo {
@@ -97,8 +116,11 @@ fn held_kind<E>(error: &(dyn Error + 'static)) -> Text {
 
 /// The type's own name, without its path and its parameters.
 fn short_type_name<T>() -> &'static str {
-    let name = std::any::type_name::<T>();
-    let name = name.split('<').next().unwrap_or(name);
+    short_name(std::any::type_name::<T>())
+}
+
+fn short_name(type_name: &'static str) -> &'static str {
+    let name = type_name.split('<').next().unwrap_or(type_name);
     name.rsplit("::").next().unwrap_or(name)
 }
 
@@ -246,6 +268,21 @@ mod tests {
         assert_eq!(describe(anyhow::anyhow!("plain")).kind, "Error");
         let boxed: Box<dyn Error + Send + Sync> = "text".into();
         assert_eq!(describe(boxed).message, "text");
+    }
+
+    #[test]
+    fn a_boxed_error_keeps_the_kind_that_it_had_before() {
+        fn boxed<E: Into<crate::BoxError>>(error: E) -> ErrorInfo {
+            ErrorInfo::of_boxed(&error.into(), std::any::type_name::<E>())
+        }
+        let timeout = || BureauError::Timeout(std::io::Error::other("connection reset"));
+        assert_eq!(boxed(timeout()), describe(timeout()));
+        assert_eq!(boxed("no funds").kind, "error");
+        assert_eq!(boxed("no funds".to_owned()).kind, "error");
+        let hidden: Box<dyn Error + Send + Sync> = Box::new(timeout());
+        assert_eq!(boxed(hidden).chain, ["connection reset"]);
+        let held = boxed(anyhow::Error::new(timeout()).context("scoring"));
+        assert_eq!((held.message.as_str(), held.chain.len()), ("scoring", 2));
     }
 
     #[test]

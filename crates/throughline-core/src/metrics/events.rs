@@ -4,7 +4,8 @@ use super::catalogue;
 use super::{CounterFamily, Exemplar, HistogramFamily, Meter};
 use crate::{EventSink, Status, TraceEvent, names};
 
-/// The sink that turns ends of spans into measurements. What HTTP does is measured by its middleware.
+/// The sink that turns ends of spans into measurements. What HTTP does is measured by its middleware, and
+/// what jobs do by that of their workers.
 pub(crate) struct EventMetrics {
     workflows: HistogramFamily<3>,
     steps: HistogramFamily<4>,
@@ -41,7 +42,7 @@ impl EventMetrics {
         } else if event.has_tag(names::tags::DEPENDENCY) {
             let kind = name.strip_prefix(names::DEPENDENCY_PREFIX).unwrap_or(name);
             self.dependencies.with([kind, attr(names::attrs::DEPENDENCY), status]).record(seconds);
-        } else if name != names::HTTP_REQUEST {
+        } else if name != names::HTTP_REQUEST && !name.starts_with(names::JOB_PREFIX) {
             let step_type = event.attrs.get(names::attrs::STEP_TYPE).unwrap_or(name);
             self.steps.with([tenant, workflow, step_type, status]).record(seconds);
             if event.attempt.is_some_and(|attempt| attempt > 1) {

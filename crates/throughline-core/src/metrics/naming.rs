@@ -4,21 +4,30 @@ use std::borrow::Cow;
 
 use ::metrics::Key;
 
-use super::Measured;
 use super::catalogue::{Alias, Description, Kind};
+use super::{Measured, Profile};
 
 /// Announces the names that depend on no label's value, so that they are explained before anything is measured.
 pub(super) fn describe(measured: &Measured, description: &Description) {
-    let profile = &measured.metrics.profile;
-    if profile.keeps_name_of(description) {
-        measured.describe(description.name, description.kind, description);
+    for (kind, name) in measured.metrics.profile.names_of(description) {
+        measured.describe(&name, kind, description);
     }
-    let Some(prefix) = profile.alias_prefix() else { return };
-    for alias in description.aliases {
-        let name = name_of(alias, prefix, |_| None);
-        if !name.contains('{') {
-            measured.describe(&name, alias.kind, description);
+}
+
+impl Profile {
+    /// The names under which a metric is kept, and what kind each is, but for those names that depend on the values of
+    /// labels.
+    pub fn names_of(&self, description: &Description) -> Vec<(Kind, String)> {
+        let mut names = Vec::new();
+        if self.keeps_name_of(description) {
+            names.push((description.kind, description.name.to_owned()));
         }
+        if let Some(prefix) = self.alias_prefix() {
+            let aliases = description.aliases.iter();
+            let aliases = aliases.map(|alias| (alias.kind, name_of(alias, prefix, |_| None)));
+            names.extend(aliases.filter(|(_, name)| !name.contains('{')));
+        }
+        names
     }
 }
 

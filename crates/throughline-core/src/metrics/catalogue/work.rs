@@ -70,6 +70,8 @@ catalogue! {
     QUEUE_DEPTH: Gauge["queue"] = "throughline_queue_depth", Count,
         "How many jobs wait in a queue.",
         aliases: [Alias::gauge("{prefix}_queue_depth", &[label("queue", "queue")])];
+    QUEUE_DEPTH_FAILURES: Counter["queue", "reason"] = "throughline_queue_depth_failures_total", Count,
+        "How often a queue did not tell its depth: error, panic or timeout.";
     WORKERS_ACTIVE: Gauge["queue"] = "throughline_workers_active", Count,
         "How many workers are up.",
         aliases: [Alias::gauge("{prefix}_active_workers", &[])];

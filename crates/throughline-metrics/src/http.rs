@@ -1,0 +1,10 @@
+//! Metrics over HTTP: a router for `/metrics`, the same on a port of its own, and where browsers send theirs.
+
+mod endpoint;
+mod scrape;
+mod server;
+mod web_vitals;
+
+pub use endpoint::EndpointError;
+pub use server::{MetricsServer, ServeError};
+pub use web_vitals::{BeaconError, web_vitals};

@@ -1,0 +1,143 @@
+//! Where metrics are served, by the environment.
+
+use std::fmt;
+
+use throughline_core::names::env::{
+    METRICS_ENABLED, METRICS_PORT, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT,
+    OTEL_SDK_DISABLED,
+};
+
+/// The port where the variables name none, as the
+/// [OTel specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)
+/// has it.
+const DEFAULT_PORT: u16 = 9464;
+const DEFAULT_HOST: &str = "localhost";
+
+/// Why the environment does not say where metrics are served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// A variable is set to something that means nothing.
+    #[error("{name}={value} means nothing: want {want}")]
+    Meaningless {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it may be set to.
+        want: &'static str,
+    },
+    /// A variable is set to something that is no text.
+    #[error("{name} is not valid Unicode")]
+    NotUnicode {
+        /// The variable.
+        name: &'static str,
+    },
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare_v6 = self.host.contains(':') && !self.host.starts_with('[');
+        if bare_v6 {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Endpoint {
+    /// What the process' environment says; `None` if nothing is to be served.
+    pub(super) fn from_env() -> Result<Option<Self>, EndpointError> {
+        Self::from_lookup(|name| match std::env::var(name) {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(EndpointError::NotUnicode { name }),
+        })
+    }
+
+    fn from_lookup(
+        lookup: impl Fn(&'static str) -> Result<Option<String>, EndpointError>,
+    ) -> Result<Option<Self>, EndpointError> {
+        let off = lookup(OTEL_SDK_DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let enabled = switch(METRICS_ENABLED, lookup(METRICS_ENABLED)?)?;
+        let port = |name| lookup(name)?.map(|value| parse_port(name, value)).transpose();
+        let (ours, otel) = (port(METRICS_PORT)?, port(OTEL_EXPORTER_PROMETHEUS_PORT)?);
+        if off || enabled == Some(false) {
+            return Ok(None);
+        }
+        if let (Some(ours), Some(otel)) = (ours, otel)
+            && ours != otel
+        {
+            tracing::warn!(
+                target: "throughline",
+                "{METRICS_PORT}={ours} is not used: {OTEL_EXPORTER_PROMETHEUS_PORT}={otel} wins; unset one of them"
+            );
+        }
+        let Some(port) = otel.or(ours).or(enabled.map(|_| DEFAULT_PORT)) else { return Ok(None) };
+        let host = lookup(OTEL_EXPORTER_PROMETHEUS_HOST)?.unwrap_or_else(|| DEFAULT_HOST.to_owned());
+        Ok(Some(Self { host, port }))
+    }
+}
+
+fn switch(name: &'static str, value: Option<String>) -> Result<Option<bool>, EndpointError> {
+    let Some(value) = value else { return Ok(None) };
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(Some(true)),
+        "false" | "0" => Ok(Some(false)),
+        _ => Err(EndpointError::Meaningless { name, value, want: "true or false" }),
+    }
+}
+
+fn parse_port(name: &'static str, value: String) -> Result<u16, EndpointError> {
+    match value.parse() {
+        Ok(port) => Ok(port),
+        Err(_) => Err(EndpointError::Meaningless { name, value, want: "a port, as in 9464" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&'static str, &str)]) -> Result<Option<String>, String> {
+        let lookup =
+            |name| Ok(variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
+        let endpoint = Endpoint::from_lookup(lookup).map_err(|error| error.to_string())?;
+        Ok(endpoint.map(|endpoint| endpoint.to_string()))
+    }
+
+    #[test]
+    fn the_variables_say_whether_and_where() {
+        let cases: &[(&[(&'static str, &str)], Option<&str>)] = &[
+            (&[], None),
+            (&[(METRICS_ENABLED, "true")], Some("localhost:9464")),
+            (&[(METRICS_PORT, "9090")], Some("localhost:9090")),
+            (&[(OTEL_EXPORTER_PROMETHEUS_PORT, "9000")], Some("localhost:9000")),
+            (&[(METRICS_PORT, "9090"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")], Some("localhost:9000")),
+            (&[(METRICS_PORT, "9090"), (OTEL_EXPORTER_PROMETHEUS_HOST, "0.0.0.0")], Some("0.0.0.0:9090")),
+            (&[(METRICS_PORT, "9090"), (OTEL_EXPORTER_PROMETHEUS_HOST, "::")], Some("[::]:9090")),
+            (&[(OTEL_EXPORTER_PROMETHEUS_HOST, "0.0.0.0")], None),
+            (&[(METRICS_PORT, "9090"), (METRICS_ENABLED, "FALSE")], None),
+            (&[(METRICS_PORT, "9090"), (OTEL_SDK_DISABLED, "true")], None),
+        ];
+        for (variables, endpoint) in cases {
+            assert_eq!(with(variables), Ok(endpoint.map(str::to_owned)), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_an_error_that_says_so() {
+        let port = with(&[(METRICS_PORT, "http")]).unwrap_err();
+        insta::assert_snapshot!(port, @"METRICS_PORT=http means nothing: want a port, as in 9464");
+        let enabled = with(&[(METRICS_ENABLED, "perhaps")]).unwrap_err();
+        insta::assert_snapshot!(enabled, @"METRICS_ENABLED=perhaps means nothing: want true or false");
+    }
+}

@@ -1,0 +1,137 @@
+//! `/metrics` over HTTP.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use throughline_core::metrics::catalogue;
+use throughline_metrics::{ExpositionFormat, MetricsServer, Prometheus};
+
+use crate::{lines, quiet, recorded_by};
+
+async fn served(prometheus: &Prometheus) -> (MetricsServer, String) {
+    let server = prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap();
+    let url = format!("http://{}/metrics", server.local_addr());
+    (server, url)
+}
+
+#[tokio::test]
+async fn a_client_gets_the_format_that_it_wants() {
+    let prometheus = Prometheus::new();
+    let (server, url) = served(&prometheus).await;
+    let client = reqwest::Client::new();
+    for (accept, format) in [
+        ("*/*", ExpositionFormat::Text),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+            ExpositionFormat::OpenMetrics,
+        ),
+    ] {
+        let answer = client.get(&url).header(ACCEPT, accept).send().await.unwrap();
+        assert_eq!(answer.headers()[CONTENT_TYPE], format.content_type());
+        let page = answer.text().await.unwrap();
+        assert_eq!(page.ends_with("# EOF\n"), format == ExpositionFormat::OpenMetrics);
+        assert!(page.contains("tokio_runtime_workers 1\n"), "{page}");
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_head_has_no_body_and_other_methods_and_paths_are_refused() {
+    let (server, url) = served(&quiet()).await;
+    let client = reqwest::Client::new();
+    let head = client.head(&url).send().await.unwrap();
+    assert_eq!(
+        (head.status(), head.headers()[CONTENT_TYPE].to_str().unwrap()),
+        (StatusCode::OK, ExpositionFormat::Text.content_type())
+    );
+    assert_eq!(head.bytes().await.unwrap().len(), 0);
+    let post = client.post(&url).send().await.unwrap();
+    assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(post.headers()[ALLOW], "GET,HEAD");
+    assert_eq!(client.get(format!("{url}/x")).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scrapes_at_the_same_time_have_a_bound() {
+    let prometheus = quiet();
+    let throughline = recorded_by(&prometheus);
+    let (entered, scraping) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let _collector = throughline.meter().on_collect(move || {
+        let _ = entered.send(());
+        // Until all are let go.
+        let _ = released.lock().unwrap().recv();
+    });
+    let (server, url) = served(&prometheus).await;
+    let first: Vec<_> = (0..4).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+    let scraping = tokio::task::spawn_blocking(move || {
+        (0..4).for_each(|_| scraping.recv().unwrap());
+        scraping
+    });
+    // Kept, so that whoever comes later has somebody to tell.
+    let _scraping = scraping.await.unwrap();
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(release);
+    for scrape in first {
+        assert_eq!(scrape.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_scrape_sees_the_ledger_and_the_process_as_they_are_now() {
+    let prometheus = Prometheus::new();
+    let throughline = recorded_by(&prometheus);
+    throughline.workflow("loan-approval").run_infallible(|_| async {}).await.unwrap();
+    throughline.flush(Duration::from_secs(5)).await;
+    let (server, url) = served(&prometheus).await;
+    let page = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let delivered = lines(&page, "throughline_events_delivered_total{");
+    assert!(
+        delivered.contains(&r#"throughline_events_delivered_total{destination="memory"} 2"#),
+        "{delivered:?}"
+    );
+    for name in [
+        catalogue::PROCESS_CPU_SECONDS.description().name,
+        catalogue::PROCESS_RESIDENT_MEMORY.description().name,
+        catalogue::PROCESS_OPEN_FDS.description().name,
+        catalogue::TOKIO_ALIVE_TASKS.description().name,
+        catalogue::TOKIO_BUSY_SECONDS.description().name,
+    ] {
+        assert_eq!(lines(&page, &format!("{name} ")).len(), 1, "{name}");
+    }
+    assert!(
+        lines(&page, "process_resident_memory_bytes")[0].split(' ').nth(1).unwrap().parse::<f64>().unwrap()
+            > 1e6
+    );
+    server.shutdown().await;
+    throughline.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_shut_down_or_dropped_serves_no_more_and_its_port_is_free() {
+    let prometheus = quiet();
+    let (server, url) = served(&prometheus).await;
+    let address = server.local_addr();
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    let error = prometheus.serve(address).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("metrics can't be served at {address}: ")), "{error}");
+    server.shutdown().await;
+    assert!(reqwest::get(&url).await.is_err());
+    prometheus.serve(address).await.unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn it_is_a_router_like_any_other() {
+    let app: axum::Router = axum::Router::new().merge(quiet().router());
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let serving = tokio::spawn(axum::serve(listener, app).into_future());
+    assert_eq!(reqwest::get(url).await.unwrap().status(), StatusCode::OK);
+    serving.abort();
+}

@@ -1,0 +1,259 @@
+//! Health for probes: is the process alive, may it have traffic, has it started?
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use throughline_core::{MemoryStore, Throughline};
+//! use throughline_tower::LayerExt as _;
+//! use throughline_tower::health::{Check, Health};
+//!
+//! # async fn ping_database() -> Result<(), std::io::Error> { Ok(()) }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
+//! let health = Health::builder(&throughline)
+//!     .check(Check::store())
+//!     .check(Check::new("postgres", || async { ping_database().await }))
+//!     .check(Check::memory(0.9).informative())
+//!     .build()?;
+//!
+//! let app = Router::new().route("/offer", get(|| async { "granted" })).layer(throughline.layer());
+//! // After the layer: a probe that is answered with 503 is no failed request to tell a story about.
+//! let app: Router = health.add_to(app);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | path | asks | 503 means |
+//! |---|---|---|
+//! | `/health/live`, `/livez` | nobody | never given; no answer at all means that the process hangs: restart it |
+//! | `/health/ready`, `/readyz` | the checks of [`Gate::Ready`] | a required check fails: send no traffic |
+//! | `/health/startup` | the checks of [`Gate::Startup`], until they have all passed once | not started yet: keep waiting |
+//!
+//! However many probes come, a check runs once at a time and its finding is kept for a while. Checks run
+//! concurrently, each on a task of its own: one that hangs, panics or fails is a failing check, and nothing else.
+
+mod builtin;
+mod check;
+mod details;
+mod disk;
+mod flight;
+mod memory;
+mod report;
+mod service;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use throughline_core::Throughline;
+
+pub use check::{Check, Gate};
+pub use details::Details;
+pub use report::{CheckReport, HealthReport, HealthStatus};
+pub use service::{HealthBody, HealthService};
+
+use flight::Slot;
+
+/// Which question a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Probe {
+    /// Whether the process is alive. It asks no check: a dependency that is away is not mended by a restart.
+    Live,
+    /// Whether it may be given traffic.
+    Ready,
+    /// Whether it has started.
+    Startup,
+}
+
+/// The health of a service; cheap to clone. Made by [`Health::builder`].
+#[derive(Clone)]
+pub struct Health(Arc<Inner>);
+
+struct Inner {
+    slots: Vec<Arc<Slot>>,
+    details: Details,
+    started: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Health {
+    /// Begins to describe what the health of a service depends on.
+    pub fn builder(throughline: &Throughline) -> HealthBuilder {
+        HealthBuilder { throughline: throughline.clone(), checks: Vec::new(), details: Details::hidden() }
+    }
+
+    /// Answers a probe's question, as the endpoints do. To be called on a Tokio runtime, with its timers on as every
+    /// server has them; without a runtime checks fail and say so.
+    pub async fn report(&self, probe: Probe) -> HealthReport {
+        let inner = &*self.0;
+        let started = inner.started.load(Ordering::Acquire);
+        let counts = |gate: Gate| match probe {
+            Probe::Live => false,
+            Probe::Startup => !started && gate != Gate::Ready,
+            // What has to be done before traffic comes is not done yet.
+            Probe::Ready => gate != Gate::Startup || !started,
+        };
+        let slots = || inner.slots.iter().filter(|slot| counts(slot.gate));
+        // All are on their way before the first is waited for.
+        let findings: Vec<_> = slots().map(|slot| (slot, slot.fresh())).collect();
+        let mut checks = Vec::with_capacity(findings.len());
+        for (slot, finding) in findings {
+            checks.push(CheckReport::new(slot, &*finding.wait().await));
+        }
+        let report =
+            HealthReport::new(checks, probe == Probe::Ready && inner.draining.load(Ordering::Acquire));
+        if probe == Probe::Startup && report.status != HealthStatus::Unhealthy {
+            inner.started.store(true, Ordering::Release);
+        }
+        report
+    }
+
+    /// From now on the service is not ready, whatever its checks say: the first thing to do in a graceful shutdown, so
+    /// that no more traffic is sent while the requests under way are answered. It stays alive.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    /// The endpoints, as a service for any HTTP server. It answers `GET` and `HEAD` of the five paths, and 404 to any
+    /// other.
+    pub fn service(&self) -> HealthService {
+        HealthService::new(self.clone())
+    }
+
+    /// Adds the endpoints to a router that has the tracing layer around it already: probes are no requests to measure or
+    /// to tell stories about, and everything else stays as it is.
+    #[cfg(feature = "axum")]
+    pub fn add_to<S: Clone + Send + Sync + 'static>(&self, router: axum::Router<S>) -> axum::Router<S> {
+        let service = self.service();
+        service::PATHS.iter().fold(router, |router, (path, _)| router.route_service(path, service.clone()))
+    }
+
+    /// The endpoints alone, for a port of their own or to be nested. To have them beside the routes of a service, see
+    /// [`add_to`](Self::add_to): a router that is merged brings its answer to unknown paths along, and that of this one
+    /// is not traced.
+    #[cfg(feature = "axum")]
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
+        self.add_to(axum::Router::new())
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Health")
+            .field("checks", &self.0.slots.iter().map(|slot| slot.name.as_str()).collect::<Vec<_>>())
+            .field("details", &self.0.details)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Describes what the health of a service depends on; nothing is asked before a probe comes.
+///
+/// If the [`Throughline`] measures, each check shows as
+/// [`HEALTH_CHECK_STATUS`](throughline_core::metrics::catalogue::HEALTH_CHECK_STATUS) and
+/// [`HEALTH_CHECK_DURATION`](throughline_core::metrics::catalogue::HEALTH_CHECK_DURATION), as of when it was last asked.
+#[must_use = "nothing is asked before build()"]
+pub struct HealthBuilder {
+    throughline: Throughline,
+    checks: Vec<Check>,
+    details: Details,
+}
+
+impl HealthBuilder {
+    /// Adds a check.
+    pub fn check(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// Who is shown more than which check fails; [nobody](Details::hidden) unless said otherwise.
+    pub fn details(mut self, details: Details) -> Self {
+        self.details = details;
+        self
+    }
+
+    /// Makes the health of it.
+    ///
+    /// # Errors
+    /// When two checks have one name, a name is no name, a check can never pass or never be asked, or the token for the
+    /// details is empty.
+    pub fn build(self) -> Result<Health, HealthBuildError> {
+        self.details.validate()?;
+        let mut slots: Vec<Arc<Slot>> = Vec::with_capacity(self.checks.len());
+        for check in self.checks {
+            if slots.iter().any(|slot| slot.name == check.name) {
+                return Err(HealthBuildError::DuplicateName { name: check.name.to_string() });
+            }
+            slots.push(Arc::new(check.into_slot(&self.throughline)?));
+        }
+        let inner = Inner {
+            slots,
+            details: self.details,
+            started: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        };
+        Ok(Health(Arc::new(inner)))
+    }
+}
+
+impl fmt::Debug for HealthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HealthBuilder")
+            .field("checks", &self.checks)
+            .field("details", &self.details)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a [`Health`] could not be built.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HealthBuildError {
+    /// Two checks have one name.
+    #[error("two health checks are called `{name}`: give one another name with .name(..)")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A name can't be shown to probes and be a label of metrics.
+    #[error("`{name}` is no name for a health check: want 1 to 64 letters, digits, or `-_.`")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// A check would always be too late.
+    #[error("the health check `{name}` has no time to answer: .timeout(..) wants more than zero")]
+    ZeroTimeout {
+        /// The check.
+        name: String,
+    },
+    /// A check would outlive its own finding many times over, or never be asked again.
+    #[error("the health check `{name}` keeps its finding for {ttl:?}: .keep_for(..) wants at most an hour")]
+    LongTtl {
+        /// The check.
+        name: String,
+        /// For how long.
+        ttl: Duration,
+    },
+    /// A share of something is not a share.
+    #[error("the health check `{name}` has the limit {limit}: want a share above 0 and at most 1, as in 0.9")]
+    BadShare {
+        /// The check.
+        name: String,
+        /// What was given.
+        limit: f64,
+    },
+    /// The check asks for something that the emitter does not have.
+    #[error("the health check `{name}` has nothing to ask: {mend}")]
+    NothingToAsk {
+        /// The check.
+        name: String,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// Everybody would know the token.
+    #[error(
+        "the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out"
+    )]
+    EmptyToken,
+}

@@ -1,0 +1,111 @@
+//! The checks of the emitter's own destinations, and of queues.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use throughline_core::{DropReason, Throughline, TraceId};
+use tokio::time::Instant;
+
+use super::check::Ask;
+use super::flight::Asked;
+
+/// How long events may wait for a store that takes none.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// `None` without a store.
+pub(super) fn store(throughline: &Throughline) -> Option<Ask> {
+    let reader = throughline.reader()?;
+    let (throughline, progress) = (throughline.clone(), Arc::new(Mutex::new(Progress::default())));
+    Some(Ask::waiting(move || {
+        let reader = Arc::clone(&reader);
+        let (throughline, progress) = (throughline.clone(), Arc::clone(&progress));
+        async move {
+            // A question that costs a look at an index; the answer does not matter.
+            reader.run(TraceId::from_key("throughline:health")).await?;
+            // The store comes first in the ledger.
+            let ledger = throughline.ledger();
+            let Some(account) = ledger.accounts.first() else { return Ok(None) };
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.judge(account.delivered + account.dropped(), account.pending, Instant::now())
+        }
+    }))
+}
+
+/// How far the store was when it last took something or had nothing to take.
+#[derive(Default)]
+struct Progress {
+    settled: u64,
+    since: Option<Instant>,
+}
+
+impl Progress {
+    fn judge(&mut self, settled: u64, pending: u64, now: Instant) -> Asked {
+        if pending == 0 || settled != self.settled {
+            *self = Self { settled, since: None };
+        }
+        if pending == 0 {
+            return Ok(None);
+        }
+        let waited = now.duration_since(*self.since.get_or_insert(now));
+        let note = format!("events that wait to be stored: {pending}");
+        if waited < STUCK_AFTER {
+            return Ok(Some(note));
+        }
+        Err(format!("{note}; none was taken for {} s", waited.as_secs()).into())
+    }
+}
+
+/// `None` without a feed that can be read from here.
+pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
+    let stream = throughline.stream()?;
+    let (throughline, seen) = (throughline.clone(), Arc::new(Mutex::new(0)));
+    Some(Ask::waiting(move || {
+        let (stream, throughline, seen) = (Arc::clone(&stream), throughline.clone(), Arc::clone(&seen));
+        async move {
+            drop(stream.watch(None).await?);
+            let dropped = dropped_by_feeds(&throughline);
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            match dropped.saturating_sub(std::mem::replace(&mut *seen, dropped)) {
+                0 => Ok(None),
+                more => Err(format!("events dropped since the last look: {more}").into()),
+            }
+        }
+    }))
+}
+
+/// The store comes first in the ledger. Sinks, which come last, drop nothing but what they panic on.
+fn dropped_by_feeds(throughline: &Throughline) -> u64 {
+    let stores = usize::from(throughline.reader().is_some());
+    let accounts = throughline.ledger().accounts;
+    let dropped = accounts.iter().skip(stores).flat_map(|account| &account.dropped);
+    dropped.filter(|(reason, _)| *reason != DropReason::Panicked).map(|(_, count)| count).sum()
+}
+
+/// Fails if more wait than may.
+pub(super) fn judge_depth(depth: u64, limit: u64) -> Asked {
+    if depth > limit {
+        return Err(format!("waiting: {depth}, more than {limit}").into());
+    }
+    Ok(Some(format!("waiting: {depth}, of at most {limit}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_takes_nothing_while_events_wait_is_stuck_and_one_that_is_slow_is_not() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut progress = Progress::default();
+        assert_eq!(progress.judge(0, 0, at(0)).unwrap(), None);
+        assert!(progress.judge(0, 3, at(100)).is_ok(), "they have only just come");
+        assert!(progress.judge(1, 2, at(104)).is_ok());
+        assert!(progress.judge(1, 2, at(108)).is_ok(), "one was taken four seconds ago");
+        let stuck = progress.judge(1, 2, at(110)).unwrap_err();
+        assert_eq!(stuck.to_string(), "events that wait to be stored: 2; none was taken for 6 s");
+        assert!(progress.judge(1, 2, at(111)).is_err(), "it stays stuck");
+        assert!(progress.judge(2, 1, at(112)).is_ok());
+        assert_eq!(progress.judge(3, 0, at(900)).unwrap(), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! How much of a disk is free.
+
+use std::path::Path;
+
+use super::flight::Asked;
+use super::memory::size;
+
+/// Fails if fewer bytes are free than should be.
+pub(super) fn look(path: &Path, min_free: u64) -> Asked {
+    let free = fs4::available_space(path)
+        .map_err(|error| format!("the disk of {} cannot be looked at: {error}", path.display()))?;
+    let note = format!("{} free on the disk of {}", size(free), path.display());
+    if free < min_free {
+        return Err(format!("{note}, less than {}", size(min_free)).into());
+    }
+    Ok(Some(note))
+}

@@ -1,0 +1,482 @@
+//! The endpoints for probes, on real sockets.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use axum::routing::get;
+use futures_util::future::join_all;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use serde_json::{Value, json};
+use throughline_core::metrics::Metrics;
+use throughline_core::testing::FaultyStore;
+use throughline_core::{MemoryFeed, MemoryStore, Throughline};
+use throughline_tower::LayerExt as _;
+use throughline_tower::health::{
+    Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthStatus, Probe,
+};
+use tokio::net::TcpListener;
+use tokio::sync::{Barrier, Notify};
+use tower::ServiceExt as _;
+
+use crate::reading::UnreadableStore;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn throughline() -> Throughline {
+    Throughline::builder("test").store(MemoryStore::new()).build().unwrap()
+}
+
+fn health(checks: impl IntoIterator<Item = Check>) -> HealthBuilder {
+    checks.into_iter().fold(Health::builder(&throughline()), HealthBuilder::check)
+}
+
+/// Serves the endpoints; returns where.
+async fn serve(health: &Health) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app: Router = health.router();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+async fn probe(url: &str, path: &str) -> (StatusCode, Value) {
+    let response = reqwest::get(format!("{url}{path}")).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    (response.status(), response.json().await.unwrap())
+}
+
+/// A check whose outcome the test sets, and how often it was asked.
+fn switch(name: &'static str) -> (Check, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let (fails, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (state, count) = (Arc::clone(&fails), Arc::clone(&asked));
+    let check = Check::new(name, move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let outcome = if state.load(Ordering::SeqCst) { Err("it is switched off") } else { Ok(()) };
+        async move { outcome }
+    });
+    (check.keep_for(Duration::ZERO), fails, asked)
+}
+
+/// A check that waits to be let go, and says when it has begun.
+fn gated(name: &'static str) -> (Check, Arc<Notify>, Arc<Notify>, Arc<AtomicUsize>) {
+    let (begun, gate, asked) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (tell, wait, count) = (Arc::clone(&begun), Arc::clone(&gate), Arc::clone(&asked));
+    let check = Check::new(name, move || {
+        let (tell, wait) = (Arc::clone(&tell), Arc::clone(&wait));
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tell.notify_one();
+            wait.notified().await;
+            Ok::<_, Infallible>(())
+        }
+    });
+    (check.timeout(60 * SECOND).keep_for(Duration::ZERO), begun, gate, asked)
+}
+
+#[tokio::test]
+async fn a_check_that_flips_takes_the_traffic_away_and_gives_it_back() {
+    let (check, fails, _) = switch("postgres");
+    let (cache, cache_fails, _) = switch("cache");
+    let url = serve(&health([check, cache.informative()]).build().unwrap()).await;
+    let ready = || probe(&url, "/readyz");
+    assert_eq!(ready().await, (StatusCode::OK, json!({ "status": "healthy" })));
+    fails.store(true, Ordering::SeqCst);
+    let failing = json!({ "status": "unhealthy", "failing": ["postgres"] });
+    assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, failing.clone()));
+    assert_eq!(probe(&url, "/health/ready").await, (StatusCode::SERVICE_UNAVAILABLE, failing));
+    fails.store(false, Ordering::SeqCst);
+    cache_fails.store(true, Ordering::SeqCst);
+    assert_eq!(ready().await, (StatusCode::OK, json!({ "status": "degraded", "degraded": ["cache"] })));
+}
+
+#[tokio::test]
+async fn liveness_asks_nobody() {
+    let (check, fails, asked) = switch("postgres");
+    fails.store(true, Ordering::SeqCst);
+    let url = serve(&health([check.gate(Gate::Both)]).build().unwrap()).await;
+    for path in ["/health/live", "/livez"] {
+        assert_eq!(probe(&url, path).await, (StatusCode::OK, json!({ "status": "healthy" })));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(probe(&url, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_check_that_hangs_or_panics_is_named_and_the_others_are_heard() {
+    let hangs = Check::new("hangs", std::future::pending::<Result<(), Infallible>>);
+    let panics = Check::new("panics", || async {
+        assert!(std::env::args().count() == 0, "the password is hunter2, password=hunter2");
+        Ok::<_, Infallible>(())
+    });
+    let panics_at_once = Check::new("panics-at-once", || {
+        assert!(std::env::args().count() == 0, "no future at all");
+        std::future::ready(Ok::<_, Infallible>(()))
+    });
+    let (well, _, _) = switch("well");
+    let checks = [hangs.timeout(Duration::from_millis(40)), panics, panics_at_once, well];
+    let url = serve(&health(checks).details(Details::shown()).build().unwrap()).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let (status, body) = probe(&url, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["failing"], json!(["hangs", "panics", "panics-at-once"]));
+        assert_eq!(body["checks"][3]["status"], "healthy");
+        let errors: Vec<_> = (0..3).map(|at| body["checks"][at]["error"].as_str().unwrap()).collect();
+        seen.push(errors.join("\n"));
+        assert_eq!(probe(&url, "/livez").await.0, StatusCode::OK);
+    }
+    insta::assert_snapshot!(seen[0], @"
+    no answer within 40ms
+    it panicked: the password is hunter2, password=[redacted]
+    it panicked: no future at all
+    ");
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn a_hundred_probes_at_once_run_a_check_once() {
+    let (check, _, asked) = switch("postgres");
+    let url = serve(&health([check.keep_for(60 * SECOND)]).build().unwrap()).await;
+    let answers = join_all((0..100).map(|_| probe(&url, "/readyz"))).await;
+    assert!(answers.iter().all(|(status, _)| *status == StatusCode::OK));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn without_a_finding_to_share_probes_share_the_flight() {
+    let (check, _, gate, asked) = gated("postgres");
+    let health = health([check]).build().unwrap();
+    let probes = join_all((0..100).map(|_| health.report(Probe::Ready)));
+    // Polled after the probes: by then all of them wait.
+    let (reports, ()) = tokio::join!(probes, async { gate.notify_one() });
+    assert!(reports.iter().all(|report| report.status == HealthStatus::Healthy));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    gate.notify_one();
+    health.report(Probe::Ready).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "nothing is kept for longer than was said");
+}
+
+#[tokio::test]
+async fn a_probe_that_hangs_up_neither_cancels_the_flight_nor_loses_it() {
+    let (check, begun, gate, asked) = gated("postgres");
+    let health = health([check]).build().unwrap();
+    let first = tokio::spawn({
+        let health = health.clone();
+        async move { health.report(Probe::Ready).await }
+    });
+    begun.notified().await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let (report, ()) = tokio::join!(health.report(Probe::Ready), async { gate.notify_one() });
+    assert_eq!((report.status, asked.load(Ordering::SeqCst)), (HealthStatus::Healthy, 1));
+}
+
+#[test]
+fn a_runtime_that_goes_takes_its_flight_with_it_and_the_next_begins_another() {
+    let (check, begun, gate, asked) = gated("postgres");
+    let health = health([check]).build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    first.block_on(async {
+        tokio::select! {
+            _ = health.report(Probe::Ready) => {}
+            () = begun.notified() => {}
+        }
+    });
+    drop(first);
+    gate.notify_one();
+    let report = second.block_on(health.report(Probe::Ready));
+    assert_eq!((report.status, asked.load(Ordering::SeqCst)), (HealthStatus::Healthy, 2));
+
+    let nowhere = futures_util::FutureExt::now_or_never(health.report(Probe::Ready)).unwrap();
+    let error = nowhere.failing().next().unwrap().error.clone().unwrap();
+    assert_eq!(error, "checks are asked on a Tokio runtime, and this thread is in none");
+}
+
+#[tokio::test]
+async fn checks_run_concurrently() {
+    let both = Arc::new(Barrier::new(2));
+    let meeting = |name: &'static str| {
+        let both = Arc::clone(&both);
+        let meet = move || {
+            let both = Arc::clone(&both);
+            async move {
+                both.wait().await;
+                Ok::<_, Infallible>(())
+            }
+        };
+        Check::new(name, meet).timeout(60 * SECOND)
+    };
+    let report = health([meeting("one"), meeting("other")]).build().unwrap().report(Probe::Ready).await;
+    assert_eq!(report.status, HealthStatus::Healthy);
+}
+
+#[tokio::test]
+async fn a_blocking_check_that_is_not_back_is_not_started_again() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let (wait, asked) = (std::sync::Mutex::new(wait), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&asked);
+    let check = Check::blocking("nfs", move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        wait.lock().unwrap().recv()
+    });
+    let check = check.timeout(Duration::from_millis(30)).keep_for(Duration::ZERO);
+    let health = health([check]).build().unwrap();
+    let mut errors = Vec::new();
+    for _ in 0..3 {
+        let report = health.report(Probe::Ready).await;
+        errors.push(report.failing().next().unwrap().error.clone().unwrap());
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    insta::assert_snapshot!(errors.join("\n"), @"
+    no answer within 30ms
+    it was not back within 30ms, and still is not
+    it was not back within 30ms, and still is not
+    ");
+    for _ in 0..2 {
+        release.send(()).unwrap();
+    }
+    while health.report(Probe::Ready).await.status != HealthStatus::Healthy {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn startup_passes_once_and_stays() {
+    let (migrations, pending, asked) = switch("migrations");
+    let (postgres, away, _) = switch("postgres");
+    let url = serve(&health([migrations.gate(Gate::Startup), postgres]).build().unwrap()).await;
+    pending.store(true, Ordering::SeqCst);
+    let not_yet = json!({ "status": "unhealthy", "failing": ["migrations"] });
+    assert_eq!(probe(&url, "/health/startup").await, (StatusCode::SERVICE_UNAVAILABLE, not_yet.clone()));
+    assert_eq!(probe(&url, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, not_yet));
+
+    pending.store(false, Ordering::SeqCst);
+    away.store(true, Ordering::SeqCst);
+    assert_eq!(
+        probe(&url, "/health/startup").await.0,
+        StatusCode::OK,
+        "a dependency is no matter of starting"
+    );
+    let asked_by_then = asked.load(Ordering::SeqCst);
+    pending.store(true, Ordering::SeqCst);
+    assert_eq!(probe(&url, "/health/startup").await, (StatusCode::OK, json!({ "status": "healthy" })));
+    assert_eq!(probe(&url, "/readyz").await.1["failing"], json!(["postgres"]));
+    assert_eq!(asked.load(Ordering::SeqCst), asked_by_then);
+}
+
+#[tokio::test]
+async fn a_service_that_drains_is_not_ready_and_still_alive() {
+    let health = health([Check::store()]).build().unwrap();
+    let url = serve(&health).await;
+    assert_eq!(probe(&url, "/readyz").await.0, StatusCode::OK);
+    health.drain();
+    let draining = json!({ "status": "unhealthy", "draining": true });
+    assert_eq!(probe(&url, "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, draining));
+    assert_eq!(probe(&url, "/livez").await.0, StatusCode::OK);
+    assert_eq!(probe(&url, "/health/startup").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn strangers_are_told_what_fails_and_not_why() {
+    let check = || {
+        Check::new("postgres", || async {
+            let cause = std::io::Error::other("cannot reach postgres://loans:hunter2@db.internal/loans");
+            Err::<(), _>(std::io::Error::new(std::io::ErrorKind::TimedOut, Refused(cause)))
+        })
+    };
+    let known = "cannot log in: cannot reach postgres://loans:[redacted:password]@db.internal/loans";
+    let ask = async |details: Details, token: Option<&str>| {
+        let health = health([check()]).details(details).build().unwrap();
+        let mut request = reqwest::Client::new().get(format!("{}/readyz", serve(&health).await));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let text = request.send().await.unwrap().text().await.unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        let body: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(body["failing"], json!(["postgres"]));
+        body["checks"][0]["error"].as_str().map(str::to_owned)
+    };
+    assert_eq!(ask(Details::hidden(), None).await, None);
+    assert_eq!(ask(Details::hidden().unless_bearer("s3cret"), None).await, None);
+    assert_eq!(ask(Details::hidden().unless_bearer("s3cret"), Some("guess")).await, None);
+    assert_eq!(ask(Details::hidden().unless_bearer("s3cret"), Some("s3cret")).await.as_deref(), Some(known));
+    assert_eq!(ask(Details::hidden().unless_loopback(), None).await.as_deref(), Some(known));
+    assert_eq!(ask(Details::shown(), None).await.as_deref(), Some(known));
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot log in")]
+struct Refused(#[source] std::io::Error);
+
+#[tokio::test]
+async fn the_built_in_checks_say_what_they_saw() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = UnreadableStore::default();
+    let broken = store.broken();
+    let throughline = Throughline::builder("test").store(store).feed(MemoryFeed::new()).build().unwrap();
+    let health = Health::builder(&throughline)
+        .check(Check::store().keep_for(Duration::ZERO))
+        .check(Check::feed())
+        .check(Check::memory(1.0))
+        .check(Check::disk_space(folder.path(), 1))
+        .check(Check::disk_space(folder.path(), u64::MAX).name("disk-full").informative())
+        .check(Check::disk_space(folder.path().join("gone"), 1).name("disk-gone").informative())
+        .check(Check::queue("jobs", 10, || async { Ok::<_, Infallible>(10) }))
+        .check(Check::queue("mails", 10, || async { Ok::<_, Infallible>(11) }).informative())
+        .details(Details::shown())
+        .build()
+        .unwrap();
+    let url = serve(&health).await;
+    let (status, body) = probe(&url, "/readyz").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["degraded"], json!(["disk-full", "disk-gone", "mails"]));
+    let checks = body["checks"].as_array().unwrap();
+    let lines: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            assert!(check["duration_ms"].is_number() && check["age_ms"].is_number());
+            let text = check["note"].as_str().or(check["error"].as_str()).unwrap_or("-");
+            let text = text.replace(&*folder.path().to_string_lossy(), "[folder]");
+            format!("{} {} {text}", check["name"].as_str().unwrap(), check["status"].as_str().unwrap())
+        })
+        .collect();
+    insta::with_settings!({ filters => vec![(r"\d+(\.\d+)? [KMGT]iB", "[size]"), (r"\d+ % of the \w+'s", "[share] of [whose]")] }, {
+        insta::assert_snapshot!(lines.join("\n"), @"
+        store healthy -
+        feed healthy -
+        memory healthy [share] of [whose] [size] in use
+        disk healthy [size] free on the disk of [folder]
+        disk-full unhealthy [size] free on the disk of [folder], less than [size]
+        disk-gone unhealthy the disk of [folder]/gone cannot be looked at: No such file or directory (os error 2)
+        jobs healthy waiting: 10, of at most 10
+        mails unhealthy waiting: 11, more than 10
+        ");
+    });
+
+    broken.store(true, Ordering::SeqCst);
+    let (status, body) = probe(&url, "/readyz").await;
+    assert_eq!((status, &body["failing"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(["store"])));
+    assert_eq!(body["checks"][0]["error"], "the store did not answer: it was unplugged");
+    broken.store(false, Ordering::SeqCst);
+    assert_eq!(probe(&url, "/readyz").await.0, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_no_events_is_not_healthy_even_if_it_can_be_read() {
+    let store = FaultyStore::around(MemoryStore::new());
+    let faults = store.faults();
+    let throughline = Throughline::builder("test").store(store).build().unwrap();
+    let health = Health::builder(&throughline).check(Check::store()).build().unwrap();
+    faults.hold();
+    let run = tokio::spawn(throughline.workflow("held").run_infallible(|_| async {}));
+    faults.attempted(1).await;
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy, "a moment is not an outage");
+    tokio::time::advance(6 * SECOND).await;
+    let report = health.report(Probe::Ready).await;
+    assert_eq!(report.failing().map(|check| check.name.as_str()).collect::<Vec<_>>(), ["store"]);
+    faults.release();
+    run.await.unwrap().unwrap();
+    tokio::time::advance(6 * SECOND).await;
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy);
+}
+
+#[tokio::test]
+async fn each_check_is_measured() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let throughline = Throughline::builder("test").store(MemoryStore::new()).metrics(Metrics::to(recorder));
+    let (check, fails, _) = switch("postgres");
+    let health = Health::builder(&throughline.build().unwrap()).check(check).build().unwrap();
+    let measured = async || {
+        health.report(Probe::Ready).await;
+        let mut seen = (None, 0);
+        for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+            let labels: Vec<_> = key.key().labels().map(|label| (label.key(), label.value())).collect();
+            match (key.key().name(), value) {
+                ("throughline_health_check_status", DebugValue::Gauge(value)) => {
+                    seen.0 = Some(value.into_inner())
+                }
+                ("throughline_health_check_duration_seconds", DebugValue::Histogram(times)) => {
+                    seen.1 = times.len()
+                }
+                _ => continue,
+            }
+            assert_eq!(labels, [("check", "postgres")]);
+        }
+        seen
+    };
+    assert_eq!(measured().await, (Some(1.0), 1));
+    fails.store(true, Ordering::SeqCst);
+    assert_eq!(measured().await, (Some(0.0), 1));
+}
+
+#[tokio::test]
+async fn probes_are_not_traced_and_what_is_around_them_still_is() {
+    let store = MemoryStore::new();
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let check = Check::new("postgres", || async { Err::<(), _>("away") });
+    let health = Health::builder(&throughline).check(check).build().unwrap();
+    let app = health.add_to(Router::new().route("/", get(|| async { "hello" })).layer(throughline.layer()));
+    let ask = async |path: &str| {
+        let answer = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        (answer.status(), answer.headers().contains_key("x-request-id"))
+    };
+    assert_eq!(ask("/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, false));
+    assert_eq!(ask("/").await, (StatusCode::OK, true));
+    assert_eq!(ask("/wp-login.php").await, (StatusCode::NOT_FOUND, true));
+    throughline.flush(10 * SECOND).await;
+    assert_eq!(store.events(), []);
+}
+
+#[tokio::test]
+async fn the_endpoints_are_a_tower_service_too() {
+    let service = health([Check::store()]).build().unwrap().service();
+    let ask = async |method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        service.clone().oneshot(request).await.unwrap()
+    };
+    assert_eq!(ask(Method::GET, "/readyz?verbose").await.status(), StatusCode::OK);
+    assert_eq!(ask(Method::HEAD, "/health/startup").await.status(), StatusCode::OK);
+    assert_eq!(ask(Method::GET, "/health").await.status(), StatusCode::NOT_FOUND);
+    let refused = ask(Method::POST, "/livez").await;
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.headers()["allow"], "GET, HEAD");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_mend() {
+    let never = || Check::new("never", || async { Ok::<_, Infallible>(()) });
+    let errors: Vec<HealthBuildError> = [
+        health([never(), never()]),
+        health([never().name("two words")]),
+        health([never().timeout(Duration::ZERO)]),
+        health([never().keep_for(Duration::from_secs(4000))]),
+        health([Check::memory(90.0)]),
+        health([Check::feed()]),
+        health([]).details(Details::hidden().unless_bearer("")),
+    ]
+    .map(|builder| builder.build().unwrap_err())
+    .into();
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(texts.join("\n"), @"
+    two health checks are called `never`: give one another name with .name(..)
+    `two words` is no name for a health check: want 1 to 64 letters, digits, or `-_.`
+    the health check `never` has no time to answer: .timeout(..) wants more than zero
+    the health check `never` keeps its finding for 4000s: .keep_for(..) wants at most an hour
+    the health check `memory` has the limit 90: want a share above 0 and at most 1, as in 0.9
+    the health check `feed` has nothing to ask: add .feed(..) to the Throughline, or leave Check::feed() out
+    the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out
+    ");
+}

@@ -1,0 +1,29 @@
+//! Errors on their way through a layer.
+
+use throughline_core::{BoxError, ErrorInfo, NotStarted, StepError};
+
+/// An error of the service inside: recorded under its own type, given back boxed.
+pub(crate) struct Failure {
+    error: BoxError,
+    type_name: &'static str,
+}
+
+/// Tells the implementation of [`StepError`] for [`Failure`] from the others.
+pub(crate) enum Passing {}
+
+impl Failure {
+    pub(crate) fn of<E: Into<BoxError>>(error: E) -> Self {
+        Self { error: error.into(), type_name: std::any::type_name::<E>() }
+    }
+}
+
+impl StepError<Passing> for Failure {
+    fn describe(&self) -> ErrorInfo {
+        ErrorInfo::of_boxed(&self.error, self.type_name)
+    }
+}
+
+/// What a layer gives back of a span: the service's outcome, or why the service was not called.
+pub(crate) fn passed_on<T>(outcome: Result<Result<T, Failure>, NotStarted>) -> Result<T, BoxError> {
+    outcome?.map_err(|failure| failure.error)
+}

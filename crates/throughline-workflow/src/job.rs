@@ -1,0 +1,316 @@
+//! [`JobLayer`]: each call of a service is an attempt at a job.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use throughline_core::metrics::{CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, catalogue};
+use throughline_core::names::{JOB_PREFIX, attrs, data};
+use throughline_core::{BoxError, BoxFuture, Status, Text, Throughline, Timestamp, TraceContext, TraceId};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::earlier::{self, EarlierSpan};
+use crate::failure::{Failure, passed_on};
+use crate::{Carrier, take_ready};
+
+/// What a worker's job says of itself. All that a queue does not tell may be left as it is.
+///
+/// ```
+/// use throughline_core::Text;
+/// use throughline_workflow::{Carrier, Job};
+///
+/// struct Payout {
+///     id: u64,
+///     tries: u32,
+///     context: Carrier,
+/// }
+///
+/// impl Job for Payout {
+///     fn job_type(&self) -> Text {
+///         "payout".into()
+///     }
+///     fn job_id(&self) -> Option<Text> {
+///         Some(self.id.to_string().into())
+///     }
+///     fn attempt(&self) -> u32 {
+///         self.tries + 1
+///     }
+///     fn carrier(&self) -> Carrier {
+///         self.context.clone()
+///     }
+/// }
+/// ```
+pub trait Job {
+    /// What kind of job it is, in few different values: its events are called `job:` and this.
+    fn job_type(&self) -> Text;
+
+    /// The queue's id of the job, the same for all attempts at it: by it an attempt finds the one before.
+    fn job_id(&self) -> Option<Text> {
+        None
+    }
+
+    /// Which attempt this is, as the queue counts, from 1. Queues that do not count an attempt in which the worker
+    /// died are put right by what the store knows.
+    fn attempt(&self) -> u32 {
+        1
+    }
+
+    /// The context that came with the job.
+    fn carrier(&self) -> Carrier {
+        Carrier::default()
+    }
+
+    /// When the job could have been taken, if it is later than when it was put into the queue.
+    fn due_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Whether a worker may have had the job before. If it had, the store is asked for that attempt, which costs a
+    /// question to the store; `false` is for queues that know that this is the first time.
+    fn may_be_retry(&self) -> bool {
+        true
+    }
+
+    /// Is given the context of the attempt, so that the job's handler can be handed it.
+    fn set_context(&mut self, context: &TraceContext) {
+        let _ = context;
+    }
+}
+
+/// The layer around the service that works on the jobs of one queue. Each call is an attempt: a span `job:` and the
+/// kind of job in the producer's trace, with the queue, the job's id, the attempt and how long the job waited.
+///
+/// - The context comes from the job's [`Carrier`]. A job without a (sound) one begins a run of its own, which has the
+///   queue and the job's id as its key, so that all attempts at it share one trace.
+/// - An attempt **links the one before** as `retry_of`, be that a failed one or one in which the worker's process died.
+///   It is found in the store, by the job's id.
+/// - A job is [detached](throughline_core::names::tags::DETACHED): the run has not ended before its jobs have, and it
+///   failed if the last attempt at one of them did.
+/// - Errors, panics and dropped futures are recorded, and then go on to whoever drives the worker. Errors are boxed; if
+///   the attempt could not be recorded the service is not called, and the error is a
+///   [`NotStarted`](throughline_core::NotStarted): the queue will try again.
+/// - Metrics: workers that are up (as long as a service made by this layer lives), jobs in flight, how long jobs waited
+///   before their first attempt, how long attempts took and how they ended.
+///
+/// Put it inside of what tries again, so that each attempt is seen: with apalis, after `.retry(..)`.
+#[derive(Debug, Clone)]
+pub struct JobLayer(Arc<Shared>);
+
+#[derive(Debug, Clone)]
+struct Shared {
+    throughline: Throughline,
+    queue: Text,
+    job_type: Option<Text>,
+    workers: GaugeFamily<1>,
+    in_flight: GaugeFamily<2>,
+    wait: HistogramFamily<2>,
+    duration: HistogramFamily<3>,
+    attempts: CounterFamily<3>,
+}
+
+impl JobLayer {
+    /// The layer for workers of this queue.
+    pub fn new(throughline: &Throughline, queue: impl Into<Text>) -> Self {
+        let meter = throughline.meter();
+        Self(Arc::new(Shared {
+            throughline: throughline.clone(),
+            queue: queue.into(),
+            job_type: None,
+            workers: meter.gauge(&catalogue::WORKERS_ACTIVE),
+            in_flight: meter.gauge(&catalogue::JOBS_IN_FLIGHT),
+            wait: meter.histogram(&catalogue::JOB_WAIT),
+            duration: meter.histogram(&catalogue::JOB_DURATION),
+            attempts: meter.counter(&catalogue::JOB_ATTEMPTS),
+        }))
+    }
+
+    /// What kind of jobs they are, whatever they say themselves.
+    pub fn job_type(self, job_type: impl Into<Text>) -> Self {
+        let shared = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Shared { job_type: Some(job_type.into()), ..shared }))
+    }
+}
+
+impl<S> Layer<S> for JobLayer {
+    type Service = JobService<S>;
+
+    fn layer(&self, inner: S) -> JobService<S> {
+        let worker = Arc::new(self.0.workers.with([&self.0.queue]).hold());
+        JobService { inner, shared: Arc::clone(&self.0), worker }
+    }
+}
+
+/// A service whose calls are attempts at jobs: made by [`JobLayer`]. It and its clones are one worker.
+#[derive(Debug, Clone)]
+pub struct JobService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    #[expect(dead_code, reason = "counts the worker as long as it is held")]
+    worker: Arc<GaugeGuard>,
+}
+
+impl<S, J> Service<J> for JobService<S>
+where
+    S: Service<J> + Clone + Send + 'static,
+    S::Response: Send,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    J: Job + Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, job: J) -> Self::Future {
+        let attempt = Attempt::new(&self.shared, &job);
+        let inner = take_ready(&mut self.inner);
+        Box::pin(attempt.work(inner, job))
+    }
+}
+
+/// An attempt at a job, as the queue tells of it.
+struct Attempt {
+    shared: Arc<Shared>,
+    job_type: Text,
+    job_id: Option<Text>,
+    /// As the queue counts.
+    number: u32,
+    may_be_retry: bool,
+    carrier: Carrier,
+    waited: Option<Duration>,
+    in_flight: GaugeGuard,
+}
+
+impl Attempt {
+    fn new(shared: &Arc<Shared>, job: &impl Job) -> Self {
+        let job_type = shared.job_type.clone().unwrap_or_else(|| job.job_type());
+        let carrier = job.carrier();
+        // A time in the future (the clocks of two machines differ) is no wait.
+        let waited = carrier.enqueued_at().max(job.due_at()).map(|due| Timestamp::now().since(due));
+        Self {
+            shared: Arc::clone(shared),
+            in_flight: shared.in_flight.with([&shared.queue, &job_type]).hold(),
+            job_type,
+            job_id: job.job_id(),
+            number: job.attempt().max(1),
+            may_be_retry: job.attempt() > 1 || job.may_be_retry(),
+            carrier,
+            waited,
+        }
+    }
+
+    async fn work<S, J>(self, mut inner: S, mut job: J) -> Result<S::Response, BoxError>
+    where
+        S: Service<J>,
+        S::Error: Into<BoxError>,
+        J: Job,
+    {
+        let Self { shared, job_type, job_id, number, may_be_retry, carrier, waited, in_flight } = self;
+        let throughline = &shared.throughline;
+        let propagation = carrier.propagation();
+        let key = job_id.as_ref().filter(|_| propagation.traceparent.is_none()).and_then(|id| {
+            let key = format!("{}:{id}", shared.queue);
+            // A telling key would keep the job from being begun.
+            (*throughline.findable(&key) == *key).then_some(key)
+        });
+        let trace_id = match (&propagation.traceparent, &key) {
+            (Some(parent), _) => Some(parent.trace_id),
+            (None, Some(key)) => Some(TraceId::from_key(key)),
+            (None, None) => None,
+        };
+        let before = match (trace_id, &job_id) {
+            (Some(trace_id), Some(job_id)) if may_be_retry => shared.attempt_before(trace_id, job_id).await,
+            _ => None,
+        };
+        let counted = before.as_ref().map_or(0, |before| before.attempt.unwrap_or(1));
+        let number = number.max(counted + 1);
+        // Of a later attempt nobody knows since when it could have been made.
+        let waited = waited.filter(|_| number == 1);
+
+        let mut run = throughline
+            .workflow(job_type.clone())
+            .event_type(format!("{JOB_PREFIX}{job_type}"))
+            .detached()
+            .attempt(number)
+            .attr(Text::literal(attrs::QUEUE), shared.queue.clone())
+            .continue_from(propagation);
+        if let Some(job_id) = job_id {
+            run = run.attr(Text::literal(attrs::JOB_ID), job_id);
+        }
+        if let Some(key) = key {
+            run = run.key(key);
+        }
+        if let Some(before) = before {
+            run = run.retry_of(before.id);
+        }
+        if let Some(waited) = waited {
+            let wait_us = Value::from(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+            run = run.input(&Map::from_iter([(data::WAIT_US.to_owned(), wait_us)]));
+        }
+
+        let measured = Arc::clone(&shared);
+        let tried = run.run(|context| {
+            if let Some(waited) = waited {
+                measured.wait.with([&measured.queue, &job_type]).record_duration(waited);
+            }
+            let outcome =
+                Outcome { shared: measured, job_type: job_type.clone(), began: Instant::now(), done: None };
+            job.set_context(&context);
+            let working = inner.call(job);
+            async move {
+                let done = working.await;
+                outcome.is(done.is_ok());
+                done.map_err(Failure::of)
+            }
+        });
+        let tried = tried.await;
+        if tried.is_err() {
+            shared.attempts.with([&shared.queue, &job_type, "not_started"]).increment(1);
+        }
+        drop(in_flight);
+        passed_on(tried)
+    }
+}
+
+impl Shared {
+    /// The last attempt at a job that was begun.
+    async fn attempt_before(&self, trace_id: TraceId, job_id: &str) -> Option<EarlierSpan> {
+        let spans = earlier::spans_with(&self.throughline, trace_id, attrs::JOB_ID, job_id).await;
+        spans.into_iter().rev().find(|span| span.event_type.starts_with(JOB_PREFIX))
+    }
+}
+
+/// Measures an attempt when it is over, however that comes about.
+struct Outcome {
+    shared: Arc<Shared>,
+    job_type: Text,
+    began: Instant,
+    /// Whether it ended well; `None` if it panicked or was dropped.
+    done: Option<bool>,
+}
+
+impl Outcome {
+    fn is(mut self, well: bool) {
+        self.done = Some(well);
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let (status, outcome) = match self.done {
+            Some(true) => (Status::Success, Status::Success.as_str()),
+            Some(false) => (Status::Failed, Status::Failed.as_str()),
+            None if std::thread::panicking() => (Status::Failed, "panicked"),
+            None => (Status::Cancelled, Status::Cancelled.as_str()),
+        };
+        let Shared { queue, duration, attempts, .. } = &*self.shared;
+        duration.with([queue, &self.job_type, status.as_str()]).record_duration(self.began.elapsed());
+        attempts.with([queue, &self.job_type, outcome]).increment(1);
+    }
+}

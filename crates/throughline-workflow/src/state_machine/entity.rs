@@ -1,0 +1,296 @@
+//! [`Entity`], what has a state.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, ready};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use throughline_core::metrics::GaugeGuard;
+use throughline_core::{Step, StepError, Text, TraceContext, names};
+use tokio::time::Instant;
+
+use super::declaration::Declaration;
+use super::refusal::{TransitionError, UnknownState, Way};
+use super::work::{InWork, Mark};
+use super::{Machine, State, StateMachine};
+
+/// Something that has a state of a [`StateMachine`]: made by [`StateMachine::enter`] and [`StateMachine::restore`].
+///
+/// Cheap to clone; clones are handles of the same. Transitions that are asked for at the same time happen one after the
+/// other, each checked against the state that the one before left. Restore a thing once and share it: of two entities
+/// that were made for one thing, neither knows of the other's transitions.
+///
+/// When the last clone is dropped, it is not counted among the entities in its state any more.
+pub struct Entity<S>(Arc<Kept<S>>);
+
+struct Kept<S> {
+    machine: StateMachine<S>,
+    id: Text,
+    position: Mutex<Position>,
+    /// Held during a transition.
+    order: tokio::sync::Mutex<()>,
+}
+
+/// The state that an entity is in, and since when.
+struct Position {
+    place: usize,
+    arrived: Instant,
+    /// How long it had been there when it arrived here; `None` if that is not known.
+    before: Option<Duration>,
+    /// Counts the entity among those in its state.
+    _counted: GaugeGuard,
+}
+
+impl Position {
+    fn new<S>(machine: &Machine<S>, place: usize, before: Option<Duration>) -> Self {
+        let (entities, _) = &machine.series.states[place];
+        Self { place, arrived: Instant::now(), before, _counted: entities.hold() }
+    }
+}
+
+/// Where an entity is asked to go.
+enum Wanted<'a, S> {
+    State(S),
+    Trigger(&'a str),
+}
+
+impl<S: State> Entity<S> {
+    pub(super) async fn enter(
+        machine: &StateMachine<S>,
+        ctx: &TraceContext,
+        id: Text,
+    ) -> Result<Self, TransitionError> {
+        let entered = step(ctx, &machine.0.declared, &id, 0).run_infallible(|_| {
+            machine.0.series.entered.increment(1);
+            ready(Self::at(machine, id.clone(), 0, Some(Duration::ZERO)))
+        });
+        Ok(entered.await?)
+    }
+
+    pub(super) fn restore(machine: &StateMachine<S>, id: Text, state: &S) -> Result<Self, UnknownState> {
+        let declared = &machine.0.declared;
+        let place = declared.place(state).ok_or_else(|| UnknownState::new(declared, &state.name()))?;
+        Ok(Self::at(machine, id, place, None))
+    }
+
+    fn at(machine: &StateMachine<S>, id: Text, place: usize, before: Option<Duration>) -> Self {
+        let position = Mutex::new(Position::new(&machine.0, place, before));
+        let order = tokio::sync::Mutex::default();
+        Self(Arc::new(Kept { machine: machine.clone(), id, position, order }))
+    }
+
+    /// Says when an entity that was [restored](StateMachine::restore) entered its state, so that the time it spends
+    /// there is measured as a whole. A moment in the future is taken for now.
+    #[must_use = "it returns the entity"]
+    pub fn since(self, entered: SystemTime) -> Self {
+        let before = SystemTime::now().duration_since(entered).unwrap_or_default();
+        self.0.position().before = Some(before);
+        self
+    }
+
+    /// What it is found by.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The state it is in. While a transition is being made that is still the state it leaves.
+    pub fn state(&self) -> S {
+        let place = self.0.position().place;
+        self.0.machine.0.declared.states[place].state.clone()
+    }
+
+    /// Goes to another state.
+    ///
+    /// That is a step of the run that `ctx` stands in: when its start is durable, the entity is in the new state. If
+    /// the future is dropped before, it stays in the old one.
+    ///
+    /// # Errors
+    /// When no transition without a name leads there from the state it is in, or when it could not be recorded. It
+    /// stays in its state then.
+    pub async fn transition(&self, ctx: &TraceContext, to: S) -> Result<(), TransitionError> {
+        let Ok(()) = self.go(ctx, Wanted::State(to), nothing).await?;
+        Ok(())
+    }
+
+    /// Goes to another state if the work ends well: the update of a row, the boot of a sandbox. The work is given the
+    /// context of the transition's step, and runs while nobody else can make a transition of this entity.
+    ///
+    /// Two questions, two `?`: the outer error says that the transition was refused and the work never ran; the inner
+    /// is the work's own. If the work fails, panics or is dropped, the entity stays in its state.
+    ///
+    /// ```
+    /// # use throughline_core::{BoxError, TraceContext};
+    /// # use throughline_workflow::Entity;
+    /// # async fn example(ctx: TraceContext, session: Entity<&'static str>) -> Result<(), BoxError> {
+    /// # async fn update(_: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// session.transition_with(&ctx, "running", |_| update("UPDATE sessions SET state = 'running'")).await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`transition`](Self::transition), and [`TransitionError::Nested`] when the work itself asks for a transition
+    /// of this entity.
+    pub async fn transition_with<C, F, T, E, K>(
+        &self,
+        ctx: &TraceContext,
+        to: S,
+        work: C,
+    ) -> Result<Result<T, E>, TransitionError>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.go(ctx, Wanted::State(to), work).await
+    }
+
+    /// Makes the transition of this name, and says which state it led to. Otherwise as
+    /// [`transition`](Self::transition).
+    ///
+    /// # Errors
+    /// When no transition of this name leads away from the state it is in, or when it could not be recorded. It stays
+    /// in its state then.
+    pub async fn trigger(&self, ctx: &TraceContext, name: &str) -> Result<S, TransitionError> {
+        let Ok(()) = self.go(ctx, Wanted::Trigger(name), nothing).await?;
+        Ok(self.state())
+    }
+
+    /// Makes the transition of this name if the work ends well. Otherwise as
+    /// [`transition_with`](Self::transition_with).
+    ///
+    /// # Errors
+    /// As [`trigger`](Self::trigger), and [`TransitionError::Nested`] when the work itself asks for a transition of
+    /// this entity.
+    pub async fn trigger_with<C, F, T, E, K>(
+        &self,
+        ctx: &TraceContext,
+        name: &str,
+        work: C,
+    ) -> Result<Result<T, E>, TransitionError>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.go(ctx, Wanted::Trigger(name), work).await
+    }
+
+    async fn go<C, F, T, E, K>(
+        &self,
+        ctx: &TraceContext,
+        wanted: Wanted<'_, S>,
+        work: C,
+    ) -> Result<Result<T, E>, TransitionError>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        let kept = Arc::clone(&self.0);
+        let (declared, mark) = (&self.0.machine.0.declared, Mark::of(&*kept));
+        if mark.is_running() {
+            return Err(TransitionError::Nested { machine: declared.name.clone() });
+        }
+        let _order = self.0.order.lock().await;
+        let from = self.0.position().place;
+        let at = self.0.find(from, wanted)?;
+        let edge = &declared.edges[at];
+        let mut step = step(ctx, declared, &self.0.id, edge.to);
+        step = step.attr(names::attrs::STATE_FROM, &declared.states[from].name);
+        if let Some(trigger) = &edge.trigger {
+            step = step.attr(names::attrs::STATE_TRIGGER, trigger);
+        }
+        let made = step.run(move |ctx| async move {
+            let done = InWork::new(mark, work(ctx)).await?;
+            kept.arrive(at);
+            Ok(done)
+        });
+        Ok(made.await?)
+    }
+}
+
+impl<S: State> Kept<S> {
+    /// The transition that leads where the entity is asked to go.
+    fn find(&self, from: usize, wanted: Wanted<'_, S>) -> Result<usize, TransitionError> {
+        let Machine { declared, series } = &*self.machine.0;
+        let name = |place: usize| declared.states[place].name.clone();
+        let ways = || declared.from(from).map(|(_, edge)| Way::new(declared, edge)).collect();
+        let refused = |to: &str| series.illegal.with([&declared.name, &name(from), to]).increment(1);
+        let machine = declared.name.clone();
+        match wanted {
+            Wanted::State(state) => {
+                let Some(to) = declared.place(&state) else {
+                    return Err(UnknownState::new(declared, &state.name()).into());
+                };
+                let found = declared.from(from).find(|(_, edge)| edge.to == to && edge.trigger.is_none());
+                found.map(|(at, _)| at).ok_or_else(|| {
+                    refused(&name(to));
+                    TransitionError::Illegal { machine, from: name(from), to: name(to), ways: ways() }
+                })
+            }
+            Wanted::Trigger(trigger) => {
+                let found = declared
+                    .from(from)
+                    .find(|(_, edge)| edge.trigger.as_deref().is_some_and(|t| t == trigger));
+                found.map(|(at, _)| at).ok_or_else(|| {
+                    refused(declared.target_of(trigger).map(name).as_deref().unwrap_or_default());
+                    let trigger = Text::from(trigger.to_owned());
+                    TransitionError::IllegalTrigger { machine, from: name(from), trigger, ways: ways() }
+                })
+            }
+        }
+    }
+
+    /// The entity is in the state that a transition leads to.
+    fn arrive(&self, edge: usize) {
+        let Machine { declared, series } = &*self.machine.0;
+        let (transitions, triggers) = &series.transitions[edge];
+        transitions.increment(1);
+        triggers.iter().for_each(|counter| counter.increment(1));
+        let arrived = Position::new(&self.machine.0, declared.edges[edge].to, Some(Duration::ZERO));
+        let left = mem::replace(&mut *self.position(), arrived);
+        if let Some(before) = left.before {
+            series.states[left.place].1.record_duration(before.saturating_add(left.arrived.elapsed()));
+        }
+    }
+}
+
+impl<S> Kept<S> {
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The step of a transition. It is none of those that a workflow announces.
+fn step<S>(ctx: &TraceContext, declared: &Declaration<S>, id: &Text, to: usize) -> Step {
+    let to = &declared.states[to].name;
+    ctx.step(format!("{}{}:{to}", names::STATE_PREFIX, declared.name))
+        .unnumbered()
+        .attr(names::attrs::STATE_MACHINE, &declared.name)
+        .attr(names::attrs::STATE_ENTITY, id)
+        .attr(names::attrs::STATE_TO, to)
+}
+
+async fn nothing(_: TraceContext) -> Result<(), Infallible> {
+    Ok(())
+}
+
+impl<S> Clone for Entity<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// Without the id, which may be anything.
+impl<S: State> fmt::Debug for Entity<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let declared = &self.0.machine.0.declared;
+        f.debug_struct("Entity")
+            .field("machine", &declared.name)
+            .field("state", &declared.states[self.0.position().place].name)
+            .finish_non_exhaustive()
+    }
+}

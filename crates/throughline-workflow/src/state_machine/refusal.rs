@@ -1,0 +1,108 @@
+//! Why a transition is refused.
+
+use std::fmt;
+
+use throughline_core::{NotStarted, Text};
+
+use super::declaration::{Declaration, Edge, quoted};
+
+/// Why an entity did not go to another state; it is where it was.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransitionError {
+    /// No transition without a name leads there from the state it is in.
+    #[error("{machine}: no transition from `{from}` to `{to}`; {}", ways_from(from, ways))]
+    Illegal {
+        /// The machine.
+        machine: Text,
+        /// The state it is in.
+        from: Text,
+        /// Where it was asked to go.
+        to: Text,
+        /// Where it can go.
+        ways: Vec<Way>,
+    },
+    /// No transition of this name leads away from the state it is in.
+    #[error("{machine}: no trigger `{trigger}` from `{from}`; {}", ways_from(from, ways))]
+    IllegalTrigger {
+        /// The machine.
+        machine: Text,
+        /// The state it is in.
+        from: Text,
+        /// The name.
+        trigger: Text,
+        /// Where it can go.
+        ways: Vec<Way>,
+    },
+    /// The state was not declared.
+    #[error(transparent)]
+    UnknownState(#[from] UnknownState),
+    /// The work of a transition asks for another transition of the same entity, and would wait for itself.
+    #[error("{machine}: a transition within the work of a transition of the same entity; make it afterwards")]
+    Nested {
+        /// The machine.
+        machine: Text,
+    },
+    /// It could not be recorded.
+    #[error(transparent)]
+    NotStarted(#[from] NotStarted),
+}
+
+impl TransitionError {
+    /// Whether the same transition may be made later without anything else being done.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::NotStarted(cause) if cause.is_retryable())
+    }
+}
+
+/// A state that was not declared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{machine}: no state `{state}`; declared are {}", quoted(.declared))]
+#[non_exhaustive]
+pub struct UnknownState {
+    /// The machine.
+    pub machine: Text,
+    /// The name of the state.
+    pub state: Text,
+    /// The declared states.
+    pub declared: Vec<Text>,
+}
+
+impl UnknownState {
+    pub(super) fn new<S>(declared: &Declaration<S>, state: &str) -> Self {
+        let names = declared.states.iter().map(|state| state.name.clone());
+        let state = Text::from(state.to_owned());
+        Self { machine: declared.name.clone(), state, declared: names.collect() }
+    }
+}
+
+/// A transition that leads away from a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Way {
+    /// The state it leads to.
+    pub to: Text,
+    /// Its name, if it has one.
+    pub trigger: Option<Text>,
+}
+
+impl Way {
+    pub(super) fn new<S>(declared: &Declaration<S>, edge: &Edge) -> Self {
+        Self { to: declared.states[edge.to].name.clone(), trigger: edge.trigger.clone() }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.to)?;
+        self.trigger.iter().try_for_each(|trigger| write!(f, " (by `{trigger}`)"))
+    }
+}
+
+fn ways_from(from: &str, ways: &[Way]) -> String {
+    if ways.is_empty() {
+        return format!("`{from}` is final");
+    }
+    let ways: Vec<_> = ways.iter().map(Way::to_string).collect();
+    format!("from `{from}` there is {}", ways.join(", "))
+}

@@ -1,0 +1,304 @@
+//! [`StepLayer`]: each call of a service is a step of the run around it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+use serde_json::Value;
+use throughline_core::metrics::{GaugeFamily, catalogue};
+use throughline_core::names::{STEP_PREFIX, attrs, tags};
+use throughline_core::{BoxError, BoxFuture, SpanId, Status, Step, Text, Throughline, TraceContext};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::earlier;
+use crate::failure::{Failure, passed_on};
+use crate::take_ready;
+
+/// What an executor says of a step.
+#[must_use = "a description does nothing by itself"]
+pub struct StepCall {
+    id: Text,
+    step_type: Text,
+    name: Option<Text>,
+    attempt: u32,
+    input: Option<Value>,
+    resource: Option<Text>,
+    compensable: bool,
+    compensates: Option<Original>,
+    within: Option<TraceContext>,
+    attrs: Vec<(Text, Text)>,
+}
+
+/// The step that a compensation undoes.
+enum Original {
+    Id(Text),
+    Span(SpanId),
+}
+
+impl StepCall {
+    /// The step with this id in its workflow. Its events are called `step:` and the id, unless it is
+    /// [named](Self::named); it has the id as the attribute [`step_id`](attrs::STEP_ID).
+    pub fn new(id: impl Into<Text>) -> Self {
+        Self {
+            id: id.into(),
+            step_type: Text::default(),
+            name: None,
+            attempt: 1,
+            input: None,
+            resource: None,
+            compensable: false,
+            compensates: None,
+            within: None,
+            attrs: Vec::new(),
+        }
+    }
+
+    /// What kind of step it is, in few different values, as in `http` or `script`: the attribute
+    /// [`step_type`](attrs::STEP_TYPE), a label of its metrics.
+    pub fn step_type(mut self, step_type: impl Into<Text>) -> Self {
+        self.step_type = step_type.into();
+        self
+    }
+
+    /// What its events are called, as in `stage:credit-check`; in few different values.
+    pub fn named(mut self, event_type: impl Into<Text>) -> Self {
+        self.name = Some(event_type.into());
+        self
+    }
+
+    /// Which attempt at the step this is, from 1. From the second on the step links the attempt before, which is
+    /// found in the store by its step id.
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// What the step is given, kept as `data.input`, redacted and capped.
+    pub fn input(mut self, input: &impl Serialize) -> Self {
+        self.input = serde_json::to_value(input).ok();
+        self
+    }
+
+    /// That the step must be undone if its run fails: the compensation ledger says whether it was.
+    pub fn compensable(mut self) -> Self {
+        self.compensable = true;
+        self
+    }
+
+    /// What the step creates and its compensation removes, as in `funds-reservation r-17`.
+    pub fn resource(mut self, resource: impl Into<Text>) -> Self {
+        self.resource = Some(resource.into());
+        self
+    }
+
+    /// That this call undoes the step with this id, in the same run: it is recorded as `compensate:` and that step's
+    /// name and links it. The step is looked up in the store, so this also works in a process that did not run it.
+    pub fn compensates(mut self, step_id: impl Into<Text>) -> Self {
+        self.compensates = Some(Original::Id(step_id.into()));
+        self
+    }
+
+    /// That this call undoes a step of which the executor knows the span; else as [`compensates`](Self::compensates).
+    /// The span is [`TraceContext::span_id`] of the context in which the step ran.
+    pub fn compensates_span(mut self, span: SpanId) -> Self {
+        self.compensates = Some(Original::Span(span));
+        self
+    }
+
+    /// The context that the step belongs to. Without it that is the current one, which a spawned task does not have.
+    pub fn within(mut self, context: &TraceContext) -> Self {
+        self.within = Some(context.clone());
+        self
+    }
+
+    /// A small, findable fact; steps inside inherit it.
+    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// The step, ready to be run.
+    async fn begin(self, throughline: &Throughline, context: &TraceContext) -> Step {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => format!("{STEP_PREFIX}{}", self.id).into(),
+        };
+        let earlier = |id: Text| async move {
+            earlier::spans_with(throughline, context.trace_id(), attrs::STEP_ID, &id).await
+        };
+        let mut step = match &self.compensates {
+            None => context.step(name),
+            Some(Original::Span(span)) => context.compensation(&name, &[*span]),
+            Some(Original::Id(id)) => {
+                let done = earlier(id.clone()).await;
+                let done: Vec<_> = done.iter().filter(|span| span.status == Status::Success).collect();
+                let undone = done.last().map_or(id, |span| &span.event_type);
+                context.compensation(undone, &done.iter().map(|span| span.id).collect::<Vec<_>>())
+            }
+        };
+        if self.compensates.is_none() && self.attempt > 1 {
+            step = step.attempt(self.attempt);
+            if let Some(before) = earlier(self.id.clone()).await.last() {
+                step = step.retry_of(before.id);
+            }
+        }
+        if self.compensable {
+            step = step.tag(Text::literal(tags::COMPENSABLE));
+        }
+        let own = [
+            (attrs::STEP_ID, Some(self.id)),
+            (attrs::STEP_TYPE, Some(self.step_type).filter(|step_type| !step_type.is_empty())),
+            (attrs::RESOURCE, self.resource),
+        ];
+        let own = own.into_iter().filter_map(|(key, value)| Some((Text::literal(key), value?)));
+        for (key, value) in own.chain(self.attrs) {
+            step = step.attr(key, value);
+        }
+        match &self.input {
+            Some(input) => step.input(input),
+            None => step,
+        }
+    }
+}
+
+impl fmt::Debug for StepCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The id and the input have not been redacted yet.
+        f.debug_struct("StepCall").field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
+
+type Describe<R> = Arc<dyn Fn(&R) -> StepCall + Send + Sync>;
+
+/// The layer around a service that runs the steps of workflows: each call is a step of the run around it. A closure
+/// says of each request which step it is.
+///
+/// Its context is the one that the description [names](StepCall::within), else the current one, as it is inside a
+/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside of every run is called all the same and not recorded; that
+/// is worth a warning in the log.
+///
+/// This is [`TraceContext::step`] for services, and [`TraceContext::compensation`] for compensations: an executor that
+/// is a function calls those instead. Errors are boxed, as [`WorkflowLayer`](crate::WorkflowLayer) has it.
+///
+/// ```
+/// use throughline_core::Throughline;
+/// use throughline_workflow::{StepCall, StepLayer};
+///
+/// struct Node {
+///     id: String,
+///     kind: String,
+///     undoes: Option<String>,
+/// }
+///
+/// fn layer(throughline: &Throughline) -> StepLayer<Node> {
+///     StepLayer::new(throughline, |node: &Node| {
+///         let call = StepCall::new(node.id.clone()).step_type(node.kind.clone());
+///         match &node.undoes {
+///             Some(undone) => call.compensates(undone.clone()),
+///             None => call.compensable(),
+///         }
+///     })
+/// }
+/// ```
+pub struct StepLayer<R> {
+    throughline: Throughline,
+    describe: Describe<R>,
+    active: GaugeFamily<1>,
+}
+
+impl<R> StepLayer<R> {
+    /// The layer for services that take requests of this type.
+    pub fn new(throughline: &Throughline, describe: impl Fn(&R) -> StepCall + Send + Sync + 'static) -> Self {
+        Self {
+            throughline: throughline.clone(),
+            describe: Arc::new(describe),
+            active: throughline.meter().gauge(&catalogue::STEPS_ACTIVE),
+        }
+    }
+}
+
+impl<R> Clone for StepLayer<R> {
+    fn clone(&self) -> Self {
+        let Self { throughline, describe, active } = self;
+        Self { throughline: throughline.clone(), describe: Arc::clone(describe), active: active.clone() }
+    }
+}
+
+impl<R> fmt::Debug for StepLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepLayer").field("throughline", &self.throughline).finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Layer<S> for StepLayer<R> {
+    type Service = StepService<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        StepService { inner, layer: self.clone() }
+    }
+}
+
+/// A service whose calls are steps: made by [`StepLayer`].
+pub struct StepService<S, R> {
+    inner: S,
+    layer: StepLayer<R>,
+}
+
+impl<S: Clone, R> Clone for StepService<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for StepService<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Service<R> for StepService<S, R>
+where
+    S: Service<R> + Clone + Send + 'static,
+    S::Response: Send,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let mut call = (self.layer.describe)(&request);
+        let mut inner = take_ready(&mut self.inner);
+        let Some(context) = call.within.take().or_else(TraceContext::current) else {
+            tracing::warn!(
+                target: "throughline",
+                "a step is not recorded, for it is outside of every run: put a WorkflowLayer around its executor, or \
+                 say .within(context) where the step is described"
+            );
+            let running = inner.call(request);
+            return Box::pin(async move { running.await.map_err(Into::into) });
+        };
+        let active = self.layer.active.with([&call.step_type]);
+        let throughline = self.layer.throughline.clone();
+        Box::pin(async move {
+            let step = call.begin(&throughline, &context).await;
+            let done = step.run(move |_| {
+                let active = active.hold();
+                let running = inner.call(request);
+                async move {
+                    let _active = active;
+                    running.await.map_err(Failure::of)
+                }
+            });
+            passed_on(done.await)
+        })
+    }
+}

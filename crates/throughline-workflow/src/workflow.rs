@@ -1,0 +1,148 @@
+//! [`WorkflowLayer`]: each call of a service is a run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use throughline_core::metrics::{GaugeFamily, catalogue};
+use throughline_core::{BoxError, BoxFuture, Throughline, Workflow, names::attrs};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::failure::{Failure, passed_on};
+use crate::take_ready;
+
+type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
+
+/// The layer around a service that runs workflows: each call is a run, with `workflow:started` before the service is
+/// called and `workflow:completed`, `workflow:failed` or `workflow:cancelled` after it.
+///
+/// A closure says of each request which workflow it runs, for whom, and under which execution id. Inside, the
+/// service finds its context as [`TraceContext::current`](throughline_core::TraceContext::current).
+///
+/// This is [`Throughline::workflow`] for services: an executor that is a function calls that instead.
+///
+/// **Errors** are boxed, as tower's own layers have it, for the layer has one of its own: if the start of the run could
+/// not be recorded, the service is not called and the error is a [`NotStarted`](throughline_core::NotStarted), which
+/// `error.downcast_ref::<NotStarted>()` tells from the service's own. Those keep their type inside the box.
+///
+/// ```
+/// use throughline_core::{BoxError, MemoryStore, NotStarted, Throughline};
+/// use throughline_workflow::WorkflowLayer;
+/// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+///
+/// struct Execution {
+///     id: String,
+///     tenant: String,
+///     workflow: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let throughline = Throughline::builder("executor").store(MemoryStore::new()).build()?;
+/// let executor = ServiceBuilder::new()
+///     .layer(WorkflowLayer::new(&throughline, |throughline, request: &Execution| {
+///         throughline.workflow(request.workflow.clone()).tenant(request.tenant.clone()).execution(request.id.clone())
+///     }))
+///     .service(service_fn(|request: Execution| async move { Ok::<_, std::io::Error>(request.id.len()) }));
+///
+/// let request = Execution { id: "e-17".into(), tenant: "acme".into(), workflow: "onboarding".into() };
+/// match executor.oneshot(request).await {
+///     Ok(length) => assert_eq!(length, 4),
+///     Err(error) if error.is::<NotStarted>() => eprintln!("try again later: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct WorkflowLayer<R> {
+    throughline: Throughline,
+    describe: Describe<R>,
+    active: GaugeFamily<2>,
+}
+
+impl<R> WorkflowLayer<R> {
+    /// The layer for services that take requests of this type.
+    pub fn new(
+        throughline: &Throughline,
+        describe: impl Fn(&Throughline, &R) -> Workflow + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            throughline: throughline.clone(),
+            describe: Arc::new(describe),
+            active: throughline.meter().gauge(&catalogue::WORKFLOWS_ACTIVE),
+        }
+    }
+}
+
+impl<R> Clone for WorkflowLayer<R> {
+    fn clone(&self) -> Self {
+        let Self { throughline, describe, active } = self;
+        Self { throughline: throughline.clone(), describe: Arc::clone(describe), active: active.clone() }
+    }
+}
+
+impl<R> fmt::Debug for WorkflowLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkflowLayer").field("throughline", &self.throughline).finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Layer<S> for WorkflowLayer<R> {
+    type Service = WorkflowService<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        WorkflowService { inner, layer: self.clone() }
+    }
+}
+
+/// A service whose calls are runs: made by [`WorkflowLayer`].
+pub struct WorkflowService<S, R> {
+    inner: S,
+    layer: WorkflowLayer<R>,
+}
+
+impl<S: Clone, R> Clone for WorkflowService<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, R> fmt::Debug for WorkflowService<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkflowService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, R> Service<R> for WorkflowService<S, R>
+where
+    S: Service<R> + Clone + Send + 'static,
+    S::Response: Send,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let workflow = (self.layer.describe)(&self.layer.throughline, &request);
+        let mut inner = take_ready(&mut self.inner);
+        let active = self.layer.active.clone();
+        let run = workflow.run(move |context| {
+            let tenant = context.attrs().get(attrs::TENANT).unwrap_or_default();
+            let active = active.with([tenant, context.workflow_name().unwrap_or_default()]).hold();
+            let running = inner.call(request);
+            async move {
+                let _active = active;
+                running.await.map_err(Failure::of)
+            }
+        });
+        Box::pin(async move { passed_on(run.await) })
+    }
+}

@@ -1,0 +1,206 @@
+//! Each call of a service inside a `StepLayer` is a step of the run around it.
+
+use insta::assert_snapshot;
+use throughline_core::{BoxError, NotStarted, Rel, SpanId, Throughline, TraceContext, TraceId, names};
+use throughline_workflow::{StepCall, StepLayer, WorkflowLayer};
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+
+use crate::support::{Bench, Trouble, starts};
+
+/// A node of a workflow, as executors have them.
+#[derive(Clone, Default)]
+struct Node {
+    id: &'static str,
+    attempt: u32,
+    compensable: bool,
+    undoes: Option<&'static str>,
+    undoes_span: Option<SpanId>,
+    within: Option<TraceContext>,
+    fails: bool,
+}
+
+fn node(id: &'static str) -> Node {
+    Node { id, attempt: 1, ..Node::default() }
+}
+
+fn describe(node: &Node) -> StepCall {
+    let call = StepCall::new(node.id).step_type("script").attempt(node.attempt);
+    let call = if node.compensable { call.compensable().resource(format!("{} r-1", node.id)) } else { call };
+    let call = match &node.within {
+        Some(context) => call.within(context),
+        None => call,
+    };
+    match (node.undoes, node.undoes_span) {
+        (Some(undone), _) => call.compensates(undone),
+        (None, Some(span)) => call.compensates_span(span),
+        (None, None) => call.input(&serde_json::json!({ "node": node.id })),
+    }
+}
+
+async fn execute(node: Node) -> Result<SpanId, Trouble> {
+    let span = TraceContext::current().map_or(SpanId::from_u64(1).unwrap(), |ctx| ctx.span_id());
+    if node.fails { Err(Trouble::timeout()) } else { Ok(span) }
+}
+
+type Steps = tower::util::BoxCloneSyncService<Node, SpanId, BoxError>;
+
+fn steps(throughline: &Throughline) -> Steps {
+    Steps::new(StepLayer::new(throughline, describe).layer(service_fn(execute)))
+}
+
+async fn call(steps: &Steps, node: Node) -> Result<SpanId, BoxError> {
+    steps.clone().oneshot(node).await
+}
+
+/// An executor that runs these nodes one after the other, goes on whatever comes of them, and fails if one did.
+async fn run(bench: &Bench, nodes: impl IntoIterator<Item = Node>) -> Vec<Result<SpanId, BoxError>> {
+    let (steps, mut outcomes) = (steps(&bench.throughline), Vec::new());
+    let nodes: Vec<_> = nodes.into_iter().collect();
+    let ran = bench.throughline.workflow("onboarding").execution("e-17").run(|_| async {
+        for node in nodes {
+            outcomes.push(call(&steps, node).await);
+        }
+        if outcomes.iter().all(Result::is_ok) { Ok(()) } else { Err(Trouble::timeout()) }
+    });
+    let _ = ran.await.unwrap();
+    outcomes
+}
+
+#[tokio::test]
+async fn a_call_is_a_step_of_the_workflow_around_it_with_its_id_and_type() {
+    let bench = Bench::new();
+    let inner = steps(&bench.throughline);
+    let executor = WorkflowLayer::new(&bench.throughline, |throughline, (): &()| {
+        throughline.workflow("onboarding").tenant("acme").execution("e-17")
+    });
+    let executor = executor.layer(service_fn(move |()| {
+        let inner = inner.clone();
+        async move { call(&inner, node("welcome")).await }
+    }));
+    executor.oneshot(()).await.unwrap();
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      step:welcome success
+    ");
+    let start = &starts(&bench.events().await, "step:welcome")[0];
+    let attrs = ["step_id", "step_type", "tenant"].map(|key| start.attrs.get(key));
+    assert_eq!(attrs, [Some("welcome"), Some("script"), Some("acme")]);
+    assert_eq!(start.data.as_ref().unwrap()["input"]["node"], "welcome");
+    assert_snapshot!(bench.readings("throughline_step"), @"
+    throughline_step_duration_seconds{tenant=acme,workflow=onboarding,step_type=script,status=success} 1
+    throughline_steps_active{step_type=script} 0
+    ");
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_step_is_not_said_of_the_steps_inside() {
+    let bench = Bench::new();
+    let layer = StepLayer::new(&bench.throughline, describe);
+    let outer = layer.layer(service_fn(|_: Node| async {
+        let ctx = TraceContext::current().unwrap();
+        ctx.trace_infallible("stage:inside", async {}).await.map_err(BoxError::from)
+    }));
+    let ran = bench.throughline.workflow("onboarding").run(|_| outer.oneshot(node("outer")));
+    ran.await.unwrap().unwrap();
+    let inside = &starts(&bench.events().await, "stage:inside")[0];
+    assert!(inside.attrs.is_empty(), "{:?}", inside.attrs);
+}
+
+#[tokio::test]
+async fn a_second_attempt_links_the_first() {
+    let bench = Bench::new();
+    run(&bench, [Node { fails: true, ..node("score") }, Node { attempt: 2, ..node("score") }]).await;
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:failed failed [Trouble::Timeout]
+      step:score failed [Trouble::Timeout]
+      step:score success attempt 2 (retry_of step:score)
+    ");
+}
+
+#[tokio::test]
+async fn compensations_link_what_they_undo_so_that_the_ledger_balances() {
+    let bench = Bench::new();
+    let compensable = |id| Node { compensable: true, ..node(id) };
+    let undo = |id, undone| Node { undoes: Some(undone), ..node(id) };
+    run(
+        &bench,
+        [
+            compensable("reserve"),
+            compensable("transfer"),
+            compensable("notify"),
+            Node { fails: true, ..node("sign") },
+            undo("undo-notify", "notify"),
+            Node { fails: true, ..undo("undo-transfer", "transfer") },
+        ],
+    )
+    .await;
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:failed failed [Trouble::Timeout]
+      step:reserve success #compensable
+      step:transfer success #compensable
+      step:notify success #compensable
+      step:sign failed [Trouble::Timeout]
+      compensate:notify success #compensation (compensates step:notify)
+      compensate:transfer failed [Trouble::Timeout] #compensation (compensates step:transfer)
+    ");
+    let query = bench.throughline.query(TraceId::from_key("e-17")).await.unwrap();
+    let ledger = query.compensation_ledger();
+    let states: Vec<_> = ledger.sagas[0].entries.iter().map(|entry| entry.state.as_str()).collect();
+    assert_eq!(states, ["compensated", "failed", "missing"], "{ledger:#?}");
+    assert!(ledger.strays.is_empty());
+    let orphaned: Vec<_> = ledger.orphaned().map(|orphan| orphan.resource.as_deref().unwrap()).collect();
+    assert_eq!(orphaned, ["transfer r-1", "reserve r-1"]);
+}
+
+#[tokio::test]
+async fn a_compensation_may_name_the_span_itself() {
+    let bench = Bench::new();
+    let done = run(&bench, [Node { compensable: true, ..node("reserve") }]).await.remove(0).unwrap();
+    let undo = Node { undoes_span: Some(done), ..node("release") };
+    let ran = bench.throughline.workflow("cleanup").run_infallible(|_| {
+        let steps = steps(&bench.throughline);
+        async move { call(&steps, undo).await }
+    });
+    ran.await.unwrap().unwrap();
+    let links = &starts(&bench.events().await, "compensate:release")[0].links;
+    assert_eq!((links[0].rel, links[0].span_id), (Rel::Compensates, done));
+}
+
+#[tokio::test]
+async fn a_step_in_a_task_of_its_own_belongs_to_the_context_it_was_given() {
+    let bench = Bench::new();
+    let inner = steps(&bench.throughline);
+    let ran = bench.throughline.workflow("onboarding").run_infallible(|ctx| async move {
+        let node = Node { within: Some(ctx), ..node("welcome") };
+        tokio::spawn(async move { call(&inner, node).await }).await.unwrap()
+    });
+    ran.await.unwrap().unwrap();
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      step:welcome success
+    ");
+}
+
+#[tokio::test]
+async fn a_step_outside_of_every_run_is_called_and_not_recorded() {
+    let bench = Bench::new();
+    call(&steps(&bench.throughline), node("welcome")).await.unwrap();
+    assert!(bench.events().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_step_whose_start_is_not_recorded_is_not_called() {
+    let bench = Bench::new();
+    let layer = StepLayer::new(&bench.throughline, describe);
+    let mut service =
+        layer.layer(service_fn(|_: Node| async { panic!("it was called") as Result<(), Trouble> }));
+    let ran = bench.throughline.workflow("onboarding").run_infallible(|_| {
+        bench.fail_next();
+        let step = service.call(node("welcome"));
+        async move { step.await.unwrap_err().downcast::<NotStarted>().unwrap() }
+    });
+    let not_started = ran.await.unwrap();
+    assert!(not_started.to_string().contains("the disk is full"), "{not_started}");
+    assert!(starts(&bench.events().await, "step:welcome").is_empty());
+    assert_eq!(names::STEP_PREFIX, "step:");
+}
