@@ -32,7 +32,7 @@ fn functions() -> Router {
         panic!("the score of Ada Lovelace is out of range");
     }
     async fn hang(Traced(ctx): Traced) {
-        ctx.trace_infallible("stage:hang", std::future::pending()).await.unwrap();
+        ctx.trace_infallible("stage:hang", std::future::pending::<()>()).await.unwrap();
     }
     let problem = |status, title: &'static str| async move {
         (status, [(CONTENT_TYPE, "application/problem+json")], format!(r#"{{"title":"{title}"}}"#))
