@@ -13,4 +13,6 @@ mod durability;
 mod event_schema;
 mod metrics;
 mod readme;
+mod redis;
 mod trace_context;
+mod worker;
