@@ -7,10 +7,14 @@ mod health;
 #[cfg(feature = "health")]
 mod reading;
 
+mod client;
 mod grpc;
 mod hostile_headers;
 mod plain_hyper;
 mod server;
+mod side;
 mod sockets;
 mod support;
+#[cfg(feature = "transports")]
+mod transport;
 mod websocket;
