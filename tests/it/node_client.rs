@@ -214,7 +214,7 @@ async fn events(throughline: &Throughline, trace: TraceId) -> Vec<TraceEvent> {
 /// The last event of the only span of this type.
 fn the<'a>(events: &'a [TraceEvent], event_type: &str) -> &'a TraceEvent {
     let found: Vec<_> = events.iter().filter(|event| event.event_type == event_type).collect();
-    let last = found.last().unwrap_or_else(|| panic!("no {event_type} in {events:#?}"));
+    let last = found.last().ok_or_else(|| format!("no {event_type} in {events:#?}")).unwrap();
     assert!(found.iter().all(|event| event.span_id == last.span_id), "{found:#?}");
     last
 }
