@@ -11,4 +11,8 @@ mod crash;
 mod dependency_rule;
 mod durability;
 mod event_schema;
+mod metrics;
 mod readme;
+mod redis;
+mod trace_context;
+mod worker;

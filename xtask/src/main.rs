@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod bench;
 mod examples;
+mod python;
 mod steps;
 mod test;
 mod tools;

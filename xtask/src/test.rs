@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::steps::{Steps, call, cargo};
-use crate::{examples, tools};
+use crate::{examples, python, tools};
 
 /// Runs every check: formatting, lints, docs, all tests, and the examples.
 #[derive(clap::Args)]
@@ -37,6 +37,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         say_what_is_left_out();
     } else {
         steps.take("system tools", tools::provide)?;
+        steps.take("python packages", python::provide)?;
     }
     steps.take("formatting", || call(cargo().args(["fmt", "--all", "--check"])))?;
     steps.take("lints", || {
@@ -51,7 +52,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if let Some(kills) = options.kills {
             tests.env(KILLS, kills.to_string());
         }
-        call(tests.env(SERVICES, services))
+        call(tests.env(SERVICES, services).env(python::PYTHON, python::interpreter()?))
     })?;
     steps
         .take("doc tests", || call(cargo().arg("test").args(SHARED).arg("--doc").env(SERVICES, services)))?;

@@ -21,6 +21,7 @@ const TOOLS: &[Tool] = &[
     Tool { name: "sqlite3", package: "sqlite3", why: "opens the store as people do" },
     Tool { name: "redis-server", package: "redis-server", why: "is the queue that workers are proved on" },
     Tool { name: "promtool", package: "prometheus", why: "checks what is scraped" },
+    Tool { name: "python3", package: "python3-venv", why: "has the strictest reader of OpenMetrics" },
 ];
 
 /// Installs packages, as root. Some of them are servers that would start at once on their default ports; the policy
@@ -68,7 +69,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
 }
 
 /// Mirrors have bad moments; one more try is cheaper than a failed run.
-fn twice(step: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn twice(step: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
     step().or_else(|first| {
         println!("{first:#}; trying once more");
         step()

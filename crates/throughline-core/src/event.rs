@@ -152,6 +152,18 @@ impl TraceEvent {
             || self.has_tag(crate::names::tags::REMOTE_PARENT)
     }
 
+    /// Whether it is of a root span that nobody waits for, as [`tags::DETACHED`](crate::names::tags::DETACHED) says.
+    pub fn is_detached_root(&self) -> bool {
+        self.has_tag(crate::names::tags::DETACHED) && self.is_root()
+    }
+
+    /// The spans of the same trace that it says it tries again.
+    pub fn retried(&self) -> impl Iterator<Item = SpanId> + '_ {
+        let of_this_trace = |link: &&Link| link.trace_id.is_none_or(|trace| trace == self.trace_id);
+        let retries = self.links.iter().filter(|link| link.rel == Rel::RetryOf).filter(of_this_trace);
+        retries.map(|link| link.span_id)
+    }
+
     /// Whether it carries a tag.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| own == tag)

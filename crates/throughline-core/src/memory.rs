@@ -8,6 +8,7 @@ mod store;
 
 #[cfg(feature = "testing")]
 pub(crate) use analytics::Log;
+pub(crate) use digest::decides;
 #[cfg(feature = "testing")]
 pub(crate) use digest::{Position, place_in_span, run_matches};
 pub use feed::MemoryFeed;

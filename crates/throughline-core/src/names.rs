@@ -33,8 +33,8 @@ pub const COMPENSATE_PREFIX: &str = "compensate:";
 /// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
 pub const DEPENDENCY_PREFIX: &str = "dependency:";
 
-/// What the event type of every transition of a state machine starts with; the state that is entered follows, as in
-/// `state:running`.
+/// What the event type of every transition of a state machine starts with; the machine and the state that is entered
+/// follow, as in `state:session:running`.
 pub const STATE_PREFIX: &str = "state:";
 /// What the event type of every making of a resource starts with; its kind follows, as in `provision:sandbox`.
 pub const PROVISION_PREFIX: &str = "provision:";

@@ -171,20 +171,46 @@ impl TraceQuery {
         }
     }
 
+    /// The spans that decide how the run stands, as [`RunSummary::of`] has it: the root span, and the detached ones.
+    fn deciding(&self, root: Span<'_>) -> impl Iterator<Item = Span<'_>> {
+        let detached: Vec<_> =
+            self.spans().filter(|span| span.events().any(TraceEvent::is_detached_root)).collect();
+        let retries = |span: &Span<'_>| span.events().flat_map(TraceEvent::retried).collect::<Vec<_>>();
+        let retried: Vec<SpanId> = detached.iter().flat_map(retries).collect();
+        let alone = [root.id()].into_iter().filter(|id| detached.iter().all(|span| span.id() != *id));
+        let all = alone.chain(detached.iter().map(Span::id));
+        let mut deciding: Vec<_> = all.filter(|id| !retried.contains(id)).collect();
+        if deciding.is_empty() {
+            deciding.push(root.id());
+        }
+        deciding.into_iter().filter_map(|id| self.span(id))
+    }
+
+    /// The span by which the run stands as it does.
+    fn standing(&self) -> Option<Span<'_>> {
+        self.deciding(self.root()?)
+            .max_by_key(|span| (crate::memory::decides(span.status()), span.end_place()))
+    }
+
     /// The run in a line; `None` if there are no events.
     pub fn summary(&self) -> Option<RunSummary> {
-        let root = self.root()?;
+        let (root, standing) = (self.root()?, self.standing()?);
         let first = self.event_at(0);
         let mut summary = RunSummary::new(
             first.trace_id,
-            root.state(),
+            standing.state(),
             root.first_event().service.clone(),
             first.timestamp,
         );
         summary.workflow = self.first_of(root, |event| event.workflow.clone());
         summary.correlation_id = self.first_of(root, |event| event.correlation_id.clone());
-        summary.ended = root.ended();
-        summary.duration_us = root.duration_us();
+        (summary.ended, summary.duration_us) = (root.ended(), root.duration_us());
+        if self.spans().any(|span| span.events().any(TraceEvent::is_detached_root)) {
+            let last = self.deciding(root).map(|span| span.last_event().timestamp).max();
+            summary.ended = last.filter(|_| standing.status() != Status::Pending);
+            let took = summary.ended.map(|ended| ended.since(summary.started).as_micros());
+            summary.duration_us = took.and_then(|took| u64::try_from(took).ok());
+        }
         summary.first_failure =
             self.ordered_events().find(|event| event.status == Status::Failed).map(|event| FailureSummary {
                 span_id: event.span_id,

@@ -1,6 +1,6 @@
 //! [`TraceReader`], the questions about runs and events that every store answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -272,9 +272,9 @@ pub struct RunSummary {
     pub correlation_id: Option<Text>,
     /// When its first event happened.
     pub started: Timestamp,
-    /// When its root span ended.
+    /// When its root span ended, and what was detached from it.
     pub ended: Option<Timestamp>,
-    /// How long its root span took.
+    /// How long its root span took, and what was detached from it.
     pub duration_us: Option<u64>,
     /// Its first failed event, whether or not the run recovered.
     pub first_failure: Option<FailureSummary>,
@@ -319,11 +319,11 @@ pub enum RunState {
     Interrupted,
     /// It has not ended, and was imported.
     Unfinished,
-    /// Its root span ended well.
+    /// Its root span ended well, and so did what was detached from it.
     Succeeded,
-    /// Its root span ended with an error or a panic.
+    /// Its root span, or something that was detached from it, ended with an error or a panic.
     Failed,
-    /// Its root span was dropped.
+    /// Its root span, or something that was detached from it, was dropped.
     Cancelled,
 }
 
@@ -386,7 +386,8 @@ pub struct OpenRun {
 
 impl OpenRun {
     /// The open run that these events of one trace show, in any order; the summary is the caller's. Steps that
-    /// another instance left open before the run was resumed are not current: nobody works on them.
+    /// another instance left open before the run was resumed, or before the job that they belong to was tried
+    /// again, are not current: nobody works on them.
     pub fn of(summary: RunSummary, events: &[TraceEvent]) -> Self {
         let last_event = events.iter().map(|event| event.timestamp).max().unwrap_or(summary.started);
         let place_in_span = |event: &TraceEvent| (event.seq, event.order());
@@ -405,9 +406,23 @@ impl OpenRun {
             resumed
                 .is_some_and(|resumed| event.instance != resumed.instance && event.order() < resumed.order())
         };
+        let detached = events.iter().filter(|event| event.is_detached_root());
+        let retried: HashSet<SpanId> = detached.flat_map(TraceEvent::retried).collect();
+        let is_given_up = |event: &TraceEvent| {
+            let mut above = Some(event);
+            // Broken records may go in circles.
+            for _ in 0..lasts.len() {
+                let Some(span) = above.filter(|span| !retried.contains(&span.span_id)) else { break };
+                above =
+                    span.parent_span_id.filter(|_| !span.is_root()).and_then(|up| lasts.get(&up).copied());
+            }
+            above.is_some()
+        };
+        let is_step = |event: &TraceEvent| !event.is_root() || event.is_detached_root();
         let current = lasts
-            .into_values()
-            .filter(|last| last.status == Status::Pending && !last.is_root() && !is_left_over(last))
+            .values()
+            .filter(|last| last.status == Status::Pending && is_step(last))
+            .filter(|last| !is_left_over(last) && !is_given_up(last))
             .max_by_key(|last| (last.order(), last.span_id))
             .map(|event| CurrentStep {
                 span_id: event.span_id,

@@ -47,7 +47,7 @@ pub(crate) struct Kind {
 pub(crate) const STORE_FILE: Kind = Kind {
     application: 0x5448_4c4e,
     what: "a Throughline store",
-    migrations: &[include_str!("schema/001.sql")],
+    migrations: &[include_str!("schema/001.sql"), include_str!("schema/002.sql")],
 };
 
 /// The outbox. `THLS` in ASCII.

@@ -147,6 +147,10 @@ pub(crate) struct Run {
     /// The earliest event that names a correlation id.
     pub(crate) keyed: Option<Mark>,
     pub(crate) failure: Option<Mark>,
+    /// The last event of each detached root span.
+    pub(crate) detached: FxHashMap<SpanId, Mark>,
+    /// What detached root spans tried again.
+    pub(crate) retried: FxHashSet<SpanId>,
     pub(crate) compensating: bool,
     /// What a `1` in the column `correlation` of its events stands for.
     pub(crate) correlation: Option<Text>,
@@ -167,6 +171,8 @@ impl Run {
             named: None,
             keyed: None,
             failure: None,
+            detached: FxHashMap::default(),
+            retried: FxHashSet::default(),
             compensating: false,
             correlation: event.correlation_id.clone(),
             attrs: event.attrs.clone(),
@@ -192,12 +198,25 @@ impl Run {
         if keep_earliest(&mut self.failure, at, event.status == Status::Failed, mark) {
             self.mark(Change::Course);
         }
+        if event.is_detached_root() {
+            self.add_detached(mark(), event.retried());
+            self.mark(Change::Course);
+        }
         if !self.compensating && (event.event_type == SAGA_COMPENSATING || event.has_tag(tags::COMPENSATION))
         {
             self.compensating = true;
             self.mark(Change::Course);
         }
         self.stand(id, event, is_first)
+    }
+
+    /// Adds an event of a detached root span, and what it says that the span tries again.
+    pub(crate) fn add_detached(&mut self, mark: Mark, retried: impl Iterator<Item = SpanId>) {
+        self.retried.extend(retried);
+        let last = self.detached.entry(mark.span()).or_insert_with(|| mark.clone());
+        if mark.in_span() > last.in_span() {
+            *last = mark;
+        }
     }
 
     fn mark(&mut self, change: Change) {
@@ -272,7 +291,13 @@ impl Run {
     /// The status that decides the state of the run, and the instance that has it in hand.
     pub(crate) fn status(&self) -> (Status, InstanceId) {
         let (spans, ends) = match &self.standing {
-            Standing::Rooted(rooted) => return (rooted.span.last.status, rooted.span.last.position.1),
+            Standing::Rooted(rooted) => {
+                let deciding = self.deciding(&rooted.span.last);
+                let by = deciding.max_by_key(|last| (decides(last.status), last.position));
+                return by.map_or((rooted.span.last.status, rooted.span.last.position.1), |last| {
+                    (last.status, last.position.1)
+                });
+            }
             Standing::Rootless { spans, ends } => (spans, ends),
         };
         let open =
@@ -288,9 +313,22 @@ impl Run {
         }
     }
 
-    /// When the root span ended.
+    /// The last events of the spans that decide how a run with a root stands: of the root span and the detached ones,
+    /// but for those that were tried again.
+    fn deciding<'r>(&'r self, root: &'r Mark) -> impl Iterator<Item = &'r Mark> {
+        let alone = Some(root).filter(|root| !self.detached.contains_key(&root.span()));
+        let all = || alone.into_iter().chain(self.detached.values());
+        let counts = |last: &&Mark| !self.retried.contains(&last.span());
+        // Spans that all claim to try each other again decide nothing.
+        let fallback = Some(root).filter(|_| !all().any(|last| counts(&last)));
+        alone.into_iter().chain(self.detached.values()).filter(counts).chain(fallback)
+    }
+
+    /// When the root span and all that was detached from it had ended.
     pub(crate) fn ended(&self) -> Option<Timestamp> {
-        self.last().filter(|last| last.status != Status::Pending).map(|last| last.position.0)
+        let root = self.last()?;
+        let ended = || self.deciding(root).map(|last| last.position.0).max();
+        (self.status().0 != Status::Pending).then(ended)?
     }
 
     pub(crate) fn workflow(&self) -> Option<&Text> {
@@ -301,6 +339,16 @@ impl Run {
     pub(crate) fn correlation_id(&self) -> Option<&Text> {
         let keyed = || self.keyed.as_ref().and_then(|mark| mark.correlation.as_ref());
         self.head().and_then(|head| head.correlation.as_ref()).or_else(keyed)
+    }
+}
+
+/// Of the spans that decide how a run stands, those of the greatest rank do: what is open, else what failed.
+const fn decides(status: Status) -> u8 {
+    match status {
+        Status::Pending => 3,
+        Status::Failed => 2,
+        Status::Cancelled => 1,
+        Status::Success => 0,
     }
 }
 

@@ -15,11 +15,9 @@
 //!     .check(Check::memory(0.9).informative())
 //!     .build()?;
 //!
-//! let app: Router = Router::new()
-//!     .route("/offer", get(|| async { "granted" }))
-//!     .layer(throughline.layer())
-//!     // After the layer: a probe that is answered with 503 is no failed request to tell a story about.
-//!     .merge(health.router());
+//! let app = Router::new().route("/offer", get(|| async { "granted" })).layer(throughline.layer());
+//! // After the layer: a probe that is answered with 503 is no failed request to tell a story about.
+//! let app: Router = health.add_to(app);
 //! # Ok(())
 //! # }
 //! ```
@@ -123,13 +121,20 @@ impl Health {
         HealthService::new(self.clone())
     }
 
-    /// The endpoints, to be [merged](axum::Router::merge) into a router *after* the tracing layer was put around it.
+    /// Adds the endpoints to a router that has the tracing layer around it already: probes are no requests to measure or
+    /// to tell stories about, and everything else stays as it is.
+    #[cfg(feature = "axum")]
+    pub fn add_to<S: Clone + Send + Sync + 'static>(&self, router: axum::Router<S>) -> axum::Router<S> {
+        let service = self.service();
+        service::PATHS.iter().fold(router, |router, (path, _)| router.route_service(path, service.clone()))
+    }
+
+    /// The endpoints alone, for a port of their own or to be nested. To have them beside the routes of a service, see
+    /// [`add_to`](Self::add_to): a router that is merged brings its answer to unknown paths along, and that of this one
+    /// is not traced.
     #[cfg(feature = "axum")]
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
-        let service = self.service();
-        service::PATHS
-            .iter()
-            .fold(axum::Router::new(), |router, (path, _)| router.route_service(path, service.clone()))
+        self.add_to(axum::Router::new())
     }
 }
 

@@ -31,12 +31,13 @@ const ENQUEUED_AT: &str = "enqueued_at";
 ///     context: Carrier,
 /// }
 ///
-/// # async fn push(_: &str) -> Result<(), std::io::Error> { Ok(()) }
-/// # async fn example(ctx: TraceContext) -> Result<(), Box<dyn std::error::Error>> {
+/// # type Error = Box<dyn std::error::Error + Send + Sync>;
+/// # async fn push(_: String) -> Result<(), Error> { Ok(()) }
+/// # async fn example(ctx: TraceContext) -> Result<(), Error> {
 /// ctx.dependency("queue", "payouts", async {
 ///     // Here the call to the queue is the current span: the job will hang on it.
 ///     let job = Payout { loan: "loan-42".into(), context: Carrier::current() };
-///     push(&serde_json::to_string(&job)?).await.map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+///     push(serde_json::to_string(&job)?).await
 /// })
 /// .await??;
 /// # Ok(())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use throughline_core::metrics::{CounterFamily, Gauge, catalogue};
+use throughline_core::metrics::{CollectorGuard, CounterFamily, Gauge, catalogue};
 use throughline_core::{Redactor, Text, Throughline};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -66,6 +66,34 @@ impl QueueDepth {
         E: Display + 'static,
     {
         QueueDepthBuilder { queue: queue.into(), ask, interval: INTERVAL, timeout: TIMEOUT, runtime: None }
+    }
+
+    /// For a queue in this process, whose depth can be told at once: asks whenever somebody looks
+    /// ([`Metrics::collect`](throughline_core::metrics::Metrics::collect), as a scrape does) until the guard is
+    /// dropped. No task, no runtime.
+    ///
+    /// ```
+    /// # use throughline_core::{MemoryStore, Throughline};
+    /// # use throughline_workflow::QueueDepth;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let throughline = Throughline::builder("mailer").store(MemoryStore::new()).build()?;
+    /// let (sender, receiver) = tokio::sync::mpsc::channel::<String>(100);
+    /// let depth = QueueDepth::on_collect(&throughline, "emails", {
+    ///     let sender = sender.downgrade();
+    ///     move || sender.upgrade().map(|sender| (sender.max_capacity() - sender.capacity()) as u64)
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// `None` says that the depth is not known.
+    pub fn on_collect(
+        throughline: &Throughline,
+        queue: &str,
+        ask: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) -> CollectorGuard {
+        let depth = Depth(throughline.meter().gauge(&catalogue::QUEUE_DEPTH).with([queue]));
+        throughline.meter().on_collect(move || depth.show(ask()))
     }
 
     /// The depth as it was last told; `None` before the first answer, and when it is not known any more.
@@ -149,7 +177,7 @@ impl<C> QueueDepthBuilder<C> {
         };
         let meter = throughline.meter();
         let watch = Arc::new(Watch {
-            depth: meter.gauge(&catalogue::QUEUE_DEPTH).with([&queue]),
+            depth: Depth(meter.gauge(&catalogue::QUEUE_DEPTH).with([&queue])),
             failed: meter.counter(&catalogue::QUEUE_DEPTH_FAILURES),
             redactor: redactor.clone(),
             queue,
@@ -190,7 +218,7 @@ pub struct NoRuntime {
 /// What is known of a queue.
 struct Watch {
     queue: Text,
-    depth: Gauge,
+    depth: Depth,
     failed: CounterFamily<2>,
     redactor: Redactor,
     seen: Mutex<Seen>,
@@ -268,7 +296,7 @@ impl Watch {
         seen.in_a_row = seen.in_a_row.saturating_add(1);
         if seen.in_a_row >= STALE_AFTER {
             seen.latest = None;
-            self.depth.set(f64::NAN);
+            self.depth.show(None);
         }
         let before = seen.failing.replace(failure);
         let (reason, text) = match &seen.failing {
@@ -287,9 +315,8 @@ impl Watch {
         );
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no queue holds 2^53 jobs")]
     fn note_depth(&self, depth: u64) {
-        self.depth.set(depth as f64);
+        self.depth.show(Some(depth));
         let mut seen = self.seen();
         seen.latest = Some(depth);
         seen.in_a_row = 0;
@@ -307,6 +334,22 @@ struct Asking(Arc<Watch>);
 impl Drop for Asking {
     fn drop(&mut self) {
         self.0.seen().latest = None;
-        self.0.depth.set(f64::NAN);
+        self.0.depth.show(None);
+    }
+}
+
+/// The gauge of a queue.
+struct Depth(Gauge);
+
+impl Depth {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no queue holds 2^53 jobs")]
+    fn show(&self, depth: Option<u64>) {
+        self.0.set(depth.map_or(f64::NAN, |depth| depth as f64));
+    }
+}
+
+impl Drop for Depth {
+    fn drop(&mut self) {
+        self.show(None);
     }
 }

@@ -106,7 +106,7 @@ impl RateLimits {
         tracing::warn!(
             target: "throughline",
             kind = %watch.kind,
-            target = %watch.target,
+            dependency = %watch.target,
             remaining,
             limit = told.limit,
             reset_seconds = told.reset.map(|reset| reset.as_secs()),

@@ -23,7 +23,7 @@ use throughline_core::{Text, TraceContext};
 /// A declared state machine: which states there are, and which transitions between them are allowed.
 ///
 /// Things that have a state are [entities](Entity): a session, a sandbox, an order. Each transition of an entity is a
-/// step of the run that makes it (`state:running`, with the machine, the entity, `from` and `to` as attributes), and
+/// step of the run that makes it (`state:session:running`, with the machine, the entity, `from` and `to` as attributes), and
 /// is counted: transitions by `from` and `to`, named ones by their name, entities by their state, time by the state
 /// it was spent in. A transition that was not declared is refused, counted, and changes nothing.
 ///
@@ -81,7 +81,7 @@ use throughline_core::{Text, TraceContext};
 ///
 /// A transition belongs to the run whose context it is given. Give it the context of what makes it (the request, the
 /// job, the alarm), and the story of *that* says what became of the session. To see all transitions of one entity,
-/// whoever made them, look for events of type `state:*` with the entity as attribute
+/// whoever made them, look for events of type `state:session:*` with the entity as attribute
 /// ([`names::attrs::STATE_ENTITY`](throughline_core::names::attrs::STATE_ENTITY)). An entity that is an actor with a
 /// task of its own can have a trace of its own: run it as a workflow whose key is its id, as above; the trace is the
 /// same after a restart.

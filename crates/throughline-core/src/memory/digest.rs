@@ -1,6 +1,6 @@
 //! What the events of one run amount to, whatever order they arrive in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 
 use crate::{
@@ -43,6 +43,9 @@ pub(crate) struct Digest<E> {
     first_failure: Option<E>,
     spans: HashMap<SpanId, Ends<E>>,
     open_spans: usize,
+    detached: BTreeSet<SpanId>,
+    /// What detached spans tried again.
+    retried: BTreeSet<SpanId>,
 }
 
 impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
@@ -57,6 +60,8 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
             first_failure: None,
             spans: HashMap::new(),
             open_spans: 0,
+            detached: BTreeSet::new(),
+            retried: BTreeSet::new(),
         };
         digest.add(event);
         digest
@@ -74,6 +79,10 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
         keep_earliest(&mut self.names_workflow, &event, event.workflow.is_some());
         keep_earliest(&mut self.names_key, &event, event.correlation_id.is_some());
         keep_earliest(&mut self.first_failure, &event, event.status == Status::Failed);
+        if event.is_detached_root() {
+            self.detached.insert(event.span_id);
+            self.retried.extend(event.retried());
+        }
         self.add_to_span(event);
     }
 
@@ -98,6 +107,17 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
         self.root.as_ref().and_then(|root| self.spans.get(&root.span_id))
     }
 
+    /// The last events of the spans that decide how a run with a root stands: of the root span and the detached ones,
+    /// but for those that were tried again.
+    fn deciding(&self, root: &'_ Ends<E>) -> impl Iterator<Item = &E> {
+        let root = root.last.span_id;
+        let all = self.detached.iter().copied().chain((!self.detached.contains(&root)).then_some(root));
+        let deciding: Vec<_> = all.filter(|span| !self.retried.contains(span)).collect();
+        // Spans that all claim to try each other again decide nothing.
+        let deciding = if deciding.is_empty() { vec![root] } else { deciding };
+        deciding.into_iter().filter_map(|span| self.last_of(span))
+    }
+
     /// The last event of a span.
     pub(crate) fn last_of(&self, span: SpanId) -> Option<&E> {
         self.spans.get(&span).map(|ends| &ends.last)
@@ -120,13 +140,18 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
 
     /// Whether the run has not ended.
     pub(crate) fn is_open(&self) -> bool {
-        self.root_span().map_or(self.open_spans > 0, |root| root.last.status == Status::Pending)
+        match self.root_span() {
+            Some(root) => self.deciding(root).any(|last| last.status == Status::Pending),
+            None => self.open_spans > 0,
+        }
     }
 
     /// The status that decides the state of the run, and the instance that has it in hand.
     fn standing(&self) -> (Status, InstanceId) {
         if let Some(root) = self.root_span() {
-            return (root.last.status, root.last.instance);
+            let standing = self.deciding(root).max_by_key(|last| (decides(last.status), Position::of(last)));
+            return standing
+                .map_or((root.last.status, root.last.instance), |last| (last.status, last.instance));
         }
         let lasts = || self.spans.values().map(|span| &span.last);
         let open =
@@ -146,7 +171,14 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
         let root = self.root_span();
         let facts = root.map_or(&self.earliest, |root| &root.first);
         let (status, instance) = self.standing();
-        let ended = root.map(|root| &root.last).filter(|last| last.status != Status::Pending);
+        let last = root.filter(|_| status != Status::Pending).and_then(|root| {
+            self.deciding(root).max_by_key(|last| Position::of(last)).map(|last| (root, last))
+        });
+        let ended = last.map(|(_, last)| last.timestamp);
+        let duration_us = last.and_then(|(root, last)| match self.detached.is_empty() {
+            true => root.last.duration_us,
+            false => u64::try_from(last.timestamp.since(self.started()).as_micros()).ok(),
+        });
         RunSummary {
             workflow: facts
                 .workflow
@@ -156,8 +188,8 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
                 .correlation_id
                 .clone()
                 .or_else(|| self.names_key.as_ref().and_then(|event| event.correlation_id.clone())),
-            ended: ended.map(|last| last.timestamp),
-            duration_us: ended.and_then(|last| last.duration_us),
+            ended,
+            duration_us,
             first_failure: self.first_failure.as_ref().map(|event| FailureSummary {
                 span_id: event.span_id,
                 event_type: event.event_type.clone(),
@@ -174,6 +206,16 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
 
     fn trace_id(&self) -> TraceId {
         self.earliest.trace_id
+    }
+}
+
+/// Of the spans that decide how a run stands, those of the greatest rank do: what is open, else what failed.
+pub(crate) const fn decides(status: Status) -> u8 {
+    match status {
+        Status::Pending => 3,
+        Status::Failed => 2,
+        Status::Cancelled => 1,
+        Status::Success => 0,
     }
 }
 
@@ -199,6 +241,11 @@ impl RunSummary {
     ///   `pending` (a start, or a resumption), the liveness of the instance that emitted it decides between
     ///   running, interrupted and unfinished.
     /// - `ended` and `duration_us` are the timestamp and the duration of that event, unless it is `pending`.
+    /// - [**Detached**](crate::names::tags::DETACHED) root spans, such as the jobs that a request put into a queue,
+    ///   decide together with the root span, each by its last event. A root span that a detached one tries again
+    ///   (`retry_of`) is left out, be it the first. The state is `pending` if one of them is (the latest such event
+    ///   names the instance), else failed if one failed, else cancelled if one was, else success. If there are any,
+    ///   `ended` is the time of the latest of these events, and `duration_us` the time from `started` to it.
     /// - `service`, `workflow` and `correlation_id` are those of the root span's first event. If that names no
     ///   workflow (an HTTP request in which one runs), the earliest event that names one does; the same goes
     ///   for the correlation id.

@@ -35,7 +35,7 @@ pub(super) struct Causes<'q> {
 pub(super) struct Found {
     /// The span that is the cause.
     pub(super) span: Option<u32>,
-    /// The span whose end is explained: the root, or what failed within a run that did not.
+    /// The span whose end is explained: the one by which the run stands, or what failed within a run that did not.
     pub(super) top: Option<u32>,
 }
 
@@ -125,11 +125,11 @@ impl<'q> Causes<'q> {
     }
 
     pub(super) fn find(&self) -> Found {
-        let Some(root) = self.query.root() else { return Found::default() };
-        match root.state() {
-            RunState::Failed => self.descend(root, Status::Failed),
-            RunState::Cancelled => self.descend(root, Status::Cancelled),
-            RunState::Interrupted => self.innermost_open(root),
+        let Some(standing) = self.query.standing() else { return Found::default() };
+        match standing.state() {
+            RunState::Failed => self.descend(standing, Status::Failed),
+            RunState::Cancelled => self.descend(standing, Status::Cancelled),
+            RunState::Interrupted => self.innermost_open(standing),
             RunState::Running | RunState::Unfinished => Found::default(),
             RunState::Succeeded => {
                 self.failed_top().map_or(Found::default(), |top| self.descend(top, Status::Failed))
@@ -184,12 +184,12 @@ impl<'q> Causes<'q> {
     }
 
     /// The step a dead process was in: of the open spans without an open child, the last that began.
-    fn innermost_open(&self, root: Span<'q>) -> Found {
-        let mut at = root;
+    fn innermost_open(&self, top: Span<'q>) -> Found {
+        let mut at = top;
         while let Some(child) = at.children().rev().find(|child| child.state() == RunState::Interrupted) {
             at = child;
         }
-        Found { span: Some(at.index), top: Some(root.index) }
+        Found { span: Some(at.index), top: Some(top.index) }
     }
 }
 

@@ -230,8 +230,8 @@ impl TraceQuery {
     }
 
     fn verdict(&self, explanation: &Explanation) -> Verdict {
-        let Some(root) = self.root() else { return Verdict::Empty };
-        match root.state() {
+        let Some(standing) = self.standing() else { return Verdict::Empty };
+        match standing.state() {
             RunState::Failed => Verdict::Failed,
             RunState::Cancelled => Verdict::Cancelled,
             RunState::Interrupted => Verdict::Interrupted,

@@ -9,3 +9,4 @@ mod ledger;
 mod loan;
 mod properties;
 mod seed;
+mod summary;

@@ -196,6 +196,7 @@ macro_rules! store_conformance {
             a_run_resumed_after_its_end_is_open_again,
             a_run_starts_with_its_earliest_event_whoever_emitted_it,
             the_earliest_root_rules,
+            a_run_has_not_ended_before_the_jobs_it_put_into_a_queue,
             a_run_without_a_root_is_told_by_its_events,
             a_workflow_inside_a_request_names_the_run,
             the_first_failure_is_the_earliest_even_if_it_arrives_late,

@@ -12,7 +12,7 @@ use crate::names::{COMPENSATE_PREFIX, SAGA_COMPENSATING, attrs, data, tags};
 use crate::{InstanceId, Link, Rel, SpanId, Timestamp, TraceEvent};
 
 /// A log of so many runs with all that runs have: retries, decisions, failures, compensations, runs that are
-/// cancelled, still open, resumed, or of which the root never appeared. It begins at 2026-03-01T00:00:00Z; runs
+/// cancelled, still open, resumed, that put jobs into a queue, or of which the root never appeared. It begins at 2026-03-01T00:00:00Z; runs
 /// start within a minute and a half of each other and no two at the same moment. The same seed gives the same
 /// log (except across versions of this library). The events are emitted by these instances in turn (by
 /// [`InstanceId::IMPORTED`] if none are named), and come in order.
@@ -98,6 +98,9 @@ fn one_run(mut run: RunBuilder, successor: InstanceId, random: &mut StdRng) -> V
     } else {
         run.complete_run();
     }
+    if random.random_bool(0.15) {
+        enqueue(&mut run, successor, random);
+    }
     let tenant = pick(random, &["acme", "globex", "a'b\"c"]);
     let mut events = run.events();
     events.iter_mut().for_each(|event| event.attrs = event.attrs.with("tenant", tenant));
@@ -128,6 +131,38 @@ fn attempt(run: &mut RunBuilder, parent: SpanId, stage: &str, random: &mut StdRn
             return (span, false);
         }
         number += 1;
+    }
+}
+
+/// Jobs of a queue, each with up to three attempts; the last may be open, failed or cancelled.
+fn enqueue(run: &mut RunBuilder, worker: InstanceId, random: &mut StdRng) {
+    let parent = run.root();
+    for _ in 0..random.random_range(1..3) {
+        let mut before = None;
+        for number in 1..=random.random_range(1..4) {
+            let job = run.begin_in(parent, "job:payout");
+            run.edit(|event| {
+                event.instance = worker;
+                event.attempt = Some(number);
+                event.tags = vec![tags::REMOTE_PARENT.into(), tags::DETACHED.into()];
+                event.links.extend(before.map(|before| Link::to(Rel::RetryOf, before)));
+            });
+            let step = run.begin_in(job, pick(random, &STAGES));
+            run.pass(Duration::from_micros(random.random_range(0..800_000)));
+            match random.random_range(0..10) {
+                0 => {}
+                1 => run.cancel(job),
+                2..5 => {
+                    run.fail(step, "Refused", "it did not work");
+                    run.fail(job, "Refused", "it did not work");
+                }
+                _ => {
+                    run.succeed(step);
+                    run.succeed(job);
+                }
+            }
+            before = Some(job);
+        }
     }
 }
 
@@ -188,6 +223,7 @@ mod tests {
         assert_eq!(states, [Running, Interrupted, Unfinished, Succeeded, Failed, Cancelled].into());
         assert!(runs.runs.values().any(|run| run.events.iter().all(|event| !event.is_root())));
         assert!(log.iter().any(|event| event.event_type == crate::names::WORKFLOW_RESUMED));
+        assert!(log.iter().any(|event| event.is_detached_root() && event.retried().next().is_some()));
         assert!(!runs.decision_outcomes(&crate::Scope::all()).is_empty());
         assert!(runs.compensation_rate(&crate::Scope::all()).hits > 0);
     }

@@ -184,7 +184,7 @@ pub(super) fn one(session: &mut Session, id: TraceId) -> Result<Option<RunSummar
 fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Option<RunSummary>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
-                l.duration, f.span, f.type, f.error \
+                CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error \
          FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure WHERE r.id = ?1",
     )?;
     let mut rows = statement.query([run])?;

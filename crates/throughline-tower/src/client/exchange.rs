@@ -10,7 +10,7 @@ use throughline_core::{ErrorInfo, StepError, TraceContext, names};
 
 use super::ClientLayer;
 use super::measure::{KIND, Measure};
-use super::request::{ClientRequest, ClientResponse, Target};
+use super::request::{ClientRequest, ClientResponse};
 use crate::failure;
 use crate::propagate::inject_all;
 use crate::server;

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use axum::routing::get;
 use futures_util::future::join_all;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::{Value, json};
 use throughline_core::metrics::Metrics;
 use throughline_core::testing::FaultyStore;
 use throughline_core::{MemoryFeed, MemoryStore, Throughline};
+use throughline_tower::LayerExt as _;
 use throughline_tower::health::{
     Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthStatus, Probe,
 };
@@ -417,6 +420,24 @@ async fn each_check_is_measured() {
     assert_eq!(measured().await, (Some(1.0), 1));
     fails.store(true, Ordering::SeqCst);
     assert_eq!(measured().await, (Some(0.0), 1));
+}
+
+#[tokio::test]
+async fn probes_are_not_traced_and_what_is_around_them_still_is() {
+    let store = MemoryStore::new();
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let check = Check::new("postgres", || async { Err::<(), _>("away") });
+    let health = Health::builder(&throughline).check(check).build().unwrap();
+    let app = health.add_to(Router::new().route("/", get(|| async { "hello" })).layer(throughline.layer()));
+    let ask = async |path: &str| {
+        let answer = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        (answer.status(), answer.headers().contains_key("x-request-id"))
+    };
+    assert_eq!(ask("/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, false));
+    assert_eq!(ask("/").await, (StatusCode::OK, true));
+    assert_eq!(ask("/wp-login.php").await, (StatusCode::NOT_FOUND, true));
+    throughline.flush(10 * SECOND).await;
+    assert_eq!(store.events(), []);
 }
 
 #[tokio::test]

@@ -7,10 +7,15 @@ mod health;
 #[cfg(feature = "health")]
 mod reading;
 
+mod client;
 mod grpc;
 mod hostile_headers;
+mod layer;
 mod plain_hyper;
 mod server;
+mod side;
 mod sockets;
 mod support;
+#[cfg(feature = "transports")]
+mod transport;
 mod websocket;

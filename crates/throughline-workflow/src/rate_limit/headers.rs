@@ -231,6 +231,8 @@ mod tests {
             // Two dialects in one answer, and two proxies in a row: the least counts.
             (&[("x-ratelimit-remaining", "9"), ("ratelimit-remaining", "4")], "- 4 - -"),
             (&[("ratelimit-remaining", "9"), ("ratelimit-remaining", "4, 6")], "- 4 - -"),
+            (&[("ratelimit-remaining", "4"), ("ratelimit-remaining", "9")], "- 4 - -"),
+            (&[("ratelimit-limit", "10"), ("x-ratelimit-remaining", "3")], "- 3 - -"),
             (&[("retry-after", "120")], "- - - 120s"),
             (&[("Retry-After", "Mon, 06 May 2024 07:09:09 GMT")], "- - - 60s"),
             (&[("retry-after", "Mon, 06 May 2024 07:00:00 GMT")], "- - - 0ns"),

@@ -5,20 +5,18 @@ use std::fmt;
 
 use super::declaration::Declaration;
 
-/// Words that Mermaid would not take for the name of a state.
-const RESERVED: [&str; 14] = [
-    "as",
-    "choice",
+/// Words that Mermaid does not take for the name of a state, and those that it gives to the beginning and the end.
+const RESERVED: [&str; 12] = [
     "class",
     "classdef",
     "click",
     "default",
-    "direction",
     "end",
-    "fork",
-    "hide",
-    "join",
+    "href",
     "note",
+    "root_end",
+    "root_start",
+    "scale",
     "state",
     "style",
 ];

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, ready};
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use throughline_core::metrics::GaugeGuard;
@@ -13,17 +13,19 @@ use tokio::time::Instant;
 
 use super::declaration::Declaration;
 use super::refusal::{TransitionError, UnknownState, Way};
-use super::work::{self, InWork};
+use super::work::{InWork, Mark};
 use super::{Machine, State, StateMachine};
 
 /// Something that has a state of a [`StateMachine`]: made by [`StateMachine::enter`] and [`StateMachine::restore`].
 ///
-/// Transitions that are asked for at the same time happen one after the other, each checked against the state that
-/// the one before left. To share an entity among tasks, put it into an [`Arc`](std::sync::Arc). Make one `Entity` for
-/// one thing: two know nothing of each other's transitions.
+/// Cheap to clone; clones are handles of the same. Transitions that are asked for at the same time happen one after the
+/// other, each checked against the state that the one before left. Restore a thing once and share it: of two entities
+/// that were made for one thing, neither knows of the other's transitions.
 ///
-/// Dropped, it is not counted among the entities in its state any more.
-pub struct Entity<S> {
+/// When the last clone is dropped, it is not counted among the entities in its state any more.
+pub struct Entity<S>(Arc<Kept<S>>);
+
+struct Kept<S> {
     machine: StateMachine<S>,
     id: Text,
     position: Mutex<Position>,
@@ -75,7 +77,8 @@ impl<S: State> Entity<S> {
 
     fn at(machine: &StateMachine<S>, id: Text, place: usize, before: Option<Duration>) -> Self {
         let position = Mutex::new(Position::new(&machine.0, place, before));
-        Self { machine: machine.clone(), id, position, order: tokio::sync::Mutex::default() }
+        let order = tokio::sync::Mutex::default();
+        Self(Arc::new(Kept { machine: machine.clone(), id, position, order }))
     }
 
     /// Says when an entity that was [restored](StateMachine::restore) entered its state, so that the time it spends
@@ -83,19 +86,19 @@ impl<S: State> Entity<S> {
     #[must_use = "it returns the entity"]
     pub fn since(self, entered: SystemTime) -> Self {
         let before = SystemTime::now().duration_since(entered).unwrap_or_default();
-        self.position().before = Some(before);
+        self.0.position().before = Some(before);
         self
     }
 
     /// What it is found by.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.0.id
     }
 
     /// The state it is in. While a transition is being made that is still the state it leaves.
     pub fn state(&self) -> S {
-        let place = self.position().place;
-        self.machine.0.declared.states[place].state.clone()
+        let place = self.0.position().place;
+        self.0.machine.0.declared.states[place].state.clone()
     }
 
     /// Goes to another state.
@@ -186,27 +189,30 @@ impl<S: State> Entity<S> {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let declared = &self.machine.0.declared;
-        if work::is_running(&self.order) {
+        let kept = Arc::clone(&self.0);
+        let (declared, mark) = (&self.0.machine.0.declared, Mark::of(&*kept));
+        if mark.is_running() {
             return Err(TransitionError::Nested { machine: declared.name.clone() });
         }
-        let _order = self.order.lock().await;
-        let from = self.position().place;
-        let at = self.find(from, wanted)?;
+        let _order = self.0.order.lock().await;
+        let from = self.0.position().place;
+        let at = self.0.find(from, wanted)?;
         let edge = &declared.edges[at];
-        let mut step = step(ctx, declared, &self.id, edge.to);
+        let mut step = step(ctx, declared, &self.0.id, edge.to);
         step = step.attr(names::attrs::STATE_FROM, &declared.states[from].name);
         if let Some(trigger) = &edge.trigger {
             step = step.attr(names::attrs::STATE_TRIGGER, trigger);
         }
-        let made = step.run(|ctx| async {
-            let done = InWork::new(&self.order, work(ctx)).await?;
-            self.arrive(at);
+        let made = step.run(move |ctx| async move {
+            let done = InWork::new(mark, work(ctx)).await?;
+            kept.arrive(at);
             Ok(done)
         });
         Ok(made.await?)
     }
+}
 
+impl<S: State> Kept<S> {
     /// The transition that leads where the entity is asked to go.
     fn find(&self, from: usize, wanted: Wanted<'_, S>) -> Result<usize, TransitionError> {
         let Machine { declared, series } = &*self.machine.0;
@@ -252,7 +258,7 @@ impl<S: State> Entity<S> {
     }
 }
 
-impl<S> Entity<S> {
+impl<S> Kept<S> {
     fn position(&self) -> MutexGuard<'_, Position> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,7 +267,7 @@ impl<S> Entity<S> {
 /// The step of a transition. It is none of those that a workflow announces.
 fn step<S>(ctx: &TraceContext, declared: &Declaration<S>, id: &Text, to: usize) -> Step {
     let to = &declared.states[to].name;
-    ctx.step(format!("{}{to}", names::STATE_PREFIX))
+    ctx.step(format!("{}{}:{to}", names::STATE_PREFIX, declared.name))
         .unnumbered()
         .attr(names::attrs::STATE_MACHINE, &declared.name)
         .attr(names::attrs::STATE_ENTITY, id)
@@ -272,13 +278,19 @@ async fn nothing(_: TraceContext) -> Result<(), Infallible> {
     Ok(())
 }
 
+impl<S> Clone for Entity<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 /// Without the id, which may be anything.
 impl<S: State> fmt::Debug for Entity<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let declared = &self.machine.0.declared;
+        let declared = &self.0.machine.0.declared;
         f.debug_struct("Entity")
             .field("machine", &declared.name)
-            .field("state", &declared.states[self.position().place].name)
+            .field("state", &declared.states[self.0.position().place].name)
             .finish_non_exhaustive()
     }
 }

@@ -3,43 +3,50 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::ptr;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use tokio::sync::Mutex;
 
 thread_local! {
-    /// The addresses of their locks, which are held and so stay where they are.
-    static RUNNING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static RUNNING: RefCell<Vec<Mark>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether this is called by the work of a transition that holds the lock.
-pub(super) fn is_running(order: &Mutex<()>) -> bool {
-    RUNNING.try_with(|running| running.borrow().contains(&ptr::from_ref(order).addr())).unwrap_or(false)
+/// Stands for an entity: the address of what it is kept in, which is kept as long as the work runs.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Mark(usize);
+
+impl Mark {
+    pub(super) fn of<T>(entity: &T) -> Self {
+        Self(std::ptr::from_ref(entity).addr())
+    }
+
+    /// Whether this is called by work that belongs to a transition of the entity.
+    pub(super) fn is_running(self) -> bool {
+        RUNNING.try_with(|running| running.borrow().contains(&self)).unwrap_or(false)
+    }
 }
 
 pin_project! {
-    /// The work of a transition that holds the lock.
-    pub(super) struct InWork<'a, F> {
-        order: &'a Mutex<()>,
+    /// The work of a transition.
+    pub(super) struct InWork<F> {
+        of: Mark,
         #[pin]
         work: F,
     }
 }
 
-impl<'a, F> InWork<'a, F> {
-    pub(super) fn new(order: &'a Mutex<()>, work: F) -> Self {
-        Self { order, work }
+impl<F> InWork<F> {
+    pub(super) fn new(of: Mark, work: F) -> Self {
+        Self { of, work }
     }
 }
 
-impl<F: Future> Future for InWork<'_, F> {
+impl<F: Future> Future for InWork<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = Entered::new(ptr::from_ref(*this.order).addr());
+        let _entered = Entered::new(*this.of);
         this.work.poll(cx)
     }
 }
@@ -47,9 +54,9 @@ impl<F: Future> Future for InWork<'_, F> {
 struct Entered;
 
 impl Entered {
-    fn new(order: usize) -> Self {
+    fn new(mark: Mark) -> Self {
         // A thread that is ending keeps no list.
-        let _ = RUNNING.try_with(|running| running.borrow_mut().push(order));
+        let _ = RUNNING.try_with(|running| running.borrow_mut().push(mark));
         Self
     }
 }

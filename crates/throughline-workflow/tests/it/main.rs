@@ -10,6 +10,12 @@
 mod apalis;
 mod carrier;
 mod job;
+mod logs;
+mod provisioning;
+mod queue_depth;
+mod rate_limit;
+mod state_machine;
 mod step;
 mod support;
+mod timer;
 mod workflow;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use throughline_core::metrics::Metrics;
 use throughline_core::testing::{Faults, FaultyStore, tree};
-use throughline_core::{AppendError, MemoryStore, Retry, Status, Throughline, TraceEvent};
+use throughline_core::{AppendError, MemoryStore, Redaction, Retry, Status, Throughline, TraceEvent};
 
 /// An emitter with a store that can be told to fail, and a recorder that can be looked into.
 pub(crate) struct Bench {
     pub(crate) throughline: Throughline,
-    faults: Faults,
+    pub(crate) faults: Faults,
+    pub(crate) metrics: Metrics,
     store: MemoryStore,
     measured: Snapshotter,
     readings: Mutex<BTreeMap<String, f64>>,
@@ -22,14 +23,15 @@ impl Bench {
     pub(crate) fn new() -> Self {
         let (store, recorder) = (MemoryStore::new(), DebuggingRecorder::new());
         let (measured, faulty) = (recorder.snapshotter(), FaultyStore::around(store.clone()));
-        let faults = faulty.faults();
+        let (faults, metrics) = (faulty.faults(), Metrics::to(recorder));
         let throughline = Throughline::builder("test")
             .store(faulty)
-            .metrics(Metrics::to(recorder))
+            .metrics(metrics.clone())
+            .redaction(Redaction::standard().pseudonym_key("sixteen bytes and more"))
             .retry(Retry::attempts(1))
             .build()
             .unwrap();
-        Self { throughline, faults, store, measured, readings: Mutex::default() }
+        Self { throughline, faults, metrics, store, measured, readings: Mutex::default() }
     }
 
     /// The store refuses the next event.
@@ -65,6 +67,28 @@ impl Bench {
         }
         let readings = readings.iter().filter(|(name, _)| name.starts_with(prefix));
         readings.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What was measured since one last looked, under names that begin like this after `throughline_`; of a histogram the
+    /// values. For what is set rather than added, of which [`Self::readings`] knows nothing.
+    pub(crate) fn series(&self, prefix: &str) -> String {
+        let series = self.measured.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
+            let name = key.key().name().strip_prefix("throughline_")?;
+            let labels: Vec<_> = key.key().labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
+            let value = match value {
+                DebugValue::Counter(count) => count.to_string(),
+                DebugValue::Gauge(value) => value.to_string(),
+                DebugValue::Histogram(values) if values.is_empty() => return None,
+                DebugValue::Histogram(values) => {
+                    format!("{:?}", values.iter().map(|v| v.0).collect::<Vec<_>>())
+                }
+            };
+            let line = format!("{name}{{{}}} {value}", labels.join(", "));
+            line.starts_with(prefix).then_some(line)
+        });
+        let mut series: Vec<_> = series.collect();
+        series.sort();
+        series.join("\n")
     }
 }
 

@@ -171,6 +171,62 @@ pub fn the_earliest_root_rules<F: StoreFixture>() {
     });
 }
 
+pub fn a_run_has_not_ended_before_the_jobs_it_put_into_a_queue<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (mine, worker) = (open(fixture).await, open(fixture).await);
+        let mut told = run("loan-approval").key("loan-1").instance(mine.id);
+        let root = told.root();
+        told.complete_run();
+        mine.append(&told.events()).await;
+        assert_eq!(state(&mine, told.trace_id()).await, RunState::Succeeded);
+
+        let job = |told: &mut RunBuilder, before: Option<crate::SpanId>, instance| {
+            let job = told.begin_in(root, "job:payout");
+            told.edit(|event| {
+                event.instance = instance;
+                event.tags = vec![tags::REMOTE_PARENT.into(), tags::DETACHED.into()];
+                event.links.extend(before.map(|before| crate::Link::to(crate::Rel::RetryOf, before)));
+            });
+            job
+        };
+        let first = job(&mut told, None, worker.id);
+        let step = told.begin_in(first, "stage:transfer");
+        told.edit(|event| event.instance = worker.id);
+        worker.append(&told.events()).await;
+        let running = summary(&mine, told.trace_id()).await;
+        assert_eq!((running.state, running.ended, running.duration_us), (RunState::Running, None, None));
+        worker.close().await;
+        assert_eq!(state(&mine, told.trace_id()).await, RunState::Interrupted);
+        let open_runs = mine.reader.open_runs(10).await.unwrap();
+        assert_eq!(open_runs[0].current.as_ref().map(|current| current.span_id), Some(step));
+
+        // The job is tried again, by a process that has not seen the run yet.
+        mine.close().await;
+        let after = open(fixture).await;
+        let told_before = told.events().len();
+        let second = job(&mut told, Some(first), after.id);
+        after.append(&told.events()[told_before..]).await;
+        assert_eq!(state(&after, told.trace_id()).await, RunState::Running);
+        let open_runs = after.reader.open_runs(10).await.unwrap();
+        let current = open_runs[0].current.as_ref().map(|current| current.span_id);
+        assert_eq!(current, Some(second), "nobody works on what the first attempt left open");
+        told.fail(second, "Timeout", "no answer");
+        after.append(&told.events()).await;
+        assert_eq!(state(&after, told.trace_id()).await, RunState::Failed);
+
+        let told_before = told.events().len();
+        let third = job(&mut told, Some(second), after.id);
+        told.succeed(third);
+        after.append(&told.events()[told_before..]).await;
+        let ended = summary(&after, told.trace_id()).await;
+        let (events, last) = (told.events(), told.events().last().map(|event| event.timestamp));
+        assert_eq!((ended.state, ended.ended), (RunState::Succeeded, last));
+        assert_eq!(ended.duration_us, last.map(|last| last.since(ended.started).as_micros() as u64));
+        assert_eq!(ended, Oracle::with_living(&events, &[after.id]).runs(&Filter::new())[0]);
+        assert_eq!(after.reader.open_runs(10).await.unwrap(), []);
+    });
+}
+
 pub fn a_run_without_a_root_is_told_by_its_events<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;

@@ -1,0 +1,56 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// What the service was started with.
+pub(crate) struct Options {
+    /// Whether to go on until somebody ends it.
+    pub(crate) serve: bool,
+    pub(crate) store: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) metrics_port: u16,
+}
+
+const USAGE: &str = "want nothing or --demo, or --serve; and --store FILE, --port N, --metrics-port N";
+
+impl Options {
+    pub(crate) fn from_args() -> anyhow::Result<Self> {
+        let (mut serve, mut store, mut ports) = (false, None, [None, None]);
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{argument} wants a value"));
+            match argument.as_str() {
+                "--demo" => serve = false,
+                "--serve" => serve = true,
+                "--store" => store = Some(PathBuf::from(value()?)),
+                "--port" => ports[0] = Some(value()?.parse()?),
+                "--metrics-port" => ports[1] = Some(value()?.parse()?),
+                other => bail!("`{other}` means nothing here: {USAGE}"),
+            }
+        }
+        let [port, metrics_port] = ports;
+        Ok(Self {
+            serve,
+            store: store.map_or_else(fresh_database, Ok)?,
+            port: port.unwrap_or(if serve { 3000 } else { 0 }),
+            metrics_port: metrics_port.unwrap_or(if serve { 9464 } else { 0 }),
+        })
+    }
+}
+
+/// A database of this run alone, below the folder in which cargo builds.
+fn fresh_database() -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe()?;
+    let target =
+        executable.ancestors().find(|folder| folder.ends_with("target")).unwrap_or(Path::new("target"));
+    let folder = target.join("axum_service");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("{} is in use", folder.display()))?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let database = folder.join("traces.db");
+    let here = std::env::current_dir()?;
+    Ok(database.strip_prefix(here).map(Path::to_owned).unwrap_or(database))
+}
