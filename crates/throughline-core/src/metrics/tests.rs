@@ -72,6 +72,16 @@ fn labels_that_are_within_their_caps_cannot_multiply_without_bound() {
 }
 
 #[test]
+fn a_name_that_a_profile_gives_twice_is_measured_once() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("throughline")));
+    throughline.meter().counter(&catalogue::WEB_ERRORS).with([]).increment(1);
+    throughline.meter().gauge(&catalogue::QUEUE_DEPTH).with(["loans"]).increment(1.0);
+    let readings = readings(&snapshotter);
+    assert_eq!(readings["throughline_web_errors_total{}"], 1.0);
+    assert_eq!(readings["throughline_queue_depth{queue=loans}"], 1.0);
+}
+
+#[test]
 fn label_values_are_redacted_and_cut_and_empty_ones_are_left_out() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics);
     let depth = throughline.meter().gauge(&catalogue::QUEUE_DEPTH);
