@@ -235,7 +235,7 @@ impl RunOpening {
     }
 
     /// The key as it may be kept: a pseudonym if the redactor hits it.
-    fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
+    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
         let Some(key) = &self.key else { return Ok(None) };
         if !hub.redactor.hits(key) {
             return Ok(Some(key.clone()));
