@@ -153,6 +153,22 @@ async fn compensations_link_what_they_undo_so_that_the_ledger_balances() {
 }
 
 #[tokio::test]
+async fn a_compensation_undoes_the_attempts_that_took_effect_and_no_compensation() {
+    let bench = Bench::new();
+    // As executors do that know a step and its compensation by one id.
+    let undo = || Node { undoes: Some("reserve"), ..node("reserve") };
+    let first = Node { fails: true, compensable: true, ..node("reserve") };
+    let second = Node { attempt: 2, compensable: true, ..node("reserve") };
+    let outcomes = run(&bench, [first, second, undo(), undo()]).await;
+    let done = outcomes[1].as_ref().unwrap();
+    for compensation in starts(&bench.events().await, "compensate:reserve") {
+        let undone: Vec<_> = compensation.links.iter().map(|link| link.span_id).collect();
+        assert_eq!(undone, [*done]);
+    }
+    assert_eq!(starts(&bench.events().await, "compensate:reserve").len(), 2);
+}
+
+#[tokio::test]
 async fn a_compensation_may_name_the_span_itself() {
     let bench = Bench::new();
     let done = run(&bench, [Node { compensable: true, ..node("reserve") }]).await.remove(0).unwrap();
