@@ -81,6 +81,7 @@ async fn the_producers_run_goes_on_in_the_worker() {
     assert_eq!(start.correlation_id.as_deref(), Some("loan-42"));
     assert_eq!(["queue", "job_id"].map(|key| start.attrs.get(key)), [Some("payouts"), Some("j-1")]);
     assert!(start.data.as_ref().unwrap()["input"]["wait_us"].is_u64());
+    assert!(starts(&events, "stage:transfer")[0].attrs.is_empty(), "what is said of the job is said once");
     assert_snapshot!(bench.readings("throughline_job"), @"
     throughline_job_attempts_total{queue=payouts,job_type=payout,outcome=success} 1
     throughline_job_duration_seconds{queue=payouts,job_type=payout,status=success} 1

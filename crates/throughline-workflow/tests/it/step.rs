@@ -1,8 +1,11 @@
 //! Each call of a service inside a `StepLayer` is a step of the run around it.
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
 use throughline_core::{BoxError, NotStarted, Rel, SpanId, Throughline, TraceContext, TraceId, names};
 use throughline_workflow::{StepCall, StepLayer, WorkflowLayer};
+use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 use crate::support::{Bench, Trouble, starts};
@@ -219,4 +222,37 @@ async fn a_step_whose_start_is_not_recorded_is_not_called() {
     assert!(not_started.to_string().contains("the disk is full"), "{not_started}");
     assert!(starts(&bench.events().await, "step:welcome").is_empty());
     assert_eq!(names::STEP_PREFIX, "step:");
+}
+
+#[tokio::test]
+async fn a_step_that_is_dropped_was_cancelled_and_counts_as_active_until_then() {
+    let (bench, begun) = (Bench::new(), Arc::new(Notify::new()));
+    let service = {
+        let begun = Arc::clone(&begun);
+        service_fn(move |_: Node| {
+            let begun = Arc::clone(&begun);
+            async move {
+                begun.notify_one();
+                std::future::pending::<Result<(), Trouble>>().await
+            }
+        })
+    };
+    let step = StepLayer::new(&bench.throughline, describe).layer(service);
+    let active = || bench.readings("throughline_steps_active");
+    let ran = bench.throughline.workflow("onboarding").run_infallible(|_| async {
+        let meanwhile = async {
+            begun.notified().await;
+            active()
+        };
+        tokio::select! {
+            _ = step.oneshot(node("welcome")) => unreachable!("it never ends"),
+            active = meanwhile => assert_snapshot!(active, @"throughline_steps_active{step_type=script} 1"),
+        }
+    });
+    ran.await.unwrap();
+    assert_snapshot!(active(), @"throughline_steps_active{step_type=script} 0");
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      step:welcome cancelled
+    ");
 }
