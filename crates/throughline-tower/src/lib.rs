@@ -1,4 +1,4 @@
-//! Throughline for HTTP: one layer for servers, the extractor `Traced` for axum, and propagation to whom you call.
+//! Throughline for HTTP: one layer for servers, one for clients, and the extractor `Traced` for axum.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -19,6 +19,10 @@
 //! The layer continues the caller's trace (`traceparent`, `tracestate`, `baggage`), takes or makes a request id and
 //! answers with it, turns a panic into an answer, and ends the request's span when the response body ends. The span
 //! is *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
+//!
+//! For whom you call there is [`ClientLayer`], around `hyper-util`'s client, tonic's, and with features `reqwest`'s and
+//! that of `reqwest-middleware`. With the feature `transports` the module `transport` calls functions by name, over HTTP,
+//! over a Unix socket and in process, and says where the time of the calls goes.
 
 mod body;
 mod client;

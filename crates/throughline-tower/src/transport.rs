@@ -24,7 +24,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use analyzer::{Analysis, Analyzer, Finding, FindingKind};
-pub use caller::{Caller, CallerError};
+pub use caller::{Call, Caller, CallerError};
 pub use error::{CallError, Callee, Problem};
 pub use inspector::{InspectedMessage, Inspection, Inspector};
 pub use profiler::Profiler;

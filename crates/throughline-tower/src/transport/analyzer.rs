@@ -25,7 +25,8 @@ pub struct Analyzer {
     pub transport_share: f64,
     /// The share of writing and reading JSON above which that is [heavy](FindingKind::SerializationHeavy): 0.3.
     pub serialization_share: f64,
-    /// The share of the callee below which there is [little work](FindingKind::LittleWork) for the way: 0.2.
+    /// The share of the callee in the time without waiting below which there is
+    /// [little work](FindingKind::LittleWork) for the way: 0.2.
     pub work_share: f64,
     /// The share of waiting in the callee above which [queueing](FindingKind::Queueing) is a problem: 0.25.
     pub queue_share: f64,
@@ -208,7 +209,7 @@ impl Look<'_> {
             page::percent(high),
         );
         let measured = (rate.ratio(), limit);
-        let mend = "Look at these first: the times below are only of calls that went well. \
+        let mend = "Look at these first, for times are only of calls that went well: \
                     `throughline list --failed` has their stories";
         (low > limit).then(|| self.finding(FindingKind::ManyFailures, measured, evidence, mend))
     }
@@ -244,7 +245,7 @@ impl Look<'_> {
 
     fn transport(&self) -> Option<Finding> {
         let limit = self.analyzer.transport_share;
-        let (share, evidence) = self.share_of(Part::Transport, "the way there and back");
+        let (share, evidence) = self.share_of(Part::Transport, "The way there and back");
         let mend = match self.profile.transport {
             Transport::Http => {
                 let seen = self.seen_over(&[Transport::Ipc, Transport::Direct]);
@@ -269,7 +270,7 @@ impl Look<'_> {
         let (write, read) = (self.profile.share(Part::Serialize), self.profile.share(Part::Deserialize));
         let share = write + read;
         let evidence = format!(
-            "writing and reading JSON took {} of the time in the caller alone ({} and {}), for p50 {} sent and {} \
+            "Writing and reading JSON took {} of the time in the caller alone ({} and {}), for p50 {} sent and {} \
              received",
             page::percent(share),
             page::percent(write),
@@ -277,18 +278,28 @@ impl Look<'_> {
             page::bytes(self.profile.request_bytes.p50),
             page::bytes(self.profile.response_bytes.p50),
         );
-        let mend = "Consider a binary format, and send only what the function needs";
+        let mend = match self.profile.transport {
+            Transport::Direct => "Within a process nothing need be JSON: call it as a plain function",
+            _ => "Consider a binary format, and send only what the function needs",
+        };
         (share > limit).then(|| self.finding(FindingKind::SerializationHeavy, (share, limit), evidence, mend))
     }
 
     fn little_work(&self) -> Option<Finding> {
         let limit = self.analyzer.work_share;
         // Without the callee's word its share is not small but unknown.
-        self.profile.part(Part::Callee)?;
+        let work = self.profile.part(Part::Callee)?;
         if self.profile.share(Part::RoundTrip) > 0.0 {
             return None;
         }
-        let (share, evidence) = self.share_of(Part::Callee, "the function itself");
+        // Waiting is a finding of its own, and would not be less in process.
+        let share = work.share / (1.0 - self.profile.share(Part::Queue)).max(f64::MIN_POSITIVE);
+        let evidence = format!(
+            "The function itself took {} of the time in which calls did not wait for it (p50 {} of {})",
+            page::percent(share),
+            page::duration(work.times.p50),
+            page::duration(self.profile.total.p50),
+        );
         let mend = match self.profile.transport {
             Transport::Direct => {
                 "It is called directly already: do more in a call, or call it as a plain function".to_owned()
@@ -303,7 +314,7 @@ impl Look<'_> {
 
     fn queueing(&self) -> Option<Finding> {
         let limit = self.analyzer.queue_share;
-        let (share, evidence) = self.share_of(Part::Queue, "waiting in the callee");
+        let (share, evidence) = self.share_of(Part::Queue, "Waiting in the callee");
         let mend =
             "Give the callee more workers or a higher concurrency limit, or send it fewer calls at once";
         (share > limit).then(|| self.finding(FindingKind::Queueing, (share, limit), evidence, mend))
@@ -315,7 +326,7 @@ impl Look<'_> {
         let slowest = |part: &&super::PartProfile| part.times.p99.saturating_sub(part.times.p50);
         let part = self.profile.parts.iter().max_by_key(slowest)?;
         let evidence = format!(
-            "the p99 is {factor:.0} times the median ({} against {}), and most of that is {} (p99 {})",
+            "The p99 is {factor:.0} times the median ({} against {}), and most of that is {} (p99 {})",
             page::duration(times.p99),
             page::duration(times.p50),
             part.part,
@@ -335,7 +346,7 @@ impl Look<'_> {
 
     fn large_answers(&self) -> Option<Finding> {
         let (size, limit) = (self.profile.response_bytes.p95, self.analyzer.answer_bytes);
-        let evidence = format!("one answer in twenty has {} or more", page::bytes(size));
+        let evidence = format!("One answer in twenty has {} or more", page::bytes(size));
         let mend = "Answer in pages, leave out what the caller does not read, or stream it";
         let found = (size as f64, limit as f64);
         (size > limit).then(|| self.finding(FindingKind::LargeAnswers, found, evidence, mend))

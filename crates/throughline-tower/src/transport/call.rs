@@ -1,17 +1,16 @@
 //! One call, from its input to its result.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode, response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use throughline_core::{BoxError, TraceContext, names};
+use throughline_core::{BoxError, Text, TraceContext, names};
 use tower::ServiceExt as _;
 
-use super::connect::Carrier;
+use super::connect::{Broken, Carrier};
 use super::inspector::Exchange;
 use super::{CallError, CallOutcome, CallRecord, CallTimes, Caller, Problem};
 use crate::propagate::inject_all;
@@ -19,33 +18,33 @@ use crate::split::{self, Split};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// The input as it is sent, and how long it took to write.
+pub(super) struct Written {
+    pub(super) body: serde_json::Result<Vec<u8>>,
+    pub(super) took: Duration,
+}
+
 /// Makes a call; `context` is that of its span.
-pub(super) async fn run<In, Out>(
-    caller: &Caller,
+pub(super) async fn run<Out: DeserializeOwned>(
+    caller: Caller,
     context: Option<TraceContext>,
-    function: &str,
-    input: &In,
-) -> Result<Out, CallError>
-where
-    In: Serialize + ?Sized,
-    Out: DeserializeOwned,
-{
-    let mut ongoing = Ongoing::begin(caller, context, function);
-    let result = attempt(&mut ongoing, input).await;
+    function: Text,
+    written: Written,
+) -> Result<Out, CallError> {
+    let mut ongoing = Ongoing::begin(caller, context, function, written.took);
+    let result = attempt(&mut ongoing, written.body).await;
     ongoing.end(result.as_ref().err().map_or(CallOutcome::Success, CallError::outcome));
     result
 }
 
-async fn attempt<In, Out>(ongoing: &mut Ongoing<'_>, input: &In) -> Result<Out, CallError>
-where
-    In: Serialize + ?Sized,
-    Out: DeserializeOwned,
-{
-    let caller = ongoing.caller;
-    let callee = caller.callee(&ongoing.record.function);
-    let Some(path) = caller.path(&callee.function) else { return Err(CallError::BadName { callee }) };
-    let Ok(uri) = caller.uri(&path) else { return Err(CallError::BadName { callee }) };
-    let body = match serde_json::to_vec(input) {
+async fn attempt<Out: DeserializeOwned>(
+    ongoing: &mut Ongoing,
+    body: serde_json::Result<Vec<u8>>,
+) -> Result<Out, CallError> {
+    let callee = ongoing.caller.callee(&ongoing.record.function);
+    let Some(path) = ongoing.caller.path(&callee.function) else { return Err(CallError::BadName { callee }) };
+    let Ok(uri) = ongoing.caller.uri(&path) else { return Err(CallError::BadName { callee }) };
+    let body = match body {
         Ok(body) => Bytes::from(body),
         Err(source) => return Err(CallError::BadInput { callee, source }),
     };
@@ -59,8 +58,9 @@ where
     }
     ongoing.send(&path, request.headers(), body);
 
-    let answer = exchange(caller.carrier.clone(), request, caller.response_limit);
-    let answer = match caller.timeout {
+    let (timeout, limit) = (ongoing.caller.timeout, ongoing.caller.response_limit);
+    let answer = exchange(ongoing.caller.carrier.clone(), request, limit);
+    let answer = match timeout {
         Some(after) => match tokio::time::timeout(after, answer).await {
             Ok(answer) => answer,
             Err(_) => return Err(CallError::TimedOut { callee, after }),
@@ -71,9 +71,7 @@ where
         Ok(answer) => answer,
         Err(Trouble::Connect(source)) => return Err(CallError::Unreachable { callee, source }),
         Err(Trouble::BrokenOff(source)) => return Err(CallError::BrokenOff { callee, source }),
-        Err(Trouble::TooLarge) => {
-            return Err(CallError::TooLarge { callee, limit: caller.response_limit });
-        }
+        Err(Trouble::TooLarge) => return Err(CallError::TooLarge { callee, limit }),
     };
     ongoing.receive(&head, &body);
 
@@ -110,7 +108,7 @@ async fn exchange(
     request: Request<Full<Bytes>>,
     limit: usize,
 ) -> Result<(response::Parts, Bytes), Trouble> {
-    let answer = carrier.oneshot(request).await.map_err(|error| {
+    let answer = carrier.oneshot(request).await.map_err(|Broken(error)| {
         // Of another client's errors it is not known how far the request came.
         let error_of_hyper = error.downcast_ref::<hyper_util::client::legacy::Error>();
         if error_of_hyper.is_none_or(hyper_util::client::legacy::Error::is_connect) {
@@ -127,8 +125,8 @@ async fn exchange(
 }
 
 /// A call that is being made. Dropped before its end it was given up, which is measured too.
-struct Ongoing<'c> {
-    caller: &'c Caller,
+struct Ongoing {
+    caller: Caller,
     context: Option<TraceContext>,
     record: CallRecord,
     stage: Stage,
@@ -138,16 +136,22 @@ struct Ongoing<'c> {
 }
 
 enum Stage {
-    Preparing { since: Instant },
-    Sent { since: Instant },
+    /// What was done before it began counts too.
+    Preparing {
+        since: Instant,
+        before: Duration,
+    },
+    Sent {
+        since: Instant,
+    },
     Answered,
 }
 
-impl<'c> Ongoing<'c> {
-    fn begin(caller: &'c Caller, context: Option<TraceContext>, function: &str) -> Self {
-        let mut record = CallRecord::new(function.to_owned(), caller.transport, CallTimes::default());
+impl Ongoing {
+    fn begin(caller: Caller, context: Option<TraceContext>, function: Text, before: Duration) -> Self {
+        let mut record = CallRecord::new(function, caller.transport, CallTimes::default());
         record.trace_id = context.as_ref().map(TraceContext::trace_id);
-        let stage = Stage::Preparing { since: Instant::now() };
+        let stage = Stage::Preparing { since: Instant::now(), before };
         Self { caller, context, record, stage, exchange: None, ended: false }
     }
 
@@ -176,7 +180,7 @@ impl<'c> Ongoing<'c> {
     /// How long the stage took that ends now.
     fn close_stage(&mut self) {
         match self.stage {
-            Stage::Preparing { since } => self.record.times.serialize = since.elapsed(),
+            Stage::Preparing { since, before } => self.record.times.serialize = before + since.elapsed(),
             Stage::Sent { since } => self.record.times.round_trip = since.elapsed(),
             Stage::Answered => {}
         }
@@ -203,7 +207,7 @@ impl<'c> Ongoing<'c> {
     }
 }
 
-impl Drop for Ongoing<'_> {
+impl Drop for Ongoing {
     fn drop(&mut self) {
         let outcome = if std::thread::panicking() { CallOutcome::Panicked } else { CallOutcome::Cancelled };
         self.end(outcome);

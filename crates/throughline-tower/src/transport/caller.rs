@@ -1,6 +1,9 @@
 //! [`Caller`]: functions of another service, called by name.
 
-use std::time::Duration;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -9,7 +12,7 @@ use http_body::Body;
 use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use throughline_core::{BoxError, Text, Throughline, TraceContext, names};
+use throughline_core::{BoxError, BoxFuture, Text, Throughline, TraceContext, names};
 use tower::Service;
 
 use super::connect::{self, Carrier};
@@ -205,33 +208,57 @@ impl Caller {
         self.transport
     }
 
-    /// Calls a function.
+    /// Calls a function. The input is written at once, so that the call can be sent to another task; all else happens
+    /// when it is awaited.
     ///
     /// # Errors
     /// When the call cannot be recorded or made, or gave no result: see [`CallError`].
-    pub async fn call<In, Out>(&self, function: &str, input: &In) -> Result<Out, CallError>
+    pub fn call<In, Out>(&self, function: &str, input: &In) -> Call<Out>
     where
         In: Serialize + ?Sized,
+        Out: DeserializeOwned + Send + 'static,
+    {
+        let since = Instant::now();
+        let body = serde_json::to_vec(input);
+        let request = call::Written { body, took: since.elapsed() };
+        let (caller, function) = (self.clone(), Text::from(function.to_owned()));
+        Call(Box::pin(async move {
+            match TraceContext::current() {
+                Some(context) => caller.call_traced(context, function, request).await,
+                None => call::run(caller, None, function, request).await,
+            }
+        }))
+    }
+
+    async fn call_traced<Out>(
+        self,
+        context: TraceContext,
+        function: Text,
+        request: call::Written,
+    ) -> Result<Out, CallError>
+    where
         Out: DeserializeOwned,
     {
-        let Some(context) = TraceContext::current() else {
-            return call::run(self, None, function, input).await;
-        };
         let step = context
-            .dependency_step(self.transport.as_str(), function.to_owned())
-            .attr(names::attrs::FUNCTION, function.to_owned())
+            .dependency_step(self.transport.as_str(), function.clone())
+            .attr(names::attrs::FUNCTION, function.clone())
             .attr(names::attrs::TRANSPORT, self.transport.as_str());
         let step = match &self.origin {
             Some((_, authority)) if self.transport == Transport::Http => {
-                step.attr(names::attrs::SERVER_ADDRESS, authority.as_str().to_owned())
+                let step = step.attr(names::attrs::SERVER_ADDRESS, authority.host().to_owned());
+                match authority.port_u16() {
+                    Some(port) => step.attr(names::attrs::SERVER_PORT, port.to_string()),
+                    None => step,
+                }
             }
             _ => step,
         };
-        let called = step.run(|context| call::run(self, Some(context), function, input)).await;
+        let (caller, name) = (self.clone(), function.clone());
+        let called = step.run(move |context| call::run(caller, Some(context), name, request)).await;
         called.unwrap_or_else(|source| {
-            let record = CallRecord::new(function.to_owned(), self.transport, CallTimes::default());
+            let record = CallRecord::new(function.clone(), self.transport, CallTimes::default());
             self.measured(&record.outcome(CallOutcome::NotSent));
-            Err(CallError::NotStarted { callee: self.callee(function), source })
+            Err(CallError::NotStarted { callee: self.callee(&function), source })
         })
     }
 
@@ -273,6 +300,24 @@ impl std::fmt::Debug for Caller {
             .field("address", &self.address)
             .field("route", &self.route)
             .finish_non_exhaustive()
+    }
+}
+
+/// A call of a function: made by [`Caller::call`]. Dropped before its end it is given up.
+#[must_use = "nothing is called before it is awaited"]
+pub struct Call<Out>(BoxFuture<'static, Result<Out, CallError>>);
+
+impl<Out> Future for Call<Out> {
+    type Output = Result<Out, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<Out> std::fmt::Debug for Call<Out> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
     }
 }
 

@@ -16,7 +16,13 @@ use tower::{Service, ServiceExt as _};
 
 /// A callee, whatever is between.
 pub(super) type Carrier =
-    BoxCloneSyncService<Request<Full<Bytes>>, Response<UnsyncBoxBody<Bytes, BoxError>>, BoxError>;
+    BoxCloneSyncService<Request<Full<Bytes>>, Response<UnsyncBoxBody<Bytes, Broken>>, Broken>;
+
+/// What a carrier says when it fails. A type of its own, for of futures that hold a `BoxError` rustc cannot tell
+/// whether they can be sent.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct Broken(pub(super) BoxError);
 
 /// Hides what kind of service it is.
 pub(super) fn carrier<S, R>(service: S) -> Carrier
@@ -27,8 +33,9 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let service = service.map_err(Into::into);
-    let service = service.map_response(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
+    let service = service.map_err(|error| Broken(error.into()));
+    let service = service
+        .map_response(|answer| answer.map(|body| body.map_err(|error| Broken(error.into())).boxed_unsync()));
     BoxCloneSyncService::new(service)
 }
 

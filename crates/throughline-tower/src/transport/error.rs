@@ -92,7 +92,7 @@ pub enum CallError {
         path: String,
     },
     /// The callee refused the call: a 4xx.
-    #[error("{callee} refused the call with {status}{}", told(problem.as_deref()))]
+    #[error("{callee} refused the call with {status}{}", told(*status, problem.as_deref()))]
     Rejected {
         /// Who was called.
         callee: Box<Callee>,
@@ -102,7 +102,7 @@ pub enum CallError {
         problem: Option<Box<Problem>>,
     },
     /// The callee failed: a 5xx, or a status that is no answer to a call.
-    #[error("{callee} failed with {status}{}", told(problem.as_deref()))]
+    #[error("{callee} failed with {status}{}", told(*status, problem.as_deref()))]
     Failed {
         /// Who was called.
         callee: Box<Callee>,
@@ -132,7 +132,7 @@ pub enum CallError {
     },
     /// The answer is not what was asked for.
     #[error(
-        "the answer of {callee} is not the JSON of a {wanted}: {} (its content type is {content_type})",
+        "the answer of {callee} is not JSON that can be read as {wanted}: {} (its content type is {content_type})",
         without_values(error)
     )]
     BadAnswer {
@@ -234,10 +234,12 @@ impl Problem {
 }
 
 /// The end of a text about a failure: what the callee told.
-fn told(problem: Option<&Problem>) -> String {
+fn told(status: StatusCode, problem: Option<&Problem>) -> String {
     let Some(problem) = problem else { return String::new() };
     let mut text = String::new();
-    for part in [&problem.title, &problem.detail].into_iter().flatten() {
+    // The title is often that of the status, which stands there already.
+    let title = problem.title.as_ref().filter(|title| status.canonical_reason() != Some(title.as_str()));
+    for part in title.into_iter().chain(&problem.detail) {
         text.push_str(": ");
         text.push_str(part);
     }
@@ -320,7 +322,7 @@ mod tests {
     fn what_is_wrong_with_an_answer_is_told_without_what_it_said() {
         let told = |json: &str| without_values(&serde_json::from_str::<Vec<bool>>(json).unwrap_err());
         let told_text = told(r#"["Ada \"the first\" Lovelace"]"#);
-        assert_eq!(told_text, "invalid type: string \"…\", expected a boolean at line 1 column 27");
+        assert_eq!(told_text, "invalid type: string \"…\", expected a boolean at line 1 column 29");
         assert_eq!(
             told("[4111111111111111]"),
             "invalid type: integer `…`, expected a boolean at line 1 column 17"
@@ -335,8 +337,8 @@ mod tests {
         let headers = |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
         let problem = Problem::of(&headers("application/problem+json; charset=utf-8"), body).unwrap();
         assert_eq!(
-            told(Some(&problem)),
-            ": Internal Server Error; why, says `throughline why 0af7651916cd43dd8448eb211c80319c`"
+            told(StatusCode::INTERNAL_SERVER_ERROR, Some(&problem)),
+            "; why, says `throughline why 0af7651916cd43dd8448eb211c80319c`"
         );
         assert_eq!(Problem::of(&headers("application/json"), body), None);
         assert_eq!(Problem::of(&headers("application/problem+json"), b"<html>"), None);

@@ -34,13 +34,18 @@ impl Side {
 
     /// The event that ends a span of this type, once it is there.
     pub(crate) async fn end_of(&self, event_type: &str) -> TraceEvent {
-        loop {
-            let mut events = self.events().await.into_iter();
-            if let Some(end) = events.find(|event| event.event_type == event_type && event.seq == 1) {
-                return end;
+        let found = async {
+            loop {
+                let mut events = self.events().await.into_iter();
+                if let Some(end) = events.find(|event| event.event_type == event_type && event.seq == 1) {
+                    return end;
+                }
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
-        }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(20), found).await;
+        assert!(found.is_ok(), "no {event_type} has ended");
+        found.unwrap()
     }
 
     /// The values that were recorded since the last time, by `name{label=value}`, of metrics whose name holds `part`.
