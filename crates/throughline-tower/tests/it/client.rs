@@ -1,6 +1,8 @@
 //! The client layer around real clients and real sockets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +11,11 @@ use axum::routing::get;
 use http_body_util::Empty;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use throughline_core::{NotStarted, Status, TraceContext, TraceEvent, names};
+use throughline_core::testing::FaultyStore;
+use throughline_core::{
+    AppendError, Durability, MemoryStore, NotStarted, Retry, Status, Throughline, TraceContext, TraceEvent,
+    names,
+};
 use throughline_tower::{LayerExt as _, Traced};
 use tower::{Layer as _, ServiceExt as _};
 
@@ -184,6 +190,31 @@ async fn a_request_is_sent_even_if_its_span_cannot_be_recorded() {
     assert_eq!(here.recorded("http_client_request_duration").len(), 1);
 }
 
+/// Pipelined, a call goes out before its start is durable: when that fails in the end, it has been made.
+#[tokio::test]
+async fn a_request_whose_span_turns_out_not_to_be_recorded_is_sent_once_and_its_answer_kept() {
+    let (store, there) = (FaultyStore::around(MemoryStore::new()), Side::new("callee"));
+    let faults = store.faults();
+    let here = Throughline::builder("caller").store(store).durability(Durability::Pipelined);
+    let here = here.retry(Retry::attempts(1)).build().unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let counting =
+        Router::new().route("/", get(async move || count.fetch_add(1, Ordering::SeqCst).to_string()));
+    let origin = serve(counting.layer(there.throughline.layer())).await;
+    let client = here.client_layer().layer(Client::builder(TokioExecutor::new()).build_http());
+    let run = here.workflow("test").run(async |_: TraceContext| {
+        here.flush(Duration::from_secs(10)).await;
+        let gone = || AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None };
+        faults.fail_next(u64::MAX, gone);
+        let answer = client.oneshot(http_request(&origin)).await;
+        faults.heal();
+        Ok::<_, NotStarted>(answer.unwrap().status())
+    });
+    assert_eq!(run.await.unwrap().unwrap(), StatusCode::OK);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn a_call_that_is_given_up_is_cancelled_and_measured() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
@@ -194,6 +225,7 @@ async fn a_call_that_is_given_up_is_cancelled_and_measured() {
     assert!(given_up.is_err());
     assert_eq!(here.end_of("dependency:http").await.status, Status::Cancelled);
     let recorded = here.recorded("http_client_request_duration");
+    assert_eq!(recorded.len(), 1);
     assert!(recorded.keys().all(|key| key.ends_with("error_type=cancelled}")), "{recorded:?}");
 }
 

@@ -144,6 +144,35 @@ async fn the_parts_of_a_call_add_up_and_the_callees_work_is_the_callees() {
     }
 }
 
+/// An input that takes a while to write.
+struct Slow;
+
+impl serde::Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        std::thread::sleep(WORK);
+        serializer.serialize_unit()
+    }
+}
+
+#[tokio::test]
+async fn writing_the_input_is_the_callers_part_even_if_the_call_is_awaited_much_later() {
+    let (here, there) = (Side::new("caller"), Side::new("callee"));
+    let profiler = Profiler::new();
+    let callee = Callee::of(&here, &there).await;
+    let call = callee.callers[2].clone().profiler(&profiler).call::<_, u64>("sum", &Slow);
+    tokio::time::sleep(WORK * 5).await;
+    call.await.unwrap_err();
+    let call = callee.callers[2].clone().profiler(&profiler).call::<_, ()>("work", &Slow);
+    tokio::time::sleep(WORK * 5).await;
+    call.await.unwrap();
+    let report = profiler.report();
+    let profile = report.of("work", Transport::Direct).unwrap();
+    let written = profile.part(Part::Serialize).unwrap().times.p50;
+    assert!(written >= WORK && written < WORK * 4, "{written:?}");
+    let errors = &report.of("sum", Transport::Direct).unwrap().outcomes;
+    assert_eq!(errors.keys().collect::<Vec<_>>(), [&CallOutcome::Rejected]);
+}
+
 #[tokio::test]
 async fn the_span_of_a_call_says_where_its_time_went_and_how_much_it_carried() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
