@@ -19,7 +19,7 @@ use throughline_core::{
 use throughline_tower::{LayerExt as _, Traced};
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::side::{Side, dead_origin, serve};
+use crate::side::{Side, serve};
 
 /// Answers with the headers that it was sent.
 async fn echo(headers: HeaderMap) -> axum::Json<BTreeMap<String, String>> {
@@ -47,6 +47,7 @@ fn http_request(uri: &str) -> http::Request<Empty<bytes::Bytes>> {
     http::Request::get(uri).body(Empty::new()).unwrap()
 }
 
+#[cfg(feature = "reqwest")]
 fn reqwest_request(uri: &str) -> reqwest::Request {
     reqwest::Request::new(reqwest::Method::GET, uri.parse().unwrap())
 }
@@ -241,7 +242,7 @@ async fn reqwest_is_a_client_too_and_its_errors_do_not_tell_the_query() {
 
     let here = Side::new("caller");
     let client = here.throughline.client_layer().layer(reqwest::Client::new());
-    let origin = dead_origin().await.replace("http://", "http://lovelace:hunter2@");
+    let origin = crate::side::dead_origin().await.replace("http://", "http://lovelace:hunter2@");
     let failed = within(&here, client.oneshot(reqwest_request(&format!("{origin}/x?ticket=abcdef")))).await;
     assert!(failed.unwrap_err().to_string().contains("abcdef"), "or this test proves nothing");
     let events = here.events().await;

@@ -336,3 +336,25 @@ async fn functions_may_be_served_under_another_path() {
     assert!(caller.route("no path").is_err());
     assert_eq!(routed.transport(), Transport::Direct);
 }
+
+#[tokio::test]
+async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_is_told() {
+    let (here, there) = (Side::new("caller"), Side::new("callee"));
+    let app = functions().layer(there.throughline.layer());
+    let client = tower::service_fn(move |request: http::Request<_>| {
+        assert_eq!(request.uri().scheme_str(), Some("https"));
+        tower::ServiceExt::oneshot(app.clone(), request)
+    });
+    let caller = Caller::http_through(&here.throughline, "https://api.test:8443", client).unwrap();
+    assert_eq!(within(&here, caller.call::<_, u64>("sum", &[1, 2])).await.unwrap(), 3);
+    let call = here.end_of("dependency:http").await;
+    let attr = |key| call.attrs.get(key).unwrap();
+    assert_eq!((attr(names::attrs::SERVER_ADDRESS), attr(names::attrs::SERVER_PORT)), ("api.test", "8443"));
+
+    type Answer = http::Response<axum::body::Body>;
+    let broken =
+        tower::service_fn(async |_: http::Request<_>| Err::<Answer, _>("the certificate has expired"));
+    let caller = Caller::http_through(&here.throughline, "https://api.test", broken).unwrap();
+    let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
+    insta::assert_snapshot!(error, @"`sum` over http at https://api.test cannot be reached: the certificate has expired");
+}
