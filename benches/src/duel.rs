@@ -21,6 +21,11 @@ impl Samples {
         quantile(&self.0, 0.5)
     }
 
+    /// What is left of each round without what the base took in it.
+    pub fn less(&self, base: &Self) -> Self {
+        Self(self.0.iter().zip(&base.0).map(|(own, base)| own - base).collect())
+    }
+
     /// The median of the ratios round by round: what disturbed a round disturbed both sides of it.
     pub fn ratio_to(&self, peer: &Self) -> f64 {
         let ratios: Vec<_> = self.0.iter().zip(&peer.0).map(|(own, peer)| own / peer).collect();

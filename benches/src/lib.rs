@@ -10,4 +10,5 @@ pub mod million;
 pub mod ours;
 pub mod peers;
 pub mod report;
+pub mod requests;
 pub mod rows;

@@ -4,3 +4,4 @@ pub mod fastrace;
 pub mod otel;
 pub mod plain_sqlite;
 pub mod raw_log;
+pub mod tower_stack;

@@ -10,6 +10,7 @@ use crate::report::Line;
 
 mod analytics;
 mod durable;
+mod http_layer;
 mod lookup;
 mod off;
 mod query;
@@ -37,6 +38,7 @@ pub const ALL: &[Row] = &[
     Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
+    Row { name: http_layer::NAME, measure: http_layer::measure },
 ];
 
 /// What the comparisons share.

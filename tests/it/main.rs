@@ -12,6 +12,7 @@ mod dependency_rule;
 mod durability;
 mod event_schema;
 mod metrics;
+mod node_client;
 mod readme;
 mod redis;
 mod trace_context;

@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod bench;
 mod examples;
+mod node;
 mod python;
 mod steps;
 mod test;

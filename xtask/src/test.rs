@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::steps::{Steps, call, cargo};
-use crate::{examples, python, tools};
+use crate::{examples, node, python, tools};
 
 /// Runs every check: formatting, lints, docs, all tests, and the examples.
 #[derive(clap::Args)]
@@ -38,6 +38,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         steps.take("system tools", tools::provide)?;
         steps.take("python packages", python::provide)?;
+        steps.take("node packages", node::provide)?;
     }
     steps.take("formatting", || call(cargo().args(["fmt", "--all", "--check"])))?;
     steps.take("lints", || {
@@ -52,7 +53,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         if let Some(kills) = options.kills {
             tests.env(KILLS, kills.to_string());
         }
-        call(tests.env(SERVICES, services).env(python::PYTHON, python::interpreter()?))
+        tests.env(python::PYTHON, python::interpreter()?).env(node::MODULES, node::modules()?);
+        call(tests.env(SERVICES, services))
     })?;
     steps
         .take("doc tests", || call(cargo().arg("test").args(SHARED).arg("--doc").env(SERVICES, services)))?;

@@ -21,6 +21,12 @@ const TOOLS: &[Tool] = &[
     Tool { name: "sqlite3", package: "sqlite3", why: "opens the store as people do" },
     Tool { name: "redis-server", package: "redis-server", why: "is the queue that workers are proved on" },
     Tool { name: "promtool", package: "prometheus", why: "checks what is scraped" },
+    Tool {
+        name: "node",
+        package: "nodejs",
+        why: "calls a service as people do who trace with OpenTelemetry",
+    },
+    Tool { name: "npm", package: "npm", why: "installs what the Node client needs" },
     Tool { name: "python3", package: "python3-venv", why: "has the strictest reader of OpenMetrics" },
 ];
 

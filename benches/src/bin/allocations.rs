@@ -1,7 +1,8 @@
-//! Prints how many allocations a traced step costs on its own thread, for each side of the row `step`.
+//! Prints how many allocations a traced step and a request cost on their own thread, for each side of the rows `step` and
+//! `http`.
 
-use throughline_benches::ours;
-use throughline_benches::peers::{fastrace, otel};
+use throughline_benches::peers::{fastrace, otel, tower_stack};
+use throughline_benches::{ours, requests};
 
 const STEPS: usize = 1_000;
 
@@ -16,10 +17,20 @@ fn main() -> anyhow::Result<()> {
     outcome?;
     print("fastrace", || runtime.block_on(fastrace::run_of(STEPS)));
     stack.during(|| print("otel", || runtime.block_on(otel::run_of(STEPS))));
+
+    let (with_layer, _throughline) = requests::ours()?;
+    let (with_stack, _handle) = tower_stack::around(requests::bare())?;
+    for (side, router) in
+        [("http-bare", requests::bare()), ("http-ours", with_layer), ("http-stack", with_stack)]
+    {
+        let mut outcome = Ok(());
+        print(side, || outcome = runtime.block_on(requests::serve(router.clone(), STEPS)));
+        outcome?;
+    }
     Ok(())
 }
 
-/// The second time counts: what is set up once is not what a step costs.
+/// The second time counts: what is set up once is not what a step or a request costs.
 fn print(side: &str, mut run: impl FnMut()) {
     run();
     let counted = allocation_counter::measure(run);

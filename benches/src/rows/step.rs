@@ -90,7 +90,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
 }
 
 /// What the other binary counts.
-fn allocations() -> anyhow::Result<BTreeMap<String, f64>> {
+pub(super) fn allocations() -> anyhow::Result<BTreeMap<String, f64>> {
     let binary = std::env::current_exe()?.with_file_name("throughline-allocations");
     let output = Command::new(&binary).output().with_context(|| {
         format!(

@@ -64,7 +64,7 @@ impl TraceContext {
     /// # }
     /// ```
     #[inline]
-    pub fn trace<F, T, E, K>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F>
+    pub fn trace<F, T, E, K>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F, Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
@@ -74,7 +74,7 @@ impl TraceContext {
 
     /// Traces a step that cannot fail.
     #[inline]
-    pub fn trace_infallible<F: Future>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F> {
+    pub fn trace_infallible<F: Future>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F, F::Output> {
         self.run_step(name, future, Judge::INFALLIBLE)
     }
 
@@ -84,7 +84,7 @@ impl TraceContext {
         name: impl Into<Text>,
         future: F,
         judge: Judge<F::Output>,
-    ) -> TraceFuture<F> {
+    ) -> TraceFuture<F, F::Output> {
         TraceFuture::new(self.0.recording, future, judge, || Opening::Step {
             context: self.clone(),
             label: Label::Step(name.into()),
@@ -99,7 +99,12 @@ impl TraceContext {
 
     /// Traces a call to something outside: `kind` is a word such as `db`, `queue` or `http`, `target` the name of
     /// what is called, as in `postgres`.
-    pub fn dependency<F, T, E, K>(&self, kind: &str, target: impl Into<Text>, future: F) -> TraceFuture<F>
+    pub fn dependency<F, T, E, K>(
+        &self,
+        kind: &str,
+        target: impl Into<Text>,
+        future: F,
+    ) -> TraceFuture<F, Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
@@ -115,7 +120,12 @@ impl TraceContext {
 
     /// Traces the undoing of a step, for code that has a saga engine already. `step` is the name of what is
     /// undone and `original` its span.
-    pub fn compensate<F, T, E, K>(&self, step: &str, original: SpanId, future: F) -> TraceFuture<F>
+    pub fn compensate<F, T, E, K>(
+        &self,
+        step: &str,
+        original: SpanId,
+        future: F,
+    ) -> TraceFuture<F, Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use metrics::Unit;
+use throughline_core::metrics::catalogue;
 
 /// More would be most of a scrape.
 const MOST: usize = 100;
@@ -33,8 +34,8 @@ const RATIO: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0];
 const COUNT: &[f64] =
     &[0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10_000.0];
 
-/// Which buckets a histogram has: those that the host asked for, else those that its author advised, else what suits
-/// its unit.
+/// Which buckets a histogram has: those that the host asked for, else those that its author advised, else those of the
+/// catalogue, else what suits its unit.
 #[derive(Default)]
 pub(crate) struct Buckets {
     asked: HashMap<String, Arc<[f64]>>,
@@ -61,6 +62,12 @@ impl Buckets {
         }
         if let Some(advised) = self.advised.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Arc::from(*advised);
+        }
+        // Who hands the global recorder to Throughline cannot pass the advice on.
+        if let Some((_, metric)) =
+            catalogue::all().find(|(_, metric)| metric.name == name && is_sound(metric.buckets))
+        {
+            return Arc::from(metric.buckets);
         }
         let unit = unit.filter(|unit| *unit != Unit::Count);
         let suffix =
@@ -89,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_asked_first_then_the_author_then_the_unit() {
+    fn the_host_is_asked_first_then_the_author_then_the_catalogue_then_the_unit() {
         let mut buckets = Buckets::default();
         buckets.ask("a_seconds".into(), Arc::from([1.0]));
         buckets.advise("a_seconds", &[2.0]);
@@ -101,6 +108,8 @@ mod tests {
         assert_eq!(*buckets.of("d", Some(Unit::Bytes)), *BYTES);
         assert_eq!(buckets.of("query_ms", Some(Unit::Count))[0], 5.0);
         assert_eq!(*buckets.of("items", None), *COUNT);
+        let of_the_catalogue = catalogue::WORKFLOW_DURATION.description();
+        assert_eq!(*buckets.of(of_the_catalogue.name, None), *of_the_catalogue.buckets);
     }
 
     #[test]

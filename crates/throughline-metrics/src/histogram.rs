@@ -61,11 +61,18 @@ impl Histogram {
         (buckets.collect(), sum)
     }
 
+    /// Whether it has bounds below zero: its sum may fall.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.bounds.first().is_some_and(|lowest| *lowest < 0.0)
+    }
+
     fn count(&self, value: f64, times: u64) {
         // One value that is no number would make the sum none for ever.
         if !value.is_finite() || times == 0 {
             return;
         }
+        // A sum that falls reads as a restart of the process; only who asks for negative bounds wants that.
+        let value = if self.is_signed() { value } else { value.max(0.0) };
         let at = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(at) {
             count.fetch_add(times, Ordering::Relaxed);
@@ -111,6 +118,16 @@ mod tests {
         let (buckets, sum) = counted(&[0.1, 0.100_001, 1.0, 5.0]);
         assert_eq!(buckets, [(0.1, 1), (1.0, 3), (f64::INFINITY, 4)]);
         assert!((sum - 6.200_001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn less_than_nothing_is_nothing_unless_there_are_bounds_for_it() {
+        let (buckets, sum) = counted(&[-0.5, 0.05]);
+        assert_eq!((buckets[0], sum), ((0.1, 2), 0.05));
+        let signed = Histogram::new(Arc::from([-1.0, 0.0, 1.0]));
+        signed.record(-0.5);
+        let (buckets, sum) = signed.read();
+        assert_eq!((buckets[0].cumulative, buckets[1].cumulative, sum), (0, 1, -0.5));
     }
 
     #[test]

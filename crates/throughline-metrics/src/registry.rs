@@ -250,8 +250,7 @@ mod tests {
         let registry = registry();
         let mut names = HashSet::new();
         for (_, metric) in catalogue::all() {
-            let aliases =
-                metric.aliases.iter().map(|alias| (alias.kind, alias.name.replace('{', "").replace('}', "")));
+            let aliases = metric.aliases.iter().map(|alias| (alias.kind, alias.name.replace(['{', '}'], "")));
             for (kind, name) in std::iter::once((metric.kind, metric.name.to_owned())).chain(aliases) {
                 let key = Key::from_name(name.clone());
                 let admitted = match kind {

@@ -72,6 +72,10 @@ impl Page {
                 }
                 self.out.push('\n');
             }
+            // OpenMetrics has no sum that may fall, and no count without a sum.
+            if histogram.is_signed() && self.format == ExpositionFormat::OpenMetrics {
+                continue;
+            }
             self.sample(&family.name, "_sum", labels, None);
             self.number(sum);
             self.out.push('\n');

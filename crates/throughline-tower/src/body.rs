@@ -25,7 +25,7 @@ pin_project! {
     pub struct TracedBody<B> {
         #[pin]
         content: Content<B>,
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
         // How many bytes are still to come, if that is known: a server need not ask for the end.
         remaining: Option<u64>,
     }
@@ -43,7 +43,7 @@ pin_project! {
 
 impl<B: Body> TracedBody<B> {
     /// The body of an answer that is followed to its end.
-    pub(crate) fn followed(body: B, headers: &HeaderMap, exchange: Exchange) -> Self {
+    pub(crate) fn followed(body: B, headers: &HeaderMap, exchange: Box<Exchange>) -> Self {
         let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let remaining = told.or_else(|| body.size_hint().exact());
         let is_over = body.is_end_stream() || remaining == Some(0);
@@ -69,7 +69,7 @@ impl<B> TracedBody<B> {
     }
 }
 
-fn end(exchange: &mut Option<Exchange>, outcome: Outcome) {
+fn end(exchange: &mut Option<Box<Exchange>>, outcome: Outcome) {
     if let Some(exchange) = exchange.take() {
         exchange.end(outcome);
     }

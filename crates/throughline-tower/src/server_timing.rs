@@ -60,21 +60,35 @@ impl ServerTiming {
     /// The value of the header.
     pub fn to_header(self) -> HeaderValue {
         let mut text = Buffer { text: [0; 64], length: 0 };
-        // What is written is ASCII, and longer than the buffer only after centuries.
-        match fmt::Write::write_fmt(&mut text, format_args!("{self}")) {
-            Ok(()) => HeaderValue::from_bytes(text.written()),
+        // What is written is ASCII, and fits: it is longer than the buffer only after centuries.
+        match self.write(&mut text) {
+            Ok(()) => HeaderValue::from_bytes(&text.text[..text.length]),
             Err(fmt::Error) => HeaderValue::try_from(self.to_string()),
         }
         .unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    fn write(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        for (name, duration) in [(QUEUE, self.queue), (APP, self.app)] {
+            if name == APP {
+                out.write_str(", ")?;
+            }
+            out.write_str(name)?;
+            out.write_str(";dur=")?;
+            out.write_str(itoa::Buffer::new().format(duration.as_millis()))?;
+            let micros = duration.subsec_micros() % 1000;
+            let digit = |of: u32| char::from_digit(micros / of % 10, 10).unwrap_or('0');
+            out.write_char('.')?;
+            [100, 10, 1].into_iter().try_for_each(|of| out.write_char(digit(of)))?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for ServerTiming {
     /// Milliseconds with three decimals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = |duration: Duration| (duration.as_millis(), duration.subsec_micros() % 1000);
-        let ((queue, queue_micros), (app, app_micros)) = (millis(self.queue), millis(self.app));
-        write!(f, "{QUEUE};dur={queue}.{queue_micros:03}, {APP};dur={app}.{app_micros:03}")
+        self.write(f)
     }
 }
 
@@ -130,12 +144,6 @@ impl<'h> Iterator for Parts<'h> {
 struct Buffer {
     text: [u8; 64],
     length: usize,
-}
-
-impl Buffer {
-    fn written(&self) -> &[u8] {
-        &self.text[..self.length]
-    }
 }
 
 impl fmt::Write for Buffer {

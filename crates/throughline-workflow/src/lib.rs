@@ -36,7 +36,8 @@ pub use provisioning::Provisioning;
 pub use queue_depth::{NoRuntime, QueueDepth, QueueDepthBuilder};
 pub use rate_limit::{RateLimit, RateLimits};
 pub use state_machine::{
-    Entity, State, StateMachine, StateMachineBuilder, StateMachineError, TransitionError, UnknownState, Way,
+    Entity, State, StateMachine, StateMachineBuilder, StateMachineError, Transition, TransitionError,
+    UnknownState,
 };
 pub use step::{StepCall, StepLayer, StepService};
 pub use timer::{Timer, Timers};

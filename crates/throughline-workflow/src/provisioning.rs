@@ -80,7 +80,7 @@ impl Provisioning {
         &self,
         ctx: &TraceContext,
         future: F,
-    ) -> TraceFuture<impl Future<Output = Result<T, E>> + use<F, T, E, K>>
+    ) -> TraceFuture<impl Future<Output = Result<T, E>> + use<F, T, E, K>, Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,

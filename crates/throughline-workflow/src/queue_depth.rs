@@ -24,10 +24,11 @@ const STALE_AFTER: u32 = 3;
 
 /// Asks a queue for its depth at an interval, and shows it as `throughline_queue_depth{queue}`, as long as this lives.
 ///
-/// Any queue will do: what asks it is an async closure. One that fails, panics or does not answer in time harms
-/// nobody. It is logged when that begins, changes or ends, and counted
-/// (`throughline_queue_depth_failures_total{queue, reason}`); after three failures in a row, and once this is dropped,
-/// nobody knows the depth any more, and the gauge is `NaN` rather than a figure of the past.
+/// Any queue will do: what asks it is an async closure. (A queue in memory needs none of this: see
+/// [`on_collect`](Self::on_collect).) One that fails, panics or does not answer in time harms nobody: it is logged when
+/// that begins, changes or ends, and counted (`throughline_queue_depth_failures_total{queue, reason}`). After three
+/// failures in a row, and once this is dropped, nobody knows the depth any more, and the gauge is `NaN` rather than a
+/// figure of the past.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -185,6 +186,10 @@ impl<C> QueueDepthBuilder<C> {
         });
         let asking = Asking(Arc::clone(&watch));
         let task = runtime.spawn(async move {
+            // Tokio tells by a panic only.
+            if catch_unwind(|| drop(time::sleep(interval))).is_err() {
+                return asking.0.note(Err(Failure::NoTimers));
+            }
             loop {
                 let answer = answer(&mut ask, timeout).await;
                 asking.0.note(answer);
@@ -239,6 +244,7 @@ enum Failure {
     /// What it said, redacted.
     Error(String),
     Panic,
+    NoTimers,
     Timeout(Duration),
 }
 
@@ -247,7 +253,7 @@ impl Failure {
     fn reason(&self) -> &'static str {
         match self {
             Self::Error(_) => "error",
-            Self::Panic => "panic",
+            Self::Panic | Self::NoTimers => "panic",
             Self::Timeout(_) => "timeout",
         }
     }
@@ -258,12 +264,13 @@ impl Display for Failure {
         match self {
             Self::Error(error) => f.write_str(error),
             Self::Panic => f.write_str("asking panicked"),
+            Self::NoTimers => f.write_str("the runtime has no timers: build it with enable_time()"),
             Self::Timeout(timeout) => write!(f, "no answer within {timeout:?}"),
         }
     }
 }
 
-/// Asks once. A panic of the closure or its future is an answer too.
+/// Asks once. A panic of the closure, of its future or of its error's text is an answer too.
 async fn answer<C, F, E>(ask: &mut C, timeout: Duration) -> Result<u64, Failure>
 where
     C: FnMut() -> F,
@@ -271,9 +278,10 @@ where
     E: Display,
 {
     let Ok(answer) = catch_unwind(AssertUnwindSafe(ask)) else { return Err(Failure::Panic) };
-    match time::timeout(timeout, AssertUnwindSafe(answer).catch_unwind()).await {
+    let answer = AssertUnwindSafe(async { answer.await.map_err(|error| error.to_string()) });
+    match time::timeout(timeout, answer.catch_unwind()).await {
         Ok(Ok(Ok(depth))) => Ok(depth),
-        Ok(Ok(Err(error))) => Err(Failure::Error(error.to_string())),
+        Ok(Ok(Err(error))) => Err(Failure::Error(error)),
         Ok(Err(_)) => Err(Failure::Panic),
         Err(_) => Err(Failure::Timeout(timeout)),
     }

@@ -22,18 +22,20 @@ const WARN_BELOW: f64 = 0.1;
 /// warning is logged, once until there is more again.
 ///
 /// ```
-/// use throughline_core::{MemoryStore, Throughline};
+/// use throughline_core::{BoxError, Throughline, TraceContext};
 /// use throughline_workflow::RateLimits;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let throughline = Throughline::builder("ci").store(MemoryStore::new()).build()?;
-/// let github = RateLimits::new(&throughline, "http", "github");
+/// # async fn get(_: &str) -> Result<http::Response<String>, BoxError> { Ok(http::Response::default()) }
+/// # async fn example(throughline: Throughline, ctx: TraceContext) -> Result<(), BoxError> {
+/// let github = RateLimits::new(&throughline, "http", "github"); // once, and kept
 ///
-/// // The headers of a response, as `response.headers()` of the crate `http` gives them, or pairs of texts:
-/// let headers = [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", "4987")];
-/// let told = github.observe(headers);
-///
-/// assert_eq!(told.and_then(|told| told.remaining), Some(4987));
+/// let issues = ctx
+///     .dependency("http", "github", async {
+///         let response = get("/issues").await?;
+///         github.observe(response.headers());
+///         Ok::<_, BoxError>(response.into_body())
+///     })
+///     .await??;
 /// # Ok(())
 /// # }
 /// ```
@@ -74,8 +76,19 @@ impl RateLimits {
         self
     }
 
-    /// Takes note of the headers of an answer, as pairs of name and value; see [`RateLimit::of`] for those that are
-    /// understood. Gives back what they say, `None` if they say nothing of a rate limit.
+    /// Takes note of the headers of an answer: the `HeaderMap` of the crate `http`, or any pairs of name and value. See
+    /// [`RateLimit::of`] for those that are understood. Gives back what they say, `None` if they say nothing of a rate
+    /// limit.
+    ///
+    /// ```
+    /// # use throughline_core::Throughline;
+    /// # use throughline_workflow::RateLimits;
+    /// # let throughline = Throughline::builder("ci").disabled(true).build()?;
+    /// let github = RateLimits::new(&throughline, "http", "github");
+    /// let told = github.observe([("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "4987")]);
+    /// assert_eq!(told.and_then(|told| told.remaining), Some(4987));
+    /// # Ok::<(), throughline_core::BuildError>(())
+    /// ```
     pub fn observe<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Option<RateLimit>
     where
         N: AsRef<str>,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use declaration::{StateMachineBuilder, StateMachineError};
 pub use entity::Entity;
-pub use refusal::{TransitionError, UnknownState, Way};
+pub use refusal::{Transition, TransitionError, UnknownState};
 pub use state::State;
 
 use declaration::Declaration;
@@ -88,7 +88,36 @@ use throughline_core::{Text, TraceContext};
 ///
 /// # Across restarts
 ///
-/// The machine keeps no states; your database does. [`restore`](Self::restore) takes an entity up where it was left.
+/// The machine keeps no states; your database does. [`restore`](Self::restore) takes an entity up where it was left, and
+/// the work of a [transition](Entity::transition_with) is where its new state is written, so that both have it or
+/// neither:
+///
+/// ```
+/// # use std::time::SystemTime;
+/// # use throughline_core::{BoxError, TraceContext};
+/// # use throughline_workflow::StateMachine;
+/// # struct Row { state: String, changed_at: SystemTime }
+/// # struct Database;
+/// # impl Database {
+/// #     async fn session(&self, id: &str) -> Result<Row, BoxError> { Err(id.into()) }
+/// #     async fn set_state(&self, id: &str, state: &str) -> Result<(), BoxError> { Err([id, state].concat().into()) }
+/// # }
+/// async fn pause(
+///     sessions: &StateMachine<&'static str>,
+///     database: &Database,
+///     ctx: &TraceContext,
+///     id: String,
+/// ) -> Result<(), BoxError> {
+///     let row = database.session(&id).await?;
+///     let state = sessions.state_named(&row.state)?;
+///     let session = sessions.restore(id.clone(), state)?.since(row.changed_at);
+///     session.trigger_with(ctx, "auto_paused", |_| database.set_state(&id, "paused")).await??;
+///     Ok(())
+/// }
+/// ```
+///
+/// How many entities are in each state is counted among those that this process holds. A service that restores one for
+/// each request, as here, holds none in between: let it count the rows instead.
 ///
 /// # A diagram
 ///

@@ -11,18 +11,17 @@ use throughline_core::metrics::{Counter, catalogue};
 ///
 /// ```
 /// # use std::time::Duration;
-/// use throughline_core::Throughline;
-/// use throughline_workflow::Timers;
+/// use throughline_core::{Throughline, TraceContext};
+/// use throughline_workflow::{Entity, Timers};
 ///
-/// # async fn example(throughline: Throughline) {
-/// # async fn pause() {}
+/// # async fn example(throughline: Throughline, ctx: TraceContext, session: Entity<&'static str>) {
 /// let auto_pause = Timers::new(&throughline, "auto_pause");
 ///
 /// let timer = auto_pause.schedule();
 /// let alarm = tokio::spawn(async move {
 ///     tokio::time::sleep(Duration::from_secs(300)).await;
 ///     timer.fire();
-///     pause().await;
+///     session.trigger(&ctx, "auto_paused").await
 /// });
 ///
 /// alarm.abort(); // the user is back: the timer is dropped with the task, and counts as cancelled

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use throughline_core::metrics::{GaugeFamily, catalogue};
-use throughline_core::{BoxError, BoxFuture, Throughline, Workflow, names::attrs};
+use throughline_core::names::attrs;
+use throughline_core::{
+    BoxError, BoxFuture, NotStarted, RunState, Throughline, TraceContext, TraceId, Workflow,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -59,6 +62,7 @@ pub struct WorkflowLayer<R> {
     throughline: Throughline,
     describe: Describe<R>,
     active: GaugeFamily<2>,
+    resumes: bool,
 }
 
 impl<R> WorkflowLayer<R> {
@@ -71,14 +75,26 @@ impl<R> WorkflowLayer<R> {
             throughline: throughline.clone(),
             describe: Arc::new(describe),
             active: throughline.meter().gauge(&catalogue::WORKFLOWS_ACTIVE),
+            resumes: false,
         }
+    }
+
+    /// Has an execution that a dead process left unfinished go on in the same run, as [`Throughline::resume`] does,
+    /// instead of beginning another one in the same trace. Costs a question to the store before each call, and if that
+    /// is not answered the service is not called.
+    pub fn resume_interrupted(self) -> Self {
+        Self { resumes: true, ..self }
     }
 }
 
 impl<R> Clone for WorkflowLayer<R> {
     fn clone(&self) -> Self {
-        let Self { throughline, describe, active } = self;
-        Self { throughline: throughline.clone(), describe: Arc::clone(describe), active: active.clone() }
+        Self {
+            throughline: self.throughline.clone(),
+            describe: Arc::clone(&self.describe),
+            active: self.active.clone(),
+            resumes: self.resumes,
+        }
     }
 }
 
@@ -134,7 +150,7 @@ where
         let workflow = (self.layer.describe)(&self.layer.throughline, &request);
         let mut inner = take_ready(&mut self.inner);
         let active = self.layer.active.clone();
-        let run = workflow.run(move |context| {
+        let run = move |context: TraceContext| {
             let tenant = context.attrs().get(attrs::TENANT).unwrap_or_default();
             let active = active.with([tenant, context.workflow_name().unwrap_or_default()]).hold();
             let running = inner.call(request);
@@ -142,7 +158,26 @@ where
                 let _active = active;
                 running.await.map_err(Failure::of)
             }
-        });
-        Box::pin(async move { passed_on(run.await) })
+        };
+        let Some(trace_id) = workflow.trace_id().filter(|_| self.layer.resumes) else {
+            let run = workflow.run(run);
+            return Box::pin(async move { passed_on(run.await) });
+        };
+        let throughline = self.layer.throughline.clone();
+        Box::pin(async move {
+            match was_interrupted(&throughline, trace_id).await? {
+                true => passed_on(throughline.resume(trace_id).run(run).await),
+                false => passed_on(workflow.run(run).await),
+            }
+        })
+    }
+}
+
+/// Whether a run is there that a dead process left unfinished.
+async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotStarted> {
+    let Some(reader) = throughline.reader() else { return Ok(false) };
+    match reader.run(trace_id).await {
+        Ok(run) => Ok(run.is_some_and(|run| run.state == RunState::Interrupted)),
+        Err(error) => Err(NotStarted::NotRead(Arc::new(error))),
     }
 }

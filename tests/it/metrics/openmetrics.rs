@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use metrics::{Key, Label, Level, Metadata, Recorder as _, Unit};
 use serde::Deserialize;
-use throughline::TraceId;
+use throughline::{ExpositionFormat, Prometheus, TraceId};
 
 use super::{Busy, may_do_without, profiles};
 
@@ -73,6 +74,47 @@ async fn the_python_client_accepts_the_page_of_a_busy_service_in_every_profile_w
             );
         }
     }
+}
+
+#[test]
+fn the_python_client_accepts_what_third_parties_name_as_they_like() {
+    if is_missing() {
+        return;
+    }
+    const METADATA: Metadata<'static> = Metadata::new("elsewhere", Level::INFO, None);
+    let names = [
+        "",
+        "9 lives",
+        "a.b/c",
+        "größe",
+        "x",
+        "x_total",
+        "x_count",
+        "x_bucket",
+        "__x",
+        "up\n# EOF",
+        "x_info",
+    ];
+    let labels = ["le", "quantile", "__name__", "a b", "a_b", "ä", ""];
+    let values = ["", "\\", "\"", "\n", "a\\\n\"b\"", "🦀", "\u{0}\r\t", "{le=\"1\"} 3", "\u{2028}"];
+
+    let prometheus = Prometheus::builder().buckets("x_seconds", [-1.0, 0.0, 1.0]).build().unwrap();
+    let recorder = prometheus.recorder();
+    for name in names {
+        let of = |suffix: &str, label: &'static str, value: &'static str| {
+            let labels = vec![Label::new(label, value), Label::new("other", "1")];
+            Key::from_parts(format!("{name}{suffix}"), labels)
+        };
+        for (label, value) in labels.iter().flat_map(|label| values.map(|value| (*label, value))) {
+            recorder.register_counter(&of("", label, value), &METADATA).increment(1);
+            recorder.register_gauge(&of("_bytes", label, value), &METADATA).set(f64::NEG_INFINITY);
+            recorder.register_histogram(&of("_seconds", label, value), &METADATA).record(-0.1);
+        }
+        recorder.describe_gauge(format!("{name}_bytes").into(), Some(Unit::Bytes), "\\ \" \n# EOF".into());
+        recorder.describe_histogram(format!("{name}_seconds").into(), Some(Unit::Seconds), "".into());
+    }
+    let page = prometheus.render(ExpositionFormat::OpenMetrics);
+    read(&page).unwrap_or_else(|error| panic!("{error}\n{page}"));
 }
 
 #[test]

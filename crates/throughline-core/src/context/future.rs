@@ -27,15 +27,19 @@ pin_project! {
     /// Completes with `Ok` and the future's own output, or with [`NotStarted`] if its start could not be
     /// recorded; the future was not polled then. Dropped in mid-flight it records `cancelled`; a panic is
     /// recorded as failed and goes on.
+    ///
+    /// `T` is what the future gives. It is a parameter, for were it `F::Output` the compiler could not see that a
+    /// task may be spawned which holds such a step of a closure that borrows
+    /// ([rust#110338](https://github.com/rust-lang/rust/issues/110338)).
     #[must_use = "a step does nothing unless it is awaited"]
-    pub struct TraceFuture<F: Future> {
+    pub struct TraceFuture<F, T> {
         #[pin]
         future: Option<F>,
-        judge: Judge<F::Output>,
-        state: State<F::Output>,
+        judge: Judge<T>,
+        state: State<T>,
     }
 
-    impl<F: Future> PinnedDrop for TraceFuture<F> {
+    impl<F, T> PinnedDrop for TraceFuture<F, T> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let open = match this.state {
@@ -103,12 +107,12 @@ enum Outcome<T> {
     Panic(Box<dyn Any + Send>),
 }
 
-impl<F: Future> TraceFuture<F> {
+impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     #[inline]
     pub(super) fn new(
         recording: bool,
         future: F,
-        judge: Judge<F::Output>,
+        judge: Judge<T>,
         opening: impl FnOnce() -> Opening,
     ) -> Self {
         let state = if recording { State::New(opening()) } else { State::Off };
@@ -116,8 +120,8 @@ impl<F: Future> TraceFuture<F> {
     }
 }
 
-impl<F: Future> Future for TraceFuture<F> {
-    type Output = Result<F::Output, NotStarted>;
+impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
+    type Output = Result<T, NotStarted>;
 
     // Next to nothing where nothing is recorded: all else is in `poll_recorded`.
     #[inline]
@@ -132,8 +136,8 @@ impl<F: Future> Future for TraceFuture<F> {
     }
 }
 
-impl<F: Future> TraceFuture<F> {
-    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<F::Output, NotStarted>> {
+impl<F: Future<Output = T>, T> TraceFuture<F, T> {
+    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotStarted>> {
         let mut this = self.project();
         loop {
             match this.state {
@@ -292,7 +296,7 @@ pub(super) fn recorded_or_why(
     }
 }
 
-impl<F: Future> std::fmt::Debug for TraceFuture<F> {
+impl<F, T> std::fmt::Debug for TraceFuture<F, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match &self.state {
             State::Off => "off",

@@ -231,11 +231,11 @@ impl RunOpening {
             hub,
         });
         let span = root(run, opening.label, &mut details, inherited, (parent_span_id, parent_trace_id));
-        Ok(Opened { span: Arc::new(span), input: details.input_payload(), links: details.links })
+        Ok(Opened { span, input: details.input_payload(), links: details.links })
     }
 
     /// The key as it may be kept: a pseudonym if the redactor hits it.
-    fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
+    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
         let Some(key) = &self.key else { return Ok(None) };
         if !hub.redactor.hits(key) {
             return Ok(Some(key.clone()));
@@ -254,7 +254,7 @@ pub(super) fn root(
     details: &mut Details,
     inherited: Attrs,
     (parent_span_id, parent_trace_id): (Option<SpanId>, Option<TraceId>),
-) -> Span {
+) -> Arc<Span> {
     let (id, seq) = details.continues.unwrap_or_else(|| (SpanId::random(), 0));
     let own = std::mem::take(&mut details.attrs);
     let attrs = if own.is_empty() {
@@ -263,7 +263,7 @@ pub(super) fn root(
         let own = run.hub.redactor.attrs(&own.into_iter().collect());
         inherited.iter().cloned().chain(own.iter().cloned()).collect()
     };
-    Span {
+    Arc::new(Span {
         recording: run.hub.enabled,
         id,
         parent: None,
@@ -282,7 +282,7 @@ pub(super) fn root(
         late_attrs: Mutex::default(),
         tracing: Mutex::default(),
         run,
-    }
+    })
 }
 
 impl Span {

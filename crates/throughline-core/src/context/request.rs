@@ -140,7 +140,7 @@ impl RequestStart {
         let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), parents);
         // What is logged in the request carries its ids, whether its root will be written or not.
         span.open_tracing();
-        RequestSpan { context: TraceContext(Arc::new(span)), open: true }
+        RequestSpan { context: TraceContext(span), open: true }
     }
 }
 
@@ -227,5 +227,5 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
     let label = Label::Step(Text::default());
     let continues = parent.map(|parent| (parent.span_id, 0));
     let mut details = Details { continues, ..Details::default() };
-    TraceContext(Arc::new(root(run, label, &mut details, Attrs::new(), (None, None))))
+    TraceContext(root(run, label, &mut details, Attrs::new(), (None, None)))
 }

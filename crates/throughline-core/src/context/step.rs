@@ -110,7 +110,7 @@ impl Step {
     }
 
     /// Runs the step. The closure is given the step's own context.
-    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>, Result<T, E>>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -120,7 +120,7 @@ impl Step {
     }
 
     /// Runs a step that cannot fail.
-    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,
@@ -174,7 +174,11 @@ impl Step {
         }
     }
 
-    pub(super) fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>>
+    pub(super) fn run_judged<C, F>(
+        self,
+        body: C,
+        judge: Judge<F::Output>,
+    ) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,
@@ -184,7 +188,7 @@ impl Step {
         TraceFuture::new(recording, Deferred::new(body, off), judge, || self.opening())
     }
 
-    pub(super) fn run_future<F, T, E, K>(self, future: F) -> TraceFuture<F>
+    pub(super) fn run_future<F, T, E, K>(self, future: F) -> TraceFuture<F, Result<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
@@ -212,7 +216,7 @@ pub struct CapturingStep(Step);
 
 impl CapturingStep {
     /// Runs the step; what it ends well with is kept as `data.output`.
-    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>, Result<T, E>>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -226,7 +230,7 @@ impl CapturingStep {
     }
 
     /// Runs a step that cannot fail; what it gives back is kept as `data.output`.
-    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,

@@ -79,6 +79,11 @@ impl Workflow {
         self
     }
 
+    /// The trace that the run will have, if a [key](Self::key) says so.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.0.correlation_id(&self.0.throughline.0).ok()?.map(|key| TraceId::from_key(&key))
+    }
+
     /// A small, findable fact; all steps inherit it: tenant, execution, user…
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.details.attrs.push((key.into(), value.into()));
@@ -116,7 +121,7 @@ impl Workflow {
     }
 
     /// Runs the workflow. The closure is given the context of the run's root.
-    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>, Result<T, E>>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -126,7 +131,7 @@ impl Workflow {
     }
 
     /// Runs a workflow that cannot fail.
-    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>>
+    pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,
@@ -134,7 +139,7 @@ impl Workflow {
         self.run_judged(body, Judge::INFALLIBLE)
     }
 
-    fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>>
+    fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,

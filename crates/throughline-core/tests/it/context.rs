@@ -406,3 +406,30 @@ fn nonsense_is_refused_at_build_with_the_mend() {
     "#
     );
 }
+
+/// Something with methods that borrow it.
+struct Bank;
+
+impl Bank {
+    async fn reserve(&self, amount: u64) -> Result<u64, Never> {
+        Ok(amount)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_whose_closures_borrow_can_be_spawned() {
+    let (throughline, _) = open();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        let bank = Bank;
+        let reserved = tokio::spawn(async move {
+            let bank = &bank;
+            let by_closure = ctx.step("stage:a").run(|_| bank.reserve(1)).await.unwrap().unwrap();
+            let by_block =
+                ctx.step("stage:b").run(|_| async { bank.reserve(2).await }).await.unwrap().unwrap();
+            let alone = ctx.trace("stage:c", bank.reserve(3)).await.unwrap().unwrap();
+            by_closure + by_block + alone
+        });
+        assert_eq!(reserved.await.unwrap(), 6);
+    });
+    run.await.unwrap();
+}

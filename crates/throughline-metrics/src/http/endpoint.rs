@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_variables_say_whether_and_where() {
-        let cases: &[(&[(&'static str, &str)], Option<&str>)] = &[
+        type Variables<'a> = &'a [(&'static str, &'a str)];
+        let cases: [(Variables<'_>, Option<&str>); 10] = [
             (&[], None),
             (&[(METRICS_ENABLED, "true")], Some("localhost:9464")),
             (&[(METRICS_PORT, "9090")], Some("localhost:9090")),
@@ -130,6 +131,35 @@ mod tests {
         ];
         for (variables, endpoint) in cases {
             assert_eq!(with(variables), Ok(endpoint.map(str::to_owned)), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn two_ports_that_differ_are_warned_of() {
+        let said = |variables: &[(&'static str, &str)]| {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber =
+                tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().finish();
+            tracing::subscriber::with_default(subscriber, || with(variables).unwrap());
+            let said = log.0.lock().unwrap().clone();
+            String::from_utf8(said).unwrap()
+        };
+        let clash = said(&[(METRICS_PORT, "9090"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]);
+        assert!(clash.contains("METRICS_PORT=9090 is not used"), "{clash}");
+        assert_eq!(said(&[(METRICS_PORT, "9000"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]), "");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
         }
     }
 

@@ -1,5 +1,7 @@
 //! `/metrics` over HTTP.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -124,6 +126,57 @@ async fn a_server_that_is_shut_down_or_dropped_serves_no_more_and_its_port_is_fr
     server.shutdown().await;
     assert!(reqwest::get(&url).await.is_err());
     prometheus.serve(address).await.unwrap().shutdown().await;
+}
+
+/// Does nothing by itself: [`the_environment_says_where`] starts it in an environment of its own, and ends it by closing
+/// its standard input.
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn serves_where_the_environment_says() {
+    match quiet().serve_from_env().await {
+        Ok(Some(server)) => {
+            println!("\nserved at {}", server.local_addr());
+            tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))
+                .await
+                .unwrap()
+                .unwrap();
+            server.shutdown().await;
+        }
+        Ok(None) => println!("\nserved nowhere"),
+        Err(error) => println!("\nserved at {error}"),
+    }
+}
+
+#[tokio::test]
+async fn the_environment_says_where() {
+    let child = |variables: &[(&str, &str)]| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "scrape::serves_where_the_environment_says", "--ignored", "--nocapture"]);
+        for name in ["METRICS_ENABLED", "METRICS_PORT", "OTEL_EXPORTER_PROMETHEUS_PORT", "OTEL_SDK_DISABLED"]
+        {
+            child.env_remove(name);
+        }
+        child.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let said = |child: &mut Child| {
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        lines.find(|line| line.starts_with("served ")).unwrap()
+    };
+    let mut on = child(&[("METRICS_PORT", "0"), ("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")]);
+    let address = said(&mut on).strip_prefix("served at ").unwrap().to_owned();
+    assert_eq!(reqwest::get(format!("http://{address}/metrics")).await.unwrap().status(), StatusCode::OK);
+    drop(on.stdin.take());
+    assert!(on.wait().unwrap().success());
+
+    for (variables, expected) in [
+        (&[][..], "served nowhere"),
+        (&[("METRICS_PORT", "0"), ("METRICS_ENABLED", "false")], "served nowhere"),
+        (&[("METRICS_PORT", "70000")], "served at METRICS_PORT=70000 means nothing: want a port, as in 9464"),
+    ] {
+        let mut off = child(variables);
+        assert_eq!(said(&mut off), expected, "{variables:?}");
+        assert!(off.wait().unwrap().success());
+    }
 }
 
 #[tokio::test]

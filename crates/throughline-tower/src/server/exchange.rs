@@ -1,24 +1,26 @@
 //! One request and its answer, until the last byte.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
 use throughline_core::metrics::GaugeGuard;
 use throughline_core::{ErrorInfo, RequestSpan, TraceContext, names};
 
-use super::{Arrival, Labels, Shared};
+use super::{Arrival, Labels};
+use crate::ServerTiming;
 
 /// A request that is being answered. However it ends, it ends once: it is measured, and its span says how. Dropped before,
 /// the client has gone away.
+///
+/// Boxed wherever it is kept, for it goes from future to future and from body to body.
 pub(crate) struct Exchange {
     span: Option<RequestSpan>,
     context: TraceContext,
     active: Option<GaugeGuard>,
-    shared: Arc<Shared>,
-    labels: Labels,
-    taken: Instant,
+    pub(super) arrival: Arrival,
+    /// When the service inside was called.
+    called: Instant,
     status: Option<StatusCode>,
     /// What the answer itself tells of a failure.
     failure: Option<Failure>,
@@ -56,19 +58,24 @@ const GRPC_FAULTS: [(&[u8], &str); 6] = [
 ];
 
 impl Exchange {
-    pub(super) fn new(span: RequestSpan, arrival: &Arrival) -> Self {
-        let (shared, labels) = (&arrival.shared, arrival.labels.clone());
-        let active = shared.measures.active.with([labels.method, labels.scheme]).hold();
-        Self {
+    /// The service inside is called.
+    pub(super) fn new(span: RequestSpan, arrival: Arrival, called: Instant) -> Box<Self> {
+        let Labels { method, scheme, .. } = arrival.labels;
+        Box::new(Self {
             context: span.context().clone(),
             span: Some(span),
-            active: Some(active),
-            shared: Arc::clone(shared),
-            labels,
-            taken: arrival.taken,
+            active: Some(arrival.shared.measures.active.with([method, scheme]).hold()),
+            arrival,
+            called,
             status: None,
             failure: None,
-        }
+        })
+    }
+
+    /// How long it waited and was worked on so far.
+    pub(super) fn timing(&self) -> ServerTiming {
+        let queue = self.called.saturating_duration_since(self.arrival.asked);
+        ServerTiming { queue, app: self.called.elapsed() }
     }
 
     pub(crate) fn context(&self) -> &TraceContext {
@@ -100,7 +107,7 @@ impl Exchange {
     }
 
     /// The exchange is over.
-    pub(crate) fn end(mut self, outcome: Outcome) {
+    pub(crate) fn end(mut self: Box<Self>, outcome: Outcome) {
         self.end_once(outcome);
     }
 
@@ -146,11 +153,11 @@ impl Exchange {
 
     fn measure(&mut self, error_type: &str) {
         self.active = None;
-        let duration = &self.shared.measures.duration;
-        let Labels { method, scheme, version, route } = &self.labels;
+        let Arrival { shared, labels: Labels { method, scheme, version, route }, taken, .. } = &self.arrival;
         let status = self.status.as_ref().map_or("", StatusCode::as_str);
-        let series = duration.with([method, scheme, route.label(), status, error_type, version]);
-        let took = self.taken.elapsed();
+        let series =
+            shared.measures.duration.with([method, scheme, route.label(), status, error_type, version]);
+        let took = taken.elapsed();
         if self.context.is_recorded() {
             // So that the measurement can name the run as its example.
             self.context.scope(|| series.record_duration(took));

@@ -16,7 +16,7 @@ use throughline_core::{ErrorInfo, RequestSpan, RequestStart};
 use tower_service::Service;
 
 use super::{Arrival, Exchange, Outcome, panic};
-use crate::{BoxError, REQUEST_ID, SERVER_TIMING, ServerTiming, TracedBody};
+use crate::{BoxError, REQUEST_ID, SERVER_TIMING, TracedBody};
 
 type Panic = Box<dyn Any + Send>;
 
@@ -29,10 +29,7 @@ pin_project! {
         // Dropped before the exchange: what runs inside is cancelled first.
         #[pin]
         state: State<S, S::Future, B>,
-        arrival: Arrival,
-        exchange: Option<Exchange>,
-        // When the service inside was called.
-        called: Instant,
+        exchange: Option<Box<Exchange>>,
     }
 }
 
@@ -40,12 +37,19 @@ pin_project! {
     #[project = StateProjection]
     enum State<S, F, B> {
         // The store's queue is full.
-        Waiting { opening: Pin<Box<dyn Future<Output = RequestSpan> + Send>>, call: Option<Box<(S, Request<B>)>> },
+        Waiting { opening: Pin<Box<dyn Future<Output = RequestSpan> + Send>>, call: Option<Box<Call<S, B>>> },
         Called { #[pin] future: F },
         // It panicked when it was called.
         Panicked { panic: Option<Panic> },
         Answered,
     }
+}
+
+/// What is to be called.
+struct Call<S, B> {
+    service: S,
+    request: Request<B>,
+    arrival: Arrival,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -54,30 +58,23 @@ where
 {
     /// The service is called at once.
     pub(super) fn called(service: &mut S, request: Request<B>, span: RequestSpan, arrival: Arrival) -> Self {
-        let exchange = Exchange::new(span, &arrival);
         let called = arrival.taken;
-        Self { state: call(service, request, &exchange, &arrival), arrival, exchange: Some(exchange), called }
+        let exchange = Exchange::new(span, arrival, called);
+        Self { state: call(service, request, &exchange), exchange: Some(exchange) }
     }
 
     /// The service is called as soon as there is room to record what becomes of it.
     pub(super) fn waiting(start: RequestStart, service: S, request: Request<B>, arrival: Arrival) -> Self {
-        let opening = Box::pin(start.open());
-        let called = arrival.taken;
-        let state = State::Waiting { opening, call: Some(Box::new((service, request))) };
-        Self { state, arrival, exchange: None, called }
+        let call = Some(Box::new(Call { service, request, arrival }));
+        Self { state: State::Waiting { opening: Box::pin(start.open()), call }, exchange: None }
     }
 }
 
-fn call<S, B>(
-    service: &mut S,
-    mut request: Request<B>,
-    exchange: &Exchange,
-    arrival: &Arrival,
-) -> State<S, S::Future, B>
+fn call<S, B>(service: &mut S, mut request: Request<B>, exchange: &Exchange) -> State<S, S::Future, B>
 where
     S: Service<Request<B>>,
 {
-    arrival.introduce(&mut request, exchange.context());
+    exchange.arrival.introduce(&mut request, exchange.context());
     let called = catch_unwind(AssertUnwindSafe(|| exchange.context().scope(|| service.call(request))));
     match called {
         Ok(future) => State::Called { future },
@@ -100,10 +97,9 @@ where
                 StateProjection::Waiting { opening, call: waiting } => {
                     let span = ready!(opening.as_mut().poll(cx));
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let (mut service, request) = *waiting;
-                    *this.called = Instant::now();
-                    let exchange = Exchange::new(span, this.arrival);
-                    let called = call(&mut service, request, &exchange, this.arrival);
+                    let Call { mut service, request, arrival } = *waiting;
+                    let exchange = Exchange::new(span, arrival, Instant::now());
+                    let called = call(&mut service, request, &exchange);
                     *this.exchange = Some(exchange);
                     this.state.set(called);
                 }
@@ -126,32 +122,31 @@ where
         };
         this.state.set(State::Answered);
         let Some(exchange) = this.exchange.take() else { return Poll::Pending };
+        let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
-            Ok(Ok(response)) => follow(response, exchange, this.arrival),
+            Ok(Ok(response)) => follow(response, exchange),
             Ok(Err(error)) => {
                 exchange.end(Outcome::ServiceFailed);
                 return Poll::Ready(Err(error));
             }
-            Err(panic) => answer_panic(&*panic, exchange, this.arrival),
+            Err(panic) => answer_panic(&*panic, exchange),
         };
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, this.arrival.id.header());
-        let queue = this.called.duration_since(this.arrival.asked);
-        let timing = ServerTiming { queue, app: this.called.elapsed() };
+        headers.insert(REQUEST_ID, id);
         // The handler may have told of times of its own.
-        headers.append(SERVER_TIMING, timing.to_header());
+        headers.append(SERVER_TIMING, timing);
         Poll::Ready(Ok(response))
     }
 }
 
 /// The exchange goes on until the body has ended.
-fn follow<R>(response: Response<R>, mut exchange: Exchange, arrival: &Arrival) -> Response<TracedBody<R>>
+fn follow<R>(response: Response<R>, mut exchange: Box<Exchange>) -> Response<TracedBody<R>>
 where
     R: Body<Data = Bytes>,
 {
     let (head, body) = response.into_parts();
     exchange.answered(head.status, &head.headers);
-    let body = match has_body(arrival.labels.method, head.status) {
+    let body = match has_body(exchange.arrival.labels.method, head.status) {
         true => TracedBody::followed(body, &head.headers, exchange),
         false => {
             exchange.end(Outcome::Complete);
@@ -171,14 +166,10 @@ fn has_body(method: &str, status: StatusCode) -> bool {
     method != Method::HEAD.as_str() && !is_tunnel && !is_bodiless
 }
 
-fn answer_panic<R>(
-    panic: &(dyn Any + Send),
-    mut exchange: Exchange,
-    arrival: &Arrival,
-) -> Response<TracedBody<R>> {
-    let response = match arrival.is_grpc {
+fn answer_panic<R>(panic: &(dyn Any + Send), mut exchange: Box<Exchange>) -> Response<TracedBody<R>> {
+    let response = match exchange.arrival.is_grpc {
         true => panic::grpc_status(),
-        false => panic::problem(exchange.context(), &arrival.id),
+        false => panic::problem(exchange.context(), &exchange.arrival.id),
     };
     exchange.answered(response.status(), response.headers());
     exchange.end(Outcome::Panicked(ErrorInfo::of_panic(panic)));

@@ -406,10 +406,10 @@ async fn each_check_is_measured() {
             let labels: Vec<_> = key.key().labels().map(|label| (label.key(), label.value())).collect();
             match (key.key().name(), value) {
                 ("throughline_health_check_status", DebugValue::Gauge(value)) => {
-                    seen.0 = Some(value.into_inner())
+                    seen.0 = Some(value.into_inner());
                 }
                 ("throughline_health_check_duration_seconds", DebugValue::Histogram(times)) => {
-                    seen.1 = times.len()
+                    seen.1 = times.len();
                 }
                 _ => continue,
             }

@@ -10,6 +10,7 @@ mod reading;
 mod client;
 mod grpc;
 mod hostile_headers;
+mod layer;
 mod plain_hyper;
 mod server;
 mod side;

@@ -82,6 +82,21 @@ impl Story {
         self.look(|seen| seen.requests.iter().map(|(series, count)| (series.clone(), *count)).collect())
     }
 
+    /// The values of these labels of all series of requests, in order.
+    pub(crate) fn labels_of_requests(&self, names: &[&str]) -> Vec<String> {
+        let of_requests = |key: &metrics::Key| key.name() == "http_server_request_duration_seconds";
+        let value = |key: &metrics::Key, name: &str| {
+            key.labels().find(|label| label.key() == name).map(|label| label.value().to_owned())
+        };
+        let keys = self.snapshotter.snapshot().into_vec().into_iter().map(|(key, ..)| key.key().clone());
+        let values = keys
+            .filter(of_requests)
+            .map(|key| names.iter().filter_map(|name| value(&key, name)).collect::<Vec<_>>().join(" "));
+        let mut values: Vec<_> = values.collect();
+        values.sort();
+        values
+    }
+
     /// The only request, as it was measured, once it is. No request is active any more then.
     pub(crate) async fn measured(&self) -> String {
         let requests =

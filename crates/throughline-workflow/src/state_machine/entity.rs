@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use throughline_core::{Step, StepError, Text, TraceContext, names};
 use tokio::time::Instant;
 
 use super::declaration::Declaration;
-use super::refusal::{TransitionError, UnknownState, Way};
+use super::refusal::{Transition, TransitionError, UnknownState};
 use super::work::{InWork, Mark};
 use super::{Machine, State, StateMachine};
 
@@ -62,9 +62,10 @@ impl<S: State> Entity<S> {
         ctx: &TraceContext,
         id: Text,
     ) -> Result<Self, TransitionError> {
-        let entered = step(ctx, &machine.0.declared, &id, 0).run_infallible(|_| {
+        let (machine, step) = (machine.clone(), step(ctx, &machine.0.declared, &id, 0));
+        let entered = step.run_infallible(move |_| async move {
             machine.0.series.entered.increment(1);
-            ready(Self::at(machine, id.clone(), 0, Some(Duration::ZERO)))
+            Self::at(machine, id, 0, Some(Duration::ZERO))
         });
         Ok(entered.await?)
     }
@@ -72,13 +73,13 @@ impl<S: State> Entity<S> {
     pub(super) fn restore(machine: &StateMachine<S>, id: Text, state: &S) -> Result<Self, UnknownState> {
         let declared = &machine.0.declared;
         let place = declared.place(state).ok_or_else(|| UnknownState::new(declared, &state.name()))?;
-        Ok(Self::at(machine, id, place, None))
+        Ok(Self::at(machine.clone(), id, place, None))
     }
 
-    fn at(machine: &StateMachine<S>, id: Text, place: usize, before: Option<Duration>) -> Self {
+    fn at(machine: StateMachine<S>, id: Text, place: usize, before: Option<Duration>) -> Self {
         let position = Mutex::new(Position::new(&machine.0, place, before));
         let order = tokio::sync::Mutex::default();
-        Self(Arc::new(Kept { machine: machine.clone(), id, position, order }))
+        Self(Arc::new(Kept { machine, id, position, order }))
     }
 
     /// Says when an entity that was [restored](StateMachine::restore) entered its state, so that the time it spends
@@ -110,7 +111,7 @@ impl<S: State> Entity<S> {
     /// When no transition without a name leads there from the state it is in, or when it could not be recorded. It
     /// stays in its state then.
     pub async fn transition(&self, ctx: &TraceContext, to: S) -> Result<(), TransitionError> {
-        let Ok(()) = self.go(ctx, Wanted::State(to), nothing).await?;
+        let Ok(_) = self.go(ctx, Wanted::State(to), nothing).await?;
         Ok(())
     }
 
@@ -144,7 +145,7 @@ impl<S: State> Entity<S> {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        self.go(ctx, Wanted::State(to), work).await
+        Ok(self.go(ctx, Wanted::State(to), work).await?.map(|(done, _)| done))
     }
 
     /// Makes the transition of this name, and says which state it led to. Otherwise as
@@ -154,8 +155,8 @@ impl<S: State> Entity<S> {
     /// When no transition of this name leads away from the state it is in, or when it could not be recorded. It stays
     /// in its state then.
     pub async fn trigger(&self, ctx: &TraceContext, name: &str) -> Result<S, TransitionError> {
-        let Ok(()) = self.go(ctx, Wanted::Trigger(name), nothing).await?;
-        Ok(self.state())
+        let Ok(((), state)) = self.go(ctx, Wanted::Trigger(name), nothing).await?;
+        Ok(state)
     }
 
     /// Makes the transition of this name if the work ends well. Otherwise as
@@ -175,15 +176,16 @@ impl<S: State> Entity<S> {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        self.go(ctx, Wanted::Trigger(name), work).await
+        Ok(self.go(ctx, Wanted::Trigger(name), work).await?.map(|(done, _)| done))
     }
 
+    /// Makes a transition, and gives back what its work gave and the state it led to.
     async fn go<C, F, T, E, K>(
         &self,
         ctx: &TraceContext,
         wanted: Wanted<'_, S>,
         work: C,
-    ) -> Result<Result<T, E>, TransitionError>
+    ) -> Result<Result<(T, S), E>, TransitionError>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -205,8 +207,7 @@ impl<S: State> Entity<S> {
         }
         let made = step.run(move |ctx| async move {
             let done = InWork::new(mark, work(ctx)).await?;
-            kept.arrive(at);
-            Ok(done)
+            Ok((done, kept.arrive(at)))
         });
         Ok(made.await?)
     }
@@ -217,7 +218,7 @@ impl<S: State> Kept<S> {
     fn find(&self, from: usize, wanted: Wanted<'_, S>) -> Result<usize, TransitionError> {
         let Machine { declared, series } = &*self.machine.0;
         let name = |place: usize| declared.states[place].name.clone();
-        let ways = || declared.from(from).map(|(_, edge)| Way::new(declared, edge)).collect();
+        let allowed = || declared.from(from).map(|(_, edge)| Transition::new(declared, edge)).collect();
         let refused = |to: &str| series.illegal.with([&declared.name, &name(from), to]).increment(1);
         let machine = declared.name.clone();
         match wanted {
@@ -228,7 +229,7 @@ impl<S: State> Kept<S> {
                 let found = declared.from(from).find(|(_, edge)| edge.to == to && edge.trigger.is_none());
                 found.map(|(at, _)| at).ok_or_else(|| {
                     refused(&name(to));
-                    TransitionError::Illegal { machine, from: name(from), to: name(to), ways: ways() }
+                    TransitionError::Illegal { machine, from: name(from), to: name(to), allowed: allowed() }
                 })
             }
             Wanted::Trigger(trigger) => {
@@ -238,23 +239,25 @@ impl<S: State> Kept<S> {
                 found.map(|(at, _)| at).ok_or_else(|| {
                     refused(declared.target_of(trigger).map(name).as_deref().unwrap_or_default());
                     let trigger = Text::from(trigger.to_owned());
-                    TransitionError::IllegalTrigger { machine, from: name(from), trigger, ways: ways() }
+                    TransitionError::IllegalTrigger { machine, from: name(from), trigger, allowed: allowed() }
                 })
             }
         }
     }
 
-    /// The entity is in the state that a transition leads to.
-    fn arrive(&self, edge: usize) {
+    /// The entity is in the state that a transition leads to, which is given back.
+    fn arrive(&self, edge: usize) -> S {
         let Machine { declared, series } = &*self.machine.0;
         let (transitions, triggers) = &series.transitions[edge];
         transitions.increment(1);
         triggers.iter().for_each(|counter| counter.increment(1));
-        let arrived = Position::new(&self.machine.0, declared.edges[edge].to, Some(Duration::ZERO));
+        let to = declared.edges[edge].to;
+        let arrived = Position::new(&self.machine.0, to, Some(Duration::ZERO));
         let left = mem::replace(&mut *self.position(), arrived);
         if let Some(before) = left.before {
             series.states[left.place].1.record_duration(before.saturating_add(left.arrived.elapsed()));
         }
+        declared.states[to].state.clone()
     }
 }
 

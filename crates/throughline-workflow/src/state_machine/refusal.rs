@@ -11,7 +11,7 @@ use super::declaration::{Declaration, Edge, quoted};
 #[non_exhaustive]
 pub enum TransitionError {
     /// No transition without a name leads there from the state it is in.
-    #[error("{machine}: no transition from `{from}` to `{to}`; {}", ways_from(from, ways))]
+    #[error("{machine}: no transition from `{from}` to `{to}`; {}", allowed_from(from, allowed))]
     Illegal {
         /// The machine.
         machine: Text,
@@ -20,10 +20,10 @@ pub enum TransitionError {
         /// Where it was asked to go.
         to: Text,
         /// Where it can go.
-        ways: Vec<Way>,
+        allowed: Vec<Transition>,
     },
     /// No transition of this name leads away from the state it is in.
-    #[error("{machine}: no trigger `{trigger}` from `{from}`; {}", ways_from(from, ways))]
+    #[error("{machine}: no trigger `{trigger}` from `{from}`; {}", allowed_from(from, allowed))]
     IllegalTrigger {
         /// The machine.
         machine: Text,
@@ -32,7 +32,7 @@ pub enum TransitionError {
         /// The name.
         trigger: Text,
         /// Where it can go.
-        ways: Vec<Way>,
+        allowed: Vec<Transition>,
     },
     /// The state was not declared.
     #[error(transparent)]
@@ -79,30 +79,30 @@ impl UnknownState {
 /// A transition that leads away from a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Way {
+pub struct Transition {
     /// The state it leads to.
     pub to: Text,
     /// Its name, if it has one.
     pub trigger: Option<Text>,
 }
 
-impl Way {
+impl Transition {
     pub(super) fn new<S>(declared: &Declaration<S>, edge: &Edge) -> Self {
         Self { to: declared.states[edge.to].name.clone(), trigger: edge.trigger.clone() }
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Transition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.to)?;
         self.trigger.iter().try_for_each(|trigger| write!(f, " (by `{trigger}`)"))
     }
 }
 
-fn ways_from(from: &str, ways: &[Way]) -> String {
-    if ways.is_empty() {
+fn allowed_from(from: &str, allowed: &[Transition]) -> String {
+    if allowed.is_empty() {
         return format!("`{from}` is final");
     }
-    let ways: Vec<_> = ways.iter().map(Way::to_string).collect();
-    format!("from `{from}` there is {}", ways.join(", "))
+    let allowed: Vec<_> = allowed.iter().map(Transition::to_string).collect();
+    format!("from `{from}` there is {}", allowed.join(", "))
 }

@@ -99,6 +99,29 @@ async fn a_panic_goes_on_to_apalis_which_may_try_again() {
     assert!(bench.readings("throughline_job_attempts").contains("outcome=panicked} 1"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_in_a_task_of_its_own_has_its_context_as_data() {
+    let bench = Bench::new();
+    let mut queue = MemoryStorage::new();
+    queue.push(Payout { fails: 0, panics: false }).await.unwrap();
+    let alone = async |_: Payout, ctx: Data<TraceContext>, worker: WorkerContext| {
+        assert!(TraceContext::current().is_none());
+        ctx.trace_infallible("stage:transfer", async {}).await?;
+        worker.stop()?;
+        Ok::<_, BoxDynError>(())
+    };
+    let worker = WorkerBuilder::new("payer")
+        .backend(queue)
+        .layer(JobLayer::new(&bench.throughline, "payouts"))
+        .layer(ParallelizeLayer::new(tokio::spawn))
+        .build(alone);
+    worker.run().await.unwrap();
+    assert_snapshot!(bench.tree().await, @r"
+    job:Payout success attempt 1 #detached
+      stage:transfer success
+    ");
+}
+
 #[test]
 fn a_task_tells_what_a_job_must_know() {
     let task = TaskBuilder::new(Payout { fails: 0, panics: false });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use insta::assert_snapshot;
 use throughline_core::{BoxError, NotStarted, Status, Text, Timestamp, TraceContext, TraceId, names};
-use throughline_workflow::{Carrier, Job, JobLayer};
+use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -230,4 +230,35 @@ async fn a_layer_may_say_what_kind_of_job_it_is() {
     let start = &starts(&bench.events().await, "job:refund")[0];
     assert_eq!(start.workflow.as_deref(), Some("refund"));
     assert_eq!((start.status, start.has_tag(names::tags::DETACHED)), (Status::Pending, true));
+}
+
+#[tokio::test]
+async fn layers_nest_a_job_may_run_a_workflow_and_that_its_steps() {
+    let bench = Bench::new();
+    let carrier = enqueue(&bench).await;
+    let steps = StepLayer::new(&bench.throughline, |id: &String| StepCall::new(id.clone()).step_type("bank"));
+    let steps = steps.layer(service_fn(|id: String| async move { Ok::<_, Trouble>(id) }));
+    let workflow = WorkflowLayer::new(&bench.throughline, |throughline, _: &Payout| {
+        // Without an id of its own the workflow stays in the job's trace.
+        throughline.workflow("disbursement").tenant("acme")
+    });
+    let workflow = workflow.layer(service_fn(move |_: Payout| {
+        let steps = steps.clone();
+        async move {
+            steps.clone().oneshot("reserve".to_owned()).await?;
+            steps.oneshot("transfer".to_owned()).await
+        }
+    }));
+    let done = layer(&bench).layer(workflow).oneshot(job("j-1", &carrier)).await.unwrap();
+    assert_eq!(done, "transfer");
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      dependency:queue success #dependency
+        job:payout success attempt 1 #detached #remote_parent
+          workflow:started > workflow:completed success
+            step:reserve success
+            step:transfer success
+    ");
+    assert!(bench.events().await.iter().all(|event| event.trace_id == TraceId::from_key("loan-42")));
+    assert_snapshot!(bench.readings("throughline_step_"), @"throughline_step_duration_seconds{tenant=acme,workflow=disbursement,step_type=bank,status=success} 2");
 }

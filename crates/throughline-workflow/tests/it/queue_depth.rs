@@ -151,6 +151,36 @@ fn a_runtime_that_is_given_asks_and_its_end_harms_nobody() {
     assert_eq!(depth.latest(), None);
 }
 
+#[test]
+fn a_runtime_without_timers_is_told_what_it_lacks() {
+    let bench = Bench::new();
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (ask, mut was_asked) = queue([Depth(3)]);
+    let depth = QueueDepth::of("emails", ask).on(runtime.handle().clone()).start(&bench.throughline).unwrap();
+    assert_eq!(was_asked.blocking_recv(), None);
+    assert_eq!(depth.error().unwrap(), "the runtime has no timers: build it with enable_time()");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_cannot_even_be_printed_harms_nobody() {
+    struct Unprintable;
+    impl std::fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("no text");
+        }
+    }
+    let bench = Bench::new();
+    let (asked, mut was_asked) = mpsc::unbounded_channel();
+    let ask = move || {
+        asked.send(()).unwrap();
+        async { Err::<u64, _>(Unprintable) }
+    };
+    let depth = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap();
+    was_asked.recv().await.unwrap();
+    was_asked.recv().await.unwrap();
+    assert_eq!((depth.failures(), depth.error().unwrap()), (2, "asking panicked".to_owned()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_metrics_the_depth_is_known_all_the_same() {
     let throughline = throughline_core::Throughline::builder("test").disabled(true).build().unwrap();

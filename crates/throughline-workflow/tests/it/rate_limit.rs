@@ -54,6 +54,16 @@ fn an_answer_that_says_nothing_leaves_what_was_known() {
 }
 
 #[test]
+fn the_headers_of_the_http_crate_are_taken_as_they_are() {
+    let bench = Bench::new();
+    let limits = RateLimits::new(&bench.throughline, "http", "bureau");
+    let answer =
+        http::Response::builder().header("RateLimit", r#""burst";r=5"#).header("RateLimit", r#""day";r=3"#);
+    let told = limits.observe(answer.body(()).unwrap().headers()).unwrap();
+    assert_eq!(told.remaining, Some(3));
+}
+
+#[test]
 fn names_that_are_personal_are_redacted_in_logs_and_labels() {
     let bench = Bench::new();
     let (logs, _guard) = logs();

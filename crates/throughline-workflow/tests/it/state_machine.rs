@@ -8,7 +8,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
-use throughline_core::{AppendError, BoxError, Filter, NotStarted, Page, Status, TraceContext, names};
+use throughline_core::testing::tree;
+use throughline_core::{
+    AppendError, BoxError, Filter, MemoryStore, NotStarted, Page, Status, Throughline, TraceContext, TraceId,
+    names,
+};
 use throughline_workflow::{Entity, State, StateMachine, TransitionError};
 use tokio::sync::oneshot;
 use tokio::time;
@@ -375,6 +379,50 @@ async fn an_entity_is_taken_up_where_it_was_left_and_its_time_is_measured_as_a_w
 }
 
 #[tokio::test]
+async fn the_story_of_an_entity_goes_on_in_the_same_trace_after_its_process_died() {
+    let store = MemoryStore::new();
+    let life = || Throughline::builder("sessions").store(store.clone()).build().unwrap();
+    let machine = |throughline: &Throughline| {
+        let machine = StateMachine::builder("session", Idle).transition(Idle, Starting);
+        machine.transition(Starting, Running).build(throughline).unwrap()
+    };
+
+    let first = life();
+    let (sessions, (begun, has_begun)) = (machine(&first), oneshot::channel());
+    tokio::spawn(first.workflow("session").key("session-17").run(|ctx| async move {
+        let session = sessions.enter(&ctx, "session-17").await?;
+        session.transition(&ctx, Starting).await?;
+        let boot = |_| async {
+            begun.send(()).unwrap();
+            pending::<Result<(), NotStarted>>().await
+        };
+        session.transition_with(&ctx, Running, boot).await??;
+        Ok::<_, BoxError>(())
+    }));
+    has_begun.await.unwrap();
+    // What is at work is left as it is, as if the process had been killed.
+    first.shutdown(Duration::from_secs(5)).await;
+
+    let second = life();
+    let sessions = machine(&second);
+    let run = second.resume(TraceId::from_key("session-17")).run(|ctx| async move {
+        let kept_in_the_database = "starting";
+        let session = sessions.restore("session-17", sessions.state_named(kept_in_the_database)?)?;
+        session.transition(&ctx, Running).await?;
+        Ok::<_, BoxError>(())
+    });
+    run.await.unwrap().unwrap();
+    second.shutdown(Duration::from_secs(5)).await;
+    insta::assert_snapshot!(tree(&store.trace(TraceId::from_key("session-17"))), @"
+    workflow:started > workflow:resumed > workflow:completed success
+      state:session:idle success
+      state:session:starting success
+      state:session:running pending
+      state:session:running success
+    ");
+}
+
+#[tokio::test]
 async fn all_transitions_of_an_entity_are_found_whoever_made_them_even_if_its_id_is_personal() {
     let bench = Bench::new();
     let sessions = sessions(&bench);
@@ -412,8 +460,27 @@ async fn transitions_are_none_of_the_steps_that_a_workflow_announces() {
 }
 
 #[tokio::test]
+async fn all_of_an_entitys_life_may_happen_in_a_task_of_its_own() {
+    let bench = Bench::new();
+    let sessions = sessions(&bench);
+    let run = bench.throughline.workflow("session").run_infallible(|ctx| async move {
+        let life = tokio::spawn(async move {
+            let session = sessions.enter(&ctx, "session-17").await?;
+            session.transition(&ctx, Starting).await?;
+            let image = String::from("debian");
+            let image = &image;
+            let boot = |_: TraceContext| async move { Ok::<_, std::fmt::Error>(image.len()) };
+            assert_eq!(session.transition_with(&ctx, Running, boot).await?, Ok(6));
+            Ok::<_, TransitionError>(session.state())
+        });
+        life.await.unwrap()
+    });
+    assert_eq!(run.await.unwrap().unwrap(), Running);
+}
+
+#[tokio::test]
 async fn nothing_recorded_the_machine_still_holds() {
-    let throughline = throughline_core::Throughline::builder("test").disabled(true).build().unwrap();
+    let throughline = Throughline::builder("test").disabled(true).build().unwrap();
     let doors = StateMachine::builder("door", "open").transition("open", "shut").build(&throughline).unwrap();
     let run = throughline.workflow("doors").run(|ctx| async move {
         let door = doors.enter(&ctx, "front").await?;

@@ -5,7 +5,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use throughline_core::{BoxError, NotStarted, TraceContext, TraceId, names};
+use throughline_core::testing::tree;
+use throughline_core::{
+    BoxError, MemoryStore, NotStarted, RunState, Throughline, TraceContext, TraceId, names,
+};
 use throughline_workflow::WorkflowLayer;
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -121,8 +124,8 @@ async fn a_call_that_is_dropped_was_cancelled_and_counts_as_active_until_then() 
 fn it_works_on_a_runtime_of_one_thread_and_when_nothing_is_recorded() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bench = Bench::new();
-    let off = throughline_core::Throughline::builder("off").disabled(true).build().unwrap();
-    let describe = |throughline: &throughline_core::Throughline, request: &Execution| {
+    let off = Throughline::builder("off").disabled(true).build().unwrap();
+    let describe = |throughline: &Throughline, request: &Execution| {
         throughline.workflow("onboarding").execution(request.0)
     };
     runtime.block_on(async {
@@ -161,4 +164,55 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
     for id in ["e-1", "e-2"] {
         service.ready().await.unwrap().call(Execution(id)).await.unwrap();
     }
+}
+
+/// The life of an executor whose process dies in the middle of an execution.
+async fn die(store: &MemoryStore) {
+    let throughline = Throughline::builder("executor").store(store.clone()).build().unwrap();
+    let begun = Arc::new(Notify::new());
+    let told = Arc::clone(&begun);
+    let service = service_fn(move |_: Execution| {
+        let told = Arc::clone(&told);
+        async move {
+            told.notify_one();
+            pending::<Result<(), Trouble>>().await
+        }
+    });
+    let mut call =
+        std::mem::ManuallyDrop::new(resuming(&throughline).layer(service).oneshot(Execution("e-1")));
+    tokio::select! {
+        _ = &mut *call => unreachable!(),
+        () = begun.notified() => {}
+    }
+    // The call is leaked, as a killed process would leave it: nothing is cancelled. The lease goes.
+    throughline.shutdown(std::time::Duration::from_secs(5)).await;
+}
+
+fn resuming(throughline: &Throughline) -> WorkflowLayer<Execution> {
+    let layer = WorkflowLayer::new(throughline, |throughline, request: &Execution| {
+        throughline.workflow("onboarding").execution(request.0)
+    });
+    layer.resume_interrupted()
+}
+
+#[tokio::test]
+async fn an_execution_that_a_dead_process_left_goes_on_in_its_run_if_that_is_wished() {
+    let store = MemoryStore::new();
+    die(&store).await;
+    let throughline = Throughline::builder("executor").store(store.clone()).build().unwrap();
+    let executor = resuming(&throughline).layer(service_fn(onboard));
+    executor.clone().oneshot(Execution("e-1")).await.unwrap();
+    let run = throughline.reader().unwrap().run(TraceId::from_key("e-1")).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Succeeded);
+    // What has ended is not resumed, and what was never there begins.
+    executor.clone().oneshot(Execution("e-1")).await.unwrap();
+    executor.oneshot(Execution("e-2")).await.unwrap();
+    assert_snapshot!(tree(&store.events()), @r"
+    workflow:started > workflow:resumed > workflow:completed success
+      stage:welcome success
+    workflow:started > workflow:completed success
+      stage:welcome success
+    workflow:started > workflow:completed success
+      stage:welcome success
+    ");
 }

@@ -1,5 +1,8 @@
 //! Many transitions of one entity, one after the other and at the same time.
 
+use std::pin::pin;
+
+use futures_util::poll;
 use proptest::prelude::*;
 use throughline_core::{BoxError, Status, TraceEvent, names::attrs};
 use throughline_workflow::{StateMachine, StateMachineBuilder, TransitionError};
@@ -39,7 +42,7 @@ async fn transitions_at_the_same_time_happen_one_after_the_other_and_none_is_los
                 let (mut made, mut refused) = (0, 0);
                 for turn in 0..EACH {
                     let asked = match (task + turn) % 5 {
-                        4 => entity.trigger(&ctx, "reset").await.map(drop),
+                        4 => entity.trigger(&ctx, "reset").await.map(|led_to| assert_eq!(led_to, "a")),
                         to => entity.transition_with(&ctx, STATES[to], |_| yielding()).await.map(|Ok(())| ()),
                     };
                     match asked {
@@ -109,5 +112,37 @@ proptest! {
         });
         let expected = runtime.block_on(run).unwrap();
         prop_assert_eq!(path(&runtime.block_on(bench.events())), expected);
+    }
+
+    #[test]
+    fn wherever_a_transition_is_dropped_the_entity_is_where_its_story_says(
+        patience in prop::collection::vec(0..12_usize, 1..30),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bench = Bench::new();
+        let ring = ring().build(&bench.throughline).unwrap();
+        let run = bench.throughline.workflow("ring").run_infallible(|ctx| async move {
+            let entity = ring.enter(&ctx, "one").await.unwrap();
+            for polls in patience {
+                let at = STATES.iter().position(|state| *state == entity.state()).unwrap();
+                let next = entity.transition_with(&ctx, STATES[(at + 1) % 4], |_| yielding());
+                let mut next = pin!(next);
+                for _ in 0..polls {
+                    if poll!(&mut next).is_ready() {
+                        break;
+                    }
+                    // The store answers on a thread of its own.
+                    std::thread::yield_now();
+                }
+            }
+            entity
+        });
+        let entity = runtime.block_on(run).unwrap();
+        let path = path(&runtime.block_on(bench.events()));
+        prop_assert!(path.is_sorted_by(|earlier, later| earlier.1 == later.0), "{path:?}");
+        prop_assert_eq!(path.last().map_or(STATES[0], |(_, to)| to), entity.state());
+        let entities = bench.series("state_entities");
+        let held = format!("state_entities{{machine=ring, state={}}} 1", entity.state());
+        prop_assert_eq!(entities.lines().filter(|line| !line.ends_with(" 0")).collect::<Vec<_>>(), [held]);
     }
 }

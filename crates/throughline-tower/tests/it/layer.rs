@@ -1,0 +1,240 @@
+//! The layer around services in process: what it counts under, how it waits, what it hands in.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Method, Request, Response, StatusCode, Version};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use http_body_util::{BodyExt as _, Full};
+use throughline_core::{MemoryStore, Throughline, TraceContext};
+use throughline_tower::{LayerExt as _, ServerTiming, Traced};
+use tokio::sync::Notify;
+use tower::{Service as _, ServiceBuilder, ServiceExt as _};
+
+use crate::support::Story;
+
+/// Sends a request and reads the answer to its end.
+async fn send(app: &Router, request: Request<Body>) -> Response<Bytes> {
+    let answer = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = answer.into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+}
+
+fn request(method: &str, uri: &str) -> Request<Body> {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    Request::builder().method(method).uri(uri).body(Body::empty()).unwrap()
+}
+
+fn app(story: &Story) -> Router {
+    let routes = Router::new()
+        .route("/loans/{id}", get(async || "granted"))
+        .route("/broken", get(async || StatusCode::SERVICE_UNAVAILABLE))
+        .route("/timed", get(async || ([("server-timing", "db;dur=3")], "timed")));
+    routes.layer(story.throughline.layer())
+}
+
+#[tokio::test]
+async fn a_flood_of_paths_and_methods_makes_one_series_each() {
+    let story = Story::new();
+    let app = app(&story);
+    for path in 0..20_000 {
+        send(&app, request("GET", &format!("/wp-{path}.php"))).await;
+    }
+    for method in 0..1000 {
+        send(&app, request(&format!("SCAN{method}"), "/")).await;
+    }
+    send(&app, request("GET", "/loans/1")).await;
+    send(&app, request("GET", "/loans/2")).await;
+    let expected =
+        [("GET /loans/{id} 200", 2), ("GET _unmatched 404", 20_000), ("_OTHER _unmatched 404", 1000)];
+    assert_eq!(story.requests(), expected.map(|(series, count)| (series.to_owned(), count)));
+    assert_eq!(story.events().await, [], "and leaves no trace");
+    assert_eq!(story.gauge("http_server_active_requests"), 0.0);
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_is_counted_under_its_status() {
+    let story = Story::new();
+    assert_eq!(send(&app(&story), request("GET", "/broken")).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(story.measured().await, "GET /broken 503 503");
+}
+
+#[tokio::test]
+async fn scheme_and_version_come_from_the_request_and_are_few() {
+    let story = Story::new();
+    let app = app(&story);
+    for (uri, version) in [
+        ("/loans/1", Version::HTTP_11),
+        ("https://loans.example/loans/1", Version::HTTP_2),
+        ("gopher://loans.example/loans/1", Version::HTTP_10),
+    ] {
+        let mut request = request("GET", uri);
+        *request.version_mut() = version;
+        send(&app, request).await;
+    }
+    assert_eq!(
+        story.labels_of_requests(&["url_scheme", "network_protocol_version"]),
+        ["_OTHER 1.0", "http 1.1", "https 2"]
+    );
+}
+
+#[tokio::test]
+async fn the_times_of_the_layer_are_appended_to_those_of_the_handler() {
+    let story = Story::new();
+    let answer = send(&app(&story), request("GET", "/timed")).await;
+    let values: Vec<_> = answer.headers().get_all("server-timing").iter().collect();
+    assert!(values.len() == 2 && values[0] == "db;dur=3", "{values:?}");
+    assert_eq!(ServerTiming::from_headers(answer.headers()).unwrap().queue, Duration::ZERO);
+}
+
+/// Lets time pass: what is measured here is time.
+async fn pass(time: Duration) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        tokio::task::yield_now().await;
+    }
+}
+
+const WHILE: Duration = Duration::from_millis(5);
+
+#[tokio::test]
+async fn waiting_for_the_service_inside_counts_as_queueing_and_not_as_work() {
+    let story = Story::new();
+    let release = Arc::new(Notify::new());
+    let handler = Arc::clone(&release);
+    let mut service = ServiceBuilder::new().layer(story.throughline.layer()).concurrency_limit(1).service_fn(
+        move |_: Request<Body>| {
+            let release = Arc::clone(&handler);
+            async move {
+                release.notified().await;
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+            }
+        },
+    );
+    let mut other = service.clone();
+    let first = service.ready().await.unwrap().call(request("GET", "/"));
+    assert!(other.ready().now_or_never().is_none(), "there is room for one");
+    pass(WHILE).await;
+    release.notify_one();
+    first.await.unwrap();
+    let second = other.ready().await.unwrap().call(request("GET", "/"));
+    release.notify_one();
+    let timing = ServerTiming::from_headers(second.await.unwrap().headers()).unwrap();
+    assert!(timing.queue >= WHILE, "{timing}");
+
+    // Whoever was ready at once has not waited, and the time of another is not his.
+    let third = other.ready().await.unwrap().call(request("GET", "/"));
+    pass(WHILE).await;
+    release.notify_one();
+    let timing = ServerTiming::from_headers(third.await.unwrap().headers()).unwrap();
+    assert!(timing.queue < WHILE && timing.app >= WHILE, "{timing}");
+}
+
+#[tokio::test]
+async fn a_request_waits_for_room_in_the_stores_queue_and_the_wait_counts_as_queueing() {
+    let throughline =
+        Throughline::builder("test").store(MemoryStore::new()).queue_capacity(4).build().unwrap();
+    let called = Arc::new(Notify::new());
+    let seen = Arc::clone(&called);
+    let mut service = ServiceBuilder::new().layer(throughline.layer()).service_fn(move |_: Request<Body>| {
+        seen.notify_one();
+        async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) }
+    });
+    let held = [(); 2].map(|()| throughline.request("test").try_open().unwrap());
+    let waiting = tokio::spawn(service.ready().await.unwrap().call(request("GET", "/")));
+    pass(WHILE).await;
+    assert!(called.notified().now_or_never().is_none(), "nothing begins before it can be recorded");
+    drop(held);
+    let timing = ServerTiming::from_headers(waiting.await.unwrap().unwrap().headers()).unwrap();
+    assert!(timing.queue >= WHILE, "{timing}");
+}
+
+#[tokio::test]
+async fn after_a_shutdown_a_handler_still_has_a_context_whose_steps_do_not_start() {
+    let story = Story::new();
+    let handler =
+        async |Traced(ctx): Traced| ctx.trace_infallible("stage:a", async {}).await.is_err().to_string();
+    let app = Router::new().route("/", get(handler)).layer(story.throughline.layer());
+    story.throughline.shutdown(Duration::from_secs(5)).await;
+    let answer = send(&app, request("GET", "/")).await;
+    assert_eq!((answer.status(), &answer.body()[..]), (StatusCode::OK, &b"true"[..]));
+}
+
+#[tokio::test]
+async fn a_service_that_gives_no_answer_is_recorded() {
+    let story = Story::new();
+    let mut service = ServiceBuilder::new()
+        .layer(story.throughline.layer())
+        .service_fn(async |_: Request<Body>| Err::<Response<Full<Bytes>>, _>("the backend hung up"));
+    assert_eq!(
+        service.ready().await.unwrap().call(request("GET", "/")).await.unwrap_err(),
+        "the backend hung up"
+    );
+    assert_eq!(story.request_end().await.error.unwrap().kind, "service");
+    assert_eq!(story.measured().await, "GET _unmatched service");
+}
+
+#[tokio::test]
+async fn a_service_that_panics_before_it_gives_a_future_is_answered_for() {
+    let story = Story::new();
+    let mut service = ServiceBuilder::new().layer(story.throughline.layer()).service_fn(
+        |_: Request<Body>| -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
+            panic!("no future")
+        },
+    );
+    let answer = service.ready().await.unwrap().call(request("GET", "/")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(story.measured().await, "GET _unmatched 500 panic");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_handler_logs_carries_the_trace_id_even_if_nothing_is_recorded() {
+    let story = Story::new();
+    let handler = async |Traced(ctx): Traced| {
+        tracing::info!("the loan was looked at");
+        ctx.trace_id().to_string()
+    };
+    let app = Router::new().route("/", get(handler)).layer(story.throughline.layer());
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let answer =
+        tracing::subscriber::with_default(subscriber, || runtime.block_on(send(&app, request("GET", "/"))));
+    let trace_id = String::from_utf8(answer.body().to_vec()).unwrap();
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = log.lines().find(|line| line.contains("the loan was looked at")).unwrap();
+    assert!(line.contains(&trace_id), "{line}");
+    assert_eq!(story.store.events(), []);
+}
+
+#[tokio::test]
+async fn the_context_is_current_in_the_handler_and_gone_after_it() {
+    let story = Story::new();
+    let handler = async |Traced(ctx): Traced| {
+        assert_eq!(TraceContext::current().unwrap().span_id(), ctx.span_id());
+        "current".into_response()
+    };
+    let app = Router::new().route("/", get(handler)).layer(story.throughline.layer());
+    assert_eq!(send(&app, request("GET", "/")).await.body(), "current");
+    assert!(TraceContext::current().is_none());
+}

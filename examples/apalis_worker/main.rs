@@ -1,0 +1,116 @@
+//! An HTTP service that puts jobs into a queue, and a worker that does them: one trace from the request to the last step.
+//!
+//! It starts a real axum service and a real [apalis](https://docs.rs/apalis) worker on Redis, sends itself orders over
+//! HTTP, lets the bank fail once, and then tells what happened. Run it with
+//! `cargo run --example apalis_worker -- --demo`. It needs the program `redis-server`, of which it starts one of its own
+//! on a Unix socket; `--redis URL` names another that runs already. With `--serve` it stays up for curl and the command
+//! `throughline`.
+
+mod clients;
+mod queue;
+mod service;
+mod story;
+mod worker;
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use throughline::query::Style;
+use throughline::{Prometheus, QueueDepth, SqliteStore, Throughline};
+use tokio::net::TcpListener;
+
+struct Arguments {
+    redis: Option<String>,
+    serve: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = arguments()?;
+    let (server, url) = match arguments.redis {
+        Some(url) => (None, url),
+        None => {
+            let server = queue::Server::start()?;
+            let url = server.url();
+            (Some(server), url)
+        }
+    };
+    let queue = queue::open(&url).await?;
+
+    // Two services, as they would be two processes. They share a store: it is one run that they tell of.
+    let database = fresh_database()?;
+    let metrics = Prometheus::new();
+    let api = Throughline::builder("loan-api").store(SqliteStore::new(&database)).build()?;
+    let payer =
+        Throughline::builder("payout-worker").store(SqliteStore::new(&database)).metrics(&metrics).build()?;
+
+    let depth = {
+        let queue = queue.clone();
+        QueueDepth::of(queue::NAME, move || queue::waiting(queue.clone())).start(&payer)?
+    };
+    let worker = worker::start(&payer, queue.clone());
+
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let app = service::app(&api, queue);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let orders = clients::send_orders(address).await?;
+    worker.wait_for(orders.len()).await?;
+
+    let style = if std::io::stdout().is_terminal() { Style::ansi() } else { Style::plain() };
+    story::tell(&api, &metrics, &orders, &database, &style).await?;
+    if arguments.serve {
+        println!("\nServing on http://{address} until Ctrl-C. Try:\n");
+        println!(
+            "  curl -si http://{address}/payouts -H 'content-type: application/json' -d '{}'",
+            clients::SAMPLE
+        );
+        tokio::signal::ctrl_c().await?;
+    }
+
+    drop(depth);
+    worker.stop().await?;
+    for throughline in [api, payer] {
+        let report = throughline.shutdown(Duration::from_secs(10)).await;
+        if !report.is_complete() {
+            bail!("not everything was delivered: {report}");
+        }
+    }
+    drop(server);
+    Ok(())
+}
+
+fn arguments() -> anyhow::Result<Arguments> {
+    let mut arguments = Arguments { redis: None, serve: false };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--demo" => {}
+            "--serve" => arguments.serve = true,
+            "--redis" => {
+                let url = words.next();
+                arguments.redis = Some(url.context("--redis wants a URL, as in redis://127.0.0.1:6379/")?);
+            }
+            other => bail!("`{other}` means nothing here: run it with --demo or --serve, and --redis URL"),
+        }
+    }
+    Ok(arguments)
+}
+
+/// A database of this run alone, below the folder in which cargo builds.
+fn fresh_database() -> anyhow::Result<PathBuf> {
+    let executable = std::env::current_exe()?;
+    let target =
+        executable.ancestors().find(|folder| folder.ends_with("target")).unwrap_or(Path::new("target"));
+    let folder = target.join("apalis_worker");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("{} is in use", folder.display()))?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let database = folder.join("traces.db");
+    let here = std::env::current_dir()?;
+    Ok(database.strip_prefix(here).map(Path::to_owned).unwrap_or(database))
+}
