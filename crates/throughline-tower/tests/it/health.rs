@@ -18,7 +18,7 @@ use throughline_core::testing::FaultyStore;
 use throughline_core::{MemoryFeed, MemoryStore, Throughline};
 use throughline_tower::LayerExt as _;
 use throughline_tower::health::{
-    Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthStatus, Probe,
+    Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthReport, HealthStatus, Probe,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Barrier, Notify};
@@ -196,10 +196,19 @@ fn a_runtime_that_goes_takes_its_flight_with_it_and_the_next_begins_another() {
     gate.notify_one();
     let report = second.block_on(health.report(Probe::Ready));
     assert_eq!((report.status, asked.load(Ordering::SeqCst)), (HealthStatus::Healthy, 2));
+}
 
+#[test]
+fn without_a_runtime_or_its_timers_checks_fail_and_say_so() {
+    let (check, _, asked) = switch("postgres");
+    let health = health([check]).build().unwrap();
+    let error = |report: HealthReport| report.failing().next().unwrap().error.clone().unwrap();
     let nowhere = futures_util::FutureExt::now_or_never(health.report(Probe::Ready)).unwrap();
-    let error = nowhere.failing().next().unwrap().error.clone().unwrap();
-    assert_eq!(error, "checks are asked on a Tokio runtime, and this thread is in none");
+    assert_eq!(error(nowhere), "checks are asked on a Tokio runtime, and this thread is in none");
+    let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let report = timeless.block_on(health.report(Probe::Ready));
+    assert_eq!(error(report), "checks need the timers of the runtime: build it with enable_time()");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -273,6 +282,20 @@ async fn startup_passes_once_and_stays() {
     assert_eq!(probe(&url, "/health/startup").await, (StatusCode::OK, json!({ "status": "healthy" })));
     assert_eq!(probe(&url, "/readyz").await.1["failing"], json!(["postgres"]));
     assert_eq!(asked.load(Ordering::SeqCst), asked_by_then);
+}
+
+#[tokio::test]
+async fn a_service_that_was_ready_has_started_even_if_nobody_asked_for_that() {
+    let (migrations, pending, asked) = switch("migrations");
+    let health = health([migrations.gate(Gate::Startup)]).build().unwrap();
+    pending.store(true, Ordering::SeqCst);
+    assert_eq!(health.report(Probe::Live).await.status, HealthStatus::Healthy);
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Unhealthy);
+    pending.store(false, Ordering::SeqCst);
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy);
+    pending.store(true, Ordering::SeqCst);
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
