@@ -43,7 +43,8 @@ impl Server {
         });
         // Its log is read to the end, or it would stand still once the pipe is full.
         std::thread::spawn(move || log.for_each(drop));
-        let address = address.unwrap_or_else(|| panic!("Prometheus does not listen:\n{}", said.join("\n")));
+        assert!(address.is_some(), "Prometheus does not listen:\n{}", said.join("\n"));
+        let address = address.unwrap();
         Self { process, url: format!("http://{}", address.trim()) }
     }
 
