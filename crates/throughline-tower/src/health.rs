@@ -83,8 +83,8 @@ impl Health {
         HealthBuilder { throughline: throughline.clone(), checks: Vec::new(), details: Details::hidden() }
     }
 
-    /// Answers a probe's question, as the endpoints do. To be called on a Tokio runtime, with its timers on as every
-    /// server has them; without a runtime checks fail and say so.
+    /// Answers a probe's question, as the endpoints do. Checks are asked on the Tokio runtime that it is
+    /// called on, with its timers; without either they fail and say so.
     pub async fn report(&self, probe: Probe) -> HealthReport {
         let inner = &*self.0;
         let started = inner.started.load(Ordering::Acquire);
@@ -98,15 +98,16 @@ impl Health {
         // All are on their way before the first is waited for.
         let findings: Vec<_> = slots().map(|slot| (slot, slot.fresh())).collect();
         let mut checks = Vec::with_capacity(findings.len());
+        let mut starts = probe != Probe::Live && !started;
         for (slot, finding) in findings {
-            checks.push(CheckReport::new(slot, &*finding.wait().await));
+            let finding = finding.wait().await;
+            starts &= slot.gate == Gate::Ready || !slot.required || finding.outcome.is_ok();
+            checks.push(CheckReport::new(slot, &finding));
         }
-        let report =
-            HealthReport::new(checks, probe == Probe::Ready && inner.draining.load(Ordering::Acquire));
-        if probe == Probe::Startup && report.status != HealthStatus::Unhealthy {
+        if starts {
             inner.started.store(true, Ordering::Release);
         }
-        report
+        HealthReport::new(checks, probe == Probe::Ready && inner.draining.load(Ordering::Acquire))
     }
 
     /// From now on the service is not ready, whatever its checks say: the first thing to do in a graceful shutdown, so

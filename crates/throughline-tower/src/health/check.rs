@@ -25,7 +25,8 @@ const LONGEST_NAME: usize = 64;
 pub enum Gate {
     /// For readiness.
     Ready,
-    /// For startup; until it has passed, the service is not ready either.
+    /// For startup: until it has passed once, the service has not started and is not ready; after that it is not asked
+    /// any more.
     Startup,
     /// For both.
     Both,

@@ -1,6 +1,7 @@
 //! [`Slot`], a check with its last finding and the flight that brings the next.
 
 use std::error::Error;
+use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -87,6 +88,10 @@ impl Slot {
         if let Some(last) = state.last.as_ref().filter(|last| last.at.elapsed() < self.ttl) {
             return Fresh::Known(Arc::clone(last));
         }
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(mend) => return Fresh::Known(self.land(&mut state, Err(mend.to_owned()), Duration::ZERO)),
+        };
         if let Some(flight) = state.flight.as_ref().filter(|flight| flight.is_under_way()) {
             return Fresh::Awaited(flight.clone(), self.timeout);
         }
@@ -94,10 +99,6 @@ impl Slot {
             let again = format!("it was not back within {:?}, and still is not", self.timeout);
             return Fresh::Known(self.land(&mut state, Err(again), self.timeout));
         }
-        let Ok(runtime) = Handle::try_current() else {
-            let mend = "checks are asked on a Tokio runtime, and this thread is in none".to_owned();
-            return Fresh::Known(self.land(&mut state, Err(mend), Duration::ZERO));
-        };
         let flight = self.take_off(&runtime);
         state.flight = Some(flight.clone());
         Fresh::Awaited(flight, self.timeout)
@@ -164,6 +165,16 @@ impl Slot {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The runtime of this thread, on which checks are asked and waited for.
+fn runtime() -> Result<Handle, &'static str> {
+    let runtime = Handle::try_current()
+        .map_err(|_| "checks are asked on a Tokio runtime, and this thread is in none")?;
+    // Tokio tells by a panic only.
+    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)))
+        .map_err(|_| "checks need the timers of the runtime: build it with enable_time()")?;
+    Ok(runtime)
 }
 
 const RUNTIME_GONE: &str = "the runtime on which it was asked has been shut down";

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use futures_util::future::join_all;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -18,9 +19,10 @@ use throughline_core::testing::FaultyStore;
 use throughline_core::{MemoryFeed, MemoryStore, Throughline};
 use throughline_tower::LayerExt as _;
 use throughline_tower::health::{
-    Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthStatus, Probe,
+    Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthReport, HealthStatus, Probe,
 };
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, Notify};
 use tower::ServiceExt as _;
 
@@ -165,19 +167,42 @@ async fn without_a_finding_to_share_probes_share_the_flight() {
     assert_eq!(asked.load(Ordering::SeqCst), 2, "nothing is kept for longer than was said");
 }
 
+/// Tells when the future that holds it is dropped.
+struct TellWhenDropped(Arc<Notify>);
+
+impl Drop for TellWhenDropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
 #[tokio::test]
 async fn a_probe_that_hangs_up_neither_cancels_the_flight_nor_loses_it() {
     let (check, begun, gate, asked) = gated("postgres");
-    let health = health([check]).build().unwrap();
-    let first = tokio::spawn({
-        let health = health.clone();
-        async move { health.report(Probe::Ready).await }
-    });
+    let health = health([check.keep_for(60 * SECOND)]).build().unwrap();
+    let gone = Arc::new(Notify::new());
+    let tell = Arc::clone(&gone);
+    let app: Router = health.router().layer(from_fn(move |request: axum::extract::Request, next: Next| {
+        let guard = TellWhenDropped(Arc::clone(&tell));
+        async move {
+            let answer = next.run(request).await;
+            drop(guard);
+            answer
+        }
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(b"GET /readyz HTTP/1.1\r\nhost: kubelet\r\n\r\n").await.unwrap();
     begun.notified().await;
-    first.abort();
-    assert!(first.await.unwrap_err().is_cancelled());
-    let (report, ()) = tokio::join!(health.report(Probe::Ready), async { gate.notify_one() });
-    assert_eq!((report.status, asked.load(Ordering::SeqCst)), (HealthStatus::Healthy, 1));
+    drop(first);
+    gone.notified().await;
+    let url = format!("http://{address}");
+    // The flight may land before the second probe comes or after: it is the same one.
+    let (second, ()) = tokio::join!(probe(&url, "/readyz"), async { gate.notify_one() });
+    assert_eq!((second.0, asked.load(Ordering::SeqCst)), (StatusCode::OK, 1));
 }
 
 #[test]
@@ -196,10 +221,19 @@ fn a_runtime_that_goes_takes_its_flight_with_it_and_the_next_begins_another() {
     gate.notify_one();
     let report = second.block_on(health.report(Probe::Ready));
     assert_eq!((report.status, asked.load(Ordering::SeqCst)), (HealthStatus::Healthy, 2));
+}
 
+#[test]
+fn without_a_runtime_or_its_timers_checks_fail_and_say_so() {
+    let (check, _, asked) = switch("postgres");
+    let health = health([check]).build().unwrap();
+    let error = |report: HealthReport| report.failing().next().unwrap().error.clone().unwrap();
     let nowhere = futures_util::FutureExt::now_or_never(health.report(Probe::Ready)).unwrap();
-    let error = nowhere.failing().next().unwrap().error.clone().unwrap();
-    assert_eq!(error, "checks are asked on a Tokio runtime, and this thread is in none");
+    assert_eq!(error(nowhere), "checks are asked on a Tokio runtime, and this thread is in none");
+    let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let report = timeless.block_on(health.report(Probe::Ready));
+    assert_eq!(error(report), "checks need the timers of the runtime: build it with enable_time()");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -273,6 +307,20 @@ async fn startup_passes_once_and_stays() {
     assert_eq!(probe(&url, "/health/startup").await, (StatusCode::OK, json!({ "status": "healthy" })));
     assert_eq!(probe(&url, "/readyz").await.1["failing"], json!(["postgres"]));
     assert_eq!(asked.load(Ordering::SeqCst), asked_by_then);
+}
+
+#[tokio::test]
+async fn a_service_that_was_ready_has_started_even_if_nobody_asked_for_that() {
+    let (migrations, pending, asked) = switch("migrations");
+    let health = health([migrations.gate(Gate::Startup)]).build().unwrap();
+    pending.store(true, Ordering::SeqCst);
+    assert_eq!(health.report(Probe::Live).await.status, HealthStatus::Healthy);
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Unhealthy);
+    pending.store(false, Ordering::SeqCst);
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy);
+    pending.store(true, Ordering::SeqCst);
+    assert_eq!(health.report(Probe::Ready).await.status, HealthStatus::Healthy);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
