@@ -30,13 +30,12 @@ pub use request::{ClientRequest, ClientResponse};
 ///   `call.queue_us` and `call.callee_us`. Without that header they are not guessed.
 ///
 /// Outside of every context nothing is injected and recorded but metrics. A span and the metrics end when the head of
-/// the answer is there; the body is the caller's.
+/// the answer is there; the body is the caller's, and so are trailers: a gRPC status that comes in them is not seen.
 ///
 /// Put it directly around the client and below layers that retry, so that each attempt is a span. If the start of the
 /// span cannot be recorded, the request is sent all the same, without one.
 ///
 /// ```
-/// # #[cfg(feature = "transports")] {
 /// use http_body_util::Empty;
 /// use hyper_util::client::legacy::Client;
 /// use hyper_util::rt::TokioExecutor;
@@ -48,7 +47,7 @@ pub use request::{ClientRequest, ClientResponse};
 /// let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
 /// let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
 /// let client = throughline.client_layer().layer(client);
-/// # Ok(()) }
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone)]

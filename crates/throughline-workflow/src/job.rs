@@ -211,18 +211,20 @@ impl Attempt {
         S::Error: Into<BoxError>,
         J: Job,
     {
-        let Self { shared, job_type, job_id, number, may_be_retry, carrier, waited, in_flight } = self;
+        let Self { shared, job_type, job_id, number, may_be_retry, carrier, waited, in_flight: _in_flight } =
+            self;
         let throughline = &shared.throughline;
         let propagation = carrier.propagation();
-        let key = job_id.as_ref().filter(|_| propagation.traceparent.is_none()).and_then(|id| {
-            let key = format!("{}:{id}", shared.queue);
-            // A telling key would keep the job from being begun.
-            (*throughline.findable(&key) == *key).then_some(key)
+        let key = job_id.as_ref().filter(|_| propagation.traceparent.is_none());
+        let key = key.map(|id| Text::from(format!("{}:{id}", shared.queue)));
+        // A key that looks like personal data and can't be made a pseudonym would keep the job from being begun.
+        let keyed = key.and_then(|key| {
+            let trace_id = throughline.workflow(job_type.clone()).key(key.clone()).trace_id()?;
+            Some((key, trace_id))
         });
-        let trace_id = match (&propagation.traceparent, &key) {
-            (Some(parent), _) => Some(parent.trace_id),
-            (None, Some(key)) => Some(TraceId::from_key(key)),
-            (None, None) => None,
+        let trace_id = match &propagation.traceparent {
+            Some(parent) => Some(parent.trace_id),
+            None => keyed.as_ref().map(|(_, trace_id)| *trace_id),
         };
         let before = match (trace_id, &job_id) {
             (Some(trace_id), Some(job_id)) if may_be_retry => shared.attempt_before(trace_id, job_id).await,
@@ -243,7 +245,7 @@ impl Attempt {
         if let Some(job_id) = job_id {
             run = run.attr(Text::literal(attrs::JOB_ID), job_id);
         }
-        if let Some(key) = key {
+        if let Some((key, _)) = keyed {
             run = run.key(key);
         }
         if let Some(before) = before {
@@ -273,7 +275,6 @@ impl Attempt {
         if tried.is_err() {
             shared.attempts.with([&shared.queue, &job_type, "not_started"]).increment(1);
         }
-        drop(in_flight);
         passed_on(tried)
     }
 }

@@ -109,6 +109,7 @@ fn the_python_client_accepts_what_third_parties_name_as_they_like() {
             recorder.register_counter(&of("", label, value), &METADATA).increment(1);
             recorder.register_gauge(&of("_bytes", label, value), &METADATA).set(f64::NEG_INFINITY);
             recorder.register_histogram(&of("_seconds", label, value), &METADATA).record(-0.1);
+            recorder.register_gauge(&of("_seconds_count", label, value), &METADATA).set(-1.0);
         }
         recorder.describe_gauge(format!("{name}_bytes").into(), Some(Unit::Bytes), "\\ \" \n# EOF".into());
         recorder.describe_histogram(format!("{name}_seconds").into(), Some(Unit::Seconds), "".into());

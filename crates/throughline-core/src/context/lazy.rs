@@ -10,7 +10,7 @@ use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use crate::hub::{Delivery, Hub};
 use crate::time::Moment;
-use crate::{Attrs, Status};
+use crate::{Attrs, Status, Text};
 
 /// The start of a root, until something happens under it.
 pub(crate) struct LazyRoot {
@@ -23,8 +23,16 @@ pub(crate) struct LazyRoot {
 struct Unwritten {
     describe: Option<Describe>,
     input: Option<Map<String, Value>>,
-    /// How and when it ended with nothing under it. What was spawned in it may still write it.
-    ended: Option<(Status, Moment)>,
+    /// How it ended with nothing under it. What was spawned in it may still write it.
+    ended: Option<Ended>,
+}
+
+/// How and when a request ended.
+pub(super) struct Ended {
+    pub(super) status: Status,
+    pub(super) at: Moment,
+    /// An attribute of its end.
+    pub(super) answer: Option<(Text, Text)>,
 }
 
 impl LazyRoot {
@@ -74,18 +82,18 @@ impl LazyRoot {
         }
         hub.emit(root.start_event(unwritten.input.take(), Vec::new()), Delivery::Kept);
         self.written.store(true, Ordering::Release);
-        if let Some((status, at)) = unwritten.ended.take() {
-            root.end_unawaited_at(End { status, error: None, output: None }, at);
+        if let Some(ended) = unwritten.ended.take() {
+            root.end_request(End { status: ended.status, error: None, output: None }, ended);
         }
     }
 
-    /// Takes note of an end that is not worth writing; `false` if the start has been written, and the end must be.
-    pub(super) fn end_unless_written(&self, status: Status, at: Moment) -> bool {
+    /// Takes note of an end that is not worth writing; gives it back if the start has been written, and the end must be.
+    pub(super) fn end_unless_written(&self, ended: Ended) -> Option<Ended> {
         let mut unwritten = self.unwritten();
-        let is_unwritten = !self.is_written();
-        if is_unwritten {
-            unwritten.ended = Some((status, at));
+        if self.is_written() {
+            return Some(ended);
         }
-        is_unwritten
+        unwritten.ended = Some(ended);
+        None
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::TraceContext;
-use super::lazy::LazyRoot;
+use super::lazy::{Ended, LazyRoot};
 use super::opening::{Details, root};
 use super::propagation::Propagation;
 use super::span::{End, Label, Run};
-use crate::hub::{Delivery, Hub};
+use crate::hub::Hub;
 use crate::throughline::Throughline;
 use crate::time::Moment;
 use crate::{Attrs, ErrorInfo, Text, TraceId, names};
@@ -116,7 +116,7 @@ impl RequestStart {
     fn open_with(self, places: bool) -> RequestSpan {
         let hub = &self.throughline.0;
         if !hub.enabled {
-            return RequestSpan { context: unrecorded(hub, self.caller), open: false };
+            return RequestSpan { context: unrecorded(hub, self.caller), open: false, answer: None };
         }
         let correlation_id = self.caller.correlation_id().map(|id| hub.redactor.findable(None, id).into());
         let Propagation { traceparent: parent, tracestate, baggage } = self.caller;
@@ -140,7 +140,7 @@ impl RequestStart {
         let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), parents);
         // What is logged in the request carries its ids, whether its root will be written or not.
         span.open_tracing();
-        RequestSpan { context: TraceContext(span), open: true }
+        RequestSpan { context: TraceContext(span), open: true, answer: None }
     }
 }
 
@@ -156,6 +156,7 @@ impl std::fmt::Debug for RequestStart {
 pub struct RequestSpan {
     context: TraceContext,
     open: bool,
+    answer: Option<(Text, Text)>,
 }
 
 impl RequestSpan {
@@ -172,6 +173,11 @@ impl RequestSpan {
     /// Records it even if nothing hangs on it: the request failed.
     pub fn ensure_recorded(&self) {
         self.context.0.ensure_root();
+    }
+
+    /// What the answer is known by, kept as an attribute of the request's end, even if its root is written later.
+    pub fn answered_with(&mut self, key: impl Into<Text>, value: impl Into<Text>) {
+        self.answer = Some((key.into(), value.into()));
     }
 
     /// The request was answered.
@@ -192,10 +198,13 @@ impl RequestSpan {
         let span = &self.context.0;
         let (status, now) = (end.status, Moment::now());
         if let Some(lazy) = &span.run.lazy_root {
-            if !lazy.end_unless_written(status, now) {
-                span.run.hub.emit(span.end_event(end, now), Delivery::Kept);
-            } else if let Some(store) = &span.run.hub.store {
-                store.queue.release(2);
+            match lazy.end_unless_written(Ended { status, at: now, answer: self.answer.take() }) {
+                Some(ended) => span.end_request(end, ended),
+                None => {
+                    if let Some(store) = &span.run.hub.store {
+                        store.queue.release(2);
+                    }
+                }
             }
         }
         span.close_tracing_with(status);

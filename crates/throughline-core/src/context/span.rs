@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::lazy::LazyRoot;
+use super::lazy::{Ended, LazyRoot};
 use crate::hub::{Delivery, Emitted, Hub};
 use crate::names;
 use crate::time::Moment;
@@ -152,7 +152,7 @@ impl Span {
         event
     }
 
-    pub(super) fn end_event(&self, end: End, at: Moment) -> TraceEvent {
+    fn end_event(&self, end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
         event.status = end.status;
         event.duration_us = Some(at.micros_since(self.started));
@@ -174,12 +174,14 @@ impl Span {
 
     /// Ends the span where nobody can wait for it: its end event holds a place and stays pending.
     pub(crate) fn end_unawaited(&self, end: End) {
-        self.end_unawaited_at(end, Moment::now());
+        self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::Kept);
+        self.close_tracing();
     }
 
-    pub(crate) fn end_unawaited_at(&self, end: End, at: Moment) {
+    /// Ends the root of a request, whose `tracing` span is closed by whoever ends the request.
+    pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended) {
+        self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
         self.run.hub.emit(self.end_event(end, at), Delivery::Kept);
-        self.close_tracing();
     }
 
     /// Ends the span and says how that can be awaited.

@@ -21,6 +21,9 @@ pub const OVERFLOW: &str = "_overflow";
 /// Longer values are cut.
 const VALUE_LIMIT: usize = 128;
 
+/// Series of one metric. The caps of single labels multiply, and what is cached here lives as long as the meter.
+const SERIES_LIMIT: usize = 10_000;
+
 /// The series of a counter.
 pub type CounterFamily<const N: usize> = Family<Counter, N>;
 /// The series of a gauge.
@@ -32,7 +35,8 @@ pub type HistogramFamily<const N: usize> = Family<Histogram, N>;
 /// whoever records. Cheap to clone; clones share the series.
 ///
 /// Label values are redacted, cut to 128 bytes, and bounded: each label has a
-/// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`].
+/// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`]. A metric has at most 10,000
+/// series; of further ones all labels are folded.
 pub struct Family<I, const N: usize>(Option<Arc<Cache<I, N>>>);
 
 struct Cache<I, const N: usize> {
@@ -102,6 +106,14 @@ impl<I: Instrument, const N: usize> Cache<I, N> {
             } else {
                 *value = Text::literal(OVERFLOW);
                 self.count_overflow(at);
+            }
+        }
+        if known.series.len() >= SERIES_LIMIT && known.find(&values.each_ref().map(Text::as_str)).is_none() {
+            for (at, value) in values.iter_mut().enumerate() {
+                if !value.is_empty() && value != OVERFLOW {
+                    *value = Text::literal(OVERFLOW);
+                    self.count_overflow(at);
+                }
             }
         }
         let plain = values.each_ref().map(Text::as_str);

@@ -53,6 +53,35 @@ fn a_flood_of_label_values_makes_as_many_series_as_the_cap_and_one_that_says_how
 }
 
 #[test]
+fn labels_that_are_within_their_caps_cannot_multiply_without_bound() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics);
+    let transitions = throughline.meter().counter(&catalogue::STATE_TRANSITIONS);
+    for at in 0..150 * 150 {
+        transitions
+            .with(["session", &format!("from-{}", at / 150), &format!("to-{}", at % 150)])
+            .increment(1);
+    }
+    let readings = readings(&snapshotter);
+    let series = readings.keys().filter(|name| name.starts_with("throughline_state_transitions")).count();
+    assert_eq!(series, 10_001);
+    let folded = "throughline_state_transitions_total{machine=_overflow,from=_overflow,to=_overflow}";
+    assert_eq!(readings[folded], 12_500.0);
+    let overflow =
+        "throughline_metrics_label_overflow_total{metric=throughline_state_transitions_total,label=to}";
+    assert_eq!(readings[overflow], 12_500.0);
+}
+
+#[test]
+fn a_name_that_a_profile_gives_twice_is_measured_once() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("throughline")));
+    throughline.meter().counter(&catalogue::WEB_ERRORS).with([]).increment(1);
+    throughline.meter().gauge(&catalogue::QUEUE_DEPTH).with(["loans"]).increment(1.0);
+    let readings = readings(&snapshotter);
+    assert_eq!(readings["throughline_web_errors_total{}"], 1.0);
+    assert_eq!(readings["throughline_queue_depth{queue=loans}"], 1.0);
+}
+
+#[test]
 fn label_values_are_redacted_and_cut_and_empty_ones_are_left_out() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics);
     let depth = throughline.meter().gauge(&catalogue::QUEUE_DEPTH);

@@ -15,8 +15,9 @@ use crate::{ExpositionFormat, Prometheus};
 const AT_ONCE: usize = 4;
 
 impl Prometheus {
-    /// A router that answers `GET /metrics` in the [format](ExpositionFormat) that the client wants. Merge it into your own, or
-    /// [`serve`](Self::serve) it on a port that strangers do not reach: it tells a lot about a service.
+    /// A router that answers `GET /metrics` in the [format](ExpositionFormat) that the client wants. Merge it into your
+    /// own, after the layer that measures requests, or [`serve`](Self::serve) it on a port that strangers do not
+    /// reach: it tells a lot about a service.
     ///
     /// At most four scrapes are answered at the same time; further ones get 503.
     pub fn router<S>(&self) -> Router<S>

@@ -26,7 +26,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Prometheus {
     /// Serves [`router`](Self::router) at an address of its own, as in `([127, 0, 0, 1], 9464)`, until the server that
-    /// is given back is dropped. Runs in the tokio runtime that it is called in.
+    /// is given back is dropped. Runs in the tokio runtime that it is called in, which needs I/O and time.
     ///
     /// # Errors
     /// When nobody can listen at the address.

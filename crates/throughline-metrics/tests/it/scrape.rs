@@ -12,6 +12,9 @@ use throughline_metrics::{ExpositionFormat, MetricsServer, Prometheus};
 
 use crate::{lines, quiet, recorded_by};
 
+/// How long something may take that either happens soon or never.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 async fn served(prometheus: &Prometheus) -> (MetricsServer, String) {
     let server = prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap();
     let url = format!("http://{}/metrics", server.local_addr());
@@ -71,13 +74,14 @@ async fn scrapes_at_the_same_time_have_a_bound() {
     let (server, url) = served(&prometheus).await;
     let first: Vec<_> = (0..4).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
     let scraping = tokio::task::spawn_blocking(move || {
-        (0..4).for_each(|_| scraping.recv().unwrap());
+        (0..4).for_each(|_| scraping.recv_timeout(PATIENCE).unwrap());
         scraping
     });
     // Kept, so that whoever comes later has somebody to tell.
     let _scraping = scraping.await.unwrap();
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    let one_more = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await;
     drop(release);
+    assert_eq!(one_more.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     for scrape in first {
         assert_eq!(scrape.await.unwrap().unwrap().status(), StatusCode::OK);
     }

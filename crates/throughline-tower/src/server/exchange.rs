@@ -1,5 +1,6 @@
 //! One request and its answer, until the last byte.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Instant;
 
@@ -112,7 +113,10 @@ impl Exchange {
     }
 
     fn end_once(&mut self, outcome: Outcome) {
-        let Some(span) = self.span.take() else { return };
+        let Some(mut span) = self.span.take() else { return };
+        if let Some(status) = &self.status {
+            span.answered_with(names::attrs::HTTP_STATUS, Cow::Borrowed(status.as_str()));
+        }
         let failure = self.failure.take();
         let failed = |label: &str, error| Some(Failure { label: label.to_owned(), error });
         let failure = match outcome {
@@ -125,29 +129,19 @@ impl Exchange {
             // That the client did not wait for the end of an error does not make it another one.
             Outcome::Cancelled if failure.is_some() => failure,
             Outcome::Cancelled => {
-                self.annotate_status(&span);
                 drop(span);
                 return self.measure("cancelled");
             }
         };
         match failure {
             Some(Failure { label, error }) => {
-                span.ensure_recorded();
-                self.annotate_status(&span);
                 span.fail(error);
                 self.measure(&label);
             }
             None => {
-                self.annotate_status(&span);
                 span.succeed();
                 self.measure("");
             }
-        }
-    }
-
-    fn annotate_status(&self, span: &RequestSpan) {
-        if let Some(status) = self.status.filter(|_| span.is_recorded()) {
-            self.context.annotate(names::attrs::HTTP_STATUS, status.as_str().to_owned());
         }
     }
 

@@ -76,6 +76,7 @@ pub(crate) async fn serve(router: Router) -> String {
 }
 
 /// An origin where nobody listens.
+#[cfg(any(feature = "reqwest", feature = "transports"))]
 pub(crate) async fn dead_origin() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -12,6 +12,10 @@ use throughline_core::{MemoryStore, Throughline, TraceEvent, names};
 use throughline_tower::LayerExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An emitter with a memory store and a recorder that can be looked into.
 pub(crate) struct Story {
@@ -164,8 +168,8 @@ impl Client {
     /// All that comes until the server closes the connection.
     pub(crate) async fn rest(mut self) -> String {
         let mut bytes = Vec::new();
-        // A connection that is reset has been closed as well.
-        let _ = self.0.read_to_end(&mut bytes).await;
+        // A connection that is reset has been closed as well; one that stays open fails the test.
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -173,7 +177,7 @@ impl Client {
     pub(crate) async fn until(&mut self, text: &str) -> String {
         let mut bytes = Vec::new();
         while !bytes.ends_with(text.as_bytes()) {
-            bytes.push(self.0.read_u8().await.unwrap());
+            bytes.push(timeout(PATIENCE, self.0.read_u8()).await.unwrap().unwrap());
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -189,5 +193,5 @@ pub(crate) async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T 
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap()
+    timeout(PATIENCE, asked).await.unwrap()
 }

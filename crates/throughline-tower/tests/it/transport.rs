@@ -144,6 +144,35 @@ async fn the_parts_of_a_call_add_up_and_the_callees_work_is_the_callees() {
     }
 }
 
+/// An input that takes a while to write.
+struct Slow;
+
+impl serde::Serialize for Slow {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        std::thread::sleep(WORK);
+        serializer.serialize_unit()
+    }
+}
+
+#[tokio::test]
+async fn writing_the_input_is_the_callers_part_even_if_the_call_is_awaited_much_later() {
+    let (here, there) = (Side::new("caller"), Side::new("callee"));
+    let profiler = Profiler::new();
+    let callee = Callee::of(&here, &there).await;
+    let call = callee.callers[2].clone().profiler(&profiler).call::<_, u64>("sum", &Slow);
+    tokio::time::sleep(WORK * 5).await;
+    call.await.unwrap_err();
+    let call = callee.callers[2].clone().profiler(&profiler).call::<_, ()>("work", &Slow);
+    tokio::time::sleep(WORK * 5).await;
+    call.await.unwrap();
+    let report = profiler.report();
+    let profile = report.of("work", Transport::Direct).unwrap();
+    let written = profile.part(Part::Serialize).unwrap().times.p50;
+    assert!(written >= WORK && written < WORK * 4, "{written:?}");
+    let errors = &report.of("sum", Transport::Direct).unwrap().outcomes;
+    assert_eq!(errors.keys().collect::<Vec<_>>(), [&CallOutcome::Rejected]);
+}
+
 #[tokio::test]
 async fn the_span_of_a_call_says_where_its_time_went_and_how_much_it_carried() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
@@ -151,7 +180,9 @@ async fn the_span_of_a_call_says_where_its_time_went_and_how_much_it_carried() {
     let _: u64 = within(&here, callee.callers[1].call("sum", &[1, 2, 39])).await.unwrap();
     let call = here.end_of("dependency:ipc").await;
     let number = |key: &str| call.attrs.get(key).unwrap().parse::<u64>().unwrap();
-    let parts = [Part::Serialize, Part::Transport, Part::Queue, Part::Callee, Part::Deserialize];
+    // The input was written before the span began.
+    assert!(number("call.serialize_us") > 0);
+    let parts = [Part::Transport, Part::Queue, Part::Callee, Part::Deserialize];
     let sum: u64 = parts.iter().map(|part| number(&format!("call.{part}_us"))).sum();
     assert!(sum > 0 && sum <= call.duration_us.unwrap(), "{sum} of {:?}", call.duration_us);
     assert_eq!((number("call.request_bytes"), number("call.response_bytes")), (8, 2));
@@ -304,4 +335,26 @@ async fn functions_may_be_served_under_another_path() {
     assert_eq!(routed.call::<_, u64>("sum", &()).await.unwrap(), 1);
     assert!(caller.route("no path").is_err());
     assert_eq!(routed.transport(), Transport::Direct);
+}
+
+#[tokio::test]
+async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_is_told() {
+    let (here, there) = (Side::new("caller"), Side::new("callee"));
+    let app = functions().layer(there.throughline.layer());
+    let client = tower::service_fn(move |request: http::Request<_>| {
+        assert_eq!(request.uri().scheme_str(), Some("https"));
+        tower::ServiceExt::oneshot(app.clone(), request)
+    });
+    let caller = Caller::http_through(&here.throughline, "https://api.test:8443", client).unwrap();
+    assert_eq!(within(&here, caller.call::<_, u64>("sum", &[1, 2])).await.unwrap(), 3);
+    let call = here.end_of("dependency:http").await;
+    let attr = |key| call.attrs.get(key).unwrap();
+    assert_eq!((attr(names::attrs::SERVER_ADDRESS), attr(names::attrs::SERVER_PORT)), ("api.test", "8443"));
+
+    type Answer = http::Response<axum::body::Body>;
+    let broken =
+        tower::service_fn(async |_: http::Request<_>| Err::<Answer, _>("the certificate has expired"));
+    let caller = Caller::http_through(&here.throughline, "https://api.test", broken).unwrap();
+    let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
+    insta::assert_snapshot!(error, @"`sum` over http at https://api.test cannot be reached: the certificate has expired");
 }

@@ -55,6 +55,8 @@ async fn the_request_ends_at_the_upgrade_and_the_sockets_life_is_a_step_in_its_t
 
     let request = server.request_end().await;
     assert_eq!((request.status, request.parent_span_id), (Status::Success, None));
+    // The socket's first event wrote the request, which had ended by then.
+    assert_eq!(request.attrs.get(names::attrs::HTTP_STATUS), Some("101"));
     let events = server.events().await;
     let begun = events.iter().find(|event| event.event_type == names::WEBSOCKET_SESSION).unwrap();
     assert_eq!((begun.status, begun.parent_span_id), (Status::Pending, Some(request.span_id)));

@@ -1,8 +1,11 @@
 //! Each call of a service inside a `StepLayer` is a step of the run around it.
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
 use throughline_core::{BoxError, NotStarted, Rel, SpanId, Throughline, TraceContext, TraceId, names};
 use throughline_workflow::{StepCall, StepLayer, WorkflowLayer};
+use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 use crate::support::{Bench, Trouble, starts};
@@ -153,6 +156,22 @@ async fn compensations_link_what_they_undo_so_that_the_ledger_balances() {
 }
 
 #[tokio::test]
+async fn a_compensation_undoes_the_attempts_that_took_effect_and_no_compensation() {
+    let bench = Bench::new();
+    // As executors do that know a step and its compensation by one id.
+    let undo = || Node { undoes: Some("reserve"), ..node("reserve") };
+    let first = Node { fails: true, compensable: true, ..node("reserve") };
+    let second = Node { attempt: 2, compensable: true, ..node("reserve") };
+    let outcomes = run(&bench, [first, second, undo(), undo()]).await;
+    let done = outcomes[1].as_ref().unwrap();
+    for compensation in starts(&bench.events().await, "compensate:reserve") {
+        let undone: Vec<_> = compensation.links.iter().map(|link| link.span_id).collect();
+        assert_eq!(undone, [*done]);
+    }
+    assert_eq!(starts(&bench.events().await, "compensate:reserve").len(), 2);
+}
+
+#[tokio::test]
 async fn a_compensation_may_name_the_span_itself() {
     let bench = Bench::new();
     let done = run(&bench, [Node { compensable: true, ..node("reserve") }]).await.remove(0).unwrap();
@@ -203,4 +222,37 @@ async fn a_step_whose_start_is_not_recorded_is_not_called() {
     assert!(not_started.to_string().contains("the disk is full"), "{not_started}");
     assert!(starts(&bench.events().await, "step:welcome").is_empty());
     assert_eq!(names::STEP_PREFIX, "step:");
+}
+
+#[tokio::test]
+async fn a_step_that_is_dropped_was_cancelled_and_counts_as_active_until_then() {
+    let (bench, begun) = (Bench::new(), Arc::new(Notify::new()));
+    let service = {
+        let begun = Arc::clone(&begun);
+        service_fn(move |_: Node| {
+            let begun = Arc::clone(&begun);
+            async move {
+                begun.notify_one();
+                std::future::pending::<Result<(), Trouble>>().await
+            }
+        })
+    };
+    let step = StepLayer::new(&bench.throughline, describe).layer(service);
+    let active = || bench.readings("throughline_steps_active");
+    let ran = bench.throughline.workflow("onboarding").run_infallible(|_| async {
+        let meanwhile = async {
+            begun.notified().await;
+            active()
+        };
+        tokio::select! {
+            _ = step.oneshot(node("welcome")) => unreachable!("it never ends"),
+            active = meanwhile => assert_snapshot!(active, @"throughline_steps_active{step_type=script} 1"),
+        }
+    });
+    ran.await.unwrap();
+    assert_snapshot!(active(), @"throughline_steps_active{step_type=script} 0");
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      step:welcome cancelled
+    ");
 }
