@@ -121,6 +121,7 @@ async fn the_second_attempt_links_the_first_and_the_run_ends_as_the_last_attempt
     ");
     let readings = bench.readings("throughline_job_attempts");
     assert!(readings.contains("outcome=failed} 1") && readings.contains("outcome=success} 2"), "{readings}");
+    assert_snapshot!(bench.readings("throughline_retries"), @"throughline_retries_total{workflow=payout,step_type=job:payout,status=success} 1");
 }
 
 #[tokio::test]
