@@ -16,9 +16,19 @@
 //! # }
 //! ```
 //!
-//! The layer continues the caller's trace (`traceparent`, `tracestate`, `baggage`), takes or makes a request id and
-//! answers with it, turns a panic into an answer, and ends the request's span when the response body ends. The span
-//! is *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
+//! One [layer](ServerLayer) does it all, so that there is no order to get wrong:
+//!
+//! - It continues the caller's trace (`traceparent`, `tracestate`, `baggage`), and begins one of its own where these are
+//!   missing or malformed; `docs/propagation.md` has the rules and a table.
+//! - It takes or makes a [`RequestId`], and answers with it and with [`ServerTiming`].
+//! - It turns a panic into an answer that gives nothing away, and a panic in a body into a connection that breaks off.
+//! - It ends the request's span when the response *body* ends, or as cancelled when the client goes away. The span is
+//!   *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
+//! - It measures: `http_server_request_duration_seconds`, `http_server_active_requests`. Only the matched route is a label.
+//! - At a WebSocket upgrade the request has been answered; the socket's life is a step of its own: see [`SocketSession`].
+//!
+//! It goes around axum with `Router::layer`, around tonic with `Server::builder().layer(..)`, and around any service of
+//! `http` requests with tower's `ServiceBuilder`.
 //!
 //! For whom you call there is [`ClientLayer`], around `hyper-util`'s client, tonic's, and with features `reqwest`'s and
 //! that of `reqwest-middleware`. With the feature `transports` the module `transport` calls functions by name, over HTTP,

@@ -8,6 +8,7 @@ mod health;
 mod reading;
 
 mod client;
+mod exemplars;
 mod grpc;
 mod hostile_headers;
 mod layer;
