@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use throughline::{LayerExt as _, NotStarted, Throughline, TraceContext, Traced};
+use throughline::{LayerExt as _, NotStarted, Throughline, TraceContext, TraceId, Traced};
 
 use crate::bureau::{Bureau, BureauError};
 
@@ -99,7 +99,9 @@ impl OfferError {
             Self::Bureau(_) => StatusCode::BAD_GATEWAY,
             Self::NotStarted(_) | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Problem { status, title: self.to_string(), trace_id: ctx.trace_id().to_string() }
+        // A request that was refused before anything happened has no story to look for.
+        let told = status.is_server_error() || ctx.is_recorded();
+        Problem { status, title: self.to_string(), trace_id: told.then(|| ctx.trace_id()) }
     }
 }
 
@@ -108,13 +110,16 @@ impl OfferError {
 struct Problem {
     status: StatusCode,
     title: String,
-    trace_id: String,
+    trace_id: Option<TraceId>,
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { status, title, trace_id } = self;
-        let body = json!({ "title": title, "status": status.as_u16(), "trace_id": trace_id });
+        let mut body = json!({ "title": title, "status": status.as_u16() });
+        if let Some(trace_id) = trace_id {
+            body["trace_id"] = json!(trace_id);
+        }
         (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
     }
 }

@@ -3,6 +3,7 @@
 mod openmetrics;
 mod promtool;
 mod scanners;
+mod server;
 
 use std::time::Duration;
 

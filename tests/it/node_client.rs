@@ -60,7 +60,7 @@ fn service(throughline: &Throughline, queue: Queue) -> Router {
 
 /// Ships what is in the queue, and says so.
 async fn work(throughline: Throughline, mut queue: mpsc::UnboundedReceiver<String>, shipped: Queue) {
-    let ship = service_fn(async |order: Order| {
+    let ship = service_fn(|order: Order| async move {
         tracing::info!(item = order.item, "an order was shipped");
         Ok::<_, std::io::Error>(order.item)
     });
@@ -138,6 +138,9 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_ansi(false);
     let subscriber = subscriber.with_writer(Arc::new(std::fs::File::create(&logs).unwrap())).finish();
     let _logging = tracing::subscriber::set_default(subscriber);
+    // As long as there is but one subscriber, whether a span is of interest is asked, once for all, of the thread that
+    // comes by it first: of another test, maybe, which has none. With a second one both are asked.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
 
     let store = SqliteStore::new(folder.path().join("traces.db"));
     let throughline = Throughline::builder("order-service").store(store).build().unwrap();

@@ -9,9 +9,11 @@ use std::time::Duration;
 use apalis::prelude::*;
 use apalis_redis::{Config, RedisStorage};
 use serde::{Deserialize, Serialize};
+use throughline::query::Verdict;
 use throughline::testing::tree;
 use throughline::{
-    Carrier, JobLayer, OpenRun, RunState, SqliteStore, Throughline, TraceContext, TraceId, TraceReader,
+    Carrier, JobLayer, Liveness, OpenRun, RunState, SqliteStore, Throughline, TraceContext, TraceId,
+    TraceQuery, TraceReader,
 };
 
 use crate::redis::Server;
@@ -66,6 +68,10 @@ async fn a_job_whose_worker_was_killed_goes_on_in_the_same_trace() {
     assert_eq!(interrupted.current.unwrap().event_type, "stage:transfer", "its last step");
     let check = reader.safe_to_deploy(Duration::from_secs(60)).await.unwrap();
     assert_eq!(check.interrupted.len(), 1);
+
+    let told = TraceQuery::new(reader.trace(run).await.unwrap()).with_liveness(|_| Liveness::Dead).explain();
+    assert_eq!(told.verdict, Verdict::Interrupted);
+    assert_eq!(told.cause.unwrap().span.name, "stage:transfer");
 
     let mut sound = Worker::start(SOUND, &redis.url(), &database);
     sound.wait_for("the job is done");

@@ -35,6 +35,7 @@ const TOOLS: &[Tool] = &[
 /// and goes away with the shell unless it was there before.
 const INSTALL: &str = r#"
 set -e
+export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
@@ -106,14 +107,11 @@ fn is_root() -> bool {
 }
 
 fn as_root(program: &str) -> Command {
+    if is_root() {
+        return Command::new(program);
+    }
     // In CI that is not root, `sudo` without a password is the custom.
-    let mut command = if is_root() {
-        Command::new(program)
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", program]);
-        sudo
-    };
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    command
+    let mut sudo = Command::new("sudo");
+    sudo.args(["--non-interactive", program]);
+    sudo
 }

@@ -28,6 +28,14 @@
 //! | `/health/ready`, `/readyz` | the checks of [`Gate::Ready`] | a required check fails: send no traffic |
 //! | `/health/startup` | the checks of [`Gate::Startup`], until they have all passed once | not started yet: keep waiting |
 //!
+//! In Kubernetes, with a `timeoutSeconds` above the longest [timeout](Check::timeout) of a check:
+//!
+//! ```yaml
+//! startupProbe:   { httpGet: { path: /health/startup, port: 3000 }, periodSeconds: 2, failureThreshold: 60 }
+//! livenessProbe:  { httpGet: { path: /livez, port: 3000 }, periodSeconds: 10, failureThreshold: 3 }
+//! readinessProbe: { httpGet: { path: /readyz, port: 3000 }, periodSeconds: 5, failureThreshold: 2 }
+//! ```
+//!
 //! However many probes come, a check runs once at a time and its finding is kept for a while. Checks run
 //! concurrently, each on a task of its own: one that hangs, panics or fails is a failing check, and nothing else.
 

@@ -133,6 +133,36 @@ impl JobLayer {
     }
 }
 
+impl JobLayer {
+    /// Works on one job, for workers without tower: all that the [service](JobService) does, but for counting the
+    /// worker.
+    ///
+    /// ```
+    /// # use throughline_core::BoxError;
+    /// # use throughline_workflow::{Job, JobLayer};
+    /// # async fn pay<J>(_: J) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn worker<J: Job>(jobs: impl IntoIterator<Item = J>, payouts: JobLayer) -> Result<(), BoxError> {
+    ///     for job in jobs {
+    ///         payouts.run(job, |job| pay(job)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The handler's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the attempt could not be
+    /// recorded and the handler was not called.
+    pub async fn run<J, C, F, T, E>(&self, job: J, handle: C) -> Result<T, BoxError>
+    where
+        J: Job,
+        C: FnOnce(J) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: Into<BoxError>,
+    {
+        Attempt::new(&self.0, &job).work(job, handle).await
+    }
+}
+
 impl<S> Layer<S> for JobLayer {
     type Service = JobService<S>;
 
@@ -169,8 +199,8 @@ where
 
     fn call(&mut self, job: J) -> Self::Future {
         let attempt = Attempt::new(&self.shared, &job);
-        let inner = take_ready(&mut self.inner);
-        Box::pin(attempt.work(inner, job))
+        let mut inner = take_ready(&mut self.inner);
+        Box::pin(attempt.work(job, move |job| inner.call(job)))
     }
 }
 
@@ -205,11 +235,12 @@ impl Attempt {
         }
     }
 
-    async fn work<S, J>(self, mut inner: S, mut job: J) -> Result<S::Response, BoxError>
+    async fn work<J, C, F, T, E>(self, mut job: J, handle: C) -> Result<T, BoxError>
     where
-        S: Service<J>,
-        S::Error: Into<BoxError>,
         J: Job,
+        C: FnOnce(J) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: Into<BoxError>,
     {
         let Self { shared, job_type, job_id, number, may_be_retry, carrier, waited, in_flight: _in_flight } =
             self;
@@ -264,7 +295,7 @@ impl Attempt {
             let outcome =
                 Outcome { shared: measured, job_type: job_type.clone(), began: Instant::now(), done: None };
             job.set_context(&context);
-            let working = inner.call(job);
+            let working = handle(job);
             async move {
                 let done = working.await;
                 outcome.is(done.is_ok());

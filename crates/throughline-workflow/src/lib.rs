@@ -5,7 +5,7 @@
 //! | a workflow, one a call | [`WorkflowLayer`] | [`Throughline::workflow`](throughline_core::Throughline::workflow) |
 //! | a step of the workflow around it | [`StepLayer`] | [`TraceContext::step`](throughline_core::TraceContext::step) |
 //! | the undoing of a step | [`StepCall::compensates`] | [`TraceContext::compensation`](throughline_core::TraceContext::compensation) |
-//! | a job from a queue, one attempt a call | [`JobLayer`] | [`Workflow::continue_from`](throughline_core::Workflow::continue_from) |
+//! | a job from a queue, one attempt a call | [`JobLayer`] | [`JobLayer::run`] |
 //!
 //! A job carries its producer's context as a [`Carrier`], so that one trace reaches from the request that caused the job
 //! to the last step of its last attempt. With the feature `apalis` the tasks of

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures_util::StreamExt;
 use serde::Serialize;
 use throughline_core::{
-    EventStream, Filter, RunSummary, Status, StreamItem, TraceEvent, TraceReader, TraceStream,
+    EventStream, Filter, RunState, RunSummary, Status, StreamItem, TraceEvent, TraceReader, TraceStream,
 };
 
 use super::status_style;
@@ -49,9 +49,9 @@ async fn watch(
         for event in reader.trace(run.trace_id).await? {
             seen.insert(event.id());
             show(&event, filter, screen)?;
-            if has_ended(&event) {
-                return Ok(Answer::Yes);
-            }
+        }
+        if has_ended(reader, run).await? {
+            return Ok(Answer::Yes);
         }
         screen.flush()?;
     }
@@ -62,7 +62,9 @@ async fn watch(
                 if run.is_none() || seen.insert(event.id()) {
                     show(&event, filter, screen)?;
                 }
-                if run.is_some() && has_ended(&event) {
+                if let Some(run) = run.as_ref().filter(|_| may_end_a_run(&event))
+                    && has_ended(reader, run).await?
+                {
                     break;
                 }
             }
@@ -75,9 +77,16 @@ async fn watch(
     Ok(Answer::Yes)
 }
 
-/// Whether a run is over with this event.
-fn has_ended(event: &TraceEvent) -> bool {
+/// Whether a run may be over with this event.
+fn may_end_a_run(event: &TraceEvent) -> bool {
     event.is_root() && event.seq > 0 && event.status != Status::Pending
+}
+
+/// Whether a run is over: its root may have ended and a job that it put into a queue be at work.
+async fn has_ended(reader: &dyn TraceReader, run: &RunSummary) -> Result<bool, CliError> {
+    let now = reader.run(run.trace_id).await?;
+    let ended = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
+    Ok(now.is_some_and(|run| ended.contains(&run.state)))
 }
 
 /// Shows an event if it is wanted.

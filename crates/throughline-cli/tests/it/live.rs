@@ -60,6 +60,46 @@ async fn a_running_workflow_is_seen_at_its_step_and_watched_to_its_end() {
     assert_eq!(sandbox.run(&["running", "--check"]).code, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_watched_until_the_job_that_its_request_enqueued_has_ended() {
+    let sandbox = Sandbox::empty();
+    let store = SqliteStore::new(sandbox.path("traces.db"));
+    let throughline = Throughline::builder("loan-service").store(store).build().unwrap();
+    let request = throughline
+        .workflow("loan-approval")
+        .key("loan-42")
+        .run_infallible(|ctx| async move { ctx.propagation() });
+    let carried = request.await.unwrap();
+    assert_eq!(sandbox.run(&["running"]).code, 1, "the request has ended, and nobody has the job yet");
+
+    let (entered, in_job) = oneshot::channel();
+    let (go_on, released) = oneshot::channel::<()>();
+    let job = throughline.workflow("payout").event_type("job:payout").detached().continue_from(carried);
+    let job = tokio::spawn(job.run_infallible(|_| async move {
+        entered.send(()).unwrap();
+        released.await.unwrap();
+    }));
+    in_job.await.unwrap();
+    let open = sandbox.json(&["running"]);
+    assert_eq!(open["runs"][0]["current"]["event_type"], "job:payout");
+
+    let mut watch =
+        sandbox.command(&["watch", "loan-42", "--for", "60s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = BufReader::new(watch.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("job:payout") {
+        line.clear();
+        assert!(seen.read_line(&mut line).unwrap() > 0, "the watch ended early");
+    }
+    go_on.send(()).unwrap();
+    job.await.unwrap().unwrap();
+    let mut rest = String::new();
+    seen.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("success    job:payout"), "{rest}");
+    assert!(watch.wait().unwrap().success());
+    throughline.shutdown(Duration::from_secs(10)).await;
+}
+
 #[tokio::test]
 async fn what_a_service_left_open_when_it_ended_is_interrupted() {
     let sandbox = Sandbox::empty();

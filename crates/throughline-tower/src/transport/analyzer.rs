@@ -58,6 +58,8 @@ impl Default for Analyzer {
 
 /// From how many calls on a p99 is more than the slowest of them.
 const TAIL_CALLS: u64 = 100;
+/// Another transport that takes more than this part of the time is not worth the change.
+const WORTHWHILE: f64 = 0.9;
 
 /// What an [`Analyzer`] found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -248,11 +250,11 @@ impl Look<'_> {
         let (share, evidence) = self.share_of(Part::Transport, "The way there and back");
         let mend = match self.profile.transport {
             Transport::Http => {
-                let seen = self.seen_over(&[Transport::Ipc, Transport::Direct]);
+                let seen = self.seen_over(Transport::Ipc);
                 format!("Consider a Unix socket (ipc) if both run on one machine{seen}")
             }
             Transport::Ipc => {
-                let seen = self.seen_over(&[Transport::Direct]);
+                let seen = self.seen_over(Transport::Direct);
                 format!("Consider calling it directly, in the same process{seen}")
             }
             Transport::Direct => {
@@ -305,7 +307,7 @@ impl Look<'_> {
                 "It is called directly already: do more in a call, or call it as a plain function".to_owned()
             }
             _ => {
-                let seen = self.seen_over(&[Transport::Direct]);
+                let seen = self.seen_over(Transport::Direct);
                 format!("Consider direct integration, or do more in a call{seen}")
             }
         };
@@ -352,14 +354,15 @@ impl Look<'_> {
         (size > limit).then(|| self.finding(FindingKind::LargeAnswers, found, evidence, mend))
     }
 
-    /// What the same function was seen to take over the first of these transports that there are enough calls of.
-    fn seen_over(&self, others: &[Transport]) -> String {
-        let own = self.profile.total.p50;
-        let profiles = others.iter().filter_map(|other| self.report.of(&self.profile.function, *other));
-        let mut judged = profiles.filter(|profile| profile.successes() >= self.analyzer.min_calls);
-        let Some(other) = judged.next() else { return String::new() };
-        let (transport, p50) = (other.transport, page::duration(other.total.p50));
-        format!(": over {transport} its p50 was {p50} instead of {}", page::duration(own))
+    /// What the same function was seen to take over another transport, if there were enough calls.
+    fn seen_over(&self, other: Transport) -> String {
+        let judged = self.report.of(&self.profile.function, other);
+        let judged = judged.filter(|profile| profile.successes() >= self.analyzer.min_calls);
+        let Some(other) = judged else { return String::new() };
+        let (own, others) = (self.profile.total.p50, other.total.p50);
+        let but = if others > own.mul_f64(WORTHWHILE) { ", though that may not help" } else { "" };
+        let (transport, own, others) = (other.transport, page::duration(own), page::duration(others));
+        format!("{but}: over {transport} its p50 was {others} instead of {own}")
     }
 }
 

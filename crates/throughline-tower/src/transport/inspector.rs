@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -46,7 +47,11 @@ impl Inspector {
     }
 
     pub(super) fn show(&self, exchange: Exchange, record: &CallRecord, address: &str, redactor: &Redactor) {
-        (self.0)(&exchange.redacted(record, address, redactor));
+        let call = exchange.redacted(record, address, redactor);
+        // A call that was given up is shown while it is dropped, where a panic would end the process.
+        if catch_unwind(AssertUnwindSafe(|| (self.0)(&call))).is_err() {
+            tracing::warn!(target: "throughline", "an inspector panicked; the call went on");
+        }
     }
 }
 

@@ -245,6 +245,30 @@ async fn a_layer_may_say_what_kind_of_job_it_is() {
     assert_eq!((start.status, start.has_tag(names::tags::DETACHED)), (Status::Pending, true));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_tower_has_the_same() {
+    let bench = Bench::new();
+    let carrier = enqueue(&bench).await;
+    let payouts = layer(&bench);
+    let worked = tokio::spawn(async move {
+        let account = "acme".to_owned();
+        let lend = async |_: Payout, account: &str| {
+            if account.is_empty() { Ok(account.len()) } else { Err(Trouble::timeout()) }
+        };
+        let error = payouts.run(job("j-1", &carrier), |job| lend(job, &account)).await.unwrap_err();
+        assert!(error.is::<Trouble>());
+        payouts.run(job("j-1", &carrier), |job| lend(job, "")).await
+    });
+    assert_eq!(worked.await.unwrap().unwrap(), 0);
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      dependency:queue success #dependency
+        job:payout failed attempt 1 [Trouble::Timeout] #detached #remote_parent
+        job:payout success attempt 2 #detached #remote_parent (retry_of job:payout)
+    ");
+    assert!(bench.readings("throughline_jobs_in_flight").ends_with("} 0"));
+}
+
 #[tokio::test]
 async fn layers_nest_a_job_may_run_a_workflow_and_that_its_steps() {
     let bench = Bench::new();

@@ -318,3 +318,16 @@ fn a_part_that_is_exactly_at_its_threshold_is_no_finding() {
     assert_eq!(kinds([15, 50, 1, 19, 15]), [FindingKind::LittleWork]);
     assert_eq!(kinds([10, 40, 26, 20, 4]), [FindingKind::Queueing]);
 }
+
+#[test]
+fn another_transport_that_was_seen_to_be_no_faster_is_not_simply_recommended() {
+    let recommended = |over_ipc| {
+        let profiler = Profiler::new();
+        record(&profiler, 20, &call("f", Transport::Http, [10, 300, 0, 150, 10]));
+        record(&profiler, 20, &call("f", Transport::Ipc, [10, over_ipc, 0, 150, 10]));
+        let findings = Analyzer::default().analyze(&profiler.report()).findings;
+        findings.into_iter().next().unwrap().recommendation
+    };
+    insta::assert_snapshot!(recommended(280), @"Consider a Unix socket (ipc) if both run on one machine, though that may not help: over ipc its p50 was 450 µs instead of 475 µs");
+    insta::assert_snapshot!(recommended(200), @"Consider a Unix socket (ipc) if both run on one machine: over ipc its p50 was 376 µs instead of 475 µs");
+}

@@ -114,3 +114,19 @@ async fn a_call_without_an_answer_is_shown_too() {
     let text = written.text();
     assert!(text.contains("\u{1b}[31m← unreachable\u{1b}[0m") && !text.contains(CARD), "{text}");
 }
+
+#[tokio::test]
+async fn an_inspector_that_panics_harms_no_call_not_even_one_that_panics_too() {
+    let (here, there) = (Side::new("caller"), Side::new("callee"));
+    let inspector = Inspector::new(|_| panic!("cannot show this"));
+    let caller = Caller::direct(&here.throughline, telling(&there)).inspector(&inspector);
+    caller.call::<_, Value>("pay", &loan()).await.unwrap();
+
+    async fn fail() {
+        panic!("nobody catches this")
+    }
+    let bare = Router::new().route("/functions/fail", post(fail));
+    let caller = Caller::direct(&here.throughline, bare).inspector(&inspector);
+    let call = tokio::spawn(async move { caller.call::<_, ()>("fail", &()).await });
+    assert!(call.await.unwrap_err().is_panic());
+}
