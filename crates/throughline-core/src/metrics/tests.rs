@@ -72,6 +72,19 @@ fn labels_that_are_within_their_caps_cannot_multiply_without_bound() {
 }
 
 #[test]
+fn every_health_check_of_a_resource_is_one_that_succeeded_or_one_that_failed() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("app")));
+    let checks = throughline.meter().counter(&catalogue::RESOURCE_HEALTH_CHECKS);
+    // A check within a timeout is dropped, which is how most of them fail.
+    for outcome in ["success", "failed", "cancelled"] {
+        checks.with(["sandbox", outcome]).increment(1);
+    }
+    let readings = readings(&snapshotter);
+    assert_eq!(readings["app_sandbox_health_check_success_total{}"], 1.0);
+    assert_eq!(readings["app_sandbox_health_check_failure_total{}"], 2.0);
+}
+
+#[test]
 fn a_name_that_a_profile_gives_twice_is_measured_once() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("throughline")));
     throughline.meter().counter(&catalogue::WEB_ERRORS).with([]).increment(1);
