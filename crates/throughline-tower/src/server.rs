@@ -127,6 +127,8 @@ pub(crate) struct Arrival {
     taken: Instant,
     is_grpc: bool,
     is_upgrade: bool,
+    /// Whether the version of HTTP marks where a body ends, whatever its content length is.
+    is_framed: bool,
 }
 
 impl Arrival {
@@ -154,8 +156,10 @@ impl Arrival {
             Version::HTTP_11 => headers.contains_key(header::UPGRADE),
             _ => request.method() == http::Method::CONNECT,
         };
+        let is_framed = request.version() >= Version::HTTP_2;
         let asked = asked.unwrap_or(taken);
-        (Self { shared: Arc::clone(shared), id, labels, asked, taken, is_grpc, is_upgrade }, start)
+        let shared = Arc::clone(shared);
+        (Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_framed }, start)
     }
 
     /// Gives the service inside what it may ask the request for.

@@ -1,7 +1,9 @@
 //! One request and its answer, until the last byte.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
@@ -25,6 +27,8 @@ pub(crate) struct Exchange {
     status: Option<StatusCode>,
     /// What the answer itself tells of a failure.
     failure: Option<Failure>,
+    /// Whether the server has all of the content, and only asks for what may follow it.
+    is_out: bool,
 }
 
 /// How an exchange ends.
@@ -70,6 +74,7 @@ impl Exchange {
             called,
             status: None,
             failure: None,
+            is_out: false,
         })
     }
 
@@ -81,6 +86,21 @@ impl Exchange {
 
     pub(crate) fn context(&self) -> &TraceContext {
         &self.context
+    }
+
+    /// Runs a part of the handler or of its body: in the context of the request, and its panics are caught.
+    pub(crate) fn guard<T>(&self, part: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(|| self.context.scope(part)))
+    }
+
+    /// Whether a server asks for the end of a body, even if it has all the bytes that it was promised.
+    pub(crate) fn is_asked_to_the_end(&self) -> bool {
+        self.arrival.is_framed
+    }
+
+    /// The server has all that was promised. A client that does not wait for more has not hung up.
+    pub(crate) fn content_is_out(&mut self) {
+        self.is_out = true;
     }
 
     /// The head of the answer is there.
@@ -127,7 +147,7 @@ impl Exchange {
                 failed("service", error("service".to_owned(), "the service failed before it answered"))
             }
             // That the client did not wait for the end of an error does not make it another one.
-            Outcome::Cancelled if failure.is_some() => failure,
+            Outcome::Cancelled if failure.is_some() || self.is_out => failure,
             Outcome::Cancelled => {
                 drop(span);
                 return self.measure("cancelled");

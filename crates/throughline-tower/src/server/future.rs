@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -26,10 +25,24 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        // Dropped before the exchange: what runs inside is cancelled first.
         #[pin]
         state: State<S, S::Future, B>,
         exchange: Option<Box<Exchange>>,
+    }
+
+    impl<S, B> PinnedDrop for ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(exchange) = this.exchange.take() else { return };
+            // What runs inside is cancelled first, and belongs to the request to its last.
+            match exchange.guard(|| this.state.set(State::Answered)) {
+                Ok(()) => exchange.end(Outcome::Cancelled),
+                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+            }
+        }
     }
 }
 
@@ -75,8 +88,7 @@ where
     S: Service<Request<B>>,
 {
     exchange.arrival.introduce(&mut request, exchange.context());
-    let called = catch_unwind(AssertUnwindSafe(|| exchange.context().scope(|| service.call(request))));
-    match called {
+    match exchange.guard(|| service.call(request)) {
         Ok(future) => State::Called { future },
         Err(panic) => State::Panicked { panic: Some(panic) },
     }
@@ -105,8 +117,7 @@ where
                 }
                 StateProjection::Called { future } => {
                     let Some(exchange) = this.exchange else { return Poll::Pending };
-                    let poll = || exchange.context().scope(|| future.poll(cx));
-                    match catch_unwind(AssertUnwindSafe(poll)) {
+                    match exchange.guard(|| future.poll(cx)) {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(answer)) => break Ok(answer),
                         Err(panic) => break Err(panic),
@@ -120,8 +131,10 @@ where
                 StateProjection::Answered => return Poll::Pending,
             }
         };
-        this.state.set(State::Answered);
         let Some(exchange) = this.exchange.take() else { return Poll::Pending };
+        let emptied = exchange.guard(|| this.state.set(State::Answered));
+        // The first panic is the one to tell of.
+        let answer = answer.and_then(|answer| emptied.map(|()| answer));
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
             Ok(Ok(response)) => follow(response, exchange),
