@@ -11,7 +11,7 @@ use throughline_core::metrics::GaugeGuard;
 use throughline_core::{ErrorInfo, RequestSpan, TraceContext, names};
 
 use super::{Arrival, Labels};
-use crate::ServerTiming;
+use crate::{ServerTiming, grpc};
 
 /// A request that is being answered. However it ends, it ends once: it is measured, and its span says how. Dropped before,
 /// the client has gone away.
@@ -50,17 +50,6 @@ struct Failure {
     label: String,
     error: ErrorInfo,
 }
-
-/// The gRPC status codes that are the server's fault
-/// ([OTel](https://opentelemetry.io/docs/specs/semconv/rpc/grpc/)), and how they are called.
-const GRPC_FAULTS: [(&[u8], &str); 6] = [
-    (b"2", "unknown"),
-    (b"4", "deadline exceeded"),
-    (b"12", "unimplemented"),
-    (b"13", "internal"),
-    (b"14", "unavailable"),
-    (b"15", "data loss"),
-];
 
 impl Exchange {
     /// The service inside is called.
@@ -118,12 +107,12 @@ impl Exchange {
     }
 
     /// gRPC tells how a call ended in the trailers, or in the head if nothing else follows.
-    pub(crate) fn look_for_grpc_status(&mut self, headers: &HeaderMap) {
-        let Some(code) = headers.get("grpc-status") else { return };
-        let fault = GRPC_FAULTS.iter().find(|(fault, _)| *fault == code.as_bytes());
-        if let Some((code, reason)) = fault {
-            let label = format!("grpc:{}", String::from_utf8_lossy(code));
-            self.failure = Some(Failure { error: error(label.clone(), reason), label });
+    pub(crate) fn look_for_grpc_status(&mut self, fields: &HeaderMap) {
+        if let Some(code) = grpc::failure_in(fields).filter(|code| code.is_fault) {
+            self.failure = Some(Failure {
+                error: error(code.label.to_owned(), code.name),
+                label: code.label.to_owned(),
+            });
         }
     }
 
