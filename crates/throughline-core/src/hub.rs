@@ -41,16 +41,16 @@ impl Sink {
     }
 }
 
-/// What becomes of an event whose place in the store's queue is held.
+/// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Its emitter awaits it and gives up with it.
+    /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
     Awaited,
     /// Its emitter awaits it; it stays pending all the same.
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,
-    /// The store does not get it; no place is held.
+    /// The store does not get it.
     InProcess,
 }
 
@@ -88,8 +88,9 @@ impl Hub {
         }
         let Some(store) = store else { return Emitted::NotAwaited };
         let pushed = match delivery {
-            Delivery::Kept => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
-            delivery => store.push(event, delivery == Delivery::AwaitedAndKept).map(Emitted::Awaiting),
+            Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
+            Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
+            Delivery::Kept | Delivery::InProcess => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
         };
         pushed.unwrap_or(Emitted::Closed)
     }

@@ -84,13 +84,13 @@ impl<S: Clone> Clone for TracedService<S> {
 
 impl<S, B, R> Service<Request<B>> for TracedService<S>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
     type Response = Response<TracedBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let ready = self.inner.poll_ready(cx);
@@ -104,15 +104,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (arrival, start) = Arrival::of(&request, &self.shared, self.asked.take());
-        match start.try_open() {
-            Ok(span) => ResponseFuture::called(&mut self.inner, request, span, arrival),
-            Err(start) => {
-                // The service that was made ready is the one to call; its clone waits for the next request.
-                let waiting = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, waiting);
-                ResponseFuture::waiting(start, ready, request, arrival)
-            }
-        }
+        ResponseFuture::called(&mut self.inner, request, start.open(), arrival)
     }
 }
 

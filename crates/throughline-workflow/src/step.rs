@@ -77,7 +77,8 @@ impl StepCall {
 
     /// What the step is given, kept as `data.input`, redacted and capped.
     pub fn input(mut self, input: &impl Serialize) -> Self {
-        self.input = serde_json::to_value(input).ok();
+        let said = |error| Value::String(format!("[not serialisable: {error}]"));
+        self.input = Some(serde_json::to_value(input).unwrap_or_else(said));
         self
     }
 

@@ -1,5 +1,6 @@
 //! A root that is written by the first that hangs on it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -35,6 +36,11 @@ pub(super) struct Ended {
     pub(super) answer: Option<(Text, Text)>,
 }
 
+thread_local! {
+    /// The root that this thread is writing: a sink that sees it may use its context, and must not write it again.
+    static BEING_WRITTEN: Cell<usize> = const { Cell::new(0) };
+}
+
 impl LazyRoot {
     pub(super) fn new(describe: Option<Describe>) -> Self {
         Self {
@@ -63,10 +69,11 @@ impl LazyRoot {
         })
     }
 
-    /// Writes the start of `root`, if that has not been done. Its place in the store's queue is held, and it goes into
-    /// the queue before whatever hangs on it, so that one wait is enough for both.
+    /// Writes the start of `root`, if that has not been done. It goes into the store's queue before whatever hangs on it,
+    /// so that one wait is enough for both.
     pub(super) fn ensure_written(&self, root: &Span) {
-        if self.is_written() {
+        let own = std::ptr::from_ref(self).addr();
+        if self.is_written() || BEING_WRITTEN.get() == own {
             return;
         }
         let hub = &*root.run.hub;
@@ -76,11 +83,9 @@ impl LazyRoot {
         if self.is_written() {
             return;
         }
-        if unwritten.ended.is_some() && !hub.store.as_ref().is_none_or(|store| store.queue.try_reserve(2)) {
-            // It gave its places back and there are none now: the next that hangs on it tries again.
-            return;
-        }
+        let before = BEING_WRITTEN.replace(own);
         hub.emit(root.start_event(unwritten.input.take(), Vec::new()), Delivery::Kept);
+        BEING_WRITTEN.set(before);
         self.written.store(true, Ordering::Release);
         if let Some(ended) = unwritten.ended.take() {
             root.end_request(End { status: ended.status, error: None, output: None }, ended);

@@ -122,7 +122,7 @@ impl TraceContext {
     pub fn propagation(&self) -> Propagation {
         let span = super::current::parent_for(&self.0);
         let run = &*span.run;
-        span.ensure_root();
+        span.ensure_root_if_there_is_room();
         let baggage = match &run.correlation_id {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),

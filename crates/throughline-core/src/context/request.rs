@@ -79,41 +79,11 @@ impl RequestStart {
         self
     }
 
-    /// Opens the span; waits only if the store's queue is full.
+    /// Opens the span. It waits for nothing: what hangs on it does.
     ///
     /// After the emitter has been shut down nothing is recorded any more: the span opens all the same, and steps in it
     /// say why they do not start.
-    pub async fn open(self) -> RequestSpan {
-        match self.try_open() {
-            Ok(span) => span,
-            Err(this) => {
-                let hub = Arc::clone(&this.throughline.0);
-                let places = match &hub.store {
-                    Some(store) => store.queue.reserve(2).await,
-                    None => true,
-                };
-                this.open_with(places)
-            }
-        }
-    }
-
-    /// Opens the span if that needs no waiting.
-    ///
-    /// # Errors
-    /// The store's queue is full: [`open`](Self::open) waits for room.
-    pub fn try_open(self) -> Result<RequestSpan, Self> {
-        let Some(store) = self.throughline.0.store.as_ref().filter(|_| self.throughline.0.enabled) else {
-            return Ok(self.open_with(true));
-        };
-        match store.queue.try_reserve(2) {
-            true => Ok(self.open_with(true)),
-            false if store.queue.is_closed() => Ok(self.open_with(false)),
-            false => Err(self),
-        }
-    }
-
-    /// Opens the span, whose two places are held or cannot be had any more.
-    fn open_with(self, places: bool) -> RequestSpan {
+    pub fn open(self) -> RequestSpan {
         let hub = &self.throughline.0;
         if !hub.enabled {
             return RequestSpan { context: unrecorded(hub, self.caller), open: false, answer: None };
@@ -130,7 +100,7 @@ impl RequestStart {
             tracestate,
             baggage,
             earlier: None,
-            lazy_root: places.then(|| LazyRoot::new(self.describe)),
+            lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
         if parent.is_some() {
@@ -170,9 +140,9 @@ impl RequestSpan {
         self.context.0.run.lazy_root.as_ref().is_some_and(LazyRoot::is_written)
     }
 
-    /// Records it even if nothing hangs on it: the request failed.
+    /// Records it even if nothing hangs on it, unless the store's queue is full.
     pub fn ensure_recorded(&self) {
-        self.context.0.ensure_root();
+        self.context.0.ensure_root_if_there_is_room();
     }
 
     /// What the answer is known by, kept as an attribute of the request's end, even if its root is written later.
@@ -185,9 +155,14 @@ impl RequestSpan {
         self.end(End::success());
     }
 
-    /// The request was answered with an error of ours, or not at all. It is recorded even if nothing hangs on it.
+    /// The request was answered with an error of ours, or not at all. It is recorded even if nothing hangs on it; if there
+    /// is no room for that in the store's queue, the ledger counts it as dropped.
     pub fn fail(mut self, error: ErrorInfo) {
         self.ensure_recorded();
+        let store = self.context.0.run.hub.store.as_ref();
+        if let Some(store) = store.filter(|_| self.open && !self.is_recorded()) {
+            store.refuse(2);
+        }
         self.end(End::failed(error));
     }
 
@@ -198,13 +173,10 @@ impl RequestSpan {
         let span = &self.context.0;
         let (status, now) = (end.status, Moment::now());
         if let Some(lazy) = &span.run.lazy_root {
-            match lazy.end_unless_written(Ended { status, at: now, answer: self.answer.take() }) {
-                Some(ended) => span.end_request(end, ended),
-                None => {
-                    if let Some(store) = &span.run.hub.store {
-                        store.queue.release(2);
-                    }
-                }
+            if let Some(ended) =
+                lazy.end_unless_written(Ended { status, at: now, answer: self.answer.take() })
+            {
+                span.end_request(end, ended);
             }
         }
         span.close_tracing_with(status);

@@ -201,7 +201,7 @@ fn a_gauge_that_is_held_goes_back_when_its_holder_panics() {
 async fn an_exemplar_is_of_the_current_run_and_only_if_something_of_it_is_recorded() {
     let (throughline, _, _) = measured(|metrics| metrics);
     assert_eq!(Exemplar::current(), None);
-    let request = throughline.request(names::HTTP_REQUEST).open().await;
+    let request = throughline.request(names::HTTP_REQUEST).open();
     let context = request.context().clone();
     assert_eq!(context.scope(Exemplar::current), None, "nothing hangs on the request");
     request.ensure_recorded();

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
 use throughline_core::metrics::GaugeGuard;
@@ -22,8 +21,6 @@ pub(crate) struct Exchange {
     context: TraceContext,
     active: Option<GaugeGuard>,
     pub(super) arrival: Arrival,
-    /// When the service inside was called.
-    called: Instant,
     status: Option<StatusCode>,
     /// What the answer itself tells of a failure.
     failure: Option<Failure>,
@@ -53,14 +50,13 @@ struct Failure {
 
 impl Exchange {
     /// The service inside is called.
-    pub(super) fn new(span: RequestSpan, arrival: Arrival, called: Instant) -> Box<Self> {
+    pub(super) fn new(span: RequestSpan, arrival: Arrival) -> Box<Self> {
         let Labels { method, scheme, .. } = arrival.labels;
         Box::new(Self {
             context: span.context().clone(),
             span: Some(span),
             active: Some(arrival.shared.measures.active.with([method, scheme]).hold()),
             arrival,
-            called,
             status: None,
             failure: None,
             is_out: false,
@@ -69,8 +65,8 @@ impl Exchange {
 
     /// How long it waited and was worked on so far.
     pub(super) fn timing(&self) -> ServerTiming {
-        let queue = self.called.saturating_duration_since(self.arrival.asked);
-        ServerTiming { queue, app: self.called.elapsed() }
+        let Arrival { asked, taken, .. } = &self.arrival;
+        ServerTiming { queue: taken.saturating_duration_since(*asked), app: taken.elapsed() }
     }
 
     pub(crate) fn context(&self) -> &TraceContext {

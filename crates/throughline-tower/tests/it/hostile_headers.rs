@@ -300,7 +300,7 @@ async fn what_is_injected_is_what_was_taken() {
         (Some("foo=1"), Some("tenant=acme%20bank"))
     );
 
-    let request = server.throughline.request("test").continue_from(got.clone()).open().await;
+    let request = server.throughline.request("test").continue_from(got.clone()).open();
     let mut map = HeaderMap::new();
     inject(request.context(), &mut map);
     assert_eq!(
