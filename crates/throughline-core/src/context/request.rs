@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::TraceContext;
 use super::lazy::{Ended, LazyRoot};
 use super::opening::{Details, root};
-use super::propagation::Propagation;
+use super::propagation::{Propagation, TraceParent};
 use super::span::{End, Label, Run};
 use crate::hub::Hub;
 use crate::throughline::Throughline;
 use crate::time::Moment;
-use crate::{Attrs, ErrorInfo, Text, TraceId, names};
+use crate::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
@@ -32,6 +32,13 @@ impl RequestDetails {
     /// A small, findable fact; everything in the request inherits it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// Links the span that caused the request without being its parent, as at a public endpoint.
+    pub fn caused_by(mut self, cause: TraceParent) -> Self {
+        let TraceParent { trace_id, span_id, .. } = cause;
+        self.0.links.push(Link { rel: Rel::CausedBy, trace_id: Some(trace_id), span_id });
         self
     }
 
