@@ -14,6 +14,7 @@ use axum::http::{Method, Request, Response, StatusCode, Version};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use futures_util::{FutureExt as _, StreamExt as _};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
@@ -88,6 +89,14 @@ async fn scheme_and_version_come_from_the_request_and_are_few() {
         story.labels_of_requests(&["url_scheme", "network_protocol_version"]),
         ["_OTHER 1.0", "http 1.1", "https 2"]
     );
+}
+
+#[tokio::test]
+async fn a_layer_behind_tls_is_told_so() {
+    let story = Story::new();
+    let app = Router::new().layer(story.throughline.layer().scheme(&Scheme::HTTPS));
+    send(&app, request("GET", "/")).await;
+    assert_eq!(story.labels_of_requests(&["url_scheme"]), ["https"]);
 }
 
 #[tokio::test]
