@@ -11,7 +11,7 @@ use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use crate::hub::{Delivery, Hub};
 use crate::time::Moment;
-use crate::{Attrs, Status, Text};
+use crate::{Attrs, Link, Status, Text};
 
 /// The start of a root, until something happens under it.
 pub(crate) struct LazyRoot {
@@ -24,6 +24,7 @@ pub(crate) struct LazyRoot {
 struct Unwritten {
     describe: Option<Describe>,
     input: Option<Map<String, Value>>,
+    links: Vec<Link>,
     /// How it ended with nothing under it. What was spawned in it may still write it.
     ended: Option<Ended>,
 }
@@ -64,7 +65,10 @@ impl LazyRoot {
             let describe = self.unwritten().describe.take();
             let Some(describe) = describe else { return Attrs::new() };
             let RequestDetails(mut details) = describe(RequestDetails(Details::default()));
-            self.unwritten().input = details.input_payload();
+            let mut unwritten = self.unwritten();
+            unwritten.input = details.input_payload();
+            unwritten.links = details.links;
+            drop(unwritten);
             hub.redactor.attrs(&details.attrs.into_iter().collect())
         })
     }
@@ -84,7 +88,8 @@ impl LazyRoot {
             return;
         }
         let before = BEING_WRITTEN.replace(own);
-        hub.emit(root.start_event(unwritten.input.take(), Vec::new()), Delivery::Kept);
+        let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
+        hub.emit(root.start_event(input, links), Delivery::Kept);
         BEING_WRITTEN.set(before);
         self.written.store(true, Ordering::Release);
         if let Some(ended) = unwritten.ended.take() {

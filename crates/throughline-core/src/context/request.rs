@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::TraceContext;
 use super::lazy::{Ended, LazyRoot};
 use super::opening::{Details, root};
-use super::propagation::Propagation;
+use super::propagation::{Propagation, TraceParent};
 use super::span::{End, Label, Run};
 use crate::hub::Hub;
 use crate::throughline::Throughline;
 use crate::time::Moment;
-use crate::{Attrs, ErrorInfo, Text, TraceId, names};
+use crate::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
@@ -18,6 +18,7 @@ pub struct RequestStart {
     throughline: Throughline,
     event_type: Text,
     caller: Propagation,
+    request_id: Option<Text>,
     describe: Option<Describe>,
 }
 
@@ -32,6 +33,13 @@ impl RequestDetails {
     /// A small, findable fact; everything in the request inherits it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// Links the span that caused the request without being its parent, as at a public endpoint.
+    pub fn caused_by(mut self, cause: TraceParent) -> Self {
+        let TraceParent { trace_id, span_id, .. } = cause;
+        self.0.links.push(Link { rel: Rel::CausedBy, trace_id: Some(trace_id), span_id });
         self
     }
 
@@ -57,6 +65,7 @@ impl Throughline {
             throughline: self.clone(),
             event_type: event_type.into(),
             caller: Propagation::default(),
+            request_id: None,
             describe: None,
         }
     }
@@ -66,6 +75,13 @@ impl RequestStart {
     /// Goes on in the trace of whoever sent the request.
     pub fn continue_from(mut self, caller: Propagation) -> Self {
         self.caller = caller;
+        self
+    }
+
+    /// The id under which the request came in, for [`TraceContext::request_id`]. What is recorded of it is said with
+    /// [`describe`](Self::describe), and redacted.
+    pub fn request_id(mut self, id: impl Into<Text>) -> Self {
+        self.request_id = Some(id.into());
         self
     }
 
@@ -86,10 +102,11 @@ impl RequestStart {
     pub fn open(self) -> RequestSpan {
         let hub = &self.throughline.0;
         if !hub.enabled {
-            return RequestSpan { context: unrecorded(hub, self.caller), open: false, answer: None };
+            let context = unrecorded(hub, self.caller, self.request_id);
+            return RequestSpan { context, open: false, answer: None };
         }
         let correlation_id = self.caller.correlation_id().map(|id| hub.redactor.findable(None, id).into());
-        let Propagation { traceparent: parent, tracestate, baggage } = self.caller;
+        let Propagation { traceparent: parent, tracestate, baggage, baggage_properties } = self.caller;
         let run = Run {
             hub: Arc::clone(hub),
             trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
@@ -99,6 +116,8 @@ impl RequestStart {
             workflow: None,
             tracestate,
             baggage,
+            baggage_properties,
+            request_id: self.request_id,
             earlier: None,
             lazy_root: Some(LazyRoot::new(self.describe)),
         };
@@ -188,10 +207,18 @@ impl Drop for RequestSpan {
     }
 }
 
+impl TraceContext {
+    /// The id under which the request came in that this works for, if its layer said one. It is not redacted: meant for
+    /// the headers of outgoing requests, not for what is kept.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.run.request_id.as_deref()
+    }
+}
+
 /// A context in which nothing is recorded, for an emitter that is off. It stands where its caller stands, so that a trace
 /// goes through a service that is off as if that were not there.
-pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
-    let Propagation { traceparent: parent, tracestate, baggage } = caller;
+pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option<Text>) -> TraceContext {
+    let Propagation { traceparent: parent, tracestate, baggage, baggage_properties } = caller;
     let run = Arc::new(Run {
         hub: Arc::clone(hub),
         trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
@@ -201,6 +228,8 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
         workflow: None,
         tracestate,
         baggage,
+        baggage_properties,
+        request_id,
         earlier: None,
         lazy_root: None,
     });

@@ -24,6 +24,9 @@ pub(crate) struct Run {
     /// What came with the request or the job and travels on.
     pub(crate) tracestate: Option<Text>,
     pub(crate) baggage: Attrs,
+    pub(crate) baggage_properties: Attrs,
+    /// The id of the request that is being served, as it came in: for what is sent, never for what is recorded.
+    pub(crate) request_id: Option<Text>,
     /// What an earlier process life left behind, in a run that was resumed.
     pub(crate) earlier: Option<Arc<super::earlier::EarlierLife>>,
     /// A root that is written by the first that hangs on it.

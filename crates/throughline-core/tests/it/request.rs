@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use throughline_core::testing::FaultyStore;
 use throughline_core::{
-    DropReason, ErrorInfo, EventSink, MemoryStore, NotStarted, Propagation, RequestSpan, Status, Throughline,
-    TraceContext, TraceEvent, names,
+    DropReason, ErrorInfo, EventSink, Link, MemoryStore, NotStarted, Propagation, Rel, RequestSpan, Status,
+    Throughline, TraceContext, TraceEvent, names,
 };
 
 use crate::support::{ended, open, parents};
@@ -39,6 +39,36 @@ async fn a_request_writes_its_root_only_when_something_hangs_on_it() {
     drop(throughline.request(names::HTTP_REQUEST).open());
     assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
     assert_eq!(store.events().len(), before + 2);
+}
+
+#[tokio::test]
+async fn a_request_may_name_what_caused_it_without_continuing_its_trace() {
+    let (throughline, store) = open();
+    let cause = throughline.request("http:public").open();
+    let parent = cause.context().propagation().traceparent.unwrap();
+    let request =
+        throughline.request(names::HTTP_REQUEST).describe(move |request| request.caused_by(parent)).open();
+    request.ensure_recorded();
+    request.succeed();
+    assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
+    let events = store.events();
+    let start = events.iter().find(|event| event.event_type == names::HTTP_REQUEST).unwrap();
+    assert!(start.trace_id != parent.trace_id && start.is_root(), "{start:?}");
+    let link = Link { rel: Rel::CausedBy, trace_id: Some(parent.trace_id), span_id: parent.span_id };
+    assert_eq!(start.links, [link]);
+}
+
+#[tokio::test]
+async fn the_id_of_a_request_is_as_it_came_for_all_that_works_for_it_and_is_not_recorded() {
+    let (throughline, store) = open();
+    let request = throughline.request(names::HTTP_REQUEST).request_id("4111111111111111").open();
+    let ctx = request.context();
+    assert_eq!(ctx.request_id(), Some("4111111111111111"));
+    let step = ctx.step("stage:a").run_infallible(|ctx| async move { ctx.request_id().map(str::to_owned) });
+    assert_eq!(step.await.unwrap().as_deref(), ctx.request_id());
+    request.succeed();
+    assert!(throughline.flush(Duration::from_secs(5)).await.is_complete());
+    assert!(!format!("{:?}", store.events()).contains("4111111111111111"));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,10 +21,21 @@ type Panic = Box<dyn Any + Send>;
 pin_project! {
     /// A request that is being served; `F` is the future of the service inside.
     pub struct ResponseFuture<F> {
-        // Dropped before the exchange: what runs inside is cancelled first.
         #[pin]
         state: State<F>,
         exchange: Option<Box<Exchange>>,
+    }
+
+    impl<F> PinnedDrop for ResponseFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(exchange) = this.exchange.take() else { return };
+            // What runs inside is cancelled first, and belongs to the request to its last.
+            match exchange.guard(|| this.state.set(State::Answered)) {
+                Ok(()) => exchange.end(Outcome::Cancelled),
+                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+            }
+        }
     }
 }
 
@@ -52,8 +62,7 @@ impl<F> ResponseFuture<F> {
     {
         let exchange = Exchange::new(span, arrival);
         exchange.arrival.introduce(&mut request, exchange.context());
-        let called = catch_unwind(AssertUnwindSafe(|| exchange.context().scope(|| service.call(request))));
-        let state = match called {
+        let state = match exchange.guard(|| service.call(request)) {
             Ok(future) => State::Called { future },
             Err(panic) => State::Panicked { panic: Some(panic) },
         };
@@ -74,8 +83,7 @@ where
         let answer = match this.state.as_mut().project() {
             StateProjection::Called { future } => {
                 let Some(exchange) = this.exchange else { return Poll::Pending };
-                let poll = || exchange.context().scope(|| future.poll(cx));
-                match catch_unwind(AssertUnwindSafe(poll)) {
+                match exchange.guard(|| future.poll(cx)) {
                     Ok(Poll::Pending) => return Poll::Pending,
                     Ok(Poll::Ready(answer)) => Ok(answer),
                     Err(panic) => Err(panic),
@@ -88,8 +96,10 @@ where
             // Polled again after it was ready: never wakes, as a fused future would.
             StateProjection::Answered => return Poll::Pending,
         };
-        this.state.set(State::Answered);
         let Some(exchange) = this.exchange.take() else { return Poll::Pending };
+        let emptied = exchange.guard(|| this.state.set(State::Answered));
+        // The first panic is the one to tell of.
+        let answer = answer.and_then(|answer| emptied.map(|()| answer));
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
             Ok(Ok(response)) => follow(response, exchange),
