@@ -23,8 +23,9 @@ pub use request::{ClientRequest, ClientResponse};
 ///
 /// - carries `traceparent`, `tracestate`, `baggage` and `x-request-id`, unless it has a request id already;
 /// - is a span of its own, a [dependency](TraceContext::dependency) of kind `http`, with method, host, port and path
-///   (never a query or credentials), and the status of the answer. It fails with the client's error, and with a 5xx;
-///   a 4xx is an answer, and what it means is for the caller to say;
+///   (never a query or credentials), and the status of the answer. It fails with the client's error, with a 5xx, and
+///   with a gRPC status in the head that is the server's fault; a 4xx is an answer, and what it means is for the caller
+///   to say. In the metrics it is an `error_type`, as every gRPC status but OK is, for there the conventions say so;
 /// - says where its time went, if the answer has a [`ServerTiming`](crate::ServerTiming): the attributes
 ///   `call.caller_us` (until the request was handed to the client: recording the span's start), `call.transport_us`,
 ///   `call.queue_us` and `call.callee_us`. Without that header they are not guessed.

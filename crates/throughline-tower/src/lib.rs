@@ -39,6 +39,7 @@ mod client;
 #[cfg(feature = "axum")]
 mod extract;
 mod failure;
+mod grpc;
 #[cfg(feature = "health")]
 pub mod health;
 mod propagate;

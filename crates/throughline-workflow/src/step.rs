@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
@@ -23,7 +23,7 @@ pub struct StepCall {
     step_type: Text,
     name: Option<Text>,
     attempt: u32,
-    input: Option<Result<Value, Unserialisable>>,
+    input: Option<Value>,
     resource: Option<Text>,
     compensable: bool,
     compensates: Option<Original>,
@@ -80,7 +80,8 @@ impl StepCall {
     /// What the step is given, kept as `data.input`, redacted and capped; if it can't be turned into JSON, that is said
     /// there.
     pub fn input(mut self, input: &impl Serialize) -> Self {
-        self.input = Some(serde_json::to_value(input).map_err(|error| Unserialisable(error.to_string())));
+        let said = |error| Value::String(format!("[not serialisable: {error}]"));
+        self.input = Some(serde_json::to_value(input).unwrap_or_else(said));
         self
     }
 
@@ -184,8 +185,7 @@ impl StepCall {
             step = step.attr(key, value);
         }
         let step = match &self.input {
-            Some(Ok(input)) => step.input(input),
-            Some(Err(unserialisable)) => step.input(unserialisable),
+            Some(input) => step.input(input),
             None => step,
         };
         (step, kind)
@@ -196,15 +196,6 @@ impl StepCall {
 async fn story(throughline: &Throughline, context: &TraceContext) -> (Story, SpanId) {
     let around = context.propagation().traceparent.map_or_else(|| context.span_id(), |parent| parent.span_id);
     (Story::of(throughline, context.trace_id(), Some(around)).await, around)
-}
-
-/// Why an input can't be had: it says so again when it is asked to turn itself into JSON.
-struct Unserialisable(String);
-
-impl Serialize for Unserialisable {
-    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom(&self.0))
-    }
 }
 
 impl fmt::Debug for StepCall {

@@ -47,6 +47,8 @@ pub struct Propagation {
     pub tracestate: Option<Text>,
     /// Names and values that travel along.
     pub baggage: Attrs,
+    /// The properties of members of the baggage, by the name of the member, as they came: `ttl=60;hidden`.
+    pub baggage_properties: Attrs,
 }
 
 /// The names in the baggage alone: what came with a request may be anything.
@@ -86,17 +88,29 @@ impl Propagation {
         let mut parents = traceparent.into_iter();
         let parent = parents.next().filter(|_| parents.next().is_none());
         let parent = parent.and_then(|value| traceparent::parse(std::str::from_utf8(ows(value)).ok()?));
+        let (baggage, baggage_properties) = baggage::parse(baggage);
         Self {
             traceparent: parent,
             tracestate: parent.and_then(|_| tracestate::parse(tracestate)),
-            baggage: baggage::parse(baggage),
+            baggage,
+            baggage_properties,
         }
+    }
+
+    /// The same with the baggage of another, whose members go before those of the same name here.
+    #[must_use]
+    pub fn with_baggage_of(mut self, other: &Self) -> Self {
+        let is_kept = |(name, _): &&(Text, Text)| other.baggage.get(name).is_none();
+        let properties = self.baggage_properties.iter().filter(is_kept).chain(&other.baggage_properties);
+        self.baggage_properties = properties.cloned().collect();
+        self.baggage = self.baggage.iter().chain(&other.baggage).cloned().collect();
+        self
     }
 
     /// The value of the `baggage` header; `None` if there is nothing to send. Members that do not fit into 8192 bytes,
     /// and names that are none, are left out.
     pub fn baggage_header(&self) -> Option<String> {
-        baggage::render(&self.baggage)
+        baggage::render(&self.baggage, &self.baggage_properties)
     }
 
     /// The business key of the run that the sender works for.
@@ -120,7 +134,7 @@ impl TraceContext {
     pub fn propagation(&self) -> Propagation {
         let span = super::current::parent_for(&self.0);
         let run = &*span.run;
-        span.ensure_root();
+        span.ensure_root_if_there_is_room();
         let baggage = match &run.correlation_id {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),
@@ -134,6 +148,7 @@ impl TraceContext {
             }),
             tracestate: run.tracestate.clone(),
             baggage,
+            baggage_properties: run.baggage_properties.clone(),
         }
     }
 

@@ -369,7 +369,7 @@ async fn ctx_methods_give_futures_that_can_be_spawned() {
         value
     }
     let (throughline, _store) = open();
-    let ctx = throughline.request("test").open().await.context().clone();
+    let ctx = throughline.request("test").open().context().clone();
     let step = spawnable(ctx.trace("stage:a", async { Ok::<_, Never>(()) }));
     let event = spawnable(ctx.event("b", json!({})).into_future());
     let saga = spawnable(ctx.saga("c").run(|_saga| async { Ok::<_, Never>(()) }));
@@ -398,13 +398,13 @@ fn nonsense_is_refused_at_build_with_the_mend() {
         [
             error(Throughline::builder("service")),
             error(Throughline::builder(" ").store(MemoryStore::new())),
-            error(Throughline::builder("service").store(MemoryStore::new()).queue_capacity(1)),
+            error(Throughline::builder("service").store(MemoryStore::new()).queue_capacity(0)),
         ]
         .join("\n"),
         @r#"
     nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)
     the service has no name: give one, as in Throughline::builder("loan-service")
-    a queue of 1 events is no use: .queue_capacity(..) wants at least 4 and less than 2^60
+    a queue of 0 events is no use: .queue_capacity(..) wants at least 1 and less than 2^60
     "#
     );
 }

@@ -32,10 +32,11 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    /// `usual_scheme` is that of requests that do not name one.
+    pub(super) fn of<B>(request: &Request<B>, usual_scheme: &'static str) -> Self {
         Self {
             method: method(request.method()),
-            scheme: scheme(request.uri().scheme()),
+            scheme: request.uri().scheme().map_or(usual_scheme, scheme),
             version: version(request.version()),
             route: Route::of(request),
         }
@@ -96,12 +97,11 @@ pub(crate) fn method(method: &Method) -> &'static str {
     }
 }
 
-fn scheme(scheme: Option<&Scheme>) -> &'static str {
-    match scheme {
-        None => "http",
-        Some(scheme) if *scheme == Scheme::HTTP => "http",
-        Some(scheme) if *scheme == Scheme::HTTPS => "https",
-        Some(_) => names::labels::OTHER,
+pub(super) fn scheme(scheme: &Scheme) -> &'static str {
+    match scheme.as_str() {
+        "http" => "http",
+        "https" => "https",
+        _ => names::labels::OTHER,
     }
 }
 

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::routing::get;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
-use throughline_core::Propagation;
-use throughline_tower::{Traced, extract, inject};
+use throughline_core::{Link, Propagation, Rel, TraceId};
+use throughline_tower::{LayerExt as _, Traced, extract, inject};
 
 use crate::support::{Server, Story};
 
@@ -103,7 +103,8 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
     let large = |bytes: usize| format!("a={},b=1", "x".repeat(bytes - 2)).into_bytes();
     let baggages = vec![
         baggage("valid ones", b"tenant=acme%20bank , user=7", "new, baggage `tenant=acme%20bank,user=7`"),
-        baggage("properties: passed over", b"tenant=acme;ttl=60", "new, baggage `tenant=acme`"),
+        baggage("properties", b"tenant=acme;ttl=60;hidden", "new, baggage `tenant=acme;ttl=60;hidden`"),
+        baggage("malformed properties", b"tenant=acme;=60;a b;ttl=60", "new, baggage `tenant=acme;ttl=60`"),
         case(
             "several headers: one list",
             &[("baggage", b"a=1"), ("baggage", b"b=2")],
@@ -301,6 +302,39 @@ fn whatever_bytes_arrive_on_a_socket_the_server_answers_and_goes_on() {
     assert_eq!(panics.count(), 0);
 }
 
+/// The trace of a loan has an id that can be computed from its key, and a stranger may have guessed it.
+#[tokio::test]
+async fn a_stranger_writes_into_no_story_of_a_public_endpoint() {
+    let story = Story::new();
+    let app = axum::Router::new()
+        .route("/", get(async |Traced(ctx): Traced| Json(headers(&ctx.propagation()))))
+        .layer(story.throughline.layer().public());
+    let trace_id = TraceId::from_key("loan-42");
+    let request = http::Request::get("/")
+        .header("traceparent", format!("00-{trace_id}-b7ad6b7169203331-01"))
+        .header("tracestate", "foo=1")
+        .header("baggage", "throughline.correlation_id=loan-42,tenant=acme")
+        .header("x-request-id", "req-7")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let answer = tower::ServiceExt::oneshot(app, request).await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "req-7");
+    let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+    let passed_on = read(std::str::from_utf8(&body).unwrap());
+    assert_ne!(passed_on.traceparent.unwrap().trace_id, trace_id);
+    assert_eq!((&passed_on.tracestate, passed_on.baggage_header()), (&None, None));
+
+    let end = story.request_end().await;
+    assert!(
+        end.trace_id != trace_id && end.parent_span_id.is_none() && end.correlation_id.is_none(),
+        "{end:?}"
+    );
+    let events = story.events().await;
+    let links: Vec<_> = events.iter().flat_map(|event| &event.links).collect();
+    let [Link { rel: Rel::CausedBy, trace_id: Some(of), span_id }] = links[..] else { panic!("{links:?}") };
+    assert_eq!((*of, span_id.to_string().as_str()), (trace_id, "b7ad6b7169203331"));
+}
+
 #[tokio::test]
 async fn what_is_injected_is_what_was_taken() {
     let server = server().await;
@@ -313,7 +347,7 @@ async fn what_is_injected_is_what_was_taken() {
         (Some("foo=1"), Some("tenant=acme%20bank"))
     );
 
-    let request = server.throughline.request("test").continue_from(got.clone()).open().await;
+    let request = server.throughline.request("test").continue_from(got.clone()).open();
     let mut map = HeaderMap::new();
     inject(request.context(), &mut map);
     assert_eq!(

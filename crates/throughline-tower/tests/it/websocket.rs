@@ -88,8 +88,23 @@ async fn who_does_not_ask_for_a_socket_is_told_to() {
     let server = start().await;
     let answer = server.get("/echo/7").await;
     assert_eq!(answer.status(), StatusCode::UPGRADE_REQUIRED);
+    // RFC 9110, section 15.5.22: it must say to what.
+    let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap());
+    assert_eq!((header("upgrade"), header("connection")), (Some("websocket"), Some("upgrade")));
     insta::assert_snapshot!(
         answer.text().await.unwrap(),
         @"this wants a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`"
     );
+}
+
+#[tokio::test]
+async fn without_the_layer_a_sound_request_is_not_blamed() {
+    let app = axum::Router::new().route("/echo/{room}", any(upgrade));
+    let request = http::Request::get("/echo/7")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let answer = tower::ServiceExt::oneshot(app, request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
