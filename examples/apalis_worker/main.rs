@@ -8,6 +8,7 @@
 
 mod clients;
 mod queue;
+mod redis_server;
 mod service;
 mod story;
 mod worker;
@@ -32,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let (server, url) = match arguments.redis {
         Some(url) => (None, url),
         None => {
-            let server = queue::Server::start()?;
+            let server = redis_server::Server::start()?;
             let url = server.url();
             (Some(server), url)
         }

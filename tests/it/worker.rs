@@ -16,7 +16,7 @@ use throughline::{
     TraceQuery, TraceReader,
 };
 
-use crate::redis::Server;
+use crate::redis;
 
 const ROLE: &str = "THROUGHLINE_TEST_WORKER";
 const DATABASE: &str = "THROUGHLINE_TEST_WORKER_DATABASE";
@@ -49,7 +49,7 @@ fn emitter(service: &str, database: &Path) -> Throughline {
 
 #[tokio::test]
 async fn a_job_whose_worker_was_killed_goes_on_in_the_same_trace() {
-    let Some(redis) = Server::start() else { return };
+    let Some(redis) = redis::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("traces.db");
     let run = enqueue(&redis.url(), &database).await;

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use cargo_metadata::{Message, TargetKind};
 use wait_timeout::ChildExt;
 
@@ -12,8 +12,12 @@ use crate::steps::cargo;
 /// No example is about waiting: one that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Builds all examples in the profile that the tests have built and runs one after the other.
-pub(crate) fn run_all(shared: &[&str]) -> anyhow::Result<()> {
+/// Examples that need a tool of the system.
+const NEED_A_TOOL: [(&str, &str); 1] = [("apalis_worker", "redis-server")];
+
+/// Builds all examples in the profile that the tests have built and runs one after the other; without services, those
+/// that need none.
+pub(crate) fn run_all(shared: &[&str], without_services: bool) -> anyhow::Result<()> {
     let mut build = cargo();
     build.arg("build").args(shared).args(["--examples", "--message-format=json-render-diagnostics"]);
     let mut child = build.stdout(Stdio::piped()).spawn().context("cannot run cargo build")?;
@@ -31,6 +35,11 @@ pub(crate) fn run_all(shared: &[&str]) -> anyhow::Result<()> {
         bail!("the examples do not build");
     }
     examples.sort();
+    for (name, _) in NEED_A_TOOL {
+        ensure!(examples.iter().any(|(example, _)| example == name), "there is no example {name}");
+    }
+    let left_out = |name: &str| without_services && NEED_A_TOOL.iter().any(|(example, _)| *example == name);
+    examples.retain(|(name, _)| !left_out(name));
     for (name, path) in &examples {
         let mut command = Command::new(path);
         command.arg("--demo");
@@ -38,6 +47,11 @@ pub(crate) fn run_all(shared: &[&str]) -> anyhow::Result<()> {
     }
     println!("examples that ended well: {}", examples.len());
     Ok(())
+}
+
+/// The examples that are left out without services, each with what it needs.
+pub(crate) fn names_of_left_out() -> String {
+    NEED_A_TOOL.map(|(example, tool)| format!("{example} ({tool})")).join(", ")
 }
 
 fn run(name: &str, mut command: Command) -> anyhow::Result<()> {

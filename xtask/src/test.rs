@@ -8,7 +8,8 @@ use crate::{examples, node, python, tools};
 /// Runs every check: formatting, lints, docs, all tests, and the examples.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Leave out the tests that need system tools (strace, sqlite3). Refused where CI is set.
+    /// Leave out the tests and examples that need tools of the system, from strace to node; the run says which.
+    /// Refused where CI is set.
     #[arg(long)]
     without_services: bool,
     /// How often the crash test kills a process, 200 unless said otherwise.
@@ -58,7 +59,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     steps
         .take("doc tests", || call(cargo().arg("test").args(SHARED).arg("--doc").env(SERVICES, services)))?;
-    steps.take("examples", || examples::run_all(SHARED))?;
+    steps.take("examples", || examples::run_all(SHARED, options.without_services))?;
     steps.summarise();
     if options.without_services {
         say_what_is_left_out();
@@ -68,5 +69,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 fn say_what_is_left_out() {
     println!("\n!!! WITHOUT SERVICES: the tests that need these tools are left out: {}", tools::names());
+    println!("!!! And these examples: {}", examples::names_of_left_out());
     println!("!!! This run proves less than `cargo xtask test`.");
 }

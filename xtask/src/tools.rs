@@ -1,7 +1,7 @@
 //! System tools that some tests run: what is missing is installed where that is allowed.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{bail, ensure};
 
@@ -10,6 +10,15 @@ struct Tool {
     name: &'static str,
     package: &'static str,
     why: &'static str,
+    /// Where being there is not enough.
+    probe: Option<Probe>,
+}
+
+/// A question that only a tool that will do answers with success.
+struct Probe {
+    arguments: &'static [&'static str],
+    /// What the tool has to be like, and what helps if the package does not.
+    wanted: &'static str,
 }
 
 const TOOLS: &[Tool] = &[
@@ -17,18 +26,67 @@ const TOOLS: &[Tool] = &[
         name: "strace",
         package: "strace",
         why: "proves that an fdatasync comes before every acknowledgement",
+        probe: None,
     },
-    Tool { name: "sqlite3", package: "sqlite3", why: "opens the store as people do" },
-    Tool { name: "redis-server", package: "redis-server", why: "is the queue that workers are proved on" },
-    Tool { name: "promtool", package: "prometheus", why: "checks what is scraped" },
+    Tool { name: "sqlite3", package: "sqlite3", why: "opens the store as people do", probe: None },
+    Tool {
+        name: "redis-server",
+        package: "redis-server",
+        why: "is the queue that workers are proved on",
+        probe: None,
+    },
+    Tool { name: "promtool", package: "prometheus", why: "checks what is scraped", probe: None },
     Tool {
         name: "node",
         package: "nodejs",
         why: "calls a service as people do who trace with OpenTelemetry",
+        // What `engines` in the lock file says of the OpenTelemetry packages.
+        probe: Some(Probe {
+            arguments: &[
+                "-e",
+                "const [major, minor] = process.versions.node.split('.').map(Number);
+                 const fits = major > 20 || (major === 20 && minor >= 6) || (major === 18 && minor >= 19);
+                 process.exit(fits ? 0 : 1)",
+            ],
+            wanted: "version 20.6 or later, or 18.19 or later of 18 (https://nodejs.org/en/download has them)",
+        }),
     },
-    Tool { name: "npm", package: "npm", why: "installs what the Node client needs" },
-    Tool { name: "python3", package: "python3-venv", why: "has the strictest reader of OpenMetrics" },
+    Tool { name: "npm", package: "npm", why: "installs what the Node client needs", probe: None },
+    Tool {
+        name: "python3",
+        package: "python3-venv",
+        why: "has the strictest reader of OpenMetrics",
+        // Debian takes these modules out of its Python, and puts them into the package above.
+        probe: Some(Probe {
+            arguments: &["-c", "import ensurepip, venv"],
+            wanted: "one with the modules venv and ensurepip (another python3 on the PATH may be in the way)",
+        }),
+    },
 ];
+
+impl Tool {
+    fn is_there(&self) -> bool {
+        which::which(self.name).is_ok() && self.probe.as_ref().is_none_or(|probe| probe.succeeds(self.name))
+    }
+
+    /// What is wrong with one that is not there.
+    fn lack(&self) -> String {
+        match &self.probe {
+            Some(probe) if which::which(self.name).is_ok() => {
+                format!("{} will not do: want {}", self.name, probe.wanted)
+            }
+            _ => format!("{} is missing", self.name),
+        }
+    }
+}
+
+impl Probe {
+    fn succeeds(&self, name: &str) -> bool {
+        let mut command = Command::new(name);
+        command.args(self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
 
 /// Installs packages, as root. Some of them are servers that would start at once on their default ports; the policy
 /// that forbids it is the one of [Debian](https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt),
@@ -48,19 +106,19 @@ apt-get install -y --no-install-recommends "$@"
 
 /// Sees to it that every tool is there.
 pub(crate) fn provide() -> anyhow::Result<()> {
-    let missing: Vec<_> = TOOLS.iter().filter(|tool| which::which(tool.name).is_err()).collect();
+    let missing: Vec<_> = TOOLS.iter().filter(|tool| !tool.is_there()).collect();
     if missing.is_empty() {
         println!("here already: {}", names());
         return Ok(());
     }
     for tool in &missing {
-        println!("{} is missing; it {}", tool.name, tool.why);
+        println!("{}; it {}", tool.lack(), tool.why);
     }
     let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
     let mend = format!("apt-get update && apt-get install -y {}", packages.join(" "));
     if !may_install() {
         bail!(
-            "tools are missing. Install them:\n\n    sudo sh -c '{mend}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
+            "not every tool is there. Install what is lacking:\n\n    sudo sh -c '{mend}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
         );
     }
     let install = || {
@@ -69,8 +127,8 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         Ok(())
     };
     twice(install)?;
-    match missing.iter().find(|tool| which::which(tool.name).is_err()) {
-        Some(tool) => bail!("{} is still missing after `{mend}`", tool.name),
+    match missing.iter().find(|tool| !tool.is_there()) {
+        Some(tool) => bail!("after `{mend}`, {}", tool.lack()),
         None => Ok(()),
     }
 }

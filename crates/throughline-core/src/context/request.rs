@@ -191,12 +191,11 @@ impl RequestSpan {
         }
         let span = &self.context.0;
         let (status, now) = (end.status, Moment::now());
-        if let Some(lazy) = &span.run.lazy_root {
-            if let Some(ended) =
-                lazy.end_unless_written(Ended { status, at: now, answer: self.answer.take() })
-            {
-                span.end_request(end, ended);
-            }
+        let ended = Ended { status, at: now, answer: self.answer.take() };
+        if let Some(lazy) = &span.run.lazy_root
+            && let Some(ended) = lazy.end_unless_written(ended)
+        {
+            span.end_request(end, ended);
         }
         span.close_tracing_with(status);
     }
