@@ -57,8 +57,11 @@ pub use request::{ClientRequest, ClientResponse, Target};
 #[derive(Clone)]
 pub struct ClientLayer {
     metrics: ClientMetrics,
-    propagate_to: Option<Arc<dyn Fn(&Target) -> bool + Send + Sync>>,
+    propagate_to: Option<Arc<IsOurs>>,
 }
+
+/// Whether a target is to be sent the context.
+type IsOurs = dyn Fn(&Target) -> bool + Send + Sync;
 
 impl ClientLayer {
     /// What [`LayerExt::client_layer`](crate::LayerExt::client_layer) gives.
