@@ -10,5 +10,6 @@ pub mod million;
 pub mod ours;
 pub mod peers;
 pub mod report;
+#[cfg(feature = "http")]
 pub mod requests;
 pub mod rows;

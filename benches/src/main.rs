@@ -23,23 +23,27 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let names: Vec<_> = rows::ALL.iter().map(|row| row.name).collect();
     let wanted = |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
-    if !names.iter().any(|name| wanted(name)) {
-        bail!("no row has that in its name; there are: {}", names.join(", "));
+    if !rows::NAMES.iter().any(|name| wanted(name)) {
+        bail!("no row has that in its name; there are: {}", rows::NAMES.join(", "));
+    }
+    let rows: Vec<_> = rows::ALL.iter().filter(|row| wanted(row.name)).collect();
+    if rows.is_empty() {
+        eprintln!("{} is measured by a build with that feature", rows::HTTP);
+        return Ok(());
     }
     std::fs::create_dir_all(&options.folder)
         .with_context(|| format!("cannot make {}", options.folder.display()))?;
     let machine = Machine::here(&options.folder);
     let mut bench = Bench::new(&options.folder)?;
     let mut table = Table::default();
-    for row in rows::ALL.iter().filter(|row| wanted(row.name)) {
+    for row in rows {
         eprintln!("measuring {}", row.name);
         table.push(row.name, (row.measure)(&mut bench).with_context(|| format!("row {}", row.name))?);
     }
     println!("{machine}\n{}", table.render());
     if let Some(path) = &options.write {
-        table.write(path, &machine, &names)?;
+        table.write(path, &machine, rows::NAMES)?;
         println!("written to {}", path.display());
     }
     Ok(())

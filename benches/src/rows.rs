@@ -10,6 +10,7 @@ use crate::report::Line;
 
 mod analytics;
 mod durable;
+#[cfg(feature = "http")]
 mod http_layer;
 mod lookup;
 mod off;
@@ -27,7 +28,24 @@ pub struct Row {
     pub measure: fn(&mut Bench) -> anyhow::Result<Vec<Line>>,
 }
 
-/// All comparisons, in the order of the table.
+/// The names of all comparisons, in the order of the table, whether this build can measure them or not.
+pub const NAMES: &[&str] = &[
+    step::NAME,
+    off::NAME,
+    durable::NAME,
+    durable::BULK,
+    single::NAME,
+    lookup::NAME,
+    analytics::NAME,
+    query::NAME,
+    redaction::NAME,
+    HTTP,
+];
+
+/// The row that wants the feature `http`.
+pub const HTTP: &str = "http";
+
+/// The comparisons of this build.
 pub const ALL: &[Row] = &[
     Row { name: step::NAME, measure: step::measure },
     Row { name: off::NAME, measure: off::measure },
@@ -38,7 +56,8 @@ pub const ALL: &[Row] = &[
     Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
-    Row { name: http_layer::NAME, measure: http_layer::measure },
+    #[cfg(feature = "http")]
+    Row { name: HTTP, measure: http_layer::measure },
 ];
 
 /// What the comparisons share.

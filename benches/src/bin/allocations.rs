@@ -1,8 +1,8 @@
 //! Prints how many allocations a traced step and a request cost on their own thread, for each side of the rows `step` and
 //! `http`.
 
-use throughline_benches::peers::{fastrace, otel, tower_stack};
-use throughline_benches::{ours, requests};
+use throughline_benches::ours;
+use throughline_benches::peers::{fastrace, otel};
 
 const STEPS: usize = 1_000;
 
@@ -17,6 +17,16 @@ fn main() -> anyhow::Result<()> {
     outcome?;
     print("fastrace", || runtime.block_on(fastrace::run_of(STEPS)));
     stack.during(|| print("otel", || runtime.block_on(otel::run_of(STEPS))));
+
+    #[cfg(feature = "http")]
+    requests_with_each_layer(&runtime)?;
+    Ok(())
+}
+
+#[cfg(feature = "http")]
+fn requests_with_each_layer(runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+    use throughline_benches::peers::tower_stack;
+    use throughline_benches::requests;
 
     let (with_layer, _throughline) = requests::ours()?;
     let (with_stack, _handle) = tower_stack::around(requests::bare())?;

@@ -1,13 +1,11 @@
 //! What the HTTP layer adds to a request.
 
-use super::Bench;
 use super::step::allocations;
+use super::{Bench, HTTP};
 use crate::duel::{Samples, by_turns, nanos_each};
 use crate::peers::tower_stack;
 use crate::report::{Line, Target, time};
 use crate::requests::{bare, ours, ours_with_the_peers_exporter, serve};
-
-pub(super) const NAME: &str = "http";
 
 const REQUESTS: usize = 20_000;
 
@@ -23,7 +21,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let (bare, ours, same_exporter, stack) =
         (serving(bare), serving(ours), serving(same_exporter), serving(stack));
     let [bare, ours, same_exporter, stack] = by_turns(
-        NAME,
+        HTTP,
         31,
         [
             Box::new(bare),

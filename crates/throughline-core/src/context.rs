@@ -164,10 +164,15 @@ impl TraceContext {
         Workflow::child(self, name.into())
     }
 
-    /// Adds an attribute that became known while the step runs; it is recorded with the step's end.
+    /// Adds an attribute that became known while the step runs; it is recorded with the step's end. Of several values
+    /// under one key the last is kept.
     pub fn annotate(&self, key: impl Into<Text>, value: impl Into<Text>) {
+        let (key, value) = (key.into(), value.into());
         let mut late = self.0.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
-        late.push((key.into(), value.into()));
+        match late.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = value,
+            None => late.push((key, value)),
+        }
     }
 
     /// The run.

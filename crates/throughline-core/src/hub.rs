@@ -9,7 +9,7 @@ use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::Redactor;
-use crate::{DeliveryReport, Durability, EventSink, InstanceId, Text, TraceEvent};
+use crate::{Account, DeliveryReport, Durability, EventSink, InstanceId, Text, TraceEvent};
 
 /// Everything that the contexts of one emitter share.
 pub(crate) struct Hub {
@@ -41,16 +41,16 @@ impl Sink {
     }
 }
 
-/// What becomes of an event whose place in the store's queue is held.
+/// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Its emitter awaits it and gives up with it.
+    /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
     Awaited,
     /// Its emitter awaits it; it stays pending all the same.
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,
-    /// The store does not get it; no place is held.
+    /// The store does not get it.
     InProcess,
 }
 
@@ -88,8 +88,9 @@ impl Hub {
         }
         let Some(store) = store else { return Emitted::NotAwaited };
         let pushed = match delivery {
-            Delivery::Kept => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
-            delivery => store.push(event, delivery == Delivery::AwaitedAndKept).map(Emitted::Awaiting),
+            Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
+            Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
+            Delivery::Kept | Delivery::InProcess => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
         };
         pushed.unwrap_or(Emitted::Closed)
     }
@@ -103,7 +104,23 @@ impl Hub {
         let store = self.store.iter().map(StoreDelivery::account);
         let feeds = self.feeds.iter().map(FeedDelivery::account);
         let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.account(sink.name(), 0));
-        DeliveryReport { accounts: store.chain(feeds).chain(sinks).collect() }
+        let mut accounts: Vec<_> = store.chain(feeds).chain(sinks).collect();
+        tell_apart(&mut accounts);
+        DeliveryReport { accounts }
+    }
+}
+
+/// The second destination of a name is called `name-2`.
+fn tell_apart(accounts: &mut [Account]) {
+    for at in 1..accounts.len() {
+        let (before, rest) = accounts.split_at_mut(at);
+        let Some(account) = rest.first_mut() else { continue };
+        let is_taken = |name: &str| before.iter().any(|before| before.destination == name);
+        if is_taken(&account.destination) {
+            let name = account.destination.clone();
+            let free = (2..).map(|n| format!("{name}-{n}")).find(|name| !is_taken(name));
+            account.destination = free.unwrap_or(name);
+        }
     }
 }
 

@@ -237,8 +237,9 @@ impl ThroughlineBuilder {
         self
     }
 
-    /// How many events may wait for each destination, 8192 unless said otherwise. When the store's queue is
-    /// full, steps wait; when a feed's is full, events are dropped and counted.
+    /// How many events may wait for each destination, 8192 unless said otherwise. When the store's queue is full, no step
+    /// begins before there is room, while the ends of those that run are taken all the same; when a feed's is full, events
+    /// are dropped and counted.
     pub fn queue_capacity(mut self, events: usize) -> Self {
         self.capacity = events;
         self
@@ -262,7 +263,7 @@ impl ThroughlineBuilder {
         if self.spool.is_some() && self.store.is_none() {
             return Err(BuildError::SpoolWithoutStore);
         }
-        if self.capacity < MIN_CAPACITY || self.capacity > tokio::sync::Semaphore::MAX_PERMITS {
+        if self.capacity == 0 || self.capacity > tokio::sync::Semaphore::MAX_PERMITS {
             return Err(BuildError::QueueCapacity { given: self.capacity });
         }
         let redactor = self.redaction.build()?;
@@ -305,9 +306,6 @@ impl ThroughlineBuilder {
     }
 }
 
-/// A start, an end, and a lazily written root around them.
-const MIN_CAPACITY: usize = 4;
-
 impl fmt::Debug for ThroughlineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThroughlineBuilder").field("redaction", &self.redaction).finish_non_exhaustive()
@@ -330,7 +328,7 @@ pub enum BuildError {
     #[error("a spool holds events while the store is away, but there is no store: add .store(..)")]
     SpoolWithoutStore,
     /// A queue of this capacity is no use.
-    #[error("a queue of {given} events is no use: .queue_capacity(..) wants at least 4 and less than 2^60")]
+    #[error("a queue of {given} events is no use: .queue_capacity(..) wants at least 1 and less than 2^60")]
     QueueCapacity {
         /// What was asked for.
         given: usize,

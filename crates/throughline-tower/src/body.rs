@@ -26,8 +26,21 @@ pin_project! {
         #[pin]
         content: Content<B>,
         exchange: Option<Box<Exchange>>,
-        // How many bytes are still to come, if that is known: a server need not ask for the end.
+        // How many bytes are still to come, if that is known.
         remaining: Option<u64>,
+    }
+
+    impl<B> PinnedDrop for TracedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(exchange) = this.exchange.take() else { return };
+            // What runs inside is cancelled first, and belongs to the request to its last.
+            let emptied = exchange.guard(|| this.content.set(Content::Broken));
+            match emptied {
+                Ok(()) => exchange.end(Outcome::Cancelled),
+                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+            }
+        }
     }
 }
 
@@ -46,11 +59,13 @@ impl<B: Body> TracedBody<B> {
     pub(crate) fn followed(body: B, headers: &HeaderMap, exchange: Box<Exchange>) -> Self {
         let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let remaining = told.or_else(|| body.size_hint().exact());
-        let is_over = body.is_end_stream() || remaining == Some(0);
+        let is_over = body.is_end_stream();
         let mut traced = Self { content: Content::Inner { body }, exchange: Some(exchange), remaining };
-        // An empty body is never polled.
         if is_over {
-            end(&mut traced.exchange, Outcome::Complete);
+            // An empty body is never polled.
+            end(&mut traced.exchange, at_the_end(remaining));
+        } else {
+            note_progress(&mut traced.exchange, remaining);
         }
         traced
     }
@@ -75,6 +90,31 @@ fn end(exchange: &mut Option<Box<Exchange>>, outcome: Outcome) {
     }
 }
 
+/// How a body ends that says so itself.
+fn at_the_end(remaining: Option<u64>) -> Outcome {
+    match remaining {
+        None | Some(0) => Outcome::Complete,
+        // The server breaks the connection off, or the client is told of a protocol error.
+        Some(missing) => Outcome::BodyFailed(ErrorInfo {
+            kind: "response body".into(),
+            message: format!("it ended {missing} bytes short of its content length").into(),
+            chain: Vec::new(),
+        }),
+    }
+}
+
+/// Over HTTP/1 a server stops asking once it has what it was promised. Over later versions it goes on to the end, for
+/// trailers may follow; only the client may have had enough.
+fn note_progress(exchange: &mut Option<Box<Exchange>>, remaining: Option<u64>) {
+    if remaining != Some(0) {
+        return;
+    }
+    match exchange {
+        Some(exchange) if exchange.is_asked_to_the_end() => exchange.content_is_out(),
+        _ => end(exchange, Outcome::Complete),
+    }
+}
+
 impl<B> Body for TracedBody<B>
 where
     B: Body<Data = Bytes>,
@@ -95,10 +135,10 @@ where
             }
             ContentProjection::Broken => return Poll::Ready(None),
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| match this.exchange {
-            Some(exchange) => exchange.context().scope(|| body.as_mut().poll_frame(cx)),
-            None => body.as_mut().poll_frame(cx),
-        }));
+        let polled = match this.exchange {
+            Some(exchange) => exchange.guard(|| body.as_mut().poll_frame(cx)),
+            None => catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_frame(cx))),
+        };
         Poll::Ready(match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Some(Ok(frame)))) => {
@@ -108,9 +148,10 @@ where
                     if let Some(trailers) = frame.trailers_ref() {
                         exchange.look_for_grpc_status(trailers);
                     }
-                    // A server stops asking once it has what it was promised, or the body says that it has ended.
-                    if *this.remaining == Some(0) || body.is_end_stream() {
-                        end(this.exchange, Outcome::Complete);
+                    if body.is_end_stream() || frame.is_trailers() {
+                        end(this.exchange, at_the_end(*this.remaining));
+                    } else {
+                        note_progress(this.exchange, *this.remaining);
                     }
                 }
                 Some(Ok(frame))
@@ -122,13 +163,16 @@ where
                 Some(Err(BodyError(Broken::Failed(error))))
             }
             Ok(Poll::Ready(None)) => {
-                end(this.exchange, Outcome::Complete);
+                end(this.exchange, at_the_end(*this.remaining));
                 None
             }
             Err(panic) => {
-                end(this.exchange, Outcome::Panicked(ErrorInfo::of_panic(&*panic)));
                 // It must not be asked again, and may well panic once more when it goes.
-                let _ = catch_unwind(AssertUnwindSafe(|| this.content.set(Content::Broken)));
+                let _ = match this.exchange {
+                    Some(exchange) => exchange.guard(|| this.content.set(Content::Broken)),
+                    None => catch_unwind(AssertUnwindSafe(|| this.content.set(Content::Broken))),
+                };
+                end(this.exchange, Outcome::Panicked(ErrorInfo::of_panic(&*panic)));
                 Some(Err(BodyError(Broken::Panicked)))
             }
         })

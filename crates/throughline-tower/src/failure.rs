@@ -3,7 +3,19 @@
 use std::error::Error;
 use std::io;
 
-use throughline_core::{ErrorInfo, StepError as _};
+use throughline_core::{ErrorInfo, StepError};
+
+/// What is recorded of a call that failed.
+pub(crate) struct Told(pub(crate) ErrorInfo);
+
+/// Tells the implementation of [`StepError`] for [`Told`] apart.
+pub(crate) enum ByClient {}
+
+impl StepError<ByClient> for Told {
+    fn describe(&self) -> ErrorInfo {
+        self.0.clone()
+    }
+}
 
 /// What to record of an error of a client. Its kind is a word that metrics can be grouped by; credentials and queries
 /// of the URLs in its texts are left out.
@@ -35,10 +47,29 @@ pub(crate) fn word_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
 
 /// The first error of the operating system in a chain.
 pub(crate) fn io_error_in<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
+    chain(error).find_map(|error| error.downcast_ref::<io::Error>())
+}
+
+/// Whether a client says that there was no connection, so that nothing can have been sent. Of any other error it is not
+/// known how far the request came.
+#[cfg(feature = "transports")]
+pub(crate) fn is_no_connection(error: &(dyn Error + 'static)) -> bool {
+    // Wherever hyper's client is in the chain, it knows.
+    let of_hyper = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<hyper_util::client::legacy::Error>().map(|error| error.is_connect())
+    };
+    chain(error).find_map(of_hyper).unwrap_or_else(|| {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+        io_error_in(error).is_some_and(|error| {
+            let kinds = [AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable];
+            kinds.contains(&error.kind())
+        })
+    })
+}
+
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     // No chain is that long, but one may go round in a circle.
-    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
-        .take(16)
-        .find_map(|error| error.downcast_ref::<io::Error>())
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source()).take(16)
 }
 
 /// A text in which every URL ends before its query, and has no credentials.

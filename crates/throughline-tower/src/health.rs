@@ -91,8 +91,8 @@ impl Health {
         HealthBuilder { throughline: throughline.clone(), checks: Vec::new(), details: Details::hidden() }
     }
 
-    /// Answers a probe's question, as the endpoints do. Checks are asked on the Tokio runtime that it is
-    /// called on, with its timers; without either they fail and say so.
+    /// Answers a probe's question, as the endpoints do. Checks are asked on the Tokio runtime that it is called on;
+    /// without one they fail and say so. Their deadlines need no timers of it.
     pub async fn report(&self, probe: Probe) -> HealthReport {
         let inner = &*self.0;
         let started = inner.started.load(Ordering::Acquire);

@@ -3,7 +3,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use throughline_core::{Propagation, TraceContext, names};
 
-use crate::REQUEST_ID;
+use crate::{REQUEST_ID, RequestId};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -13,9 +13,6 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// ([W3C Baggage](https://www.w3.org/TR/baggage/)). What is malformed, or sent twice where that is forbidden, is passed
 /// over; [`Propagation::from_header_values`] says how.
 pub fn extract(headers: &HeaderMap) -> Propagation {
-    fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-        headers.get_all(name).iter().map(HeaderValue::as_bytes)
-    }
     Propagation::from_header_values(
         values(headers, &TRACEPARENT),
         values(headers, &TRACESTATE),
@@ -23,7 +20,12 @@ pub fn extract(headers: &HeaderMap) -> Propagation {
     )
 }
 
-/// Writes the context into the headers of an outgoing request, so that the receiver goes on in the same trace.
+fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes)
+}
+
+/// Writes the context into the headers of an outgoing request, so that the receiver goes on in the same trace. Baggage
+/// that the request has already stays, and goes before what came along under the same name.
 ///
 /// ```
 /// # use throughline_core::TraceContext;
@@ -33,7 +35,11 @@ pub fn extract(headers: &HeaderMap) -> Propagation {
 /// # }
 /// ```
 pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
-    let propagation = context.propagation();
+    let mut propagation = context.propagation();
+    if headers.contains_key(BAGGAGE) {
+        let own = Propagation::from_header_values([], [], values(headers, &BAGGAGE));
+        propagation = propagation.with_baggage_of(&own);
+    }
     let traceparent = propagation.traceparent.map(|parent| parent.to_string());
     let tracestate = propagation.tracestate.as_ref().map(|state| state.to_string());
     let values =
@@ -49,9 +55,14 @@ pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
 /// there already stays.
 pub(crate) fn inject_all(context: &TraceContext, headers: &mut HeaderMap) {
     inject(context, headers);
-    if let Some(id) = context.attrs().get(names::attrs::REQUEST_ID)
+    if headers.contains_key(REQUEST_ID) {
+        return;
+    }
+    // In the attributes it is redacted: what that made of it may not be an id any more.
+    let id = context.request_id().or_else(|| context.attrs().get(names::attrs::REQUEST_ID));
+    if let Some(id) = id.filter(|id| RequestId::is_sound(id.as_bytes()))
         && let Ok(id) = HeaderValue::try_from(id)
     {
-        headers.entry(REQUEST_ID).or_insert(id);
+        headers.insert(REQUEST_ID, id);
     }
 }

@@ -27,14 +27,22 @@ enum Origin {
 impl RequestId {
     /// Takes the caller's id if it is 1 to 128 letters, digits, or `-_.:`; else makes one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let sound = |id: &&HeaderValue| {
-            let id = id.as_bytes();
-            let plain = |c: &u8| c.is_ascii_alphanumeric() || b"-_.:".contains(c);
-            !id.is_empty() && id.len() <= LIMIT && id.iter().all(plain)
-        };
-        match headers.get(REQUEST_ID).filter(sound) {
+        match headers.get(REQUEST_ID).filter(|id| Self::is_sound(id.as_bytes())) {
             Some(id) => Self(Origin::Caller(id.clone())),
             None => Self::new(),
+        }
+    }
+
+    pub(crate) fn is_sound(id: &[u8]) -> bool {
+        let plain = |c: &u8| c.is_ascii_alphanumeric() || b"-_.:".contains(c);
+        !id.is_empty() && id.len() <= LIMIT && id.iter().all(plain)
+    }
+
+    /// The caller's id; `None` if it was made here, where it is nothing that could tell of somebody.
+    pub(crate) fn of_caller(&self) -> Option<&str> {
+        match &self.0 {
+            Origin::Caller(id) => id.to_str().ok(),
+            Origin::Own(_) => None,
         }
     }
 

@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{Request, Response, Version, header};
 use http_body::Body;
-use throughline_core::{RequestStart, Throughline, TraceContext, names};
+use throughline_core::{Propagation, RequestStart, Throughline, TraceContext, names};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -34,7 +35,8 @@ pub trait LayerExt {
 impl LayerExt for Throughline {
     fn layer(&self) -> ServerLayer {
         let measures = Measures::new(self.meter());
-        ServerLayer { shared: Arc::new(Shared { throughline: self.clone(), measures }) }
+        let options = Options { is_public: false, scheme: measures::scheme(&Scheme::HTTP) };
+        ServerLayer { shared: Arc::new(Shared { throughline: self.clone(), measures }), options }
     }
 
     fn client_layer(&self) -> ClientLayer {
@@ -49,6 +51,35 @@ impl LayerExt for Throughline {
 #[derive(Debug, Clone)]
 pub struct ServerLayer {
     shared: Arc<Shared>,
+    options: Options,
+}
+
+/// What a layer is told of the server that it is in.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    is_public: bool,
+    /// The label for requests that do not name their scheme.
+    scheme: &'static str,
+}
+
+impl ServerLayer {
+    /// For what strangers can reach, as at the edge of the internet: what they send is not trusted. Each request begins
+    /// a trace of its own, with a link `caused_by` to the caller's span, and the caller's `tracestate` and baggage, with
+    /// the business key in it, are passed over. The request id is still taken: it names one request, and joins none.
+    ///
+    /// Else a caller writes into whatever trace it names. The ids of traces with a business key can be computed from
+    /// it, so whoever guesses `loan-42` could write into that loan's story.
+    #[must_use]
+    pub fn public(self) -> Self {
+        Self { options: Options { is_public: true, ..self.options }, ..self }
+    }
+
+    /// The scheme that clients use, for the label `url_scheme` of requests that do not name one; `http` unless said
+    /// otherwise. Requests of HTTP/1.1 never do, so behind TLS, here or at a proxy, only you can tell.
+    #[must_use]
+    pub fn scheme(self, scheme: &Scheme) -> Self {
+        Self { options: Options { scheme: measures::scheme(scheme), ..self.options }, ..self }
+    }
 }
 
 /// What all services of a layer share.
@@ -62,7 +93,7 @@ impl<S> Layer<S> for ServerLayer {
     type Service = TracedService<S>;
 
     fn layer(&self, inner: S) -> TracedService<S> {
-        TracedService { inner, shared: Arc::clone(&self.shared), asked: None }
+        TracedService { inner, shared: Arc::clone(&self.shared), options: self.options, asked: None }
     }
 }
 
@@ -71,6 +102,7 @@ impl<S> Layer<S> for ServerLayer {
 pub struct TracedService<S> {
     inner: S,
     shared: Arc<Shared>,
+    options: Options,
     /// When the service inside was first asked whether it is ready and was not.
     asked: Option<Instant>,
 }
@@ -78,19 +110,24 @@ pub struct TracedService<S> {
 impl<S: Clone> Clone for TracedService<S> {
     fn clone(&self) -> Self {
         // Each clone waits for itself.
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared), asked: None }
+        Self {
+            inner: self.inner.clone(),
+            shared: Arc::clone(&self.shared),
+            options: self.options,
+            asked: None,
+        }
     }
 }
 
 impl<S, B, R> Service<Request<B>> for TracedService<S>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
     type Response = Response<TracedBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let ready = self.inner.poll_ready(cx);
@@ -103,16 +140,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (arrival, start) = Arrival::of(&request, &self.shared, self.asked.take());
-        match start.try_open() {
-            Ok(span) => ResponseFuture::called(&mut self.inner, request, span, arrival),
-            Err(start) => {
-                // The service that was made ready is the one to call; its clone waits for the next request.
-                let waiting = self.inner.clone();
-                let ready = std::mem::replace(&mut self.inner, waiting);
-                ResponseFuture::waiting(start, ready, request, arrival)
-            }
-        }
+        let (arrival, start) = Arrival::of(&request, &self.shared, self.options, self.asked.take());
+        ResponseFuture::called(&mut self.inner, request, start.open(), arrival)
     }
 }
 
@@ -127,26 +156,48 @@ pub(crate) struct Arrival {
     taken: Instant,
     is_grpc: bool,
     is_upgrade: bool,
+    /// Whether it asks for a WebSocket.
+    is_handshake: bool,
+    /// Whether the version of HTTP marks where a body ends, whatever its content length is.
+    is_framed: bool,
 }
 
 impl Arrival {
-    fn of<B>(request: &Request<B>, shared: &Arc<Shared>, asked: Option<Instant>) -> (Self, RequestStart) {
+    fn of<B>(
+        request: &Request<B>,
+        shared: &Arc<Shared>,
+        options: Options,
+        asked: Option<Instant>,
+    ) -> (Self, RequestStart) {
         let headers = request.headers();
-        let (id, labels, taken) = (RequestId::of(headers), Labels::of(request), Instant::now());
-        let start =
-            shared.throughline.request(names::HTTP_REQUEST).continue_from(extract(headers)).describe({
-                let (id, method, route, uri) =
-                    (id.clone(), labels.method, labels.route.clone(), request.uri().clone());
-                move |request| {
-                    let request = request.attr(names::attrs::REQUEST_ID, id.as_str().to_owned());
-                    let request = request.attr(names::attrs::HTTP_METHOD, method);
-                    let request = match route.matched() {
-                        Some(route) => request.attr(names::attrs::HTTP_ROUTE, route.to_owned()),
-                        None => request,
-                    };
-                    request.input(&serde_json::json!({ "path": uri.path() }))
-                }
-            });
+        let taken = Instant::now();
+        let (id, labels, caller) =
+            (RequestId::of(headers), Labels::of(request, options.scheme), extract(headers));
+        let (caller, cause) = match options.is_public {
+            true => (Propagation::default(), caller.traceparent),
+            false => (caller, None),
+        };
+        let start = shared.throughline.request(names::HTTP_REQUEST).continue_from(caller).describe({
+            let (id, method, route, uri) =
+                (id.clone(), labels.method, labels.route.clone(), request.uri().clone());
+            move |request| {
+                let request = request.attr(names::attrs::REQUEST_ID, id.as_str().to_owned());
+                let request = request.attr(names::attrs::HTTP_METHOD, method);
+                let request = match route.matched() {
+                    Some(route) => request.attr(names::attrs::HTTP_ROUTE, route.to_owned()),
+                    None => request,
+                };
+                let request = match cause {
+                    Some(cause) => request.caused_by(cause),
+                    None => request,
+                };
+                request.input(&serde_json::json!({ "path": uri.path() }))
+            }
+        });
+        let start = match id.of_caller() {
+            Some(id) => start.request_id(id.to_owned()),
+            None => start,
+        };
         let is_grpc = headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
@@ -154,8 +205,12 @@ impl Arrival {
             Version::HTTP_11 => headers.contains_key(header::UPGRADE),
             _ => request.method() == http::Method::CONNECT,
         };
+        // Every handshake names the version (RFC 6455, section 4.1, and RFC 8441, section 5), and nothing else does.
+        let is_handshake = is_upgrade && headers.contains_key(header::SEC_WEBSOCKET_VERSION);
+        let is_framed = request.version() >= Version::HTTP_2;
         let asked = asked.unwrap_or(taken);
-        (Self { shared: Arc::clone(shared), id, labels, asked, taken, is_grpc, is_upgrade }, start)
+        let shared = Arc::clone(shared);
+        (Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_handshake, is_framed }, start)
     }
 
     /// Gives the service inside what it may ask the request for.

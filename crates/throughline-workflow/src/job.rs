@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use throughline_core::metrics::{CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, catalogue};
 use throughline_core::names::{JOB_PREFIX, attrs, data};
-use throughline_core::{BoxError, BoxFuture, Status, Text, Throughline, Timestamp, TraceContext, TraceId};
+use throughline_core::{
+    BoxError, BoxFuture, SpanId, Status, Text, Throughline, Timestamp, TraceContext, TraceId,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::earlier::{self, EarlierSpan};
+use crate::earlier::Story;
 use crate::failure::{Failure, passed_on};
 use crate::{Carrier, take_ready};
 
@@ -67,8 +69,9 @@ pub trait Job {
         None
     }
 
-    /// Whether a worker may have had the job before. If it had, the store is asked for that attempt, which costs a
-    /// question to the store; `false` is for queues that know that this is the first time.
+    /// Whether a worker may have had the job before. If it may, the store is asked for that attempt, which reads the
+    /// job's whole trace; `false` is for queues that know that this is the first time. An [attempt](Self::attempt) of 1
+    /// does not say so by itself: few queues count an attempt in which the worker died.
     fn may_be_retry(&self) -> bool {
         true
     }
@@ -85,7 +88,10 @@ pub trait Job {
 /// - The context comes from the job's [`Carrier`]. A job without a (sound) one begins a run of its own, which has the
 ///   queue and the job's id as its key, so that all attempts at it share one trace.
 /// - An attempt **links the one before** as `retry_of`, be that a failed one or one in which the worker's process died.
-///   It is found in the store, by the job's id.
+///   It is found in the store, by the queue, the kind of job and the job's id. A store that does not answer is asked
+///   three times, for two seconds in all; then the attempt begins without the link, and the log says so. As nothing
+///   says then that the attempt before was made good, the run will go on counting it: if that had failed, the run stays
+///   failed however this attempt ends.
 /// - A job is [detached](throughline_core::names::tags::DETACHED): the run has not ended before its jobs have, and it
 ///   failed if the last attempt at one of them did.
 /// - Errors, panics and dropped futures are recorded, and then go on to whoever drives the worker. Errors are boxed; if
@@ -134,14 +140,20 @@ impl JobLayer {
 }
 
 impl JobLayer {
+    /// Counts a worker without tower as up until the guard is dropped; a [service](JobService) counts itself.
+    pub fn worker(&self) -> GaugeGuard {
+        self.0.workers.with([&self.0.queue]).hold()
+    }
+
     /// Works on one job, for workers without tower: all that the [service](JobService) does, but for counting the
-    /// worker.
+    /// [worker](Self::worker).
     ///
     /// ```
     /// # use throughline_core::BoxError;
     /// # use throughline_workflow::{Job, JobLayer};
     /// # async fn pay<J>(_: J) -> Result<(), std::io::Error> { Ok(()) }
     /// async fn worker<J: Job>(jobs: impl IntoIterator<Item = J>, payouts: JobLayer) -> Result<(), BoxError> {
+    ///     let _up = payouts.worker();
     ///     for job in jobs {
     ///         payouts.run(job, |job| pay(job)).await?;
     ///     }
@@ -152,14 +164,18 @@ impl JobLayer {
     /// # Errors
     /// The handler's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the attempt could not be
     /// recorded and the handler was not called.
-    pub async fn run<J, C, F, T, E>(&self, job: J, handle: C) -> Result<T, BoxError>
+    pub fn run<J, C, F, T, E>(
+        &self,
+        job: J,
+        handle: C,
+    ) -> impl Future<Output = Result<T, BoxError>> + use<J, C, F, T, E>
     where
         J: Job,
         C: FnOnce(J) -> F,
         F: Future<Output = Result<T, E>>,
         E: Into<BoxError>,
     {
-        Attempt::new(&self.0, &job).work(job, handle).await
+        Attempt::new(&self.0, &job).work(job, handle)
     }
 }
 
@@ -167,8 +183,7 @@ impl<S> Layer<S> for JobLayer {
     type Service = JobService<S>;
 
     fn layer(&self, inner: S) -> JobService<S> {
-        let worker = Arc::new(self.0.workers.with([&self.0.queue]).hold());
-        JobService { inner, shared: Arc::clone(&self.0), worker }
+        JobService { inner, shared: Arc::clone(&self.0), worker: Arc::new(self.worker()) }
     }
 }
 
@@ -204,6 +219,18 @@ where
     }
 }
 
+/// By how much the clocks of two machines may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// No job waits for longer: what says so is no time, but a zero or other rubbish.
+const LONGEST_WAIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// How long a job waited that could be taken from then on; `None` if that cannot be.
+fn waited_since(due: Timestamp) -> Option<Duration> {
+    let now = Timestamp::now();
+    let waited = now.since(due);
+    (due.since(now) <= CLOCK_SKEW && waited <= LONGEST_WAIT).then_some(waited)
+}
+
 /// An attempt at a job, as the queue tells of it.
 struct Attempt {
     shared: Arc<Shared>,
@@ -221,8 +248,7 @@ impl Attempt {
     fn new(shared: &Arc<Shared>, job: &impl Job) -> Self {
         let job_type = shared.job_type.clone().unwrap_or_else(|| job.job_type());
         let carrier = job.carrier();
-        // A time in the future (the clocks of two machines differ) is no wait.
-        let waited = carrier.enqueued_at().max(job.due_at()).map(|due| Timestamp::now().since(due));
+        let waited = carrier.enqueued_at().max(job.due_at()).and_then(waited_since);
         Self {
             shared: Arc::clone(shared),
             in_flight: shared.in_flight.with([&shared.queue, &job_type]).hold(),
@@ -257,18 +283,20 @@ impl Attempt {
             Some(parent) => Some(parent.trace_id),
             None => keyed.as_ref().map(|(_, trace_id)| *trace_id),
         };
+        let event_type = Text::from(format!("{JOB_PREFIX}{job_type}"));
         let before = match (trace_id, &job_id) {
-            (Some(trace_id), Some(job_id)) if may_be_retry => shared.attempt_before(trace_id, job_id).await,
+            (Some(trace_id), Some(job_id)) if may_be_retry => {
+                shared.attempt_before(trace_id, &event_type, job_id).await
+            }
             _ => None,
         };
-        let counted = before.as_ref().map_or(0, |before| before.attempt.unwrap_or(1));
-        let number = number.max(counted + 1);
+        let number = before.map_or(number, |(_, counted)| number.max(counted.saturating_add(1)));
         // Of a later attempt nobody knows since when it could have been made.
         let waited = waited.filter(|_| number == 1);
 
         let mut run = throughline
             .workflow(job_type.clone())
-            .event_type(format!("{JOB_PREFIX}{job_type}"))
+            .event_type(event_type)
             .detached()
             .attempt(number)
             .attr(Text::literal(attrs::QUEUE), shared.queue.clone())
@@ -279,8 +307,8 @@ impl Attempt {
         if let Some((key, _)) = keyed {
             run = run.key(key);
         }
-        if let Some(before) = before {
-            run = run.retry_of(before.id);
+        if let Some((before, _)) = before {
+            run = run.retry_of(before);
         }
         if let Some(waited) = waited {
             let wait_us = Value::from(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
@@ -288,7 +316,9 @@ impl Attempt {
         }
 
         let measured = Arc::clone(&shared);
+        let mut was_begun = false;
         let tried = run.run(|context| {
+            was_begun = true;
             if let Some(waited) = waited {
                 measured.wait.with([&measured.queue, &job_type]).record_duration(waited);
             }
@@ -303,7 +333,8 @@ impl Attempt {
             }
         });
         let tried = tried.await;
-        if tried.is_err() {
+        // If jobs begin before their start is durable, one may have been worked on all the same, and is counted.
+        if tried.is_err() && !was_begun {
             shared.attempts.with([&shared.queue, &job_type, "not_started"]).increment(1);
         }
         passed_on(tried)
@@ -311,10 +342,21 @@ impl Attempt {
 }
 
 impl Shared {
-    /// The last attempt at a job that was begun.
-    async fn attempt_before(&self, trace_id: TraceId, job_id: &str) -> Option<EarlierSpan> {
-        let spans = earlier::spans_with(&self.throughline, trace_id, attrs::JOB_ID, job_id).await;
-        spans.into_iter().rev().find(|span| span.event_type.starts_with(JOB_PREFIX))
+    /// The last attempt at a job that was begun, and its number.
+    async fn attempt_before(
+        &self,
+        trace_id: TraceId,
+        event_type: &str,
+        job_id: &str,
+    ) -> Option<(SpanId, u32)> {
+        let story = Story::of(&self.throughline, trace_id, None).await;
+        // As they are kept.
+        let redactor = self.throughline.redactor();
+        let event_type = redactor.name(event_type);
+        let queue = redactor.findable(Some(attrs::QUEUE), &self.queue);
+        let job_id = redactor.findable(Some(attrs::JOB_ID), job_id);
+        let before = story.last_attempt_at(&event_type, &queue, &job_id)?;
+        Some((before.id, before.attempt.unwrap_or(1)))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Throughline for executors and workers: tower layers around workflows, steps and jobs, queue depth, state machines.
 //!
-//! | what runs | the layer | without tower |
+//! | what runs | the layer | the same without tower |
 //! |---|---|---|
-//! | a workflow, one a call | [`WorkflowLayer`] | [`Throughline::workflow`](throughline_core::Throughline::workflow) |
-//! | a step of the workflow around it | [`StepLayer`] | [`TraceContext::step`](throughline_core::TraceContext::step) |
-//! | the undoing of a step | [`StepCall::compensates`] | [`TraceContext::compensation`](throughline_core::TraceContext::compensation) |
-//! | a job from a queue, one attempt a call | [`JobLayer`] | [`JobLayer::run`] |
+//! | a workflow, one a call | [`WorkflowLayer`] | [`WorkflowLayer::run`] |
+//! | a step of the workflow around it | [`StepLayer`] | [`StepLayer::run`] |
+//! | the undoing of a step | [`StepLayer`], with [`StepCall::compensates`] | [`StepLayer::run`] |
+//! | a job from a queue, one attempt a call | [`JobLayer`] | [`JobLayer::run`], [`JobLayer::worker`] |
+//!
+//! These look after gauges, waiting times, attempts and the links to earlier ones. What records a run or a step and no
+//! more is core's: [`Throughline::workflow`](throughline_core::Throughline::workflow),
+//! [`TraceContext::step`](throughline_core::TraceContext::step) and
+//! [`TraceContext::compensation`](throughline_core::TraceContext::compensation).
 //!
 //! A job carries its producer's context as a [`Carrier`], so that one trace reaches from the request that caused the job
 //! to the last step of its last attempt. With the feature `apalis` the tasks of

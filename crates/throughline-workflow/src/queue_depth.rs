@@ -1,8 +1,10 @@
 //! [`QueueDepth`]: how many jobs wait in a queue, asked at an interval.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ const STALE_AFTER: u32 = 3;
 /// [`on_collect`](Self::on_collect).) One that fails, panics or does not answer in time harms nobody: it is logged when
 /// that begins, changes or ends, and counted (`throughline_queue_depth_failures_total{queue, reason}`). After three
 /// failures in a row, and once this is dropped, nobody knows the depth any more, and the gauge is `NaN` rather than a
-/// figure of the past.
+/// figure of the past. One that was replaced by another of the same queue leaves the gauge to that.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -93,7 +95,7 @@ impl QueueDepth {
         queue: &str,
         ask: impl Fn() -> Option<u64> + Send + Sync + 'static,
     ) -> CollectorGuard {
-        let depth = Depth(throughline.meter().gauge(&catalogue::QUEUE_DEPTH).with([queue]));
+        let depth = Depth::new(throughline, queue);
         throughline.meter().on_collect(move || depth.show(ask()))
     }
 
@@ -176,10 +178,9 @@ impl<C> QueueDepthBuilder<C> {
             Some(runtime) => runtime,
             None => Handle::try_current().map_err(|_| NoRuntime { queue: queue.clone() })?,
         };
-        let meter = throughline.meter();
         let watch = Arc::new(Watch {
-            depth: Depth(meter.gauge(&catalogue::QUEUE_DEPTH).with([&queue])),
-            failed: meter.counter(&catalogue::QUEUE_DEPTH_FAILURES),
+            depth: Depth::new(throughline, &queue),
+            failed: throughline.meter().counter(&catalogue::QUEUE_DEPTH_FAILURES),
             redactor: redactor.clone(),
             queue,
             seen: Mutex::default(),
@@ -253,7 +254,8 @@ impl Failure {
     fn reason(&self) -> &'static str {
         match self {
             Self::Error(_) => "error",
-            Self::Panic | Self::NoTimers => "panic",
+            Self::Panic => "panic",
+            Self::NoTimers => "no_timers",
             Self::Timeout(_) => "timeout",
         }
     }
@@ -347,17 +349,55 @@ impl Drop for Asking {
 }
 
 /// The gauge of a queue.
-struct Depth(Gauge);
+///
+/// A watch may be replaced by another of the same queue before it has ended: then it does not say that the depth is
+/// unknown, which the other knows.
+struct Depth {
+    gauge: Gauge,
+    of: Watched,
+    turn: u64,
+}
+
+/// Which emitter's gauge of which queue: the address of the emitter's meter, and the queue. Whatever has the address of
+/// one that is gone has nothing to do with its gauges either.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Watched(usize, Text);
+
+/// The latest living watch of each queue.
+static LATEST: Mutex<BTreeMap<Watched, u64>> = Mutex::new(BTreeMap::new());
+
+fn latest() -> MutexGuard<'static, BTreeMap<Watched, u64>> {
+    LATEST.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Depth {
+    fn new(throughline: &Throughline, queue: &str) -> Self {
+        static TURNS: AtomicU64 = AtomicU64::new(0);
+        let meter = throughline.meter();
+        let of = Watched(std::ptr::from_ref(meter).addr(), queue.to_owned().into());
+        let turn = TURNS.fetch_add(1, Ordering::Relaxed);
+        latest().insert(of.clone(), turn);
+        Self { gauge: meter.gauge(&catalogue::QUEUE_DEPTH).with([queue]), of, turn }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no queue holds 2^53 jobs")]
     fn show(&self, depth: Option<u64>) {
-        self.0.set(depth.map_or(f64::NAN, |depth| depth as f64));
+        // Held until the gauge is set, so that what a later watch shows comes after.
+        let latest = latest();
+        match depth {
+            Some(depth) => self.gauge.set(depth as f64),
+            None if latest.get(&self.of).is_some_and(|latest| *latest != self.turn) => {}
+            None => self.gauge.set(f64::NAN),
+        }
     }
 }
 
 impl Drop for Depth {
     fn drop(&mut self) {
         self.show(None);
+        let mut latest = latest();
+        if latest.get(&self.of) == Some(&self.turn) {
+            latest.remove(&self.of);
+        }
     }
 }

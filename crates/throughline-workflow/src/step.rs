@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use serde::Serialize;
 use serde_json::Value;
 use throughline_core::metrics::{GaugeFamily, catalogue};
-use throughline_core::names::{STEP_PREFIX, attrs, tags};
+use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
 use throughline_core::{BoxError, BoxFuture, SpanId, Status, Step, Text, Throughline, TraceContext};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::earlier;
+use crate::earlier::Story;
 use crate::failure::{Failure, passed_on};
 use crate::take_ready;
 
@@ -69,15 +69,19 @@ impl StepCall {
     }
 
     /// Which attempt at the step this is, from 1. From the second on the step links the attempt before, which is
-    /// found in the store by its step id.
+    /// found in the store: by its step id among the steps of the workflow or job around it, or, if this
+    /// [compensates](Self::compensates) a step, among what was begun to undo that. A store that does not answer within
+    /// two seconds leaves the link out, and says so in the log.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// What the step is given, kept as `data.input`, redacted and capped.
+    /// What the step is given, kept as `data.input`, redacted and capped; if it can't be turned into JSON, that is said
+    /// there.
     pub fn input(mut self, input: &impl Serialize) -> Self {
-        self.input = serde_json::to_value(input).ok();
+        let said = |error| Value::String(format!("[not serialisable: {error}]"));
+        self.input = Some(serde_json::to_value(input).unwrap_or_else(said));
         self
     }
 
@@ -93,8 +97,11 @@ impl StepCall {
         self
     }
 
-    /// That this call undoes the step with this id, in the same run: it is recorded as `compensate:` and that step's
-    /// name and links it. The step is looked up in the store, so this also works in a process that did not run it.
+    /// That this call undoes the step with this id in the same workflow or job: it is recorded as `compensate:` and that
+    /// step's name and links it. The step is looked up in the store, so this also works in a process that did not run
+    /// it, and in a later attempt at the job. A step with this id in another workflow or job of the trace is left alone;
+    /// to undo that, name its [span](Self::compensates_span). If the store does not answer within two seconds the link
+    /// is missing, and the compensation ledger will call the step *missing*.
     pub fn compensates(mut self, step_id: impl Into<Text>) -> Self {
         self.compensates = Some(Original::Id(step_id.into()));
         self
@@ -119,48 +126,76 @@ impl StepCall {
         self
     }
 
-    /// The step, ready to be run.
-    async fn begin(self, throughline: &Throughline, context: &TraceContext) -> Step {
-        let name = match &self.name {
+    /// The step, ready to be run, and what its metrics call its kind.
+    async fn begin(self, throughline: &Throughline, context: &TraceContext) -> (Step, Text) {
+        let mut name = match &self.name {
             Some(name) => name.clone(),
             None => format!("{STEP_PREFIX}{}", self.id).into(),
         };
-        let earlier = |id: Text| async move {
-            earlier::spans_with(throughline, context.trace_id(), attrs::STEP_ID, &id).await
+        let is_retry = self.attempt > 1;
+        let story = match &self.compensates {
+            Some(Original::Id(_)) => Some(story(throughline, context).await),
+            _ if is_retry => Some(story(throughline, context).await),
+            _ => None,
         };
-        let mut step = match &self.compensates {
-            None => context.step(name),
-            Some(Original::Span(span)) => context.compensation(&name, &[*span]),
-            Some(Original::Id(id)) => {
-                let done = earlier(id.clone()).await;
-                let done: Vec<_> = done.iter().filter(|span| span.status == Status::Success).collect();
-                let undone = done.last().map_or(id, |span| &span.event_type);
-                context.compensation(undone, &done.iter().map(|span| span.id).collect::<Vec<_>>())
+        let steps = |id: &Text| match &story {
+            Some((story, around)) => {
+                story.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
             }
+            None => Vec::new(),
         };
-        if self.compensates.is_none() && self.attempt > 1 {
+        let mut step;
+        let before;
+        if let Some(original) = &self.compensates {
+            let originals = match original {
+                Original::Span(span) => vec![*span],
+                Original::Id(id) => {
+                    let done: Vec<_> =
+                        steps(id).into_iter().filter(|span| span.status == Status::Success).collect();
+                    name = done.last().map_or_else(|| id.clone(), |span| span.event_type.clone());
+                    done.iter().map(|span| span.id).collect()
+                }
+            };
+            step = context.compensation(&name, &originals);
+            before = story.as_ref().and_then(|(story, _)| story.last_compensation_of(&originals));
+            let undone = name.split_once(':').map_or(&*name, |(_, undone)| undone);
+            name = format!("{COMPENSATE_PREFIX}{undone}").into();
+        } else {
+            step = context.step(name.clone());
+            before = steps(&self.id).pop();
+        }
+        if is_retry {
             step = step.attempt(self.attempt);
-            if let Some(before) = earlier(self.id.clone()).await.last() {
+            if let Some(before) = before {
                 step = step.retry_of(before.id);
             }
         }
         if self.compensable {
             step = step.tag(Text::literal(tags::COMPENSABLE));
         }
+        let step_type = Some(self.step_type).filter(|step_type| !step_type.is_empty());
+        let kind = step_type.clone().unwrap_or(name);
         let own = [
             (attrs::STEP_ID, Some(self.id)),
-            (attrs::STEP_TYPE, Some(self.step_type).filter(|step_type| !step_type.is_empty())),
+            (attrs::STEP_TYPE, step_type),
             (attrs::RESOURCE, self.resource),
         ];
         let own = own.into_iter().filter_map(|(key, value)| Some((Text::literal(key), value?)));
         for (key, value) in own.chain(self.attrs) {
             step = step.attr(key, value);
         }
-        match &self.input {
+        let step = match &self.input {
             Some(input) => step.input(input),
             None => step,
-        }
+        };
+        (step, kind)
     }
+}
+
+/// What the run has done so far, and the span that a step begun in this context will hang on.
+async fn story(throughline: &Throughline, context: &TraceContext) -> (Story, SpanId) {
+    let around = context.propagation().traceparent.map_or_else(|| context.span_id(), |parent| parent.span_id);
+    (Story::of(throughline, context.trace_id(), Some(around)).await, around)
 }
 
 impl fmt::Debug for StepCall {
@@ -179,8 +214,8 @@ type Describe<R> = Arc<dyn Fn(&R) -> StepCall + Send + Sync>;
 /// [`WorkflowLayer`](crate::WorkflowLayer). A step outside of every run is called all the same and not recorded; that
 /// is worth a warning in the log.
 ///
-/// This is [`TraceContext::step`] for services, and [`TraceContext::compensation`] for compensations: an executor that
-/// is a function calls those instead. Errors are boxed, as [`WorkflowLayer`](crate::WorkflowLayer) has it.
+/// An executor without tower calls [`run`](Self::run), which does the same. Errors are boxed, as
+/// [`WorkflowLayer`](crate::WorkflowLayer) has it.
 ///
 /// ```
 /// use throughline_core::Throughline;
@@ -215,6 +250,59 @@ impl<R> StepLayer<R> {
             throughline: throughline.clone(),
             describe: Arc::new(describe),
             active: throughline.meter().gauge(&catalogue::STEPS_ACTIVE),
+        }
+    }
+
+    /// Runs one step, for executors without tower: all that the [service](StepService) does.
+    ///
+    /// ```
+    /// # use throughline_core::BoxError;
+    /// # use throughline_workflow::StepLayer;
+    /// # struct Node { id: String }
+    /// # async fn execute(node: Node) -> Result<usize, std::io::Error> { Ok(node.id.len()) }
+    /// async fn executor(nodes: Vec<Node>, steps: StepLayer<Node>) -> Result<(), BoxError> {
+    ///     for node in nodes {
+    ///         steps.run(node, |node| execute(node)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the step could not be recorded
+    /// and the closure was not called.
+    pub fn run<C, F, T, E>(
+        &self,
+        request: R,
+        execute: C,
+    ) -> impl Future<Output = Result<T, BoxError>> + use<R, C, F, T, E>
+    where
+        C: FnOnce(R) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: Into<BoxError>,
+    {
+        let mut call = (self.describe)(&request);
+        let context = call.within.take().or_else(TraceContext::current);
+        let (throughline, active) = (self.throughline.clone(), self.active.clone());
+        async move {
+            let Some(context) = context else {
+                tracing::warn!(
+                    target: "throughline",
+                    "a step is not recorded, for it is outside of every run: put a WorkflowLayer around its executor, \
+                     or say .within(context) where the step is described"
+                );
+                return execute(request).await.map_err(Into::into);
+            };
+            let (step, kind) = call.begin(&throughline, &context).await;
+            let done = step.run(move |_| {
+                let active = active.with([&kind]).hold();
+                let running = execute(request);
+                async move {
+                    let _active = active;
+                    running.await.map_err(Failure::of)
+                }
+            });
+            passed_on(done.await)
         }
     }
 }
@@ -275,30 +363,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let mut call = (self.layer.describe)(&request);
         let mut inner = take_ready(&mut self.inner);
-        let Some(context) = call.within.take().or_else(TraceContext::current) else {
-            tracing::warn!(
-                target: "throughline",
-                "a step is not recorded, for it is outside of every run: put a WorkflowLayer around its executor, or \
-                 say .within(context) where the step is described"
-            );
-            let running = inner.call(request);
-            return Box::pin(async move { running.await.map_err(Into::into) });
-        };
-        let active = self.layer.active.with([&call.step_type]);
-        let throughline = self.layer.throughline.clone();
-        Box::pin(async move {
-            let step = call.begin(&throughline, &context).await;
-            let done = step.run(move |_| {
-                let active = active.hold();
-                let running = inner.call(request);
-                async move {
-                    let _active = active;
-                    running.await.map_err(Failure::of)
-                }
-            });
-            passed_on(done.await)
-        })
+        Box::pin(self.layer.run(request, move |request| inner.call(request)))
     }
 }

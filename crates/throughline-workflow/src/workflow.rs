@@ -23,7 +23,7 @@ type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 /// A closure says of each request which workflow it runs, for whom, and under which execution id. Inside, the
 /// service finds its context as [`TraceContext::current`](throughline_core::TraceContext::current).
 ///
-/// This is [`Throughline::workflow`] for services: an executor that is a function calls that instead.
+/// An executor without tower calls [`run`](Self::run), which does the same.
 ///
 /// **Errors** are boxed, as tower's own layers have it, for the layer has one of its own: if the start of the run could
 /// not be recorded, the service is not called and the error is a [`NotStarted`](throughline_core::NotStarted), which
@@ -84,6 +84,59 @@ impl<R> WorkflowLayer<R> {
     /// is not answered the service is not called.
     pub fn resume_interrupted(self) -> Self {
         Self { resumes: true, ..self }
+    }
+
+    /// Runs one workflow, for executors without tower: all that the [service](WorkflowService) does.
+    ///
+    /// ```
+    /// # use throughline_core::BoxError;
+    /// # use throughline_workflow::WorkflowLayer;
+    /// # struct Execution { id: String }
+    /// # async fn execute(execution: Execution) -> Result<usize, std::io::Error> { Ok(execution.id.len()) }
+    /// async fn executor(
+    ///     executions: Vec<Execution>,
+    ///     workflows: WorkflowLayer<Execution>,
+    /// ) -> Result<(), BoxError> {
+    ///     for execution in executions {
+    ///         workflows.run(execution, |execution| execute(execution)).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the start of the run could not be
+    /// recorded and the closure was not called.
+    pub fn run<C, F, T, E>(
+        &self,
+        request: R,
+        execute: C,
+    ) -> impl Future<Output = Result<T, BoxError>> + use<R, C, F, T, E>
+    where
+        C: FnOnce(R) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: Into<BoxError>,
+    {
+        let workflow = (self.describe)(&self.throughline, &request);
+        let (throughline, active) = (self.throughline.clone(), self.active.clone());
+        let may_be_interrupted = workflow.trace_id().filter(|_| self.resumes);
+        async move {
+            let run = move |context: TraceContext| {
+                let tenant = context.attrs().get(attrs::TENANT).unwrap_or_default();
+                let active = active.with([tenant, context.workflow_name().unwrap_or_default()]).hold();
+                let running = execute(request);
+                async move {
+                    let _active = active;
+                    running.await.map_err(Failure::of)
+                }
+            };
+            match may_be_interrupted {
+                Some(trace_id) if was_interrupted(&throughline, trace_id).await? => {
+                    passed_on(throughline.resume(trace_id).run(run).await)
+                }
+                _ => passed_on(workflow.run(run).await),
+            }
+        }
     }
 }
 
@@ -147,29 +200,8 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let workflow = (self.layer.describe)(&self.layer.throughline, &request);
         let mut inner = take_ready(&mut self.inner);
-        let active = self.layer.active.clone();
-        let run = move |context: TraceContext| {
-            let tenant = context.attrs().get(attrs::TENANT).unwrap_or_default();
-            let active = active.with([tenant, context.workflow_name().unwrap_or_default()]).hold();
-            let running = inner.call(request);
-            async move {
-                let _active = active;
-                running.await.map_err(Failure::of)
-            }
-        };
-        let Some(trace_id) = workflow.trace_id().filter(|_| self.layer.resumes) else {
-            let run = workflow.run(run);
-            return Box::pin(async move { passed_on(run.await) });
-        };
-        let throughline = self.layer.throughline.clone();
-        Box::pin(async move {
-            match was_interrupted(&throughline, trace_id).await? {
-                true => passed_on(throughline.resume(trace_id).run(run).await),
-                false => passed_on(workflow.run(run).await),
-            }
-        })
+        Box::pin(self.layer.run(request, move |request| inner.call(request)))
     }
 }
 

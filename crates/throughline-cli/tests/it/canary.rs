@@ -203,7 +203,7 @@ async fn sing(throughline: &Throughline, canary: &str, secret: &str, seen: &Seen
     let describe = move |request: throughline_core::RequestDetails| {
         request.attr("path", path.clone()).input(&json!({ "path": path }))
     };
-    let request = throughline.request(text()).describe(describe).open().await;
+    let request = throughline.request(text()).describe(describe).open();
     seen.note(format_args!("{request:?}"));
     request.ensure_recorded();
     request.fail(throughline_core::ErrorInfo {

@@ -68,8 +68,8 @@ impl EventDraft {
             return Ok(span_id);
         }
         if let Some(store) = &hub.store
-            && !store.queue.try_reserve(1)
-            && !store.queue.reserve(1).await
+            && !store.queue.try_reserve()
+            && !store.queue.reserve().await
         {
             return Err(NotRecorded::ShutDown);
         }

@@ -77,10 +77,10 @@ enum State<T> {
     /// Nothing is recorded.
     Off,
     New(Opening),
-    /// The queue is full: waits for the places of a start and an end.
+    /// The queue is full: waits for a place for the start.
     Reserving {
         opening: Opening,
-        places: BoxFuture<'static, bool>,
+        place: BoxFuture<'static, bool>,
     },
     /// The store has the start and has not said so yet.
     Starting {
@@ -145,11 +145,11 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     let State::New(opening) = std::mem::replace(this.state, State::Done) else { continue };
                     *this.state = match reserve(opening) {
                         Ok(opening) => start(opening)?,
-                        Err((opening, places)) => State::Reserving { opening, places },
+                        Err((opening, place)) => State::Reserving { opening, place },
                     };
                 }
-                State::Reserving { places, .. } => {
-                    let reserved = ready!(places.as_mut().poll(cx));
+                State::Reserving { place, .. } => {
+                    let reserved = ready!(place.as_mut().poll(cx));
                     let State::Reserving { opening, .. } = std::mem::replace(this.state, State::Done) else {
                         continue;
                     };
@@ -166,7 +166,8 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     };
                     if let Err(cause) = recorded_or_why(recorded) {
                         this.future.set(None);
-                        not_started(&span);
+                        // Those who saw it start are told.
+                        span.end_in_process();
                         return Poll::Ready(Err(cause.into()));
                     }
                     *this.state = State::Running { span, tracing, start: None };
@@ -238,24 +239,24 @@ fn finish<T>(outcome: Outcome<T>) -> T {
     }
 }
 
-/// Takes the places of a start and an end in the store's queue, or says how to wait for them.
+/// Takes a place for the start in the store's queue, or says how to wait for one.
 fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, bool>)> {
     let Some(store) = &opening.hub().store else { return Ok(opening) };
-    if store.queue.try_reserve(2) {
+    if store.queue.try_reserve() {
         return Ok(opening);
     }
     let queue = Arc::clone(&store.queue);
-    Err((opening, Box::pin(async move { queue.reserve(2).await })))
+    Err((opening, Box::pin(async move { queue.reserve().await })))
 }
 
-/// Opens the span and emits its start; the places are held.
+/// Opens the span and emits its start; its place is held.
 fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
     let hub = opening.hub_handle();
     let mut opened = match opening.open() {
         Ok(opened) => opened,
         Err(error) => {
             if let Some(store) = &hub.store {
-                store.queue.release(2);
+                store.queue.release();
             }
             return Err(error);
         }
@@ -271,18 +272,10 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
         }
         Emitted::Awaiting(ack) => State::Starting { span, tracing, ack },
         Emitted::Closed => {
-            not_started(&span);
+            span.end_in_process();
             return Err(NotRecorded::ShutDown.into());
         }
     })
-}
-
-/// The start is not in the store: gives the place of the end back, and tells those who saw it start.
-fn not_started(span: &Span) {
-    if let Some(store) = &span.run.hub.store {
-        store.queue.release(1);
-    }
-    span.end_in_process();
 }
 
 /// What the store said of an event.

@@ -1,5 +1,6 @@
 //! A root that is written by the first that hangs on it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -10,7 +11,7 @@ use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use crate::hub::{Delivery, Hub};
 use crate::time::Moment;
-use crate::{Attrs, Status, Text};
+use crate::{Attrs, Link, Status, Text};
 
 /// The start of a root, until something happens under it.
 pub(crate) struct LazyRoot {
@@ -23,6 +24,7 @@ pub(crate) struct LazyRoot {
 struct Unwritten {
     describe: Option<Describe>,
     input: Option<Map<String, Value>>,
+    links: Vec<Link>,
     /// How it ended with nothing under it. What was spawned in it may still write it.
     ended: Option<Ended>,
 }
@@ -33,6 +35,11 @@ pub(super) struct Ended {
     pub(super) at: Moment,
     /// An attribute of its end.
     pub(super) answer: Option<(Text, Text)>,
+}
+
+thread_local! {
+    /// The root that this thread is writing: a sink that sees it may use its context, and must not write it again.
+    static BEING_WRITTEN: Cell<usize> = const { Cell::new(0) };
 }
 
 impl LazyRoot {
@@ -58,15 +65,19 @@ impl LazyRoot {
             let describe = self.unwritten().describe.take();
             let Some(describe) = describe else { return Attrs::new() };
             let RequestDetails(mut details) = describe(RequestDetails(Details::default()));
-            self.unwritten().input = details.input_payload();
+            let mut unwritten = self.unwritten();
+            unwritten.input = details.input_payload();
+            unwritten.links = details.links;
+            drop(unwritten);
             hub.redactor.attrs(&details.attrs.into_iter().collect())
         })
     }
 
-    /// Writes the start of `root`, if that has not been done. Its place in the store's queue is held, and it goes into
-    /// the queue before whatever hangs on it, so that one wait is enough for both.
+    /// Writes the start of `root`, if that has not been done. It goes into the store's queue before whatever hangs on it,
+    /// so that one wait is enough for both.
     pub(super) fn ensure_written(&self, root: &Span) {
-        if self.is_written() {
+        let own = std::ptr::from_ref(self).addr();
+        if self.is_written() || BEING_WRITTEN.get() == own {
             return;
         }
         let hub = &*root.run.hub;
@@ -76,11 +87,10 @@ impl LazyRoot {
         if self.is_written() {
             return;
         }
-        if unwritten.ended.is_some() && !hub.store.as_ref().is_none_or(|store| store.queue.try_reserve(2)) {
-            // It gave its places back and there are none now: the next that hangs on it tries again.
-            return;
-        }
-        hub.emit(root.start_event(unwritten.input.take(), Vec::new()), Delivery::Kept);
+        let before = BEING_WRITTEN.replace(own);
+        let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
+        hub.emit(root.start_event(input, links), Delivery::Kept);
+        BEING_WRITTEN.set(before);
         self.written.store(true, Ordering::Release);
         if let Some(ended) = unwritten.ended.take() {
             root.end_request(End { status: ended.status, error: None, output: None }, ended);

@@ -176,6 +176,8 @@ impl RunOpening {
                 workflow,
                 tracestate: above.tracestate.clone(),
                 baggage: above.baggage.clone(),
+                baggage_properties: above.baggage_properties.clone(),
+                request_id: above.request_id.clone(),
                 earlier: above.earlier.clone(),
                 lazy_root: None,
             });
@@ -226,6 +228,8 @@ impl RunOpening {
             workflow,
             tracestate: remote.tracestate.clone(),
             baggage: remote.baggage.clone(),
+            baggage_properties: remote.baggage_properties.clone(),
+            request_id: None,
             earlier,
             lazy_root: None,
             hub,

@@ -6,8 +6,6 @@ mod tracestate;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::TraceContext;
 use crate::{Attrs, Text};
 
@@ -18,17 +16,20 @@ const CORRELATION_ID: &str = "throughline.correlation_id";
 /// The longest business key that is taken from a caller, in bytes: every event of a request would carry it.
 const CORRELATION_ID_LIMIT: usize = 256;
 
-/// What travels with a request or a job, so that the receiver goes on in the same trace. As JSON it can be a field
-/// of the job; its parts are the headers of the same names.
+/// What travels with a request or a job, so that the receiver goes on in the same trace. On the wire these are the
+/// headers `traceparent`, `tracestate` and `baggage`, as text; servers, clients and workers read and write them by
+/// themselves. A job carries them as `throughline_workflow::Carrier`, which is a field of any format.
 ///
 /// ```
 /// # use throughline_core::{Propagation, Throughline, TraceContext, NotStarted};
 /// # async fn example(ctx: TraceContext, throughline: Throughline) -> Result<(), Box<dyn std::error::Error>> {
-/// // The producer:
-/// let job = serde_json::json!({ "loan": "loan-42", "context": ctx.propagation() });
+/// // One process:
+/// let sent = ctx.propagation();
+/// let (parent, state) = (sent.traceparent.map(|parent| parent.to_string()), sent.tracestate.clone());
+/// let baggage = sent.baggage_header();
 ///
-/// // The worker:
-/// let context: Propagation = serde_json::from_value(job["context"].clone())?;
+/// // Another:
+/// let context = Propagation::from_headers(parent.as_deref(), state.as_deref(), baggage.as_deref());
 /// throughline
 ///     .workflow("disbursement")
 ///     .continue_from(context)
@@ -37,18 +38,17 @@ const CORRELATION_ID_LIMIT: usize = 256;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Propagation {
     /// Where the sender stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
     /// What other tracing systems send along; travels on as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<Text>,
     /// Names and values that travel along.
-    #[serde(default, skip_serializing_if = "Attrs::is_empty")]
     pub baggage: Attrs,
+    /// The properties of members of the baggage, by the name of the member, as they came: `ttl=60;hidden`.
+    pub baggage_properties: Attrs,
 }
 
 /// The names in the baggage alone: what came with a request may be anything.
@@ -88,17 +88,29 @@ impl Propagation {
         let mut parents = traceparent.into_iter();
         let parent = parents.next().filter(|_| parents.next().is_none());
         let parent = parent.and_then(|value| traceparent::parse(std::str::from_utf8(ows(value)).ok()?));
+        let (baggage, baggage_properties) = baggage::parse(baggage);
         Self {
             traceparent: parent,
             tracestate: parent.and_then(|_| tracestate::parse(tracestate)),
-            baggage: baggage::parse(baggage),
+            baggage,
+            baggage_properties,
         }
+    }
+
+    /// The same with the baggage of another, whose members go before those of the same name here.
+    #[must_use]
+    pub fn with_baggage_of(mut self, other: &Self) -> Self {
+        let is_kept = |(name, _): &&(Text, Text)| other.baggage.get(name).is_none();
+        let properties = self.baggage_properties.iter().filter(is_kept).chain(&other.baggage_properties);
+        self.baggage_properties = properties.cloned().collect();
+        self.baggage = self.baggage.iter().chain(&other.baggage).cloned().collect();
+        self
     }
 
     /// The value of the `baggage` header; `None` if there is nothing to send. Members that do not fit into 8192 bytes,
     /// and names that are none, are left out.
     pub fn baggage_header(&self) -> Option<String> {
-        baggage::render(&self.baggage)
+        baggage::render(&self.baggage, &self.baggage_properties)
     }
 
     /// The business key of the run that the sender works for.
@@ -122,7 +134,7 @@ impl TraceContext {
     pub fn propagation(&self) -> Propagation {
         let span = super::current::parent_for(&self.0);
         let run = &*span.run;
-        span.ensure_root();
+        span.ensure_root_if_there_is_room();
         let baggage = match &run.correlation_id {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),
@@ -136,6 +148,7 @@ impl TraceContext {
             }),
             tracestate: run.tracestate.clone(),
             baggage,
+            baggage_properties: run.baggage_properties.clone(),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::TraceContext;
 use super::lazy::{Ended, LazyRoot};
 use super::opening::{Details, root};
-use super::propagation::Propagation;
+use super::propagation::{Propagation, TraceParent};
 use super::span::{End, Label, Run};
 use crate::hub::Hub;
 use crate::throughline::Throughline;
 use crate::time::Moment;
-use crate::{Attrs, ErrorInfo, Text, TraceId, names};
+use crate::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
@@ -18,6 +18,7 @@ pub struct RequestStart {
     throughline: Throughline,
     event_type: Text,
     caller: Propagation,
+    request_id: Option<Text>,
     describe: Option<Describe>,
 }
 
@@ -32,6 +33,13 @@ impl RequestDetails {
     /// A small, findable fact; everything in the request inherits it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.attrs.push((key.into(), value.into()));
+        self
+    }
+
+    /// Links the span that caused the request without being its parent, as at a public endpoint.
+    pub fn caused_by(mut self, cause: TraceParent) -> Self {
+        let TraceParent { trace_id, span_id, .. } = cause;
+        self.0.links.push(Link { rel: Rel::CausedBy, trace_id: Some(trace_id), span_id });
         self
     }
 
@@ -57,6 +65,7 @@ impl Throughline {
             throughline: self.clone(),
             event_type: event_type.into(),
             caller: Propagation::default(),
+            request_id: None,
             describe: None,
         }
     }
@@ -66,6 +75,13 @@ impl RequestStart {
     /// Goes on in the trace of whoever sent the request.
     pub fn continue_from(mut self, caller: Propagation) -> Self {
         self.caller = caller;
+        self
+    }
+
+    /// The id under which the request came in, for [`TraceContext::request_id`]. What is recorded of it is said with
+    /// [`describe`](Self::describe), and redacted.
+    pub fn request_id(mut self, id: impl Into<Text>) -> Self {
+        self.request_id = Some(id.into());
         self
     }
 
@@ -79,47 +95,18 @@ impl RequestStart {
         self
     }
 
-    /// Opens the span; waits only if the store's queue is full.
+    /// Opens the span. It waits for nothing: what hangs on it does.
     ///
     /// After the emitter has been shut down nothing is recorded any more: the span opens all the same, and steps in it
     /// say why they do not start.
-    pub async fn open(self) -> RequestSpan {
-        match self.try_open() {
-            Ok(span) => span,
-            Err(this) => {
-                let hub = Arc::clone(&this.throughline.0);
-                let places = match &hub.store {
-                    Some(store) => store.queue.reserve(2).await,
-                    None => true,
-                };
-                this.open_with(places)
-            }
-        }
-    }
-
-    /// Opens the span if that needs no waiting.
-    ///
-    /// # Errors
-    /// The store's queue is full: [`open`](Self::open) waits for room.
-    pub fn try_open(self) -> Result<RequestSpan, Self> {
-        let Some(store) = self.throughline.0.store.as_ref().filter(|_| self.throughline.0.enabled) else {
-            return Ok(self.open_with(true));
-        };
-        match store.queue.try_reserve(2) {
-            true => Ok(self.open_with(true)),
-            false if store.queue.is_closed() => Ok(self.open_with(false)),
-            false => Err(self),
-        }
-    }
-
-    /// Opens the span, whose two places are held or cannot be had any more.
-    fn open_with(self, places: bool) -> RequestSpan {
+    pub fn open(self) -> RequestSpan {
         let hub = &self.throughline.0;
         if !hub.enabled {
-            return RequestSpan { context: unrecorded(hub, self.caller), open: false, answer: None };
+            let context = unrecorded(hub, self.caller, self.request_id);
+            return RequestSpan { context, open: false, answer: None };
         }
         let correlation_id = self.caller.correlation_id().map(|id| hub.redactor.findable(None, id).into());
-        let Propagation { traceparent: parent, tracestate, baggage } = self.caller;
+        let Propagation { traceparent: parent, tracestate, baggage, baggage_properties } = self.caller;
         let run = Run {
             hub: Arc::clone(hub),
             trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
@@ -129,8 +116,10 @@ impl RequestStart {
             workflow: None,
             tracestate,
             baggage,
+            baggage_properties,
+            request_id: self.request_id,
             earlier: None,
-            lazy_root: places.then(|| LazyRoot::new(self.describe)),
+            lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
         if parent.is_some() {
@@ -170,9 +159,9 @@ impl RequestSpan {
         self.context.0.run.lazy_root.as_ref().is_some_and(LazyRoot::is_written)
     }
 
-    /// Records it even if nothing hangs on it: the request failed.
+    /// Records it even if nothing hangs on it, unless the store's queue is full.
     pub fn ensure_recorded(&self) {
-        self.context.0.ensure_root();
+        self.context.0.ensure_root_if_there_is_room();
     }
 
     /// What the answer is known by, kept as an attribute of the request's end, even if its root is written later.
@@ -185,9 +174,14 @@ impl RequestSpan {
         self.end(End::success());
     }
 
-    /// The request was answered with an error of ours, or not at all. It is recorded even if nothing hangs on it.
+    /// The request was answered with an error of ours, or not at all. It is recorded even if nothing hangs on it; if there
+    /// is no room for that in the store's queue, the ledger counts it as dropped.
     pub fn fail(mut self, error: ErrorInfo) {
         self.ensure_recorded();
+        let store = self.context.0.run.hub.store.as_ref();
+        if let Some(store) = store.filter(|_| self.open && !self.is_recorded()) {
+            store.refuse(2);
+        }
         self.end(End::failed(error));
     }
 
@@ -197,15 +191,11 @@ impl RequestSpan {
         }
         let span = &self.context.0;
         let (status, now) = (end.status, Moment::now());
-        if let Some(lazy) = &span.run.lazy_root {
-            match lazy.end_unless_written(Ended { status, at: now, answer: self.answer.take() }) {
-                Some(ended) => span.end_request(end, ended),
-                None => {
-                    if let Some(store) = &span.run.hub.store {
-                        store.queue.release(2);
-                    }
-                }
-            }
+        let ended = Ended { status, at: now, answer: self.answer.take() };
+        if let Some(lazy) = &span.run.lazy_root
+            && let Some(ended) = lazy.end_unless_written(ended)
+        {
+            span.end_request(end, ended);
         }
         span.close_tracing_with(status);
     }
@@ -217,10 +207,18 @@ impl Drop for RequestSpan {
     }
 }
 
+impl TraceContext {
+    /// The id under which the request came in that this works for, if its layer said one. It is not redacted: meant for
+    /// the headers of outgoing requests, not for what is kept.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.run.request_id.as_deref()
+    }
+}
+
 /// A context in which nothing is recorded, for an emitter that is off. It stands where its caller stands, so that a trace
 /// goes through a service that is off as if that were not there.
-pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
-    let Propagation { traceparent: parent, tracestate, baggage } = caller;
+pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option<Text>) -> TraceContext {
+    let Propagation { traceparent: parent, tracestate, baggage, baggage_properties } = caller;
     let run = Arc::new(Run {
         hub: Arc::clone(hub),
         trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
@@ -230,6 +228,8 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation) -> TraceContext {
         workflow: None,
         tracestate,
         baggage,
+        baggage_properties,
+        request_id,
         earlier: None,
         lazy_root: None,
     });

@@ -24,6 +24,9 @@ pub(crate) struct Run {
     /// What came with the request or the job and travels on.
     pub(crate) tracestate: Option<Text>,
     pub(crate) baggage: Attrs,
+    pub(crate) baggage_properties: Attrs,
+    /// The id of the request that is being served, as it came in: for what is sent, never for what is recorded.
+    pub(crate) request_id: Option<Text>,
     /// What an earlier process life left behind, in a run that was resumed.
     pub(crate) earlier: Option<Arc<super::earlier::EarlierLife>>,
     /// A root that is written by the first that hangs on it.
@@ -115,14 +118,30 @@ impl Span {
         }
     }
 
-    /// Writes the root above, if that is lazy and has not been written.
+    /// Writes the root above, if that is lazy and has not been written, for an event that holds a place in the store's
+    /// queue and goes into it next.
     pub(crate) fn ensure_root(&self) {
-        let Some(lazy) = self.run.lazy_root.as_ref().filter(|lazy| !lazy.is_written()) else { return };
+        if let Some((lazy, root)) = self.unwritten_root() {
+            lazy.ensure_written(root);
+        }
+    }
+
+    /// The same for its own sake. Without room in the store's queue it is not written: those who fail while the store is
+    /// away must not fill the memory.
+    pub(crate) fn ensure_root_if_there_is_room(&self) {
+        let has_room = || self.run.hub.store.as_ref().is_none_or(|store| store.queue.has_room());
+        if let Some((lazy, root)) = self.unwritten_root().filter(|_| has_room()) {
+            lazy.ensure_written(root);
+        }
+    }
+
+    fn unwritten_root(&self) -> Option<(&LazyRoot, &Self)> {
+        let lazy = self.run.lazy_root.as_ref().filter(|lazy| !lazy.is_written())?;
         let mut root = self;
         while let Some(parent) = &root.parent {
             root = parent;
         }
-        lazy.ensure_written(root);
+        Some((lazy, root))
     }
 
     /// What all events of the span have in common.

@@ -145,8 +145,8 @@ impl Workflow {
         F: Future,
     {
         let hub = Arc::clone(&self.0.throughline.0);
-        let off =
-            (!hub.enabled).then(|| request::unrecorded(&hub, self.0.remote.clone().unwrap_or_default()));
+        let off = (!hub.enabled)
+            .then(|| request::unrecorded(&hub, self.0.remote.clone().unwrap_or_default(), None));
         TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
     }
 }

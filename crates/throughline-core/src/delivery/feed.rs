@@ -42,10 +42,10 @@ impl FeedDelivery {
     /// Offers an event; a full queue drops it and counts that.
     pub(crate) fn offer(&self, event: Arc<TraceEvent>) {
         self.counters.accept(1);
-        if !self.queue.try_reserve(1) {
+        if !self.queue.try_reserve() {
             let reason = if self.queue.is_closed() { DropReason::Shutdown } else { DropReason::QueueFull };
             self.counters.lose(reason, 1);
-        } else if self.queue.push(Queued { event, waiter: None, keep: false }).is_err() {
+        } else if self.queue.push(Queued { event, waiter: None, keep: false, place: true }).is_err() {
             self.counters.lose(DropReason::Shutdown, 1);
         }
     }
@@ -61,7 +61,7 @@ async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
         queue.arrival().await;
         queue.take(&mut group, GROUP);
         let count = group.len();
-        let events: Vec<_> = group.drain(..).map(|queued| queued.event).collect();
+        let events: Vec<_> = group.iter().map(|queued: &Queued| Arc::clone(&queued.event)).collect();
         let published = if events.is_empty() { Ok(()) } else { feed.publish(&events).await };
         match &published {
             Ok(()) => counters.deliver(count as u64),
@@ -70,7 +70,8 @@ async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
                 counters.lose(DropReason::Unavailable, count as u64);
             }
         }
-        queue.settle(count);
+        queue.settle(group.iter());
+        group.clear();
         let stop_by = queue.stop_by();
         if queue.is_done() || stop_by.is_some_and(|stop_by| Instant::now() >= stop_by) {
             break;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
 use super::DeliveryFailure;
 use crate::TraceEvent;
@@ -19,10 +19,13 @@ pub(crate) struct Queued {
     /// Whether it stays pending when the store fails: the end of a step must not be lost, while a start that
     /// was not recorded is a step that never ran.
     pub(crate) keep: bool,
+    /// Whether it holds a place, which is free again once it is settled.
+    pub(crate) place: bool,
 }
 
-/// Room is given out as places: an event may be pushed only by whoever holds a place for it. A step takes two
-/// before it starts, so that its end finds room even when it comes from a destructor.
+/// Room is given out as places. What may be refused (the start of a step, a point event) waits for a place; what must not be
+/// (the end of a step) takes one if there is one, and else goes beyond the bound. So nobody who holds a place waits for
+/// another, and what is beyond the bound is bounded by the steps that are open: while there is no place, none starts.
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
@@ -62,38 +65,31 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes places if there are any.
-    pub(crate) fn try_reserve(&self, places: u32) -> bool {
-        match self.places.try_acquire_many(places) {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(_) => false,
-        }
+    /// Takes a place if there is one.
+    pub(crate) fn try_reserve(&self) -> bool {
+        self.places.try_acquire().map(SemaphorePermit::forget).is_ok()
     }
 
-    /// Waits for places; `false` once the queue is closed.
-    pub(crate) async fn reserve(&self, places: u32) -> bool {
-        match self.places.acquire_many(places).await {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(_) => false,
-        }
+    /// Waits for a place; `false` once the queue is closed.
+    pub(crate) async fn reserve(&self) -> bool {
+        self.places.acquire().await.map(SemaphorePermit::forget).is_ok()
     }
 
-    /// Gives places back that were not used.
-    pub(crate) fn release(&self, places: usize) {
-        self.places.add_permits(places);
+    /// Gives back a place that was not used.
+    pub(crate) fn release(&self) {
+        self.places.add_permits(1);
+    }
+
+    /// Whether there is a place right now.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.places.is_closed() && self.places.available_permits() > 0
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.places.is_closed()
     }
 
-    /// Hands over an event for which a place is held; `Err` if nobody delivers any more.
+    /// Hands over an event; `Err` if nobody delivers any more.
     pub(crate) fn push(&self, queued: Queued) -> Result<(), Queued> {
         let mut state = self.state();
         if state.finished {
@@ -143,12 +139,17 @@ impl Queue {
         group.extend(state.waiting.drain(..count));
     }
 
-    /// So many taken events are delivered or dropped; their places are free again.
-    pub(crate) fn settle(&self, count: usize) {
+    /// These events, which were taken, are delivered or dropped; their places are free again.
+    pub(crate) fn settle<'a>(&self, events: impl Iterator<Item = &'a Queued>) {
+        let (mut count, mut places) = (0, 0);
+        events.for_each(|queued| {
+            count += 1;
+            places += usize::from(queued.place);
+        });
         if count == 0 {
             return;
         }
-        self.places.add_permits(count);
+        self.places.add_permits(places);
         let mut state = self.state();
         state.unsettled -= count;
         if state.waiting.is_empty() && state.unsettled == 0 {
@@ -186,8 +187,8 @@ impl Queue {
         }
     }
 
-    /// Takes no more reservations; what is there is delivered until the deadline. The ends of steps that run
-    /// hold their places already and are taken until the delivery thread is gone.
+    /// Gives out no more places; what is there is delivered until the deadline. The ends of steps that run need none and
+    /// are taken until the delivery thread is gone.
     pub(crate) fn close(&self, stop_by: Instant) {
         self.places.close();
         let mut state = self.state();

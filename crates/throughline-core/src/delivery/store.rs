@@ -78,15 +78,31 @@ impl StoreDelivery {
     }
 
     /// Hands over an event for which a place is held, and says how its delivery can be awaited.
-    pub(crate) fn push(&self, event: Arc<TraceEvent>, keep: bool) -> Result<Ack, Closed> {
+    pub(crate) fn push(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
         let (waiter, ack) = oneshot::channel();
-        self.hand_over(Queued { event, waiter: Some(waiter), keep })?;
+        self.hand_over(Queued { event, waiter: Some(waiter), keep: false, place: true })?;
+        Ok(ack)
+    }
+
+    /// Hands over an event that stays pending until it is delivered, and says how that can be awaited.
+    pub(crate) fn push_kept(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
+        let (waiter, ack) = oneshot::channel();
+        let place = self.queue.try_reserve();
+        self.hand_over(Queued { event, waiter: Some(waiter), keep: true, place })?;
         Ok(ack)
     }
 
     /// Hands over an event whose delivery nobody awaits; it stays pending until it is delivered.
     pub(crate) fn push_unawaited(&self, event: Arc<TraceEvent>) -> Result<(), Closed> {
-        self.hand_over(Queued { event, waiter: None, keep: true })
+        let place = self.queue.try_reserve();
+        self.hand_over(Queued { event, waiter: None, keep: true, place })
+    }
+
+    /// Counts events as dropped that there was no room for.
+    pub(crate) fn refuse(&self, events: u64) {
+        let reason = if self.queue.is_closed() { DropReason::Shutdown } else { DropReason::QueueFull };
+        self.counters.accept(events);
+        self.counters.lose(reason, events);
     }
 
     fn hand_over(&self, queued: Queued) -> Result<(), Closed> {
@@ -211,7 +227,7 @@ impl Worker {
         let count = self.group.len();
         self.counters.deliver(count as u64);
         // Settled before it is told: whoever was told may flush at once and must find nothing pending.
-        self.queue.settle(count);
+        self.queue.settle(self.group.iter());
         for queued in self.group.drain(..) {
             if let Some(waiter) = queued.waiter {
                 let _ = waiter.send(Ok(()));
@@ -227,7 +243,7 @@ impl Worker {
         let queued = self.group.remove(index);
         tracing::warn!(target: "throughline", event = %queued.event.id(), %reason, "the store refused an event");
         self.counters.lose(DropReason::Rejected, 1);
-        self.queue.settle(1);
+        self.queue.settle(std::iter::once(&queued));
         let error = AppendError::Rejected { index: 0, reason };
         tell(
             queued.waiter,
@@ -243,16 +259,12 @@ impl Worker {
         }
         tracing::warn!(target: "throughline", store = self.store.name(), attempts, %error, "the store did not take a group");
         let failure = Arc::new(DeliveryFailure { store: self.store.name().to_owned(), attempts, error });
-        let mut dropped = 0;
-        self.group.retain_mut(|queued| {
-            dropped += usize::from(!queued.keep);
-            queued.keep || {
-                tell(queued.waiter.take(), &failure);
-                false
-            }
-        });
-        self.counters.lose(DropReason::Unavailable, dropped as u64);
-        self.queue.settle(dropped);
+        let dropped: Vec<_> = self.group.extract_if(.., |queued| !queued.keep).collect();
+        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
+        self.queue.settle(dropped.iter());
+        for queued in dropped {
+            tell(queued.waiter, &failure);
+        }
         for queued in &mut self.group {
             tell(queued.waiter.take(), &failure);
         }
@@ -269,7 +281,7 @@ impl Worker {
         let count = self.group.len();
         self.spooled += count as u64;
         self.queue.set_spooled(self.spooled);
-        self.queue.settle(count);
+        self.queue.settle(self.group.iter());
         for queued in self.group.drain(..) {
             if let Some(waiter) = queued.waiter {
                 let _ = waiter.send(Ok(()));

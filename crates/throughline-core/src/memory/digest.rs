@@ -109,13 +109,14 @@ impl<E: Clone + Deref<Target = TraceEvent>> Digest<E> {
 
     /// The last events of the spans that decide how a run with a root stands: of the root span and the detached ones,
     /// but for those that were tried again.
-    fn deciding(&self, root: &'_ Ends<E>) -> impl Iterator<Item = &E> {
-        let root = root.last.span_id;
-        let all = self.detached.iter().copied().chain((!self.detached.contains(&root)).then_some(root));
-        let deciding: Vec<_> = all.filter(|span| !self.retried.contains(span)).collect();
+    fn deciding<'d>(&'d self, root: &'d Ends<E>) -> impl Iterator<Item = &'d E> {
+        let alone = Some(&root.last).filter(|root| !self.detached.contains(&root.span_id));
+        let detached = || self.detached.iter().filter_map(|span| self.last_of(*span));
+        let counts = |last: &&E| !self.retried.contains(&last.span_id);
         // Spans that all claim to try each other again decide nothing.
-        let deciding = if deciding.is_empty() { vec![root] } else { deciding };
-        deciding.into_iter().filter_map(|span| self.last_of(span))
+        let fallback =
+            Some(&root.last).filter(|_| !alone.into_iter().chain(detached()).any(|last| counts(&last)));
+        alone.into_iter().chain(detached()).filter(counts).chain(fallback)
     }
 
     /// The last event of a span.

@@ -36,6 +36,9 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static Description)> {
     areas.into_iter().flat_map(|(area, metrics)| metrics.iter().map(move |metric| (area, *metric)))
 }
 
+/// Labels whose values are bounded by a service's own code. They are not capped.
+pub(super) const OF_CODE: &[&str] = &["http_route"];
+
 /// A metric of the catalogue: `K` is [`Counter`], [`Gauge`] or [`Histogram`], `N` the number of its labels.
 pub struct Metric<K, const N: usize> {
     pub(super) description: Description,

@@ -5,7 +5,7 @@ use super::{CounterFamily, Exemplar, HistogramFamily, Meter};
 use crate::{EventSink, Status, TraceEvent, names};
 
 /// The sink that turns ends of spans into measurements. What HTTP does is measured by its middleware, and
-/// what jobs do by that of their workers.
+/// what jobs do, but for their retries, by that of their workers.
 pub(crate) struct EventMetrics {
     workflows: HistogramFamily<3>,
     steps: HistogramFamily<4>,
@@ -42,9 +42,11 @@ impl EventMetrics {
         } else if event.has_tag(names::tags::DEPENDENCY) {
             let kind = name.strip_prefix(names::DEPENDENCY_PREFIX).unwrap_or(name);
             self.dependencies.with([kind, attr(names::attrs::DEPENDENCY), status]).record(seconds);
-        } else if name != names::HTTP_REQUEST && !name.starts_with(names::JOB_PREFIX) {
+        } else if name != names::HTTP_REQUEST {
             let step_type = event.attrs.get(names::attrs::STEP_TYPE).unwrap_or(name);
-            self.steps.with([tenant, workflow, step_type, status]).record(seconds);
+            if !name.starts_with(names::JOB_PREFIX) {
+                self.steps.with([tenant, workflow, step_type, status]).record(seconds);
+            }
             if event.attempt.is_some_and(|attempt| attempt > 1) {
                 self.retries.with([workflow, step_type, status]).increment(1);
             }

@@ -35,7 +35,8 @@ pub type HistogramFamily<const N: usize> = Family<Histogram, N>;
 /// whoever records. Cheap to clone; clones share the series.
 ///
 /// Label values are redacted, cut to 128 bytes, and bounded: each label has a
-/// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`]. A metric has at most 10,000
+/// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`]. Only the routes of a service are not
+/// capped: its own code bounds them. A metric has at most 10,000
 /// series; of further ones all labels are folded.
 pub struct Family<I, const N: usize>(Option<Arc<Cache<I, N>>>);
 
@@ -94,38 +95,75 @@ impl<I: Instrument, const N: usize> Cache<I, N> {
     /// so that a flood of values costs time and no memory.
     #[cold]
     fn unseen(&self, values: [&str; N]) -> I {
-        let mut values = values.map(|value| cut(self.measured.redactor.findable(None, value)));
+        let values = values.map(|value| cut(self.measured.redactor.findable(None, value)));
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let found = self.folded(&known, &values).and_then(|folded| {
+            let series = known.find(&folded.values.each_ref().map(Text::as_str))?.clone();
+            Some((folded.labels, series))
+        });
+        drop(known);
+        if let Some((labels, series)) = found {
+            self.count_overflows(labels);
+            return series;
+        }
+        let folded = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            self.admit(&mut known, &values);
+            self.folded(&known, &values).unwrap_or_else(|| Folded::all(&values))
+        };
+        self.count_overflows(folded.labels);
+        // Not under the lock: the recorder is somebody else's code.
+        let plain = folded.values.each_ref().map(Text::as_str);
+        let series = I::register(&self.measured, &naming::keys(&self.measured, self.description, &plain));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        for (at, value) in values.iter_mut().enumerate() {
-            let seen = &mut known.values[at];
-            if value.is_empty() || seen.contains(value) {
-                continue;
-            }
-            if seen.len() < self.measured.metrics.label_cap {
-                seen.insert(value.clone());
-            } else {
-                *value = Text::literal(OVERFLOW);
-                self.count_overflow(at);
-            }
-        }
-        if known.series.len() >= SERIES_LIMIT && known.find(&values.each_ref().map(Text::as_str)).is_none() {
-            for (at, value) in values.iter_mut().enumerate() {
-                if !value.is_empty() && value != OVERFLOW {
-                    *value = Text::literal(OVERFLOW);
-                    self.count_overflow(at);
-                }
-            }
-        }
-        let plain = values.each_ref().map(Text::as_str);
         if let Some(series) = known.find(&plain) {
             return series.clone();
         }
-        let series = I::register(&self.measured, &naming::keys(&self.measured, self.description, &plain));
         let hash = hash(&plain);
-        known.series.insert_unique(hash, (values, series.clone()), |(own, _)| {
+        known.series.insert_unique(hash, (folded.values, series.clone()), |(own, _)| {
             self::hash(&own.each_ref().map(Text::as_str))
         });
         series
+    }
+
+    /// Takes note of values that their labels have room for.
+    fn admit(&self, known: &mut Known<I, N>, values: &[Text; N]) {
+        for (at, value) in values.iter().enumerate() {
+            let seen = &mut known.values[at];
+            let room = seen.len() < self.measured.metrics.label_cap || self.is_of_code(at);
+            if !value.is_empty() && room {
+                seen.insert(value.clone());
+            }
+        }
+    }
+
+    /// The values as they are kept; `None` if one of them is new and there is room for it.
+    fn folded(&self, known: &Known<I, N>, values: &[Text; N]) -> Option<Folded<N>> {
+        let mut folded = Folded { values: values.clone(), labels: [false; N] };
+        for (at, value) in values.iter().enumerate() {
+            let seen = &known.values[at];
+            if value.is_empty() || seen.contains(value) {
+                continue;
+            }
+            if seen.len() < self.measured.metrics.label_cap || self.is_of_code(at) {
+                return None;
+            }
+            folded.fold(at);
+        }
+        let is_new = known.find(&folded.values.each_ref().map(Text::as_str)).is_none();
+        if is_new && known.series.len() >= SERIES_LIMIT {
+            return Some(Folded::all(values));
+        }
+        Some(folded)
+    }
+
+    /// Whether the values of a label are bounded by the service's own code.
+    fn is_of_code(&self, label: usize) -> bool {
+        catalogue::OF_CODE.contains(&self.description.labels[label])
+    }
+
+    fn count_overflows(&self, labels: [bool; N]) {
+        labels.iter().enumerate().filter(|(_, folded)| **folded).for_each(|(at, _)| self.count_overflow(at));
     }
 
     fn count_overflow(&self, label: usize) {
@@ -137,6 +175,26 @@ impl<I: Instrument, const N: usize> Cache<I, N> {
             Counter::register(&self.measured, &keys)
         });
         counter.increment(1);
+    }
+}
+
+/// Label values as they are kept, and which of them stand for others.
+struct Folded<const N: usize> {
+    values: [Text; N],
+    labels: [bool; N],
+}
+
+impl<const N: usize> Folded<N> {
+    /// All of them, of a metric that has too many series.
+    fn all(values: &[Text; N]) -> Self {
+        let mut folded = Self { values: values.clone(), labels: [false; N] };
+        (0..N).filter(|at| !values[*at].is_empty()).for_each(|at| folded.fold(at));
+        folded
+    }
+
+    fn fold(&mut self, label: usize) {
+        self.values[label] = Text::literal(OVERFLOW);
+        self.labels[label] = true;
     }
 }
 

@@ -14,12 +14,12 @@ pub(crate) fn measure_ledger(meter: &Meter, hub: Weak<Hub>) -> CollectorGuard {
     meter.on_collect(move || {
         let Some(hub) = hub.upgrade() else { return };
         for account in hub.report().accounts {
-            let destination = account.destination.as_str();
-            accepted.with([destination]).absolute(account.accepted);
-            delivered.with([destination]).absolute(account.delivered);
-            pending.with([destination]).set(account.pending as f64);
+            let (service, destination) = (&*hub.service, account.destination.as_str());
+            accepted.with([service, destination]).absolute(account.accepted);
+            delivered.with([service, destination]).absolute(account.delivered);
+            pending.with([service, destination]).set(account.pending as f64);
             for (reason, count) in &account.dropped {
-                dropped.with([destination, reason.as_str()]).absolute(*count);
+                dropped.with([service, destination, reason.as_str()]).absolute(*count);
             }
         }
     })

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use super::*;
-use crate::{MemoryStore, NotStarted, Redaction, Throughline, names};
+use crate::{MemoryFeed, MemoryStore, NotStarted, Redaction, Throughline, names};
 
 /// A handle that measures, and what it measured.
 fn measured(shape: impl FnOnce(Metrics) -> Metrics) -> (Throughline, Metrics, Snapshotter) {
@@ -72,6 +72,19 @@ fn labels_that_are_within_their_caps_cannot_multiply_without_bound() {
 }
 
 #[test]
+fn every_health_check_of_a_resource_is_one_that_succeeded_or_one_that_failed() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("app")));
+    let checks = throughline.meter().counter(&catalogue::RESOURCE_HEALTH_CHECKS);
+    // A check within a timeout is dropped, which is how most of them fail.
+    for outcome in ["success", "failed", "cancelled"] {
+        checks.with(["sandbox", outcome]).increment(1);
+    }
+    let readings = readings(&snapshotter);
+    assert_eq!(readings["app_sandbox_health_check_success_total{}"], 1.0);
+    assert_eq!(readings["app_sandbox_health_check_failure_total{}"], 2.0);
+}
+
+#[test]
 fn a_name_that_a_profile_gives_twice_is_measured_once() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("throughline")));
     throughline.meter().counter(&catalogue::WEB_ERRORS).with([]).increment(1);
@@ -79,6 +92,14 @@ fn a_name_that_a_profile_gives_twice_is_measured_once() {
     let readings = readings(&snapshotter);
     assert_eq!(readings["throughline_web_errors_total{}"], 1.0);
     assert_eq!(readings["throughline_queue_depth{queue=loans}"], 1.0);
+}
+
+#[test]
+fn routes_are_not_capped_for_the_services_own_code_bounds_them() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics.label_cap(2));
+    let sockets = throughline.meter().gauge(&catalogue::HTTP_SERVER_WEBSOCKETS);
+    (0..10).for_each(|route| sockets.with([&format!("/v1/{route}")]).set(1.0));
+    assert_eq!(readings(&snapshotter).len(), 10);
 }
 
 #[test]
@@ -174,11 +195,30 @@ async fn the_ledger_is_measured_when_somebody_looks_and_no_longer_than_the_handl
     let (throughline, metrics, snapshotter) = measured(|metrics| metrics);
     throughline.workflow("loan-approval").run_infallible(|_| async {}).await.unwrap();
     metrics.collect();
-    assert_eq!(readings(&snapshotter)["throughline_events_delivered_total{destination=memory}"], 2.0);
+    assert_eq!(
+        readings(&snapshotter)["throughline_events_delivered_total{service=loan-service,destination=memory}"],
+        2.0
+    );
     assert_eq!(metrics.collectors.len(), 1);
     throughline.shutdown(std::time::Duration::from_secs(5)).await;
     drop(throughline);
     assert_eq!(metrics.collectors.len(), 0);
+}
+
+#[test]
+fn destinations_of_one_name_are_told_apart() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let metrics = Metrics::to(recorder);
+    let builder = Throughline::builder("loan-service").store(MemoryStore::new()).metrics(metrics.clone());
+    let throughline = builder.feed(MemoryFeed::new()).feed(MemoryFeed::new()).build().unwrap();
+    let accounts = throughline.ledger().accounts;
+    let names: Vec<_> = accounts.iter().map(|account| account.destination.as_str()).collect();
+    assert_eq!(names, ["memory", "memory-2", "memory-3", "metrics"]);
+    metrics.collect();
+    let readings = readings(&snapshotter);
+    let accepted = readings.keys().filter(|name| name.starts_with("throughline_events_accepted_total"));
+    assert_eq!(accepted.count(), 4);
 }
 
 #[test]
@@ -201,7 +241,7 @@ fn a_gauge_that_is_held_goes_back_when_its_holder_panics() {
 async fn an_exemplar_is_of_the_current_run_and_only_if_something_of_it_is_recorded() {
     let (throughline, _, _) = measured(|metrics| metrics);
     assert_eq!(Exemplar::current(), None);
-    let request = throughline.request(names::HTTP_REQUEST).open().await;
+    let request = throughline.request(names::HTTP_REQUEST).open();
     let context = request.context().clone();
     assert_eq!(context.scope(Exemplar::current), None, "nothing hangs on the request");
     request.ensure_recorded();

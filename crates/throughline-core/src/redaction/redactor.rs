@@ -129,8 +129,8 @@ impl Redactor {
     }
 
     /// Redacts a name of the form `area:what`, as [`text`](Self::text) does, but `password:reset` is the name of an
-    /// event and stays.
-    pub(crate) fn name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+    /// event and stays. Whoever looks for events by their type applies the same function first.
+    pub fn name<'a>(&self, name: &'a str) -> Cow<'a, str> {
         self.0.scanner.clean(name, Reading::Name)
     }
 

@@ -149,11 +149,31 @@ async fn steps_wait_for_room_and_none_is_lost() {
 }
 
 #[tokio::test]
+async fn steps_that_nest_never_wait_for_each_others_room() {
+    let store = MemoryStore::new();
+    let throughline = with(FaultyStore::around(store.clone())).queue_capacity(2).build().unwrap();
+    let all_open = Arc::new(tokio::sync::Barrier::new(16));
+    let runs: Vec<_> = (0..16)
+        .map(|_| {
+            let all_open = Arc::clone(&all_open);
+            tokio::spawn(throughline.workflow("test").run_infallible(|ctx| async move {
+                all_open.wait().await;
+                ctx.trace_infallible("stage:a", async {}).await.unwrap();
+            }))
+        })
+        .collect();
+    for run in runs {
+        tokio::time::timeout(SOON, run).await.expect("no deadlock").unwrap().unwrap();
+    }
+    assert_eq!(store.events().len(), 64);
+}
+
+#[tokio::test]
 async fn cancelled_steps_find_room_in_a_full_queue() {
     let store = MemoryStore::new();
     let faulty = FaultyStore::around(store.clone());
     let faults = faulty.faults();
-    let throughline = with(faulty).queue_capacity(4).build().unwrap();
+    let throughline = with(faulty).queue_capacity(1).build().unwrap();
     let running = Arc::new(tokio::sync::Notify::new());
     let told = Arc::clone(&running);
     let run = tokio::spawn(throughline.workflow("test").run_infallible(|ctx| async move {
@@ -165,7 +185,7 @@ async fn cancelled_steps_find_room_in_a_full_queue() {
     }));
     running.notified().await;
     faults.hold();
-    // All four places are held: by the run and its step, for their ends, and by these.
+    // The only place is held by the start of another.
     let waiting = tokio::spawn(throughline.workflow("other").run_infallible(|_| async {}));
     faults.attempted(3).await;
     run.abort();

@@ -154,7 +154,10 @@ mod tests {
             let writer = log.clone();
             let subscriber =
                 tracing_subscriber::fmt().with_writer(move || writer.clone()).without_time().finish();
-            tracing::subscriber::with_default(subscriber, || with(variables).unwrap());
+            let subscriber = tracing::Dispatch::new(subscriber);
+            // Beside a second one, `tracing` asks the right one whether it wants what another thread logs first.
+            let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+            tracing::dispatcher::with_default(&subscriber, || with(variables).unwrap());
             let said = log.0.lock().unwrap().clone();
             String::from_utf8(said).unwrap()
         };

@@ -51,7 +51,7 @@ async fn a_request_of_which_nothing_is_recorded_has_no_exemplar() {
     let throughline = recorded_by(&prometheus);
     let requests = throughline.meter().histogram(&catalogue::HTTP_SERVER_REQUEST_DURATION);
     let series = requests.with(["GET", "http", "/loans", "200", "", "1.1"]);
-    let request = throughline.request(names::HTTP_REQUEST).open().await;
+    let request = throughline.request(names::HTTP_REQUEST).open();
     request.context().scope(|| series.record(0.003));
     assert!(!prometheus.render(ExpositionFormat::OpenMetrics).contains("trace_id"));
     request.context().trace("stage:score", async { Ok::<_, NotStarted>(()) }).await.unwrap().unwrap();

@@ -99,7 +99,9 @@ async fn a_scrape_sees_the_ledger_and_the_process_as_they_are_now() {
     let page = client().get(&url).send().await.unwrap().text().await.unwrap();
     let delivered = lines(&page, "throughline_events_delivered_total{");
     assert!(
-        delivered.contains(&r#"throughline_events_delivered_total{destination="memory"} 2"#),
+        delivered.contains(
+            &r#"throughline_events_delivered_total{destination="memory",service="loan-service"} 2"#
+        ),
         "{delivered:?}"
     );
     for name in [

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::json;
-use throughline_core::{ErrorInfo, StepError, TraceContext, names};
+use throughline_core::{ErrorInfo, TraceContext, names};
 
 use super::ClientLayer;
 use super::measure::{KIND, Measure};
 use super::request::{ClientRequest, ClientResponse};
-use crate::failure;
+use crate::failure::{self, Told};
+use crate::grpc;
 use crate::propagate::inject_all;
 use crate::server;
 use crate::split::{self, Split};
@@ -51,10 +52,12 @@ where
     let waiting = Arc::new(Mutex::new(Some((request, send))));
     let answered = Arc::new(Mutex::new(None));
     let (call, keep) = (Arc::clone(&waiting), Arc::clone(&answered));
-    let (metrics, called) = (layer.metrics.clone(), target.clone());
+    let (metrics, called, propagates) = (layer.metrics.clone(), target.clone(), layer.propagates_to(&target));
     let span = step.run(move |context| async move {
         let Some((mut request, send)) = take(&call) else { return Ok(()) };
-        inject_all(&context, request.headers_mut());
+        if propagates {
+            inject_all(&context, request.headers_mut());
+        }
         let measure = metrics.begin(server::method(&verb), &called);
         let caller = asked.elapsed();
         let answer = send(request).await;
@@ -100,31 +103,20 @@ fn tell<R: ClientResponse, E: Error + 'static>(
     context: &TraceContext,
     answer: &Result<R, E>,
 ) -> Result<(), Told> {
-    let status = match answer {
-        Ok(answer) => answer.status(),
+    let answer = match answer {
+        Ok(answer) => answer,
         Err(error) => return Err(Told(failure::describe(error))),
     };
+    let status = answer.status();
     context.annotate(names::attrs::HTTP_STATUS, status.as_u16().to_string());
-    if status.is_server_error() {
-        return Err(Told(ErrorInfo {
-            kind: format!("http:{}", status.as_u16()).into(),
-            message: status.canonical_reason().unwrap_or("failed").into(),
-            chain: Vec::new(),
-        }));
-    }
-    Ok(())
-}
-
-/// What is recorded of a call that failed.
-struct Told(ErrorInfo);
-
-/// Tells the implementation of [`StepError`] for [`Told`] apart.
-enum ByClient {}
-
-impl StepError<ByClient> for Told {
-    fn describe(&self) -> ErrorInfo {
-        self.0.clone()
-    }
+    let (kind, message) = if status.is_server_error() {
+        (format!("http:{}", status.as_u16()), status.canonical_reason().unwrap_or("failed"))
+    } else if let Some(code) = grpc::failure_in(answer.headers()).filter(|code| code.is_fault) {
+        (code.label.to_owned(), code.name)
+    } else {
+        return Ok(());
+    };
+    Err(Told(ErrorInfo { kind: kind.into(), message: message.into(), chain: Vec::new() }))
 }
 
 fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use throughline_core::metrics::{HistogramFamily, Meter, catalogue};
 
 use super::request::{ClientResponse, Target};
-use crate::failure;
+use crate::{failure, grpc};
 
 /// The kind of the dependencies that are called over HTTP.
 pub(super) const KIND: &str = "http";
@@ -63,7 +63,13 @@ impl Measure {
         match answer {
             Ok(answer) => {
                 let status = answer.status();
-                let error = if status.is_server_error() { status.as_str() } else { "" };
+                // A 4xx is an error of the one who asked
+                // (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpclientrequestduration).
+                let error = match grpc::failure_in(answer.headers()) {
+                    _ if status.is_client_error() || status.is_server_error() => status.as_str(),
+                    Some(code) => code.label,
+                    None => "",
+                };
                 self.record(took, status.as_str(), error);
             }
             Err(error) => self.record(took, "", &failure::describe(error).kind),

@@ -1,16 +1,19 @@
 //! [`Slot`], a check with its last finding and the flight that brings the next.
 
 use std::error::Error;
-use std::panic::catch_unwind;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_timer::Delay;
 use throughline_core::metrics::{Gauge, Histogram, catalogue};
 use throughline_core::{BoxError, ErrorInfo, Redactor, Text, Throughline};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Gate;
 use super::check::Ask;
@@ -88,9 +91,8 @@ impl Slot {
         if let Some(last) = state.last.as_ref().filter(|last| last.at.elapsed() < self.ttl) {
             return Fresh::Known(Arc::clone(last));
         }
-        let runtime = match runtime() {
-            Ok(runtime) => runtime,
-            Err(mend) => return Fresh::Known(self.land(&mut state, Err(mend.to_owned()), Duration::ZERO)),
+        let Ok(runtime) = Handle::try_current() else {
+            return Fresh::Known(self.land(&mut state, Err(NO_RUNTIME.to_owned()), Duration::ZERO));
         };
         if let Some(flight) = state.flight.as_ref().filter(|flight| flight.is_under_way()) {
             return Fresh::Awaited(flight.clone(), self.timeout);
@@ -111,14 +113,14 @@ impl Slot {
         let (slot, asked) = (Arc::clone(self), self.ask.start(runtime));
         runtime.spawn(async move {
             let task = asked.abort_handle();
-            let outcome = match timeout_at(deadline, asked).await {
-                Ok(Ok(Ok(note))) => Ok(note),
-                Ok(Ok(Err(error))) => Err(with_causes(&*error)),
-                Ok(Err(error)) => match error.try_into_panic() {
+            let outcome = match within(slot.timeout, asked).await {
+                Some(Ok(Ok(note))) => Ok(note),
+                Some(Ok(Err(error))) => Err(with_causes(&*error)),
+                Some(Err(error)) => match error.try_into_panic() {
                     Ok(panic) => Err(format!("it panicked: {}", ErrorInfo::of_panic(&*panic).message)),
                     Err(_) => Err(RUNTIME_GONE.to_owned()),
                 },
-                Err(_) => {
+                None => {
                     task.abort();
                     Err(too_late(slot.timeout))
                 }
@@ -167,16 +169,18 @@ impl Slot {
     }
 }
 
-/// The runtime of this thread, on which checks are asked and waited for.
-fn runtime() -> Result<Handle, &'static str> {
-    let runtime = Handle::try_current()
-        .map_err(|_| "checks are asked on a Tokio runtime, and this thread is in none")?;
-    // Tokio tells by a panic only.
-    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)))
-        .map_err(|_| "checks need the timers of the runtime: build it with enable_time()")?;
-    Ok(runtime)
+/// Waits for a future so long and no longer. On timers of its own, for a runtime may have none, and Tokio tells of that
+/// by a panic only.
+async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    let (mut future, mut timer) = (pin!(future), Delay::new(time));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Pin::new(&mut timer).poll(cx).map(|()| None),
+    })
+    .await
 }
 
+const NO_RUNTIME: &str = "checks are asked on a Tokio runtime, and this thread is in none";
 const RUNTIME_GONE: &str = "the runtime on which it was asked has been shut down";
 
 fn too_late(timeout: Duration) -> String {
@@ -197,14 +201,14 @@ impl Fresh {
             Self::Known(finding) => return finding,
             Self::Awaited(flight, timeout) => (flight, timeout),
         };
-        let deadline = flight.deadline + GRACE;
-        let outcome = match timeout_at(deadline, flight.landed.wait_for(Option::is_some)).await {
-            Ok(Ok(landed)) => match landed.clone() {
+        let left = (flight.deadline + GRACE).saturating_duration_since(Instant::now());
+        let outcome = match within(left, flight.landed.wait_for(Option::is_some)).await {
+            Some(Ok(landed)) => match landed.clone() {
                 Some(finding) => return finding,
                 None => Err(RUNTIME_GONE.to_owned()),
             },
-            Ok(Err(_)) => Err(RUNTIME_GONE.to_owned()),
-            Err(_) => Err(too_late(timeout)),
+            Some(Err(_)) => Err(RUNTIME_GONE.to_owned()),
+            None => Err(too_late(timeout)),
         };
         Arc::new(Finding { outcome, took: timeout, at: Instant::now() })
     }

@@ -1,15 +1,16 @@
 //! One request and its answer, until the last byte.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::{HeaderMap, StatusCode};
 use throughline_core::metrics::GaugeGuard;
 use throughline_core::{ErrorInfo, RequestSpan, TraceContext, names};
 
 use super::{Arrival, Labels};
-use crate::ServerTiming;
+use crate::{ServerTiming, grpc};
 
 /// A request that is being answered. However it ends, it ends once: it is measured, and its span says how. Dropped before,
 /// the client has gone away.
@@ -20,11 +21,11 @@ pub(crate) struct Exchange {
     context: TraceContext,
     active: Option<GaugeGuard>,
     pub(super) arrival: Arrival,
-    /// When the service inside was called.
-    called: Instant,
     status: Option<StatusCode>,
     /// What the answer itself tells of a failure.
     failure: Option<Failure>,
+    /// Whether the server has all of the content, and only asks for what may follow it.
+    is_out: bool,
 }
 
 /// How an exchange ends.
@@ -47,40 +48,44 @@ struct Failure {
     error: ErrorInfo,
 }
 
-/// The gRPC status codes that are the server's fault
-/// ([OTel](https://opentelemetry.io/docs/specs/semconv/rpc/grpc/)), and how they are called.
-const GRPC_FAULTS: [(&[u8], &str); 6] = [
-    (b"2", "unknown"),
-    (b"4", "deadline exceeded"),
-    (b"12", "unimplemented"),
-    (b"13", "internal"),
-    (b"14", "unavailable"),
-    (b"15", "data loss"),
-];
-
 impl Exchange {
     /// The service inside is called.
-    pub(super) fn new(span: RequestSpan, arrival: Arrival, called: Instant) -> Box<Self> {
+    pub(super) fn new(span: RequestSpan, arrival: Arrival) -> Box<Self> {
         let Labels { method, scheme, .. } = arrival.labels;
         Box::new(Self {
             context: span.context().clone(),
             span: Some(span),
             active: Some(arrival.shared.measures.active.with([method, scheme]).hold()),
             arrival,
-            called,
             status: None,
             failure: None,
+            is_out: false,
         })
     }
 
     /// How long it waited and was worked on so far.
     pub(super) fn timing(&self) -> ServerTiming {
-        let queue = self.called.saturating_duration_since(self.arrival.asked);
-        ServerTiming { queue, app: self.called.elapsed() }
+        let Arrival { asked, taken, .. } = &self.arrival;
+        ServerTiming { queue: taken.saturating_duration_since(*asked), app: taken.elapsed() }
     }
 
     pub(crate) fn context(&self) -> &TraceContext {
         &self.context
+    }
+
+    /// Runs a part of the handler or of its body: in the context of the request, and its panics are caught.
+    pub(crate) fn guard<T>(&self, part: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(|| self.context.scope(part)))
+    }
+
+    /// Whether a server asks for the end of a body, even if it has all the bytes that it was promised.
+    pub(crate) fn is_asked_to_the_end(&self) -> bool {
+        self.arrival.is_framed
+    }
+
+    /// The server has all that was promised. A client that does not wait for more has not hung up.
+    pub(crate) fn content_is_out(&mut self) {
+        self.is_out = true;
     }
 
     /// The head of the answer is there.
@@ -98,12 +103,12 @@ impl Exchange {
     }
 
     /// gRPC tells how a call ended in the trailers, or in the head if nothing else follows.
-    pub(crate) fn look_for_grpc_status(&mut self, headers: &HeaderMap) {
-        let Some(code) = headers.get("grpc-status") else { return };
-        let fault = GRPC_FAULTS.iter().find(|(fault, _)| *fault == code.as_bytes());
-        if let Some((code, reason)) = fault {
-            let label = format!("grpc:{}", String::from_utf8_lossy(code));
-            self.failure = Some(Failure { error: error(label.clone(), reason), label });
+    pub(crate) fn look_for_grpc_status(&mut self, fields: &HeaderMap) {
+        if let Some(code) = grpc::failure_in(fields).filter(|code| code.is_fault) {
+            self.failure = Some(Failure {
+                error: error(code.label.to_owned(), code.name),
+                label: code.label.to_owned(),
+            });
         }
     }
 
@@ -127,7 +132,7 @@ impl Exchange {
                 failed("service", error("service".to_owned(), "the service failed before it answered"))
             }
             // That the client did not wait for the end of an error does not make it another one.
-            Outcome::Cancelled if failure.is_some() => failure,
+            Outcome::Cancelled if failure.is_some() || self.is_out => failure,
             Outcome::Cancelled => {
                 drop(span);
                 return self.measure("cancelled");
@@ -151,6 +156,17 @@ impl Exchange {
         let status = self.status.as_ref().map_or("", StatusCode::as_str);
         let series =
             shared.measures.duration.with([method, scheme, route.label(), status, error_type, version]);
+        if self.arrival.is_handshake {
+            let outcome = match (self.status, error_type) {
+                (_, "cancelled") => "cancelled",
+                (Some(StatusCode::SWITCHING_PROTOCOLS), "") => "accepted",
+                // Over HTTP/2 there is nothing to switch.
+                (Some(status), "") if status.is_success() && *method == "CONNECT" => "accepted",
+                (_, "") => "refused",
+                _ => "failed",
+            };
+            shared.measures.upgrades.with([route.label(), outcome]).increment(1);
+        }
         let took = taken.elapsed();
         if self.context.is_recorded() {
             // So that the measurement can name the run as its example.

@@ -3,16 +3,14 @@
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use throughline_core::{ErrorInfo, RequestSpan, RequestStart};
+use throughline_core::{ErrorInfo, RequestSpan};
 use tower_service::Service;
 
 use super::{Arrival, Exchange, Outcome, panic};
@@ -21,23 +19,29 @@ use crate::{BoxError, REQUEST_ID, SERVER_TIMING, TracedBody};
 type Panic = Box<dyn Any + Send>;
 
 pin_project! {
-    /// A request that is being served.
-    pub struct ResponseFuture<S, B>
-    where
-        S: Service<Request<B>>,
-    {
-        // Dropped before the exchange: what runs inside is cancelled first.
+    /// A request that is being served; `F` is the future of the service inside.
+    pub struct ResponseFuture<F> {
         #[pin]
-        state: State<S, S::Future, B>,
+        state: State<F>,
         exchange: Option<Box<Exchange>>,
+    }
+
+    impl<F> PinnedDrop for ResponseFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(exchange) = this.exchange.take() else { return };
+            // What runs inside is cancelled first, and belongs to the request to its last.
+            match exchange.guard(|| this.state.set(State::Answered)) {
+                Ok(()) => exchange.end(Outcome::Cancelled),
+                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+            }
+        }
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S, F, B> {
-        // The store's queue is full.
-        Waiting { opening: Pin<Box<dyn Future<Output = RequestSpan> + Send>>, call: Option<Box<Call<S, B>>> },
+    enum State<F> {
         Called { #[pin] future: F },
         // It panicked when it was called.
         Panicked { panic: Option<Panic> },
@@ -45,83 +49,57 @@ pin_project! {
     }
 }
 
-/// What is to be called.
-struct Call<S, B> {
-    service: S,
-    request: Request<B>,
-    arrival: Arrival,
-}
-
-impl<S, B> ResponseFuture<S, B>
-where
-    S: Service<Request<B>>,
-{
-    /// The service is called at once.
-    pub(super) fn called(service: &mut S, request: Request<B>, span: RequestSpan, arrival: Arrival) -> Self {
-        let called = arrival.taken;
-        let exchange = Exchange::new(span, arrival, called);
-        Self { state: call(service, request, &exchange), exchange: Some(exchange) }
-    }
-
-    /// The service is called as soon as there is room to record what becomes of it.
-    pub(super) fn waiting(start: RequestStart, service: S, request: Request<B>, arrival: Arrival) -> Self {
-        let call = Some(Box::new(Call { service, request, arrival }));
-        Self { state: State::Waiting { opening: Box::pin(start.open()), call }, exchange: None }
+impl<F> ResponseFuture<F> {
+    /// Calls the service.
+    pub(super) fn called<S, B>(
+        service: &mut S,
+        mut request: Request<B>,
+        span: RequestSpan,
+        arrival: Arrival,
+    ) -> Self
+    where
+        S: Service<Request<B>, Future = F>,
+    {
+        let exchange = Exchange::new(span, arrival);
+        exchange.arrival.introduce(&mut request, exchange.context());
+        let state = match exchange.guard(|| service.call(request)) {
+            Ok(future) => State::Called { future },
+            Err(panic) => State::Panicked { panic: Some(panic) },
+        };
+        Self { state, exchange: Some(exchange) }
     }
 }
 
-fn call<S, B>(service: &mut S, mut request: Request<B>, exchange: &Exchange) -> State<S, S::Future, B>
+impl<F, R, E> Future for ResponseFuture<F>
 where
-    S: Service<Request<B>>,
-{
-    exchange.arrival.introduce(&mut request, exchange.context());
-    let called = catch_unwind(AssertUnwindSafe(|| exchange.context().scope(|| service.call(request))));
-    match called {
-        Ok(future) => State::Called { future },
-        Err(panic) => State::Panicked { panic: Some(panic) },
-    }
-}
-
-impl<S, B, R> Future for ResponseFuture<S, B>
-where
-    S: Service<Request<B>, Response = Response<R>>,
+    F: Future<Output = Result<Response<R>, E>>,
     R: Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<TracedBody<R>>, S::Error>;
+    type Output = Result<Response<TracedBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let answer = loop {
-            match this.state.as_mut().project() {
-                StateProjection::Waiting { opening, call: waiting } => {
-                    let span = ready!(opening.as_mut().poll(cx));
-                    let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    let Call { mut service, request, arrival } = *waiting;
-                    let exchange = Exchange::new(span, arrival, Instant::now());
-                    let called = call(&mut service, request, &exchange);
-                    *this.exchange = Some(exchange);
-                    this.state.set(called);
+        let answer = match this.state.as_mut().project() {
+            StateProjection::Called { future } => {
+                let Some(exchange) = this.exchange else { return Poll::Pending };
+                match exchange.guard(|| future.poll(cx)) {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(answer)) => Ok(answer),
+                    Err(panic) => Err(panic),
                 }
-                StateProjection::Called { future } => {
-                    let Some(exchange) = this.exchange else { return Poll::Pending };
-                    let poll = || exchange.context().scope(|| future.poll(cx));
-                    match catch_unwind(AssertUnwindSafe(poll)) {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(answer)) => break Ok(answer),
-                        Err(panic) => break Err(panic),
-                    }
-                }
-                StateProjection::Panicked { panic } => match panic.take() {
-                    Some(panic) => break Err(panic),
-                    None => return Poll::Pending,
-                },
-                // Polled again after it was ready: never wakes, as a fused future would.
-                StateProjection::Answered => return Poll::Pending,
             }
+            StateProjection::Panicked { panic } => match panic.take() {
+                Some(panic) => Err(panic),
+                None => return Poll::Pending,
+            },
+            // Polled again after it was ready: never wakes, as a fused future would.
+            StateProjection::Answered => return Poll::Pending,
         };
-        this.state.set(State::Answered);
         let Some(exchange) = this.exchange.take() else { return Poll::Pending };
+        let emptied = exchange.guard(|| this.state.set(State::Answered));
+        // The first panic is the one to tell of.
+        let answer = answer.and_then(|answer| emptied.map(|()| answer));
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
             Ok(Ok(response)) => follow(response, exchange),
@@ -176,7 +154,7 @@ fn answer_panic<R>(panic: &(dyn Any + Send), mut exchange: Box<Exchange>) -> Res
     response
 }
 
-impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
+impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").field("exchange", &self.exchange).finish_non_exhaustive()
     }

@@ -1,7 +1,7 @@
 //! What is measured of a request, and under which labels.
 
 use http::{Method, Request, Version, uri::Scheme};
-use throughline_core::metrics::{GaugeFamily, HistogramFamily, Meter, catalogue};
+use throughline_core::metrics::{CounterFamily, GaugeFamily, HistogramFamily, Meter, catalogue};
 use throughline_core::names;
 
 /// The series of a server.
@@ -10,6 +10,7 @@ pub(crate) struct Measures {
     pub(super) duration: HistogramFamily<6>,
     pub(super) active: GaugeFamily<2>,
     pub(super) websockets: GaugeFamily<1>,
+    pub(super) upgrades: CounterFamily<2>,
 }
 
 impl Measures {
@@ -18,6 +19,7 @@ impl Measures {
             duration: meter.histogram(&catalogue::HTTP_SERVER_REQUEST_DURATION),
             active: meter.gauge(&catalogue::HTTP_SERVER_ACTIVE_REQUESTS),
             websockets: meter.gauge(&catalogue::HTTP_SERVER_WEBSOCKETS),
+            upgrades: meter.counter(&catalogue::HTTP_SERVER_WEBSOCKET_UPGRADES),
         }
     }
 }
@@ -32,10 +34,11 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    /// `usual_scheme` is that of requests that do not name one.
+    pub(super) fn of<B>(request: &Request<B>, usual_scheme: &'static str) -> Self {
         Self {
             method: method(request.method()),
-            scheme: scheme(request.uri().scheme()),
+            scheme: request.uri().scheme().map_or(usual_scheme, scheme),
             version: version(request.version()),
             route: Route::of(request),
         }
@@ -96,12 +99,11 @@ pub(crate) fn method(method: &Method) -> &'static str {
     }
 }
 
-fn scheme(scheme: Option<&Scheme>) -> &'static str {
-    match scheme {
-        None => "http",
-        Some(scheme) if *scheme == Scheme::HTTP => "http",
-        Some(scheme) if *scheme == Scheme::HTTPS => "https",
-        Some(_) => names::labels::OTHER,
+pub(super) fn scheme(scheme: &Scheme) -> &'static str {
+    match scheme.as_str() {
+        "http" => "http",
+        "https" => "https",
+        _ => names::labels::OTHER,
     }
 }
 

@@ -360,8 +360,14 @@ impl Look<'_> {
         let judged = judged.filter(|profile| profile.successes() >= self.analyzer.min_calls);
         let Some(other) = judged else { return String::new() };
         let (own, others) = (self.profile.total.p50, other.total.p50);
-        let but = if others > own.mul_f64(WORTHWHILE) { ", though that may not help" } else { "" };
+        let (is_slower, is_worthwhile) = (others >= own, others <= own.mul_f64(WORTHWHILE));
         let (transport, own, others) = (other.transport, page::duration(own), page::duration(others));
+        if is_slower {
+            return format!(
+                "; as it is now it would not help: over {transport} its p50 was {others}, no less than the {own} here"
+            );
+        }
+        let but = if is_worthwhile { "" } else { ", though that may not help" };
         format!("{but}: over {transport} its p50 was {others} instead of {own}")
     }
 }

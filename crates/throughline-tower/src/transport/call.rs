@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use super::connect::{Broken, Carrier};
 use super::inspector::Exchange;
 use super::{CallError, CallOutcome, CallRecord, CallTimes, Caller, Problem};
+use crate::failure;
 use crate::propagate::inject_all;
 use crate::split::{self, Split};
 
@@ -109,13 +110,7 @@ async fn exchange(
     limit: usize,
 ) -> Result<(response::Parts, Bytes), Trouble> {
     let answer = carrier.oneshot(request).await.map_err(|Broken(error)| {
-        // Of another client's errors it is not known how far the request came.
-        let error_of_hyper = error.downcast_ref::<hyper_util::client::legacy::Error>();
-        if error_of_hyper.is_none_or(hyper_util::client::legacy::Error::is_connect) {
-            Trouble::Connect(error)
-        } else {
-            Trouble::BrokenOff(error)
-        }
+        if failure::is_no_connection(&*error) { Trouble::Connect(error) } else { Trouble::BrokenOff(error) }
     })?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, limit).collect().await.map_err(|error| {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,13 @@ use http_body::Body;
 use http_body_util::Full;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use throughline_core::{BoxError, BoxFuture, Text, Throughline, TraceContext, names};
+use throughline_core::{BoxError, BoxFuture, StepError as _, Text, Throughline, TraceContext, names};
 use tower::Service;
 
 use super::connect::{self, Carrier};
 use super::measure::CallMetrics;
 use super::{CallError, CallOutcome, CallRecord, CallTimes, Callee, Inspector, Profiler, Transport, call};
+use crate::failure::Told;
 
 /// Where functions are served, unless [`Caller::route`] says otherwise.
 const ROUTE: &str = "/functions/{function}";
@@ -37,6 +39,11 @@ const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 ///
 /// Within a context or outside, each call is measured: as metrics, and by the [`Profiler`] and the [`Inspector`] that it
 /// is given.
+///
+/// How long the callee took and how long the way was is known only where the answer has a
+/// [`ServerTiming`](crate::ServerTiming), as behind a [`ServerLayer`](crate::ServerLayer). Without it a call has one part
+/// for all of that, `round_trip`, and nothing is recorded as `transport`, nor under its alias
+/// `{prefix}_transport_latency_seconds`.
 ///
 /// ```
 /// use axum::{Json, Router, routing::post};
@@ -237,7 +244,7 @@ impl Caller {
         request: call::Written,
     ) -> Result<Out, CallError>
     where
-        Out: DeserializeOwned,
+        Out: DeserializeOwned + Send + 'static,
     {
         let step = context
             .dependency_step(self.transport.as_str(), function.clone())
@@ -253,13 +260,28 @@ impl Caller {
             }
             _ => step,
         };
-        let (caller, name) = (self.clone(), function.clone());
-        let called = step.run(move |context| call::run(caller, Some(context), name, request)).await;
-        called.unwrap_or_else(|source| {
-            let record = CallRecord::new(function.clone(), self.transport, CallTimes::default());
-            self.measured(&record.outcome(CallOutcome::NotSent));
-            Err(CallError::NotStarted { callee: self.callee(&function), source })
-        })
+        // Outside of the span: pipelined, its start may turn out not to be recorded when the call has been made.
+        let ended = Arc::new(Mutex::new(None));
+        let (caller, name, keep) = (self.clone(), function.clone(), Arc::clone(&ended));
+        let span = step.run(move |context| async move {
+            let result = call::run(caller, Some(context), name, request).await;
+            let told = result.as_ref().map(drop).map_err(|error| Told(error.describe()));
+            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            told
+        });
+        let recorded = span.await;
+        if let Some(result) = ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return result;
+        }
+        match recorded {
+            Err(source) => {
+                let record = CallRecord::new(function.clone(), self.transport, CallTimes::default());
+                self.measured(&record.outcome(CallOutcome::NotSent));
+                Err(CallError::NotStarted { callee: self.callee(&function), source })
+            }
+            // A call that has ended has left its result.
+            Ok(_) => std::future::pending().await,
+        }
     }
 
     /// Who is called.

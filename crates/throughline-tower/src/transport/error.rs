@@ -61,7 +61,7 @@ pub enum CallError {
         /// Why.
         source: serde_json::Error,
     },
-    /// Nobody was there, or the connection broke.
+    /// There was no connection: nobody was there. Nothing was sent.
     #[error("{callee} cannot be reached: {}{}", innermost(&**source), mend(callee, &**source))]
     Unreachable {
         /// Who was called.
@@ -111,8 +111,8 @@ pub enum CallError {
         /// What the callee said of it.
         problem: Option<Box<Problem>>,
     },
-    /// The answer broke off.
-    #[error("the answer of {callee} broke off: {}; did the callee die?", innermost(&**source))]
+    /// The answer did not come, or broke off. How far the request came is not known.
+    #[error("{callee} gave no whole answer: {}; did the callee die?", innermost(&**source))]
     BrokenOff {
         /// Who was called.
         callee: Box<Callee>,

@@ -99,7 +99,8 @@ async fn the_metrics_of_a_call_have_its_labels_and_parts() {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let client = here.throughline.client_layer().layer(client);
     within(&here, client.clone().oneshot(http_request(&format!("{origin}/echo")))).await.unwrap();
-    client.oneshot(http_request(&format!("{origin}/broken"))).await.unwrap();
+    client.clone().oneshot(http_request(&format!("{origin}/broken"))).await.unwrap();
+    client.oneshot(http_request(&format!("{origin}/nowhere"))).await.unwrap();
 
     let port = origin.rsplit(':').next().unwrap();
     let recorded = here.recorded("http_client_request_duration");
@@ -109,6 +110,7 @@ async fn the_metrics_of_a_call_have_its_labels_and_parts() {
         series,
         [
             "http_client_request_duration_seconds{to,http_response_status_code=200}",
+            "http_client_request_duration_seconds{to,http_response_status_code=404,error_type=404}",
             "http_client_request_duration_seconds{to,http_response_status_code=503,error_type=503}",
         ]
     );
@@ -149,6 +151,63 @@ async fn a_server_error_fails_the_span_and_a_client_error_is_an_answer() {
 }
 
 #[tokio::test]
+async fn a_grpc_status_in_the_head_says_how_a_call_ended() {
+    for (code, status, kind, label) in [
+        ("0", Status::Success, None, ""),
+        ("5", Status::Success, None, ",error_type=grpc:5"),
+        ("14", Status::Failed, Some("grpc:14"), ",error_type=grpc:14"),
+        ("no code", Status::Success, None, ""),
+    ] {
+        let here = Side::new("caller");
+        let app = Router::new().route("/", get(async move || [("grpc-status", code)]));
+        let client = here.throughline.client_layer().layer(app);
+        within(&here, client.oneshot(http_request("http://127.0.0.1/"))).await.unwrap();
+        let events = here.events().await;
+        let call = call_of(&events);
+        assert_eq!(call.status, status, "{code}");
+        assert_eq!(call.error.as_ref().map(|error| error.kind.as_str()), kind);
+        let recorded = here.recorded("http_client_request_duration");
+        let series = recorded.keys().next().unwrap();
+        assert!(series.ends_with(&format!("http_response_status_code=200{label}}}")), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_goes_out_as_it_came_in() {
+    let (here, there) = (Side::new("between"), Side::new("callee"));
+    let client = here.throughline.client_layer().layer(callee(&there));
+    let between = get(async move || {
+        let answer = client.oneshot(http_request("/echo")).await.unwrap();
+        body_of(answer).await
+    });
+    let between = Router::new().route("/", between).layer(here.throughline.layer());
+    // A sound id, and the number of a card as well.
+    let mut request = http_request("/");
+    request.headers_mut().insert("x-request-id", "4111111111111111".parse().unwrap());
+    let answer = between.oneshot(request).await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "4111111111111111");
+    let sent = body_of(answer).await;
+    assert!(sent.contains(r#""x-request-id":"4111111111111111""#), "{sent}");
+    assert!(!serde_json::to_string(&here.events().await).unwrap().contains("4111111111111111"));
+}
+
+#[tokio::test]
+async fn baggage_that_a_request_has_already_is_kept_with_its_properties() {
+    let (here, there) = (Side::new("between"), Side::new("callee"));
+    let client = here.throughline.client_layer().layer(callee(&there));
+    let between = get(async move || {
+        let mut request = http_request("/echo");
+        request.headers_mut().insert("baggage", "tenant=mine;ttl=7,user=7".parse().unwrap());
+        body_of(client.oneshot(request).await.unwrap()).await
+    });
+    let between = Router::new().route("/", between).layer(here.throughline.layer());
+    let mut request = http_request("/");
+    request.headers_mut().insert("baggage", "tenant=theirs;ttl=60,region=eu;a;b=1".parse().unwrap());
+    let sent = body_of(between.oneshot(request).await.unwrap()).await;
+    assert!(sent.contains(r#""baggage":"region=eu;a;b=1,tenant=mine;ttl=7,user=7""#), "{sent}");
+}
+
+#[tokio::test]
 async fn outside_of_every_context_nothing_is_sent_along_and_the_call_is_measured() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
     let origin = serve(callee(&there)).await;
@@ -165,6 +224,26 @@ async fn body_of(
 ) -> String {
     use http_body_util::BodyExt as _;
     String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn only_whom_the_layer_is_told_to_is_sent_the_context_and_all_calls_are_recorded() {
+    for (host, is_ours) in [("scores.internal", true), ("Scores.Internal", true), ("third-party.test", false)]
+    {
+        let here = Side::new("caller");
+        let layer = here.throughline.client_layer().propagate_to(|target| {
+            let port = target.port() == Some(443);
+            port && target.scheme() == "https"
+                && target.path() == "/echo"
+                && target.host() == "scores.internal"
+        });
+        let client = layer.layer(Router::new().route("/echo", get(echo)));
+        let request = http_request(&format!("https://{host}/echo?to=scores.internal"));
+        let sent = body_of(within(&here, client.oneshot(request)).await.unwrap()).await;
+        assert_eq!(sent.contains("traceparent"), is_ours, "{sent}");
+        assert_eq!(sent.contains("x-request-id"), is_ours, "{sent}");
+        assert_eq!(call_of(&here.events().await).status, Status::Success);
+    }
 }
 
 #[tokio::test]

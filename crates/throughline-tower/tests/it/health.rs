@@ -224,16 +224,34 @@ fn a_runtime_that_goes_takes_its_flight_with_it_and_the_next_begins_another() {
 }
 
 #[test]
-fn without_a_runtime_or_its_timers_checks_fail_and_say_so() {
+fn without_a_runtime_checks_fail_and_say_so() {
     let (check, _, asked) = switch("postgres");
     let health = health([check]).build().unwrap();
     let error = |report: HealthReport| report.failing().next().unwrap().error.clone().unwrap();
     let nowhere = futures_util::FutureExt::now_or_never(health.report(Probe::Ready)).unwrap();
     assert_eq!(error(nowhere), "checks are asked on a Tokio runtime, and this thread is in none");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+/// Asking such a runtime for a timer panics, and with `panic = "abort"` that is the end of the process.
+#[test]
+fn on_a_runtime_without_timers_checks_have_their_deadlines_too_and_nothing_panics() {
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (count, here) = (Arc::clone(&panics), std::thread::current().id());
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        count.fetch_add(usize::from(std::thread::current().id() == here), Ordering::SeqCst);
+        before(panic);
+    }));
+    let (check, ..) = switch("postgres");
+    let hanging = Check::new("hanging", std::future::pending::<Result<(), Infallible>>);
+    let health = health([check, hanging.timeout(Duration::from_millis(20))]).build().unwrap();
     let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let report = timeless.block_on(health.report(Probe::Ready));
-    assert_eq!(error(report), "checks need the timers of the runtime: build it with enable_time()");
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    let failing: Vec<_> =
+        report.failing().map(|check| (check.name.as_str(), check.error.as_deref())).collect();
+    assert_eq!(failing, [("hanging", Some("no answer within 20ms"))]);
+    assert_eq!(panics.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! The layer around services in process: what it counts under, how it waits, what it hands in.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -10,9 +13,13 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, StatusCode, Version};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
-use throughline_core::{MemoryStore, Throughline, TraceContext};
+use throughline_core::testing::FaultyStore;
+use throughline_core::{MemoryStore, SpanId, Status, Throughline, TraceContext};
 use throughline_tower::{LayerExt as _, ServerTiming, Traced};
 use tokio::sync::Notify;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
@@ -85,6 +92,14 @@ async fn scheme_and_version_come_from_the_request_and_are_few() {
 }
 
 #[tokio::test]
+async fn a_layer_behind_tls_is_told_so() {
+    let story = Story::new();
+    let app = Router::new().layer(story.throughline.layer().scheme(&Scheme::HTTPS));
+    send(&app, request("GET", "/")).await;
+    assert_eq!(story.labels_of_requests(&["url_scheme"]), ["https"]);
+}
+
+#[tokio::test]
 async fn the_times_of_the_layer_are_appended_to_those_of_the_handler() {
     let story = Story::new();
     let answer = send(&app(&story), request("GET", "/timed")).await;
@@ -137,22 +152,20 @@ async fn waiting_for_the_service_inside_counts_as_queueing_and_not_as_work() {
 }
 
 #[tokio::test]
-async fn a_request_waits_for_room_in_the_stores_queue_and_the_wait_counts_as_queueing() {
-    let throughline =
-        Throughline::builder("test").store(MemoryStore::new()).queue_capacity(4).build().unwrap();
-    let called = Arc::new(Notify::new());
-    let seen = Arc::clone(&called);
-    let mut service = ServiceBuilder::new().layer(throughline.layer()).service_fn(move |_: Request<Body>| {
-        seen.notify_one();
-        async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) }
-    });
-    let held = [(); 2].map(|()| throughline.request("test").try_open().unwrap());
-    let waiting = tokio::spawn(service.ready().await.unwrap().call(request("GET", "/")));
-    pass(WHILE).await;
-    assert!(called.notified().now_or_never().is_none(), "nothing begins before it can be recorded");
-    drop(held);
-    let timing = ServerTiming::from_headers(waiting.await.unwrap().unwrap().headers()).unwrap();
-    assert!(timing.queue >= WHILE, "{timing}");
+async fn a_request_in_which_nothing_is_recorded_is_answered_while_the_store_does_not_answer() {
+    let store = FaultyStore::around(MemoryStore::new());
+    let faults = store.faults();
+    let throughline = Throughline::builder("test").store(store).queue_capacity(1).build().unwrap();
+    faults.hold();
+    let stuck = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
+    faults.attempted(1).await;
+    let mut service = ServiceBuilder::new()
+        .layer(throughline.layer())
+        .service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))));
+    let answer = service.ready().await.unwrap().call(request("GET", "/")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    faults.release();
+    stuck.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -217,9 +230,12 @@ fn what_a_handler_logs_carries_the_trace_id_even_if_nothing_is_recorded() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing::Dispatch::new(subscriber);
+    // Beside a second one, `tracing` asks the right one whether it wants what other threads' tests log first.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let answer =
-        tracing::subscriber::with_default(subscriber, || runtime.block_on(send(&app, request("GET", "/"))));
+        tracing::dispatcher::with_default(&subscriber, || runtime.block_on(send(&app, request("GET", "/"))));
     let trace_id = String::from_utf8(answer.body().to_vec()).unwrap();
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let line = log.lines().find(|line| line.contains("the loan was looked at")).unwrap();
@@ -237,4 +253,153 @@ async fn the_context_is_current_in_the_handler_and_gone_after_it() {
     let app = Router::new().route("/", get(handler)).layer(story.throughline.layer());
     assert_eq!(send(&app, request("GET", "/")).await.body(), "current");
     assert!(TraceContext::current().is_none());
+}
+
+/// A body of known size, and what comes after its bytes: trailers, or a panic.
+struct Sized {
+    frames: VecDeque<Frame<Bytes>>,
+    left: u64,
+}
+
+impl http_body::Body for Sized {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = self.frames.pop_front();
+        assert!(frame.is_some(), "the end is missing");
+        self.left -= frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// Answers with such a body, by this version of HTTP, and reads so many frames of it.
+async fn read_sized(story: &Story, version: Version, trailers: bool, frames: usize) {
+    let mut service =
+        ServiceBuilder::new().layer(story.throughline.layer()).service_fn(async |_: Request<Body>| {
+            let trailers = trailers.then(|| {
+                let fault = [(HeaderName::from_static("grpc-status"), HeaderValue::from_static("13"))];
+                Frame::trailers(HeaderMap::from_iter(fault))
+            });
+            let frames = [Frame::data(Bytes::from_static(b"seven"))].into_iter().chain(trailers).collect();
+            Ok::<_, Infallible>(Response::new(Sized { frames, left: 5 }))
+        });
+    let mut request = request("GET", "/");
+    *request.version_mut() = version;
+    let mut body = service.ready().await.unwrap().call(request).await.unwrap().into_body();
+    for _ in 0..frames {
+        let _ = body.frame().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_comes_after_the_last_byte_counts_where_a_server_asks_for_it() {
+    for (version, trailers, frames, expected) in [
+        (Version::HTTP_11, true, 1, "GET _unmatched 200"),
+        (Version::HTTP_2, true, 2, "GET _unmatched 200 grpc:13"),
+        (Version::HTTP_2, false, 2, "GET _unmatched 200 panic"),
+        // The client did not wait for what is no part of the content.
+        (Version::HTTP_2, true, 1, "GET _unmatched 200"),
+        (Version::HTTP_2, true, 0, "GET _unmatched 200 cancelled"),
+    ] {
+        let story = Story::new();
+        read_sized(&story, version, trailers, frames).await;
+        assert_eq!(story.measured().await, expected, "{version:?}, {frames} frames");
+    }
+}
+
+/// A request that is dropped tells what the current context is then, and may panic.
+struct Dropped {
+    seen: Arc<Mutex<Vec<Option<SpanId>>>>,
+    panics: bool,
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let current = TraceContext::current().map(|context| context.span_id());
+        self.seen.lock().unwrap().push(current);
+        assert!(!self.panics, "the destructor broke");
+    }
+}
+
+/// The future of a handler, which holds such a thing.
+struct Holding {
+    _dropped: Dropped,
+    panics: bool,
+}
+
+impl Future for Holding {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.panics, "the handler broke");
+        Poll::Ready(Ok(Response::new(Full::new(Bytes::new()))))
+    }
+}
+
+#[tokio::test]
+async fn a_destructor_that_panics_after_a_panic_or_an_answer_harms_nobody() {
+    for panics in [true, false] {
+        let story = Story::new();
+        let seen = Arc::default();
+        let kept = Arc::clone(&seen);
+        let mut service =
+            ServiceBuilder::new().layer(story.throughline.layer()).service_fn(move |_: Request<Body>| {
+                Holding { _dropped: Dropped { seen: Arc::clone(&kept), panics: true }, panics }
+            });
+        let answer = service.ready().await.unwrap().call(request("GET", "/")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(story.measured().await, "GET _unmatched 500 panic");
+        let told = if panics { "the handler broke" } else { "the destructor broke" };
+        let end = story.request_end().await;
+        assert_eq!(end.error.unwrap().message, told);
+        assert_eq!(*seen.lock().unwrap(), [Some(end.span_id)], "it belongs to the request");
+    }
+}
+
+#[tokio::test]
+async fn what_is_cancelled_is_dropped_in_the_context_of_its_request() {
+    let story = Story::new();
+    let (seen, begun) = (Arc::default(), Arc::new(Notify::new()));
+    let (kept, told) = (Arc::clone(&seen), Arc::clone(&begun));
+    let handler = async move |Traced(ctx): Traced| {
+        ctx.event("business:begun", serde_json::json!({})).await.unwrap();
+        let _dropped = Dropped { seen: kept, panics: true };
+        told.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let app = Router::new().route("/", get(handler)).layer(story.throughline.layer());
+    let mut call = Box::pin(app.oneshot(request("GET", "/")));
+    tokio::select! {
+        _ = &mut call => unreachable!("it hangs"),
+        () = begun.notified() => {}
+    }
+    drop(call);
+    let end = story.request_end().await;
+    assert_eq!(*seen.lock().unwrap(), [Some(end.span_id)]);
+    assert_eq!((end.status, end.error.unwrap().message.as_str()), (Status::Failed, "the destructor broke"));
+
+    let story = Story::new();
+    let seen = Arc::default();
+    let kept = Arc::clone(&seen);
+    let body = async move |Traced(ctx): Traced| {
+        ctx.event("business:begun", serde_json::json!({})).await.unwrap();
+        let dropped = Dropped { seen: kept, panics: false };
+        Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>().map(move |chunk| {
+            let _held = &dropped;
+            chunk
+        }))
+    };
+    let app = Router::new().route("/", get(body)).layer(story.throughline.layer());
+    drop(app.oneshot(request("GET", "/")).await.unwrap());
+    let end = story.request_end().await;
+    assert_eq!(end.status, Status::Cancelled);
+    assert_eq!(*seen.lock().unwrap(), [Some(end.span_id)]);
 }

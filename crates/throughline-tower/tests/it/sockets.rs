@@ -300,3 +300,24 @@ async fn a_handler_within_the_grace_of_a_shutdown_answers_and_one_beyond_is_canc
     assert_eq!(story.gauge("http_server_active_requests"), 0.0);
     assert!(story.throughline.shutdown(Duration::from_secs(5)).await.is_complete());
 }
+
+#[tokio::test]
+async fn a_body_that_is_shorter_than_promised_has_failed() {
+    let server = Server::start(|router| {
+        let short = async || {
+            let chunks = stream::iter([Ok::<_, Infallible>("seven ")]);
+            ([("content-length", "11")], Body::from_stream(chunks))
+        };
+        router.route("/", get(short))
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    assert!(!client.rest().await.ends_with("11 bytes"), "the server breaks the connection off");
+    let error = server.request_end().await.error.unwrap();
+    assert_eq!(
+        (error.kind.as_str(), error.message.as_str()),
+        ("response body", "it ended 5 bytes short of its content length")
+    );
+    assert_eq!(server.measured().await, "GET / 200 body");
+}

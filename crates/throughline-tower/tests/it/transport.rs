@@ -4,6 +4,7 @@ mod errors;
 mod findings;
 mod inspected;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,11 @@ use axum::routing::post;
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use throughline_core::{InContext as _, NotStarted, Status, TraceContext, names};
+use throughline_core::testing::FaultyStore;
+use throughline_core::{
+    AppendError, Durability, InContext as _, MemoryStore, NotStarted, Retry, Status, Throughline,
+    TraceContext, names,
+};
 use throughline_tower::transport::{
     CallError, CallOutcome, CallRecord, Caller, Inspector, Part, Profiler, Transport,
 };
@@ -356,5 +361,42 @@ async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_i
         tower::service_fn(async |_: http::Request<_>| Err::<Answer, _>("the certificate has expired"));
     let caller = Caller::http_through(&here.throughline, "https://api.test", broken).unwrap();
     let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
-    insta::assert_snapshot!(error, @"`sum` over http at https://api.test cannot be reached: the certificate has expired");
+    assert!(matches!(error, CallError::BrokenOff { .. }), "nobody knows how far it came: {error}");
+    insta::assert_snapshot!(error, @"`sum` over http at https://api.test gave no whole answer: the certificate has expired; did the callee die?");
+
+    let refused = async |_: http::Request<_>| {
+        Err::<Answer, _>(throughline_core::BoxError::from(std::io::Error::from(
+            std::io::ErrorKind::ConnectionRefused,
+        )))
+    };
+    let caller =
+        Caller::http_through(&here.throughline, "https://api.test", tower::service_fn(refused)).unwrap();
+    let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
+    assert!(matches!(error, CallError::Unreachable { .. }), "{error}");
+}
+
+/// Pipelined, a call goes out before its start is durable: when that fails in the end, it has been made.
+#[tokio::test]
+async fn a_call_whose_start_turns_out_not_to_be_recorded_is_made_once_and_its_result_kept() {
+    let store = FaultyStore::around(MemoryStore::new());
+    let faults = store.faults();
+    let here = Throughline::builder("caller").store(store).durability(Durability::Pipelined);
+    let here = here.retry(Retry::attempts(1)).build().unwrap();
+    let (asked, profiler) = (Arc::new(AtomicU32::new(0)), Profiler::new());
+    let count = Arc::clone(&asked);
+    let counting = post(async move || Json(count.fetch_add(1, Ordering::SeqCst)));
+    let caller = Caller::direct(&here, Router::new().route("/functions/count", counting)).profiler(&profiler);
+    let run = here.workflow("test").run(async |_: TraceContext| {
+        here.flush(Duration::from_secs(10)).await;
+        let gone = || AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None };
+        faults.fail_next(u64::MAX, gone);
+        let result = caller.call::<_, u32>("count", &()).await;
+        faults.heal();
+        Ok::<_, NotStarted>(result)
+    });
+    assert_eq!(run.await.unwrap().unwrap().unwrap(), 0);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let outcomes: Vec<_> =
+        profiler.report().functions.into_iter().flat_map(|profile| profile.outcomes).collect();
+    assert_eq!(outcomes, [(CallOutcome::Success, 1)]);
 }

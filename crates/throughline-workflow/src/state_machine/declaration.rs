@@ -1,5 +1,6 @@
 //! What a machine is declared to be, and whether that makes sense.
 
+use throughline_core::metrics::catalogue;
 use throughline_core::{Text, Throughline};
 
 use super::series::Series;
@@ -143,12 +144,45 @@ impl<S> Declaration<S> {
                 _ => {}
             }
         }
+        self.check_names_of_metrics()?;
         let unreachable: Vec<_> = self.unreachable().into_iter().map(name).collect();
         if unreachable.is_empty() {
             return Ok(());
         }
         Err(StateMachineError::Unreachable { machine: machine(), initial: name(0), states: unreachable })
     }
+}
+
+impl<S> Declaration<S> {
+    /// A machine and its triggers are parts of the names that some metrics have in some profiles, where they must not
+    /// come to the name of another metric.
+    fn check_names_of_metrics(&self) -> Result<(), StateMachineError> {
+        let machine = part_of_name(&self.name);
+        let aliases = || catalogue::all().flat_map(|(_, metric)| metric.aliases);
+        let others = || aliases().filter(|alias| !alias.name.contains("{machine}")).map(|alias| alias.name);
+        for own in aliases().filter(|alias| alias.name.contains("{machine}")) {
+            let name = own.name.replace("{machine}", &machine);
+            if others().any(|other| other == name) {
+                return Err(StateMachineError::ReservedName { machine: self.name.clone() });
+            }
+        }
+        for trigger in self.edges.iter().filter_map(|edge| edge.trigger.as_ref()) {
+            let name = format!("{{prefix}}_{machine}_{}_total", part_of_name(trigger));
+            // A resource may be of the kind that has the states.
+            let is_taken = aliases()
+                .any(|alias| name == alias.name.replace("{machine}", &machine).replace("{kind}", &machine));
+            if is_taken {
+                let (machine, trigger) = (self.name.clone(), trigger.clone());
+                return Err(StateMachineError::ReservedTrigger { machine, trigger });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value as a part of a metric's name.
+fn part_of_name(value: &str) -> String {
+    value.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// Why a declared state machine makes no sense.
@@ -211,6 +245,24 @@ pub enum StateMachineError {
         from: Text,
         /// The state it enters.
         to: Text,
+    },
+    /// The machine's name would give its metrics the names of others, where a profile makes names of it.
+    #[error(
+        "`{machine}` is a word of the names of other metrics, so a state machine can't have it; give another name"
+    )]
+    ReservedName {
+        /// The machine.
+        machine: Text,
+    },
+    /// A trigger's name would give its metric the name of another, where a profile makes a name of it.
+    #[error(
+        "{machine}: `{trigger}` is a word of the names of other metrics, so a trigger can't have it; give another name"
+    )]
+    ReservedTrigger {
+        /// The machine.
+        machine: Text,
+        /// The name.
+        trigger: Text,
     },
     /// Nothing leads to some states: often a misspelt name, or a transition that was forgotten.
     #[error("{machine}: nothing leads from `{initial}` to {}; declare a transition there, or see whether a name is misspelt", quoted(.states))]

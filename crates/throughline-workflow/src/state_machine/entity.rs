@@ -29,24 +29,95 @@ struct Kept<S> {
     machine: StateMachine<S>,
     id: Text,
     position: Mutex<Position>,
+    /// When it was new; `None` if that is not known.
+    born: Mutex<Option<Age>>,
     /// Held during a transition.
     order: tokio::sync::Mutex<()>,
+}
+
+/// How old something is: how old it was at a moment of this process.
+#[derive(Clone, Copy)]
+struct Age {
+    then: Duration,
+    at: Instant,
+}
+
+impl Age {
+    fn of(then: Duration) -> Self {
+        Self { then, at: Instant::now() }
+    }
+
+    /// Of what began at this time; a time in the future is taken for now.
+    fn since(began: SystemTime) -> Self {
+        Self::of(SystemTime::now().duration_since(began).unwrap_or_default())
+    }
+
+    fn now(self) -> Duration {
+        self.then.saturating_add(self.at.elapsed())
+    }
 }
 
 /// The state that an entity is in, and since when.
 struct Position {
     place: usize,
-    arrived: Instant,
-    /// How long it had been there when it arrived here; `None` if that is not known.
-    before: Option<Duration>,
+    /// How long it has been there; `None` if that is not known.
+    stay: Option<Age>,
     /// Counts the entity among those in its state.
     _counted: GaugeGuard,
 }
 
 impl Position {
-    fn new<S>(machine: &Machine<S>, place: usize, before: Option<Duration>) -> Self {
-        let (entities, _) = &machine.series.states[place];
-        Self { place, arrived: Instant::now(), before, _counted: entities.hold() }
+    fn new<S>(machine: &Machine<S>, place: usize, stay: Option<Age>) -> Self {
+        Self { place, stay, _counted: machine.series.states[place].entities.hold() }
+    }
+}
+
+/// A transition that was made. Counted when this is dropped, unless it was taken back.
+struct Made<S> {
+    kept: Arc<Kept<S>>,
+    edge: usize,
+    /// How long the entity was in the state that it left, and how long it lived, if that is over.
+    stay: Option<Age>,
+    stayed: Option<Duration>,
+    lived: Option<Duration>,
+    is_counted: bool,
+}
+
+impl<S> Made<S> {
+    /// The entity is in the state that a transition leads to.
+    fn new(kept: Arc<Kept<S>>, edge: usize) -> Self {
+        let Machine { declared, series } = &*kept.machine.0;
+        let to = declared.edges[edge].to;
+        let arrived = Position::new(&kept.machine.0, to, Some(Age::of(Duration::ZERO)));
+        let stay = mem::replace(&mut *kept.position(), arrived).stay;
+        let age = kept.born().filter(|_| series.states[to].is_final);
+        let (stayed, lived) = (stay.map(Age::now), age.map(Age::now));
+        Self { kept, edge, stay, stayed, lived, is_counted: true }
+    }
+
+    /// It was not made after all: the entity is where it was, as long as it was.
+    fn take_back(mut self) {
+        self.is_counted = false;
+        let machine = &self.kept.machine.0;
+        *self.kept.position() = Position::new(machine, machine.declared.edges[self.edge].from, self.stay);
+    }
+}
+
+impl<S> Drop for Made<S> {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
+        let Machine { declared, series } = &*self.kept.machine.0;
+        let (transitions, triggers) = &series.transitions[self.edge];
+        transitions.increment(1);
+        triggers.iter().for_each(|counter| counter.increment(1));
+        if let Some(stayed) = self.stayed {
+            series.states[declared.edges[self.edge].from].duration.record_duration(stayed);
+        }
+        if let Some(lived) = self.lived {
+            series.lifetime.record_duration(lived);
+        }
     }
 }
 
@@ -62,12 +133,13 @@ impl<S: State> Entity<S> {
         ctx: &TraceContext,
         id: Text,
     ) -> Result<Self, TransitionError> {
-        let (machine, step) = (machine.clone(), step(ctx, &machine.0.declared, &id, 0));
-        let entered = step.run_infallible(move |_| async move {
-            machine.0.series.entered.increment(1);
-            Self::at(machine, id, 0, Some(Duration::ZERO))
-        });
-        Ok(entered.await?)
+        let step = step(ctx, &machine.0.declared, &id, 0);
+        let own = machine.clone();
+        let entered =
+            step.run_infallible(move |_| async move { Self::at(own, id, 0, Some(Age::of(Duration::ZERO))) });
+        let entered = entered.await?;
+        machine.0.series.entered.increment(1);
+        Ok(entered)
     }
 
     pub(super) fn restore(machine: &StateMachine<S>, id: Text, state: &S) -> Result<Self, UnknownState> {
@@ -76,18 +148,25 @@ impl<S: State> Entity<S> {
         Ok(Self::at(machine.clone(), id, place, None))
     }
 
-    fn at(machine: StateMachine<S>, id: Text, place: usize, before: Option<Duration>) -> Self {
-        let position = Mutex::new(Position::new(&machine.0, place, before));
+    fn at(machine: StateMachine<S>, id: Text, place: usize, age: Option<Age>) -> Self {
+        let position = Mutex::new(Position::new(&machine.0, place, age));
         let order = tokio::sync::Mutex::default();
-        Self(Arc::new(Kept { machine, id, position, order }))
+        Self(Arc::new(Kept { machine, id, position, born: Mutex::new(age), order }))
     }
 
     /// Says when an entity that was [restored](StateMachine::restore) entered its state, so that the time it spends
     /// there is measured as a whole. A moment in the future is taken for now.
     #[must_use = "it returns the entity"]
     pub fn since(self, entered: SystemTime) -> Self {
-        let before = SystemTime::now().duration_since(entered).unwrap_or_default();
-        self.0.position().before = Some(before);
+        self.0.position().stay = Some(Age::since(entered));
+        self
+    }
+
+    /// Says when an entity that was [restored](StateMachine::restore) was new, so that the length of its whole life is
+    /// measured when it enters a state that no transition leads away from. A moment in the future is taken for now.
+    #[must_use = "it returns the entity"]
+    pub fn born(self, entered: SystemTime) -> Self {
+        *self.0.born.lock().unwrap_or_else(PoisonError::into_inner) = Some(Age::since(entered));
         self
     }
 
@@ -107,6 +186,9 @@ impl<S: State> Entity<S> {
     /// That is a step of the run that `ctx` stands in: when its start is durable, the entity is in the new state. If
     /// the future is dropped before, it stays in the old one.
     ///
+    /// With [`Durability::Pipelined`](throughline_core::Durability::Pipelined) it is in the new state at once, and goes
+    /// back, uncounted, if the start turns out not to be recorded. Whoever looks in between sees it in the new state.
+    ///
     /// # Errors
     /// When no transition without a name leads there from the state it is in, or when it could not be recorded. It
     /// stays in its state then.
@@ -119,7 +201,9 @@ impl<S: State> Entity<S> {
     /// context of the transition's step, and runs while nobody else can make a transition of this entity.
     ///
     /// Two questions, two `?`: the outer error says that the transition was refused and the work never ran; the inner
-    /// is the work's own. If the work fails, panics or is dropped, the entity stays in its state.
+    /// is the work's own. If the work fails, panics or is dropped, the entity stays in its state. (With
+    /// [`Durability::Pipelined`](throughline_core::Durability::Pipelined) work may have run although the outer error
+    /// says that the transition could not be recorded: what it did then is there, and the entity is where it was.)
     ///
     /// ```
     /// # use throughline_core::{BoxError, TraceContext};
@@ -205,11 +289,22 @@ impl<S: State> Entity<S> {
         if let Some(trigger) = &edge.trigger {
             step = step.attr(names::attrs::STATE_TRIGGER, trigger);
         }
-        let made = step.run(move |ctx| async move {
+        let mut made = None;
+        let told = step.run(|ctx| async {
             let done = InWork::new(mark, work(ctx)).await?;
-            Ok((done, kept.arrive(at)))
+            made = Some(Made::new(kept, at));
+            Ok(done)
         });
-        Ok(made.await?)
+        match told.await {
+            Ok(done) => Ok(done.map(|done| (done, declared.states[edge.to].state.clone()))),
+            Err(not_started) => {
+                // A step that does not wait for its start may have come to its end.
+                if let Some(made) = made {
+                    made.take_back();
+                }
+                Err(not_started.into())
+            }
+        }
     }
 }
 
@@ -224,6 +319,7 @@ impl<S: State> Kept<S> {
         match wanted {
             Wanted::State(state) => {
                 let Some(to) = declared.place(&state) else {
+                    refused("");
                     return Err(UnknownState::new(declared, &state.name()).into());
                 };
                 let found = declared.from(from).find(|(_, edge)| edge.to == to && edge.trigger.is_none());
@@ -244,26 +340,15 @@ impl<S: State> Kept<S> {
             }
         }
     }
-
-    /// The entity is in the state that a transition leads to, which is given back.
-    fn arrive(&self, edge: usize) -> S {
-        let Machine { declared, series } = &*self.machine.0;
-        let (transitions, triggers) = &series.transitions[edge];
-        transitions.increment(1);
-        triggers.iter().for_each(|counter| counter.increment(1));
-        let to = declared.edges[edge].to;
-        let arrived = Position::new(&self.machine.0, to, Some(Duration::ZERO));
-        let left = mem::replace(&mut *self.position(), arrived);
-        if let Some(before) = left.before {
-            series.states[left.place].1.record_duration(before.saturating_add(left.arrived.elapsed()));
-        }
-        declared.states[to].state.clone()
-    }
 }
 
 impl<S> Kept<S> {
     fn position(&self) -> MutexGuard<'_, Position> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn born(&self) -> Option<Age> {
+        *self.born.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,9 +10,20 @@ pub(super) struct Series {
     pub(super) entered: Counter,
     /// For each transition, how often it was made, and how often its name was used.
     pub(super) transitions: Vec<(Counter, Option<Counter>)>,
-    /// For each state, how many entities are in it, and how long they were.
-    pub(super) states: Vec<(Gauge, Histogram)>,
+    pub(super) states: Vec<StateSeries>,
+    /// How long entities lived.
+    pub(super) lifetime: Histogram,
     pub(super) illegal: CounterFamily<3>,
+}
+
+/// The series of a state.
+pub(super) struct StateSeries {
+    /// How many entities are in it.
+    pub(super) entities: Gauge,
+    /// How long they were.
+    pub(super) duration: Histogram,
+    /// Whether no transition leads away from it.
+    pub(super) is_final: bool,
 }
 
 impl Series {
@@ -34,12 +45,17 @@ impl Series {
                 })
                 .collect(),
             states: (0..declared.states.len())
-                .map(|place| (entities.with([machine, name(place)]), durations.with([machine, name(place)])))
+                .map(|place| StateSeries {
+                    entities: entities.with([machine, name(place)]),
+                    duration: durations.with([machine, name(place)]),
+                    is_final: declared.from(place).next().is_none(),
+                })
                 .collect(),
+            lifetime: meter.histogram(&catalogue::STATE_LIFETIME).with([machine]),
             illegal: meter.counter(&catalogue::STATE_ILLEGAL_TRANSITIONS),
         };
         // A dashboard shows a state that nobody is in as 0, not as missing.
-        series.states.iter().for_each(|(entities, _)| entities.increment(0.0));
+        series.states.iter().for_each(|state| state.entities.increment(0.0));
         series
     }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use insta::assert_snapshot;
 use throughline_core::{
-    BoxError, MemoryStore, NotStarted, Status, Text, Throughline, Timestamp, TraceContext, TraceId, names,
+    BoxError, MemoryStore, NotStarted, RunState, Status, Text, Throughline, Timestamp, TraceContext, TraceId,
+    names,
 };
 use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+use crate::reading::{Answer, Reading, TOO_LONG};
 use crate::support::{Bench, Trouble, starts};
 
 #[derive(Clone, Default)]
@@ -119,6 +121,7 @@ async fn the_second_attempt_links_the_first_and_the_run_ends_as_the_last_attempt
     ");
     let readings = bench.readings("throughline_job_attempts");
     assert!(readings.contains("outcome=failed} 1") && readings.contains("outcome=success} 2"), "{readings}");
+    assert_snapshot!(bench.readings("throughline_retries"), @"throughline_retries_total{workflow=payout,step_type=job:payout,status=success} 1");
 }
 
 #[tokio::test]
@@ -174,11 +177,68 @@ async fn an_id_that_looks_like_personal_data_does_not_keep_the_job_from_being_do
 #[tokio::test]
 async fn a_job_that_was_scheduled_waits_from_when_it_was_due() {
     let bench = Bench::new();
-    let due_at = Some(Timestamp::now().plus(Duration::from_secs(3600)));
+    let due_at = Some(Timestamp::now().plus(Duration::from_secs(30)));
     let later = Payout { due_at, ..job("j-1", &Carrier::current()) };
     layer(&bench).layer(service_fn(pay)).oneshot(later).await.unwrap();
     let waited = &starts(&bench.events().await, "job:payout")[0].data.clone().unwrap()["input"]["wait_us"];
     assert_eq!(waited, 0);
+}
+
+#[tokio::test]
+async fn a_wait_that_cannot_be_is_not_known() {
+    let bench = Bench::new();
+    let now = Timestamp::now();
+    let never = [
+        Timestamp::from_micros(0),
+        now.minus(Duration::from_secs(401 * 86_400)),
+        now.plus(Duration::from_secs(3600)),
+    ];
+    for due_at in never {
+        layer(&bench).run(Payout { due_at: Some(due_at), ..Payout::default() }, pay).await.unwrap();
+    }
+    assert_eq!(bench.readings("throughline_job_wait"), "");
+    assert!(starts(&bench.events().await, "job:payout").iter().all(|start| start.data.is_none()));
+
+    // Two clocks are never the same.
+    layer(&bench)
+        .run(Payout { due_at: Some(now.plus(Duration::from_secs(2))), ..Payout::default() }, pay)
+        .await
+        .unwrap();
+    assert!(bench.readings("throughline_job_wait").ends_with("} 1"));
+}
+
+#[tokio::test]
+async fn jobs_of_one_id_in_two_queues_or_of_two_kinds_are_different_jobs() {
+    let bench = Bench::new();
+    let carrier = enqueue(&bench).await;
+    let error = layer(&bench).run(job("1", &carrier), async |_| Err::<(), _>(Trouble::timeout())).await;
+    error.unwrap_err();
+    JobLayer::new(&bench.throughline, "emails").run(job("1", &carrier), pay).await.unwrap();
+    layer(&bench).job_type("refund").run(job("1", &carrier), pay).await.unwrap();
+    let events = bench.events().await;
+    for start in ["job:payout", "job:refund"].iter().flat_map(|kind| starts(&events, kind)) {
+        assert_eq!((start.attempt, start.links.len()), (Some(1), 0), "{start:?}");
+    }
+    let reader = bench.throughline.reader().unwrap();
+    let run = reader.run(TraceId::from_key("loan-42")).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Failed, "the payout was not made");
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_asked_again_and_not_for_long() {
+    let reading = Reading::default();
+    let bench = Bench::reading(&reading);
+    let carrier = enqueue(&bench).await;
+    let attempt = async || layer(&bench).run(job("j-1", &carrier), pay).await.unwrap();
+    attempt().await;
+    reading.next(&[Answer::Unavailable, Answer::Unavailable]);
+    attempt().await;
+    assert_eq!(reading.asked(), 4);
+    reading.next(&[Answer::Never]);
+    tokio::time::timeout(TOO_LONG, attempt()).await.unwrap();
+    let attempts: Vec<_> =
+        starts(&bench.events().await, "job:payout").iter().map(|start| start.attempt).collect();
+    assert_eq!(attempts, [Some(1), Some(2), Some(1)]);
 }
 
 #[tokio::test]
@@ -236,6 +296,15 @@ async fn a_job_whose_start_is_not_recorded_is_not_done_and_goes_back_to_the_queu
 }
 
 #[tokio::test]
+async fn a_job_that_was_worked_on_before_its_start_was_refused_is_counted_once() {
+    let bench = Bench::pipelined();
+    bench.fail_next();
+    let error = layer(&bench).run(job("j-1", &Carrier::default()), async |_| Ok::<_, Trouble>(())).await;
+    assert!(error.unwrap_err().is::<NotStarted>());
+    assert_snapshot!(bench.readings("throughline_job_attempts"), @"throughline_job_attempts_total{queue=payouts,job_type=payout,outcome=success} 1");
+}
+
+#[tokio::test]
 async fn a_layer_may_say_what_kind_of_job_it_is() {
     let bench = Bench::new();
     let service = service_fn(|_: Payout| async { Ok::<_, BoxError>(()) });
@@ -250,6 +319,10 @@ async fn a_worker_without_tower_has_the_same() {
     let bench = Bench::new();
     let carrier = enqueue(&bench).await;
     let payouts = layer(&bench);
+    let up = payouts.worker();
+    assert!(bench.readings("throughline_workers_active").ends_with("} 1"));
+    drop(up);
+    assert!(bench.readings("throughline_workers_active").ends_with("} 0"));
     let worked = tokio::spawn(async move {
         let account = "acme".to_owned();
         let lend = async |_: Payout, account: &str| {

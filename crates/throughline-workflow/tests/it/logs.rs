@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What is logged by this thread as long as the guard lives, a line each, without times.
-pub(crate) fn logs() -> (Logs, tracing::subscriber::DefaultGuard) {
+pub(crate) fn logs() -> (Logs, Logging) {
     let logs = Logs::default();
     let subscriber = tracing_subscriber::fmt()
         .without_time()
@@ -15,7 +17,15 @@ pub(crate) fn logs() -> (Logs, tracing::subscriber::DefaultGuard) {
         .with_max_level(tracing::Level::INFO)
         .with_writer(logs.clone())
         .finish();
-    (logs, tracing::subscriber::set_default(subscriber))
+    let here = tracing::subscriber::set_default(subscriber);
+    (logs, Logging { _here: here, _second: Dispatch::new(NoSubscriber::default()) })
+}
+
+/// Logging goes on as long as this lives.
+pub(crate) struct Logging {
+    _here: DefaultGuard,
+    /// Beside a second one, `tracing` asks the right one whether it wants what other threads' tests log first.
+    _second: Dispatch,
 }
 
 #[derive(Clone, Default)]

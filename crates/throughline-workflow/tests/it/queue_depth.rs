@@ -128,6 +128,39 @@ async fn when_the_guard_is_dropped_the_task_is_gone_and_nobody_knows_the_depth()
     assert_eq!(bench.series("queue_depth{"), "queue_depth{queue=emails} NaN");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_replaced_leaves_the_gauge_to_the_one_that_replaces_it() {
+    let bench = Bench::new();
+    let (ask, mut first_was_asked) = queue([Depth(3)]);
+    let first = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap();
+    first_was_asked.recv().await.unwrap();
+    let (ask, mut second_was_asked) = queue([Depth(4), Error("a"), Error("b"), Error("c")]);
+    let second = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap();
+    second_was_asked.recv().await.unwrap();
+    drop(first);
+    assert_eq!(first_was_asked.recv().await, None);
+    assert_eq!(bench.series("queue_depth{"), "queue_depth{queue=emails} 4");
+    for _ in 0..4 {
+        second_was_asked.recv().await.unwrap();
+    }
+    assert_eq!(bench.series("queue_depth{"), "queue_depth{queue=emails} NaN");
+
+    // The same for those that are asked when somebody looks, and for another emitter all is its own.
+    let depth = |depth| QueueDepth::on_collect(&bench.throughline, "letters", move || depth);
+    let letters = depth(Some(3));
+    let other = Bench::new();
+    let others = QueueDepth::on_collect(&other.throughline, "letters", || Some(9));
+    let again = depth(Some(4));
+    bench.metrics.collect();
+    drop(letters);
+    assert_eq!(bench.series("queue_depth{queue=letters"), "queue_depth{queue=letters} 4");
+    other.metrics.collect();
+    drop(others);
+    assert_eq!(other.series("queue_depth"), "queue_depth{queue=letters} NaN");
+    drop((again, second));
+    assert_eq!(bench.series("queue_depth{queue=letters"), "queue_depth{queue=letters} NaN");
+}
+
 #[test]
 fn without_a_runtime_it_says_what_to_do() {
     let bench = Bench::new();
@@ -159,6 +192,8 @@ fn a_runtime_without_timers_is_told_what_it_lacks() {
     let depth = QueueDepth::of("emails", ask).on(runtime.handle().clone()).start(&bench.throughline).unwrap();
     assert_eq!(was_asked.blocking_recv(), None);
     assert_eq!(depth.error().unwrap(), "the runtime has no timers: build it with enable_time()");
+    let failures = bench.series("queue_depth_failures");
+    assert_eq!(failures, "queue_depth_failures_total{queue=emails, reason=no_timers} 1");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use throughline_core::{BoxError, NotStarted, Rel, SpanId, Throughline, TraceContext, TraceId, names};
-use throughline_workflow::{StepCall, StepLayer, WorkflowLayer};
+use throughline_core::{BoxError, NotStarted, Rel, SpanId, Text, Throughline, TraceContext, TraceId, names};
+use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
+use crate::reading::{Answer, Reading, TOO_LONG};
 use crate::support::{Bench, Trouble, starts};
 
 /// A node of a workflow, as executors have them.
@@ -185,6 +186,190 @@ async fn a_compensation_may_name_the_span_itself() {
     assert_eq!((links[0].rel, links[0].span_id), (Rel::Compensates, done));
 }
 
+/// A worker's attempt at a job that carries this context and runs these nodes, and fails if one did.
+async fn job(bench: &Bench, id: &'static str, carrier: Carrier, nodes: impl IntoIterator<Item = Node>) {
+    struct Booking(&'static str, Carrier);
+    impl Job for Booking {
+        fn job_type(&self) -> Text {
+            "booking".into()
+        }
+        fn job_id(&self) -> Option<Text> {
+            Some(self.0.into())
+        }
+        fn carrier(&self) -> Carrier {
+            self.1.clone()
+        }
+    }
+    let nodes: Vec<_> = nodes.into_iter().collect();
+    let done = JobLayer::new(&bench.throughline, "bookings").run(Booking(id, carrier), |_| {
+        // What the job does is a workflow of its own within the job.
+        bench.throughline.workflow("booking-steps").run(|_| async {
+            let steps = steps(&bench.throughline);
+            for node in nodes {
+                call(&steps, node).await?;
+            }
+            Ok::<_, BoxError>(())
+        })
+    });
+    let _ = done.await;
+}
+
+/// The steps that the last compensation undid.
+async fn undone(bench: &Bench) -> Vec<SpanId> {
+    let compensations = starts(&bench.events().await, "compensate:reserve");
+    compensations.last().unwrap().links.iter().map(|link| link.span_id).collect()
+}
+
+#[tokio::test]
+async fn steps_of_one_id_in_two_jobs_of_one_trace_are_different_steps() {
+    let bench = Bench::new();
+    let enqueued = bench.throughline.workflow("tour").run_infallible(|_| async { Carrier::current() });
+    let carrier = enqueued.await.unwrap();
+    let reserve = || Node { compensable: true, ..node("reserve") };
+    let undo = || Node { undoes: Some("reserve"), ..node("release") };
+    job(&bench, "a", carrier.clone(), [reserve()]).await;
+    job(&bench, "b", carrier.clone(), [reserve(), undo()]).await;
+    let reserved: Vec<_> =
+        starts(&bench.events().await, "step:reserve").iter().map(|start| start.span_id).collect();
+    assert_eq!(undone(&bench).await, [reserved[1]]);
+
+    // What an earlier attempt at the job has done, a later one undoes.
+    job(&bench, "a", carrier.clone(), [undo()]).await;
+    assert_eq!(undone(&bench).await, [reserved[0]]);
+
+    // And a second attempt at the step follows the first at it, not one in another job.
+    job(&bench, "c", carrier.clone(), [Node { attempt: 2, ..node("reserve") }]).await;
+    job(&bench, "b", carrier, [Node { attempt: 2, ..node("reserve") }]).await;
+    let again = starts(&bench.events().await, "step:reserve");
+    let retried: Vec<Vec<_>> =
+        again.iter().map(|start| start.links.iter().map(|link| link.span_id).collect()).collect();
+    assert_eq!(retried, [vec![], vec![], vec![], vec![reserved[1]]]);
+}
+
+#[tokio::test]
+async fn the_same_part_of_an_earlier_attempt_is_not_guessed_where_there_are_two() {
+    let bench = Bench::new();
+    let reserve = || Node { compensable: true, ..node("reserve") };
+    let twice = async |nodes: [Vec<Node>; 2]| {
+        let done = JobLayer::new(&bench.throughline, "bookings").run(Tour, async |_| {
+            for nodes in nodes {
+                let steps = steps(&bench.throughline);
+                let leg = bench.throughline.workflow("leg").run(|_| async move {
+                    for node in nodes {
+                        call(&steps, node).await?;
+                    }
+                    Ok::<_, BoxError>(())
+                });
+                leg.await??;
+            }
+            Ok::<_, BoxError>(())
+        });
+        done.await.unwrap();
+    };
+    twice([vec![reserve()], vec![reserve()]]).await;
+    twice([vec![Node { undoes: Some("reserve"), ..node("release") }], vec![]]).await;
+    assert!(starts(&bench.events().await, "compensate:reserve")[0].links.is_empty());
+}
+
+struct Tour;
+
+impl Job for Tour {
+    fn job_type(&self) -> Text {
+        "tour".into()
+    }
+    fn job_id(&self) -> Option<Text> {
+        Some("t-1".into())
+    }
+}
+
+#[tokio::test]
+async fn steps_are_found_although_they_do_not_wait_for_their_start() {
+    let bench = Bench::pipelined();
+    let undo = Node { undoes: Some("reserve"), ..node("release") };
+    job(&bench, "a", Carrier::default(), [Node { compensable: true, ..node("reserve") }]).await;
+    job(&bench, "a", Carrier::default(), [undo]).await;
+    let reserved = starts(&bench.events().await, "step:reserve")[0].span_id;
+    assert_eq!(undone(&bench).await, [reserved]);
+}
+
+#[tokio::test]
+async fn a_second_attempt_at_a_compensation_links_the_first() {
+    let bench = Bench::new();
+    let undo = Node { undoes: Some("reserve"), ..node("release") };
+    let done = run(
+        &bench,
+        [
+            Node { compensable: true, ..node("reserve") },
+            Node { fails: true, ..undo.clone() },
+            Node { attempt: 2, ..undo },
+        ],
+    )
+    .await;
+    let reserved = *done[0].as_ref().unwrap();
+    // Whoever knows the span has the same.
+    run(&bench, [Node { undoes_span: Some(reserved), attempt: 3, ..node("reserve") }]).await;
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:failed failed [Trouble::Timeout]
+      step:reserve success #compensable
+      compensate:reserve failed [Trouble::Timeout] #compensation (compensates step:reserve)
+      compensate:reserve success attempt 2 #compensation (compensates step:reserve) (retry_of compensate:reserve)
+    workflow:started > workflow:completed success
+      compensate:reserve success attempt 3 #compensation (compensates step:reserve) (retry_of compensate:reserve)
+    ");
+    let query = bench.throughline.query(TraceId::from_key("e-17")).await.unwrap();
+    assert_eq!(query.compensation_ledger().sagas[0].entries[0].state.as_str(), "compensated");
+}
+
+#[tokio::test]
+async fn a_step_is_not_held_up_by_a_store_that_does_not_answer() {
+    let reading = Reading::default();
+    let bench = Bench::reading(&reading);
+    reading.next(&[Answer::Unavailable, Answer::Unavailable]);
+    let undo = || Node { undoes: Some("reserve"), ..node("release") };
+    run(&bench, [Node { compensable: true, ..node("reserve") }, undo()]).await;
+    let reserved = starts(&bench.events().await, "step:reserve")[0].span_id;
+    assert_eq!(undone(&bench).await, [reserved]);
+
+    reading.next(&[Answer::Never]);
+    tokio::time::timeout(TOO_LONG, run(&bench, [undo()])).await.unwrap();
+    assert!(undone(&bench).await.is_empty());
+}
+
+#[tokio::test]
+async fn without_tower_all_is_the_same() {
+    let bench = Bench::new();
+    let workflows = WorkflowLayer::new(&bench.throughline, |throughline, id: &&'static str| {
+        throughline.workflow("onboarding").tenant("acme").execution(*id)
+    });
+    let steps = StepLayer::new(&bench.throughline, |node: &Node| describe(node).step_type(""));
+    let active = || {
+        let gauges =
+            bench.readings("throughline_workflows_active") + &bench.readings("throughline_steps_active");
+        assert_snapshot!(gauges, @"throughline_workflows_active{tenant=acme,workflow=onboarding} 1throughline_steps_active{step_type=step:welcome} 1");
+    };
+    let done = workflows.run("e-17", async |_| {
+        steps.run(node("welcome"), async |node| execute(node).await.inspect(|_| active())).await
+    });
+    done.await.unwrap();
+    let error = workflows.run("e-18", async |_| Err::<(), _>(Trouble::timeout())).await.unwrap_err();
+    assert!(error.is::<Trouble>());
+    assert_snapshot!(bench.tree().await, @r"
+    workflow:started > workflow:completed success
+      step:welcome success
+    workflow:started > workflow:failed failed [Trouble::Timeout]
+    ");
+    // The gauge and the histogram of a step without a type can be joined.
+    assert_snapshot!(bench.readings("throughline_step"), @"
+    throughline_step_duration_seconds{tenant=acme,workflow=onboarding,step_type=step:welcome,status=success} 1
+    throughline_steps_active{step_type=step:welcome} 0
+    ");
+    let outside = steps.run(node("welcome"), execute).await;
+    outside.unwrap();
+    bench.fail_next();
+    let refused = workflows.run("e-19", async |_| panic!("it was called") as Result<(), Trouble>).await;
+    assert!(refused.unwrap_err().is::<NotStarted>());
+}
+
 #[tokio::test]
 async fn a_step_in_a_task_of_its_own_belongs_to_the_context_it_was_given() {
     let bench = Bench::new();
@@ -255,4 +440,16 @@ async fn a_step_that_is_dropped_was_cancelled_and_counts_as_active_until_then() 
     workflow:started > workflow:completed success
       step:welcome cancelled
     ");
+}
+
+#[tokio::test]
+async fn an_input_that_is_no_json_is_said_to_be_none() {
+    let bench = Bench::new();
+    let by_pair = std::collections::HashMap::from([((1, 2), 3)]);
+    let layer = StepLayer::new(&bench.throughline, move |_: &Node| StepCall::new("score").input(&by_pair));
+    let ran =
+        bench.throughline.workflow("onboarding").run(|_| layer.layer(service_fn(execute)).oneshot(node("a")));
+    ran.await.unwrap().unwrap();
+    let input = starts(&bench.events().await, "step:score")[0].data.clone().unwrap()["input"].clone();
+    assert!(input.as_str().unwrap().starts_with("[not serialisable: "), "{input}");
 }

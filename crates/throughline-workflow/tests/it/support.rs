@@ -7,7 +7,12 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use throughline_core::metrics::Metrics;
 use throughline_core::testing::{Faults, FaultyStore, tree};
-use throughline_core::{AppendError, MemoryStore, Redaction, Retry, Status, Throughline, TraceEvent};
+use throughline_core::{
+    AppendError, Durability, MemoryStore, Redaction, Retry, Status, Throughline, ThroughlineBuilder,
+    TraceEvent,
+};
+
+use crate::reading::Reading;
 
 /// An emitter with a store that can be told to fail, and a recorder that can be looked into.
 pub(crate) struct Bench {
@@ -21,11 +26,25 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::described(Reading::default(), |builder| builder)
+    }
+
+    /// One whose steps do not wait until their start is durable.
+    pub(crate) fn pipelined() -> Self {
+        Self::described(Reading::default(), |builder| builder.durability(Durability::Pipelined))
+    }
+
+    /// One whose store can be told how to answer.
+    pub(crate) fn reading(reading: &Reading) -> Self {
+        Self::described(reading.clone(), |builder| builder)
+    }
+
+    fn described(reading: Reading, describe: impl FnOnce(ThroughlineBuilder) -> ThroughlineBuilder) -> Self {
         let (store, recorder) = (MemoryStore::new(), DebuggingRecorder::new());
         let (measured, faulty) = (recorder.snapshotter(), FaultyStore::around(store.clone()));
         let (faults, metrics) = (faulty.faults(), Metrics::to(recorder));
-        let throughline = Throughline::builder("test")
-            .store(faulty)
+        let throughline = describe(Throughline::builder("test"))
+            .store(reading.around(faulty))
             .metrics(metrics.clone())
             .redaction(Redaction::standard().pseudonym_key("sixteen bytes and more"))
             .retry(Retry::attempts(1))

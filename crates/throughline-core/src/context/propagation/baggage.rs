@@ -12,37 +12,75 @@ const LIMIT: usize = 8192;
 /// How many bytes are looked at: invalid members do not count, so they need a bound of their own.
 const READ: usize = 64 * 1024;
 
-/// Reads the values of all headers of that name, which are one list. Malformed members and what is beyond the limits are
-/// left out, and the others kept. Properties of members are passed over.
-pub(super) fn parse<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Attrs {
+/// Reads the values of all headers of that name, which are one list: the members, and their properties as they are.
+/// Malformed members and properties and what is beyond the limits are left out, and the others kept.
+pub(super) fn parse<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> (Attrs, Attrs) {
+    let members = parse_members(values);
+    let mut properties = Attrs::new();
+    if members.iter().any(|member| !member.properties.is_empty()) {
+        let all: Attrs =
+            members.iter().map(|member| (member.key.clone(), member.properties.clone())).collect();
+        // Of members of one name the last counts, with its own properties or none.
+        properties = all.iter().filter(|(_, properties)| !properties.is_empty()).cloned().collect();
+    }
+    (members.into_iter().map(|member| (member.key, member.value)).collect(), properties)
+}
+
+struct Member {
+    key: Text,
+    value: Text,
+    /// `name` or `name=value`, joined by `;`.
+    properties: Text,
+}
+
+fn parse_members<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Vec<Member> {
     let (mut read, mut length) = (0, 0);
-    let mut members: Vec<(Text, Text)> = Vec::new();
+    let mut members = Vec::new();
     for list in values {
         for member in list.split(|byte| *byte == b',') {
             read += member.len() + 1;
             if members.len() == MEMBERS || read > READ {
-                return members.into_iter().collect();
+                return members;
             }
             let member = ows(member);
             if length + member.len() <= LIMIT
-                && let Some(pair) = parse_member(member)
+                && let Some(parsed) = parse_member(member)
             {
                 length += member.len() + 1;
-                members.push(pair);
+                members.push(parsed);
             }
         }
     }
-    members.into_iter().collect()
+    members
 }
 
-fn parse_member(member: &[u8]) -> Option<(Text, Text)> {
-    let pair = member.split(|byte| *byte == b';').next()?;
-    let (key, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
-    let (key, value) = (ows(key), ows(&value[1..]));
-    if !is_token(key) || !value.iter().all(is_octet) {
-        return None;
+fn parse_member(member: &[u8]) -> Option<Member> {
+    let mut parts = member.split(|byte| *byte == b';');
+    let (key, value) = parse_pair(parts.next()?)?;
+    let value = decode(value?)?.into();
+    let mut properties = String::new();
+    for (name, value) in parts.filter_map(parse_pair) {
+        if !properties.is_empty() {
+            properties.push(';');
+        }
+        properties.push_str(name);
+        if let Some(value) = value {
+            properties.push('=');
+            properties.extend(value.iter().copied().map(char::from));
+        }
     }
-    Some((Text::from(std::str::from_utf8(key).ok()?.to_owned()), decode(value)?.into()))
+    Some(Member { key: key.to_owned().into(), value, properties: properties.into() })
+}
+
+/// A name, and a value if it has one.
+fn parse_pair(pair: &[u8]) -> Option<(&str, Option<&[u8]>)> {
+    let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&pair[..at], Some(ows(&pair[at + 1..]))),
+        None => (pair, None),
+    };
+    let key = ows(key);
+    let is_sound = is_token(key) && value.is_none_or(|value| value.iter().all(is_octet));
+    Some((std::str::from_utf8(key).ok().filter(|_| is_sound)?, value))
 }
 
 /// A token of [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2).
@@ -73,13 +111,16 @@ fn decode(value: &[u8]) -> Option<String> {
 }
 
 /// The header's value. What does not fit into it is left out; `None` if nothing is left.
-pub(super) fn render(baggage: &Attrs) -> Option<String> {
+pub(super) fn render(baggage: &Attrs, properties: &Attrs) -> Option<String> {
     let mut header = String::new();
     let (mut member, mut members) = (String::new(), 0);
     for (key, value) in baggage.iter().filter(|(key, _)| is_token(key.as_bytes())) {
         member.clear();
         member.extend([key, "="]);
         encode(value, &mut member);
+        if let Some(properties) = properties.get(key).filter(|properties| are_properties(properties)) {
+            member.extend([";", properties]);
+        }
         let separator = if members == 0 { "" } else { "," };
         if members < MEMBERS && header.len() + separator.len() + member.len() <= LIMIT {
             header.extend([separator, &member]);
@@ -87,6 +128,11 @@ pub(super) fn render(baggage: &Attrs) -> Option<String> {
         }
     }
     (members > 0).then_some(header)
+}
+
+/// Whether it may go into a header: what came in a job may be anything.
+fn are_properties(text: &str) -> bool {
+    text.as_bytes().split(|byte| *byte == b';').all(|property| parse_pair(property).is_some())
 }
 
 fn encode(value: &str, out: &mut String) {
@@ -107,7 +153,25 @@ mod tests {
     use super::*;
 
     fn read(list: &str) -> Attrs {
-        parse([list.as_bytes()])
+        parse([list.as_bytes()]).0
+    }
+
+    fn render(baggage: &Attrs) -> Option<String> {
+        super::render(baggage, &Attrs::new())
+    }
+
+    #[test]
+    fn properties_travel_on_with_their_member_and_malformed_ones_do_not() {
+        let travelled = |list: &str| {
+            let (baggage, properties) = parse([list.as_bytes()]);
+            super::render(&baggage, &properties).unwrap_or_default()
+        };
+        assert_eq!(travelled("a=1 ; ttl = 60 ;hidden;=x;a b;c=\"d\";e=%41"), "a=1;ttl=60;hidden;e=%41");
+        assert_eq!(travelled("a=1;p,a=2"), "a=2", "the last member counts, and it has none");
+        assert_eq!(travelled("a=1,a=2;p"), "a=2;p");
+        assert_eq!(travelled(&format!("a=1;p={},b=2", "x".repeat(LIMIT))), "b=2", "they count as well");
+        let planted = Attrs::new().with("a", "x=1\r\nset-cookie: y");
+        assert_eq!(super::render(&read("a=1"), &planted).unwrap(), "a=1");
     }
 
     #[test]
@@ -143,15 +207,15 @@ mod tests {
             let baggage: Attrs = pairs.into_iter().collect();
             let read = render(&baggage).map(|header| {
                 assert!(header.bytes().all(|c| c.is_ascii_graphic()), "{header}");
-                parse([header.as_bytes()])
+                parse([header.as_bytes()]).0
             });
             prop_assert_eq!(read.unwrap_or_default(), baggage);
         }
 
         #[test]
         fn no_bytes_whatsoever_are_too_much(bytes: Vec<u8>) {
-            let read = parse([&bytes[..]]);
-            prop_assert!(read.len() <= MEMBERS);
+            let (read, properties) = parse([&bytes[..]]);
+            prop_assert!(read.len() <= MEMBERS && properties.len() <= read.len());
         }
     }
 }

@@ -5,13 +5,13 @@ use super::{Alias, Counter, Description, Gauge, Kind, Metric, Unit, catalogue};
 catalogue! {
     LIBRARY:
 
-    EVENTS_ACCEPTED: Counter["destination"] = "throughline_events_accepted_total", Count,
+    EVENTS_ACCEPTED: Counter["service", "destination"] = "throughline_events_accepted_total", Count,
         "Events handed over to a destination.";
-    EVENTS_DELIVERED: Counter["destination"] = "throughline_events_delivered_total", Count,
+    EVENTS_DELIVERED: Counter["service", "destination"] = "throughline_events_delivered_total", Count,
         "Events that a destination took.";
-    EVENTS_DROPPED: Counter["destination", "reason"] = "throughline_events_dropped_total", Count,
+    EVENTS_DROPPED: Counter["service", "destination", "reason"] = "throughline_events_dropped_total", Count,
         "Events that a destination did not get, by reason.";
-    EVENTS_PENDING: Gauge["destination"] = "throughline_events_pending", Count,
+    EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
         "Events that wait for a destination.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "Measurements whose label value was folded into `_overflow`, because the label had too many values.";

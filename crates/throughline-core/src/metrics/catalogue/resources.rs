@@ -1,7 +1,8 @@
 //! State machines, the resources that a service makes, timers, and health.
 
 use super::{
-    Alias, Counter, Description, Gauge, Histogram, Kind, Metric, Unit, catalogue, is_success, label,
+    Alias, Counter, Description, Gauge, Histogram, Kind, Metric, Unit, catalogue, is_no_success, is_success,
+    label,
 };
 
 const LIFE_SECONDS: &[f64] =
@@ -9,10 +10,6 @@ const LIFE_SECONDS: &[f64] =
 const BOOT_SECONDS: &[f64] =
     &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0];
 const CHECK_SECONDS: &[f64] = &[0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-fn is_failure(outcome: &str) -> bool {
-    outcome == "failed"
-}
 
 catalogue! {
     RESOURCES:
@@ -36,6 +33,10 @@ catalogue! {
     STATE_DURATION: Histogram["machine", "state"] = "throughline_state_duration_seconds", Seconds,
         "How long entities stayed in a state.",
         buckets: LIFE_SECONDS;
+    STATE_LIFETIME: Histogram["machine"] = "throughline_state_lifetime_seconds", Seconds,
+        "How long entities lived, from when they were new until they entered a state that nothing leads away from.",
+        buckets: LIFE_SECONDS,
+        aliases: [Alias::histogram("{prefix}_{machine}_duration_seconds", &[])];
     PROVISIONING_DURATION: Histogram["kind", "outcome"] = "throughline_provisioning_duration_seconds", Seconds,
         "How long it took to make a resource: a session, a sandbox.",
         buckets: BOOT_SECONDS,
@@ -48,7 +49,7 @@ catalogue! {
         "Health checks of the resources that a service made, by outcome.",
         aliases: [
             Alias::counter("{prefix}_{kind}_health_check_success_total", &[]).only("outcome", is_success),
-            Alias::counter("{prefix}_{kind}_health_check_failure_total", &[]).only("outcome", is_failure),
+            Alias::counter("{prefix}_{kind}_health_check_failure_total", &[]).only("outcome", is_no_success),
         ];
     TIMERS: Counter["timer", "event"] = "throughline_timers_total", Count,
         "What became of timers: scheduled, fired, cancelled.";

@@ -58,7 +58,7 @@ catalogue! {
     STEPS_ACTIVE: Gauge["step_type"] = "throughline_steps_active", Count,
         "How many steps an executor is running.";
     RETRIES: Counter["workflow", "step_type", "status"] = "throughline_retries_total", Count,
-        "Second and later attempts at steps, by how they ended.";
+        "Second and later attempts at steps and jobs, by how they ended; those at a job have its event type as step type.";
     SAGA_DURATION: Histogram["saga", "status"] = "throughline_saga_duration_seconds", Seconds,
         "How long sagas took, by how they ended.",
         buckets: WORKFLOW_SECONDS;
@@ -71,7 +71,7 @@ catalogue! {
         "How many jobs wait in a queue.",
         aliases: [Alias::gauge("{prefix}_queue_depth", &[label("queue", "queue")])];
     QUEUE_DEPTH_FAILURES: Counter["queue", "reason"] = "throughline_queue_depth_failures_total", Count,
-        "How often a queue did not tell its depth: error, panic or timeout.";
+        "How often a queue did not tell its depth: error, panic, timeout, or no_timers of a runtime that has none.";
     WORKERS_ACTIVE: Gauge["queue"] = "throughline_workers_active", Count,
         "How many workers are up.",
         aliases: [Alias::gauge("{prefix}_active_workers", &[])];

@@ -32,6 +32,7 @@ fn event() -> impl Strategy<Value = TraceEvent> {
         tags::COMPENSATION,
         tags::DECISION,
         tags::REMOTE_PARENT,
+        tags::DETACHED,
     ]));
     let rels = vec![Rel::Compensates, Rel::DecidedBy, Rel::RetryOf, Rel::CausedBy];
     let link = prop::option::of((prop::sample::select(rels), 1_u64..12));

@@ -329,5 +329,6 @@ fn another_transport_that_was_seen_to_be_no_faster_is_not_simply_recommended() {
         findings.into_iter().next().unwrap().recommendation
     };
     insta::assert_snapshot!(recommended(280), @"Consider a Unix socket (ipc) if both run on one machine, though that may not help: over ipc its p50 was 450 µs instead of 475 µs");
+    insta::assert_snapshot!(recommended(900), @"Consider a Unix socket (ipc) if both run on one machine; as it is now it would not help: over ipc its p50 was 1.0 ms, no less than the 475 µs here");
     insta::assert_snapshot!(recommended(200), @"Consider a Unix socket (ipc) if both run on one machine: over ipc its p50 was 376 µs instead of 475 µs");
 }

@@ -40,6 +40,21 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn names_that_would_give_two_metrics_one_name_are_refused() {
+    let door = |trigger| StateMachine::builder("door", "open").trigger(trigger, "open", "shut").build(&off());
+    for word in ["state_transitions", "state-transitions", "created", "health_check_failure"] {
+        let refused = door(word).unwrap_err().to_string();
+        assert!(
+            refused.starts_with(&format!("door: `{word}` is a word of the names of other metrics")),
+            "{refused}"
+        );
+    }
+    door("opened").unwrap();
+    let refused = StateMachine::builder("function", "open").transition("open", "shut").build(&off());
+    insta::assert_snapshot!(refused.unwrap_err(), @"`function` is a word of the names of other metrics, so a state machine can't have it; give another name");
+}
+
+#[test]
 fn two_states_of_one_name_are_refused() {
     #[derive(Debug, Clone, PartialEq, Eq)]
     enum Shape {
