@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use throughline_core::metrics::catalogue;
 use throughline_metrics::{ExpositionFormat, MetricsServer, Prometheus};
 
-use crate::{lines, quiet, recorded_by};
+use crate::{client, lines, quiet, recorded_by};
 
 /// How long something may take that either happens soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,7 +3,7 @@
 use reqwest::header::CONTENT_TYPE;
 use throughline_metrics::{ExpositionFormat, web_vitals};
 
-use crate::{lines, quiet, recorded_by};
+use crate::{client, lines, quiet, recorded_by};
 
 #[tokio::test]
 async fn beacons_are_kept_and_what_no_page_measures_is_refused() {
