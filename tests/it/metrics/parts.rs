@@ -85,6 +85,7 @@ async fn at_work(throughline: &Throughline, prometheus: &Prometheus) -> String {
     };
     let app: Router = Router::new().route("/prices", get(open_socket)).layer(throughline.layer());
     let request = Request::get("/prices").header("connection", "upgrade").header("upgrade", "websocket");
+    let request = request.header("sec-websocket-version", "13");
     let answer = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert!(answer.status().is_success(), "{answer:?}");
     let page = page.lock().unwrap();
@@ -117,7 +118,8 @@ async fn call(throughline: &Throughline) {
 
 /// What sessions and sandboxes go through.
 async fn live(throughline: &Throughline) -> throughline::Entity<&'static str> {
-    let machine = StateMachine::builder("session", "idle").transition("idle", "running");
+    let machine =
+        StateMachine::builder("session", "idle").transition("idle", "running").transition("idle", "ended");
     let machine = machine.trigger("paused", "running", "idle").build(throughline).unwrap();
     let sandboxes = Provisioning::new(throughline, "sandbox");
     let timers = Timers::new(throughline, "auto_pause");
@@ -126,6 +128,7 @@ async fn live(throughline: &Throughline) -> throughline::Entity<&'static str> {
     let run = throughline.workflow("session").run(|ctx| async move {
         sandboxes.create(&ctx, async { Ok::<_, BoxError>(()) }).await??;
         sandboxes.health_check(async { Ok::<_, BoxError>(()) }).await?;
+        machine.enter(&ctx, "session-0").await?.transition(&ctx, "ended").await?;
         let session = machine.enter(&ctx, "session-1").await?;
         session.transition(&ctx, "running").await?;
         session.trigger(&ctx, "paused").await?;
