@@ -34,7 +34,7 @@ pub(crate) async fn tell(
     heading("What went wrong on the way?", &format!("throughline why {short}"));
     println!("{}", query.explain().render(style).trim_end());
 
-    heading("What did the worker measure?", "GET /metrics");
+    heading("What did the worker measure?", "what Prometheus would read");
     print_metrics(metrics, &["throughline_job", "throughline_workers", "throughline_queue_depth"]);
 
     println!("\nLook further:");

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -83,6 +84,14 @@ pub(crate) async fn show(
         ensure!(found.is_none(), "{found:?} is in the story");
     }
     Ok(())
+}
+
+/// How to ask the traces that are left.
+pub(crate) fn say_how_to_look_further(store: &Path) {
+    println!("\nLook further:");
+    for command in ["list", "list --failed", "stats"] {
+        println!("  cargo run --release -p throughline-cli -- --store sqlite:{} {command}", store.display());
+    }
 }
 
 /// A request to send to a service that goes on serving.

@@ -83,7 +83,9 @@ async fn main() -> anyhow::Result<()> {
         running.shutdown(DRAIN).await
     } else {
         demo::show(address, running.metrics.local_addr(), &running.throughline, &stand_in).await?;
-        running.shutdown(Duration::ZERO).await
+        running.shutdown(Duration::ZERO).await?;
+        demo::say_how_to_look_further(&options.store);
+        Ok(())
     }
 }
 

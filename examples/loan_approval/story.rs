@@ -16,7 +16,9 @@ pub(crate) async fn tell(
     style: &Style,
 ) -> anyhow::Result<()> {
     let answers: Vec<_> = seen.answers.iter().map(|(status, count)| format!("{count} × {status}")).collect();
-    println!("{} applications sent over HTTP; answers: {}.\n", answers_total(seen) + 2, answers.join(", "));
+    let sent = answers_total(seen) + 2;
+    println!("{sent} applications sent over HTTP; answers: {}.", answers.join(", "));
+    println!("One client has hung up before its answer, and one application is still on the desk.");
 
     let query = throughline.query(seen.failed).await?;
     heading("Why did it fail?", &format!("why {}", short(seen)));
