@@ -6,6 +6,8 @@ mod measure;
 mod middleware;
 mod request;
 
+use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use throughline_core::{BoxFuture, Throughline, TraceContext};
@@ -13,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use measure::ClientMetrics;
-pub use request::{ClientRequest, ClientResponse};
+pub use request::{ClientRequest, ClientResponse, Target};
 
 /// The tower layer for clients: `hyper-util`'s, `reqwest::Client` (feature `reqwest`), tonic's channels, a
 /// [`Router`](https://docs.rs/axum/latest/axum/struct.Router.html) that is called directly. With the feature
@@ -21,7 +23,8 @@ pub use request::{ClientRequest, ClientResponse};
 ///
 /// A request that is sent within a [current](TraceContext::current) context
 ///
-/// - carries `traceparent`, `tracestate`, `baggage` and `x-request-id`, unless it has a request id already;
+/// - carries `traceparent`, `tracestate`, `baggage` and `x-request-id`, if [it may](Self::propagate_to); a request id that
+///   it has already stays, and its own baggage goes before what came along;
 /// - is a span of its own, a [dependency](TraceContext::dependency) of kind `http`, with method, host, port and path
 ///   (never a query or credentials), and the status of the answer. It fails with the client's error, with a 5xx, and
 ///   with a gRPC status in the head that is the server's fault; a 4xx is an answer, and what it means is for the caller
@@ -51,15 +54,46 @@ pub use request::{ClientRequest, ClientResponse};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientLayer {
     metrics: ClientMetrics,
+    propagate_to: Option<Arc<IsOurs>>,
 }
+
+/// Whether a target is to be sent the context.
+type IsOurs = dyn Fn(&Target) -> bool + Send + Sync;
 
 impl ClientLayer {
     /// What [`LayerExt::client_layer`](crate::LayerExt::client_layer) gives.
     pub(crate) fn new(throughline: &Throughline) -> Self {
-        Self { metrics: ClientMetrics::new(throughline.meter()) }
+        Self { metrics: ClientMetrics::new(throughline.meter()), propagate_to: None }
+    }
+
+    /// Whom the context and the request id are sent to: to everybody, unless said otherwise. The baggage may name tenants
+    /// and users, and it has the business key; a third party needs none of it. Calls to others are recorded and measured
+    /// all the same.
+    ///
+    /// ```
+    /// # use throughline_core::Throughline;
+    /// # use throughline_tower::{ClientLayer, LayerExt as _};
+    /// # fn example(throughline: Throughline) -> ClientLayer {
+    /// throughline.client_layer().propagate_to(|target| target.host().ends_with(".internal"))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn propagate_to(self, is_ours: impl Fn(&Target) -> bool + Send + Sync + 'static) -> Self {
+        Self { propagate_to: Some(Arc::new(is_ours)), ..self }
+    }
+
+    fn propagates_to(&self, target: &Target) -> bool {
+        self.propagate_to.as_ref().is_none_or(|is_ours| is_ours(target))
+    }
+}
+
+impl fmt::Debug for ClientLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to_all = self.propagate_to.is_none();
+        f.debug_struct("ClientLayer").field("propagates_to_all", &to_all).finish_non_exhaustive()
     }
 }
 

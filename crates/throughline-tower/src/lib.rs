@@ -52,7 +52,7 @@ mod split;
 pub mod transport;
 
 pub use body::{BodyError, TracedBody};
-pub use client::{ClientLayer, ClientRequest, ClientResponse, TracedClient};
+pub use client::{ClientLayer, ClientRequest, ClientResponse, Target, TracedClient};
 #[cfg(feature = "axum")]
 pub use extract::{NoSocket, NoTraceContext, Traced};
 pub use propagate::{extract, inject};

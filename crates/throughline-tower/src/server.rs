@@ -156,6 +156,8 @@ pub(crate) struct Arrival {
     taken: Instant,
     is_grpc: bool,
     is_upgrade: bool,
+    /// Whether it asks for a WebSocket.
+    is_handshake: bool,
     /// Whether the version of HTTP marks where a body ends, whatever its content length is.
     is_framed: bool,
 }
@@ -203,10 +205,12 @@ impl Arrival {
             Version::HTTP_11 => headers.contains_key(header::UPGRADE),
             _ => request.method() == http::Method::CONNECT,
         };
+        // Every handshake names the version (RFC 6455, section 4.1, and RFC 8441, section 5), and nothing else does.
+        let is_handshake = is_upgrade && headers.contains_key(header::SEC_WEBSOCKET_VERSION);
         let is_framed = request.version() >= Version::HTTP_2;
         let asked = asked.unwrap_or(taken);
         let shared = Arc::clone(shared);
-        (Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_framed }, start)
+        (Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_handshake, is_framed }, start)
     }
 
     /// Gives the service inside what it may ask the request for.

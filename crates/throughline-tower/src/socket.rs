@@ -7,7 +7,8 @@ use throughline_core::{NotStarted, StepError, TraceContext, names};
 
 /// The life of a WebSocket, which begins where its request ends: the request's span ends with the answer
 /// `101 Switching Protocols`, and what is said on the socket afterwards is a step of its own, `ws:session`, in the same
-/// trace. While it runs the socket counts in `throughline_websockets_active`.
+/// trace. While it runs the socket counts in `throughline_websockets_active`. How handshakes were answered is counted
+/// whether there is a session or not, in `throughline_websocket_upgrades_total`.
 ///
 /// It is in the extensions of every request that asks for an upgrade, and an extractor for axum:
 ///

@@ -52,10 +52,12 @@ where
     let waiting = Arc::new(Mutex::new(Some((request, send))));
     let answered = Arc::new(Mutex::new(None));
     let (call, keep) = (Arc::clone(&waiting), Arc::clone(&answered));
-    let (metrics, called) = (layer.metrics.clone(), target.clone());
+    let (metrics, called, propagates) = (layer.metrics.clone(), target.clone(), layer.propagates_to(&target));
     let span = step.run(move |context| async move {
         let Some((mut request, send)) = take(&call) else { return Ok(()) };
-        inject_all(&context, request.headers_mut());
+        if propagates {
+            inject_all(&context, request.headers_mut());
+        }
         let measure = metrics.begin(server::method(&verb), &called);
         let caller = asked.elapsed();
         let answer = send(request).await;

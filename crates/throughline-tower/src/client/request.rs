@@ -31,8 +31,8 @@ mod sealed {
     impl Sealed for reqwest::Response {}
 }
 
-/// Where a request goes: neither credentials nor the query are read.
-#[doc(hidden)]
+/// Where a request goes: neither credentials nor the query are read. What
+/// [`ClientLayer::propagate_to`](super::ClientLayer::propagate_to) asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub(super) scheme: String,
@@ -42,6 +42,26 @@ pub struct Target {
 }
 
 impl Target {
+    /// The scheme, as `https`.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The name or address of the host, in lower case; an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, which may be that of the scheme; `None` if neither is known.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The scheme's own port, if it is one of the web's.
     fn usual_port(scheme: &str) -> Option<u16> {
         match scheme {
@@ -77,14 +97,14 @@ impl<B> ClientRequest for http::Request<B> {
         let uri = self.uri();
         let scheme = uri.scheme_str().unwrap_or("http").to_owned();
         let (host, port) = match uri.authority() {
-            Some(authority) => (authority.host().to_owned(), authority.port_u16()),
+            Some(authority) => (authority.host().to_ascii_lowercase(), authority.port_u16()),
             // A request in origin form, as services in process take it.
             None => {
                 let host = self.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
                 let host = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
                 host.map_or_else(
                     || ("localhost".to_owned(), None),
-                    |host| (host.host().to_owned(), host.port_u16()),
+                    |host| (host.host().to_ascii_lowercase(), host.port_u16()),
                 )
             }
         };

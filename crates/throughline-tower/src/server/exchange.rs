@@ -156,6 +156,17 @@ impl Exchange {
         let status = self.status.as_ref().map_or("", StatusCode::as_str);
         let series =
             shared.measures.duration.with([method, scheme, route.label(), status, error_type, version]);
+        if self.arrival.is_handshake {
+            let outcome = match (self.status, error_type) {
+                (_, "cancelled") => "cancelled",
+                (Some(StatusCode::SWITCHING_PROTOCOLS), "") => "accepted",
+                // Over HTTP/2 there is nothing to switch.
+                (Some(status), "") if status.is_success() && *method == "CONNECT" => "accepted",
+                (_, "") => "refused",
+                _ => "failed",
+            };
+            shared.measures.upgrades.with([route.label(), outcome]).increment(1);
+        }
         let took = taken.elapsed();
         if self.context.is_recorded() {
             // So that the measurement can name the run as its example.

@@ -1,7 +1,7 @@
 //! What is measured of a request, and under which labels.
 
 use http::{Method, Request, Version, uri::Scheme};
-use throughline_core::metrics::{GaugeFamily, HistogramFamily, Meter, catalogue};
+use throughline_core::metrics::{CounterFamily, GaugeFamily, HistogramFamily, Meter, catalogue};
 use throughline_core::names;
 
 /// The series of a server.
@@ -10,6 +10,7 @@ pub(crate) struct Measures {
     pub(super) duration: HistogramFamily<6>,
     pub(super) active: GaugeFamily<2>,
     pub(super) websockets: GaugeFamily<1>,
+    pub(super) upgrades: CounterFamily<2>,
 }
 
 impl Measures {
@@ -18,6 +19,7 @@ impl Measures {
             duration: meter.histogram(&catalogue::HTTP_SERVER_REQUEST_DURATION),
             active: meter.gauge(&catalogue::HTTP_SERVER_ACTIVE_REQUESTS),
             websockets: meter.gauge(&catalogue::HTTP_SERVER_WEBSOCKETS),
+            upgrades: meter.counter(&catalogue::HTTP_SERVER_WEBSOCKET_UPGRADES),
         }
     }
 }

@@ -40,6 +40,11 @@ const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 /// Within a context or outside, each call is measured: as metrics, and by the [`Profiler`] and the [`Inspector`] that it
 /// is given.
 ///
+/// How long the callee took and how long the way was is known only where the answer has a
+/// [`ServerTiming`](crate::ServerTiming), as behind a [`ServerLayer`](crate::ServerLayer). Without it a call has one part
+/// for all of that, `round_trip`, and nothing is recorded as `transport`, nor under its alias
+/// `{prefix}_transport_latency_seconds`.
+///
 /// ```
 /// use axum::{Json, Router, routing::post};
 /// use throughline_core::{MemoryStore, Throughline};

@@ -227,6 +227,26 @@ async fn body_of(
 }
 
 #[tokio::test]
+async fn only_whom_the_layer_is_told_to_is_sent_the_context_and_all_calls_are_recorded() {
+    for (host, is_ours) in [("scores.internal", true), ("Scores.Internal", true), ("third-party.test", false)]
+    {
+        let here = Side::new("caller");
+        let layer = here.throughline.client_layer().propagate_to(|target| {
+            let port = target.port() == Some(443);
+            port && target.scheme() == "https"
+                && target.path() == "/echo"
+                && target.host() == "scores.internal"
+        });
+        let client = layer.layer(Router::new().route("/echo", get(echo)));
+        let request = http_request(&format!("https://{host}/echo?to=scores.internal"));
+        let sent = body_of(within(&here, client.oneshot(request)).await.unwrap()).await;
+        assert_eq!(sent.contains("traceparent"), is_ours, "{sent}");
+        assert_eq!(sent.contains("x-request-id"), is_ours, "{sent}");
+        assert_eq!(call_of(&here.events().await).status, Status::Success);
+    }
+}
+
+#[tokio::test]
 async fn a_request_id_that_is_there_already_stays() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
     let origin = serve(callee(&there)).await;

@@ -6,9 +6,10 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::{SinkExt as _, StreamExt as _};
 use throughline_core::{Status, TraceContext, names};
-use throughline_tower::SocketSession;
+use throughline_tower::{LayerExt as _, SocketSession};
 use tokio_tungstenite::tungstenite;
 
+use crate::side::{Side, serve};
 use crate::support::{Server, eventually};
 
 async fn echo(mut socket: WebSocket, ctx: TraceContext) -> Result<(), axum::Error> {
@@ -107,4 +108,45 @@ async fn without_the_layer_a_sound_request_is_not_blamed() {
         .unwrap();
     let answer = tower::ServiceExt::oneshot(app, request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+/// The handshakes counted so far, by outcome.
+fn handshakes(side: &Side) -> Vec<String> {
+    let recorded = side.recorded("websocket_upgrades");
+    let series = recorded.into_iter().filter(|(_, values)| values[0] > 0.0);
+    series
+        .map(|(series, values)| {
+            let labels = series.trim_start_matches("throughline_websocket_upgrades_total").to_owned();
+            format!("{labels} {}", values[0])
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn handshakes_are_counted_by_how_they_were_answered() {
+    let side = Side::new("prices");
+    let app = axum::Router::new()
+        .route("/echo/{room}", any(upgrade))
+        .route("/full", any(async || StatusCode::FORBIDDEN))
+        .route("/broken", any(async || StatusCode::BAD_GATEWAY))
+        .layer(side.throughline.layer());
+    let url = serve(app).await.replace("http", "ws");
+    let connect = async |path: &str| tokio_tungstenite::connect_async(format!("{url}{path}")).await.is_ok();
+    assert!(connect("/echo/7").await);
+    for refused in ["/full", "/broken", "/nowhere"] {
+        assert!(!connect(refused).await);
+    }
+    // Who does not shake hands is not counted, whatever it asks for.
+    reqwest::get(format!("{}/echo/7", url.replace("ws", "http"))).await.unwrap();
+    let other = reqwest::Client::new().get(format!("{}/full", url.replace("ws", "http")));
+    other.header("connection", "upgrade").header("upgrade", "h2c").send().await.unwrap();
+    assert_eq!(
+        handshakes(&side),
+        [
+            "{http_route=/broken,outcome=failed} 1",
+            "{http_route=/echo/{room},outcome=accepted} 1",
+            "{http_route=/full,outcome=refused} 1",
+            "{http_route=_unmatched,outcome=refused} 1",
+        ]
+    );
 }

@@ -1,7 +1,9 @@
 //! HTTP servers and clients, by the
 //! [OTel semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
 
-use super::{Alias, AliasLabel, Description, Gauge, Histogram, Kind, Metric, Unit, catalogue, label};
+use super::{
+    Alias, AliasLabel, Counter, Description, Gauge, Histogram, Kind, Metric, Unit, catalogue, label,
+};
 
 /// The buckets that the conventions advise, in seconds.
 const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -39,6 +41,8 @@ catalogue! {
     HTTP_SERVER_WEBSOCKETS: Gauge["http_route"] = "throughline_websockets_active", Count,
         "How many WebSockets are open.",
         aliases: [Alias::gauge("{prefix}_api_active_connections", &[])];
+    HTTP_SERVER_WEBSOCKET_UPGRADES: Counter["http_route", "outcome"] = "throughline_websocket_upgrades_total", Count,
+        "WebSockets that clients asked for: accepted, refused, failed, cancelled.";
     HTTP_CLIENT_REQUEST_DURATION: Histogram[
         "http_request_method", "server_address", "server_port", "http_response_status_code", "error_type"
     ] = "http_client_request_duration_seconds", Seconds,
