@@ -13,8 +13,9 @@ mod service;
 mod story;
 mod worker;
 
+use std::future::IntoFuture as _;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -30,7 +31,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
-    let (server, url) = match arguments.redis {
+    let (redis, url) = match arguments.redis {
         Some(url) => (None, url),
         None => {
             let server = redis_server::Server::start()?;
@@ -49,20 +50,31 @@ async fn main() -> anyhow::Result<()> {
 
     let depth = {
         let queue = queue.clone();
-        QueueDepth::of(queue::NAME, move || queue::waiting(queue.clone())).start(&payer)?
+        let depth = QueueDepth::of(queue::NAME, move || queue::waiting(queue.clone()));
+        // Every 15 seconds would do for a service; here they are over before that.
+        depth.every(Duration::from_millis(50)).start(&payer)?
     };
-    let worker = worker::start(&payer, queue.clone());
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let app = service::app(&api, queue);
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let app = service::app(&api, queue.clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        let _ = stopped.await;
+    });
+    let server = tokio::spawn(server.into_future());
 
+    // There is no worker yet, so the queue fills; then one comes, and it is emptied.
     let orders = clients::send_orders(address).await?;
+    queue::until(&depth, |waiting| waiting >= orders.len() as u64).await?;
+    println!("{} payouts ordered over HTTP; each was answered with 202, and waits to be paid:", orders.len());
+    story::print_metrics(&metrics, &["throughline_queue_depth"]);
+    let worker = worker::start(&payer, queue);
     worker.wait_for(orders.len()).await?;
+    queue::until(&depth, |waiting| waiting == 0).await?;
 
     let style = if std::io::stdout().is_terminal() { Style::ansi() } else { Style::plain() };
-    story::tell(&api, &metrics, &orders, &database, &style).await?;
+    story::tell([&api, &payer], &metrics, &orders, &database, &style).await?;
     if arguments.serve {
         println!("\nServing on http://{address} until Ctrl-C. Try:\n");
         println!(
@@ -72,15 +84,18 @@ async fn main() -> anyhow::Result<()> {
         tokio::signal::ctrl_c().await?;
     }
 
-    drop(depth);
+    // First nobody orders any more, then the worker ends what it is at, then what is left to tell is delivered.
+    drop(stop);
+    server.await??;
     worker.stop().await?;
+    drop(depth);
     for throughline in [api, payer] {
         let report = throughline.shutdown(Duration::from_secs(10)).await;
         if !report.is_complete() {
             bail!("not everything was delivered: {report}");
         }
     }
-    drop(server);
+    drop(redis);
     Ok(())
 }
 
@@ -101,17 +116,8 @@ fn arguments() -> anyhow::Result<Arguments> {
     Ok(arguments)
 }
 
-/// A database of this run alone, below the folder in which cargo builds.
+/// A database of this run alone. It outlives the run, for the commands that look further.
 fn fresh_database() -> anyhow::Result<PathBuf> {
-    let executable = std::env::current_exe()?;
-    let target =
-        executable.ancestors().find(|folder| folder.ends_with("target")).unwrap_or(Path::new("target"));
-    let folder = target.join("apalis_worker");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("{} is in use", folder.display()))?;
-    }
-    std::fs::create_dir_all(&folder)?;
-    let database = folder.join("traces.db");
-    let here = std::env::current_dir()?;
-    Ok(database.strip_prefix(here).map(Path::to_owned).unwrap_or(database))
+    let folder = tempfile::Builder::new().prefix("apalis_worker-").tempdir()?.keep();
+    Ok(folder.join("traces.db"))
 }

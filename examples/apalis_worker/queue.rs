@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use apalis_redis::{Config, RedisStorage};
 use serde::{Deserialize, Serialize};
+use throughline::{QueueDepth, Timestamp};
 
 /// What the queue is called.
 pub(crate) const NAME: &str = "payouts";
@@ -29,8 +30,30 @@ pub(crate) async fn open(url: &str) -> anyhow::Result<Queue> {
     Ok(RedisStorage::new(connection).with_config(config))
 }
 
-/// How many jobs nobody has taken yet.
+/// How many jobs could be taken and nobody has. apalis keeps new ones beside those that are due later, until a worker
+/// looks.
 pub(crate) async fn waiting(mut queue: Queue) -> Result<u64, redis::RedisError> {
-    let list = queue.get_config().active_jobs_list();
-    redis::cmd("LLEN").arg(list).query_async(queue.get_connection()).await
+    let config = queue.get_config();
+    let mut both = redis::pipe();
+    both.cmd("LLEN").arg(config.active_jobs_list());
+    both.cmd("ZCOUNT")
+        .arg(config.scheduled_jobs_set())
+        .arg("-inf")
+        .arg(Timestamp::now().as_micros() / 1_000_000);
+    let (listed, due): (u64, u64) = both.query_async(queue.get_connection()).await?;
+    Ok(listed + due)
+}
+
+/// Waits until the queue has told of a depth like this.
+pub(crate) async fn until(depth: &QueueDepth, is_reached: impl Fn(u64) -> bool) -> anyhow::Result<()> {
+    let reached = async {
+        while !depth.latest().is_some_and(&is_reached) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(20), reached).await.is_err() {
+        let why = depth.error().unwrap_or_else(|| "somebody else may be using it".to_owned());
+        bail!("the queue has a depth of {:?} after 20 s: {why}", depth.latest());
+    }
+    Ok(())
 }

@@ -29,8 +29,8 @@ pub(crate) enum BureauError {
 impl Bureau {
     /// The bureau at this URL. Its client is layered once: the trace goes along with every request, and every request is
     /// a span.
-    pub(crate) fn new(throughline: &Throughline, url: &str) -> Self {
-        Self { url: url.to_owned(), client: throughline.client_layer().layer(reqwest::Client::new()) }
+    pub(crate) fn new(throughline: &Throughline, client: reqwest::Client, url: &str) -> Self {
+        Self { url: url.to_owned(), client: throughline.client_layer().layer(client) }
     }
 
     /// How good somebody is for their debts, from 0 to 1000.

@@ -52,7 +52,9 @@ async fn main() -> anyhow::Result<()> {
         .metrics(&prometheus)
         .build()?;
     let stand_in = StandIn::open().await?;
-    let bureau = Bureau::new(&throughline, &stand_in.url);
+    // The stand-in is on this machine: no proxy is asked.
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let bureau = Bureau::new(&throughline, client, &stand_in.url);
     let health = health(&throughline, &bureau)?;
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
@@ -40,17 +40,8 @@ impl Options {
     }
 }
 
-/// A database of this run alone, below the folder in which cargo builds.
+/// A database of this run alone. It outlives the run, for the commands that look further.
 fn fresh_database() -> anyhow::Result<PathBuf> {
-    let executable = std::env::current_exe()?;
-    let target =
-        executable.ancestors().find(|folder| folder.ends_with("target")).unwrap_or(Path::new("target"));
-    let folder = target.join("axum_service");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("{} is in use", folder.display()))?;
-    }
-    std::fs::create_dir_all(&folder)?;
-    let database = folder.join("traces.db");
-    let here = std::env::current_dir()?;
-    Ok(database.strip_prefix(here).map(Path::to_owned).unwrap_or(database))
+    let folder = tempfile::Builder::new().prefix("axum_service-").tempdir()?.keep();
+    Ok(folder.join("traces.db"))
 }

@@ -11,11 +11,12 @@ mod saga;
 mod service;
 mod story;
 
+use std::future::IntoFuture as _;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use throughline::query::Style;
 use throughline::{Redaction, SqliteStore, Throughline};
 use tokio::net::TcpListener;
@@ -40,7 +41,11 @@ async fn main() -> anyhow::Result<()> {
     let (app, desk) = service::app(&throughline);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        let _ = stopped.await;
+    });
+    let server = tokio::spawn(server.into_future());
 
     let seen = clients::send_applications(address, &desk).await?;
 
@@ -52,12 +57,14 @@ async fn main() -> anyhow::Result<()> {
             "  curl -si http://{address}/loans -H 'content-type: application/json' -d '{}'",
             clients::sample()
         );
-        std::future::pending::<()>().await;
+        tokio::signal::ctrl_c().await?;
     }
 
     // The application on the desk is decided, and everything ends.
     desk.decide_all();
     seen.waiting.await?;
+    drop(stop);
+    server.await??;
     let report = throughline.shutdown(Duration::from_secs(10)).await;
     if !report.is_complete() {
         bail!("not everything was delivered: {report}");
@@ -65,17 +72,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A database of this run alone, below the folder in which cargo builds.
+/// A database of this run alone. It outlives the run, for the commands that look further.
 fn fresh_database() -> anyhow::Result<PathBuf> {
-    let executable = std::env::current_exe()?;
-    let target =
-        executable.ancestors().find(|folder| folder.ends_with("target")).unwrap_or(Path::new("target"));
-    let folder = target.join("loan_approval");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("{} is in use", folder.display()))?;
-    }
-    std::fs::create_dir_all(&folder)?;
-    let database = folder.join("traces.db");
-    let here = std::env::current_dir()?;
-    Ok(database.strip_prefix(here).map(Path::to_owned).unwrap_or(database))
+    let folder = tempfile::Builder::new().prefix("loan_approval-").tempdir()?.keep();
+    Ok(folder.join("traces.db"))
 }

@@ -1,19 +1,23 @@
 //! Calls, and what came of them.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use throughline::query::Style;
 use throughline::transport::{Analyzer, CallError, Caller, Inspector, Profiler};
-use throughline::{Throughline, TraceContext};
+use throughline::{Status, Throughline, TraceContext, TraceId, TraceQuery, names};
 
 use crate::application::Client;
 use crate::sidecar::{Record, Sidecar};
 
+/// How long something may take that happens soon.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How often each function is called over each transport.
 const CALLS: usize = 100;
 
-pub(crate) async fn run(ours: &Throughline, sidecar: &Sidecar) -> anyhow::Result<()> {
+pub(crate) async fn run(ours: &Throughline, theirs: &Throughline, sidecar: &Sidecar) -> anyhow::Result<()> {
     let style = if std::io::stdout().is_terminal() { Style::ansi() } else { Style::plain() };
     let clients = Client::for_each_transport(ours, sidecar)?;
     println!(
@@ -34,7 +38,11 @@ pub(crate) async fn run(ours: &Throughline, sidecar: &Sidecar) -> anyhow::Result
     let trace_id = run.await??.context("a run has a context")?;
 
     heading("Both sides of all three calls are in one trace.");
-    print!("{}", ours.query(trace_id).await?.tree().render(&style));
+    let query = told_by_both(ours, theirs, trace_id).await?;
+    let answered =
+        query.find_by_type(names::HTTP_REQUEST).filter(|span| span.status() == Status::Success).count();
+    ensure!(answered == clients.len(), "the sidecar told of {answered} calls in this trace");
+    print!("{}", query.tree().render(&style));
 
     heading(&format!("Where does the time go? Each function was called {CALLS} times over each transport."));
     let profiler = Profiler::new();
@@ -55,6 +63,28 @@ pub(crate) async fn run(ours: &Throughline, sidecar: &Sidecar) -> anyhow::Result
     println!("{error}");
     println!("(worth trying again: {})", if error.is_retryable() { "yes" } else { "no" });
     Ok(())
+}
+
+/// The trace once both sides have told all. The caller has its answer a moment before the callee's span ends.
+async fn told_by_both(
+    ours: &Throughline,
+    theirs: &Throughline,
+    trace_id: TraceId,
+) -> anyhow::Result<TraceQuery> {
+    let told = async {
+        loop {
+            for side in [ours, theirs] {
+                let report = side.flush(PATIENCE).await;
+                ensure!(report.is_complete(), "not everything was delivered: {report}");
+            }
+            let query = ours.query(trace_id).await?;
+            if query.pending().next().is_none() {
+                return Ok(query);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.context("a span does not end")?
 }
 
 /// Calls every function, one call after the other.

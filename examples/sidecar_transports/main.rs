@@ -36,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let ours = Throughline::builder("application").store(store).build()?;
 
     let sidecar = Sidecar::start(&theirs).await?;
-    demo::run(&ours, &sidecar).await?;
+    demo::run(&ours, &theirs, &sidecar).await?;
 
     if serve {
         let body = r#"-H 'content-type: application/json' -d '"account-7"'"#;

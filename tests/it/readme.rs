@@ -1,6 +1,5 @@
 //! The quick start of the README compiles.
 
-use axum::extract::Json;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +35,7 @@ mod bureau {
 
 async fn quick_start() -> Result<(), Box<dyn std::error::Error>> {
     // quick start: begin
-    use axum::{Router, routing::post};
+    use axum::{Json, Router, routing::post};
     use throughline::{LayerExt as _, SqliteStore, Throughline, Traced};
 
     let throughline = Throughline::builder("loan-service").store(SqliteStore::new("traces.db")).build()?;

@@ -68,7 +68,8 @@ async fn check_once(service: &str) -> anyhow::Result<()> {
         "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",
     );
     let calls = json!([{ "url": service, "arguments": [{ "url": callback, "arguments": [] }] }]);
-    let request = reqwest::Client::new().post(service).json(&calls);
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let request = client.post(service).json(&calls);
     let answer = request.header("traceparent", sent.0).header("tracestate", sent.1).send().await?;
     ensure!(answer.status().is_success(), "the service answered {}", answer.status());
     let headers = told.recv().await.context("the callback was called")?;

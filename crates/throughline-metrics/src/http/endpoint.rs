@@ -67,12 +67,20 @@ impl Endpoint {
         lookup: impl Fn(&'static str) -> Result<Option<String>, EndpointError>,
     ) -> Result<Option<Self>, EndpointError> {
         let off = lookup(OTEL_SDK_DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let enabled = switch(METRICS_ENABLED, lookup(METRICS_ENABLED)?)?;
-        let port = |name| lookup(name)?.map(|value| parse_port(name, value)).transpose();
-        let (ours, otel) = (port(METRICS_PORT)?, port(OTEL_EXPORTER_PROMETHEUS_PORT)?);
-        if off || enabled == Some(false) {
+        if off {
             return Ok(None);
         }
+        let enabled = switch(METRICS_ENABLED, lookup(METRICS_ENABLED)?)?;
+        let port = |name| lookup(name)?.map(|value| parse_port(name, value)).transpose();
+        let otel = port(OTEL_EXPORTER_PROMETHEUS_PORT)?;
+        if enabled == Some(false) {
+            let Some(otel) = otel else { return Ok(None) };
+            tracing::warn!(
+                target: "throughline",
+                "{METRICS_ENABLED}=false is not heeded: {OTEL_EXPORTER_PROMETHEUS_PORT}={otel} wins; unset one of them"
+            );
+        }
+        let ours = port(METRICS_PORT)?;
         if let (Some(ours), Some(otel)) = (ours, otel)
             && ours != otel
         {
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn the_variables_say_whether_and_where() {
         type Variables<'a> = &'a [(&'static str, &'a str)];
-        let cases: [(Variables<'_>, Option<&str>); 10] = [
+        let cases: [(Variables<'_>, Option<&str>); 14] = [
             (&[], None),
             (&[(METRICS_ENABLED, "true")], Some("localhost:9464")),
             (&[(METRICS_PORT, "9090")], Some("localhost:9090")),
@@ -128,6 +136,11 @@ mod tests {
             (&[(OTEL_EXPORTER_PROMETHEUS_HOST, "0.0.0.0")], None),
             (&[(METRICS_PORT, "9090"), (METRICS_ENABLED, "FALSE")], None),
             (&[(METRICS_PORT, "9090"), (OTEL_SDK_DISABLED, "true")], None),
+            // What is off is off, whatever else is said.
+            (&[(METRICS_PORT, "http"), (OTEL_SDK_DISABLED, "true")], None),
+            (&[(METRICS_ENABLED, "perhaps"), (OTEL_SDK_DISABLED, "true")], None),
+            (&[(METRICS_PORT, "http"), (METRICS_ENABLED, "false")], None),
+            (&[(METRICS_ENABLED, "false"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")], Some("localhost:9000")),
         ];
         for (variables, endpoint) in cases {
             assert_eq!(with(variables), Ok(endpoint.map(str::to_owned)), "{variables:?}");
@@ -135,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ports_that_differ_are_warned_of() {
+    fn variables_that_contradict_each_other_are_warned_of() {
         let said = |variables: &[(&'static str, &str)]| {
             let log = Log::default();
             let writer = log.clone();
@@ -150,6 +163,9 @@ mod tests {
         };
         let clash = said(&[(METRICS_PORT, "9090"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]);
         assert!(clash.contains("METRICS_PORT=9090 is not used"), "{clash}");
+        let clash = said(&[(METRICS_ENABLED, "false"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]);
+        assert!(clash.contains("METRICS_ENABLED=false is not heeded"), "{clash}");
+        assert_eq!(said(&[(METRICS_ENABLED, "false"), (METRICS_PORT, "9000")]), "");
         assert_eq!(said(&[(METRICS_PORT, "9000"), (OTEL_EXPORTER_PROMETHEUS_PORT, "9000")]), "");
     }
 

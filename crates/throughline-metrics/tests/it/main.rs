@@ -14,6 +14,11 @@ use throughline_core::metrics::Metrics;
 use throughline_core::{MemoryStore, Redaction, Throughline};
 use throughline_metrics::Prometheus;
 
+/// A client that asks no proxy: everything is on this machine.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 /// A recorder that measures nothing by itself.
 fn quiet() -> Prometheus {
     Prometheus::builder().process(false).build().unwrap()

@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use throughline_core::metrics::catalogue;
 use throughline_metrics::{ExpositionFormat, MetricsServer, Prometheus};
 
-use crate::{lines, quiet, recorded_by};
+use crate::{client, lines, quiet, recorded_by};
 
 /// How long something may take that either happens soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ async fn served(prometheus: &Prometheus) -> (MetricsServer, String) {
 async fn a_client_gets_the_format_that_it_wants() {
     let prometheus = Prometheus::new();
     let (server, url) = served(&prometheus).await;
-    let client = reqwest::Client::new();
+    let client = client();
     for (accept, format) in [
         ("*/*", ExpositionFormat::Text),
         (
@@ -45,7 +45,7 @@ async fn a_client_gets_the_format_that_it_wants() {
 #[tokio::test]
 async fn a_head_has_no_body_and_other_methods_and_paths_are_refused() {
     let (server, url) = served(&quiet()).await;
-    let client = reqwest::Client::new();
+    let client = client();
     let head = client.head(&url).send().await.unwrap();
     assert_eq!(
         (head.status(), head.headers()[CONTENT_TYPE].to_str().unwrap()),
@@ -72,20 +72,20 @@ async fn scrapes_at_the_same_time_have_a_bound() {
         let _ = released.lock().unwrap().recv();
     });
     let (server, url) = served(&prometheus).await;
-    let first: Vec<_> = (0..4).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+    let first: Vec<_> = (0..4).map(|_| tokio::spawn(client().get(&url).send())).collect();
     let scraping = tokio::task::spawn_blocking(move || {
         (0..4).for_each(|_| scraping.recv_timeout(PATIENCE).unwrap());
         scraping
     });
     // Kept, so that whoever comes later has somebody to tell.
     let _scraping = scraping.await.unwrap();
-    let one_more = reqwest::Client::new().get(&url).timeout(PATIENCE).send().await;
+    let one_more = client().get(&url).timeout(PATIENCE).send().await;
     drop(release);
     assert_eq!(one_more.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     for scrape in first {
         assert_eq!(scrape.await.unwrap().unwrap().status(), StatusCode::OK);
     }
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(client().get(&url).send().await.unwrap().status(), StatusCode::OK);
     server.shutdown().await;
 }
 
@@ -96,7 +96,7 @@ async fn a_scrape_sees_the_ledger_and_the_process_as_they_are_now() {
     throughline.workflow("loan-approval").run_infallible(|_| async {}).await.unwrap();
     throughline.flush(Duration::from_secs(5)).await;
     let (server, url) = served(&prometheus).await;
-    let page = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let page = client().get(&url).send().await.unwrap().text().await.unwrap();
     let delivered = lines(&page, "throughline_events_delivered_total{");
     assert!(
         delivered.contains(
@@ -126,11 +126,11 @@ async fn a_server_that_is_shut_down_or_dropped_serves_no_more_and_its_port_is_fr
     let prometheus = quiet();
     let (server, url) = served(&prometheus).await;
     let address = server.local_addr();
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(client().get(&url).send().await.unwrap().status(), StatusCode::OK);
     let error = prometheus.serve(address).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("metrics can't be served at {address}: ")), "{error}");
     server.shutdown().await;
-    assert!(reqwest::get(&url).await.is_err());
+    assert!(client().get(&url).send().await.is_err());
     prometheus.serve(address).await.unwrap().shutdown().await;
 }
 
@@ -170,7 +170,10 @@ async fn the_environment_says_where() {
     };
     let mut on = child(&[("METRICS_PORT", "0"), ("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")]);
     let address = said(&mut on).strip_prefix("served at ").unwrap().to_owned();
-    assert_eq!(reqwest::get(format!("http://{address}/metrics")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        client().get(format!("http://{address}/metrics")).send().await.unwrap().status(),
+        StatusCode::OK
+    );
     drop(on.stdin.take());
     assert!(on.wait().unwrap().success());
 
@@ -191,6 +194,6 @@ async fn it_is_a_router_like_any_other() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/metrics", listener.local_addr().unwrap());
     let serving = tokio::spawn(axum::serve(listener, app).into_future());
-    assert_eq!(reqwest::get(url).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(client().get(url).send().await.unwrap().status(), StatusCode::OK);
     serving.abort();
 }

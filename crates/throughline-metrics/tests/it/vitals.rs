@@ -3,7 +3,7 @@
 use reqwest::header::CONTENT_TYPE;
 use throughline_metrics::{ExpositionFormat, web_vitals};
 
-use crate::{lines, quiet, recorded_by};
+use crate::{client, lines, quiet, recorded_by};
 
 #[tokio::test]
 async fn beacons_are_kept_and_what_no_page_measures_is_refused() {
@@ -12,7 +12,7 @@ async fn beacons_are_kept_and_what_no_page_measures_is_refused() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/web-vitals", listener.local_addr().unwrap());
     let serving = tokio::spawn(axum::serve(listener, web_vitals(throughline.meter())).into_future());
-    let client = reqwest::Client::new();
+    let client = client();
     let send = |body: String| {
         // As browsers send what `sendBeacon` is given as text.
         let request = client.post(&url).header(CONTENT_TYPE, "text/plain;charset=UTF-8").body(body);

@@ -14,7 +14,7 @@ catalogue! {
     EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
         "Events that wait for a destination.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
-        "Measurements whose label value was folded into `_overflow`, because the label had too many values.";
+        "How often a series was asked for and a label of it, or all where none is named, folded into `_overflow`: there were too many.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,
         "User and system CPU time spent.";
     PROCESS_RESIDENT_MEMORY: Gauge[] = "process_resident_memory_bytes", Bytes,
