@@ -1,6 +1,7 @@
 //! What a busy service shows at `/metrics`: other people's tools accept it, and it stays small.
 
 mod openmetrics;
+mod parts;
 mod promtool;
 mod scanners;
 mod server;
@@ -23,7 +24,7 @@ fn profiles() -> [(&'static str, Profile); 4] {
     ]
 }
 
-/// A service that has done a bit of everything, and its pages: for who takes text, and for who takes OpenMetrics.
+/// A service with a value in every metric, and its pages: for who takes text, and for who takes OpenMetrics.
 struct Busy {
     text: String,
     open: String,
@@ -90,7 +91,8 @@ async fn work(throughline: &Throughline) {
     }
 }
 
-/// A value into every metric of the catalogue, whether a part of the service that is running here has it or not.
+/// A value into every metric of the catalogue, whoever would record it, so that the tools below see each of them on the
+/// page. That the parts of the library record them is proved in [`parts`].
 fn touch_all(meter: &Meter) {
     macro_rules! touch {
         ($($kind:ident: $($metric:ident),*;)*) => {{
@@ -131,7 +133,7 @@ fn may_do_without(tool: &str, is_there: impl Fn() -> bool) -> bool {
 }
 
 #[tokio::test]
-async fn a_busy_service_shows_every_metric_of_the_catalogue() {
+async fn the_page_shows_every_metric_of_the_catalogue_into_which_something_is_recorded() {
     let page = Busy::service(Profile::standard()).await.text;
     for (_, metric) in catalogue::all() {
         let sample = if metric.kind == Kind::Histogram {

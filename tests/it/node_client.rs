@@ -38,6 +38,9 @@ impl Job for Order {
     }
 }
 
+/// How long something may take that either happens soon or never.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 type Queue = mpsc::UnboundedSender<String>;
 
 fn service(throughline: &Throughline, queue: Queue) -> Router {
@@ -112,17 +115,16 @@ fn may_be_left_out() -> bool {
 }
 
 async fn client(target: Value) -> Said {
-    let run = move || {
-        let mut node = Command::new("node");
-        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_client/client.cjs"));
-        node.arg(target.to_string()).env("NODE_PATH", modules());
-        let configured = std::env::vars_os().map(|(name, _)| name);
-        configured.filter(|name| name.to_string_lossy().starts_with("OTEL_")).for_each(|name| {
-            node.env_remove(name);
-        });
-        node.output().expect("node runs: install it, or set THROUGHLINE_SERVICES=off")
-    };
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let mut node = Command::new("node");
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_client/client.cjs"));
+    node.arg(target.to_string()).env("NODE_PATH", modules());
+    let configured = std::env::vars_os().map(|(name, _)| name);
+    configured.filter(|name| name.to_string_lossy().starts_with("OTEL_")).for_each(|name| {
+        node.env_remove(name);
+    });
+    let mut node = tokio::process::Command::from(node);
+    let output = tokio::time::timeout(PATIENCE, node.kill_on_drop(true).output()).await.expect("node ends");
+    let output = output.expect("node runs: install it, or set THROUGHLINE_SERVICES=off");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -164,7 +166,8 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
         assert_eq!((said.status, said.trace_in_body()), (200, said.trace_id.to_string()), "{target}");
         assert!(said.headers.contains_key("x-request-id") && said.headers.contains_key("server-timing"));
 
-        assert_eq!(shipped.recv().await.as_deref(), Some("lamp"));
+        let item = tokio::time::timeout(PATIENCE, shipped.recv()).await.expect("the worker ships");
+        assert_eq!(item.as_deref(), Some("lamp"));
         let events = events(&throughline, said.trace_id).await;
         let root = the(&events, names::HTTP_REQUEST);
         assert_eq!(
@@ -201,17 +204,19 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
 
 /// The events of the trace, once the request's span has ended: the client may have its answer before.
 async fn events(throughline: &Throughline, trace: TraceId) -> Vec<TraceEvent> {
-    loop {
-        assert!(throughline.flush(Duration::from_secs(10)).await.is_complete());
-        let events = throughline.reader().unwrap().trace(trace).await.unwrap();
-        if events
-            .iter()
-            .any(|event| event.event_type == names::HTTP_REQUEST && event.status != Status::Pending)
-        {
-            return events;
+    let is_end =
+        |event: &TraceEvent| event.event_type == names::HTTP_REQUEST && event.status != Status::Pending;
+    let ended = async {
+        loop {
+            assert!(throughline.flush(PATIENCE).await.is_complete());
+            let events = throughline.reader().unwrap().trace(trace).await.unwrap();
+            if events.iter().any(is_end) {
+                return events;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the request's span ends")
 }
 
 /// The last event of the only span of this type.

@@ -6,6 +6,7 @@ mod service;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderMap;
@@ -15,6 +16,9 @@ use throughline::{MemoryStore, SpanId, Throughline, TraceParent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+
+/// How long something may take that either happens soon or never.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the callers of the table below send.
 const TRACE: &str = "12345678901234567890123456789012";
@@ -64,12 +68,14 @@ impl Harness {
         let mut socket = TcpStream::connect(self.service).await.unwrap();
         socket.write_all(&request).await.unwrap();
         let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).await.unwrap();
+        let answered = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
+        answered.expect("the service answers").unwrap();
         String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
     }
 
     async fn received(&mut self) -> Received {
-        let headers = self.called.recv().await.unwrap();
+        let called = tokio::time::timeout(PATIENCE, self.called.recv()).await;
+        let headers = called.expect("the service calls back").unwrap();
         let texts = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned());
         let parents: Vec<_> = texts("traceparent").collect();
         assert_eq!(parents.len(), 1, "{headers:?}");
@@ -340,7 +346,7 @@ async fn several_calls_and_calls_through_the_service_itself_are_one_trace_with_a
 
         // What the callbacks were told as their parents are spans in the store.
         let trace = *traces.iter().next().unwrap();
-        assert!(harness.throughline.flush(std::time::Duration::from_secs(10)).await.is_complete());
+        assert!(harness.throughline.flush(PATIENCE).await.is_complete());
         let events = harness.throughline.reader().unwrap().trace(trace).await.unwrap();
         let spans: HashSet<_> = events.iter().map(|event| event.span_id).collect();
         assert!(parents.is_subset(&spans), "{parents:?} {spans:?}");

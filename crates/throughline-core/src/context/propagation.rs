@@ -6,8 +6,6 @@ mod tracestate;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::TraceContext;
 use crate::{Attrs, Text};
 
@@ -18,17 +16,20 @@ const CORRELATION_ID: &str = "throughline.correlation_id";
 /// The longest business key that is taken from a caller, in bytes: every event of a request would carry it.
 const CORRELATION_ID_LIMIT: usize = 256;
 
-/// What travels with a request or a job, so that the receiver goes on in the same trace. As JSON it can be a field
-/// of the job; its parts are the headers of the same names.
+/// What travels with a request or a job, so that the receiver goes on in the same trace. On the wire these are the
+/// headers `traceparent`, `tracestate` and `baggage`, as text; servers, clients and workers read and write them by
+/// themselves. A job carries them as `throughline_workflow::Carrier`, which is a field of any format.
 ///
 /// ```
 /// # use throughline_core::{Propagation, Throughline, TraceContext, NotStarted};
 /// # async fn example(ctx: TraceContext, throughline: Throughline) -> Result<(), Box<dyn std::error::Error>> {
-/// // The producer:
-/// let job = serde_json::json!({ "loan": "loan-42", "context": ctx.propagation() });
+/// // One process:
+/// let sent = ctx.propagation();
+/// let (parent, state) = (sent.traceparent.map(|parent| parent.to_string()), sent.tracestate.clone());
+/// let baggage = sent.baggage_header();
 ///
-/// // The worker:
-/// let context: Propagation = serde_json::from_value(job["context"].clone())?;
+/// // Another:
+/// let context = Propagation::from_headers(parent.as_deref(), state.as_deref(), baggage.as_deref());
 /// throughline
 ///     .workflow("disbursement")
 ///     .continue_from(context)
@@ -37,20 +38,16 @@ const CORRELATION_ID_LIMIT: usize = 256;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Propagation {
     /// Where the sender stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<TraceParent>,
     /// What other tracing systems send along; travels on as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracestate: Option<Text>,
     /// Names and values that travel along.
-    #[serde(default, skip_serializing_if = "Attrs::is_empty")]
     pub baggage: Attrs,
     /// The properties of members of the baggage, by the name of the member, as they came: `ttl=60;hidden`.
-    #[serde(default, skip_serializing_if = "Attrs::is_empty")]
     pub baggage_properties: Attrs,
 }
 

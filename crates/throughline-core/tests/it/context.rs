@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use throughline_core::{
-    BoxFuture, InContext as _, MemoryStore, NotStarted, Rel, SagaFailed, Status, Throughline, TraceContext,
-    TraceEvent, names,
+    BoxFuture, InContext as _, MemoryStore, NotStarted, Propagation, Rel, SagaFailed, Status, Throughline,
+    TraceContext, TraceEvent, names,
 };
 use tokio::sync::Notify;
 
@@ -341,17 +341,19 @@ async fn an_emitter_that_is_off_runs_everything_and_records_nothing() {
 }
 
 #[tokio::test]
-async fn a_context_crosses_a_queue_as_json() {
+async fn a_context_crosses_into_another_process_as_headers() {
     let (throughline, store) = open();
     let run = throughline.workflow("producer").key("loan-42").run_infallible(|ctx| async move {
         ctx.trace_infallible("stage:enqueue", async {
-            serde_json::to_string(&TraceContext::current().unwrap().propagation()).unwrap()
+            let sent = TraceContext::current().unwrap().propagation();
+            let parent = sent.traceparent.map(|parent| parent.to_string());
+            (parent, sent.tracestate.clone(), sent.baggage_header())
         })
         .await
         .unwrap()
     });
-    let job = run.await.unwrap();
-    let context = serde_json::from_str(&job).unwrap();
+    let (parent, state, baggage) = run.await.unwrap();
+    let context = Propagation::from_headers(parent.as_deref(), state.as_deref(), baggage.as_deref());
     throughline.workflow("consumer").continue_from(context).run_infallible(|_| async {}).await.unwrap();
     let events = store.events();
     let consumer = events.iter().find(|event| event.workflow.as_deref() == Some("consumer")).unwrap();

@@ -371,19 +371,6 @@ async fn without_tower_all_is_the_same() {
 }
 
 #[tokio::test]
-async fn an_input_that_is_not_to_be_had_as_json_says_so() {
-    let bench = Bench::new();
-    let layer = StepLayer::new(&bench.throughline, |(): &()| {
-        StepCall::new("odd").input(&std::collections::BTreeMap::from([((1, 2), "a key that is no text")]))
-    });
-    let ran =
-        bench.throughline.workflow("onboarding").run(|_| layer.run((), async |()| Ok::<_, Trouble>(())));
-    ran.await.unwrap().unwrap();
-    let data = starts(&bench.events().await, "step:odd")[0].data.clone().unwrap();
-    assert_eq!(data["input"], "[not serialisable: key must be a string]");
-}
-
-#[tokio::test]
 async fn a_step_in_a_task_of_its_own_belongs_to_the_context_it_was_given() {
     let bench = Bench::new();
     let inner = steps(&bench.throughline);
