@@ -41,8 +41,8 @@ impl Busy {
         let app: Router = Router::new()
             .route("/loans/{id}", get(loan))
             .merge(web_vitals(throughline.meter()))
-            .layer(throughline.layer())
-            .merge(prometheus.router());
+            .layer(throughline.layer());
+        let app = prometheus.add_to(app);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(axum::serve(listener, app).into_future());

@@ -13,6 +13,7 @@ mod analytics;
 mod attrs;
 mod context;
 mod delivery;
+pub mod env;
 mod event;
 mod feed;
 mod hub;

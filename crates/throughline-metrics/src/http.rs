@@ -5,6 +5,5 @@ mod scrape;
 mod server;
 mod web_vitals;
 
-pub use endpoint::EndpointError;
 pub use server::{MetricsServer, ServeError};
 pub use web_vitals::{BeaconError, web_vitals};

@@ -14,5 +14,5 @@ mod system;
 
 pub use format::ExpositionFormat;
 #[cfg(feature = "axum")]
-pub use http::{BeaconError, EndpointError, MetricsServer, ServeError, web_vitals};
+pub use http::{BeaconError, MetricsServer, ServeError, web_vitals};
 pub use prometheus::{InstallError, Prometheus, PrometheusBuilder, PrometheusError, PrometheusRecorder};

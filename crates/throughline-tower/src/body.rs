@@ -1,5 +1,6 @@
 //! The response body that ends the request's exchange.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -33,9 +34,10 @@ pin_project! {
     impl<B> PinnedDrop for TracedBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let Some(exchange) = this.exchange.take() else { return };
+            let exchange = this.exchange.take();
             // What runs inside is cancelled first, and belongs to the request to its last.
-            let emptied = exchange.guard(|| this.content.set(Content::Broken));
+            let emptied = guard(exchange.as_deref(), || this.content.set(Content::Broken));
+            let Some(exchange) = exchange else { return };
             match emptied {
                 Ok(()) => exchange.end(Outcome::Cancelled),
                 Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
@@ -81,6 +83,14 @@ impl<B> TracedBody<B> {
     pub(crate) fn own(text: Bytes) -> Self {
         let text = Some(text).filter(|text| !text.is_empty());
         Self { content: Content::Own { text }, exchange: None, remaining: None }
+    }
+}
+
+/// Runs a part of a body, in the context of its request while that lasts, and catches its panics.
+fn guard<T>(exchange: Option<&Exchange>, part: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    match exchange {
+        Some(exchange) => exchange.guard(part),
+        None => catch_unwind(AssertUnwindSafe(part)),
     }
 }
 
@@ -135,10 +145,7 @@ where
             }
             ContentProjection::Broken => return Poll::Ready(None),
         };
-        let polled = match this.exchange {
-            Some(exchange) => exchange.guard(|| body.as_mut().poll_frame(cx)),
-            None => catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_frame(cx))),
-        };
+        let polled = guard(this.exchange.as_deref(), || body.as_mut().poll_frame(cx));
         Poll::Ready(match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Some(Ok(frame)))) => {
@@ -168,10 +175,7 @@ where
             }
             Err(panic) => {
                 // It must not be asked again, and may well panic once more when it goes.
-                let _ = match this.exchange {
-                    Some(exchange) => exchange.guard(|| this.content.set(Content::Broken)),
-                    None => catch_unwind(AssertUnwindSafe(|| this.content.set(Content::Broken))),
-                };
+                let _ = guard(this.exchange.as_deref(), || this.content.set(Content::Broken));
                 end(this.exchange, Outcome::Panicked(ErrorInfo::of_panic(&*panic)));
                 Some(Err(BodyError(Broken::Panicked)))
             }

@@ -24,6 +24,7 @@
 //! - It turns a panic into an answer that gives nothing away, and a panic in a body into a connection that breaks off.
 //! - It ends the request's span when the response *body* ends, or as cancelled when the client goes away. The span is
 //!   *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
+//! - Where strangers can call, it joins no trace that they name: [`ServerLayer::public`].
 //! - It measures: `http_server_request_duration_seconds`, `http_server_active_requests`. Only the matched route is a label.
 //! - At a WebSocket upgrade the request has been answered; the socket's life is a step of its own: see [`SocketSession`].
 //!

@@ -5,6 +5,7 @@ mod future;
 mod measures;
 mod panic;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -195,7 +196,7 @@ impl Arrival {
             }
         });
         let start = match id.of_caller() {
-            Some(id) => start.request_id(id.to_owned()),
+            Some(id) => start.request_id(Cow::Borrowed(id)),
             None => start,
         };
         let is_grpc = headers

@@ -24,8 +24,9 @@ use throughline_core::{Text, TraceContext};
 ///
 /// Things that have a state are [entities](Entity): a session, a sandbox, an order. Each transition of an entity is a
 /// step of the run that makes it (`state:session:running`, with the machine, the entity, `from` and `to` as attributes), and
-/// is counted: transitions by `from` and `to`, named ones by their name, entities by their state, time by the state
-/// it was spent in. A transition that was not declared is refused, counted, and changes nothing.
+/// is counted: transitions by `from` and `to`, named ones by their name, entities by their state, time by the state it
+/// was spent in, and as a whole once a state is entered that nothing leads away from. A transition that was not declared
+/// is refused, counted, and changes nothing.
 ///
 /// ```
 /// # use std::time::Duration;

@@ -1,32 +1,11 @@
 //! Initialisation from environment variables.
 
+pub use throughline_core::env::EnvError;
 use throughline_core::{Redaction, Throughline, ThroughlineBuilder};
 
 pub use throughline_core::names::env::{
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
-
-/// Why the environment can't be used as it is.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EnvError {
-    /// A variable is set to something that means nothing.
-    #[error("{name}={value} means nothing: want {want}")]
-    Meaningless {
-        /// The variable.
-        name: &'static str,
-        /// What it is set to.
-        value: String,
-        /// What it may be set to.
-        want: &'static str,
-    },
-    /// A variable is set to something that is no text.
-    #[error("{name} is not valid Unicode")]
-    NotUnicode {
-        /// The variable.
-        name: &'static str,
-    },
-}
 
 /// Where a store is, as the `sqlite:PATH` of [`THROUGHLINE_STORE`] and of the command line says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +44,7 @@ impl std::str::FromStr for StoreLocation {
 /// # Errors
 /// When a variable is set to something that means nothing.
 pub fn builder(service: &str) -> Result<ThroughlineBuilder, EnvError> {
-    from_lookup(service, |name| match std::env::var(name) {
-        Ok(value) if value.is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(EnvError::NotUnicode { name }),
-    })
+    from_lookup(service, throughline_core::env::variable)
 }
 
 fn from_lookup(

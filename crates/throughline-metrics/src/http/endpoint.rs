@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use throughline_core::env::{self, EnvError};
 use throughline_core::names::env::{
     METRICS_ENABLED, METRICS_PORT, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT,
     OTEL_SDK_DISABLED,
@@ -12,28 +13,6 @@ use throughline_core::names::env::{
 /// has it.
 const DEFAULT_PORT: u16 = 9464;
 const DEFAULT_HOST: &str = "localhost";
-
-/// Why the environment does not say where metrics are served.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EndpointError {
-    /// A variable is set to something that means nothing.
-    #[error("{name}={value} means nothing: want {want}")]
-    Meaningless {
-        /// The variable.
-        name: &'static str,
-        /// What it is set to.
-        value: String,
-        /// What it may be set to.
-        want: &'static str,
-    },
-    /// A variable is set to something that is no text.
-    #[error("{name} is not valid Unicode")]
-    NotUnicode {
-        /// The variable.
-        name: &'static str,
-    },
-}
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +34,13 @@ impl fmt::Display for Endpoint {
 
 impl Endpoint {
     /// What the process' environment says; `None` if nothing is to be served.
-    pub(super) fn from_env() -> Result<Option<Self>, EndpointError> {
-        Self::from_lookup(|name| match std::env::var(name) {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(EndpointError::NotUnicode { name }),
-        })
+    pub(super) fn from_env() -> Result<Option<Self>, EnvError> {
+        Self::from_lookup(env::variable)
     }
 
     fn from_lookup(
-        lookup: impl Fn(&'static str) -> Result<Option<String>, EndpointError>,
-    ) -> Result<Option<Self>, EndpointError> {
+        lookup: impl Fn(&'static str) -> Result<Option<String>, EnvError>,
+    ) -> Result<Option<Self>, EnvError> {
         let off = lookup(OTEL_SDK_DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true"));
         if off {
             return Ok(None);
@@ -95,19 +70,19 @@ impl Endpoint {
     }
 }
 
-fn switch(name: &'static str, value: Option<String>) -> Result<Option<bool>, EndpointError> {
+fn switch(name: &'static str, value: Option<String>) -> Result<Option<bool>, EnvError> {
     let Some(value) = value else { return Ok(None) };
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(Some(true)),
         "false" | "0" => Ok(Some(false)),
-        _ => Err(EndpointError::Meaningless { name, value, want: "true or false" }),
+        _ => Err(EnvError::Meaningless { name, value, want: "true or false" }),
     }
 }
 
-fn parse_port(name: &'static str, value: String) -> Result<u16, EndpointError> {
+fn parse_port(name: &'static str, value: String) -> Result<u16, EnvError> {
     match value.parse() {
         Ok(port) => Ok(port),
-        Err(_) => Err(EndpointError::Meaningless { name, value, want: "a port, as in 9464" }),
+        Err(_) => Err(EnvError::Meaningless { name, value, want: "a port, as in 9464" }),
     }
 }
 

@@ -15,18 +15,28 @@ use crate::{ExpositionFormat, Prometheus};
 const AT_ONCE: usize = 4;
 
 impl Prometheus {
-    /// A router that answers `GET /metrics` in the [format](ExpositionFormat) that the client wants. Merge it into your
-    /// own, after the layer that measures requests, or [`serve`](Self::serve) it on a port that strangers do not
-    /// reach: it tells a lot about a service.
+    /// Adds `GET /metrics` to a router that has the layer around it already: scrapes are no requests to measure, and
+    /// everything else stays as it is. The page comes in the [format](ExpositionFormat) that the client wants.
     ///
-    /// At most four scrapes are answered at the same time; further ones get 503.
-    pub fn router<S>(&self) -> Router<S>
+    /// It tells a lot about a service: rather [`serve`](Self::serve) it on a port that strangers do not reach. At most four
+    /// scrapes are answered at the same time; further ones get 503.
+    pub fn add_to<S>(&self, router: Router<S>) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
     {
         let (prometheus, scrapes) = (self.clone(), Arc::new(Semaphore::new(AT_ONCE)));
         let scrape = move |headers: HeaderMap| scrape(prometheus.clone(), Arc::clone(&scrapes), headers);
-        Router::new().route("/metrics", get(scrape))
+        router.route("/metrics", get(scrape))
+    }
+
+    /// `/metrics` alone, to be nested or served by other means. To have it beside the routes of a service, see
+    /// [`add_to`](Self::add_to): a router that is merged brings its answer to unknown paths along, and that of this one is
+    /// neither traced nor measured.
+    pub fn router<S>(&self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        self.add_to(Router::new())
     }
 }
 

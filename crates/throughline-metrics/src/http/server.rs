@@ -10,11 +10,12 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use throughline_core::env::EnvError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::endpoint::{Endpoint, EndpointError};
+use super::endpoint::Endpoint;
 use crate::Prometheus;
 
 /// Connections at the same time; further ones wait to be accepted.
@@ -102,7 +103,7 @@ impl MetricsServer {
 pub enum ServeError {
     /// The environment does not say where.
     #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Env(#[from] EnvError),
     /// Nobody can listen there.
     #[error("metrics can't be served at {address}: {source}; choose another port, or 0 for any that is free")]
     Listen {

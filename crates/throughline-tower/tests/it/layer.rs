@@ -365,6 +365,25 @@ async fn a_destructor_that_panics_after_a_panic_or_an_answer_harms_nobody() {
 }
 
 #[tokio::test]
+async fn a_body_whose_destructor_panics_after_its_end_harms_nobody() {
+    let story = Story::new();
+    let seen = Arc::default();
+    let kept = Arc::clone(&seen);
+    let body = async move || {
+        let dropped = Dropped { seen: kept, panics: true };
+        let chunks = futures_util::stream::iter([Ok::<_, Infallible>("all")]);
+        Body::from_stream(chunks.inspect(move |_| {
+            let _held = &dropped;
+        }))
+    };
+    let app = Router::new().route("/", get(body)).layer(story.throughline.layer());
+    assert_eq!(send(&app, request("GET", "/")).await.body(), "all");
+    assert_eq!(story.measured().await, "GET / 200");
+    drop(app);
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_cancelled_is_dropped_in_the_context_of_its_request() {
     let story = Story::new();
     let (seen, begun) = (Arc::default(), Arc::new(Notify::new()));

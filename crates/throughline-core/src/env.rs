@@ -1,0 +1,36 @@
+//! Environment variables, read the same way by everybody; their names are in [`names::env`](crate::names::env).
+
+/// Why the environment can't be used as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// A variable is set to something that means nothing.
+    #[error("{name}={value} means nothing: want {want}")]
+    Meaningless {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it may be set to.
+        want: &'static str,
+    },
+    /// A variable is set to something that is no text.
+    #[error("{name} is not valid Unicode")]
+    NotUnicode {
+        /// The variable.
+        name: &'static str,
+    },
+}
+
+/// What a variable is set to; an empty one is as good as none
+/// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#parsing-empty-value)).
+///
+/// # Errors
+/// When it is no text.
+pub fn variable(name: &'static str) -> Result<Option<String>, EnvError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(EnvError::NotUnicode { name }),
+    }
+}
