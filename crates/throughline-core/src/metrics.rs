@@ -15,8 +15,9 @@ mod naming;
 mod profile;
 mod series;
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ::metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 
@@ -25,6 +26,8 @@ pub use exemplar::Exemplar;
 pub use family::{CounterFamily, Family, GaugeFamily, HistogramFamily, OVERFLOW};
 pub use profile::{Profile, ProfileError};
 pub use series::{Counter, Gauge, GaugeGuard, Histogram, Instrument};
+
+use rustc_hash::FxHashMap;
 
 use crate::redaction::Redactor;
 use catalogue::{Description, Kind, Metric};
@@ -109,7 +112,8 @@ impl Metrics {
             return Err(MetricsError::NoLabelValues);
         }
         self.profile.check()?;
-        Ok(Meter(Some(Arc::new(Measured { metrics: self, redactor }))))
+        let measured = Arc::new(Measured { metrics: self, redactor });
+        Ok(Meter(Some(Arc::new(Instruments { measured, families: Mutex::default() }))))
     }
 }
 
@@ -137,7 +141,13 @@ pub enum MetricsError {
 /// Where middleware and hooks get the series of metrics from; cheap to clone. Without
 /// [metrics](crate::ThroughlineBuilder::metrics) nothing is measured, at hardly any cost.
 #[derive(Clone)]
-pub struct Meter(Option<Arc<Measured>>);
+pub struct Meter(Option<Arc<Instruments>>);
+
+struct Instruments {
+    measured: Arc<Measured>,
+    /// The series of each metric, by its name: whoever asks for them shares them, and their bounds.
+    families: Mutex<FxHashMap<&'static str, Arc<dyn Any + Send + Sync>>>,
+}
 
 struct Measured {
     metrics: Metrics,
@@ -172,7 +182,7 @@ impl Meter {
     /// Has something measured only when somebody looks, see [`Metrics::collect`]; until the guard is dropped.
     pub fn on_collect(&self, measure: impl Fn() + Send + Sync + 'static) -> CollectorGuard {
         match &self.0 {
-            Some(measured) => Collectors::add(&measured.metrics.collectors, Arc::new(measure)),
+            Some(instruments) => Collectors::add(&instruments.measured.metrics.collectors, Arc::new(measure)),
             None => CollectorGuard::default(),
         }
     }
@@ -180,7 +190,9 @@ impl Meter {
 
 impl fmt::Debug for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Meter").field(&self.0.as_ref().map(|measured| &measured.metrics)).finish()
+        f.debug_tuple("Meter")
+            .field(&self.0.as_ref().map(|instruments| &instruments.measured.metrics))
+            .finish()
     }
 }
 

@@ -31,8 +31,8 @@ pub type GaugeFamily<const N: usize> = Family<Gauge, N>;
 /// The series of a histogram.
 pub type HistogramFamily<const N: usize> = Family<Histogram, N>;
 
-/// The series of one metric of the [catalogue], by the values of its `N` labels: made by a [`Meter`], to be kept by
-/// whoever records. Cheap to clone; clones share the series.
+/// The series of one metric of the [catalogue], by the values of its `N` labels: had from a [`Meter`], to be kept by
+/// whoever records. Cheap to clone; all who have it from one meter share the series and their bounds.
 ///
 /// Label values are redacted, cut to 128 bytes, and bounded: each label has a
 /// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`]. Only the routes of a service are not
@@ -54,20 +54,20 @@ struct Known<I, const N: usize> {
 
 impl<I: Instrument, const N: usize> Family<I, N> {
     pub(super) fn new(meter: &Meter, metric: &'static Metric<I, N>) -> Self {
-        let cache = |measured: &Arc<Measured>| {
-            let description = metric.description();
-            naming::describe(measured, description);
-            Arc::new(Cache {
-                description,
-                measured: Arc::clone(measured),
-                known: RwLock::new(Known {
-                    series: HashTable::new(),
-                    values: std::array::from_fn(|_| BTreeSet::new()),
-                }),
-                overflows: std::array::from_fn(|_| OnceLock::new()),
-            })
-        };
-        Self(meter.0.as_ref().map(cache))
+        let Some(instruments) = &meter.0 else { return Self(None) };
+        let description = metric.description();
+        let mut families = instruments.families.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = families.get(description.name)
+            && let Ok(cache) = Arc::clone(known).downcast()
+        {
+            return Self(Some(cache));
+        }
+        let cache = Arc::new(Cache::new(&instruments.measured, description));
+        families.insert(description.name, Arc::<Cache<I, N>>::clone(&cache));
+        // Not under the lock: the recorder is somebody else's code.
+        drop(families);
+        naming::describe(&instruments.measured, description);
+        Self(Some(cache))
     }
 
     /// The series of these label values, in the order in which the catalogue has the labels; an empty value leaves its
@@ -91,6 +91,12 @@ impl<I: Instrument, const N: usize> Known<I, N> {
 }
 
 impl<I: Instrument, const N: usize> Cache<I, N> {
+    fn new(measured: &Arc<Measured>, description: &'static Description) -> Self {
+        let known = Known { series: HashTable::new(), values: std::array::from_fn(|_| BTreeSet::new()) };
+        let overflows = std::array::from_fn(|_| OnceLock::new());
+        Self { description, measured: Arc::clone(measured), known: RwLock::new(known), overflows }
+    }
+
     /// Values that are new, folded, or changed by the redactor. Only what is in the end a series of its own is kept,
     /// so that a flood of values costs time and no memory.
     #[cold]

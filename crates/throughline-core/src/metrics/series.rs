@@ -111,7 +111,7 @@ impl fmt::Debug for Histogram {
 }
 
 /// What can be recorded into: [`Counter`], [`Gauge`] and [`Histogram`].
-pub trait Instrument: sealed::Sealed + Clone + Default + Send + Sync {}
+pub trait Instrument: sealed::Sealed + Clone + Default + Send + Sync + 'static {}
 
 impl Instrument for Counter {}
 impl Instrument for Gauge {}

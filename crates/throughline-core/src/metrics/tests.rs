@@ -95,6 +95,20 @@ fn a_name_that_a_profile_gives_twice_is_measured_once() {
 }
 
 #[test]
+fn all_who_measure_the_same_share_its_bounds() {
+    let (throughline, _, snapshotter) = measured(|metrics| metrics.label_cap(2));
+    for timer in 0..10 {
+        throughline
+            .meter()
+            .counter(&catalogue::TIMERS)
+            .with([&format!("timer-{timer}"), "fired"])
+            .increment(1);
+    }
+    let readings = readings(&snapshotter);
+    assert_eq!(readings.keys().filter(|name| name.starts_with("throughline_timers_total")).count(), 3);
+}
+
+#[test]
 fn routes_are_not_capped_for_the_services_own_code_bounds_them() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics.label_cap(2));
     let sockets = throughline.meter().gauge(&catalogue::HTTP_SERVER_WEBSOCKETS);
