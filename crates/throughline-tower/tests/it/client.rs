@@ -313,14 +313,14 @@ async fn a_call_that_is_given_up_is_cancelled_and_measured() {
 #[tokio::test]
 async fn reqwest_is_a_client_too_and_its_errors_do_not_tell_the_query() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
-    let client = here.throughline.client_layer().layer(reqwest::Client::new());
+    let client = here.throughline.client_layer().layer(crate::support::http());
     let request = reqwest_request(&format!("{}/traced", serve(callee(&there)).await));
     within(&here, client.clone().oneshot(request)).await.unwrap();
     let root = there.end_of(names::HTTP_REQUEST).await;
     assert_eq!(root.trace_id, call_of(&here.events().await).trace_id);
 
     let here = Side::new("caller");
-    let client = here.throughline.client_layer().layer(reqwest::Client::new());
+    let client = here.throughline.client_layer().layer(crate::support::http());
     let origin = crate::side::dead_origin().await.replace("http://", "http://lovelace:hunter2@");
     let failed = within(&here, client.oneshot(reqwest_request(&format!("{origin}/x?ticket=abcdef")))).await;
     assert!(failed.unwrap_err().to_string().contains("abcdef"), "or this test proves nothing");
@@ -337,7 +337,7 @@ async fn reqwest_is_a_client_too_and_its_errors_do_not_tell_the_query() {
 #[tokio::test]
 async fn the_layer_is_a_middleware_of_reqwest() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
-    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
+    let client = reqwest_middleware::ClientBuilder::new(crate::support::http());
     let client = client.with(here.throughline.client_layer()).build();
     let url = format!("{}/traced", serve(callee(&there)).await);
     within(&here, client.get(url).send()).await.unwrap();

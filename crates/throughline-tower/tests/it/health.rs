@@ -49,7 +49,7 @@ async fn serve(health: &Health) -> String {
 }
 
 async fn probe(url: &str, path: &str) -> (StatusCode, Value) {
-    let response = reqwest::get(format!("{url}{path}")).await.unwrap();
+    let response = crate::support::http().get(format!("{url}{path}")).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["cache-control"], "no-store");
     (response.status(), response.json().await.unwrap())
@@ -364,7 +364,7 @@ async fn strangers_are_told_what_fails_and_not_why() {
     let known = "cannot log in: cannot reach postgres://loans:[redacted:password]@db.internal/loans";
     let ask = async |details: Details, token: Option<&str>| {
         let health = health([check()]).details(details).build().unwrap();
-        let mut request = reqwest::Client::new().get(format!("{}/readyz", serve(&health).await));
+        let mut request = crate::support::http().get(format!("{}/readyz", serve(&health).await));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

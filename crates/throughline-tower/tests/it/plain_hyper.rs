@@ -45,7 +45,7 @@ async fn start() -> (Story, String) {
 #[tokio::test]
 async fn a_plain_service_has_its_context_and_its_paths_are_no_labels() {
     let (story, url) = start().await;
-    let request = reqwest::Client::new().post(format!("{url}/any/path")).header("x-request-id", "r-1");
+    let request = crate::support::http().post(format!("{url}/any/path")).header("x-request-id", "r-1");
     assert_eq!(request.body("seven").send().await.unwrap().text().await.unwrap(), "r-1 5");
     assert_eq!(story.request_end().await.status, Status::Success);
     assert_eq!(story.measured().await, "POST _unmatched 200");
@@ -54,7 +54,7 @@ async fn a_plain_service_has_its_context_and_its_paths_are_no_labels() {
 #[tokio::test]
 async fn a_panic_in_a_plain_service_is_an_answer_too() {
     let (story, url) = start().await;
-    let answer = reqwest::get(format!("{url}/panic")).await.unwrap();
+    let answer = crate::support::http().get(format!("{url}/panic")).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     assert_eq!(story.request_end().await.error.unwrap().message, "the service broke");

@@ -30,7 +30,7 @@ async fn a_traced_request_continues_the_callers_trace_and_passes_it_on() {
         )
     })
     .await;
-    let request = reqwest::Client::new().get(server.url("/loans/42"));
+    let request = crate::support::http().get(server.url("/loans/42"));
     let answer = request.header("traceparent", CALLER).header("x-request-id", "req-7").send().await.unwrap();
     assert_eq!(answer.headers()["x-request-id"], "req-7");
     let text = answer.text().await.unwrap();
@@ -90,7 +90,10 @@ async fn a_handler_without_the_layer_is_told_where_to_put_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    assert_eq!(reqwest::get(url).await.unwrap().status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        crate::support::http().get(url).send().await.unwrap().status(),
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
     insta::assert_snapshot!(
         throughline_tower::NoTraceContext,
         @"no trace context: put `.layer(throughline.layer())` around the router whose handler takes `Traced`"

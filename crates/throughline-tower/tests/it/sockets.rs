@@ -66,7 +66,7 @@ async fn a_client_that_hangs_up_cancels_the_request_and_the_steps_in_it() {
     })
     .await;
     let url = server.url("/");
-    let client = tokio::spawn(reqwest::get(url));
+    let client = tokio::spawn(crate::support::http().get(url).send());
     begun.notified().await;
     client.abort();
     assert_eq!(server.request_end().await.status, Status::Cancelled);
@@ -227,7 +227,7 @@ async fn a_body_of_known_length_ends_with_its_last_byte() {
 #[tokio::test]
 async fn an_answer_without_a_body_is_complete() {
     let server = Server::start(|router| router.route("/", get(async || "never sent"))).await;
-    let client = reqwest::Client::new();
+    let client = crate::support::http();
     client.head(server.url("/")).send().await.unwrap();
     assert_eq!(server.measured().await, "HEAD / 200");
 }
@@ -265,7 +265,7 @@ async fn a_handler_within_the_grace_of_a_shutdown_answers_and_one_beyond_is_canc
         axum::serve(listener, app).with_graceful_shutdown(async move { stopping.notified().await }).await
     });
     let address = address.await.unwrap();
-    let ask = |path: &str| tokio::spawn(reqwest::get(format!("http://{address}{path}")));
+    let ask = |path: &str| tokio::spawn(crate::support::http().get(format!("http://{address}{path}")).send());
     let (short, long) = (ask("/short"), ask("/long"));
     begun.notified().await;
     eventually(async || (story.gauge("http_server_active_requests") == 2.0).then_some(())).await;

@@ -144,7 +144,7 @@ impl Server {
     }
 
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
-        reqwest::get(self.url(path)).await.unwrap()
+        http().get(self.url(path)).send().await.unwrap()
     }
 
     pub(crate) async fn connect(&self) -> Client {
@@ -194,4 +194,9 @@ pub(crate) async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T 
         }
     };
     timeout(PATIENCE, asked).await.unwrap()
+}
+
+/// A client of loopback servers, which asks no proxy.
+pub(crate) fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }

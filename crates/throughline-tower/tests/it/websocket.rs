@@ -137,8 +137,8 @@ async fn handshakes_are_counted_by_how_they_were_answered() {
         assert!(!connect(refused).await);
     }
     // Who does not shake hands is not counted, whatever it asks for.
-    reqwest::get(format!("{}/echo/7", url.replace("ws", "http"))).await.unwrap();
-    let other = reqwest::Client::new().get(format!("{}/full", url.replace("ws", "http")));
+    crate::support::http().get(format!("{}/echo/7", url.replace("ws", "http"))).send().await.unwrap();
+    let other = crate::support::http().get(format!("{}/full", url.replace("ws", "http")));
     other.header("connection", "upgrade").header("upgrade", "h2c").send().await.unwrap();
     assert_eq!(
         handshakes(&side),
