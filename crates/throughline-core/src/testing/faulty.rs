@@ -1,5 +1,7 @@
 //! [`FaultyStore`], a store that fails on demand.
 
+mod reader;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::store::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
-use crate::{TraceAnalytics, TraceEvent, TraceReader};
+use crate::{ReadError, TraceAnalytics, TraceEvent, TraceReader};
+use reader::FaultyReader;
 
 /// Wraps a store, to be told through [`Faults`] when to fail: for tests of what happens while a store is away.
 ///
@@ -71,6 +74,16 @@ struct Shared {
     plan: Mutex<VecDeque<Fault>>,
     held: watch::Sender<bool>,
     attempts: watch::Sender<u64>,
+    reading: Mutex<Reading>,
+    reads_held: watch::Sender<bool>,
+}
+
+/// What questions meet.
+#[derive(Default)]
+struct Reading {
+    asked: u64,
+    /// So many of the next are not answered.
+    failing: u64,
 }
 
 /// What the next appends meet, and how many of them.
@@ -91,6 +104,8 @@ impl Faults {
             plan: Mutex::new(VecDeque::new()),
             held: watch::Sender::new(false),
             attempts: watch::Sender::new(0),
+            reading: Mutex::default(),
+            reads_held: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -107,9 +122,16 @@ impl Faults {
         self.plan().push_back(Fault { left: appends, kind: Kind::LoseAcknowledgement });
     }
 
-    /// From now on appends go well; those that are held are still held.
+    /// The next so many questions to the store's reader fail with [`ReadError::Unavailable`]; `u64::MAX` is until
+    /// [healed](Self::heal).
+    pub fn fail_next_reads(&self, questions: u64) {
+        self.reading().failing = questions;
+    }
+
+    /// From now on appends and questions go well; those that are held are still held.
     pub fn heal(&self) {
         self.plan().clear();
+        self.reading().failing = 0;
     }
 
     /// From now on appends wait, as on a store that does not answer, until [released](Self::release).
@@ -120,6 +142,21 @@ impl Faults {
     /// Lets appends go on.
     pub fn release(&self) {
         self.shared.held.send_replace(false);
+    }
+
+    /// From now on questions to the store's reader wait until [released](Self::release_reads).
+    pub fn hold_reads(&self) {
+        self.shared.reads_held.send_replace(true);
+    }
+
+    /// Lets questions go on.
+    pub fn release_reads(&self) {
+        self.shared.reads_held.send_replace(false);
+    }
+
+    /// How many questions the store's reader was asked, whatever became of them.
+    pub fn reads(&self) -> u64 {
+        self.reading().asked
     }
 
     /// How many appends the store was asked for, whatever became of them.
@@ -135,6 +172,27 @@ impl Faults {
 
     fn plan(&self) -> MutexGuard<'_, VecDeque<Fault>> {
         self.shared.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.shared.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the next question meets.
+    async fn read(&self) -> Result<(), ReadError> {
+        let fails = {
+            let mut reading = self.reading();
+            reading.asked += 1;
+            let fails = reading.failing > 0;
+            reading.failing = reading.failing.saturating_sub(1);
+            fails
+        };
+        // The sender is held by `self`, so that the channel can't close.
+        let _ = self.shared.reads_held.subscribe().wait_for(|held| !held).await;
+        match fails {
+            true => Err(ReadError::Unavailable { reason: "the store is away".to_owned(), source: None }),
+            false => Ok(()),
+        }
     }
 
     /// What the next append meets.
@@ -203,7 +261,7 @@ impl TraceStore for OpenFaultyStore {
     }
 
     fn reader(&self) -> Arc<dyn TraceReader> {
-        self.inner.reader()
+        Arc::new(FaultyReader { inner: self.inner.reader(), faults: self.faults.clone() })
     }
 
     fn analytics(&self) -> Arc<dyn TraceAnalytics> {

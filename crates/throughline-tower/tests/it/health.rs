@@ -26,8 +26,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, Notify};
 use tower::ServiceExt as _;
 
-use crate::reading::UnreadableStore;
-
 const SECOND: Duration = Duration::from_secs(1);
 
 fn throughline() -> Throughline {
@@ -389,8 +387,8 @@ struct Refused(#[source] std::io::Error);
 #[tokio::test]
 async fn the_built_in_checks_say_what_they_saw() {
     let folder = tempfile::tempdir().unwrap();
-    let store = UnreadableStore::default();
-    let broken = store.broken();
+    let store = FaultyStore::around(MemoryStore::new());
+    let faults = store.faults();
     let throughline = Throughline::builder("test").store(store).feed(MemoryFeed::new()).build().unwrap();
     let health = Health::builder(&throughline)
         .check(Check::store().keep_for(Duration::ZERO))
@@ -431,11 +429,11 @@ async fn the_built_in_checks_say_what_they_saw() {
         ");
     });
 
-    broken.store(true, Ordering::SeqCst);
+    faults.fail_next_reads(u64::MAX);
     let (status, body) = probe(&url, "/readyz").await;
     assert_eq!((status, &body["failing"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(["store"])));
-    assert_eq!(body["checks"][0]["error"], "the store did not answer: it was unplugged");
-    broken.store(false, Ordering::SeqCst);
+    assert_eq!(body["checks"][0]["error"], "the store did not answer: the store is away");
+    faults.heal();
     assert_eq!(probe(&url, "/readyz").await.0, StatusCode::OK);
 }
 

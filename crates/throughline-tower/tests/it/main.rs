@@ -4,8 +4,6 @@
 
 #[cfg(feature = "health")]
 mod health;
-#[cfg(feature = "health")]
-mod reading;
 
 mod client;
 mod exemplars;

@@ -10,7 +10,6 @@ use insta::assert_snapshot;
 use throughline_core::{TraceContext, TraceId};
 use throughline_workflow::{Carrier, Job as _, JobLayer};
 
-use crate::reading::Reading;
 use crate::support::{Bench, Trouble, starts};
 
 #[derive(Debug, Clone)]
@@ -88,12 +87,11 @@ async fn a_task_goes_on_in_the_producers_run_and_each_attempt_is_seen() {
 
 #[tokio::test]
 async fn a_first_attempt_asks_the_store_nothing_and_each_later_one_once() {
-    let reading = Reading::default();
-    let bench = Bench::reading(&reading);
+    let bench = Bench::new();
     work(&bench, Payout { fails: 0, panics: false }).await;
-    assert_eq!(reading.asked(), 0);
+    assert_eq!(bench.faults.reads(), 0);
     work(&bench, Payout { fails: 2, panics: false }).await;
-    assert_eq!(reading.asked(), 2);
+    assert_eq!(bench.faults.reads(), 2);
 }
 
 #[tokio::test]

@@ -15,8 +15,7 @@ use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, Workflow
 use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::reading::{Answer, Reading, TOO_LONG};
-use crate::support::{Bench, Trouble, starts};
+use crate::support::{Bench, TOO_LONG, Trouble, starts};
 
 #[derive(Clone, Default)]
 struct Payout {
@@ -226,15 +225,14 @@ async fn jobs_of_one_id_in_two_queues_or_of_two_kinds_are_different_jobs() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_asked_again_and_not_for_long() {
-    let reading = Reading::default();
-    let bench = Bench::reading(&reading);
+    let bench = Bench::new();
     let carrier = enqueue(&bench).await;
     let attempt = async || layer(&bench).run(job("j-1", &carrier), pay).await.unwrap();
     attempt().await;
-    reading.next(&[Answer::Unavailable, Answer::Unavailable]);
+    bench.faults.fail_next_reads(2);
     attempt().await;
-    assert_eq!(reading.asked(), 4);
-    reading.next(&[Answer::Never]);
+    assert_eq!(bench.faults.reads(), 4);
+    bench.faults.hold_reads();
     tokio::time::timeout(TOO_LONG, attempt()).await.unwrap();
     let attempts: Vec<_> =
         starts(&bench.events().await, "job:payout").iter().map(|start| start.attempt).collect();

@@ -14,7 +14,6 @@ mod logs;
 mod provisioning;
 mod queue_depth;
 mod rate_limit;
-mod reading;
 mod state_machine;
 mod step;
 mod support;

@@ -12,8 +12,6 @@ use throughline_core::{
     TraceEvent,
 };
 
-use crate::reading::Reading;
-
 /// An emitter with a store that can be told to fail, and a recorder that can be looked into.
 pub(crate) struct Bench {
     pub(crate) throughline: Throughline,
@@ -26,25 +24,20 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self::described(Reading::default(), |builder| builder)
+        Self::described(|builder| builder)
     }
 
     /// One whose steps do not wait until their start is durable.
     pub(crate) fn pipelined() -> Self {
-        Self::described(Reading::default(), |builder| builder.durability(Durability::Pipelined))
+        Self::described(|builder| builder.durability(Durability::Pipelined))
     }
 
-    /// One whose store can be told how to answer.
-    pub(crate) fn reading(reading: &Reading) -> Self {
-        Self::described(reading.clone(), |builder| builder)
-    }
-
-    fn described(reading: Reading, describe: impl FnOnce(ThroughlineBuilder) -> ThroughlineBuilder) -> Self {
+    fn described(describe: impl FnOnce(ThroughlineBuilder) -> ThroughlineBuilder) -> Self {
         let (store, recorder) = (MemoryStore::new(), DebuggingRecorder::new());
         let (measured, faulty) = (recorder.snapshotter(), FaultyStore::around(store.clone()));
         let (faults, metrics) = (faulty.faults(), Metrics::to(recorder));
         let throughline = describe(Throughline::builder("test"))
-            .store(reading.around(faulty))
+            .store(faulty)
             .metrics(metrics.clone())
             .redaction(Redaction::standard().pseudonym_key("sixteen bytes and more"))
             .retry(Retry::attempts(1))
@@ -136,3 +129,6 @@ impl Trouble {
         Self::Timeout(std::io::Error::other("connection reset"))
     }
 }
+
+/// Longer than a look-up may take.
+pub(crate) const TOO_LONG: Duration = Duration::from_secs(5);
