@@ -50,7 +50,7 @@ pub use ledger::{
     CompensationEntry, CompensationLedger, CompensationState, OrphanedResource, SagaCompensation,
 };
 pub use problem::{Problem, ProblemKind};
-pub use render::{Style, is_unsafe};
+pub use render::{Ink, Style, is_unsafe};
 pub use span::{Span, SpanSummary};
 pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 

@@ -14,5 +14,5 @@ mod timeline;
 mod tree;
 
 pub(super) use explanation::headline;
-pub use style::Style;
+pub use style::{Ink, Style};
 pub use text::is_unsafe;

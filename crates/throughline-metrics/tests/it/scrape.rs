@@ -134,11 +134,15 @@ async fn a_server_that_is_shut_down_or_dropped_serves_no_more_and_its_port_is_fr
     prometheus.serve(address).await.unwrap().shutdown().await;
 }
 
-/// Does nothing by itself: [`the_environment_says_where`] starts it in an environment of its own, and ends it by closing
-/// its standard input.
+/// Set for the process that [`the_environment_says_where`] starts: this test binary again, in an environment of its own.
+const ROLE: &str = "THROUGHLINE_TEST_SERVES_METRICS";
+
+/// That process; it ends when its standard input is closed.
 #[tokio::test]
-#[ignore = "started by another test"]
-async fn serves_where_the_environment_says() {
+async fn this_process_serves_where_the_environment_says_when_it_is_told_to() {
+    if std::env::var_os(ROLE).is_none() {
+        return;
+    }
     match quiet().serve_from_env().await {
         Ok(Some(server)) => {
             println!("\nserved at {}", server.local_addr());
@@ -157,7 +161,11 @@ async fn serves_where_the_environment_says() {
 async fn the_environment_says_where() {
     let child = |variables: &[(&str, &str)]| {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "scrape::serves_where_the_environment_says", "--ignored", "--nocapture"]);
+        child.env(ROLE, "1").args([
+            "--exact",
+            "scrape::this_process_serves_where_the_environment_says_when_it_is_told_to",
+            "--nocapture",
+        ]);
         for name in ["METRICS_ENABLED", "METRICS_PORT", "OTEL_EXPORTER_PROMETHEUS_PORT", "OTEL_SDK_DISABLED"]
         {
             child.env_remove(name);

@@ -1,38 +1,10 @@
 //! Text for people: columns, bars, durations and sizes.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Effects};
+pub(super) use throughline_core::query::Ink;
 use throughline_core::query::{Style, is_unsafe};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-
-/// What a piece of text is, which says how it looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
-    Normal,
-    Heading,
-    Dim,
-    Good,
-    Bad,
-    Warn,
-    Bar,
-}
-
-impl Ink {
-    const fn style(self) -> anstyle::Style {
-        let plain = anstyle::Style::new();
-        match self {
-            Self::Normal => plain,
-            Self::Heading => plain.bold(),
-            Self::Dim => plain.effects(Effects::DIMMED),
-            Self::Good => AnsiColor::Green.on_default(),
-            Self::Bad => AnsiColor::Red.on_default(),
-            Self::Warn => AnsiColor::Yellow.on_default(),
-            Self::Bar => AnsiColor::Cyan.on_default(),
-        }
-    }
-}
 
 /// Text that grows line by line. What could do something to a terminal is escaped.
 pub(super) struct Page<'s> {
@@ -50,12 +22,7 @@ impl<'s> Page<'s> {
     pub(super) fn put(&mut self, ink: Ink, text: &str) -> &mut Self {
         let text = escaped(text);
         self.column += text.width();
-        let style = ink.style();
-        // Writing to a string does not fail.
-        let _ = match self.style.is_ansi() && ink != Ink::Normal {
-            true => write!(self.out, "{}{text}{}", style.render(), style.render_reset()),
-            false => self.out.write_str(&text),
-        };
+        self.style.paint(ink, &text, &mut self.out);
         self
     }
 

@@ -154,7 +154,11 @@ impl FunctionProfile {
         page.end_line();
         for PartProfile { part, share, times } in &self.parts {
             page.put(Ink::Normal, "  ").put(Ink::Normal, part.as_str()).pad_to(15);
-            page.put(Ink::Bar, &page::bar(*share, BAR)).put_right(Ink::Normal, &page::percent(*share), SHARE);
+            page.put(Ink::Live, &page::bar(*share, BAR)).put_right(
+                Ink::Normal,
+                &page::percent(*share),
+                SHARE,
+            );
             write_times(page, times);
         }
         page.put(Ink::Normal, "  total").pad_to(SHARE);

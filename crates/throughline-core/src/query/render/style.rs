@@ -42,11 +42,6 @@ impl Style {
         Self { rows: if rows < 5 { 5 } else { rows }, ..self }
     }
 
-    /// Whether there are to be colours.
-    pub const fn is_ansi(&self) -> bool {
-        self.ansi
-    }
-
     /// How many columns there are.
     pub const fn columns(&self) -> usize {
         self.width
@@ -56,8 +51,8 @@ impl Style {
         self.rows
     }
 
-    /// Writes a text, which must be escaped already.
-    pub(super) fn paint(&self, ink: Ink, text: &str, out: &mut String) {
+    /// Writes a text, which must be [escaped](crate::query::is_unsafe) already.
+    pub fn paint(&self, ink: Ink, text: &str, out: &mut String) {
         use std::fmt::Write as _;
         let style = ink.style();
         // Writing to a string does not fail.
@@ -76,13 +71,21 @@ impl Default for Style {
 
 /// What a piece of text is, which says how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+#[non_exhaustive]
+pub enum Ink {
+    /// Text as it is.
     Normal,
+    /// What stands above.
     Heading,
+    /// What is looked at last.
     Dim,
+    /// What went well.
     Good,
+    /// What failed.
     Bad,
+    /// What is worth a look.
     Warn,
+    /// What is going on, and how much there is of something.
     Live,
 }
 
