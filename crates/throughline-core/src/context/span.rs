@@ -191,7 +191,7 @@ impl Span {
         late.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
-    /// Ends the span where nobody can wait for it: its end event holds a place and stays pending.
+    /// Ends the span where nobody can wait for it: its end event stays pending until it is delivered.
     pub(crate) fn end_unawaited(&self, end: End) {
         self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::Kept);
         self.close_tracing();
