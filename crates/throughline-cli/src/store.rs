@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
-use throughline_core::{InstanceId, Liveness, Redaction, Redactor, RunSummary, TraceQuery, TraceReader};
+use throughline_core::{Redaction, Redactor, RunSummary, TraceQuery, TraceReader};
 use throughline_sqlite::{SqliteReader, SqliteStore};
 
 use crate::error::CliError;
@@ -114,15 +114,7 @@ impl Run {
 
     /// The run of this summary.
     pub(crate) async fn of(reader: &dyn TraceReader, summary: RunSummary) -> Result<Self, CliError> {
-        let events = reader.trace(summary.trace_id).await?;
-        let mut instances: Vec<InstanceId> = events.iter().map(|event| event.instance).collect();
-        instances.sort_unstable();
-        instances.dedup();
-        let liveness = reader.liveness(&instances).await?;
-        let query = TraceQuery::new(events).with_liveness(|instance| {
-            let known = instances.binary_search(&instance).ok().and_then(|at| liveness.get(at));
-            known.copied().unwrap_or(Liveness::Dead)
-        });
+        let query = TraceQuery::read(reader, summary.trace_id).await?;
         Ok(Self { summary, query })
     }
 }

@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
-pub use failure::{NotRecorded, NotStarted, StepError, kind};
+pub use failure::{NotRecorded, NotStarted};
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};
@@ -32,11 +32,12 @@ pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, 
 pub use step::{CapturingStep, Step};
 pub use workflow::{Resume, Workflow};
 
-use crate::names;
-use crate::{Attrs, SpanId, Text, TraceId};
 use future::Judge;
 use opening::Opening;
 use span::{Label, Span};
+use throughline_model::StepError;
+use throughline_model::names;
+use throughline_model::{Attrs, SpanId, Text, TraceId};
 
 /// Where code stands in a run: a span that is open. Cheap to clone and free to be sent anywhere.
 ///
@@ -140,7 +141,9 @@ impl TraceContext {
         let name = step.split_once(':').map_or(&*step, |(_, name)| name);
         let builder = self.step(format!("{}{name}", names::COMPENSATE_PREFIX)).unnumbered();
         let builder = builder.tag(names::tags::COMPENSATION);
-        originals.iter().fold(builder, |builder, original| builder.link(crate::Rel::Compensates, *original))
+        originals
+            .iter()
+            .fold(builder, |builder, original| builder.link(throughline_model::Rel::Compensates, *original))
     }
 
     /// Records that something happened, with a payload, as in `json!({ "score": 712 })`: an object becomes the

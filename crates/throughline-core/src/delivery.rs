@@ -18,7 +18,7 @@ pub use ledger::{Account, DeliveryReport, DropReason};
 pub use retry::Retry;
 pub(crate) use store::StoreDelivery;
 
-use crate::{AppendError, OpenError};
+use throughline_model::{AppendError, OpenError};
 
 /// Why a store did not take an event.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Environment variables, read the same way by everybody; their names are in [`names::env`](crate::names::env).
+//! Environment variables, read the same way by everybody; their names are in [`names::env`](throughline_model::names::env).
 
 /// Why the environment can't be used as it is.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,8 @@ use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::Redactor;
-use crate::{Account, DeliveryReport, Durability, EventSink, InstanceId, Text, TraceEvent};
+use crate::{Account, DeliveryReport, Durability};
+use throughline_model::{EventSink, InstanceId, Text, TraceEvent};
 
 /// Everything that the contexts of one emitter share.
 pub(crate) struct Hub {

@@ -9,54 +9,35 @@
 //! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. What can be
 //! counted goes to the [`metrics`] recorder that the service chooses.
 
-mod analytics;
-mod attrs;
 mod context;
 mod delivery;
 pub mod env;
-mod event;
-mod feed;
 mod hub;
-mod ids;
 mod memory;
 pub mod metrics;
-pub mod names;
-pub mod query;
-mod reader;
 mod redaction;
-mod sink;
-mod spool;
-mod store;
-#[cfg(feature = "testing")]
-pub mod testing;
-mod text;
 mod throughline;
-mod time;
 
-pub use analytics::{
-    Bucket, ChoiceOutcome, Histogram, HotSpot, Rate, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate,
-};
-pub use attrs::Attrs;
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
     InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError,
-    TraceContext, TraceFuture, TraceParent, Undo, Workflow, kind,
+    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext,
+    TraceFuture, TraceParent, Undo, Workflow,
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
-pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
-pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
-pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use query::TraceQuery;
-pub use reader::{
-    CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
-    RunState, RunSummary, TraceReader, TypeMatch,
-};
 pub use redaction::{Redaction, RedactionError, Redactor};
-pub use sink::EventSink;
-pub use spool::{Spool, SpoolConfig};
-pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
-pub use text::Text;
 pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
-pub use time::{ParseTimestampError, Timestamp};
+#[cfg(feature = "testing")]
+pub use throughline_model::{feed_conformance, store_conformance, testing};
+pub use throughline_model::{
+    AppendError, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
+    ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram, HotSpot,
+    Instance, InstanceId, Link, LiveFeed, Liveness, OpenError, OpenRun, Page, Paged, ParseIdError,
+    ParseStatusError, ParseTimestampError, Rate, ReadError, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope,
+    SlowSpan, SpanId, Spool, SpoolConfig, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
+    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
+    TypeRate, kind, names,
+};
+pub use throughline_query as query;
+pub use throughline_query::TraceQuery;

@@ -218,7 +218,7 @@ pub enum RedactionError {
     #[error("the redaction keys are too many or too long; give fewer: {source}")]
     Keys {
         /// What is wrong underneath.
-        source: crate::store::BoxError,
+        source: throughline_model::BoxError,
     },
     /// The pseudonym key is too short.
     #[error(

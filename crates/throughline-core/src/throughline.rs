@@ -10,10 +10,12 @@ use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
 use crate::redaction::{Redaction, RedactionError, Redactor};
-use crate::{
-    DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Retry, SpoolConfig,
-    StoreConfig, Text, TraceAnalytics, TraceId, TraceQuery, TraceReader, TraceStream,
+use crate::{DeliveryReport, Retry};
+use throughline_model::{
+    EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, SpoolConfig, StoreConfig, Text,
+    TraceAnalytics, TraceId, TraceReader, TraceStream,
 };
+use throughline_query::TraceQuery;
 
 /// Records what workflows do: the handle that a service keeps, cheap to clone.
 ///
@@ -98,7 +100,7 @@ impl Throughline {
         let reader = self.reader().ok_or_else(|| ReadError::BadQuestion {
             reason: "nothing is kept without a store: add .store(..) to the builder".to_owned(),
         })?;
-        crate::reader::load(&*reader, trace_id).await
+        TraceQuery::read(&*reader, trace_id).await
     }
 
     /// The pseudonym under which a value is kept in `correlation_id`, attributes and tags if the redactor

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::json;
-use throughline_core::names::{WORKFLOW_COMPLETED, WORKFLOW_FAILED, WORKFLOW_STARTED};
-use throughline_core::{
+use throughline_model::names::{WORKFLOW_COMPLETED, WORKFLOW_FAILED, WORKFLOW_STARTED};
+use throughline_model::{
     Attrs, ErrorInfo, Filter, Instance, InstanceId, Page, Scope, SpanId, Status, StoreConfig, Timestamp,
     TraceAnalytics, TraceEvent, TraceId, TraceReader,
 };

@@ -3,7 +3,7 @@
 //! A block answers three things without touching an event: which events may match a filter, newest first; which
 //! spans took longest; and what to add to the counts by the hour.
 
-use throughline_core::Status;
+use throughline_model::Status;
 
 /// What a block says about one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use throughline_core::OpenError;
+use throughline_model::OpenError;
 
 use crate::error::{open_error, unusable};
 

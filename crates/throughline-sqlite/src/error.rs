@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::{Error, ErrorCode};
-use throughline_core::{AppendError, OpenError, ReadError};
+use throughline_model::{AppendError, OpenError, ReadError};
 
 /// What the ledger and errors call this store.
 pub(crate) const STORE: &str = "sqlite";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, params};
-use throughline_core::{AppendError, OpenError, Timestamp, TraceEvent};
+use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_core::{Instance, InstanceId, Liveness, OpenError, Timestamp};
+use throughline_model::{Instance, InstanceId, Liveness, OpenError, Timestamp};
 
 use crate::connection::beside;
 use crate::error::{STORE, open_error};

@@ -6,7 +6,7 @@
 //! bulk, [`SqliteSpool`] is a local outbox for stores that can be away.
 //!
 //! ```
-//! use throughline_core::{Page, Filter, TraceReader};
+//! use throughline_model::{Page, Filter, TraceReader};
 //! use throughline_sqlite::SqliteStore;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@
 //! assert!(error.to_string().contains("traces.db"));
 //!
 //! let mut importer = store.open_importer()?;
-//! # use throughline_core::{SpanId, Timestamp, TraceEvent, TraceId};
+//! # use throughline_model::{SpanId, Timestamp, TraceEvent, TraceId};
 //! let event =
 //!     TraceEvent::new(TraceId::random(), SpanId::random(), "stage:score", Timestamp::now(), "loan-service");
 //! assert_eq!(importer.append(&[event.clone()])?, 1);

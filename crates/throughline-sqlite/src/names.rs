@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result};
 use rustc_hash::FxHashMap;
-use throughline_core::Text;
+use throughline_model::Text;
 
 /// The writer's memory of the numbers that texts have in the table `name`.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use rustc_hash::FxHashSet;
-use throughline_core::{AppendError, OpenError, Timestamp};
+use throughline_model::{AppendError, OpenError, Timestamp};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;

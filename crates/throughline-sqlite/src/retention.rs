@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use throughline_core::OpenError;
+use throughline_model::OpenError;
 
 use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::STORE;

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use rustc_hash::FxHashMap;
-use throughline_core::{Histogram, Status};
+use throughline_model::{Histogram, Status};
 
 use crate::block::{Entry, entries, status_code};
 

@@ -1,11 +1,11 @@
 //! What the writer knows about a run: enough to keep its summary up to date without reading its events again.
 //!
-//! The definition of a summary is that of [`RunSummary`](throughline_core::RunSummary); events may come in any
+//! The definition of a summary is that of [`RunSummary`](throughline_model::RunSummary); events may come in any
 //! order.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use throughline_core::names::{SAGA_COMPENSATING, tags};
-use throughline_core::{Attrs, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent};
+use throughline_model::names::{SAGA_COMPENSATING, tags};
+use throughline_model::{Attrs, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent};
 
 /// The place of an event among those of its run: by (timestamp, instance, n), then by identity.
 pub(crate) type Position = (Timestamp, InstanceId, u64, SpanId, u32);

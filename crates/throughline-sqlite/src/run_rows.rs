@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
-use throughline_core::names::tags;
-use throughline_core::{InstanceId, Link, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::names::tags;
+use throughline_model::{InstanceId, Link, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::{status_code, status_of};
 use crate::names::Names;

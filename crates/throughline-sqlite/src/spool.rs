@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use throughline_core::{AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, TraceEvent};
+use throughline_model::{AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, TraceEvent};
 
 use crate::connection::{Place, SPOOL_FILE, Synchronous};
 use crate::error::append_error;

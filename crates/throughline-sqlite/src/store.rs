@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use throughline_core::{
+use throughline_model::{
     AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceAnalytics, TraceEvent, TraceReader,
     TraceStore,
 };

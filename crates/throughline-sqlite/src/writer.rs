@@ -8,8 +8,8 @@ use rusqlite::{Connection, Result, params};
 use rustc_hash::{FxHashMap, FxHasher};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use throughline_core::names::{data, tags};
-use throughline_core::{InstanceId, Link, SCHEMA_VERSION, Status, TraceEvent, TraceId};
+use throughline_model::names::{data, tags};
+use throughline_model::{InstanceId, Link, SCHEMA_VERSION, Status, TraceEvent, TraceId};
 
 use crate::block::{Block, Entry, status_code, tag_bit};
 use crate::names::Names;
@@ -418,7 +418,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use throughline_core::testing::sample_log;
+    use throughline_model::testing::sample_log;
 
     use super::*;
     use crate::connection::{Place, STORE_FILE, Synchronous};

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::failure::NotRecorded;
 use super::{EventDraft, TraceContext};
-use crate::names::{data, tags};
-use crate::store::BoxFuture;
-use crate::{SpanId, Text};
+use throughline_model::BoxFuture;
+use throughline_model::names::{data, tags};
+use throughline_model::{SpanId, Text};
 
 /// A decision that is being described; awaited, it is recorded.
 ///

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::TraceContext;
-use crate::names::{attrs, tags};
-use crate::{Rel, SpanId, Status, Text, TraceEvent};
+use throughline_model::names::{attrs, tags};
+use throughline_model::{Rel, SpanId, Status, Text, TraceEvent};
 
 /// The spans of a run that was interrupted.
 #[derive(Debug)]

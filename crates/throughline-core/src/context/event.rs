@@ -8,9 +8,9 @@ use super::failure::NotRecorded;
 use super::future::recorded_or_why;
 use super::{TraceContext, current};
 use crate::hub::{Delivery, Emitted};
-use crate::store::BoxFuture;
-use crate::time::Moment;
-use crate::{Link, Rel, SpanId, Status, Text, TraceEvent};
+use throughline_model::BoxFuture;
+use throughline_model::Moment;
+use throughline_model::{Link, Rel, SpanId, Status, Text, TraceEvent};
 
 /// An event that is being described; awaited, it is recorded.
 #[must_use = "an event is not recorded unless it is awaited"]

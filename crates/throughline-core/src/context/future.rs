@@ -15,10 +15,11 @@ use super::current::Entered;
 use super::failure::{NotRecorded, NotStarted};
 use super::opening::Opening;
 use super::span::{End, Span};
+use crate::Durability;
 use crate::delivery::queue::Ack;
 use crate::hub::{Delivery, Emitted};
-use crate::store::BoxFuture;
-use crate::{Durability, ErrorInfo, Status};
+use throughline_model::BoxFuture;
+use throughline_model::{ErrorInfo, Status};
 
 pin_project! {
     /// A step: it records its start, runs the future, and records its end. Made by

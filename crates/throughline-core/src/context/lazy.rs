@@ -10,8 +10,8 @@ use super::opening::Details;
 use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use crate::hub::{Delivery, Hub};
-use crate::time::Moment;
-use crate::{Attrs, Link, Status, Text};
+use throughline_model::Moment;
+use throughline_model::{Attrs, Link, Status, Text};
 
 /// The start of a root, until something happens under it.
 pub(crate) struct LazyRoot {

@@ -12,10 +12,10 @@ use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
 use crate::hub::Hub;
-use crate::names::{self, tags};
 use crate::throughline::Throughline;
-use crate::time::Moment;
-use crate::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
+use throughline_model::Moment;
+use throughline_model::names::{self, tags};
+use throughline_model::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
 
 /// What is rarely said of a step.
 #[derive(Default)]

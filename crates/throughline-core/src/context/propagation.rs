@@ -7,7 +7,7 @@ mod tracestate;
 use std::fmt;
 
 use super::TraceContext;
-use crate::{Attrs, Text};
+use throughline_model::{Attrs, Text};
 
 pub use traceparent::{ParseTraceParentError, TraceParent};
 

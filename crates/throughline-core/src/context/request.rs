@@ -9,8 +9,8 @@ use super::propagation::{Propagation, TraceParent};
 use super::span::{End, Label, Run};
 use crate::hub::Hub;
 use crate::throughline::Throughline;
-use crate::time::Moment;
-use crate::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
+use throughline_model::Moment;
+use throughline_model::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]

@@ -19,13 +19,14 @@ pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
 pub use undo::Undo;
 
 use super::earlier::{EarlierLife, EarlierSpan};
-use super::failure::{NotStarted, StepError};
+use super::failure::NotStarted;
 use super::future::Judge;
 use super::span::Label;
 use super::{Step, TraceContext};
-use crate::names::{self, attrs, tags};
-use crate::store::BoxFuture;
-use crate::{ErrorInfo, SpanId, Status, Text};
+use throughline_model::BoxFuture;
+use throughline_model::StepError;
+use throughline_model::names::{self, attrs, tags};
+use throughline_model::{ErrorInfo, SpanId, Status, Text};
 
 /// A saga that is being described; it begins when [`run`](Self::run) is awaited.
 ///

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::lazy::{Ended, LazyRoot};
 use crate::hub::{Delivery, Emitted, Hub};
-use crate::names;
-use crate::time::Moment;
-use crate::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
+use throughline_model::Moment;
+use throughline_model::names;
+use throughline_model::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
 
 /// What the spans of one run in this process share.
 pub(crate) struct Run {

@@ -5,12 +5,13 @@ use std::future::Future;
 use serde::Serialize;
 use serde_json::Map;
 
-use super::failure::{NotStarted, StepError};
+use super::failure::NotStarted;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening};
 use super::span::Label;
 use super::{Decision, TraceContext, to_payload};
-use crate::{ErrorInfo, Link, Rel, SpanId, Text, names};
+use throughline_model::StepError;
+use throughline_model::{ErrorInfo, Link, Rel, SpanId, Text, names};
 
 /// A step that is being described; it runs when [`run`](Self::run) is awaited.
 ///

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::earlier::EarlierLife;
-use super::failure::{NotStarted, StepError};
+use super::failure::NotStarted;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening, Resumed, RunOpening};
 use super::propagation::Propagation;
 use super::span::Label;
 use super::{TraceContext, request, step};
 use crate::throughline::Throughline;
-use crate::{Link, Rel, RunState, SpanId, Text, TraceId, names};
+use throughline_model::StepError;
+use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceId, names};
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]

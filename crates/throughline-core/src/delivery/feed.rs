@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Queue, Queued};
 use super::{Account, Counters, DropReason, until};
-use crate::{FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
+use throughline_model::{FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.

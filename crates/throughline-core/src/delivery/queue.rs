@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
 use super::DeliveryFailure;
-use crate::TraceEvent;
+use throughline_model::TraceEvent;
 
 /// What the one who waits for an event's delivery is told.
 pub(crate) type Ack = oneshot::Receiver<Result<(), Arc<DeliveryFailure>>>;

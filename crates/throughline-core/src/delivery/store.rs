@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::queue::{Ack, Queue, Queued};
 use super::{Account, Counters, DeliveryFailure, DropReason, Retry, until};
-use crate::{
+use throughline_model::{
     AppendError, Instance, OpenError, Spool, SpoolConfig, StoreConfig, TraceAnalytics, TraceEvent,
     TraceReader, TraceStore,
 };

@@ -6,9 +6,9 @@ use futures_util::stream;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
-use crate::store::{AppendError, BoxFuture, Instance, OpenError};
-use crate::{ReadError, TraceEvent, TraceId};
+use throughline_model::{AppendError, BoxFuture, Instance, OpenError};
+use throughline_model::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
+use throughline_model::{ReadError, TraceEvent, TraceId};
 
 /// A bounded live feed within the process.
 ///

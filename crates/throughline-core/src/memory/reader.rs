@@ -4,12 +4,11 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::analytics::Log;
-use super::digest::{Position, run_matches};
 use super::store::{State, lock};
-use crate::store::BoxFuture;
-use crate::{
-    Bucket, ChoiceOutcome, Cursor, EventId, Filter, HotSpot, InstanceId, Liveness, OpenRun, Page, Paged,
+use throughline_model::BoxFuture;
+use throughline_model::fold::{Position, run_matches};
+use throughline_model::{
+    Bucket, ChoiceOutcome, Cursor, EventId, Filter, HotSpot, InstanceId, Liveness, Log, OpenRun, Page, Paged,
     Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId,
     TraceReader, TypeRate,
 };

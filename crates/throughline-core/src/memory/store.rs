@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::digest::{Digest, Position, place_in_span};
 use super::reader::MemoryReader;
-use crate::store::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
-use crate::{
+use throughline_model::fold::{Digest, Position, place_in_span};
+use throughline_model::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+use throughline_model::{
     InstanceId, Liveness, RunSummary, SpanId, Status, Timestamp, TraceAnalytics, TraceEvent, TraceId,
     TraceReader,
 };

@@ -2,7 +2,7 @@
 
 use super::catalogue;
 use super::{CounterFamily, Exemplar, HistogramFamily, Meter};
-use crate::{EventSink, Status, TraceEvent, names};
+use throughline_model::{EventSink, Status, TraceEvent, names};
 
 /// The sink that turns ends of spans into measurements. What HTTP does is measured by its middleware, and
 /// what jobs do, but for their retries, by that of their workers.

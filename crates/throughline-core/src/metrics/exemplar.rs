@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use crate::{SpanId, TraceContext, TraceEvent, TraceId};
+use crate::TraceContext;
+use throughline_model::{SpanId, TraceEvent, TraceId};
 
 thread_local! {
     static GIVEN: Cell<Option<Exemplar>> = const { Cell::new(None) };

@@ -13,7 +13,7 @@ use super::catalogue::{self, Description, Metric};
 use super::series::sealed::Sealed as _;
 use super::series::{Counter, Gauge, Histogram, Instrument};
 use super::{Measured, Meter, naming};
-use crate::Text;
+use throughline_model::Text;
 
 /// The value that stands for all values of a label beyond its cap.
 pub const OVERFLOW: &str = "_overflow";

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use super::*;
-use crate::{MemoryFeed, MemoryStore, NotStarted, Redaction, Throughline, names};
+use crate::{MemoryFeed, MemoryStore, NotStarted, Redaction, Throughline};
+use throughline_model::names;
 
 /// A handle that measures, and what it measured.
 fn measured(shape: impl FnOnce(Metrics) -> Metrics) -> (Throughline, Metrics, Snapshotter) {

@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_names_of_the_vocabulary_are_innocent() {
-        use crate::names::{attrs, data, tags};
+        use throughline_model::names::{attrs, data, tags};
         let keys = keys();
         for name in [
             attrs::RESOURCE,

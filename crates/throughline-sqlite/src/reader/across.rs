@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
-use throughline_core::{Bucket, ChoiceOutcome, HotSpot, Rate, Scope, Status, Text, Timestamp};
+use throughline_model::{Bucket, ChoiceOutcome, HotSpot, Rate, Scope, Status, Text, Timestamp};
 
 use super::session::{Session, json};
 use crate::block::status_of;

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashMap;
-use throughline_core::{Histogram, Rate, Scope, SlowSpan, SpanId, StageTimes, TypeRate};
+use throughline_model::{Histogram, Rate, Scope, SlowSpan, SpanId, StageTimes, TypeRate};
 
 use super::descending::Descending;
 use super::session::{Session, trace_id};

@@ -1,6 +1,6 @@
 //! The cursors of this store: where in the order of events, or of runs, a page ended.
 
-use throughline_core::{Cursor, EventId, InstanceId, Timestamp, TraceEvent, TraceId};
+use throughline_model::{Cursor, EventId, InstanceId, Timestamp, TraceEvent, TraceId};
 
 use crate::error::Fault;
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use rusqlite::{Connection, Params, params};
 use rustc_hash::{FxHashMap, FxHashSet};
-use throughline_core::{Filter, Page, Paged, Status, TraceEvent, TypeMatch};
+use throughline_model::{Filter, Page, Paged, Status, TraceEvent, TypeMatch};
 
 use super::cursor::{self, Place};
 use super::descending::Descending;

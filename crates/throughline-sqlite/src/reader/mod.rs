@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use throughline_core::{
+use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, Liveness, OpenError, OpenRun,
     Page, Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp, TraceAnalytics,
     TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,

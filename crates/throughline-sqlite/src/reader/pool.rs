@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use throughline_core::ReadError;
+use throughline_model::ReadError;
 use tokio::sync::oneshot;
 
 use super::session::Session;

@@ -3,7 +3,7 @@
 use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 use rustc_hash::FxHashSet;
-use throughline_core::{
+use throughline_model::{
     Cursor, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, RunState, RunSummary, SpanId, Status,
     Text, Timestamp, TraceEvent, TraceId,
 };

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use throughline_core::{
+use throughline_model::{
     Attrs, InstanceId, Link, Liveness, SCHEMA_VERSION, SpanId, Text, Timestamp, TraceEvent, TraceId,
 };
 

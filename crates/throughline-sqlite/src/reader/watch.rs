@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
-use throughline_core::{EventStream, ReadError, StreamItem, TraceEvent, TraceId};
+use throughline_model::{EventStream, ReadError, StreamItem, TraceEvent, TraceId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::session::{Common, Session, select_events};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use throughline_core::testing::conformance::StoreFixture;
-use throughline_core::{BoxFuture, StoreConfig, TraceReader};
+use throughline_model::testing::conformance::StoreFixture;
+use throughline_model::{BoxFuture, StoreConfig, TraceReader};
 use throughline_sqlite::{SqliteStore, Synchronous};
 
 struct Fixture {
@@ -30,4 +30,4 @@ impl StoreFixture for Fixture {
     }
 }
 
-throughline_core::store_conformance!(Fixture);
+throughline_model::store_conformance!(Fixture);

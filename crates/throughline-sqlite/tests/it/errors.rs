@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use throughline_core::testing::run;
-use throughline_core::{AppendError, Instance, InstanceId, OpenError, StoreConfig, TraceReader};
+use throughline_model::testing::run;
+use throughline_model::{AppendError, Instance, InstanceId, OpenError, StoreConfig, TraceReader};
 use throughline_sqlite::SqliteStore;
 
 use crate::{Place, open, shared, unsynced};

@@ -1,7 +1,7 @@
 //! Loading logs in bulk.
 
-use throughline_core::testing::sample_log;
-use throughline_core::{Filter, Page, TraceReader};
+use throughline_model::testing::sample_log;
+use throughline_model::{Filter, Page, TraceReader};
 use throughline_sqlite::{ImportError, Imported};
 
 use crate::Place;

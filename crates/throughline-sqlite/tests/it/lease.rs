@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use throughline_core::testing::run;
-use throughline_core::{Filter, InstanceId, Page, RunState, TraceReader};
+use throughline_model::testing::run;
+use throughline_model::{Filter, InstanceId, Page, RunState, TraceReader};
 
 use crate::{Place, open, open_as, shared, unsynced};
 
@@ -73,9 +73,9 @@ async fn one_instance_opens_a_file_once() {
     let place = Place::new();
     let id = InstanceId::random();
     let store = open_as(place.store(), id).await;
-    let again = throughline_core::StoreConfig::open(
+    let again = throughline_model::StoreConfig::open(
         Box::new(place.store()),
-        throughline_core::Instance::new(id, "loan-service"),
+        throughline_model::Instance::new(id, "loan-service"),
     );
     let error = again.await.map(drop).unwrap_err().to_string();
     assert!(error.contains("instance of its own"), "{error}");

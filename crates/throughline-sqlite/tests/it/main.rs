@@ -16,7 +16,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use throughline_core::{Instance, InstanceId, StoreConfig, TraceEvent, TraceStore};
+use throughline_model::{Instance, InstanceId, StoreConfig, TraceEvent, TraceStore};
 use throughline_sqlite::{SqliteStore, Synchronous};
 
 /// A file that is gone with the test.

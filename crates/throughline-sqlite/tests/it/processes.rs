@@ -5,10 +5,10 @@ use std::sync::Barrier;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
-use throughline_core::testing::{run, sample_log};
-use throughline_core::{
-    Filter, InstanceId, Liveness, MemoryStore, Page, RunSummary, Scope, StoreConfig, TraceEvent, TraceId,
-    TraceReader,
+use throughline_core::MemoryStore;
+use throughline_model::testing::{run, sample_log};
+use throughline_model::{
+    Filter, InstanceId, Liveness, Page, RunSummary, Scope, StoreConfig, TraceEvent, TraceId, TraceReader,
 };
 
 use crate::{Place, open, shared};
@@ -96,7 +96,7 @@ proptest! {
             assert_eq!(got, want);
 
             let memory = Box::new(MemoryStore::new());
-            let instance = throughline_core::Instance::new(InstanceId::random(), "reference");
+            let instance = throughline_model::Instance::new(InstanceId::random(), "reference");
             let memory = memory.open(instance).await.unwrap();
             memory.append(&shared(&log)).await.unwrap();
             let page = Page::first(length);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
-use throughline_core::testing::{run, sample_log};
-use throughline_core::{Filter, Page, RunState, Scope, StreamItem, Timestamp, TraceAnalytics, TraceReader};
+use throughline_model::testing::{run, sample_log};
+use throughline_model::{Filter, Page, RunState, Scope, StreamItem, Timestamp, TraceAnalytics, TraceReader};
 use throughline_sqlite::{PrunePolicy, SqliteStore};
 
 use crate::{Place, open, shared};
@@ -55,7 +55,7 @@ async fn numbers_are_not_given_again_when_everything_is_gone() {
     first.complete_run();
     store.append(&shared(&first.events())).await.unwrap();
     let reader = place.store().open_reader().unwrap();
-    let mut stream = throughline_core::TraceStream::watch(&reader, None).await.unwrap();
+    let mut stream = throughline_model::TraceStream::watch(&reader, None).await.unwrap();
     place.store().prune(&PrunePolicy::default().age(Duration::ZERO)).unwrap();
     assert_eq!((count(&place, "event"), count(&place, "run")), (0, 0));
 

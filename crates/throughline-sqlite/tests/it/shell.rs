@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use throughline_core::names::tags;
-use throughline_core::testing::run;
+use throughline_model::names::tags;
+use throughline_model::testing::run;
 
 use crate::Place;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use throughline_core::testing::sample_log;
-use throughline_core::{Instance, InstanceId, OpenError, Spool, SpoolConfig};
+use throughline_model::testing::sample_log;
+use throughline_model::{Instance, InstanceId, OpenError, Spool, SpoolConfig};
 use throughline_sqlite::SqliteSpool;
 
 use crate::{Place, shared};

@@ -1,8 +1,8 @@
 //! A log whose tail was torn off, as a power cut does it.
 
 use proptest::prelude::*;
-use throughline_core::testing::sample_log;
-use throughline_core::{Filter, Page};
+use throughline_model::testing::sample_log;
+use throughline_model::{Filter, Page};
 
 use crate::{Place, open, shared, unsynced};
 

@@ -1,8 +1,8 @@
 //! Watching a file that another process writes to.
 
 use futures_util::StreamExt;
-use throughline_core::testing::{run, sample_log};
-use throughline_core::{EventStream, StreamItem, TraceEvent, TraceStream};
+use throughline_model::testing::{run, sample_log};
+use throughline_model::{EventStream, StreamItem, TraceEvent, TraceStream};
 
 use crate::{Place, open, shared};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ows;
-use crate::{Attrs, Text};
+use throughline_model::{Attrs, Text};
 
 /// The most that travels on, in members and in bytes, as [W3C Baggage](https://www.w3.org/TR/baggage/#limits) requires of
 /// everybody.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{SpanId, TraceId};
+use throughline_model::{SpanId, TraceId};
 
 /// The `traceparent` of [W3C Trace Context, level 2](https://www.w3.org/TR/trace-context-2/#traceparent-header).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! `tracestate`: what other tracing systems send along.
 
 use super::ows;
-use crate::Text;
+use throughline_model::Text;
 
 /// The most members of a list ([W3C](https://www.w3.org/TR/trace-context-2/#list)).
 const MEMBERS: usize = 32;

@@ -1,7 +1,7 @@
 //! What became of a saga that failed.
 
 use crate::context::failure::NotStarted;
-use crate::{ErrorInfo, Text};
+use throughline_model::{ErrorInfo, Text};
 
 /// A saga that failed: the error, and what became of the steps that had ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::future::Future;
 use super::{Compensated, CompensationOutcome, SagaFailed};
 use super::{Completed, Earlier, Saga, SagaBuilder, UndoStep, boxed_undo};
 use crate::context::TraceContext;
-use crate::context::failure::{NotStarted, StepError};
+use crate::context::failure::NotStarted;
 use crate::context::future::Judge;
-use crate::{ErrorInfo, Text};
+use throughline_model::StepError;
+use throughline_model::{ErrorInfo, Text};
 
 /// What an interrupted saga needs in order to be undone: for each step its input again, and its compensation.
 #[must_use = "nothing is undone before run()"]

@@ -1,0 +1,334 @@
+//! [`TraceEvent`]: everything that happens, as data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Attrs, EventId, InstanceId, SpanId, Text, Timestamp, TraceId};
+
+/// The version of the event schema that this release writes.
+pub const SCHEMA_VERSION: u16 = 1;
+
+/// One thing that happened in one run: a step started or ended, a decision was taken, a business event.
+///
+/// Its JSON is a public contract, described by `docs/event.schema.json`. Fields that a later version added
+/// are kept in [`extra`](Self::extra) and written back, so that an event survives older software.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceEvent {
+    /// The schema version, [`SCHEMA_VERSION`]; an event without one is of version 1.
+    #[serde(default = "schema_version")]
+    pub v: u16,
+    /// The run it belongs to.
+    pub trace_id: TraceId,
+    /// The step it belongs to; a point event has one of its own.
+    pub span_id: SpanId,
+    /// The position within the span: 0 for a start or a point, 1 and up for what follows.
+    #[serde(default)]
+    pub seq: u32,
+    /// The span around this one; `None` for the root of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_span_id: Option<SpanId>,
+    /// The trace of the parent, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_trace_id: Option<TraceId>,
+    /// The business key of the run, as in `loan-42`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<Text>,
+    /// What happened: `workflow:started`, `stage:credit-check`, `ai:decision`… See [`names`](crate::names).
+    pub event_type: Text,
+    /// When it happened; never goes back within a process.
+    pub timestamp: Timestamp,
+    /// The process life that emitted it.
+    #[serde(default = "imported")]
+    pub instance: InstanceId,
+    /// The event's place within its instance. Events order by (timestamp, instance, n).
+    #[serde(default)]
+    pub n: u64,
+    /// How it stands.
+    #[serde(default)]
+    pub status: Status,
+    /// Microseconds by a monotonic clock; on the event that ends a span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<ErrorInfo>>,
+    /// Small, findable facts.
+    #[serde(default, skip_serializing_if = "Attrs::is_empty")]
+    pub attrs: Attrs,
+    /// Free payload: inputs, outputs, what a decision weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Map<String, Value>>,
+    /// Labels for finding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Text>,
+    /// What it has to do with other spans.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    /// The service that emitted it.
+    pub service: Text,
+    /// The workflow that ran, as in `loan-approval`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Text>,
+    /// Which attempt this is, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The 4 of "step 4 of 10".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_index: Option<u32>,
+    /// The 10 of "step 4 of 10".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_total: Option<u32>,
+    /// Fields this version does not know, kept as they came.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+fn schema_version() -> u16 {
+    SCHEMA_VERSION
+}
+
+fn imported() -> InstanceId {
+    InstanceId::IMPORTED
+}
+
+impl TraceEvent {
+    /// An event with what every event has; the rest is empty, the status `success`, the instance
+    /// [`InstanceId::IMPORTED`]. Code that runs a workflow has no need of it: a
+    /// [`TraceContext`](crate::TraceContext) makes its events.
+    pub fn new(
+        trace_id: TraceId,
+        span_id: SpanId,
+        event_type: impl Into<Text>,
+        timestamp: Timestamp,
+        service: impl Into<Text>,
+    ) -> Self {
+        Self {
+            v: SCHEMA_VERSION,
+            trace_id,
+            span_id,
+            seq: 0,
+            parent_span_id: None,
+            parent_trace_id: None,
+            correlation_id: None,
+            event_type: event_type.into(),
+            timestamp,
+            instance: InstanceId::IMPORTED,
+            n: 0,
+            status: Status::Success,
+            duration_us: None,
+            error: None,
+            attrs: Attrs::new(),
+            data: None,
+            tags: Vec::new(),
+            links: Vec::new(),
+            service: service.into(),
+            workflow: None,
+            attempt: None,
+            step_index: None,
+            step_total: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// The identity of the event.
+    pub fn id(&self) -> EventId {
+        EventId { trace_id: self.trace_id, span_id: self.span_id, seq: self.seq }
+    }
+
+    /// What events are ordered by.
+    pub fn order(&self) -> (Timestamp, InstanceId, u64) {
+        (self.timestamp, self.instance, self.n)
+    }
+
+    /// Whether it opens or closes the root span of a run: it has no parent, or its parent lives in another
+    /// trace or, as [`tags::REMOTE_PARENT`](crate::names::tags::REMOTE_PARENT) says, in another process.
+    pub fn is_root(&self) -> bool {
+        self.parent_span_id.is_none()
+            || self.parent_trace_id.is_some_and(|parent| parent != self.trace_id)
+            || self.has_tag(crate::names::tags::REMOTE_PARENT)
+    }
+
+    /// Whether it is of a root span that nobody waits for, as [`tags::DETACHED`](crate::names::tags::DETACHED) says.
+    pub fn is_detached_root(&self) -> bool {
+        self.has_tag(crate::names::tags::DETACHED) && self.is_root()
+    }
+
+    /// The spans of the same trace that it says it tries again.
+    pub fn retried(&self) -> impl Iterator<Item = SpanId> + '_ {
+        let of_this_trace = |link: &&Link| link.trace_id.is_none_or(|trace| trace == self.trace_id);
+        let retries = self.links.iter().filter(|link| link.rel == Rel::RetryOf).filter(of_this_trace);
+        retries.map(|link| link.span_id)
+    }
+
+    /// Whether it carries a tag.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|own| own == tag)
+    }
+}
+
+/// How an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Started and not ended.
+    Pending,
+    /// Ended well, or simply happened.
+    #[default]
+    Success,
+    /// Ended with an error or a panic.
+    Failed,
+    /// Dropped before it ended.
+    Cancelled,
+}
+
+impl Status {
+    /// The status as the JSON of an event has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a text is not a [`Status`].
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{0}` is not a status: want pending, success, failed or cancelled")]
+pub struct ParseStatusError(String);
+
+impl FromStr for Status {
+    type Err = ParseStatusError;
+    fn from_str(text: &str) -> Result<Self, ParseStatusError> {
+        [Self::Pending, Self::Success, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| ParseStatusError(text.chars().take(64).collect()))
+    }
+}
+
+/// The error of a failed event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorInfo {
+    /// What kind of error, in few different values: `BureauError::Timeout`, `panic`.
+    #[serde(rename = "type")]
+    pub kind: Text,
+    /// What the error says.
+    pub message: Text,
+    /// What its sources say, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<Text>,
+}
+
+impl ErrorInfo {
+    /// What is recorded of a panic, from the payload that `catch_unwind` gives.
+    pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|text| Text::from((*text).to_owned()))
+            .or_else(|| payload.downcast_ref::<String>().map(Text::from))
+            .unwrap_or_else(|| Text::literal("a panic without a message"));
+        Self { kind: Text::literal(crate::names::errors::PANIC), message, chain: Vec::new() }
+    }
+}
+
+/// What a span has to do with another, beyond being its child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// How they are related.
+    pub rel: Rel,
+    /// The trace of the other span, if it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
+    /// The other span.
+    pub span_id: SpanId,
+}
+
+impl Link {
+    /// A link to a span of the same trace.
+    pub fn to(rel: Rel, span_id: SpanId) -> Self {
+        Self { rel, trace_id: None, span_id }
+    }
+}
+
+/// How a span is related to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rel {
+    /// It undoes what the other did.
+    Compensates,
+    /// It happened because of the other, a decision.
+    DecidedBy,
+    /// It tries again what the other tried.
+    RetryOf,
+    /// It happened because of the other, in another trace.
+    CausedBy,
+}
+
+impl Rel {
+    /// The relation as the JSON of an event has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compensates => "compensates",
+            Self::DecidedBy => "decided_by",
+            Self::RetryOf => "retry_of",
+            Self::CausedBy => "caused_by",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> TraceEvent {
+        TraceEvent::new(
+            TraceId::from_key("loan-42"),
+            SpanId::from_u64(7).unwrap(),
+            "stage:credit-check",
+            Timestamp::from_micros(1_790_000_000_000_000),
+            "loan-service",
+        )
+    }
+
+    #[test]
+    fn the_smallest_event_has_the_smallest_json() {
+        insta::assert_json_snapshot!(event());
+    }
+
+    #[test]
+    fn unknown_fields_survive_a_round_trip() {
+        let mut json = serde_json::to_value(event()).unwrap();
+        json["colour"] = "green".into();
+        let read: TraceEvent = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), json);
+    }
+
+    #[test]
+    fn start_and_end_of_a_span_differ_in_identity() {
+        let start = event();
+        let end = TraceEvent { seq: 1, ..event() };
+        assert_ne!(start.id(), end.id());
+        assert!(end.id().to_string().ends_with(":0000000000000007:1"));
+    }
+
+    #[test]
+    fn a_parent_in_another_trace_makes_a_root() {
+        let mut event = event();
+        assert!(event.is_root());
+        event.parent_span_id = SpanId::from_u64(8);
+        assert!(!event.is_root());
+        event.parent_trace_id = Some(TraceId::from_key("other"));
+        assert!(event.is_root());
+    }
+}

@@ -1,0 +1,59 @@
+//! The model of Throughline: events, what they amount to, and the contracts of everything that keeps or shows them.
+//!
+//! This crate alone is what you need to write a store, a feed, a sink or a spool of your own; the suite that proves it
+//! comes with the feature `testing`. It has no runtime, opens nothing and prints nothing.
+//!
+//! - [`TraceEvent`] is one thing that happened, in one trace. Everything else is a function of events.
+//! - [`fold`] says what the events of a run amount to: how a span stands, how the run stands.
+//! - [`TraceStore`], [`TraceReader`], [`TraceAnalytics`], [`LiveFeed`], [`TraceStream`], [`EventSink`] and [`Spool`]
+//!   are the contracts; [`StoreConfig`], [`FeedConfig`] and [`SpoolConfig`] describe what is opened later.
+//! - [`names`] has every name that Throughline itself gives to events, tags, attributes and payload fields.
+//!
+//! ```
+//! use throughline_model::{RunState, RunSummary, Liveness, SpanId, Status, Timestamp, TraceEvent, TraceId};
+//!
+//! let (trace, root) = (TraceId::from_key("loan-42"), SpanId::from_u64(1).ok_or("a span id is not zero")?);
+//! let start = Timestamp::from_micros(1_790_000_000_000_000);
+//! let mut event = TraceEvent::new(trace, root, "workflow:started", start, "loan-service");
+//! event.status = Status::Pending;
+//!
+//! let summary = RunSummary::of([&event], |_| Liveness::Alive).ok_or("there is an event")?;
+//! assert_eq!(summary.state, RunState::Running);
+//! # Ok::<(), &str>(())
+//! ```
+
+mod analytics;
+mod attrs;
+mod event;
+mod feed;
+pub mod fold;
+mod ids;
+pub mod names;
+mod reader;
+mod sink;
+mod spool;
+mod step_error;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod text;
+mod time;
+
+pub use analytics::{
+    Bucket, ChoiceOutcome, Histogram, HotSpot, Log, LoggedRun, Rate, Scope, SlowSpan, StageTimes,
+    TraceAnalytics, TypeRate,
+};
+pub use attrs::Attrs;
+pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
+pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
+pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
+pub use reader::{
+    CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
+    RunState, RunSummary, TraceReader, TypeMatch,
+};
+pub use sink::EventSink;
+pub use spool::{Spool, SpoolConfig};
+pub use step_error::{StepError, kind};
+pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+pub use text::Text;
+pub use time::{Moment, ParseTimestampError, Timestamp};

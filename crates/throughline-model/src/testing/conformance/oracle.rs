@@ -1,0 +1,173 @@
+//! What the answers should be, worked out from the events in the plainest way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Opened;
+use crate::Log;
+use crate::fold::{Position, run_matches};
+use crate::{
+    Filter, HotSpot, InstanceId, Liveness, Page, RunSummary, Scope, StageTimes, TraceAnalytics, TraceEvent,
+    TraceReader,
+};
+
+/// The events that a store was given, and how their instances stand.
+pub(super) struct Oracle<'a> {
+    pub(super) log: Log<&'a TraceEvent>,
+    events: Vec<&'a TraceEvent>,
+}
+
+impl<'a> Oracle<'a> {
+    pub(super) fn new(events: &'a [TraceEvent], liveness: impl Fn(InstanceId) -> Liveness) -> Self {
+        let mut sorted: Vec<_> = events.iter().collect();
+        sorted.sort_by_key(|event| Position::of(event));
+        Self { log: Log::new(events, liveness), events: sorted }
+    }
+
+    /// All events are imported, or emitted by these instances, which live.
+    pub(super) fn with_living(events: &'a [TraceEvent], living: &[InstanceId]) -> Self {
+        Self::new(events, |instance| match living.contains(&instance) {
+            true => Liveness::Alive,
+            false => Liveness::Imported,
+        })
+    }
+
+    pub(super) fn events(&self, filter: &Filter) -> Vec<TraceEvent> {
+        self.events.iter().rev().filter(|event| filter.matches(event)).map(|event| (*event).clone()).collect()
+    }
+
+    pub(super) fn runs(&self, filter: &Filter) -> Vec<RunSummary> {
+        let mut runs: Vec<_> = self
+            .log
+            .runs
+            .values()
+            .filter(|run| run_matches(filter, &run.summary, run.events.iter().copied()))
+            .map(|run| run.summary.clone())
+            .collect();
+        runs.sort_by_key(|run| std::cmp::Reverse((run.started, run.trace_id)));
+        runs
+    }
+
+    pub(super) async fn assert_events(&self, reader: &dyn TraceReader, filter: &Filter) {
+        let page = reader.events(filter, &Page::first(usize::MAX)).await.unwrap();
+        assert!(page.next.is_none(), "a page that holds all names no next: {filter:?}");
+        assert_eq!(ids(&page.items), ids(&self.events(filter)), "events by {filter:?}");
+    }
+
+    pub(super) async fn assert_runs(&self, reader: &dyn TraceReader, filter: &Filter) {
+        let page = reader.runs(filter, &Page::first(usize::MAX)).await.unwrap();
+        assert!(page.next.is_none(), "a page that holds all names no next: {filter:?}");
+        assert_eq!(page.items, self.runs(filter), "runs by {filter:?}");
+    }
+
+    /// Every question of [`TraceAnalytics`] within every scope that can be told apart on a sample log.
+    pub(super) async fn assert_analytics(&self, store: &Opened) {
+        for scope in self.scopes() {
+            self.assert_analytics_in(&*store.analytics, &scope).await;
+        }
+    }
+
+    fn scopes(&self) -> Vec<Scope> {
+        let (Some(first), Some(last)) = (self.events.first(), self.events.last()) else {
+            return vec![Scope::all()];
+        };
+        // What asks about events may round to the minute: whole minutes are asked for.
+        const MINUTE: i64 = 60_000_000;
+        let middle = (first.timestamp.as_micros() + last.timestamp.as_micros()) / 2;
+        let middle = crate::Timestamp::from_micros(middle.div_euclid(MINUTE) * MINUTE);
+        let later = middle.plus(Duration::from_secs(600));
+        vec![
+            Scope::all(),
+            Scope::all().since(middle),
+            Scope::all().until(middle),
+            Scope::all().since(middle).until(later).workflow("loan-approval"),
+            Scope::all().workflow("über%weisung_"),
+            Scope::all().workflow("%"),
+            Scope::all().since(later).until(middle),
+        ]
+    }
+
+    async fn assert_analytics_in(&self, store: &dyn TraceAnalytics, scope: &Scope) {
+        let log = &self.log;
+        assert_eq!(
+            store.failure_rate(scope).await.unwrap(),
+            log.failure_rate(scope),
+            "failures of {scope:?}"
+        );
+        assert_eq!(
+            store.failure_rate_by_type(scope).await.unwrap(),
+            log.failure_rate_by_type(scope),
+            "failures by type of {scope:?}"
+        );
+        assert_eq!(
+            store.compensation_rate(scope).await.unwrap(),
+            log.compensation_rate(scope),
+            "compensations of {scope:?}"
+        );
+        let spans = store.slowest_spans(scope, usize::MAX).await.unwrap();
+        assert!(spans.is_sorted_by_key(|span| std::cmp::Reverse(span.duration_us)), "the longest come first");
+        assert_eq!(
+            sorted(spans, |span| (span.duration_us, span.trace_id, span.span_id)),
+            sorted(log.slowest_spans(scope, usize::MAX), |span| (
+                span.duration_us,
+                span.trace_id,
+                span.span_id
+            )),
+            "slowest spans of {scope:?}"
+        );
+        assert_stage_times(&store.slowest_stages(scope, usize::MAX).await.unwrap(), &{
+            log.slowest_stages(scope, usize::MAX)
+        });
+        let spots = store.hot_spots(scope, usize::MAX).await.unwrap();
+        assert!(spots.is_sorted_by_key(|spot| std::cmp::Reverse(spot.share.hits)), "the most come first");
+        let name = |spot: &HotSpot| (spot.event_type.clone(), spot.error_type.clone());
+        assert_eq!(
+            sorted(spots, name),
+            sorted(log.hot_spots(scope, usize::MAX), name),
+            "hot spots of {scope:?}"
+        );
+        assert_eq!(
+            sorted(store.decision_outcomes(scope).await.unwrap(), |outcome| (
+                outcome.decision.clone(),
+                outcome.choice.clone()
+            )),
+            log.decision_outcomes(scope),
+            "decisions of {scope:?}"
+        );
+        for width in [Duration::ZERO, Duration::from_secs(3600), Duration::from_secs(5400)] {
+            assert_eq!(
+                store.over_time(scope, width).await.unwrap(),
+                log.over_time(scope, width).unwrap(),
+                "by {width:?} of {scope:?}"
+            );
+        }
+    }
+}
+
+/// Percentiles may be off by as much as a [`Histogram`](crate::Histogram) is.
+fn assert_stage_times(found: &[StageTimes], wanted: &[StageTimes]) {
+    assert!(found.is_sorted_by_key(|stage| std::cmp::Reverse(stage.p95_us)), "the greatest p95 comes first");
+    let by_type = |stages: &[StageTimes]| -> BTreeMap<_, _> {
+        stages.iter().map(|stage| (stage.event_type.clone(), stage.clone())).collect()
+    };
+    let (found, wanted) = (by_type(found), by_type(wanted));
+    assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+    for (found, wanted) in found.values().zip(wanted.values()) {
+        assert_eq!((found.count, found.max_us), (wanted.count, wanted.max_us), "{found:?}");
+        for (found_us, wanted_us) in
+            [(found.p50_us, wanted.p50_us), (found.p95_us, wanted.p95_us), (found.p99_us, wanted.p99_us)]
+        {
+            assert!(found_us.abs_diff(wanted_us) <= wanted_us / 32 + 1, "{found:?} against {wanted:?}");
+        }
+    }
+}
+
+fn sorted<T, K: Ord>(mut items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    items.sort_by_key(key);
+    items
+}
+
+/// What a failed comparison shows of events: which they are.
+pub(super) fn ids(events: &[TraceEvent]) -> Vec<String> {
+    events.iter().map(|event| format!("{} {}", event.timestamp, event.id())).collect()
+}

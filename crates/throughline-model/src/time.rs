@@ -1,0 +1,193 @@
+//! Timestamps, and the clock that never goes back.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A moment in UTC, in microseconds since the Unix epoch.
+///
+/// Written as [RFC 3339](https://www.rfc-editor.org/rfc/rfc3339) with exactly six fractional digits and `Z`, so
+/// that the order of the texts is the order of the moments (for the years 0 to 9999).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment this many microseconds after the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Now, by the process-wide clock that never goes back.
+    pub fn now() -> Self {
+        Moment::now().timestamp()
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// This moment less a duration.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment plus a duration.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(timestamp) => write!(f, "{timestamp:.6}"),
+            // Outside jiff's years -9999 to 9999 there is no RFC 3339 text to be had.
+            Err(_) => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not a timestamp.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{input}` is not a timestamp: want RFC 3339, as in 2026-03-01T09:30:00.000000Z")]
+pub struct ParseTimestampError {
+    input: String,
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+    /// Reads RFC 3339 with any offset; digits beyond the microsecond are cut off.
+    fn from_str(text: &str) -> Result<Self, ParseTimestampError> {
+        text.parse::<jiff::Timestamp>()
+            .map(|timestamp| Self(timestamp.as_microsecond()))
+            .map_err(|_| ParseTimestampError { input: text.chars().take(64).collect() })
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// One reading of the monotonic clock: it gives both the timestamp of an event and, against another reading,
+/// a duration, so that a step costs two clock reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Instant);
+
+impl Moment {
+    pub fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    pub fn timestamp(self) -> Timestamp {
+        let clock = Clock::get();
+        let elapsed = self.0.saturating_duration_since(clock.anchor).as_micros() as i64;
+        if elapsed >= clock.next_resync.load(Ordering::Relaxed) {
+            clock.resync(elapsed);
+        }
+        Timestamp(clock.offset.load(Ordering::Relaxed) + elapsed)
+    }
+
+    pub fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_duration_since(earlier.0).as_micros() as u64
+    }
+}
+
+/// Wall time is read once and carried on by the monotonic clock. About once a second of use it is moved
+/// forward if the wall clock has run ahead (a sleeping laptop, a corrected clock), never back.
+struct Clock {
+    anchor: Instant,
+    /// Unix microseconds at `anchor`.
+    offset: AtomicI64,
+    /// Microseconds after `anchor`.
+    next_resync: AtomicI64,
+}
+
+impl Clock {
+    const RESYNC_INTERVAL: i64 = 1_000_000;
+
+    fn get() -> &'static Self {
+        static CLOCK: OnceLock<Clock> = OnceLock::new();
+        CLOCK.get_or_init(|| Self {
+            anchor: Instant::now(),
+            offset: AtomicI64::new(wall_micros()),
+            next_resync: AtomicI64::new(Self::RESYNC_INTERVAL),
+        })
+    }
+
+    #[cold]
+    fn resync(&self, elapsed: i64) {
+        self.next_resync.store(elapsed + Self::RESYNC_INTERVAL, Ordering::Relaxed);
+        self.offset.fetch_max(wall_micros() - self.anchor.elapsed().as_micros() as i64, Ordering::Relaxed);
+    }
+}
+
+fn wall_micros() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_order_is_time_order_and_digits_are_six() {
+        let texts: Vec<_> = [0, 1, 999_999, 1_000_000, 1_790_000_000_000_000]
+            .map(|us| Timestamp::from_micros(us).to_string())
+            .into();
+        assert_eq!(texts[0], "1970-01-01T00:00:00.000000Z");
+        assert_eq!(texts[1], "1970-01-01T00:00:00.000001Z");
+        assert!(texts.is_sorted());
+        for text in texts {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn offsets_are_read_and_written_as_utc() {
+        let timestamp: Timestamp = "2011-10-01T00:38:44.546+02:00".parse().unwrap();
+        assert_eq!(timestamp.to_string(), "2011-09-30T22:38:44.546000Z");
+    }
+
+    #[test]
+    fn what_is_no_timestamp_is_named() {
+        let error = "yesterday".parse::<Timestamp>().unwrap_err().to_string();
+        assert!(error.contains("`yesterday`") && error.contains("RFC 3339"), "{error}");
+    }
+
+    #[test]
+    fn the_clock_never_goes_back_across_resyncs() {
+        let mut last = Timestamp::now();
+        for _ in 0..10_000 {
+            Clock::get().resync(0);
+            let now = Timestamp::now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! [`Decisions`]: why B and not A, and what came of it.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::cause::Causes;
+use super::index::NONE;
+use super::{Problem, Span, SpanSummary, TraceQuery};
+use throughline_model::names::data;
+use throughline_model::{Rel, RunSummary, SpanId, Status, Text, Timestamp};
+
+/// The decisions of a run and their consequences. Made by [`TraceQuery::decisions`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Decisions {
+    /// The run; `None` if there are no events.
+    pub run: Option<RunSummary>,
+    /// What was decided, in the order of time.
+    pub outcomes: Vec<DecisionOutcome>,
+    /// What is odd about the record.
+    pub problems: Vec<Problem>,
+}
+
+/// A decision: what was chosen, among what, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Decision {
+    /// The decision's span.
+    pub span_id: SpanId,
+    /// What was decided, as in `ai:route`.
+    pub name: Text,
+    /// When.
+    pub at: Timestamp,
+    /// The same, in microseconds from the first event of the run.
+    pub offset_us: u64,
+    /// What was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Text>,
+    /// What was weighed, what was chosen among it.
+    pub alternatives: Vec<Alternative>,
+    /// Why it was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Text>,
+    /// How sure the decider was, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Who or what decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decider: Option<Text>,
+}
+
+/// One of the things that could have been chosen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Alternative {
+    /// What it is called.
+    pub name: Text,
+    /// How it was rated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// What spoke for or against it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// Whether it was chosen.
+    pub chosen: bool,
+}
+
+/// A decision and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DecisionOutcome {
+    /// The decision.
+    pub decision: Decision,
+    /// How its consequences were found.
+    pub basis: Basis,
+    /// What came of it, in the order in which it began; at most [`DecisionOutcome::CONSEQUENCES`], and among them
+    /// the one that holds the run's root cause.
+    pub consequences: Vec<Consequence>,
+    /// How many more there are.
+    pub more: usize,
+    /// Whether the run's root cause is among the consequences.
+    pub led_to_cause: bool,
+}
+
+impl DecisionOutcome {
+    /// How many consequences are listed.
+    pub const CONSEQUENCES: usize = 50;
+}
+
+/// How the consequences of a decision were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Basis {
+    /// They say so: they link the decision as `decided_by`.
+    Linked,
+    /// They came after it, beside it or beside the step in which it was taken.
+    Followed,
+    /// There are none.
+    Nothing,
+}
+
+/// What came of a decision: a span and all below it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Consequence {
+    /// The span, and how it ended.
+    pub span: SpanSummary,
+    /// How many spans there are, itself included.
+    pub spans: usize,
+    /// How many of them failed.
+    pub failed: usize,
+    /// Whether the run's root cause is one of them.
+    pub holds_cause: bool,
+}
+
+impl Decision {
+    pub(super) fn of(span: Span<'_>) -> Self {
+        let text = |key| span.data(key).map(text);
+        let choice = text(data::CHOICE);
+        let alternatives = span.data(data::ALTERNATIVES).and_then(Value::as_array);
+        let alternatives = alternatives.into_iter().flatten().map(|item| {
+            let name = item.get("name").map_or_else(|| self::text(item), self::text);
+            Alternative {
+                chosen: choice.as_ref() == Some(&name),
+                score: item.get("score").and_then(Value::as_f64),
+                reason: item.get("reason").map(self::text),
+                name,
+            }
+        });
+        Self {
+            span_id: span.id(),
+            name: span.name().into_owned().into(),
+            at: span.started(),
+            offset_us: span.query.offset_us(span.first_event()),
+            alternatives: alternatives.collect(),
+            choice,
+            reasoning: text(data::REASONING),
+            confidence: span.data(data::CONFIDENCE).and_then(Value::as_f64),
+            decider: text(data::DECIDER),
+        }
+    }
+}
+
+/// A text as it is, anything else as its JSON: decisions come from everywhere.
+fn text(value: &Value) -> Text {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
+}
+
+/// What is known about spans as consequences.
+struct Consequences<'q> {
+    causes: Causes<'q>,
+    cause: Option<u32>,
+    /// The spans that link each decision, sorted by decision.
+    linked: Vec<(u32, u32)>,
+    /// For each span how many forward siblings begin after it.
+    later: Vec<u32>,
+    /// For each span the innermost span around it, or itself, that forward siblings begin after, not looking
+    /// beyond the workflow or the saga.
+    origin: Vec<u32>,
+    /// For each row of the outline how many spans failed before it.
+    failed_before: Vec<u32>,
+}
+
+impl TraceQuery {
+    /// The decisions of the run, each with what was weighed, why it was chosen, and its consequences: the spans
+    /// that link it as `decided_by` with all below them. Where none does, whatever came after it beside it, or
+    /// beside the step in which it was taken; compensations are no consequences of a decision.
+    pub fn decisions(&self) -> Decisions {
+        let known = Consequences::new(self);
+        Decisions {
+            run: self.summary(),
+            outcomes: self.spans().filter(Span::is_decision).map(|span| known.outcome(span)).collect(),
+            problems: self.problems().to_vec(),
+        }
+    }
+}
+
+impl<'q> Consequences<'q> {
+    fn new(query: &'q TraceQuery) -> Self {
+        let causes = Causes::new(query);
+        let mut linked = Vec::new();
+        for span in query.spans() {
+            let decisions = span.linked(Rel::DecidedBy).filter_map(|id| query.index.find(id));
+            linked.extend(decisions.map(|decision| (decision, span.index)));
+        }
+        linked.sort_unstable();
+        linked.dedup();
+
+        let mut later = vec![0; query.index.len() as usize];
+        let siblings = |parent| query.index.children_of(parent);
+        for siblings in (0..query.index.len()).map(siblings).chain([query.index.tops.as_slice()]) {
+            let mut count = 0;
+            for &sibling in siblings.iter().rev() {
+                later[sibling as usize] = count;
+                count += u32::from(is_forward(&causes, sibling));
+            }
+        }
+        let mut origin = vec![NONE; later.len()];
+        for &span in &query.index.outline().rows {
+            let around = query.at(span).parent().filter(|parent| !parent.is_workflow() && !parent.is_saga());
+            origin[span as usize] = match around {
+                _ if later[span as usize] > 0 => span,
+                Some(parent) => origin[parent.index as usize],
+                None => NONE,
+            };
+        }
+        let mut failed_before = vec![0];
+        for &span in &query.index.outline().rows {
+            let failed = query.at(span).status() == Status::Failed;
+            failed_before.push(failed_before.last().copied().unwrap_or(0) + u32::from(failed));
+        }
+        Self { cause: causes.find().span, causes, linked, later, origin, failed_before }
+    }
+
+    fn outcome(&self, decision: Span<'q>) -> DecisionOutcome {
+        let from = self.linked.partition_point(|(of, _)| *of < decision.index);
+        let to = self.linked.partition_point(|(of, _)| *of <= decision.index);
+        let linked = &self.linked[from..to];
+        let (basis, spans, total): (_, Box<dyn Iterator<Item = u32>>, _) = if linked.is_empty() {
+            match self.origin_of_what_followed(decision) {
+                Some(at) => {
+                    let later = decision.query.index.later_siblings(at).iter().copied();
+                    let later = later.filter(|span| is_forward(&self.causes, *span));
+                    (Basis::Followed, Box::new(later), self.later[at as usize] as usize)
+                }
+                None => (Basis::Nothing, Box::new(std::iter::empty()), 0),
+            }
+        } else {
+            (Basis::Linked, Box::new(linked.iter().map(|(_, span)| *span)), linked.len())
+        };
+        let outline = decision.query.index.outline();
+        let holds_cause = |span: u32| self.cause.is_some_and(|cause| outline.is_within(cause, span));
+        let mut listed: Vec<u32> = spans.take(DecisionOutcome::CONSEQUENCES).collect();
+        if !listed.iter().any(|span| holds_cause(*span))
+            && let Some(late) = self.consequence_with_cause(decision, linked)
+        {
+            listed.pop();
+            listed.push(late);
+        }
+        let consequences: Vec<Consequence> =
+            listed.iter().map(|span| self.consequence(*span, holds_cause(*span))).collect();
+        DecisionOutcome {
+            decision: Decision::of(decision),
+            basis,
+            more: total - consequences.len(),
+            led_to_cause: consequences.iter().any(|consequence| consequence.holds_cause),
+            consequences,
+        }
+    }
+
+    /// The consequence that holds the cause, wherever among many it stands.
+    fn consequence_with_cause(&self, decision: Span<'q>, linked: &[(u32, u32)]) -> Option<u32> {
+        let (index, cause) = (&decision.query.index, self.cause?);
+        let outline = index.outline();
+        let holds_cause = |span: &u32| outline.is_within(cause, *span);
+        if !linked.is_empty() {
+            return linked.iter().map(|(_, span)| *span).find(holds_cause);
+        }
+        // Siblings stand in the outline in their own order: the last one above the cause is the only candidate.
+        let later = index.later_siblings(self.origin_of_what_followed(decision)?);
+        let above = later.partition_point(|span| outline.row[*span as usize] <= outline.row[cause as usize]);
+        let candidate = later.get(above.checked_sub(1)?)?;
+        (holds_cause(candidate) && is_forward(&self.causes, *candidate)).then_some(*candidate)
+    }
+
+    /// The decision itself, or the step in which it was taken: the innermost with work that came after it, within
+    /// the workflow or the saga.
+    fn origin_of_what_followed(&self, decision: Span<'q>) -> Option<u32> {
+        Some(self.origin[decision.index as usize]).filter(|origin| *origin != NONE)
+    }
+
+    fn consequence(&self, span: u32, holds_cause: bool) -> Consequence {
+        let outline = self.causes.query.index.outline();
+        let (row, end) = (outline.row[span as usize] as usize, outline.end[span as usize] as usize);
+        Consequence {
+            span: self.causes.at(span).summary(),
+            spans: end - row,
+            failed: (self.failed_before[end] - self.failed_before[row]) as usize,
+            holds_cause,
+        }
+    }
+}
+
+/// Whether a span is work that goes on, neither undoing nor a decision of its own nor an attempt that was made
+/// again.
+fn is_forward(causes: &Causes<'_>, span: u32) -> bool {
+    let (at, view) = (span as usize, causes.at(span));
+    !causes.in_compensation[at]
+        && causes.retried_by[at] == NONE
+        && view.first_event().event_type != throughline_model::names::SAGA_COMPENSATING
+        && !view.is_decision()
+}

@@ -1,0 +1,100 @@
+//! What happened in a run, in a sentence.
+
+use throughline_model::ErrorInfo;
+
+use crate::{Cause, CauseKind, Explanation, SpanSummary, Verdict};
+
+/// The answer in a sentence.
+pub(crate) fn headline(explanation: &Explanation) -> String {
+    let Some(root) = explanation.run.as_ref() else { return "there are no events".to_owned() };
+    let run = match (&root.workflow, explanation.path.first()) {
+        (Some(workflow), _) => workflow.to_string(),
+        (None, Some(top)) => top.span.name.to_string(),
+        (None, None) => format!("the run of {}", root.service),
+    };
+    let at = explanation.cause.as_ref().map_or_else(String::new, place);
+    let open = || {
+        let like_the_run = explanation.open.iter().filter(|span| span.state == root.state);
+        list(like_the_run.map(position), 3)
+    };
+    match explanation.verdict {
+        Verdict::Empty => "there are no events".to_owned(),
+        Verdict::Succeeded => format!("{run} succeeded at the first try"),
+        Verdict::Recovered => {
+            let failed = explanation.other_failures.iter().map(|failure| failure.span.name.to_string());
+            format!("{run} succeeded after {} had failed and was tried again", list(dedup(failed), 3))
+        }
+        Verdict::Coped => {
+            let around = explanation.path.first().map_or(run, |top| top.span.name.to_string());
+            format!("{around} succeeded, but {at}")
+        }
+        Verdict::Failed => match explanation.path.len() {
+            1 => at,
+            _ => format!("{run} failed: {at}"),
+        },
+        Verdict::Cancelled => match explanation.path.len() {
+            1 => format!("{run} was cancelled"),
+            _ => format!("{run} was cancelled: {at}"),
+        },
+        Verdict::Interrupted => match explanation.path.len() {
+            1 => format!("{run} was interrupted: its process died"),
+            _ => format!("{run} was interrupted: {at}"),
+        },
+        Verdict::Running => format!("{run} is running, now at {}", open()),
+        Verdict::Unfinished => format!("{run} has no recorded end; the last that was begun is {}", open()),
+    }
+}
+
+/// What happened at the cause.
+fn place(cause: &Cause) -> String {
+    let at = position(&cause.span);
+    match (cause.kind, &cause.span.error) {
+        (CauseKind::Error, Some(error)) => format!("{at} failed with {}", one_line(error)),
+        (CauseKind::Error, None) => format!("{at} failed, no error was recorded"),
+        (CauseKind::Panic, error) => {
+            let message = error.as_ref().map_or("", |error| error.message.as_str());
+            format!("{at} panicked: {message}")
+        }
+        (CauseKind::Cancelled, _) => format!("{at} was dropped first"),
+        (CauseKind::Interrupted, _) => format!("the process died in {at}"),
+    }
+}
+
+/// A span with its place in the run: `stage:score (step 4 of 10, attempt 2)`.
+pub(crate) fn position(span: &SpanSummary) -> String {
+    let mut details = Vec::new();
+    match (span.step_index, span.step_total) {
+        (Some(index), Some(total)) => details.push(format!("step {index} of {total}")),
+        (Some(index), None) => details.push(format!("step {index}")),
+        (None, _) => {}
+    }
+    if let Some(attempt) = span.attempt.filter(|attempt| *attempt > 1) {
+        details.push(format!("attempt {attempt}"));
+    }
+    if details.is_empty() { span.name.to_string() } else { format!("{} ({})", span.name, details.join(", ")) }
+}
+
+/// The first few, and how many more.
+pub(crate) fn list(items: impl Iterator<Item = String>, first: usize) -> String {
+    let mut items = items;
+    let mut text = items.by_ref().take(first).collect::<Vec<_>>().join(", ");
+    match items.count() {
+        0 => {}
+        more => text.push_str(&format!(" and {more} more")),
+    }
+    text
+}
+
+fn dedup(items: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut seen = std::collections::HashSet::new();
+    items.filter(move |item| seen.insert(item.clone()))
+}
+
+/// An error in a line: its type and what it says.
+pub(crate) fn one_line(error: &ErrorInfo) -> String {
+    match (error.kind.as_str(), error.message.as_str()) {
+        (kind, "") => kind.to_owned(),
+        ("", message) => message.to_owned(),
+        (kind, message) => format!("{kind}: {message}"),
+    }
+}

@@ -1,0 +1,347 @@
+//! [`CompensationLedger`]: did the compensation work?
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::cause::Causes;
+use super::{Problem, Span, SpanSummary, TraceQuery};
+use throughline_model::names::{self, attrs, tags};
+use throughline_model::{ErrorInfo, Rel, RunState, RunSummary, SpanId, Status, Text, Timestamp};
+
+/// For each saga that failed: each completed step that had to be undone, and whether it was. Made by
+/// [`TraceQuery::compensation_ledger`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct CompensationLedger {
+    /// The run; `None` if there are no events.
+    pub run: Option<RunSummary>,
+    /// What had to be undone, saga by saga, in the order in which they began.
+    pub sagas: Vec<SagaCompensation>,
+    /// Compensations that undo nothing known: the span they link is not among the events, or they link none.
+    pub strays: Vec<SpanSummary>,
+    /// What is odd about the record.
+    pub problems: Vec<Problem>,
+}
+
+impl CompensationLedger {
+    /// Whether all that had to be undone was undone, in the right order. So it is where nothing had to be.
+    pub fn is_clean(&self) -> bool {
+        self.strays.is_empty() && self.sagas.iter().all(SagaCompensation::is_clean)
+    }
+
+    /// Whether anything had to be undone, or was.
+    pub fn is_empty(&self) -> bool {
+        self.strays.is_empty() && self.sagas.iter().all(|saga| saga.entries.is_empty())
+    }
+
+    /// What was left behind, of all sagas.
+    pub fn orphaned(&self) -> impl Iterator<Item = &OrphanedResource> {
+        self.sagas.iter().flat_map(|saga| &saga.orphaned)
+    }
+}
+
+/// What one saga had to undo. Steps outside of any saga belong to the workflow around them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SagaCompensation {
+    /// The saga, or the workflow around steps that are in no saga; `None` if there is neither.
+    pub saga: Option<SpanSummary>,
+    /// When it began to undo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
+    /// The same, in microseconds from the first event of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began_offset_us: Option<u64>,
+    /// How many microseconds it undid, until its last compensation ended; `None` while one is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// The steps that had to be undone, in the order in which that should happen: the last completed first.
+    pub entries: Vec<CompensationEntry>,
+    /// What was left behind.
+    pub orphaned: Vec<OrphanedResource>,
+}
+
+impl SagaCompensation {
+    /// Whether all steps were undone, in the right order.
+    pub fn is_clean(&self) -> bool {
+        self.entries.iter().all(|entry| entry.state == CompensationState::Compensated)
+    }
+}
+
+/// One completed step and its undoing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct CompensationEntry {
+    /// The step.
+    pub step: SpanSummary,
+    /// What it created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Text>,
+    /// Whether it was undone.
+    pub state: CompensationState,
+    /// The last attempt at undoing it: when it began, how long it took, its error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compensation: Option<SpanSummary>,
+    /// How many attempts there were.
+    pub attempts: usize,
+    /// The step that should have been undone before this one, if the order was wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub should_follow: Option<SpanSummary>,
+}
+
+/// Whether a step was undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CompensationState {
+    /// It was.
+    Compensated,
+    /// It was, but before a step that was built upon it: not in the reverse order of completion.
+    OutOfOrder,
+    /// Its compensation is at work.
+    Running,
+    /// Its turn is still to come: the saga is at work.
+    Waiting,
+    /// Its compensation was dropped, or the process died.
+    Interrupted,
+    /// Its compensation failed.
+    Failed,
+    /// Not begun, and nobody is at work on it.
+    Missing,
+}
+
+impl CompensationState {
+    /// Whether the step's effect is gone.
+    pub const fn is_undone(self) -> bool {
+        matches!(self, Self::Compensated | Self::OutOfOrder)
+    }
+
+    /// Whether it may yet be undone by what runs now.
+    pub const fn is_underway(self) -> bool {
+        matches!(self, Self::Running | Self::Waiting)
+    }
+
+    /// The state as text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Compensated => "compensated",
+            Self::OutOfOrder => "out of order",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What a step left behind: it completed, its compensation did not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OrphanedResource {
+    /// The step.
+    pub step: SpanId,
+    /// The step's name.
+    pub step_name: Text,
+    /// What it created, where it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Text>,
+    /// Why it is still there.
+    pub state: CompensationState,
+    /// The error of the compensation, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorInfo>,
+}
+
+/// A step that must be undone, and the attempts at it.
+struct Owed<'q> {
+    step: Span<'q>,
+    attempts: Vec<Span<'q>>,
+}
+
+impl<'q> Owed<'q> {
+    /// The attempt that speaks for all: the first that went well, else the last.
+    fn speaker(&self) -> Option<Span<'q>> {
+        let done = self.attempts.iter().find(|attempt| attempt.status() == Status::Success);
+        done.or(self.attempts.last()).copied()
+    }
+}
+
+impl TraceQuery {
+    /// Says for each saga that failed or was cancelled which completed steps had to be undone, and whether they
+    /// were. A saga that succeeded has nothing to undo.
+    ///
+    /// A step has to be undone if it is tagged `compensable` and completed; a compensation is found by its link
+    /// `compensates`. Steps outside of any saga belong to the workflow around them in the same way, so that this
+    /// answers for whoever has a saga engine of their own.
+    pub fn compensation_ledger(&self) -> CompensationLedger {
+        let causes = Causes::new(self);
+        let (attempts, strays) = self.compensations_by_step(&causes);
+        let owners = self.owners();
+
+        // All attempts at a step are one step, done by the last attempt that completed.
+        let mut steps: BTreeMap<u32, u32> = attempts.keys().map(|last| (*last, *last)).collect();
+        for span in self.spans().filter(|span| {
+            span.status() == Status::Success
+                && span.has_tag(tags::COMPENSABLE)
+                && !causes.in_compensation[span.index as usize]
+        }) {
+            steps.insert(causes.last_attempt[span.index as usize], span.index);
+        }
+        let mut owed: BTreeMap<Option<u32>, Vec<Owed<'_>>> = BTreeMap::new();
+        for (last, step) in steps {
+            let (step, owner) = (self.at(step), owners[step as usize]);
+            let mut attempts = attempts.get(&last).cloned().unwrap_or_default();
+            // What undid an earlier life's attempt did not undo the one that was made after it.
+            if step.linked(Rel::RetryOf).next().is_some() {
+                attempts.retain(|attempt| attempt.start_place() > step.start_place());
+            }
+            let due = step.has_tag(tags::COMPENSABLE)
+                && step.status() == Status::Success
+                && owner.is_some_and(|owner| must_undo(self.at(owner)));
+            if due || !attempts.is_empty() {
+                owed.entry(owner).or_default().push(Owed { step, attempts });
+            }
+        }
+        CompensationLedger {
+            run: self.summary(),
+            sagas: owed.into_iter().map(|(owner, owed)| settle(owner.map(|at| self.at(at)), owed)).collect(),
+            strays: strays.into_iter().map(|span| span.summary()).collect(),
+            problems: self.problems().to_vec(),
+        }
+    }
+
+    /// The compensations of each step in the order in which they began, and those without a step.
+    fn compensations_by_step(&self, causes: &Causes<'_>) -> (BTreeMap<u32, Vec<Span<'_>>>, Vec<Span<'_>>) {
+        let (mut by_step, mut strays) = (BTreeMap::<u32, Vec<Span<'_>>>::new(), Vec::new());
+        for span in self.compensations() {
+            let mut known = false;
+            for step in span.linked(Rel::Compensates).filter_map(|id| self.index.find(id)) {
+                // Whoever undoes an attempt undoes the step.
+                let attempts = by_step.entry(causes.last_attempt[step as usize]).or_default();
+                if attempts.last() != Some(&span) {
+                    attempts.push(span);
+                }
+                known = true;
+            }
+            if !known {
+                strays.push(span);
+            }
+        }
+        (by_step, strays)
+    }
+
+    /// For each span who must undo it: the saga around it, else the workflow around it, else the root.
+    fn owners(&self) -> Vec<Option<u32>> {
+        let mut saga: Vec<Option<u32>> = vec![None; self.index.len() as usize];
+        let mut workflow = saga.clone();
+        for &index in &self.index.outline().rows {
+            let at = index as usize;
+            let Some(parent) = self.at(index).parent() else { continue };
+            let around = parent.index as usize;
+            if parent.is_saga() {
+                saga[at] = Some(parent.index);
+            } else if parent.is_workflow() {
+                // A workflow within a saga answers for its own steps.
+                workflow[at] = Some(parent.index);
+            } else {
+                saga[at] = saga[around];
+                workflow[at] = workflow[around].or_else(|| parent.parent().is_none().then_some(parent.index));
+            }
+        }
+        saga.into_iter().zip(workflow).map(|(saga, workflow)| saga.or(workflow)).collect()
+    }
+}
+
+/// Whether a saga or a workflow has to undo what it did.
+fn must_undo(owner: Span<'_>) -> bool {
+    matches!(owner.status(), Status::Failed | Status::Cancelled)
+        || (owner.status() == Status::Pending
+            && owner.children().any(|child| {
+                child.is_compensation() || child.first_event().event_type == names::SAGA_COMPENSATING
+            }))
+}
+
+fn settle(owner: Option<Span<'_>>, mut owed: Vec<Owed<'_>>) -> SagaCompensation {
+    owed.sort_by_key(|owed| std::cmp::Reverse(owed.step.end_place()));
+    let out_of_order = out_of_order(&owed);
+    let entries: Vec<CompensationEntry> = owed
+        .iter()
+        .zip(out_of_order)
+        .map(|(owed, should_follow)| {
+            let compensation = owed.speaker();
+            let state = match compensation.map(|span| span.state()) {
+                Some(RunState::Succeeded) if should_follow.is_some() => CompensationState::OutOfOrder,
+                Some(RunState::Succeeded) => CompensationState::Compensated,
+                Some(RunState::Failed) => CompensationState::Failed,
+                Some(RunState::Running) => CompensationState::Running,
+                Some(RunState::Cancelled | RunState::Interrupted | RunState::Unfinished) => {
+                    CompensationState::Interrupted
+                }
+                None if owner.is_some_and(|owner| owner.state() == RunState::Running) => {
+                    CompensationState::Waiting
+                }
+                None => CompensationState::Missing,
+            };
+            CompensationEntry {
+                step: owed.step.summary(),
+                resource: owed.step.attr(attrs::RESOURCE).map(|resource| resource.to_owned().into()),
+                state,
+                compensation: compensation.map(|span| span.summary()),
+                attempts: owed.attempts.len(),
+                should_follow: should_follow.map(|step| step.summary()),
+            }
+        })
+        .collect();
+    let orphaned = entries.iter().filter(|entry| !entry.state.is_undone() && !entry.state.is_underway());
+    let orphaned = orphaned
+        .map(|entry| OrphanedResource {
+            step: entry.step.span_id,
+            step_name: entry.step.name.clone(),
+            resource: entry.resource.clone(),
+            state: entry.state,
+            error: entry.compensation.as_ref().and_then(|span| span.error.clone()),
+        })
+        .collect();
+    let attempts = || owed.iter().flat_map(|owed| &owed.attempts);
+    let signal = owner.into_iter().flat_map(|owner| owner.children());
+    let signal = signal.filter(|child| child.first_event().event_type == names::SAGA_COMPENSATING);
+    let first = attempts().copied().chain(signal).min_by_key(Span::start_place);
+    let open = attempts().any(|attempt| attempt.status() == Status::Pending);
+    let last = attempts().filter_map(Span::ended).max().filter(|_| !open);
+    SagaCompensation {
+        saga: owner.map(|owner| owner.summary()),
+        began: first.map(|first| first.started()),
+        began_offset_us: first.map(|first| first.query.offset_us(first.first_event())),
+        took_us: first
+            .zip(last)
+            .map(|(first, last)| u64::try_from(last.since(first.started()).as_micros()).unwrap_or(u64::MAX)),
+        entries,
+        orphaned,
+    }
+}
+
+/// For each step, one that began after it had ended (and so may be built upon it) and whose undoing began later
+/// than its own. Steps that overlapped may be undone in any order among themselves.
+fn out_of_order<'q>(owed: &[Owed<'q>]) -> Vec<Option<Span<'q>>> {
+    let mut by_start: Vec<(u32, u32, Span<'q>)> = owed
+        .iter()
+        .filter_map(|owed| Some((owed.step.start_place(), owed.speaker()?.start_place(), owed.step)))
+        .collect();
+    by_start.sort_unstable_by_key(|(start, ..)| *start);
+    // From each place on, the step whose undoing began last.
+    for at in (0..by_start.len().saturating_sub(1)).rev() {
+        let (_, undone, step) = by_start[at + 1];
+        if undone > by_start[at].1 {
+            (by_start[at].1, by_start[at].2) = (undone, step);
+        }
+    }
+    let check = |owed: &Owed<'q>| {
+        let undone = owed.speaker()?.start_place();
+        let later = by_start.partition_point(|(start, ..)| *start < owed.step.end_place());
+        let (_, latest, step) = by_start.get(later)?;
+        (*latest > undone).then_some(*step)
+    };
+    owed.iter().map(check).collect()
+}

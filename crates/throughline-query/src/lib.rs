@@ -1,0 +1,292 @@
+//! [`TraceQuery`]: the questions about one run, answered from its events alone.
+//!
+//! ```
+//! use throughline_query::Style;
+//! use throughline_model::{SpanId, Status, Timestamp, TraceEvent, TraceId};
+//! use throughline_query::TraceQuery;
+//!
+//! let (run, root, step) = (TraceId::from_key("loan-42"), SpanId::random(), SpanId::random());
+//! let event = |span, seq, kind: &'static str, status, at| {
+//!     let mut event = TraceEvent::new(run, span, kind, Timestamp::from_micros(at), "loan-service");
+//!     (event.seq, event.status) = (seq, status);
+//!     event.parent_span_id = (span != root).then_some(root);
+//!     event
+//! };
+//! let query = TraceQuery::new(vec![
+//!     event(root, 0, "workflow:started", Status::Pending, 0),
+//!     event(step, 0, "stage:credit-check", Status::Pending, 10),
+//!     event(step, 1, "stage:credit-check", Status::Failed, 30),
+//!     event(root, 1, "workflow:failed", Status::Failed, 40),
+//! ]);
+//!
+//! assert_eq!(query.failure().map(|span| span.name().into_owned()).as_deref(), Some("stage:credit-check"));
+//! println!("{}", query.explain().render(&Style::plain()));
+//! ```
+
+mod cause;
+mod decisions;
+mod diff;
+mod explain;
+mod headline;
+mod index;
+mod ledger;
+mod problem;
+#[cfg(feature = "render")]
+mod render;
+mod span;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+pub use decisions::{Alternative, Basis, Consequence, Decision, DecisionOutcome, Decisions};
+pub use diff::{
+    ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, LoneSpan, SlowerSpan, StateChange,
+};
+pub use explain::{
+    Cascade, CascadeKind, Cause, CauseKind, Explanation, FailureOutcome, OtherFailure, PathStep,
+    UpstreamDecision, Verdict,
+};
+pub use ledger::{
+    CompensationEntry, CompensationLedger, CompensationState, OrphanedResource, SagaCompensation,
+};
+pub use problem::{Problem, ProblemKind};
+#[cfg(feature = "render")]
+pub use render::{Ink, Style, is_unsafe};
+pub use span::{Span, SpanSummary};
+pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
+
+use index::Index;
+use throughline_model::{
+    FailureSummary, InstanceId, Liveness, ReadError, RunState, RunSummary, SpanId, Status, TraceEvent,
+    TraceId, TraceReader, TypeMatch,
+};
+
+/// The story of one run: a view of its events, in whatever order they came.
+///
+/// Making one never fails. What is missing, doubled or contradictory is put in order as well as can be, and said
+/// by [`problems`](Self::problems). No answer depends on the order of the events that were passed in.
+pub struct TraceQuery {
+    events: Vec<TraceEvent>,
+    index: Index,
+    /// What is known about the owners of open spans, sorted by instance.
+    liveness: Vec<(InstanceId, Liveness)>,
+}
+
+impl TraceQuery {
+    /// A query about one trace, of which these are the events. Of the events of several traces, those of the
+    /// trace with the most are kept.
+    pub fn new(events: Vec<TraceEvent>) -> Self {
+        Self { index: Index::new(&events), events, liveness: Vec::new() }
+    }
+
+    /// Reads one run from a store, and how its instances stand.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn read(reader: &dyn TraceReader, id: TraceId) -> Result<Self, ReadError> {
+        let events = reader.trace(id).await?;
+        let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+        instances.sort_unstable();
+        instances.dedup();
+        let known: HashMap<_, _> =
+            instances.iter().copied().zip(reader.liveness(&instances).await?).collect();
+        Ok(Self::new(events)
+            .with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
+    }
+
+    /// Says how the instances stand that own open spans, so that such a span is *running*, *interrupted* or
+    /// *unfinished*. The owner of a span is the instance of its latest event; each owner is asked for once.
+    ///
+    /// Without it, imported spans are unfinished and all others are taken to be running: that no end was
+    /// recorded is all that is known.
+    #[must_use]
+    pub fn with_liveness(mut self, liveness: impl Fn(InstanceId) -> Liveness) -> Self {
+        let mut owners: Vec<InstanceId> = self.pending().map(|span| span.owner()).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        self.liveness = owners.into_iter().map(|owner| (owner, liveness(owner))).collect();
+        self
+    }
+
+    fn liveness_of(&self, owner: InstanceId) -> Liveness {
+        match self.liveness.binary_search_by_key(&owner, |(instance, _)| *instance) {
+            Ok(at) => self.liveness[at].1,
+            Err(_) if owner == InstanceId::IMPORTED => Liveness::Imported,
+            Err(_) => Liveness::Alive,
+        }
+    }
+
+    /// All spans, in the order in which they began.
+    pub fn spans(&self) -> impl ExactSizeIterator<Item = Span<'_>> + DoubleEndedIterator {
+        (0..self.index.len()).map(|index| self.at(index))
+    }
+
+    /// The span with this id.
+    pub fn span(&self, id: SpanId) -> Option<Span<'_>> {
+        self.index.find(id).map(|index| self.at(index))
+    }
+
+    /// The root span of the run. Where it is missing, the first span without a parent stands in; `None` only
+    /// where there are no events.
+    pub fn root(&self) -> Option<Span<'_>> {
+        let mut tops = self.tops();
+        tops.clone().find(|top| top.first_event().is_root()).or_else(|| tops.next())
+    }
+
+    /// The spans directly below this one, in the order in which they began.
+    pub fn children(&self, id: SpanId) -> impl Iterator<Item = Span<'_>> {
+        let children = self.index.find(id).map_or(&[][..], |span| self.index.children_of(span));
+        children.iter().map(|index| self.at(*index))
+    }
+
+    /// The way from a root down to this span, both included; empty if there is no such span.
+    pub fn path(&self, id: SpanId) -> Vec<Span<'_>> {
+        let mut path: Vec<_> = std::iter::successors(self.span(id), |span| span.parent()).collect();
+        path.reverse();
+        path
+    }
+
+    /// The root cause of what went wrong, as [`explain`](Self::explain) finds it; `None` if nothing did.
+    pub fn failure(&self) -> Option<Span<'_>> {
+        self.find_cause().span.map(|index| self.at(index))
+    }
+
+    /// Spans and points that ended well, in the order in which they began.
+    pub fn successes(&self) -> impl Iterator<Item = Span<'_>> {
+        self.spans().filter(|span| span.status() == Status::Success)
+    }
+
+    /// Spans that have not ended, in the order in which they began.
+    pub fn pending(&self) -> impl Iterator<Item = Span<'_>> {
+        self.spans().filter(|span| span.status() == Status::Pending)
+    }
+
+    /// Spans with an event of this type, or of all types with a prefix: `stage:*`.
+    pub fn find_by_type(&self, pattern: &str) -> impl Iterator<Item = Span<'_>> {
+        let wanted = TypeMatch::parse(pattern);
+        self.spans().filter(move |span| span.events().any(|event| wanted.matches(&event.event_type)))
+    }
+
+    /// Spans with an event that carries this tag.
+    pub fn find_by_tag<'q>(&'q self, tag: &str) -> impl Iterator<Item = Span<'q>> {
+        self.spans().filter(move |span| span.has_tag(tag))
+    }
+
+    /// Spans that undo others, in the order in which they began. Whether they did is said by the
+    /// [ledger](Self::compensation_ledger).
+    pub fn compensations(&self) -> impl Iterator<Item = Span<'_>> {
+        self.spans().filter(Span::is_compensation)
+    }
+
+    /// The time from the first event to the last.
+    pub fn duration(&self) -> Duration {
+        match (self.index.timeline.first(), self.index.timeline.last()) {
+            (Some(first), Some(last)) => {
+                self.events[*last as usize].timestamp.since(self.events[*first as usize].timestamp)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The spans that decide how the run stands, as [`RunSummary::of`] has it: the root span, and the detached ones.
+    fn deciding(&self, root: Span<'_>) -> impl Iterator<Item = Span<'_>> {
+        let detached: Vec<_> =
+            self.spans().filter(|span| span.events().any(TraceEvent::is_detached_root)).collect();
+        let retries = |span: &Span<'_>| span.events().flat_map(TraceEvent::retried).collect::<Vec<_>>();
+        let retried: Vec<SpanId> = detached.iter().flat_map(retries).collect();
+        let alone = [root.id()].into_iter().filter(|id| detached.iter().all(|span| span.id() != *id));
+        let all = alone.chain(detached.iter().map(Span::id));
+        let mut deciding: Vec<_> = all.filter(|id| !retried.contains(id)).collect();
+        if deciding.is_empty() {
+            deciding.push(root.id());
+        }
+        deciding.into_iter().filter_map(|id| self.span(id))
+    }
+
+    /// The span by which the run stands as it does.
+    fn standing(&self) -> Option<Span<'_>> {
+        self.deciding(self.root()?)
+            .max_by_key(|span| (throughline_model::fold::decides(span.status()), span.end_place()))
+    }
+
+    /// The run in a line; `None` if there are no events.
+    pub fn summary(&self) -> Option<RunSummary> {
+        let (root, standing) = (self.root()?, self.standing()?);
+        let first = self.event_at(0);
+        let mut summary = RunSummary::new(
+            first.trace_id,
+            standing.state(),
+            root.first_event().service.clone(),
+            first.timestamp,
+        );
+        summary.workflow = self.first_of(root, |event| event.workflow.clone());
+        summary.correlation_id = self.first_of(root, |event| event.correlation_id.clone());
+        (summary.ended, summary.duration_us) = (root.ended(), root.duration_us());
+        if self.spans().any(|span| span.events().any(TraceEvent::is_detached_root)) {
+            let last = self.deciding(root).map(|span| span.last_event().timestamp).max();
+            summary.ended = last.filter(|_| standing.status() != Status::Pending);
+            let took = summary.ended.map(|ended| ended.since(summary.started).as_micros());
+            summary.duration_us = took.and_then(|took| u64::try_from(took).ok());
+        }
+        summary.first_failure =
+            self.ordered_events().find(|event| event.status == Status::Failed).map(|event| FailureSummary {
+                span_id: event.span_id,
+                event_type: event.event_type.clone(),
+                error: event.error.as_deref().cloned(),
+            });
+        Some(summary)
+    }
+
+    /// What is odd about the events; empty for a sound record.
+    pub fn problems(&self) -> &[Problem] {
+        &self.index.problems
+    }
+
+    /// A fact about the run: the root knows it, or the first event that does.
+    fn first_of<T>(&self, root: Span<'_>, fact: impl Fn(&TraceEvent) -> Option<T>) -> Option<T> {
+        root.events().chain(self.ordered_events()).find_map(fact)
+    }
+
+    /// The event at a place of the timeline.
+    fn event_at(&self, place: u32) -> &TraceEvent {
+        &self.events[self.index.timeline[place as usize] as usize]
+    }
+
+    fn ordered_events(&self) -> impl Iterator<Item = &TraceEvent> {
+        self.index.timeline.iter().map(|at| &self.events[*at as usize])
+    }
+
+    /// Microseconds from the first event of the run.
+    fn offset_us(&self, event: &TraceEvent) -> u64 {
+        let since = event.timestamp.since(self.event_at(0).timestamp);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn at(&self, index: u32) -> Span<'_> {
+        Span { query: self, index }
+    }
+
+    fn tops(&self) -> impl Iterator<Item = Span<'_>> + Clone {
+        self.index.tops.iter().map(|index| self.at(*index))
+    }
+
+    /// Whether a span runs, was interrupted or is unfinished.
+    fn open_state(&self, owner: InstanceId) -> RunState {
+        RunState::of(Status::Pending, self.liveness_of(owner))
+    }
+}
+
+impl fmt::Debug for TraceQuery {
+    /// The run and how much there is of it; the events would fill screens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceQuery")
+            .field("trace_id", &self.index.timeline.first().map(|at| self.events[*at as usize].trace_id))
+            .field("events", &self.index.timeline.len())
+            .field("spans", &self.index.len())
+            .finish_non_exhaustive()
+    }
+}

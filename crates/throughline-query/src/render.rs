@@ -1,0 +1,17 @@
+//! The answers as text, made for people.
+//!
+//! Every character that comes from an event goes through [`page::Line::push`], which escapes control characters:
+//! no event can send a terminal anything but text.
+
+mod decisions;
+mod diff;
+mod explanation;
+mod ledger;
+mod page;
+mod style;
+mod text;
+mod timeline;
+mod tree;
+
+pub use style::{Ink, Style};
+pub use text::is_unsafe;

@@ -1,0 +1,113 @@
+//! Decisions as text.
+
+use super::page::Page;
+use super::style::{Ink, Style};
+use super::text;
+use crate::{Basis, Consequence, Decision, DecisionOutcome, Decisions};
+
+/// How many alternatives and consequences of a decision are shown.
+const LIST: usize = 10;
+
+impl Decisions {
+    /// The decisions as text for people.
+    pub fn render(&self, style: &Style) -> String {
+        let mut page = Page::new(style);
+        page.head(self.run.as_ref());
+        if self.run.is_none() {
+            return page.finish();
+        }
+        if self.outcomes.is_empty() {
+            page.put(page.line());
+            page.say(Ink::Dim, "no decision was recorded");
+        }
+        let shown = self.outcomes.len().min(style.max_rows());
+        for outcome in &self.outcomes[..shown] {
+            page.put(page.line());
+            write_choice(&mut page, &outcome.decision, outcome.led_to_cause.then_some("led to the failure"));
+            write_consequences(&mut page, outcome);
+        }
+        if shown < self.outcomes.len() {
+            page.say(Ink::Dim, &format!("⋮ {}", text::more(self.outcomes.len() - shown, "decision")));
+        }
+        page.problems(&self.problems);
+        page.finish()
+    }
+}
+
+/// What was chosen, among what, and why.
+pub(super) fn write_choice(page: &mut Page<'_>, decision: &Decision, note: Option<&str>) {
+    let mut line = page.line();
+    line.push(Ink::Live, "  ◆ ").push(Ink::Normal, &decision.name);
+    match &decision.choice {
+        Some(choice) => line.push(Ink::Normal, " chose ").push(Ink::Heading, choice),
+        None => line.push(Ink::Dim, " recorded no choice"),
+    };
+    if let Some(confidence) = decision.confidence {
+        line.push(Ink::Normal, &format!(", {:.0} % sure", confidence * 100.0));
+    }
+    line.push_some(Ink::Dim, ", by ", decision.decider.as_deref());
+    line.push(Ink::Dim, &format!("  {}", text::offset(decision.offset_us)));
+    line.push_some(Ink::Bad, "  ← ", note);
+    page.put(line);
+    if let Some(reasoning) = &decision.reasoning {
+        page.wrapped(6, Ink::Dim, reasoning, 3);
+    }
+    for alternative in decision.alternatives.iter().take(LIST) {
+        let mut line = page.line();
+        let ink = if alternative.chosen { Ink::Live } else { Ink::Normal };
+        line.pad(6).push(ink, if alternative.chosen { "● " } else { "○ " });
+        line.within(32, |line| {
+            line.push(ink, &alternative.name);
+        });
+        line.pad_to(32);
+        let score = alternative.score.map_or_else(String::new, |score| format!("{score:.2}"));
+        line.push_right(Ink::Normal, &score, 6);
+        line.push_some(Ink::Dim, "  ", alternative.reason.as_deref());
+        page.put(line);
+    }
+    if decision.alternatives.len() > LIST {
+        page.say(Ink::Dim, &format!("      ⋮ {} more", decision.alternatives.len() - LIST));
+    }
+}
+
+fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
+    page.say(
+        Ink::Dim,
+        match outcome.basis {
+            Basis::Linked => "    what it brought about",
+            Basis::Followed => "    what followed",
+            Basis::Nothing => "    nothing followed",
+        },
+    );
+    // The one that holds the cause is shown wherever it stands.
+    let late = outcome.consequences.iter().skip(LIST).find(|consequence| consequence.holds_cause);
+    for consequence in outcome.consequences.iter().take(LIST).chain(late) {
+        write_consequence(page, consequence);
+    }
+    let shown = outcome.consequences.len().min(LIST) + usize::from(late.is_some());
+    let more = outcome.consequences.len() - shown + outcome.more;
+    if more > 0 {
+        page.say(Ink::Dim, &format!("      ⋮ {}", text::more(more, "step")));
+    }
+}
+
+fn write_consequence(page: &mut Page<'_>, consequence: &Consequence) {
+    let span = &consequence.span;
+    let mut line = page.line();
+    line.pad(6).push_state(span).within(44, |line| {
+        line.push_span(span);
+    });
+    line.pad_to(44);
+    line.push_right(Ink::Normal, &span.duration_us.map_or_else(String::new, text::duration), 11);
+    line.push_right(Ink::Dim, &text::offset(span.offset_us), 12);
+    if consequence.spans > 1 {
+        line.push(Ink::Dim, &format!("  {}", text::count(consequence.spans, "span")));
+        if consequence.failed > 0 {
+            line.push(Ink::Bad, &format!(", {} failed", consequence.failed));
+        }
+    }
+    if consequence.holds_cause {
+        line.push(Ink::Bad, "  ← the cause");
+    }
+    page.put(line);
+}

@@ -1,0 +1,252 @@
+//! An explanation as text.
+
+use serde_json::Value;
+
+use super::ledger;
+use super::page::{self, Page};
+use super::style::{Ink, Style};
+use super::text;
+use crate::headline::{list, position};
+use crate::{CascadeKind, Explanation, FailureOutcome, OtherFailure, PathStep, SpanSummary, Verdict};
+
+/// How many rows a list within an explanation has at most.
+const LIST: usize = 12;
+
+impl Explanation {
+    /// The explanation as text for people.
+    pub fn render(&self, style: &Style) -> String {
+        let mut page = Page::new(style);
+        page.head(self.run.as_ref());
+        if self.run.is_none() {
+            return page.finish();
+        }
+        page.put(page.line());
+        self.write_headline(&mut page);
+        self.write_path(&mut page);
+        self.write_steps_before(&mut page);
+        self.write_attempts(&mut page);
+        self.write_decisions(&mut page);
+        self.write_cascades(&mut page);
+        if self.compensations.iter().any(|saga| !saga.entries.is_empty()) {
+            page.heading("Compensation");
+            for saga in &self.compensations {
+                ledger::write_saga(&mut page, saga);
+            }
+        }
+        self.write_other_failures(&mut page);
+        self.write_open(&mut page);
+        page.problems(&self.problems);
+        page.finish()
+    }
+
+    fn write_headline(&self, page: &mut Page<'_>) {
+        let (sign, ink) = match self.verdict {
+            Verdict::Failed => ("✗ ", Ink::Bad),
+            Verdict::Cancelled => ("⊘ ", Ink::Warn),
+            Verdict::Interrupted => ("! ", Ink::Warn),
+            Verdict::Running => ("● ", Ink::Live),
+            Verdict::Unfinished | Verdict::Empty => ("? ", Ink::Dim),
+            Verdict::Succeeded | Verdict::Recovered | Verdict::Coped => ("✓ ", Ink::Good),
+        };
+        for (at, words) in text::wrap(&self.headline, page.style.columns() - 2, 4).iter().enumerate() {
+            let mut line = page.line();
+            line.push(ink, if at == 0 { sign } else { "  " }).push(ink, words);
+            page.put(line);
+        }
+        let Some(cause) = &self.cause else { return };
+        let chain = cause.span.error.iter().flat_map(|error| &error.chain);
+        for source in chain.take(LIST) {
+            let mut line = page.line();
+            line.push(Ink::Dim, "  because: ").push(Ink::Normal, source);
+            page.put(line);
+        }
+        if let Some(last) = &cause.last_inside {
+            let mut line = page.line();
+            line.push(Ink::Dim, "  last inside it: ").push_state(last).push_span(last);
+            line.push(Ink::Dim, &format!("  {}", text::offset(last.offset_us)));
+            page.put(line);
+        }
+        if self.resumed > 0 {
+            page.say(Ink::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
+        }
+    }
+
+    fn write_path(&self, page: &mut Page<'_>) {
+        if self.path.is_empty() {
+            return;
+        }
+        page.heading("How it got there");
+        // Of a long path the top, for orientation, and the end, where it went wrong.
+        let hidden = self.path.len().saturating_sub(LIST);
+        let shown = self.path.iter().enumerate().filter(|(at, _)| *at < 2 || *at >= 2 + hidden);
+        let end = self.path.len() - 1;
+        for (row, (at, step)) in shown.enumerate() {
+            if row == 2 && hidden > 0 {
+                page.say(Ink::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
+            }
+            let indent =
+                format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
+            let mut line = page.line();
+            line.push(Ink::Dim, &indent).push_state(&step.span).push_span(&step.span);
+            write_times(&mut line, &step.span);
+            if at == end {
+                line.push(Ink::Bad, "  ← here");
+            }
+            page.put(line);
+            let below = indent.chars().count() + 2;
+            write_value(page, below, "in ", step.input.as_ref());
+            write_value(page, below, "out", step.output.as_ref());
+        }
+    }
+
+    fn write_steps_before(&self, page: &mut Page<'_>) {
+        if self.steps_before.is_empty() {
+            return;
+        }
+        page.heading("What led there");
+        let hidden = self.steps_before.len().saturating_sub(LIST);
+        if hidden + self.earlier_steps > 0 {
+            page.say(Ink::Dim, &format!("  ⋮ {} before", text::count(hidden + self.earlier_steps, "step")));
+        }
+        for step in self.steps_before.iter().skip(hidden) {
+            write_step(page, step);
+        }
+    }
+
+    fn write_attempts(&self, page: &mut Page<'_>) {
+        if self.attempts.is_empty() {
+            return;
+        }
+        page.heading("Attempts");
+        let hidden = self.attempts.len().saturating_sub(LIST);
+        if hidden > 0 {
+            page.say(Ink::Dim, &format!("  ⋮ {} before", text::count(hidden, "attempt")));
+        }
+        for span in self.attempts.iter().skip(hidden) {
+            let mut line = page.line();
+            line.pad(2).push_state(span).push_span(span);
+            write_times(&mut line, span);
+            if let Some(error) = &span.error {
+                line.pad(2).push_error(error);
+            }
+            page.put(line);
+        }
+    }
+
+    fn write_decisions(&self, page: &mut Page<'_>) {
+        if self.decisions.is_empty() {
+            return;
+        }
+        page.heading("Decisions before it");
+        for upstream in self.decisions.iter().take(LIST) {
+            super::decisions::write_choice(page, &upstream.decision, upstream.linked.then_some("led here"));
+        }
+        if self.decisions.len() > LIST {
+            let more = self.decisions.len() - LIST;
+            page.say(Ink::Dim, &format!("  ⋮ {} before", text::count(more, "decision")));
+        }
+    }
+
+    fn write_cascades(&self, page: &mut Page<'_>) {
+        if self.cascades.is_empty() {
+            return;
+        }
+        page.heading("What went down with it");
+        for (kind, what) in [(CascadeKind::Carried, "around it:"), (CascadeKind::Cancelled, "cancelled:")] {
+            let of_kind = || self.cascades.iter().filter(move |cascade| cascade.kind == kind);
+            if of_kind().next().is_some() {
+                let names = list(of_kind().map(|cascade| cascade.span.name.to_string()), LIST);
+                let mut line = page.line();
+                line.pad(2).push(Ink::Dim, what).push(Ink::Normal, " ").push(Ink::Normal, &names);
+                page.put(line);
+            }
+        }
+    }
+
+    fn write_other_failures(&self, page: &mut Page<'_>) {
+        if self.other_failures.is_empty() {
+            return;
+        }
+        page.heading("Other failures");
+        for failure in self.other_failures.iter().take(LIST) {
+            write_failure(page, failure);
+        }
+        if self.other_failures.len() > LIST {
+            let more = self.other_failures.len() - LIST;
+            page.say(Ink::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
+        }
+    }
+
+    fn write_open(&self, page: &mut Page<'_>) {
+        let cause = self.cause.as_ref().map(|cause| cause.span.span_id);
+        let open = || self.open.iter().filter(move |span| Some(span.span_id) != cause);
+        if open().next().is_none() {
+            return;
+        }
+        page.heading("Not ended");
+        for span in open().take(LIST) {
+            let mut line = page.line();
+            line.pad(2).push_state(span).push(Ink::Normal, &position(span));
+            line.push(Ink::of(span.state), &format!(" {}", span.state));
+            line.push(Ink::Dim, &format!(" since {}", text::offset(span.offset_us)));
+            page.put(line);
+        }
+        if open().count() > LIST {
+            page.say(Ink::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
+        }
+    }
+}
+
+fn write_times(line: &mut page::Line, span: &SpanSummary) {
+    let took = span.duration_us.map_or_else(String::new, |took| format!("  {}", text::duration(took)));
+    line.push(Ink::Normal, &took).push(Ink::Dim, &format!("  {}", text::offset(span.offset_us)));
+}
+
+fn write_value(page: &mut Page<'_>, indent: usize, what: &str, value: Option<&Value>) {
+    if let Some(value) = value {
+        let mut line = page.line();
+        line.pad(indent).push(Ink::Dim, what).push(Ink::Normal, " ").push(Ink::Normal, &value.to_string());
+        page.put(line);
+    }
+}
+
+fn write_step(page: &mut Page<'_>, step: &PathStep) {
+    let mut line = page.line();
+    let names_end = (page.style.columns() / 2 - 12).clamp(20, 38);
+    line.pad(2).push_state(&step.span).within(names_end, |line| {
+        line.push_span(&step.span);
+    });
+    line.pad_to(names_end);
+    line.push_right(Ink::Normal, &step.span.duration_us.map_or_else(String::new, text::duration), 11);
+    match (&step.span.error, &step.output) {
+        (Some(error), _) => {
+            line.pad(2).push_error(error);
+        }
+        (None, Some(output)) => {
+            line.push(Ink::Dim, "  → ").push(Ink::Normal, &output.to_string());
+        }
+        (None, None) => {}
+    }
+    page.put(line);
+}
+
+fn write_failure(page: &mut Page<'_>, failure: &OtherFailure) {
+    let mut line = page.line();
+    line.pad(2).push_state(&failure.span).push_span(&failure.span);
+    let what = match failure.outcome {
+        FailureOutcome::Recovered => "recovered: tried again with success",
+        FailureOutcome::Retried => "tried again",
+        FailureOutcome::Coped => "the work went on without it",
+        FailureOutcome::Independent => "a failure of its own",
+    };
+    line.push(Ink::Dim, &format!("  {}  {what}", text::offset(failure.span.offset_us)));
+    if let Some(retry) = failure.retried_by.as_ref().filter(|_| failure.outcome == FailureOutcome::Retried) {
+        line.push(Ink::Dim, &format!(", the last attempt is {}", retry.state));
+    }
+    page.put(line);
+    if let Some(error) = &failure.span.error {
+        let mut line = page.line();
+        line.pad(4).push_error(error);
+        page.put(line);
+    }
+}

@@ -1,0 +1,222 @@
+//! [`Page`] and [`Line`]: text is put together in columns and cut to the width of the page.
+
+use super::style::{Ink, Style};
+use super::text;
+use crate::headline::one_line;
+use crate::{Problem, SpanSummary};
+use throughline_model::{ErrorInfo, RunState, RunSummary};
+
+/// The text of an answer, growing line by line.
+pub(super) struct Page<'s> {
+    pub(super) style: &'s Style,
+    out: String,
+}
+
+impl<'s> Page<'s> {
+    pub(super) fn new(style: &'s Style) -> Self {
+        Self { style, out: String::new() }
+    }
+
+    pub(super) fn line(&self) -> Line {
+        Line { cells: Vec::new(), room: self.style.columns(), width: 0, cut: false }
+    }
+
+    pub(super) fn put(&mut self, mut line: Line) {
+        if line.cut {
+            line.elide();
+        }
+        while line.cells.last().is_some_and(|(_, text)| text.trim_end_matches(' ').is_empty()) {
+            line.cells.pop();
+        }
+        let last = line.cells.len().saturating_sub(1);
+        for (at, (ink, text)) in line.cells.iter().enumerate() {
+            let text = if at == last { text.trim_end_matches(' ') } else { text };
+            self.style.paint(*ink, text, &mut self.out);
+        }
+        self.out.push('\n');
+    }
+
+    /// A line of one kind.
+    pub(super) fn say(&mut self, ink: Ink, text: &str) {
+        let mut line = self.line();
+        line.push(ink, text);
+        self.put(line);
+    }
+
+    /// A heading with an empty line before it.
+    pub(super) fn heading(&mut self, text: &str) {
+        self.out.push('\n');
+        self.say(Ink::Heading, text);
+    }
+
+    /// Text in at most so many lines, each behind an indent.
+    pub(super) fn wrapped(&mut self, indent: usize, ink: Ink, words: &str, lines: usize) {
+        for words in text::wrap(words, self.style.columns().saturating_sub(indent), lines) {
+            let mut line = self.line();
+            line.pad(indent);
+            line.push(ink, &words);
+            self.put(line);
+        }
+    }
+
+    /// What is common to all answers: which run this is, how it stands, when it started.
+    pub(super) fn head(&mut self, run: Option<&RunSummary>) {
+        let Some(run) = run else {
+            self.say(Ink::Dim, "no events");
+            return;
+        };
+        let mut line = self.line();
+        line.push(Ink::Heading, run.workflow.as_deref().unwrap_or(&run.service));
+        if let Some(key) = &run.correlation_id {
+            line.push(Ink::Normal, " · ");
+            line.push(Ink::Heading, key);
+        }
+        line.push(Ink::Normal, " · ");
+        line.push(Ink::of(run.state), run.state.as_str());
+        if let Some(took) = run.duration_us {
+            line.push(Ink::of(run.state), &format!(" after {}", text::duration(took)));
+        }
+        self.put(line);
+        let (trace, started) = (run.trace_id, run.started);
+        self.say(Ink::Dim, &format!("trace {trace} · started {started} · {}", run.service));
+    }
+
+    /// What is odd about the record, at the end of an answer.
+    pub(super) fn problems(&mut self, problems: &[Problem]) {
+        if problems.is_empty() {
+            return;
+        }
+        self.heading("Odd in the record");
+        for problem in problems {
+            self.say(Ink::Dim, &format!("  {problem}"));
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+}
+
+/// A line: escaped, never wider than its room.
+pub(super) struct Line {
+    cells: Vec<(Ink, String)>,
+    room: usize,
+    pub(super) width: usize,
+    cut: bool,
+}
+
+impl Line {
+    /// Appends a text, from wherever it comes.
+    pub(super) fn push(&mut self, ink: Ink, text: &str) -> &mut Self {
+        if !self.cut && !text.is_empty() {
+            let mut cell = String::new();
+            let (used, all) = text::append(text, self.room - self.width, &mut cell);
+            self.width += used;
+            self.cut = !all;
+            self.cells.push((ink, cell));
+        }
+        self
+    }
+
+    /// Appends a text if it is there, with what is to stand before it.
+    pub(super) fn push_some(&mut self, ink: Ink, before: &str, text: Option<&str>) -> &mut Self {
+        if let Some(text) = text {
+            self.push(ink, before).push(ink, text);
+        }
+        self
+    }
+
+    /// Appends what ends before this column, cut where it does not.
+    pub(super) fn within(&mut self, column: usize, write: impl FnOnce(&mut Self)) -> &mut Self {
+        let whole = self.room;
+        self.room = column.max(self.width).min(whole);
+        write(self);
+        if self.cut && self.room < whole {
+            self.elide();
+        }
+        self.room = whole;
+        self
+    }
+
+    /// Appends a text at the right end of so many columns.
+    pub(super) fn push_right(&mut self, ink: Ink, text: &str, columns: usize) -> &mut Self {
+        self.pad(columns.saturating_sub(text::width(text)));
+        self.push(ink, text)
+    }
+
+    pub(super) fn pad(&mut self, columns: usize) -> &mut Self {
+        self.push(Ink::Normal, &" ".repeat(columns.min(self.room)))
+    }
+
+    pub(super) fn pad_to(&mut self, column: usize) -> &mut Self {
+        self.pad(column.saturating_sub(self.width))
+    }
+
+    pub(super) fn push_state(&mut self, span: &SpanSummary) -> &mut Self {
+        self.push(Ink::of(span.state), mark(span)).push(Ink::Normal, " ")
+    }
+
+    /// A span by its name, which attempt it was, and how it stands if it did not simply end.
+    pub(super) fn push_span(&mut self, span: &SpanSummary) -> &mut Self {
+        self.push(Ink::Normal, &span.name);
+        if let Some(attempt) = span.attempt.filter(|attempt| *attempt > 1) {
+            self.push(Ink::Normal, &format!(" attempt {attempt}"));
+        }
+        if !matches!(span.state, RunState::Succeeded | RunState::Failed) {
+            self.push(Ink::of(span.state), &format!(" {}", span.state));
+        }
+        self
+    }
+
+    /// An error in a line: its type and what it says.
+    pub(super) fn push_error(&mut self, error: &ErrorInfo) -> &mut Self {
+        self.push(Ink::Bad, &one_line(error))
+    }
+
+    /// Puts a sign that something was left out in the last column.
+    fn elide(&mut self) {
+        while self.width + 1 > self.room {
+            let Some((_, cell)) = self.cells.last_mut() else { break };
+            match cell.pop() {
+                Some(char) => self.width -= text::width(char.encode_utf8(&mut [0; 4])),
+                None => {
+                    self.cells.pop();
+                }
+            }
+        }
+        let ink = self.cells.last().map_or(Ink::Normal, |(ink, _)| *ink);
+        self.cells.push((ink, "…".to_owned()));
+        self.width += 1;
+        self.cut = false;
+    }
+}
+
+/// A sign for how a span stands.
+pub(super) fn mark(span: &SpanSummary) -> &'static str {
+    match span.state {
+        RunState::Succeeded if span.point => "·",
+        RunState::Succeeded => "✓",
+        RunState::Failed => "✗",
+        RunState::Cancelled => "⊘",
+        RunState::Running => "●",
+        RunState::Interrupted => "!",
+        RunState::Unfinished => "?",
+    }
+}
+
+/// Which of many rows are shown: all if they fit, else those that matter and, of the others, the first.
+pub(super) fn choose_rows(count: usize, limit: usize, matters: impl Fn(usize) -> bool) -> Vec<bool> {
+    if count <= limit {
+        return vec![true; count];
+    }
+    let mut shown = vec![false; count];
+    let first = (0..count).filter(|row| matters(*row)).chain(0..count);
+    let mut left = limit;
+    for row in first {
+        if left > 0 && !shown[row] {
+            shown[row] = true;
+            left -= 1;
+        }
+    }
+    shown
+}
