@@ -28,8 +28,6 @@ pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::{Redaction, RedactionError, Redactor};
 pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
-#[cfg(feature = "testing")]
-pub use throughline_model::{feed_conformance, store_conformance, testing};
 pub use throughline_model::{
     AppendError, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
     ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram, HotSpot,
@@ -39,5 +37,7 @@ pub use throughline_model::{
     Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
     TypeRate, kind, names,
 };
+#[cfg(feature = "testing")]
+pub use throughline_model::{feed_conformance, store_conformance, testing};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;

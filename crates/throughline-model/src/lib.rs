@@ -26,10 +26,12 @@ mod analytics;
 mod attrs;
 mod event;
 mod feed;
+mod filter;
 pub mod fold;
 mod ids;
 pub mod names;
 mod reader;
+mod run;
 mod sink;
 mod spool;
 mod step_error;
@@ -46,11 +48,10 @@ pub use analytics::{
 pub use attrs::Attrs;
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
+pub use filter::{Cursor, Filter, Page, Paged, TypeMatch};
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
-pub use reader::{
-    CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
-    RunState, RunSummary, TraceReader, TypeMatch,
-};
+pub use reader::{ReadError, TraceReader};
+pub use run::{CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, RunState, RunSummary};
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig};
 pub use step_error::{StepError, kind};

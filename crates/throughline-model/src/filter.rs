@@ -1,0 +1,181 @@
+//! [`Filter`] and [`Page`]: which events or runs to find, and how many at a time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Attrs, Status, Text, Timestamp, TraceEvent};
+
+/// Which events or runs to find; everything that is set must hold. The default matches all.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Filter {
+    /// At this moment or later.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
+    /// One of these, if any are named.
+    pub statuses: Vec<Status>,
+    /// The type of the event.
+    pub event_type: Option<TypeMatch>,
+    /// All of these.
+    pub tags: Vec<Text>,
+    /// All of these.
+    pub attrs: Attrs,
+    /// The workflow.
+    pub workflow: Option<Text>,
+    /// The business key.
+    pub correlation_id: Option<Text>,
+    /// The service that emitted it.
+    pub service: Option<Text>,
+}
+
+/// How an event type is matched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeMatch {
+    /// It is this.
+    Exact(Text),
+    /// It begins with this.
+    Prefix(Text),
+}
+
+impl TypeMatch {
+    /// Reads `stage:*` as a prefix and anything else as the exact type.
+    pub fn parse(pattern: &str) -> Self {
+        match pattern.strip_suffix('*') {
+            Some(prefix) => Self::Prefix(prefix.to_owned().into()),
+            None => Self::Exact(pattern.to_owned().into()),
+        }
+    }
+
+    /// Whether an event type matches.
+    pub fn matches(&self, event_type: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == event_type,
+            Self::Prefix(prefix) => event_type.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+impl Filter {
+    /// Matches everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// At this moment or later.
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+    /// Before this moment.
+    #[must_use]
+    pub fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+    /// Of this status; called again, of either.
+    #[must_use]
+    pub fn status(mut self, status: Status) -> Self {
+        self.statuses.push(status);
+        self
+    }
+    /// Of this type, or of all types with a prefix: `stage:*`.
+    #[must_use]
+    pub fn event_type(mut self, pattern: &str) -> Self {
+        self.event_type = Some(TypeMatch::parse(pattern));
+        self
+    }
+    /// With this tag; called again, with both.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<Text>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+    /// With this attribute; called again, with both.
+    #[must_use]
+    pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.attrs = self.attrs.with(key, value);
+        self
+    }
+    /// Of this workflow.
+    #[must_use]
+    pub fn workflow(mut self, workflow: impl Into<Text>) -> Self {
+        self.workflow = Some(workflow.into());
+        self
+    }
+    /// Of the run with this business key.
+    #[must_use]
+    pub fn correlation_id(mut self, key: impl Into<Text>) -> Self {
+        self.correlation_id = Some(key.into());
+        self
+    }
+    /// Of this service.
+    #[must_use]
+    pub fn service(mut self, service: impl Into<Text>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+
+    /// Whether an event is what this filter wants.
+    pub fn matches(&self, event: &TraceEvent) -> bool {
+        self.since.is_none_or(|since| event.timestamp >= since)
+            && self.until.is_none_or(|until| event.timestamp < until)
+            && self.matches_kind(event)
+            && self.attrs.iter().all(|(key, value)| event.attrs.get(key) == Some(value))
+            && same(&self.workflow, &event.workflow)
+            && same(&self.correlation_id, &event.correlation_id)
+            && self.service.as_ref().is_none_or(|service| *service == event.service)
+    }
+
+    /// Whether an event has the status, type and tags that this filter wants: the part of a filter that one
+    /// event of a run must meet.
+    pub fn matches_kind(&self, event: &TraceEvent) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&event.status))
+            && self.event_type.as_ref().is_none_or(|wanted| wanted.matches(&event.event_type))
+            && self.tags.iter().all(|tag| event.has_tag(tag))
+    }
+}
+
+fn same(wanted: &Option<Text>, found: &Option<Text>) -> bool {
+    wanted.is_none() || wanted == found
+}
+
+/// Which part of the answer to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// How many at most.
+    pub limit: usize,
+    /// Where the page before ended; `None` for the first.
+    pub after: Option<Cursor>,
+}
+
+impl Page {
+    /// The first so many.
+    pub fn first(limit: usize) -> Self {
+        Self { limit, after: None }
+    }
+}
+
+/// Where a page ended: a text to hand back, of no meaning otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// A cursor with a text that the store understands.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Paged<T> {
+    /// The items of this page.
+    pub items: Vec<T>,
+    /// Where to go on; `None` if this was all.
+    pub next: Option<Cursor>,
+}

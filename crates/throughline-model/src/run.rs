@@ -1,0 +1,225 @@
+//! How a run stands: [`RunSummary`], [`RunState`], [`OpenRun`].
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorInfo, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
+
+/// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// The run.
+    pub trace_id: TraceId,
+    /// How it stands.
+    pub state: RunState,
+    /// The workflow that its root names, else the first that any event names.
+    pub workflow: Option<Text>,
+    /// The service that started it.
+    pub service: Text,
+    /// Its business key: that of its root, else the first that any event has.
+    pub correlation_id: Option<Text>,
+    /// When its first event happened.
+    pub started: Timestamp,
+    /// When its root span ended, and what was detached from it.
+    pub ended: Option<Timestamp>,
+    /// How long its root span took, and what was detached from it.
+    pub duration_us: Option<u64>,
+    /// Its first failed event, whether or not the run recovered.
+    pub first_failure: Option<FailureSummary>,
+}
+
+impl RunSummary {
+    /// A summary of a run of which no more than this is known; the other fields are empty.
+    pub fn new(trace_id: TraceId, state: RunState, service: impl Into<Text>, started: Timestamp) -> Self {
+        Self {
+            trace_id,
+            state,
+            workflow: None,
+            service: service.into(),
+            correlation_id: None,
+            started,
+            ended: None,
+            duration_us: None,
+            first_failure: None,
+        }
+    }
+}
+
+/// The first failure of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureSummary {
+    /// The span that failed.
+    pub span_id: SpanId,
+    /// The type of the failed event.
+    pub event_type: Text,
+    /// The error, where one was recorded.
+    pub error: Option<ErrorInfo>,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// It has not ended, and the process that runs it is alive.
+    Running,
+    /// It has not ended, and the process that ran it is dead.
+    Interrupted,
+    /// It has not ended, and was imported.
+    Unfinished,
+    /// Its root span ended well, and so did what was detached from it.
+    Succeeded,
+    /// Its root span, or something that was detached from it, ended with an error or a panic.
+    Failed,
+    /// Its root span, or something that was detached from it, was dropped.
+    Cancelled,
+}
+
+impl RunState {
+    /// The state of a run whose root span ended with this status, or, if that is `pending`, whose last instance
+    /// stands like this.
+    pub fn of(root: Status, instance: Liveness) -> Self {
+        match (root, instance) {
+            (Status::Success, _) => Self::Succeeded,
+            (Status::Failed, _) => Self::Failed,
+            (Status::Cancelled, _) => Self::Cancelled,
+            (Status::Pending, Liveness::Alive) => Self::Running,
+            (Status::Pending, Liveness::Dead) => Self::Interrupted,
+            (Status::Pending, Liveness::Imported) => Self::Unfinished,
+        }
+    }
+
+    /// The state as text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Unfinished => "unfinished",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How an instance stands, as its lease says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Liveness {
+    /// It holds its lease.
+    Alive,
+    /// Its lease was given back or has run out.
+    Dead,
+    /// It never had one: its events were imported.
+    Imported,
+}
+
+/// A run that has not ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OpenRun {
+    /// The run.
+    pub summary: RunSummary,
+    /// The innermost open span that started last; `None` if the root is all there is.
+    pub current: Option<CurrentStep>,
+    /// When its last event happened.
+    pub last_event: Timestamp,
+}
+
+impl OpenRun {
+    /// The open run that these events of one trace show, in any order; the summary is the caller's. Steps that
+    /// another instance left open before the run was resumed, or before the job that they belong to was tried
+    /// again, are not current: nobody works on them.
+    pub fn of(summary: RunSummary, events: &[TraceEvent]) -> Self {
+        let last_event = events.iter().map(|event| event.timestamp).max().unwrap_or(summary.started);
+        let place_in_span = |event: &TraceEvent| (event.seq, event.order());
+        let mut lasts: HashMap<SpanId, &TraceEvent> = HashMap::new();
+        for event in events {
+            let last = lasts.entry(event.span_id).or_insert(event);
+            if place_in_span(event) > place_in_span(last) {
+                *last = event;
+            }
+        }
+        let resumed = events
+            .iter()
+            .filter(|event| event.status == Status::Pending && event.seq > 0 && event.is_root())
+            .max_by_key(|event| place_in_span(event));
+        let is_left_over = |event: &TraceEvent| {
+            resumed
+                .is_some_and(|resumed| event.instance != resumed.instance && event.order() < resumed.order())
+        };
+        let detached = events.iter().filter(|event| event.is_detached_root());
+        let retried: HashSet<SpanId> = detached.flat_map(TraceEvent::retried).collect();
+        let is_given_up = |event: &TraceEvent| {
+            let mut above = Some(event);
+            // Broken records may go in circles.
+            for _ in 0..lasts.len() {
+                let Some(span) = above.filter(|span| !retried.contains(&span.span_id)) else { break };
+                above =
+                    span.parent_span_id.filter(|_| !span.is_root()).and_then(|up| lasts.get(&up).copied());
+            }
+            above.is_some()
+        };
+        let is_step = |event: &TraceEvent| !event.is_root() || event.is_detached_root();
+        let current = lasts
+            .values()
+            .filter(|last| last.status == Status::Pending && is_step(last))
+            .filter(|last| !is_left_over(last) && !is_given_up(last))
+            .max_by_key(|last| (last.order(), last.span_id))
+            .map(|event| CurrentStep {
+                span_id: event.span_id,
+                event_type: event.event_type.clone(),
+                started: event.timestamp,
+                attempt: event.attempt,
+                step_index: event.step_index,
+                step_total: event.step_total,
+            });
+        Self { summary, current, last_event }
+    }
+}
+
+/// Where an open run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CurrentStep {
+    /// The step's span.
+    pub span_id: SpanId,
+    /// The step's type.
+    pub event_type: Text,
+    /// When it started.
+    pub started: Timestamp,
+    /// Which attempt it is.
+    pub attempt: Option<u32>,
+    /// The 4 of "step 4 of 10".
+    pub step_index: Option<u32>,
+    /// The 10 of "step 4 of 10".
+    pub step_total: Option<u32>,
+}
+
+/// Whether a deployment would cut a run short.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct DeployCheck {
+    /// Runs at work.
+    pub running: Vec<OpenRun>,
+    /// Runs of a living process in which nothing has happened for a while.
+    pub stuck: Vec<OpenRun>,
+    /// Runs whose process is dead.
+    pub interrupted: Vec<OpenRun>,
+}
+
+impl DeployCheck {
+    /// Safe when nothing runs and nothing is stuck. What a dead process left behind does not get worse by a
+    /// deployment, but wants to be resumed.
+    pub fn is_safe(&self) -> bool {
+        self.running.is_empty() && self.stuck.is_empty()
+    }
+}
