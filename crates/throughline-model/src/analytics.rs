@@ -5,29 +5,39 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::BoxFuture;
-use crate::ReadError;
-use crate::{SpanId, Text, Timestamp, TraceId};
+use crate::{BoxFuture, ReadError, Scope, SpanId, Text, Timestamp, TraceId};
 
 mod histogram;
 mod log;
+mod paged;
 
 pub use histogram::Histogram;
 pub use log::{Log, LoggedRun};
+pub use paged::PagedAnalytics;
 
 /// Answers questions across runs. Rates come with a 95 % [Wilson interval](Rate::interval), for three failures
 /// in four runs are not 75 %.
+///
+/// A store answers what it can and leaves the rest: an answer that is not written is
+/// [`Unsupported`](ReadError::Unsupported). One that keeps no counts and can afford to read all that a question is about
+/// answers with [`PagedAnalytics`].
 pub trait TraceAnalytics: Send + Sync + 'static {
     /// How many runs ended badly, of those that started in the scope and have ended. Cancelled runs count as
     /// ended, not as failed.
-    fn failure_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>>;
+    fn failure_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>> {
+        let _ = scope;
+        unsupported("failure_rate")
+    }
 
     /// How many spans and points failed, by event type; the most failures first, then by name. Counts events
     /// that end a span or are points: everything that is not `pending`.
     fn failure_rate_by_type<'a>(
         &'a self,
         scope: &'a Scope,
-    ) -> BoxFuture<'a, Result<Vec<TypeRate>, ReadError>>;
+    ) -> BoxFuture<'a, Result<Vec<TypeRate>, ReadError>> {
+        let _ = scope;
+        unsupported("failure_rate_by_type")
+    }
 
     /// How long spans take, by event type; the greatest p95 first. Percentiles come from a
     /// [`Histogram`] and are exact to 1/32.
@@ -35,18 +45,27 @@ pub trait TraceAnalytics: Send + Sync + 'static {
         &'a self,
         scope: &'a Scope,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StageTimes>, ReadError>>;
+    ) -> BoxFuture<'a, Result<Vec<StageTimes>, ReadError>> {
+        let _ = (scope, limit);
+        unsupported("slowest_stages")
+    }
 
     /// The spans that took longest, the longest first.
     fn slowest_spans<'a>(
         &'a self,
         scope: &'a Scope,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<SlowSpan>, ReadError>>;
+    ) -> BoxFuture<'a, Result<Vec<SlowSpan>, ReadError>> {
+        let _ = (scope, limit);
+        unsupported("slowest_spans")
+    }
 
     /// How many runs began to compensate ([`SAGA_COMPENSATING`](crate::names::SAGA_COMPENSATING) or a span
     /// tagged as [compensation](crate::names::tags::COMPENSATION)), of those that started in the scope.
-    fn compensation_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>>;
+    fn compensation_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>> {
+        let _ = scope;
+        unsupported("compensation_rate")
+    }
 
     /// Where runs fail: the first failures of runs that started in the scope, by event type and error type; the
     /// most first.
@@ -54,7 +73,10 @@ pub trait TraceAnalytics: Send + Sync + 'static {
         &'a self,
         scope: &'a Scope,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<HotSpot>, ReadError>>;
+    ) -> BoxFuture<'a, Result<Vec<HotSpot>, ReadError>> {
+        let _ = (scope, limit);
+        unsupported("hot_spots")
+    }
 
     /// How runs ended by what was decided in them: for each decision and choice, in the order of their names, the
     /// failed runs of those that have ended; choices of which no run has ended are left out. A decision is an
@@ -63,55 +85,26 @@ pub trait TraceAnalytics: Send + Sync + 'static {
     fn decision_outcomes<'a>(
         &'a self,
         scope: &'a Scope,
-    ) -> BoxFuture<'a, Result<Vec<ChoiceOutcome>, ReadError>>;
+    ) -> BoxFuture<'a, Result<Vec<ChoiceOutcome>, ReadError>> {
+        let _ = scope;
+        unsupported("decision_outcomes")
+    }
 
     /// Ended runs and failures by the time they started, one for each `width` from the first to the last with a
     /// run, open ones included. A width of less than a minute is taken as a minute; more buckets than can be
-    /// held are a [bad question](ReadError::BadQuestion).
+    /// held are an [invalid query](ReadError::InvalidQuery).
     fn over_time<'a>(
         &'a self,
         scope: &'a Scope,
         width: Duration,
-    ) -> BoxFuture<'a, Result<Vec<Bucket>, ReadError>>;
+    ) -> BoxFuture<'a, Result<Vec<Bucket>, ReadError>> {
+        let _ = (scope, width);
+        unsupported("over_time")
+    }
 }
 
-/// What a question across runs is about. Questions about runs take the start and the workflow of the run's
-/// summary; questions about events (rates by type, stages, spans) take those of each event itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Scope {
-    /// Started at this moment or later.
-    pub since: Option<Timestamp>,
-    /// Started before this moment.
-    pub until: Option<Timestamp>,
-    /// Of this workflow.
-    pub workflow: Option<Text>,
-}
-
-impl Scope {
-    /// All runs.
-    pub fn all() -> Self {
-        Self::default()
-    }
-    /// At this moment or later. Event counts are kept by the minute: what asks about events rather than runs
-    /// may round to the minute's start.
-    #[must_use]
-    pub fn since(mut self, since: Timestamp) -> Self {
-        self.since = Some(since);
-        self
-    }
-    /// Before this moment.
-    #[must_use]
-    pub fn until(mut self, until: Timestamp) -> Self {
-        self.until = Some(until);
-        self
-    }
-    /// Of this workflow.
-    #[must_use]
-    pub fn workflow(mut self, workflow: impl Into<Text>) -> Self {
-        self.workflow = Some(workflow.into());
-        self
-    }
+fn unsupported<T: Send + 'static>(question: &'static str) -> BoxFuture<'static, Result<T, ReadError>> {
+    Box::pin(std::future::ready(Err(ReadError::Unsupported { question })))
 }
 
 /// A part of a whole.

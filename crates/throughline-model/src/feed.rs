@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use futures_core::Stream;
 
-use crate::{AppendError, BoxFuture, Instance, OpenError};
-use crate::{ReadError, TraceEvent, TraceId};
+use crate::{AppendError, BoxFuture, Cursor, Filter, Instance, OpenError, ReadError, TraceEvent, TraceId};
 
 /// The description of a feed: nothing is touched before it is opened.
-pub trait FeedConfig: Send + 'static {
+pub trait FeedConfig: Send + Sync + 'static {
     /// Opens the feed on the emitter's own thread and runtime.
-    fn open(self: Box<Self>, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn LiveFeed>, OpenError>>;
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn LiveFeed>, OpenError>>;
+
+    /// Opens the other end of the feed by itself, on the runtime of whoever watches; `None` where it can't be watched
+    /// from here.
+    fn open_stream(&self) -> BoxFuture<'static, Result<Option<Arc<dyn TraceStream>>, OpenError>>;
 }
 
 /// A live destination of events. Emitters never wait for it: what it does not take in time is dropped and
@@ -29,9 +32,68 @@ pub trait LiveFeed: Send + Sync + 'static {
 
 /// Watches events as they happen.
 pub trait TraceStream: Send + Sync + 'static {
-    /// Events of one run, or of all, from now on; dropping the stream ends the watch. What was missed because
-    /// the watcher was slow is said as [`StreamItem::Missed`], never passed over in silence.
-    fn watch(&self, trace: Option<TraceId>) -> BoxFuture<'_, Result<EventStream, ReadError>>;
+    /// Events that match, as they happen; dropping the stream ends the watch. What was missed, because the watcher was
+    /// slow or its cursor is too old, is said as [`StreamItem::Missed`], never skipped in silence.
+    ///
+    /// # Errors
+    /// When the stream does not answer, or the cursor is of another stream.
+    fn watch(&self, request: WatchRequest) -> BoxFuture<'_, Result<EventStream, ReadError>>;
+}
+
+/// What to watch, and from where on. The default is everything, from now on.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct WatchRequest {
+    /// The run, if it is one.
+    pub trace: Option<TraceId>,
+    /// Which events.
+    pub filter: Filter,
+    /// Where to begin.
+    pub from: WatchFrom,
+}
+
+/// Where a watch begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum WatchFrom {
+    /// With what happens from now on.
+    #[default]
+    Now,
+    /// With what came after this cursor of an [event](StreamItem::Event): how a watcher resumes, as a browser does with
+    /// [`Last-Event-ID`](https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header).
+    After(Cursor),
+}
+
+impl WatchRequest {
+    /// Everything, from now on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Events of this run alone.
+    #[must_use]
+    pub fn trace(mut self, trace: TraceId) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    /// Events that match.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Beginning with what came after this cursor.
+    #[must_use]
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.from = WatchFrom::After(cursor);
+        self
+    }
+
+    /// Whether an event is to be seen.
+    pub fn matches(&self, event: &TraceEvent) -> bool {
+        self.trace.is_none_or(|trace| trace == event.trace_id) && self.filter.matches(event)
+    }
 }
 
 /// A stream of events as they happen.
@@ -42,7 +104,13 @@ pub type EventStream = Pin<Box<dyn Stream<Item = Result<StreamItem, ReadError>> 
 #[non_exhaustive]
 pub enum StreamItem {
     /// An event happened.
-    Event(Arc<TraceEvent>),
-    /// So many events happened that the watcher was too slow for.
-    Missed(u64),
+    Event {
+        /// The event.
+        event: Arc<TraceEvent>,
+        /// Where it stands in the stream: [`WatchFrom::After`] it the next one follows.
+        cursor: Cursor,
+    },
+    /// Events happened that the watcher can't be shown any more; how many, where the stream knows. Those that the
+    /// request does not match may be counted.
+    Missed(Option<u64>),
 }

@@ -1,17 +1,15 @@
 //! [`Filter`] and [`Page`]: which events or runs to find, and how many at a time.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::{Attrs, Status, Text, Timestamp, TraceEvent};
+use crate::{Attrs, Cursor, Scope, Status, Text, TraceEvent};
 
 /// Which events or runs to find; everything that is set must hold. The default matches all.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Filter {
-    /// At this moment or later.
-    pub since: Option<Timestamp>,
-    /// Before this moment.
-    pub until: Option<Timestamp>,
+    /// When, and of which workflow.
+    pub scope: Scope,
     /// One of these, if any are named.
     pub statuses: Vec<Status>,
     /// The type of the event.
@@ -20,8 +18,6 @@ pub struct Filter {
     pub tags: Vec<Text>,
     /// All of these.
     pub attrs: Attrs,
-    /// The workflow.
-    pub workflow: Option<Text>,
     /// The business key.
     pub correlation_id: Option<Text>,
     /// The service that emitted it.
@@ -60,16 +56,10 @@ impl Filter {
     pub fn new() -> Self {
         Self::default()
     }
-    /// At this moment or later.
+    /// Within this time and workflow: of an event its own, of a run those of its summary.
     #[must_use]
-    pub fn since(mut self, since: Timestamp) -> Self {
-        self.since = Some(since);
-        self
-    }
-    /// Before this moment.
-    #[must_use]
-    pub fn until(mut self, until: Timestamp) -> Self {
-        self.until = Some(until);
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
         self
     }
     /// Of this status; called again, of either.
@@ -96,12 +86,6 @@ impl Filter {
         self.attrs = self.attrs.with(key, value);
         self
     }
-    /// Of this workflow.
-    #[must_use]
-    pub fn workflow(mut self, workflow: impl Into<Text>) -> Self {
-        self.workflow = Some(workflow.into());
-        self
-    }
     /// Of the run with this business key.
     #[must_use]
     pub fn correlation_id(mut self, key: impl Into<Text>) -> Self {
@@ -117,11 +101,9 @@ impl Filter {
 
     /// Whether an event is what this filter wants.
     pub fn matches(&self, event: &TraceEvent) -> bool {
-        self.since.is_none_or(|since| event.timestamp >= since)
-            && self.until.is_none_or(|until| event.timestamp < until)
+        self.scope.contains(event.timestamp, event.workflow.as_ref())
             && self.matches_kind(event)
             && self.attrs.iter().all(|(key, value)| event.attrs.get(key) == Some(value))
-            && same(&self.workflow, &event.workflow)
             && same(&self.correlation_id, &event.correlation_id)
             && self.service.as_ref().is_none_or(|service| *service == event.service)
     }
@@ -152,22 +134,6 @@ impl Page {
     /// The first so many.
     pub fn first(limit: usize) -> Self {
         Self { limit, after: None }
-    }
-}
-
-/// Where a page ended: a text to hand back, of no meaning otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(String);
-
-impl Cursor {
-    /// A cursor with a text that the store understands.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

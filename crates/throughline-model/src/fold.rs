@@ -275,10 +275,8 @@ pub fn run_matches<'a>(
 ) -> bool {
     let asks_for_events =
         !filter.statuses.is_empty() || filter.event_type.is_some() || !filter.tags.is_empty();
-    filter.since.is_none_or(|since| summary.started >= since)
-        && filter.until.is_none_or(|until| summary.started < until)
+    filter.scope.contains(summary.started, summary.workflow.as_ref())
         && filter.service.as_ref().is_none_or(|service| *service == summary.service)
-        && (filter.workflow.is_none() || filter.workflow == summary.workflow)
         && (filter.correlation_id.is_none() || filter.correlation_id == summary.correlation_id)
         && filter
             .attrs

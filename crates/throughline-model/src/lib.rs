@@ -24,6 +24,7 @@
 
 mod analytics;
 mod attrs;
+mod cursor;
 mod event;
 mod feed;
 mod filter;
@@ -32,6 +33,7 @@ mod ids;
 pub mod names;
 mod reader;
 mod run;
+mod scope;
 mod sink;
 mod spool;
 mod step_error;
@@ -42,19 +44,26 @@ mod text;
 mod time;
 
 pub use analytics::{
-    Bucket, ChoiceOutcome, Histogram, HotSpot, Log, LoggedRun, Rate, Scope, SlowSpan, StageTimes,
+    Bucket, ChoiceOutcome, Histogram, HotSpot, Log, LoggedRun, PagedAnalytics, Rate, SlowSpan, StageTimes,
     TraceAnalytics, TypeRate,
 };
 pub use attrs::Attrs;
+pub use cursor::Cursor;
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
-pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream};
-pub use filter::{Cursor, Filter, Page, Paged, TypeMatch};
+pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, WatchFrom, WatchRequest};
+pub use filter::{Filter, Page, Paged, TypeMatch};
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
 pub use reader::{ReadError, TraceReader};
-pub use run::{CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, RunState, RunSummary};
+pub use run::{
+    CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RunState, RunSummary,
+};
+pub use scope::Scope;
 pub use sink::EventSink;
-pub use spool::{Spool, SpoolConfig};
+pub use spool::{Spool, SpoolConfig, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
-pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+pub use store::{
+    AppendError, BoxError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig,
+    TraceStore,
+};
 pub use text::Text;
 pub use time::{Moment, ParseTimestampError, Timestamp};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    BoxError, BoxFuture, DeployCheck, Filter, InstanceId, Liveness, OpenRun, Page, Paged, RunState,
-    RunSummary, Timestamp, TraceEvent, TraceId,
+    BoxError, BoxFuture, Cursor, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page,
+    Paged, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
 /// Reads what a store keeps. Every store answers the same questions with the same answers; the conformance
@@ -12,6 +12,26 @@ use crate::{
 pub trait TraceReader: Send + Sync + 'static {
     /// All events of one run in their order; empty if there is no such run.
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>>;
+
+    /// The events of one run in their order, the earliest first, a page at a time: for runs that are too long to be held
+    /// at once. Pages are by the same [cursor](Cursor::of_event) as those of [`events`](Self::events).
+    ///
+    /// Unless a store does better, each page reads the whole run.
+    fn trace_page<'a>(
+        &'a self,
+        id: TraceId,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let after = page.after.as_ref().map(Cursor::event).transpose()?;
+            let mut events = self.trace(id).await?;
+            events.retain(|event| after.is_none_or(|after| crate::fold::Position::of(event) > after));
+            let is_all = events.len() <= page.limit;
+            events.truncate(page.limit);
+            let next = events.last().filter(|_| !is_all).map(Cursor::of_event);
+            Ok(Paged { items: events, next })
+        })
+    }
 
     /// Events that match, newest first.
     fn events<'a>(
@@ -33,35 +53,50 @@ pub trait TraceReader: Send + Sync + 'static {
     /// The summary of one run.
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>>;
 
-    /// Runs that have not ended: running, interrupted or unfinished; the oldest first, at most `limit`.
-    fn open_runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenRun>, ReadError>>;
+    /// Runs that have not ended: running, interrupted or unfinished; the oldest first, each with the step it is in.
+    ///
+    /// To find the step, the events of a run are looked at. Who only wants to know what runs asks for
+    /// [`open_summaries`](Self::open_summaries).
+    fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>>;
+
+    /// The same runs in the same order, without the step they are in: what it costs does not depend on how many events
+    /// a run has.
+    fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>>;
 
     /// Of these instances, how each stands.
     fn liveness<'a>(&'a self, instances: &'a [InstanceId])
     -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>>;
 
-    /// Ids of runs that begin with these hex digits, at most `limit`.
-    fn complete<'a>(
+    /// Runs whose id begins with these hex digits, at most `limit`, in the order of their ids.
+    fn find_by_id_prefix<'a>(
         &'a self,
         prefix: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>>;
 
     /// Whether a deployment would cut a run short: what runs now, what is stuck (no event for `stuck_after`),
-    /// what a dead process left behind.
+    /// what a dead process left behind. Made of summaries, a page at a time.
     fn safe_to_deploy(&self, stuck_after: Duration) -> BoxFuture<'_, Result<DeployCheck, ReadError>> {
         Box::pin(async move {
-            let mut check = DeployCheck::default();
-            let now = Timestamp::now();
-            for run in self.open_runs(usize::MAX).await? {
-                match run.summary.state {
-                    RunState::Running if now.since(run.last_event) >= stuck_after => check.stuck.push(run),
-                    RunState::Running => check.running.push(run),
-                    RunState::Interrupted => check.interrupted.push(run),
-                    _ => {}
+            let (mut check, now) = (DeployCheck::default(), Timestamp::now());
+            let mut page = Page::first(1000);
+            loop {
+                let found = self.open_summaries(&page).await?;
+                for run in found.items {
+                    match run.summary.state {
+                        RunState::Running if now.since(run.last_event) >= stuck_after => {
+                            check.stuck.push(run)
+                        }
+                        RunState::Running => check.running.push(run),
+                        RunState::Interrupted => check.interrupted.push(run),
+                        _ => {}
+                    }
+                }
+                match found.next {
+                    Some(next) => page.after = Some(next),
+                    None => return Ok(check),
                 }
             }
-            Ok(check)
         })
     }
 }
@@ -80,13 +115,19 @@ pub enum ReadError {
         source: Option<BoxError>,
     },
     /// The question is wrong: a cursor of another store, a prefix that is not hex.
-    #[error("the store can't answer that: {reason}")]
-    BadQuestion {
-        /// What is wrong, and the mend.
+    #[error("invalid query: {reason}")]
+    InvalidQuery {
+        /// What is wrong, and how to fix it.
         reason: String,
     },
+    /// This store does not answer questions of this kind.
+    #[error("this store does not support `{question}`; ask a store that does, such as SQLite")]
+    Unsupported {
+        /// The question.
+        question: &'static str,
+    },
     /// What is stored can't be read.
-    #[error("the store holds what can't be read: {reason}")]
+    #[error("the store holds data that can't be read: {reason}")]
     Damaged {
         /// What is wrong.
         reason: String,

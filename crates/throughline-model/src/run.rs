@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorInfo, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
+use crate::{ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 /// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,7 +67,7 @@ pub enum RunState {
     Running,
     /// It has not ended, and the process that ran it is dead.
     Interrupted,
-    /// It has not ended, and was imported.
+    /// It has not ended, and nobody knows whether anything works on it: it was imported, or its instance is unknown.
     Unfinished,
     /// Its root span ended well, and so did what was detached from it.
     Succeeded,
@@ -87,7 +87,7 @@ impl RunState {
             (Status::Cancelled, _) => Self::Cancelled,
             (Status::Pending, Liveness::Alive) => Self::Running,
             (Status::Pending, Liveness::Dead) => Self::Interrupted,
-            (Status::Pending, Liveness::Imported) => Self::Unfinished,
+            (Status::Pending, Liveness::Imported | Liveness::Unknown) => Self::Unfinished,
         }
     }
 
@@ -120,6 +120,8 @@ pub enum Liveness {
     Dead,
     /// It never had one: its events were imported.
     Imported,
+    /// The store can't tell: it has no record of such an instance.
+    Unknown,
 }
 
 /// A run that has not ended.
@@ -204,16 +206,33 @@ pub struct CurrentStep {
     pub step_total: Option<u32>,
 }
 
+/// A run that has not ended, without the step it is in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OpenSummary {
+    /// The run.
+    pub summary: RunSummary,
+    /// When its last event happened.
+    pub last_event: Timestamp,
+}
+
+impl OpenSummary {
+    /// An open run whose last event happened then.
+    pub fn new(summary: RunSummary, last_event: Timestamp) -> Self {
+        Self { summary, last_event }
+    }
+}
+
 /// Whether a deployment would cut a run short.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DeployCheck {
     /// Runs at work.
-    pub running: Vec<OpenRun>,
+    pub running: Vec<OpenSummary>,
     /// Runs of a living process in which nothing has happened for a while.
-    pub stuck: Vec<OpenRun>,
+    pub stuck: Vec<OpenSummary>,
     /// Runs whose process is dead.
-    pub interrupted: Vec<OpenRun>,
+    pub interrupted: Vec<OpenSummary>,
 }
 
 impl DeployCheck {

@@ -1,15 +1,25 @@
 //! [`EventSink`], an in-process destination of events.
 
-use crate::TraceEvent;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Sees every event on the thread that emits it: metrics, error reporters, your own.
+use crate::{BoxFuture, TraceEvent};
+
+/// Sees every event on the thread that emits it: metrics, error reporters, exporters, your own.
 ///
 /// A sink must be quick and must not block; if it panics, the panic is caught and counted, and the workflow
-/// goes on.
+/// continues.
 pub trait EventSink: Send + Sync + 'static {
     /// What the ledger calls this sink.
     fn name(&self) -> &str;
 
-    /// Takes note of an event, which is redacted already.
-    fn on_event(&self, event: &TraceEvent);
+    /// Takes note of an event, which is redacted already. A sink that keeps it clones the `Arc`, not the event.
+    fn on_event(&self, event: &Arc<TraceEvent>);
+
+    /// Sends on what the sink has kept, and returns when that is done or after this time: part of
+    /// `Throughline::flush` and `Throughline::shutdown`.
+    fn flush(&self, timeout: Duration) -> BoxFuture<'_, ()> {
+        let _ = timeout;
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -47,14 +47,14 @@ impl<E: Deref<Target = TraceEvent>> Log<E> {
     }
 
     fn runs_in<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a LoggedRun<E>> {
-        self.runs.values().filter(|run| in_scope(scope, run.summary.started, run.summary.workflow.as_ref()))
+        self.runs.values().filter(|run| scope.contains(run.summary.started, run.summary.workflow.as_ref()))
     }
 
     fn events_in<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a E> {
         self.runs
             .values()
             .flat_map(|run| &run.events)
-            .filter(|event| in_scope(scope, event.timestamp, event.workflow.as_ref()))
+            .filter(|event| scope.contains(event.timestamp, event.workflow.as_ref()))
     }
 
     /// See [`TraceAnalytics::failure_rate`](crate::TraceAnalytics::failure_rate).
@@ -180,7 +180,7 @@ impl<E: Deref<Target = TraceEvent>> Log<E> {
             return Ok(Vec::new());
         };
         if last.saturating_sub(first) >= MAX_BUCKETS {
-            return Err(ReadError::BadQuestion {
+            return Err(ReadError::InvalidQuery {
                 reason: format!(
                     "buckets of {} s from the first run to the last are more than {MAX_BUCKETS}; ask for wider \
                      ones or a shorter time",
@@ -194,12 +194,6 @@ impl<E: Deref<Target = TraceEvent>> Log<E> {
         };
         Ok((first..=last).map(bucket).collect())
     }
-}
-
-fn in_scope(scope: &Scope, moment: Timestamp, workflow: Option<&Text>) -> bool {
-    scope.since.is_none_or(|since| moment >= since)
-        && scope.until.is_none_or(|until| moment < until)
-        && scope.workflow.as_ref().is_none_or(|wanted| Some(wanted) == workflow)
 }
 
 /// Counts a run that has ended, and whether it failed.

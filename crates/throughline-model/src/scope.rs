@@ -1,0 +1,50 @@
+//! [`Scope`]: when, and of which workflow.
+
+use crate::{Text, Timestamp};
+
+/// What a question across runs is about. Questions about runs take the start and the workflow of the run's
+/// summary; questions about events (rates by type, stages, spans) take those of each event itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Scope {
+    /// Started at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Started before this moment.
+    pub until: Option<Timestamp>,
+    /// Of this workflow.
+    pub workflow: Option<Text>,
+}
+
+impl Scope {
+    /// All runs.
+    pub fn all() -> Self {
+        Self::default()
+    }
+    /// At this moment or later. A store that keeps counts of events by the minute may begin at the start of that
+    /// minute when asked for [rates by type](crate::TraceAnalytics::failure_rate_by_type) or [stage
+    /// times](crate::TraceAnalytics::slowest_stages).
+    #[must_use]
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+    /// Before this moment.
+    #[must_use]
+    pub fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+    /// Of this workflow.
+    #[must_use]
+    pub fn workflow(mut self, workflow: impl Into<Text>) -> Self {
+        self.workflow = Some(workflow.into());
+        self
+    }
+
+    /// Whether a moment and a workflow lie in it.
+    pub fn contains(&self, moment: Timestamp, workflow: Option<&Text>) -> bool {
+        self.since.is_none_or(|since| moment >= since)
+            && self.until.is_none_or(|until| moment < until)
+            && self.workflow.as_ref().is_none_or(|wanted| Some(wanted) == workflow)
+    }
+}
