@@ -12,11 +12,13 @@ mod builder;
 pub mod conformance;
 mod faulty;
 mod memory_spool;
+mod remote_store;
 mod sample;
 mod tree;
 
 pub use builder::{RunBuilder, run};
 pub use faulty::{CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, SpoolFaults};
 pub use memory_spool::MemorySpool;
+pub use remote_store::RemoteStore;
 pub use sample::sample_log;
 pub use tree::tree;
