@@ -16,7 +16,6 @@ pub const SCHEMA_VERSION: u16 = 1;
 /// Its JSON is a public contract, described by `docs/event.schema.json`. Fields that a later version added
 /// are kept in [`extra`](Self::extra) and written back, so that an event survives older software.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct TraceEvent {
     /// The schema version, [`SCHEMA_VERSION`]; an event without one is of version 1.
     #[serde(default = "schema_version")]

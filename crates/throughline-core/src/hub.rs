@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery};
 use crate::metrics::{CollectorGuard, Meter};
-use crate::redaction::Redactor;
-use crate::{Account, DeliveryReport, Durability, EventSink, InstanceId, Text, TraceEvent};
+use crate::redaction::event_but_attrs;
+use crate::{Account, DeliveryReport, Durability, EventSink, InstanceId, Redactor, Text, TraceEvent};
 
 /// Everything that the contexts of one emitter share.
 pub(crate) struct Hub {
@@ -68,7 +68,7 @@ impl Hub {
     /// The one way out: redacts the event, gives it its place in this instance, and hands it to every
     /// destination. Its `attrs` and `correlation_id` are the context's and redacted already.
     pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.redactor.event_but_attrs(&mut event);
+        event_but_attrs(&self.redactor, &mut event);
         event.instance = self.instance;
         event.n = self.n.fetch_add(1, Ordering::Relaxed);
         for Sink { sink, counters } in &self.sinks {

@@ -53,10 +53,11 @@ pub use reader::{
     CurrentStep, Cursor, DeployCheck, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, ReadError,
     RunState, RunSummary, TraceReader, TypeMatch,
 };
-pub use redaction::{Redaction, RedactionError, Redactor};
+pub use redaction::redact_event;
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig};
 pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
 pub use text::Text;
 pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
+pub use throughline_redact::{Redaction, RedactionError, Redactor};
 pub use time::{ParseTimestampError, Timestamp};

@@ -9,10 +9,10 @@ use crate::context::{Resume, Workflow};
 use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
-use crate::redaction::{Redaction, RedactionError, Redactor};
 use crate::{
-    DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Retry, SpoolConfig,
-    StoreConfig, Text, TraceAnalytics, TraceId, TraceQuery, TraceReader, TraceStream,
+    DeliveryReport, EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, Redaction,
+    RedactionError, Redactor, Retry, SpoolConfig, StoreConfig, Text, TraceAnalytics, TraceId, TraceQuery,
+    TraceReader, TraceStream,
 };
 
 /// Records what workflows do: the handle that a service keeps, cheap to clone.

@@ -24,6 +24,7 @@ use super::future::Judge;
 use super::span::Label;
 use super::{Step, TraceContext};
 use crate::names::{self, attrs, tags};
+use crate::redaction;
 use crate::store::BoxFuture;
 use crate::{ErrorInfo, SpanId, Status, Text};
 
@@ -242,7 +243,7 @@ impl Saga {
     fn tell(&self, step: Text, resource: Option<Text>, mut outcome: CompensationOutcome) -> Compensated {
         let redactor = &self.context.0.run.hub.redactor;
         if let CompensationOutcome::Failed(error) = &mut outcome {
-            redactor.error(error);
+            redaction::error_info(redactor, error);
         }
         let resource = resource.map(|resource| redactor.findable(Some(attrs::RESOURCE), &resource).into());
         Compensated { step: redactor.name(&step).into(), resource, outcome }
