@@ -66,8 +66,10 @@ pub(crate) fn event_but_attrs(redactor: &Redactor, event: &mut TraceEvent) {
         step_index: _,
         step_total: _,
     } = event;
-    for name in [event_type, service].into_iter().chain(workflow) {
-        replace(name, |name| redactor.name(name));
+    replace(event_type, |name| redactor.name(name));
+    replace(service, |name| redactor.name(name));
+    if let Some(workflow) = workflow {
+        replace(workflow, |name| redactor.name(name));
     }
     if let Some(error) = error {
         error_info(redactor, error);
@@ -114,6 +116,7 @@ pub(crate) fn attrs(redactor: &Redactor, attrs: &Attrs) -> Attrs {
 }
 
 /// Puts the redacted text in place, if it differs.
+#[inline]
 fn replace(text: &mut Text, redact: impl for<'t> FnOnce(&'t str) -> Cow<'t, str>) {
     if let Cow::Owned(redacted) = redact(text) {
         *text = redacted.into();

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn telling_elements_are_emptied() {
+    fn sensitive_elements_are_emptied() {
         for (text, value) in [
             ("<password>hunter 2</password>", "hunter 2"),
             ("<a><card:pin type='x'>1234</card:pin><b/></a>", "1234"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_telling_flag_is_found() {
+    fn what_follows_a_sensitive_flag_is_found() {
         assert_eq!(values("mysql --password hunter2 --host db", find_flags), ["hunter2"]);
         assert_eq!(values("x --api-key 'a b'", find_flags), ["a b"]);
         for text in

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn telling_keys_are_found_in_any_spelling() {
+    fn sensitive_keys_are_found_in_any_spelling() {
         let keys = keys();
         let words = "
             creditCard credit_card Credit-Card CREDIT_CARD creditcard customerCreditCardNumber
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn in_prose_the_telling_word_stands_before_the_colon() {
+    fn in_prose_the_sensitive_word_stands_before_the_colon() {
         let keys = keys();
         assert!(keys.classify_phrase("the card number").is_some());
         assert!(keys.classify_phrase("Social security number").is_some());

@@ -1,4 +1,4 @@
-//! The marks that redaction leaves, and how they are told from what is still to be redacted.
+//! The marks that redaction leaves, and how they are recognised among what is still to be redacted.
 
 use std::ops::Range;
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_told_from_what_looks_like_them() {
+    fn marks_are_not_confused_with_what_looks_like_them() {
         let marks = Marks { own: vec![of_pattern("loan-number")] };
         for mark in STANDARD.iter().copied().chain([
             "[cut: 12 bytes]",

@@ -95,7 +95,7 @@ impl Walk<'_> {
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
     }
 
-    /// Redacts the keys. Those that become the same are told apart by a number.
+    /// Redacts the keys. Those that become the same are numbered.
     fn rename(&mut self, fields: &mut Map<String, Value>) {
         let mut same: HashMap<String, usize> = HashMap::new();
         let mut renamed = Map::new();

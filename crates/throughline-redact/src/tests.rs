@@ -113,7 +113,7 @@ fn what_is_innocent_survives_untouched() {
 }
 
 #[test]
-fn values_under_telling_keys_go_whatever_they_are() {
+fn values_under_sensitive_keys_go_whatever_they_are() {
     let data = json!({
         "pin": 1234, "cvv": "12", "Secrets": ["a", {"b": 1}], "credit_card": {"no": 1}, "dob": true,
         "password": null, "iban": 1.5, "shipping": {"pin": 1, "note": "fast"}, "author": "Ann",
@@ -136,7 +136,7 @@ fn card_numbers_are_found_among_numbers_too() {
 }
 
 #[test]
-fn keys_that_become_the_same_are_told_apart() {
+fn keys_that_become_the_same_are_numbered() {
     let data = json!({"a@example.org": 1, "b@example.org": 2, "c@example.org": 3, "[redacted:email] (2)": 4});
     let redacted = payload(&standard(), data);
     assert_eq!(redacted.as_object().unwrap().len(), 4, "{redacted}");

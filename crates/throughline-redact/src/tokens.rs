@@ -124,16 +124,6 @@ impl<'s> Catalogue<'s> {
     fn candidates(&self, [one, two]: [u8; 2]) -> u64 {
         self.starts[0][usize::from(one)] & self.starts[1][usize::from(two)]
     }
-
-    /// The places of the shapes that have one of these bits.
-    fn places(&self, mut bits: u64) -> impl Iterator<Item = usize> {
-        let next_bit = move || {
-            let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
-            bits &= bits - 1;
-            Some(bit)
-        };
-        std::iter::from_fn(next_bit).flat_map(|bit| (bit..self.shapes.len()).step_by(64))
-    }
 }
 
 /// Finds API keys and JSON Web Tokens.
@@ -199,23 +189,28 @@ fn secret_at(
     candidates: u64,
     no_match_until: &mut Vec<usize>,
 ) -> Option<(usize, &'static str)> {
-    for at in catalogue.places(candidates) {
-        let shape = &catalogue.shapes[at];
-        if !bytes[start..].starts_with(shape.prefix.as_bytes()) {
-            continue;
-        }
-        no_match_until.resize(catalogue.shapes.len(), 0);
-        if start < no_match_until[at] {
-            continue;
-        }
-        let (end, mark) = if shape.prefix == JWT.prefix {
-            (json_web_token(bytes, start), marker::JWT)
-        } else {
-            (api_key(bytes, start, shape), marker::API_KEY)
-        };
-        match end {
-            Ok(end) => return Some((end, mark)),
-            Err(end) => no_match_until[at] = end,
+    let mut bits = candidates;
+    while bits != 0 {
+        let first = bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        for at in (first..catalogue.shapes.len()).step_by(u64::BITS as usize) {
+            let shape = &catalogue.shapes[at];
+            if !bytes[start..].starts_with(shape.prefix.as_bytes()) {
+                continue;
+            }
+            no_match_until.resize(catalogue.shapes.len(), 0);
+            if start < no_match_until[at] {
+                continue;
+            }
+            let (end, mark) = if shape.prefix == JWT.prefix {
+                (json_web_token(bytes, start), marker::JWT)
+            } else {
+                (api_key(bytes, start, shape), marker::API_KEY)
+            };
+            match end {
+                Ok(end) => return Some((end, mark)),
+                Err(end) => no_match_until[at] = end,
+            }
         }
     }
     None
@@ -310,7 +305,7 @@ fn is_bearer_token(token: &[u8]) -> bool {
     token.len() >= 16 || (token.len() >= 6 && (inner_upper || token.iter().any(u8::is_ascii_digit)))
 }
 
-/// Base64 is told from a word such as `authentication` by its padding, or by the colon in what it stands for.
+/// Base64 differs from a word such as `authentication` by its padding, or by the colon in what it stands for.
 fn is_user_and_password(token: &[u8]) -> bool {
     let mut decoded = Vec::with_capacity(token.len());
     let (mut bits, mut count) = (0_u32, 0);
