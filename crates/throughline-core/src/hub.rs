@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery};
 use crate::metrics::{CollectorGuard, Meter};
-use crate::redaction::Redactor;
+use crate::redaction::event_but_attrs;
+use throughline_redact::Redactor;
 use crate::{Account, DeliveryReport, Durability};
 use throughline_model::{EventSink, InstanceId, Text, TraceEvent};
 
@@ -69,7 +70,7 @@ impl Hub {
     /// The one way out: redacts the event, gives it its place in this instance, and hands it to every
     /// destination. Its `attrs` and `correlation_id` are the context's and redacted already.
     pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.redactor.event_but_attrs(&mut event);
+        event_but_attrs(&self.redactor, &mut event);
         event.instance = self.instance;
         event.n = self.n.fetch_add(1, Ordering::Relaxed);
         for Sink { sink, counters } in &self.sinks {

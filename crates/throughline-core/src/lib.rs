@@ -26,7 +26,7 @@ pub use context::{
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use redaction::{Redaction, RedactionError, Redactor};
+pub use redaction::redact_event;
 pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
@@ -39,5 +39,6 @@ pub use throughline_model::{
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};
+pub use throughline_redact::{Redaction, RedactionError, Redactor};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;

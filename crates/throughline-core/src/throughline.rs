@@ -9,7 +9,7 @@ use crate::context::{Resume, Workflow};
 use crate::delivery::{FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
-use crate::redaction::{Redaction, RedactionError, Redactor};
+use throughline_redact::{Redaction, RedactionError, Redactor};
 use crate::{DeliveryReport, Retry};
 use throughline_model::{
     EventSink, FeedConfig, Instance, InstanceId, OpenError, ReadError, SpoolConfig, StoreConfig, Text,

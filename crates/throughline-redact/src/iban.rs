@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tokens::follows_word;
+use crate::tokens::follows_word;
 
 /// How long the numbers are, and in which countries.
 const COUNTRIES: &[(u8, &str)] = &[
@@ -45,7 +45,7 @@ const LENGTHS: [u8; 26 * 26] = {
 };
 
 /// Where the account number lies whose check digits start here: the country stands before them.
-pub(super) fn around(bytes: &[u8], check_digits: usize) -> Option<Range<usize>> {
+pub(crate) fn around(bytes: &[u8], check_digits: usize) -> Option<Range<usize>> {
     let country_end = match bytes[..check_digits] {
         [.., b' ' | b'-'] => check_digits - 1,
         _ => check_digits,
@@ -110,8 +110,8 @@ fn remainder(iban: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{marker, numbers, scan};
     use super::*;
+    use crate::{marker, numbers, scan};
 
     fn found_in(text: &str) -> Vec<(String, &str)> {
         scan::found_in(text, numbers::find)

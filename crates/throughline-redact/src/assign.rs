@@ -2,19 +2,19 @@
 
 use memchr::memchr2_iter;
 
-use super::keys::{Keys, Sort};
-use super::marker;
-use super::scan::{Found, Reading};
-use super::values::{self, Sign};
-use super::words;
+use crate::keys::{Keys, SecretKind};
+use crate::marker;
+use crate::scan::{Found, Reading};
+use crate::values::{self, Sign};
+use crate::words;
 
 /// The longest key that is looked at; of a longer one, its end.
 const LONGEST_KEY: usize = 64;
 /// The most words that a key has in prose: `social security card number`.
 const PHRASE_WORDS: usize = 4;
 
-/// Finds the values of telling keys before `=` or `:`.
-pub(super) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<'_>) {
+/// Finds the values of sensitive keys before `=` or `:`.
+pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for at in memchr2_iter(b'=', b':', bytes) {
@@ -29,8 +29,8 @@ pub(super) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
             spaced: bytes.get(after).is_some_and(u8::is_ascii_whitespace),
             sectioned: key.sectioned,
         };
-        let Some(sort) = key.judge(keys, sign) else { continue };
-        let Some(value) = values::extent(text, after, sort, sign) else { continue };
+        let Some(kind) = key.classify(keys, sign) else { continue };
+        let Some(value) = values::extent(text, after, kind, sign) else { continue };
         // `password:reset-requested` is the name of an event, not a password.
         done = value.end;
         let may_be_name = reading == Reading::Name && sign.colon && !sign.quoted;
@@ -92,7 +92,7 @@ impl<'t> Key<'t> {
         }
         let start = back_while(text, from, end, is_in_name);
         let name = &text[start..end];
-        // No telling key has a single letter; hours and minutes have none.
+        // No sensitive key has a single letter; hours and minutes have none.
         name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
         let mut phrase = start;
         for _ in 1..PHRASE_WORDS {
@@ -107,17 +107,17 @@ impl<'t> Key<'t> {
         Some(Self { name, phrase: &text[phrase..end], quote: None, sectioned })
     }
 
-    fn judge(&self, keys: &Keys, sign: Sign) -> Option<Sort> {
+    fn classify(&self, keys: &Keys, sign: Sign) -> Option<SecretKind> {
         let by_phrase =
-            || (self.phrase.len() > self.name.len()).then(|| keys.judge_phrase(self.phrase)).flatten();
-        let sort = keys.judge_again(self.name).or_else(by_phrase)?;
+            || (self.phrase.len() > self.name.len()).then(|| keys.classify_phrase(self.phrase)).flatten();
+        let kind = keys.classify_name(self.name).or_else(by_phrase)?;
         // `PasswordResetError: connection refused` names an error, not a password.
         let ends_with = |outcome: &&str| {
             let name = self.name.as_bytes();
             name.len() >= outcome.len()
                 && name[name.len() - outcome.len()..].eq_ignore_ascii_case(outcome.as_bytes())
         };
-        (!sign.is_prose() || !words::OUTCOMES.iter().any(ends_with)).then_some(sort)
+        (!sign.is_prose() || !words::OUTCOMES.iter().any(ends_with)).then_some(kind)
     }
 }
 
@@ -136,8 +136,8 @@ fn back_while(text: &str, from: usize, end: usize, is_part: impl Fn(u8) -> bool)
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::found_in;
     use super::*;
+    use crate::scan::found_in;
 
     fn values(text: &str, reading: Reading) -> Vec<String> {
         let keys = Keys::new(&[]).unwrap();

@@ -6,23 +6,23 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// What every pseudonym starts with.
-pub(super) const PREFIX: &str = "pseudonym:";
+pub(crate) const PREFIX: &str = "pseudonym:";
 /// Of the 32 bytes of HMAC-SHA-256; a collision among a billion values is less likely than one in 10^20.
 const BYTES: usize = 16;
 /// How long every pseudonym is.
-pub(super) const LEN: usize = PREFIX.len() + 2 * BYTES;
+pub(crate) const LEN: usize = PREFIX.len() + 2 * BYTES;
 
 /// Makes pseudonyms with one key: the same for the same text, unpredictable without the key.
 #[derive(Clone)]
-pub(super) struct Pseudonyms(Hmac<Sha256>);
+pub(crate) struct Pseudonyms(Hmac<Sha256>);
 
 impl Pseudonyms {
-    pub(super) fn new(key: &[u8]) -> Option<Self> {
+    pub(crate) fn new(key: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(Self)
     }
 
     /// `pseudonym:` and 32 hex digits.
-    pub(super) fn of(&self, text: &str) -> String {
+    pub(crate) fn of(&self, text: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(text.as_bytes());
         let mut pseudonym = String::with_capacity(LEN);
@@ -42,7 +42,7 @@ impl fmt::Debug for Pseudonyms {
 }
 
 /// How many bytes the pseudonym at the start of a text takes, if there is one.
-pub(super) fn at_start(text: &str) -> Option<usize> {
+pub(crate) fn at_start(text: &str) -> Option<usize> {
     let digits = text.strip_prefix(PREFIX)?.as_bytes();
     let hex = digits.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).count();
     (hex == 2 * BYTES).then_some(LEN)

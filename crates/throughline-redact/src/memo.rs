@@ -1,54 +1,54 @@
-//! A small memory of verdicts about short texts that come again and again: payload keys, event types.
+//! A small cache of answers about short texts that come again and again: payload keys, event types.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 const SLOTS: usize = 512;
-/// Longer texts are judged anew each time, so that the memory is bounded in bytes too.
+/// Longer texts are looked at anew each time, so that the cache is bounded in bytes too.
 const LONGEST: usize = 64;
 
-/// Remembers at most 512 verdicts. What is written stays, so that reading takes no lock and a flood of unusual
-/// texts costs the others nothing but a slot.
-pub(super) struct Memo<V>(Box<[Slot<V>]>);
+/// Remembers at most 512 answers. What is written stays, so that reading takes no lock, and a flood of unusual
+/// texts evicts nothing.
+pub(crate) struct Memo<V>(Box<[Slot<V>]>);
 
 type Slot<V> = OnceLock<(Known, V)>;
 
 impl<V: Copy> Memo<V> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self((0..SLOTS).map(|_| Slot::new()).collect())
     }
 
-    /// The verdict about a text, if it is remembered.
+    /// The answer about a text, if it is remembered.
     #[inline]
-    pub(super) fn get(&self, text: &str) -> Option<V> {
+    pub(crate) fn get(&self, text: &str) -> Option<V> {
         if text.len() > LONGEST {
             return None;
         }
         let edges = Edges::of(text);
         let [place, other] = edges.places();
         let known = |place: usize| self.0[place].get().filter(|(known, _)| known.is(edges, text));
-        known(place).or_else(|| known(other)).map(|(_, verdict)| *verdict)
+        known(place).or_else(|| known(other)).map(|(_, answer)| *answer)
     }
 
-    /// The verdict about a text, which is remembered from now on if there is room.
+    /// The answer about a text, which is remembered from now on if there is room.
     #[inline]
-    pub(super) fn get_or(&self, text: &str, judge: impl FnOnce() -> V) -> V {
+    pub(crate) fn get_or(&self, text: &str, answer: impl FnOnce() -> V) -> V {
         self.get(text).unwrap_or_else(|| {
-            let verdict = judge();
-            self.put(text, verdict);
-            verdict
+            let answer = answer();
+            self.put(text, answer);
+            answer
         })
     }
 
-    /// Remembers the verdict about a text, if there is room.
-    pub(super) fn put(&self, text: &str, verdict: V) {
+    /// Remembers the answer about a text, if there is room.
+    pub(crate) fn put(&self, text: &str, answer: V) {
         let edges = Edges::of(text);
         if text.len() <= LONGEST
             && let Some(free) = edges.places().into_iter().find(|&place| self.0[place].get().is_none())
         {
             let whole = (text.len() > 16).then(|| text.into());
-            // Another thread may have taken the slot meanwhile: then the text is judged again next time.
-            let _ = self.0[free].set((Known { edges, whole }, verdict));
+            // Another thread may have taken the slot meanwhile: then the text is looked at again next time.
+            let _ = self.0[free].set((Known { edges, whole }, answer));
         }
     }
 }
@@ -103,7 +103,7 @@ impl Known {
 
 impl<V> fmt::Debug for Memo<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What it remembers comes from events and is nobody's business.
+        // What it remembers comes from the caller's data and does not belong in a log.
         f.write_str("Memo(..)")
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_is_remembered_and_the_memory_is_bounded() {
+    fn an_answer_is_remembered_and_the_cache_is_bounded() {
         let memo = Memo::new();
         for n in 0..10_000_u32 {
             memo.put(&format!("key-{n}"), n);

@@ -1,39 +1,39 @@
-//! The marks that redaction leaves, and how they are told from what is still to be redacted.
+//! The marks that redaction leaves, and how they are recognised among what is still to be redacted.
 
 use std::ops::Range;
 
 use memchr::memchr2_iter;
 
-use super::pseudonym;
+use crate::pseudonym;
 
-/// What stands for a value under a telling key.
-pub(super) const REDACTED: &str = "[redacted]";
-pub(super) const REDACTED_JSON: &str = r#""[redacted]""#;
-pub(super) const REDACTED_INNER_JSON: &str = r#"\"[redacted]\""#;
-pub(super) const API_KEY: &str = "[redacted:api-key]";
-pub(super) const BASIC: &str = "[redacted:basic]";
-pub(super) const BEARER: &str = "[redacted:bearer]";
-pub(super) const CARD: &str = "[redacted:card]";
-pub(super) const EMAIL: &str = "[redacted:email]";
-pub(super) const IBAN: &str = "[redacted:iban]";
-pub(super) const JWT: &str = "[redacted:jwt]";
-pub(super) const PASSWORD: &str = "[redacted:password]";
-pub(super) const PRIVATE_KEY: &str = "[redacted:private-key]";
-pub(super) const SSN: &str = "[redacted:ssn]";
+/// What stands for a value under a sensitive key.
+pub(crate) const REDACTED: &str = "[redacted]";
+pub(crate) const REDACTED_JSON: &str = r#""[redacted]""#;
+pub(crate) const REDACTED_INNER_JSON: &str = r#"\"[redacted]\""#;
+pub(crate) const API_KEY: &str = "[redacted:api-key]";
+pub(crate) const BASIC: &str = "[redacted:basic]";
+pub(crate) const BEARER: &str = "[redacted:bearer]";
+pub(crate) const CARD: &str = "[redacted:card]";
+pub(crate) const EMAIL: &str = "[redacted:email]";
+pub(crate) const IBAN: &str = "[redacted:iban]";
+pub(crate) const JWT: &str = "[redacted:jwt]";
+pub(crate) const PASSWORD: &str = "[redacted:password]";
+pub(crate) const PRIVATE_KEY: &str = "[redacted:private-key]";
+pub(crate) const SSN: &str = "[redacted:ssn]";
 
 /// What stands for a value that is nested too deep.
-pub(super) const TOO_DEEP: &str = "[cut: nested too deep]";
+pub(crate) const TOO_DEEP: &str = "[cut: nested too deep]";
 
 /// The mark of a pattern with a name.
-pub(super) fn of_pattern(name: &str) -> String {
+pub(crate) fn of_pattern(name: &str) -> String {
     format!("[redacted:{name}]")
 }
 
 /// How long the name of a pattern may be.
-pub(super) const LONGEST_NAME: usize = 40;
+pub(crate) const LONGEST_NAME: usize = 40;
 
 /// Whether a name can stand in a mark.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
@@ -45,19 +45,19 @@ const STANDARD: &[&str] =
 /// Knows a mark when it sees one. Only the marks that are really given are known, so that nobody hides a secret in
 /// what looks like one.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// The marks of patterns.
-    pub(super) own: Vec<String>,
+    pub(crate) own: Vec<String>,
 }
 
 impl Marks {
     /// Whether a text is one mark and nothing else.
-    pub(super) fn is_mark(&self, text: &str) -> bool {
+    pub(crate) fn is_mark(&self, text: &str) -> bool {
         self.bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
     }
 
     /// The marks in a text, in order.
-    pub(super) fn in_text(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
+    pub(crate) fn in_text(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
         memchr2_iter(b'[', b':', text.as_bytes()).filter_map(|at| match text.as_bytes()[at] {
             b'[' => Some(at..at + self.bracketed_at_start(&text[at..])?),
             _ => {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_told_from_what_looks_like_them() {
+    fn marks_are_not_confused_with_what_looks_like_them() {
         let marks = Marks { own: vec![of_pattern("loan-number")] };
         for mark in STANDARD.iter().copied().chain([
             "[cut: 12 bytes]",

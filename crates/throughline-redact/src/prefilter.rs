@@ -1,6 +1,6 @@
 //! One cheap look at a text, which says what cannot be in it.
 
-use super::pseudonym;
+use crate::pseudonym;
 
 const DIGIT: u32 = 1;
 const AT: u32 = 1 << 1;
@@ -47,14 +47,14 @@ fn class(byte: u8) -> u32 {
 }
 
 /// Whether a byte is a token character.
-pub(super) fn is_in_token(byte: u8) -> bool {
+pub(crate) fn is_in_token(byte: u8) -> bool {
     class(byte) & TOKEN != 0
 }
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 4;
 /// A run of so many token characters is sure to fill three blocks, wherever it starts.
-pub(super) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
+pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
 /// The shortest hit: `pw=x`.
@@ -62,11 +62,11 @@ const SHORTEST: usize = 4;
 
 /// What kinds of hits a text may contain; all others are ruled out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Survey(u32);
+pub(crate) struct Prefilter(u32);
 
-impl Survey {
+impl Prefilter {
     #[inline]
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         if bytes.len() < SHORTEST {
             return Self(0);
@@ -103,50 +103,50 @@ impl Survey {
 
     /// Whether nothing at all can be in the text.
     #[inline]
-    pub(super) fn is_clean(self) -> bool {
+    pub(crate) fn is_clean(self) -> bool {
         // Marks are no hits, and are looked out for only where there may be hits.
         self.0 & !BRACKET == 0
     }
 
     /// Cards, accounts, social security.
-    pub(super) fn numbers(self) -> bool {
+    pub(crate) fn numbers(self) -> bool {
         self.0 & DIGIT != 0
     }
 
-    pub(super) fn emails(self) -> bool {
+    pub(crate) fn emails(self) -> bool {
         self.0 & AT != 0
     }
 
-    pub(super) fn assignments(self) -> bool {
+    pub(crate) fn assignments(self) -> bool {
         self.0 & ASSIGN != 0
     }
 
     /// API keys and JSON Web Tokens.
-    pub(super) fn tokens(self) -> bool {
+    pub(crate) fn tokens(self) -> bool {
         self.0 & TOKEN != 0
     }
 
     /// `Bearer` and `Basic`.
-    pub(super) fn schemes(self) -> bool {
+    pub(crate) fn schemes(self) -> bool {
         self.0 & B != 0
     }
 
     /// XML.
-    pub(super) fn elements(self) -> bool {
+    pub(crate) fn elements(self) -> bool {
         self.0 & ANGLE != 0
     }
 
     /// Two in a row: a flag of a command line, or a private key.
-    pub(super) fn dashes(self) -> bool {
+    pub(crate) fn dashes(self) -> bool {
         self.0 & DASH != 0
     }
 
-    pub(super) fn disguises(self) -> bool {
+    pub(crate) fn disguises(self) -> bool {
         self.0 & DISGUISE != 0
     }
 
     /// Marks start with a bracket, and pseudonyms have a colon.
-    pub(super) fn marks(self) -> bool {
+    pub(crate) fn marks(self) -> bool {
         self.0 & BRACKET != 0
     }
 }
@@ -176,7 +176,7 @@ fn may_name_scheme(bytes: &[u8]) -> bool {
 
 /// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and
 /// what has many digits and nothing to hide.
-pub(super) fn is_id_or_moment(text: &str) -> bool {
+pub(crate) fn is_id_or_moment(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {
         20..=35 if is_moment(bytes) => true,
@@ -195,7 +195,7 @@ fn is_moment(bytes: &[u8]) -> bool {
 }
 
 /// Whether these bytes are a UUID in its usual form.
-pub(super) fn is_uuid(bytes: &[u8]) -> bool {
+pub(crate) fn is_uuid(bytes: &[u8]) -> bool {
     bytes.len() == 36
         && bytes.iter().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => *byte == b'-',
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn everyday_values_are_clean_at_a_glance() {
         for text in ["", "approved", "EUR", "A_SUBMITTED", "12500.00", "loan 42 of 2026", "risk/low"] {
-            assert!(Survey::of(text).is_clean(), "{text}");
+            assert!(Prefilter::of(text).is_clean(), "{text}");
         }
     }
 
@@ -241,7 +241,7 @@ mod tests {
         for before in 0..40 {
             for after in 0..20 {
                 let text = format!("{}{}{}", ".".repeat(before), "k".repeat(LONG_TOKEN), ".".repeat(after));
-                assert!(Survey::of(&text).tokens(), "{text}");
+                assert!(Prefilter::of(&text).tokens(), "{text}");
             }
         }
     }

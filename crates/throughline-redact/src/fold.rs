@@ -5,16 +5,16 @@ use std::ops::Range;
 
 /// A text with its disguises taken off, and where each byte came from.
 #[derive(Debug)]
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// The plain text.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// For each byte of the plain text, and for its end, the place in the original.
     origin: Vec<usize>,
 }
 
 impl Folded {
     /// The plain text, or `None` if the text is plain already.
-    pub(super) fn of(text: &str) -> Option<Self> {
+    pub(crate) fn of(text: &str) -> Option<Self> {
         let first = text
             .char_indices()
             .position(|(at, c)| escape(&text[at..]).is_some() || Self::of_char(c) != Some(c))?;
@@ -37,12 +37,12 @@ impl Folded {
     }
 
     /// Where a range of the plain text lies in the original.
-    pub(super) fn origin(&self, range: Range<usize>) -> Range<usize> {
+    pub(crate) fn origin(&self, range: Range<usize>) -> Range<usize> {
         self.origin[range.start]..self.origin[range.end]
     }
 
     /// The plain character for a disguised one; `None` for an invisible one.
-    pub(super) fn of_char(c: char) -> Option<char> {
+    pub(crate) fn of_char(c: char) -> Option<char> {
         let ascii_digit = |zero: char| char::from_digit(c as u32 - zero as u32, 10);
         match c {
             '\0'..='\u{7f}' => Some(c),

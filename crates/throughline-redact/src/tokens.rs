@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use memchr::{memchr2_iter, memmem};
 
-use super::marker;
-use super::scan::Found;
-use super::survey::{LONG_TOKEN, is_in_token};
+use crate::marker;
+use crate::prefilter::{LONG_TOKEN, is_in_token};
+use crate::scan::Found;
 
 /// What a credential of one issuer looks like.
 struct Shape {
@@ -15,21 +15,24 @@ struct Shape {
     body: fn(u8) -> bool,
     /// The least length of the body.
     min: usize,
-    /// Whether the prefix is so short that it must start a word, and the body must not be words.
-    shy: bool,
+    /// Whether the prefix is so short that it must stand at a word boundary, and the body must not be words.
+    needs_boundary: bool,
 }
 
 const fn shape(prefix: &'static str, body: fn(u8) -> bool, min: usize) -> Shape {
-    Shape { prefix, body, min, shy: false }
+    Shape { prefix, body, min, needs_boundary: false }
 }
 
-const fn shy(prefix: &'static str, body: fn(u8) -> bool, min: usize) -> Shape {
-    Shape { prefix, body, min, shy: true }
+const fn at_boundary(prefix: &'static str, body: fn(u8) -> bool, min: usize) -> Shape {
+    Shape { prefix, body, min, needs_boundary: true }
 }
 
-/// The first is no API key and is looked at by a function of its own.
+/// A JSON Web Token, which a function of its own looks at; all others are API keys.
+const JWT: Shape = shape("eyJ", is_base64url, 12);
+
+/// The credentials that are known; there may be any number of them.
 const SHAPES: &[Shape] = &[
-    shape("eyJ", is_base64url, 12),
+    JWT,
     // Amazon Web Services: access key ids.
     shape("AKIA", is_upper_digit, 16),
     shape("ASIA", is_upper_digit, 16),
@@ -67,16 +70,16 @@ const SHAPES: &[Shape] = &[
     shape("rk_test_", is_alphanumeric, 10),
     shape("whsec_", is_base64, 16),
     // OpenAI, Anthropic and those who follow them; Groq, xAI, Hugging Face, Replicate, Perplexity.
-    shy("sk-", is_base64url, 16),
-    shy("gsk_", is_alphanumeric, 32),
-    shy("xai-", is_alphanumeric, 32),
-    shy("hf_", is_alphanumeric, 30),
-    shy("r8_", is_alphanumeric, 30),
-    shy("pplx-", is_alphanumeric, 32),
+    at_boundary("sk-", is_base64url, 16),
+    at_boundary("gsk_", is_alphanumeric, 32),
+    at_boundary("xai-", is_alphanumeric, 32),
+    at_boundary("hf_", is_alphanumeric, 30),
+    at_boundary("r8_", is_alphanumeric, 30),
+    at_boundary("pplx-", is_alphanumeric, 32),
     // Package registries, hosting, monitoring, mail, vaults.
-    shy("npm_", is_alphanumeric, 30),
+    at_boundary("npm_", is_alphanumeric, 30),
     shape("pypi-", is_base64url, 50),
-    shy("dapi", is_hex, 32),
+    at_boundary("dapi", is_hex, 32),
     shape("dop_v1_", is_hex, 40),
     shape("shpat_", is_hex, 32),
     shape("shpss_", is_hex, 32),
@@ -84,32 +87,51 @@ const SHAPES: &[Shape] = &[
     shape("glsa_", is_base64url, 32),
     shape("NRAK-", is_upper_digit, 20),
     shape("PMAK-", is_base64url, 24),
-    shy("SG.", |byte| is_base64url(byte) || byte == b'.', 32),
+    at_boundary("SG.", |byte| is_base64url(byte) || byte == b'.', 32),
     shape("hvs.", is_base64url, 20),
     shape("lin_api_", is_alphanumeric, 20),
     shape("AGE-SECRET-KEY-1", is_upper_digit, 30),
 ];
 
-const JWT: usize = 0;
+/// Shapes, and what says at a glance which of them may start at a place.
+struct Catalogue<'s> {
+    shapes: &'s [Shape],
+    /// For each byte, the shapes whose prefix has it as the first and as the second. A shape has one bit, and
+    /// shares it with every 64th after it: a set bit may be a false alarm, and the prefix decides.
+    starts: [[u64; 256]; 2],
+}
 
-/// For each byte, the shapes whose prefix has it as the first and as the second: one bit each.
-const FIRST: [[u64; 256]; 2] = {
-    let mut first = [[0; 256]; 2];
-    let mut shape = 0;
-    while shape < SHAPES.len() {
-        let prefix = SHAPES[shape].prefix.as_bytes();
-        let mut at = 0;
-        while at < 2 {
-            first[at][prefix[at] as usize] |= 1 << shape;
-            at += 1;
+static CATALOGUE: Catalogue<'static> = Catalogue::new(SHAPES);
+
+impl<'s> Catalogue<'s> {
+    const fn new(shapes: &'s [Shape]) -> Self {
+        let mut starts = [[0; 256]; 2];
+        let mut shape = 0;
+        while shape < shapes.len() {
+            let prefix = shapes[shape].prefix.as_bytes();
+            let mut at = 0;
+            while at < 2 {
+                starts[at][prefix[at] as usize] |= 1 << (shape % 64);
+                at += 1;
+            }
+            shape += 1;
         }
-        shape += 1;
+        Self { shapes, starts }
     }
-    first
-};
+
+    /// The bits of the shapes that may start with these two bytes.
+    #[inline]
+    fn candidates(&self, [one, two]: [u8; 2]) -> u64 {
+        self.starts[0][usize::from(one)] & self.starts[1][usize::from(two)]
+    }
+}
 
 /// Finds API keys and JSON Web Tokens.
-pub(super) fn find(text: &str, found: &mut Found<'_>) {
+pub(crate) fn find(text: &str, found: &mut Found<'_>) {
+    find_of(&CATALOGUE, text, found);
+}
+
+fn find_of(catalogue: &Catalogue<'_>, text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     // Every secret has a long run of token characters, and to see that a run is short not every byte has to be
     // looked at.
@@ -120,7 +142,7 @@ pub(super) fn find(text: &str, found: &mut Found<'_>) {
             at = run_end(bytes, at, is_in_token);
             if at - start >= LONG_TOKEN {
                 // The prefix may have dots and slashes: `hooks.slack.com/services/`.
-                done = find_in_run(bytes, run_start(bytes, done, start, is_in_prefix)..at, found);
+                done = find_in_run(catalogue, bytes, run_start(bytes, done, start, is_in_prefix)..at, found);
                 at = at.max(done);
             }
         }
@@ -132,22 +154,22 @@ fn is_in_prefix(byte: u8) -> bool {
     is_in_token(byte) || matches!(byte, b'.' | b'/')
 }
 
-/// Where the run of such bytes starts that goes on to here.
+/// Where the run of such bytes starts that extends to here.
 fn run_start(bytes: &[u8], from: usize, end: usize, is_part: impl Fn(u8) -> bool) -> usize {
     bytes[from..end].iter().rposition(|&byte| !is_part(byte)).map_or(from, |before| from + before + 1)
 }
 
 /// Finds the secrets that start in a run, and says up to where it has looked.
-fn find_in_run(bytes: &[u8], run: Range<usize>, found: &mut Found<'_>) -> usize {
+fn find_in_run(catalogue: &Catalogue<'_>, bytes: &[u8], run: Range<usize>, found: &mut Found<'_>) -> usize {
     let mut done = run.end;
     let mut hit_end = 0;
-    let mut barren = Vec::new();
+    let mut no_match_until = Vec::new();
     for (start, first) in (run.start..).zip(bytes[run].windows(2)) {
         let &[one, two] = first else { break };
-        let candidates = FIRST[0][usize::from(one)] & FIRST[1][usize::from(two)];
+        let candidates = catalogue.candidates([one, two]);
         if candidates != 0
             && start >= hit_end
-            && let Some((end, mark)) = secret_at(bytes, start, candidates, &mut barren)
+            && let Some((end, mark)) = secret_at(catalogue, bytes, start, candidates, &mut no_match_until)
         {
             found.push(start..end, mark);
             hit_end = end;
@@ -157,34 +179,38 @@ fn find_in_run(bytes: &[u8], run: Range<usize>, found: &mut Found<'_>) -> usize 
     done
 }
 
-/// Where the secret ends that starts here, if there is one of these shapes. `barren` says for each shape up to where
-/// it is known not to be: what a run of bytes lacks, the rest of the run lacks too, and a run must not be read again
-/// and again.
+/// Where the secret ends that starts here, if there is one of these shapes. `no_match_until` says for each shape up
+/// to where it is known not to be: what a run of bytes lacks, the rest of the run lacks too, and a run must not be
+/// read again and again.
 fn secret_at(
+    catalogue: &Catalogue<'_>,
     bytes: &[u8],
     start: usize,
     candidates: u64,
-    barren: &mut Vec<usize>,
+    no_match_until: &mut Vec<usize>,
 ) -> Option<(usize, &'static str)> {
-    let mut rest = candidates;
-    while rest != 0 {
-        let at = rest.trailing_zeros() as usize;
-        rest &= rest - 1;
-        let shape = &SHAPES[at];
-        if !bytes[start..].starts_with(shape.prefix.as_bytes()) {
-            continue;
-        }
-        barren.resize(SHAPES.len(), 0);
-        if start < barren[at] {
-            continue;
-        }
-        let (end, mark) = match at {
-            JWT => (json_web_token(bytes, start), marker::JWT),
-            _ => (api_key(bytes, start, shape), marker::API_KEY),
-        };
-        match end {
-            Ok(end) => return Some((end, mark)),
-            Err(end) => barren[at] = end,
+    let mut bits = candidates;
+    while bits != 0 {
+        let first = bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        for at in (first..catalogue.shapes.len()).step_by(u64::BITS as usize) {
+            let shape = &catalogue.shapes[at];
+            if !bytes[start..].starts_with(shape.prefix.as_bytes()) {
+                continue;
+            }
+            no_match_until.resize(catalogue.shapes.len(), 0);
+            if start < no_match_until[at] {
+                continue;
+            }
+            let (end, mark) = if shape.prefix == JWT.prefix {
+                (json_web_token(bytes, start), marker::JWT)
+            } else {
+                (api_key(bytes, start, shape), marker::API_KEY)
+            };
+            match end {
+                Ok(end) => return Some((end, mark)),
+                Err(end) => no_match_until[at] = end,
+            }
         }
     }
     None
@@ -192,21 +218,20 @@ fn secret_at(
 
 /// Where the key ends, or up to where there is none.
 fn api_key(bytes: &[u8], start: usize, shape: &Shape) -> Result<usize, usize> {
-    if shape.shy && follows_word(bytes, start) {
+    if shape.needs_boundary && follows_word(bytes, start) {
         return Err(start + 1);
     }
     let body = start + shape.prefix.len();
     let end = run_end(bytes, body, shape.body);
     let mixed = || bytes[body..end].iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    if end - body >= shape.min && (!shape.shy || mixed()) { Ok(end) } else { Err(end) }
+    if end - body >= shape.min && (!shape.needs_boundary || mixed()) { Ok(end) } else { Err(end) }
 }
 
 /// A header, a payload, and a signature or what encryption adds: parts of base64url with dots between.
 fn json_web_token(bytes: &[u8], start: usize) -> Result<usize, usize> {
-    let shape = &SHAPES[JWT];
     let header = run_end(bytes, start, is_base64url);
     let payload = run_end(bytes, header + 1, is_base64url);
-    let is_token = header >= start + shape.prefix.len() + shape.min
+    let is_token = header >= start + JWT.prefix.len() + JWT.min
         && bytes.get(header) == Some(&b'.')
         && payload >= header + 1 + 8;
     if !is_token {
@@ -220,7 +245,7 @@ fn json_web_token(bytes: &[u8], start: usize) -> Result<usize, usize> {
 }
 
 /// Finds private keys in PEM form, to their end or, if they were cut, to the end of the text.
-pub(super) fn find_private_keys(text: &str, found: &mut Found<'_>) {
+pub(crate) fn find_private_keys(text: &str, found: &mut Found<'_>) {
     const DASHES: &[u8] = b"-----";
     const BEGIN: &[u8] = b"-----BEGIN";
     let bytes = text.as_bytes();
@@ -246,7 +271,7 @@ pub(super) fn find_private_keys(text: &str, found: &mut Found<'_>) {
 }
 
 /// Finds what follows `Bearer` or `Basic`.
-pub(super) fn find_schemes(text: &str, found: &mut Found<'_>) {
+pub(crate) fn find_schemes(text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for start in memchr2_iter(b'b', b'B', bytes) {
@@ -280,7 +305,7 @@ fn is_bearer_token(token: &[u8]) -> bool {
     token.len() >= 16 || (token.len() >= 6 && (inner_upper || token.iter().any(u8::is_ascii_digit)))
 }
 
-/// Base64 is told from a word such as `authentication` by its padding, or by the colon in what it stands for.
+/// Base64 differs from a word such as `authentication` by its padding, or by the colon in what it stands for.
 fn is_user_and_password(token: &[u8]) -> bool {
     let mut decoded = Vec::with_capacity(token.len());
     let (mut bits, mut count) = (0_u32, 0);
@@ -309,12 +334,12 @@ fn is_user_and_password(token: &[u8]) -> bool {
 }
 
 /// Whether a letter or digit stands right before.
-pub(super) fn follows_word(bytes: &[u8], at: usize) -> bool {
+pub(crate) fn follows_word(bytes: &[u8], at: usize) -> bool {
     at > 0 && bytes[at - 1].is_ascii_alphanumeric()
 }
 
 /// Where the run of such bytes ends that starts here.
-pub(super) fn run_end(bytes: &[u8], start: usize, is_part: impl Fn(u8) -> bool) -> usize {
+pub(crate) fn run_end(bytes: &[u8], start: usize, is_part: impl Fn(u8) -> bool) -> usize {
     let start = start.min(bytes.len());
     bytes[start..].iter().position(|&byte| !is_part(byte)).map_or(bytes.len(), |offset| start + offset)
 }
@@ -350,11 +375,11 @@ fn is_token68(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::found_in;
     use super::*;
+    use crate::scan::found_in;
 
     #[test]
-    fn every_shape_is_long_enough_to_be_surveyed() {
+    fn every_shape_is_long_enough_for_the_prefilter() {
         for shape in SHAPES {
             let whole = shape.prefix.rsplit(['.', '/']).next().unwrap().len() + shape.min;
             assert!(whole >= LONG_TOKEN, "{}", shape.prefix);
@@ -369,6 +394,18 @@ mod tests {
             for text in [key.clone(), format!("id ({key})"), format!("x={key}&y"), format!("\"{key}\"")] {
                 assert_eq!(found_in(&text, find), [(key.clone(), marker::API_KEY)], "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn more_than_64_shapes_are_found_as_well_as_a_few() {
+        let prefixes: Vec<&str> = (0..300).map(|n| &*format!("k{n:03}_").leak()).collect();
+        let shapes: Vec<Shape> = prefixes.iter().map(|&prefix| shape(prefix, is_alphanumeric, 16)).collect();
+        let catalogue = Catalogue::new(&shapes);
+        for prefix in prefixes {
+            let key = format!("{prefix}A1B2C3D4E5F6A7B8");
+            let found = found_in(&format!("x={key}, y"), |text, found| find_of(&catalogue, text, found));
+            assert_eq!(found, [(key, marker::API_KEY)]);
         }
     }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 
-use super::super::{Redaction, Redactor};
+use crate::{Redaction, Redactor};
 
 static STANDARD: LazyLock<Redactor> =
     LazyLock::new(|| Redaction::standard().pseudonym_key(super::SECRET).build().unwrap());

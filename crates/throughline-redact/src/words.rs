@@ -1,4 +1,4 @@
-//! The telling keys of [`Redaction::standard`](crate::Redaction::standard): under which names banks, hospitals
+//! The sensitive keys of [`Redaction::standard`](crate::Redaction::standard): under which names banks, hospitals
 //! and software services keep what nobody else should read.
 //!
 //! Needles are written without separators: `creditcard` stands for `creditCard`, `credit_card`, `Credit-Card`.
@@ -6,7 +6,7 @@
 
 /// Credentials that are recognised inside compounds too, as in `dbpasswordold`. Only what no innocent word
 /// contains belongs here.
-pub(super) const CREDENTIALS_ANYWHERE: &[&str] = &[
+pub(crate) const CREDENTIALS_ANYWHERE: &[&str] = &[
     "accesskey",
     "accesstoken",
     "accountkey",
@@ -60,7 +60,7 @@ pub(super) const CREDENTIALS_ANYWHERE: &[&str] = &[
 ];
 
 /// Credentials that are recognised as whole words only: `pin` is in `shipping` too.
-pub(super) const CREDENTIALS_WORD: &[&str] = &[
+pub(crate) const CREDENTIALS_WORD: &[&str] = &[
     "amzsignature",
     "bearer",
     "connstr",
@@ -88,13 +88,13 @@ pub(super) const CREDENTIALS_WORD: &[&str] = &[
 
 /// Credentials that are recognised as the last word only: an `access_token` is one, a `token_count` is not.
 /// Their plurals are left alone: `input_tokens` counts, it does not open doors.
-pub(super) const CREDENTIALS_LAST: &[&str] = &["token"];
+pub(crate) const CREDENTIALS_LAST: &[&str] = &["token"];
 
 /// Credentials that are recognised as the last words, and fill the rest of a header's line.
-pub(super) const HEADERS: &[&str] = &["cookie", "setcookie"];
+pub(crate) const HEADERS: &[&str] = &["cookie", "setcookie"];
 
 /// Words before `token` that make it a unit of text or a place in a list.
-pub(super) const BEFORE_HARMLESS_TOKEN: &[&str] = &[
+pub(crate) const BEFORE_HARMLESS_TOKEN: &[&str] = &[
     "bos",
     "cancel",
     "cancellation",
@@ -122,22 +122,22 @@ pub(super) const BEFORE_HARMLESS_TOKEN: &[&str] = &[
 ];
 
 /// Credentials that are recognised as the whole key only, for they are everyday words.
-pub(super) const CREDENTIALS_WHOLE: &[&str] = &["auth", "cookies", "pass", "sas", "sig", "signature"];
+pub(crate) const CREDENTIALS_WHOLE: &[&str] = &["auth", "cookies", "pass", "sas", "sig", "signature"];
 
 /// Secrets of several words.
-pub(super) const PHRASES: &[&str] = &["mnemonic", "passphrase", "recoveryphrase", "seedphrase"];
+pub(crate) const PHRASES: &[&str] = &["mnemonic", "passphrase", "recoveryphrase", "seedphrase"];
 
 /// What makes a credential's key speak *about* it: `password_length`, `token_type`, `pin_attempts`.
-pub(super) const MEASURES: &[&str] = &[
+pub(crate) const MEASURES: &[&str] = &[
     "at", "attempts", "count", "enabled", "file", "length", "path", "policy", "required", "retries",
     "strength", "ttl", "type", "version",
 ];
 
 /// What follows `secret` in words that have nothing to do with one: secretary, secretion.
-pub(super) const AFTER_HARMLESS_SECRET: &[&str] = &["ar", "ion", "ory"];
+pub(crate) const AFTER_HARMLESS_SECRET: &[&str] = &["ar", "ion", "ory"];
 
 /// Personal data that is recognised inside compounds too.
-pub(super) const PERSONAL_ANYWHERE: &[&str] = &[
+pub(crate) const PERSONAL_ANYWHERE: &[&str] = &[
     "aadhaar",
     "accountholder",
     "accountnumber",
@@ -213,7 +213,7 @@ pub(super) const PERSONAL_ANYWHERE: &[&str] = &[
 ];
 
 /// Personal data that is recognised as whole words only.
-pub(super) const PERSONAL_WORD: &[&str] = &[
+pub(crate) const PERSONAL_WORD: &[&str] = &[
     "accountno",
     "acctno",
     "allergies",
@@ -261,19 +261,19 @@ pub(super) const PERSONAL_WORD: &[&str] = &[
 
 /// Personal data that is recognised as the whole key only: an `address` may also be a server's
 /// `bind_address`.
-pub(super) const PERSONAL_WHOLE: &[&str] = &["address", "card", "cc", "mail", "mobile"];
+pub(crate) const PERSONAL_WHOLE: &[&str] = &["address", "card", "cc", "mail", "mobile"];
 
 /// Personal data that is recognised as the last word only: a `contact_email` is, an `email_template` is not.
-pub(super) const PERSONAL_LAST: &[&str] = &["email"];
+pub(crate) const PERSONAL_LAST: &[&str] = &["email"];
 
 /// Words before `email` that make it something that is done.
-pub(super) const BEFORE_HARMLESS_EMAIL: &[&str] = &[
+pub(crate) const BEFORE_HARMLESS_EMAIL: &[&str] = &[
     "by", "compose", "confirm", "notify", "on", "queue", "render", "resend", "send", "sends", "sent",
     "verify", "via",
 ];
 
 /// Whose [`PERSONAL_OF`] are personal: `patient_name` is, `workflow_name` is not.
-pub(super) const PEOPLE: &[&str] = &[
+pub(crate) const PEOPLE: &[&str] = &[
     "applicant",
     "borrower",
     "contact",
@@ -291,10 +291,10 @@ pub(super) const PEOPLE: &[&str] = &[
 ];
 
 /// What is personal when it is somebody's.
-pub(super) const PERSONAL_OF: &[&str] = &["address", "mobile", "name"];
+pub(crate) const PERSONAL_OF: &[&str] = &["address", "mobile", "name"];
 
 /// Words that follow the colon in prose *about* a secret, as in `invalid password: must have a digit`.
-pub(super) const PROSE: &[&str] = &[
+pub(crate) const PROSE: &[&str] = &[
     "a",
     "access",
     "already",
@@ -335,5 +335,5 @@ pub(super) const PROSE: &[&str] = &[
 ];
 
 /// How names end that stand for what happened: before a colon and a space they are no keys.
-pub(super) const OUTCOMES: &[&str] =
+pub(crate) const OUTCOMES: &[&str] =
     &["error", "exception", "failure", "failed", "rejected", "denied", "warning"];

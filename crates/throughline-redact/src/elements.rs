@@ -2,14 +2,14 @@
 
 use memchr::{memchr_iter, memmem};
 
-use super::keys::{Keys, Sort};
-use super::marker;
-use super::scan::Found;
-use super::tokens::run_end;
-use super::values::{self, Sign};
+use crate::keys::{Keys, SecretKind};
+use crate::marker;
+use crate::scan::Found;
+use crate::tokens::run_end;
+use crate::values::{self, Sign};
 
-/// Finds what telling XML elements hold: `<card:pin>1234</card:pin>`.
-pub(super) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
+/// Finds what sensitive XML elements hold: `<card:pin>1234</card:pin>`.
+pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for at in memchr_iter(b'<', bytes) {
@@ -18,7 +18,7 @@ pub(super) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         let name_end = run_end(bytes, at + 1, |byte| is_in_name(byte) || byte == b':');
         let name = &text[at + 1..name_end];
-        if name.is_empty() || keys.judge(name).is_none() {
+        if name.is_empty() || keys.classify(name).is_none() {
             continue;
         }
         let tag_end = run_end(bytes, name_end, |byte| byte != b'>' && byte != b'<');
@@ -36,8 +36,8 @@ pub(super) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     }
 }
 
-/// Finds what follows telling flags: `--password hunter2`. With `=` between they are assignments.
-pub(super) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
+/// Finds what follows sensitive flags: `--password hunter2`. With `=` between they are assignments.
+pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
     const SIGN: Sign = Sign { colon: true, quoted: false, spaced: true, sectioned: false };
     let bytes = text.as_bytes();
     let mut done = 0;
@@ -54,8 +54,8 @@ pub(super) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
             continue;
         }
         // On a command line a value has no white space, whatever it is, unless it is quoted.
-        let telling = keys.judge(name).is_some();
-        if telling && let Some(value) = values::extent(text, name_end + 1, Sort::Credential, SIGN) {
+        let sensitive = keys.classify(name).is_some();
+        if sensitive && let Some(value) = values::extent(text, name_end + 1, SecretKind::Credential, SIGN) {
             done = value.end;
             found.push(value, marker::REDACTED);
         }
@@ -68,8 +68,8 @@ fn is_in_name(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::found_in;
     use super::*;
+    use crate::scan::found_in;
 
     fn values(text: &str, find: fn(&str, &Keys, &mut Found<'_>)) -> Vec<String> {
         let keys = Keys::new(&[]).unwrap();
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn telling_elements_are_emptied() {
+    fn sensitive_elements_are_emptied() {
         for (text, value) in [
             ("<password>hunter 2</password>", "hunter 2"),
             ("<a><card:pin type='x'>1234</card:pin><b/></a>", "1234"),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_telling_flag_is_found() {
+    fn what_follows_a_sensitive_flag_is_found() {
         assert_eq!(values("mysql --password hunter2 --host db", find_flags), ["hunter2"]);
         assert_eq!(values("x --api-key 'a b'", find_flags), ["a b"]);
         for text in

@@ -1,33 +1,33 @@
-//! How far the value of a telling key extends in text.
+//! How far the value of a sensitive key extends in text.
 
 use std::ops::Range;
 
-use super::keys::Sort;
-use super::tokens::run_end;
-use super::words;
+use crate::keys::SecretKind;
+use crate::tokens::run_end;
+use crate::words;
 
 /// How a value is assigned.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sign {
+pub(crate) struct Sign {
     /// By a colon rather than by `=`.
-    pub(super) colon: bool,
+    pub(crate) colon: bool,
     /// The key is in quotes, as in JSON.
-    pub(super) quoted: bool,
+    pub(crate) quoted: bool,
     /// White space follows the sign.
-    pub(super) spaced: bool,
+    pub(crate) spaced: bool,
     /// The key follows a semicolon: so the next one ends the value.
-    pub(super) sectioned: bool,
+    pub(crate) sectioned: bool,
 }
 
 impl Sign {
     /// Whether it may be a sentence: `invalid password: must be longer`.
-    pub(super) fn is_prose(self) -> bool {
+    pub(crate) fn is_prose(self) -> bool {
         self.colon && self.spaced && !self.quoted
     }
 }
 
 /// The value after the sign, without its quotes; `None` if there is none, or nothing that needs hiding.
-pub(super) fn extent(text: &str, after: usize, sort: Sort, sign: Sign) -> Option<Range<usize>> {
+pub(crate) fn extent(text: &str, after: usize, kind: SecretKind, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let is_blank = |byte: u8| match byte {
         b' ' | b'\t' => true,
@@ -38,7 +38,7 @@ pub(super) fn extent(text: &str, after: usize, sort: Sort, sign: Sign) -> Option
     let value = match bytes.get(start)? {
         b'"' | b'\'' | b'`' | b'\\' if quote(bytes, start).is_some() => quoted(bytes, start)?,
         b'[' | b'{' | b'(' => bracketed(bytes, start),
-        _ => bare(text, start, sort, sign)?,
+        _ => bare(text, start, kind, sign)?,
     };
     let said = text[value.clone()].trim_matches(|c: char| c.is_whitespace() || "[](){}".contains(c));
     let is_nothing = ["", "null", "none", "nil", "undefined", "true", "false"]
@@ -48,7 +48,7 @@ pub(super) fn extent(text: &str, after: usize, sort: Sort, sign: Sign) -> Option
 }
 
 /// Whether a value is a name rather than a secret: words, and nothing else.
-pub(super) fn is_word(value: &str) -> bool {
+pub(crate) fn is_word(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_' | b'.' | b':'))
 }
 
@@ -99,14 +99,14 @@ fn bracketed(bytes: &[u8], start: usize) -> Range<usize> {
 }
 
 /// A value without quotes or brackets.
-fn bare(text: &str, start: usize, sort: Sort, sign: Sign) -> Option<Range<usize>> {
+fn bare(text: &str, start: usize, kind: SecretKind, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let token = start..token_end(bytes, start);
     let word = &text[token.clone()];
     if sign.is_prose() {
         let about = words::PROSE.iter().any(|prose| word.eq_ignore_ascii_case(prose));
         let looks_secret = word.len() >= 20 || word.bytes().any(|byte| byte.is_ascii_digit());
-        if about || (sort == Sort::Ambiguous && !looks_secret) {
+        if about || (kind == SecretKind::Ambiguous && !looks_secret) {
             return None;
         }
     }
@@ -115,9 +115,11 @@ fn bare(text: &str, start: usize, sort: Sort, sign: Sign) -> Option<Range<usize>
     if name_end > start && bytes.get(name_end) == Some(&b'(') {
         return Some(start..bracketed(bytes, name_end).end);
     }
-    let end = match sort {
-        Sort::Header if sign.colon => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"')),
-        Sort::Words if sign.colon => words_end(bytes, start),
+    let end = match kind {
+        SecretKind::Header if sign.colon => {
+            run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"'))
+        }
+        SecretKind::Words if sign.colon => words_end(bytes, start),
         _ if sign.sectioned && !sign.colon => {
             run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b';' | b'"'))
         }

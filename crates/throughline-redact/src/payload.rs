@@ -6,22 +6,22 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Number, Value};
 
-use super::redactor::{Rules, Verdict};
-use super::scan::Reading;
-use super::{limit, marker, numbers};
+use crate::redactor::{KeyClass, Rules};
+use crate::scan::Reading;
+use crate::{limit, marker, numbers};
 
 /// Deeper than this nothing is kept: nobody reads it, and the walk must not exhaust the stack.
 const DEPTH: usize = 64;
 
 /// Whether the allow-list, if there is one, is about these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     Payload,
     DenyList,
 }
 
 /// Redacts the fields of an object, then cuts them to the limit.
-pub(super) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
+pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
     let mut walk = Walk { rules, bound: 0 };
     walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
     if walk.bound > rules.payload_limit() {
@@ -40,13 +40,13 @@ impl Walk<'_> {
         self.bound += 2;
         let mut dirty = false;
         for (key, value) in fields.iter_mut() {
-            let (verdict, is_dirty) = self.rules.verdict(key);
+            let (class, is_dirty) = self.rules.classify(key);
             dirty |= is_dirty;
             self.bound += limit::most_bytes(key) + 2;
-            match verdict {
-                Verdict::Telling => self.hide(value),
-                Verdict::Allowed => self.value(value, depth + 1, true),
-                Verdict::Plain => self.value(value, depth + 1, readable),
+            match class {
+                KeyClass::Sensitive => self.hide(value),
+                KeyClass::Allowed => self.value(value, depth + 1, true),
+                KeyClass::Plain => self.value(value, depth + 1, readable),
             }
         }
         if dirty {
@@ -95,7 +95,7 @@ impl Walk<'_> {
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
     }
 
-    /// Redacts the keys. Those that become the same are told apart by a number.
+    /// Redacts the keys. Those that become the same are numbered.
     fn rename(&mut self, fields: &mut Map<String, Value>) {
         let mut same: HashMap<String, usize> = HashMap::new();
         let mut renamed = Map::new();

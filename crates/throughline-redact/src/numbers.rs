@@ -2,9 +2,9 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::scan::Found;
-use super::survey::is_uuid;
-use super::{iban, marker};
+use crate::prefilter::is_uuid;
+use crate::scan::Found;
+use crate::{iban, marker};
 
 /// From the shortest to the longest payment card number.
 const CARD_DIGITS: RangeInclusive<usize> = 12..=19;
@@ -13,7 +13,7 @@ const CARD_DIGITS: RangeInclusive<usize> = 12..=19;
 const FEWEST_DIGITS: usize = 9;
 
 /// Finds the numbers of cards, accounts and social security.
-pub(super) fn find(text: &str, found: &mut Found<'_>) {
+pub(crate) fn find(text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(start) = next_digit(bytes, at) {
@@ -87,7 +87,7 @@ fn find_in_chain(bytes: &[u8], chain: Range<usize>, found: &mut Found<'_>) {
 }
 
 /// Whether a number is that of a payment card.
-pub(super) fn is_card(number: u64) -> bool {
+pub(crate) fn is_card(number: u64) -> bool {
     if number < 10_u64.pow(*CARD_DIGITS.start() as u32 - 1) {
         return false;
     }
@@ -237,8 +237,8 @@ fn ssn(bytes: &[u8], start: usize, group_end: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::found_in;
     use super::*;
+    use crate::scan::found_in;
 
     #[test]
     fn every_digit_is_come_upon() {

@@ -1,22 +1,22 @@
-//! Which keys are telling: a name that says, in any spelling, that what it names is not to be read.
+//! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::fold::Folded;
-use super::memo::Memo;
-use super::words;
+use crate::fold::Folded;
+use crate::memo::Memo;
+use crate::words;
 
-/// How long a key may be to be judged without allocating.
+/// How long a key may be to be classified without allocating.
 const ON_STACK: usize = 96;
 
-/// What sort of thing a telling key names.
+/// What kind of secret a sensitive key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(crate) enum SecretKind {
     /// A password, a key: in free text it ends at the next white space.
     Credential,
     /// As a credential, but in prose the word has other meanings: `unexpected token: foo`.
     Ambiguous,
-    /// As a credential, but after a colon it goes on to the end of the line: `Cookie: a=b; c=d`.
+    /// As a credential, but after a colon it extends to the end of the line: `Cookie: a=b; c=d`.
     Header,
     /// Something of several words: a passphrase, a name, an address.
     Words,
@@ -33,7 +33,7 @@ enum Place {
 #[derive(Debug, Clone, Copy)]
 struct Needle {
     place: Place,
-    sort: Sort,
+    kind: SecretKind,
     /// Whether a word of [`words::MEASURES`] at the end makes the key harmless.
     measurable: bool,
     /// What makes it harmless.
@@ -49,22 +49,22 @@ enum Exceptions {
     After(&'static [&'static str]),
 }
 
-/// The judge of keys.
+/// Classifies keys.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     automaton: AhoCorasick,
     needles: Vec<Needle>,
     /// What is known of names in text.
-    known: Memo<Option<Sort>>,
-    known_phrases: Memo<Option<Sort>>,
+    known: Memo<Option<SecretKind>>,
+    known_phrases: Memo<Option<SecretKind>>,
 }
 
 impl Keys {
     /// The standard keys and some more, which must be [compact] and not empty.
-    pub(super) fn new(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
+    pub(crate) fn new(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
         let mut texts: Vec<String> = Vec::new();
         let mut needles = Vec::new();
-        let mut add = |list: &[&str], place, sort| {
+        let mut add = |list: &[&str], place, kind| {
             for &text in list {
                 let exceptions = match text {
                     "secret" => Exceptions::Secret,
@@ -73,29 +73,29 @@ impl Keys {
                     _ => Exceptions::None,
                 };
                 texts.push(text.to_owned());
-                needles.push(Needle { place, sort, measurable: sort != Sort::Words, exceptions });
+                needles.push(Needle { place, kind, measurable: kind != SecretKind::Words, exceptions });
             }
         };
-        add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, Sort::Credential);
-        add(words::CREDENTIALS_WORD, Place::Word, Sort::Credential);
-        add(words::CREDENTIALS_LAST, Place::Last, Sort::Ambiguous);
-        add(words::HEADERS, Place::Last, Sort::Header);
-        add(words::CREDENTIALS_WHOLE, Place::Whole, Sort::Ambiguous);
-        add(words::PHRASES, Place::Anywhere, Sort::Words);
-        add(words::PERSONAL_ANYWHERE, Place::Anywhere, Sort::Words);
-        add(words::PERSONAL_WORD, Place::Word, Sort::Words);
-        add(words::PERSONAL_LAST, Place::Last, Sort::Words);
-        add(words::PERSONAL_WHOLE, Place::Whole, Sort::Words);
+        add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, SecretKind::Credential);
+        add(words::CREDENTIALS_WORD, Place::Word, SecretKind::Credential);
+        add(words::CREDENTIALS_LAST, Place::Last, SecretKind::Ambiguous);
+        add(words::HEADERS, Place::Last, SecretKind::Header);
+        add(words::CREDENTIALS_WHOLE, Place::Whole, SecretKind::Ambiguous);
+        add(words::PHRASES, Place::Anywhere, SecretKind::Words);
+        add(words::PERSONAL_ANYWHERE, Place::Anywhere, SecretKind::Words);
+        add(words::PERSONAL_WORD, Place::Word, SecretKind::Words);
+        add(words::PERSONAL_LAST, Place::Last, SecretKind::Words);
+        add(words::PERSONAL_WHOLE, Place::Whole, SecretKind::Words);
         let of_people: Vec<String> = words::PEOPLE
             .iter()
             .flat_map(|who| words::PERSONAL_OF.iter().map(move |what| format!("{who}{what}")))
             .collect();
-        add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, Sort::Words);
+        add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, SecretKind::Words);
         for text in more {
             texts.push(text.clone());
             needles.push(Needle {
                 place: Place::Word,
-                sort: Sort::Words,
+                kind: SecretKind::Words,
                 measurable: false,
                 exceptions: Exceptions::None,
             });
@@ -104,24 +104,24 @@ impl Keys {
         Ok(Self { automaton, needles, known: Memo::new(), known_phrases: Memo::new() })
     }
 
-    /// What a key names, if it is telling.
-    pub(super) fn judge(&self, key: &str) -> Option<Sort> {
+    /// What kind of secret a key names, if it is sensitive.
+    pub(crate) fn classify(&self, key: &str) -> Option<SecretKind> {
         spelled(key, |spelling| self.find(spelling, false))
     }
 
-    /// As [`judge`](Self::judge), for names in text, which are remembered.
-    pub(super) fn judge_again(&self, name: &str) -> Option<Sort> {
-        self.known.get_or(name, || self.judge(name))
+    /// As [`classify`](Self::classify), for names in text, which are remembered.
+    pub(crate) fn classify_name(&self, name: &str) -> Option<SecretKind> {
+        self.known.get_or(name, || self.classify(name))
     }
 
-    /// As [`judge`](Self::judge), for the words before the colon in prose: `your card number: 4111…`. They
-    /// are telling only if what is telling stands right before the colon, for `password reset failed: timeout`
+    /// As [`classify`](Self::classify), for the words before the colon in prose: `your card number: 4111…`. They
+    /// are sensitive only if the sensitive word stands right before the colon, for `password reset failed: timeout`
     /// names no password.
-    pub(super) fn judge_phrase(&self, phrase: &str) -> Option<Sort> {
+    pub(crate) fn classify_phrase(&self, phrase: &str) -> Option<SecretKind> {
         self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))
     }
 
-    fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<Sort> {
+    fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<SecretKind> {
         let Spelling { letters, starts } = spelling;
         let len = letters.len();
         // A plural may stand for its singular: `pins`, `api_keys`.
@@ -152,18 +152,18 @@ impl Keys {
             let about = |last: usize| {
                 end <= last && words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..])
             };
-            let telling = in_place
+            let sensitive = in_place
                 && !harmless
                 && !(needle.measurable && about(last_word()))
                 && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
-            telling.then_some(needle.sort)
+            sensitive.then_some(needle.kind)
         })
     }
 }
 
 /// The letters and digits of a key in lower case, without what separates its words: two keys are the same key
 /// if this is the same.
-pub(super) fn compact(key: &str) -> String {
+pub(crate) fn compact(key: &str) -> String {
     spelled(key, |spelling| String::from_utf8_lossy(spelling.letters).into_owned())
 }
 
@@ -192,20 +192,20 @@ fn spell<'a>(
     starts: &'a mut [bool],
 ) -> Spelling<'a> {
     let mut len = 0;
-    let mut before = Class::Other;
+    let mut before = CharClass::Other;
     let mut rest = chars;
     let mut upcoming = rest.next();
     while let Some(c) = upcoming {
         upcoming = rest.next();
-        let class = Class::of(c);
-        if class != Class::Other {
+        let class = CharClass::of(c);
+        if class != CharClass::Other {
             starts[len] |= match (before, class) {
                 // `SSNs` is one word, `PINCode` is two.
-                (Class::Upper, Class::Upper) => {
-                    let next = upcoming.map_or(Class::Other, Class::of);
-                    next == Class::Lower && !(upcoming == Some('s') && ends_word(rest.clone().next()))
+                (CharClass::Upper, CharClass::Upper) => {
+                    let next = upcoming.map_or(CharClass::Other, CharClass::of);
+                    next == CharClass::Lower && !(upcoming == Some('s') && ends_word(rest.clone().next()))
                 }
-                (Class::Upper, Class::Lower) => false,
+                (CharClass::Upper, CharClass::Lower) => false,
                 (before, class) => before != class,
             };
             if c.is_ascii() {
@@ -224,18 +224,18 @@ fn spell<'a>(
 }
 
 fn ends_word(next: Option<char>) -> bool {
-    next.is_none_or(|c| Class::of(c) != Class::Lower)
+    next.is_none_or(|c| CharClass::of(c) != CharClass::Lower)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum CharClass {
     Lower,
     Upper,
     Digit,
     Other,
 }
 
-impl Class {
+impl CharClass {
     fn of(c: char) -> Self {
         match c {
             'a'..='z' => Self::Lower,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn telling_keys_are_found_in_any_spelling() {
+    fn sensitive_keys_are_found_in_any_spelling() {
         let keys = keys();
         let words = "
             creditCard credit_card Credit-Card CREDIT_CARD creditcard customerCreditCardNumber
@@ -277,7 +277,7 @@ mod tests {
             LOAN-PURPOSES
         ";
         for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
-            assert!(keys.judge(key).is_some(), "{key} is telling");
+            assert!(keys.classify(key).is_some(), "{key} is sensitive");
         }
     }
 
@@ -298,51 +298,25 @@ mod tests {
             email_template send_email emails_sent notifyByEmail card_brand
         ";
         for key in words.split_whitespace().chain([""]) {
-            assert_eq!(keys.judge(key), None, "{key:?} is innocent");
+            assert_eq!(keys.classify(key), None, "{key:?} is innocent");
         }
     }
 
     #[test]
-    fn in_prose_the_telling_word_stands_before_the_colon() {
+    fn in_prose_the_sensitive_word_stands_before_the_colon() {
         let keys = keys();
-        assert!(keys.judge_phrase("the card number").is_some());
-        assert!(keys.judge_phrase("Social security number").is_some());
-        assert!(keys.judge_phrase("your API keys").is_some());
-        assert_eq!(keys.judge_phrase("password reset failed"), None);
-        assert_eq!(keys.judge_phrase("unexpected token"), None);
-        assert_eq!(keys.judge_phrase("address"), None);
+        assert!(keys.classify_phrase("the card number").is_some());
+        assert!(keys.classify_phrase("Social security number").is_some());
+        assert!(keys.classify_phrase("your API keys").is_some());
+        assert_eq!(keys.classify_phrase("password reset failed"), None);
+        assert_eq!(keys.classify_phrase("unexpected token"), None);
+        assert_eq!(keys.classify_phrase("address"), None);
     }
 
     #[test]
-    fn long_keys_are_judged_too() {
+    fn long_keys_are_classified_too() {
         let long = format!("{}_password", "wide".repeat(1000));
-        assert!(keys().judge(&long).is_some());
-        assert!(keys().judge(&"ｐｉｎ_".repeat(100)).is_some());
-    }
-
-    #[test]
-    fn the_names_of_the_vocabulary_are_innocent() {
-        use throughline_model::names::{attrs, data, tags};
-        let keys = keys();
-        for name in [
-            attrs::RESOURCE,
-            attrs::SAGA,
-            attrs::DEPENDENCY,
-            attrs::REQUEST_ID,
-            data::INPUT,
-            data::OUTPUT,
-            data::CHOICE,
-            data::ALTERNATIVES,
-            data::REASONING,
-            data::CONFIDENCE,
-            data::DECIDER,
-            tags::COMPENSABLE,
-            tags::COMPENSATION,
-            tags::DECISION,
-            tags::DEPENDENCY,
-            tags::REMOTE_PARENT,
-        ] {
-            assert_eq!(keys.judge(name), None, "{name}");
-        }
+        assert!(keys().classify(&long).is_some());
+        assert!(keys().classify(&"ｐｉｎ_".repeat(100)).is_some());
     }
 }

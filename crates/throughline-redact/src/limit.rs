@@ -13,20 +13,20 @@ const MARK: usize = 80;
 const SEAM: usize = 64;
 
 /// At least as many bytes as the JSON of a text has: an escape takes up to six.
-pub(super) fn most_bytes(text: &str) -> usize {
+pub(crate) fn most_bytes(text: &str) -> usize {
     6 * text.len() + 2
 }
 
-/// Cuts an object to so many bytes of JSON. `hits` says whether there is something telling in a text: what a
+/// Cuts an object to so many bytes of JSON. `hits` says whether there is something sensitive in a text: what a
 /// cut brings to light is hidden.
-pub(super) fn fit(fields: &mut Map<String, Value>, limit: usize, hits: &dyn Fn(&str) -> bool) {
+pub(crate) fn fit(fields: &mut Map<String, Value>, limit: usize, hits: &dyn Fn(&str) -> bool) {
     if json_len(fields) > limit {
         Cut { hits }.fields(fields, limit);
     }
 }
 
 /// Cuts a text to so many bytes of JSON without its quotes, with a mark at its end.
-pub(super) fn cut_text(text: &str, limit: usize, hits: &dyn Fn(&str) -> bool) -> String {
+pub(crate) fn cut_text(text: &str, limit: usize, hits: &dyn Fn(&str) -> bool) -> String {
     // `…[cut: 18446744073709551615 bytes]`
     let room = limit.saturating_sub(36);
     let (mut keep, mut used) = (0, 0);

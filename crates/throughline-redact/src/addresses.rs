@@ -2,16 +2,16 @@
 
 use memchr::{memchr_iter, memrchr};
 
-use super::marker;
-use super::scan::Found;
-use super::tokens::run_end;
+use crate::marker;
+use crate::scan::Found;
+use crate::tokens::run_end;
 
 /// The longest part before the `@` and the longest domain that mail servers take (RFC 5321).
 const LONGEST_LOCAL: usize = 64;
 const LONGEST_DOMAIN: usize = 255;
 
 /// Finds e-mail addresses. An `@` that [`find_in_urls`] has seen behind a password, in order, is no address's.
-pub(super) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Found<'_>) {
+pub(crate) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for at in memchr_iter(b'@', bytes) {
@@ -64,7 +64,7 @@ fn domain_end(bytes: &[u8]) -> usize {
 
 /// Finds the password of `scheme://user:password@host`, and the user of `https://token@host`, where it is all
 /// there is to know. Returns where the `@` behind them stand.
-pub(super) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
+pub(crate) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
     let bytes = text.as_bytes();
     let mut behind_passwords = Vec::new();
     // The end of the URL and its last `@` are the same for all `://` in it.
@@ -116,8 +116,8 @@ fn user_info(bytes: &[u8], start: usize, last_at: usize) -> Option<(usize, usize
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan::found_in;
     use super::*;
+    use crate::scan::found_in;
 
     fn emails(text: &str) -> Vec<(String, &str)> {
         found_in(text, |text, found| find_emails(text, &[], found))

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use regex::Regex;
 
-use super::fold::Folded;
-use super::keys::Keys;
-use super::marker::Marks;
-use super::survey::{Survey, is_id_or_moment};
-use super::{addresses, assign, elements, marker, numbers, tokens};
+use crate::fold::Folded;
+use crate::keys::Keys;
+use crate::marker::Marks;
+use crate::prefilter::{Prefilter, is_id_or_moment};
+use crate::{addresses, assign, elements, marker, numbers, tokens};
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
 /// is still not clean then is hidden altogether.
@@ -17,7 +17,7 @@ const ROUNDS: usize = 4;
 
 /// How a text is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// As anything that people or programs write.
     Prose,
     /// As a name of the form `area:what`: an event type, a tag.
@@ -26,13 +26,13 @@ pub(super) enum Reading {
 
 /// What was found in a text.
 #[derive(Debug, Default)]
-pub(super) struct Found<'s> {
+pub(crate) struct Found<'s> {
     hits: Vec<(Range<usize>, &'s str)>,
 }
 
 impl<'s> Found<'s> {
     /// Notes a hit and the mark that is to stand for it.
-    pub(super) fn push(&mut self, hit: Range<usize>, mark: &'s str) {
+    pub(crate) fn push(&mut self, hit: Range<usize>, mark: &'s str) {
         self.hits.push((hit, mark));
     }
 
@@ -52,48 +52,52 @@ impl<'s> Found<'s> {
 
 /// A pattern of the user's own.
 #[derive(Debug)]
-pub(super) struct Pattern {
-    pub(super) regex: Regex,
-    pub(super) mark: String,
+pub(crate) struct Pattern {
+    pub(crate) regex: Regex,
+    pub(crate) mark: String,
 }
 
 /// The scanner of text.
 #[derive(Debug)]
-pub(super) struct Scanner {
-    pub(super) keys: Keys,
-    pub(super) patterns: Vec<Pattern>,
-    pub(super) marks: Marks,
+pub(crate) struct Scanner {
+    pub(crate) keys: Keys,
+    pub(crate) patterns: Vec<Pattern>,
+    pub(crate) marks: Marks,
 }
 
 impl Scanner {
-    pub(super) fn new(keys: Keys, patterns: Vec<Pattern>) -> Self {
+    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>) -> Self {
         let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
         Self { keys, patterns, marks }
     }
 
     /// Whether there is anything to hide in a text.
     #[inline]
-    pub(super) fn hits(&self, text: &str, reading: Reading) -> bool {
-        let survey = Survey::of(text);
-        !self.is_clean(text, survey) && !self.find(text, survey, reading).is_empty()
+    pub(crate) fn hits(&self, text: &str, reading: Reading) -> bool {
+        let prefilter = Prefilter::of(text);
+        !self.is_clean(text, prefilter) && !self.find(text, prefilter, reading).is_empty()
     }
 
     /// The text with marks in place of what is to be hidden.
     #[inline]
-    pub(super) fn clean<'a>(&self, text: &'a str, reading: Reading) -> Cow<'a, str> {
-        let survey = Survey::of(text);
-        if self.is_clean(text, survey) { Cow::Borrowed(text) } else { self.replace(text, survey, reading) }
+    pub(crate) fn clean<'a>(&self, text: &'a str, reading: Reading) -> Cow<'a, str> {
+        let prefilter = Prefilter::of(text);
+        if self.is_clean(text, prefilter) {
+            Cow::Borrowed(text)
+        } else {
+            self.replace(text, prefilter, reading)
+        }
     }
 
     /// Whether a text is clean at a glance.
     #[inline]
-    fn is_clean(&self, text: &str, survey: Survey) -> bool {
-        (survey.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty()
+    fn is_clean(&self, text: &str, prefilter: Prefilter) -> bool {
+        (prefilter.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty()
     }
 
-    fn replace<'a>(&self, text: &'a str, survey: Survey, reading: Reading) -> Cow<'a, str> {
+    fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
         let mut cleaned = Cow::Borrowed(text);
-        let mut hits = self.find(text, survey, reading);
+        let mut hits = self.find(text, prefilter, reading);
         for _ in 0..ROUNDS {
             if hits.is_empty() {
                 return cleaned;
@@ -113,11 +117,11 @@ impl Scanner {
     }
 
     /// The hits in a text, in order and apart.
-    fn find(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        if survey.marks() && self.marks.in_text(text).next().is_some() {
+    fn find(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
+        if prefilter.marks() && self.marks.in_text(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
-            self.find_between(text, survey, reading)
+            self.find_between(text, prefilter, reading)
         }
     }
 
@@ -127,9 +131,9 @@ impl Scanner {
         let mut from = 0;
         for mark in self.marks.in_text(text).chain(std::iter::once(text.len()..text.len())) {
             let between = &text[from..mark.start];
-            let survey = Survey::of(between);
-            if !self.is_clean(between, survey) {
-                let hits = self.find_between(between, survey, reading);
+            let prefilter = Prefilter::of(between);
+            if !self.is_clean(between, prefilter) {
+                let hits = self.find_between(between, prefilter, reading);
                 all.extend(hits.into_iter().map(|(hit, mark)| (hit.start + from..hit.end + from, mark)));
             }
             from = mark.end;
@@ -137,11 +141,11 @@ impl Scanner {
         all
     }
 
-    fn find_between(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        match survey.disguises().then(|| Folded::of(text)).flatten() {
-            None => self.find_in_plain(text, survey, reading),
+    fn find_between(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
+        match prefilter.disguises().then(|| Folded::of(text)).flatten() {
+            None => self.find_in_plain(text, prefilter, reading),
             Some(folded) => {
-                let mut hits = self.find_in_plain(&folded.text, Survey::of(&folded.text), reading);
+                let mut hits = self.find_in_plain(&folded.text, Prefilter::of(&folded.text), reading);
                 for (hit, _) in &mut hits {
                     *hit = folded.origin(hit.clone());
                 }
@@ -150,28 +154,28 @@ impl Scanner {
         }
     }
 
-    fn find_in_plain(&self, text: &str, survey: Survey, reading: Reading) -> Vec<(Range<usize>, &str)> {
+    fn find_in_plain(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
         let mut found = Found::default();
-        if survey.numbers() {
+        if prefilter.numbers() {
             numbers::find(text, &mut found);
         }
-        if survey.tokens() {
+        if prefilter.tokens() {
             tokens::find(text, &mut found);
         }
-        if survey.schemes() {
+        if prefilter.schemes() {
             tokens::find_schemes(text, &mut found);
         }
-        if survey.emails() {
+        if prefilter.emails() {
             let behind_passwords = addresses::find_in_urls(text, &mut found);
             addresses::find_emails(text, &behind_passwords, &mut found);
         }
-        if survey.assignments() {
+        if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
         }
-        if survey.elements() {
+        if prefilter.elements() {
             elements::find(text, &self.keys, &mut found);
         }
-        if survey.dashes() {
+        if prefilter.dashes() {
             tokens::find_private_keys(text, &mut found);
             elements::find_flags(text, &self.keys, &mut found);
         }
@@ -186,7 +190,7 @@ impl Scanner {
 
 /// What one detector finds in a text, for tests.
 #[cfg(test)]
-pub(super) fn found_in<'s>(
+pub(crate) fn found_in<'s>(
     text: &str,
     detector: impl FnOnce(&str, &mut Found<'s>),
 ) -> Vec<(String, &'s str)> {
