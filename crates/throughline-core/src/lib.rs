@@ -9,15 +9,18 @@
 //! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. What can be
 //! counted goes to the [`metrics`] recorder that the service chooses.
 
+mod builder;
 mod context;
 mod delivery;
 pub mod env;
 mod hub;
+mod ingest;
 mod memory;
 pub mod metrics;
 mod redaction;
 mod throughline;
 
+pub use builder::{BuildError, Durability, ThroughlineBuilder};
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
     InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
@@ -27,7 +30,7 @@ pub use context::{
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::redact_event;
-pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
+pub use throughline::Throughline;
 pub use throughline_model::{
     AppendError, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
     ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram, HotSpot,
@@ -39,6 +42,6 @@ pub use throughline_model::{
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};
-pub use throughline_redact::{Redaction, RedactionError, Redactor};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;
+pub use throughline_redact::{Redaction, RedactionError, Redactor};
