@@ -13,6 +13,7 @@ mod durability;
 mod event_schema;
 mod metrics;
 mod node_client;
+mod packages;
 mod readme;
 mod redis;
 mod trace_context;

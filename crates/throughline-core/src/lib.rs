@@ -56,7 +56,14 @@ pub use reader::{
 pub use redaction::{Redaction, RedactionError, Redactor};
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig};
-pub use store::{AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+pub use store::{
+    AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore,
+};
 pub use text::Text;
 pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
 pub use time::{ParseTimestampError, Timestamp};
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
