@@ -11,6 +11,7 @@ mod crash;
 mod dependency_rule;
 mod durability;
 mod event_schema;
+mod features;
 mod metrics;
 mod node_client;
 mod packages;
