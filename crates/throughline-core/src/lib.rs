@@ -57,7 +57,7 @@ pub use redaction::{Redaction, RedactionError, Redactor};
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig};
 pub use store::{
-    AppendError, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore,
+    AppendError, AppendInline, BoxError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore,
 };
 pub use text::Text;
 pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};

@@ -54,6 +54,12 @@ pub trait TraceStore: Send + Sync + 'static {
     /// there after a crash. An event that is there already (see [`EventId`](crate::EventId)) is passed over.
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
+    /// How events are appended by the thread that emits them; `None`, the default, where appending may have to wait. Asked
+    /// once, when the store is opened.
+    fn inline(&self) -> Option<Arc<dyn AppendInline>> {
+        None
+    }
+
     /// How long a group may wait for emitters that the group before has just released. Stores that pay per
     /// group rather than per event gain by a moment of patience.
     fn linger(&self) -> Duration {
@@ -78,6 +84,17 @@ pub trait TraceStore: Send + Sync + 'static {
 
     /// Gives the lease back. Open spans of this instance are *interrupted* from now on.
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
+}
+
+/// Appends to a store without a change of threads: for stores in memory, whose steps should cost no more than that, and
+/// should not depend on a clock that a test has paused.
+///
+/// Emitters use it only while no earlier event waits for the store, so that the store sees them in order.
+pub trait AppendInline: Send + Sync {
+    /// Appends one event at once. `true` is what `Ok` is of [`TraceStore::append`]; `false` means that nothing was
+    /// appended, and that `append` should be asked, which can wait and say what is wrong. May be called from several
+    /// threads at a time, and must neither block nor emit events.
+    fn append_inline(&self, event: &Arc<TraceEvent>) -> bool;
 }
 
 /// Why a store or a feed could not be opened.

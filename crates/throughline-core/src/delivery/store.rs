@@ -1,5 +1,6 @@
 //! Delivery to the store: awaited, in groups, with retries, and through a spool if there is one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use tokio::sync::oneshot;
 use super::queue::{Ack, Queue, Queued};
 use super::{Account, Counters, DeliveryFailure, DropReason, Retry, until};
 use crate::{
-    AppendError, Instance, OpenError, Spool, SpoolConfig, StoreConfig, TraceAnalytics, TraceEvent,
-    TraceReader, TraceStore,
+    AppendError, AppendInline, Instance, OpenError, Spool, SpoolConfig, StoreConfig, TraceAnalytics,
+    TraceEvent, TraceReader, TraceStore,
 };
 
 /// How many events go to a store at once.
@@ -22,6 +23,7 @@ pub(crate) struct StoreDelivery {
     name: String,
     pub(crate) queue: Arc<Queue>,
     counters: Arc<Counters>,
+    inline: Option<Arc<dyn AppendInline>>,
     pub(crate) reader: Arc<dyn TraceReader>,
     pub(crate) analytics: Arc<dyn TraceAnalytics>,
 }
@@ -67,14 +69,28 @@ impl StoreDelivery {
         };
         let opened = |opened: &Opened| {
             let store = &opened.store;
-            (store.name().to_owned(), store.reader(), store.analytics())
+            (store.name().to_owned(), store.inline(), store.reader(), store.analytics())
         };
-        let (name, reader, analytics) =
+        let (name, inline, reader, analytics) =
             super::start("throughline-store", open, opened, move |opened, runtime| {
                 let worker = Worker::new(opened, worker_queue, worker_counters, retry);
                 runtime.block_on(worker.run());
             })?;
-        Ok(Self { name, queue, counters, reader, analytics })
+        Ok(Self { name, queue, counters, inline, reader, analytics })
+    }
+
+    /// Appends an event on this thread, where the store can do that and no earlier event waits for it; the event needs no
+    /// place then. What is not appended goes through the queue, with all that the delivery thread does about failures.
+    pub(crate) fn append_inline(&self, event: &Arc<TraceEvent>) -> bool {
+        let Some(inline) = &self.inline else { return false };
+        // A panic would be the store's and harm the host; appending again is safe, whatever was appended before.
+        let appended = self.queue.may_be_passed()
+            && catch_unwind(AssertUnwindSafe(|| inline.append_inline(event))).unwrap_or(false);
+        if appended {
+            self.counters.accept(1);
+            self.counters.deliver(1);
+        }
+        appended
     }
 
     /// Hands over an event for which a place is held, and says how its delivery can be awaited.

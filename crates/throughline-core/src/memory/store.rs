@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::digest::{Digest, Position, place_in_span};
 use super::reader::MemoryReader;
-use crate::store::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+use crate::store::{AppendError, AppendInline, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
 use crate::{
     InstanceId, Liveness, RunSummary, SpanId, Status, Timestamp, TraceAnalytics, TraceEvent, TraceId,
     TraceReader,
@@ -123,6 +123,10 @@ impl TraceStore for MemoryStore {
         Box::pin(async move { self.state().append(events) })
     }
 
+    fn inline(&self) -> Option<Arc<dyn AppendInline>> {
+        Some(Arc::new(self.clone()))
+    }
+
     fn reader(&self) -> Arc<dyn TraceReader> {
         Self::reader(self)
     }
@@ -138,6 +142,12 @@ impl TraceStore for MemoryStore {
             }
             Ok(())
         })
+    }
+}
+
+impl AppendInline for MemoryStore {
+    fn append_inline(&self, event: &Arc<TraceEvent>) -> bool {
+        self.state().append(std::slice::from_ref(event)).is_ok()
     }
 }
 

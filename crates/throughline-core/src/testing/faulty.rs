@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::store::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
+use crate::store::{AppendError, AppendInline, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
 use crate::{ReadError, TraceAnalytics, TraceEvent, TraceReader};
 use reader::FaultyReader;
 
@@ -246,6 +246,11 @@ impl TraceStore for OpenFaultyStore {
                 }
             }
         })
+    }
+
+    // Every append goes through the delivery thread, whatever the inner store can do: there the faults are met.
+    fn inline(&self) -> Option<Arc<dyn AppendInline>> {
+        None
     }
 
     fn linger(&self) -> Duration {

@@ -140,6 +140,28 @@ pub fn overlapping_groups_keep_one_of_each<F: StoreFixture>() {
     });
 }
 
+pub fn what_is_appended_inline_is_there_at_once_and_once<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let Some(inline) = store.store.inline() else { return };
+        let log = sample_log(3, 5, &[]);
+        for event in shared(&log) {
+            let before = store.reader.trace(event.trace_id).await.unwrap().len();
+            let appended = inline.append_inline(&event);
+            let trace = store.reader.trace(event.trace_id).await.unwrap();
+            assert_eq!(trace.len(), before + usize::from(appended), "what it says is what it did");
+        }
+        // Appended again, by either way, an event is stored once.
+        store.append(&log).await;
+        shared(&log).iter().for_each(|event| {
+            inline.append_inline(event);
+        });
+        let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
+        let newest_first: Vec<_> = log.iter().rev().cloned().collect();
+        assert_eq!(found.items, newest_first);
+    });
+}
+
 pub fn span_ids_belong_to_their_trace<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
