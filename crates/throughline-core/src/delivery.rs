@@ -2,7 +2,8 @@
 //!
 //! Each store and each feed has a thread and a current-thread tokio runtime of its own, so that nothing depends
 //! on the runtime of the caller and a shutdown cannot deadlock with it. Emitting code talks to that thread
-//! through a bounded [`queue::Queue`].
+//! through a bounded [`queue::Queue`]. A store that can append without waiting does so on the emitting thread instead,
+//! while nothing waits in its queue: see [`AppendInline`](crate::AppendInline).
 
 mod calls;
 mod feed;

@@ -101,6 +101,12 @@ impl Hub {
             feed.offer(Arc::clone(&event));
         }
         let Some(store) = store else { return Emitted::NotAwaited };
+        if store.append_inline(&event) {
+            if delivery == Delivery::Awaited {
+                store.queue.release();
+            }
+            return Emitted::NotAwaited;
+        }
         let pushed = match delivery {
             Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
             Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),

@@ -32,7 +32,7 @@ pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::redact_event;
 pub use throughline::Throughline;
 pub use throughline_model::{
-    AppendError, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
+    AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
     ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram, HotSpot,
     Instance, InstanceId, Link, LiveFeed, Liveness, OpenError, OpenRun, Page, Paged, ParseIdError,
     ParseStatusError, ParseTimestampError, Rate, ReadError, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope,
@@ -45,3 +45,8 @@ pub use throughline_model::{feed_conformance, store_conformance, testing};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;
 pub use throughline_redact::{Redaction, RedactionError, Redactor};
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -61,6 +61,12 @@ struct State {
     finished: bool,
 }
 
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.unsettled == 0 && self.spooled == 0
+    }
+}
+
 impl Queue {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
@@ -212,7 +218,19 @@ impl Queue {
 
     /// Blocks until nothing waits any more, or until the deadline.
     pub(crate) fn wait_idle(&self, deadline: Instant) {
-        self.wait(deadline, |state| state.waiting.is_empty() && state.unsettled == 0 && state.spooled == 0);
+        self.wait(deadline, State::is_idle);
+    }
+
+    /// Whether nothing waits any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().is_idle()
+    }
+
+    /// Whether an event may go to the store past the queue: nothing waits that it would overtake, and the store is not about
+    /// to be closed.
+    pub(crate) fn may_be_passed(&self) -> bool {
+        let state = self.state();
+        !state.is_stopping && !state.finished && state.is_idle()
     }
 
     /// Blocks until the delivery thread is gone, or until the deadline.

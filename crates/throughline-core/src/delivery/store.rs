@@ -1,9 +1,10 @@
 //! The emitting side of a store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use throughline_model::{
-    BoxFuture, Instance, OpenError, Readers, Spool, SpoolConfig, SpoolUsage, StoreConfig, TraceEvent,
+    AppendInline, BoxFuture, Instance, OpenError, Readers, Spool, SpoolConfig, SpoolUsage, StoreConfig, TraceEvent,
     TraceStore,
 };
 use tokio::sync::oneshot;
@@ -21,6 +22,7 @@ pub(crate) struct StoreDelivery {
     pub(crate) queue: Arc<Queue>,
     pub(crate) calls: Calls,
     counters: Arc<Counters>,
+    inline: Option<Arc<dyn AppendInline>>,
     pub(crate) readers: Readers,
     /// The runtime of the store goes with it: readers may need it for longer than delivery does.
     #[expect(dead_code, reason = "held for what its drop does")]
@@ -63,8 +65,11 @@ impl StoreDelivery {
                 Ok(Opened { store, spool })
             })
         };
-        let opened = |opened: &Opened| (opened.store.name().to_owned(), opened.store.readers());
-        let ((name, readers), keep_alive) =
+        let opened = |opened: &Opened| {
+            let store = &opened.store;
+            (store.name().to_owned(), store.inline(), store.readers())
+        };
+        let ((name, inline, readers), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened, runtime| {
                 let Opened { store, spool } = opened;
                 let delivering =
@@ -80,7 +85,21 @@ impl StoreDelivery {
                     delivering.close(left).await;
                 });
             })?;
-        Ok(Self { name, queue, calls, counters, readers, keep_alive })
+        Ok(Self { name, queue, calls, counters, inline, readers, keep_alive })
+    }
+
+    /// Appends an event on this thread, where the store can do that and no earlier event waits for it; the event needs no
+    /// place then. What is not appended goes through the queue, with all that the delivery thread does about failures.
+    pub(crate) fn append_inline(&self, event: &Arc<TraceEvent>) -> bool {
+        let Some(inline) = &self.inline else { return false };
+        // A panic would be the store's and harm the host; appending again is safe, whatever was appended before.
+        let appended = self.queue.may_be_passed()
+            && catch_unwind(AssertUnwindSafe(|| inline.append_inline(event))).unwrap_or(false);
+        if appended {
+            self.counters.accept(1);
+            self.counters.deliver(1);
+        }
+        appended
     }
 
     /// Hands over an event for which a place is held, and says how its delivery can be awaited.

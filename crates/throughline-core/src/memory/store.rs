@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::reader::MemoryReader;
 use throughline_model::fold::{Digest, Position, place_in_span};
 use throughline_model::{
-    AppendError, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers, RunSummary, SpanId,
+    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers, RunSummary, SpanId,
     Status, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
 };
 
@@ -119,6 +119,10 @@ impl TraceStore for MemoryStore {
         Box::pin(async move { self.state().append(events) })
     }
 
+    fn inline(&self) -> Option<Arc<dyn AppendInline>> {
+        Some(Arc::new(self.clone()))
+    }
+
     fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
         Box::pin(async move {
             let Some(instance) = self.instance else {
@@ -153,6 +157,12 @@ impl TraceStore for MemoryStore {
             }
             Ok(())
         })
+    }
+}
+
+impl AppendInline for MemoryStore {
+    fn append_inline(&self, event: &Arc<TraceEvent>) -> bool {
+        self.state().append(std::slice::from_ref(event)).is_ok()
     }
 }
 

@@ -217,6 +217,7 @@ macro_rules! store_conformance {
             a_group_of_thousands_is_appended,
             appending_again_keeps_one_of_each_and_the_first,
             overlapping_groups_keep_one_of_each,
+            what_is_appended_inline_is_there_at_once_and_once,
             span_ids_belong_to_their_trace,
             every_field_of_an_event_survives,
             text_of_any_script_and_a_large_payload_survive,
