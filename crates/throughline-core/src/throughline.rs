@@ -136,7 +136,7 @@ impl Throughline {
     }
 
     /// Takes no new steps, delivers what there is, gives the lease back, and says what was delivered, what is
-    /// pending (in the spool, or because the store did not answer in time) and what was lost. Returns after
+    /// pending in the spool, and what was dropped because nobody took it in time. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::earlier::EarlierLife;
 use super::claim::Claimed;
+use super::earlier::EarlierLife;
 use super::failure::NotStarted;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening, Resumed, RunOpening};
