@@ -1,21 +1,18 @@
 //! [`JobLayer`]: each call of a service is an attempt at a job.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use throughline_core::metrics::{CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, catalogue};
 use throughline_core::names::{JOB_PREFIX, attrs, data};
-use throughline_core::{
-    BoxError, BoxFuture, SpanId, Status, Text, Throughline, Timestamp, TraceContext, TraceId,
-};
+use throughline_core::{BoxError, SpanId, Status, Text, Throughline, Timestamp, TraceContext, TraceId};
 use tower_layer::Layer;
-use tower_service::Service;
 
+use crate::Carrier;
 use crate::earlier::Story;
 use crate::failure::{Failure, passed_on};
-use crate::{Carrier, take_ready};
+use crate::service::{Inner, Record, Recorded, RecordedService};
 
 /// What a worker's job says of itself. All that a queue does not tell may be left as it is.
 ///
@@ -140,13 +137,13 @@ impl JobLayer {
 }
 
 impl JobLayer {
-    /// Counts a worker without tower as up until the guard is dropped; a [service](JobService) counts itself.
-    pub fn worker(&self) -> GaugeGuard {
-        self.0.workers.with([&self.0.queue]).hold()
+    /// Counts a worker without tower as up until it is dropped; a [service](RecordedService) counts itself.
+    pub fn worker(&self) -> JobWorker {
+        JobWorker { layer: self.clone(), _up: Arc::new(self.0.workers.with([&self.0.queue]).hold()) }
     }
 
-    /// Works on one job, for workers without tower: all that the [service](JobService) does, but for counting the
-    /// [worker](Self::worker).
+    /// Works on one job, for workers without tower: all that the [service](RecordedService) does, except for counting
+    /// the [worker](Self::worker).
     ///
     /// ```
     /// # use throughline_core::BoxError;
@@ -180,42 +177,25 @@ impl JobLayer {
 }
 
 impl<S> Layer<S> for JobLayer {
-    type Service = JobService<S>;
+    type Service = RecordedService<S, JobWorker>;
 
-    fn layer(&self, inner: S) -> JobService<S> {
-        JobService { inner, shared: Arc::clone(&self.0), worker: Arc::new(self.worker()) }
+    fn layer(&self, inner: S) -> Self::Service {
+        RecordedService::new(inner, self.worker())
     }
 }
 
-/// A service whose calls are attempts at jobs: made by [`JobLayer`]. It and its clones are one worker.
+/// A worker of a queue: made by [`JobLayer::worker`]. It and its clones count as one worker that is up, until the last
+/// of them is dropped.
 #[derive(Debug, Clone)]
-pub struct JobService<S> {
-    inner: S,
-    shared: Arc<Shared>,
-    #[expect(dead_code, reason = "counts the worker as long as it is held")]
-    worker: Arc<GaugeGuard>,
+#[must_use = "dropped, the worker does not count as up any more"]
+pub struct JobWorker {
+    layer: JobLayer,
+    _up: Arc<GaugeGuard>,
 }
 
-impl<S, J> Service<J> for JobService<S>
-where
-    S: Service<J> + Clone + Send + 'static,
-    S::Response: Send,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    J: Job + Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, job: J) -> Self::Future {
-        let attempt = Attempt::new(&self.shared, &job);
-        let mut inner = take_ready(&mut self.inner);
-        Box::pin(attempt.work(job, move |job| inner.call(job)))
+impl<J: Job + Send + 'static> Record<J> for JobWorker {
+    fn record<S: Inner<J>>(&self, job: J, mut service: S) -> Recorded<S, J> {
+        Box::pin(self.layer.run(job, move |job| service.call(job)))
     }
 }
 

@@ -30,26 +30,22 @@ mod outcome;
 mod provisioning;
 mod queue_depth;
 mod rate_limit;
+mod service;
 mod state_machine;
 mod step;
 mod timer;
 mod workflow;
 
 pub use carrier::Carrier;
-pub use job::{Job, JobLayer, JobService};
+pub use job::{Job, JobLayer, JobWorker};
 pub use provisioning::Provisioning;
 pub use queue_depth::{NoRuntime, QueueDepth, QueueDepthBuilder};
 pub use rate_limit::{RateLimit, RateLimits};
+pub use service::RecordedService;
 pub use state_machine::{
     Entity, State, StateMachine, StateMachineBuilder, StateMachineError, Transition, TransitionError,
     UnknownState,
 };
-pub use step::{StepCall, StepLayer, StepService};
+pub use step::{StepCall, StepLayer};
 pub use timer::{Timer, Timers};
-pub use workflow::{WorkflowLayer, WorkflowService};
-
-/// Takes the service that was made ready, to be called; a clone waits for the next request in its place.
-fn take_ready<S: Clone>(service: &mut S) -> S {
-    let waiting = service.clone();
-    std::mem::replace(service, waiting)
-}
+pub use workflow::WorkflowLayer;

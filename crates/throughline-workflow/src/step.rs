@@ -2,19 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use serde::Serialize;
 use serde_json::Value;
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
-use throughline_core::{BoxError, BoxFuture, SpanId, Status, Step, Text, Throughline, TraceContext};
+use throughline_core::{BoxError, SpanId, Status, Step, Text, Throughline, TraceContext};
 use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::earlier::Story;
 use crate::failure::{Failure, passed_on};
-use crate::take_ready;
+use crate::service::{Inner, Record, Recorded, RecordedService};
 
 /// What an executor says of a step.
 #[must_use = "a description does nothing by itself"]
@@ -253,7 +251,7 @@ impl<R> StepLayer<R> {
         }
     }
 
-    /// Runs one step, for executors without tower: all that the [service](StepService) does.
+    /// Runs one step, for executors without tower: all that the [service](RecordedService) does.
     ///
     /// ```
     /// # use throughline_core::BoxError;
@@ -321,49 +319,15 @@ impl<R> fmt::Debug for StepLayer<R> {
 }
 
 impl<S, R> Layer<S> for StepLayer<R> {
-    type Service = StepService<S, R>;
+    type Service = RecordedService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StepService { inner, layer: self.clone() }
+        RecordedService::new(inner, self.clone())
     }
 }
 
-/// A service whose calls are steps: made by [`StepLayer`].
-pub struct StepService<S, R> {
-    inner: S,
-    layer: StepLayer<R>,
-}
-
-impl<S: Clone, R> Clone for StepService<S, R> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
-    }
-}
-
-impl<S: fmt::Debug, R> fmt::Debug for StepService<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StepService").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-impl<S, R> Service<R> for StepService<S, R>
-where
-    S: Service<R> + Clone + Send + 'static,
-    S::Response: Send,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    R: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let mut inner = take_ready(&mut self.inner);
-        Box::pin(self.layer.run(request, move |request| inner.call(request)))
+impl<R: Send + 'static> Record<R> for StepLayer<R> {
+    fn record<S: Inner<R>>(&self, request: R, mut service: S) -> Recorded<S, R> {
+        Box::pin(self.run(request, move |request| service.call(request)))
     }
 }

@@ -2,18 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::attrs;
-use throughline_core::{
-    BoxError, BoxFuture, NotStarted, RunState, Throughline, TraceContext, TraceId, Workflow,
-};
+use throughline_core::{BoxError, NotStarted, RunState, Throughline, TraceContext, TraceId, Workflow};
 use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::failure::{Failure, passed_on};
-use crate::take_ready;
+use crate::service::{Inner, Record, Recorded, RecordedService};
 
 type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 
@@ -86,7 +82,7 @@ impl<R> WorkflowLayer<R> {
         Self { resumes: true, ..self }
     }
 
-    /// Runs one workflow, for executors without tower: all that the [service](WorkflowService) does.
+    /// Runs one workflow, for executors without tower: all that the [service](RecordedService) does.
     ///
     /// ```
     /// # use throughline_core::BoxError;
@@ -158,50 +154,16 @@ impl<R> fmt::Debug for WorkflowLayer<R> {
 }
 
 impl<S, R> Layer<S> for WorkflowLayer<R> {
-    type Service = WorkflowService<S, R>;
+    type Service = RecordedService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WorkflowService { inner, layer: self.clone() }
+        RecordedService::new(inner, self.clone())
     }
 }
 
-/// A service whose calls are runs: made by [`WorkflowLayer`].
-pub struct WorkflowService<S, R> {
-    inner: S,
-    layer: WorkflowLayer<R>,
-}
-
-impl<S: Clone, R> Clone for WorkflowService<S, R> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
-    }
-}
-
-impl<S: fmt::Debug, R> fmt::Debug for WorkflowService<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkflowService").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-impl<S, R> Service<R> for WorkflowService<S, R>
-where
-    S: Service<R> + Clone + Send + 'static,
-    S::Response: Send,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    R: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let mut inner = take_ready(&mut self.inner);
-        Box::pin(self.layer.run(request, move |request| inner.call(request)))
+impl<R: Send + 'static> Record<R> for WorkflowLayer<R> {
+    fn record<S: Inner<R>>(&self, request: R, mut service: S) -> Recorded<S, R> {
+        Box::pin(self.run(request, move |request| service.call(request)))
     }
 }
 
