@@ -68,21 +68,43 @@ impl Hub {
     /// The one way out: redacts the event, gives it its place in this instance, and hands it to every
     /// destination. Its `attrs` and `correlation_id` are the context's and redacted already.
     pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.redactor.event_but_attrs(&mut event);
+        self.prepare(&mut event);
+        self.show(&event);
+        if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
+            return Emitted::NotAwaited;
+        }
+        self.enqueue(Arc::new(event), delivery)
+    }
+
+    /// Emits an event that nobody awaits, for a caller that holds a lock: sinks are other people's code, so the caller
+    /// [shows](Self::show) it to them once the lock is gone.
+    pub(crate) fn emit_unshown(&self, mut event: TraceEvent) -> Arc<TraceEvent> {
+        self.prepare(&mut event);
+        let event = Arc::new(event);
+        self.enqueue(Arc::clone(&event), Delivery::Kept);
+        event
+    }
+
+    fn prepare(&self, event: &mut TraceEvent) {
+        self.redactor.event_but_attrs(event);
         event.instance = self.instance;
         event.n = self.n.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands an event to the sinks.
+    pub(crate) fn show(&self, event: &TraceEvent) {
         for Sink { sink, counters } in &self.sinks {
             counters.accept(1);
-            match catch_unwind(AssertUnwindSafe(|| sink.on_event(&event))) {
+            match catch_unwind(AssertUnwindSafe(|| sink.on_event(event))) {
                 Ok(()) => counters.deliver(1),
                 Err(_) => counters.lose(DropReason::Panicked, 1),
             }
         }
+    }
+
+    /// Hands an event to the queues of the feeds and of the store.
+    fn enqueue(&self, event: Arc<TraceEvent>, delivery: Delivery) -> Emitted {
         let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
-        if self.feeds.is_empty() && store.is_none() {
-            return Emitted::NotAwaited;
-        }
-        let event = Arc::new(event);
         for feed in &self.feeds {
             feed.offer(Arc::clone(&event));
         }

@@ -85,12 +85,12 @@ enum State<T> {
     /// The store has the start and has not said so yet.
     Starting {
         span: Arc<Span>,
-        tracing: tracing::Span,
+        tracing: Option<Arc<tracing::Span>>,
         ack: Ack,
     },
     Running {
         span: Arc<Span>,
-        tracing: tracing::Span,
+        tracing: Option<Arc<tracing::Span>>,
         start: Option<Ack>,
     },
     /// The store has the end and has not said so yet.
@@ -176,7 +176,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
                     let entered = Entered::new(Arc::clone(span));
                     let polled = {
-                        let _entered = tracing.enter();
+                        let _entered = tracing.as_ref().map(|span| span.enter());
                         catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
                     };
                     let (outcome, end) = match polled {
@@ -193,7 +193,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     // What the future still holds belongs to the step.
                     this.future.set(None);
                     drop(entered);
-                    if !tracing.is_disabled() {
+                    if let Some(tracing) = tracing {
                         tracing.record("status", end.status.as_str());
                     }
                     let emitted = span.end(end);
@@ -261,7 +261,7 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
             return Err(error);
         }
     };
-    let tracing = opened.span.open_tracing().unwrap_or_else(tracing::Span::none);
+    let tracing = opened.span.open_tracing();
     opened.span.ensure_root();
     let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
     let span = opened.span;

@@ -9,6 +9,7 @@ mod memory_tree;
 
 mod context;
 mod delivery;
+mod locks;
 mod query;
 mod request;
 mod saga;
