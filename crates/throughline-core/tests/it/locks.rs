@@ -85,6 +85,8 @@ fn a_tracing_layer_may_use_the_current_context_wherever_it_is_called() {
         let curious = Curious::default();
         let subscriber = Registry::default().with(curious.clone());
         let _default = tracing::subscriber::set_default(subscriber);
+        // Beside a second one, `tracing` asks the right one whether it wants what other threads' tests log first.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let (throughline, _) = open();
         let request = throughline.request(names::HTTP_REQUEST).open();
         let ctx = request.context().clone();

@@ -1,4 +1,4 @@
-//! [`Slot`], a check with its last finding and the flight that brings the next.
+//! [`CheckRunner`], which runs a check and keeps its last result.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -21,14 +21,14 @@ use super::check::Ask;
 /// The longest text of a check that is kept, in characters.
 const LONGEST_TEXT: usize = 1024;
 
-/// How much later than the flight those who wait for it give up: it knows more than they do.
+/// How much longer than the check's own timeout its callers wait: the run knows more than they do.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// What a check says: a note about what it saw, or why it fails.
-pub(super) type Asked = Result<Option<String>, BoxError>;
+/// What a check answers: a note about what it saw, or why it fails.
+pub(super) type Answer = Result<Option<String>, BoxError>;
 
-/// A check, its last finding, and the flight that brings the next.
-pub(super) struct Slot {
+/// A check, its last result, and the run in flight that brings the next one.
+pub(super) struct CheckRunner {
     pub(super) name: Text,
     pub(super) required: bool,
     pub(super) gate: Gate,
@@ -43,33 +43,40 @@ pub(super) struct Slot {
 
 #[derive(Default)]
 struct State {
-    last: Option<Arc<Finding>>,
-    flight: Option<Flight>,
-    /// What was given up and may still be at it.
-    given_up: Option<AbortHandle>,
+    last: Option<Arc<CheckResult>>,
+    in_flight: Option<InFlight>,
+    /// The run before, which may still be busy if it timed out.
+    previous: Option<AbortHandle>,
 }
 
-/// A check that is being asked.
+/// A run of a check that has not completed yet.
 #[derive(Clone)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     deadline: Instant,
-    landed: watch::Receiver<Option<Arc<Finding>>>,
+    result: watch::Receiver<Option<Arc<CheckResult>>>,
 }
 
-/// What came of asking a check. Its texts are redacted.
-pub(super) struct Finding {
+/// How a run of a check completed. Its texts are redacted.
+pub(super) struct CheckResult {
     pub(super) outcome: Result<Option<String>, String>,
     pub(super) took: Duration,
     pub(super) at: Instant,
 }
 
-/// A finding that is young enough, or the flight that brings one.
+/// A result that is recent enough, or the run that will bring one.
 pub(super) enum Fresh {
-    Known(Arc<Finding>),
-    Awaited(Flight, Duration),
+    Known(Arc<CheckResult>),
+    Awaited(InFlight, Duration),
 }
 
-impl Slot {
+/// What is to be done for a fresh result, decided under the lock and done without it.
+enum Next {
+    Use(Fresh),
+    Start(watch::Sender<Option<Arc<CheckResult>>>, InFlight),
+    Fail(String, Duration),
+}
+
+impl CheckRunner {
     pub(super) fn new(
         name: Text,
         ask: Ask,
@@ -84,36 +91,50 @@ impl Slot {
         Self { name, required, gate, ask, timeout, ttl, redactor, status, duration, state }
     }
 
-    /// The last finding if it is young enough; else joins the flight under way, or begins one. The flight is nobody's:
-    /// it lands even if all who wait for it have gone.
+    /// The last result if it is recent enough; else joins the run in flight, or starts one. The run belongs to nobody:
+    /// it completes even if everyone who waits for it has gone.
     pub(super) fn fresh(self: &Arc<Self>) -> Fresh {
-        let mut state = self.state();
-        if let Some(last) = state.last.as_ref().filter(|last| last.at.elapsed() < self.ttl) {
-            return Fresh::Known(Arc::clone(last));
+        let runtime = Handle::try_current().ok();
+        match self.next(runtime.is_some()) {
+            Next::Use(fresh) => fresh,
+            Next::Fail(error, took) => Fresh::Known(self.complete(Err(error), took, |_| ())),
+            Next::Start(tx, in_flight) => {
+                // Not under the lock: a runtime may call hooks of the service when it spawns.
+                if let Some(runtime) = runtime {
+                    self.start(&runtime, tx);
+                }
+                Fresh::Awaited(in_flight, self.timeout)
+            }
         }
-        let Ok(runtime) = Handle::try_current() else {
-            return Fresh::Known(self.land(&mut state, Err(NO_RUNTIME.to_owned()), Duration::ZERO));
-        };
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.is_under_way()) {
-            return Fresh::Awaited(flight.clone(), self.timeout);
-        }
-        if state.given_up.as_ref().is_some_and(|task| !task.is_finished()) {
-            let again = format!("it was not back within {:?}, and still is not", self.timeout);
-            return Fresh::Known(self.land(&mut state, Err(again), self.timeout));
-        }
-        let flight = self.take_off(&runtime);
-        state.flight = Some(flight.clone());
-        Fresh::Awaited(flight, self.timeout)
     }
 
-    fn take_off(self: &Arc<Self>, runtime: &Handle) -> Flight {
-        let (tell, landed) = watch::channel(None);
+    fn next(&self, has_runtime: bool) -> Next {
+        let mut state = self.state();
+        if let Some(last) = state.last.as_ref().filter(|last| last.at.elapsed() < self.ttl) {
+            return Next::Use(Fresh::Known(Arc::clone(last)));
+        }
+        if !has_runtime {
+            return Next::Fail(NO_RUNTIME.to_owned(), Duration::ZERO);
+        }
+        if let Some(in_flight) = state.in_flight.as_ref().filter(|in_flight| in_flight.is_running()) {
+            return Next::Use(Fresh::Awaited(in_flight.clone(), self.timeout));
+        }
+        if state.previous.as_ref().is_some_and(|previous| !previous.is_finished()) {
+            let still_busy = format!("no answer within {:?}, and it is still running", self.timeout);
+            return Next::Fail(still_busy, self.timeout);
+        }
+        let (tx, result) = watch::channel(None);
+        let in_flight = InFlight { deadline: Instant::now() + self.timeout, result };
+        state.in_flight = Some(in_flight.clone());
+        Next::Start(tx, in_flight)
+    }
+
+    fn start(self: &Arc<Self>, runtime: &Handle, tx: watch::Sender<Option<Arc<CheckResult>>>) {
         let started = Instant::now();
-        let deadline = started + self.timeout;
-        let (slot, asked) = (Arc::clone(self), self.ask.start(runtime));
+        let (runner, asked) = (Arc::clone(self), self.ask.start(runtime));
         runtime.spawn(async move {
             let task = asked.abort_handle();
-            let outcome = match within(slot.timeout, asked).await {
+            let outcome = match within(runner.timeout, asked).await {
                 Some(Ok(Ok(note))) => Ok(note),
                 Some(Ok(Err(error))) => Err(with_causes(&*error)),
                 Some(Err(error)) => match error.try_into_panic() {
@@ -122,46 +143,60 @@ impl Slot {
                 },
                 None => {
                     task.abort();
-                    Err(too_late(slot.timeout))
+                    Err(too_late(runner.timeout))
                 }
             };
             let took = started.elapsed();
-            slot.duration.record_duration(took);
-            let mut state = slot.state();
-            state.flight = None;
-            state.given_up = Some(task);
-            let finding = slot.land(&mut state, outcome, took);
-            drop(state);
-            tell.send_replace(Some(finding));
+            runner.duration.record_duration(took);
+            let result = runner.complete(outcome, took, |state| {
+                state.in_flight = None;
+                state.previous = Some(task);
+            });
+            tx.send_replace(Some(result));
         });
-        Flight { deadline, landed }
     }
 
-    fn land(
+    /// Keeps a result. What it calls is other people's code (the recorder, the subscriber), so none of it runs under the
+    /// lock.
+    fn complete(
         &self,
-        state: &mut State,
         outcome: Result<Option<String>, String>,
         took: Duration,
-    ) -> Arc<Finding> {
+        settle: impl FnOnce(&mut State),
+    ) -> Arc<CheckResult> {
         let presentable = |text: String| -> String {
             // Redacted before it is cut: half a secret has no shape any more.
             self.redactor.text(&text).chars().take(LONGEST_TEXT).collect()
         };
         let outcome = outcome.map(|note| note.map(presentable)).map_err(presentable);
-        self.status.set(if outcome.is_ok() { 1.0 } else { 0.0 });
-        let was_well = state.last.as_ref().is_none_or(|last| last.outcome.is_ok());
-        match &outcome {
-            Err(error) if was_well => {
+        let result = Arc::new(CheckResult { outcome, took, at: Instant::now() });
+        let before = {
+            let mut state = self.state();
+            settle(&mut state);
+            state.last.replace(Arc::clone(&result))
+        };
+        self.show_status();
+        let was_passing = before.is_none_or(|before| before.outcome.is_ok());
+        match &result.outcome {
+            Err(error) if was_passing => {
                 tracing::warn!(target: "throughline", check = %self.name, %error, "a health check fails");
             }
-            Ok(_) if !was_well => {
+            Ok(_) if !was_passing => {
                 tracing::info!(target: "throughline", check = %self.name, "a health check passes again");
             }
             _ => {}
         }
-        let finding = Arc::new(Finding { outcome, took, at: Instant::now() });
-        state.last = Some(Arc::clone(&finding));
-        finding
+        result
+    }
+
+    /// Sets the gauge to the last result, and again if there is a newer one by then: of several that do so at once, the
+    /// one that comes last has seen the newest.
+    fn show_status(&self) {
+        let mut shown = self.state().last.clone();
+        while let Some(result) = shown {
+            self.status.set(if result.outcome.is_ok() { 1.0 } else { 0.0 });
+            shown = self.state().last.clone().filter(|last| !Arc::ptr_eq(last, &result));
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -169,8 +204,8 @@ impl Slot {
     }
 }
 
-/// Waits for a future so long and no longer. On timers of its own, for a runtime may have none, and Tokio tells of that
-/// by a panic only.
+/// Waits for a future so long and no longer. On timers of its own, for a runtime may have none, and Tokio says so only by
+/// a panic.
 async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     let (mut future, mut timer) = (pin!(future), Delay::new(time));
     poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -180,37 +215,35 @@ async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     .await
 }
 
-const NO_RUNTIME: &str = "checks are asked on a Tokio runtime, and this thread is in none";
-const RUNTIME_GONE: &str = "the runtime on which it was asked has been shut down";
+const NO_RUNTIME: &str = "checks run on a Tokio runtime, and this thread has none";
+const RUNTIME_GONE: &str = "the runtime on which it ran has been shut down";
 
 fn too_late(timeout: Duration) -> String {
     format!("no answer within {timeout:?}")
 }
 
-impl Flight {
-    /// A runtime that shuts down takes its flights with it.
-    fn is_under_way(&self) -> bool {
-        self.landed.has_changed().is_ok()
+impl InFlight {
+    /// A runtime that shuts down takes its tasks with it.
+    fn is_running(&self) -> bool {
+        self.result.has_changed().is_ok()
     }
 }
 
 impl Fresh {
-    /// Waits for the finding; hardly beyond the check's deadline, whatever the flight's thread is doing.
-    pub(super) async fn wait(self) -> Arc<Finding> {
-        let (mut flight, timeout) = match self {
-            Self::Known(finding) => return finding,
-            Self::Awaited(flight, timeout) => (flight, timeout),
+    /// Waits for the result; hardly longer than the check's deadline, whatever the thread that runs it is doing.
+    pub(super) async fn wait(self) -> Arc<CheckResult> {
+        let (mut in_flight, timeout) = match self {
+            Self::Known(result) => return result,
+            Self::Awaited(in_flight, timeout) => (in_flight, timeout),
         };
-        let left = (flight.deadline + GRACE).saturating_duration_since(Instant::now());
-        let outcome = match within(left, flight.landed.wait_for(Option::is_some)).await {
-            Some(Ok(landed)) => match landed.clone() {
-                Some(finding) => return finding,
-                None => Err(RUNTIME_GONE.to_owned()),
-            },
-            Some(Err(_)) => Err(RUNTIME_GONE.to_owned()),
+        let left = (in_flight.deadline + GRACE).saturating_duration_since(Instant::now());
+        let result = within(left, in_flight.result.wait_for(Option::is_some)).await;
+        let outcome = match result.map(|result| result.map(|result| result.clone())) {
+            Some(Ok(Some(result))) => return result,
+            Some(Ok(None) | Err(_)) => Err(RUNTIME_GONE.to_owned()),
             None => Err(too_late(timeout)),
         };
-        Arc::new(Finding { outcome, took: timeout, at: Instant::now() })
+        Arc::new(CheckResult { outcome, took: timeout, at: Instant::now() })
     }
 }
 
