@@ -86,12 +86,12 @@ async fn a_queue_that_does_not_answer_is_logged_once_a_change_and_counted() {
     }
     assert_eq!((depth.latest(), depth.failures(), depth.error()), (Some(5), 6, None));
     insta::assert_snapshot!(logs.text(), @r#"
-     WARN the queue does not tell its depth queue=emails reason="error" error=no route to amqp://ada:[redacted:password]@broker
-     INFO the queue tells its depth again queue=emails depth=4
-     WARN the queue does not tell its depth queue=emails reason="error" error=gone
-     WARN the queue does not tell its depth queue=emails reason="panic" error=asking panicked
-     WARN the queue does not tell its depth queue=emails reason="timeout" error=no answer within 1.5s
-     INFO the queue tells its depth again queue=emails depth=5
+     WARN the depth of a queue is unknown queue=emails reason="error" error=no route to amqp://ada:[redacted:password]@broker
+     INFO the depth of a queue is known again queue=emails depth=4
+     WARN the depth of a queue is unknown queue=emails reason="error" error=gone
+     WARN the depth of a queue is unknown queue=emails reason="panic" error=asking panicked
+     WARN the depth of a queue is unknown queue=emails reason="timeout" error=no answer within 1.5s
+     INFO the depth of a queue is known again queue=emails depth=5
     "#);
     insta::assert_snapshot!(bench.series("queue_depth"), @"
     queue_depth_failures_total{queue=emails, reason=error} 3
