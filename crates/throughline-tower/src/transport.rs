@@ -18,6 +18,7 @@ mod page;
 mod profiler;
 mod record;
 mod report;
+mod writer;
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use throughline_core::Redactor;
 use throughline_core::query::Style;
 
 use super::page::{self, Ink, Page};
+use super::writer::SharedWriter;
 use super::{CallOutcome, CallRecord, Transport};
 
 /// How many columns of a body are shown as text.
@@ -32,12 +33,8 @@ impl Inspector {
 
     /// Writes every call as text. What cannot be written is left out: a call must not fail because nobody watches.
     pub fn to_writer(writer: impl Write + Send + 'static, style: Style) -> Self {
-        let writer = Mutex::new(writer);
-        Self::new(move |call| {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let written = writer.write_all(call.render(&style).as_bytes());
-            let _ = written.and_then(|()| writer.flush());
-        })
+        let writer = SharedWriter::new(writer);
+        Self::new(move |call| writer.write(call.render(&style)))
     }
 
     /// Writes every call to the standard error; in colours if that is a terminal, and not if `NO_COLOR` is set.
