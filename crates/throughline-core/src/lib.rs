@@ -39,9 +39,9 @@ pub use analytics::{
 pub use attrs::Attrs;
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError,
-    TraceContext, TraceFuture, TraceParent, Undo, Workflow, kind,
+    InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, StepError, TraceContext,
+    TraceFuture, TraceParent, Undo, Workflow, kind,
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};

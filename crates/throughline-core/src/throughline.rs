@@ -18,7 +18,7 @@ use crate::{
 /// Records what workflows do: the handle that a service keeps, cheap to clone.
 ///
 /// ```
-/// use throughline_core::{MemoryStore, NotStarted, Throughline};
+/// use throughline_core::{MemoryStore, NotRecorded, Throughline};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,8 +29,8 @@ use crate::{
 ///     .workflow("loan-approval")
 ///     .key("loan-42")
 ///     .run(|ctx| async move {
-///         let score = ctx.trace("stage:credit-check", async { Ok::<_, NotStarted>(712) }).await??;
-///         Ok::<_, NotStarted>(score > 700)
+///         let score = ctx.trace("stage:credit-check", async { Ok::<_, NotRecorded>(712) }).await??;
+///         Ok::<_, NotRecorded>(score > 700)
 ///     })
 ///     .await??;
 ///
@@ -167,7 +167,7 @@ pub enum Durability {
     Strict,
     /// A step begins at once, and ends when both it and its start are done: one round trip to the store less,
     /// at the price that a step may have begun although it is then reported as
-    /// [not started](crate::NotStarted).
+    /// [not started](crate::NotRecorded).
     Pipelined,
 }
 

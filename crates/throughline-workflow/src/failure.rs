@@ -1,6 +1,6 @@
 //! Errors on their way through a layer.
 
-use throughline_core::{BoxError, ErrorInfo, NotStarted, StepError};
+use throughline_core::{BoxError, ErrorInfo, NotRecorded, StepError};
 
 /// An error of the service inside: recorded under its own type, given back boxed.
 pub(crate) struct Failure {
@@ -24,6 +24,6 @@ impl StepError<Passing> for Failure {
 }
 
 /// What a layer gives back of a span: the service's outcome, or why the service was not called.
-pub(crate) fn passed_on<T>(outcome: Result<Result<T, Failure>, NotStarted>) -> Result<T, BoxError> {
+pub(crate) fn passed_on<T>(outcome: Result<Result<T, Failure>, NotRecorded>) -> Result<T, BoxError> {
     outcome?.map_err(|failure| failure.error)
 }

@@ -93,7 +93,7 @@ pub trait Job {
 ///   failed if the last attempt at one of them did.
 /// - Errors, panics and dropped futures are recorded, and then go on to whoever drives the worker. Errors are boxed; if
 ///   the attempt could not be recorded the service is not called, and the error is a
-///   [`NotStarted`](throughline_core::NotStarted): the queue will try again.
+///   [`NotRecorded`](throughline_core::NotRecorded): the queue will try again.
 /// - Metrics: workers that are up (as long as a service made by this layer lives), jobs in flight, how long jobs waited
 ///   before their first attempt, how long attempts took and how they ended.
 ///
@@ -159,7 +159,7 @@ impl JobLayer {
     /// ```
     ///
     /// # Errors
-    /// The handler's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the attempt could not be
+    /// The handler's own, boxed; or a [`NotRecorded`](throughline_core::NotRecorded) if the attempt could not be
     /// recorded and the handler was not called.
     pub fn run<J, C, F, T, E>(
         &self,

@@ -267,7 +267,7 @@ impl<R> StepLayer<R> {
     /// ```
     ///
     /// # Errors
-    /// The closure's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the step could not be recorded
+    /// The closure's own, boxed; or a [`NotRecorded`](throughline_core::NotRecorded) if the step could not be recorded
     /// and the closure was not called.
     pub fn run<C, F, T, E>(
         &self,

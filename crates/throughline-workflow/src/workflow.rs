@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::attrs;
-use throughline_core::{BoxError, NotStarted, RunState, Throughline, TraceContext, TraceId, Workflow};
+use throughline_core::{BoxError, NotRecorded, RunState, Throughline, TraceContext, TraceId, Workflow};
 use tower_layer::Layer;
 
 use crate::failure::{Failure, passed_on};
@@ -22,11 +22,11 @@ type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 /// An executor without tower calls [`run`](Self::run), which does the same.
 ///
 /// **Errors** are boxed, as tower's own layers have it, for the layer has one of its own: if the start of the run could
-/// not be recorded, the service is not called and the error is a [`NotStarted`](throughline_core::NotStarted), which
-/// `error.downcast_ref::<NotStarted>()` tells from the service's own. Those keep their type inside the box.
+/// not be recorded, the service is not called and the error is a [`NotRecorded`](throughline_core::NotRecorded), which
+/// `error.downcast_ref::<NotRecorded>()` tells from the service's own. Those keep their type inside the box.
 ///
 /// ```
-/// use throughline_core::{BoxError, MemoryStore, NotStarted, Throughline};
+/// use throughline_core::{BoxError, MemoryStore, NotRecorded, Throughline};
 /// use throughline_workflow::WorkflowLayer;
 /// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 ///
@@ -48,7 +48,7 @@ type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 /// let request = Execution { id: "e-17".into(), tenant: "acme".into(), workflow: "onboarding".into() };
 /// match executor.oneshot(request).await {
 ///     Ok(length) => assert_eq!(length, 4),
-///     Err(error) if error.is::<NotStarted>() => eprintln!("try again later: {error}"),
+///     Err(error) if error.is::<NotRecorded>() => eprintln!("try again later: {error}"),
 ///     Err(error) => return Err(error),
 /// }
 /// # Ok(())
@@ -101,7 +101,7 @@ impl<R> WorkflowLayer<R> {
     /// ```
     ///
     /// # Errors
-    /// The closure's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the start of the run could not be
+    /// The closure's own, boxed; or a [`NotRecorded`](throughline_core::NotRecorded) if the start of the run could not be
     /// recorded and the closure was not called.
     pub fn run<C, F, T, E>(
         &self,
@@ -168,10 +168,10 @@ impl<R: Send + 'static> Record<R> for WorkflowLayer<R> {
 }
 
 /// Whether a run is there that a dead process left unfinished.
-async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotStarted> {
+async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotRecorded> {
     let Some(reader) = throughline.reader() else { return Ok(false) };
     match reader.run(trace_id).await {
         Ok(run) => Ok(run.is_some_and(|run| run.state == RunState::Interrupted)),
-        Err(error) => Err(NotStarted::NotRead(Arc::new(error))),
+        Err(error) => Err(NotRecorded::NotRead(Arc::new(error))),
     }
 }

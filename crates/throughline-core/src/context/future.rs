@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::TraceContext;
 use super::current::Entered;
-use super::failure::{NotRecorded, NotStarted};
+use super::failure::NotRecorded;
 use super::opening::Opening;
 use super::span::{End, Span};
 use crate::delivery::queue::Ack;
@@ -24,7 +24,7 @@ pin_project! {
     /// A step: it records its start, runs the future, and records its end. Made by
     /// [`TraceContext::trace`] and its relatives; lazy, like every future.
     ///
-    /// Completes with `Ok` and the future's own output, or with [`NotStarted`] if its start could not be
+    /// Completes with `Ok` and the future's own output, or with [`NotRecorded`] if its start could not be
     /// recorded; the future was not polled then. Dropped in mid-flight it records `cancelled`; a panic is
     /// recorded as failed and goes on.
     ///
@@ -121,7 +121,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
 }
 
 impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
-    type Output = Result<T, NotStarted>;
+    type Output = Result<T, NotRecorded>;
 
     // Next to nothing where nothing is recorded: all else is in `poll_recorded`.
     #[inline]
@@ -137,7 +137,7 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
 }
 
 impl<F: Future<Output = T>, T> TraceFuture<F, T> {
-    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotStarted>> {
+    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotRecorded>> {
         let mut this = self.project();
         loop {
             match this.state {
@@ -154,7 +154,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         continue;
                     };
                     if !reserved {
-                        return Poll::Ready(Err(NotRecorded::ShutDown.into()));
+                        return Poll::Ready(Err(NotRecorded::ShutDown));
                     }
                     *this.state = start(opening)?;
                 }
@@ -168,7 +168,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         this.future.set(None);
                         // Those who saw it start are told.
                         span.end_in_process();
-                        return Poll::Ready(Err(cause.into()));
+                        return Poll::Ready(Err(cause));
                     }
                     *this.state = State::Running { span, tracing, start: None };
                 }
@@ -221,7 +221,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         continue;
                     };
                     return Poll::Ready(match (outcome, recorded) {
-                        (Outcome::Output(_), Err(cause)) => Err(cause.into()),
+                        (Outcome::Output(_), Err(cause)) => Err(cause),
                         (outcome, _) => Ok(finish(outcome)),
                     });
                 }
@@ -250,7 +250,7 @@ fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, boo
 }
 
 /// Opens the span and emits its start; its place is held.
-fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
+fn start<T>(opening: Opening) -> Result<State<T>, NotRecorded> {
     let hub = opening.hub_handle();
     let mut opened = match opening.open() {
         Ok(opened) => opened,
@@ -273,7 +273,7 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
         Emitted::Awaiting(ack) => State::Starting { span, tracing, ack },
         Emitted::Closed => {
             span.end_in_process();
-            return Err(NotRecorded::ShutDown.into());
+            return Err(NotRecorded::ShutDown);
         }
     })
 }

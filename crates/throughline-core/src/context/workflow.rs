@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::earlier::EarlierLife;
-use super::failure::{NotStarted, StepError};
+use super::failure::{NotRecorded, StepError};
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening, Resumed, RunOpening};
 use super::propagation::Propagation;
@@ -179,24 +179,25 @@ impl Resume {
     /// [`TraceContext::completed_before`] says it of any step.
     ///
     /// # Errors
-    /// [`NotStarted`] if there is no such run, it has ended, or it is running elsewhere, or if the store does
+    /// [`NotRecorded`] if there is no such run, it has ended, or it is running elsewhere, or if the store does
     /// not answer.
-    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotStarted>
+    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
         let Self { throughline, trace_id } = self;
-        let reader = throughline.reader().ok_or(NotStarted::NoSuchRun(trace_id))?;
-        let not_read = |error| NotStarted::NotRead(Arc::new(error));
-        let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotStarted::NoSuchRun(trace_id))?;
+        let reader = throughline.reader().ok_or(NotRecorded::NoSuchRun(trace_id))?;
+        let not_read = |error| NotRecorded::NotRead(Arc::new(error));
+        let summary =
+            reader.run(trace_id).await.map_err(not_read)?.ok_or(NotRecorded::NoSuchRun(trace_id))?;
         let events = reader.trace(trace_id).await.map_err(not_read)?;
-        let root = events.iter().find(|event| event.is_root()).ok_or(NotStarted::NoSuchRun(trace_id))?;
+        let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
         match summary.state {
             RunState::Interrupted | RunState::Unfinished => {}
-            RunState::Running => return Err(NotStarted::StillRunning(trace_id)),
-            state => return Err(NotStarted::HasEnded { trace_id, state }),
+            RunState::Running => return Err(NotRecorded::StillRunning(trace_id)),
+            state => return Err(NotRecorded::HasEnded { trace_id, state }),
         }
         let next_seq =
             events.iter().filter(|event| event.span_id == root.span_id).map(|event| event.seq + 1).max();

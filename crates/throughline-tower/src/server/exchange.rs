@@ -88,14 +88,14 @@ impl Exchange {
         self.is_out = true;
     }
 
-    /// The head of the answer is there.
-    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+    /// The head of the answer is there, and perhaps what made the handler fail.
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap, cause: Option<ErrorInfo>) {
         self.status = Some(status);
         if status.is_server_error() {
             let reason = status.canonical_reason().unwrap_or("failed");
             self.failure = Some(Failure {
                 label: status.as_str().to_owned(),
-                error: error(format!("http:{}", status.as_str()), reason),
+                error: cause.unwrap_or_else(|| error(format!("http:{}", status.as_str()), reason)),
             });
         } else if status == StatusCode::OK {
             self.look_for_grpc_status(headers);

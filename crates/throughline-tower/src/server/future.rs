@@ -122,8 +122,9 @@ fn follow<R>(response: Response<R>, mut exchange: Box<Exchange>) -> Response<Tra
 where
     R: Body<Data = Bytes>,
 {
-    let (head, body) = response.into_parts();
-    exchange.answered(head.status, &head.headers);
+    let (mut head, body) = response.into_parts();
+    let cause = cause_in(&mut head.extensions);
+    exchange.answered(head.status, &head.headers, cause);
     let body = match has_body(exchange.arrival.labels.method, head.status) {
         true => TracedBody::followed(body, &head.headers, exchange),
         false => {
@@ -132,6 +133,17 @@ where
         }
     };
     Response::from_parts(head, body)
+}
+
+/// What made the handler fail, if it says so.
+#[cfg(feature = "axum")]
+fn cause_in(extensions: &mut http::Extensions) -> Option<ErrorInfo> {
+    extensions.remove().map(|crate::handler_error::Cause(error)| error)
+}
+
+#[cfg(not(feature = "axum"))]
+fn cause_in(_: &mut http::Extensions) -> Option<ErrorInfo> {
+    None
 }
 
 /// Whether a body follows the head ([RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). Where none does, a
@@ -149,7 +161,7 @@ fn answer_panic<R>(panic: &(dyn Any + Send), mut exchange: Box<Exchange>) -> Res
         true => panic::grpc_status(),
         false => panic::problem(exchange.context(), &exchange.arrival.id),
     };
-    exchange.answered(response.status(), response.headers());
+    exchange.answered(response.status(), response.headers(), None);
     exchange.end(Outcome::Panicked(ErrorInfo::of_panic(panic)));
     response
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use throughline_core::{BoxError, NotStarted, Text, TraceId};
+use throughline_core::{BoxError, NotRecorded, Text, TraceId};
 
 use super::{CallOutcome, Transport};
 use crate::failure;
@@ -43,7 +43,7 @@ pub enum CallError {
         /// Who was to be called.
         callee: Box<Callee>,
         /// Why.
-        source: NotStarted,
+        source: NotRecorded,
     },
     /// The name of the function cannot be a part of a path.
     #[error(

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use throughline_core::testing::FaultyStore;
 use throughline_core::{
-    AppendError, Durability, MemoryStore, NotStarted, Retry, Status, Throughline, TraceContext, TraceEvent,
+    AppendError, Durability, MemoryStore, NotRecorded, Retry, Status, Throughline, TraceContext, TraceEvent,
     names,
 };
 use throughline_tower::{LayerExt as _, Traced};
@@ -55,7 +55,7 @@ fn reqwest_request(uri: &str) -> reqwest::Request {
 /// Runs a future within a run of a workflow.
 async fn within<T>(side: &Side, body: impl Future<Output = T>) -> T {
     let run = side.throughline.workflow("test").attr(names::attrs::REQUEST_ID, "req-7");
-    run.run(|_| async { Ok::<_, NotStarted>(body.await) }).await.unwrap().unwrap()
+    run.run(|_| async { Ok::<_, NotRecorded>(body.await) }).await.unwrap().unwrap()
 }
 
 fn call_of(events: &[TraceEvent]) -> &TraceEvent {
@@ -289,7 +289,7 @@ async fn a_request_whose_span_turns_out_not_to_be_recorded_is_sent_once_and_its_
         faults.fail_next(u64::MAX, gone);
         let answer = client.oneshot(http_request(&origin)).await;
         faults.heal();
-        Ok::<_, NotStarted>(answer.unwrap().status())
+        Ok::<_, NotRecorded>(answer.unwrap().status())
     });
     assert_eq!(run.await.unwrap().unwrap(), StatusCode::OK);
     assert_eq!(asked.load(Ordering::SeqCst), 1);

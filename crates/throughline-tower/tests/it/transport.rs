@@ -15,7 +15,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use throughline_core::testing::FaultyStore;
 use throughline_core::{
-    AppendError, Durability, InContext as _, MemoryStore, NotStarted, Retry, Status, Throughline,
+    AppendError, Durability, InContext as _, MemoryStore, NotRecorded, Retry, Status, Throughline,
     TraceContext, names,
 };
 use throughline_tower::transport::{
@@ -96,7 +96,7 @@ impl Callee {
 async fn within<T>(side: &Side, body: impl Future<Output = T>) -> T {
     side.throughline
         .workflow("test")
-        .run(|_| async { Ok::<_, NotStarted>(body.await) })
+        .run(|_| async { Ok::<_, NotRecorded>(body.await) })
         .await
         .unwrap()
         .unwrap()
@@ -403,7 +403,7 @@ async fn a_call_whose_start_turns_out_not_to_be_recorded_is_made_once_and_its_re
         faults.fail_next(u64::MAX, gone);
         let result = caller.call::<_, u32>("count", &()).await;
         faults.heal();
-        Ok::<_, NotStarted>(result)
+        Ok::<_, NotRecorded>(result)
     });
     assert_eq!(run.await.unwrap().unwrap().unwrap(), 0);
     assert_eq!(asked.load(Ordering::SeqCst), 1);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use throughline_core::{NotStarted, Text};
+use throughline_core::{NotRecorded, Text};
 
 use super::declaration::{Declaration, Edge, quoted};
 
@@ -45,13 +45,13 @@ pub enum TransitionError {
     },
     /// It could not be recorded.
     #[error(transparent)]
-    NotStarted(#[from] NotStarted),
+    NotRecorded(#[from] NotRecorded),
 }
 
 impl TransitionError {
     /// Whether the same transition may be made later without anything else being done.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotStarted(cause) if cause.is_retryable())
+        matches!(self, Self::NotRecorded(cause) if cause.is_retryable())
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use throughline_core::testing::tree;
 use throughline_core::{
-    AppendError, BoxError, Filter, MemoryStore, NotStarted, Page, Status, Throughline, TraceContext, TraceId,
-    names,
+    AppendError, BoxError, Filter, MemoryStore, NotRecorded, Page, Status, Throughline, TraceContext,
+    TraceId, names,
 };
 use throughline_workflow::{Entity, State, StateMachine, TransitionError};
 use tokio::sync::oneshot;
@@ -68,7 +68,7 @@ async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_b
             .await??;
         assert_eq!(booted, 7);
         assert_eq!(session.trigger(&ctx, "auto_paused").await?, Paused);
-        session.trigger_with(&ctx, "resumed", |_| async { Ok::<_, NotStarted>(()) }).await??;
+        session.trigger_with(&ctx, "resumed", |_| async { Ok::<_, NotRecorded>(()) }).await??;
         assert_eq!(session.state(), Running);
         Ok(())
     })
@@ -344,7 +344,7 @@ async fn the_story_of_an_entity_goes_on_in_the_same_trace_after_its_process_died
         session.transition(&ctx, Starting).await?;
         let boot = |_| async {
             begun.send(()).unwrap();
-            pending::<Result<(), NotStarted>>().await
+            pending::<Result<(), NotRecorded>>().await
         };
         session.transition_with(&ctx, Running, boot).await??;
         Ok::<_, BoxError>(())
