@@ -7,8 +7,8 @@
 //! | the undoing of a step | [`StepLayer`], with [`StepCall::compensates`] | [`StepLayer::run`] |
 //! | a job from a queue, one attempt a call | [`JobLayer`] | [`JobLayer::run`], [`JobLayer::worker`] |
 //!
-//! These look after gauges, waiting times, attempts and the links to earlier ones. What records a run or a step and no
-//! more is core's: [`Throughline::workflow`](throughline_core::Throughline::workflow),
+//! These look after gauges, waiting times, attempts and the links to previous ones. To record a run or a step and no
+//! more, use core's [`Throughline::workflow`](throughline_core::Throughline::workflow),
 //! [`TraceContext::step`](throughline_core::TraceContext::step) and
 //! [`TraceContext::compensation`](throughline_core::TraceContext::compensation).
 //!
@@ -23,10 +23,10 @@
 #[cfg(feature = "apalis")]
 mod apalis;
 mod carrier;
-mod earlier;
 mod failure;
 mod job;
 mod outcome;
+mod previous;
 mod provisioning;
 mod queue_depth;
 mod rate_limit;

@@ -15,22 +15,22 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time;
 
-/// How often a queue is asked unless said otherwise.
+/// How often a queue is asked by default.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// The shortest interval: whatever is said, a queue is not asked in a busy loop.
+/// The shortest interval: a queue is never asked in a busy loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-/// How long an answer is waited for unless said otherwise.
+/// How long to wait for an answer by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// After so many failures in a row the last depth says nothing any more.
+/// After so many failures in a row the last depth is out of date.
 const STALE_AFTER: u32 = 3;
 
 /// Asks a queue for its depth at an interval, and shows it as `throughline_queue_depth{queue}`, as long as this lives.
 ///
-/// Any queue will do: what asks it is an async closure. (A queue in memory needs none of this: see
-/// [`on_collect`](Self::on_collect).) One that fails, panics or does not answer in time harms nobody: it is logged when
-/// that begins, changes or ends, and counted (`throughline_queue_depth_failures_total{queue, reason}`). After three
-/// failures in a row, and once this is dropped, nobody knows the depth any more, and the gauge is `NaN` rather than a
-/// figure of the past. One that was replaced by another of the same queue leaves the gauge to that.
+/// It works with any queue: an async closure asks for the depth. (A queue in memory needs none of this: see
+/// [`on_collect`](Self::on_collect).) A queue that fails, panics or does not answer in time harms nobody: the log says
+/// when that begins, changes or ends, and it is counted (`throughline_queue_depth_failures_total{queue, reason}`). After three
+/// failures in a row, and once this is dropped, the depth is unknown, and the gauge is `NaN` rather than an old value. One
+/// that was replaced by another for the same queue leaves the gauge to that.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -143,19 +143,19 @@ pub struct QueueDepthBuilder<C> {
 }
 
 impl<C> QueueDepthBuilder<C> {
-    /// The time between an answer and the next question: 15 seconds unless said otherwise, 100 milliseconds at least.
+    /// The time between an answer and the next question: 15 seconds by default, at least 100 milliseconds.
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = interval.max(SHORTEST_INTERVAL);
         self
     }
 
-    /// How long an answer is waited for: 5 seconds unless said otherwise.
+    /// How long to wait for an answer: 5 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The runtime that asks; the caller's unless said otherwise. Its timers must be on (`enable_time`).
+    /// The runtime that asks; by default the caller's. Its timers must be on (`enable_time`).
     pub fn on(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -213,7 +213,7 @@ impl<C> fmt::Debug for QueueDepthBuilder<C> {
 /// There is no tokio runtime to ask a queue on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the depth of the queue `{queue}` is asked for by a tokio task, and there is no runtime here: start it from within one, or give one with .on(handle)"
+    "a tokio task asks for the depth of the queue `{queue}`, and there is no runtime here: call start() within one, or pass one with .on(handle)"
 )]
 #[non_exhaustive]
 pub struct NoRuntime {
@@ -265,14 +265,14 @@ impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(error) => f.write_str(error),
-            Self::Panic => f.write_str("asking panicked"),
+            Self::Panic => f.write_str("the closure panicked"),
             Self::NoTimers => f.write_str("the runtime has no timers: build it with enable_time()"),
             Self::Timeout(timeout) => write!(f, "no answer within {timeout:?}"),
         }
     }
 }
 
-/// Asks once. A panic of the closure, of its future or of its error's text is an answer too.
+/// Asks once. A panic in the closure, in its future or in its error's text counts as an answer.
 async fn answer<C, F, E>(ask: &mut C, timeout: Duration) -> Result<u64, Failure>
 where
     C: FnMut() -> F,

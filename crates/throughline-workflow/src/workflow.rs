@@ -16,14 +16,14 @@ type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 /// The layer around a service that runs workflows: each call is a run, with `workflow:started` before the service is
 /// called and `workflow:completed`, `workflow:failed` or `workflow:cancelled` after it.
 ///
-/// A closure says of each request which workflow it runs, for whom, and under which execution id. Inside, the
-/// service finds its context as [`TraceContext::current`](throughline_core::TraceContext::current).
+/// A closure says which workflow each request runs, for whom, and under which execution id. Inside, the service finds
+/// its context as [`TraceContext::current`](throughline_core::TraceContext::current).
 ///
 /// An executor without tower calls [`run`](Self::run), which does the same.
 ///
-/// **Errors** are boxed, as tower's own layers have it, for the layer has one of its own: if the start of the run could
+/// **Errors** are boxed, as in tower's own layers, because the layer has one of its own: if the start of the run could
 /// not be recorded, the service is not called and the error is a [`NotRecorded`](throughline_core::NotRecorded), which
-/// `error.downcast_ref::<NotRecorded>()` tells from the service's own. Those keep their type inside the box.
+/// `error.downcast_ref::<NotRecorded>()` distinguishes from the service's own. Those keep their type inside the box.
 ///
 /// ```
 /// use throughline_core::{BoxError, MemoryStore, NotRecorded, Throughline};
@@ -75,9 +75,9 @@ impl<R> WorkflowLayer<R> {
         }
     }
 
-    /// Has an execution that a dead process left unfinished go on in the same run, as [`Throughline::resume`] does,
-    /// instead of beginning another one in the same trace. Costs a question to the store before each call, and if that
-    /// is not answered the service is not called.
+    /// Resumes an execution that a dead process left unfinished in the same run, as [`Throughline::resume`] does, instead
+    /// of starting another run in the same trace. This costs a read of the store before each call; if that fails, the
+    /// service is not called.
     pub fn resume_interrupted(self) -> Self {
         Self { resumes: true, ..self }
     }
@@ -167,7 +167,7 @@ impl<R: Send + 'static> Record<R> for WorkflowLayer<R> {
     }
 }
 
-/// Whether a run is there that a dead process left unfinished.
+/// Whether there is a run that a dead process left unfinished.
 async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotRecorded> {
     let Some(reader) = throughline.reader() else { return Ok(false) };
     match reader.run(trace_id).await {

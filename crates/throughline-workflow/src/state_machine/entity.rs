@@ -291,19 +291,19 @@ impl<S: State> Entity<S> {
             step = step.attr(names::attrs::STATE_TRIGGER, trigger);
         }
         let mut made = None;
-        let told = step.run(|ctx| async {
+        let recorded = step.run(|ctx| async {
             let done = InWork::new(mark, work(ctx)).await?;
             made = Some(Made::new(kept, at));
             Ok(done)
         });
-        match told.await {
+        match recorded.await {
             Ok(done) => Ok(done.map(|done| (done, declared.states[edge.to].state.clone()))),
-            Err(not_started) => {
+            Err(not_recorded) => {
                 // A step that does not wait for its start may have come to its end.
                 if let Some(made) = made {
                     made.take_back();
                 }
-                Err(not_started.into())
+                Err(not_recorded.into())
             }
         }
     }
@@ -351,7 +351,7 @@ impl<S> Kept<S> {
     /// Puts the entity into a state, and says how long it was in the one before.
     fn move_to(&self, position: Position) -> Option<Age> {
         let before = mem::replace(&mut *self.position(), position);
-        // The lock is gone: to drop a position is to tell the recorder.
+        // The lock is gone: dropping a position calls the recorder.
         before.stay
     }
 

@@ -37,8 +37,8 @@ pub enum TransitionError {
     /// The state was not declared.
     #[error(transparent)]
     UnknownState(#[from] UnknownState),
-    /// The work of a transition asks for another transition of the same entity, and would wait for itself.
-    #[error("{machine}: a transition within the work of a transition of the same entity; make it afterwards")]
+    /// The work of a transition asks for another transition of the same entity, which would wait for the first.
+    #[error("{machine}: a transition cannot start another one of the same entity; make it afterwards")]
     Nested {
         /// The machine.
         machine: Text,
@@ -57,7 +57,7 @@ impl TransitionError {
 
 /// A state that was not declared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{machine}: no state `{state}`; declared are {}", quoted(.declared))]
+#[error("{machine}: no state `{state}`; the declared ones are {}", quoted(.declared))]
 #[non_exhaustive]
 pub struct UnknownState {
     /// The machine.
@@ -104,5 +104,5 @@ fn allowed_from(from: &str, allowed: &[Transition]) -> String {
         return format!("`{from}` is final");
     }
     let allowed: Vec<_> = allowed.iter().map(Transition::to_string).collect();
-    format!("from `{from}` there is {}", allowed.join(", "))
+    format!("from `{from}` it can go to {}", allowed.join(", "))
 }
