@@ -38,7 +38,7 @@ impl RequestId {
         !id.is_empty() && id.len() <= LIMIT && id.iter().all(plain)
     }
 
-    /// The caller's id; `None` if it was made here, where it is nothing that could tell of somebody.
+    /// The caller's id; `None` if it was made here, so that it cannot be personal data.
     pub(crate) fn of_caller(&self) -> Option<&str> {
         match &self.0 {
             Origin::Caller(id) => id.to_str().ok(),

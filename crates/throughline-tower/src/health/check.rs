@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::runner::{Answer, CheckRunner};
 use super::{HealthBuildError, builtin, disk, memory};
 
-/// Kubernetes waits one second for a probe unless told otherwise: a check that takes longer could not be named any more.
+/// Kubernetes waits one second for a probe by default: a slower check could not be named any more.
 const TIMEOUT: Duration = Duration::from_millis(800);
 const TTL: Duration = Duration::from_secs(2);
 const LONGEST_TTL: Duration = Duration::from_secs(60 * 60);

@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
     active: Option<GaugeGuard>,
     pub(super) arrival: Arrival,
     status: Option<StatusCode>,
-    /// What the answer itself tells of a failure.
+    /// What the answer itself says about a failure.
     failure: Option<Failure>,
     /// Whether the server has all of the content, and only asks for what may follow it.
     is_out: bool,
@@ -102,7 +102,7 @@ impl Exchange {
         }
     }
 
-    /// gRPC tells how a call ended in the trailers, or in the head if nothing else follows.
+    /// gRPC says how a call ended in the trailers, or in the head if nothing else follows.
     pub(crate) fn look_for_grpc_status(&mut self, fields: &HeaderMap) {
         if let Some(code) = grpc::failure_in(fields).filter(|code| code.is_fault) {
             self.failure = Some(Failure {

@@ -98,7 +98,7 @@ where
         };
         let Some(exchange) = this.exchange.take() else { return Poll::Pending };
         let emptied = exchange.guard(|| this.state.set(State::Answered));
-        // The first panic is the one to tell of.
+        // The first panic is the one to report.
         let answer = answer.and_then(|answer| emptied.map(|()| answer));
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
@@ -111,13 +111,13 @@ where
         };
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
-        // The handler may have told of times of its own.
+        // The handler may have reported times of its own.
         headers.append(SERVER_TIMING, timing);
         Poll::Ready(Ok(response))
     }
 }
 
-/// The exchange goes on until the body has ended.
+/// The exchange lasts until the body has ended.
 fn follow<R>(response: Response<R>, mut exchange: Box<Exchange>) -> Response<TracedBody<R>>
 where
     R: Body<Data = Bytes>,

@@ -31,7 +31,7 @@ impl Inspector {
         Self(Arc::new(show))
     }
 
-    /// Writes every call as text. What cannot be written is left out: a call must not fail because nobody watches.
+    /// Writes every call as text. What cannot be written is left out: a call must not fail because of its inspector.
     pub fn to_writer(writer: impl Write + Send + 'static, style: Style) -> Self {
         let writer = SharedWriter::new(writer);
         Self::new(move |call| writer.write(call.render(&style)))
@@ -45,9 +45,9 @@ impl Inspector {
 
     pub(super) fn show(&self, exchange: Exchange, record: &CallRecord, address: &str, redactor: &Redactor) {
         let call = exchange.redacted(record, address, redactor);
-        // A call that was given up is shown while it is dropped, where a panic would end the process.
+        // An abandoned call is shown while it is dropped, where a panic could abort the process.
         if catch_unwind(AssertUnwindSafe(|| (self.0)(&call))).is_err() {
-            tracing::warn!(target: "throughline", "an inspector panicked; the call went on");
+            tracing::warn!(target: "throughline", "an inspector panicked; the call continued");
         }
     }
 }

@@ -227,7 +227,7 @@ async fn body_of(
 }
 
 #[tokio::test]
-async fn only_whom_the_layer_is_told_to_is_sent_the_context_and_all_calls_are_recorded() {
+async fn the_context_is_sent_only_to_allowed_targets_and_all_calls_are_recorded() {
     for (host, is_ours) in [("scores.internal", true), ("Scores.Internal", true), ("third-party.test", false)]
     {
         let here = Side::new("caller");

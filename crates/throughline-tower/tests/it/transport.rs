@@ -354,7 +354,7 @@ async fn functions_may_be_served_under_another_path() {
 }
 
 #[tokio::test]
-async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_is_told() {
+async fn calls_may_go_through_your_own_client_whose_error_is_shown() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
     let app = functions().layer(there.throughline.layer());
     let client = tower::service_fn(move |request: http::Request<_>| {
@@ -373,7 +373,7 @@ async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_i
     let caller = Caller::http_through(&here.throughline, "https://api.test", broken).unwrap();
     let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
     assert!(matches!(error, CallError::BrokenOff { .. }), "nobody knows how far it came: {error}");
-    insta::assert_snapshot!(error, @"`sum` over http at https://api.test gave no whole answer: the certificate has expired; did the callee die?");
+    insta::assert_snapshot!(error, @"`sum` over http at https://api.test sent no complete answer: the certificate has expired; did the callee crash?");
 
     let refused = async |_: http::Request<_>| {
         Err::<Answer, _>(throughline_core::BoxError::from(std::io::Error::from(
