@@ -23,9 +23,9 @@ mod throughline;
 pub use builder::{BuildError, Durability, ThroughlineBuilder};
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext,
-    TraceFuture, TraceParent, Undo, Workflow,
+    InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext, TraceFuture,
+    TraceParent, Undo, Workflow,
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use memory::{MemoryFeed, MemoryStore};

@@ -18,7 +18,7 @@ use crate::metrics::Meter;
 /// Records what workflows do: the handle that a service keeps, cheap to clone.
 ///
 /// ```
-/// use throughline_core::{MemoryStore, NotStarted, Throughline};
+/// use throughline_core::{MemoryStore, NotRecorded, Throughline};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,8 +29,8 @@ use crate::metrics::Meter;
 ///     .workflow("loan-approval")
 ///     .key("loan-42")
 ///     .run(|ctx| async move {
-///         let score = ctx.trace("stage:credit-check", async { Ok::<_, NotStarted>(712) }).await??;
-///         Ok::<_, NotStarted>(score > 700)
+///         let score = ctx.trace("stage:credit-check", async { Ok::<_, NotRecorded>(712) }).await??;
+///         Ok::<_, NotRecorded>(score > 700)
 ///     })
 ///     .await??;
 ///

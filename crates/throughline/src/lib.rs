@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use axum::{Json, Router, routing::post};
-//! use throughline::{LayerExt as _, NotStarted, SqliteStore, Throughline, Traced};
+//! use throughline::{LayerExt as _, NotRecorded, SqliteStore, Throughline, Traced};
 //!
 //!
 //! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, String> {

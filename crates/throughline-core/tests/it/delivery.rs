@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use throughline_core::testing::{FaultyStore, MemorySpool};
 use throughline_core::{
     AppendError, BoxFuture, DropReason, Durability, EventSink, FeedConfig, Instance, LiveFeed, MemoryFeed,
-    MemoryStore, NotRecorded, NotStarted, OpenError, Redaction, Retry, Status, StreamItem, Throughline,
+    MemoryStore, NotRecorded, OpenError, Redaction, Retry, Status, StreamItem, Throughline,
     ThroughlineBuilder, TraceEvent, TraceStream, WatchRequest, names,
 };
 
@@ -76,16 +76,16 @@ async fn an_outcome_is_kept_when_its_end_cannot_be_recorded_and_the_next_step_is
         let score = ctx
             .trace("stage:a", async {
                 faults.fail_next(u64::MAX, away);
-                Ok::<_, NotStarted>(712)
+                Ok::<_, NotRecorded>(712)
             })
             .await;
         assert_eq!(score.unwrap().unwrap(), 712, "the outcome is the caller's");
         let account = &ledger.ledger().accounts[0];
         assert_eq!((account.pending, account.dropped.len(), account.balances()), (1, 0, true));
         let next = ctx.trace_infallible("stage:b", async { unreachable!() }).await;
-        assert!(matches!(next, Err(NotStarted::NotRecorded(NotRecorded::Store { .. }))));
+        assert!(matches!(next, Err(NotRecorded::Store { .. })));
         faults.heal();
-        Ok::<_, NotStarted>(())
+        Ok::<_, NotRecorded>(())
     });
     run.await.unwrap().unwrap();
     assert_eq!(throughline.flush(SOON).await.accounts[0].pending, 0);
@@ -212,7 +212,7 @@ async fn shutdown_returns_in_time_whatever_the_store_does_and_tells_the_truth() 
     assert_eq!(report.accounts[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
     assert!(report.accounts[0].balances());
     let late = throughline.workflow("late").run_infallible(|_| async {}).await;
-    assert!(matches!(late, Err(NotStarted::NotRecorded(NotRecorded::ShutDown))));
+    assert!(matches!(late, Err(NotRecorded::ShutDown)));
     faults.release();
     let _ = run.await.unwrap();
 }

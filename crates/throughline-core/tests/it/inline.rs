@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use throughline_core::{
-    AppendError, AppendInline, BoxFuture, Claim, Instance, MemoryStore, NotStarted, OpenError, Readers,
+    AppendError, AppendInline, BoxFuture, Claim, Instance, MemoryStore, NotRecorded, OpenError, Readers,
     StoreConfig, Throughline, TraceEvent, TraceId, TraceStore,
 };
 use tokio::sync::watch;
@@ -25,7 +25,7 @@ async fn time_limits_hold_under_a_paused_clock() {
             // What the step itself waits for is found by a clock that jumps, as ever.
             let slow = ctx.trace_infallible("stage:slow", tokio::time::sleep(2 * A_SECOND));
             assert!(timeout(A_SECOND, slow).await.is_err());
-            Ok::<_, NotStarted>(())
+            Ok::<_, NotRecorded>(())
         });
         timeout(3 * A_SECOND / 2, run).await.expect("only the slow step takes time").unwrap().unwrap();
         let report = timeout(A_SECOND, throughline.flush(A_SECOND)).await.expect("nothing is pending");
@@ -44,7 +44,7 @@ async fn every_event_is_stored_and_counted_once_and_its_place_is_free_again() {
                 for _ in 0..50 {
                     ctx.trace_infallible("stage:a", tokio::task::yield_now()).await?;
                 }
-                Ok::<_, NotStarted>(())
+                Ok::<_, NotRecorded>(())
             }))
         })
         .collect();

@@ -10,6 +10,7 @@ mod memory_tree;
 mod context;
 mod delivery;
 mod inline;
+mod locks;
 mod query;
 mod request;
 mod saga;

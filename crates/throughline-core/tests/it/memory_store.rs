@@ -102,7 +102,7 @@ fn a_run_that_goes_on_is_not_evicted_to_make_room_for_itself() {
 fn an_abandoned_instance_leaves_its_runs_interrupted() {
     let store = MemoryStore::new();
     let instance = InstanceId::random();
-    let opened = now(Box::new(store.clone()).open(Instance::new(instance, "loan-service"))).unwrap();
+    let opened = now(store.open(Instance::new(instance, "loan-service"))).unwrap();
     let mut told = run("loan-approval").key("loan-42").instance(instance);
     told.begin("stage:sign");
     let events: Vec<_> = told.events().into_iter().map(Arc::new).collect();
