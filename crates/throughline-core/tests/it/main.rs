@@ -9,6 +9,7 @@ mod memory_tree;
 
 mod context;
 mod delivery;
+mod destinations;
 mod inline;
 mod locks;
 mod query;
