@@ -2,7 +2,6 @@
 
 mod current;
 mod decision;
-mod earlier;
 mod event;
 mod failure;
 mod future;

@@ -35,7 +35,7 @@ pub use throughline_model::{
     ParseStatusError, ParseTimestampError, Rate, ReadError, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope,
     SlowSpan, SpanId, Spool, SpoolConfig, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
     Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
-    TypeRate, kind, names,
+    TypeRate, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

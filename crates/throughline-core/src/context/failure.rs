@@ -42,7 +42,7 @@ pub enum NotStarted {
         /// The saga's name.
         saga: Text,
     },
-    /// There is no saga of this name that an earlier process life left open.
+    /// There is no saga of this name that the previous instance left open.
     #[error("not started: no saga `{saga}` was left open by an earlier process; there is nothing to undo")]
     NoSuchSaga {
         /// The saga's name.

@@ -75,7 +75,7 @@ impl TraceReader for MemoryReader {
                 .take_while(|(started, _)| filter.since.is_none_or(|since| *started >= since))
                 .filter_map(|(_, id)| state.runs.get(id))
                 .filter_map(|run| {
-                    let summary = state.summary(run);
+                    let summary = state.summary(run)?;
                     run_matches(filter, &summary, run.events.values().map(|event| &**event))
                         .then_some(summary)
                 });
@@ -86,16 +86,18 @@ impl TraceReader for MemoryReader {
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {
         Box::pin(async move {
             let state = self.state();
-            Ok(state.runs.get(&id).map(|run| state.summary(run)))
+            Ok(state.runs.get(&id).and_then(|run| state.summary(run)))
         })
     }
 
     fn open_runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenRun>, ReadError>> {
         Box::pin(async move {
             let state = self.state();
-            let runs =
-                state.open.iter().take(limit).filter_map(|(_, id)| state.runs.get(id).map(|run| (id, run)));
-            Ok(runs.map(|(id, run)| OpenRun::of(state.summary(run), &state.trace(*id))).collect())
+            let runs = state.open.iter().take(limit).filter_map(|(_, id)| state.runs.get(id));
+            let open = runs.filter_map(|run| {
+                Some(OpenRun::of(state.summary(run)?, run.events.values().map(|event| &**event)))
+            });
+            Ok(open.collect())
         })
     }
 

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
 
-use crate::fold::{Position, place_in_span};
+use crate::fold::{Position, by_span};
 use crate::names::WORKFLOW_RESUMED;
 use crate::{Link, SpanId, Status, Text, TraceEvent, TraceId};
 
@@ -61,24 +61,17 @@ struct Span<'a> {
 fn spans_of(events: &[TraceEvent]) -> Vec<Span<'_>> {
     let mut by_key: HashMap<Key, usize> = HashMap::new();
     let mut spans: Vec<Span<'_>> = Vec::new();
-    for event in events {
-        let at = *by_key.entry((event.trace_id, event.span_id)).or_insert_with(|| {
-            spans.push(Span {
-                events: Vec::new(),
-                start: None,
-                end: None,
-                parent: None,
-                children: Vec::new(),
-                label: String::new(),
-                signature: 0,
-            });
-            spans.len() - 1
+    for (at, events) in by_span(events).into_iter().enumerate() {
+        by_key.insert((events[0].trace_id, events[0].span_id), at);
+        spans.push(Span {
+            events,
+            start: None,
+            end: None,
+            parent: None,
+            children: Vec::new(),
+            label: String::new(),
+            signature: 0,
         });
-        spans[at].events.push(event);
-    }
-    for span in &mut spans {
-        span.events.sort_by_key(|event| place_in_span(event));
-        span.events.dedup_by_key(|event| event.id());
     }
     let resumptions = resumptions(events);
     for span in &mut spans {
