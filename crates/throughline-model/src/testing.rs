@@ -4,15 +4,18 @@
 //!   every promise of a store or a feed into a test of yours.
 //! - [`tree`] renders the events of a run without ids and
 //!   times, for a snapshot.
-//! - [`run`] builds the events of a run by hand, [`sample_log`] makes a log of many runs.
+//! - [`run`] builds the events of a run by hand, [`sample_log`] makes a log of many runs,
+//!   [`broken_run`] one that contradicts itself.
 //! - [`FaultyStore`] fails, hangs and loses acknowledgements on demand.
 
+mod broken;
 mod builder;
 pub mod conformance;
 mod faulty;
 mod sample;
 mod tree;
 
+pub use broken::broken_run;
 pub use builder::{RunBuilder, run};
 pub use faulty::{Faults, FaultyStore};
 pub use sample::sample_log;
