@@ -13,7 +13,7 @@ use throughline_core::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::earlier::Story;
+use crate::earlier::history;
 use crate::failure::{Failure, passed_on};
 use crate::{Carrier, take_ready};
 
@@ -349,13 +349,13 @@ impl Shared {
         event_type: &str,
         job_id: &str,
     ) -> Option<(SpanId, u32)> {
-        let story = Story::of(&self.throughline, trace_id, None).await;
+        let history = history(&self.throughline, trace_id, None).await;
         // As they are kept.
         let redactor = self.throughline.redactor();
         let event_type = redactor.name(event_type);
         let queue = redactor.findable(Some(attrs::QUEUE), &self.queue);
         let job_id = redactor.findable(Some(attrs::JOB_ID), job_id);
-        let before = story.last_attempt_at(&event_type, &queue, &job_id)?;
+        let before = history.last_attempt_at(&event_type, &queue, &job_id)?;
         Some((before.id, before.attempt.unwrap_or(1)))
     }
 }

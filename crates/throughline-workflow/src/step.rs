@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 use serde_json::Value;
+use throughline_core::fold::History;
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
 use throughline_core::{BoxError, BoxFuture, SpanId, Status, Step, Text, Throughline, TraceContext};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::earlier::Story;
+use crate::earlier::history;
 use crate::failure::{Failure, passed_on};
 use crate::take_ready;
 
@@ -133,14 +134,14 @@ impl StepCall {
             None => format!("{STEP_PREFIX}{}", self.id).into(),
         };
         let is_retry = self.attempt > 1;
-        let story = match &self.compensates {
-            Some(Original::Id(_)) => Some(story(throughline, context).await),
-            _ if is_retry => Some(story(throughline, context).await),
+        let history = match &self.compensates {
+            Some(Original::Id(_)) => Some(history_around(throughline, context).await),
+            _ if is_retry => Some(history_around(throughline, context).await),
             _ => None,
         };
-        let steps = |id: &Text| match &story {
-            Some((story, around)) => {
-                story.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
+        let steps = |id: &Text| match &history {
+            Some((history, around)) => {
+                history.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
             }
             None => Vec::new(),
         };
@@ -157,7 +158,7 @@ impl StepCall {
                 }
             };
             step = context.compensation(&name, &originals);
-            before = story.as_ref().and_then(|(story, _)| story.last_compensation_of(&originals));
+            before = history.as_ref().and_then(|(history, _)| history.last_compensation_of(&originals));
             let undone = name.split_once(':').map_or(&*name, |(_, undone)| undone);
             name = format!("{COMPENSATE_PREFIX}{undone}").into();
         } else {
@@ -193,9 +194,9 @@ impl StepCall {
 }
 
 /// What the run has done so far, and the span that a step begun in this context will hang on.
-async fn story(throughline: &Throughline, context: &TraceContext) -> (Story, SpanId) {
+async fn history_around(throughline: &Throughline, context: &TraceContext) -> (History, SpanId) {
     let around = context.propagation().traceparent.map_or_else(|| context.span_id(), |parent| parent.span_id);
-    (Story::of(throughline, context.trace_id(), Some(around)).await, around)
+    (history(throughline, context.trace_id(), Some(around)).await, around)
 }
 
 impl fmt::Debug for StepCall {
