@@ -239,8 +239,13 @@ impl Saga {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is told of a compensation is what is recorded of it: it will be logged as it is.
-    fn tell(&self, step: Text, resource: Option<Text>, mut outcome: CompensationOutcome) -> Compensated {
+    /// What is returned about a compensation is what is recorded of it: it will be logged as it is.
+    fn compensated(
+        &self,
+        step: Text,
+        resource: Option<Text>,
+        mut outcome: CompensationOutcome,
+    ) -> Compensated {
         let redactor = &self.context.0.run.hub.redactor;
         if let CompensationOutcome::Failed(error) = &mut outcome {
             redactor.error(error);
@@ -275,7 +280,7 @@ impl Saga {
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),
                 Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
             };
-            compensated.push(self.tell(step.step, step.resource, outcome));
+            compensated.push(self.compensated(step.step, step.resource, outcome));
         }
         compensated
     }

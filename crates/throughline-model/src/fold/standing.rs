@@ -10,7 +10,7 @@ impl<K: Clone> RunFold<K> {
         self.started
     }
 
-    /// The earliest [root event](TraceEvent::is_root), whose span is the root span; `None` while none has come.
+    /// The earliest [root event](crate::TraceEvent::is_root), whose span is the root span; `None` while none has come.
     pub fn root(&self) -> Option<&Mark<K>> {
         match &self.root {
             Root::Span(root) => Some(&root.earliest),
