@@ -39,7 +39,7 @@ pub use throughline_model::{
     Readers, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
     SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
     TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate,
-    WatchFrom, WatchRequest, kind, names,
+    WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

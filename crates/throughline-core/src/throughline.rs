@@ -58,7 +58,7 @@ impl Throughline {
         Workflow::new(self.clone(), name.into())
     }
 
-    /// Goes on with a run that another process life left unfinished, in the same trace.
+    /// Continues a run that another instance left unfinished, in the same trace.
     pub fn resume(&self, trace_id: TraceId) -> Resume {
         Resume::new(self.clone(), trace_id)
     }

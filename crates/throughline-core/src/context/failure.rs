@@ -73,7 +73,7 @@ pub enum NotRecorded {
         /// The saga's name.
         saga: Text,
     },
-    /// There is no saga of this name that an earlier process left open.
+    /// There is no saga of this name that the previous instance left open.
     #[error("nothing to undo: no saga `{saga}` was left open by an earlier process")]
     NoSuchSaga {
         /// The saga's name.

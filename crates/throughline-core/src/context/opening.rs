@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value};
 
 use super::current;
-use super::earlier::EarlierLife;
 use super::failure::NotRecorded;
 use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
@@ -15,6 +14,7 @@ use crate::hub::Hub;
 use crate::redaction;
 use crate::throughline::Throughline;
 use throughline_model::Moment;
+use throughline_model::fold::History;
 use throughline_model::names::{self, tags};
 use throughline_model::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
 
@@ -29,7 +29,7 @@ pub(super) struct Details {
     pub(super) announced_steps: u32,
     /// Whether it does not count as one of the steps its parent announced.
     pub(super) unnumbered: bool,
-    /// The span, and the place within it, that an earlier process life left open.
+    /// The span, and the place within it, that the previous instance left open.
     pub(super) continues: Option<(SpanId, u32)>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Resumed {
     pub(super) trace_id: TraceId,
     pub(super) correlation_id: Option<Text>,
     pub(super) attrs: Attrs,
-    pub(super) earlier: Arc<EarlierLife>,
+    pub(super) history: Arc<History>,
 }
 
 impl Opening {
@@ -179,7 +179,7 @@ impl RunOpening {
                 baggage: above.baggage.clone(),
                 baggage_properties: above.baggage_properties.clone(),
                 request_id: above.request_id.clone(),
-                earlier: above.earlier.clone(),
+                history: above.history.clone(),
                 lazy_root: None,
             });
             caller.0.ensure_root();
@@ -217,8 +217,8 @@ impl RunOpening {
         let correlation_id = correlation_id
             .or_else(|| opening.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
             .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
-        let (inherited, earlier) = match opening.resumed {
-            Some(resumed) => (resumed.attrs, Some(resumed.earlier)),
+        let (inherited, history) = match opening.resumed {
+            Some(resumed) => (resumed.attrs, Some(resumed.history)),
             None => (Attrs::new(), None),
         };
         let run = Arc::new(Run {
@@ -231,7 +231,7 @@ impl RunOpening {
             baggage: remote.baggage.clone(),
             baggage_properties: remote.baggage_properties.clone(),
             request_id: None,
-            earlier,
+            history,
             lazy_root: None,
             hub,
         });

@@ -119,7 +119,7 @@ impl RequestStart {
             baggage,
             baggage_properties,
             request_id: self.request_id,
-            earlier: None,
+            history: None,
             lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
@@ -231,7 +231,7 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
         baggage,
         baggage_properties,
         request_id,
-        earlier: None,
+        history: None,
         lazy_root: None,
     });
     let label = Label::Step(Text::default());

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::claim::Claimed;
-use super::earlier::EarlierLife;
 use super::failure::NotRecorded;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening, Resumed, RunOpening};
@@ -15,6 +14,7 @@ use super::span::Label;
 use super::{TraceContext, request, step};
 use crate::throughline::Throughline;
 use throughline_model::StepError;
+use throughline_model::fold::History;
 use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceEvent, TraceId, names};
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
@@ -196,8 +196,8 @@ impl Resume {
         let _claim = Claimed::take(&throughline, trace_id).await?;
         let events = interrupted_run(&throughline, trace_id).await?;
         let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
-        let next_seq =
-            events.iter().filter(|event| event.span_id == root.span_id).map(|event| event.seq + 1).max();
+        let history = History::of(&events);
+        let next_seq = history.span(root.span_id).map_or(1, |span| span.next_seq);
         let opening = RunOpening {
             label: Label::Workflow,
             workflow: root.workflow.clone(),
@@ -209,18 +209,26 @@ impl Resume {
                 tags: root.tags.clone(),
                 attempt: root.attempt,
                 announced_steps: root.step_total.unwrap_or(0),
-                continues: Some((root.span_id, next_seq.unwrap_or(1))),
+                continues: Some((root.span_id, next_seq)),
                 ..Details::default()
             },
             resumed: Some(Resumed {
                 trace_id,
                 correlation_id: root.correlation_id.clone(),
                 attrs: root.attrs.clone(),
-                earlier: Arc::new(EarlierLife::of(&events)),
+                history: Arc::new(history),
             }),
             throughline,
         };
         Workflow(Box::new(opening)).run(body).await
+    }
+}
+
+impl TraceContext {
+    /// Whether a step of this name ended well before the process died, in a run that was
+    /// [resumed](crate::Throughline::resume); `false` in every other run.
+    pub fn completed_before(&self, event_type: &str) -> bool {
+        self.0.run.history.as_ref().is_some_and(|history| history.has_completed(event_type))
     }
 }
 
