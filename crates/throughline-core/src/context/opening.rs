@@ -12,7 +12,6 @@ use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
 use crate::hub::Hub;
 use crate::redaction;
-use crate::throughline::Throughline;
 use throughline_model::Moment;
 use throughline_model::fold::History;
 use throughline_model::names::{self, tags};
@@ -52,7 +51,7 @@ pub(super) enum Opening {
 
 /// The root of a run that is about to be opened.
 pub(super) struct RunOpening {
-    pub(super) throughline: Throughline,
+    pub(super) hub: Arc<Hub>,
     pub(super) label: Label,
     pub(super) workflow: Option<Text>,
     pub(super) key: Option<Text>,
@@ -77,14 +76,14 @@ impl Opening {
     pub(super) fn hub(&self) -> &Hub {
         match self {
             Self::Step { context, .. } => &context.0.run.hub,
-            Self::Run(opening) => &opening.throughline.0,
+            Self::Run(opening) => &opening.hub,
         }
     }
 
     pub(super) fn hub_handle(&self) -> Arc<Hub> {
         match self {
             Self::Step { context, .. } => Arc::clone(&context.0.run.hub),
-            Self::Run(opening) => Arc::clone(&opening.throughline.0),
+            Self::Run(opening) => Arc::clone(&opening.hub),
         }
     }
 
@@ -155,7 +154,7 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
 impl RunOpening {
     fn open(self: Box<Self>) -> Result<Opened, NotRecorded> {
         let mut opening = *self;
-        let hub = Arc::clone(&opening.throughline.0);
+        let hub = Arc::clone(&opening.hub);
         // Once for all events of the run.
         let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
         let caller = opening.caller.take().or_else(TraceContext::current);
