@@ -38,7 +38,7 @@ mod span;
 mod tests;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -198,10 +198,24 @@ impl TraceQuery {
     fn fold(&self) -> Option<RunFold<&TraceEvent>> {
         let root = self.root()?;
         let mark = |event| Mark::of(event, event);
-        let first =
-            |wanted: fn(&TraceEvent) -> bool| self.ordered_events().find(|event| wanted(event)).map(mark);
-        let detached = || self.spans().filter(|span| span.events().any(TraceEvent::is_detached_root));
-        let detached_roots = self.ordered_events().filter(|event| event.is_detached_root());
+        let (mut names_workflow, mut names_correlation_id, mut first_failure) = (None, None, None);
+        let (mut detached, mut retried) = (BTreeSet::new(), HashSet::new());
+        for event in self.ordered_events() {
+            if names_workflow.is_none() && event.workflow.is_some() {
+                names_workflow = Some(mark(event));
+            }
+            if names_correlation_id.is_none() && event.correlation_id.is_some() {
+                names_correlation_id = Some(mark(event));
+            }
+            if first_failure.is_none() && event.status == Status::Failed {
+                first_failure = Some(mark(event));
+            }
+            if event.is_detached_root() {
+                detached.insert(event.span_id);
+                retried.extend(event.retried());
+            }
+        }
+        let detached = detached.into_iter().filter_map(|span| self.span(span));
         Some(RunFold::restore(RunMarks {
             started: self.event_at(0).timestamp,
             root: Some(RootMarks {
@@ -210,11 +224,11 @@ impl TraceQuery {
                 last: mark(root.last_event()),
             }),
             rootless: Vec::new(),
-            detached: detached().flat_map(|span| span.events()).map(mark).collect(),
-            retried: detached_roots.flat_map(TraceEvent::retried).collect(),
-            names_workflow: first(|event| event.workflow.is_some()),
-            names_correlation_id: first(|event| event.correlation_id.is_some()),
-            first_failure: first(|event| event.status == Status::Failed),
+            detached: detached.map(|span| mark(span.last_event())).collect(),
+            retried,
+            names_workflow,
+            names_correlation_id,
+            first_failure,
             is_compensating: false,
         }))
     }

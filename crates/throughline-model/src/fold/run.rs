@@ -104,7 +104,7 @@ pub struct RunMarks<K> {
     pub root: Option<RootMarks<K>>,
     /// If there was no root, all events of the run.
     pub rootless: Vec<Mark<K>>,
-    /// If anything was [detached](RunFold::has_detached), all events of the spans of which an event
+    /// If anything was [detached](RunFold::has_detached), the last event (or all) of each span of which an event
     /// [is a detached root](TraceEvent::is_detached_root).
     pub detached: Vec<Mark<K>>,
     /// What those events that are detached roots [tried again](TraceEvent::retried).
