@@ -1,5 +1,6 @@
 //! [`TraceContext`]: where code stands in a run, and everything that it can say from there.
 
+mod claim;
 mod current;
 mod decision;
 mod earlier;
@@ -25,6 +26,7 @@ pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
 pub use failure::{NotRecorded, NotStarted};
+pub(crate) use future::recorded_or_why;
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};

@@ -12,13 +12,18 @@ use crate::{
 /// so that a start stands before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
+    /// When it happened.
     pub timestamp: Timestamp,
+    /// Who emitted it.
     pub instance: InstanceId,
+    /// Its place within the instance.
     pub n: u64,
+    /// Its identity.
     pub id: EventId,
 }
 
 impl Position {
+    /// The place of this event.
     pub fn of(event: &TraceEvent) -> Self {
         Self { timestamp: event.timestamp, instance: event.instance, n: event.n, id: event.id() }
     }

@@ -1,19 +1,22 @@
-//! What tests need: a suite that proves a store or a feed, and help to assert on your own workflows.
+//! What tests need: suites that prove a store, a feed or a spool, and help to assert on your own workflows.
 //!
-//! - [`store_conformance!`](crate::store_conformance) and [`feed_conformance!`](crate::feed_conformance) turn
-//!   every promise of a store or a feed into a test of yours.
-//! - [`tree`] renders the events of a run without ids and
-//!   times, for a snapshot.
+//! - [`store_conformance!`](crate::store_conformance), [`feed_conformance!`](crate::feed_conformance) and
+//!   [`spool_conformance!`](crate::spool_conformance) turn every promise of a store, a feed or a spool into a test of
+//!   yours.
+//! - [`tree`] renders the events of a run without ids and times, for a snapshot.
 //! - [`run`] builds the events of a run by hand, [`sample_log`] makes a log of many runs.
-//! - [`FaultyStore`] fails, hangs and loses acknowledgements on demand.
+//! - [`FaultyStore`], [`FaultyFeed`] and [`FaultySpool`] fail, hang, panic and lose acknowledgements on demand.
+//! - [`RemoteStore`] is a store in the shape of a distributed database, [`MemorySpool`] a spool within the process.
 
 mod builder;
 pub mod conformance;
 mod faulty;
+mod memory_spool;
 mod sample;
 mod tree;
 
 pub use builder::{RunBuilder, run};
-pub use faulty::{Faults, FaultyStore};
+pub use faulty::{CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, SpoolFaults};
+pub use memory_spool::MemorySpool;
 pub use sample::sample_log;
 pub use tree::tree;

@@ -290,3 +290,8 @@ impl fmt::Debug for TraceQuery {
             .finish_non_exhaustive()
     }
 }
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

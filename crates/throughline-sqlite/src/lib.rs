@@ -73,3 +73,8 @@ pub use prune::{PruneError, PrunePolicy, PruneReport};
 pub use reader::{SqliteReader, StoreInfo};
 pub use spool::SqliteSpool;
 pub use store::SqliteStore;
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -63,3 +63,8 @@ pub use server_timing::{SERVER_TIMING, ServerTiming};
 pub use socket::SocketSession;
 
 pub(crate) use throughline_core::BoxError;
+
+/// The code of the README, as a doc test.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -53,3 +53,8 @@ fn take_ready<S: Clone>(service: &mut S) -> S {
     let waiting = service.clone();
     std::mem::replace(service, waiting)
 }
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -58,3 +58,8 @@ pub use throughline_sqlite::*;
 pub use throughline_tower::*;
 #[cfg(feature = "workflow")]
 pub use throughline_workflow::*;
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -280,7 +280,7 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
 }
 
 /// What the store said of an event.
-pub(super) fn recorded_or_why(
+pub(crate) fn recorded_or_why(
     said: Result<Result<(), Arc<crate::delivery::DeliveryFailure>>, tokio::sync::oneshot::error::RecvError>,
 ) -> Result<(), NotRecorded> {
     match said {

@@ -10,6 +10,7 @@ use super::opening::Details;
 use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use crate::hub::{Delivery, Hub};
+use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::{Attrs, Link, Status, Text};
 
@@ -69,7 +70,7 @@ impl LazyRoot {
             unwritten.input = details.input_payload();
             unwritten.links = details.links;
             drop(unwritten);
-            hub.redactor.attrs(&details.attrs.into_iter().collect())
+            redaction::attrs(&hub.redactor, &details.attrs.into_iter().collect())
         })
     }
 

@@ -12,6 +12,7 @@ use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
 use crate::hub::Hub;
+use crate::redaction;
 use crate::throughline::Throughline;
 use throughline_model::Moment;
 use throughline_model::names::{self, tags};
@@ -264,7 +265,7 @@ pub(super) fn root(
     let attrs = if own.is_empty() {
         inherited
     } else {
-        let own = run.hub.redactor.attrs(&own.into_iter().collect());
+        let own = redaction::attrs(&run.hub.redactor, &own.into_iter().collect());
         inherited.iter().cloned().chain(own.iter().cloned()).collect()
     };
     Arc::new(Span {
@@ -297,7 +298,7 @@ impl Span {
         if own.is_empty() && !self.attrs().iter().any(|(key, _)| is_of_one_span(key)) {
             return self.attrs().clone();
         }
-        let own = self.run.hub.redactor.attrs(&own.into_iter().collect());
+        let own = redaction::attrs(&self.run.hub.redactor, &own.into_iter().collect());
         let inherited = self.attrs().iter().filter(|(key, _)| !is_of_one_span(key));
         inherited.chain(own.iter()).cloned().collect()
     }

@@ -23,6 +23,7 @@ use super::failure::NotStarted;
 use super::future::Judge;
 use super::span::Label;
 use super::{Step, TraceContext};
+use crate::redaction;
 use throughline_model::BoxFuture;
 use throughline_model::StepError;
 use throughline_model::names::{self, attrs, tags};
@@ -243,7 +244,7 @@ impl Saga {
     fn tell(&self, step: Text, resource: Option<Text>, mut outcome: CompensationOutcome) -> Compensated {
         let redactor = &self.context.0.run.hub.redactor;
         if let CompensationOutcome::Failed(error) = &mut outcome {
-            redactor.error(error);
+            redaction::error_info(redactor, error);
         }
         let resource = resource.map(|resource| redactor.findable(Some(attrs::RESOURCE), &resource).into());
         Compensated { step: redactor.name(&step).into(), resource, outcome }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::lazy::{Ended, LazyRoot};
 use crate::hub::{Delivery, Emitted, Hub};
+use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::names;
 use throughline_model::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
@@ -179,7 +180,7 @@ impl Span {
         event.data = end.output;
         let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
         if !late.is_empty() {
-            let late = self.run.hub.redactor.attrs(&late.iter().cloned().collect());
+            let late = redaction::attrs(&self.run.hub.redactor, &late.iter().cloned().collect());
             event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
         }
         event

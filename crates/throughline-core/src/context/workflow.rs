@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::claim::Claimed;
 use super::earlier::EarlierLife;
 use super::failure::NotStarted;
 use super::future::{Deferred, Judge, TraceFuture};
@@ -14,7 +15,7 @@ use super::span::Label;
 use super::{TraceContext, request, step};
 use crate::throughline::Throughline;
 use throughline_model::StepError;
-use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceId, names};
+use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceEvent, TraceId, names};
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]
@@ -180,8 +181,8 @@ impl Resume {
     /// [`TraceContext::completed_before`] says it of any step.
     ///
     /// # Errors
-    /// [`NotStarted`] if there is no such run, it has ended, or it is running elsewhere, or if the store does
-    /// not answer.
+    /// [`NotStarted`] if there is no such run, it has ended, it is running, or another process has just resumed it: of
+    /// several that try at the same moment one does. Also if the store does not answer.
     pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotStarted>
     where
         C: FnOnce(TraceContext) -> F,
@@ -189,16 +190,12 @@ impl Resume {
         E: StepError<K>,
     {
         let Self { throughline, trace_id } = self;
-        let reader = throughline.reader().ok_or(NotStarted::NoSuchRun(trace_id))?;
-        let not_read = |error| NotStarted::NotRead(Arc::new(error));
-        let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotStarted::NoSuchRun(trace_id))?;
-        let events = reader.trace(trace_id).await.map_err(not_read)?;
+        // Looked at twice: before the claim, so that what can't be resumed is claimed by nobody, and after it, for
+        // another process may have resumed the run and ended it in between.
+        interrupted_run(&throughline, trace_id).await?;
+        let _claim = Claimed::take(&throughline, trace_id).await?;
+        let events = interrupted_run(&throughline, trace_id).await?;
         let root = events.iter().find(|event| event.is_root()).ok_or(NotStarted::NoSuchRun(trace_id))?;
-        match summary.state {
-            RunState::Interrupted | RunState::Unfinished => {}
-            RunState::Running => return Err(NotStarted::StillRunning(trace_id)),
-            state => return Err(NotStarted::HasEnded { trace_id, state }),
-        }
         let next_seq =
             events.iter().filter(|event| event.span_id == root.span_id).map(|event| event.seq + 1).max();
         let opening = RunOpening {
@@ -224,5 +221,20 @@ impl Resume {
             throughline,
         };
         Workflow(Box::new(opening)).run(body).await
+    }
+}
+
+/// The events of a run that can be resumed.
+async fn interrupted_run(
+    throughline: &Throughline,
+    trace_id: TraceId,
+) -> Result<Vec<TraceEvent>, NotStarted> {
+    let reader = throughline.reader().ok_or(NotStarted::NoSuchRun(trace_id))?;
+    let not_read = |error| NotStarted::NotRead(Arc::new(error));
+    let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotStarted::NoSuchRun(trace_id))?;
+    match summary.state {
+        RunState::Interrupted | RunState::Unfinished => reader.trace(trace_id).await.map_err(not_read),
+        RunState::Running => Err(NotStarted::StillRunning(trace_id)),
+        state => Err(NotStarted::HasEnded { trace_id, state }),
     }
 }

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::reader::MemoryReader;
 use throughline_model::fold::{Digest, Position, place_in_span};
-use throughline_model::{AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceStore};
 use throughline_model::{
-    InstanceId, Liveness, RunSummary, SpanId, Status, Timestamp, TraceAnalytics, TraceEvent, TraceId,
-    TraceReader,
+    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers,
+    RunSummary, SpanId, Status, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -69,17 +68,14 @@ impl MemoryStore {
     /// Ends the lease of an instance as its death would: what it left open is *interrupted* from now on. Lets
     /// a test tell the story of a crash without one.
     pub fn abandon(&self, instance: InstanceId) {
-        self.state().leases.insert(instance, Liveness::Dead);
+        let mut state = self.state();
+        state.leases.insert(instance, Liveness::Dead);
+        state.claims.retain(|_, holder| *holder != instance);
     }
 
-    /// The questions about runs and events.
-    pub fn reader(&self) -> Arc<dyn TraceReader> {
-        Arc::new(MemoryReader::new(Arc::clone(&self.shared)))
-    }
-
-    /// The questions across runs.
-    pub fn analytics(&self) -> Arc<dyn TraceAnalytics> {
-        Arc::new(MemoryReader::new(Arc::clone(&self.shared)))
+    /// Who answers the questions about what it holds.
+    pub fn readers(&self) -> Readers {
+        Readers::of(MemoryReader::new(Arc::clone(&self.shared)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,14 +99,14 @@ impl Default for MemoryStore {
 }
 
 impl StoreConfig for MemoryStore {
-    fn open(
-        self: Box<Self>,
-        instance: Instance,
-    ) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
-        Box::pin(async move {
-            self.state().leases.insert(instance.id, Liveness::Alive);
-            Ok(Arc::new(Self { instance: Some(instance.id), ..*self }) as Arc<dyn TraceStore>)
-        })
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        self.state().leases.insert(instance.id, Liveness::Alive);
+        let store = Self { shared: Arc::clone(&self.shared), instance: Some(instance.id) };
+        Box::pin(std::future::ready(Ok(Arc::new(store) as Arc<dyn TraceStore>)))
+    }
+
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        Box::pin(std::future::ready(Ok(self.readers())))
     }
 }
 
@@ -123,12 +119,35 @@ impl TraceStore for MemoryStore {
         Box::pin(async move { self.state().append(events) })
     }
 
-    fn reader(&self) -> Arc<dyn TraceReader> {
-        Self::reader(self)
+    fn inline(&self) -> Option<Arc<dyn AppendInline>> {
+        Some(Arc::new(self.clone()))
     }
 
-    fn analytics(&self) -> Arc<dyn TraceAnalytics> {
-        Self::analytics(self)
+    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
+        Box::pin(async move {
+            let Some(instance) = self.instance else {
+                return Err(AppendError::Broken {
+                    reason: "a memory store claims runs for the instance that opened it; open it first"
+                        .to_owned(),
+                    source: None,
+                });
+            };
+            Ok(self.state().claim(trace, instance))
+        })
+    }
+
+    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            if self.instance.is_some() && state.claims.get(&trace).copied() == self.instance {
+                state.claims.remove(&trace);
+            }
+            Ok(())
+        })
+    }
+
+    fn readers(&self) -> Readers {
+        Self::readers(self)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
@@ -138,6 +157,12 @@ impl TraceStore for MemoryStore {
             }
             Ok(())
         })
+    }
+}
+
+impl AppendInline for MemoryStore {
+    fn append_inline(&self, event: &Arc<TraceEvent>) -> bool {
+        self.state().append(std::slice::from_ref(event)).is_ok()
     }
 }
 
@@ -153,7 +178,9 @@ pub(super) struct State {
     /// Events, and places reserved for the ends of open spans.
     used: usize,
     evicted: u64,
+    /// How the instances stand that opened the store or emitted what is in it.
     pub(super) leases: HashMap<InstanceId, Liveness>,
+    claims: HashMap<TraceId, InstanceId>,
     pub(super) index: BTreeMap<Position, Arc<TraceEvent>>,
     pub(super) runs: BTreeMap<TraceId, Run>,
     pub(super) by_start: BTreeSet<(Timestamp, TraceId)>,
@@ -172,6 +199,15 @@ impl Run {
     fn used(&self) -> usize {
         self.events.len() + self.digest.open_spans()
     }
+
+    pub(super) fn events(&self) -> Vec<TraceEvent> {
+        self.events.values().map(|event| TraceEvent::clone(event)).collect()
+    }
+
+    /// When its last event happened.
+    pub(super) fn last_event(&self) -> Timestamp {
+        self.digest.last_event()
+    }
 }
 
 impl State {
@@ -181,6 +217,7 @@ impl State {
             used: 0,
             evicted: 0,
             leases: HashMap::new(),
+            claims: HashMap::new(),
             index: BTreeMap::new(),
             runs: BTreeMap::new(),
             by_start: BTreeSet::new(),
@@ -190,12 +227,27 @@ impl State {
     }
 
     pub(super) fn trace(&self, id: TraceId) -> Vec<TraceEvent> {
-        let run = self.runs.get(&id);
-        run.map(|run| run.events.values().map(|event| TraceEvent::clone(event)).collect()).unwrap_or_default()
+        self.runs.get(&id).map(Run::events).unwrap_or_default()
     }
 
     pub(super) fn liveness(&self, instance: InstanceId) -> Liveness {
-        self.leases.get(&instance).copied().unwrap_or(Liveness::Imported)
+        match self.leases.get(&instance) {
+            Some(liveness) => *liveness,
+            None if instance == InstanceId::IMPORTED => Liveness::Imported,
+            None => Liveness::Unknown,
+        }
+    }
+
+    fn claim(&mut self, trace: TraceId, instance: InstanceId) -> Claim {
+        match self.claims.get(&trace) {
+            Some(holder) if *holder != instance && self.liveness(*holder) == Liveness::Alive => {
+                Claim::HeldBy(*holder)
+            }
+            _ => {
+                self.claims.insert(trace, instance);
+                Claim::Granted
+            }
+        }
     }
 
     pub(super) fn summary(&self, run: &Run) -> RunSummary {
@@ -270,6 +322,7 @@ impl State {
     fn insert(&mut self, event: Arc<TraceEvent>) {
         let id = event.trace_id;
         let position = Position::of(&event);
+        self.leases.entry(event.instance).or_insert(Liveness::Imported);
         self.index.insert(position, Arc::clone(&event));
         let mut run = match self.detach(id) {
             Some(mut run) => {

@@ -392,7 +392,7 @@ async fn a_dependency_is_named_by_kind_and_target() {
 }
 
 #[test]
-fn nonsense_is_refused_at_build_with_the_mend() {
+fn nonsense_is_refused_at_build_with_the_way_to_fix_it() {
     let error = |builder: throughline_core::ThroughlineBuilder| builder.build().unwrap_err().to_string();
     insta::assert_snapshot!(
         [
@@ -404,7 +404,7 @@ fn nonsense_is_refused_at_build_with_the_mend() {
         @r#"
     nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)
     the service has no name: give one, as in Throughline::builder("loan-service")
-    a queue of 0 events is no use: .queue_capacity(..) wants at least 1 and less than 2^60
+    queue_capacity must be between 1 and 2305843009213693951, got 0
     "#
     );
 }

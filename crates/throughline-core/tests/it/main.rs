@@ -9,6 +9,7 @@ mod memory_tree;
 
 mod context;
 mod delivery;
+mod inline;
 mod query;
 mod request;
 mod saga;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use throughline_core::testing::{RunBuilder, run, sample_log, tree};
 use throughline_core::{
-    AppendError, Instance, InstanceId, MemoryStore, OpenRun, RunState, StoreConfig, TraceEvent, TraceStore,
+    AppendError, Instance, InstanceId, MemoryStore, OpenRun, Page, RunState, StoreConfig, TraceEvent,
+    TraceStore,
 };
 
 fn ended(key: &str) -> RunBuilder {
@@ -30,7 +31,7 @@ fn append(store: &MemoryStore, events: &[TraceEvent]) -> Result<(), AppendError>
 }
 
 fn open_runs(store: &MemoryStore) -> Vec<OpenRun> {
-    now(store.reader().open_runs(usize::MAX)).unwrap()
+    now(store.readers().reader.open_runs(&Page::first(usize::MAX))).unwrap().items
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn the_run_that_ended_first_is_evicted_whole() {
     assert_eq!(store.trace(middle.trace_id()), []);
     assert_eq!(store.trace(first_begun.trace_id()).len(), 2);
     assert_eq!((store.events().len(), store.evicted()), (5, 2));
-    assert_eq!(now(store.reader().run(middle.trace_id())).unwrap(), None);
+    assert_eq!(now(store.readers().reader.run(middle.trace_id())).unwrap(), None);
 }
 
 #[test]

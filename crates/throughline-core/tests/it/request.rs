@@ -166,7 +166,7 @@ impl EventSink for Posts {
         "posts"
     }
 
-    fn on_event(&self, _: &TraceEvent) {
+    fn on_event(&self, _: &std::sync::Arc<TraceEvent>) {
         let _ = TraceContext::current().map(|context| context.propagation());
     }
 }

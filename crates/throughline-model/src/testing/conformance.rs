@@ -30,16 +30,21 @@ mod analytics;
 mod feed;
 mod oracle;
 mod order;
+mod pages;
 mod paging;
 mod reading;
 mod runs;
 mod writing;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::BoxFuture;
+use futures_util::StreamExt;
+
+use super::memory_spool::json_bytes;
 use crate::{
-    FeedConfig, Instance, InstanceId, StoreConfig, TraceAnalytics, TraceEvent, TraceReader, TraceStore,
+    FeedConfig, Filter, Instance, InstanceId, Limits, OpenRun, Readers, RunSummary, StoreConfig,
+    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore,
 };
 
 #[doc(hidden)]
@@ -64,13 +69,8 @@ pub trait StoreFixture: Sized {
     /// open at the same time or one after the other.
     fn config(&self) -> Box<dyn StoreConfig>;
 
-    /// A reader as another process has one: without a lease and without the handles that write. `None`, unless
-    /// told otherwise, where there is no such thing.
-    fn outside_reader(&self) -> Option<BoxFuture<'_, Arc<dyn TraceReader>>> {
-        None
-    }
-
-    /// An event that the store will never take, where there is such a thing: one that is too large, say.
+    /// An event that the store will never take, where there is such a thing: one with a name that is too long, say. It
+    /// fits into the store's [limits](TraceStore::limits) together with a few small events.
     fn refused_event(&self) -> Option<TraceEvent> {
         None
     }
@@ -88,6 +88,12 @@ pub trait FeedFixture: Sized {
     fn flood(&self) -> usize {
         20_000
     }
+
+    /// How many of the latest events a watcher that [resumes](crate::WatchFrom::After) is sure to be shown; 0 where the
+    /// feed keeps none.
+    fn kept(&self) -> usize {
+        200
+    }
 }
 
 /// One instance that has the store of a fixture open.
@@ -100,19 +106,46 @@ struct Opened {
 
 /// Opens the store of a fixture as a new instance.
 async fn open(fixture: &impl StoreFixture) -> Opened {
-    let id = InstanceId::random();
-    let store = fixture
-        .config()
-        .open(Instance::new(id, "conformance"))
-        .await
-        .expect("a fixture's store can be opened");
-    Opened { id, reader: store.reader(), analytics: store.analytics(), store }
+    open_as(fixture, InstanceId::random()).await
+}
+
+/// Opens the store of a fixture as this instance.
+async fn open_as(fixture: &impl StoreFixture, id: InstanceId) -> Opened {
+    let instance = Instance::new(id, "conformance");
+    let store = fixture.config().open(instance).await.expect("a fixture's store can be opened");
+    let Readers { reader, analytics } = store.readers();
+    Opened { id, store, reader, analytics }
 }
 
 impl Opened {
-    /// Appends events as one group.
+    /// Appends events as delivery does: in calls that keep to the store's limits, the events of each trace in order.
     async fn append(&self, events: &[TraceEvent]) {
-        self.store.append(&shared(events)).await.expect("a sound group is appended");
+        let limits = self.store.limits();
+        let events = shared(events);
+        if !limits.one_trace {
+            return self.append_in_turn(&limits, &events).await;
+        }
+        let mut traces: Vec<Vec<Arc<TraceEvent>>> = Vec::new();
+        let mut places: HashMap<TraceId, usize> = HashMap::new();
+        for event in events {
+            let place = *places.entry(event.trace_id).or_insert_with(|| {
+                traces.push(Vec::new());
+                traces.len() - 1
+            });
+            traces[place].push(event);
+        }
+        let limits = &limits;
+        futures_util::stream::iter(traces)
+            .for_each_concurrent(limits.in_flight, |trace| async move {
+                self.append_in_turn(limits, &trace).await;
+            })
+            .await;
+    }
+
+    async fn append_in_turn(&self, limits: &Limits, events: &[Arc<TraceEvent>]) {
+        for call in calls(limits, events) {
+            self.store.append(call).await.expect("a sound call is taken");
+        }
     }
 
     /// Appends events in groups as an emitter makes them.
@@ -122,9 +155,36 @@ impl Opened {
         }
     }
 
+    async fn events(&self, filter: &Filter) -> Vec<TraceEvent> {
+        pages::events(&*self.reader, filter).await
+    }
+
+    async fn runs(&self, filter: &Filter) -> Vec<RunSummary> {
+        pages::runs(&*self.reader, filter).await
+    }
+
+    async fn open_runs(&self) -> Vec<OpenRun> {
+        pages::open_runs(&*self.reader).await
+    }
+
     async fn close(self) {
         self.store.close().await.expect("an open store can be closed");
     }
+}
+
+/// Events cut into calls that keep to the limits of events and bytes.
+fn calls<'a>(limits: &Limits, events: &'a [Arc<TraceEvent>]) -> Vec<&'a [Arc<TraceEvent>]> {
+    let (mut calls, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (at, event) in events.iter().enumerate() {
+        let more = json_bytes(event);
+        if at > from && (at - from >= limits.events || bytes + more > limits.bytes) {
+            calls.push(&events[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += more;
+    }
+    calls.push(&events[from..]);
+    calls
 }
 
 fn shared(events: &[TraceEvent]) -> Vec<Arc<TraceEvent>> {
@@ -157,6 +217,7 @@ macro_rules! store_conformance {
             a_group_of_thousands_is_appended,
             appending_again_keeps_one_of_each_and_the_first,
             overlapping_groups_keep_one_of_each,
+            what_is_appended_inline_is_there_at_once_and_once,
             span_ids_belong_to_their_trace,
             every_field_of_an_event_survives,
             text_of_any_script_and_a_large_payload_survive,
@@ -165,7 +226,7 @@ macro_rules! store_conformance {
             // order
             events_of_equal_time_keep_the_order_of_instance_and_number,
             moments_before_1970_are_moments_like_any_other,
-            arrival_in_any_order_tells_the_same_story,
+            arrival_in_any_order_gives_the_same_answers,
             // reading
             each_filter_alone_finds_what_it_says,
             filters_together_must_all_hold,
@@ -174,24 +235,23 @@ macro_rules! store_conformance {
             events_come_newest_first_and_runs_last_started_first,
             a_run_is_found_by_its_summary_and_by_what_one_event_is,
             what_is_not_there_is_answered_with_nothing,
-            the_beginning_of_an_id_is_completed,
-            a_reader_outside_sees_what_was_acknowledged,
+            runs_are_found_by_the_beginning_of_their_id,
             // paging
             pages_of_events_cover_everything_once,
             pages_of_runs_cover_everything_once,
             pages_hold_still_while_new_events_arrive,
             pages_of_events_at_one_moment_cover_everything_once,
             a_full_last_page_names_no_next,
-            a_cursor_of_nonsense_is_a_bad_question,
+            a_cursor_of_nonsense_is_an_invalid_query,
             // runs
             the_summary_of_each_run_is_as_defined,
             open_spans_are_running_interrupted_or_unfinished,
-            a_run_resumed_by_another_instance_is_in_its_hand,
+            a_run_resumed_by_another_instance_is_running_again,
             a_run_resumed_after_its_end_is_open_again,
             a_run_starts_with_its_earliest_event_whoever_emitted_it,
-            the_earliest_root_rules,
+            the_earliest_root_decides,
             a_run_has_not_ended_before_the_jobs_it_put_into_a_queue,
-            a_run_without_a_root_is_told_by_its_events,
+            a_run_without_a_root_is_summarised_from_its_events,
             a_workflow_inside_a_request_names_the_run,
             the_first_failure_is_the_earliest_even_if_it_arrives_late,
             open_runs_come_oldest_first_with_their_current_step,
@@ -220,11 +280,19 @@ macro_rules! feed_conformance {
         $crate::conformance_tests! { $fixture:
             a_watcher_sees_every_event_from_now_on_in_order,
             a_watcher_of_one_run_sees_that_run_alone,
+            a_watcher_with_a_filter_sees_what_matches,
             every_watcher_sees_everything,
             every_field_of_an_event_survives_the_feed,
             publishing_to_nobody_goes_well,
             a_watcher_that_leaves_disturbs_nobody,
-            a_slow_watcher_is_told_how_many_it_missed,
+            a_slow_watcher_learns_that_it_missed_events,
+            a_stream_opened_by_itself_sees_what_is_published,
+            a_watch_resumes_after_any_event,
+            a_watch_resumes_while_events_are_published,
+            a_resumed_watch_keeps_to_what_it_asks_for,
+            a_cursor_that_is_too_old_skips_nothing_in_silence,
+            a_cursor_of_another_feed_never_resumes_in_silence,
+            a_watch_after_nonsense_is_an_invalid_query,
         }
     };
 }

@@ -16,7 +16,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::{Value, json};
 use throughline_core::metrics::Metrics;
 use throughline_core::testing::FaultyStore;
-use throughline_core::{MemoryFeed, MemoryStore, Throughline};
+use throughline_core::{MemoryFeed, MemoryStore, ReadError, Throughline};
 use throughline_tower::LayerExt as _;
 use throughline_tower::health::{
     Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthReport, HealthStatus, Probe,
@@ -429,7 +429,8 @@ async fn the_built_in_checks_say_what_they_saw() {
         ");
     });
 
-    faults.fail_next_reads(u64::MAX);
+    let away = || ReadError::Unavailable { reason: "the store is away".to_owned(), source: None };
+    faults.read().fail_next(u64::MAX, away);
     let (status, body) = probe(&url, "/readyz").await;
     assert_eq!((status, &body["failing"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(["store"])));
     assert_eq!(body["checks"][0]["error"], "the store did not answer: the store is away");

@@ -89,9 +89,9 @@ async fn a_task_goes_on_in_the_producers_run_and_each_attempt_is_seen() {
 async fn a_first_attempt_asks_the_store_nothing_and_each_later_one_once() {
     let bench = Bench::new();
     work(&bench, Payout { fails: 0, panics: false }).await;
-    assert_eq!(bench.faults.reads(), 0);
+    assert_eq!(bench.faults.read().attempts(), 0);
     work(&bench, Payout { fails: 2, panics: false }).await;
-    assert_eq!(bench.faults.reads(), 2);
+    assert_eq!(bench.faults.read().attempts(), 2);
 }
 
 #[tokio::test]

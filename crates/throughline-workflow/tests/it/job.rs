@@ -231,8 +231,8 @@ async fn a_store_that_does_not_answer_is_asked_again_and_not_for_long() {
     attempt().await;
     bench.faults.fail_next_reads(2);
     attempt().await;
-    assert_eq!(bench.faults.reads(), 4);
-    bench.faults.hold_reads();
+    assert_eq!(bench.faults.read().attempts(), 4);
+    bench.faults.read().hold();
     tokio::time::timeout(TOO_LONG, attempt()).await.unwrap();
     let attempts: Vec<_> =
         starts(&bench.events().await, "job:payout").iter().map(|start| start.attempt).collect();

@@ -328,7 +328,7 @@ async fn a_step_is_not_held_up_by_a_store_that_does_not_answer() {
     let reserved = starts(&bench.events().await, "step:reserve")[0].span_id;
     assert_eq!(undone(&bench).await, [reserved]);
 
-    bench.faults.hold_reads();
+    bench.faults.read().hold();
     tokio::time::timeout(TOO_LONG, run(&bench, [undo()])).await.unwrap();
     assert!(undone(&bench).await.is_empty());
 }

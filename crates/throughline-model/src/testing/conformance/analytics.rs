@@ -28,16 +28,16 @@ fn handful(instance: InstanceId) -> Vec<TraceEvent> {
     let begin = |key: &str, workflow: &str, minutes| {
         run(workflow).key(key).instance(instance).at(start.plus(minute * minutes))
     };
-    let decide = |told: &mut RunBuilder, choice: &'static str| {
-        told.point("ai:route");
-        told.edit(|event| {
+    let decide = |builder: &mut RunBuilder, choice: &'static str| {
+        builder.point("ai:route");
+        builder.edit(|event| {
             event.tags.push(tags::DECISION.into());
             event.data = Some([(data::CHOICE.to_owned(), choice.into())].into_iter().collect());
         });
     };
-    let stage = |told: &mut RunBuilder, name: &str, takes: u64| {
-        let span = told.begin(name);
-        told.pass(Duration::from_millis(takes - 1));
+    let stage = |builder: &mut RunBuilder, name: &str, takes: u64| {
+        let span = builder.begin(name);
+        builder.pass(Duration::from_millis(takes - 1));
         span
     };
 
@@ -171,25 +171,25 @@ pub fn answers_across_runs_survive_reopening<F: StoreFixture>() {
 pub fn answers_across_runs_follow_a_run_from_open_to_ended<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1").instance(store.id);
-        told.begin("stage:waiting");
+        let mut builder = run("loan-approval").key("loan-1").instance(store.id);
+        builder.begin("stage:waiting");
         let rates = async || {
             let scope = Scope::all();
             let decided = store.analytics.over_time(&scope, Duration::from_secs(60)).await.unwrap();
             (store.analytics.failure_rate(&scope).await.unwrap(), decided.first().map(|bucket| bucket.failed))
         };
-        store.append(&told.events()).await;
+        store.append(&builder.events()).await;
         assert_eq!(rates().await, (Rate::new(0, 0), Some(Rate::new(0, 0))));
-        told.fail_run("Timeout", "no answer");
-        store.append(&told.events()).await;
+        builder.fail_run("Timeout", "no answer");
+        store.append(&builder.events()).await;
         assert_eq!(rates().await, (Rate::new(1, 1), Some(Rate::new(1, 1))));
-        told.resume(store.id);
-        store.append(&told.events()).await;
+        builder.resume(store.id);
+        store.append(&builder.events()).await;
         assert_eq!(rates().await, (Rate::new(0, 0), Some(Rate::new(0, 0))));
-        told.complete_run();
-        store.append(&told.events()).await;
+        builder.complete_run();
+        store.append(&builder.events()).await;
         assert_eq!(rates().await, (Rate::new(0, 1), Some(Rate::new(0, 1))));
-        let events = told.events();
+        let events = builder.events();
         Oracle::with_living(&events, &[store.id]).assert_analytics(&store).await;
     });
 }

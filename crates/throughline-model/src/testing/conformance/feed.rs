@@ -1,5 +1,6 @@
-//! What happens now is seen now, or the watcher is told what it missed.
+//! What happens now is seen now, or the watcher learns that it missed something.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use futures_util::StreamExt;
 use super::writing::full_event;
 use super::{FeedFixture, hold, shared};
 use crate::testing::{run, sample_log};
-use crate::{EventStream, StreamItem, TraceStream};
-use crate::{Instance, InstanceId, LiveFeed, TraceEvent, TraceId};
+use crate::{
+    Cursor, EventId, EventStream, Filter, Instance, InstanceId, LiveFeed, ReadError, SpanId, Status,
+    StreamItem, Timestamp, TraceEvent, TraceId, TraceStream, WatchRequest,
+};
 
 /// Long enough for a busy machine; a promise that holds never waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,8 +37,8 @@ impl Ends {
         self.feed.publish(&shared(events)).await.expect("events are published");
     }
 
-    async fn watch(&self, trace: Option<TraceId>) -> EventStream {
-        self.stream.watch(trace).await.expect("a feed can be watched")
+    async fn watch(&self, request: WatchRequest) -> EventStream {
+        self.stream.watch(request).await.expect("a feed can be watched")
     }
 }
 
@@ -47,16 +50,44 @@ async fn next(stream: &mut EventStream) -> StreamItem {
         .expect("a feed that is open can be read")
 }
 
-/// The next events, of which none may be missed.
-async fn take(stream: &mut EventStream, count: usize) -> Vec<TraceEvent> {
-    let mut events = Vec::new();
-    while events.len() < count {
+/// The next events with their cursors, of which none may be missed.
+async fn take_with_cursors(stream: &mut EventStream, count: usize) -> Vec<(TraceEvent, Cursor)> {
+    let mut items = Vec::new();
+    while items.len() < count {
         match next(stream).await {
-            StreamItem::Event(event) => events.push(TraceEvent::clone(&event)),
-            other => panic!("{other:?} after {} of {count} events", events.len()),
+            StreamItem::Event { event, cursor } => items.push((TraceEvent::clone(&event), cursor)),
+            other => panic!("{other:?} after {} of {count} events", items.len()),
         }
     }
-    events
+    items
+}
+
+/// The next events, of which none may be missed.
+async fn take(stream: &mut EventStream, count: usize) -> Vec<TraceEvent> {
+    take_with_cursors(stream, count).await.into_iter().map(|(event, _)| event).collect()
+}
+
+/// Watches until the last of these events, which were published in this order; none may be skipped in silence.
+async fn follow(stream: &mut EventStream, published: &[TraceEvent]) {
+    let places: HashMap<EventId, usize> =
+        published.iter().enumerate().map(|(place, event)| (event.id(), place)).collect();
+    let (mut due, mut gap) = (0, false);
+    while due < published.len() {
+        match next(stream).await {
+            StreamItem::Event { event, .. } => {
+                let place = places[&event.id()];
+                assert!(place == due || (gap && place > due), "event {place} follows, {due} was due");
+                (due, gap) = (place + 1, false);
+            }
+            StreamItem::Missed(count) => {
+                match count {
+                    Some(count) => due += usize::try_from(count).unwrap(),
+                    None => gap = true,
+                }
+                assert!(due < published.len(), "the last event is never missed");
+            }
+        }
+    }
 }
 
 pub fn a_watcher_sees_every_event_from_now_on_in_order<F: FeedFixture>() {
@@ -65,7 +96,7 @@ pub fn a_watcher_sees_every_event_from_now_on_in_order<F: FeedFixture>() {
         let log = sample_log(40, 12, &[]);
         let (before, after) = log.split_at(log.len() / 3);
         here.publish(before).await;
-        let mut watcher = there.watch(None).await;
+        let mut watcher = there.watch(WatchRequest::new()).await;
         for group in after.chunks(7) {
             here.publish(group).await;
         }
@@ -78,17 +109,38 @@ pub fn a_watcher_of_one_run_sees_that_run_alone<F: FeedFixture>() {
         let ends = open(fixture).await;
         let log = sample_log(41, 12, &[]);
         let id = log[log.len() / 2].trace_id;
-        let mut watcher = ends.watch(Some(id)).await;
+        let mut watcher = ends.watch(WatchRequest::new().trace(id)).await;
         ends.publish(&log).await;
         let want: Vec<_> = log.iter().filter(|event| event.trace_id == id).cloned().collect();
         assert_eq!(take(&mut watcher, want.len()).await, want);
     });
 }
 
+pub fn a_watcher_with_a_filter_sees_what_matches<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let ends = open(fixture).await;
+        let log = sample_log(45, 20, &[]);
+        let id = log[log.len() / 2].trace_id;
+        let stages = || Filter::new().event_type("stage:*");
+        for request in [
+            WatchRequest::new().filter(Filter::new().status(Status::Failed)),
+            WatchRequest::new().filter(stages().service("batch").attr("tenant", "acme")),
+            WatchRequest::new().filter(stages()).trace(id),
+        ] {
+            let want: Vec<_> = log.iter().filter(|event| request.matches(event)).cloned().collect();
+            assert!(!want.is_empty(), "the sample holds what is asked for: {request:?}");
+            let mut watcher = ends.watch(request).await;
+            ends.publish(&log).await;
+            assert_eq!(take(&mut watcher, want.len()).await, want);
+        }
+    });
+}
+
 pub fn every_watcher_sees_everything<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         let (here, there) = (open(fixture).await, open(fixture).await);
-        let mut watchers = [here.watch(None).await, there.watch(None).await, there.watch(None).await];
+        let all = WatchRequest::new;
+        let mut watchers = [here.watch(all()).await, there.watch(all()).await, there.watch(all()).await];
         let log = sample_log(42, 8, &[]);
         let (first, second) = log.split_at(log.len() / 2);
         here.publish(first).await;
@@ -99,10 +151,27 @@ pub fn every_watcher_sees_everything<F: FeedFixture>() {
     });
 }
 
+pub fn a_stream_opened_by_itself_sees_what_is_published<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let Some(stream) = fixture.config().open_stream().await.unwrap() else { return };
+        let ends = open(fixture).await;
+        let mut watcher = stream.watch(WatchRequest::new()).await.unwrap();
+        let log = sample_log(46, 8, &[]);
+        ends.publish(&log).await;
+        let seen = take_with_cursors(&mut watcher, log.len()).await;
+        assert!(seen.iter().map(|(event, _)| event).eq(&log));
+        // It is the same feed: what one end calls a place, the other knows.
+        if fixture.kept() >= log.len() {
+            let mut resumed = ends.watch(WatchRequest::new().after(seen[0].1.clone())).await;
+            assert_eq!(take(&mut resumed, log.len() - 1).await, log[1..]);
+        }
+    });
+}
+
 pub fn every_field_of_an_event_survives_the_feed<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         let ends = open(fixture).await;
-        let mut watcher = ends.watch(None).await;
+        let mut watcher = ends.watch(WatchRequest::new()).await;
         ends.publish(&[full_event()]).await;
         assert_eq!(take(&mut watcher, 1).await, [full_event()]);
     });
@@ -119,8 +188,8 @@ pub fn publishing_to_nobody_goes_well<F: FeedFixture>() {
 pub fn a_watcher_that_leaves_disturbs_nobody<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         let ends = open(fixture).await;
-        let mut stays = ends.watch(None).await;
-        let mut leaves = ends.watch(None).await;
+        let mut stays = ends.watch(WatchRequest::new()).await;
+        let mut leaves = ends.watch(WatchRequest::new()).await;
         let log = sample_log(44, 8, &[]);
         ends.publish(&log[..2]).await;
         take(&mut leaves, 1).await;
@@ -130,30 +199,185 @@ pub fn a_watcher_that_leaves_disturbs_nobody<F: FeedFixture>() {
     });
 }
 
-pub fn a_slow_watcher_is_told_how_many_it_missed<F: FeedFixture>() {
+/// An event of a run of its own.
+fn single(key: &str) -> TraceEvent {
+    TraceEvent::new(
+        TraceId::from_key(key),
+        SpanId::from_u64(1).unwrap(),
+        "stage:single",
+        Timestamp::from_micros(1_772_323_200_000_000),
+        "loan-service",
+    )
+}
+
+/// More events than the feed keeps.
+fn flood(fixture: &impl FeedFixture) -> Vec<TraceEvent> {
+    let mut flood = run("flood").key("flood");
+    (1..fixture.flood()).for_each(|_| {
+        flood.point("stage:item");
+    });
+    flood.events()
+}
+
+async fn publish_flood(ends: &Ends, flood: &[TraceEvent]) {
+    let published = tokio::time::timeout(PATIENCE, async {
+        for group in flood.chunks(500) {
+            ends.publish(group).await;
+        }
+    });
+    published.await.expect("a slow watcher holds nobody up");
+}
+
+pub fn a_slow_watcher_learns_that_it_missed_events<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         let ends = open(fixture).await;
-        let mut watcher = ends.watch(None).await;
-        let mut flood = run("flood").key("flood");
-        (1..fixture.flood()).for_each(|_| {
-            flood.point("stage:item");
+        let mut watcher = ends.watch(WatchRequest::new()).await;
+        let flood = flood(fixture);
+        publish_flood(&ends, &flood).await;
+        follow(&mut watcher, &flood).await;
+        let after = sample_log(47, 2, &[]);
+        ends.publish(&after).await;
+        assert_eq!(take(&mut watcher, after.len()).await, after, "it has caught up");
+    });
+}
+
+pub fn a_watch_resumes_after_any_event<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let ends = open(fixture).await;
+        let mut watcher = ends.watch(WatchRequest::new()).await;
+        let mut log = sample_log(48, 12, &[]);
+        log.truncate(fixture.kept());
+        for group in log.chunks(7) {
+            ends.publish(group).await;
+        }
+        let seen = take_with_cursors(&mut watcher, log.len()).await;
+        let distinct: HashSet<_> = seen.iter().map(|(_, cursor)| cursor.as_str()).collect();
+        assert_eq!(distinct.len(), log.len(), "each event has a cursor of its own");
+        // One more follows, so that there is something to see after the last cursor.
+        let last = single("the last");
+        ends.publish(std::slice::from_ref(&last)).await;
+        // The first is too old by now if the feed keeps no more than so many.
+        for (place, (_, cursor)) in seen.iter().enumerate().skip(1) {
+            let mut resumed = ends.watch(WatchRequest::new().after(cursor.clone())).await;
+            let rest = take_with_cursors(&mut resumed, log.len() - place).await;
+            let want = log[place + 1..].iter().chain([&last]);
+            assert!(rest.iter().map(|(event, _)| event).eq(want), "after event {place}");
+            let cursors = rest.iter().map(|(_, cursor)| cursor);
+            let before = seen[place + 1..].iter().map(|(_, cursor)| cursor);
+            assert!(cursors.zip(before).all(|(now, before)| now == before), "a cursor stays the same");
+        }
+    });
+}
+
+pub fn a_resumed_watch_keeps_to_what_it_asks_for<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let ends = open(fixture).await;
+        let mut log = sample_log(49, 12, &[]);
+        log.truncate(fixture.kept());
+        if log.len() < 20 {
+            return;
+        }
+        let requests = [
+            WatchRequest::new().trace(log[10].trace_id),
+            WatchRequest::new().filter(Filter::new().event_type("stage:*")),
+        ];
+        for request in requests {
+            let mut watcher = ends.watch(request.clone()).await;
+            ends.publish(&log).await;
+            let want: Vec<_> = log.iter().filter(|event| request.matches(event)).cloned().collect();
+            let seen = take_with_cursors(&mut watcher, want.len()).await;
+            let mut resumed = ends.watch(request.after(seen[0].1.clone())).await;
+            assert_eq!(take(&mut resumed, want.len() - 1).await, want[1..]);
+        }
+    });
+}
+
+pub fn a_watch_resumes_while_events_are_published<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        if fixture.kept() < 20 {
+            return;
+        }
+        let ends = open(fixture).await;
+        let mut busy = run("busy").key("busy");
+        (1..1000).for_each(|_| {
+            busy.point("stage:item");
         });
-        let flood = flood.events();
-        let published = tokio::time::timeout(PATIENCE, async {
-            for group in flood.chunks(500) {
-                ends.publish(group).await;
-            }
-        });
-        published.await.expect("a slow watcher holds nobody up");
-        let (mut seen, mut missed) = (Vec::new(), 0);
-        while seen.len() as u64 + missed < flood.len() as u64 {
-            match next(&mut watcher).await {
-                StreamItem::Event(event) => seen.push(event),
-                StreamItem::Missed(count) => missed += count,
+        let busy = busy.events();
+        let mut watcher = ends.watch(WatchRequest::new()).await;
+        ends.publish(&busy[..10]).await;
+        let seen = take_with_cursors(&mut watcher, 10).await;
+        let mut last = seen.last().unwrap().1.clone();
+        for group in busy[10..].chunks(10) {
+            // Some of the group are there when the watch begins, others come later.
+            let publish = async {
+                for event in group {
+                    ends.publish(std::slice::from_ref(event)).await;
+                    tokio::task::yield_now().await;
+                }
+            };
+            let watch = async {
+                tokio::task::yield_now().await;
+                let mut resumed = ends.watch(WatchRequest::new().after(last)).await;
+                take_with_cursors(&mut resumed, group.len()).await
+            };
+            let ((), seen) = futures_util::future::join(publish, watch).await;
+            assert!(seen.iter().map(|(event, _)| event).eq(group), "each once, in order");
+            last = seen.last().unwrap().1.clone();
+        }
+    });
+}
+
+pub fn a_cursor_that_is_too_old_skips_nothing_in_silence<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let ends = open(fixture).await;
+        let mut watcher = ends.watch(WatchRequest::new()).await;
+        let first = single("the first");
+        ends.publish(std::slice::from_ref(&first)).await;
+        let seen = take_with_cursors(&mut watcher, 1).await;
+        drop(watcher);
+        let flood = flood(fixture);
+        publish_flood(&ends, &flood).await;
+        let mut resumed = ends.watch(WatchRequest::new().after(seen[0].1.clone())).await;
+        // A feed that keeps nothing says so as soon as something happens.
+        let after = single("after");
+        ends.publish(std::slice::from_ref(&after)).await;
+        follow(&mut resumed, &[flood, vec![after]].concat()).await;
+    });
+}
+
+pub fn a_cursor_of_another_feed_never_resumes_in_silence<F: FeedFixture>() {
+    hold((F::fresh(), F::fresh()), async |(one, other)| {
+        let (one, other) = (open(one).await, open(other).await);
+        let mut watcher = one.watch(WatchRequest::new()).await;
+        let log = sample_log(50, 4, &[]);
+        one.publish(&log).await;
+        let seen = take_with_cursors(&mut watcher, log.len()).await;
+        other.publish(&[log.clone(), sample_log(51, 4, &[])].concat()).await;
+        for (_, cursor) in [&seen[0], &seen[log.len() - 1]] {
+            match other.stream.watch(WatchRequest::new().after(cursor.clone())).await {
+                Err(ReadError::InvalidQuery { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+                Ok(mut resumed) => {
+                    other.publish(&log[..1]).await;
+                    let item = next(&mut resumed).await;
+                    assert!(matches!(item, StreamItem::Missed(_)), "{item:?} follows a foreign cursor");
+                }
             }
         }
-        assert_eq!(seen.len() as u64 + missed, flood.len() as u64, "nothing is passed over in silence");
-        assert!(seen.is_sorted_by_key(|event| event.order()), "what was not missed comes in order");
-        assert_eq!(seen.last().map(|event| event.id()), flood.last().map(TraceEvent::id));
+    });
+}
+
+pub fn a_watch_after_nonsense_is_an_invalid_query<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let ends = open(fixture).await;
+        ends.publish(&sample_log(52, 4, &[])).await;
+        for nonsense in ["", "nonsense", "-1:2", "\u{1F4A5}", ":::", "run:1:2"] {
+            let request = WatchRequest::new().after(Cursor::new(nonsense));
+            match ends.stream.watch(request).await {
+                Err(ReadError::InvalidQuery { .. }) => {}
+                Err(error) => panic!("{nonsense:?}: {error:?}"),
+                Ok(_) => panic!("{nonsense:?} is taken for a cursor"),
+            }
+        }
     });
 }

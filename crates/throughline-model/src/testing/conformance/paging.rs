@@ -1,39 +1,10 @@
 //! Pages: everything once, and nothing twice.
 
 use super::oracle::{Oracle, ids};
-use super::{Opened, StoreFixture, hold, open};
+use super::pages::{self, turn};
+use super::{StoreFixture, hold, open};
 use crate::testing::{run, sample_log};
-use crate::{Cursor, Filter, Page, Paged, ReadError, RunSummary, Status, Timestamp, TraceEvent};
-
-/// Turns pages until the last; `between` happens after each.
-async fn turn<T>(
-    limit: usize,
-    mut page: impl AsyncFnMut(Page) -> Result<Paged<T>, ReadError>,
-    mut between: impl AsyncFnMut(usize),
-) -> Vec<T> {
-    let (mut all, mut after) = (Vec::new(), None);
-    for turned in 0.. {
-        assert!(turned < 10_000, "pages come without end");
-        let found = page(Page { limit, after: after.take() }).await.unwrap();
-        assert!(found.items.len() <= limit, "a page holds {} of at most {limit}", found.items.len());
-        assert!(found.next.is_none() || found.items.len() == limit, "only the last page may be short");
-        all.extend(found.items);
-        match found.next {
-            Some(next) => after = Some(next),
-            None => break,
-        }
-        between(turned).await;
-    }
-    all
-}
-
-async fn all_events(store: &Opened, filter: &Filter, limit: usize) -> Vec<TraceEvent> {
-    turn(limit, async |page| store.reader.events(filter, &page).await, async |_| {}).await
-}
-
-async fn all_runs(store: &Opened, filter: &Filter, limit: usize) -> Vec<RunSummary> {
-    turn(limit, async |page| store.reader.runs(filter, &page).await, async |_| {}).await
-}
+use crate::{Cursor, Filter, Page, ReadError, Scope, Status, Timestamp};
 
 pub fn pages_of_events_cover_everything_once<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
@@ -43,7 +14,7 @@ pub fn pages_of_events_cover_everything_once<F: StoreFixture>() {
         let oracle = Oracle::with_living(&log, &[]);
         for filter in [Filter::new(), Filter::new().status(Status::Failed).event_type("stage:*")] {
             for limit in [1, 7, 100] {
-                let found = all_events(&store, &filter, limit).await;
+                let found = pages::events_by(&*store.reader, &filter, limit).await;
                 assert_eq!(ids(&found), ids(&oracle.events(&filter)), "pages of {limit}");
             }
         }
@@ -56,9 +27,16 @@ pub fn pages_of_runs_cover_everything_once<F: StoreFixture>() {
         let log = sample_log(5, 60, &[]);
         store.append_in_groups(&log).await;
         let oracle = Oracle::with_living(&log, &[]);
-        for filter in [Filter::new(), Filter::new().status(Status::Failed).workflow("loan-approval")] {
+        for filter in [
+            Filter::new(),
+            Filter::new().status(Status::Failed).scope(Scope::all().workflow("loan-approval")),
+        ] {
             for limit in [1, 7, 100] {
-                assert_eq!(all_runs(&store, &filter, limit).await, oracle.runs(&filter), "pages of {limit}");
+                assert_eq!(
+                    pages::runs_by(&*store.reader, &filter, limit).await,
+                    oracle.runs(&filter),
+                    "pages of {limit}"
+                );
             }
         }
     });
@@ -85,7 +63,7 @@ pub fn pages_hold_still_while_new_events_arrive<F: StoreFixture>() {
         .await;
         assert_eq!(ids(&events), ids(&oracle.events(&filter)));
         // The runs that arrived meanwhile are known by now; those that arrive from here on are not.
-        let known = store.reader.runs(&filter, &Page::first(usize::MAX)).await.unwrap().items;
+        let known = store.runs(&filter).await;
         let runs = turn(
             5,
             async |page| store.reader.runs(&filter, &page).await,
@@ -101,10 +79,10 @@ pub fn pages_of_events_at_one_moment_cover_everything_once<F: StoreFixture>() {
         let store = open(fixture).await;
         let mut events = Vec::new();
         for key in 0..9 {
-            let mut told = run("loan-approval").key(&format!("loan-{key}"));
-            told.point("stage:sign");
-            told.complete_run();
-            events.extend(told.events());
+            let mut builder = run("loan-approval").key(&format!("loan-{key}"));
+            builder.point("stage:sign");
+            builder.complete_run();
+            events.extend(builder.events());
         }
         for event in &mut events {
             // As an import without numbers has it: nothing but the identity tells these apart.
@@ -115,10 +93,10 @@ pub fn pages_of_events_at_one_moment_cover_everything_once<F: StoreFixture>() {
         let mut want = ids(&events);
         want.sort();
         for limit in [1, 2, 5] {
-            let mut found = ids(&all_events(&store, &Filter::new(), limit).await);
+            let mut found = ids(&pages::events_by(&*store.reader, &Filter::new(), limit).await);
             found.sort();
             assert_eq!(found, want, "pages of {limit}");
-            let mut runs: Vec<_> = all_runs(&store, &Filter::new(), limit).await;
+            let mut runs: Vec<_> = pages::runs_by(&*store.reader, &Filter::new(), limit).await;
             runs.sort_by_key(|run| run.trace_id);
             runs.dedup_by_key(|run| run.trace_id);
             assert_eq!(runs.len(), 9, "pages of {limit}");
@@ -129,9 +107,9 @@ pub fn pages_of_events_at_one_moment_cover_everything_once<F: StoreFixture>() {
 pub fn a_full_last_page_names_no_next<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1");
-        told.complete_run();
-        store.append(&told.events()).await;
+        let mut builder = run("loan-approval").key("loan-1");
+        builder.complete_run();
+        store.append(&builder.events()).await;
         let events = store.reader.events(&Filter::new(), &Page::first(2)).await.unwrap();
         assert!(events.items.len() == 2 && events.next.is_none());
         let runs = store.reader.runs(&Filter::new(), &Page::first(1)).await.unwrap();
@@ -141,16 +119,16 @@ pub fn a_full_last_page_names_no_next<F: StoreFixture>() {
     });
 }
 
-pub fn a_cursor_of_nonsense_is_a_bad_question<F: StoreFixture>() {
+pub fn a_cursor_of_nonsense_is_an_invalid_query<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
         store.append(&sample_log(7, 3, &[])).await;
         for nonsense in ["", "nonsense", "1", "-1:2:3", "'; drop table events; --", "\u{1F4A5}", ":::::::"] {
             let page = Page { limit: 10, after: Some(Cursor::new(nonsense)) };
             let events = store.reader.events(&Filter::new(), &page).await;
-            assert!(matches!(events, Err(ReadError::BadQuestion { .. })), "{nonsense:?}: {events:?}");
+            assert!(matches!(events, Err(ReadError::InvalidQuery { .. })), "{nonsense:?}: {events:?}");
             let runs = store.reader.runs(&Filter::new(), &page).await;
-            assert!(matches!(runs, Err(ReadError::BadQuestion { .. })), "{nonsense:?}: {runs:?}");
+            assert!(matches!(runs, Err(ReadError::InvalidQuery { .. })), "{nonsense:?}: {runs:?}");
         }
     });
 }

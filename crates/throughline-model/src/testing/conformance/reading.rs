@@ -3,7 +3,7 @@
 use super::oracle::Oracle;
 use super::{StoreFixture, hold, open};
 use crate::testing::{run, sample_log};
-use crate::{Filter, Page, ReadError, Status, Timestamp, TraceEvent, TraceId, TypeMatch};
+use crate::{Filter, ReadError, Scope, Status, Timestamp, TraceEvent, TraceId, TypeMatch};
 
 /// Every way to ask for one thing alone, with what is there, what is not, and what must not be taken for a
 /// pattern.
@@ -12,10 +12,10 @@ fn filters(log: &[TraceEvent]) -> Vec<Filter> {
     let later = log[log.len() * 3 / 4].timestamp;
     let mut filters = vec![
         Filter::new(),
-        Filter::new().since(moment),
-        Filter::new().until(moment),
-        Filter::new().since(moment).until(later),
-        Filter::new().since(later).until(moment),
+        Filter::new().scope(Scope::all().since(moment)),
+        Filter::new().scope(Scope::all().until(moment)),
+        Filter::new().scope(Scope::all().since(moment).until(later)),
+        Filter::new().scope(Scope::all().since(later).until(moment)),
         Filter::new().status(Status::Failed).status(Status::Cancelled),
         Filter::new().tag("compensable"),
         Filter::new().tag("compensation"),
@@ -28,9 +28,9 @@ fn filters(log: &[TraceEvent]) -> Vec<Filter> {
         Filter::new().attr("nobody", "acme"),
         Filter::new().service("batch"),
         Filter::new().service("bat"),
-        Filter::new().workflow("loan-approval"),
-        Filter::new().workflow("über%weisung_"),
-        Filter::new().workflow("%"),
+        Filter::new().scope(Scope::all().workflow("loan-approval")),
+        Filter::new().scope(Scope::all().workflow("über%weisung_")),
+        Filter::new().scope(Scope::all().workflow("%")),
         Filter::new().correlation_id("nobody"),
     ];
     filters.extend(
@@ -48,9 +48,9 @@ fn filters(log: &[TraceEvent]) -> Vec<Filter> {
 fn combined() -> Vec<Filter> {
     let failed = || Filter::new().status(Status::Failed);
     vec![
-        failed().event_type("stage:*").workflow("loan-approval"),
+        failed().event_type("stage:*").scope(Scope::all().workflow("loan-approval")),
         failed().event_type("compensate:*").tag("compensation").attr("tenant", "globex"),
-        failed().tag("compensable").service("batch").workflow("onboarding"),
+        failed().tag("compensable").service("batch").scope(Scope::all().workflow("onboarding")),
         failed().event_type("workflow:completed"),
         Filter::new().event_type("ai:route").tag("decision").service("loan-service"),
         Filter::new().status(Status::Pending).event_type("stage:credit-check").tag("compensable"),
@@ -82,7 +82,8 @@ pub fn filters_together_must_all_hold<F: StoreFixture>() {
         for filter in combined() {
             oracle.assert_events(&*store.reader, &filter).await;
             oracle.assert_runs(&*store.reader, &filter).await;
-            let filter = filter.since(moment).until(later);
+            let scope = filter.scope.clone().since(moment).until(later);
+            let filter = filter.scope(scope);
             oracle.assert_events(&*store.reader, &filter).await;
             oracle.assert_runs(&*store.reader, &filter).await;
         }
@@ -92,7 +93,7 @@ pub fn filters_together_must_all_hold<F: StoreFixture>() {
 pub fn a_prefix_is_taken_literally<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1");
+        let mut builder = run("loan-approval").key("loan-1");
         for name in [
             "a%b",
             "axb",
@@ -114,17 +115,16 @@ pub fn a_prefix_is_taken_literally<F: StoreFixture>() {
             "z",
             "",
         ] {
-            told.point(name);
+            builder.point(name);
         }
-        store.append(&told.events()).await;
+        store.append(&builder.events()).await;
         for (pattern, found) in
             [("a%*", 2), ("a_*", 2), ("a**", 2), ("A*", 1), ("%*", 0), ("a%", 1), ("*", 20)]
         {
             let filter = Filter::new().event_type(pattern);
-            let page = store.reader.events(&filter, &Page::first(100)).await.unwrap();
-            assert_eq!(page.items.len(), found, "{pattern}");
+            assert_eq!(store.events(&filter).await.len(), found, "{pattern}");
         }
-        let events = told.events();
+        let events = builder.events();
         let oracle = Oracle::with_living(&events, &[]);
         for pattern in [
             "",
@@ -165,23 +165,20 @@ pub fn since_is_inclusive_and_until_is_not<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
         let start = Timestamp::from_micros(1_772_323_200_000_000);
-        let mut told = run("loan-approval").key("loan-1").at(start);
-        told.complete_run();
-        store.append(&told.events()).await;
-        let end = told.events()[1].timestamp;
-        let count = async |filter: Filter| {
-            let events = store.reader.events(&filter, &Page::first(10)).await.unwrap().items.len();
-            let runs = store.reader.runs(&filter, &Page::first(10)).await.unwrap().items.len();
-            (events, runs)
-        };
+        let mut builder = run("loan-approval").key("loan-1").at(start);
+        builder.complete_run();
+        store.append(&builder.events()).await;
+        let end = builder.events()[1].timestamp;
+        let count =
+            async |filter: Filter| (store.events(&filter).await.len(), store.runs(&filter).await.len());
         let microsecond = std::time::Duration::from_micros(1);
-        assert_eq!(count(Filter::new().since(start)).await, (2, 1));
-        assert_eq!(count(Filter::new().since(start.plus(microsecond))).await, (1, 0));
-        assert_eq!(count(Filter::new().since(end)).await, (1, 0));
-        assert_eq!(count(Filter::new().until(end)).await, (1, 1));
-        assert_eq!(count(Filter::new().until(start)).await, (0, 0));
-        assert_eq!(count(Filter::new().until(start.plus(microsecond))).await, (1, 1));
-        assert_eq!(count(Filter::new().since(start).until(start)).await, (0, 0));
+        assert_eq!(count(Filter::new().scope(Scope::all().since(start))).await, (2, 1));
+        assert_eq!(count(Filter::new().scope(Scope::all().since(start.plus(microsecond)))).await, (1, 0));
+        assert_eq!(count(Filter::new().scope(Scope::all().since(end))).await, (1, 0));
+        assert_eq!(count(Filter::new().scope(Scope::all().until(end))).await, (1, 1));
+        assert_eq!(count(Filter::new().scope(Scope::all().until(start))).await, (0, 0));
+        assert_eq!(count(Filter::new().scope(Scope::all().until(start.plus(microsecond)))).await, (1, 1));
+        assert_eq!(count(Filter::new().scope(Scope::all().since(start).until(start))).await, (0, 0));
     });
 }
 
@@ -190,10 +187,10 @@ pub fn events_come_newest_first_and_runs_last_started_first<F: StoreFixture>() {
         let store = open(fixture).await;
         let log = sample_log(10, 30, &[]);
         store.append_in_groups(&log).await;
-        let events = store.reader.events(&Filter::new(), &Page::first(50)).await.unwrap().items;
+        let events = store.events(&Filter::new()).await;
         assert!(events.is_sorted_by_key(|event| std::cmp::Reverse(event.order())));
         assert_eq!(events.first(), log.last());
-        let runs = store.reader.runs(&Filter::new(), &Page::first(20)).await.unwrap().items;
+        let runs = store.runs(&Filter::new()).await;
         assert!(runs.is_sorted_by_key(|run| std::cmp::Reverse(run.started)));
     });
 }
@@ -201,30 +198,30 @@ pub fn events_come_newest_first_and_runs_last_started_first<F: StoreFixture>() {
 pub fn a_run_is_found_by_its_summary_and_by_what_one_event_is<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1").service("loan-service");
-        told.point("stage:a");
-        told.edit(|event| {
+        let mut builder = run("loan-approval").key("loan-1").service("loan-service");
+        builder.point("stage:a");
+        builder.edit(|event| {
             event.tags.push("expensive".into());
             event.attrs = event.attrs.with("tenant", "acme");
             event.service = "elsewhere".into();
             event.workflow = Some("inner".into());
         });
-        let failing = told.begin("stage:b");
-        told.edit(|event| event.attrs = event.attrs.with("user", "u1"));
-        told.fail(failing, "Timeout", "no answer");
-        told.complete_run();
-        store.append(&told.events()).await;
-        let found = async |filter: Filter| {
-            store.reader.runs(&filter, &Page::first(10)).await.unwrap().items.len() == 1
-        };
+        let failing = builder.begin("stage:b");
+        builder.edit(|event| event.attrs = event.attrs.with("user", "u1"));
+        builder.fail(failing, "Timeout", "no answer");
+        builder.complete_run();
+        store.append(&builder.events()).await;
+        let found = async |filter: Filter| store.runs(&filter).await.len() == 1;
         assert!(found(Filter::new().attr("tenant", "acme").attr("user", "u1")).await, "of different events");
         assert!(found(Filter::new().status(Status::Failed).event_type("stage:b")).await, "of one event");
         assert!(!found(Filter::new().status(Status::Failed).event_type("stage:a")).await, "of no one event");
         assert!(!found(Filter::new().status(Status::Failed).tag("expensive")).await, "of no one event");
         assert!(found(Filter::new().tag("expensive").attr("user", "u1")).await, "attributes stand apart");
-        assert!(found(Filter::new().service("loan-service").workflow("loan-approval")).await);
+        assert!(
+            found(Filter::new().service("loan-service").scope(Scope::all().workflow("loan-approval"))).await
+        );
         assert!(!found(Filter::new().service("elsewhere")).await, "not the run's service");
-        assert!(!found(Filter::new().workflow("inner")).await, "not the run's workflow");
+        assert!(!found(Filter::new().scope(Scope::all().workflow("inner"))).await, "not the run's workflow");
     });
 }
 
@@ -236,13 +233,13 @@ pub fn what_is_not_there_is_answered_with_nothing<F: StoreFixture>() {
             assert_eq!(store.reader.trace(TraceId::from_key("nobody")).await.unwrap(), []);
             assert_eq!(store.reader.run(TraceId::from_key("nobody")).await.unwrap(), None);
             let nobody = Filter::new().correlation_id("nobody");
-            assert_eq!(store.reader.events(&nobody, &Page::first(9)).await.unwrap().items, []);
-            assert_eq!(store.reader.runs(&nobody, &Page::first(9)).await.unwrap().items, []);
+            assert_eq!(store.events(&nobody).await, []);
+            assert_eq!(store.runs(&nobody).await, []);
         }
     });
 }
 
-pub fn the_beginning_of_an_id_is_completed<F: StoreFixture>() {
+pub fn runs_are_found_by_the_beginning_of_their_id<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
         let ids = [
@@ -260,40 +257,24 @@ pub fn the_beginning_of_an_id_is_completed<F: StoreFixture>() {
             events.iter_mut().for_each(|event| event.trace_id = id);
             store.append(&events).await;
         }
-        let complete = async |prefix: &str, limit| {
-            let mut found = store.reader.complete(prefix, limit).await.unwrap();
+        let find = async |prefix: &str, limit| {
+            let mut found = store.reader.find_by_id_prefix(prefix, limit).await.unwrap();
             found.sort();
             found
         };
-        assert_eq!(complete("", 10).await, ids);
-        assert_eq!(complete("", 3).await.len(), 3);
-        assert_eq!(complete("0", 10).await, ids[..4]);
-        assert_eq!(complete("0a", 10).await, ids[1..4]);
-        assert_eq!(complete("0af", 10).await, ids[1..4]);
-        assert_eq!(complete("0af7", 10).await, ids[1..3]);
-        assert_eq!(complete("0af7651916cd43dd8448eb211c80319d", 10).await, ids[2..3]);
-        assert_eq!(complete("fffff", 10).await, ids[4..]);
-        assert_eq!(complete("00000000000000000000000000000000", 10).await, []);
-        assert_eq!(complete("1", 10).await, []);
+        assert_eq!(find("", 10).await, ids);
+        assert_eq!(find("", 3).await.len(), 3);
+        assert_eq!(find("0", 10).await, ids[..4]);
+        assert_eq!(find("0a", 10).await, ids[1..4]);
+        assert_eq!(find("0af", 10).await, ids[1..4]);
+        assert_eq!(find("0af7", 10).await, ids[1..3]);
+        assert_eq!(find("0af7651916cd43dd8448eb211c80319d", 10).await, ids[2..3]);
+        assert_eq!(find("fffff", 10).await, ids[4..]);
+        assert_eq!(find("00000000000000000000000000000000", 10).await, []);
+        assert_eq!(find("1", 10).await, []);
         for bad in ["xyz", "0af%", "_", "'", "é"] {
-            let answer = store.reader.complete(bad, 10).await;
-            assert!(matches!(answer, Err(ReadError::BadQuestion { .. })), "{bad}: {answer:?}");
+            let answer = store.reader.find_by_id_prefix(bad, 10).await;
+            assert!(matches!(answer, Err(ReadError::InvalidQuery { .. })), "{bad}: {answer:?}");
         }
-    });
-}
-
-pub fn a_reader_outside_sees_what_was_acknowledged<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let store = open(fixture).await;
-        let log = sample_log(12, 20, &[store.id]);
-        let (before, after) = log.split_at(log.len() / 2);
-        store.append_in_groups(before).await;
-        let Some(outside) = fixture.outside_reader() else { return };
-        let outside = outside.await;
-        Oracle::with_living(before, &[store.id]).assert_runs(&*outside, &Filter::new()).await;
-        store.append_in_groups(after).await;
-        let oracle = Oracle::with_living(&log, &[store.id]);
-        oracle.assert_events(&*outside, &Filter::new()).await;
-        oracle.assert_runs(&*outside, &Filter::new()).await;
     });
 }

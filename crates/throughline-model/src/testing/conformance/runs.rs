@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::oracle::Oracle;
-use super::{Opened, StoreFixture, hold, open};
+use super::{Opened, StoreFixture, hold, open, open_as};
 use crate::names::{HTTP_REQUEST, tags};
 use crate::testing::{RunBuilder, run, sample_log};
-use crate::{Filter, InstanceId, Liveness, RunState, RunSummary, TraceId};
+use crate::{Filter, InstanceId, Liveness, Page, RunState, RunSummary, Scope, TraceId};
 
 async fn state(store: &Opened, id: TraceId) -> RunState {
     summary(store, id).await.state
@@ -18,9 +18,9 @@ async fn summary(store: &Opened, id: TraceId) -> RunSummary {
 
 /// A run that has begun a step and not ended it.
 fn open_run(key: &str, instance: InstanceId) -> RunBuilder {
-    let mut told = run("loan-approval").key(key).instance(instance);
-    told.begin("stage:sign");
-    told
+    let mut builder = run("loan-approval").key(key).instance(instance);
+    builder.begin("stage:sign");
+    builder
 }
 
 pub fn the_summary_of_each_run_is_as_defined<F: StoreFixture>() {
@@ -69,53 +69,53 @@ pub fn open_spans_are_running_interrupted_or_unfinished<F: StoreFixture>() {
     });
 }
 
-pub fn a_run_resumed_by_another_instance_is_in_its_hand<F: StoreFixture>() {
+pub fn a_run_resumed_by_another_instance_is_running_again<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let (first, second) = (open(fixture).await, open(fixture).await);
-        let mut told = open_run("loan-1", first.id);
-        let told_by_first = told.events().len();
-        first.append(&told.events()).await;
+        let mut builder = open_run("loan-1", first.id);
+        let by_first = builder.events().len();
+        first.append(&builder.events()).await;
         first.close().await;
-        assert_eq!(state(&second, told.trace_id()).await, RunState::Interrupted);
+        assert_eq!(state(&second, builder.trace_id()).await, RunState::Interrupted);
 
-        told.resume(second.id);
-        second.append(&told.events()[told_by_first..]).await;
-        assert_eq!(state(&second, told.trace_id()).await, RunState::Running);
+        builder.resume(second.id);
+        second.append(&builder.events()[by_first..]).await;
+        assert_eq!(state(&second, builder.trace_id()).await, RunState::Running);
         let current = async || {
-            let open = second.reader.open_runs(10).await.unwrap();
+            let open = second.open_runs().await;
             open[0].current.as_ref().map(|step| step.span_id)
         };
         assert_eq!(current().await, None, "nobody works on what the first left open");
-        let saga = told.begin("saga:started");
-        let again = told.begin_in(saga, "stage:sign");
-        second.append(&told.events()).await;
+        let saga = builder.begin("saga:started");
+        let again = builder.begin_in(saga, "stage:sign");
+        second.append(&builder.events()).await;
         assert_eq!(current().await, Some(again));
-        told.succeed(again);
-        told.complete_run();
-        second.append(&told.events()).await;
-        let ended = summary(&second, told.trace_id()).await;
+        builder.succeed(again);
+        builder.complete_run();
+        second.append(&builder.events()).await;
+        let ended = summary(&second, builder.trace_id()).await;
         assert_eq!(ended.state, RunState::Succeeded);
-        assert_eq!(ended.started, told.events()[0].timestamp);
-        assert_eq!(ended.ended, told.events().last().map(|event| event.timestamp));
-        assert_eq!(second.reader.open_runs(10).await.unwrap(), []);
+        assert_eq!(ended.started, builder.events()[0].timestamp);
+        assert_eq!(ended.ended, builder.events().last().map(|event| event.timestamp));
+        assert_eq!(second.open_runs().await, []);
     });
 }
 
 pub fn a_run_resumed_after_its_end_is_open_again<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = open_run("loan-1", store.id);
-        told.cancel_run();
-        store.append(&told.events()).await;
-        assert_eq!(state(&store, told.trace_id()).await, RunState::Cancelled);
-        told.resume(store.id);
+        let mut builder = open_run("loan-1", store.id);
+        builder.cancel_run();
+        store.append(&builder.events()).await;
+        assert_eq!(state(&store, builder.trace_id()).await, RunState::Cancelled);
+        builder.resume(store.id);
         // The clock of the next life may be behind: what counts is the place within the span.
-        told.edit(|event| event.timestamp = event.timestamp.minus(Duration::from_secs(60)));
-        store.append(&told.events()).await;
-        let open = summary(&store, told.trace_id()).await;
+        builder.edit(|event| event.timestamp = event.timestamp.minus(Duration::from_secs(60)));
+        store.append(&builder.events()).await;
+        let open = summary(&store, builder.trace_id()).await;
         assert_eq!((open.state, open.ended, open.duration_us), (RunState::Running, None, None));
-        assert_eq!(store.reader.open_runs(10).await.unwrap().len(), 1);
-        let events = told.events();
+        assert_eq!(store.open_runs().await.len(), 1);
+        let events = builder.events();
         assert_eq!(open, Oracle::with_living(&events, &[store.id]).runs(&Filter::new())[0]);
     });
 }
@@ -123,172 +123,172 @@ pub fn a_run_resumed_after_its_end_is_open_again<F: StoreFixture>() {
 pub fn a_run_starts_with_its_earliest_event_whoever_emitted_it<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1");
-        told.point("stage:behind");
+        let mut builder = run("loan-approval").key("loan-1");
+        builder.point("stage:behind");
         // Emitted by a machine whose clock is behind that of the root's.
-        told.edit(|event| {
+        builder.edit(|event| {
             event.timestamp = event.timestamp.minus(Duration::from_secs(10));
             event.service = "elsewhere".into();
         });
-        told.complete_run();
-        let events = told.events();
+        builder.complete_run();
+        let events = builder.events();
         let earliest = events[1].timestamp;
         store.append(&events[..1]).await;
         store.append(&events[1..]).await;
-        let started = summary(&store, told.trace_id()).await;
+        let started = summary(&store, builder.trace_id()).await;
         assert_eq!((started.started, &*started.service), (earliest, "test-service"));
         let oracle = Oracle::with_living(&events, &[]);
         for moment in [earliest, events[0].timestamp] {
-            oracle.assert_runs(&*store.reader, &Filter::new().since(moment)).await;
-            oracle.assert_runs(&*store.reader, &Filter::new().until(moment)).await;
+            oracle.assert_runs(&*store.reader, &Filter::new().scope(Scope::all().since(moment))).await;
+            oracle.assert_runs(&*store.reader, &Filter::new().scope(Scope::all().until(moment))).await;
         }
     });
 }
 
-pub fn the_earliest_root_rules<F: StoreFixture>() {
+pub fn the_earliest_root_decides<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("outer").key("loan-1").instance(store.id);
-        told.root();
-        let second = told.begin("workflow:started");
-        told.edit(|event| {
+        let mut builder = run("outer").key("loan-1").instance(store.id);
+        builder.root();
+        let second = builder.begin("workflow:started");
+        builder.edit(|event| {
             event.tags.push(tags::REMOTE_PARENT.into());
             event.workflow = Some("inner".into());
         });
-        let events = told.events();
+        let events = builder.events();
         // The later root arrives first, and ends first.
         store.append(&events[1..]).await;
-        assert_eq!(summary(&store, told.trace_id()).await.workflow.as_deref(), Some("inner"));
+        assert_eq!(summary(&store, builder.trace_id()).await.workflow.as_deref(), Some("inner"));
         store.append(&events[..1]).await;
-        told.fail(second, "Timeout", "no answer");
-        store.append(&told.events()).await;
-        let open = summary(&store, told.trace_id()).await;
+        builder.fail(second, "Timeout", "no answer");
+        store.append(&builder.events()).await;
+        let open = summary(&store, builder.trace_id()).await;
         assert_eq!((open.state, open.workflow.as_deref()), (RunState::Running, Some("outer")));
         assert_eq!(open.first_failure.map(|failure| failure.span_id), Some(second));
-        told.complete_run();
-        store.append(&told.events()).await;
-        assert_eq!(state(&store, told.trace_id()).await, RunState::Succeeded);
+        builder.complete_run();
+        store.append(&builder.events()).await;
+        assert_eq!(state(&store, builder.trace_id()).await, RunState::Succeeded);
     });
 }
 
 pub fn a_run_has_not_ended_before_the_jobs_it_put_into_a_queue<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let (mine, worker) = (open(fixture).await, open(fixture).await);
-        let mut told = run("loan-approval").key("loan-1").instance(mine.id);
-        let root = told.root();
-        told.complete_run();
-        mine.append(&told.events()).await;
-        assert_eq!(state(&mine, told.trace_id()).await, RunState::Succeeded);
+        let mut builder = run("loan-approval").key("loan-1").instance(mine.id);
+        let root = builder.root();
+        builder.complete_run();
+        mine.append(&builder.events()).await;
+        assert_eq!(state(&mine, builder.trace_id()).await, RunState::Succeeded);
 
-        let job = |told: &mut RunBuilder, before: Option<crate::SpanId>, instance| {
-            let job = told.begin_in(root, "job:payout");
-            told.edit(|event| {
+        let job = |builder: &mut RunBuilder, before: Option<crate::SpanId>, instance| {
+            let job = builder.begin_in(root, "job:payout");
+            builder.edit(|event| {
                 event.instance = instance;
                 event.tags = vec![tags::REMOTE_PARENT.into(), tags::DETACHED.into()];
                 event.links.extend(before.map(|before| crate::Link::to(crate::Rel::RetryOf, before)));
             });
             job
         };
-        let first = job(&mut told, None, worker.id);
-        let step = told.begin_in(first, "stage:transfer");
-        told.edit(|event| event.instance = worker.id);
-        worker.append(&told.events()).await;
-        let running = summary(&mine, told.trace_id()).await;
+        let first = job(&mut builder, None, worker.id);
+        let step = builder.begin_in(first, "stage:transfer");
+        builder.edit(|event| event.instance = worker.id);
+        worker.append(&builder.events()).await;
+        let running = summary(&mine, builder.trace_id()).await;
         assert_eq!((running.state, running.ended, running.duration_us), (RunState::Running, None, None));
         worker.close().await;
-        assert_eq!(state(&mine, told.trace_id()).await, RunState::Interrupted);
-        let open_runs = mine.reader.open_runs(10).await.unwrap();
+        assert_eq!(state(&mine, builder.trace_id()).await, RunState::Interrupted);
+        let open_runs = mine.open_runs().await;
         assert_eq!(open_runs[0].current.as_ref().map(|current| current.span_id), Some(step));
 
         // The job is tried again, by a process that has not seen the run yet.
         mine.close().await;
         let after = open(fixture).await;
-        let told_before = told.events().len();
-        let second = job(&mut told, Some(first), after.id);
-        after.append(&told.events()[told_before..]).await;
-        assert_eq!(state(&after, told.trace_id()).await, RunState::Running);
-        let open_runs = after.reader.open_runs(10).await.unwrap();
+        let before = builder.events().len();
+        let second = job(&mut builder, Some(first), after.id);
+        after.append(&builder.events()[before..]).await;
+        assert_eq!(state(&after, builder.trace_id()).await, RunState::Running);
+        let open_runs = after.open_runs().await;
         let current = open_runs[0].current.as_ref().map(|current| current.span_id);
         assert_eq!(current, Some(second), "nobody works on what the first attempt left open");
-        told.fail(second, "Timeout", "no answer");
-        after.append(&told.events()).await;
-        assert_eq!(state(&after, told.trace_id()).await, RunState::Failed);
+        builder.fail(second, "Timeout", "no answer");
+        after.append(&builder.events()).await;
+        assert_eq!(state(&after, builder.trace_id()).await, RunState::Failed);
 
-        let told_before = told.events().len();
-        let third = job(&mut told, Some(second), after.id);
-        told.succeed(third);
-        after.append(&told.events()[told_before..]).await;
-        let ended = summary(&after, told.trace_id()).await;
-        let (events, last) = (told.events(), told.events().last().map(|event| event.timestamp));
+        let before = builder.events().len();
+        let third = job(&mut builder, Some(second), after.id);
+        builder.succeed(third);
+        after.append(&builder.events()[before..]).await;
+        let ended = summary(&after, builder.trace_id()).await;
+        let (events, last) = (builder.events(), builder.events().last().map(|event| event.timestamp));
         assert_eq!((ended.state, ended.ended), (RunState::Succeeded, last));
         assert_eq!(ended.duration_us, last.map(|last| last.since(ended.started).as_micros() as u64));
         assert_eq!(ended, Oracle::with_living(&events, &[after.id]).runs(&Filter::new())[0]);
-        assert_eq!(after.reader.open_runs(10).await.unwrap(), []);
+        assert_eq!(after.open_runs().await, []);
     });
 }
 
-pub fn a_run_without_a_root_is_told_by_its_events<F: StoreFixture>() {
+pub fn a_run_without_a_root_is_summarised_from_its_events<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1").instance(store.id).service("loan-service");
-        let step = told.begin("stage:sign");
-        store.append(&told.events()[1..]).await;
-        let open = summary(&store, told.trace_id()).await;
+        let mut builder = run("loan-approval").key("loan-1").instance(store.id).service("loan-service");
+        let step = builder.begin("stage:sign");
+        store.append(&builder.events()[1..]).await;
+        let open = summary(&store, builder.trace_id()).await;
         assert_eq!((open.state, &*open.service), (RunState::Running, "loan-service"));
-        assert_eq!(open.started, told.events()[1].timestamp);
-        assert_eq!(store.reader.open_runs(10).await.unwrap().len(), 1);
+        assert_eq!(open.started, builder.events()[1].timestamp);
+        assert_eq!(store.open_runs().await.len(), 1);
 
-        told.succeed(step);
-        store.append(&told.events()[1..]).await;
-        let ended = summary(&store, told.trace_id()).await;
+        builder.succeed(step);
+        store.append(&builder.events()[1..]).await;
+        let ended = summary(&store, builder.trace_id()).await;
         assert_eq!((ended.state, ended.ended, ended.duration_us), (RunState::Succeeded, None, None));
-        assert_eq!(store.reader.open_runs(10).await.unwrap(), []);
+        assert_eq!(store.open_runs().await, []);
 
-        let dropped = told.begin("stage:archive");
-        told.cancel(dropped);
-        store.append(&told.events()[1..]).await;
-        assert_eq!(state(&store, told.trace_id()).await, RunState::Cancelled);
+        let dropped = builder.begin("stage:archive");
+        builder.cancel(dropped);
+        store.append(&builder.events()[1..]).await;
+        assert_eq!(state(&store, builder.trace_id()).await, RunState::Cancelled);
 
-        let failing = told.begin("stage:archive");
-        told.fail(failing, "Timeout", "no answer");
-        store.append(&told.events()[1..]).await;
-        assert_eq!(state(&store, told.trace_id()).await, RunState::Failed);
+        let failing = builder.begin("stage:archive");
+        builder.fail(failing, "Timeout", "no answer");
+        store.append(&builder.events()[1..]).await;
+        assert_eq!(state(&store, builder.trace_id()).await, RunState::Failed);
 
-        store.append(&told.events()[..1]).await;
-        let rooted = summary(&store, told.trace_id()).await;
-        assert_eq!((rooted.state, rooted.started), (RunState::Running, told.events()[0].timestamp));
+        store.append(&builder.events()[..1]).await;
+        let rooted = summary(&store, builder.trace_id()).await;
+        assert_eq!((rooted.state, rooted.started), (RunState::Running, builder.events()[0].timestamp));
     });
 }
 
 pub fn a_workflow_inside_a_request_names_the_run<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1").instance(store.id);
-        told.root();
-        told.edit(|event| {
+        let mut builder = run("loan-approval").key("loan-1").instance(store.id);
+        builder.root();
+        builder.edit(|event| {
             event.event_type = HTTP_REQUEST.into();
             event.workflow = None;
             event.correlation_id = None;
         });
-        let inner = told.begin("workflow:started");
-        let nested = told.begin_in(inner, "workflow:started");
-        told.edit(|event| event.workflow = Some("nested".into()));
-        told.succeed(nested);
-        told.succeed(inner);
-        told.complete_run();
-        let mut arriving = told.events();
+        let inner = builder.begin("workflow:started");
+        let nested = builder.begin_in(inner, "workflow:started");
+        builder.edit(|event| event.workflow = Some("nested".into()));
+        builder.succeed(nested);
+        builder.succeed(inner);
+        builder.complete_run();
+        let mut arriving = builder.events();
         arriving.reverse();
         for event in &arriving {
             store.append(std::slice::from_ref(event)).await;
         }
-        let named = summary(&store, told.trace_id()).await;
+        let named = summary(&store, builder.trace_id()).await;
         assert_eq!(named.workflow.as_deref(), Some("loan-approval"));
         assert_eq!(named.correlation_id.as_deref(), Some("loan-1"));
-        let events = told.events();
+        let events = builder.events();
         let oracle = Oracle::with_living(&events, &[store.id]);
         for filter in [
-            Filter::new().workflow("loan-approval"),
-            Filter::new().workflow("nested"),
+            Filter::new().scope(Scope::all().workflow("loan-approval")),
+            Filter::new().scope(Scope::all().workflow("nested")),
             Filter::new().correlation_id("loan-1"),
         ] {
             oracle.assert_runs(&*store.reader, &filter).await;
@@ -299,21 +299,21 @@ pub fn a_workflow_inside_a_request_names_the_run<F: StoreFixture>() {
 pub fn the_first_failure_is_the_earliest_even_if_it_arrives_late<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        let mut told = run("loan-approval").key("loan-1");
-        let first = told.begin("stage:a");
-        told.fail(first, "Timeout", "the first");
-        let second = told.begin("stage:b");
-        told.fail(second, "Refused", "the second");
-        told.complete_run();
-        let mut events = told.events();
+        let mut builder = run("loan-approval").key("loan-1");
+        let first = builder.begin("stage:a");
+        builder.fail(first, "Timeout", "the first");
+        let second = builder.begin("stage:b");
+        builder.fail(second, "Refused", "the second");
+        builder.complete_run();
+        let mut events = builder.events();
         let late = events.remove(2);
         store.append(&events).await;
-        let failure = summary(&store, told.trace_id()).await.first_failure.unwrap();
+        let failure = summary(&store, builder.trace_id()).await.first_failure.unwrap();
         assert_eq!((failure.span_id, &*failure.event_type), (second, "stage:b"));
         store.append(std::slice::from_ref(&late)).await;
-        let failure = summary(&store, told.trace_id()).await.first_failure.unwrap();
+        let failure = summary(&store, builder.trace_id()).await.first_failure.unwrap();
         assert_eq!((failure.span_id, failure.error), (first, late.error.map(|error| *error)));
-        assert_eq!(state(&store, told.trace_id()).await, RunState::Succeeded, "it recovered");
+        assert_eq!(state(&store, builder.trace_id()).await, RunState::Succeeded, "it recovered");
     });
 }
 
@@ -321,7 +321,7 @@ pub fn open_runs_come_oldest_first_with_their_current_step<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
         let start = crate::Timestamp::from_micros(1_772_323_200_000_000);
-        let mut told: Vec<RunBuilder> = (0..4)
+        let mut builder: Vec<RunBuilder> = (0..4)
             .map(|place| {
                 run("loan-approval")
                     .key(&format!("loan-{place}"))
@@ -329,36 +329,36 @@ pub fn open_runs_come_oldest_first_with_their_current_step<F: StoreFixture>() {
                     .at(start.plus(Duration::from_secs(place)))
             })
             .collect();
-        told[0].root();
-        let done = told[1].begin("stage:a");
-        told[1].succeed(done);
-        let outer = told[1].begin("stage:b");
-        told[1].begin_in(outer, "stage:c");
-        told[1].edit(|event| {
+        builder[0].root();
+        let done = builder[1].begin("stage:a");
+        builder[1].succeed(done);
+        let outer = builder[1].begin("stage:b");
+        builder[1].begin_in(outer, "stage:c");
+        builder[1].edit(|event| {
             event.attempt = Some(2);
             (event.step_index, event.step_total) = (Some(4), Some(10));
         });
-        told[2].complete_run();
-        told[3].begin("stage:d");
+        builder[2].complete_run();
+        builder[3].begin("stage:d");
         // The youngest is appended first.
-        for told in told.iter().rev() {
-            store.append(&told.events()).await;
+        for builder in builder.iter().rev() {
+            store.append(&builder.events()).await;
         }
-        let open = store.reader.open_runs(usize::MAX).await.unwrap();
+        let open = store.open_runs().await;
         let ids: Vec<_> = open.iter().map(|run| run.summary.trace_id).collect();
-        assert_eq!(ids, [0, 1, 3].map(|place| told[place].trace_id()));
+        assert_eq!(ids, [0, 1, 3].map(|place| builder[place].trace_id()));
         assert_eq!(open[0].current, None);
         let current = open[1].current.as_ref().unwrap();
-        let begun = told[1].events().last().cloned().unwrap();
+        let begun = builder[1].events().last().cloned().unwrap();
         assert_eq!(
             (&*current.event_type, current.span_id, current.started),
             ("stage:c", begun.span_id, begun.timestamp)
         );
         assert_eq!((current.attempt, current.step_index, current.step_total), (Some(2), Some(4), Some(10)));
         assert_eq!(open[1].last_event, begun.timestamp);
-        assert_eq!(open[2].summary, summary(&store, told[3].trace_id()).await);
-        let oldest = store.reader.open_runs(2).await.unwrap();
-        assert_eq!(oldest, open[..2]);
+        assert_eq!(open[2].summary, summary(&store, builder[3].trace_id()).await);
+        let oldest = store.reader.open_runs(&Page::first(2)).await.unwrap();
+        assert_eq!(oldest.items, open[..2]);
     });
 }
 
@@ -367,12 +367,12 @@ pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
         let (mine, other) = (open(fixture).await, open(fixture).await);
         let stranger = InstanceId::from_u64(0xfeed);
         let asked = [other.id, stranger, mine.id, InstanceId::IMPORTED, other.id];
-        use Liveness::{Alive, Dead, Imported};
+        use Liveness::{Alive, Dead, Imported, Unknown};
         let answer = mine.reader.liveness(&asked).await.unwrap();
-        assert_eq!(answer, [Alive, Imported, Alive, Imported, Alive]);
+        assert_eq!(answer, [Alive, Unknown, Alive, Imported, Alive]);
         other.close().await;
         let answer = mine.reader.liveness(&asked).await.unwrap();
-        assert_eq!(answer, [Dead, Imported, Alive, Imported, Dead]);
+        assert_eq!(answer, [Dead, Unknown, Alive, Imported, Dead]);
         assert_eq!(mine.reader.liveness(&[]).await.unwrap(), []);
         let many = vec![asked[0]; 2000];
         assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
@@ -388,9 +388,9 @@ pub fn an_instance_that_opens_again_is_alive_again<F: StoreFixture>() {
         let id = first.id;
         first.close().await;
         assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
-        let again = fixture.config().open(crate::Instance::new(id, "conformance")).await.unwrap();
+        let again = open_as(fixture, id).await;
         assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Alive]);
-        again.close().await.unwrap();
+        again.close().await;
         assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
     });
 }
@@ -412,7 +412,8 @@ pub fn a_deployment_is_safe_when_nothing_runs<F: StoreFixture>() {
         other.append(&left.events()).await;
         other.close().await;
         let check = mine.reader.safe_to_deploy(hour).await.unwrap();
-        let ids = |runs: &[crate::OpenRun]| runs.iter().map(|run| run.summary.trace_id).collect::<Vec<_>>();
+        let ids =
+            |runs: &[crate::OpenSummary]| runs.iter().map(|run| run.summary.trace_id).collect::<Vec<_>>();
         assert_eq!(ids(&check.running), [fresh.trace_id()]);
         assert_eq!(ids(&check.stuck), [stuck.trace_id()]);
         assert_eq!(ids(&check.interrupted), [left.trace_id()]);

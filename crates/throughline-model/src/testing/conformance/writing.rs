@@ -9,7 +9,7 @@ use super::oracle::ids;
 use super::{StoreFixture, hold, open, shared};
 use crate::testing::{run, sample_log};
 use crate::{
-    AppendError, Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Rel, SpanId, Status, Timestamp,
+    AppendError, Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Rel, Scope, SpanId, Status, Timestamp,
     TraceEvent, TraceId,
 };
 
@@ -21,9 +21,9 @@ pub fn appended_events_are_there_in_order_after_reopening<F: StoreFixture>() {
         first.close().await;
 
         let again = open(fixture).await;
-        let found = again.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
+        let found = again.events(&Filter::new()).await;
         let newest_first: Vec<_> = log.iter().rev().cloned().collect();
-        assert_eq!(found.items, newest_first);
+        assert_eq!(found, newest_first);
         for id in log.iter().map(|event| event.trace_id) {
             let trace: Vec<_> = log.iter().filter(|event| event.trace_id == id).cloned().collect();
             assert_eq!(again.reader.trace(id).await.unwrap(), trace);
@@ -94,8 +94,8 @@ pub fn an_empty_group_changes_nothing<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
         store.append(&[]).await;
-        let found = store.reader.events(&Filter::new(), &Page::first(10)).await.unwrap();
-        assert!(found.items.is_empty() && found.next.is_none());
+        let found = store.events(&Filter::new()).await;
+        assert!(found.is_empty());
     });
 }
 
@@ -104,8 +104,8 @@ pub fn a_group_of_thousands_is_appended<F: StoreFixture>() {
         let store = open(fixture).await;
         let log = sample_log(13, 250, &[]);
         store.append(&log).await;
-        let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
-        assert_eq!(found.items, log.into_iter().rev().collect::<Vec<_>>());
+        let found = store.events(&Filter::new()).await;
+        assert_eq!(found, log.into_iter().rev().collect::<Vec<_>>());
     });
 }
 
@@ -122,8 +122,8 @@ pub fn appending_again_keeps_one_of_each_and_the_first<F: StoreFixture>() {
             event.timestamp = event.timestamp.plus(Duration::from_secs(1));
         }
         store.append(&changed).await;
-        let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
-        assert_eq!(found.items, log.into_iter().rev().collect::<Vec<_>>());
+        let found = store.events(&Filter::new()).await;
+        assert_eq!(found, log.into_iter().rev().collect::<Vec<_>>());
     });
 }
 
@@ -135,8 +135,30 @@ pub fn overlapping_groups_keep_one_of_each<F: StoreFixture>() {
         store.append(&log[..half + 5]).await;
         let with_itself: Vec<_> = log[half..].iter().chain(&log[half..]).cloned().collect();
         store.append(&with_itself).await;
+        let found = store.events(&Filter::new()).await;
+        assert_eq!(ids(&found), ids(&log.into_iter().rev().collect::<Vec<_>>()));
+    });
+}
+
+pub fn what_is_appended_inline_is_there_at_once_and_once<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let Some(inline) = store.store.inline() else { return };
+        let log = sample_log(3, 5, &[]);
+        for event in shared(&log) {
+            let before = store.reader.trace(event.trace_id).await.unwrap().len();
+            let appended = inline.append_inline(&event);
+            let trace = store.reader.trace(event.trace_id).await.unwrap();
+            assert_eq!(trace.len(), before + usize::from(appended), "what it says is what it did");
+        }
+        // Appended again, by either way, an event is stored once.
+        store.append(&log).await;
+        shared(&log).iter().for_each(|event| {
+            inline.append_inline(event);
+        });
         let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
-        assert_eq!(ids(&found.items), ids(&log.into_iter().rev().collect::<Vec<_>>()));
+        let newest_first: Vec<_> = log.iter().rev().cloned().collect();
+        assert_eq!(found.items, newest_first);
     });
 }
 
@@ -230,8 +252,8 @@ pub fn every_field_of_an_event_survives<F: StoreFixture>() {
         let again = open(fixture).await;
         assert_eq!(again.reader.trace(full.trace_id).await.unwrap(), std::slice::from_ref(&full));
         assert_eq!(again.reader.trace(bare[0].trace_id).await.unwrap(), bare);
-        let found = again.reader.events(&Filter::new().tag("expensive"), &Page::first(2)).await.unwrap();
-        assert_eq!(found.items, [full], "an event that was found is as whole as one of a trace");
+        let found = again.events(&Filter::new().tag("expensive")).await;
+        assert_eq!(found, [full], "an event that was found is as whole as one of a trace");
     });
 }
 
@@ -239,28 +261,27 @@ pub fn text_of_any_script_and_a_large_payload_survive<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
         let text = "Zürich 東京 \u{1F469}\u{200D}\u{1F692} \u{202E}rtl \0 \u{FFFF} ' \" \\ % _ ; -- \r\n\t";
-        let mut told = run(text).key(text).service(text);
-        told.begin(text);
-        told.edit(|event| {
+        let mut builder = run(text).key(text).service(text);
+        builder.begin(text);
+        builder.edit(|event| {
             event.tags.push(text.into());
             event.attrs = event.attrs.with(text, text);
             event.data = Some(object(json!({ text: text, "large": "é".repeat(300_000) })));
         });
-        let step = told.begin(text);
-        told.fail(step, text, text);
-        store.append(&told.events()).await;
-        assert_eq!(store.reader.trace(told.trace_id()).await.unwrap(), told.events());
+        let step = builder.begin(text);
+        builder.fail(step, text, text);
+        store.append(&builder.events()).await;
+        assert_eq!(store.reader.trace(builder.trace_id()).await.unwrap(), builder.events());
         let everything = Filter::new()
             .tag(text)
             .attr(text, text)
-            .workflow(text)
+            .scope(Scope::all().workflow(text))
             .service(text)
             .correlation_id(text)
             .event_type(text);
-        let found = store.reader.events(&everything, &Page::first(10)).await.unwrap();
-        assert_eq!(ids(&found.items), ids(&told.events()[1..2]));
-        let runs = store.reader.runs(&everything, &Page::first(10)).await.unwrap();
-        assert_eq!(runs.items.len(), 1);
+        let found = store.events(&everything).await;
+        assert_eq!(ids(&found), ids(&builder.events()[1..2]));
+        assert_eq!(store.runs(&everything).await.len(), 1);
     });
 }
 
@@ -281,7 +302,7 @@ pub fn numbers_at_their_limits_survive<F: StoreFixture>() {
         event.step_total = Some(u32::MAX);
         store.append(std::slice::from_ref(&event)).await;
         assert_eq!(store.reader.trace(event.trace_id).await.unwrap(), std::slice::from_ref(&event));
-        let spans = store.analytics.slowest_spans(&crate::Scope::all(), 1).await.unwrap();
+        let spans = store.analytics.slowest_spans(&Scope::all(), 1).await.unwrap();
         assert_eq!(spans[0].duration_us, u64::MAX);
         let summary = store.reader.run(event.trace_id).await.unwrap().unwrap();
         assert_eq!(summary.started, event.timestamp);
@@ -308,8 +329,8 @@ pub fn several_instances_append_at_once<F: StoreFixture>() {
             done.push(task.await.unwrap());
         }
         for (store, log) in &done {
-            let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
-            assert_eq!(found.items.len(), all);
+            let found = store.events(&Filter::new()).await;
+            assert_eq!(found.len(), all);
             let last = log.last().unwrap();
             let trace: Vec<_> = log.iter().filter(|event| event.trace_id == last.trace_id).cloned().collect();
             assert_eq!(store.reader.trace(last.trace_id).await.unwrap(), trace);

@@ -1,17 +1,17 @@
 //! The questions to a faulty store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Faults;
-use crate::BoxFuture;
+use super::CallFaults;
 use crate::{
-    Filter, InstanceId, Liveness, OpenRun, Page, Paged, ReadError, RunSummary, TraceEvent, TraceId,
-    TraceReader,
+    BoxFuture, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError,
+    RunSummary, TraceEvent, TraceId, TraceReader,
 };
 
 pub(super) struct FaultyReader {
     pub(super) inner: Arc<dyn TraceReader>,
-    pub(super) faults: Faults,
+    pub(super) faults: CallFaults<ReadError>,
 }
 
 impl FaultyReader {
@@ -20,16 +20,21 @@ impl FaultyReader {
         &'a self,
         answer: BoxFuture<'a, Result<T, ReadError>>,
     ) -> BoxFuture<'a, Result<T, ReadError>> {
-        Box::pin(async move {
-            self.faults.read().await?;
-            answer.await
-        })
+        Box::pin(self.faults.meet(answer))
     }
 }
 
 impl TraceReader for FaultyReader {
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
         self.answer(self.inner.trace(id))
+    }
+
+    fn trace_page<'a>(
+        &'a self,
+        id: TraceId,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
+        self.answer(self.inner.trace_page(id, page))
     }
 
     fn events<'a>(
@@ -52,8 +57,12 @@ impl TraceReader for FaultyReader {
         self.answer(self.inner.run(id))
     }
 
-    fn open_runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenRun>, ReadError>> {
-        self.answer(self.inner.open_runs(limit))
+    fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>> {
+        self.answer(self.inner.open_runs(page))
+    }
+
+    fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>> {
+        self.answer(self.inner.open_summaries(page))
     }
 
     fn liveness<'a>(
@@ -63,11 +72,15 @@ impl TraceReader for FaultyReader {
         self.answer(self.inner.liveness(instances))
     }
 
-    fn complete<'a>(
+    fn find_by_id_prefix<'a>(
         &'a self,
         prefix: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>> {
-        self.answer(self.inner.complete(prefix, limit))
+        self.answer(self.inner.find_by_id_prefix(prefix, limit))
+    }
+
+    fn safe_to_deploy(&self, stuck_after: Duration) -> BoxFuture<'_, Result<DeployCheck, ReadError>> {
+        self.answer(self.inner.safe_to_deploy(stuck_after))
     }
 }
