@@ -25,7 +25,7 @@ pub(crate) fn diagnose(path: &Path, error: &Error) -> Diagnosis {
              that has it open",
         ),
         Some(ErrorCode::DiskFull) => {
-            (true, "can't grow: the disk is full, or the size limit of the file is reached; make room")
+            (true, "can't grow: the disk is full, or the file has reached its size limit; free some space")
         }
         Some(ErrorCode::SystemIoFailure) => {
             (true, "can't be read or written by the operating system; check the disk")

@@ -474,7 +474,7 @@ mod tests {
             }
         };
         let error = append_error(Path::new("traces.db"), error);
-        assert!(error.is_retryable() && error.to_string().contains("make room on it"), "{error}");
+        assert!(error.is_retryable() && error.to_string().contains("free some space"), "{error}");
         let count = |writer: &Writer| {
             writer
                 .connection()

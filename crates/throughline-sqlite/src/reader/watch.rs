@@ -6,6 +6,7 @@
 //! others have seen, so that it misses only what is no longer in the file. The thread ends with the last watcher.
 
 use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +47,8 @@ struct State {
 /// A watcher that the thread has not accepted yet.
 struct New {
     request: WatchRequest,
-    /// The number in its cursor.
-    after: Option<i64>,
+    /// The place in its cursor.
+    after: Option<Place>,
     tx: mpsc::Sender<Item>,
     is_full: Arc<AtomicBool>,
     accepted: oneshot::Sender<Result<(), ReadError>>,
@@ -73,47 +74,59 @@ enum Missed {
     Unknown,
 }
 
-/// A cursor is this and the number of an event.
-const PREFIX: &str = "sqlite:";
+/// Where an event stands: in which file, and at which number. As a cursor: `sqlite:8c5f…:42`.
+struct Place {
+    file: String,
+    number: i64,
+}
 
-fn number(cursor: &Cursor) -> Result<i64, ReadError> {
-    let number = cursor.as_str().strip_prefix(PREFIX).and_then(|digits| digits.parse::<i64>().ok());
-    number.filter(|number| *number >= 0).ok_or_else(|| {
-        let shown: String = cursor.as_str().chars().take(64).collect();
-        ReadError::InvalidQuery {
-            reason: format!(
-                "`{shown}` is not a cursor of this stream; pass the cursor of an event that it delivered"
-            ),
-        }
-    })
+impl Place {
+    fn read(cursor: &Cursor) -> Result<Self, ReadError> {
+        let read = || {
+            let (file, number) = cursor.as_str().strip_prefix("sqlite:")?.split_once(':')?;
+            let number = number.parse().ok().filter(|number| *number >= 0)?;
+            Some(Self { file: file.to_owned(), number })
+        };
+        read().ok_or_else(|| {
+            let shown: String = cursor.as_str().chars().take(64).collect();
+            ReadError::InvalidQuery {
+                reason: format!(
+                    "`{shown}` is not a cursor of this stream; pass the cursor of an event that it delivered"
+                ),
+            }
+        })
+    }
+
+    fn cursor(file: &str, number: i64) -> Cursor {
+        Cursor::new(format!("sqlite:{file}:{number}"))
+    }
 }
 
 impl Watcher {
     /// How many events wait for a watcher that is slower than the file is read.
     const CAPACITY: usize = 1024;
 
-    fn new(new: New, last: i64) -> (Self, oneshot::Sender<Result<(), ReadError>>) {
+    fn new(new: New, file: &str, last: i64) -> (Self, oneshot::Sender<Result<(), ReadError>>) {
         let New { request, after, tx, is_full, accepted } = new;
         let (seen, missed) = match after {
             None => (last, Missed::Nothing),
-            Some(after) if after <= last => (after, Missed::Nothing),
-            // The file ends before the cursor: it was replaced, or lost its end in a power cut.
+            Some(after) if after.file == file && after.number <= last => (after.number, Missed::Nothing),
+            // The cursor is of another file, or this one was restored from a backup or lost its end in a power cut.
             Some(_) => (last, Missed::Unknown),
         };
         (Self { request, seen, missed, tx, is_full, is_stalled: false }, accepted)
     }
 
     /// Takes note of the next event that is in the file; `false` if there is no room for it yet.
-    fn see(&mut self, number: i64, event: &Arc<TraceEvent>) -> bool {
+    fn see(&mut self, number: i64, event: &Arc<TraceEvent>, cursor: &Cursor) -> bool {
         self.miss_until(number - 1);
         if !self.report_missed() {
             return false;
         }
-        if self.request.matches(event) {
-            let cursor = Cursor::new(format!("{PREFIX}{number}"));
-            if !self.send(StreamItem::Event { event: Arc::clone(event), cursor }) {
-                return false;
-            }
+        if self.request.matches(event)
+            && !self.send(StreamItem::Event { event: Arc::clone(event), cursor: cursor.clone() })
+        {
+            return false;
         }
         self.seen = number;
         true
@@ -162,7 +175,7 @@ impl Watchers {
     pub(super) async fn watch(&self, request: WatchRequest) -> Result<EventStream, ReadError> {
         let after = match &request.from {
             WatchFrom::Now => None,
-            WatchFrom::After(cursor) => Some(number(cursor)?),
+            WatchFrom::After(cursor) => Some(Place::read(cursor)?),
         };
         let (tx, rx) = mpsc::channel(Watcher::CAPACITY);
         let (accepted, is_accepted) = oneshot::channel();
@@ -220,12 +233,12 @@ impl Shared {
     }
 
     fn run(&self) {
-        let mut session = match STORE_FILE.open_read_only(&self.path) {
-            Ok(connection) => Session::new(connection, &self.path),
-            Err(error) => {
+        let (mut session, file) = match self.open() {
+            Ok(opened) => opened,
+            Err(reason) => {
                 let mut state = self.lock();
                 for new in state.new.drain(..) {
-                    let error = ReadError::Unavailable { reason: error.to_string(), source: None };
+                    let error = ReadError::Unavailable { reason: reason.clone(), source: None };
                     // Whoever asked may have stopped waiting.
                     let _ = new.accepted.send(Err(error));
                 }
@@ -236,8 +249,8 @@ impl Shared {
         let mut watchers: Vec<Watcher> = Vec::new();
         loop {
             let new = std::mem::take(&mut self.lock().new);
-            self.accept(&session, new, &mut watchers);
-            if let Err(fault) = read_on(&mut session, &mut watchers) {
+            self.accept(&session, &file, new, &mut watchers);
+            if let Err(fault) = read_on(&mut session, &file, &mut watchers) {
                 self.fail(fault, &mut watchers);
             }
             watchers.retain(|watcher| !watcher.tx.is_closed());
@@ -257,8 +270,17 @@ impl Shared {
         }
     }
 
+    /// A connection, and the id of the file.
+    fn open(&self) -> Result<(Session, String), String> {
+        let connection = STORE_FILE.open_read_only(&self.path).map_err(|error| error.to_string())?;
+        let file = connection
+            .query_row("SELECT id FROM file", [], |row| row.get(0))
+            .map_err(|error| Fault::from(error).into_read_error(&self.path).to_string())?;
+        Ok((Session::new(connection, &self.path), file))
+    }
+
     /// Gives new watchers their places: they see what is written after they are told that they are accepted.
-    fn accept(&self, session: &Session, new: Vec<New>, watchers: &mut Vec<Watcher>) {
+    fn accept(&self, session: &Session, file: &str, new: Vec<New>, watchers: &mut Vec<Watcher>) {
         if new.is_empty() {
             return;
         }
@@ -267,7 +289,7 @@ impl Shared {
         for new in new {
             let (answer, watcher, accepted) = match &last {
                 Ok(last) => {
-                    let (watcher, accepted) = Watcher::new(new, *last);
+                    let (watcher, accepted) = Watcher::new(new, file, *last);
                     (Ok(()), Some(watcher), accepted)
                 }
                 Err(reason) => {
@@ -294,7 +316,7 @@ impl Shared {
 const CHUNK: i64 = 512;
 
 /// Hands to each watcher what it has not seen, as far as there is room.
-fn read_on(session: &mut Session, watchers: &mut [Watcher]) -> Result<(), Fault> {
+fn read_on(session: &mut Session, file: &str, watchers: &mut [Watcher]) -> Result<(), Fault> {
     for watcher in watchers.iter_mut() {
         watcher.is_stalled = !watcher.report_missed();
     }
@@ -304,12 +326,17 @@ fn read_on(session: &mut Session, watchers: &mut [Watcher]) -> Result<(), Fault>
         let Some(seen) = places().min().filter(|seen| *seen < last) else { return Ok(()) };
         // Up to where the next watcher is, so that from there on both share what is read.
         let next = places().filter(|place| *place > seen).min().unwrap_or(last);
-        read_chunk(session, watchers, seen, last.min(next).min(seen.saturating_add(CHUNK)))?;
+        read_chunk(session, file, watchers, seen..last.min(next).min(seen.saturating_add(CHUNK)))?;
     }
 }
 
-/// Reads the events after `seen` up to `until`, for the watchers that are there and have room.
-fn read_chunk(session: &mut Session, watchers: &mut [Watcher], seen: i64, until: i64) -> Result<(), Fault> {
+/// Reads the events after the first of two numbers up to the second, for the watchers that are there and have room.
+fn read_chunk(
+    session: &mut Session,
+    file: &str,
+    watchers: &mut [Watcher],
+    Range { start: seen, end: until }: Range<i64>,
+) -> Result<(), Fault> {
     let mut here: Vec<&mut Watcher> =
         watchers.iter_mut().filter(|watcher| !watcher.is_stalled && watcher.seen == seen).collect();
     let (snapshot, cache) = session.snapshot()?;
@@ -325,9 +352,9 @@ fn read_chunk(session: &mut Session, watchers: &mut [Watcher], seen: i64, until:
         };
         let Some(shared) = shared else { continue };
         let number = row.get(0)?;
-        let event = Arc::new(cache.event(&snapshot, row, shared)?);
+        let (event, cursor) = (Arc::new(cache.event(&snapshot, row, shared)?), Place::cursor(file, number));
         for watcher in here.iter_mut().filter(|watcher| !watcher.is_stalled) {
-            watcher.is_stalled = !watcher.see(number, &event);
+            watcher.is_stalled = !watcher.see(number, &event, &cursor);
         }
     }
     for watcher in here.into_iter().filter(|watcher| !watcher.is_stalled) {
