@@ -49,7 +49,7 @@ proptest! {
         runtime.block_on(async {
             let writers = [open(place.store()).await, open(place.store()).await];
             let reader = place.store().open_reader().unwrap().in_place();
-            let (mut written, mut rest) = (0, log.as_slice());
+            let (mut written, mut seen_open, mut rest) = (0, 0, log.as_slice());
             for (size, second) in sizes.iter().cycle() {
                 if rest.is_empty() {
                     break;
@@ -59,11 +59,12 @@ proptest! {
                 (written, rest) = (written + group.len(), later);
                 let want = last_events(&log[..written]);
                 let open = summaries(&reader, 100).await;
-                assert!(!open.is_empty());
+                seen_open += open.len();
                 for run in open {
                     assert_eq!(run.last_event, want[&run.summary.trace_id]);
                 }
             }
+            assert!(seen_open > 0);
         });
     }
 }
