@@ -1,12 +1,38 @@
-//! Who may know whom: core ← every sibling ← façade ← {cli, examples, tests, benches}.
+//! Who may know whom: {model, redact} ← query ← core ← every sibling ← façade ← {cli, examples, tests, benches}.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
-/// Crates, or families of crates whose names begin so, that core must not reach: what speaks HTTP, what belongs
-/// to a vendor, what exports.
+/// A crate that must not reach some others, however deep in its dependency tree.
+#[derive(Debug, Clone, Copy)]
+struct Boundary {
+    name: &'static str,
+    /// Crates, or families of crates whose names begin so.
+    foreign: &'static [&'static str],
+    reason: &'static str,
+}
+
+const BOUNDARIES: &[Boundary] = &[
+    Boundary {
+        name: "throughline-core",
+        foreign: FOREIGN_TO_CORE,
+        reason: "Core knows no HTTP, no vendor and no exporter; whoever needs one implements core's traits in a \
+                 crate of its own.",
+    },
+    Boundary {
+        name: "throughline-redact",
+        foreign: FOREIGN_TO_REDACT,
+        reason: "Redaction is for anybody: it knows texts, names and JSON values, but no event, no runtime and no \
+                 logging. What redacts an event is in core.",
+    },
+];
+
+/// What needs a runtime or instruments code, and every other crate of ours.
+const FOREIGN_TO_REDACT: &[&str] = &["futures", "log", "metrics", "throughline", "tokio", "tracing"];
+
+/// What speaks HTTP, what belongs to a vendor, what exports.
 const FOREIGN_TO_CORE: &[&str] = &[
     "axum",
     "azure",
@@ -32,6 +58,8 @@ const FOREIGN_TO_CORE: &[&str] = &[
 /// Where a crate stands. An edge must go to a lower level, so crates of one level never know each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
+    Foundation,
+    Query,
     Core,
     Sibling,
     Facade,
@@ -41,6 +69,8 @@ enum Level {
 impl Level {
     fn of(name: &str) -> Option<Self> {
         match name {
+            "throughline-model" | "throughline-redact" => Some(Self::Foundation),
+            "throughline-query" => Some(Self::Query),
             "throughline-core" => Some(Self::Core),
             "throughline" => Some(Self::Facade),
             "throughline-cli" | "throughline-workspace" | "throughline-benches" | "xtask" => Some(Self::Top),
@@ -85,22 +115,28 @@ fn way_out(from: Level, kind: DependencyKind) -> &'static str {
         (_, DependencyKind::Development) => {
             "A test that needs several crates belongs to the workspace's own tests, in tests/it/."
         }
+        (Level::Foundation, _) => {
+            "The event and redaction know nobody, not even each other: what needs both belongs to core."
+        }
+        (Level::Query, _) => "Queries are functions of the events: all that they need belongs to the model.",
         (Level::Core, _) => {
-            "Core knows nobody: let it define a trait, and implement the trait in the other crate."
+            "Core knows the model, redaction and queries alone: let it define a trait, and implement the trait in \
+             the other crate."
         }
         (Level::Sibling, _) => {
-            "Siblings know core alone, so that each can be used, replaced and released by itself: put what they \
+            "Siblings know core and what is below it, so that each can be used, replaced and released by itself: put what they \
              share into core (a trait, a name), and bring them together in the façade."
         }
         (Level::Facade, _) => "The façade re-exports what is below it; what uses the façade stays above it.",
     }
 }
 
-/// Every path from core to a crate that is foreign to it.
-fn foreign_crates(core: &str, edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+/// Every path from a crate to one that is foreign to it.
+fn foreign_crates(boundary: Boundary, edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let Boundary { name, foreign, reason } = boundary;
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut paths = vec![vec![core.to_owned()]];
+    let mut paths = vec![vec![name.to_owned()]];
     while let Some(path) = paths.pop() {
         let Some(last) = path.last() else { continue };
         for next in edges.get(last).into_iter().flatten() {
@@ -108,12 +144,8 @@ fn foreign_crates(core: &str, edges: &BTreeMap<String, BTreeSet<String>>) -> Vec
                 continue;
             }
             let path: Vec<_> = path.iter().chain([next]).cloned().collect();
-            if FOREIGN_TO_CORE.iter().any(|family| next.starts_with(family)) {
-                found.push(format!(
-                    "core reaches `{next}`: {}. Core knows no HTTP, no vendor and no exporter; whoever needs one \
-                     implements core's traits in a crate of its own.",
-                    path.join(" → ")
-                ));
+            if foreign.iter().any(|family| next.starts_with(family)) {
+                found.push(format!("`{name}` reaches `{next}`: {}. {reason}", path.join(" → ")));
             } else {
                 paths.push(path);
             }
@@ -160,9 +192,12 @@ fn resolved_edges(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
 fn no_crate_knows_what_it_must_not_know() {
     let metadata = metadata();
     let members = members(&metadata);
-    assert!(members.iter().any(|member| member.name == "throughline-core"), "{members:#?}");
+    for Boundary { name, .. } in BOUNDARIES {
+        assert!(members.iter().any(|member| member.name == *name), "no `{name}` in {members:#?}");
+    }
     let mut broken = forbidden_edges(&members);
-    broken.extend(foreign_crates("throughline-core", &resolved_edges(&metadata)));
+    let edges = resolved_edges(&metadata);
+    broken.extend(BOUNDARIES.iter().flat_map(|&boundary| foreign_crates(boundary, &edges)));
     assert!(
         broken.is_empty(),
         "the dependency rule is broken (docs/architecture.md):\n\n{}\n",
@@ -177,7 +212,10 @@ fn workspace_with(from: &str, to: &str, kind: DependencyKind) -> Vec<Member> {
         dependencies: on.iter().map(|to| ((*to).to_owned(), DependencyKind::Normal)).collect(),
     };
     let mut members = vec![
-        member("throughline-core", &["serde"]),
+        member("throughline-model", &["serde"]),
+        member("throughline-redact", &["regex"]),
+        member("throughline-query", &["throughline-model"]),
+        member("throughline-core", &["throughline-model", "throughline-query", "throughline-redact"]),
         member("throughline-sqlite", &["throughline-core", "rusqlite"]),
         member("throughline-tower", &["throughline-core", "tower"]),
         member("throughline", &["throughline-core", "throughline-sqlite", "throughline-tower"]),
@@ -193,6 +231,10 @@ fn workspace_with(from: &str, to: &str, kind: DependencyKind) -> Vec<Member> {
 fn each_forbidden_edge_is_found_and_the_message_says_what_to_do() {
     use DependencyKind::{Development, Normal};
     let cases = [
+        ("throughline-redact", "throughline-model", Normal, "belongs to core"),
+        ("throughline-model", "throughline-redact", Normal, "belongs to core"),
+        ("throughline-query", "throughline-core", Normal, "belongs to the model"),
+        ("throughline-model", "throughline-core", Development, "tests/it/"),
         ("throughline-core", "throughline-sqlite", Normal, "define a trait"),
         ("throughline-core", "throughline-sqlite", Development, "tests/it/"),
         ("throughline-sqlite", "throughline-tower", Normal, "put what they share into core"),
@@ -213,6 +255,8 @@ fn allowed_edges_are_left_alone() {
     for (from, to, kind) in [
         ("throughline-core", "throughline-core", Development),
         ("throughline-sqlite", "throughline-core", Development),
+        ("throughline-sqlite", "throughline-model", Normal),
+        ("throughline-query", "throughline-redact", Normal),
         ("throughline-cli", "throughline-core", Normal),
         ("throughline-core", "hyper-like-but-not-ours", Normal),
     ] {
@@ -221,12 +265,15 @@ fn allowed_edges_are_left_alone() {
 }
 
 #[test]
-fn a_foreign_crate_deep_below_core_is_found_with_its_path() {
+fn a_foreign_crate_deep_below_is_found_with_its_path() {
     let edge = |from: &str, to: &str| (from.to_owned(), BTreeSet::from([to.to_owned()]));
-    let edges = BTreeMap::from([edge("throughline-core", "helper"), edge("helper", "hyper-util")]);
-    let found = foreign_crates("throughline-core", &edges);
-    assert_eq!(found.len(), 1);
-    assert!(found[0].contains("throughline-core → helper → hyper-util"), "{found:#?}");
+    for (boundary, foreign) in BOUNDARIES.iter().zip(["hyper-util", "throughline-model"]) {
+        let name = boundary.name;
+        let edges = BTreeMap::from([edge(name, "helper"), edge("helper", foreign)]);
+        let found = foreign_crates(*boundary, &edges);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains(&format!("{name} → helper → {foreign}")), "{found:#?}");
+    }
 }
 
 #[test]

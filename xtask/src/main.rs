@@ -9,6 +9,7 @@ use clap::Parser;
 mod bench;
 mod examples;
 mod node;
+mod packages;
 mod python;
 mod steps;
 mod test;

@@ -3,9 +3,9 @@
 use anyhow::bail;
 
 use crate::steps::{Steps, call, cargo};
-use crate::{examples, node, python, tools};
+use crate::{examples, node, packages, python, tools};
 
-/// Runs every check: formatting, lints, docs, all tests, and the examples.
+/// Runs every check: formatting, licences, lints, docs, all tests, packages, and the examples.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Leave out the tests and examples that need tools of the system, from strace to node; the run says which.
@@ -42,6 +42,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         steps.take("node packages", node::provide)?;
     }
     steps.take("formatting", || call(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.take("licences and bans", packages::check_dependencies)?;
     steps.take("lints", || {
         call(cargo().arg("clippy").args(SHARED).args(["--all-targets", "--", "-D", "warnings"]))
     })?;
@@ -59,6 +60,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     steps
         .take("doc tests", || call(cargo().arg("test").args(SHARED).arg("--doc").env(SERVICES, services)))?;
+    steps.take("packages", packages::package)?;
     steps.take("examples", || examples::run_all(SHARED, options.without_services))?;
     steps.summarise();
     if options.without_services {

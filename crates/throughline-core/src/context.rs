@@ -1,8 +1,8 @@
 //! [`TraceContext`]: where code stands in a run, and everything that it can say from there.
 
+mod claim;
 mod current;
 mod decision;
-mod earlier;
 mod event;
 mod failure;
 mod future;
@@ -24,7 +24,8 @@ use serde_json::{Map, Value};
 pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
-pub use failure::{NotRecorded, NotStarted};
+pub use failure::NotRecorded;
+pub(crate) use future::recorded_or_why;
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};
@@ -57,7 +58,7 @@ impl TraceContext {
     /// [`step`](Self::step).
     ///
     /// ```
-    /// # use throughline_core::{NotStarted, TraceContext};
+    /// # use throughline_core::{NotRecorded, TraceContext};
     /// # async fn example(ctx: TraceContext) -> Result<(), Box<dyn std::error::Error>> {
     /// # async fn score() -> Result<u32, std::io::Error> { Ok(712) }
     /// let score = ctx.trace("stage:credit-check", async { score().await }).await??;

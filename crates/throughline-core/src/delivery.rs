@@ -2,23 +2,36 @@
 //!
 //! Each store and each feed has a thread and a current-thread tokio runtime of its own, so that nothing depends
 //! on the runtime of the caller and a shutdown cannot deadlock with it. Emitting code talks to that thread
-//! through a bounded [`queue::Queue`].
+//! through a bounded [`queue::Queue`]. A store that can append without waiting does so on the emitting thread instead,
+//! while nothing waits in its queue: see [`AppendInline`](crate::AppendInline).
 
+mod calls;
+mod durability;
 mod feed;
+mod group;
+mod lease;
 mod ledger;
+mod outbox;
 pub(crate) mod queue;
 mod retry;
 mod store;
+mod thread;
+mod worker;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use throughline_model::{AppendError, BoxFuture, ErrorInfo};
+
+pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use ledger::Counters;
 pub use ledger::{Account, DeliveryReport, DropReason};
+pub(crate) use queue::Stop;
 pub use retry::Retry;
 pub(crate) use store::StoreDelivery;
-
-use throughline_model::{AppendError, OpenError};
+pub(crate) use thread::on_helper_thread;
 
 /// Why a store did not take an event.
 #[derive(Debug, thiserror::Error)]
@@ -30,69 +43,26 @@ pub(crate) struct DeliveryFailure {
     pub(crate) error: AppendError,
 }
 
-/// Starts a thread that opens something on a runtime of its own, waits until it is open, and goes on with it.
-fn start<T, R>(
-    name: &'static str,
-    open: impl FnOnce() -> crate::BoxFuture<'static, Result<T, OpenError>> + Send + 'static,
-    opened: impl FnOnce(&T) -> R + Send + 'static,
-    run: impl FnOnce(T, &tokio::runtime::Runtime) + Send + 'static,
-) -> Result<R, OpenError>
-where
-    R: Send + 'static,
-{
-    let unusable = move |source: std::io::Error| OpenError::Unusable {
-        store: name,
-        reason: "its delivery thread could not be started".to_owned(),
-        source: Some(Box::new(source)),
+/// A call of foreign code: its panic is an error like any other, and the thread that delivers lives on.
+async fn guarded<'a, T>(
+    call: impl FnOnce() -> BoxFuture<'a, Result<T, AppendError>>,
+) -> Result<T, AppendError> {
+    let answer = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
+        Err(panic) => Err(panic),
     };
-    let (tell, told) = std::sync::mpsc::sync_channel(1);
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    let _ = tell.send(Err(unusable(error)));
-                    return;
-                }
-            };
-            match runtime.block_on(open()) {
-                Ok(destination) => {
-                    if tell.send(Ok(opened(&destination))).is_ok() {
-                        run(destination, &runtime);
-                    }
-                }
-                Err(error) => {
-                    let _ = tell.send(Err(error));
-                }
-            }
-        })
-        .map_err(unusable)?;
-    told.recv().unwrap_or_else(|_| {
-        Err(OpenError::Unusable {
-            store: name,
-            reason: "it panicked while it was opened".to_owned(),
+    answer.unwrap_or_else(|panic| {
+        Err(AppendError::Unavailable {
+            reason: format!("it panicked: {}", ErrorInfo::of_panic(&*panic).message),
+            retry_after: None,
             source: None,
         })
     })
 }
 
-/// Blocks on something elsewhere and completes when that is done: the caller's runtime may have no timer.
-pub(crate) async fn on_helper_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("throughline-wait".to_owned())
-        .spawn(move || {
-            let _ = tell.send(work());
-        })
-        .ok()?;
-    told.await.ok()
-}
-
-/// A wait that ends early when the queue is asked to stop before.
-fn until(delay: Duration, stop_by: Option<Instant>) -> Instant {
-    let wanted = Instant::now() + delay;
-    stop_by.map_or(wanted, |stop_by| wanted.min(stop_by))
+/// The moment after this time, which may be as long as anybody likes.
+pub(crate) fn later(timeout: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(timeout.min(FOR_EVER)).unwrap_or(now)
 }

@@ -1,16 +1,23 @@
 //! The hub of an emitter: the one way out for events.
 
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::select;
+
 use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery};
+use crate::delivery::{Account, DeliveryReport, Durability};
+use crate::delivery::{Counters, DropReason, FeedDelivery, Stop, StoreDelivery, on_helper_thread};
 use crate::metrics::{CollectorGuard, Meter};
-use crate::redaction::Redactor;
-use crate::{Account, DeliveryReport, Durability};
-use throughline_model::{EventSink, InstanceId, Text, TraceEvent};
+use crate::redaction::event_but_attrs;
+use throughline_model::{EventSink, InstanceId, Readers, Text, TraceEvent, TraceId, TraceStream};
+use throughline_redact::Redactor;
 
 /// Everything that the contexts of one emitter share.
 pub(crate) struct Hub {
@@ -22,9 +29,13 @@ pub(crate) struct Hub {
     /// The place of the next event in this instance.
     pub(crate) n: AtomicU64,
     pub(crate) store: Option<StoreDelivery>,
+    pub(crate) readers: Option<Readers>,
+    pub(crate) stream: Option<Arc<dyn TraceStream>>,
     pub(crate) feeds: Vec<FeedDelivery>,
     pub(crate) sinks: Vec<Sink>,
     pub(crate) meter: Meter,
+    /// Runs that this process has in hand because it claimed them.
+    pub(crate) claims: Mutex<HashSet<TraceId>>,
     /// Measures the ledger whenever somebody looks.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub(crate) ledger_metrics: CollectorGuard,
@@ -66,34 +77,94 @@ pub(crate) enum Emitted {
 }
 
 impl Hub {
-    /// The one way out: redacts the event, gives it its place in this instance, and hands it to every
-    /// destination. Its `attrs` and `correlation_id` are the context's and redacted already.
+    /// Redacts an event, gives it its place in this instance, and hands it to every destination. Its `attrs` and
+    /// `correlation_id` are the context's and redacted already.
     pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.redactor.event_but_attrs(&mut event);
+        self.prepare(&mut event);
+        self.emit_redacted(event, delivery)
+    }
+
+    /// The one way out: hands an event that is redacted to every destination.
+    pub(crate) fn emit_redacted(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+        if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
+            if !self.sinks.is_empty() {
+                with_shared(event, |event| self.show(event));
+            }
+            return Emitted::NotAwaited;
+        }
+        let event = Arc::new(event);
+        self.show(&event);
+        self.enqueue(event, delivery)
+    }
+
+    /// Emits an event that nobody awaits, for a caller that holds a lock: sinks are other people's code, so the caller
+    /// [shows](Self::show) it to them once the lock is gone.
+    pub(crate) fn emit_unshown(&self, mut event: TraceEvent) -> Arc<TraceEvent> {
+        self.prepare(&mut event);
+        let event = Arc::new(event);
+        self.enqueue(Arc::clone(&event), Delivery::Kept);
+        event
+    }
+
+    fn prepare(&self, event: &mut TraceEvent) {
+        event_but_attrs(&self.redactor, event);
         event.instance = self.instance;
         event.n = self.n.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands an event to the sinks.
+    pub(crate) fn show(&self, event: &Arc<TraceEvent>) {
         for Sink { sink, counters } in &self.sinks {
             counters.accept(1);
-            match catch_unwind(AssertUnwindSafe(|| sink.on_event(&event))) {
+            match catch_unwind(AssertUnwindSafe(|| sink.on_event(event))) {
                 Ok(()) => counters.deliver(1),
                 Err(_) => counters.lose(DropReason::Panicked, 1),
             }
         }
+    }
+
+    /// Hands an event to the queues of the feeds and of the store.
+    fn enqueue(&self, event: Arc<TraceEvent>, delivery: Delivery) -> Emitted {
         let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
-        if self.feeds.is_empty() && store.is_none() {
-            return Emitted::NotAwaited;
-        }
-        let event = Arc::new(event);
         for feed in &self.feeds {
             feed.offer(Arc::clone(&event));
         }
         let Some(store) = store else { return Emitted::NotAwaited };
+        if store.append_inline(&event) {
+            if delivery == Delivery::Awaited {
+                store.queue.release();
+            }
+            return Emitted::NotAwaited;
+        }
         let pushed = match delivery {
             Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
             Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
             Delivery::Kept | Delivery::InProcess => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
         };
         pushed.unwrap_or(Emitted::Closed)
+    }
+
+    /// Lets the sinks send on what they have kept.
+    pub(crate) async fn flush_sinks(&self, deadline: Instant) {
+        if self.sinks.is_empty() {
+            return;
+        }
+        let flushes = async {
+            for Sink { sink, .. } in &self.sinks {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // A sink that panics has nothing more to send.
+                let flush = async { sink.flush(left).await };
+                let _ = AssertUnwindSafe(flush).catch_unwind().await;
+            }
+        };
+        // The caller's runtime may have no timer. The sender is dropped when the sinks are done, which ends the thread.
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timer = on_helper_thread(move || {
+            let _ = rx.recv_timeout(left);
+        });
+        select(pin!(flushes), pin!(timer)).await;
+        drop(tx);
     }
 
     pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
@@ -109,6 +180,27 @@ impl Hub {
         tell_apart(&mut accounts);
         DeliveryReport { accounts }
     }
+}
+
+/// Shares an event that is likely kept by nobody: its allocation serves the next one.
+fn with_shared(event: TraceEvent, show: impl FnOnce(&Arc<TraceEvent>)) {
+    thread_local! {
+        static SPARE: Cell<Option<Arc<TraceEvent>>> = const { Cell::new(None) };
+    }
+    let spare = SPARE.try_with(Cell::take).unwrap_or_default();
+    let shared = match spare {
+        Some(mut spare) => match Arc::get_mut(&mut spare) {
+            Some(before) => {
+                *before = event;
+                spare
+            }
+            None => Arc::new(event),
+        },
+        None => Arc::new(event),
+    };
+    show(&shared);
+    // A thread that ends keeps nothing.
+    let _ = SPARE.try_with(|spare| spare.set(Some(shared)));
 }
 
 /// The second destination of a name is called `name-2`.
@@ -128,7 +220,9 @@ fn tell_apart(accounts: &mut [Account]) {
 impl Drop for Hub {
     /// Nobody can emit any more: the delivery threads deliver what there is and go.
     fn drop(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        self.queues().for_each(|queue| queue.close(deadline));
+        let now = Instant::now();
+        let stop =
+            Stop { deliver_until: now + Duration::from_secs(60), close_until: now + Duration::from_secs(65) };
+        self.queues().for_each(|queue| queue.close(stop));
     }
 }

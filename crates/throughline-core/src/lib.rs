@@ -13,6 +13,7 @@ mod context;
 mod delivery;
 pub mod env;
 mod hub;
+mod ingest;
 mod memory;
 pub mod metrics;
 mod redaction;
@@ -20,24 +21,31 @@ mod throughline;
 
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext,
-    TraceFuture, TraceParent, Undo, Workflow,
+    InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext, TraceFuture,
+    TraceParent, Undo, Workflow,
 };
-pub use delivery::{Account, DeliveryReport, DropReason, Retry};
+pub use delivery::{Account, DeliveryReport, DropReason, Durability, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use redaction::{Redaction, RedactionError, Redactor};
-pub use throughline::{BuildError, Durability, Throughline, ThroughlineBuilder};
+pub use redaction::redact_event;
+pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
-    AppendError, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
-    ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram, HotSpot,
-    Instance, InstanceId, Link, LiveFeed, Liveness, OpenError, OpenRun, Page, Paged, ParseIdError,
-    ParseStatusError, ParseTimestampError, Rate, ReadError, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope,
-    SlowSpan, SpanId, Spool, SpoolConfig, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
-    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
-    TypeRate, kind, names,
+    AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,
+    DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
+    HotSpot, Instance, InstanceId, Lease, Limits, Link, LiveFeed, Liveness, OpenError, OpenRun, OpenSummary,
+    Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError, Rate, ReadError,
+    Readers, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
+    SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
+    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate,
+    WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;
+pub use throughline_redact::{Redaction, RedactionError, Redactor};
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,8 +28,8 @@ pub use profile::{Profile, ProfileError};
 pub use series::{Counter, Gauge, GaugeGuard, Histogram, Instrument};
 
 use rustc_hash::FxHashMap;
+use throughline_redact::Redactor;
 
-use crate::redaction::Redactor;
 use catalogue::{Description, Kind, Metric};
 use collect::Collectors;
 

@@ -16,3 +16,8 @@ pub use format::ExpositionFormat;
 #[cfg(feature = "axum")]
 pub use http::{BeaconError, MetricsServer, ServeError, web_vitals};
 pub use prometheus::{InstallError, Prometheus, PrometheusBuilder, PrometheusError, PrometheusRecorder};
+
+/// The code of the README, as a doc test.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -62,8 +62,13 @@ pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
 pub use store::{
-    AppendError, BoxError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig,
-    TraceStore,
+    AppendError, AppendInline, BoxError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers,
+    StoreConfig, TraceStore,
 };
 pub use text::Text;
 pub use time::{Moment, ParseTimestampError, Timestamp};
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

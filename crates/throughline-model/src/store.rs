@@ -169,6 +169,12 @@ pub trait TraceStore: Send + Sync + 'static {
     /// has passed, which a blocked thread can't notice.
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
+    /// How events are appended by the thread that emits them; `None`, the default, where appending may have to wait. Asked
+    /// once, when the store is opened.
+    fn inline(&self) -> Option<Arc<dyn AppendInline>> {
+        None
+    }
+
     /// What [`append`](Self::append) takes at a time.
     fn limits(&self) -> Limits {
         Limits::new()
@@ -203,6 +209,17 @@ pub trait TraceStore: Send + Sync + 'static {
 
     /// Gives the lease back, and with it every claim. Open spans of this instance are *interrupted* from now on.
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
+}
+
+/// Appends to a store without a change of threads: for stores in memory, whose steps should cost no more than that, and
+/// should not depend on a clock that a test has paused.
+///
+/// Emitters use it only while no earlier event waits for the store, so that the store sees them in order.
+pub trait AppendInline: Send + Sync {
+    /// Appends one event at once. `true` is what `Ok` is of [`TraceStore::append`]; `false` means that nothing was
+    /// appended, and that `append` should be asked, which can wait and say what is wrong. May be called from several
+    /// threads at a time, and must neither block nor emit events.
+    fn append_inline(&self, event: &Arc<TraceEvent>) -> bool;
 }
 
 /// Why a store or a feed could not be opened.

@@ -100,10 +100,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub struct Moment(Instant);
 
 impl Moment {
+    /// Now.
     pub fn now() -> Self {
         Self(Instant::now())
     }
 
+    /// The moment by the process-wide clock that never goes back.
     pub fn timestamp(self) -> Timestamp {
         let clock = Clock::get();
         let elapsed = self.0.saturating_duration_since(clock.anchor).as_micros() as i64;
@@ -113,6 +115,7 @@ impl Moment {
         Timestamp(clock.offset.load(Ordering::Relaxed) + elapsed)
     }
 
+    /// Microseconds from an earlier reading to this one; zero if that was later.
     pub fn micros_since(self, earlier: Self) -> u64 {
         self.0.saturating_duration_since(earlier.0).as_micros() as u64
     }

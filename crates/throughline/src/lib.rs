@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use axum::{Json, Router, routing::post};
-//! use throughline::{LayerExt as _, NotStarted, SqliteStore, Throughline, Traced};
+//! use throughline::{LayerExt as _, NotRecorded, SqliteStore, Throughline, Traced};
 //!
 //!
 //! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, String> {
@@ -58,3 +58,8 @@ pub use throughline_sqlite::*;
 pub use throughline_tower::*;
 #[cfg(feature = "workflow")]
 pub use throughline_workflow::*;
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use throughline_core::{Redactor, TraceEvent};
+use throughline_core::{Redactor, TraceEvent, redact_event};
 use throughline_sqlite::{Imported, SqliteImporter};
 
 use crate::args::ImportArgs;
@@ -100,7 +100,7 @@ impl Sink {
     }
 
     fn push(&mut self, mut event: TraceEvent) -> Result<(), CliError> {
-        self.redactor.event(&mut event);
+        redact_event(&self.redactor, &mut event);
         self.batch.push(event);
         if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
     }

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::TraceContext;
 use super::span::Span;
+use crate::metrics::Exemplar;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Span>>> = const { RefCell::new(None) };
@@ -99,8 +100,19 @@ impl TraceContext {
     /// Runs a closure in this context, for threads and `spawn_blocking`.
     pub fn scope<T>(&self, run: impl FnOnce() -> T) -> T {
         let _current = Entered::new(Arc::clone(&self.0));
-        let tracing = self.0.tracing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let _entered = tracing.as_ref().map(tracing::Span::enter);
+        let tracing = self.0.tracing();
+        let _entered = tracing.as_ref().map(|span| span.enter());
         run()
+    }
+}
+
+impl Exemplar {
+    /// The run that is measured right now on this thread: the [current](TraceContext::current) one, if anything of
+    /// it is recorded.
+    pub fn current() -> Option<Self> {
+        Self::given().or_else(|| {
+            let context = TraceContext::current()?;
+            context.is_recorded().then(|| Self { trace_id: context.trace_id(), span_id: context.span_id() })
+        })
     }
 }

@@ -8,6 +8,7 @@ use super::failure::NotRecorded;
 use super::future::recorded_or_why;
 use super::{TraceContext, current};
 use crate::hub::{Delivery, Emitted};
+use crate::redaction;
 use throughline_model::BoxFuture;
 use throughline_model::Moment;
 use throughline_model::{Link, Rel, SpanId, Status, Text, TraceEvent};
@@ -82,7 +83,7 @@ impl EventDraft {
         event.status = self.status;
         event.attrs = parent.attrs().clone();
         if !self.attrs.is_empty() {
-            let own = hub.redactor.attrs(&self.attrs.into_iter().collect());
+            let own = redaction::attrs(&hub.redactor, &self.attrs.into_iter().collect());
             event.attrs = event.attrs.iter().cloned().chain(own.iter().cloned()).collect();
         }
         event.data = self.data;

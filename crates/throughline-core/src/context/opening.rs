@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value};
 
 use super::current;
-use super::earlier::EarlierLife;
-use super::failure::NotStarted;
+use super::failure::NotRecorded;
 use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
 use crate::hub::Hub;
-use crate::throughline::Throughline;
+use crate::redaction;
 use throughline_model::Moment;
+use throughline_model::fold::History;
 use throughline_model::names::{self, tags};
 use throughline_model::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
 
@@ -28,7 +28,7 @@ pub(super) struct Details {
     pub(super) announced_steps: u32,
     /// Whether it does not count as one of the steps its parent announced.
     pub(super) unnumbered: bool,
-    /// The span, and the place within it, that an earlier process life left open.
+    /// The span, and the place within it, that the previous instance left open.
     pub(super) continues: Option<(SpanId, u32)>,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Opening {
 
 /// The root of a run that is about to be opened.
 pub(super) struct RunOpening {
-    pub(super) throughline: Throughline,
+    pub(super) hub: Arc<Hub>,
     pub(super) label: Label,
     pub(super) workflow: Option<Text>,
     pub(super) key: Option<Text>,
@@ -69,26 +69,26 @@ pub(super) struct Resumed {
     pub(super) trace_id: TraceId,
     pub(super) correlation_id: Option<Text>,
     pub(super) attrs: Attrs,
-    pub(super) earlier: Arc<EarlierLife>,
+    pub(super) history: Arc<History>,
 }
 
 impl Opening {
     pub(super) fn hub(&self) -> &Hub {
         match self {
             Self::Step { context, .. } => &context.0.run.hub,
-            Self::Run(opening) => &opening.throughline.0,
+            Self::Run(opening) => &opening.hub,
         }
     }
 
     pub(super) fn hub_handle(&self) -> Arc<Hub> {
         match self {
             Self::Step { context, .. } => Arc::clone(&context.0.run.hub),
-            Self::Run(opening) => Arc::clone(&opening.throughline.0),
+            Self::Run(opening) => Arc::clone(&opening.hub),
         }
     }
 
     /// Opens the span; its start is to be emitted.
-    pub(super) fn open(self) -> Result<Opened, NotStarted> {
+    pub(super) fn open(self) -> Result<Opened, NotRecorded> {
         match self {
             Self::Step { context, label, details } => Ok(open_step(&context, label, details)),
             Self::Run(opening) => opening.open(),
@@ -152,9 +152,9 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
 }
 
 impl RunOpening {
-    fn open(self: Box<Self>) -> Result<Opened, NotStarted> {
+    fn open(self: Box<Self>) -> Result<Opened, NotRecorded> {
         let mut opening = *self;
-        let hub = Arc::clone(&opening.throughline.0);
+        let hub = Arc::clone(&opening.hub);
         // Once for all events of the run.
         let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
         let caller = opening.caller.take().or_else(TraceContext::current);
@@ -178,7 +178,7 @@ impl RunOpening {
                 baggage: above.baggage.clone(),
                 baggage_properties: above.baggage_properties.clone(),
                 request_id: above.request_id.clone(),
-                earlier: above.earlier.clone(),
+                history: above.history.clone(),
                 lazy_root: None,
             });
             caller.0.ensure_root();
@@ -216,8 +216,8 @@ impl RunOpening {
         let correlation_id = correlation_id
             .or_else(|| opening.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
             .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
-        let (inherited, earlier) = match opening.resumed {
-            Some(resumed) => (resumed.attrs, Some(resumed.earlier)),
+        let (inherited, history) = match opening.resumed {
+            Some(resumed) => (resumed.attrs, Some(resumed.history)),
             None => (Attrs::new(), None),
         };
         let run = Arc::new(Run {
@@ -230,7 +230,7 @@ impl RunOpening {
             baggage: remote.baggage.clone(),
             baggage_properties: remote.baggage_properties.clone(),
             request_id: None,
-            earlier,
+            history,
             lazy_root: None,
             hub,
         });
@@ -239,13 +239,13 @@ impl RunOpening {
     }
 
     /// The key as it may be kept: a pseudonym if the redactor hits it.
-    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
+    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotRecorded> {
         let Some(key) = &self.key else { return Ok(None) };
         if !hub.redactor.hits(key) {
             return Ok(Some(key.clone()));
         }
         if !hub.redactor.can_pseudonymise() {
-            return Err(NotStarted::TellingKey { found: hub.redactor.text(key).into_owned() });
+            return Err(NotRecorded::PersonalKey { found: hub.redactor.text(key).into_owned() });
         }
         Ok(Some(hub.redactor.findable(None, key).into()))
     }
@@ -264,7 +264,7 @@ pub(super) fn root(
     let attrs = if own.is_empty() {
         inherited
     } else {
-        let own = run.hub.redactor.attrs(&own.into_iter().collect());
+        let own = redaction::attrs(&run.hub.redactor, &own.into_iter().collect());
         inherited.iter().cloned().chain(own.iter().cloned()).collect()
     };
     Arc::new(Span {
@@ -297,7 +297,7 @@ impl Span {
         if own.is_empty() && !self.attrs().iter().any(|(key, _)| is_of_one_span(key)) {
             return self.attrs().clone();
         }
-        let own = self.run.hub.redactor.attrs(&own.into_iter().collect());
+        let own = redaction::attrs(&self.run.hub.redactor, &own.into_iter().collect());
         let inherited = self.attrs().iter().filter(|(key, _)| !is_of_one_span(key));
         inherited.chain(own.iter()).cloned().collect()
     }

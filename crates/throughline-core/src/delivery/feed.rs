@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use throughline_model::{AppendError, FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
+
 use super::queue::{Queue, Queued};
-use super::{Account, Counters, DropReason, until};
-use throughline_model::{FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
+use super::thread::{self, KeepAlive};
+use super::{Account, Counters, DropReason, guarded};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a feed may take to publish a group.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The emitting side of a feed.
 pub(crate) struct FeedDelivery {
@@ -17,12 +21,15 @@ pub(crate) struct FeedDelivery {
     pub(crate) queue: Arc<Queue>,
     counters: Arc<Counters>,
     pub(crate) stream: Option<Arc<dyn TraceStream>>,
+    /// The runtime of the feed goes with it: its stream may need it for longer than delivery does.
+    #[expect(dead_code, reason = "held for what its drop does")]
+    keep_alive: KeepAlive,
 }
 
 impl FeedDelivery {
     /// Opens the feed and starts to deliver.
     pub(crate) fn start(
-        config: Box<dyn FeedConfig>,
+        config: Arc<dyn FeedConfig>,
         instance: Instance,
         capacity: usize,
     ) -> Result<Self, OpenError> {
@@ -30,13 +37,13 @@ impl FeedDelivery {
         let counters = Arc::new(Counters::default());
         let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let opened = |feed: &Arc<dyn LiveFeed>| (feed.name().to_owned(), feed.stream());
-        let (name, stream) = super::start(
+        let ((name, stream), keep_alive) = thread::start(
             "throughline-feed",
             move || config.open(instance),
             opened,
             move |feed, runtime| runtime.block_on(run(&*feed, &worker_queue, &worker_counters)),
         )?;
-        Ok(Self { name, queue, counters, stream })
+        Ok(Self { name, queue, counters, stream, keep_alive })
     }
 
     /// Offers an event; a full queue drops it and counts that.
@@ -60,14 +67,14 @@ async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
     loop {
         queue.arrival().await;
         queue.take(&mut group, GROUP);
-        let count = group.len();
+        let count = group.len() as u64;
         let events: Vec<_> = group.iter().map(|queued: &Queued| Arc::clone(&queued.event)).collect();
-        let published = if events.is_empty() { Ok(()) } else { feed.publish(&events).await };
+        let published = if events.is_empty() { Ok(()) } else { publish(feed, queue, &events).await };
         match &published {
-            Ok(()) => counters.deliver(count as u64),
+            Ok(()) => counters.deliver(count),
             Err(error) => {
                 tracing::warn!(target: "throughline", feed = feed.name(), %error, "the feed did not take a group");
-                counters.lose(DropReason::Unavailable, count as u64);
+                counters.lose(DropReason::Unavailable, count);
             }
         }
         queue.settle(group.iter());
@@ -77,8 +84,18 @@ async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
             break;
         }
         if published.is_err() {
-            tokio::time::sleep_until(until(PAUSE, stop_by).into()).await;
+            queue.pause(PAUSE).await;
         }
     }
     counters.lose(DropReason::Shutdown, queue.finish().len() as u64);
+}
+
+async fn publish(feed: &dyn LiveFeed, queue: &Queue, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
+    let late = |reason: String| AppendError::Unavailable { reason, retry_after: None, source: None };
+    tokio::select! {
+        biased;
+        published = guarded(|| feed.publish(events)) => published,
+        () = tokio::time::sleep(DEADLINE) => Err(late(format!("it did not answer within {DEADLINE:?}"))),
+        () = queue.out_of_time() => Err(late("it did not answer before the shutdown's deadline".to_owned())),
+    }
 }

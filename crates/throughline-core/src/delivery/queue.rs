@@ -4,18 +4,20 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
 use super::DeliveryFailure;
 use throughline_model::TraceEvent;
 
-/// What the one who waits for an event's delivery is told.
+/// What became of an event, for the one who waits for its delivery.
 pub(crate) type Ack = oneshot::Receiver<Result<(), Arc<DeliveryFailure>>>;
+/// The other end of it.
+pub(crate) type Waiter = oneshot::Sender<Result<(), Arc<DeliveryFailure>>>;
 
 /// An event on its way.
 pub(crate) struct Queued {
     pub(crate) event: Arc<TraceEvent>,
-    pub(crate) waiter: Option<oneshot::Sender<Result<(), Arc<DeliveryFailure>>>>,
+    pub(crate) waiter: Option<Waiter>,
     /// Whether it stays pending when the store fails: the end of a step must not be lost, while a start that
     /// was not recorded is a step that never ran.
     pub(crate) keep: bool,
@@ -29,11 +31,22 @@ pub(crate) struct Queued {
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
-    /// Wakes the delivery thread out of [`Queue::linger`].
+    /// Wakes the delivery thread out of a short [`Queue::gather`].
     enough: Condvar,
     /// Wakes those who wait for the queue to run empty.
     idle: Condvar,
     places: Semaphore,
+    /// Set by shutdown.
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// When to stop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    /// Until then what there is is delivered.
+    pub(crate) deliver_until: Instant,
+    /// Until then the store is closed.
+    pub(crate) close_until: Instant,
 }
 
 #[derive(Default)]
@@ -42,11 +55,16 @@ struct State {
     /// Taken by the delivery thread and not yet settled, or waiting in the spool.
     unsettled: usize,
     spooled: u64,
-    lingering_for: usize,
-    /// Set by shutdown: deliver what there is until then, and stop.
-    stop_by: Option<Instant>,
+    gathering: usize,
+    is_stopping: bool,
     /// The delivery thread is gone.
     finished: bool,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.unsettled == 0 && self.spooled == 0
+    }
 }
 
 impl Queue {
@@ -57,6 +75,7 @@ impl Queue {
             enough: Condvar::new(),
             idle: Condvar::new(),
             places: Semaphore::new(capacity),
+            stop: watch::Sender::new(None),
         }
     }
 
@@ -96,11 +115,12 @@ impl Queue {
             return Err(queued);
         }
         state.waiting.push_back(queued);
-        if state.lingering_for == 0 {
+        if state.gathering == 0 {
             drop(state);
             self.arrived.notify_one();
-        } else if state.waiting.len() >= state.lingering_for {
+        } else if state.waiting.len() >= state.gathering {
             self.enough.notify_one();
+            self.arrived.notify_one();
         }
         Ok(())
     }
@@ -111,7 +131,7 @@ impl Queue {
             let arrived = self.arrived.notified();
             {
                 let state = self.state();
-                if !state.waiting.is_empty() || state.stop_by.is_some() {
+                if !state.waiting.is_empty() || state.is_stopping {
                     return;
                 }
             }
@@ -119,16 +139,43 @@ impl Queue {
         }
     }
 
-    /// Blocks for a moment, until `count` events wait: those whose emitters have just been released.
-    pub(crate) fn linger(&self, count: usize, patience: Duration) {
+    /// Waits for a moment, until `count` events wait: those whose emitters have just been released. A delay of less than
+    /// a millisecond, which is the least that the runtime's timer measures, is spent blocking the thread.
+    pub(crate) async fn gather(&self, count: usize, delay: Duration) {
+        const LEAST_OF_TIMER: Duration = Duration::from_millis(1);
+        if delay < LEAST_OF_TIMER {
+            return self.gather_blocking(count, delay);
+        }
+        self.state().gathering = count;
+        let gathered = async {
+            loop {
+                let arrived = self.arrived.notified();
+                {
+                    let state = self.state();
+                    if state.waiting.len() >= count || state.is_stopping {
+                        return;
+                    }
+                }
+                arrived.await;
+            }
+        };
+        let _ = tokio::time::timeout(delay, gathered).await;
+        self.state().gathering = 0;
+    }
+
+    fn gather_blocking(&self, count: usize, delay: Duration) {
         let mut state = self.state();
-        state.lingering_for = count;
-        let deadline = Instant::now() + patience;
-        while state.waiting.len() < count && state.stop_by.is_none() {
+        state.gathering = count;
+        let deadline = Instant::now() + delay;
+        while state.waiting.len() < count && !state.is_stopping {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
             state = self.enough.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.lingering_for = 0;
+        state.gathering = 0;
+    }
+
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.state().waiting.is_empty()
     }
 
     /// Moves the first events that wait, at most `limit` in all, behind those in `group`.
@@ -171,7 +218,19 @@ impl Queue {
 
     /// Blocks until nothing waits any more, or until the deadline.
     pub(crate) fn wait_idle(&self, deadline: Instant) {
-        self.wait(deadline, |state| state.waiting.is_empty() && state.unsettled == 0 && state.spooled == 0);
+        self.wait(deadline, State::is_idle);
+    }
+
+    /// Whether nothing waits any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().is_idle()
+    }
+
+    /// Whether an event may go to the store past the queue: nothing waits that it would overtake, and the store is not about
+    /// to be closed.
+    pub(crate) fn may_be_passed(&self) -> bool {
+        let state = self.state();
+        !state.is_stopping && !state.finished && state.is_idle()
     }
 
     /// Blocks until the delivery thread is gone, or until the deadline.
@@ -189,24 +248,74 @@ impl Queue {
 
     /// Gives out no more places; what is there is delivered until the deadline. The ends of steps that run need none and
     /// are taken until the delivery thread is gone.
-    pub(crate) fn close(&self, stop_by: Instant) {
+    pub(crate) fn close(&self, stop: Stop) {
         self.places.close();
-        let mut state = self.state();
-        let earlier = state.stop_by.map_or(stop_by, |now| now.min(stop_by));
-        state.stop_by = Some(earlier);
+        let is_earlier = |before: &Stop| stop.deliver_until < before.deliver_until;
+        self.stop.send_if_modified(|before| {
+            let replace = before.as_ref().is_none_or(is_earlier);
+            if replace {
+                *before = Some(stop);
+            }
+            replace
+        });
+        self.state().is_stopping = true;
         self.enough.notify_one();
-        drop(state);
         self.arrived.notify_one();
     }
 
     pub(crate) fn stop_by(&self) -> Option<Instant> {
-        self.state().stop_by
+        self.stop.borrow().map(|stop| stop.deliver_until)
+    }
+
+    /// Waits until the queue is asked to close.
+    pub(crate) async fn closing(&self) {
+        // An error would say that the queue is gone.
+        let _ = self.stop.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until the time for delivery is over.
+    pub(crate) async fn out_of_time(&self) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            let stop_by = stop.borrow_and_update().map(|stop| stop.deliver_until);
+            match stop_by {
+                None => {
+                    if stop.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Some(stop_by) => tokio::select! {
+                    () = tokio::time::sleep_until(stop_by.into()) => return,
+                    // It may be called off earlier.
+                    _ = stop.changed() => {}
+                },
+            }
+        }
+    }
+
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        self.stop_by().is_some_and(|stop_by| Instant::now() >= stop_by)
+    }
+
+    /// Waits this long, or until the time for delivery is over.
+    pub(crate) async fn pause(&self, delay: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.out_of_time() => {}
+        }
+    }
+
+    /// How long closing the store may take.
+    pub(crate) fn time_to_close(&self) -> Duration {
+        self.stop
+            .borrow()
+            .map_or(Duration::ZERO, |stop| stop.close_until.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the delivery thread may stop: asked to, and nothing waits.
     pub(crate) fn is_done(&self) -> bool {
         let state = self.state();
-        state.stop_by.is_some() && state.waiting.is_empty() && state.unsettled == 0
+        state.is_stopping && state.waiting.is_empty() && state.unsettled == 0
     }
 
     /// The delivery thread goes; what still waits is handed to the caller.

@@ -12,12 +12,21 @@ pub struct Retry {
     pub base_delay: Duration,
     /// The upper bound of every wait.
     pub max_delay: Duration,
+    /// How long one attempt may take. What became of the events of an attempt that took longer is unknown, and they are
+    /// sent again as they were, which a store skips where it has them.
+    pub attempt_timeout: Duration,
 }
 
 impl Default for Retry {
-    /// 9 attempts, 50 ms doubling to 2 s: a store that comes back within about five seconds is not noticed.
+    /// 9 attempts of up to 10 s, 50 ms doubling to 2 s between them: that a store was away for less than about five
+    /// seconds is not noticed.
     fn default() -> Self {
-        Self { attempts: 9, base_delay: Duration::from_millis(50), max_delay: Duration::from_secs(2) }
+        Self {
+            attempts: 9,
+            base_delay: Duration::from_millis(50),
+            max_delay: Duration::from_secs(2),
+            attempt_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -31,6 +40,13 @@ impl Retry {
     #[must_use]
     pub fn delays(mut self, base: Duration, max: Duration) -> Self {
         (self.base_delay, self.max_delay) = (base, max);
+        self
+    }
+
+    /// The same with another bound on the duration of one attempt.
+    #[must_use]
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
         self
     }
 

@@ -4,12 +4,12 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::store::{State, lock};
+use super::store::{Run, State, lock};
 use throughline_model::BoxFuture;
-use throughline_model::fold::{Position, run_matches};
+use throughline_model::fold::run_matches;
 use throughline_model::{
-    Bucket, ChoiceOutcome, Cursor, EventId, Filter, HotSpot, InstanceId, Liveness, Log, OpenRun, Page, Paged,
-    Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId,
+    Bucket, ChoiceOutcome, Cursor, Filter, HotSpot, InstanceId, Liveness, Log, OpenRun, OpenSummary, Page,
+    Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, TraceAnalytics, TraceEvent, TraceId,
     TraceReader, TypeRate,
 };
 
@@ -27,13 +27,26 @@ impl MemoryReader {
         lock(&self.shared)
     }
 
+    /// A page of the runs that have not ended, the oldest first.
+    fn open_page<T>(
+        &self,
+        page: &Page,
+        item: impl Fn(&State, &Run) -> Option<T>,
+    ) -> Result<Paged<T>, ReadError> {
+        let after = page.after.as_ref().map(Cursor::run).transpose()?;
+        let state = self.state();
+        let following = state.open.range((after.map_or(Unbounded, Excluded), Unbounded));
+        let found = following.filter_map(|place| Some((*place, item(&state, state.runs.get(&place.1)?)?)));
+        Ok(take_page(page, found, |((started, id), _)| Cursor::at_run(*started, *id), |(_, item)| item))
+    }
+
     /// A copy of the events to work on without the lock.
     fn log(&self) -> Log<Arc<TraceEvent>> {
         let state = self.state();
         let events: Vec<_> = state.index.values().cloned().collect();
         let leases = state.leases.clone();
         drop(state);
-        Log::new(events, |instance| leases.get(&instance).copied().unwrap_or(Liveness::Imported))
+        Log::new(events, |instance| leases.get(&instance).copied().unwrap_or(Liveness::Unknown))
     }
 }
 
@@ -42,21 +55,43 @@ impl TraceReader for MemoryReader {
         Box::pin(async move { Ok(self.state().trace(id)) })
     }
 
+    fn trace_page<'a>(
+        &'a self,
+        id: TraceId,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let after = page.after.as_ref().map(Cursor::event).transpose()?;
+            let state = self.state();
+            let Some(run) = state.runs.get(&id) else { return Ok(Paged { items: Vec::new(), next: None }) };
+            let following = run.events.range((after.map_or(Unbounded, Excluded), Unbounded));
+            let cursor = |(_, event): &(_, &Arc<TraceEvent>)| Cursor::of_event(event);
+            Ok(take_page(page, following, cursor, |(_, event)| TraceEvent::clone(event)))
+        })
+    }
+
     fn events<'a>(
         &'a self,
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         Box::pin(async move {
-            let before = page.after.as_ref().map(position_of).transpose()?;
+            let before = page.after.as_ref().map(Cursor::event).transpose()?;
             let state = self.state();
             let matching = state
                 .index
                 .range((Unbounded, before.map_or(Unbounded, Excluded)))
                 .rev()
-                .take_while(|(position, _)| filter.since.is_none_or(|since| position.timestamp >= since))
+                .take_while(|(position, _)| {
+                    filter.scope.since.is_none_or(|since| position.timestamp >= since)
+                })
                 .filter(|(_, event)| filter.matches(event));
-            Ok(take_page(page, matching, event_cursor, |(_, event)| TraceEvent::clone(event)))
+            Ok(take_page(
+                page,
+                matching,
+                |(_, event)| Cursor::of_event(event),
+                |(_, event)| TraceEvent::clone(event),
+            ))
         })
     }
 
@@ -66,36 +101,41 @@ impl TraceReader for MemoryReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
         Box::pin(async move {
-            let before = page.after.as_ref().map(start_of).transpose()?;
+            let before = page.after.as_ref().map(Cursor::run).transpose()?;
             let state = self.state();
             let matching = state
                 .by_start
                 .range((Unbounded, before.map_or(Unbounded, Excluded)))
                 .rev()
-                .take_while(|(started, _)| filter.since.is_none_or(|since| *started >= since))
+                .take_while(|(started, _)| filter.scope.since.is_none_or(|since| *started >= since))
                 .filter_map(|(_, id)| state.runs.get(id))
                 .filter_map(|run| {
-                    let summary = state.summary(run);
+                    let summary = state.summary(run)?;
                     run_matches(filter, &summary, run.events.values().map(|event| &**event))
                         .then_some(summary)
                 });
-            Ok(take_page(page, matching, run_cursor, |summary| summary))
+            Ok(take_page(page, matching, Cursor::of_run, |summary| summary))
         })
     }
 
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {
         Box::pin(async move {
             let state = self.state();
-            Ok(state.runs.get(&id).map(|run| state.summary(run)))
+            Ok(state.runs.get(&id).and_then(|run| state.summary(run)))
         })
     }
 
-    fn open_runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenRun>, ReadError>> {
+    fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>> {
         Box::pin(async move {
-            let state = self.state();
-            let runs =
-                state.open.iter().take(limit).filter_map(|(_, id)| state.runs.get(id).map(|run| (id, run)));
-            Ok(runs.map(|(id, run)| OpenRun::of(state.summary(run), &state.trace(*id))).collect())
+            self.open_page(page, |state, run| {
+                Some(OpenRun::of(state.summary(run)?, run.events.values().map(|event| &**event)))
+            })
+        })
+    }
+
+    fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>> {
+        Box::pin(async move {
+            self.open_page(page, |state, run| Some(OpenSummary::new(state.summary(run)?, run.last_event()?)))
         })
     }
 
@@ -109,15 +149,17 @@ impl TraceReader for MemoryReader {
         })
     }
 
-    fn complete<'a>(
+    fn find_by_id_prefix<'a>(
         &'a self,
         prefix: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>> {
         Box::pin(async move {
             if !prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(ReadError::BadQuestion {
-                    reason: "the beginning of a trace id is made of lower-case hex digits".to_owned(),
+                return Err(ReadError::InvalidQuery {
+                    reason: format!(
+                        "`{prefix}` is not the beginning of a trace id: use lower-case hex digits"
+                    ),
                 });
             }
             let state = self.state();
@@ -194,48 +236,4 @@ fn take_page<T, U>(
     let found: Vec<T> = matching.by_ref().take(page.limit).collect();
     let next = found.last().map(cursor).filter(|_| matching.next().is_some());
     Paged { items: found.into_iter().map(item).collect(), next }
-}
-
-fn event_cursor((position, _): &(&Position, &Arc<TraceEvent>)) -> Cursor {
-    let Position { timestamp, instance, n, id } = position;
-    Cursor::new(format!("event:{}:{instance}:{n}:{id}", timestamp.as_micros()))
-}
-
-fn run_cursor(summary: &RunSummary) -> Cursor {
-    Cursor::new(format!("run:{}:{}", summary.started.as_micros(), summary.trace_id))
-}
-
-fn position_of(cursor: &Cursor) -> Result<Position, ReadError> {
-    let read = || {
-        let mut parts = cursor.as_str().strip_prefix("event:")?.split(':');
-        let position = Position {
-            timestamp: Timestamp::from_micros(parts.next()?.parse().ok()?),
-            instance: parts.next()?.parse().ok()?,
-            n: parts.next()?.parse().ok()?,
-            id: EventId {
-                trace_id: parts.next()?.parse().ok()?,
-                span_id: parts.next()?.parse().ok()?,
-                seq: parts.next()?.parse().ok()?,
-            },
-        };
-        parts.next().is_none().then_some(position)
-    };
-    read().ok_or_else(|| foreign(cursor, "events"))
-}
-
-fn start_of(cursor: &Cursor) -> Result<(Timestamp, TraceId), ReadError> {
-    let read = || {
-        let (started, id) = cursor.as_str().strip_prefix("run:")?.split_once(':')?;
-        Some((Timestamp::from_micros(started.parse().ok()?), id.parse().ok()?))
-    };
-    read().ok_or_else(|| foreign(cursor, "runs"))
-}
-
-fn foreign(cursor: &Cursor, of: &str) -> ReadError {
-    let shown: String = cursor.as_str().chars().take(64).collect();
-    ReadError::BadQuestion {
-        reason: format!(
-            "`{shown}` is not a cursor of this store for {of}; hand back `next` of the page before"
-        ),
-    }
 }

@@ -1,5 +1,7 @@
 //! What events say in figures: runs, steps, retries, sagas, compensations, dependencies.
 
+use std::sync::Arc;
+
 use super::catalogue;
 use super::{CounterFamily, Exemplar, HistogramFamily, Meter};
 use throughline_model::{EventSink, Status, TraceEvent, names};
@@ -59,7 +61,7 @@ impl EventSink for EventMetrics {
         "metrics"
     }
 
-    fn on_event(&self, event: &TraceEvent) {
+    fn on_event(&self, event: &Arc<TraceEvent>) {
         match event.duration_us {
             Some(micros) => Exemplar::of(event).scope(|| self.end(event, micros as f64 / 1e6)),
             None if event.status != Status::Pending => self.points.with([&event.event_type]).increment(1),

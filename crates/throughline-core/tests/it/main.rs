@@ -9,7 +9,11 @@ mod memory_tree;
 
 mod context;
 mod delivery;
+mod destinations;
+mod inline;
+mod locks;
 mod query;
+mod remote;
 mod request;
 mod saga;
 mod support;

@@ -296,6 +296,7 @@ macro_rules! store_conformance {
             an_empty_group_changes_nothing,
             appending_again_keeps_one_of_each_and_the_first,
             overlapping_groups_keep_one_of_each,
+            what_is_appended_inline_is_there_at_once_and_once,
             span_ids_belong_to_their_trace,
             every_field_of_an_event_survives,
             text_of_any_script_and_a_large_payload_survive,
@@ -338,6 +339,7 @@ macro_rules! store_conformance {
             questions_are_answered_on_any_runtime,
             // runs
             the_summary_of_each_run_is_as_defined,
+            the_summary_of_a_broken_run_is_as_defined_after_each_event,
             open_spans_are_running_interrupted_or_unfinished,
             a_run_resumed_by_another_instance_is_running_again,
             a_run_resumed_after_its_end_is_open_again,

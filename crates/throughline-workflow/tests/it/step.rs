@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use throughline_core::{BoxError, NotStarted, Rel, SpanId, Text, Throughline, TraceContext, TraceId, names};
+use throughline_core::{BoxError, NotRecorded, Rel, SpanId, Text, Throughline, TraceContext, TraceId, names};
 use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::support::{Bench, TOO_LONG, Trouble, starts};
+use crate::support::{Bench, TOO_LONG, Trouble, not_read, starts};
 
 /// A node of a workflow, as executors have them.
 #[derive(Clone, Default)]
@@ -322,7 +322,7 @@ async fn a_second_attempt_at_a_compensation_links_the_first() {
 #[tokio::test]
 async fn a_step_is_not_held_up_by_a_store_that_does_not_answer() {
     let bench = Bench::new();
-    bench.faults.fail_next_reads(2);
+    bench.faults.read().fail_next(2, not_read);
     let undo = || Node { undoes: Some("reserve"), ..node("release") };
     run(&bench, [Node { compensable: true, ..node("reserve") }, undo()]).await;
     let reserved = starts(&bench.events().await, "step:reserve")[0].span_id;
@@ -365,7 +365,7 @@ async fn without_tower_all_is_the_same() {
     outside.unwrap();
     bench.fail_next();
     let refused = workflows.run("e-19", async |_| panic!("it was called") as Result<(), Trouble>).await;
-    assert!(refused.unwrap_err().is::<NotStarted>());
+    assert!(refused.unwrap_err().is::<NotRecorded>());
 }
 
 #[tokio::test]
@@ -399,7 +399,7 @@ async fn a_step_whose_start_is_not_recorded_is_not_called() {
     let ran = bench.throughline.workflow("onboarding").run_infallible(|_| {
         bench.fail_next();
         let step = service.call(node("welcome"));
-        async move { step.await.unwrap_err().downcast::<NotStarted>().unwrap() }
+        async move { step.await.unwrap_err().downcast::<NotRecorded>().unwrap() }
     });
     let not_started = ran.await.unwrap();
     assert!(not_started.to_string().contains("the disk is full"), "{not_started}");

@@ -6,7 +6,7 @@ use std::future::Future;
 use super::{Compensated, CompensationOutcome, SagaFailed};
 use super::{Completed, Earlier, Saga, SagaBuilder, UndoStep, boxed_undo};
 use crate::context::TraceContext;
-use crate::context::failure::NotStarted;
+use crate::context::failure::NotRecorded;
 use crate::context::future::Judge;
 use throughline_model::StepError;
 use throughline_model::{ErrorInfo, Text};
@@ -42,22 +42,22 @@ impl Undo {
     ///
     /// # Errors
     /// The outer error says that nothing was tried; the inner one always comes, and tells what became of each step.
-    pub async fn run(self) -> Result<SagaFailed<Text>, NotStarted> {
+    pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
         let Self { builder, mut inputs } = self;
         let Some(earlier) = Earlier::of(&builder.context, &builder.name) else {
-            return Err(NotStarted::NoSuchSaga { saga: builder.name });
+            return Err(NotRecorded::NoSuchSaga { saga: builder.name });
         };
         let mut completed = Vec::new();
         let mut unregistered = Vec::new();
-        for span in earlier.completed().into_iter().filter(|span| span.compensable) {
+        for span in earlier.completed().into_iter().filter(|span| span.is_compensable) {
             let undo = inputs
                 .get_mut(&span.event_type)
                 .filter(|undos| !undos.is_empty())
                 .map(|undos| undos.remove(0));
             let (step, resource) = (span.event_type.clone(), span.resource.clone());
-            match undo.filter(|_| !span.undone) {
+            match undo.filter(|_| !span.is_undone) {
                 Some(undo) => completed.push(Completed { step, spans: vec![span.id], resource, undo }),
-                None if span.undone => {}
+                None if span.is_undone => {}
                 None => {
                     unregistered.push(Compensated {
                         step,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::oracle::ids;
-use super::{StoreFixture, hold, open, supported};
+use super::{StoreFixture, hold, open, shared, supported};
 use crate::testing::{run, sample_log};
 use crate::{
-    Attrs, ErrorInfo, Filter, InstanceId, Link, Rel, Scope, SpanId, Status, Timestamp, TraceEvent, TraceId,
+    Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Rel, Scope, SpanId, Status, Timestamp, TraceEvent,
+    TraceId,
 };
 
 pub fn appended_events_are_there_in_order_after_reopening<F: StoreFixture>() {
@@ -65,6 +66,28 @@ pub fn overlapping_groups_keep_one_of_each<F: StoreFixture>() {
         store.append(&with_itself).await;
         let found = store.events(&Filter::new()).await;
         assert_eq!(ids(&found), ids(&log.into_iter().rev().collect::<Vec<_>>()));
+    });
+}
+
+pub fn what_is_appended_inline_is_there_at_once_and_once<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let Some(inline) = store.store.inline() else { return };
+        let log = sample_log(3, 5, &[]);
+        for event in shared(&log) {
+            let before = store.reader.trace(event.trace_id).await.unwrap().len();
+            let appended = inline.append_inline(&event);
+            let trace = store.reader.trace(event.trace_id).await.unwrap();
+            assert_eq!(trace.len(), before + usize::from(appended), "what it says is what it did");
+        }
+        // Appended again, by either way, an event is stored once.
+        store.append(&log).await;
+        shared(&log).iter().for_each(|event| {
+            inline.append_inline(event);
+        });
+        let found = store.reader.events(&Filter::new(), &Page::first(usize::MAX)).await.unwrap();
+        let newest_first: Vec<_> = log.iter().rev().cloned().collect();
+        assert_eq!(found.items, newest_first);
     });
 }
 

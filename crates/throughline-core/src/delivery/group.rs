@@ -1,0 +1,202 @@
+//! A group of events on its way into the store: in as many calls as the store's limits ask for, each with a deadline,
+//! with retries.
+
+use std::sync::Arc;
+
+use throughline_model::{AppendError, Limits, TraceEvent, TraceStore};
+
+use super::queue::{Queue, Queued, Waiter};
+use super::{Counters, DeliveryFailure, DropReason, Retry, guarded};
+
+/// What all groups for one store share.
+pub(super) struct Delivering {
+    pub(super) store: Arc<dyn TraceStore>,
+    pub(super) limits: Limits,
+    pub(super) queue: Arc<Queue>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) retry: Retry,
+}
+
+/// What of a group was not delivered when the last attempt had failed.
+pub(super) struct Undelivered {
+    pub(super) group: Vec<Queued>,
+    pub(super) attempts: u32,
+    pub(super) error: AppendError,
+}
+
+impl Delivering {
+    pub(super) fn new(
+        store: Arc<dyn TraceStore>,
+        queue: Arc<Queue>,
+        counters: Arc<Counters>,
+        retry: Retry,
+    ) -> Self {
+        let Limits { events, in_flight, .. } = store.limits();
+        let mut limits = store.limits();
+        (limits.events, limits.in_flight) = (events.max(1), in_flight.max(1));
+        Self { store, limits, queue, counters, retry }
+    }
+
+    /// Delivers a group in order; answers what is left once a call has failed so often.
+    pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
+        let mut failed = 0;
+        while !group.is_empty() {
+            let count = self.fitting(group.iter().map(|queued| &*queued.event));
+            let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
+            match self.append(&events).await {
+                Ok(()) => {
+                    drop(events);
+                    self.delivered(group.drain(..count).collect()).await;
+                    failed = 0;
+                }
+                Err(AppendError::Rejected { index, reason }) if index < count => {
+                    self.reject(group.remove(index), reason);
+                }
+                Err(error) => {
+                    failed += 1;
+                    if failed >= attempts || !error.is_retryable() || self.queue.is_out_of_time() {
+                        return Err(Undelivered { group, attempts: failed, error });
+                    }
+                    let retry_after = match &error {
+                        AppendError::Unavailable { retry_after, .. } => *retry_after,
+                        _ => None,
+                    };
+                    self.queue.pause(self.retry.delay(failed, retry_after)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of these events, which come in order, one call may take.
+    pub(super) fn fitting<'e>(&self, events: impl Iterator<Item = &'e TraceEvent>) -> usize {
+        let Limits { events: most, bytes, one_trace, .. } = self.limits;
+        let (mut count, mut size, mut trace) = (0, 0_usize, None);
+        for event in events.take(most) {
+            if one_trace && *trace.get_or_insert(event.trace_id) != event.trace_id {
+                break;
+            }
+            if bytes < usize::MAX {
+                size = size.saturating_add(json_size(event));
+                if size > bytes && count > 0 {
+                    break;
+                }
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// One call, with a deadline: after it nobody knows what became of the events.
+    pub(super) async fn append(&self, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
+        let unknown = |reason: String| AppendError::Unavailable { reason, retry_after: None, source: None };
+        let deadline = self.retry.attempt_timeout;
+        tokio::select! {
+            biased;
+            appended = guarded(|| self.store.append(events)) => appended,
+            () = tokio::time::sleep(deadline) => {
+                Err(unknown(format!("it did not answer within {deadline:?}")))
+            }
+            () = self.queue.out_of_time() => Err(unknown("it did not answer before the shutdown's deadline".to_owned())),
+        }
+    }
+
+    async fn delivered(&self, group: Vec<Queued>) {
+        let count = group.len();
+        self.counters.deliver(count as u64);
+        self.acknowledge(group);
+        let delay = self.store.group_commit_delay();
+        if count > 1 && self.limits.in_flight == 1 && !delay.is_zero() {
+            self.queue.gather(count, delay).await;
+        }
+    }
+
+    /// Tells those who wait that their events are safe.
+    pub(super) fn acknowledge(&self, group: Vec<Queued>) {
+        // Settled first: whoever is told may flush at once and must find nothing pending.
+        self.queue.settle(group.iter());
+        for queued in group {
+            if let Some(waiter) = queued.waiter {
+                let _ = waiter.send(Ok(()));
+            }
+        }
+    }
+
+    fn reject(&self, queued: Queued, reason: String) {
+        tracing::warn!(target: "throughline", event = %queued.event.id(), %reason, "the store refused an event");
+        self.counters.lose(DropReason::Rejected, 1);
+        self.queue.settle(std::iter::once(&queued));
+        let failure = self.failure(1, AppendError::Rejected { index: 0, reason });
+        fail(queued.waiter, &failure);
+    }
+
+    /// After the last attempt: what must not be lost stays pending, the rest is dropped, and those who wait are told.
+    pub(super) fn give_up(&self, undelivered: Undelivered) -> Vec<Queued> {
+        let Undelivered { mut group, attempts, error } = undelivered;
+        tracing::warn!(
+            target: "throughline", store = self.store.name(), attempts, %error, "the store did not take a group"
+        );
+        let failure = self.failure(attempts, error);
+        let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep).collect();
+        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
+        self.queue.settle(dropped.iter());
+        for queued in dropped {
+            fail(queued.waiter, &failure);
+        }
+        for queued in &mut group {
+            fail(queued.waiter.take(), &failure);
+        }
+        group
+    }
+
+    /// Closes the store; what is left and what still waits is counted as dropped.
+    pub(super) async fn close(&self, mut left: Vec<Queued>) {
+        // Nobody is told before the store is closed: a process may end the moment it is told.
+        let close = tokio::time::timeout(self.queue.time_to_close(), guarded(|| self.store.close())).await;
+        let error = match close {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it did not answer in time".to_owned()),
+        };
+        if let Some(error) = error {
+            tracing::warn!(target: "throughline", store = self.store.name(), error, "the lease was not given back");
+        }
+        left.extend(self.queue.finish());
+        self.counters.lose(DropReason::Shutdown, left.len() as u64);
+        let closed = AppendError::Broken { reason: "it has been shut down".to_owned(), source: None };
+        let failure = self.failure(0, closed);
+        for queued in left {
+            fail(queued.waiter, &failure);
+        }
+    }
+
+    fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {
+        Arc::new(DeliveryFailure { store: self.store.name().to_owned(), attempts, error })
+    }
+}
+
+fn fail(waiter: Option<Waiter>, failure: &Arc<DeliveryFailure>) {
+    if let Some(waiter) = waiter {
+        let _ = waiter.send(Err(Arc::clone(failure)));
+    }
+}
+
+/// How many bytes the JSON of an event has.
+fn json_size(event: &TraceEvent) -> usize {
+    struct Counted(usize);
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    match serde_json::to_writer(&mut counted, event) {
+        Ok(()) => counted.0,
+        // What can't be written as JSON is refused by the store, which says so.
+        Err(_) => 0,
+    }
+}

@@ -1,0 +1,42 @@
+//! Keeping the lease of this instance, whatever else is under way.
+
+use std::time::{Duration, Instant};
+
+use throughline_model::{AppendError, Lease, TraceStore};
+
+use super::guarded;
+
+/// Renews the lease for as long as it is polled; never ends.
+pub(super) async fn keep(store: &dyn TraceStore) {
+    let Lease::Heartbeat { interval, expires_after } = store.lease() else {
+        return std::future::pending().await;
+    };
+    let mut renewed = Instant::now();
+    let mut wait = interval;
+    loop {
+        tokio::time::sleep(wait).await;
+        // A renewal that hangs is given up in time for another before the lease expires.
+        let renewal = tokio::time::timeout(interval, guarded(|| store.heartbeat())).await;
+        let error = match renewal {
+            Ok(Ok(())) => {
+                (renewed, wait) = (Instant::now(), interval);
+                continue;
+            }
+            Ok(Err(error)) => error,
+            Err(_) => AppendError::Unavailable {
+                reason: format!("the renewal took longer than {interval:?}"),
+                retry_after: None,
+                source: None,
+            },
+        };
+        wait = (interval / 4).max(Duration::from_millis(1));
+        let expired = renewed.elapsed() >= expires_after;
+        tracing::warn!(
+            target: "throughline",
+            store = store.name(),
+            %error,
+            expired,
+            "the lease was not renewed: once it has expired, open spans of this process count as interrupted"
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! [`ThroughlineBuilder`], how a service describes what it records, and [`BuildError`].
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use throughline_model::{
+    EventSink, FeedConfig, Instance, InstanceId, OpenError, Readers, SpoolConfig, StoreConfig, Text,
+    TraceStream,
+};
+use throughline_redact::{Redaction, RedactionError, Redactor};
+
+use super::Throughline;
+use crate::delivery::{Durability, FeedDelivery, Retry, StoreDelivery, on_helper_thread};
+use crate::hub::{Hub, Sink};
+use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
+
+/// Describes how a service records its runs; nothing is touched before [`build`](Self::build).
+#[must_use = "nothing is recorded before build()"]
+pub struct ThroughlineBuilder {
+    service: Text,
+    store: Option<Arc<dyn StoreConfig>>,
+    spool: Option<Box<dyn SpoolConfig>>,
+    feeds: Vec<Arc<dyn FeedConfig>>,
+    sinks: Vec<Box<dyn EventSink>>,
+    metrics: Option<Metrics>,
+    redaction: Redaction,
+    durability: Durability,
+    retry: Retry,
+    capacity: usize,
+    disabled: bool,
+}
+
+impl ThroughlineBuilder {
+    pub(crate) fn new(service: Text) -> Self {
+        Self {
+            service,
+            store: None,
+            spool: None,
+            feeds: Vec::new(),
+            sinks: Vec::new(),
+            metrics: None,
+            redaction: Redaction::standard(),
+            durability: Durability::default(),
+            retry: Retry::default(),
+            capacity: 8192,
+            disabled: false,
+        }
+    }
+
+    /// Where events are kept: durable, awaited before a step goes on. At most one.
+    pub fn store(mut self, store: impl StoreConfig) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Where events wait while the store is away, instead of blocking the workflow.
+    pub fn spool(mut self, spool: impl SpoolConfig) -> Self {
+        self.spool = Some(Box::new(spool));
+        self
+    }
+
+    /// Where events are seen as they happen: bounded, never awaited. Called again, one more.
+    pub fn feed(mut self, feed: impl FeedConfig) -> Self {
+        self.feeds.push(Arc::new(feed));
+        self
+    }
+
+    /// What sees events in this process. Called again, one more.
+    pub fn sink(mut self, sink: impl EventSink) -> Self {
+        self.sinks.push(Box::new(sink));
+        self
+    }
+
+    /// Where measurements go: durations and outcomes of runs and steps, what middleware and hooks measure, and the
+    /// ledger. Nothing is measured without it.
+    pub fn metrics(mut self, metrics: impl Into<Metrics>) -> Self {
+        self.metrics = Some(metrics.into());
+        self
+    }
+
+    /// What must not leave the process; [`Redaction::standard`] unless said otherwise.
+    pub fn redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = redaction;
+        self
+    }
+
+    /// How a step and its start in the store hang together.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How often and how patiently a failing store is asked again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How many events may wait for each destination, 8192 unless said otherwise. When the store's queue is full, no step
+    /// begins before there is room, while the ends of those that run are taken all the same; when a feed's is full, events
+    /// are dropped and counted.
+    pub fn queue_capacity(mut self, events: usize) -> Self {
+        self.capacity = events;
+        self
+    }
+
+    /// Records nothing at all, at hardly any cost.
+    pub fn disabled(mut self, disabled: bool) -> Self {
+        self.disabled = disabled;
+        self
+    }
+
+    /// Opens the store and the feeds and starts to deliver. Blocks for as long as that takes; what answers questions
+    /// about the store lives on the store's own runtime, as long as this handle does.
+    ///
+    /// # Errors
+    /// When the combination makes no sense, a pattern of the redaction is wrong, or a destination can't be
+    /// opened.
+    pub fn build(self) -> Result<Throughline, BuildError> {
+        let opened = self.open()?;
+        let readers = opened.store.as_ref().map(|store| store.readers.clone());
+        let stream = opened.feeds.iter().find_map(|feed| feed.stream.clone());
+        Ok(opened.into_throughline(readers, stream))
+    }
+
+    /// As [`build`](Self::build), without blocking: and what answers questions about the store, and what watches the
+    /// feed, is opened on the runtime of the caller, so that it may be used for as long as that runs.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build).
+    pub async fn build_async(self) -> Result<Throughline, BuildError> {
+        let store = self.store.clone().filter(|_| !self.disabled);
+        let feeds = if self.disabled { Vec::new() } else { self.feeds.clone() };
+        let opened =
+            on_helper_thread(move || self.open()).await.ok_or_else(|| OpenError::Unavailable {
+                store: "throughline",
+                reason: "the system starts no thread to open it on".to_owned(),
+                source: None,
+            })??;
+        let readers = match store {
+            Some(config) => Some(config.open_readers().await?),
+            None => None,
+        };
+        let mut stream = None;
+        for config in feeds {
+            if stream.is_none() {
+                stream = config.open_stream().await?;
+            }
+        }
+        Ok(opened.into_throughline(readers, stream))
+    }
+
+    fn open(self) -> Result<Opened, BuildError> {
+        if self.service.trim().is_empty() {
+            return Err(BuildError::NoService);
+        }
+        if self.spool.is_some() && self.store.is_none() {
+            return Err(BuildError::SpoolWithoutStore);
+        }
+        if self.capacity == 0 || self.capacity > tokio::sync::Semaphore::MAX_PERMITS {
+            return Err(BuildError::QueueCapacity { given: self.capacity });
+        }
+        let redactor = self.redaction.build()?;
+        let instance = Instance::new(InstanceId::random(), redactor.name(&self.service));
+        let mut opened = Opened {
+            instance: instance.clone(),
+            enabled: !self.disabled,
+            redactor,
+            durability: self.durability,
+            store: None,
+            feeds: Vec::new(),
+            sinks: Vec::new(),
+            meter: Meter::off(),
+        };
+        if self.disabled {
+            return Ok(opened);
+        }
+        if let Some(metrics) = self.metrics {
+            opened.meter = metrics.into_meter(opened.redactor.clone())?;
+        }
+        let is_metered = opened.meter.is_on();
+        if self.store.is_none() && self.feeds.is_empty() && self.sinks.is_empty() && !is_metered {
+            return Err(BuildError::NoDestination);
+        }
+        if let Some(config) = self.store {
+            let delivery =
+                StoreDelivery::start(config, self.spool, instance.clone(), self.retry, self.capacity)?;
+            opened.store = Some(delivery);
+        }
+        for config in self.feeds {
+            opened.feeds.push(FeedDelivery::start(config, instance.clone(), self.capacity)?);
+        }
+        opened.sinks = self.sinks.into_iter().map(Sink::new).collect();
+        if is_metered {
+            opened.sinks.push(Sink::new(Box::new(EventMetrics::new(&opened.meter))));
+        }
+        Ok(opened)
+    }
+}
+
+/// What has been opened, but for what answers questions about it.
+struct Opened {
+    instance: Instance,
+    enabled: bool,
+    redactor: Redactor,
+    durability: Durability,
+    store: Option<StoreDelivery>,
+    feeds: Vec<FeedDelivery>,
+    sinks: Vec<Sink>,
+    meter: Meter,
+}
+
+impl Opened {
+    fn into_throughline(self, readers: Option<Readers>, stream: Option<Arc<dyn TraceStream>>) -> Throughline {
+        let Self { instance, enabled, redactor, durability, store, feeds, sinks, meter } = self;
+        let service = instance.service;
+        Throughline(Arc::new_cyclic(|hub: &std::sync::Weak<Hub>| Hub {
+            service: service.clone(),
+            instance: instance.id,
+            enabled,
+            redactor,
+            durability,
+            n: AtomicU64::new(0),
+            store,
+            readers,
+            stream,
+            feeds,
+            sinks,
+            claims: Mutex::default(),
+            ledger_metrics: {
+                let hub = hub.clone();
+                measure_ledger(&meter, service.clone(), move || hub.upgrade().map(|hub| hub.report()))
+            },
+            meter,
+        }))
+    }
+}
+
+impl fmt::Debug for ThroughlineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThroughlineBuilder").field("redaction", &self.redaction).finish_non_exhaustive()
+    }
+}
+
+/// Why a [`Throughline`] could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The service has no name.
+    #[error("the service has no name: give one, as in Throughline::builder(\"loan-service\")")]
+    NoService,
+    /// Nothing would be recorded.
+    #[error(
+        "nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)"
+    )]
+    NoDestination,
+    /// A spool has nothing to stand in for.
+    #[error("a spool holds events while the store is away, but there is no store: add .store(..)")]
+    SpoolWithoutStore,
+    /// The capacity of the queues is out of range.
+    #[error("queue_capacity must be between 1 and {}, got {given}", tokio::sync::Semaphore::MAX_PERMITS)]
+    QueueCapacity {
+        /// What was asked for.
+        given: usize,
+    },
+    /// The metrics can't be had as they were described.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The redaction can't be used as it is.
+    #[error(transparent)]
+    Redaction(#[from] RedactionError),
+    /// A destination can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}

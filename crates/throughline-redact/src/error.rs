@@ -1,0 +1,56 @@
+//! [`RedactionError`]: why a redactor cannot be built.
+
+use crate::builder::{LEAST_PAYLOAD_LIMIT, LEAST_PSEUDONYM_KEY};
+use crate::marker::LONGEST_NAME;
+
+/// Why a [`Redaction`](crate::Redaction) cannot be built. Each message says how to fix it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedactionError {
+    /// A pattern is not a valid regular expression.
+    #[error(
+        "invalid redaction pattern `{name}`: correct the regular expression, which has the syntax of the crate `regex` without look-around and back-references: {source}"
+    )]
+    Pattern {
+        /// The pattern's name.
+        name: String,
+        /// What is wrong with it.
+        source: Box<regex::Error>,
+    },
+    /// The name of a pattern cannot be part of a mark such as `[redacted:name]`.
+    #[error(
+        "invalid redaction pattern name `{name}`: use 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, as in `loan-number`"
+    )]
+    PatternName {
+        /// The name.
+        name: String,
+    },
+    /// A key has no letters or digits.
+    #[error("invalid redaction key `{key}`: it needs letters or digits, as in `loan officer`")]
+    Key {
+        /// The key.
+        key: String,
+    },
+    /// The keys are too many or too long.
+    #[error("the redaction keys are too many or too long; give fewer: {source}")]
+    Keys {
+        /// What is wrong underneath.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The pseudonym key is too short.
+    #[error(
+        "a pseudonym key of {given} bytes can be guessed: give .pseudonym_key(..) at least {LEAST_PSEUDONYM_KEY} random bytes"
+    )]
+    PseudonymKey {
+        /// How many bytes were given.
+        given: usize,
+    },
+    /// The payload limit is too small.
+    #[error(
+        "payload_limit must be at least {LEAST_PAYLOAD_LIMIT} bytes, got {given}: a smaller payload would be little but marks"
+    )]
+    PayloadLimit {
+        /// How many bytes were given.
+        given: usize,
+    },
+}

@@ -1,0 +1,322 @@
+//! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use crate::fold::Folded;
+use crate::memo::Memo;
+use crate::words;
+
+/// How long a key may be to be classified without allocating.
+const ON_STACK: usize = 96;
+
+/// What kind of secret a sensitive key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecretKind {
+    /// A password, a key: in free text it ends at the next white space.
+    Credential,
+    /// As a credential, but in prose the word has other meanings: `unexpected token: foo`.
+    Ambiguous,
+    /// As a credential, but after a colon it extends to the end of the line: `Cookie: a=b; c=d`.
+    Header,
+    /// Something of several words: a passphrase, a name, an address.
+    Words,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    Word,
+    Last,
+    Whole,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Needle {
+    place: Place,
+    kind: SecretKind,
+    /// Whether a word of [`words::MEASURES`] at the end makes the key harmless.
+    measurable: bool,
+    /// What makes it harmless.
+    exceptions: Exceptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exceptions {
+    None,
+    /// It is harmless as the beginning of some longer words.
+    Secret,
+    /// It is harmless after these words.
+    After(&'static [&'static str]),
+}
+
+/// Classifies keys.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    automaton: AhoCorasick,
+    needles: Vec<Needle>,
+    /// What is known of names in text.
+    known: Memo<Option<SecretKind>>,
+    known_phrases: Memo<Option<SecretKind>>,
+}
+
+impl Keys {
+    /// The standard keys and some more, which must be [compact] and not empty.
+    pub(crate) fn new(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
+        let mut texts: Vec<String> = Vec::new();
+        let mut needles = Vec::new();
+        let mut add = |list: &[&str], place, kind| {
+            for &text in list {
+                let exceptions = match text {
+                    "secret" => Exceptions::Secret,
+                    "token" => Exceptions::After(words::BEFORE_HARMLESS_TOKEN),
+                    "email" => Exceptions::After(words::BEFORE_HARMLESS_EMAIL),
+                    _ => Exceptions::None,
+                };
+                texts.push(text.to_owned());
+                needles.push(Needle { place, kind, measurable: kind != SecretKind::Words, exceptions });
+            }
+        };
+        add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, SecretKind::Credential);
+        add(words::CREDENTIALS_WORD, Place::Word, SecretKind::Credential);
+        add(words::CREDENTIALS_LAST, Place::Last, SecretKind::Ambiguous);
+        add(words::HEADERS, Place::Last, SecretKind::Header);
+        add(words::CREDENTIALS_WHOLE, Place::Whole, SecretKind::Ambiguous);
+        add(words::PHRASES, Place::Anywhere, SecretKind::Words);
+        add(words::PERSONAL_ANYWHERE, Place::Anywhere, SecretKind::Words);
+        add(words::PERSONAL_WORD, Place::Word, SecretKind::Words);
+        add(words::PERSONAL_LAST, Place::Last, SecretKind::Words);
+        add(words::PERSONAL_WHOLE, Place::Whole, SecretKind::Words);
+        let of_people: Vec<String> = words::PEOPLE
+            .iter()
+            .flat_map(|who| words::PERSONAL_OF.iter().map(move |what| format!("{who}{what}")))
+            .collect();
+        add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, SecretKind::Words);
+        for text in more {
+            texts.push(text.clone());
+            needles.push(Needle {
+                place: Place::Word,
+                kind: SecretKind::Words,
+                measurable: false,
+                exceptions: Exceptions::None,
+            });
+        }
+        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
+        Ok(Self { automaton, needles, known: Memo::new(), known_phrases: Memo::new() })
+    }
+
+    /// What kind of secret a key names, if it is sensitive.
+    pub(crate) fn classify(&self, key: &str) -> Option<SecretKind> {
+        spelled(key, |spelling| self.find(spelling, false))
+    }
+
+    /// As [`classify`](Self::classify), for names in text, which are remembered.
+    pub(crate) fn classify_name(&self, name: &str) -> Option<SecretKind> {
+        self.known.get_or(name, || self.classify(name))
+    }
+
+    /// As [`classify`](Self::classify), for the words before the colon in prose: `your card number: 4111…`. They
+    /// are sensitive only if the sensitive word stands right before the colon, for `password reset failed: timeout`
+    /// names no password.
+    pub(crate) fn classify_phrase(&self, phrase: &str) -> Option<SecretKind> {
+        self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))
+    }
+
+    fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<SecretKind> {
+        let Spelling { letters, starts } = spelling;
+        let len = letters.len();
+        // A plural may stand for its singular: `pins`, `api_keys`.
+        let ends = |end: usize| starts[end] || (letters[end] == b's' && starts[end + 1]);
+        let last_word = || starts[..len].iter().rposition(|&start| start).unwrap_or(0);
+        self.automaton.find_overlapping_iter(letters).find_map(|found| {
+            let needle = self.needles[found.pattern()];
+            let (start, end) = (found.start(), found.end());
+            let in_place = match needle.place {
+                Place::Anywhere => true,
+                Place::Word => starts[start] && ends(end),
+                Place::Last => starts[start] && end == len,
+                Place::Whole => start == 0 && end == len && !at_end,
+            };
+            let harmless = match needle.exceptions {
+                Exceptions::None => false,
+                Exceptions::Secret => {
+                    !starts[end]
+                        && words::AFTER_HARMLESS_SECRET
+                            .iter()
+                            .any(|rest| letters[end..].starts_with(rest.as_bytes()))
+                }
+                Exceptions::After(words) => {
+                    let before = starts[..start].iter().rposition(|&word| word).unwrap_or(0);
+                    words.iter().any(|word| word.as_bytes() == &letters[before..start])
+                }
+            };
+            let about = |last: usize| {
+                end <= last && words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..])
+            };
+            let sensitive = in_place
+                && !harmless
+                && !(needle.measurable && about(last_word()))
+                && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
+            sensitive.then_some(needle.kind)
+        })
+    }
+}
+
+/// The letters and digits of a key in lower case, without what separates its words: two keys are the same key
+/// if this is the same.
+pub(crate) fn compact(key: &str) -> String {
+    spelled(key, |spelling| String::from_utf8_lossy(spelling.letters).into_owned())
+}
+
+/// The letters and digits of a key in lower case, and where its words start; `starts` is one longer, and ends
+/// with `true`.
+struct Spelling<'a> {
+    letters: &'a [u8],
+    starts: &'a [bool],
+}
+
+fn spelled<T>(key: &str, read: impl FnOnce(Spelling<'_>) -> T) -> T {
+    let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
+    if key.is_ascii() && key.len() <= ON_STACK {
+        let spelling = spell(key.bytes().map(char::from), &mut letters, &mut starts);
+        return read(spelling);
+    }
+    // In lower case a character takes at most three times its bytes in UTF-8.
+    let (mut letters, mut starts) = (vec![0; 3 * key.len()], vec![false; 3 * key.len() + 1]);
+    read(spell(key.chars().filter_map(Folded::of_char), &mut letters, &mut starts))
+}
+
+#[inline]
+fn spell<'a>(
+    chars: impl Iterator<Item = char> + Clone,
+    letters: &'a mut [u8],
+    starts: &'a mut [bool],
+) -> Spelling<'a> {
+    let mut len = 0;
+    let mut before = CharClass::Other;
+    let mut rest = chars;
+    let mut upcoming = rest.next();
+    while let Some(c) = upcoming {
+        upcoming = rest.next();
+        let class = CharClass::of(c);
+        if class != CharClass::Other {
+            starts[len] |= match (before, class) {
+                // `SSNs` is one word, `PINCode` is two.
+                (CharClass::Upper, CharClass::Upper) => {
+                    let next = upcoming.map_or(CharClass::Other, CharClass::of);
+                    next == CharClass::Lower && !(upcoming == Some('s') && ends_word(rest.clone().next()))
+                }
+                (CharClass::Upper, CharClass::Lower) => false,
+                (before, class) => before != class,
+            };
+            if c.is_ascii() {
+                letters[len] = c.to_ascii_lowercase() as u8;
+                len += 1;
+            } else {
+                for lower in c.to_lowercase() {
+                    len += lower.encode_utf8(&mut letters[len..]).len();
+                }
+            }
+        }
+        before = class;
+    }
+    starts[len] = true;
+    Spelling { letters: &letters[..len], starts: &starts[..=len] }
+}
+
+fn ends_word(next: Option<char>) -> bool {
+    next.is_none_or(|c| CharClass::of(c) != CharClass::Lower)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CharClass {
+    Lower,
+    Upper,
+    Digit,
+    Other,
+}
+
+impl CharClass {
+    fn of(c: char) -> Self {
+        match c {
+            'a'..='z' => Self::Lower,
+            'A'..='Z' => Self::Upper,
+            '0'..='9' => Self::Digit,
+            _ if c.is_ascii() => Self::Other,
+            _ if c.is_uppercase() => Self::Upper,
+            _ if c.is_alphabetic() => Self::Lower,
+            _ if c.is_numeric() => Self::Digit,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::new(&[compact("Loan Purpose")]).unwrap()
+    }
+
+    #[test]
+    fn sensitive_keys_are_found_in_any_spelling() {
+        let keys = keys();
+        let words = "
+            creditCard credit_card Credit-Card CREDIT_CARD creditcard customerCreditCardNumber
+            customercreditcardnumber user.credit_card[0] password DB_PASSWORD userPasswordHash passwd
+            pwd Pwd db.pwd new-password pin PIN cardPIN card_pin PINs pinCode PINCode pin2 s.s.n. ssn
+            userSSN SSNs ssn_last4 applicantSsn cvv cvv2 CVC otp otpCode iban debtorIBAN IBANs dob
+            patient_dob dateOfBirth birth_date mrn authorization Authorization proxy-authorization
+            http.request.header.authorization apiKey x-api-key API_KEYS AWS_SECRET_ACCESS_KEY
+            clientSecret secrets token accessToken csrf_token X-Auth-Token idToken refresh_tokens cookie
+            session_cookie set-cookie AccountKey SharedAccessKey connectionString SENTRY_DSN
+            private_key_pem credentials auth jwt passphrase seedPhrase firstName last_name patientName
+            customer.email userEmail email e-mail cc card phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
+            passportNumber accountNumber sort_code driversLicense billing_address address email
+            wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
+            LOAN-PURPOSES
+        ";
+        for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
+            assert!(keys.classify(key).is_some(), "{key} is sensitive");
+        }
+    }
+
+    #[test]
+    fn innocent_keys_are_left_alone() {
+        let keys = keys();
+        let words = "
+            _ key keys author authors authority authorized secretary secretariat secretion_rate
+            token_count tokens total_tokens gen_ai.usage.input_tokens gen_ai.request.max_tokens
+            max_token costPerToken tokenizer token_type password_length pin_attempts password_changed_at
+            secret_version pinned shipping spinner opinion mapping passenger compass bypass passed
+            pass_rate first_pass assessment session session.id user user_id tenant request_id order_id
+            idempotency_key primary_key partition_key cache_key public_key workflow_name name filename
+            hostname bind_address server.address client.address ip amount currency score risk_band
+            status discard_number panel span company classname dobro ibanez cvvx otpx description basic
+            input output choice alternatives reasoning confidence decider resource saga dependency
+            treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
+            email_template send_email emails_sent notifyByEmail card_brand
+        ";
+        for key in words.split_whitespace().chain([""]) {
+            assert_eq!(keys.classify(key), None, "{key:?} is innocent");
+        }
+    }
+
+    #[test]
+    fn in_prose_the_sensitive_word_stands_before_the_colon() {
+        let keys = keys();
+        assert!(keys.classify_phrase("the card number").is_some());
+        assert!(keys.classify_phrase("Social security number").is_some());
+        assert!(keys.classify_phrase("your API keys").is_some());
+        assert_eq!(keys.classify_phrase("password reset failed"), None);
+        assert_eq!(keys.classify_phrase("unexpected token"), None);
+        assert_eq!(keys.classify_phrase("address"), None);
+    }
+
+    #[test]
+    fn long_keys_are_classified_too() {
+        let long = format!("{}_password", "wide".repeat(1000));
+        assert!(keys().classify(&long).is_some());
+        assert!(keys().classify(&"ｐｉｎ_".repeat(100)).is_some());
+    }
+}

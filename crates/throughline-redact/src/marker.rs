@@ -1,0 +1,133 @@
+//! The marks that redaction leaves, and how they are recognised among what is still to be redacted.
+
+use std::ops::Range;
+
+use memchr::memchr2_iter;
+
+use crate::pseudonym;
+
+/// What stands for a value under a sensitive key.
+pub(crate) const REDACTED: &str = "[redacted]";
+pub(crate) const REDACTED_JSON: &str = r#""[redacted]""#;
+pub(crate) const REDACTED_INNER_JSON: &str = r#"\"[redacted]\""#;
+pub(crate) const API_KEY: &str = "[redacted:api-key]";
+pub(crate) const BASIC: &str = "[redacted:basic]";
+pub(crate) const BEARER: &str = "[redacted:bearer]";
+pub(crate) const CARD: &str = "[redacted:card]";
+pub(crate) const EMAIL: &str = "[redacted:email]";
+pub(crate) const IBAN: &str = "[redacted:iban]";
+pub(crate) const JWT: &str = "[redacted:jwt]";
+pub(crate) const PASSWORD: &str = "[redacted:password]";
+pub(crate) const PRIVATE_KEY: &str = "[redacted:private-key]";
+pub(crate) const SSN: &str = "[redacted:ssn]";
+
+/// What stands for a value that is nested too deep.
+pub(crate) const TOO_DEEP: &str = "[cut: nested too deep]";
+
+/// The mark of a pattern with a name.
+pub(crate) fn of_pattern(name: &str) -> String {
+    format!("[redacted:{name}]")
+}
+
+/// How long the name of a pattern may be.
+pub(crate) const LONGEST_NAME: usize = 40;
+
+/// Whether a name can stand in a mark.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// The marks in brackets, but for those of patterns and of cuts.
+const STANDARD: &[&str] =
+    &[REDACTED, API_KEY, BASIC, BEARER, CARD, EMAIL, IBAN, JWT, PASSWORD, PRIVATE_KEY, SSN, TOO_DEEP];
+
+/// Knows a mark when it sees one. Only the marks that are really given are known, so that nobody hides a secret in
+/// what looks like one.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// The marks of patterns.
+    pub(crate) own: Vec<String>,
+}
+
+impl Marks {
+    /// Whether a text is one mark and nothing else.
+    pub(crate) fn is_mark(&self, text: &str) -> bool {
+        self.bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
+    }
+
+    /// The marks in a text, in order.
+    pub(crate) fn in_text(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
+        memchr2_iter(b'[', b':', text.as_bytes()).filter_map(|at| match text.as_bytes()[at] {
+            b'[' => Some(at..at + self.bracketed_at_start(&text[at..])?),
+            _ => {
+                let start = at.checked_sub(pseudonym::PREFIX.len() - 1)?;
+                Some(start..start + pseudonym::at_start(text.get(start..)?)?)
+            }
+        })
+    }
+
+    /// How many bytes the mark in brackets at the start of a text takes, if there is one.
+    fn bracketed_at_start(&self, text: &str) -> Option<usize> {
+        let standard = STANDARD.iter().copied();
+        standard
+            .chain(self.own.iter().map(String::as_str))
+            .find(|mark| text.starts_with(mark))
+            .map(str::len)
+            .or_else(|| cut_at_start(text))
+    }
+}
+
+/// How many bytes the mark of a cut at the start of a text takes: `[cut: 3 items, 120 bytes]`.
+fn cut_at_start(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix("[cut: ")?;
+    let said = &inner[..inner.bytes().take(64).position(|byte| byte == b']')?];
+    // A count has fewer digits than a card.
+    let is_count =
+        |word: &str| (1..=11).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = said.strip_suffix(" bytes")?;
+    let is_said = match bytes.split_once(", ") {
+        None => is_count(bytes),
+        Some((values, bytes)) => {
+            let count = values.strip_suffix(" items").or_else(|| values.strip_suffix(" fields"))?;
+            is_count(count) && is_count(bytes)
+        }
+    };
+    is_said.then_some("[cut: ]".len() + said.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_not_confused_with_what_looks_like_them() {
+        let marks = Marks { own: vec![of_pattern("loan-number")] };
+        for mark in STANDARD.iter().copied().chain([
+            "[cut: 12 bytes]",
+            "[cut: 3 items, 12 bytes]",
+            "[cut: 3 fields, 12 bytes]",
+            "[redacted:loan-number]",
+            "pseudonym:0123456789abcdef0123456789abcdef",
+        ]) {
+            assert!(marks.is_mark(mark), "{mark}");
+        }
+        for text in [
+            "",
+            "x",
+            "[redacted",
+            "[redacted:]",
+            "[redacted] ",
+            "[redacted:4111111111111111]",
+            "[redacted:other]",
+            "[cut: hunter]",
+            "[cut: ",
+            "[cut: 4111111111111111 bytes]",
+            "[cut: 1 2 3 bytes]",
+        ] {
+            assert!(!marks.is_mark(text), "{text}");
+        }
+        let text = "a [redacted:ssn] pp pseudonym:0123456789abcdef0123456789abcdef[redacted]é";
+        assert_eq!(marks.in_text(text).map(|mark| text[mark].len()).collect::<Vec<_>>(), [14, 42, 10]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Payloads: every key and value, at any depth.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Number, Value};
+
+use crate::redactor::{KeyClass, Rules};
+use crate::scan::Reading;
+use crate::{limit, marker, numbers};
+
+/// Deeper than this nothing is kept: nobody reads it, and the walk must not exhaust the stack.
+const DEPTH: usize = 64;
+
+/// Whether the allow-list, if there is one, is about these fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Payload,
+    DenyList,
+}
+
+/// Redacts the fields of an object, then cuts them to the limit.
+pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
+    let mut walk = Walk { rules, bound: 0 };
+    walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
+    if walk.bound > rules.payload_limit() {
+        limit::fit(fields, rules.payload_limit(), &|text| rules.scanner().hits(text, Reading::Prose));
+    }
+}
+
+struct Walk<'r> {
+    rules: &'r Rules,
+    /// At least as many bytes as the JSON has.
+    bound: usize,
+}
+
+impl Walk<'_> {
+    fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
+        self.bound += 2;
+        let mut dirty = false;
+        for (key, value) in fields.iter_mut() {
+            let (class, is_dirty) = self.rules.classify(key);
+            dirty |= is_dirty;
+            self.bound += limit::most_bytes(key) + 2;
+            match class {
+                KeyClass::Sensitive => self.hide(value),
+                KeyClass::Allowed => self.value(value, depth + 1, true),
+                KeyClass::Plain => self.value(value, depth + 1, readable),
+            }
+        }
+        if dirty {
+            self.rename(fields);
+        }
+    }
+
+    fn value(&mut self, value: &mut Value, depth: usize, readable: bool) {
+        match value {
+            Value::Array(_) | Value::Object(_) if depth >= DEPTH => {
+                discard(std::mem::replace(value, Value::String(marker::TOO_DEEP.to_owned())));
+                self.bound += limit::most_bytes(marker::TOO_DEEP);
+            }
+            Value::Object(fields) => self.object(fields, depth, readable),
+            Value::Array(items) => {
+                self.bound += 2 + items.len();
+                items.iter_mut().for_each(|item| self.value(item, depth + 1, readable));
+            }
+            _ if !readable => self.hide(value),
+            Value::String(text) => {
+                if let Cow::Owned(redacted) = self.rules.scanner().clean(text, Reading::Prose) {
+                    *text = redacted;
+                }
+                self.bound += limit::most_bytes(text);
+            }
+            Value::Number(number) => {
+                if is_card(number) {
+                    *value = Value::String(marker::CARD.to_owned());
+                }
+                self.bound += 32;
+            }
+            Value::Bool(_) | Value::Null => self.bound += 5,
+        }
+    }
+
+    /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
+    fn hide(&mut self, value: &mut Value) {
+        match value {
+            Value::Null => {}
+            Value::String(text) if self.rules.scanner().marks.is_mark(text) => {}
+            // A buffer that is much larger than the mark would be kept for nothing.
+            Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
+            _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),
+        }
+        // The longest mark is that of a pattern.
+        self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
+    }
+
+    /// Redacts the keys. Those that become the same are numbered.
+    fn rename(&mut self, fields: &mut Map<String, Value>) {
+        let mut same: HashMap<String, usize> = HashMap::new();
+        let mut renamed = Map::new();
+        for (key, value) in std::mem::take(fields) {
+            let clean = self.rules.scanner().clean(&key, Reading::Name).into_owned();
+            let mut unique = clean.clone();
+            while renamed.contains_key(&unique) {
+                let count = same.entry(clean.clone()).or_insert(1);
+                *count += 1;
+                unique = format!("{clean} ({count})");
+            }
+            self.bound += limit::most_bytes(&unique);
+            renamed.insert(unique, value);
+        }
+        *fields = renamed;
+    }
+}
+
+fn is_card(number: &Number) -> bool {
+    if let Some(number) = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)) {
+        return numbers::is_card(number);
+    }
+    // Smaller than a card number, or beyond 2^53, where a float has no digits of its own to give away.
+    const CARDS: RangeInclusive<f64> = 1e11..=9_007_199_254_740_992.0;
+    number
+        .as_f64()
+        .map(f64::abs)
+        .is_some_and(|float| CARDS.contains(&float) && float.fract() == 0.0 && numbers::is_card(float as u64))
+}
+
+/// Drops a value level by level: its own destructor would take stack for each.
+fn discard(value: Value) {
+    if !matches!(value, Value::Array(_) | Value::Object(_)) {
+        return;
+    }
+    let mut left = vec![value];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One cheap look at a text, which says what cannot be in it.
+
+use crate::pseudonym;
+
+const DIGIT: u32 = 1;
+const AT: u32 = 1 << 1;
+/// `:` or `=`.
+const ASSIGN: u32 = 1 << 2;
+/// What the known keys and tokens are made of: letters, digits, `_`, `-`, `+`.
+const TOKEN: u32 = 1 << 3;
+/// The first letter of `Bearer` and `Basic`.
+const B: u32 = 1 << 4;
+const SPACE: u32 = 1 << 5;
+const DASH: u32 = 1 << 6;
+const ANGLE: u32 = 1 << 7;
+/// What a character may be disguised with: `%40`, `\u0040`, anything beyond ASCII.
+const DISGUISE: u32 = 1 << 8;
+
+/// The start of a mark.
+const BRACKET: u32 = 1 << 9;
+
+const CLASSES: [u32; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT | TOKEN,
+            b'b' | b'B' => TOKEN | B,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
+            b'-' => TOKEN | DASH,
+            b'@' => AT,
+            b':' | b'=' => ASSIGN,
+            b' ' | b'\t' => SPACE,
+            b'<' => ANGLE,
+            b'[' => BRACKET,
+            b'%' | b'\\' | 0x80..=0xff => DISGUISE,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+#[inline]
+fn class(byte: u8) -> u32 {
+    CLASSES[usize::from(byte)]
+}
+
+/// Whether a byte is a token character.
+pub(crate) fn is_in_token(byte: u8) -> bool {
+    class(byte) & TOKEN != 0
+}
+
+/// How many bytes are looked at together.
+const BLOCK: usize = 4;
+/// A run of so many token characters is sure to fill three blocks, wherever it starts.
+pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
+/// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
+const NUMBERS: usize = 8;
+/// The shortest hit: `pw=x`.
+const SHORTEST: usize = 4;
+
+/// What kinds of hits a text may contain; all others are ruled out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Prefilter(u32);
+
+impl Prefilter {
+    #[inline]
+    pub(crate) fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        if bytes.len() < SHORTEST {
+            return Self(0);
+        }
+        let (mut any, mut filled, mut before) = (0, 0, [0; 2]);
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        for &[one, two, three, four] in blocks {
+            let (one, two, three, four) = (class(one), class(two), class(three), class(four));
+            any |= (one | two) | (three | four);
+            let all = (one & two) & (three & four) & TOKEN;
+            filled |= all & before[0] & before[1];
+            before = [all, before[0]];
+        }
+        for &byte in rest {
+            any |= class(byte);
+        }
+        // Whatever else is looked for takes another look at the bytes, where it may be at all.
+        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET);
+        if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
+            found |= BRACKET;
+        }
+        if any & DIGIT != 0 && digits(bytes) >= NUMBERS {
+            found |= DIGIT;
+        }
+        found |= filled;
+        if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
+            found |= B;
+        }
+        if any & DASH != 0 && has_two_dashes(bytes) {
+            found |= DASH;
+        }
+        Self(found)
+    }
+
+    /// Whether nothing at all can be in the text.
+    #[inline]
+    pub(crate) fn is_clean(self) -> bool {
+        // Marks are no hits, and are looked out for only where there may be hits.
+        self.0 & !BRACKET == 0
+    }
+
+    /// Cards, accounts, social security.
+    pub(crate) fn numbers(self) -> bool {
+        self.0 & DIGIT != 0
+    }
+
+    pub(crate) fn emails(self) -> bool {
+        self.0 & AT != 0
+    }
+
+    pub(crate) fn assignments(self) -> bool {
+        self.0 & ASSIGN != 0
+    }
+
+    /// API keys and JSON Web Tokens.
+    pub(crate) fn tokens(self) -> bool {
+        self.0 & TOKEN != 0
+    }
+
+    /// `Bearer` and `Basic`.
+    pub(crate) fn schemes(self) -> bool {
+        self.0 & B != 0
+    }
+
+    /// XML.
+    pub(crate) fn elements(self) -> bool {
+        self.0 & ANGLE != 0
+    }
+
+    /// Two in a row: a flag of a command line, or a private key.
+    pub(crate) fn dashes(self) -> bool {
+        self.0 & DASH != 0
+    }
+
+    pub(crate) fn disguises(self) -> bool {
+        self.0 & DISGUISE != 0
+    }
+
+    /// Marks start with a bracket, and pseudonyms have a colon.
+    pub(crate) fn marks(self) -> bool {
+        self.0 & BRACKET != 0
+    }
+}
+
+// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
+
+fn digits(bytes: &[u8]) -> usize {
+    // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
+    let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
+    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
+}
+
+fn has_two_dashes(bytes: &[u8]) -> bool {
+    let pairs = bytes.iter().zip(&bytes[1..]);
+    pairs.fold(0, |seen, (one, two)| seen | u8::from((*one == b'-') & (*two == b'-'))) != 0
+}
+
+/// Whether `bea` or `bas` is in the text, or what looks similar enough.
+fn may_name_scheme(bytes: &[u8]) -> bool {
+    let triples = bytes.iter().zip(&bytes[1..]).zip(&bytes[2..]);
+    let seen = triples.fold(0, |seen, ((one, two), three)| {
+        let (one, two, three) = (one | 0x20, two | 0x20, three | 0x20);
+        seen | u8::from((one == b'b') & ((two == b'e') | (two == b'a')) & ((three == b'a') | (three == b's')))
+    });
+    seen != 0
+}
+
+/// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and
+/// what has many digits and nothing to hide.
+pub(crate) fn is_id_or_moment(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes.len() {
+        20..=35 if is_moment(bytes) => true,
+        36 => is_uuid(bytes),
+        32 | 40 | 64 => bytes.iter().all(u8::is_ascii_hexdigit) && !bytes.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+fn is_moment(bytes: &[u8]) -> bool {
+    [bytes[4], bytes[7], bytes[13], bytes[16]] == *b"--::"
+        && matches!(bytes[10], b'T' | b' ')
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b':' | b'.' | b'+' | b'T' | b'Z' | b' '))
+}
+
+/// Whether these bytes are a UUID in its usual form.
+pub(crate) fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_moments_are_known_by_their_form() {
+        for text in [
+            "550e8400-e29b-41d4-a716-446655440000",
+            "0af7651916cd43dd8448eb211c80319c",
+            "2026-03-01T09:30:00Z",
+            "2026-03-01 09:30:00.123456+01:00",
+        ] {
+            assert!(is_id_or_moment(text), "{text}");
+        }
+        for text in [
+            "4111 1111 1111 1111 ",
+            "078-05-1120 078-05-1120",
+            "41111111111111111111111111111111",
+            "2026-03-01Tpin:1:234",
+            "550e8400-e29b-41d4-a716-44665544000x",
+            "",
+        ] {
+            assert!(!is_id_or_moment(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn everyday_values_are_clean_at_a_glance() {
+        for text in ["", "approved", "EUR", "A_SUBMITTED", "12500.00", "loan 42 of 2026", "risk/low"] {
+            assert!(Prefilter::of(text).is_clean(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_token_is_seen_wherever_it_stands() {
+        for before in 0..40 {
+            for after in 0..20 {
+                let text = format!("{}{}{}", ".".repeat(before), "k".repeat(LONG_TOKEN), ".".repeat(after));
+                assert!(Prefilter::of(&text).tokens(), "{text}");
+            }
+        }
+    }
+}

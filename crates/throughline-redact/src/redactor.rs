@@ -1,0 +1,285 @@
+//! [`Redactor`]: the rules, and what can be asked of them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+use serde_json::{Map, Value};
+
+use crate::marker::Marks;
+use crate::memo::Memo;
+use crate::pseudonym::Pseudonyms;
+use crate::scan::{Reading, Scanner};
+use crate::{keys, limit, marker, payload};
+
+/// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
+/// clones share what they have learnt about keys and names.
+///
+/// Which method fits depends on what the text is for:
+///
+/// | what | method | what becomes of a secret |
+/// |---|---|---|
+/// | what people read | [`text`](Self::text), [`message`](Self::message) | a mark in its place, the rest stays |
+/// | names such as `mail:sent` | [`name`](Self::name) | the same, but `password:reset` is kept |
+/// | what must be found again: ids, tags, labels | [`findable`](Self::findable), [`findable_key`](Self::findable_key) | the whole text becomes a pseudonym or a mark |
+/// | JSON | [`payload`](Self::payload), [`unknown_fields`](Self::unknown_fields) | a mark, by key and by text |
+///
+/// All of them leave alone what is redacted already.
+#[derive(Clone)]
+pub struct Redactor(Arc<Rules>);
+
+/// What a redactor goes by.
+pub(crate) struct Rules {
+    scanner: Scanner,
+    allowed: Option<FxHashSet<String>>,
+    pseudonyms: Option<Pseudonyms>,
+    payload_limit: usize,
+    /// What is known of keys; none of those remembered holds anything sensitive itself.
+    key_classes: Memo<KeyClass>,
+    /// Names that are known to be clean: event types, services, workflows, kinds of errors.
+    clean_names: Memo<()>,
+}
+
+/// What a key says of the value under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyClass {
+    Plain,
+    Sensitive,
+    /// It is on the allow-list.
+    Allowed,
+}
+
+impl Redactor {
+    pub(crate) fn new(
+        scanner: Scanner,
+        allowed: Option<FxHashSet<String>>,
+        pseudonyms: Option<Pseudonyms>,
+        payload_limit: usize,
+    ) -> Self {
+        let (key_classes, clean_names) = (Memo::new(), Memo::new());
+        Self(Arc::new(Rules { scanner, allowed, pseudonyms, payload_limit, key_classes, clean_names }))
+    }
+
+    /// Redacts free text: each secret becomes a mark such as `[redacted:email]`, the rest of the text stays.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert_eq!(redactor.text("no mail to ada@example.org"), "no mail to [redacted:email]");
+    /// assert_eq!(redactor.text(r#"{"pin": 1234, "amount": 5}"#), r#"{"pin": "[redacted]", "amount": 5}"#);
+    /// assert_eq!(redactor.text("Authorization: Bearer abc"), "Authorization: [redacted]");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.0.scanner.clean(text, Reading::Prose)
+    }
+
+    /// Redacts free text that may be of any length, such as an error message with the answer of somebody else's
+    /// server in it: as [`text`](Self::text), then cut to the
+    /// [payload limit](crate::Redaction::payload_limit). A cut text ends with how much was cut.
+    ///
+    /// ```
+    /// # use throughline_redact::Redaction;
+    /// let redactor = Redaction::standard().payload_limit(256).build()?;
+    /// let message = redactor.message("refused for ada@example.org");
+    /// assert_eq!(message, "refused for [redacted:email]");
+    ///
+    /// let page = "word ".repeat(1000);
+    /// let message = redactor.message(&page);
+    /// assert!(message.len() <= 256 && message.ends_with(" bytes]"));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn message<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let text = self.text(text);
+        if text.len() <= self.0.payload_limit {
+            return text;
+        }
+        Cow::Owned(limit::cut_text(&text, self.0.payload_limit, &|text| self.hits(text)))
+    }
+
+    /// Redacts a name of the form `area:what`, as [`text`](Self::text) does, but `password:reset` is the name of an
+    /// event and stays. Whoever searches by name applies the same function to the name they search for.
+    ///
+    /// Some hundred clean names of up to 64 bytes are remembered: for them this is one look-up.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert_eq!(redactor.name("password:reset-requested"), "password:reset-requested");
+    /// assert_eq!(redactor.name("login password=hunter2"), "login password=[redacted]");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    #[inline]
+    pub fn name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.0.clean_names.get(name).is_some() { Cow::Borrowed(name) } else { self.new_name(name) }
+    }
+
+    fn new_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let clean = self.0.scanner.clean(name, Reading::Name);
+        if let Cow::Borrowed(name) = clean {
+            self.0.clean_names.put(name, ());
+        }
+        clean
+    }
+
+    /// Redacts what must stay findable: correlation ids, tags, and attributes with the key they stand under. If
+    /// there is a secret in the text, or the key is sensitive, the whole text becomes a pseudonym, or a mark if there
+    /// is no [pseudonym key](crate::Redaction::pseudonym_key). Whoever searches for a text applies the same function
+    /// to it first.
+    ///
+    /// ```
+    /// # use throughline_redact::Redaction;
+    /// let redactor = Redaction::standard().pseudonym_key("sixteen bytes at least").build()?;
+    /// assert_eq!(redactor.findable(Some("tenant"), "acme"), "acme");
+    ///
+    /// let pseudonym = redactor.findable(Some("user"), "ada@example.org");
+    /// assert!(pseudonym.starts_with("pseudonym:"));
+    /// assert_eq!(redactor.findable(None, "ada@example.org"), pseudonym);
+    ///
+    /// // Here the key is what gives it away.
+    /// assert!(redactor.findable(Some("customer_name"), "Ada").starts_with("pseudonym:"));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn findable<'a>(&self, key: Option<&str>, text: &'a str) -> Cow<'a, str> {
+        let sensitive = match key {
+            Some(key) => {
+                self.0.classify(key).0 == KeyClass::Sensitive || self.0.scanner.hits(text, Reading::Prose)
+            }
+            None => self.0.scanner.hits(text, Reading::Name),
+        };
+        if !sensitive || self.0.scanner.marks.is_mark(text) {
+            return Cow::Borrowed(text);
+        }
+        match &self.0.pseudonyms {
+            Some(pseudonyms) => Cow::Owned(pseudonyms.of(text)),
+            None => Cow::Owned(marker::REDACTED.to_owned()),
+        }
+    }
+
+    /// Redacts the key of an attribute, as [`findable`](Self::findable) does a text without a key. A key such as
+    /// `password` is kept, for it says nothing of the password; `ada@example.org` is not. Clean keys are remembered,
+    /// as clean [names](Self::name) are.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert_eq!(redactor.findable_key("password"), "password");
+    /// assert_eq!(redactor.findable_key("ada@example.org"), "[redacted]");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn findable_key<'a>(&self, key: &'a str) -> Cow<'a, str> {
+        if self.0.classify(key).1 { self.findable(None, key) } else { Cow::Borrowed(key) }
+    }
+
+    /// Redacts a payload, keys and values at any depth, and cuts it to the
+    /// [limit](crate::Redaction::payload_limit).
+    ///
+    /// What stands under a sensitive key is replaced whatever it is, an object as a whole; only `null` stays. With an
+    /// [allow-list](crate::Redaction::allow_only) the structure stays, and the values that it names. Keys that
+    /// become the same by redaction are numbered. What is nested deeper than 64 levels is cut.
+    ///
+    /// ```
+    /// # use serde_json::{Map, Value, json};
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// let mut fields = Map::from_iter([
+    ///     ("cardPIN".to_owned(), json!(1234)),
+    ///     ("shipping".to_owned(), json!({ "note": "call ada@example.org" })),
+    /// ]);
+    /// redactor.payload(&mut fields);
+    /// assert_eq!(
+    ///     Value::Object(fields),
+    ///     json!({ "cardPIN": "[redacted]", "shipping": { "note": "call [redacted:email]" } }),
+    /// );
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn payload(&self, data: &mut Map<String, Value>) {
+        payload::redact(&self.0, data, payload::Scope::Payload);
+    }
+
+    /// Redacts fields whose meaning is not known, such as those that a later version of some format has added: as
+    /// [`payload`](Self::payload), but the [allow-list](crate::Redaction::allow_only) does not apply. It names
+    /// payload fields, and says nothing about these.
+    pub fn unknown_fields(&self, fields: &mut Map<String, Value>) {
+        payload::redact(&self.0, fields, payload::Scope::DenyList);
+    }
+
+    /// Whether there is anything in a text that [`text`](Self::text) would replace.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert!(redactor.hits("card 4111 1111 1111 1111"));
+    /// assert!(!redactor.hits("loan-42"));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn hits(&self, text: &str) -> bool {
+        self.0.scanner.hits(text, Reading::Prose)
+    }
+
+    /// Whether there is a [key to make pseudonyms with](crate::Redaction::pseudonym_key): if not,
+    /// [`findable`](Self::findable) makes all sensitive texts the same mark.
+    pub fn can_pseudonymise(&self) -> bool {
+        self.0.pseudonyms.is_some()
+    }
+}
+
+impl Rules {
+    pub(crate) fn scanner(&self) -> &Scanner {
+        &self.scanner
+    }
+
+    pub(crate) fn payload_limit(&self) -> usize {
+        self.payload_limit
+    }
+
+    /// Whether values are hidden unless their key is on a list.
+    pub(crate) fn has_allow_list(&self) -> bool {
+        self.allowed.is_some()
+    }
+
+    /// What a key says of the value under it, and whether the key itself must be redacted.
+    #[inline]
+    pub(crate) fn classify(&self, key: &str) -> (KeyClass, bool) {
+        match self.key_classes.get(key) {
+            Some(class) => (class, false),
+            None => self.classify_new(key),
+        }
+    }
+
+    #[cold]
+    fn classify_new(&self, key: &str) -> (KeyClass, bool) {
+        let clean = self.scanner.clean(key, Reading::Name);
+        let is_dirty = matches!(clean, Cow::Owned(_));
+        let words = without_marks(&clean, &self.scanner.marks);
+        let is_sensitive = |words: &str| self.scanner.keys.classify(words).is_some();
+        // A key that is redacted is classified as it was and as it will be: so that a second pass finds no more.
+        let class = if self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words))) {
+            KeyClass::Allowed
+        } else if is_sensitive(&words) || (is_dirty && is_sensitive(&without_marks(key, &self.scanner.marks)))
+        {
+            KeyClass::Sensitive
+        } else {
+            KeyClass::Plain
+        };
+        if !is_dirty {
+            self.key_classes.put(key, class);
+        }
+        (class, is_dirty)
+    }
+}
+
+/// A key with spaces in place of marks: `[redacted:ssn]` stood for some number, and says nothing of the value.
+fn without_marks<'k>(key: &'k str, marks: &Marks) -> Cow<'k, str> {
+    let mut words = Cow::Borrowed(key);
+    for mark in marks.in_text(key) {
+        // A mark is ASCII: as many spaces keep every other byte in its place.
+        words.to_mut().replace_range(mark.clone(), &" ".repeat(mark.len()));
+    }
+    words
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor")
+            .field("can_pseudonymise", &self.can_pseudonymise())
+            .field("payload_limit", &self.0.payload_limit)
+            .finish_non_exhaustive()
+    }
+}
