@@ -1,9 +1,10 @@
 //! Initialisation from environment variables.
 
-pub use throughline_core::env::EnvError;
-use throughline_core::{Redaction, Throughline, ThroughlineBuilder};
+use throughline_core::{Throughline, ThroughlineBuilder};
+use throughline_redact::Redaction;
 
-pub use throughline_core::names::env::{
+pub use throughline_core::env::EnvError;
+pub use throughline_model::names::env::{
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
@@ -31,7 +32,7 @@ impl std::str::FromStr for StoreLocation {
     }
 }
 
-/// Begins to describe how a service records its runs, from the environment: see [`names::env`](throughline_core::names::env). What is
+/// Begins to describe how a service records its runs, from the environment: see [`names::env`](crate::event::names::env). What is
 /// not set is left as it is in [`Throughline::builder`].
 ///
 /// ```no_run
@@ -42,7 +43,7 @@ impl std::str::FromStr for StoreLocation {
 /// ```
 ///
 /// # Errors
-/// When a variable is set to something that means nothing.
+/// When a variable is set to a value that it cannot have.
 pub fn builder(service: &str) -> Result<ThroughlineBuilder, EnvError> {
     from_lookup(service, throughline_core::env::variable)
 }
