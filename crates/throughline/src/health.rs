@@ -26,6 +26,6 @@
 //! ```
 
 pub use throughline_tower::health::{
-    Check, CheckReport, Details, Gate, Health, HealthBody, HealthBuilder, HealthReport, HealthService,
-    HealthStatus, Probe,
+    Check, CheckReport, Details, Gate, Health, HealthBody, HealthBuildError, HealthBuilder, HealthReport,
+    HealthService, HealthStatus, Probe,
 };

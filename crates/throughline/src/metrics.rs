@@ -21,7 +21,7 @@
 pub use throughline_core::metrics::{
     BucketAdvice, CollectorGuard, Counter, CounterFamily, Exemplar, Family, Gauge, GaugeFamily, GaugeGuard,
     Histogram, HistogramFamily, Instrument, Meter, Metrics, MetricsError, OVERFLOW, Profile, ProfileError,
-    catalogue,
+    TARGET, catalogue,
 };
 #[cfg(all(feature = "metrics", feature = "axum"))]
 pub use throughline_metrics::{BeaconError, MetricsServer, ServeError, web_vitals};
