@@ -11,8 +11,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use throughline::{LayerExt as _, NotStarted, Throughline, TraceContext, TraceId, Traced};
+use serde_json::{Value, json};
+use throughline::{HandlerError, LayerExt as _, NotRecorded, Throughline, Traced};
 
 use crate::bureau::{Bureau, BureauError};
 
@@ -39,29 +39,24 @@ async fn offer(
     State(bureau): State<Bureau>,
     Traced(ctx): Traced,
     Json(application): Json<Application>,
-) -> Result<Response, Problem> {
-    let failed = |error: OfferError| error.at(&ctx);
+) -> Result<Json<Value>, OfferError> {
     if application.amount > 100_000 {
-        return Err(failed(OfferError::TooMuch(application.amount)));
+        return Err(OfferError::TooMuch(application.amount));
     }
     let score = ctx
         .step("stage:credit-check")
         .input(&application)
         .capture_output()
         .run(|_| async move { bureau.score().await.map_err(OfferError::from) })
-        .await
-        .map_err(|not_started| failed(not_started.into()))?
-        .map_err(failed)?;
+        .await??;
     let rate = if score > 700 { 3.2 } else { 5.9 };
-    let noted = ctx.event("business:offered", json!({ "amount": application.amount, "rate": rate })).await;
-    noted.map_err(|_| failed(OfferError::Unrecorded))?;
-    Ok(Json(json!({ "rate_percent": rate, "trace_id": ctx.trace_id() })).into_response())
+    ctx.event("business:offered", json!({ "amount": application.amount, "rate": rate })).await?;
+    Ok(Json(json!({ "rate_percent": rate, "trace_id": ctx.trace_id() })))
 }
 
 /// A long answer: the request lasts until its last byte has gone out.
-async fn export(Traced(ctx): Traced) -> Result<Response, Problem> {
-    let prepared = ctx.trace_infallible("stage:prepare-export", async { 1..=5 }).await;
-    let rows = prepared.map_err(|not_started| OfferError::from(not_started).at(&ctx))?;
+async fn export(Traced(ctx): Traced) -> Result<Response, HandlerError> {
+    let rows = ctx.trace_infallible("stage:prepare-export", async { 1..=5 }).await?;
     let rows = stream::unfold(rows, |mut rows| async {
         let row = rows.next()?;
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -79,47 +74,24 @@ async fn instalments(Path((id, months)): Path<(String, u32)>) -> String {
 #[derive(Debug, thiserror::Error)]
 enum OfferError {
     /// More than is lent.
-    #[error("the amount must not be above 100,000, and {0} is")]
+    #[error("the amount must not exceed 100,000, got {0}")]
     TooMuch(u32),
     /// Nobody knows whether the applicant is good for it.
     #[error("the credit bureau cannot be asked")]
     Bureau(#[from] BureauError),
-    /// The step never ran.
+    /// The step never ran, or what was offered could not be recorded and so was not offered.
     #[error(transparent)]
-    NotStarted(#[from] NotStarted),
-    /// What was offered could not be recorded, so it was not offered.
-    #[error("the offer could not be recorded")]
-    Unrecorded,
+    NotRecorded(#[from] NotRecorded),
 }
 
-impl OfferError {
-    fn at(self, ctx: &TraceContext) -> Problem {
+/// What went wrong is answered as problem JSON, with the trace to look for. Causes are in the trace, not in the answer.
+impl IntoResponse for OfferError {
+    fn into_response(self) -> Response {
         let status = match self {
             Self::TooMuch(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Bureau(_) => StatusCode::BAD_GATEWAY,
-            Self::NotStarted(_) | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotRecorded(error) => return HandlerError::from(error).into_response(),
         };
-        // A request that was refused before anything happened has no story to look for.
-        let told = status.is_server_error() || ctx.is_recorded();
-        Problem { status, title: self.to_string(), trace_id: told.then(|| ctx.trace_id()) }
-    }
-}
-
-/// An answer as [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) has it: what went wrong, and where the story is. Causes
-/// are in the story, not in the answer.
-struct Problem {
-    status: StatusCode,
-    title: String,
-    trace_id: Option<TraceId>,
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Self { status, title, trace_id } = self;
-        let mut body = json!({ "title": title, "status": status.as_u16() });
-        if let Some(trace_id) = trace_id {
-            body["trace_id"] = json!(trace_id);
-        }
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        HandlerError::new(status, self.to_string()).caused_by(&self).into_response()
     }
 }

@@ -45,10 +45,7 @@ pub(crate) enum LoanError {
     /// The reservation of funds can't be taken back.
     #[error("the treasury has frozen the reservation")]
     ReservationFrozen,
-    /// The step never ran.
-    #[error(transparent)]
-    NotStarted(#[from] throughline::NotStarted),
-    /// An event could not be recorded.
+    /// A step never ran, or an event was not recorded.
     #[error(transparent)]
     NotRecorded(#[from] throughline::NotRecorded),
 }

@@ -87,7 +87,7 @@ async fn apply(
         Ok(Ok(offer)) => (StatusCode::OK, json!(offer)),
         Ok(Err(failed)) => {
             let status = match failed.error {
-                LoanError::NotStarted(_) | LoanError::NotRecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
+                LoanError::NotRecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
             (status, json!({ "refused": failed.error.to_string(), "undone": failed.is_undone() }))

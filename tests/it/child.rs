@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use throughline::{NotStarted, SqliteStore, Synchronous, Throughline, TraceContext};
+use throughline::{NotRecorded, SqliteStore, Synchronous, Throughline, TraceContext};
 
 const DATABASE: &str = "THROUGHLINE_TEST_DATABASE";
 const ROLE: &str = "THROUGHLINE_TEST_ROLE";
@@ -77,7 +77,7 @@ async fn emit(throughline: &Throughline) {
                     acknowledge(event_id(&ctx, 0));
                     let noted = ctx.event("business:noted", json!({ "some": "payload" })).await?;
                     acknowledge(format_args!("{}:{noted}:0", ctx.trace_id()));
-                    Ok::<_, NotStarted>(event_id(&ctx, 1))
+                    Ok::<_, NotRecorded>(event_id(&ctx, 1))
                 });
                 acknowledge(done.await??);
             }
@@ -85,7 +85,7 @@ async fn emit(throughline: &Throughline) {
                 unreachable_code,
                 reason = "the loop ends with the process; this names the error's type"
             )]
-            Ok::<(), NotStarted>(())
+            Ok::<(), NotRecorded>(())
         })
     });
     let tasks: Vec<_> = runs.map(tokio::spawn).collect();
@@ -106,7 +106,7 @@ async fn mark(throughline: &Throughline) {
                 let marker = format!("marker-{number:04}.");
                 ctx.event("business:marked", json!({ "marker": marker })).await?;
                 acknowledge(&marker);
-                Ok::<_, NotStarted>(())
+                Ok::<_, NotRecorded>(())
             }
         };
         for number in 0..20 {
@@ -116,7 +116,7 @@ async fn mark(throughline: &Throughline) {
         for noted in together {
             noted.await.unwrap()?;
         }
-        Ok::<_, NotStarted>(())
+        Ok::<_, NotRecorded>(())
     });
     run.await.unwrap().unwrap();
     throughline.shutdown(std::time::Duration::from_secs(10)).await;

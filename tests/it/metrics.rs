@@ -12,7 +12,7 @@ use axum::Router;
 use axum::routing::get;
 use throughline::metrics::catalogue::{self, Kind};
 use throughline::metrics::{Meter, Profile};
-use throughline::{LayerExt as _, MemoryStore, NotStarted, Prometheus, Throughline, Traced, web_vitals};
+use throughline::{LayerExt as _, MemoryStore, NotRecorded, Prometheus, Throughline, Traced, web_vitals};
 
 /// The profiles that services may have, and what to call them.
 fn profiles() -> [(&'static str, Profile); 4] {
@@ -66,7 +66,7 @@ impl Busy {
 }
 
 async fn loan(Traced(ctx): Traced) -> Result<&'static str, &'static str> {
-    let score = ctx.trace("stage:score", async { Ok::<_, NotStarted>(712) }).await;
+    let score = ctx.trace("stage:score", async { Ok::<_, NotRecorded>(712) }).await;
     score.map(|_| "granted").map_err(|_| "try again later")
 }
 
@@ -76,7 +76,7 @@ async fn work(throughline: &Throughline) {
         let run = throughline.workflow("loan-approval").key(format!("loan-{loan}")).attr("tenant", "acme");
         let run = run.run(move |ctx| async move {
             ctx.step("stage:score").attempt(1 + loan % 3).run_infallible(|_| async {}).await?;
-            ctx.dependency("db", "postgres", async { Ok::<_, NotStarted>(()) }).await??;
+            ctx.dependency("db", "postgres", async { Ok::<_, NotRecorded>(()) }).await??;
             ctx.event("business:approved", serde_json::json!({ "score": 712 })).await.unwrap();
             let saga = ctx.saga("booking").run(|saga| async move {
                 let reserve = saga.step("stage:reserve").compensate(|(), _| async { anyhow::Ok(()) });
@@ -85,7 +85,7 @@ async fn work(throughline: &Throughline) {
                 Ok(())
             });
             drop(saga.await);
-            Ok::<_, NotStarted>(())
+            Ok::<_, NotRecorded>(())
         });
         run.await.unwrap().unwrap();
     }

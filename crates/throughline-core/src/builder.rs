@@ -24,7 +24,7 @@ pub enum Durability {
     Strict,
     /// A step begins at once, and ends when both it and its start are done: one round trip to the store less,
     /// at the price that a step may have begun although it is then reported as
-    /// [not started](crate::NotStarted).
+    /// [not started](crate::NotRecorded).
     Pipelined,
 }
 

@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
-pub use failure::{NotRecorded, NotStarted};
+pub use failure::NotRecorded;
 pub(crate) use future::recorded_or_why;
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
@@ -59,7 +59,7 @@ impl TraceContext {
     /// [`step`](Self::step).
     ///
     /// ```
-    /// # use throughline_core::{NotStarted, TraceContext};
+    /// # use throughline_core::{NotRecorded, TraceContext};
     /// # async fn example(ctx: TraceContext) -> Result<(), Box<dyn std::error::Error>> {
     /// # async fn score() -> Result<u32, std::io::Error> { Ok(712) }
     /// let score = ctx.trace("stage:credit-check", async { score().await }).await??;

@@ -80,23 +80,52 @@ impl Hub {
     /// Redacts an event, gives it its place in this instance, and hands it to every destination. Its `attrs` and
     /// `correlation_id` are the context's and redacted already.
     pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        event_but_attrs(&self.redactor, &mut event);
-        event.instance = self.instance;
-        event.n = self.n.fetch_add(1, Ordering::Relaxed);
+        self.prepare(&mut event);
         self.emit_redacted(event, delivery)
     }
 
     /// The one way out: hands an event that is redacted to every destination.
     pub(crate) fn emit_redacted(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
-        let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
-        if self.feeds.is_empty() && store.is_none() {
+        if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
             if !self.sinks.is_empty() {
-                with_shared(event, |event| self.show_sinks(event));
+                with_shared(event, |event| self.show(event));
             }
             return Emitted::NotAwaited;
         }
         let event = Arc::new(event);
-        self.show_sinks(&event);
+        self.show(&event);
+        self.enqueue(event, delivery)
+    }
+
+    /// Emits an event that nobody awaits, for a caller that holds a lock: sinks are other people's code, so the caller
+    /// [shows](Self::show) it to them once the lock is gone.
+    pub(crate) fn emit_unshown(&self, mut event: TraceEvent) -> Arc<TraceEvent> {
+        self.prepare(&mut event);
+        let event = Arc::new(event);
+        self.enqueue(Arc::clone(&event), Delivery::Kept);
+        event
+    }
+
+    fn prepare(&self, event: &mut TraceEvent) {
+        event_but_attrs(&self.redactor, event);
+        event.instance = self.instance;
+        event.n = self.n.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands an event to the sinks.
+    pub(crate) fn show(&self, event: &Arc<TraceEvent>) {
+        for Sink { sink, counters } in &self.sinks {
+            counters.accept(1);
+            match catch_unwind(AssertUnwindSafe(|| sink.on_event(event))) {
+                Ok(()) => counters.deliver(1),
+                Err(_) => counters.lose(DropReason::Panicked, 1),
+            }
+        }
+    }
+
+    /// Hands an event to the queues of the feeds and of the store.
+    fn enqueue(&self, event: Arc<TraceEvent>, delivery: Delivery) -> Emitted {
+        let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
         for feed in &self.feeds {
             feed.offer(Arc::clone(&event));
         }
@@ -113,16 +142,6 @@ impl Hub {
             Delivery::Kept | Delivery::InProcess => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
         };
         pushed.unwrap_or(Emitted::Closed)
-    }
-
-    fn show_sinks(&self, event: &Arc<TraceEvent>) {
-        for Sink { sink, counters } in &self.sinks {
-            counters.accept(1);
-            match catch_unwind(AssertUnwindSafe(|| sink.on_event(event))) {
-                Ok(()) => counters.deliver(1),
-                Err(_) => counters.lose(DropReason::Panicked, 1),
-            }
-        }
     }
 
     /// Lets the sinks send on what they have kept.

@@ -23,22 +23,23 @@ mod throughline;
 pub use builder::{BuildError, Durability, ThroughlineBuilder};
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, NotStarted, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext,
-    TraceFuture, TraceParent, Undo, Workflow,
+    InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext, TraceFuture,
+    TraceParent, Undo, Workflow,
 };
 pub use delivery::{Account, DeliveryReport, DropReason, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::redact_event;
 pub use throughline::Throughline;
 pub use throughline_model::{
-    AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, Cursor, DeployCheck,
-    ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram, HotSpot,
-    Instance, InstanceId, Link, LiveFeed, Liveness, OpenError, OpenRun, Page, Paged, ParseIdError,
-    ParseStatusError, ParseTimestampError, Rate, ReadError, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope,
-    SlowSpan, SpanId, Spool, SpoolConfig, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
-    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
-    TypeRate, kind, names,
+    AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,
+    DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
+    HotSpot, Instance, InstanceId, Lease, Limits, Link, LiveFeed, Liveness, OpenError, OpenRun, OpenSummary,
+    Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError, Rate, ReadError,
+    Readers, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
+    SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
+    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate,
+    WatchFrom, WatchRequest, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

@@ -18,7 +18,7 @@ use crate::metrics::Meter;
 /// Records what workflows do: the handle that a service keeps, cheap to clone.
 ///
 /// ```
-/// use throughline_core::{MemoryStore, NotStarted, Throughline};
+/// use throughline_core::{MemoryStore, NotRecorded, Throughline};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,8 +29,8 @@ use crate::metrics::Meter;
 ///     .workflow("loan-approval")
 ///     .key("loan-42")
 ///     .run(|ctx| async move {
-///         let score = ctx.trace("stage:credit-check", async { Ok::<_, NotStarted>(712) }).await??;
-///         Ok::<_, NotStarted>(score > 700)
+///         let score = ctx.trace("stage:credit-check", async { Ok::<_, NotRecorded>(712) }).await??;
+///         Ok::<_, NotRecorded>(score > 700)
 ///     })
 ///     .await??;
 ///
@@ -136,7 +136,7 @@ impl Throughline {
     }
 
     /// Takes no new steps, delivers what there is, gives the lease back, and says what was delivered, what is
-    /// pending (in the spool, or because the store did not answer in time) and what was lost. Returns after
+    /// pending in the spool, and what was dropped because nobody took it in time. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.

@@ -62,8 +62,8 @@ pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
 pub use store::{
-    AppendError, AppendInline, BoxError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig,
-    TraceStore,
+    AppendError, AppendInline, BoxError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers,
+    StoreConfig, TraceStore,
 };
 pub use text::Text;
 pub use time::{Moment, ParseTimestampError, Timestamp};

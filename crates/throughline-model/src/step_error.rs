@@ -14,10 +14,11 @@ const CHAIN: usize = 16;
 ///
 /// `K` tells these apart; it is always inferred.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an error that a step can end with",
-    label = "this step's future ends with it",
-    note = "implement `std::error::Error` for it, or convert it with `.map_err(..)` into an error, `anyhow::Error` or `String`",
-    note = "for a future that does not return a `Result`, use `trace_infallible` or `run_infallible`"
+    message = "`{Self}` cannot be the error of a step",
+    label = "the future of this step returns `Result<_, {Self}>`",
+    note = "implement `std::error::Error` for it, as `#[derive(thiserror::Error)]` does, or convert it with `.map_err(..)` into an error, `anyhow::Error` or `String`",
+    note = "if the future does not return a `Result`, use `trace_infallible` or `run_infallible`",
+    note = "in generic code, bound the error type with `E: StepError<K>` and let `K` be a type parameter, too"
 )]
 pub trait StepError<K> {
     /// What is recorded of it.

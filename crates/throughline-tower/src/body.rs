@@ -59,8 +59,8 @@ pin_project! {
 impl<B: Body> TracedBody<B> {
     /// The body of an answer that is followed to its end.
     pub(crate) fn followed(body: B, headers: &HeaderMap, exchange: Box<Exchange>) -> Self {
-        let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let remaining = told.or_else(|| body.size_hint().exact());
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let remaining = announced.or_else(|| body.size_hint().exact());
         let is_over = body.is_end_stream();
         let mut traced = Self { content: Content::Inner { body }, exchange: Some(exchange), remaining };
         if is_over {
@@ -74,7 +74,7 @@ impl<B: Body> TracedBody<B> {
 }
 
 impl<B> TracedBody<B> {
-    /// The body of an answer whose end has been told of already.
+    /// The body of an answer whose end has been recorded already.
     pub(crate) fn unfollowed(body: B) -> Self {
         Self { content: Content::Inner { body }, exchange: None, remaining: None }
     }
@@ -104,7 +104,7 @@ fn end(exchange: &mut Option<Box<Exchange>>, outcome: Outcome) {
 fn at_the_end(remaining: Option<u64>) -> Outcome {
     match remaining {
         None | Some(0) => Outcome::Complete,
-        // The server breaks the connection off, or the client is told of a protocol error.
+        // The server closes the connection, or the client gets a protocol error.
         Some(missing) => Outcome::BodyFailed(ErrorInfo {
             kind: "response body".into(),
             message: format!("it ended {missing} bytes short of its content length").into(),
@@ -113,7 +113,7 @@ fn at_the_end(remaining: Option<u64>) -> Outcome {
     }
 }
 
-/// Over HTTP/1 a server stops asking once it has what it was promised. Over later versions it goes on to the end, for
+/// Over HTTP/1 a server stops polling once it has what was announced. Over later versions it polls to the end, because
 /// trailers may follow; only the client may have had enough.
 fn note_progress(exchange: &mut Option<Box<Exchange>>, remaining: Option<u64>) {
     if remaining != Some(0) {

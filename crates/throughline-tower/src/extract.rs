@@ -37,7 +37,7 @@ pub struct NoTraceContext;
 
 impl IntoResponse for NoTraceContext {
     fn into_response(self) -> Response {
-        // The mend is for the developer's log, not for the client.
+        // How to fix it is for the developer's log, not for the client.
         tracing::error!(target: "throughline", "{self}");
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     }
@@ -60,7 +60,7 @@ impl<S: Sync> FromRequestParts<S> for SocketSession {
 #[non_exhaustive]
 pub enum NoSocket {
     /// The request does not ask for an upgrade.
-    #[error("this wants a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`")]
+    #[error("this endpoint is a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`")]
     NotAsked,
     /// The layer is not around the router.
     #[error(
@@ -78,7 +78,7 @@ impl IntoResponse for NoSocket {
                 (StatusCode::UPGRADE_REQUIRED, fields, self.to_string()).into_response()
             }
             Self::NoTraceContext => {
-                // The mend is for the developer's log, not for the client.
+                // How to fix it is for the developer's log, not for the client.
                 tracing::error!(target: "throughline", "{self}");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }

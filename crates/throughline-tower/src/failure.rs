@@ -1,4 +1,4 @@
-//! What is told of a call that did not come off: a word for its kind, and texts that give nothing away.
+//! How a failed call is described: a word for its kind, and texts without secrets.
 
 use std::error::Error;
 use std::io;
@@ -6,19 +6,19 @@ use std::io;
 use throughline_core::{ErrorInfo, StepError};
 
 /// What is recorded of a call that failed.
-pub(crate) struct Told(pub(crate) ErrorInfo);
+pub(crate) struct Described(pub(crate) ErrorInfo);
 
-/// Tells the implementation of [`StepError`] for [`Told`] apart.
+/// Distinguishes the implementation of [`StepError`] for [`Described`].
 pub(crate) enum ByClient {}
 
-impl StepError<ByClient> for Told {
+impl StepError<ByClient> for Described {
     fn describe(&self) -> ErrorInfo {
         self.0.clone()
     }
 }
 
-/// What to record of an error of a client. Its kind is a word that metrics can be grouped by; credentials and queries
-/// of the URLs in its texts are left out.
+/// What to record of a client's error. Its kind is a word that metrics can be grouped by; the URLs in its texts lose
+/// their credentials and queries.
 pub(crate) fn describe<E: Error + 'static>(error: &E) -> ErrorInfo {
     let mut info = error.describe();
     if let Some(word) = word_for(error) {
@@ -31,7 +31,7 @@ pub(crate) fn describe<E: Error + 'static>(error: &E) -> ErrorInfo {
     info
 }
 
-/// A word for what the operating system said, wherever in the chain it is.
+/// A word for the operating system's error, wherever in the chain it is.
 pub(crate) fn word_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     io_error_in(error).and_then(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => Some("connection_refused"),

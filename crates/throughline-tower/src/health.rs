@@ -16,15 +16,15 @@
 //!     .build()?;
 //!
 //! let app = Router::new().route("/offer", get(|| async { "granted" })).layer(throughline.layer());
-//! // After the layer: a probe that is answered with 503 is no failed request to tell a story about.
+//! // After the layer: a probe that is answered with 503 is not a failed request that anybody wants to trace.
 //! let app: Router = health.add_to(app);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! | path | asks | 503 means |
+//! | path | runs | 503 means |
 //! |---|---|---|
-//! | `/health/live`, `/livez` | nobody | never given; no answer at all means that the process hangs: restart it |
+//! | `/health/live`, `/livez` | no check | never sent; no answer at all means that the process hangs: restart it |
 //! | `/health/ready`, `/readyz` | the checks of [`Gate::Ready`] | a required check fails: send no traffic |
 //! | `/health/startup` | the checks of [`Gate::Startup`], until they have all passed once | not started yet: keep waiting |
 //!
@@ -36,16 +36,16 @@
 //! readinessProbe: { httpGet: { path: /readyz, port: 3000 }, periodSeconds: 5, failureThreshold: 2 }
 //! ```
 //!
-//! However many probes come, a check runs once at a time and its finding is kept for a while. Checks run
-//! concurrently, each on a task of its own: one that hangs, panics or fails is a failing check, and nothing else.
+//! However many probes come, a check runs once at a time and its result is kept for a while. Checks run concurrently,
+//! each on a task of its own: one that hangs, panics or fails is a failing check, and nothing else.
 
 mod builtin;
 mod check;
 mod details;
 mod disk;
-mod flight;
 mod memory;
 mod report;
+mod runner;
 mod service;
 
 use std::fmt;
@@ -60,13 +60,13 @@ pub use details::Details;
 pub use report::{CheckReport, HealthReport, HealthStatus};
 pub use service::{HealthBody, HealthService};
 
-use flight::Slot;
+use runner::CheckRunner;
 
 /// Which question a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Probe {
-    /// Whether the process is alive. It asks no check: a dependency that is away is not mended by a restart.
+    /// Whether the process is alive. It runs no check: a restart does not bring back a dependency that is down.
     Live,
     /// Whether it may be given traffic.
     Ready,
@@ -79,7 +79,7 @@ pub enum Probe {
 pub struct Health(Arc<Inner>);
 
 struct Inner {
-    slots: Vec<Arc<Slot>>,
+    checks: Vec<Arc<CheckRunner>>,
     details: Details,
     started: AtomicBool,
     draining: AtomicBool,
@@ -91,8 +91,8 @@ impl Health {
         HealthBuilder { throughline: throughline.clone(), checks: Vec::new(), details: Details::hidden() }
     }
 
-    /// Answers a probe's question, as the endpoints do. Checks are asked on the Tokio runtime that it is called on;
-    /// without one they fail and say so. Their deadlines need no timers of it.
+    /// Answers a probe, as the endpoints do. Checks run on the Tokio runtime that this is called on; without one they fail
+    /// and say so. Their timeouts do not need that runtime's timers.
     pub async fn report(&self, probe: Probe) -> HealthReport {
         let inner = &*self.0;
         let started = inner.started.load(Ordering::Acquire);
@@ -102,15 +102,15 @@ impl Health {
             // What has to be done before traffic comes is not done yet.
             Probe::Ready => gate != Gate::Startup || !started,
         };
-        let slots = || inner.slots.iter().filter(|slot| counts(slot.gate));
-        // All are on their way before the first is waited for.
-        let findings: Vec<_> = slots().map(|slot| (slot, slot.fresh())).collect();
-        let mut checks = Vec::with_capacity(findings.len());
+        // All are in flight before the first is waited for.
+        let counted = inner.checks.iter().filter(|check| counts(check.gate));
+        let results: Vec<_> = counted.map(|check| (check, check.fresh())).collect();
+        let mut checks = Vec::with_capacity(results.len());
         let mut starts = probe != Probe::Live && !started;
-        for (slot, finding) in findings {
-            let finding = finding.wait().await;
-            starts &= slot.gate == Gate::Ready || !slot.required || finding.outcome.is_ok();
-            checks.push(CheckReport::new(slot, &finding));
+        for (check, result) in results {
+            let result = result.wait().await;
+            starts &= check.gate == Gate::Ready || !check.required || result.outcome.is_ok();
+            checks.push(CheckReport::new(check, &result));
         }
         if starts {
             inner.started.store(true, Ordering::Release);
@@ -130,8 +130,8 @@ impl Health {
         HealthService::new(self.clone())
     }
 
-    /// Adds the endpoints to a router that has the tracing layer around it already: probes are no requests to measure or
-    /// to tell stories about, and everything else stays as it is.
+    /// Adds the endpoints to a router that has the tracing layer around it already: probes are neither measured nor
+    /// traced, and everything else stays as it is.
     #[cfg(feature = "axum")]
     pub fn add_to<S: Clone + Send + Sync + 'static>(&self, router: axum::Router<S>) -> axum::Router<S> {
         let service = self.service();
@@ -150,18 +150,18 @@ impl Health {
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Health")
-            .field("checks", &self.0.slots.iter().map(|slot| slot.name.as_str()).collect::<Vec<_>>())
+            .field("checks", &self.0.checks.iter().map(|check| check.name.as_str()).collect::<Vec<_>>())
             .field("details", &self.0.details)
             .finish_non_exhaustive()
     }
 }
 
-/// Describes what the health of a service depends on; nothing is asked before a probe comes.
+/// Describes what the health of a service depends on; no check runs before a probe comes.
 ///
 /// If the [`Throughline`] measures, each check shows as
 /// [`HEALTH_CHECK_STATUS`](throughline_core::metrics::catalogue::HEALTH_CHECK_STATUS) and
-/// [`HEALTH_CHECK_DURATION`](throughline_core::metrics::catalogue::HEALTH_CHECK_DURATION), as of when it was last asked.
-#[must_use = "nothing is asked before build()"]
+/// [`HEALTH_CHECK_DURATION`](throughline_core::metrics::catalogue::HEALTH_CHECK_DURATION), as of its last run.
+#[must_use = "no check runs before build()"]
 pub struct HealthBuilder {
     throughline: Throughline,
     checks: Vec<Check>,
@@ -181,22 +181,22 @@ impl HealthBuilder {
         self
     }
 
-    /// Makes the health of it.
+    /// Builds it.
     ///
     /// # Errors
-    /// When two checks have one name, a name is no name, a check can never pass or never be asked, or the token for the
-    /// details is empty.
+    /// When two checks share a name, a name is invalid, a check can never pass or never run, or the token for the details
+    /// is empty.
     pub fn build(self) -> Result<Health, HealthBuildError> {
         self.details.validate()?;
-        let mut slots: Vec<Arc<Slot>> = Vec::with_capacity(self.checks.len());
+        let mut checks: Vec<Arc<CheckRunner>> = Vec::with_capacity(self.checks.len());
         for check in self.checks {
-            if slots.iter().any(|slot| slot.name == check.name) {
+            if checks.iter().any(|other| other.name == check.name) {
                 return Err(HealthBuildError::DuplicateName { name: check.name.to_string() });
             }
-            slots.push(Arc::new(check.into_slot(&self.throughline)?));
+            checks.push(Arc::new(check.into_runner(&self.throughline)?));
         }
         let inner = Inner {
-            slots,
+            checks,
             details: self.details,
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -219,48 +219,48 @@ impl fmt::Debug for HealthBuilder {
 #[non_exhaustive]
 pub enum HealthBuildError {
     /// Two checks have one name.
-    #[error("two health checks are called `{name}`: give one another name with .name(..)")]
+    #[error("two health checks are named `{name}`: rename one with .name(..)")]
     DuplicateName {
         /// The name.
         name: String,
     },
-    /// A name can't be shown to probes and be a label of metrics.
-    #[error("`{name}` is no name for a health check: want 1 to 64 letters, digits, or `-_.`")]
+    /// A name can't be shown to probes or be a label of metrics.
+    #[error("`{name}` is not a valid name for a health check: use 1 to 64 letters, digits, `-`, `_` or `.`")]
     BadName {
         /// The name.
         name: String,
     },
-    /// A check would always be too late.
-    #[error("the health check `{name}` has no time to answer: .timeout(..) wants more than zero")]
+    /// A check would always time out.
+    #[error("the health check `{name}` has no time to answer: .timeout(..) must be more than zero")]
     ZeroTimeout {
         /// The check.
         name: String,
     },
-    /// A check would outlive its own finding many times over, or never be asked again.
-    #[error("the health check `{name}` keeps its finding for {ttl:?}: .keep_for(..) wants at most an hour")]
+    /// A check would hardly ever run again.
+    #[error("the health check `{name}` keeps its result for {ttl:?}: .keep_for(..) must be at most one hour")]
     LongTtl {
         /// The check.
         name: String,
         /// For how long.
         ttl: Duration,
     },
-    /// A share of something is not a share.
-    #[error("the health check `{name}` has the limit {limit}: want a share above 0 and at most 1, as in 0.9")]
+    /// A limit is not a share.
+    #[error("the limit of the health check `{name}` must be above 0 and at most 1, as in 0.9, got {limit}")]
     BadShare {
         /// The check.
         name: String,
         /// What was given.
         limit: f64,
     },
-    /// The check asks for something that the emitter does not have.
-    #[error("the health check `{name}` has nothing to ask: {mend}")]
+    /// The check is about something that the emitter does not have.
+    #[error("the health check `{name}` has nothing to check: {fix}")]
     NothingToAsk {
         /// The check.
         name: String,
-        /// What to do.
-        mend: &'static str,
+        /// How to fix it.
+        fix: &'static str,
     },
-    /// Everybody would know the token.
+    /// Anybody could guess the token.
     #[error(
         "the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out"
     )]

@@ -22,6 +22,7 @@
 //!   missing or malformed; `docs/propagation.md` has the rules and a table.
 //! - It takes or makes a [`RequestId`], and answers with it and with [`ServerTiming`].
 //! - It turns a panic into an answer that gives nothing away, and a panic in a body into a connection that breaks off.
+//!   Errors of axum handlers answer by themselves: see `HandlerError`.
 //! - It ends the request's span when the response *body* ends, or as cancelled when the client goes away. The span is
 //!   *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
 //! - Where strangers can call, it joins no trace that they name: [`ServerLayer::public`].
@@ -41,6 +42,8 @@ mod client;
 mod extract;
 mod failure;
 mod grpc;
+#[cfg(feature = "axum")]
+mod handler_error;
 #[cfg(feature = "health")]
 pub mod health;
 mod propagate;
@@ -56,6 +59,8 @@ pub use body::{BodyError, TracedBody};
 pub use client::{ClientLayer, ClientRequest, ClientResponse, Target, TracedClient};
 #[cfg(feature = "axum")]
 pub use extract::{NoSocket, NoTraceContext, Traced};
+#[cfg(feature = "axum")]
+pub use handler_error::HandlerError;
 pub use propagate::{extract, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};

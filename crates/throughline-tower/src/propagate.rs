@@ -10,8 +10,8 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// Reads `traceparent`, `tracestate` ([W3C Trace Context](https://www.w3.org/TR/trace-context-2/)) and `baggage`
-/// ([W3C Baggage](https://www.w3.org/TR/baggage/)). What is malformed, or sent twice where that is forbidden, is passed
-/// over; [`Propagation::from_header_values`] says how.
+/// ([W3C Baggage](https://www.w3.org/TR/baggage/)). What is malformed, or sent twice where that is forbidden, is
+/// ignored; [`Propagation::from_header_values`] has the rules.
 pub fn extract(headers: &HeaderMap) -> Propagation {
     Propagation::from_header_values(
         values(headers, &TRACEPARENT),
@@ -24,7 +24,7 @@ fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
-/// Writes the context into the headers of an outgoing request, so that the receiver goes on in the same trace. Baggage
+/// Writes the context into the headers of an outgoing request, so that the receiver continues the same trace. Baggage
 /// that the request has already stays, and goes before what came along under the same name.
 ///
 /// ```
@@ -58,7 +58,7 @@ pub(crate) fn inject_all(context: &TraceContext, headers: &mut HeaderMap) {
     if headers.contains_key(REQUEST_ID) {
         return;
     }
-    // In the attributes it is redacted: what that made of it may not be an id any more.
+    // In the attributes it is redacted, and may not be an id any more.
     let id = context.request_id().or_else(|| context.attrs().get(names::attrs::REQUEST_ID));
     if let Some(id) = id.filter(|id| RequestId::is_sound(id.as_bytes()))
         && let Ok(id) = HeaderValue::try_from(id)

@@ -2,26 +2,26 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use throughline_core::TraceId;
+use uuid::fmt::Hyphenated;
 
 /// The header that carries the request id, in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const LIMIT: usize = 128;
 
-/// The id of a request: the caller's, if it is sound, else a new one. In the request's extensions, and in the header of
-/// the answer.
+/// The id of a request: the caller's as it came, if it is sound, else a new UUID of version 7. In the request's
+/// extensions, and in the header of the answer.
 #[derive(Clone)]
 pub struct RequestId(Origin);
 
 #[derive(Clone)]
 enum Origin {
     Caller(HeaderValue),
-    /// 32 hex digits, kept in place: most requests come without an id and nobody asks for theirs.
-    Own([u8; 32]),
+    /// A UUID, kept in place: most requests come without an id and nobody asks for theirs.
+    Own([u8; Hyphenated::LENGTH]),
 }
 
 impl RequestId {
@@ -38,7 +38,7 @@ impl RequestId {
         !id.is_empty() && id.len() <= LIMIT && id.iter().all(plain)
     }
 
-    /// The caller's id; `None` if it was made here, where it is nothing that could tell of somebody.
+    /// The caller's id; `None` if it was made here, so that it cannot be personal data.
     pub(crate) fn of_caller(&self) -> Option<&str> {
         match &self.0 {
             Origin::Caller(id) => id.to_str().ok(),
@@ -47,9 +47,12 @@ impl RequestId {
     }
 
     fn new() -> Self {
-        let mut text = [b'0'; 32];
-        // There is room: an id is 32 digits.
-        let _ = write!(text.as_mut_slice(), "{}", TraceId::random());
+        // Not by `Uuid::now_v7`, where all requests of the process would wait for one lock, and each for the system's
+        // random numbers.
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
+        let mut text = [0; Hyphenated::LENGTH];
+        id.hyphenated().encode_lower(&mut text);
         Self(Origin::Own(text))
     }
 
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sound_ids_are_kept_and_others_replaced() {
+    fn sound_ids_are_kept_and_others_replaced_by_uuids_of_version_7() {
         let id_of = |value: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
@@ -109,8 +112,29 @@ mod tests {
         assert_eq!(id_of(b"req-1.a:B_2").as_str(), "req-1.a:B_2");
         for bad in [&b""[..], b"a b", b"<script>", "é".as_bytes(), &[b'a'; 129]] {
             let own = id_of(bad);
-            assert!(own.as_str().len() == 32 && own.as_str().parse::<TraceId>().is_ok(), "{bad:?}: {own}");
+            let uuid = uuid::Uuid::parse_str(own.as_str()).unwrap();
+            assert_eq!(uuid.get_version(), Some(uuid::Version::SortRand), "{bad:?}: {own}");
             assert_eq!(own.header(), own.as_str());
         }
+    }
+
+    #[test]
+    fn a_uuid_of_a_caller_stays_as_it_came() {
+        for id in ["018F4D3A-7C51-7A3B-9F00-0123456789AB", "urn:uuid:018f4d3a-7c51-7a3b-9f00-0123456789ab"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_static(id));
+            assert_eq!(RequestId::of(&headers).as_str(), id);
+        }
+    }
+
+    #[test]
+    fn ids_made_here_say_when_they_were_made_and_differ() {
+        let ids: Vec<_> = (0..100).map(|_| RequestId::of(&HeaderMap::new())).collect();
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        let uuid = uuid::Uuid::parse_str(ids[0].as_str()).unwrap();
+        let made = std::time::Duration::from_secs(uuid.get_timestamp().unwrap().to_unix().0);
+        let ago = SystemTime::now().duration_since(UNIX_EPOCH + made).unwrap();
+        assert!(ago < std::time::Duration::from_secs(60), "{ago:?}");
     }
 }

@@ -55,7 +55,7 @@ pub struct ServerLayer {
     options: Options,
 }
 
-/// What a layer is told of the server that it is in.
+/// What a layer knows about the server that it is in.
 #[derive(Debug, Clone, Copy)]
 struct Options {
     is_public: bool,
@@ -64,19 +64,19 @@ struct Options {
 }
 
 impl ServerLayer {
-    /// For what strangers can reach, as at the edge of the internet: what they send is not trusted. Each request begins
-    /// a trace of its own, with a link `caused_by` to the caller's span, and the caller's `tracestate` and baggage, with
-    /// the business key in it, are passed over. The request id is still taken: it names one request, and joins none.
+    /// For what strangers can reach, such as the edge of the internet: what they send is not trusted. Each request starts
+    /// a trace of its own, with a link `caused_by` to the caller's span, and the caller's `tracestate` and baggage, which
+    /// contains the business key, are ignored. The request id is still accepted: it names one request, and joins none.
     ///
-    /// Else a caller writes into whatever trace it names. The ids of traces with a business key can be computed from
-    /// it, so whoever guesses `loan-42` could write into that loan's story.
+    /// Otherwise a caller writes into whatever trace it names. The ids of traces with a business key can be computed from
+    /// it, so anyone who guesses `loan-42` could write into that loan's trace.
     #[must_use]
     pub fn public(self) -> Self {
         Self { options: Options { is_public: true, ..self.options }, ..self }
     }
 
-    /// The scheme that clients use, for the label `url_scheme` of requests that do not name one; `http` unless said
-    /// otherwise. Requests of HTTP/1.1 never do, so behind TLS, here or at a proxy, only you can tell.
+    /// The scheme that clients use, for the label `url_scheme` of requests that do not name one; `http` by default.
+    /// HTTP/1.1 requests never do, so behind TLS, here or at a proxy, only you know.
     #[must_use]
     pub fn scheme(self, scheme: &Scheme) -> Self {
         Self { options: Options { scheme: measures::scheme(scheme), ..self.options }, ..self }
@@ -214,7 +214,7 @@ impl Arrival {
         (Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_handshake, is_framed }, start)
     }
 
-    /// Gives the service inside what it may ask the request for.
+    /// Adds to the request what the service inside may ask it for.
     fn introduce<B>(&self, request: &mut Request<B>, context: &TraceContext) {
         let extensions = request.extensions_mut();
         extensions.insert(context.clone());

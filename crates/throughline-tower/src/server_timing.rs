@@ -1,11 +1,11 @@
-//! `Server-Timing`: how long a server took, told to whoever called it.
+//! `Server-Timing`: how long a server took, for its callers.
 
 use std::fmt;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The header in which a server tells how long it took ([Server Timing](https://www.w3.org/TR/server-timing/)).
+/// The header in which a server reports how long it took ([Server Timing](https://www.w3.org/TR/server-timing/)).
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The metric of [`ServerTiming::queue`].
@@ -39,7 +39,7 @@ pub struct ServerTiming {
 }
 
 impl ServerTiming {
-    /// Reads the header of an answer. Metrics of other names are passed over; of several `queue` or `app` the last
+    /// Reads the header of an answer. Metrics of other names are ignored; of several `queue` or `app` the last
     /// counts, for a layer appends its own. `None` unless both are there with a duration.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let (mut queue, mut app) = (None, None);

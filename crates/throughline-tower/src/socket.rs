@@ -3,7 +3,7 @@
 use std::fmt;
 
 use throughline_core::metrics::Gauge;
-use throughline_core::{NotStarted, StepError, TraceContext, names};
+use throughline_core::{NotRecorded, StepError, TraceContext, names};
 
 /// The life of a WebSocket, which begins where its request ends: the request's span ends with the answer
 /// `101 Switching Protocols`, and what is said on the socket afterwards is a step of its own, `ws:session`, in the same
@@ -67,7 +67,7 @@ impl SocketSession {
     ///
     /// # Errors
     /// When the step's start can't be recorded; the closure is not called then.
-    pub async fn run<C, F, T, E, K>(self, life: C) -> Result<Result<T, E>, NotStarted>
+    pub async fn run<C, F, T, E, K>(self, life: C) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -81,7 +81,7 @@ impl SocketSession {
     ///
     /// # Errors
     /// When the step's start can't be recorded; the closure is not called then.
-    pub async fn run_infallible<C, F>(self, life: C) -> Result<F::Output, NotStarted>
+    pub async fn run_infallible<C, F>(self, life: C) -> Result<F::Output, NotRecorded>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,

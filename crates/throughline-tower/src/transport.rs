@@ -1,8 +1,8 @@
 //! Calls to functions over HTTP, over a Unix socket and in process, and where their time goes.
 //!
 //! A [`Caller`] calls functions by name and measures each call from outside: what it did itself (serialising, reading
-//! the answer) by its own clock, and what the callee did by the callee's, which tells it in `Server-Timing`. What is
-//! left of the round trip was the transport's. No two clocks are compared.
+//! the answer) by its own clock, and what the callee did by the callee's, which reports it in `Server-Timing`. The rest
+//! of the round trip was the transport. No two clocks are compared.
 //!
 //! A [`Profiler`] collects calls into a [`ProfileReport`], an [`Analyzer`] says what the report means and what to do, and
 //! an [`Inspector`] shows single calls while you develop.
@@ -18,6 +18,7 @@ mod page;
 mod profiler;
 mod record;
 mod report;
+mod writer;
 
 use std::fmt;
 

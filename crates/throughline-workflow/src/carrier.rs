@@ -4,20 +4,20 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use throughline_core::{Propagation, Timestamp, TraceContext};
 
-/// The names of what a carrier carries, as headers and metadata of jobs have them.
+/// The names of a carrier's fields, in headers and in the metadata of jobs.
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const BAGGAGE: &str = "baggage";
 const ENQUEUED_AT: &str = "enqueued_at";
 
-/// The context that travels in a job, so that the producer's run goes on in the worker: `traceparent`, `tracestate`
+/// The context that travels in a job, so that the producer's run continues in the worker: `traceparent`, `tracestate`
 /// ([W3C Trace Context](https://www.w3.org/TR/trace-context-2/)) and `baggage`
 /// ([W3C Baggage](https://www.w3.org/TR/baggage/)) as text, and when the job was put into the queue.
 ///
 /// Make it with [`Carrier::current`] where the job is enqueued. It can be a field of the job, whatever format the queue
-/// writes, or be written into the job's metadata as [pairs](Self::pairs) of texts. What a worker finds in it may be
-/// anything: what is malformed is passed over, and the job begins a trace of its own. Reading one from JSON never
-/// fails, for a job must not be lost because somebody spoilt its context.
+/// writes, or be written into the job's metadata as [pairs](Self::pairs) of texts. A worker may find anything in it: what
+/// is malformed is ignored, and the job starts a trace of its own. Reading one from JSON never fails, since a job must not
+/// be lost because its context was damaged.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ const ENQUEUED_AT: &str = "enqueued_at";
 /// # async fn push(_: String) -> Result<(), Error> { Ok(()) }
 /// # async fn example(ctx: TraceContext) -> Result<(), Error> {
 /// ctx.dependency("queue", "payouts", async {
-///     // Here the call to the queue is the current span: the job will hang on it.
+///     // Here the call to the queue is the current span: it becomes the parent of the job.
 ///     let job = Payout { loan: "loan-42".into(), context: Carrier::current() };
 ///     push(serde_json::to_string(&job)?).await
 /// })
@@ -68,12 +68,12 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Carrier {
-    /// Of the [current](TraceContext::current) context; outside of every run it carries the time alone.
+    /// Of the [current](TraceContext::current) context; outside every run it has the time alone.
     pub fn current() -> Self {
         TraceContext::current().as_ref().map_or_else(|| Self::with(&Propagation::default()), Self::of)
     }
 
-    /// Of a context. What hangs on a root that is written lazily has it written.
+    /// Of a context. If the root of the context's run is written lazily, this writes it.
     pub fn of(context: &TraceContext) -> Self {
         Self::with(&context.propagation())
     }
@@ -89,7 +89,7 @@ impl Carrier {
         }
     }
 
-    /// What the worker goes on from; what is malformed is passed over.
+    /// What the worker continues from; what is malformed is ignored.
     pub fn propagation(&self) -> Propagation {
         let Wire { traceparent, tracestate, baggage, .. } = &self.wire;
         Propagation::from_headers(traceparent.as_deref(), tracestate.as_deref(), baggage.as_deref())
@@ -144,7 +144,7 @@ impl<'de> Deserialize<'de> for Carrier {
     }
 }
 
-/// Whatever stands where a carrier should.
+/// Whatever is in the place of a carrier.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Found {

@@ -1,6 +1,6 @@
 //! Errors on their way through a layer.
 
-use throughline_core::{BoxError, ErrorInfo, NotStarted, StepError};
+use throughline_core::{BoxError, ErrorInfo, NotRecorded, StepError};
 
 /// An error of the service inside: recorded under its own type, given back boxed.
 pub(crate) struct Failure {
@@ -8,7 +8,7 @@ pub(crate) struct Failure {
     type_name: &'static str,
 }
 
-/// Tells the implementation of [`StepError`] for [`Failure`] from the others.
+/// Distinguishes the implementation of [`StepError`] for [`Failure`] from the others.
 pub(crate) enum Passing {}
 
 impl Failure {
@@ -23,7 +23,7 @@ impl StepError<Passing> for Failure {
     }
 }
 
-/// What a layer gives back of a span: the service's outcome, or why the service was not called.
-pub(crate) fn passed_on<T>(outcome: Result<Result<T, Failure>, NotStarted>) -> Result<T, BoxError> {
+/// What a layer returns: the service's outcome, or why the service was not called.
+pub(crate) fn passed_on<T>(outcome: Result<Result<T, Failure>, NotRecorded>) -> Result<T, BoxError> {
     outcome?.map_err(|failure| failure.error)
 }

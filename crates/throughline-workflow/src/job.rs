@@ -1,23 +1,20 @@
 //! [`JobLayer`]: each call of a service is an attempt at a job.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use throughline_core::metrics::{CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, catalogue};
 use throughline_core::names::{JOB_PREFIX, attrs, data};
-use throughline_core::{
-    BoxError, BoxFuture, SpanId, Status, Text, Throughline, Timestamp, TraceContext, TraceId,
-};
+use throughline_core::{BoxError, SpanId, Status, Text, Throughline, Timestamp, TraceContext, TraceId};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use crate::earlier::Story;
+use crate::Carrier;
 use crate::failure::{Failure, passed_on};
-use crate::{Carrier, take_ready};
+use crate::previous::PreviousAttempts;
+use crate::service::{Inner, Record, Recorded, RecordedService};
 
-/// What a worker's job says of itself. All that a queue does not tell may be left as it is.
+/// What a worker knows of a job. Leave out what your queue does not know.
 ///
 /// ```
 /// use throughline_core::Text;
@@ -54,7 +51,7 @@ pub trait Job {
     }
 
     /// Which attempt this is, as the queue counts, from 1. Queues that do not count an attempt in which the worker
-    /// died are put right by what the store knows.
+    /// died are corrected by what the store knows.
     fn attempt(&self) -> u32 {
         1
     }
@@ -69,14 +66,14 @@ pub trait Job {
         None
     }
 
-    /// Whether a worker may have had the job before. If it may, the store is asked for that attempt, which reads the
-    /// job's whole trace; `false` is for queues that know that this is the first time. An [attempt](Self::attempt) of 1
-    /// does not say so by itself: few queues count an attempt in which the worker died.
+    /// Whether a worker may have had the job before. If so, the store is asked for that attempt, which reads the job's
+    /// whole trace; `false` is for queues that know that this is the first time. An [attempt](Self::attempt) of 1 does
+    /// not prove it: few queues count an attempt in which the worker died.
     fn may_be_retry(&self) -> bool {
         true
     }
 
-    /// Is given the context of the attempt, so that the job's handler can be handed it.
+    /// Receives the context of the attempt, so that the job can pass it to its handler.
     fn set_context(&mut self, context: &TraceContext) {
         let _ = context;
     }
@@ -89,18 +86,18 @@ pub trait Job {
 ///   queue and the job's id as its key, so that all attempts at it share one trace.
 /// - An attempt **links the one before** as `retry_of`, be that a failed one or one in which the worker's process died.
 ///   It is found in the store, by the queue, the kind of job and the job's id. A store that does not answer is asked
-///   three times, for two seconds in all; then the attempt begins without the link, and the log says so. As nothing
-///   says then that the attempt before was made good, the run will go on counting it: if that had failed, the run stays
-///   failed however this attempt ends.
+///   three times, for two seconds in all; then the attempt starts without the link, and the log says so. Nothing says
+///   then that the failure before has been made up for, so it still counts: if that attempt failed, the run stays failed
+///   however this one ends.
 /// - A job is [detached](throughline_core::names::tags::DETACHED): the run has not ended before its jobs have, and it
 ///   failed if the last attempt at one of them did.
-/// - Errors, panics and dropped futures are recorded, and then go on to whoever drives the worker. Errors are boxed; if
-///   the attempt could not be recorded the service is not called, and the error is a
-///   [`NotStarted`](throughline_core::NotStarted): the queue will try again.
+/// - Errors, panics and dropped futures are recorded, and then passed on to whoever drives the worker. Errors are boxed;
+///   if the attempt could not be recorded the service is not called, and the error is a
+///   [`NotRecorded`](throughline_core::NotRecorded): the queue will try again.
 /// - Metrics: workers that are up (as long as a service made by this layer lives), jobs in flight, how long jobs waited
 ///   before their first attempt, how long attempts took and how they ended.
 ///
-/// Put it inside of what tries again, so that each attempt is seen: with apalis, after `.retry(..)`.
+/// Put it inside whatever retries, so that it sees each attempt: with apalis, after `.retry(..)`.
 #[derive(Debug, Clone)]
 pub struct JobLayer(Arc<Shared>);
 
@@ -132,7 +129,7 @@ impl JobLayer {
         }))
     }
 
-    /// What kind of jobs they are, whatever they say themselves.
+    /// The kind of all jobs of this queue, whatever they say themselves.
     pub fn job_type(self, job_type: impl Into<Text>) -> Self {
         let shared = Arc::unwrap_or_clone(self.0);
         Self(Arc::new(Shared { job_type: Some(job_type.into()), ..shared }))
@@ -140,13 +137,13 @@ impl JobLayer {
 }
 
 impl JobLayer {
-    /// Counts a worker without tower as up until the guard is dropped; a [service](JobService) counts itself.
-    pub fn worker(&self) -> GaugeGuard {
-        self.0.workers.with([&self.0.queue]).hold()
+    /// Counts a worker without tower as up until it is dropped; a [service](RecordedService) counts itself.
+    pub fn worker(&self) -> JobWorker {
+        JobWorker { layer: self.clone(), _up: Arc::new(self.0.workers.with([&self.0.queue]).hold()) }
     }
 
-    /// Works on one job, for workers without tower: all that the [service](JobService) does, but for counting the
-    /// [worker](Self::worker).
+    /// Works on one job, for workers without tower: all that the [service](RecordedService) does, except for counting
+    /// the [worker](Self::worker).
     ///
     /// ```
     /// # use throughline_core::BoxError;
@@ -162,7 +159,7 @@ impl JobLayer {
     /// ```
     ///
     /// # Errors
-    /// The handler's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the attempt could not be
+    /// The handler's own, boxed; or a [`NotRecorded`](throughline_core::NotRecorded) if the attempt could not be
     /// recorded and the handler was not called.
     pub fn run<J, C, F, T, E>(
         &self,
@@ -180,58 +177,41 @@ impl JobLayer {
 }
 
 impl<S> Layer<S> for JobLayer {
-    type Service = JobService<S>;
+    type Service = RecordedService<S, JobWorker>;
 
-    fn layer(&self, inner: S) -> JobService<S> {
-        JobService { inner, shared: Arc::clone(&self.0), worker: Arc::new(self.worker()) }
+    fn layer(&self, inner: S) -> Self::Service {
+        RecordedService::new(inner, self.worker())
     }
 }
 
-/// A service whose calls are attempts at jobs: made by [`JobLayer`]. It and its clones are one worker.
+/// A worker of a queue: made by [`JobLayer::worker`]. It and its clones count as one worker that is up, until the last
+/// of them is dropped.
 #[derive(Debug, Clone)]
-pub struct JobService<S> {
-    inner: S,
-    shared: Arc<Shared>,
-    #[expect(dead_code, reason = "counts the worker as long as it is held")]
-    worker: Arc<GaugeGuard>,
+#[must_use = "dropped, the worker does not count as up any more"]
+pub struct JobWorker {
+    layer: JobLayer,
+    _up: Arc<GaugeGuard>,
 }
 
-impl<S, J> Service<J> for JobService<S>
-where
-    S: Service<J> + Clone + Send + 'static,
-    S::Response: Send,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    J: Job + Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, job: J) -> Self::Future {
-        let attempt = Attempt::new(&self.shared, &job);
-        let mut inner = take_ready(&mut self.inner);
-        Box::pin(attempt.work(job, move |job| inner.call(job)))
+impl<J: Job + Send + 'static> Record<J> for JobWorker {
+    fn record<S: Inner<J>>(&self, job: J, mut service: S) -> Recorded<S, J> {
+        Box::pin(self.layer.run(job, move |job| service.call(job)))
     }
 }
 
 /// By how much the clocks of two machines may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
-/// No job waits for longer: what says so is no time, but a zero or other rubbish.
+/// No job waits longer: such a time is a zero or some other invalid value.
 const LONGEST_WAIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// How long a job waited that could be taken from then on; `None` if that cannot be.
+/// How long a job waited that was due then; `None` if that is impossible.
 fn waited_since(due: Timestamp) -> Option<Duration> {
     let now = Timestamp::now();
     let waited = now.since(due);
     (due.since(now) <= CLOCK_SKEW && waited <= LONGEST_WAIT).then_some(waited)
 }
 
-/// An attempt at a job, as the queue tells of it.
+/// An attempt at a job, as the queue describes it.
 struct Attempt {
     shared: Arc<Shared>,
     job_type: Text,
@@ -274,7 +254,7 @@ impl Attempt {
         let propagation = carrier.propagation();
         let key = job_id.as_ref().filter(|_| propagation.traceparent.is_none());
         let key = key.map(|id| Text::from(format!("{}:{id}", shared.queue)));
-        // A key that looks like personal data and can't be made a pseudonym would keep the job from being begun.
+        // A key that looks like personal data and cannot be replaced by a pseudonym would keep the job from starting.
         let keyed = key.and_then(|key| {
             let trace_id = throughline.workflow(job_type.clone()).key(key.clone()).trace_id()?;
             Some((key, trace_id))
@@ -291,7 +271,7 @@ impl Attempt {
             _ => None,
         };
         let number = before.map_or(number, |(_, counted)| number.max(counted.saturating_add(1)));
-        // Of a later attempt nobody knows since when it could have been made.
+        // When a later attempt became due, nobody knows.
         let waited = waited.filter(|_| number == 1);
 
         let mut run = throughline
@@ -333,7 +313,7 @@ impl Attempt {
             }
         });
         let tried = tried.await;
-        // If jobs begin before their start is durable, one may have been worked on all the same, and is counted.
+        // With pipelined durability the job may have run all the same, and is counted then.
         if tried.is_err() && !was_begun {
             shared.attempts.with([&shared.queue, &job_type, "not_started"]).increment(1);
         }
@@ -342,20 +322,20 @@ impl Attempt {
 }
 
 impl Shared {
-    /// The last attempt at a job that was begun, and its number.
+    /// The last attempt at a job that was started, and its number.
     async fn attempt_before(
         &self,
         trace_id: TraceId,
         event_type: &str,
         job_id: &str,
     ) -> Option<(SpanId, u32)> {
-        let story = Story::of(&self.throughline, trace_id, None).await;
-        // As they are kept.
+        let previous = PreviousAttempts::of(&self.throughline, trace_id, None).await;
+        // As they are stored.
         let redactor = self.throughline.redactor();
         let event_type = redactor.name(event_type);
         let queue = redactor.findable(Some(attrs::QUEUE), &self.queue);
         let job_id = redactor.findable(Some(attrs::JOB_ID), job_id);
-        let before = story.last_attempt_at(&event_type, &queue, &job_id)?;
+        let before = previous.last_attempt_at(&event_type, &queue, &job_id)?;
         Some((before.id, before.attempt.unwrap_or(1)))
     }
 }

@@ -7,8 +7,8 @@
 //! | the undoing of a step | [`StepLayer`], with [`StepCall::compensates`] | [`StepLayer::run`] |
 //! | a job from a queue, one attempt a call | [`JobLayer`] | [`JobLayer::run`], [`JobLayer::worker`] |
 //!
-//! These look after gauges, waiting times, attempts and the links to earlier ones. What records a run or a step and no
-//! more is core's: [`Throughline::workflow`](throughline_core::Throughline::workflow),
+//! These look after gauges, waiting times, attempts and the links to previous ones. To record a run or a step and no
+//! more, use core's [`Throughline::workflow`](throughline_core::Throughline::workflow),
 //! [`TraceContext::step`](throughline_core::TraceContext::step) and
 //! [`TraceContext::compensation`](throughline_core::TraceContext::compensation).
 //!
@@ -23,36 +23,32 @@
 #[cfg(feature = "apalis")]
 mod apalis;
 mod carrier;
-mod earlier;
 mod failure;
 mod job;
 mod outcome;
+mod previous;
 mod provisioning;
 mod queue_depth;
 mod rate_limit;
+mod service;
 mod state_machine;
 mod step;
 mod timer;
 mod workflow;
 
 pub use carrier::Carrier;
-pub use job::{Job, JobLayer, JobService};
+pub use job::{Job, JobLayer, JobWorker};
 pub use provisioning::Provisioning;
 pub use queue_depth::{NoRuntime, QueueDepth, QueueDepthBuilder};
 pub use rate_limit::{RateLimit, RateLimits};
+pub use service::RecordedService;
 pub use state_machine::{
     Entity, State, StateMachine, StateMachineBuilder, StateMachineError, Transition, TransitionError,
     UnknownState,
 };
-pub use step::{StepCall, StepLayer, StepService};
+pub use step::{StepCall, StepLayer};
 pub use timer::{Timer, Timers};
-pub use workflow::{WorkflowLayer, WorkflowService};
-
-/// Takes the service that was made ready, to be called; a clone waits for the next request in its place.
-fn take_ready<S: Clone>(service: &mut S) -> S {
-    let waiting = service.clone();
-    std::mem::replace(service, waiting)
-}
+pub use workflow::WorkflowLayer;
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! [`Provisioning`]: how resources come to be, and whether they are well.
+//! [`Provisioning`]: how resources are created, and whether they are healthy.
 
 use std::fmt;
 use std::future::Future;
@@ -8,9 +8,9 @@ use throughline_core::metrics::{Counter, Histogram, catalogue};
 use throughline_core::{Status, StepError, Text, Throughline, TraceContext, TraceFuture, names};
 use tokio::time::Instant;
 
-use crate::outcome::{Judged, Observer};
+use crate::outcome::{Observed, Observer};
 
-/// Records how resources of one kind come to be, and whether they are well: sandboxes, virtual machines, tenants'
+/// Records how resources of one kind are created, and whether they are healthy: sandboxes, virtual machines, tenants'
 /// databases. Cheap to clone.
 ///
 /// ```
@@ -74,7 +74,7 @@ impl Provisioning {
         }))
     }
 
-    /// Makes a resource: a step of the run (`provision:sandbox`), whose time is measured by its outcome. A panic counts
+    /// Creates a resource: a step of the run (`provision:sandbox`), whose duration is measured by its outcome. A panic counts
     /// as failed; a future that is dropped before its end counts as cancelled.
     pub fn create<F, T, E, K>(
         &self,
@@ -86,19 +86,19 @@ impl Provisioning {
         E: StepError<K>,
     {
         let creation = Creation { kind: Arc::clone(&self.0), began: None };
-        ctx.trace(self.0.event_type.clone(), Judged::new(future, creation))
+        ctx.trace(self.0.event_type.clone(), Observed::new(future, creation))
     }
 
-    /// Checks whether a resource is well; gives back what the check says. Counted by outcome, as
+    /// Checks whether a resource is healthy; returns what the check says. Counted by outcome, as
     /// [`create`](Self::create) is.
     ///
-    /// Checks are many, and a run in which each is told cannot be read: they are counted, not recorded. One that
-    /// belongs to the story can be [traced](TraceContext::trace) by itself.
+    /// There are many checks, and a run that shows each of them is hard to read: they are counted, not recorded. One that
+    /// matters can be [traced](TraceContext::trace) separately.
     pub fn health_check<F, T, E>(&self, check: F) -> impl Future<Output = Result<T, E>> + use<F, T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        Judged::new(check, Check { kind: Arc::clone(&self.0) })
+        Observed::new(check, Check { kind: Arc::clone(&self.0) })
     }
 }
 
@@ -108,7 +108,7 @@ impl fmt::Debug for Provisioning {
     }
 }
 
-/// Measures the making of a resource.
+/// Measures the creation of a resource.
 struct Creation {
     kind: Arc<Kind>,
     began: Option<Instant>,

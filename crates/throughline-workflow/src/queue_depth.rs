@@ -15,22 +15,22 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time;
 
-/// How often a queue is asked unless said otherwise.
+/// How often a queue is asked by default.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// The shortest interval: whatever is said, a queue is not asked in a busy loop.
+/// The shortest interval: a queue is never asked in a busy loop.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-/// How long an answer is waited for unless said otherwise.
+/// How long to wait for an answer by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// After so many failures in a row the last depth says nothing any more.
+/// After so many failures in a row the last depth is out of date.
 const STALE_AFTER: u32 = 3;
 
 /// Asks a queue for its depth at an interval, and shows it as `throughline_queue_depth{queue}`, as long as this lives.
 ///
-/// Any queue will do: what asks it is an async closure. (A queue in memory needs none of this: see
-/// [`on_collect`](Self::on_collect).) One that fails, panics or does not answer in time harms nobody: it is logged when
-/// that begins, changes or ends, and counted (`throughline_queue_depth_failures_total{queue, reason}`). After three
-/// failures in a row, and once this is dropped, nobody knows the depth any more, and the gauge is `NaN` rather than a
-/// figure of the past. One that was replaced by another of the same queue leaves the gauge to that.
+/// It works with any queue: an async closure asks for the depth. (A queue in memory needs none of this: see
+/// [`on_collect`](Self::on_collect).) A queue that fails, panics or does not answer in time harms nobody: the log says
+/// when that begins, changes or ends, and it is counted (`throughline_queue_depth_failures_total{queue, reason}`). After three
+/// failures in a row, and once this is dropped, the depth is unknown, and the gauge is `NaN` rather than an old value. One
+/// that was replaced by another for the same queue leaves the gauge to that.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -71,7 +71,7 @@ impl QueueDepth {
         QueueDepthBuilder { queue: queue.into(), ask, interval: INTERVAL, timeout: TIMEOUT, runtime: None }
     }
 
-    /// For a queue in this process, whose depth can be told at once: asks whenever somebody looks
+    /// For a queue in this process, whose depth is known at once: asks whenever somebody looks
     /// ([`Metrics::collect`](throughline_core::metrics::Metrics::collect), as a scrape does) until the guard is
     /// dropped. No task, no runtime.
     ///
@@ -99,7 +99,7 @@ impl QueueDepth {
         throughline.meter().on_collect(move || depth.show(ask()))
     }
 
-    /// The depth as it was last told; `None` before the first answer, and when it is not known any more.
+    /// The depth as the queue last gave it; `None` before the first answer, and when it is not known any more.
     pub fn latest(&self) -> Option<u64> {
         self.watch.seen().latest
     }
@@ -123,11 +123,11 @@ impl Drop for QueueDepth {
 
 impl fmt::Debug for QueueDepth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seen = self.watch.seen();
+        let (latest, failures) = (self.latest(), self.failures());
         f.debug_struct("QueueDepth")
             .field("queue", &self.watch.queue)
-            .field("latest", &seen.latest)
-            .field("failures", &seen.failures)
+            .field("latest", &latest)
+            .field("failures", &failures)
             .finish_non_exhaustive()
     }
 }
@@ -143,19 +143,19 @@ pub struct QueueDepthBuilder<C> {
 }
 
 impl<C> QueueDepthBuilder<C> {
-    /// The time between an answer and the next question: 15 seconds unless said otherwise, 100 milliseconds at least.
+    /// The time between an answer and the next question: 15 seconds by default, at least 100 milliseconds.
     pub fn every(mut self, interval: Duration) -> Self {
         self.interval = interval.max(SHORTEST_INTERVAL);
         self
     }
 
-    /// How long an answer is waited for: 5 seconds unless said otherwise.
+    /// How long to wait for an answer: 5 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The runtime that asks; the caller's unless said otherwise. Its timers must be on (`enable_time`).
+    /// The runtime that asks; by default the caller's. Its timers must be on (`enable_time`).
     pub fn on(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -187,7 +187,7 @@ impl<C> QueueDepthBuilder<C> {
         });
         let asking = Asking(Arc::clone(&watch));
         let task = runtime.spawn(async move {
-            // Tokio tells by a panic only.
+            // Tokio says so only by a panic.
             if catch_unwind(|| drop(time::sleep(interval))).is_err() {
                 return asking.0.note(Err(Failure::NoTimers));
             }
@@ -213,7 +213,7 @@ impl<C> fmt::Debug for QueueDepthBuilder<C> {
 /// There is no tokio runtime to ask a queue on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the depth of the queue `{queue}` is asked for by a tokio task, and there is no runtime here: start it from within one, or give one with .on(handle)"
+    "a tokio task asks for the depth of the queue `{queue}`, and there is no runtime here: call start() within one, or pass one with .on(handle)"
 )]
 #[non_exhaustive]
 pub struct NoRuntime {
@@ -239,7 +239,7 @@ struct Seen {
     failing: Option<Failure>,
 }
 
-/// Why a queue did not tell its depth.
+/// Why the depth of a queue is unknown.
 #[derive(Debug)]
 enum Failure {
     /// What it said, redacted.
@@ -265,14 +265,14 @@ impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error(error) => f.write_str(error),
-            Self::Panic => f.write_str("asking panicked"),
+            Self::Panic => f.write_str("the closure panicked"),
             Self::NoTimers => f.write_str("the runtime has no timers: build it with enable_time()"),
             Self::Timeout(timeout) => write!(f, "no answer within {timeout:?}"),
         }
     }
 }
 
-/// Asks once. A panic of the closure, of its future or of its error's text is an answer too.
+/// Asks once. A panic in the closure, in its future or in its error's text counts as an answer.
 async fn answer<C, F, E>(ask: &mut C, timeout: Duration) -> Result<u64, Failure>
 where
     C: FnMut() -> F,
@@ -301,28 +301,29 @@ impl Watch {
             Err(failure) => failure,
         };
         self.failed.with([&self.queue, failure.reason()]).increment(1);
+        let (reason, text) = (failure.reason(), failure.to_string());
         let mut seen = self.seen();
         seen.failures += 1;
         seen.in_a_row = seen.in_a_row.saturating_add(1);
-        if seen.in_a_row >= STALE_AFTER {
+        let is_stale = seen.in_a_row >= STALE_AFTER;
+        if is_stale {
             seen.latest = None;
-            self.depth.show(None);
         }
         let before = seen.failing.replace(failure);
-        let (reason, text) = match &seen.failing {
-            Some(now) if before.is_none_or(|before| before.reason() != now.reason()) => {
-                (now.reason(), now.to_string())
-            }
-            _ => return,
-        };
+        // What follows is other people's code: the recorder's, the subscriber's.
         drop(seen);
-        tracing::warn!(
-            target: "throughline",
-            queue = %self.queue,
-            reason,
-            error = %text,
-            "the queue does not tell its depth"
-        );
+        if is_stale {
+            self.depth.show(None);
+        }
+        if before.is_none_or(|before| before.reason() != reason) {
+            tracing::warn!(
+                target: "throughline",
+                queue = %self.queue,
+                reason,
+                error = %text,
+                "the depth of a queue is unknown"
+            );
+        }
     }
 
     fn note_depth(&self, depth: u64) {
@@ -333,7 +334,7 @@ impl Watch {
         let recovered = seen.failing.take().is_some();
         drop(seen);
         if recovered {
-            tracing::info!(target: "throughline", queue = %self.queue, depth, "the queue tells its depth again");
+            tracing::info!(target: "throughline", queue = %self.queue, depth, "the depth of a queue is known again");
         }
     }
 }
@@ -363,41 +364,74 @@ struct Depth {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Watched(usize, Text);
 
-/// The latest living watch of each queue.
-static LATEST: Mutex<BTreeMap<Watched, u64>> = Mutex::new(BTreeMap::new());
+/// What the gauge of a queue shows.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// The latest living watch.
+    turn: u64,
+    depth: Option<u64>,
+    /// Another one for whatever is to be shown next.
+    version: u64,
+}
 
-fn latest() -> MutexGuard<'static, BTreeMap<Watched, u64>> {
-    LATEST.lock().unwrap_or_else(PoisonError::into_inner)
+static SHOWN: Mutex<BTreeMap<Watched, Shown>> = Mutex::new(BTreeMap::new());
+
+fn shown() -> MutexGuard<'static, BTreeMap<Watched, Shown>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number that was not there before.
+fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Depth {
     fn new(throughline: &Throughline, queue: &str) -> Self {
-        static TURNS: AtomicU64 = AtomicU64::new(0);
         let meter = throughline.meter();
         let of = Watched(std::ptr::from_ref(meter).addr(), queue.to_owned().into());
-        let turn = TURNS.fetch_add(1, Ordering::Relaxed);
-        latest().insert(of.clone(), turn);
+        let turn = next_number();
+        // What the watch before has shown stands until there is an answer.
+        shown().entry(of.clone()).and_modify(|shown| shown.turn = turn).or_insert_with(|| Shown {
+            turn,
+            depth: None,
+            version: next_number(),
+        });
         Self { gauge: meter.gauge(&catalogue::QUEUE_DEPTH).with([queue]), of, turn }
     }
 
+    /// Sets the gauge, and again if something else is to be shown by then: of several watches that do so at once, the
+    /// one that comes last has seen the newest. No lock is held meanwhile, for the recorder is somebody else's code.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no queue holds 2^53 jobs")]
     fn show(&self, depth: Option<u64>) {
-        // Held until the gauge is set, so that what a later watch shows comes after.
-        let latest = latest();
-        match depth {
-            Some(depth) => self.gauge.set(depth as f64),
-            None if latest.get(&self.of).is_some_and(|latest| *latest != self.turn) => {}
-            None => self.gauge.set(f64::NAN),
+        let Some(mut now) = self.decide(depth) else { return };
+        loop {
+            self.gauge.set(now.depth.map_or(f64::NAN, |depth| depth as f64));
+            match shown().get(&self.of) {
+                Some(newer) if newer.version != now.version => now = *newer,
+                _ => return,
+            }
         }
+    }
+
+    /// Takes note of what is to be shown; `None` if this watch does not know and another one does.
+    fn decide(&self, depth: Option<u64>) -> Option<Shown> {
+        let mut shown = shown();
+        let latest = shown.entry(self.of.clone()).or_insert(Shown { turn: self.turn, depth, version: 0 });
+        if depth.is_none() && latest.turn != self.turn {
+            return None;
+        }
+        (latest.depth, latest.version) = (depth, next_number());
+        Some(*latest)
     }
 }
 
 impl Drop for Depth {
     fn drop(&mut self) {
         self.show(None);
-        let mut latest = latest();
-        if latest.get(&self.of) == Some(&self.turn) {
-            latest.remove(&self.of);
+        let mut shown = shown();
+        if shown.get(&self.of).is_some_and(|latest| latest.turn == self.turn) {
+            shown.remove(&self.of);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`RateLimits`]: how many more calls a dependency says that it will take.
+//! [`RateLimits`]: how many more calls a dependency will take, as it says itself.
 
 mod headers;
 
@@ -12,7 +12,7 @@ use throughline_core::{Text, Throughline};
 
 pub use headers::RateLimit;
 
-/// Below this share of the limit it is warned of, unless said otherwise.
+/// Below this share of the limit a warning is logged, by default.
 const WARN_BELOW: f64 = 0.1;
 
 /// Watches the rate limit of one dependency by the headers of its answers. Cheap to clone; clones watch together.
@@ -68,16 +68,16 @@ impl RateLimits {
         Self { watch: Arc::new(watch), warn_below: WARN_BELOW }
     }
 
-    /// The share of the limit, from 0 to 1, below which a warning is logged; 0.1 unless said otherwise. Where only what
-    /// is left is told and not the limit, a warning is logged when nothing is left.
+    /// The share of the limit, from 0 to 1, below which a warning is logged; 0.1 by default. If the headers say how many
+    /// calls are left but not the limit, a warning is logged when none is left.
     #[must_use = "it returns the watch"]
     pub fn warn_below(mut self, share: f64) -> Self {
         self.warn_below = share;
         self
     }
 
-    /// Takes note of the headers of an answer: the `HeaderMap` of the crate `http`, or any pairs of name and value. See
-    /// [`RateLimit::of`] for those that are understood. Gives back what they say, `None` if they say nothing of a rate
+    /// Reads the headers of an answer: the `HeaderMap` of the crate `http`, or any pairs of name and value. See
+    /// [`RateLimit::of`] for those that are understood. Returns what they say, `None` if they say nothing about a rate
     /// limit.
     ///
     /// ```
@@ -85,8 +85,8 @@ impl RateLimits {
     /// # use throughline_workflow::RateLimits;
     /// # let throughline = Throughline::builder("ci").disabled(true).build()?;
     /// let github = RateLimits::new(&throughline, "http", "github");
-    /// let told = github.observe([("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "4987")]);
-    /// assert_eq!(told.and_then(|told| told.remaining), Some(4987));
+    /// let limit = github.observe([("X-RateLimit-Limit", "5000"), ("X-RateLimit-Remaining", "4987")]);
+    /// assert_eq!(limit.and_then(|limit| limit.remaining), Some(4987));
     /// # Ok::<(), throughline_core::BuildError>(())
     /// ```
     pub fn observe<N, V>(&self, headers: impl IntoIterator<Item = (N, V)>) -> Option<RateLimit>
@@ -94,21 +94,21 @@ impl RateLimits {
         N: AsRef<str>,
         V: AsRef<[u8]>,
     {
-        let told = RateLimit::of(headers, SystemTime::now())?;
-        if let Some(remaining) = told.remaining {
-            self.note(&told, remaining);
+        let limit = RateLimit::of(headers, SystemTime::now())?;
+        if let Some(remaining) = limit.remaining {
+            self.note(&limit, remaining);
         }
-        Some(told)
+        Some(limit)
     }
 
     #[expect(
         clippy::cast_precision_loss,
         reason = "a gauge is a float, and a share of a limit is rough anyway"
     )]
-    fn note(&self, told: &RateLimit, remaining: u64) {
+    fn note(&self, observed: &RateLimit, remaining: u64) {
         let watch = &*self.watch;
         watch.remaining.set(remaining as f64);
-        let low = match told.limit {
+        let low = match observed.limit {
             Some(limit) => (remaining as f64) < limit as f64 * self.warn_below,
             None => false,
         };
@@ -121,8 +121,8 @@ impl RateLimits {
             kind = %watch.kind,
             dependency = %watch.target,
             remaining,
-            limit = told.limit,
-            reset_seconds = told.reset.map(|reset| reset.as_secs()),
+            limit = observed.limit,
+            reset_seconds = observed.reset.map(|reset| reset.as_secs()),
             "the rate limit is nearly used up"
         );
     }

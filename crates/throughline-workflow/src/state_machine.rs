@@ -1,4 +1,4 @@
-//! [`StateMachine`]: declared states and transitions, each of which is told and counted.
+//! [`StateMachine`]: declared states and transitions, each of which is recorded and counted.
 
 mod declaration;
 mod diagram;
@@ -25,8 +25,8 @@ use throughline_core::{Text, TraceContext};
 /// Things that have a state are [entities](Entity): a session, a sandbox, an order. Each transition of an entity is a
 /// step of the run that makes it (`state:session:running`, with the machine, the entity, `from` and `to` as attributes), and
 /// is counted: transitions by `from` and `to`, named ones by their name, entities by their state, time by the state it
-/// was spent in, and as a whole once a state is entered that nothing leads away from. A transition that was not declared
-/// is refused, counted, and changes nothing.
+/// was spent in, and as a whole once a final state is entered. A transition that was not declared is refused and counted,
+/// and changes nothing.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -68,7 +68,7 @@ use throughline_core::{Text, TraceContext};
 ///         let refused = session.transition(&ctx, Session::Idle).await.unwrap_err();
 ///         assert_eq!(
 ///             refused.to_string(),
-///             "session: no transition from `paused` to `idle`; from `paused` there is `running` (by `resumed`)"
+///             "session: no transition from `paused` to `idle`; from `paused` it can go to `running` (by `resumed`)"
 ///         );
 ///         Ok::<_, BoxError>(())
 ///     })
@@ -78,10 +78,10 @@ use throughline_core::{Text, TraceContext};
 /// # }
 /// ```
 ///
-/// # Where the story of an entity is
+/// # Where to find the transitions of an entity
 ///
 /// A transition belongs to the run whose context it is given. Give it the context of what makes it (the request, the
-/// job, the alarm), and the story of *that* says what became of the session. To see all transitions of one entity,
+/// job, the alarm), and the trace of *that* shows what became of the session. To see all transitions of one entity,
 /// whoever made them, look for events of type `state:session:*` with the entity as attribute
 /// ([`names::attrs::STATE_ENTITY`](throughline_core::names::attrs::STATE_ENTITY)). An entity that is an actor with a
 /// task of its own can have a trace of its own: run it as a workflow whose key is its id, as above; the trace is the
@@ -89,7 +89,7 @@ use throughline_core::{Text, TraceContext};
 ///
 /// # Across restarts
 ///
-/// The machine keeps no states; your database does. [`restore`](Self::restore) takes an entity up where it was left, and
+/// The machine keeps no states; your database does. [`restore`](Self::restore) picks up an entity where it was left, and
 /// the work of a [transition](Entity::transition_with) is where its new state is written, so that both have it or
 /// neither:
 ///

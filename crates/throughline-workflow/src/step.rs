@@ -2,21 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use serde::Serialize;
 use serde_json::Value;
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
-use throughline_core::{BoxError, BoxFuture, SpanId, Status, Step, Text, Throughline, TraceContext};
+use throughline_core::{BoxError, SpanId, Status, Step, Text, Throughline, TraceContext};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use crate::earlier::Story;
 use crate::failure::{Failure, passed_on};
-use crate::take_ready;
+use crate::previous::PreviousAttempts;
+use crate::service::{Inner, Record, Recorded, RecordedService};
 
-/// What an executor says of a step.
+/// An executor's description of a step.
 #[must_use = "a description does nothing by itself"]
 pub struct StepCall {
     id: Text,
@@ -70,14 +68,14 @@ impl StepCall {
 
     /// Which attempt at the step this is, from 1. From the second on the step links the attempt before, which is
     /// found in the store: by its step id among the steps of the workflow or job around it, or, if this
-    /// [compensates](Self::compensates) a step, among what was begun to undo that. A store that does not answer within
-    /// two seconds leaves the link out, and says so in the log.
+    /// [compensates](Self::compensates) a step, among the attempts to undo that. If the store does not answer within two
+    /// seconds the link is missing, and the log says so.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// What the step is given, kept as `data.input`, redacted and capped; if it can't be turned into JSON, that is said
+    /// What the step is given, kept as `data.input`, redacted and capped. If it cannot be turned into JSON, that is noted
     /// there.
     pub fn input(mut self, input: &impl Serialize) -> Self {
         let said = |error| Value::String(format!("[not serialisable: {error}]"));
@@ -133,14 +131,14 @@ impl StepCall {
             None => format!("{STEP_PREFIX}{}", self.id).into(),
         };
         let is_retry = self.attempt > 1;
-        let story = match &self.compensates {
-            Some(Original::Id(_)) => Some(story(throughline, context).await),
-            _ if is_retry => Some(story(throughline, context).await),
+        let previous = match &self.compensates {
+            Some(Original::Id(_)) => Some(previous_attempts(throughline, context).await),
+            _ if is_retry => Some(previous_attempts(throughline, context).await),
             _ => None,
         };
-        let steps = |id: &Text| match &story {
-            Some((story, around)) => {
-                story.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
+        let steps = |id: &Text| match &previous {
+            Some((previous, around)) => {
+                previous.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
             }
             None => Vec::new(),
         };
@@ -157,7 +155,7 @@ impl StepCall {
                 }
             };
             step = context.compensation(&name, &originals);
-            before = story.as_ref().and_then(|(story, _)| story.last_compensation_of(&originals));
+            before = previous.as_ref().and_then(|(previous, _)| previous.last_compensation_of(&originals));
             let undone = name.split_once(':').map_or(&*name, |(_, undone)| undone);
             name = format!("{COMPENSATE_PREFIX}{undone}").into();
         } else {
@@ -192,10 +190,10 @@ impl StepCall {
     }
 }
 
-/// What the run has done so far, and the span that a step begun in this context will hang on.
-async fn story(throughline: &Throughline, context: &TraceContext) -> (Story, SpanId) {
+/// What the run has done so far, and the span that will be the parent of a step started in this context.
+async fn previous_attempts(throughline: &Throughline, context: &TraceContext) -> (PreviousAttempts, SpanId) {
     let around = context.propagation().traceparent.map_or_else(|| context.span_id(), |parent| parent.span_id);
-    (Story::of(throughline, context.trace_id(), Some(around)).await, around)
+    (PreviousAttempts::of(throughline, context.trace_id(), Some(around)).await, around)
 }
 
 impl fmt::Debug for StepCall {
@@ -211,11 +209,11 @@ type Describe<R> = Arc<dyn Fn(&R) -> StepCall + Send + Sync>;
 /// says of each request which step it is.
 ///
 /// Its context is the one that the description [names](StepCall::within), else the current one, as it is inside a
-/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside of every run is called all the same and not recorded; that
-/// is worth a warning in the log.
+/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside every run is called all the same, but not recorded, and the log
+/// has a warning.
 ///
 /// An executor without tower calls [`run`](Self::run), which does the same. Errors are boxed, as
-/// [`WorkflowLayer`](crate::WorkflowLayer) has it.
+/// [`WorkflowLayer`](crate::WorkflowLayer) explains.
 ///
 /// ```
 /// use throughline_core::Throughline;
@@ -253,7 +251,7 @@ impl<R> StepLayer<R> {
         }
     }
 
-    /// Runs one step, for executors without tower: all that the [service](StepService) does.
+    /// Runs one step, for executors without tower: all that the [service](RecordedService) does.
     ///
     /// ```
     /// # use throughline_core::BoxError;
@@ -269,7 +267,7 @@ impl<R> StepLayer<R> {
     /// ```
     ///
     /// # Errors
-    /// The closure's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the step could not be recorded
+    /// The closure's own, boxed; or a [`NotRecorded`](throughline_core::NotRecorded) if the step could not be recorded
     /// and the closure was not called.
     pub fn run<C, F, T, E>(
         &self,
@@ -288,8 +286,8 @@ impl<R> StepLayer<R> {
             let Some(context) = context else {
                 tracing::warn!(
                     target: "throughline",
-                    "a step is not recorded, for it is outside of every run: put a WorkflowLayer around its executor, \
-                     or say .within(context) where the step is described"
+                    "a step is not recorded because it is outside every run: put a WorkflowLayer around its executor, or \
+                     describe the step with .within(context)"
                 );
                 return execute(request).await.map_err(Into::into);
             };
@@ -321,49 +319,15 @@ impl<R> fmt::Debug for StepLayer<R> {
 }
 
 impl<S, R> Layer<S> for StepLayer<R> {
-    type Service = StepService<S, R>;
+    type Service = RecordedService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StepService { inner, layer: self.clone() }
+        RecordedService::new(inner, self.clone())
     }
 }
 
-/// A service whose calls are steps: made by [`StepLayer`].
-pub struct StepService<S, R> {
-    inner: S,
-    layer: StepLayer<R>,
-}
-
-impl<S: Clone, R> Clone for StepService<S, R> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
-    }
-}
-
-impl<S: fmt::Debug, R> fmt::Debug for StepService<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StepService").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-impl<S, R> Service<R> for StepService<S, R>
-where
-    S: Service<R> + Clone + Send + 'static,
-    S::Response: Send,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    R: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let mut inner = take_ready(&mut self.inner);
-        Box::pin(self.layer.run(request, move |request| inner.call(request)))
+impl<R: Send + 'static> Record<R> for StepLayer<R> {
+    fn record<S: Inner<R>>(&self, request: R, mut service: S) -> Recorded<S, R> {
+        Box::pin(self.run(request, move |request| service.call(request)))
     }
 }

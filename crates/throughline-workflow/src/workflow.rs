@@ -2,35 +2,31 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::attrs;
-use throughline_core::{
-    BoxError, BoxFuture, NotStarted, RunState, Throughline, TraceContext, TraceId, Workflow,
-};
+use throughline_core::{BoxError, NotRecorded, RunState, Throughline, TraceContext, TraceId, Workflow};
 use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::failure::{Failure, passed_on};
-use crate::take_ready;
+use crate::service::{Inner, Record, Recorded, RecordedService};
 
 type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 
 /// The layer around a service that runs workflows: each call is a run, with `workflow:started` before the service is
 /// called and `workflow:completed`, `workflow:failed` or `workflow:cancelled` after it.
 ///
-/// A closure says of each request which workflow it runs, for whom, and under which execution id. Inside, the
-/// service finds its context as [`TraceContext::current`](throughline_core::TraceContext::current).
+/// A closure says which workflow each request runs, for whom, and under which execution id. Inside, the service finds
+/// its context as [`TraceContext::current`](throughline_core::TraceContext::current).
 ///
 /// An executor without tower calls [`run`](Self::run), which does the same.
 ///
-/// **Errors** are boxed, as tower's own layers have it, for the layer has one of its own: if the start of the run could
-/// not be recorded, the service is not called and the error is a [`NotStarted`](throughline_core::NotStarted), which
-/// `error.downcast_ref::<NotStarted>()` tells from the service's own. Those keep their type inside the box.
+/// **Errors** are boxed, as in tower's own layers, because the layer has one of its own: if the start of the run could
+/// not be recorded, the service is not called and the error is a [`NotRecorded`](throughline_core::NotRecorded), which
+/// `error.downcast_ref::<NotRecorded>()` distinguishes from the service's own. Those keep their type inside the box.
 ///
 /// ```
-/// use throughline_core::{BoxError, MemoryStore, NotStarted, Throughline};
+/// use throughline_core::{BoxError, MemoryStore, NotRecorded, Throughline};
 /// use throughline_workflow::WorkflowLayer;
 /// use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 ///
@@ -52,7 +48,7 @@ type Describe<R> = Arc<dyn Fn(&Throughline, &R) -> Workflow + Send + Sync>;
 /// let request = Execution { id: "e-17".into(), tenant: "acme".into(), workflow: "onboarding".into() };
 /// match executor.oneshot(request).await {
 ///     Ok(length) => assert_eq!(length, 4),
-///     Err(error) if error.is::<NotStarted>() => eprintln!("try again later: {error}"),
+///     Err(error) if error.is::<NotRecorded>() => eprintln!("try again later: {error}"),
 ///     Err(error) => return Err(error),
 /// }
 /// # Ok(())
@@ -79,14 +75,14 @@ impl<R> WorkflowLayer<R> {
         }
     }
 
-    /// Has an execution that a dead process left unfinished go on in the same run, as [`Throughline::resume`] does,
-    /// instead of beginning another one in the same trace. Costs a question to the store before each call, and if that
-    /// is not answered the service is not called.
+    /// Resumes an execution that a dead process left unfinished in the same run, as [`Throughline::resume`] does, instead
+    /// of starting another run in the same trace. This costs a read of the store before each call; if that fails, the
+    /// service is not called.
     pub fn resume_interrupted(self) -> Self {
         Self { resumes: true, ..self }
     }
 
-    /// Runs one workflow, for executors without tower: all that the [service](WorkflowService) does.
+    /// Runs one workflow, for executors without tower: all that the [service](RecordedService) does.
     ///
     /// ```
     /// # use throughline_core::BoxError;
@@ -105,7 +101,7 @@ impl<R> WorkflowLayer<R> {
     /// ```
     ///
     /// # Errors
-    /// The closure's own, boxed; or a [`NotStarted`](throughline_core::NotStarted) if the start of the run could not be
+    /// The closure's own, boxed; or a [`NotRecorded`](throughline_core::NotRecorded) if the start of the run could not be
     /// recorded and the closure was not called.
     pub fn run<C, F, T, E>(
         &self,
@@ -158,58 +154,24 @@ impl<R> fmt::Debug for WorkflowLayer<R> {
 }
 
 impl<S, R> Layer<S> for WorkflowLayer<R> {
-    type Service = WorkflowService<S, R>;
+    type Service = RecordedService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WorkflowService { inner, layer: self.clone() }
+        RecordedService::new(inner, self.clone())
     }
 }
 
-/// A service whose calls are runs: made by [`WorkflowLayer`].
-pub struct WorkflowService<S, R> {
-    inner: S,
-    layer: WorkflowLayer<R>,
-}
-
-impl<S: Clone, R> Clone for WorkflowService<S, R> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+impl<R: Send + 'static> Record<R> for WorkflowLayer<R> {
+    fn record<S: Inner<R>>(&self, request: R, mut service: S) -> Recorded<S, R> {
+        Box::pin(self.run(request, move |request| service.call(request)))
     }
 }
 
-impl<S: fmt::Debug, R> fmt::Debug for WorkflowService<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkflowService").field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-impl<S, R> Service<R> for WorkflowService<S, R>
-where
-    S: Service<R> + Clone + Send + 'static,
-    S::Response: Send,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-    R: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let mut inner = take_ready(&mut self.inner);
-        Box::pin(self.layer.run(request, move |request| inner.call(request)))
-    }
-}
-
-/// Whether a run is there that a dead process left unfinished.
-async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotStarted> {
+/// Whether there is a run that a dead process left unfinished.
+async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotRecorded> {
     let Some(reader) = throughline.reader() else { return Ok(false) };
     match reader.run(trace_id).await {
         Ok(run) => Ok(run.is_some_and(|run| run.state == RunState::Interrupted)),
-        Err(error) => Err(NotStarted::NotRead(Arc::new(error))),
+        Err(error) => Err(NotRecorded::NotRead(Arc::new(error))),
     }
 }

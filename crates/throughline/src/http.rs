@@ -22,4 +22,4 @@ pub use throughline_tower::{
     extract, inject,
 };
 #[cfg(feature = "axum")]
-pub use throughline_tower::{NoSocket, NoTraceContext, Traced};
+pub use throughline_tower::{HandlerError, NoSocket, NoTraceContext, Traced};

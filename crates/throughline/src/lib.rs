@@ -5,15 +5,15 @@
 //!
 //! ```
 //! use axum::{Json, Router, routing::post};
-//! use throughline::{LayerExt as _, SqliteStore, Throughline, Traced};
+//! use throughline::{HandlerError, LayerExt as _, SqliteStore, Throughline, Traced};
 //!
-//! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, String> {
-//!     let score = ctx.trace("stage:credit-check", async { score(amount).await }).await;
-//!     score.map_err(|not_started| not_started.to_string())?
+//! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, HandlerError> {
+//!     // The first `?` is for a step that did not run, the second for the step's own error.
+//!     Ok(ctx.trace("stage:credit-check", credit_check(amount)).await??)
 //! }
 //!
-//! async fn score(amount: u32) -> Result<String, String> {
-//!     if amount < 50_000 { Ok("granted".to_owned()) } else { Err("too much".to_owned()) }
+//! async fn credit_check(amount: u32) -> Result<String, std::io::Error> {
+//!     if amount < 50_000 { Ok("granted".to_owned()) } else { Err(std::io::Error::other("too much")) }
 //! }
 //!
 //! # #[tokio::main]
@@ -77,7 +77,7 @@ pub mod transport;
 #[cfg(feature = "workflow")]
 pub mod worker;
 
-pub use throughline_core::{MemoryStore, NotRecorded, NotStarted, Throughline, TraceContext};
+pub use throughline_core::{MemoryStore, NotRecorded, Throughline, TraceContext};
 pub use throughline_model::TraceId;
 pub use throughline_query::TraceQuery;
 pub use throughline_redact::Redaction;
@@ -86,7 +86,7 @@ pub use throughline_sqlite::SqliteStore;
 #[cfg(feature = "tower")]
 pub use throughline_tower::LayerExt;
 #[cfg(feature = "axum")]
-pub use throughline_tower::Traced;
+pub use throughline_tower::{HandlerError, Traced};
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

@@ -34,7 +34,7 @@
 //! ```
 
 pub use throughline_workflow::{
-    Carrier, Entity, Job, JobLayer, JobService, NoRuntime, Provisioning, QueueDepth, QueueDepthBuilder,
-    RateLimit, RateLimits, State, StateMachine, StateMachineBuilder, StateMachineError, StepCall, StepLayer,
-    StepService, Timer, Timers, Transition, TransitionError, UnknownState, WorkflowLayer, WorkflowService,
+    Carrier, Entity, Job, JobLayer, JobWorker, NoRuntime, Provisioning, QueueDepth, QueueDepthBuilder,
+    RateLimit, RateLimits, RecordedService, State, StateMachine, StateMachineBuilder, StateMachineError,
+    StepCall, StepLayer, Timer, Timers, Transition, TransitionError, UnknownState, WorkflowLayer,
 };

@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 use throughline_core::query::Style;
 use throughline_core::{
-    EventSink, MemoryFeed, NotStarted, Redaction, StreamItem, Throughline, TraceContext, TraceEvent, names,
+    EventSink, MemoryFeed, NotRecorded, Redaction, StreamItem, Throughline, TraceContext, TraceEvent, names,
 };
 use throughline_sqlite::SqliteStore;
 use tracing_subscriber::fmt::MakeWriter;
@@ -171,7 +171,7 @@ async fn sing(throughline: &Throughline, canary: &str, secret: &str, seen: &Seen
             .decided_by(&decision)
             .capture_output();
         seen.note(format_args!("{step:?} {ctx:?} {decision:?}"));
-        step.run(|_| async move { Ok::<_, NotStarted>(json!({ "said": text(), "otp": secret })) })
+        step.run(|_| async move { Ok::<_, NotRecorded>(json!({ "said": text(), "otp": secret })) })
             .await
             .unwrap()
             .unwrap();

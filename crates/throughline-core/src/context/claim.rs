@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use throughline_model::{Claim, TraceId};
 
-use super::failure::{NotRecorded, NotStarted};
+use super::failure::NotRecorded;
 use crate::hub::Hub;
 use crate::throughline::Throughline;
 
@@ -22,18 +22,18 @@ struct InHand {
 
 impl Claimed {
     /// Claims a run, or says that somebody else has it.
-    pub(super) async fn take(throughline: &Throughline, trace_id: TraceId) -> Result<Self, NotStarted> {
+    pub(super) async fn take(throughline: &Throughline, trace_id: TraceId) -> Result<Self, NotRecorded> {
         let hub = Arc::clone(&throughline.0);
-        let Some(store) = &hub.store else { return Err(NotStarted::NoSuchRun(trace_id)) };
+        let Some(store) = &hub.store else { return Err(NotRecorded::NoSuchRun(trace_id)) };
         if !claims(&hub).insert(trace_id) {
-            return Err(NotStarted::StillRunning(trace_id));
+            return Err(NotRecorded::StillRunning(trace_id));
         }
         let claimed = Self { in_hand: Some(InHand { hub: Arc::clone(&hub), trace_id }) };
         let answer =
             store.calls.call(move |store| Box::pin(async move { store.claim(trace_id).await })).await;
         match answer {
             Some(Ok(Claim::Granted)) => Ok(claimed),
-            Some(Ok(_)) => Err(NotStarted::StillRunning(trace_id)),
+            Some(Ok(_)) => Err(NotRecorded::StillRunning(trace_id)),
             Some(Err(error)) => Err(NotRecorded::Store {
                 reason: format!("the run could not be claimed: {error}").into(),
                 retryable: error.is_retryable(),

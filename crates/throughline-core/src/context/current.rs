@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::TraceContext;
@@ -99,8 +99,8 @@ impl TraceContext {
     /// Runs a closure in this context, for threads and `spawn_blocking`.
     pub fn scope<T>(&self, run: impl FnOnce() -> T) -> T {
         let _current = Entered::new(Arc::clone(&self.0));
-        let tracing = self.0.tracing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let _entered = tracing.as_ref().map(tracing::Span::enter);
+        let tracing = self.0.tracing();
+        let _entered = tracing.as_ref().map(|span| span.enter());
         run()
     }
 }

@@ -4,27 +4,58 @@ use throughline_model::{AppendError, Text};
 
 use crate::delivery::DeliveryFailure;
 
-/// Why a step or a run never began. Its future was not polled; nothing of it has happened (but see
-/// [`Durability::Pipelined`](crate::Durability::Pipelined)).
+/// Why something was not recorded: an event, a step or a run. A step or a run did not begin then. Its future was not
+/// polled, and nothing of it has happened (but see [`Durability::Pipelined`](crate::Durability::Pipelined)).
+///
+/// It is one type for all of them, so that a handler's error needs one variant for what Throughline itself may say:
+///
+/// ```
+/// use throughline_core::{NotRecorded, TraceContext};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum LoanError {
+///     #[error("the credit bureau did not answer")]
+///     Bureau(#[from] std::io::Error),
+///     #[error(transparent)]
+///     NotRecorded(#[from] NotRecorded),
+/// }
+///
+/// # async fn ask_bureau() -> Result<u32, std::io::Error> { Ok(712) }
+/// async fn score(ctx: &TraceContext) -> Result<u32, LoanError> {
+///     let score = ctx.trace("stage:credit-check", ask_bureau()).await??;
+///     ctx.event("business:scored", serde_json::json!({ "score": score })).await?;
+///     Ok(score)
+/// }
+/// ```
+///
+/// In a handler of axum, `HandlerError` of `throughline-tower` answers with 503 where this is the cause.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotStarted {
-    /// Its start could not be recorded.
-    #[error("not started: {0}")]
-    NotRecorded(#[from] NotRecorded),
+pub enum NotRecorded {
+    /// The store did not take it.
+    #[error("not recorded: {reason}")]
+    Store {
+        /// What the store said, and how often it was asked.
+        reason: Text,
+        /// Whether it may take it later.
+        retryable: bool,
+    },
+    /// The emitter has been shut down.
+    #[error("not recorded: the emitter has been shut down")]
+    ShutDown,
     /// The key of a run looks like personal data, and there is no key to make a pseudonym with.
     #[error(
         "not started: the key of the run looks like personal data ({found}); use another key, or give the redaction a .pseudonym_key(..)"
     )]
-    TellingKey {
+    PersonalKey {
         /// The key, redacted.
         found: String,
     },
-    /// The run to resume is not there.
-    #[error("not started: there is no run {0} to resume")]
+    /// The run to resume does not exist.
+    #[error("not resumed: there is no run {0}")]
     NoSuchRun(crate::TraceId),
     /// The run to resume has ended.
-    #[error("not started: the run {trace_id} has ended as {state}; there is nothing to resume")]
+    #[error("not resumed: the run {trace_id} has ended as {state}")]
     HasEnded {
         /// The run.
         trace_id: crate::TraceId,
@@ -33,41 +64,24 @@ pub enum NotStarted {
     },
     /// The run to resume is at work in a living process.
     #[error(
-        "not started: the run {0} is running in another process; only what a dead process left can be resumed"
+        "not resumed: the run {0} is running in another process; only what a dead process left behind can be resumed"
     )]
     StillRunning(crate::TraceId),
     /// A saga was undoing its steps when its process died: it can be [undone](crate::SagaBuilder::undo), not run.
-    #[error("not started: the saga `{saga}` was being undone when its process died; go on with .undo()")]
+    #[error("not started: the saga `{saga}` was being undone when its process died; continue with .undo()")]
     BeingUndone {
         /// The saga's name.
         saga: Text,
     },
-    /// There is no saga of this name that an earlier process life left open.
-    #[error("not started: no saga `{saga}` was left open by an earlier process; there is nothing to undo")]
+    /// There is no saga of this name that an earlier process left open.
+    #[error("nothing to undo: no saga `{saga}` was left open by an earlier process")]
     NoSuchSaga {
         /// The saga's name.
         saga: Text,
     },
-    /// The store could not be asked what is there to resume.
+    /// The store could not be asked what there is to resume.
     #[error("not started: {0}")]
     NotRead(std::sync::Arc<crate::ReadError>),
-}
-
-/// Why an event was not recorded.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotRecorded {
-    /// The store did not take it.
-    #[error("{reason}")]
-    Store {
-        /// What the store said, and how often it was asked.
-        reason: Text,
-        /// Whether it may take it later.
-        retryable: bool,
-    },
-    /// The emitter has been shut down.
-    #[error("the emitter has been shut down")]
-    ShutDown,
 }
 
 impl NotRecorded {
@@ -80,15 +94,8 @@ impl NotRecorded {
 
     /// Whether the same may be recorded later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Store { retryable: true, .. })
-    }
-}
-
-impl NotStarted {
-    /// Whether the same may start later.
-    pub fn is_retryable(&self) -> bool {
         match self {
-            Self::NotRecorded(cause) => cause.is_retryable(),
+            Self::Store { retryable, .. } => *retryable,
             Self::NotRead(cause) => cause.is_retryable(),
             Self::StillRunning(_) => true,
             _ => false,

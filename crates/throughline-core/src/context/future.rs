@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::TraceContext;
 use super::current::Entered;
-use super::failure::{NotRecorded, NotStarted};
+use super::failure::NotRecorded;
 use super::opening::Opening;
 use super::span::{End, Span};
 use crate::Durability;
@@ -25,7 +25,7 @@ pin_project! {
     /// A step: it records its start, runs the future, and records its end. Made by
     /// [`TraceContext::trace`] and its relatives; lazy, like every future.
     ///
-    /// Completes with `Ok` and the future's own output, or with [`NotStarted`] if its start could not be
+    /// Completes with `Ok` and the future's own output, or with [`NotRecorded`] if its start could not be
     /// recorded; the future was not polled then. Dropped in mid-flight it records `cancelled`; a panic is
     /// recorded as failed and goes on.
     ///
@@ -86,12 +86,12 @@ enum State<T> {
     /// The store has the start and has not said so yet.
     Starting {
         span: Arc<Span>,
-        tracing: tracing::Span,
+        tracing: Option<Arc<tracing::Span>>,
         ack: Ack,
     },
     Running {
         span: Arc<Span>,
-        tracing: tracing::Span,
+        tracing: Option<Arc<tracing::Span>>,
         start: Option<Ack>,
     },
     /// The store has the end and has not said so yet.
@@ -122,7 +122,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
 }
 
 impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
-    type Output = Result<T, NotStarted>;
+    type Output = Result<T, NotRecorded>;
 
     // Next to nothing where nothing is recorded: all else is in `poll_recorded`.
     #[inline]
@@ -138,7 +138,7 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
 }
 
 impl<F: Future<Output = T>, T> TraceFuture<F, T> {
-    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotStarted>> {
+    fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotRecorded>> {
         let mut this = self.project();
         loop {
             match this.state {
@@ -155,7 +155,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         continue;
                     };
                     if !reserved {
-                        return Poll::Ready(Err(NotRecorded::ShutDown.into()));
+                        return Poll::Ready(Err(NotRecorded::ShutDown));
                     }
                     *this.state = start(opening)?;
                 }
@@ -169,7 +169,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         this.future.set(None);
                         // Those who saw it start are told.
                         span.end_in_process();
-                        return Poll::Ready(Err(cause.into()));
+                        return Poll::Ready(Err(cause));
                     }
                     *this.state = State::Running { span, tracing, start: None };
                 }
@@ -177,7 +177,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
                     let entered = Entered::new(Arc::clone(span));
                     let polled = {
-                        let _entered = tracing.enter();
+                        let _entered = tracing.as_ref().map(|span| span.enter());
                         catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
                     };
                     let (outcome, end) = match polled {
@@ -194,7 +194,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     // What the future still holds belongs to the step.
                     this.future.set(None);
                     drop(entered);
-                    if !tracing.is_disabled() {
+                    if let Some(tracing) = tracing {
                         tracing.record("status", end.status.as_str());
                     }
                     let emitted = span.end(end);
@@ -222,7 +222,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         continue;
                     };
                     return Poll::Ready(match (outcome, recorded) {
-                        (Outcome::Output(_), Err(cause)) => Err(cause.into()),
+                        (Outcome::Output(_), Err(cause)) => Err(cause),
                         (outcome, _) => Ok(finish(outcome)),
                     });
                 }
@@ -251,7 +251,7 @@ fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, boo
 }
 
 /// Opens the span and emits its start; its place is held.
-fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
+fn start<T>(opening: Opening) -> Result<State<T>, NotRecorded> {
     let hub = opening.hub_handle();
     let mut opened = match opening.open() {
         Ok(opened) => opened,
@@ -262,7 +262,7 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
             return Err(error);
         }
     };
-    let tracing = opened.span.open_tracing().unwrap_or_else(tracing::Span::none);
+    let tracing = opened.span.open_tracing();
     opened.span.ensure_root();
     let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
     let span = opened.span;
@@ -274,7 +274,7 @@ fn start<T>(opening: Opening) -> Result<State<T>, NotStarted> {
         Emitted::Awaiting(ack) => State::Starting { span, tracing, ack },
         Emitted::Closed => {
             span.end_in_process();
-            return Err(NotRecorded::ShutDown.into());
+            return Err(NotRecorded::ShutDown);
         }
     })
 }

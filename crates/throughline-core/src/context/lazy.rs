@@ -1,6 +1,7 @@
 //! A root that is written by the first that hangs on it.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -9,21 +10,25 @@ use serde_json::{Map, Value};
 use super::opening::Details;
 use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
-use crate::hub::{Delivery, Hub};
+use crate::hub::Hub;
 use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::{Attrs, Link, Status, Text};
 
 /// The start of a root, until something happens under it.
+///
+/// No lock is held while the closure that describes the request or a sink runs: both are other people's code.
 pub(crate) struct LazyRoot {
     written: AtomicBool,
+    describe: Option<Describe>,
     attrs: OnceLock<Attrs>,
+    /// What is known while the request is being described.
+    no_attrs: Attrs,
     unwritten: Mutex<Unwritten>,
 }
 
 #[derive(Default)]
 struct Unwritten {
-    describe: Option<Describe>,
     input: Option<Map<String, Value>>,
     links: Vec<Link>,
     /// How it ended with nothing under it. What was spawned in it may still write it.
@@ -39,16 +44,18 @@ pub(super) struct Ended {
 }
 
 thread_local! {
-    /// The root that this thread is writing: a sink that sees it may use its context, and must not write it again.
-    static BEING_WRITTEN: Cell<usize> = const { Cell::new(0) };
+    /// The root whose request this thread is describing: the closure may ask for the attributes that it is to give.
+    static BEING_DESCRIBED: Cell<usize> = const { Cell::new(0) };
 }
 
 impl LazyRoot {
     pub(super) fn new(describe: Option<Describe>) -> Self {
         Self {
             written: AtomicBool::new(false),
+            describe,
             attrs: OnceLock::new(),
-            unwritten: Mutex::new(Unwritten { describe, ..Unwritten::default() }),
+            no_attrs: Attrs::new(),
+            unwritten: Mutex::default(),
         }
     }
 
@@ -62,38 +69,57 @@ impl LazyRoot {
 
     /// What is known of the request, as it may be kept.
     pub(super) fn attrs(&self, hub: &Hub) -> &Attrs {
+        if let Some(attrs) = self.attrs.get() {
+            return attrs;
+        }
+        let own = std::ptr::from_ref(self).addr();
+        if BEING_DESCRIBED.get() == own {
+            return &self.no_attrs;
+        }
+        let before = BEING_DESCRIBED.replace(own);
+        let mut details = self.describe();
+        BEING_DESCRIBED.set(before);
+        let attrs =
+            redaction::attrs(&hub.redactor, &std::mem::take(&mut details.attrs).into_iter().collect());
+        let mut unwritten = self.unwritten();
+        // Several threads may have described it: the first one counts.
         self.attrs.get_or_init(|| {
-            let describe = self.unwritten().describe.take();
-            let Some(describe) = describe else { return Attrs::new() };
-            let RequestDetails(mut details) = describe(RequestDetails(Details::default()));
-            let mut unwritten = self.unwritten();
             unwritten.input = details.input_payload();
             unwritten.links = details.links;
-            drop(unwritten);
-            redaction::attrs(&hub.redactor, &details.attrs.into_iter().collect())
+            attrs
+        })
+    }
+
+    /// Nothing if the closure panics: whoever starts the first step in a request is not to blame for that.
+    fn describe(&self) -> Details {
+        let Some(describe) = &self.describe else { return Details::default() };
+        let described = catch_unwind(AssertUnwindSafe(|| describe(RequestDetails(Details::default()))));
+        described.map(|RequestDetails(details)| details).unwrap_or_else(|_| {
+            tracing::warn!(target: "throughline", "the closure that describes a request panicked");
+            Details::default()
         })
     }
 
     /// Writes the start of `root`, if that has not been done. It goes into the store's queue before whatever hangs on it,
     /// so that one wait is enough for both.
     pub(super) fn ensure_written(&self, root: &Span) {
-        let own = std::ptr::from_ref(self).addr();
-        if self.is_written() || BEING_WRITTEN.get() == own {
+        if self.is_written() {
             return;
         }
         let hub = &*root.run.hub;
         self.attrs(hub);
-        // Held while the root is emitted: a concurrent first step must find it in the queue.
+        // Held until the root is in the queue: a concurrent first step must find it there.
         let mut unwritten = self.unwritten();
         if self.is_written() {
             return;
         }
-        let before = BEING_WRITTEN.replace(own);
         let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
-        hub.emit(root.start_event(input, links), Delivery::Kept);
-        BEING_WRITTEN.set(before);
+        let start = hub.emit_unshown(root.start_event(input, links));
         self.written.store(true, Ordering::Release);
-        if let Some(ended) = unwritten.ended.take() {
+        let ended = unwritten.ended.take();
+        drop(unwritten);
+        hub.show(&start);
+        if let Some(ended) = ended {
             root.end_request(End { status: ended.status, error: None, output: None }, ended);
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::current;
 use super::earlier::EarlierLife;
-use super::failure::NotStarted;
+use super::failure::NotRecorded;
 use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
@@ -89,7 +89,7 @@ impl Opening {
     }
 
     /// Opens the span; its start is to be emitted.
-    pub(super) fn open(self) -> Result<Opened, NotStarted> {
+    pub(super) fn open(self) -> Result<Opened, NotRecorded> {
         match self {
             Self::Step { context, label, details } => Ok(open_step(&context, label, details)),
             Self::Run(opening) => opening.open(),
@@ -153,7 +153,7 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
 }
 
 impl RunOpening {
-    fn open(self: Box<Self>) -> Result<Opened, NotStarted> {
+    fn open(self: Box<Self>) -> Result<Opened, NotRecorded> {
         let mut opening = *self;
         let hub = Arc::clone(&opening.throughline.0);
         // Once for all events of the run.
@@ -240,13 +240,13 @@ impl RunOpening {
     }
 
     /// The key as it may be kept: a pseudonym if the redactor hits it.
-    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotStarted> {
+    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotRecorded> {
         let Some(key) = &self.key else { return Ok(None) };
         if !hub.redactor.hits(key) {
             return Ok(Some(key.clone()));
         }
         if !hub.redactor.can_pseudonymise() {
-            return Err(NotStarted::TellingKey { found: hub.redactor.text(key).into_owned() });
+            return Err(NotRecorded::PersonalKey { found: hub.redactor.text(key).into_owned() });
         }
         Ok(Some(hub.redactor.findable(None, key).into()))
     }

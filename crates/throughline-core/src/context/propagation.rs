@@ -21,7 +21,7 @@ const CORRELATION_ID_LIMIT: usize = 256;
 /// themselves. A job carries them as `throughline_workflow::Carrier`, which is a field of any format.
 ///
 /// ```
-/// # use throughline_core::{Propagation, Throughline, TraceContext, NotStarted};
+/// # use throughline_core::{Propagation, Throughline, TraceContext, NotRecorded};
 /// # async fn example(ctx: TraceContext, throughline: Throughline) -> Result<(), Box<dyn std::error::Error>> {
 /// // One process:
 /// let sent = ctx.propagation();
@@ -33,7 +33,7 @@ const CORRELATION_ID_LIMIT: usize = 256;
 /// throughline
 ///     .workflow("disbursement")
 ///     .continue_from(context)
-///     .run(|ctx| async move { Ok::<_, NotStarted>(()) })
+///     .run(|ctx| async move { Ok::<_, NotRecorded>(()) })
 ///     .await??;
 /// # Ok(())
 /// # }

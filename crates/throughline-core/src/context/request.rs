@@ -23,7 +23,7 @@ pub struct RequestStart {
 }
 
 /// Says what is known of a request, when its root is written.
-pub(super) type Describe = Box<dyn FnOnce(RequestDetails) -> RequestDetails + Send>;
+pub(super) type Describe = Box<dyn Fn(RequestDetails) -> RequestDetails + Send + Sync>;
 
 /// What is known of a request.
 #[must_use = "this describes a request and does nothing by itself"]
@@ -85,11 +85,12 @@ impl RequestStart {
         self
     }
 
-    /// Says what is known of the request. The closure is called at most once, by whatever writes the root or asks for
-    /// its attributes, on that one's thread: it must be quick and must not use the request's context.
+    /// Says what is known of the request. The closure is called by whatever first writes the root or asks for its
+    /// attributes, on that thread, so it must be quick. If several threads do so at once each may call it, and one answer
+    /// is kept. While it runs, the request has no attributes yet.
     pub fn describe(
         mut self,
-        describe: impl FnOnce(RequestDetails) -> RequestDetails + Send + 'static,
+        describe: impl Fn(RequestDetails) -> RequestDetails + Send + Sync + 'static,
     ) -> Self {
         self.describe = Some(Box::new(describe));
         self

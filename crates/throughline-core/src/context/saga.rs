@@ -19,7 +19,7 @@ pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
 pub use undo::Undo;
 
 use super::earlier::{EarlierLife, EarlierSpan};
-use super::failure::NotStarted;
+use super::failure::NotRecorded;
 use super::future::Judge;
 use super::span::Label;
 use super::{Step, TraceContext};
@@ -83,7 +83,7 @@ impl SagaBuilder {
     /// # Errors
     /// The outer error says that the saga never ran; the inner one is the closure's own, with what became of the
     /// compensations.
-    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, SagaFailed<E>>, NotStarted>
+    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, SagaFailed<E>>, NotRecorded>
     where
         C: FnOnce(Saga) -> F,
         F: Future<Output = Result<T, E>>,
@@ -91,7 +91,7 @@ impl SagaBuilder {
     {
         let earlier = Earlier::of(&self.context, &self.name);
         if earlier.as_ref().is_some_and(Earlier::was_being_undone) {
-            return Err(NotStarted::BeingUndone { saga: self.name });
+            return Err(NotRecorded::BeingUndone { saga: self.name });
         }
         let judge: Judge<Result<T, SagaFailed<E>>> = Judge {
             error: |result| result.as_ref().err().map(|failed| failed.error.describe()),
@@ -362,7 +362,7 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
     ///
     /// # Errors
     /// The outer error says that the step never ran; the inner one is its own.
-    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotStarted>
+    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(I, TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -381,7 +381,7 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self,
         body: C,
         recover: R,
-    ) -> Result<Result<T, E>, NotStarted>
+    ) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(I, TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -404,7 +404,7 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self,
         earlier: Option<EarlierStep>,
         body: C,
-    ) -> Result<Result<T, E>, NotStarted>
+    ) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(I, TraceContext) -> F,
         F: Future<Output = Result<T, E>>,

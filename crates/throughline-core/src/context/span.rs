@@ -93,8 +93,9 @@ pub(crate) struct Span {
     pub(crate) numbered_steps: AtomicU32,
     /// Attributes that became known while the span was open.
     pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,
-    /// The `tracing` span with the same ids, as long as this one is open.
-    pub(crate) tracing: Mutex<Option<tracing::Span>>,
+    /// The `tracing` span with the same ids, as long as this one is open. Shared, for even to clone a `tracing` span runs
+    /// the subscriber's code, and that may ask for this lock.
+    pub(crate) tracing: Mutex<Option<Arc<tracing::Span>>>,
 }
 
 impl Span {
@@ -178,9 +179,9 @@ impl Span {
         event.duration_us = Some(at.micros_since(self.started));
         event.error = end.error.map(Box::new);
         event.data = end.output;
-        let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if !late.is_empty() {
-            let late = redaction::attrs(&self.run.hub.redactor, &late.iter().cloned().collect());
+            let late = redaction::attrs(&self.run.hub.redactor, &late.into_iter().collect());
             event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
         }
         event
@@ -218,18 +219,23 @@ impl Span {
         self.close_tracing();
     }
 
+    /// The `tracing` span with the same ids, if it is open.
+    pub(crate) fn tracing(&self) -> Option<Arc<tracing::Span>> {
+        self.tracing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Opens the `tracing` span. Its parent is this span's parent if that is open, whatever span the thread is
     /// in: both trees are the same.
-    pub(crate) fn open_tracing(&self) -> Option<tracing::Span> {
+    pub(crate) fn open_tracing(&self) -> Option<Arc<tracing::Span>> {
         if !tracing::span_enabled!(target: "throughline", tracing::Level::INFO) {
             return None;
         }
         let redactor = &self.run.hub.redactor;
         let name = self.label.start(0);
         let name = redactor.name(&name);
-        let parent_span = self.parent.as_ref().map(|parent| parent.tracing.lock());
-        let parent_span = parent_span.map(|guard| guard.unwrap_or_else(PoisonError::into_inner));
-        let parent_id = parent_span.as_ref().and_then(|span| span.as_ref()).and_then(tracing::Span::id);
+        // Held until the child is open: a subscriber must not be told of a parent that it has closed.
+        let parent = self.parent.as_ref().and_then(|parent| parent.tracing());
+        let parent_id = parent.as_ref().and_then(|span| span.id());
         macro_rules! open {
             ($($parent:tt)*) => {
                 tracing::info_span!(
@@ -249,20 +255,21 @@ impl Span {
             Some(id) => open!(parent: id,),
             None => open!(),
         };
-        *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(span.clone());
+        let span = Arc::new(span);
+        *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&span));
         Some(span)
     }
 
     /// Closes the `tracing` span of a request, which says how it ended.
     pub(crate) fn close_tracing_with(&self, status: Status) {
-        if let Some(span) = &*self.tracing.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(span) = self.tracing() {
             span.record("status", status.as_str());
         }
         self.close_tracing();
     }
 
     fn close_tracing(&self) {
-        // Taken out before it is dropped: closing a span runs the subscriber's code.
+        // Taken out before it is dropped: to close a span runs the subscriber's code.
         let span = self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(span);
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde_json::Map;
 
-use super::failure::NotStarted;
+use super::failure::NotRecorded;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening};
 use super::span::Label;
@@ -133,8 +133,8 @@ impl Step {
     /// and links the one before; the closure is told which it is, from 1, and may wait before it goes on.
     ///
     /// # Errors
-    /// The last attempt's error, or [`NotStarted`] if an attempt could not be recorded.
-    pub async fn retry<C, F, T, E, K>(self, attempts: u32, mut body: C) -> Result<Result<T, E>, NotStarted>
+    /// The last attempt's error, or [`NotRecorded`] if an attempt could not be recorded.
+    pub async fn retry<C, F, T, E, K>(self, attempts: u32, mut body: C) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnMut(TraceContext, u32) -> F,
         F: Future<Output = Result<T, E>>,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::earlier::EarlierLife;
 use super::claim::Claimed;
-use super::failure::NotStarted;
+use super::earlier::EarlierLife;
+use super::failure::NotRecorded;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening, Resumed, RunOpening};
 use super::propagation::Propagation;
@@ -181,9 +181,9 @@ impl Resume {
     /// [`TraceContext::completed_before`] says it of any step.
     ///
     /// # Errors
-    /// [`NotStarted`] if there is no such run, it has ended, it is running, or another process has just resumed it: of
+    /// [`NotRecorded`] if there is no such run, it has ended, it is running, or another process has just resumed it: of
     /// several that try at the same moment one does. Also if the store does not answer.
-    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotStarted>
+    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future<Output = Result<T, E>>,
@@ -195,7 +195,7 @@ impl Resume {
         interrupted_run(&throughline, trace_id).await?;
         let _claim = Claimed::take(&throughline, trace_id).await?;
         let events = interrupted_run(&throughline, trace_id).await?;
-        let root = events.iter().find(|event| event.is_root()).ok_or(NotStarted::NoSuchRun(trace_id))?;
+        let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
         let next_seq =
             events.iter().filter(|event| event.span_id == root.span_id).map(|event| event.seq + 1).max();
         let opening = RunOpening {
@@ -228,13 +228,13 @@ impl Resume {
 async fn interrupted_run(
     throughline: &Throughline,
     trace_id: TraceId,
-) -> Result<Vec<TraceEvent>, NotStarted> {
-    let reader = throughline.reader().ok_or(NotStarted::NoSuchRun(trace_id))?;
-    let not_read = |error| NotStarted::NotRead(Arc::new(error));
-    let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotStarted::NoSuchRun(trace_id))?;
+) -> Result<Vec<TraceEvent>, NotRecorded> {
+    let reader = throughline.reader().ok_or(NotRecorded::NoSuchRun(trace_id))?;
+    let not_read = |error| NotRecorded::NotRead(Arc::new(error));
+    let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotRecorded::NoSuchRun(trace_id))?;
     match summary.state {
         RunState::Interrupted | RunState::Unfinished => reader.trace(trace_id).await.map_err(not_read),
-        RunState::Running => Err(NotStarted::StillRunning(trace_id)),
-        state => Err(NotStarted::HasEnded { trace_id, state }),
+        RunState::Running => Err(NotRecorded::StillRunning(trace_id)),
+        state => Err(NotRecorded::HasEnded { trace_id, state }),
     }
 }

@@ -17,7 +17,8 @@ pub enum DropReason {
     Rejected,
     /// A sink panicked on it.
     Panicked,
-    /// The process shut down before it could be delivered.
+    /// The process shut down before the destination acknowledged it. Where an answer was still awaited, it may have been
+    /// delivered all the same.
     Shutdown,
 }
 

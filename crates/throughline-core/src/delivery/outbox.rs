@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use throughline_model::{AppendError, Spool, SpoolUsage};
+use throughline_model::{AppendError, Spool};
 
 use super::group::{Delivering, Undelivered};
 use super::queue::Queued;
@@ -21,11 +21,9 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// What an earlier process left in the spool is this one's to deliver.
-    pub(super) fn new(delivering: Arc<Delivering>, spool: Arc<dyn Spool>, usage: SpoolUsage) -> Self {
-        delivering.counters.accept(usage.events);
-        delivering.queue.set_spooled(usage.events);
-        Self { delivering, spool, waiting: usage.events, is_draining: true }
+    /// A spool in which so many events wait.
+    pub(super) fn new(delivering: Arc<Delivering>, spool: Arc<dyn Spool>, waiting: u64) -> Self {
+        Self { delivering, spool, waiting, is_draining: true }
     }
 
     /// Whether events wait in it: then all others go behind them.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use throughline_model::{
-    AppendInline, BoxFuture, Instance, OpenError, Readers, Spool, SpoolConfig, SpoolUsage, StoreConfig, TraceEvent,
+    AppendInline, BoxFuture, Instance, OpenError, Readers, Spool, SpoolConfig, StoreConfig, TraceEvent,
     TraceStore,
 };
 use tokio::sync::oneshot;
@@ -31,7 +31,7 @@ pub(crate) struct StoreDelivery {
 
 struct Opened {
     store: Arc<dyn TraceStore>,
-    spool: Option<(Arc<dyn Spool>, SpoolUsage)>,
+    spool: Option<(Arc<dyn Spool>, u64)>,
 }
 
 impl StoreDelivery {
@@ -47,6 +47,7 @@ impl StoreDelivery {
         let counters = Arc::new(Counters::default());
         let (calls, received) = calls();
         let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> BoxFuture<'static, _> {
             Box::pin(async move {
                 let store = config.open(instance.clone()).await?;
@@ -59,7 +60,10 @@ impl StoreDelivery {
                             reason: error.to_string(),
                             source: None,
                         })?;
-                        Some((spool, usage))
+                        // What an earlier process left in the spool is this one's to deliver.
+                        spool_counters.accept(usage.events);
+                        spool_queue.set_spooled(usage.events);
+                        Some((spool, usage.events))
                     }
                 };
                 Ok(Opened { store, spool })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use throughline_model::{Spool, SpoolUsage, TraceId};
+use throughline_model::{Spool, TraceId};
 
 use super::group::{Delivering, Undelivered};
 use super::outbox::Outbox;
@@ -45,8 +45,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, SpoolUsage)>) -> Self {
-        let outbox = spool.map(|(spool, usage)| Outbox::new(Arc::clone(&delivering), spool, usage));
+    pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, u64)>) -> Self {
+        let outbox = spool.map(|(spool, waiting)| Outbox::new(Arc::clone(&delivering), spool, waiting));
         Self {
             delivering,
             outbox,
@@ -168,6 +168,8 @@ impl Worker {
     async fn ended(&mut self, lane: Lane, result: Result<(), Undelivered>) {
         let kept = match result {
             Ok(()) => Vec::new(),
+            // Nothing is tried any more: what is left is counted when the store is closed.
+            Err(Undelivered { group, .. }) if self.delivering.queue.is_out_of_time() => group,
             Err(undelivered) => match &mut self.outbox {
                 Some(outbox) => match outbox.push(undelivered).await {
                     Ok(()) => Vec::new(),

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::reader::MemoryReader;
 use throughline_model::fold::{Digest, Position, place_in_span};
 use throughline_model::{
-    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers, RunSummary, SpanId,
-    Status, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
+    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers,
+    RunSummary, SpanId, Status, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -231,7 +231,11 @@ impl State {
     }
 
     pub(super) fn liveness(&self, instance: InstanceId) -> Liveness {
-        self.leases.get(&instance).copied().unwrap_or(Liveness::Unknown)
+        match self.leases.get(&instance) {
+            Some(liveness) => *liveness,
+            None if instance == InstanceId::IMPORTED => Liveness::Imported,
+            None => Liveness::Unknown,
+        }
     }
 
     fn claim(&mut self, trace: TraceId, instance: InstanceId) -> Claim {

@@ -173,14 +173,23 @@ impl<I: Instrument, const N: usize> Cache<I, N> {
     }
 
     fn count_overflow(&self, label: usize) {
-        let counter = self.overflows[label].get_or_init(|| {
-            let overflow = catalogue::LABEL_OVERFLOW.description();
-            self.measured.describe(overflow.name, overflow.kind, overflow);
-            let values = [self.description.name, self.description.labels[label]];
-            let keys = naming::keys(&self.measured, overflow, &values);
-            Counter::register(&self.measured, &keys)
-        });
+        let counter = match self.overflows[label].get() {
+            Some(counter) => counter,
+            None => {
+                // Not while the cell is locked: the recorder is somebody else's code.
+                let counter = self.register_overflow(label);
+                self.overflows[label].get_or_init(|| counter)
+            }
+        };
         counter.increment(1);
+    }
+
+    fn register_overflow(&self, label: usize) -> Counter {
+        let overflow = catalogue::LABEL_OVERFLOW.description();
+        self.measured.describe(overflow.name, overflow.kind, overflow);
+        let values = [self.description.name, self.description.labels[label]];
+        let keys = naming::keys(&self.measured, overflow, &values);
+        Counter::register(&self.measured, &keys)
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 use super::*;
-use crate::{MemoryFeed, MemoryStore, NotStarted, Redaction, Throughline};
+use crate::{MemoryFeed, MemoryStore, NotRecorded, Redaction, Throughline};
 use throughline_model::names;
 
 /// A handle that measures, and what it measured.
@@ -185,7 +185,7 @@ async fn runs_steps_retries_sagas_compensations_dependencies_and_points_are_meas
                 Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
             });
             drop(saga.await);
-            Ok::<_, NotStarted>(())
+            Ok::<_, NotRecorded>(())
         });
     run.await.unwrap().unwrap();
     insta::assert_snapshot!(

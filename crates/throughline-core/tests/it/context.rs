@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use throughline_core::{
-    BoxFuture, InContext as _, MemoryStore, NotStarted, Propagation, Rel, SagaFailed, Status, Throughline,
+    BoxFuture, InContext as _, MemoryStore, NotRecorded, Propagation, Rel, SagaFailed, Status, Throughline,
     TraceContext, TraceEvent, names,
 };
 use tokio::sync::Notify;
@@ -330,11 +330,11 @@ async fn an_emitter_that_is_off_runs_everything_and_records_nothing() {
     let run = throughline.workflow("test").key("loan-42").run(|ctx| async move {
         ctx.trace_infallible("stage:a", async {}).await?;
         let saga = ctx.saga("saga").run(|saga| async move {
-            let step = saga.step("stage:b").input(7).compensate(|_, _| async { Ok::<_, NotStarted>(()) });
+            let step = saga.step("stage:b").input(7).compensate(|_, _| async { Ok::<_, NotRecorded>(()) });
             step.run(|input, ctx| async move { ctx.step("stage:c").run(|_| async move { Ok(input) }).await? })
                 .await?
         });
-        saga.await?.map_err(SagaFailed::<NotStarted>::into_error)
+        saga.await?.map_err(SagaFailed::<NotRecorded>::into_error)
     });
     assert_eq!(run.await.unwrap().unwrap(), 7);
     assert!(throughline.ledger().accounts.is_empty());
@@ -392,7 +392,7 @@ async fn a_dependency_is_named_by_kind_and_target() {
 }
 
 #[test]
-fn nonsense_is_refused_at_build_with_the_mend() {
+fn nonsense_is_refused_at_build_with_the_way_to_fix_it() {
     let error = |builder: throughline_core::ThroughlineBuilder| builder.build().unwrap_err().to_string();
     insta::assert_snapshot!(
         [
@@ -404,7 +404,7 @@ fn nonsense_is_refused_at_build_with_the_mend() {
         @r#"
     nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)
     the service has no name: give one, as in Throughline::builder("loan-service")
-    a queue of 0 events is no use: .queue_capacity(..) wants at least 1 and less than 2^60
+    queue_capacity must be between 1 and 2305843009213693951, got 0
     "#
     );
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use throughline_core::{
-    AppendError, AppendInline, BoxFuture, Instance, MemoryStore, NotStarted, OpenError, StoreConfig,
-    Throughline, TraceAnalytics, TraceEvent, TraceReader, TraceStore,
+    AppendError, AppendInline, BoxFuture, Claim, Instance, MemoryStore, NotRecorded, OpenError, Readers,
+    StoreConfig, Throughline, TraceEvent, TraceId, TraceStore,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ async fn time_limits_hold_under_a_paused_clock() {
             // What the step itself waits for is found by a clock that jumps, as ever.
             let slow = ctx.trace_infallible("stage:slow", tokio::time::sleep(2 * A_SECOND));
             assert!(timeout(A_SECOND, slow).await.is_err());
-            Ok::<_, NotStarted>(())
+            Ok::<_, NotRecorded>(())
         });
         timeout(3 * A_SECOND / 2, run).await.expect("only the slow step takes time").unwrap().unwrap();
         let report = timeout(A_SECOND, throughline.flush(A_SECOND)).await.expect("nothing is pending");
@@ -44,7 +44,7 @@ async fn every_event_is_stored_and_counted_once_and_its_place_is_free_again() {
                 for _ in 0..50 {
                     ctx.trace_infallible("stage:a", tokio::task::yield_now()).await?;
                 }
-                Ok::<_, NotStarted>(())
+                Ok::<_, NotRecorded>(())
             }))
         })
         .collect();
@@ -85,8 +85,12 @@ impl Toy {
 }
 
 impl StoreConfig for Toy {
-    fn open(self: Box<Self>, _: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
-        Box::pin(async move { Ok(Arc::new(*self) as Arc<dyn TraceStore>) })
+    fn open(&self, _: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        let store = self.clone();
+        Box::pin(async move { Ok(Arc::new(store) as Arc<dyn TraceStore>) })
+    }
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        self.0.inner.open_readers()
     }
 }
 
@@ -104,11 +108,14 @@ impl TraceStore for Toy {
     fn inline(&self) -> Option<Arc<dyn AppendInline>> {
         Some(Arc::new(self.clone()))
     }
-    fn reader(&self) -> Arc<dyn TraceReader> {
-        self.0.inner.reader()
+    fn claim(&self, _: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
+        Box::pin(std::future::ready(Ok(Claim::Granted)))
     }
-    fn analytics(&self) -> Arc<dyn TraceAnalytics> {
-        self.0.inner.analytics()
+    fn release(&self, _: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn readers(&self) -> Readers {
+        self.0.inner.readers()
     }
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(std::future::ready(Ok(())))

@@ -9,7 +9,9 @@ mod memory_tree;
 
 mod context;
 mod delivery;
+mod destinations;
 mod inline;
+mod locks;
 mod query;
 mod request;
 mod saga;

@@ -2,9 +2,7 @@
 
 mod store {
     use throughline_core::testing::conformance::StoreFixture;
-    use throughline_core::{BoxFuture, MemoryStore, StoreConfig, TraceReader};
-
-    use std::sync::Arc;
+    use throughline_core::{MemoryStore, StoreConfig};
 
     #[derive(Default)]
     struct Memory(MemoryStore);
@@ -15,9 +13,6 @@ mod store {
         }
         fn config(&self) -> Box<dyn StoreConfig> {
             Box::new(self.0.clone())
-        }
-        fn outside_reader(&self) -> Option<BoxFuture<'_, Arc<dyn TraceReader>>> {
-            Some(Box::pin(async { self.0.reader() }))
         }
     }
 

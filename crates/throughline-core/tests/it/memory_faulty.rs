@@ -9,7 +9,7 @@ async fn faulty() -> (MemoryStore, Faults, Arc<dyn TraceStore>) {
     let memory = MemoryStore::new();
     let store = FaultyStore::around(memory.clone());
     let faults = store.faults();
-    let open = Box::new(store).open(Instance::new(InstanceId::random(), "test")).await.unwrap();
+    let open = store.open(Instance::new(InstanceId::random(), "test")).await.unwrap();
     (memory, faults, open)
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use throughline_core::testing::{RunBuilder, run, sample_log, tree};
 use throughline_core::{
-    AppendError, Instance, InstanceId, MemoryStore, OpenRun, RunState, StoreConfig, TraceEvent, TraceStore,
+    AppendError, Instance, InstanceId, MemoryStore, OpenRun, Page, RunState, StoreConfig, TraceEvent,
+    TraceStore,
 };
 
 fn ended(key: &str) -> RunBuilder {
@@ -30,7 +31,7 @@ fn append(store: &MemoryStore, events: &[TraceEvent]) -> Result<(), AppendError>
 }
 
 fn open_runs(store: &MemoryStore) -> Vec<OpenRun> {
-    now(store.reader().open_runs(usize::MAX)).unwrap()
+    now(store.readers().reader.open_runs(&Page::first(usize::MAX))).unwrap().items
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn the_run_that_ended_first_is_evicted_whole() {
     assert_eq!(store.trace(middle.trace_id()), []);
     assert_eq!(store.trace(first_begun.trace_id()).len(), 2);
     assert_eq!((store.events().len(), store.evicted()), (5, 2));
-    assert_eq!(now(store.reader().run(middle.trace_id())).unwrap(), None);
+    assert_eq!(now(store.readers().reader.run(middle.trace_id())).unwrap(), None);
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_run_that_goes_on_is_not_evicted_to_make_room_for_itself() {
 fn an_abandoned_instance_leaves_its_runs_interrupted() {
     let store = MemoryStore::new();
     let instance = InstanceId::random();
-    let opened = now(Box::new(store.clone()).open(Instance::new(instance, "loan-service"))).unwrap();
+    let opened = now(store.open(Instance::new(instance, "loan-service"))).unwrap();
     let mut told = run("loan-approval").key("loan-42").instance(instance);
     told.begin("stage:sign");
     let events: Vec<_> = told.events().into_iter().map(Arc::new).collect();

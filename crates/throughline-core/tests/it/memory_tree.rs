@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use throughline_core::testing::{FaultyStore, tree};
-use throughline_core::{AppendError, MemoryFeed, MemoryStore, StreamItem, Throughline, TraceId, TraceStream};
+use throughline_core::{
+    AppendError, MemoryFeed, MemoryStore, StreamItem, Throughline, TraceId, TraceStream, WatchRequest,
+};
 use tokio::sync::Barrier;
 
 use crate::support::open;
@@ -78,7 +80,7 @@ async fn a_store_that_fails_and_loses_answers_changes_nothing_in_the_tree() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watched_run_gives_the_tree_that_the_store_has() {
     let (store, feed) = (MemoryStore::new(), MemoryFeed::new());
-    let mut watch = feed.watch(Some(TraceId::from_key("loan-1"))).await.unwrap();
+    let mut watch = feed.watch(WatchRequest::new().trace(TraceId::from_key("loan-1"))).await.unwrap();
     let throughline = Throughline::builder("test").store(store.clone()).feed(feed).build().unwrap();
     approve(&throughline, "other").await;
     approve(&throughline, "loan-1").await;
@@ -86,7 +88,7 @@ async fn a_watched_run_gives_the_tree_that_the_store_has() {
     let mut watched = Vec::new();
     while watched.len() < stored.len() {
         match watch.next().await.unwrap().unwrap() {
-            StreamItem::Event(event) => watched.push(Arc::unwrap_or_clone(event)),
+            StreamItem::Event { event, .. } => watched.push(Arc::unwrap_or_clone(event)),
             missed => panic!("{missed:?}"),
         }
     }

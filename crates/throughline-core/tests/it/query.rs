@@ -1,7 +1,7 @@
 //! Runs that a real context told, asked by a query: emitter and query speak the same language.
 
 use throughline_core::query::{Basis, CauseKind, CompensationState, FailureOutcome, Style, Verdict};
-use throughline_core::{MemoryStore, NotRecorded, NotStarted, Saga, TraceQuery};
+use throughline_core::{MemoryStore, NotRecorded, Saga, TraceQuery};
 
 use crate::support::open;
 
@@ -11,8 +11,6 @@ enum LoanError {
     Refused(&'static str),
     #[error("the loan was refused")]
     Wrapped(#[source] Box<LoanError>),
-    #[error(transparent)]
-    NotStarted(#[from] NotStarted),
     #[error(transparent)]
     NotRecorded(#[from] NotRecorded),
 }

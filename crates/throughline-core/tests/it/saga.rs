@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use throughline_core::{
-    CompensationOutcome, MemoryStore, NotStarted, Rel, RunState, Saga, Status, Throughline, TraceEvent,
+    CompensationOutcome, MemoryStore, NotRecorded, Rel, RunState, Saga, Status, Throughline, TraceEvent,
     TraceId, names,
 };
 
@@ -15,7 +15,7 @@ enum LoanError {
     #[error("{0}")]
     Refused(&'static str),
     #[error(transparent)]
-    NotStarted(#[from] NotStarted),
+    NotRecorded(#[from] NotRecorded),
 }
 
 /// What was undone, in order.
@@ -266,7 +266,7 @@ async fn a_saga_that_died_while_it_was_undone_is_undone_to_the_end() {
     let log = undone.clone();
     let run = throughline.resume(trace_id).run(|ctx| async move {
         let forward = ctx.saga("loan-approval").run(|_| async { Ok::<_, LoanError>(()) }).await;
-        assert!(matches!(forward, Err(NotStarted::BeingUndone { .. })), "{forward:?}");
+        assert!(matches!(forward, Err(NotRecorded::BeingUndone { .. })), "{forward:?}");
         let undo = move |input: u32, _ctx| {
             let log = log.clone();
             async move {
@@ -289,16 +289,16 @@ async fn a_saga_that_died_while_it_was_undone_is_undone_to_the_end() {
 #[tokio::test]
 async fn what_cannot_be_resumed_is_refused_with_the_reason() {
     let (throughline, _store) = open();
-    let resume = |id| throughline.resume(id).run(|_| async { Ok::<_, NotStarted>(()) });
+    let resume = |id| throughline.resume(id).run(|_| async { Ok::<_, NotRecorded>(()) });
     let unknown = TraceId::from_key("nobody");
-    assert!(matches!(resume(unknown).await, Err(NotStarted::NoSuchRun(id)) if id == unknown));
+    assert!(matches!(resume(unknown).await, Err(NotRecorded::NoSuchRun(id)) if id == unknown));
 
     let ended =
         throughline.workflow("test").run_infallible(|ctx| async move { ctx.trace_id() }).await.unwrap();
-    assert!(matches!(resume(ended).await, Err(NotStarted::HasEnded { state: RunState::Succeeded, .. })));
+    assert!(matches!(resume(ended).await, Err(NotRecorded::HasEnded { state: RunState::Succeeded, .. })));
 
     let run = throughline.workflow("test").run_infallible(|ctx| async move { resume(ctx.trace_id()).await });
-    assert!(matches!(run.await.unwrap(), Err(NotStarted::StillRunning(_))));
+    assert!(matches!(run.await.unwrap(), Err(NotRecorded::StillRunning(_))));
 }
 
 #[tokio::test]

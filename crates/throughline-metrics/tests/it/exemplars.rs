@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use throughline_core::metrics::catalogue;
-use throughline_core::{NotStarted, TraceId, names};
+use throughline_core::{NotRecorded, TraceId, names};
 use throughline_metrics::ExpositionFormat;
 
 use crate::{lines, quiet, recorded_by};
@@ -54,7 +54,7 @@ async fn a_request_of_which_nothing_is_recorded_has_no_exemplar() {
     let request = throughline.request(names::HTTP_REQUEST).open();
     request.context().scope(|| series.record(0.003));
     assert!(!prometheus.render(ExpositionFormat::OpenMetrics).contains("trace_id"));
-    request.context().trace("stage:score", async { Ok::<_, NotStarted>(()) }).await.unwrap().unwrap();
+    request.context().trace("stage:score", async { Ok::<_, NotRecorded>(()) }).await.unwrap().unwrap();
     request.context().scope(|| series.record(0.003));
     let page = prometheus.render(ExpositionFormat::OpenMetrics);
     let bucket = lines(&page, "http_server_request_duration_seconds_bucket");

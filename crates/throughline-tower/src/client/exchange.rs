@@ -11,7 +11,7 @@ use throughline_core::{ErrorInfo, TraceContext, names};
 use super::ClientLayer;
 use super::measure::{KIND, Measure};
 use super::request::{ClientRequest, ClientResponse};
-use crate::failure::{self, Told};
+use crate::failure::{self, Described};
 use crate::grpc;
 use crate::propagate::inject_all;
 use crate::server;
@@ -48,7 +48,7 @@ where
         None => step,
     };
 
-    // Both lie outside of the span: the request must be sent, and its answer kept, even if the span is not recorded.
+    // Both are kept outside the span: the request must be sent, and its answer kept, even if the span is not recorded.
     let waiting = Arc::new(Mutex::new(Some((request, send))));
     let answered = Arc::new(Mutex::new(None));
     let (call, keep) = (Arc::clone(&waiting), Arc::clone(&answered));
@@ -69,9 +69,9 @@ where
                 metrics.part(&called, part, took);
             }
         }
-        let told = tell(&context, &answer);
+        let outcome = describe(&context, &answer);
         *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        told
+        outcome
     });
     // Whether it was recorded is for the next step to say; see the docs of the layer.
     let _recorded = span.await;
@@ -85,7 +85,7 @@ where
     }
 }
 
-/// Sends a request of which nothing is recorded but metrics.
+/// Sends a request and records nothing but metrics.
 async fn unrecorded<Q, R, E, S, F>(measure: Measure, request: Q, send: S) -> Result<R, E>
 where
     R: ClientResponse,
@@ -98,14 +98,14 @@ where
     answer
 }
 
-/// What the span is told of the answer before it ends.
-fn tell<R: ClientResponse, E: Error + 'static>(
+/// What the span records of the answer before it ends.
+fn describe<R: ClientResponse, E: Error + 'static>(
     context: &TraceContext,
     answer: &Result<R, E>,
-) -> Result<(), Told> {
+) -> Result<(), Described> {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return Err(Told(failure::describe(error))),
+        Err(error) => return Err(Described(failure::describe(error))),
     };
     let status = answer.status();
     context.annotate(names::attrs::HTTP_STATUS, status.as_u16().to_string());
@@ -116,7 +116,7 @@ fn tell<R: ClientResponse, E: Error + 'static>(
     } else {
         return Ok(());
     };
-    Err(Told(ErrorInfo { kind: kind.into(), message: message.into(), chain: Vec::new() }))
+    Err(Described(ErrorInfo { kind: kind.into(), message: message.into(), chain: Vec::new() }))
 }
 
 fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {

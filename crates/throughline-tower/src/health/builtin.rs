@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use throughline_core::{DropReason, Throughline, TraceId};
+use throughline_core::{DropReason, Throughline, TraceId, WatchRequest};
 use tokio::time::Instant;
 
 use super::check::Ask;
-use super::flight::Asked;
+use super::runner::Answer;
 
 /// How long events may wait for a store that takes none.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -20,13 +20,13 @@ pub(super) fn store(throughline: &Throughline) -> Option<Ask> {
         let reader = Arc::clone(&reader);
         let (throughline, progress) = (throughline.clone(), Arc::clone(&progress));
         async move {
-            // A question that costs a look at an index; the answer does not matter.
+            // A read that costs one look at an index; the answer does not matter.
             reader.run(TraceId::from_key("throughline:health")).await?;
             // The store comes first in the ledger.
             let ledger = throughline.ledger();
             let Some(account) = ledger.accounts.first() else { return Ok(None) };
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            progress.judge(account.delivered + account.dropped(), account.pending, Instant::now())
+            progress.check(account.delivered + account.dropped(), account.pending, Instant::now())
         }
     }))
 }
@@ -39,7 +39,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn judge(&mut self, settled: u64, pending: u64, now: Instant) -> Asked {
+    fn check(&mut self, settled: u64, pending: u64, now: Instant) -> Answer {
         if pending == 0 || settled != self.settled {
             *self = Self { settled, since: None };
         }
@@ -47,11 +47,11 @@ impl Progress {
             return Ok(None);
         }
         let waited = now.duration_since(*self.since.get_or_insert(now));
-        let note = format!("events that wait to be stored: {pending}");
+        let note = format!("events waiting to be stored: {pending}");
         if waited < STUCK_AFTER {
             return Ok(Some(note));
         }
-        Err(format!("{note}; none was taken for {} s", waited.as_secs()).into())
+        Err(format!("{note}; the store has taken none for {} s", waited.as_secs()).into())
     }
 }
 
@@ -62,12 +62,12 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
     Some(Ask::waiting(move || {
         let (stream, throughline, seen) = (Arc::clone(&stream), throughline.clone(), Arc::clone(&seen));
         async move {
-            drop(stream.watch(None).await?);
+            drop(stream.watch(WatchRequest::new()).await?);
             let dropped = dropped_by_feeds(&throughline);
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             match dropped.saturating_sub(std::mem::replace(&mut *seen, dropped)) {
                 0 => Ok(None),
-                more => Err(format!("events dropped since the last look: {more}").into()),
+                more => Err(format!("events dropped since the last check: {more}").into()),
             }
         }
     }))
@@ -81,12 +81,12 @@ fn dropped_by_feeds(throughline: &Throughline) -> u64 {
     dropped.filter(|(reason, _)| *reason != DropReason::Panicked).map(|(_, count)| count).sum()
 }
 
-/// Fails if more wait than may.
-pub(super) fn judge_depth(depth: u64, limit: u64) -> Asked {
+/// Fails if more items wait than the limit.
+pub(super) fn check_depth(depth: u64, limit: u64) -> Answer {
     if depth > limit {
-        return Err(format!("waiting: {depth}, more than {limit}").into());
+        return Err(format!("waiting: {depth}, over the limit of {limit}").into());
     }
-    Ok(Some(format!("waiting: {depth}, of at most {limit}")))
+    Ok(Some(format!("waiting: {depth}, within the limit of {limit}")))
 }
 
 #[cfg(test)]
@@ -98,14 +98,14 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut progress = Progress::default();
-        assert_eq!(progress.judge(0, 0, at(0)).unwrap(), None);
-        assert!(progress.judge(0, 3, at(100)).is_ok(), "they have only just come");
-        assert!(progress.judge(1, 2, at(104)).is_ok());
-        assert!(progress.judge(1, 2, at(108)).is_ok(), "one was taken four seconds ago");
-        let stuck = progress.judge(1, 2, at(110)).unwrap_err();
-        assert_eq!(stuck.to_string(), "events that wait to be stored: 2; none was taken for 6 s");
-        assert!(progress.judge(1, 2, at(111)).is_err(), "it stays stuck");
-        assert!(progress.judge(2, 1, at(112)).is_ok());
-        assert_eq!(progress.judge(3, 0, at(900)).unwrap(), None);
+        assert_eq!(progress.check(0, 0, at(0)).unwrap(), None);
+        assert!(progress.check(0, 3, at(100)).is_ok(), "they have only just come");
+        assert!(progress.check(1, 2, at(104)).is_ok());
+        assert!(progress.check(1, 2, at(108)).is_ok(), "one was taken four seconds ago");
+        let stuck = progress.check(1, 2, at(110)).unwrap_err();
+        assert_eq!(stuck.to_string(), "events waiting to be stored: 2; the store has taken none for 6 s");
+        assert!(progress.check(1, 2, at(111)).is_err(), "it stays stuck");
+        assert!(progress.check(2, 1, at(112)).is_ok());
+        assert_eq!(progress.check(3, 0, at(900)).unwrap(), None);
     }
 }

@@ -10,10 +10,10 @@ use throughline_core::{BoxError, BoxFuture, Text, Throughline};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::flight::{Asked, Slot};
+use super::runner::{Answer, CheckRunner};
 use super::{HealthBuildError, builtin, disk, memory};
 
-/// Kubernetes waits one second for a probe unless told otherwise: a check that takes longer could not be named any more.
+/// Kubernetes waits one second for a probe by default: a slower check could not be named any more.
 const TIMEOUT: Duration = Duration::from_millis(800);
 const TTL: Duration = Duration::from_secs(2);
 const LONGEST_TTL: Duration = Duration::from_secs(60 * 60);
@@ -25,17 +25,17 @@ const LONGEST_NAME: usize = 64;
 pub enum Gate {
     /// For readiness.
     Ready,
-    /// For startup: until it has passed once, the service has not started and is not ready; after that it is not asked
+    /// For startup: until it has passed once, the service has not started and is not ready; after that it is not run
     /// any more.
     Startup,
     /// For both.
     Both,
 }
 
-/// Something that health depends on, and how it is asked.
+/// Something that health depends on, and how it is checked.
 ///
-/// Unless said otherwise a check is required, counts for readiness alone (what is away when a process starts is not
-/// mended by restarting the process), has 800 ms to answer, and its finding is kept for 2 s.
+/// By default a check is required, counts for readiness alone (restarting a process does not bring back what was down
+/// when it started), has 800 ms to answer, and its result is kept for 2 s.
 #[must_use = "a check does nothing before it is added to a HealthBuilder"]
 pub struct Check {
     pub(super) name: Text,
@@ -53,23 +53,23 @@ enum Kind {
     Memory { limit: f64 },
 }
 
-/// What a check does when it is asked.
+/// What a check does when it runs.
 pub(super) enum Ask {
-    Waiting(Arc<dyn Fn() -> BoxFuture<'static, Asked> + Send + Sync>),
-    Blocking(Arc<dyn Fn() -> Asked + Send + Sync>),
+    Waiting(Arc<dyn Fn() -> BoxFuture<'static, Answer> + Send + Sync>),
+    Blocking(Arc<dyn Fn() -> Answer + Send + Sync>),
 }
 
 impl Ask {
     pub(super) fn waiting<F, Fut>(ask: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Asked> + Send + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
     {
         Self::Waiting(Arc::new(move || Box::pin(ask())))
     }
 
-    /// Asks, on a task or a thread of its own.
-    pub(super) fn start(&self, runtime: &Handle) -> JoinHandle<Asked> {
+    /// Runs it, on a task or a thread of its own.
+    pub(super) fn start(&self, runtime: &Handle) -> JoinHandle<Answer> {
         match self {
             Self::Waiting(ask) => {
                 let ask = Arc::clone(ask);
@@ -84,8 +84,8 @@ impl Ask {
 }
 
 impl Check {
-    /// A check of your own. It is given up when its time has run out: the future is dropped. What the error says goes
-    /// through the redactor before anybody sees it.
+    /// A check of your own. When it times out, its future is dropped. What its error says goes through the redactor before
+    /// anybody sees it.
     ///
     /// ```
     /// # use throughline_tower::health::Check;
@@ -106,8 +106,8 @@ impl Check {
         Self::of(name, Kind::Ask(Ask::waiting(ask)))
     }
 
-    /// A check of your own that blocks its thread. It runs where blocking is allowed. If it is not back in time, the
-    /// check fails, and no second one is started until it is.
+    /// A check of your own that blocks its thread. It runs where blocking is allowed. If it times out, the check fails,
+    /// and does not run again until that run has returned.
     pub fn blocking<F, E>(name: impl Into<Text>, ask: F) -> Self
     where
         F: Fn() -> Result<(), E> + Send + Sync + 'static,
@@ -116,13 +116,13 @@ impl Check {
         Self::looking(name, move || ask().map(|()| None).map_err(Into::into))
     }
 
-    /// `store`: a small question to the durable store, by way of its reader; and that events do not wait for it: it fails
-    /// when none was taken for five seconds although some are pending.
+    /// `store`: that the durable store answers a small read, and that events do not wait for it: it fails when the store
+    /// has taken none for five seconds although some are pending.
     pub fn store() -> Self {
         Self::of("store", Kind::Store)
     }
 
-    /// `feed`: that the live feed can be watched, and has dropped nothing since the check was last asked. Informative,
+    /// `feed`: that the live feed can be watched, and has dropped nothing since the check last ran. Informative,
     /// since nobody waits for a feed.
     pub fn feed() -> Self {
         Self::of("feed", Kind::Feed).informative()
@@ -149,7 +149,7 @@ impl Check {
     {
         let ask = move || {
             let depth = depth();
-            async move { builtin::judge_depth(depth.await.map_err(Into::into)?, limit) }
+            async move { builtin::check_depth(depth.await.map_err(Into::into)?, limit) }
         };
         Self::of(name, Kind::Ask(Ask::waiting(ask)))
     }
@@ -158,11 +158,11 @@ impl Check {
         Self { name: name.into(), timeout: TIMEOUT, ttl: TTL, required: true, gate: Gate::Ready, kind }
     }
 
-    fn looking(name: impl Into<Text>, look: impl Fn() -> Asked + Send + Sync + 'static) -> Self {
+    fn looking(name: impl Into<Text>, look: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
         Self::of(name, Kind::Ask(Ask::Blocking(Arc::new(look))))
     }
 
-    /// Calls it something else: what probes, logs and the label `check` of the metrics say.
+    /// Renames it: what probes, logs and the label `check` of the metrics say.
     pub fn name(mut self, name: impl Into<Text>) -> Self {
         self.name = name.into();
         self
@@ -174,7 +174,7 @@ impl Check {
         self
     }
 
-    /// How long its finding is kept, good or bad; at most an hour. With zero it is asked by every probe, still one at a
+    /// How long its result is kept, good or bad; at most an hour. With zero it runs for every probe, still one run at a
     /// time.
     pub fn keep_for(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -199,7 +199,7 @@ impl Check {
         self
     }
 
-    pub(super) fn into_slot(self, throughline: &Throughline) -> Result<Slot, HealthBuildError> {
+    pub(super) fn into_runner(self, throughline: &Throughline) -> Result<CheckRunner, HealthBuildError> {
         let name = self.name.to_string();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(plain) {
@@ -214,19 +214,25 @@ impl Check {
         let ask = match self.kind {
             Kind::Ask(ask) => ask,
             Kind::Store => {
-                let mend = "add .store(..) to the Throughline, or leave Check::store() out";
-                builtin::store(throughline).ok_or(HealthBuildError::NothingToAsk { name, mend })?
+                let fix = "add .store(..) to the Throughline, or leave Check::store() out";
+                builtin::store(throughline).ok_or(HealthBuildError::NothingToAsk { name, fix })?
             }
             Kind::Feed => {
-                let mend = "add .feed(..) to the Throughline, or leave Check::feed() out";
-                builtin::feed(throughline).ok_or(HealthBuildError::NothingToAsk { name, mend })?
+                let fix = "add .feed(..) to the Throughline, or leave Check::feed() out";
+                builtin::feed(throughline).ok_or(HealthBuildError::NothingToAsk { name, fix })?
             }
             Kind::Memory { limit } if limit > 0.0 && limit <= 1.0 => {
                 Ask::Blocking(Arc::new(move || memory::look(limit)))
             }
             Kind::Memory { limit } => return Err(HealthBuildError::BadShare { name, limit }),
         };
-        Ok(Slot::new(self.name, ask, (self.timeout, self.ttl), (self.required, self.gate), throughline))
+        Ok(CheckRunner::new(
+            self.name,
+            ask,
+            (self.timeout, self.ttl),
+            (self.required, self.gate),
+            throughline,
+        ))
     }
 }
 

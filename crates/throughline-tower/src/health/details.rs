@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::HealthBuildError;
 
-/// What a proxy tells of the caller behind it.
+/// What a proxy says about the caller behind it.
 const FORWARDING: [HeaderName; 4] =
     [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
@@ -38,7 +38,7 @@ impl Details {
         Self { everybody: true, loopback: false, bearer: None }
     }
 
-    /// Callers on this machine are, unless a header says that a proxy passed the request on. The server has to tell who
+    /// Callers on this machine are, unless a header says that a proxy passed the request on. The server has to say who
     /// calls: `into_make_service_with_connect_info::<SocketAddr>()` in axum, a [`SocketAddr`] among the request's
     /// extensions elsewhere. Not for a service behind a proxy on the same machine that adds no such header.
     #[must_use]

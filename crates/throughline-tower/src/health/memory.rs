@@ -5,7 +5,7 @@ use std::{fs, iter};
 
 use sysinfo::{MemoryRefreshKind, System};
 
-use super::flight::Asked;
+use super::runner::Answer;
 
 /// Memory in use, of what there may be. Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Usage {
 }
 
 /// Fails if more than this share is in use.
-pub(super) fn look(limit: f64) -> Asked {
+pub(super) fn look(limit: f64) -> Answer {
     let machine = machine()?;
     let (usage, whose) = match container(Path::new("/"), machine.limit) {
         Some(usage) => (usage, "the container's"),
@@ -36,11 +36,11 @@ pub(super) fn look(limit: f64) -> Asked {
 
 fn machine() -> Result<Usage, String> {
     let mut system =
-        System::new().map_err(|error| format!("this system does not tell its memory: {error}"))?;
+        System::new().map_err(|error| format!("cannot read how much memory is in use: {error}"))?;
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let limit = system.total_memory();
     if limit == 0 {
-        return Err("this system does not tell how much memory it has".to_owned());
+        return Err("cannot read how much memory this machine has".to_owned());
     }
     Ok(Usage { used: limit.saturating_sub(system.available_memory()), limit })
 }

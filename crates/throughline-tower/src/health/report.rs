@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use throughline_core::Text;
 
-use super::flight::{Finding, Slot};
+use super::runner::{CheckResult, CheckRunner};
 
 /// How a service or one of its checks is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -26,13 +26,13 @@ pub enum HealthStatus {
 pub struct HealthReport {
     /// How the service is.
     pub status: HealthStatus,
-    /// Whether it takes no more traffic because it is [about to go](super::Health::drain).
+    /// Whether it takes no more traffic because it is [shutting down](super::Health::drain).
     pub draining: bool,
-    /// What each check that was asked says, in the order in which they were added.
+    /// The result of each check that ran, in the order in which they were added.
     pub checks: Vec<CheckReport>,
 }
 
-/// What one check says.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CheckReport {
@@ -61,19 +61,19 @@ fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
 }
 
 impl CheckReport {
-    pub(super) fn new(slot: &Slot, finding: &Finding) -> Self {
-        let (status, note, error) = match &finding.outcome {
+    pub(super) fn new(check: &CheckRunner, result: &CheckResult) -> Self {
+        let (status, note, error) = match &result.outcome {
             Ok(note) => (HealthStatus::Healthy, note.clone(), None),
             Err(error) => (HealthStatus::Unhealthy, None, Some(error.clone())),
         };
         Self {
-            name: slot.name.clone(),
+            name: check.name.clone(),
             status,
-            required: slot.required,
+            required: check.required,
             error,
             note,
-            duration: finding.took,
-            age: finding.at.elapsed(),
+            duration: result.took,
+            age: result.at.elapsed(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
     active: Option<GaugeGuard>,
     pub(super) arrival: Arrival,
     status: Option<StatusCode>,
-    /// What the answer itself tells of a failure.
+    /// What the answer itself says about a failure.
     failure: Option<Failure>,
     /// Whether the server has all of the content, and only asks for what may follow it.
     is_out: bool,
@@ -88,21 +88,21 @@ impl Exchange {
         self.is_out = true;
     }
 
-    /// The head of the answer is there.
-    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+    /// The head of the answer is there, and perhaps what made the handler fail.
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap, cause: Option<ErrorInfo>) {
         self.status = Some(status);
         if status.is_server_error() {
             let reason = status.canonical_reason().unwrap_or("failed");
             self.failure = Some(Failure {
                 label: status.as_str().to_owned(),
-                error: error(format!("http:{}", status.as_str()), reason),
+                error: cause.unwrap_or_else(|| error(format!("http:{}", status.as_str()), reason)),
             });
         } else if status == StatusCode::OK {
             self.look_for_grpc_status(headers);
         }
     }
 
-    /// gRPC tells how a call ended in the trailers, or in the head if nothing else follows.
+    /// gRPC says how a call ended in the trailers, or in the head if nothing else follows.
     pub(crate) fn look_for_grpc_status(&mut self, fields: &HeaderMap) {
         if let Some(code) = grpc::failure_in(fields).filter(|code| code.is_fault) {
             self.failure = Some(Failure {

@@ -98,7 +98,7 @@ where
         };
         let Some(exchange) = this.exchange.take() else { return Poll::Pending };
         let emptied = exchange.guard(|| this.state.set(State::Answered));
-        // The first panic is the one to tell of.
+        // The first panic is the one to report.
         let answer = answer.and_then(|answer| emptied.map(|()| answer));
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
@@ -111,19 +111,20 @@ where
         };
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
-        // The handler may have told of times of its own.
+        // The handler may have reported times of its own.
         headers.append(SERVER_TIMING, timing);
         Poll::Ready(Ok(response))
     }
 }
 
-/// The exchange goes on until the body has ended.
+/// The exchange lasts until the body has ended.
 fn follow<R>(response: Response<R>, mut exchange: Box<Exchange>) -> Response<TracedBody<R>>
 where
     R: Body<Data = Bytes>,
 {
-    let (head, body) = response.into_parts();
-    exchange.answered(head.status, &head.headers);
+    let (mut head, body) = response.into_parts();
+    let cause = cause_in(&mut head.extensions);
+    exchange.answered(head.status, &head.headers, cause);
     let body = match has_body(exchange.arrival.labels.method, head.status) {
         true => TracedBody::followed(body, &head.headers, exchange),
         false => {
@@ -132,6 +133,17 @@ where
         }
     };
     Response::from_parts(head, body)
+}
+
+/// What made the handler fail, if it says so.
+#[cfg(feature = "axum")]
+fn cause_in(extensions: &mut http::Extensions) -> Option<ErrorInfo> {
+    extensions.remove().map(|crate::handler_error::Cause(error)| error)
+}
+
+#[cfg(not(feature = "axum"))]
+fn cause_in(_: &mut http::Extensions) -> Option<ErrorInfo> {
+    None
 }
 
 /// Whether a body follows the head ([RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). Where none does, a
@@ -149,7 +161,7 @@ fn answer_panic<R>(panic: &(dyn Any + Send), mut exchange: Box<Exchange>) -> Res
         true => panic::grpc_status(),
         false => panic::problem(exchange.context(), &exchange.arrival.id),
     };
-    exchange.answered(response.status(), response.headers());
+    exchange.answered(response.status(), response.headers(), None);
     exchange.end(Outcome::Panicked(ErrorInfo::of_panic(panic)));
     response
 }

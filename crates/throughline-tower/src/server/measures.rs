@@ -61,7 +61,7 @@ impl Route {
     }
 }
 
-/// The route that a request matched: nobody tells.
+/// The route that a request matched, which is unknown here.
 #[cfg(not(feature = "axum"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Route;

@@ -1,4 +1,4 @@
-//! What a client is told when a handler panicked: that it did, and the ids under which we find the rest.
+//! The answer when a handler panicked: that it did, and the ids under which we find the rest.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};

@@ -9,7 +9,7 @@ use throughline_core::query::Style;
 use super::page::{self, Ink, Page};
 use super::{FunctionProfile, Part, ProfileReport, Transport};
 
-/// Finds what is odd in a [`ProfileReport`] and says what to do. Its thresholds are fields: change those that do not
+/// Finds problems in a [`ProfileReport`] and says how to fix them. Its thresholds are fields: change those that do not
 /// suit you.
 ///
 /// ```
@@ -30,14 +30,14 @@ pub struct Analyzer {
     pub work_share: f64,
     /// The share of waiting in the callee above which [queueing](FindingKind::Queueing) is a problem: 0.25.
     pub queue_share: f64,
-    /// How many times the median the p99 must be for a [long tail](FindingKind::LongTail): 10. Judged from 100 calls on.
+    /// How many times the median the p99 must be for a [long tail](FindingKind::LongTail): 10. Needs at least 100 calls.
     pub tail_factor: f64,
     /// The p95 of answers, in bytes, above which they are [large](FindingKind::LargeAnswers): 1 MiB.
     pub answer_bytes: u64,
     /// The rate of failures above which they are [many](FindingKind::ManyFailures): 0.05. The lower end of the rate's
     /// 95 % interval must be above it.
     pub failure_rate: f64,
-    /// With fewer calls that went well nothing is said of [their times](FindingKind::TooFewCalls): 20.
+    /// With fewer successful calls nothing is said about [their times](FindingKind::TooFewCalls): 20.
     pub min_calls: u64,
 }
 
@@ -56,15 +56,15 @@ impl Default for Analyzer {
     }
 }
 
-/// From how many calls on a p99 is more than the slowest of them.
+/// With fewer calls the p99 is just the slowest of them.
 const TAIL_CALLS: u64 = 100;
-/// Another transport that takes more than this part of the time is not worth the change.
+/// Another transport that takes more than this share of the time is not worth changing to.
 const WORTHWHILE: f64 = 0.9;
 
 /// What an [`Analyzer`] found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Analysis {
-    /// The findings, in the order of the report, and for a function the gravest first.
+    /// The findings, in the order of the report, and for each function the most serious first.
     pub findings: Vec<Finding>,
 }
 
@@ -76,7 +76,7 @@ pub struct Finding {
     pub function: Text,
     /// How it was called.
     pub transport: Transport,
-    /// What is found.
+    /// What was found.
     pub kind: FindingKind,
     /// What was measured: a share or a rate from 0 to 1, a factor, bytes, or a number of calls.
     pub measured: f64,
@@ -97,15 +97,15 @@ pub struct Finding {
 pub enum FindingKind {
     /// Too many calls fail.
     ManyFailures,
-    /// There are too few calls to say anything of their times.
+    /// There are too few calls to say anything about their times.
     TooFewCalls,
     /// The callee does not say how long it took, so the round trip is not split.
     NotSplit,
-    /// Most of the time goes to the way there and back.
+    /// Most of the time is spent in the transport.
     TransportDominates,
-    /// Much of the time goes to writing and reading JSON.
+    /// Much of the time is spent writing and reading JSON.
     SerializationHeavy,
-    /// The callee works for so little of the time that the way to it is not worth it.
+    /// The callee works for so little of the time that the overhead dominates.
     LittleWork,
     /// Calls wait in the callee before it works on them.
     Queueing,
@@ -120,7 +120,7 @@ impl FindingKind {
     pub const fn title(self) -> &'static str {
         match self {
             Self::ManyFailures => "many calls fail",
-            Self::TooFewCalls => "too few calls to judge",
+            Self::TooFewCalls => "too few calls to tell",
             Self::NotSplit => "the callee's time is unknown",
             Self::TransportDominates => "transport latency is high",
             Self::SerializationHeavy => "serialization overhead is high",
@@ -211,25 +211,24 @@ impl Look<'_> {
             page::percent(high),
         );
         let measured = (rate.ratio(), limit);
-        let mend = "Look at these first, for times are only of calls that went well: \
-                    `throughline list --failed` has their stories";
-        (low > limit).then(|| self.finding(FindingKind::ManyFailures, measured, evidence, mend))
+        let advice = "Look at these first, since times are of successful calls only: \
+                    `throughline list --failed` shows them";
+        (low > limit).then(|| self.finding(FindingKind::ManyFailures, measured, evidence, advice))
     }
 
     fn too_few(&self) -> Finding {
         let (calls, limit) = (self.profile.successes(), self.analyzer.min_calls);
-        let evidence = format!("{calls} calls went well; from {limit} on there is something to say");
-        let mend = "Make more calls, under a load like that of production";
-        self.finding(FindingKind::TooFewCalls, (calls as f64, limit as f64), evidence, mend)
+        let evidence = format!("{calls} calls succeeded, and at least {limit} are needed");
+        let advice = "Make more calls, under a load like production's";
+        self.finding(FindingKind::TooFewCalls, (calls as f64, limit as f64), evidence, advice)
     }
 
     fn not_split(&self) -> Option<Finding> {
         let (share, limit) = (self.profile.share(Part::RoundTrip), 0.0);
         let evidence =
             format!("{} of the time is in round trips without a Server-Timing", page::percent(share));
-        let mend =
-            "Put `.layer(throughline.layer())` around the callee's router, so that it says how long it took";
-        (share > limit).then(|| self.finding(FindingKind::NotSplit, (share, limit), evidence, mend))
+        let advice = "Put `.layer(throughline.layer())` around the callee's router, so that it reports how long it took";
+        (share > limit).then(|| self.finding(FindingKind::NotSplit, (share, limit), evidence, advice))
     }
 
     /// A part's share of the time, with its median.
@@ -247,8 +246,8 @@ impl Look<'_> {
 
     fn transport(&self) -> Option<Finding> {
         let limit = self.analyzer.transport_share;
-        let (share, evidence) = self.share_of(Part::Transport, "The way there and back");
-        let mend = match self.profile.transport {
+        let (share, evidence) = self.share_of(Part::Transport, "The transport");
+        let advice = match self.profile.transport {
             Transport::Http => {
                 let seen = self.seen_over(Transport::Ipc);
                 format!("Consider a Unix socket (ipc) if both run on one machine{seen}")
@@ -259,12 +258,12 @@ impl Look<'_> {
             }
             Transport::Direct => {
                 "There is no socket to save: look at the router and the layers around the function, \
-                                  and do more in a call"
+                                  and do more per call"
                     .to_owned()
             }
         };
         let found = (share, limit);
-        (share > limit).then(|| self.finding(FindingKind::TransportDominates, found, evidence, mend))
+        (share > limit).then(|| self.finding(FindingKind::TransportDominates, found, evidence, advice))
     }
 
     fn serialization(&self) -> Option<Finding> {
@@ -280,16 +279,17 @@ impl Look<'_> {
             page::bytes(self.profile.request_bytes.p50),
             page::bytes(self.profile.response_bytes.p50),
         );
-        let mend = match self.profile.transport {
-            Transport::Direct => "Within a process nothing need be JSON: call it as a plain function",
+        let advice = match self.profile.transport {
+            Transport::Direct => "Within a process nothing has to be JSON: call it as a plain function",
             _ => "Consider a binary format, and send only what the function needs",
         };
-        (share > limit).then(|| self.finding(FindingKind::SerializationHeavy, (share, limit), evidence, mend))
+        (share > limit)
+            .then(|| self.finding(FindingKind::SerializationHeavy, (share, limit), evidence, advice))
     }
 
     fn little_work(&self) -> Option<Finding> {
         let limit = self.analyzer.work_share;
-        // Without the callee's word its share is not small but unknown.
+        // If the callee does not report its time, its share is not small but unknown.
         let work = self.profile.part(Part::Callee)?;
         if self.profile.share(Part::RoundTrip) > 0.0 {
             return None;
@@ -302,24 +302,24 @@ impl Look<'_> {
             page::duration(work.times.p50),
             page::duration(self.profile.total.p50),
         );
-        let mend = match self.profile.transport {
+        let advice = match self.profile.transport {
             Transport::Direct => {
-                "It is called directly already: do more in a call, or call it as a plain function".to_owned()
+                "It is called directly already: do more per call, or call it as a plain function".to_owned()
             }
             _ => {
                 let seen = self.seen_over(Transport::Direct);
-                format!("Consider direct integration, or do more in a call{seen}")
+                format!("Consider direct integration, or do more per call{seen}")
             }
         };
-        (share < limit).then(|| self.finding(FindingKind::LittleWork, (share, limit), evidence, mend))
+        (share < limit).then(|| self.finding(FindingKind::LittleWork, (share, limit), evidence, advice))
     }
 
     fn queueing(&self) -> Option<Finding> {
         let limit = self.analyzer.queue_share;
         let (share, evidence) = self.share_of(Part::Queue, "Waiting in the callee");
-        let mend =
+        let advice =
             "Give the callee more workers or a higher concurrency limit, or send it fewer calls at once";
-        (share > limit).then(|| self.finding(FindingKind::Queueing, (share, limit), evidence, mend))
+        (share > limit).then(|| self.finding(FindingKind::Queueing, (share, limit), evidence, advice))
     }
 
     fn tail(&self) -> Option<Finding> {
@@ -328,43 +328,43 @@ impl Look<'_> {
         let slowest = |part: &&super::PartProfile| part.times.p99.saturating_sub(part.times.p50);
         let part = self.profile.parts.iter().max_by_key(slowest)?;
         let evidence = format!(
-            "The p99 is {factor:.0} times the median ({} against {}), and most of that is {} (p99 {})",
+            "The p99 is {factor:.0} times the median ({} against {}), mostly in {} (p99 {})",
             page::duration(times.p99),
             page::duration(times.p50),
             part.part,
             page::duration(part.times.p99),
         );
-        let mend = match part.part {
-            Part::Queue => "Look for bursts: a queue that fills at times makes a few calls wait",
+        let advice = match part.part {
+            Part::Queue => "Look for bursts: a queue that fills up now and then makes a few calls wait",
             Part::Transport | Part::RoundTrip => {
-                "Look for new connections, retransmissions and garbage in between"
+                "Look for new connections, retransmissions and slow proxies in between"
             }
-            Part::Callee => "Look at the slowest runs of the callee: `throughline stats` names them",
+            Part::Callee => "Look at the slowest runs of the callee: `throughline stats` lists them",
             Part::Serialize | Part::Deserialize => "Look for a few inputs or answers that are far larger",
         };
-        let judged = self.profile.successes() >= TAIL_CALLS && factor >= limit;
-        judged.then(|| self.finding(FindingKind::LongTail, (factor, limit), evidence, mend))
+        let is_long = self.profile.successes() >= TAIL_CALLS && factor >= limit;
+        is_long.then(|| self.finding(FindingKind::LongTail, (factor, limit), evidence, advice))
     }
 
     fn large_answers(&self) -> Option<Finding> {
         let (size, limit) = (self.profile.response_bytes.p95, self.analyzer.answer_bytes);
         let evidence = format!("One answer in twenty has {} or more", page::bytes(size));
-        let mend = "Answer in pages, leave out what the caller does not read, or stream it";
+        let advice = "Answer in pages, leave out what the caller does not read, or stream it";
         let found = (size as f64, limit as f64);
-        (size > limit).then(|| self.finding(FindingKind::LargeAnswers, found, evidence, mend))
+        (size > limit).then(|| self.finding(FindingKind::LargeAnswers, found, evidence, advice))
     }
 
-    /// What the same function was seen to take over another transport, if there were enough calls.
+    /// How long the same function took over another transport, if there were enough calls.
     fn seen_over(&self, other: Transport) -> String {
-        let judged = self.report.of(&self.profile.function, other);
-        let judged = judged.filter(|profile| profile.successes() >= self.analyzer.min_calls);
-        let Some(other) = judged else { return String::new() };
+        let other = self.report.of(&self.profile.function, other);
+        let other = other.filter(|profile| profile.successes() >= self.analyzer.min_calls);
+        let Some(other) = other else { return String::new() };
         let (own, others) = (self.profile.total.p50, other.total.p50);
         let (is_slower, is_worthwhile) = (others >= own, others <= own.mul_f64(WORTHWHILE));
         let (transport, own, others) = (other.transport, page::duration(own), page::duration(others));
         if is_slower {
             return format!(
-                "; as it is now it would not help: over {transport} its p50 was {others}, no less than the {own} here"
+                "; as of now it would not help: over {transport} its p50 was {others}, no less than the {own} here"
             );
         }
         let but = if is_worthwhile { "" } else { ", though that may not help" };

@@ -19,15 +19,15 @@ use tower::Service;
 use super::connect::{self, Carrier};
 use super::measure::CallMetrics;
 use super::{CallError, CallOutcome, CallRecord, CallTimes, Callee, Inspector, Profiler, Transport, call};
-use crate::failure::Told;
+use crate::failure::Described;
 
-/// Where functions are served, unless [`Caller::route`] says otherwise.
+/// The path of functions, unless [`Caller::route`] sets another.
 const ROUTE: &str = "/functions/{function}";
 /// What stands for the function in a route.
 const FUNCTION: &str = "{function}";
-/// How long a callee behind a socket has, unless [`Caller::timeout`] says otherwise.
+/// How long a callee behind a socket has, unless [`Caller::timeout`] sets another time.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How large an answer may be in bytes, unless [`Caller::response_limit`] says otherwise.
+/// How large an answer may be in bytes, unless [`Caller::response_limit`] sets another limit.
 const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Calls functions by name, over one [`Transport`]: `POST /functions/{name}`, JSON in and out. Cheap to clone.
@@ -37,10 +37,10 @@ const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 /// the callee's [`ServerLayer`](crate::ServerLayer) continues it, whatever the transport is. The span's end says where
 /// the time went (`call.transport_us` and its like) and how large request and answer were.
 ///
-/// Within a context or outside, each call is measured: as metrics, and by the [`Profiler`] and the [`Inspector`] that it
-/// is given.
+/// Inside a context or outside, each call is measured: as metrics, and by the [`Profiler`] and the [`Inspector`] if it
+/// has them.
 ///
-/// How long the callee took and how long the way was is known only where the answer has a
+/// How long the callee took and how long the transport took is known only where the answer has a
 /// [`ServerTiming`](crate::ServerTiming), as behind a [`ServerLayer`](crate::ServerLayer). Without it a call has one part
 /// for all of that, `round_trip`, and nothing is recorded as `transport`, nor under its alias
 /// `{prefix}_transport_latency_seconds`.
@@ -88,7 +88,7 @@ impl Caller {
     /// Calls over TCP: `Caller::http(&throughline, "http://127.0.0.1:3000")`. Connections are kept.
     ///
     /// # Errors
-    /// When the address is not an origin with the scheme `http`. For TLS, hand in a client that speaks it:
+    /// When the address is not an origin with the scheme `http`. For TLS, pass a client that speaks it to
     /// [`http_through`](Self::http_through).
     pub fn http(throughline: &Throughline, origin: &str) -> Result<Self, CallerError> {
         let (scheme, authority) = parse_origin(origin)?;
@@ -98,7 +98,7 @@ impl Caller {
         Ok(Self::over_http(throughline, scheme, authority, connect::tcp()))
     }
 
-    /// Calls over a client of yours: one that speaks TLS or HTTP/2, goes through a proxy, retries…
+    /// Calls over your own client: one that speaks TLS or HTTP/2, goes through a proxy, retries…
     ///
     /// # Errors
     /// When the address is not an origin: a scheme, a host and perhaps a port.
@@ -128,7 +128,7 @@ impl Caller {
     pub fn ipc(throughline: &Throughline, socket: impl Into<std::path::PathBuf>) -> Self {
         let socket = socket.into();
         let address = socket.display().to_string();
-        // HTTP wants a host; behind a socket there is but one.
+        // HTTP requires a host; behind a socket there is only one.
         let origin = (Scheme::HTTP, Authority::from_static("localhost"));
         let carrier = connect::unix(socket);
         Self {
@@ -171,8 +171,8 @@ impl Caller {
         }
     }
 
-    /// The path of a function: `/functions/{function}` unless said otherwise. Without `{function}` in it all functions
-    /// have one path.
+    /// The path of a function, by default `/functions/{function}`. Without `{function}` in it all functions share one
+    /// path.
     ///
     /// # Errors
     /// When it is not a path.
@@ -185,14 +185,14 @@ impl Caller {
         Ok(Self { route, ..self })
     }
 
-    /// How long a call may take, from when it is sent until the answer is there; 30 seconds unless said otherwise, and
-    /// for ever in process.
+    /// How long a call may take, from when it is sent until the answer is there. By default 30 seconds, and in process
+    /// without limit.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }
 
-    /// How many bytes an answer may have; 16 MiB unless said otherwise.
+    /// How many bytes an answer may have; 16 MiB by default.
     #[must_use]
     pub fn response_limit(self, bytes: usize) -> Self {
         Self { response_limit: bytes, ..self }
@@ -215,8 +215,8 @@ impl Caller {
         self.transport
     }
 
-    /// Calls a function. The input is written at once, so that the call can be sent to another task; all else happens
-    /// when it is awaited.
+    /// Calls a function. The input is serialized at once, so that the call can be sent to another task; everything else
+    /// happens when it is awaited.
     ///
     /// # Errors
     /// When the call cannot be recorded or made, or gave no result: see [`CallError`].
@@ -265,9 +265,9 @@ impl Caller {
         let (caller, name, keep) = (self.clone(), function.clone(), Arc::clone(&ended));
         let span = step.run(move |context| async move {
             let result = call::run(caller, Some(context), name, request).await;
-            let told = result.as_ref().map(drop).map_err(|error| Told(error.describe()));
+            let outcome = result.as_ref().map(drop).map_err(|error| Described(error.describe()));
             *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            told
+            outcome
         });
         let recorded = span.await;
         if let Some(result) = ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -306,7 +306,7 @@ impl Caller {
         }
     }
 
-    /// Hands out what was measured of a call.
+    /// Passes on what was measured of a call.
     pub(super) fn measured(&self, record: &CallRecord) {
         self.metrics.record(record);
         if let Some(profiler) = &self.profiler {
@@ -325,7 +325,7 @@ impl std::fmt::Debug for Caller {
     }
 }
 
-/// A call of a function: made by [`Caller::call`]. Dropped before its end it is given up.
+/// A call of a function: made by [`Caller::call`]. Dropped before its end, it is abandoned.
 #[must_use = "nothing is called before it is awaited"]
 pub struct Call<Out>(BoxFuture<'static, Result<Out, CallError>>);
 
@@ -365,16 +365,16 @@ fn parse_origin(origin: &str) -> Result<(Scheme, Authority), CallerError> {
 pub enum CallerError {
     /// The address is not an origin.
     #[error(
-        "`{origin}` is not an origin such as http://127.0.0.1:3000: want a scheme, a host and perhaps a port; the path \
-         belongs to Caller::route, credentials to a header of a client of yours (Caller::http_through)"
+        "`{origin}` is not an origin such as http://127.0.0.1:3000: it must be a scheme, a host and optionally a port; \
+         the path belongs in Caller::route, credentials in a header of your own client (Caller::http_through)"
     )]
     NotAnOrigin {
         /// The address, without credentials.
         origin: String,
     },
-    /// The scheme is not spoken here.
+    /// The scheme is not supported here.
     #[error(
-        "{origin} cannot be reached by Caller::http, which speaks plain HTTP: hand in a client that speaks TLS, with Caller::http_through"
+        "{origin} cannot be reached by Caller::http, which speaks plain HTTP: pass a client that speaks TLS to Caller::http_through"
     )]
     NoTls {
         /// The address.

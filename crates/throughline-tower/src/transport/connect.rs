@@ -18,8 +18,8 @@ use tower::{Service, ServiceExt as _};
 pub(super) type Carrier =
     BoxCloneSyncService<Request<Full<Bytes>>, Response<UnsyncBoxBody<Bytes, Broken>>, Broken>;
 
-/// What a carrier says when it fails. A type of its own, for of futures that hold a `BoxError` rustc cannot tell
-/// whether they can be sent.
+/// What a carrier says when it fails. A type of its own, because rustc cannot prove that futures which hold a
+/// `BoxError` are `Send`.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(super) struct Broken(pub(super) BoxError);

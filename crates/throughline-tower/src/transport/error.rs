@@ -1,4 +1,4 @@
-//! Why a call gave no result.
+//! Why a call returned no result.
 
 use std::error::Error;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use throughline_core::{BoxError, NotStarted, Text, TraceId};
+use throughline_core::{BoxError, NotRecorded, Text, TraceId};
 
 use super::{CallOutcome, Transport};
 use crate::failure;
@@ -32,8 +32,8 @@ impl fmt::Display for Callee {
     }
 }
 
-/// Why a call gave no result. Each text names the function, the transport and the address, and the mend where there is
-/// one.
+/// Why a call returned no result. Each text names the function, the transport and the address, and, where we know it,
+/// how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -43,11 +43,12 @@ pub enum CallError {
         /// Who was to be called.
         callee: Box<Callee>,
         /// Why.
-        source: NotStarted,
+        source: NotRecorded,
     },
     /// The name of the function cannot be a part of a path.
     #[error(
-        "{callee} was not called: a function's name is letters, digits and `-_.:/`, for it becomes a part of the path"
+        "{callee} was not called: the name of a function may have letters, digits and `-_.:/` only, since it becomes part of \
+         the path"
     )]
     BadName {
         /// Who was to be called.
@@ -61,8 +62,8 @@ pub enum CallError {
         /// Why.
         source: serde_json::Error,
     },
-    /// There was no connection: nobody was there. Nothing was sent.
-    #[error("{callee} cannot be reached: {}{}", innermost(&**source), mend(callee, &**source))]
+    /// There was no connection, so nothing was sent.
+    #[error("{callee} cannot be reached: {}{}", innermost(&**source), hint(callee, &**source))]
     Unreachable {
         /// Who was called.
         callee: Box<Callee>,
@@ -71,8 +72,8 @@ pub enum CallError {
     },
     /// The answer took too long.
     #[error(
-        "{callee} did not answer within {after:?}: look where it stands (`throughline running`), or give it more \
-         time with .timeout(..)"
+        "{callee} did not answer within {after:?}: see where it stands (`throughline running`), or give it more time \
+         with .timeout(..)"
     )]
     TimedOut {
         /// Who was called.
@@ -81,10 +82,7 @@ pub enum CallError {
         after: Duration,
     },
     /// There is no such function.
-    #[error(
-        "{callee} is not there: {path} answered 404; is the name right, and is the function served under that path? \
-         See Caller::route"
-    )]
+    #[error("{callee} does not exist: {path} answered 404; check the name and the path (Caller::route)")]
     NoSuchFunction {
         /// Who was called.
         callee: Box<Callee>,
@@ -92,7 +90,7 @@ pub enum CallError {
         path: String,
     },
     /// The callee refused the call: a 4xx.
-    #[error("{callee} refused the call with {status}{}", told(*status, problem.as_deref()))]
+    #[error("{callee} refused the call with {status}{}", explained(*status, problem.as_deref()))]
     Rejected {
         /// Who was called.
         callee: Box<Callee>,
@@ -101,8 +99,8 @@ pub enum CallError {
         /// What the callee said of it.
         problem: Option<Box<Problem>>,
     },
-    /// The callee failed: a 5xx, or a status that is no answer to a call.
-    #[error("{callee} failed with {status}{}", told(*status, problem.as_deref()))]
+    /// The callee failed: a 5xx, or a status that does not answer a call.
+    #[error("{callee} failed with {status}{}", explained(*status, problem.as_deref()))]
     Failed {
         /// Who was called.
         callee: Box<Callee>,
@@ -111,8 +109,8 @@ pub enum CallError {
         /// What the callee said of it.
         problem: Option<Box<Problem>>,
     },
-    /// The answer did not come, or broke off. How far the request came is not known.
-    #[error("{callee} gave no whole answer: {}; did the callee die?", innermost(&**source))]
+    /// The answer did not come, or broke off. How far the request got is unknown.
+    #[error("{callee} sent no complete answer: {}; did the callee crash?", innermost(&**source))]
     BrokenOff {
         /// Who was called.
         callee: Box<Callee>,
@@ -121,8 +119,7 @@ pub enum CallError {
     },
     /// The answer is larger than the caller takes.
     #[error(
-        "the answer of {callee} is larger than {limit} bytes: take more with .response_limit(..), or have it answer \
-         in pages"
+        "the answer of {callee} is larger than {limit} bytes: raise .response_limit(..), or have it answer in pages"
     )]
     TooLarge {
         /// Who was called.
@@ -178,8 +175,8 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may go well later. Whether it may be made twice only the caller knows: of a call that
-    /// timed out or broke off, the callee may have done its work.
+    /// Whether the same call may succeed later. Whether it may be made twice only you know: if a call timed out or broke
+    /// off, the callee may have done its work.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotStarted { source, .. } => source.is_retryable(),
@@ -205,7 +202,7 @@ impl CallError {
 }
 
 /// What a callee says of its failure: problem JSON as [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) has it, with the
-/// ids under which [`ServerLayer`](crate::ServerLayer) keeps the rest of the story.
+/// ids under which [`ServerLayer`](crate::ServerLayer) recorded the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Problem {
@@ -233,8 +230,8 @@ impl Problem {
     }
 }
 
-/// The end of a text about a failure: what the callee told.
-fn told(status: StatusCode, problem: Option<&Problem>) -> String {
+/// The end of a text about a failure: what the callee said.
+fn explained(status: StatusCode, problem: Option<&Problem>) -> String {
     let Some(problem) = problem else { return String::new() };
     let mut text = String::new();
     // The title is often that of the status, which stands there already.
@@ -244,7 +241,7 @@ fn told(status: StatusCode, problem: Option<&Problem>) -> String {
         text.push_str(part);
     }
     if let Some(id) = &problem.trace_id {
-        text.push_str(&format!("; why, says `throughline why {id}`"));
+        text.push_str(&format!("; see `throughline why {id}`"));
     }
     text
 }
@@ -263,7 +260,7 @@ fn without_values(error: &serde_json::Error) -> String {
     text
 }
 
-/// What the innermost source of an error says: the outer ones say that it is an error.
+/// What the innermost source of an error says: the outer ones only say that there is an error.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     let innermost = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
         .take(16)
@@ -272,8 +269,8 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     innermost.to_string()
 }
 
-/// What may help, from what the operating system said.
-fn mend(callee: &Callee, error: &(dyn Error + 'static)) -> &'static str {
+/// How to fix it, by what the operating system said.
+fn hint(callee: &Callee, error: &(dyn Error + 'static)) -> &'static str {
     let kind = failure::io_error_in(error).map(io::Error::kind);
     match (callee.transport, kind) {
         (Transport::Http, Some(io::ErrorKind::ConnectionRefused)) => {
@@ -283,10 +280,10 @@ fn mend(callee: &Callee, error: &(dyn Error + 'static)) -> &'static str {
             "; there is no such socket: start the callee, or check the path"
         }
         (Transport::Ipc, Some(io::ErrorKind::ConnectionRefused)) => {
-            "; the socket is there and nobody listens: a callee that died left it behind"
+            "; the socket is there but nobody listens on it: a callee that died left it behind"
         }
         (Transport::Ipc, Some(io::ErrorKind::PermissionDenied)) => {
-            "; let this user write to the socket and enter its folder"
+            "; this user needs permission to write to the socket and to enter its folder"
         }
         _ => "",
     }
@@ -303,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_function_the_transport_the_address_and_the_mend() {
+    fn an_error_names_the_function_the_transport_the_address_and_how_to_fix_it() {
         insta::assert_snapshot!(
             unreachable(Transport::Http, "http://127.0.0.1:3000", io::ErrorKind::ConnectionRefused),
             @"`score` over http at http://127.0.0.1:3000 cannot be reached: connection refused; start the callee, or check the address and the port"
@@ -314,21 +311,21 @@ mod tests {
         );
         insta::assert_snapshot!(
             unreachable(Transport::Ipc, "/run/app.sock", io::ErrorKind::ConnectionRefused),
-            @"`score` over ipc at /run/app.sock cannot be reached: connection refused; the socket is there and nobody listens: a callee that died left it behind"
+            @"`score` over ipc at /run/app.sock cannot be reached: connection refused; the socket is there but nobody listens on it: a callee that died left it behind"
         );
     }
 
     #[test]
-    fn what_is_wrong_with_an_answer_is_told_without_what_it_said() {
-        let told = |json: &str| without_values(&serde_json::from_str::<Vec<bool>>(json).unwrap_err());
-        let told_text = told(r#"["Ada \"the first\" Lovelace"]"#);
-        assert_eq!(told_text, "invalid type: string \"…\", expected a boolean at line 1 column 29");
+    fn what_is_wrong_with_an_answer_is_said_without_quoting_it() {
+        let text = |json: &str| without_values(&serde_json::from_str::<Vec<bool>>(json).unwrap_err());
+        let quoted = text(r#"["Ada \"the first\" Lovelace"]"#);
+        assert_eq!(quoted, "invalid type: string \"…\", expected a boolean at line 1 column 29");
         assert_eq!(
-            told("[4111111111111111]"),
+            text("[4111111111111111]"),
             "invalid type: integer `…`, expected a boolean at line 1 column 17"
         );
-        assert_eq!(told("[1.5]"), "invalid type: floating point `…`, expected a boolean at line 1 column 4");
-        assert_eq!(told("["), "EOF while parsing a list at line 1 column 1");
+        assert_eq!(text("[1.5]"), "invalid type: floating point `…`, expected a boolean at line 1 column 4");
+        assert_eq!(text("["), "EOF while parsing a list at line 1 column 1");
     }
 
     #[test]
@@ -337,8 +334,8 @@ mod tests {
         let headers = |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())]);
         let problem = Problem::of(&headers("application/problem+json; charset=utf-8"), body).unwrap();
         assert_eq!(
-            told(StatusCode::INTERNAL_SERVER_ERROR, Some(&problem)),
-            "; why, says `throughline why 0af7651916cd43dd8448eb211c80319c`"
+            explained(StatusCode::INTERNAL_SERVER_ERROR, Some(&problem)),
+            "; see `throughline why 0af7651916cd43dd8448eb211c80319c`"
         );
         assert_eq!(Problem::of(&headers("application/json"), body), None);
         assert_eq!(Problem::of(&headers("application/problem+json"), b"<html>"), None);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use throughline_core::Redactor;
 use throughline_core::query::Style;
 
 use super::page::{self, Ink, Page};
+use super::writer::SharedWriter;
 use super::{CallOutcome, CallRecord, Transport};
 
 /// How many columns of a body are shown as text.
@@ -30,14 +31,10 @@ impl Inspector {
         Self(Arc::new(show))
     }
 
-    /// Writes every call as text. What cannot be written is left out: a call must not fail because nobody watches.
+    /// Writes every call as text. What cannot be written is left out: a call must not fail because of its inspector.
     pub fn to_writer(writer: impl Write + Send + 'static, style: Style) -> Self {
-        let writer = Mutex::new(writer);
-        Self::new(move |call| {
-            let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let written = writer.write_all(call.render(&style).as_bytes());
-            let _ = written.and_then(|()| writer.flush());
-        })
+        let writer = SharedWriter::new(writer);
+        Self::new(move |call| writer.write(call.render(&style)))
     }
 
     /// Writes every call to the standard error; in colours if that is a terminal, and not if `NO_COLOR` is set.
@@ -48,9 +45,9 @@ impl Inspector {
 
     pub(super) fn show(&self, exchange: Exchange, record: &CallRecord, address: &str, redactor: &Redactor) {
         let call = exchange.redacted(record, address, redactor);
-        // A call that was given up is shown while it is dropped, where a panic would end the process.
+        // An abandoned call is shown while it is dropped, where a panic could abort the process.
         if catch_unwind(AssertUnwindSafe(|| (self.0)(&call))).is_err() {
-            tracing::warn!(target: "throughline", "an inspector panicked; the call went on");
+            tracing::warn!(target: "throughline", "an inspector panicked; the call continued");
         }
     }
 }

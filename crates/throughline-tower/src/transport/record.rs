@@ -58,9 +58,9 @@ impl fmt::Display for Part {
 pub enum CallOutcome {
     /// It was answered.
     Success,
-    /// It was not made, for its start could not be recorded or its input not be written.
+    /// It was not made, because its start could not be recorded or its input could not be serialized.
     NotSent,
-    /// Nobody was there.
+    /// There was no connection.
     Unreachable,
     /// The answer took too long.
     TimedOut,
@@ -95,7 +95,7 @@ impl CallOutcome {
         }
     }
 
-    /// Whether it counts as a failure: neither a success nor given up.
+    /// Whether it counts as a failure: neither a success nor abandoned.
     pub const fn is_failure(self) -> bool {
         !matches!(self, Self::Success | Self::Cancelled)
     }
@@ -185,7 +185,7 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    /// A call that went well and carried nothing.
+    /// A successful call with empty bodies.
     pub fn new(function: impl Into<Text>, transport: Transport, times: CallTimes) -> Self {
         Self {
             function: function.into(),

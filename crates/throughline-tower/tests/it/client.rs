@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use throughline_core::testing::FaultyStore;
 use throughline_core::{
-    AppendError, Durability, MemoryStore, NotStarted, Retry, Status, Throughline, TraceContext, TraceEvent,
+    AppendError, Durability, MemoryStore, NotRecorded, Retry, Status, Throughline, TraceContext, TraceEvent,
     names,
 };
 use throughline_tower::{LayerExt as _, Traced};
@@ -55,7 +55,7 @@ fn reqwest_request(uri: &str) -> reqwest::Request {
 /// Runs a future within a run of a workflow.
 async fn within<T>(side: &Side, body: impl Future<Output = T>) -> T {
     let run = side.throughline.workflow("test").attr(names::attrs::REQUEST_ID, "req-7");
-    run.run(|_| async { Ok::<_, NotStarted>(body.await) }).await.unwrap().unwrap()
+    run.run(|_| async { Ok::<_, NotRecorded>(body.await) }).await.unwrap().unwrap()
 }
 
 fn call_of(events: &[TraceEvent]) -> &TraceEvent {
@@ -227,7 +227,7 @@ async fn body_of(
 }
 
 #[tokio::test]
-async fn only_whom_the_layer_is_told_to_is_sent_the_context_and_all_calls_are_recorded() {
+async fn the_context_is_sent_only_to_allowed_targets_and_all_calls_are_recorded() {
     for (host, is_ours) in [("scores.internal", true), ("Scores.Internal", true), ("third-party.test", false)]
     {
         let here = Side::new("caller");
@@ -289,7 +289,7 @@ async fn a_request_whose_span_turns_out_not_to_be_recorded_is_sent_once_and_its_
         faults.fail_next(u64::MAX, gone);
         let answer = client.oneshot(http_request(&origin)).await;
         faults.heal();
-        Ok::<_, NotStarted>(answer.unwrap().status())
+        Ok::<_, NotRecorded>(answer.unwrap().status())
     });
     assert_eq!(run.await.unwrap().unwrap(), StatusCode::OK);
     assert_eq!(asked.load(Ordering::SeqCst), 1);

@@ -152,7 +152,7 @@ async fn a_hundred_probes_at_once_run_a_check_once() {
 }
 
 #[tokio::test]
-async fn without_a_finding_to_share_probes_share_the_flight() {
+async fn probes_that_find_no_recent_result_share_the_run_in_flight() {
     let (check, _, gate, asked) = gated("postgres");
     let health = health([check]).build().unwrap();
     let probes = join_all((0..100).map(|_| health.report(Probe::Ready)));
@@ -175,7 +175,7 @@ impl Drop for TellWhenDropped {
 }
 
 #[tokio::test]
-async fn a_probe_that_hangs_up_neither_cancels_the_flight_nor_loses_it() {
+async fn a_probe_that_hangs_up_neither_cancels_the_run_in_flight_nor_loses_it() {
     let (check, begun, gate, asked) = gated("postgres");
     let health = health([check.keep_for(60 * SECOND)]).build().unwrap();
     let gone = Arc::new(Notify::new());
@@ -198,13 +198,13 @@ async fn a_probe_that_hangs_up_neither_cancels_the_flight_nor_loses_it() {
     drop(first);
     gone.notified().await;
     let url = format!("http://{address}");
-    // The flight may land before the second probe comes or after: it is the same one.
+    // The run may complete before the second probe comes or after: it is the same one.
     let (second, ()) = tokio::join!(probe(&url, "/readyz"), async { gate.notify_one() });
     assert_eq!((second.0, asked.load(Ordering::SeqCst)), (StatusCode::OK, 1));
 }
 
 #[test]
-fn a_runtime_that_goes_takes_its_flight_with_it_and_the_next_begins_another() {
+fn a_runtime_that_shuts_down_takes_its_run_with_it_and_the_next_starts_another() {
     let (check, begun, gate, asked) = gated("postgres");
     let health = health([check]).build().unwrap();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -227,7 +227,7 @@ fn without_a_runtime_checks_fail_and_say_so() {
     let health = health([check]).build().unwrap();
     let error = |report: HealthReport| report.failing().next().unwrap().error.clone().unwrap();
     let nowhere = futures_util::FutureExt::now_or_never(health.report(Probe::Ready)).unwrap();
-    assert_eq!(error(nowhere), "checks are asked on a Tokio runtime, and this thread is in none");
+    assert_eq!(error(nowhere), "checks run on a Tokio runtime, and this thread has none");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
@@ -289,8 +289,8 @@ async fn a_blocking_check_that_is_not_back_is_not_started_again() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     insta::assert_snapshot!(errors.join("\n"), @"
     no answer within 30ms
-    it was not back within 30ms, and still is not
-    it was not back within 30ms, and still is not
+    no answer within 30ms, and it is still running
+    no answer within 30ms, and it is still running
     ");
     for _ in 0..2 {
         release.send(()).unwrap();
@@ -423,9 +423,9 @@ async fn the_built_in_checks_say_what_they_saw() {
         memory healthy [share] of [whose] [size] in use
         disk healthy [size] free on the disk of [folder]
         disk-full unhealthy [size] free on the disk of [folder], less than [size]
-        disk-gone unhealthy the disk of [folder]/gone cannot be looked at: No such file or directory (os error 2)
-        jobs healthy waiting: 10, of at most 10
-        mails unhealthy waiting: 11, more than 10
+        disk-gone unhealthy cannot read the free space on the disk of [folder]/gone: No such file or directory (os error 2)
+        jobs healthy waiting: 10, within the limit of 10
+        mails unhealthy waiting: 11, over the limit of 10
         ");
     });
 
@@ -521,7 +521,7 @@ async fn the_endpoints_are_a_tower_service_too() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_its_mend() {
+fn what_makes_no_sense_is_refused_with_how_to_fix_it() {
     let never = || Check::new("never", || async { Ok::<_, Infallible>(()) });
     let errors: Vec<HealthBuildError> = [
         health([never(), never()]),
@@ -536,12 +536,55 @@ fn what_makes_no_sense_is_refused_with_its_mend() {
     .into();
     let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(texts.join("\n"), @"
-    two health checks are called `never`: give one another name with .name(..)
-    `two words` is no name for a health check: want 1 to 64 letters, digits, or `-_.`
-    the health check `never` has no time to answer: .timeout(..) wants more than zero
-    the health check `never` keeps its finding for 4000s: .keep_for(..) wants at most an hour
-    the health check `memory` has the limit 90: want a share above 0 and at most 1, as in 0.9
-    the health check `feed` has nothing to ask: add .feed(..) to the Throughline, or leave Check::feed() out
+    two health checks are named `never`: rename one with .name(..)
+    `two words` is not a valid name for a health check: use 1 to 64 letters, digits, `-`, `_` or `.`
+    the health check `never` has no time to answer: .timeout(..) must be more than zero
+    the health check `never` keeps its result for 4000s: .keep_for(..) must be at most one hour
+    the limit of the health check `memory` must be above 0 and at most 1, as in 0.9, got 90
+    the health check `feed` has nothing to check: add .feed(..) to the Throughline, or leave Check::feed() out
     the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out
     ");
+}
+
+/// Asks for the health whenever something is logged, as a subscriber that adds it to its lines would.
+struct Curious {
+    health: Arc<std::sync::OnceLock<Health>>,
+    asked: Arc<AtomicUsize>,
+    busy: AtomicBool,
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Curious {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if let Some(health) = self.health.get()
+            && !self.busy.swap(true, Ordering::SeqCst)
+        {
+            let _ = futures_util::FutureExt::now_or_never(health.report(Probe::Ready));
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            self.busy.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn a_subscriber_that_hears_of_a_failing_check_may_ask_for_the_health() {
+    let (tx, rx) = std::sync::mpsc::channel();
+    // On a thread of its own: what deadlocks must fail, not hang.
+    std::thread::spawn(move || {
+        use tracing_subscriber::layer::SubscriberExt as _;
+        let (place, asked) = (Arc::new(std::sync::OnceLock::new()), Arc::new(AtomicUsize::new(0)));
+        let layer =
+            Curious { health: Arc::clone(&place), asked: Arc::clone(&asked), busy: AtomicBool::new(false) };
+        let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        // Beside a second one, `tracing` asks the right one whether it wants what other threads' tests log first.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        let (check, fails, _) = switch("postgres");
+        fails.store(true, Ordering::SeqCst);
+        let health = health([check]).build().unwrap();
+        assert!(place.set(health.clone()).is_ok());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let status = runtime.block_on(health.report(Probe::Ready)).status;
+        let _ = tx.send((status, asked.load(Ordering::SeqCst)));
+    });
+    let said = rx.recv_timeout(20 * SECOND).expect("it waits for a lock that is held around it");
+    assert_eq!(said, (HealthStatus::Unhealthy, 1));
 }

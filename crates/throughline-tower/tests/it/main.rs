@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
 #[cfg(feature = "health")]
+mod handler_error;
 mod health;
 
 mod client;

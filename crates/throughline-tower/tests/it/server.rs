@@ -52,7 +52,7 @@ async fn a_traced_request_continues_the_callers_trace_and_passes_it_on() {
 async fn a_scanner_leaves_no_trace_and_is_still_given_a_request_id() {
     let server = Server::start(|router| router.route("/", get(|| async { "hello" }))).await;
     let answer = server.get("/wp-login.php").await;
-    assert_eq!((answer.status(), answer.headers()["x-request-id"].len()), (StatusCode::NOT_FOUND, 32));
+    assert_eq!((answer.status(), answer.headers()["x-request-id"].len()), (StatusCode::NOT_FOUND, 36));
     assert_eq!(server.get("/").await.text().await.unwrap(), "hello");
     assert_eq!(server.events().await, []);
 }

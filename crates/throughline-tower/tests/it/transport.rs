@@ -15,7 +15,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use throughline_core::testing::FaultyStore;
 use throughline_core::{
-    AppendError, Durability, InContext as _, MemoryStore, NotStarted, Retry, Status, Throughline,
+    AppendError, Durability, InContext as _, MemoryStore, NotRecorded, Retry, Status, Throughline,
     TraceContext, names,
 };
 use throughline_tower::transport::{
@@ -96,7 +96,7 @@ impl Callee {
 async fn within<T>(side: &Side, body: impl Future<Output = T>) -> T {
     side.throughline
         .workflow("test")
-        .run(|_| async { Ok::<_, NotStarted>(body.await) })
+        .run(|_| async { Ok::<_, NotRecorded>(body.await) })
         .await
         .unwrap()
         .unwrap()
@@ -354,7 +354,7 @@ async fn functions_may_be_served_under_another_path() {
 }
 
 #[tokio::test]
-async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_is_told() {
+async fn calls_may_go_through_your_own_client_whose_error_is_shown() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
     let app = functions().layer(there.throughline.layer());
     let client = tower::service_fn(move |request: http::Request<_>| {
@@ -373,7 +373,7 @@ async fn a_client_of_ones_own_carries_calls_too_and_what_it_says_when_it_fails_i
     let caller = Caller::http_through(&here.throughline, "https://api.test", broken).unwrap();
     let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
     assert!(matches!(error, CallError::BrokenOff { .. }), "nobody knows how far it came: {error}");
-    insta::assert_snapshot!(error, @"`sum` over http at https://api.test gave no whole answer: the certificate has expired; did the callee die?");
+    insta::assert_snapshot!(error, @"`sum` over http at https://api.test sent no complete answer: the certificate has expired; did the callee crash?");
 
     let refused = async |_: http::Request<_>| {
         Err::<Answer, _>(throughline_core::BoxError::from(std::io::Error::from(
@@ -403,7 +403,7 @@ async fn a_call_whose_start_turns_out_not_to_be_recorded_is_made_once_and_its_re
         faults.fail_next(u64::MAX, gone);
         let result = caller.call::<_, u32>("count", &()).await;
         faults.heal();
-        Ok::<_, NotStarted>(result)
+        Ok::<_, NotRecorded>(result)
     });
     assert_eq!(run.await.unwrap().unwrap().unwrap(), 0);
     assert_eq!(asked.load(Ordering::SeqCst), 1);

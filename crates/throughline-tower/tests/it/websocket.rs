@@ -85,7 +85,7 @@ async fn a_panic_on_a_socket_is_recorded_and_the_socket_is_not_counted_any_more(
 }
 
 #[tokio::test]
-async fn who_does_not_ask_for_a_socket_is_told_to() {
+async fn a_request_that_does_not_ask_for_a_socket_is_told_to() {
     let server = start().await;
     let answer = server.get("/echo/7").await;
     assert_eq!(answer.status(), StatusCode::UPGRADE_REQUIRED);
@@ -94,7 +94,7 @@ async fn who_does_not_ask_for_a_socket_is_told_to() {
     assert_eq!((header("upgrade"), header("connection")), (Some("websocket"), Some("upgrade")));
     insta::assert_snapshot!(
         answer.text().await.unwrap(),
-        @"this wants a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`"
+        @"this endpoint is a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`"
     );
 }
 

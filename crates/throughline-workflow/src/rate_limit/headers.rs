@@ -1,4 +1,4 @@
-//! What the headers of an answer say of a rate limit.
+//! What the headers of an answer say about a rate limit.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ const FIRST_MOMENT_IN_MILLIS: f64 = 1e12;
 /// Servers that write what the standard says now write it before all others.
 const PREFIXES: [&str; 3] = ["ratelimit-", "x-ratelimit-", "x-rate-limit-"];
 
-/// What the headers of an answer say of a rate limit. Each part is there only if it was told and made sense.
+/// What the headers of an answer say about a rate limit. Each part is there only if a header has it and it is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct RateLimit {
@@ -26,19 +26,19 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Reads the headers of an answer that came at `now`, as pairs of name and value. `None` if they say nothing of a
-    /// rate limit.
+    /// Reads the headers of an answer that came at `now`, as pairs of name and value. `None` if they say nothing about
+    /// a rate limit.
     ///
     /// Understood are, in any spelling of upper and lower case:
     /// - `RateLimit` and `RateLimit-Policy`, which are [structured fields](https://www.rfc-editor.org/rfc/rfc9651), as
     ///   the [IETF draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/) has them since its
     ///   version 8 (`"default";r=50;t=30`) and in version 7 (`limit=100, remaining=50, reset=30`);
-    /// - `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` of the draft's earlier versions, and the same
+    /// - `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` of older versions of the draft, and the same
     ///   with the prefixes `X-RateLimit-` (GitHub and many others) and `X-Rate-Limit-`;
     /// - [`Retry-After`](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after), in seconds or as a date.
     ///
     /// A reset is a time to wait, or a moment in seconds or milliseconds since 1970: the size of the number says
-    /// which. Of several limits the one of which the least is left is told. What is malformed is passed over.
+    /// which. Of several limits, this is the one with the fewest calls left. What is malformed is ignored.
     pub fn of<N, V>(headers: impl IntoIterator<Item = (N, V)>, now: SystemTime) -> Option<Self>
     where
         N: AsRef<str>,
@@ -56,26 +56,26 @@ impl RateLimit {
                 "retry-after" => retry_after = retry_after.or_else(|| wait(value, now)),
                 name => {
                     let fields = PREFIXES.iter().zip(&mut prefixed);
-                    for (told, field) in
-                        fields.filter_map(|(prefix, told)| Some((told, name.strip_prefix(prefix)?)))
+                    for (limit, field) in
+                        fields.filter_map(|(prefix, limit)| Some((limit, name.strip_prefix(prefix)?)))
                     {
                         match field {
-                            "limit" => told.limit = told.limit.or_else(|| numbers(value).next()),
-                            "remaining" => told.remaining = numbers(value).chain(told.remaining).min(),
-                            "reset" => told.reset = told.reset.or_else(|| reset(value, now)),
+                            "limit" => limit.limit = limit.limit.or_else(|| numbers(value).next()),
+                            "remaining" => limit.remaining = numbers(value).chain(limit.remaining).min(),
+                            "reset" => limit.reset = limit.reset.or_else(|| reset(value, now)),
                             _ => {}
                         }
                     }
                 }
             }
         }
-        let told = structured(&limits, &policies).into_iter().chain(prefixed);
-        // Of a limit that does not say what is left, that is taken to be everything.
-        let least = told
-            .filter(|told| *told != Self::default())
-            .min_by_key(|told| told.remaining.unwrap_or(u64::MAX));
-        let told = Self { retry_after, ..least.unwrap_or_default() };
-        (told != Self::default()).then_some(told)
+        let limits = structured(&limits, &policies).into_iter().chain(prefixed);
+        // A limit that does not say what is left is taken to have everything left.
+        let least = limits
+            .filter(|limit| *limit != Self::default())
+            .min_by_key(|limit| limit.remaining.unwrap_or(u64::MAX));
+        let found = Self { retry_after, ..least.unwrap_or_default() };
+        (found != Self::default()).then_some(found)
     }
 }
 
@@ -87,7 +87,7 @@ fn join(lines: &mut String, line: &str) {
     lines.push_str(line);
 }
 
-/// The limits that `RateLimit` and `RateLimit-Policy` tell.
+/// The limits in `RateLimit` and `RateLimit-Policy`.
 fn structured(limits: &str, policies: &str) -> Vec<RateLimit> {
     let version_7 = || {
         let fields = Parser::new(limits).parse::<Dictionary>().ok()?;
@@ -100,7 +100,7 @@ fn structured(limits: &str, policies: &str) -> Vec<RateLimit> {
     };
     let Some(limits) = items(limits) else { return version_7().into_iter().collect() };
     let policies = items(policies).unwrap_or_default();
-    let told = limits.iter().map(|limit| {
+    let limits = limits.iter().map(|limit| {
         let policy = policies.iter().find(|policy| name(policy) == name(limit));
         RateLimit {
             limit: policy.and_then(|policy| parameter(policy, "q")),
@@ -109,10 +109,10 @@ fn structured(limits: &str, policies: &str) -> Vec<RateLimit> {
             retry_after: None,
         }
     });
-    told.collect()
+    limits.collect()
 }
 
-/// The items of a structured list; `None` if it is none.
+/// The items of a structured list; `None` if it is not one.
 fn items(list: &str) -> Option<Vec<Item>> {
     let entries = Parser::new(list).parse::<List>().ok()?;
     let items = entries.into_iter().filter_map(|entry| match entry {
@@ -136,7 +136,7 @@ fn unsigned(item: &BareItem) -> Option<u64> {
     u64::try_from(item.as_integer()?).ok()
 }
 
-/// The numbers of a list such as `100, 100;window=60`; what is none is passed over.
+/// The numbers of a list such as `100, 100;window=60`; anything else is skipped.
 fn numbers(list: &str) -> impl Iterator<Item = u64> {
     list.split(',').filter_map(|member| digits(member.split(';').next()?.trim()))
 }
@@ -158,7 +158,7 @@ fn reset(value: &str, now: SystemTime) -> Option<Duration> {
     Some(moment.duration_since(now).unwrap_or_default())
 }
 
-/// The time to wait that a `Retry-After` tells: in seconds, or until a date.
+/// The time to wait in a `Retry-After`: in seconds, or until a date.
 fn wait(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let date = || httpdate::parse_http_date(value).ok();
@@ -181,11 +181,11 @@ mod tests {
     }
 
     /// limit, remaining, reset and retry-after, as `100 50 30s -`.
-    fn told(headers: &[(&str, &str)]) -> String {
-        let Some(told) = read(headers) else { return "nothing".to_owned() };
+    fn text(headers: &[(&str, &str)]) -> String {
+        let Some(found) = read(headers) else { return "nothing".to_owned() };
         let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
         let time = |time: Option<Duration>| time.map_or("-".to_owned(), |time| format!("{time:?}"));
-        let RateLimit { limit, remaining, reset, retry_after } = told;
+        let RateLimit { limit, remaining, reset, retry_after } = found;
         format!("{} {} {} {}", number(limit), number(remaining), time(reset), time(retry_after))
     }
 
@@ -203,7 +203,7 @@ mod tests {
             (&[("ratelimit", r#""burst";r=5;t=1"#), ("ratelimit", r#""daily";r=3;t=3600"#)], "- 3 3600s -"),
             // Version 7.
             (&[("ratelimit", "limit=100, remaining=50, reset=30")], "100 50 30s -"),
-            // Earlier ones.
+            // Older versions.
             (
                 &[
                     ("ratelimit-limit", "100, 100;w=60"),
@@ -239,7 +239,7 @@ mod tests {
             (&[("x-ratelimit-remaining", "0"), ("retry-after", "1")], "- 0 - 1s"),
         ];
         for (headers, expected) in cases {
-            assert_eq!(told(headers), *expected, "{headers:?}");
+            assert_eq!(text(headers), *expected, "{headers:?}");
         }
     }
 
@@ -273,16 +273,16 @@ mod tests {
         ];
         for name in names {
             for value in values {
-                assert_eq!(told(&[(name, value)]), "nothing", "{name}: {value}");
+                assert_eq!(text(&[(name, value)]), "nothing", "{name}: {value}");
             }
         }
         assert_eq!(RateLimit::of([("ratelimit-remaining", b"\xff\xfe")], UNIX_EPOCH), None);
         assert_eq!(
-            told(&[("content-type", "text/html"), ("ratelimit-foo", "3"), ("x-ratelimit-", "3")]),
+            text(&[("content-type", "text/html"), ("ratelimit-foo", "3"), ("x-ratelimit-", "3")]),
             "nothing"
         );
-        assert_eq!(told(&[("ratelimit-limit", "none"), ("ratelimit-remaining", "3")]), "- 3 - -");
-        assert_eq!(told(&[("ratelimit-remaining", "none, 3;w=1, -4")]), "- 3 - -");
+        assert_eq!(text(&[("ratelimit-limit", "none"), ("ratelimit-remaining", "3")]), "- 3 - -");
+        assert_eq!(text(&[("ratelimit-remaining", "none, 3;w=1, -4")]), "- 3 - -");
     }
 
     proptest! {
@@ -313,14 +313,14 @@ mod tests {
             let join = |parts: Vec<String>| parts.join(", ");
             let limit = join(limits.iter().enumerate().map(|(i, (r, t, _))| format!("\"l{i}\";r={r};t={t}")).collect());
             let policy = join(limits.iter().enumerate().map(|(i, (.., q))| format!("\"l{i}\";q={q};w=60")).collect());
-            let told = read(&[("RateLimit", &limit), ("RateLimit-Policy", &policy)]);
+            let found = read(&[("RateLimit", &limit), ("RateLimit-Policy", &policy)]);
             let least = limits.iter().min_by_key(|(r, ..)| r).map(|&(r, t, q)| RateLimit {
                 limit: Some(q),
                 remaining: Some(r),
                 reset: Some(Duration::from_secs(t)),
                 retry_after: None,
             });
-            prop_assert_eq!(told, least);
+            prop_assert_eq!(found, least);
         }
     }
 }

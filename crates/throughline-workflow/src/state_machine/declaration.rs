@@ -1,4 +1,4 @@
-//! What a machine is declared to be, and whether that makes sense.
+//! The declaration of a machine, and whether it is valid.
 
 use throughline_core::metrics::catalogue;
 use throughline_core::{Text, Throughline};
@@ -97,7 +97,7 @@ impl<S: State> StateMachineBuilder<S> {
     /// Checks the declaration. What happens to the machine's entities is measured by this emitter's meter.
     ///
     /// # Errors
-    /// When the declaration makes no sense: see [`StateMachineError`].
+    /// When the declaration is invalid: see [`StateMachineError`].
     pub fn build(self, throughline: &Throughline) -> Result<StateMachine<S>, StateMachineError> {
         let declared = self.0;
         declared.check()?;
@@ -126,19 +126,19 @@ impl<S> Declaration<S> {
         }
         for (place, edge) in self.edges.iter().enumerate() {
             let (machine, from, to) = (machine(), name(edge.from), name(edge.to));
-            let earlier = &self.edges[..place];
+            let before = &self.edges[..place];
             match &edge.trigger {
                 Some(trigger) if trigger.trim().is_empty() => {
                     return Err(StateMachineError::NamelessTrigger { machine, from, to });
                 }
-                Some(trigger) if earlier.iter().any(|e| e.from == edge.from && e.trigger == edge.trigger) => {
+                Some(trigger) if before.iter().any(|e| e.from == edge.from && e.trigger == edge.trigger) => {
                     return Err(StateMachineError::AmbiguousTrigger {
                         machine,
                         trigger: trigger.clone(),
                         from,
                     });
                 }
-                None if earlier.contains(edge) => {
+                None if before.contains(edge) => {
                     return Err(StateMachineError::DuplicateTransition { machine, from, to });
                 }
                 _ => {}
@@ -185,7 +185,7 @@ fn part_of_name(value: &str) -> String {
     value.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
-/// Why a declared state machine makes no sense.
+/// Why the declaration of a state machine is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateMachineError {
@@ -193,21 +193,23 @@ pub enum StateMachineError {
     #[error("a state machine has no name: give one, as in StateMachine::builder(\"session\", ..)")]
     NoName,
     /// A state has an empty name.
-    #[error("{machine}: a state has no name; let its State::name(..) give one")]
+    #[error("{machine}: a state has no name; its State::name(..) must return one")]
     NamelessState {
         /// The machine.
         machine: Text,
     },
     /// Two states have the same name.
-    #[error("{machine}: two states are called `{state}`; let their State::name(..) tell them apart")]
+    #[error("{machine}: two states are named `{state}`; their State::name(..) must return different names")]
     SameName {
         /// The machine.
         machine: Text,
         /// The name.
         state: Text,
     },
-    /// There is nothing but the initial state.
-    #[error("{machine}: nothing leads away from `{state}`; declare a .transition(..) or a .trigger(..)")]
+    /// There is no state but the initial one.
+    #[error(
+        "{machine}: no transition leads away from `{state}`; declare a .transition(..) or a .trigger(..)"
+    )]
     NoTransition {
         /// The machine.
         machine: Text,
@@ -224,9 +226,9 @@ pub enum StateMachineError {
         /// The state it enters.
         to: Text,
     },
-    /// A name leads away from a state twice.
+    /// A state has two triggers of the same name.
     #[error(
-        "{machine}: the trigger `{trigger}` is declared twice from `{from}`; it could not say where to go"
+        "{machine}: the trigger `{trigger}` is declared twice from `{from}`; which state should it lead to?"
     )]
     AmbiguousTrigger {
         /// The machine.
@@ -237,7 +239,9 @@ pub enum StateMachineError {
         from: Text,
     },
     /// A trigger has an empty name.
-    #[error("{machine}: a trigger from `{from}` to `{to}` has no name; use .transition(..) for one without")]
+    #[error(
+        "{machine}: a trigger from `{from}` to `{to}` has no name; use .transition(..) for a transition without one"
+    )]
     NamelessTrigger {
         /// The machine.
         machine: Text,
@@ -248,7 +252,7 @@ pub enum StateMachineError {
     },
     /// The machine's name would give its metrics the names of others, where a profile makes names of it.
     #[error(
-        "`{machine}` is a word of the names of other metrics, so a state machine can't have it; give another name"
+        "a state machine cannot be named `{machine}`: some of its metrics would have the names of others; choose another name"
     )]
     ReservedName {
         /// The machine.
@@ -256,7 +260,7 @@ pub enum StateMachineError {
     },
     /// A trigger's name would give its metric the name of another, where a profile makes a name of it.
     #[error(
-        "{machine}: `{trigger}` is a word of the names of other metrics, so a trigger can't have it; give another name"
+        "{machine}: a trigger cannot be named `{trigger}`: its metric would have the name of another one; choose another name"
     )]
     ReservedTrigger {
         /// The machine.
@@ -264,8 +268,8 @@ pub enum StateMachineError {
         /// The name.
         trigger: Text,
     },
-    /// Nothing leads to some states: often a misspelt name, or a transition that was forgotten.
-    #[error("{machine}: nothing leads from `{initial}` to {}; declare a transition there, or see whether a name is misspelt", quoted(.states))]
+    /// Some states cannot be reached: often a misspelt name, or a transition that was forgotten.
+    #[error("{machine}: no transition leads from `{initial}` to {}; declare one, or check the names for typos", quoted(.states))]
     Unreachable {
         /// The machine.
         machine: Text,

@@ -89,7 +89,7 @@ impl<S> Made<S> {
         let Machine { declared, series } = &*kept.machine.0;
         let to = declared.edges[edge].to;
         let arrived = Position::new(&kept.machine.0, to, Some(Age::of(Duration::ZERO)));
-        let stay = mem::replace(&mut *kept.position(), arrived).stay;
+        let stay = kept.move_to(arrived);
         let age = kept.born().filter(|_| series.states[to].is_final);
         let (stayed, lived) = (stay.map(Age::now), age.map(Age::now));
         Self { kept, edge, stay, stayed, lived, is_counted: true }
@@ -99,7 +99,8 @@ impl<S> Made<S> {
     fn take_back(mut self) {
         self.is_counted = false;
         let machine = &self.kept.machine.0;
-        *self.kept.position() = Position::new(machine, machine.declared.edges[self.edge].from, self.stay);
+        let before = Position::new(machine, machine.declared.edges[self.edge].from, self.stay);
+        self.kept.move_to(before);
     }
 }
 
@@ -290,19 +291,19 @@ impl<S: State> Entity<S> {
             step = step.attr(names::attrs::STATE_TRIGGER, trigger);
         }
         let mut made = None;
-        let told = step.run(|ctx| async {
+        let recorded = step.run(|ctx| async {
             let done = InWork::new(mark, work(ctx)).await?;
             made = Some(Made::new(kept, at));
             Ok(done)
         });
-        match told.await {
+        match recorded.await {
             Ok(done) => Ok(done.map(|done| (done, declared.states[edge.to].state.clone()))),
-            Err(not_started) => {
+            Err(not_recorded) => {
                 // A step that does not wait for its start may have come to its end.
                 if let Some(made) = made {
                     made.take_back();
                 }
-                Err(not_started.into())
+                Err(not_recorded.into())
             }
         }
     }
@@ -347,6 +348,13 @@ impl<S> Kept<S> {
         self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts the entity into a state, and says how long it was in the one before.
+    fn move_to(&self, position: Position) -> Option<Age> {
+        let before = mem::replace(&mut *self.position(), position);
+        // The lock is gone: dropping a position calls the recorder.
+        before.stay
+    }
+
     fn born(&self) -> Option<Age> {
         *self.born.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -376,9 +384,10 @@ impl<S> Clone for Entity<S> {
 impl<S: State> fmt::Debug for Entity<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let declared = &self.0.machine.0.declared;
+        let place = self.0.position().place;
         f.debug_struct("Entity")
             .field("machine", &declared.name)
-            .field("state", &declared.states[self.0.position().place].name)
+            .field("state", &declared.states[place].name)
             .finish_non_exhaustive()
     }
 }

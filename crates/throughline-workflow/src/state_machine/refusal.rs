@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use throughline_core::{NotStarted, Text};
+use throughline_core::{NotRecorded, Text};
 
 use super::declaration::{Declaration, Edge, quoted};
 
@@ -37,27 +37,27 @@ pub enum TransitionError {
     /// The state was not declared.
     #[error(transparent)]
     UnknownState(#[from] UnknownState),
-    /// The work of a transition asks for another transition of the same entity, and would wait for itself.
-    #[error("{machine}: a transition within the work of a transition of the same entity; make it afterwards")]
+    /// The work of a transition asks for another transition of the same entity, which would wait for the first.
+    #[error("{machine}: a transition cannot start another one of the same entity; make it afterwards")]
     Nested {
         /// The machine.
         machine: Text,
     },
     /// It could not be recorded.
     #[error(transparent)]
-    NotStarted(#[from] NotStarted),
+    NotRecorded(#[from] NotRecorded),
 }
 
 impl TransitionError {
     /// Whether the same transition may be made later without anything else being done.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::NotStarted(cause) if cause.is_retryable())
+        matches!(self, Self::NotRecorded(cause) if cause.is_retryable())
     }
 }
 
 /// A state that was not declared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{machine}: no state `{state}`; declared are {}", quoted(.declared))]
+#[error("{machine}: no state `{state}`; the declared ones are {}", quoted(.declared))]
 #[non_exhaustive]
 pub struct UnknownState {
     /// The machine.
@@ -104,5 +104,5 @@ fn allowed_from(from: &str, allowed: &[Transition]) -> String {
         return format!("`{from}` is final");
     }
     let allowed: Vec<_> = allowed.iter().map(Transition::to_string).collect();
-    format!("from `{from}` there is {}", allowed.join(", "))
+    format!("from `{from}` it can go to {}", allowed.join(", "))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use insta::assert_snapshot;
 use throughline_core::{
-    BoxError, MemoryStore, NotStarted, RunState, Status, Text, Throughline, Timestamp, TraceContext, TraceId,
-    names,
+    BoxError, MemoryStore, NotRecorded, RunState, Status, Text, Throughline, Timestamp, TraceContext,
+    TraceId, names,
 };
 use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
@@ -288,7 +288,7 @@ async fn a_job_whose_start_is_not_recorded_is_not_done_and_goes_back_to_the_queu
     bench.fail_next();
     let service = service_fn(|_: Payout| async { panic!("it was called") as Result<(), Trouble> });
     let error = layer(&bench).layer(service).oneshot(job("j-1", &Carrier::default())).await.unwrap_err();
-    assert!(error.is::<NotStarted>(), "{error}");
+    assert!(error.is::<NotRecorded>(), "{error}");
     assert!(bench.readings("throughline_job_attempts").contains("outcome=not_started} 1"));
     assert!(bench.readings("throughline_jobs_in_flight").ends_with("} 0"));
 }
@@ -298,7 +298,7 @@ async fn a_job_that_was_worked_on_before_its_start_was_refused_is_counted_once()
     let bench = Bench::pipelined();
     bench.fail_next();
     let error = layer(&bench).run(job("j-1", &Carrier::default()), async |_| Ok::<_, Trouble>(())).await;
-    assert!(error.unwrap_err().is::<NotStarted>());
+    assert!(error.unwrap_err().is::<NotRecorded>());
     assert_snapshot!(bench.readings("throughline_job_attempts"), @"throughline_job_attempts_total{queue=payouts,job_type=payout,outcome=success} 1");
 }
 

@@ -10,6 +10,7 @@
 mod apalis;
 mod carrier;
 mod job;
+mod locks;
 mod logs;
 mod provisioning;
 mod queue_depth;

@@ -4,7 +4,7 @@ use std::future::{pending, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use throughline_core::{InContext as _, NotStarted};
+use throughline_core::{InContext as _, NotRecorded};
 use throughline_workflow::Provisioning;
 use tokio::sync::oneshot;
 use tokio::time;
@@ -55,7 +55,7 @@ async fn the_making_of_a_resource_is_a_step_and_its_time_is_measured_by_outcome(
 
             // Never polled, it has not begun.
             drop(sandboxes.create(&ctx, ready(Ok::<(), &str>(()))));
-            Ok::<_, NotStarted>(())
+            Ok::<_, NotRecorded>(())
         })
         .await
         .unwrap()

@@ -86,12 +86,12 @@ async fn a_queue_that_does_not_answer_is_logged_once_a_change_and_counted() {
     }
     assert_eq!((depth.latest(), depth.failures(), depth.error()), (Some(5), 6, None));
     insta::assert_snapshot!(logs.text(), @r#"
-     WARN the queue does not tell its depth queue=emails reason="error" error=no route to amqp://ada:[redacted:password]@broker
-     INFO the queue tells its depth again queue=emails depth=4
-     WARN the queue does not tell its depth queue=emails reason="error" error=gone
-     WARN the queue does not tell its depth queue=emails reason="panic" error=asking panicked
-     WARN the queue does not tell its depth queue=emails reason="timeout" error=no answer within 1.5s
-     INFO the queue tells its depth again queue=emails depth=5
+     WARN the depth of a queue is unknown queue=emails reason="error" error=no route to amqp://ada:[redacted:password]@broker
+     INFO the depth of a queue is known again queue=emails depth=4
+     WARN the depth of a queue is unknown queue=emails reason="error" error=gone
+     WARN the depth of a queue is unknown queue=emails reason="panic" error=the closure panicked
+     WARN the depth of a queue is unknown queue=emails reason="timeout" error=no answer within 1.5s
+     INFO the depth of a queue is known again queue=emails depth=5
     "#);
     insta::assert_snapshot!(bench.series("queue_depth"), @"
     queue_depth_failures_total{queue=emails, reason=error} 3
@@ -166,7 +166,7 @@ fn without_a_runtime_it_says_what_to_do() {
     let bench = Bench::new();
     let (ask, _) = queue([]);
     let refused = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap_err();
-    insta::assert_snapshot!(refused, @"the depth of the queue `emails` is asked for by a tokio task, and there is no runtime here: start it from within one, or give one with .on(handle)");
+    insta::assert_snapshot!(refused, @"a tokio task asks for the depth of the queue `emails`, and there is no runtime here: call start() within one, or pass one with .on(handle)");
 }
 
 #[test]
@@ -213,7 +213,7 @@ async fn an_error_that_cannot_even_be_printed_harms_nobody() {
     let depth = QueueDepth::of("emails", ask).start(&bench.throughline).unwrap();
     was_asked.recv().await.unwrap();
     was_asked.recv().await.unwrap();
-    assert_eq!((depth.failures(), depth.error().unwrap()), (2, "asking panicked".to_owned()));
+    assert_eq!((depth.failures(), depth.error().unwrap()), (2, "the closure panicked".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use throughline_core::testing::tree;
 use throughline_core::{
-    AppendError, BoxError, Filter, MemoryStore, NotStarted, Page, Status, Throughline, TraceContext, TraceId,
-    names,
+    AppendError, BoxError, Filter, MemoryStore, NotRecorded, Page, Status, Throughline, TraceContext,
+    TraceId, names,
 };
 use throughline_workflow::{Entity, State, StateMachine, TransitionError};
 use tokio::sync::oneshot;
@@ -68,7 +68,7 @@ async fn every_transition_is_a_step_of_the_run_with_the_machine_the_entity_and_b
             .await??;
         assert_eq!(booted, 7);
         assert_eq!(session.trigger(&ctx, "auto_paused").await?, Paused);
-        session.trigger_with(&ctx, "resumed", |_| async { Ok::<_, NotStarted>(()) }).await??;
+        session.trigger_with(&ctx, "resumed", |_| async { Ok::<_, NotRecorded>(()) }).await??;
         assert_eq!(session.state(), Running);
         Ok(())
     })
@@ -100,13 +100,13 @@ async fn what_was_not_declared_is_refused_and_changes_nothing() {
     let bench = Bench::new();
     with_session(&bench, |ctx, session| async move {
         let refused = session.transition(&ctx, Running).await.unwrap_err();
-        insta::assert_snapshot!(refused, @"session: no transition from `idle` to `running`; from `idle` there is `starting`");
+        insta::assert_snapshot!(refused, @"session: no transition from `idle` to `running`; from `idle` it can go to `starting`");
         assert!(!refused.is_retryable());
 
         session.transition(&ctx, Starting).await?;
-        insta::assert_snapshot!(session.transition(&ctx, Starting).await.unwrap_err(), @"session: no transition from `starting` to `starting`; from `starting` there is `running`, `failed`");
-        insta::assert_snapshot!(session.trigger(&ctx, "resumed").await.unwrap_err(), @"session: no trigger `resumed` from `starting`; from `starting` there is `running`, `failed`");
-        insta::assert_snapshot!(session.trigger(&ctx, "hunter2").await.unwrap_err(), @"session: no trigger `hunter2` from `starting`; from `starting` there is `running`, `failed`");
+        insta::assert_snapshot!(session.transition(&ctx, Starting).await.unwrap_err(), @"session: no transition from `starting` to `starting`; from `starting` it can go to `running`, `failed`");
+        insta::assert_snapshot!(session.trigger(&ctx, "resumed").await.unwrap_err(), @"session: no trigger `resumed` from `starting`; from `starting` it can go to `running`, `failed`");
+        insta::assert_snapshot!(session.trigger(&ctx, "hunter2").await.unwrap_err(), @"session: no trigger `hunter2` from `starting`; from `starting` it can go to `running`, `failed`");
         assert_eq!(session.state(), Starting);
 
         session.transition(&ctx, Failed).await?;
@@ -136,7 +136,7 @@ async fn a_named_transition_is_made_by_its_name_alone() {
     with_session(&bench, |ctx, session| async move {
         session.transition(&ctx, Starting).await?;
         session.transition(&ctx, Running).await?;
-        insta::assert_snapshot!(session.transition(&ctx, Paused).await.unwrap_err(), @"session: no transition from `running` to `paused`; from `running` there is `paused` (by `auto_paused`)");
+        insta::assert_snapshot!(session.transition(&ctx, Paused).await.unwrap_err(), @"session: no transition from `running` to `paused`; from `running` it can go to `paused` (by `auto_paused`)");
         Ok(())
     })
     .await;
@@ -173,11 +173,11 @@ async fn a_state_that_only_a_configuration_could_name_is_refused_with_those_that
         .build(&bench.throughline)
         .unwrap();
     assert_eq!(doors.state_named("shut"), Ok("shut"));
-    insta::assert_snapshot!(doors.state_named("ajar").unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
-    insta::assert_snapshot!(doors.restore("front", "ajar").unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
+    insta::assert_snapshot!(doors.state_named("ajar").unwrap_err(), @"door: no state `ajar`; the declared ones are `open`, `shut`");
+    insta::assert_snapshot!(doors.restore("front", "ajar").unwrap_err(), @"door: no state `ajar`; the declared ones are `open`, `shut`");
     let run = bench.throughline.workflow("doors").run(|ctx| async move {
         let door = doors.enter(&ctx, "front").await?;
-        insta::assert_snapshot!(door.transition(&ctx, "ajar").await.unwrap_err(), @"door: no state `ajar`; declared are `open`, `shut`");
+        insta::assert_snapshot!(door.transition(&ctx, "ajar").await.unwrap_err(), @"door: no state `ajar`; the declared ones are `open`, `shut`");
         Ok::<_, TransitionError>(())
     });
     run.await.unwrap().unwrap();
@@ -238,7 +238,7 @@ async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
 }
 
 #[tokio::test]
-async fn work_that_asks_for_a_transition_of_its_own_entity_is_told_so_and_does_not_wait_for_ever() {
+async fn work_that_asks_for_a_transition_of_its_own_entity_is_refused_and_does_not_wait_for_ever() {
     let bench = Bench::new();
     with_session(&bench, |ctx, session| async move {
         let (entity, other) = (&session, sessions(&Bench::new()).restore("session-18", Idle)?);
@@ -247,7 +247,7 @@ async fn work_that_asks_for_a_transition_of_its_own_entity_is_told_so_and_does_n
             entity.transition(&ctx, Running).await
         });
         let refused = nested.await?.unwrap_err();
-        insta::assert_snapshot!(refused, @"session: a transition within the work of a transition of the same entity; make it afterwards");
+        insta::assert_snapshot!(refused, @"session: a transition cannot start another one of the same entity; make it afterwards");
         assert_eq!(entity.state(), Idle);
         entity.transition(&ctx, Starting).await?;
         Ok(())
@@ -344,7 +344,7 @@ async fn the_story_of_an_entity_goes_on_in_the_same_trace_after_its_process_died
         session.transition(&ctx, Starting).await?;
         let boot = |_| async {
             begun.send(()).unwrap();
-            pending::<Result<(), NotStarted>>().await
+            pending::<Result<(), NotRecorded>>().await
         };
         session.transition_with(&ctx, Running, boot).await??;
         Ok::<_, BoxError>(())

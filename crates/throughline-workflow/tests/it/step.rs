@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use throughline_core::{BoxError, NotStarted, Rel, SpanId, Text, Throughline, TraceContext, TraceId, names};
+use throughline_core::{BoxError, NotRecorded, Rel, SpanId, Text, Throughline, TraceContext, TraceId, names};
 use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -365,7 +365,7 @@ async fn without_tower_all_is_the_same() {
     outside.unwrap();
     bench.fail_next();
     let refused = workflows.run("e-19", async |_| panic!("it was called") as Result<(), Trouble>).await;
-    assert!(refused.unwrap_err().is::<NotStarted>());
+    assert!(refused.unwrap_err().is::<NotRecorded>());
 }
 
 #[tokio::test]
@@ -399,7 +399,7 @@ async fn a_step_whose_start_is_not_recorded_is_not_called() {
     let ran = bench.throughline.workflow("onboarding").run_infallible(|_| {
         bench.fail_next();
         let step = service.call(node("welcome"));
-        async move { step.await.unwrap_err().downcast::<NotStarted>().unwrap() }
+        async move { step.await.unwrap_err().downcast::<NotRecorded>().unwrap() }
     });
     let not_started = ran.await.unwrap();
     assert!(not_started.to_string().contains("the disk is full"), "{not_started}");

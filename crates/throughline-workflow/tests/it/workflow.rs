@@ -7,7 +7,7 @@ use std::sync::Arc;
 use insta::assert_snapshot;
 use throughline_core::testing::tree;
 use throughline_core::{
-    BoxError, MemoryStore, NotStarted, RunState, Throughline, TraceContext, TraceId, names,
+    BoxError, MemoryStore, NotRecorded, RunState, Throughline, TraceContext, TraceId, names,
 };
 use throughline_workflow::WorkflowLayer;
 use tokio::sync::Notify;
@@ -68,7 +68,7 @@ async fn a_run_whose_start_is_not_recorded_does_not_call_the_service_and_says_so
     bench.fail_next();
     let service = service_fn(|_: Execution| async { panic!("it was called") as Result<(), Trouble> });
     let error = layer(&bench).layer(service).oneshot(Execution("e-1")).await.unwrap_err();
-    let not_started = error.downcast::<NotStarted>().unwrap();
+    let not_started = error.downcast::<NotRecorded>().unwrap();
     assert!(not_started.to_string().contains("the disk is full"), "{not_started}");
     assert!(bench.events().await.is_empty());
 }

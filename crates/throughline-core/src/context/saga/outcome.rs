@@ -1,6 +1,6 @@
 //! What became of a saga that failed.
 
-use crate::context::failure::NotStarted;
+use crate::context::failure::NotRecorded;
 use throughline_model::{ErrorInfo, Text};
 
 /// A saga that failed: the error, and what became of the steps that had ended well.
@@ -65,7 +65,7 @@ pub enum CompensationOutcome {
     /// Its compensation failed or panicked.
     Failed(ErrorInfo),
     /// Its compensation was not run, because its start could not be recorded.
-    NotStarted(NotStarted),
+    NotStarted(NotRecorded),
     /// Nobody said how to undo it.
     NotRegistered,
 }

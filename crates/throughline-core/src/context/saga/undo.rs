@@ -6,7 +6,7 @@ use std::future::Future;
 use super::{Compensated, CompensationOutcome, SagaFailed};
 use super::{Completed, Earlier, Saga, SagaBuilder, UndoStep, boxed_undo};
 use crate::context::TraceContext;
-use crate::context::failure::NotStarted;
+use crate::context::failure::NotRecorded;
 use crate::context::future::Judge;
 use throughline_model::StepError;
 use throughline_model::{ErrorInfo, Text};
@@ -42,10 +42,10 @@ impl Undo {
     ///
     /// # Errors
     /// The outer error says that nothing was tried; the inner one always comes, and tells what became of each step.
-    pub async fn run(self) -> Result<SagaFailed<Text>, NotStarted> {
+    pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
         let Self { builder, mut inputs } = self;
         let Some(earlier) = Earlier::of(&builder.context, &builder.name) else {
-            return Err(NotStarted::NoSuchSaga { saga: builder.name });
+            return Err(NotRecorded::NoSuchSaga { saga: builder.name });
         };
         let mut completed = Vec::new();
         let mut unregistered = Vec::new();

@@ -26,13 +26,13 @@ async fn failed<T: std::fmt::Debug + serde::de::DeserializeOwned + Send + 'stati
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_result_is_told_with_what_the_callee_said() {
+async fn an_answer_without_a_result_is_reported_with_what_the_callee_said() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
     let callee = Callee::of(&here, &there).await;
     let caller = &callee.callers[1];
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "som").await),
-        @"`som` over ipc at ADDRESS is not there: /functions/som answered 404; is the name right, and is the function served under that path? See Caller::route"
+        @"`som` over ipc at ADDRESS does not exist: /functions/som answered 404; check the name and the path (Caller::route)"
     );
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "refuse").await),
@@ -51,7 +51,7 @@ async fn an_answer_that_is_no_result_is_told_with_what_the_callee_said() {
     );
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "sum?x=1").await),
-        @"`sum?x=1` over ipc at ADDRESS was not called: a function's name is letters, digits and `-_.:/`, for it becomes a part of the path"
+        @"`sum?x=1` over ipc at ADDRESS was not called: the name of a function may have letters, digits and `-_.:/` only, since it becomes part of the path"
     );
 }
 
@@ -65,8 +65,8 @@ async fn an_answer_that_is_too_large_or_too_late_says_how_to_get_it() {
         let late = failed::<String>(&caller.timeout(Duration::from_millis(50)), "hang").await;
         assert!(matches!(late, CallError::TimedOut { .. }) && late.is_retryable(), "{late}");
         if late.callee().transport.as_str() == "direct" {
-            insta::assert_snapshot!(text(&late), @"`hang` over direct in ADDRESS did not answer within 50ms: look where it stands (`throughline running`), or give it more time with .timeout(..)");
-            insta::assert_snapshot!(text(&large), @"the answer of `large` over direct in ADDRESS is larger than 1000 bytes: take more with .response_limit(..), or have it answer in pages");
+            insta::assert_snapshot!(text(&late), @"`hang` over direct in ADDRESS did not answer within 50ms: see where it stands (`throughline running`), or give it more time with .timeout(..)");
+            insta::assert_snapshot!(text(&large), @"the answer of `large` over direct in ADDRESS is larger than 1000 bytes: raise .response_limit(..), or have it answer in pages");
         }
     }
 }
@@ -81,7 +81,7 @@ async fn a_callee_that_panics_answers_with_its_trace_which_is_the_callers() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(
                 text(&error).replace(caller.transport().as_str(), "TRANSPORT").replace(" at ", " in "),
-                @"`panic` over TRANSPORT in ADDRESS failed with 500 Internal Server Error; why, says `throughline why TRACE`"
+                @"`panic` over TRANSPORT in ADDRESS failed with 500 Internal Server Error; see `throughline why TRACE`"
             );
         }
         let call = here.end_of(&format!("dependency:{}", caller.transport())).await;
@@ -115,7 +115,7 @@ async fn a_panic_of_a_callee_without_a_layer_goes_on_in_a_direct_caller_and_is_r
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_with_the_mend() {
+async fn an_unreachable_callee_is_reported_with_how_to_fix_it() {
     let here = Side::new("caller");
     let dead = Caller::http(&here.throughline, &dead_origin().await).unwrap();
     let error = failed::<u64>(&dead, "sum").await;
@@ -127,7 +127,7 @@ async fn nobody_there_is_told_with_the_mend() {
     let caller = Caller::ipc(&here.throughline, &socket);
     insta::assert_snapshot!(text(&failed::<u64>(&caller, "sum").await), @"`sum` over ipc at ADDRESS cannot be reached: No such file or directory (os error 2); there is no such socket: start the callee, or check the path");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-    insta::assert_snapshot!(text(&failed::<u64>(&caller, "sum").await), @"`sum` over ipc at ADDRESS cannot be reached: Connection refused (os error 111); the socket is there and nobody listens: a callee that died left it behind");
+    insta::assert_snapshot!(text(&failed::<u64>(&caller, "sum").await), @"`sum` over ipc at ADDRESS cannot be reached: Connection refused (os error 111); the socket is there but nobody listens on it: a callee that died left it behind");
 }
 
 /// A callee that answers its first call with these bytes and dies.
@@ -149,7 +149,7 @@ async fn a_callee_that_dies_before_or_in_its_answer_is_not_taken_for_one_that_wa
         let caller = Caller::http(&here.throughline, &dying(answer)).unwrap();
         let error = failed::<u64>(&caller, "sum").await;
         assert!(matches!(error, CallError::BrokenOff { .. }), "{error}");
-        assert!(text(&error).ends_with("; did the callee die?"), "{error}");
+        assert!(text(&error).ends_with("; did the callee crash?"), "{error}");
     }
 }
 
@@ -157,8 +157,8 @@ async fn a_callee_that_dies_before_or_in_its_answer_is_not_taken_for_one_that_wa
 async fn an_address_that_cannot_be_called_is_refused_at_once_without_its_password() {
     let here = Side::new("caller");
     let refused = |origin: &str| Caller::http(&here.throughline, origin).unwrap_err().to_string();
-    insta::assert_snapshot!(refused("https://127.0.0.1"), @"https://127.0.0.1 cannot be reached by Caller::http, which speaks plain HTTP: hand in a client that speaks TLS, with Caller::http_through");
-    insta::assert_snapshot!(refused("http://ada:hunter2@127.0.0.1/"), @"`127.0.0.1/` is not an origin such as http://127.0.0.1:3000: want a scheme, a host and perhaps a port; the path belongs to Caller::route, credentials to a header of a client of yours (Caller::http_through)");
+    insta::assert_snapshot!(refused("https://127.0.0.1"), @"https://127.0.0.1 cannot be reached by Caller::http, which speaks plain HTTP: pass a client that speaks TLS to Caller::http_through");
+    insta::assert_snapshot!(refused("http://ada:hunter2@127.0.0.1/"), @"`127.0.0.1/` is not an origin such as http://127.0.0.1:3000: it must be a scheme, a host and optionally a port; the path belongs in Caller::route, credentials in a header of your own client (Caller::http_through)");
     for origin in ["127.0.0.1:3000", "http://127.0.0.1:3000/functions", "http://127.0.0.1?x=1", ""] {
         assert!(refused(origin).contains("is not an origin"), "{origin}");
     }

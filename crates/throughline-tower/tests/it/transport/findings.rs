@@ -156,55 +156,55 @@ fn findings_have_their_evidence_and_what_to_do() {
     crowded over ipc
       many calls fail
         12 of 52 calls failed, 23.1 % (95 % interval 13.7 % to 36.1 %), most of them timed_out (12).
-        → Look at these first, for times are only of calls that went well: `throughline list --failed`
-          has their stories.
+        → Look at these first, since times are of successful calls only: `throughline list --failed`
+          shows them.
       calls wait in the callee
         Waiting in the callee took 83.2 % of the time (p50 4.0 ms of 4.8 ms).
         → Give the callee more workers or a higher concurrency limit, or send it fewer calls at once.
     foreign over http
       the callee's time is unknown
         100.0 % of the time is in round trips without a Server-Timing.
-        → Put `.layer(throughline.layer())` around the callee's router, so that it says how long it
+        → Put `.layer(throughline.layer())` around the callee's router, so that it reports how long it
           took.
     rare over http
-      too few calls to judge
-        4 calls went well; from 20 on there is something to say.
-        → Make more calls, under a load like that of production.
+      too few calls to tell
+        4 calls succeeded, and at least 20 are needed.
+        → Make more calls, under a load like production's.
     report over http
       serialization overhead is high
         Writing and reading JSON took 40.1 % of the time in the caller alone (0.1 % and 40.0 %), for p50
         91 B sent and 3.4 MB received.
         → Consider a binary format, and send only what the function needs.
       a few calls are far slower
-        The p99 is 30 times the median (922 ms against 30 ms), and most of that is callee (p99 905 ms).
-        → Look at the slowest runs of the callee: `throughline stats` names them.
+        The p99 is 30 times the median (922 ms against 30 ms), mostly in callee (p99 905 ms).
+        → Look at the slowest runs of the callee: `throughline stats` lists them.
       answers are large
         One answer in twenty has 3.4 MB or more.
         → Answer in pages, leave out what the caller does not read, or stream it.
     score over http
       transport latency is high
-        The way there and back took 67.7 % of the time (p50 262 µs of 385 µs).
+        The transport took 67.7 % of the time (p50 262 µs of 385 µs).
         → Consider a Unix socket (ipc) if both run on one machine: over ipc its p50 was 237 µs instead
           of 385 µs.
     tiny over ipc
       transport latency is high
-        The way there and back took 87.4 % of the time (p50 90 µs of 104 µs).
+        The transport took 87.4 % of the time (p50 90 µs of 104 µs).
         → Consider calling it directly, in the same process: over direct its p50 was 19 µs instead of
           104 µs.
       overhead dominates the work
         The function itself took 2.9 % of the time in which calls did not wait for it (p50 3.0 µs of 104
         µs).
-        → Consider direct integration, or do more in a call: over direct its p50 was 19 µs instead of
-          104 µs.
+        → Consider direct integration, or do more per call: over direct its p50 was 19 µs instead of 104
+          µs.
     tiny over direct
       serialization overhead is high
         Writing and reading JSON took 47.4 % of the time in the caller alone (21.1 % and 26.3 %), for
         p50 2 B sent and 2 B received.
-        → Within a process nothing need be JSON: call it as a plain function.
+        → Within a process nothing has to be JSON: call it as a plain function.
       overhead dominates the work
         The function itself took 16.7 % of the time in which calls did not wait for it (p50 3.0 µs of 19
         µs).
-        → It is called directly already: do more in a call, or call it as a plain function.
+        → It is called directly already: do more per call, or call it as a plain function.
     ");
 }
 
@@ -287,7 +287,7 @@ fn a_report_is_json_for_machines() {
       "measured": 0.62874251497006,
       "threshold": 0.5,
       "calls": 2,
-      "evidence": "The way there and back took 62.9 % of the time (p50 212 µs of 335 µs)",
+      "evidence": "The transport took 62.9 % of the time (p50 212 µs of 335 µs)",
       "recommendation": "Consider calling it directly, in the same process"
     }
     "#);
@@ -329,6 +329,6 @@ fn another_transport_that_was_seen_to_be_no_faster_is_not_simply_recommended() {
         findings.into_iter().next().unwrap().recommendation
     };
     insta::assert_snapshot!(recommended(280), @"Consider a Unix socket (ipc) if both run on one machine, though that may not help: over ipc its p50 was 450 µs instead of 475 µs");
-    insta::assert_snapshot!(recommended(900), @"Consider a Unix socket (ipc) if both run on one machine; as it is now it would not help: over ipc its p50 was 1.0 ms, no less than the 475 µs here");
+    insta::assert_snapshot!(recommended(900), @"Consider a Unix socket (ipc) if both run on one machine; as of now it would not help: over ipc its p50 was 1.0 ms, no less than the 475 µs here");
     insta::assert_snapshot!(recommended(200), @"Consider a Unix socket (ipc) if both run on one machine: over ipc its p50 was 376 µs instead of 475 µs");
 }

@@ -81,6 +81,7 @@ async fn a_call_reads_well() {
     settings.add_filter(r"/\S+/callee\.sock", "/run/callee.sock");
     settings.add_filter(r"\d+(\.\d+)? (ns|µs|ms)", "TIME");
     settings.add_filter(r"dur=[\d.]+", "dur=MS");
+    settings.add_filter(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID");
     settings.add_filter(r"[0-9a-f]{32}", "ID");
     settings.add_filter(r"-[0-9a-f]{16}-", "-SPAN-");
     settings.add_filter(r"date: .+", "date: DATE");
@@ -97,7 +98,7 @@ async fn a_call_reads_well() {
       date: DATE
       server-timing: queue;dur=MS, app;dur=MS
       set-cookie: [redacted]
-      x-request-id: ID
+      x-request-id: UUID
       {"paid with":"card [redacted:card]","password":"[redacted]","sum":42}  70 B
       trace ID
     "#);

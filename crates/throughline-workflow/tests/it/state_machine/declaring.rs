@@ -12,7 +12,7 @@ fn off() -> Throughline {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_what_to_do() {
+fn an_invalid_declaration_is_refused_with_how_to_fix_it() {
     let door = || StateMachine::builder("door", "open");
     let cases: [(&str, StateMachineBuilder<&'static str>); 9] = [
         ("no name", StateMachine::builder(" ", "open").transition("open", "shut")),
@@ -28,14 +28,14 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
     let refused = cases.map(|(case, builder)| format!("{case}: {}", builder.build(&off()).unwrap_err()));
     insta::assert_snapshot!(refused.join("\n"), @r#"
     no name: a state machine has no name: give one, as in StateMachine::builder("session", ..)
-    nothing declared: door: nothing leads away from `open`; declare a .transition(..) or a .trigger(..)
-    a misspelt state: door: nothing leads from `open` to `shutt`, `locked`; declare a transition there, or see whether a name is misspelt
-    an island: door: nothing leads from `open` to `in`, `out`; declare a transition there, or see whether a name is misspelt
+    nothing declared: door: no transition leads away from `open`; declare a .transition(..) or a .trigger(..)
+    a misspelt state: door: no transition leads from `open` to `shutt`, `locked`; declare one, or check the names for typos
+    an island: door: no transition leads from `open` to `in`, `out`; declare one, or check the names for typos
     twice: door: the transition from `open` to `shut` is declared twice
-    a name twice: door: the trigger `push` is declared twice from `open`; it could not say where to go
-    an empty name: door: a state has no name; let its State::name(..) give one
-    an empty trigger: door: a trigger from `open` to `shut` has no name; use .transition(..) for one without
-    nothing leads back: door: nothing leads from `open` to `shut`; declare a transition there, or see whether a name is misspelt
+    a name twice: door: the trigger `push` is declared twice from `open`; which state should it lead to?
+    an empty name: door: a state has no name; its State::name(..) must return one
+    an empty trigger: door: a trigger from `open` to `shut` has no name; use .transition(..) for a transition without one
+    nothing leads back: door: no transition leads from `open` to `shut`; declare one, or check the names for typos
     "#);
 }
 
@@ -44,14 +44,11 @@ fn names_that_would_give_two_metrics_one_name_are_refused() {
     let door = |trigger| StateMachine::builder("door", "open").trigger(trigger, "open", "shut").build(&off());
     for word in ["state_transitions", "state-transitions", "created", "health_check_failure"] {
         let refused = door(word).unwrap_err().to_string();
-        assert!(
-            refused.starts_with(&format!("door: `{word}` is a word of the names of other metrics")),
-            "{refused}"
-        );
+        assert!(refused.starts_with(&format!("door: a trigger cannot be named `{word}`")), "{refused}");
     }
     door("opened").unwrap();
     let refused = StateMachine::builder("function", "open").transition("open", "shut").build(&off());
-    insta::assert_snapshot!(refused.unwrap_err(), @"`function` is a word of the names of other metrics, so a state machine can't have it; give another name");
+    insta::assert_snapshot!(refused.unwrap_err(), @"a state machine cannot be named `function`: some of its metrics would have the names of others; choose another name");
 }
 
 #[test]
@@ -65,7 +62,7 @@ fn two_states_of_one_name_are_refused() {
     impl State for Shape {}
     let refused =
         StateMachine::builder("shape", Shape::Round).transition(Shape::Round, Shape::round).build(&off());
-    insta::assert_snapshot!(refused.unwrap_err(), @"shape: two states are called `round`; let their State::name(..) tell them apart");
+    insta::assert_snapshot!(refused.unwrap_err(), @"shape: two states are named `round`; their State::name(..) must return different names");
 }
 
 #[test]

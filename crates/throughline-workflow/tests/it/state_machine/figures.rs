@@ -69,7 +69,7 @@ async fn a_transition_that_was_begun_before_its_start_was_refused_is_taken_back_
         time::advance(Duration::from_secs(12)).await;
         bench.fail_next();
         let refused = session.transition_with(&ctx, Running, |_| async { Ok::<_, BoxError>(()) }).await;
-        assert!(matches!(refused, Err(TransitionError::NotStarted(_))), "{refused:?}");
+        assert!(matches!(refused, Err(TransitionError::NotRecorded(_))), "{refused:?}");
         assert_eq!(session.state(), Starting);
         time::advance(Duration::from_secs(3)).await;
         session.transition(&ctx, Failed).await?;

@@ -1,4 +1,4 @@
-//! What the store knows of a run so far: earlier attempts at the same thing, and steps to be undone.
+//! What the store knows of a run so far: previous attempts at the same thing, and steps to be undone.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -11,21 +11,21 @@ use throughline_core::{
     Attrs, Link, Rel, SpanId, Status, Text, Throughline, TraceEvent, TraceId, TraceReader,
 };
 
-/// How long work is held up by the look-up, whatever the store does.
+/// How long the look-up may delay the work, whatever the store does.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long after a failure the store is asked again.
+/// The pauses before the store is asked again after a failure.
 const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(250)];
 
 /// The spans of a run, in the order of their starts.
 #[derive(Debug, Default)]
-pub(crate) struct Story {
-    spans: Vec<EarlierSpan>,
+pub(crate) struct PreviousAttempts {
+    spans: Vec<PreviousSpan>,
     by_id: HashMap<SpanId, usize>,
 }
 
-/// A span that was begun earlier, here or in another process.
+/// A span that was started before, here or in another process.
 #[derive(Debug)]
-pub(crate) struct EarlierSpan {
+pub(crate) struct PreviousSpan {
     pub(crate) id: SpanId,
     pub(crate) event_type: Text,
     pub(crate) attempt: Option<u32>,
@@ -38,35 +38,35 @@ pub(crate) struct EarlierSpan {
     is_compensation: bool,
 }
 
-impl Story {
+impl PreviousAttempts {
     /// Reads it; `around`, where the caller stands, must be in it. Empty if there is no store, or it does not answer in
-    /// time: then links are missing, which is said in the log and is no reason to hold up the work for longer.
+    /// time: then links are missing, which is logged and is no reason to delay the work any longer.
     pub(crate) async fn of(throughline: &Throughline, trace_id: TraceId, around: Option<SpanId>) -> Self {
         let Some(reader) = throughline.reader() else { return Self::default() };
         // Not tokio's timer: whoever runs steps may have another runtime.
         let failure = match select(pin!(read(&*reader, trace_id, around)), Delay::new(PATIENCE)).await {
-            Either::Left((Ok(story), _)) => return story,
+            Either::Left((Ok(previous), _)) => return previous,
             Either::Left((Err(failure), _)) => failure,
-            Either::Right(_) => format!("the store does not answer within {PATIENCE:?}"),
+            Either::Right(_) => format!("no answer from the store within {PATIENCE:?}"),
         };
         tracing::warn!(
             target: "throughline",
             %trace_id,
             error = %failure,
-            "earlier attempts, and steps to be undone, can't be looked up: what begins now is not linked to them, and a \
-             failed attempt at it goes on counting"
+            "cannot look up previous attempts and steps to be undone: what starts now is not linked to them, and a failed \
+             attempt before it still counts"
         );
         Self::default()
     }
 
     fn from_events(events: &[TraceEvent]) -> Self {
-        let mut story = Self::default();
+        let mut previous = Self::default();
         for event in events {
-            match story.by_id.get(&event.span_id) {
-                Some(at) => story.spans[*at].status = event.status,
+            match previous.by_id.get(&event.span_id) {
+                Some(at) => previous.spans[*at].status = event.status,
                 None => {
-                    story.by_id.insert(event.span_id, story.spans.len());
-                    story.spans.push(EarlierSpan {
+                    previous.by_id.insert(event.span_id, previous.spans.len());
+                    previous.spans.push(PreviousSpan {
                         id: event.span_id,
                         event_type: event.event_type.clone(),
                         attempt: event.attempt,
@@ -80,12 +80,12 @@ impl Story {
                 }
             }
         }
-        story
+        previous
     }
 
-    /// The steps with this id that the workflow or job around a span has begun, in this attempt at it and in earlier
+    /// The steps with this id that the workflow or job around a span has begun, in this attempt at it and in previous
     /// ones; compensations are left out. The same id in another job of the trace is another step.
-    pub(crate) fn steps(&self, around: SpanId, step_id: &str) -> Vec<&EarlierSpan> {
+    pub(crate) fn steps(&self, around: SpanId, step_id: &str) -> Vec<&PreviousSpan> {
         let works = self.attempts_at_the_work_around(around);
         let found = self.spans.iter().enumerate().filter(|(at, span)| {
             !span.is_compensation
@@ -96,7 +96,7 @@ impl Story {
     }
 
     /// The last compensation of any of these steps.
-    pub(crate) fn last_compensation_of(&self, originals: &[SpanId]) -> Option<&EarlierSpan> {
+    pub(crate) fn last_compensation_of(&self, originals: &[SpanId]) -> Option<&PreviousSpan> {
         let undoes = |link: &Link| link.rel == Rel::Compensates && originals.contains(&link.span_id);
         self.spans.iter().rev().find(|span| span.is_compensation && span.links.iter().any(undoes))
     }
@@ -108,7 +108,7 @@ impl Story {
         event_type: &str,
         queue: &str,
         job_id: &str,
-    ) -> Option<&EarlierSpan> {
+    ) -> Option<&PreviousSpan> {
         self.spans.iter().rev().find(|span| {
             span.event_type == event_type
                 && span.attrs.get(attrs::QUEUE) == Some(queue)
@@ -131,7 +131,7 @@ impl Story {
 
     /// The span, here or above, that the nearest workflow or job began with. What is in none belongs together too.
     fn work_around(&self, mut at: Option<usize>) -> Option<usize> {
-        // Broken records may go in circles.
+        // Broken records may have cycles.
         for _ in 0..=self.spans.len() {
             match at {
                 Some(span) if !self.begins_work(span) => at = self.above(span),
@@ -141,7 +141,7 @@ impl Story {
         None
     }
 
-    /// The workflow or job around a span, and the earlier attempts at it: those it links as `retry_of`, and, where it
+    /// The workflow or job around a span, and the previous attempts at it: those it links as `retry_of`, and, where it
     /// is a part of a job that was tried before, what was the same part of that attempt.
     fn attempts_at_the_work_around(&self, around: SpanId) -> HashSet<Option<usize>> {
         let mut nested = Vec::new();
@@ -153,8 +153,8 @@ impl Story {
         let mut attempts = HashSet::from([None]);
         let mut outer = None;
         for work in nested.into_iter().rev() {
-            let earlier = attempts.into_iter().filter(|attempt| *attempt != outer);
-            let mut found: Vec<usize> = earlier.filter_map(|attempt| self.part_of(attempt, work)).collect();
+            let previous = attempts.into_iter().filter(|attempt| *attempt != outer);
+            let mut found: Vec<usize> = previous.filter_map(|attempt| self.part_of(attempt, work)).collect();
             found.push(work);
             attempts = HashSet::new();
             while let Some(attempt) = found.pop() {
@@ -168,7 +168,7 @@ impl Story {
         attempts
     }
 
-    /// The part of an attempt that is called as another; if several are, nobody knows which it was.
+    /// The part of an attempt that has the same name as another; if several have, nobody knows which one it was.
     fn part_of(&self, attempt: Option<usize>, other: usize) -> Option<usize> {
         let called = |at: usize| (&self.spans[at].event_type, &self.spans[at].workflow);
         let is_part = |at: &usize| {
@@ -182,14 +182,18 @@ impl Story {
     }
 }
 
-async fn read(reader: &dyn TraceReader, trace_id: TraceId, around: Option<SpanId>) -> Result<Story, String> {
+async fn read(
+    reader: &dyn TraceReader,
+    trace_id: TraceId,
+    around: Option<SpanId>,
+) -> Result<PreviousAttempts, String> {
     let mut pauses = PAUSES.into_iter();
     loop {
         let failure = match reader.trace(trace_id).await {
             Ok(events) => {
-                let story = Story::from_events(&events);
-                if around.is_none_or(|around| story.by_id.contains_key(&around)) {
-                    return Ok(story);
+                let previous = PreviousAttempts::from_events(&events);
+                if around.is_none_or(|around| previous.by_id.contains_key(&around)) {
+                    return Ok(previous);
                 }
                 // It is on its way, if steps do not wait until their start is durable.
                 "the store does not have the step or run around it".to_owned()
