@@ -122,10 +122,18 @@ fn the_facade_has_no_globs_and_a_root_that_can_be_remembered() {
 fn each_module_of_the_facade_shows_how_it_is_used() {
     for file in rust_files(&crate_folder("throughline").join("src")) {
         let source = std::fs::read_to_string(&file).unwrap();
-        assert!(source.contains("```\n//! ") || source.contains("```no_run\n"), "no example in {}", file.display());
+        assert!(
+            source.contains("```\n//! ") || source.contains("```no_run\n"),
+            "no example in {}",
+            file.display()
+        );
         let uses = source.lines().filter(|line| line.starts_with("//! use throughline"));
         for line in uses {
-            assert!(line.starts_with("//! use throughline::"), "{}: `{line}` does not use the façade", file.display());
+            assert!(
+                line.starts_with("//! use throughline::"),
+                "{}: `{line}` does not use the façade",
+                file.display()
+            );
         }
     }
 }

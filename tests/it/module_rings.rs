@@ -195,7 +195,10 @@ fn rings_are_found_through_groups_super_inline_paths_and_re_exports() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    write("lib.rs", "mod a;\nmod b;\nmod c;\nmod d;\n#[cfg(test)]\nmod tests;\npub use c::Sea;\npub use other::Thing;");
+    write(
+        "lib.rs",
+        "mod a;\nmod b;\nmod c;\nmod d;\n#[cfg(test)]\nmod tests;\npub use c::Sea;\npub use other::Thing;",
+    );
     write("a.rs", "use super::b::Bee;\nuse crate::Thing;");
     write("b.rs", "mod inner;\nfn f() { crate::d::call() }");
     write("b/inner.rs", "use super::Bee;\nuse super::super::{c, Sea};");

@@ -209,7 +209,10 @@ fn comments_and_texts_are_not_taken_for_code() {
     for gone in ["comment", "block", "nested", "text;", "raw;"] {
         assert!(!code.contains(gone), "{gone}: {code}");
     }
-    assert_eq!(imports(&code).iter().map(|import| import.path.join("::")).collect::<Vec<_>>(), ["crate::real"]);
+    assert_eq!(
+        imports(&code).iter().map(|import| import.path.join("::")).collect::<Vec<_>>(),
+        ["crate::real"]
+    );
 }
 
 #[test]
