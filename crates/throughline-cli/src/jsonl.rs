@@ -18,7 +18,7 @@ pub(crate) struct JsonlError {
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("this is no event: {0}")]
+    #[error("this is not an event: {0}")]
     NoEvent(String),
     #[error("the input breaks off: {0}")]
     Input(std::io::Error),
@@ -26,7 +26,7 @@ pub(crate) enum Problem {
     TooLong,
 }
 
-/// Reads events, one a line; blank lines are passed over.
+/// Reads events, one a line; blank lines are skipped.
 pub(crate) struct JsonlReader<R> {
     input: R,
     buffer: Vec<u8>,

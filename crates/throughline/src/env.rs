@@ -22,11 +22,11 @@ impl std::str::FromStr for StoreLocation {
     fn from_str(text: &str) -> Result<Self, EnvError> {
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(EnvError::Meaningless {
+            _ => Err(EnvError::Invalid {
                 name: THROUGHLINE_STORE,
                 // The text may be a connection string with a password in it: its scheme says enough.
                 value: text.split(':').next().unwrap_or_default().chars().take(32).collect(),
-                want: "sqlite:PATH",
+                expected: "sqlite:PATH",
             }),
         }
     }
@@ -92,6 +92,6 @@ mod tests {
     #[test]
     fn an_unknown_store_is_named_without_its_secrets() {
         let error = with(&[(THROUGHLINE_STORE, "postgres://user:hunter2@host/db")]).unwrap_err().to_string();
-        assert_eq!(error, "THROUGHLINE_STORE=postgres means nothing: want sqlite:PATH");
+        assert_eq!(error, "invalid THROUGHLINE_STORE=postgres: expected sqlite:PATH");
     }
 }

@@ -37,7 +37,7 @@ fn an_import_accounts_for_everything() {
       "imported_before": true,
       "log": "6858dfad8ab365a49fd6d9d1148f223318cd6fb19f7cdabe73c3e8a7c85ec47c",
       "log_attributes": 2,
-      "lone_completes": 8,
+      "unmatched_completes": 8,
       "missing_starts": 1,
       "open_starts": 1,
       "other_transitions": 1,

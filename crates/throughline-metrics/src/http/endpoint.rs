@@ -75,14 +75,14 @@ fn switch(name: &'static str, value: Option<String>) -> Result<Option<bool>, Env
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(Some(true)),
         "false" | "0" => Ok(Some(false)),
-        _ => Err(EnvError::Meaningless { name, value, want: "true or false" }),
+        _ => Err(EnvError::Invalid { name, value, expected: "true or false" }),
     }
 }
 
 fn parse_port(name: &'static str, value: String) -> Result<u16, EnvError> {
     match value.parse() {
         Ok(port) => Ok(port),
-        Err(_) => Err(EnvError::Meaningless { name, value, want: "a port, as in 9464" }),
+        Err(_) => Err(EnvError::Invalid { name, value, expected: "a port, as in 9464" }),
     }
 }
 
