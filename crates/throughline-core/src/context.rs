@@ -3,7 +3,6 @@
 mod claim;
 mod current;
 mod decision;
-mod earlier;
 mod event;
 mod failure;
 mod future;

@@ -6,6 +6,7 @@
 //! while nothing waits in its queue: see [`AppendInline`](crate::AppendInline).
 
 mod calls;
+mod durability;
 mod feed;
 mod group;
 mod lease;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use throughline_model::{AppendError, BoxFuture, ErrorInfo};
 
+pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use ledger::Counters;
 pub use ledger::{Account, DeliveryReport, DropReason};

@@ -12,10 +12,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::select;
 
 use crate::delivery::queue::{Ack, Queue};
+use crate::delivery::{Account, DeliveryReport, Durability};
 use crate::delivery::{Counters, DropReason, FeedDelivery, Stop, StoreDelivery, on_helper_thread};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
-use crate::{Account, DeliveryReport, Durability};
 use throughline_model::{EventSink, InstanceId, Readers, Text, TraceEvent, TraceId, TraceStream};
 use throughline_redact::Redactor;
 

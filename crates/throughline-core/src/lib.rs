@@ -9,7 +9,6 @@
 //! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. What can be
 //! counted goes to the [`metrics`] recorder that the service chooses.
 
-mod builder;
 mod context;
 mod delivery;
 pub mod env;
@@ -20,17 +19,16 @@ pub mod metrics;
 mod redaction;
 mod throughline;
 
-pub use builder::{BuildError, Durability, ThroughlineBuilder};
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
     InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
     RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext, TraceFuture,
     TraceParent, Undo, Workflow,
 };
-pub use delivery::{Account, DeliveryReport, DropReason, Retry};
+pub use delivery::{Account, DeliveryReport, DropReason, Durability, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::redact_event;
-pub use throughline::Throughline;
+pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,
     DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
@@ -39,7 +37,7 @@ pub use throughline_model::{
     Readers, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
     SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
     TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate,
-    WatchFrom, WatchRequest, kind, names,
+    WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

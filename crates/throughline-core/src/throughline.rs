@@ -1,4 +1,6 @@
-//! [`Throughline`], the handle that everything starts from.
+//! [`Throughline`], the handle that everything starts from, and its [builder](ThroughlineBuilder).
+
+mod builder;
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +10,9 @@ use throughline_model::{ReadError, Text, TraceAnalytics, TraceEvent, TraceId, Tr
 use throughline_query::TraceQuery;
 use throughline_redact::Redactor;
 
-use crate::builder::ThroughlineBuilder;
-use crate::context::{NotRecorded, Resume, Workflow};
+pub use builder::{BuildError, ThroughlineBuilder};
+
+use crate::context::{NotRecorded, RequestStart, Resume, Workflow};
 use crate::delivery::{DeliveryReport, Stop, later, on_helper_thread};
 use crate::hub::Hub;
 use crate::ingest;
@@ -55,12 +58,18 @@ impl Throughline {
     /// started inside another run it links that as `caused_by`. Without a key it stays in the trace of the
     /// [current](crate::TraceContext::current) context, if there is one.
     pub fn workflow(&self, name: impl Into<Text>) -> Workflow {
-        Workflow::new(self.clone(), name.into())
+        Workflow::new(Arc::clone(&self.0), name.into())
     }
 
-    /// Goes on with a run that another process life left unfinished, in the same trace.
+    /// Continues a run that another instance left unfinished, in the same trace.
     pub fn resume(&self, trace_id: TraceId) -> Resume {
-        Resume::new(self.clone(), trace_id)
+        Resume::new(Arc::clone(&self.0), trace_id)
+    }
+
+    /// Begins the root span of a request. It is *lazy*: nothing is recorded until something hangs on it, so that a
+    /// scanner's requests cost nothing. Meant for middleware; handlers are given its context.
+    pub fn request(&self, event_type: impl Into<Text>) -> RequestStart {
+        RequestStart::new(Arc::clone(&self.0), event_type.into())
     }
 
     /// The questions about single runs; `None` without a store.

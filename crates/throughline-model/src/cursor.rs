@@ -32,7 +32,12 @@ impl Cursor {
 
     /// The place of a run among all runs, which are in the order of (start, id).
     pub fn of_run(run: &RunSummary) -> Self {
-        Self(format!("run:{}:{}", run.started.as_micros(), run.trace_id))
+        Self::at_run(run.started, run.trace_id)
+    }
+
+    /// The place of the run that started then and has this id.
+    pub fn at_run(started: Timestamp, trace_id: TraceId) -> Self {
+        Self(format!("run:{}:{trace_id}", started.as_micros()))
     }
 
     /// The place that [`of_event`](Self::of_event) wrote down.

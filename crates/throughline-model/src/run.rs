@@ -1,10 +1,11 @@
 //! How a run stands: [`RunSummary`], [`RunState`], [`OpenRun`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fold::{Position, SpanFold, Spans, place_in_span};
 use crate::{ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 /// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
@@ -140,42 +141,44 @@ impl OpenRun {
     /// The open run that these events of one trace show, in any order; the summary is the caller's. Steps that
     /// another instance left open before the run was resumed, or before the job that they belong to was tried
     /// again, are not current: nobody works on them.
-    pub fn of(summary: RunSummary, events: &[TraceEvent]) -> Self {
-        let last_event = events.iter().map(|event| event.timestamp).max().unwrap_or(summary.started);
-        let place_in_span = |event: &TraceEvent| (event.seq, event.order());
-        let mut lasts: HashMap<SpanId, &TraceEvent> = HashMap::new();
+    pub fn of<'e>(summary: RunSummary, events: impl IntoIterator<Item = &'e TraceEvent>) -> Self {
+        let mut last_event = None;
+        let mut spans: Spans<&TraceEvent> = Spans::new();
+        let mut resumed: Option<&TraceEvent> = None;
+        let mut retried: HashSet<SpanId> = HashSet::new();
         for event in events {
-            let last = lasts.entry(event.span_id).or_insert(event);
-            if place_in_span(event) > place_in_span(last) {
-                *last = event;
+            last_event = last_event.max(Some(event.timestamp));
+            spans.add(event);
+            let resumes = event.status == Status::Pending && event.seq > 0 && event.is_root();
+            if resumes && resumed.is_none_or(|other| place_in_span(event) > place_in_span(other)) {
+                resumed = Some(event);
+            }
+            if event.is_detached_root() {
+                retried.extend(event.retried());
             }
         }
-        let resumed = events
-            .iter()
-            .filter(|event| event.status == Status::Pending && event.seq > 0 && event.is_root())
-            .max_by_key(|event| place_in_span(event));
         let is_left_over = |event: &TraceEvent| {
-            resumed
-                .is_some_and(|resumed| event.instance != resumed.instance && event.order() < resumed.order())
+            resumed.is_some_and(|resumed| {
+                event.instance != resumed.instance && Position::of(event) < Position::of(resumed)
+            })
         };
-        let detached = events.iter().filter(|event| event.is_detached_root());
-        let retried: HashSet<SpanId> = detached.flat_map(TraceEvent::retried).collect();
         let is_given_up = |event: &TraceEvent| {
             let mut above = Some(event);
             // Broken records may go in circles.
-            for _ in 0..lasts.len() {
+            for _ in 0..spans.len() {
                 let Some(span) = above.filter(|span| !retried.contains(&span.span_id)) else { break };
-                above =
-                    span.parent_span_id.filter(|_| !span.is_root()).and_then(|up| lasts.get(&up).copied());
+                let parent = span.parent_span_id.filter(|_| !span.is_root());
+                above = parent.and_then(|parent| spans.get(parent)).map(|span| *span.last());
             }
             above.is_some()
         };
         let is_step = |event: &TraceEvent| !event.is_root() || event.is_detached_root();
-        let current = lasts
-            .values()
-            .filter(|last| last.status == Status::Pending && is_step(last))
-            .filter(|last| !is_left_over(last) && !is_given_up(last))
-            .max_by_key(|last| (last.order(), last.span_id))
+        let current = spans
+            .iter()
+            .filter(|span| span.is_open())
+            .map(SpanFold::last)
+            .filter(|last| is_step(last) && !is_left_over(last) && !is_given_up(last))
+            .max_by_key(|last| Position::of(last))
             .map(|event| CurrentStep {
                 span_id: event.span_id,
                 event_type: event.event_type.clone(),
@@ -184,7 +187,7 @@ impl OpenRun {
                 step_index: event.step_index,
                 step_total: event.step_total,
             });
-        Self { summary, current, last_event }
+        Self { last_event: last_event.unwrap_or(summary.started), summary, current }
     }
 }
 

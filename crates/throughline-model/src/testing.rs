@@ -4,10 +4,12 @@
 //!   [`spool_conformance!`](crate::spool_conformance) turn every promise of a store, a feed or a spool into a test of
 //!   yours.
 //! - [`tree`] renders the events of a run without ids and times, for a snapshot.
-//! - [`run`] builds the events of a run by hand, [`sample_log`] makes a log of many runs.
+//! - [`run`] builds the events of a run by hand, [`sample_log`] makes a log of many runs, [`broken_run`] one that
+//!   contradicts itself.
 //! - [`FaultyStore`], [`FaultyFeed`] and [`FaultySpool`] fail, hang, panic and lose acknowledgements on demand.
 //! - [`RemoteStore`] is a store in the shape of a distributed database, [`MemorySpool`] a spool within the process.
 
+mod broken;
 mod builder;
 pub mod conformance;
 mod faulty;
@@ -15,6 +17,7 @@ mod memory_spool;
 mod sample;
 mod tree;
 
+pub use broken::broken_run;
 pub use builder::{RunBuilder, run};
 pub use faulty::{CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, SpoolFaults};
 pub use memory_spool::MemorySpool;

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use super::problem::{Problem, ProblemKind, Problems};
+use throughline_model::fold::Position;
 use throughline_model::{SpanId, Status, TraceEvent, TraceId};
 
 /// Stands for "no span". Indices are `u32`: four thousand million events do not fit into memory.
@@ -393,7 +394,8 @@ impl Outline {
     }
 }
 
-/// Places in the timeline, span by span, each in the order of `seq`; the spans learn where theirs begin.
+/// Places in the timeline, span by span, each in the [order of the span](throughline_model::fold::place_in_span); the
+/// spans learn where theirs begin.
 fn members(scan: &mut Scan) -> Vec<u32> {
     let mut end = 0;
     for node in &mut scan.spans {
@@ -407,6 +409,7 @@ fn members(scan: &mut Scan) -> Vec<u32> {
         node.members -= 1;
         members[node.members as usize] = place as u32;
     }
+    // The timeline is in the order of positions: what stands later there stands later among those of equal `seq`.
     let seq = |place: &u32| scan.marks[*place as usize].seq;
     for node in scan.spans.iter().filter(|node| node.len > 1) {
         let members = &mut members[node.members as usize..(node.members + node.len) as usize];
@@ -443,7 +446,7 @@ fn doubles(
     (!doubles.is_empty()).then_some(doubles)
 }
 
-/// Events by time, instance and `n`; what is still equal, by its identity.
+/// Events by [`Position`].
 fn sort(events: &[TraceEvent], timeline: &mut [u32]) {
     let time = |at: u32| (events[at as usize].timestamp.as_micros() as u64) ^ (1 << 63);
     let mut keys: Vec<u128> =
@@ -452,13 +455,9 @@ fn sort(events: &[TraceEvent], timeline: &mut [u32]) {
     for (at, key) in timeline.iter_mut().zip(keys) {
         *at = key as u32;
     }
-    let full = |at: &u32| {
-        let event = &events[*at as usize];
-        (event.order(), event.span_id, event.seq)
-    };
     for tied in timeline.chunk_by_mut(|a, b| events[*a as usize].timestamp == events[*b as usize].timestamp) {
         if tied.len() > 1 {
-            tied.sort_unstable_by_key(full);
+            tied.sort_unstable_by_key(|at| Position::of(&events[*at as usize]));
         }
     }
 }

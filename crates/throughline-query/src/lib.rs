@@ -38,7 +38,7 @@ mod span;
 mod tests;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -60,9 +60,10 @@ pub use span::{Span, SpanSummary};
 pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 
 use index::Index;
+use throughline_model::fold::{Mark, RootMarks, RunFold, RunMarks};
 use throughline_model::{
-    FailureSummary, InstanceId, Liveness, ReadError, RunState, RunSummary, SpanId, Status, TraceEvent,
-    TraceId, TraceReader, TypeMatch,
+    InstanceId, Liveness, ReadError, RunState, RunSummary, SpanId, Status, TraceEvent, TraceId, TraceReader,
+    TypeMatch,
 };
 
 /// The story of one run: a view of its events, in whatever order they came.
@@ -192,63 +193,65 @@ impl TraceQuery {
         }
     }
 
-    /// The spans that decide how the run stands, as [`RunSummary::of`] has it: the root span, and the detached ones.
-    fn deciding(&self, root: Span<'_>) -> impl Iterator<Item = Span<'_>> {
-        let detached: Vec<_> =
-            self.spans().filter(|span| span.events().any(TraceEvent::is_detached_root)).collect();
-        let retries = |span: &Span<'_>| span.events().flat_map(TraceEvent::retried).collect::<Vec<_>>();
-        let retried: Vec<SpanId> = detached.iter().flat_map(retries).collect();
-        let alone = [root.id()].into_iter().filter(|id| detached.iter().all(|span| span.id() != *id));
-        let all = alone.chain(detached.iter().map(Span::id));
-        let mut deciding: Vec<_> = all.filter(|id| !retried.contains(id)).collect();
-        if deciding.is_empty() {
-            deciding.push(root.id());
+    /// How the run stands, by the rules of [`RunSummary::of`], with [`root`](Self::root) for its root span: where no
+    /// root has appeared, the span that stands in for it.
+    fn fold(&self) -> Option<RunFold<&TraceEvent>> {
+        let root = self.root()?;
+        let mark = |event| Mark::of(event, event);
+        let (mut names_workflow, mut names_correlation_id, mut first_failure) = (None, None, None);
+        let (mut detached, mut retried) = (BTreeSet::new(), HashSet::new());
+        for event in self.ordered_events() {
+            if names_workflow.is_none() && event.workflow.is_some() {
+                names_workflow = Some(mark(event));
+            }
+            if names_correlation_id.is_none() && event.correlation_id.is_some() {
+                names_correlation_id = Some(mark(event));
+            }
+            if first_failure.is_none() && event.status == Status::Failed {
+                first_failure = Some(mark(event));
+            }
+            if event.is_detached_root() {
+                detached.insert(event.span_id);
+                retried.extend(event.retried());
+            }
         }
-        deciding.into_iter().filter_map(|id| self.span(id))
+        let detached = detached.into_iter().filter_map(|span| self.span(span));
+        Some(RunFold::restore(RunMarks {
+            started: self.event_at(0).timestamp,
+            root: Some(RootMarks {
+                root: mark(root.first_event()),
+                head: mark(root.first_event()),
+                last: mark(root.last_event()),
+            }),
+            rootless: Vec::new(),
+            detached: detached.map(|span| mark(span.last_event())).collect(),
+            retried,
+            names_workflow,
+            names_correlation_id,
+            first_failure,
+            is_compensating: false,
+        }))
     }
 
     /// The span by which the run stands as it does.
     fn standing(&self) -> Option<Span<'_>> {
-        self.deciding(self.root()?)
-            .max_by_key(|span| (throughline_model::fold::decides(span.status()), span.end_place()))
+        self.span(self.fold()?.decided_by()?.span_id())
     }
 
     /// The run in a line; `None` if there are no events.
     pub fn summary(&self) -> Option<RunSummary> {
-        let (root, standing) = (self.root()?, self.standing()?);
-        let first = self.event_at(0);
-        let mut summary = RunSummary::new(
-            first.trace_id,
-            standing.state(),
-            root.first_event().service.clone(),
-            first.timestamp,
-        );
-        summary.workflow = self.first_of(root, |event| event.workflow.clone());
-        summary.correlation_id = self.first_of(root, |event| event.correlation_id.clone());
-        (summary.ended, summary.duration_us) = (root.ended(), root.duration_us());
-        if self.spans().any(|span| span.events().any(TraceEvent::is_detached_root)) {
-            let last = self.deciding(root).map(|span| span.last_event().timestamp).max();
-            summary.ended = last.filter(|_| standing.status() != Status::Pending);
-            let took = summary.ended.map(|ended| ended.since(summary.started).as_micros());
-            summary.duration_us = took.and_then(|took| u64::try_from(took).ok());
+        let fold = self.fold()?;
+        let mut summary = fold.summary(|owner| self.liveness_of(owner))?;
+        if !fold.has_detached() {
+            // Where nothing was measured it is worked out, as it is for every span.
+            summary.duration_us = self.root()?.duration_us();
         }
-        summary.first_failure =
-            self.ordered_events().find(|event| event.status == Status::Failed).map(|event| FailureSummary {
-                span_id: event.span_id,
-                event_type: event.event_type.clone(),
-                error: event.error.as_deref().cloned(),
-            });
         Some(summary)
     }
 
     /// What is odd about the events; empty for a sound record.
     pub fn problems(&self) -> &[Problem] {
         &self.index.problems
-    }
-
-    /// A fact about the run: the root knows it, or the first event that does.
-    fn first_of<T>(&self, root: Span<'_>, fact: impl Fn(&TraceEvent) -> Option<T>) -> Option<T> {
-        root.events().chain(self.ordered_events()).find_map(fact)
     }
 
     /// The event at a place of the timeline.

@@ -62,7 +62,7 @@ mod writer;
 pub use connection::Synchronous;
 pub use importer::{ImportError, Imported, SqliteImporter};
 pub use prune::{PruneError, PrunePolicy, PruneReport};
-pub use reader::{Facts, SqliteReader};
+pub use reader::{SqliteReader, StoreInfo};
 pub use spool::SqliteSpool;
 pub use store::SqliteStore;
 

@@ -1,14 +1,18 @@
 //! Runs between the writer's memory and the table `run`.
 
+use std::collections::HashSet;
+
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
+use throughline_model::fold::{Change, Position, RootMarks, RunFold, RunMarks, RunStanding};
 use throughline_model::names::tags;
-use throughline_model::{InstanceId, Link, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::{EventId, InstanceId, Link, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::{status_code, status_of};
 use crate::names::Names;
-use crate::run::{Change, Mark, Rooted, Run, Span, Standing};
+use crate::run::{Mark, Run};
 use crate::writer::instance_id;
 
 /// The run as the writer remembers it, read back from its row and the events that the row names.
@@ -19,73 +23,78 @@ pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<
              detached FROM run WHERE trace_id = ?1",
         )?
         .query_row([trace_id.to_bytes()], |row| {
-            let marks: [Option<i64>; 6] =
-                [row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?];
             let attrs: Option<String> = row.get(3)?;
             let run = Run {
                 id: row.get(0)?,
+                trace_id,
                 change: Change::Nothing,
-                started: Timestamp::from_micros(row.get(1)?),
-                standing: Standing::Rootless { spans: FxHashMap::default(), ends: None },
-                named: None,
-                keyed: None,
-                failure: None,
-                detached: FxHashMap::default(),
-                retried: FxHashSet::default(),
-                compensating: row.get(10)?,
+                fold: RunFold::new(),
                 correlation: row.get::<_, Option<String>>(2)?.map(Text::from),
                 attrs: attrs.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
                 noted: FxHashSet::default(),
             };
-            Ok((run, marks, row.get(11)?))
+            let marks: [Option<i64>; 6] =
+                [row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?];
+            Ok((run, Timestamp::from_micros(row.get(1)?), marks, row.get(10)?, row.get(11)?))
         })
         .optional()?;
-    let Some((mut run, marks_of_row, has_detached)) = row else { return Ok(None) };
+    let Some((mut run, started, marks_of_row, is_compensating, has_detached)) = row else { return Ok(None) };
     let [root, head, last, failure, named, keyed] = marks_of_row;
     let find = |id: Option<i64>| id.map_or(Ok(None), |id| mark(connection, &run, id));
-    let (failure, named, keyed) = (find(failure)?, find(named)?, find(keyed)?);
-    let rooted = (find(root)?, find(head)?, find(last)?);
-    (run.failure, run.named, run.keyed) = (failure, named, keyed);
-    match rooted {
-        (Some(root), Some(first), Some(last)) => {
-            run.standing = Standing::Rooted(Box::new(Rooted { root, span: Span { first, last } }));
-        }
-        _ => {
-            for mark in marks(connection, &run, "WHERE e.run = ?1", params![run.id])? {
-                run.standing.add_rootless(mark);
-            }
-        }
-    }
-    if has_detached {
-        load_detached(connection, trace_id, &mut run)?;
-    }
+    let root = match (find(root)?, find(head)?, find(last)?) {
+        (Some(root), Some(head), Some(last)) => Some(RootMarks { root, head, last }),
+        _ => None,
+    };
+    let rootless = match root {
+        Some(_) => Vec::new(),
+        None => marks(connection, &run, "WHERE e.run = ?1", params![run.id])?,
+    };
+    let (detached, retried) = match has_detached {
+        true => detached(connection, &run)?,
+        false => (Vec::new(), HashSet::new()),
+    };
+    run.fold = RunFold::restore(RunMarks {
+        started,
+        root,
+        rootless,
+        detached,
+        retried,
+        names_workflow: find(named)?,
+        names_correlation_id: find(keyed)?,
+        first_failure: find(failure)?,
+        is_compensating,
+    });
     Ok(Some(run))
 }
 
-/// The detached root spans of a run. Few runs have any, and those have few.
-fn load_detached(connection: &Connection, trace_id: TraceId, run: &mut Run) -> Result<()> {
-    let sql = format!("{MARK}, e.parent, e.tags, e.rest {OF_EVENTS} WHERE e.run = ?1 AND e.tags LIKE ?2");
+/// The events of detached spans, and what these tried again. Few runs have any, and those have few.
+fn detached(connection: &Connection, run: &Run) -> Result<(Vec<Mark>, HashSet<SpanId>)> {
+    let sql = format!(
+        "{MARK}, e.parent, e.tags, e.rest {OF_EVENTS} WHERE e.run = ?1 \
+         AND e.span IN (SELECT span FROM event WHERE run = ?1 AND tags LIKE ?2)"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![run.id, format!("%\"{}\"%", tags::DETACHED)])?;
-    let mut found = Vec::new();
+    let (mut marks, mut detached, mut retried) = (Vec::new(), HashSet::new(), HashSet::new());
     while let Some(row) = rows.next()? {
         let Some(span) = SpanId::from_u64(row.get::<_, i64>(4)? as u64) else { continue };
         let mark = read_mark(row, run, span)?;
-        let mut event = TraceEvent::new(trace_id, span, Text::default(), mark.position.0, Text::default());
+        let mut event =
+            TraceEvent::new(run.trace_id, span, Text::default(), mark.timestamp(), Text::default());
         event.parent_span_id =
-            row.get::<_, Option<i64>>(10)?.and_then(|parent| SpanId::from_u64(parent as u64));
-        let [tags, rest]: [Option<String>; 2] = [row.get(11)?, row.get(12)?];
+            row.get::<_, Option<i64>>(11)?.and_then(|parent| SpanId::from_u64(parent as u64));
+        let [tags, rest]: [Option<String>; 2] = [row.get(12)?, row.get(13)?];
         event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let rest: Rest = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links);
         if event.is_detached_root() {
-            found.push((mark, event.retried().collect::<Vec<_>>()));
+            detached.insert(span);
+            retried.extend(event.retried());
         }
+        marks.push(mark);
     }
-    for (mark, retried) in found {
-        run.add_detached(mark, retried.into_iter());
-    }
-    Ok(())
+    marks.retain(|mark| detached.contains(&mark.span_id()));
+    Ok((marks, retried))
 }
 
 /// Of what few events have, what says how spans are related.
@@ -98,7 +107,8 @@ struct Rest {
 }
 
 /// What [`read_mark`] reads.
-const MARK: &str = "SELECT e.id, e.ts, i.key, e.n, e.span, e.seq, e.status, s.text, w.text, e.correlation";
+const MARK: &str =
+    "SELECT e.id, e.ts, i.key, e.n, e.span, e.seq, e.status, s.text, w.text, e.correlation, e.duration";
 const OF_EVENTS: &str = "FROM event e JOIN instance i ON i.id = e.instance JOIN name s ON s.id = e.service \
      LEFT JOIN name w ON w.id = e.workflow";
 
@@ -130,26 +140,25 @@ fn marks(
     Ok(marks)
 }
 
-fn read_mark(row: &Row<'_>, run: &Run, span: SpanId) -> Result<Mark> {
-    use rusqlite::types::ValueRef;
-    let correlation = match row.get_ref(9)? {
+fn read_mark(row: &Row<'_>, run: &Run, span_id: SpanId) -> Result<Mark> {
+    let correlation_id = match row.get_ref(9)? {
         ValueRef::Null => None,
         ValueRef::Integer(_) => run.correlation.clone(),
         other => Some(Text::from(other.as_str()?.to_owned())),
     };
     Ok(Mark {
-        id: row.get(0)?,
-        position: (
-            Timestamp::from_micros(row.get(1)?),
-            InstanceId::from_u64(row.get::<_, i64>(2)? as u64),
-            row.get::<_, i64>(3)? as u64,
-            span,
-            row.get(5)?,
-        ),
+        key: row.get(0)?,
+        position: Position {
+            timestamp: Timestamp::from_micros(row.get(1)?),
+            instance: InstanceId::from_u64(row.get::<_, i64>(2)? as u64),
+            n: row.get::<_, i64>(3)? as u64,
+            id: EventId { trace_id: run.trace_id, span_id, seq: row.get(5)? },
+        },
         status: status_of(row.get(6)?),
+        duration_us: row.get::<_, Option<i64>>(10)?.map(|micros| micros as u64),
         service: Text::from(row.get::<_, String>(7)?),
         workflow: row.get::<_, Option<String>>(8)?.map(Text::from),
-        correlation,
+        correlation_id,
     })
 }
 
@@ -158,16 +167,19 @@ pub(crate) fn store(
     connection: &Connection,
     names: &mut Names,
     instances: &mut FxHashMap<InstanceId, i64>,
-    trace_id: TraceId,
     run: &mut Run,
 ) -> Result<()> {
-    let Some(head) = run.head() else { return Ok(()) };
-    let (status, owner) = run.status();
+    let fold = &run.fold;
+    let (Some(started), Some(head), Some(RunStanding { status, owner })) =
+        (fold.started(), fold.head(), fold.standing())
+    else {
+        return Ok(());
+    };
     let owner = instance_id(instances, connection, owner)?;
-    let ended = run.ended().map(Timestamp::as_micros);
-    let id = |mark: Option<&Mark>| mark.map(|mark| mark.id);
-    let (last, failure) = (id(run.last()), id(run.failure.as_ref()));
-    let has_detached = !run.detached.is_empty();
+    let ended = fold.ended().map(Timestamp::as_micros);
+    let key = |mark: Option<&Mark>| mark.map(|mark| mark.key);
+    let (last, failure) = (key(fold.last()), key(fold.first_failure()));
+    let (is_compensating, has_detached) = (fold.is_compensating(), fold.has_detached());
     if run.change == Change::Course {
         connection
             .prepare_cached(
@@ -181,18 +193,18 @@ pub(crate) fn store(
                 owner,
                 last,
                 failure,
-                run.compensating,
+                is_compensating,
                 has_detached
             ])?;
         run.change = Change::Nothing;
         return Ok(());
     }
     let service = names.id(connection, &head.service)?;
-    let workflow = match run.workflow() {
+    let workflow = match fold.workflow() {
         Some(workflow) => Some(names.id(connection, workflow)?),
         None => None,
     };
-    let correlation = run.correlation_id().cloned();
+    let correlation = fold.correlation_id().cloned();
     let attrs = match run.attrs.is_empty() {
         true => None,
         false => serde_json::to_string(&run.attrs).ok(),
@@ -206,8 +218,8 @@ pub(crate) fn store(
         )?
         .execute(params![
             run.id,
-            trace_id.to_bytes(),
-            run.started.as_micros(),
+            run.trace_id.to_bytes(),
+            started.as_micros(),
             ended,
             status_code(status),
             owner,
@@ -215,13 +227,13 @@ pub(crate) fn store(
             workflow,
             correlation.as_deref(),
             attrs,
-            id(run.root()),
-            head.id,
+            key(fold.root()),
+            head.key,
             last,
             failure,
-            id(run.named.as_ref()),
-            id(run.keyed.as_ref()),
-            run.compensating,
+            key(fold.names_workflow()),
+            key(fold.names_correlation_id()),
+            is_compensating,
             has_detached,
         ])?;
     if correlation != run.correlation {

@@ -8,13 +8,14 @@ use rusqlite::{Connection, Result, params};
 use rustc_hash::{FxHashMap, FxHasher};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use throughline_model::fold::Change;
 use throughline_model::names::{data, tags};
-use throughline_model::{InstanceId, Link, SCHEMA_VERSION, Status, TraceEvent, TraceId};
+use throughline_model::{InstanceId, Link, SCHEMA_VERSION, TraceEvent, TraceId};
 
 use crate::block::{Block, Entry, status_code, tag_bit};
 use crate::names::Names;
 use crate::rollup;
-use crate::run::{Change, Run};
+use crate::run::Run;
 use crate::run_rows;
 
 /// A connection that writes, with what it remembers of the file.
@@ -140,18 +141,18 @@ impl Memory {
                     Some(workflow) => Some(self.names.id(connection, workflow)?),
                     None => None,
                 };
-                let (run, is_first) = match self.runs.get_mut(&event.trace_id) {
-                    Some(run) => (run, false),
+                let run = match self.runs.get_mut(&event.trace_id) {
+                    Some(run) => run,
                     None => {
-                        let (run, is_first) = match run_rows::load(connection, event.trace_id)? {
-                            Some(run) => (run, false),
+                        let run = match run_rows::load(connection, event.trace_id)? {
+                            Some(run) => run,
                             None => {
                                 self.last_run += 1;
                                 self.changed.push(event.trace_id);
-                                (Run::begin(self.last_run, event), true)
+                                Run::begin(self.last_run, event)
                             }
                         };
-                        (self.runs.entry(event.trace_id).or_insert(run), is_first)
+                        self.runs.entry(event.trace_id).or_insert(run)
                     }
                 };
                 let json = self.json.of(event);
@@ -193,8 +194,9 @@ impl Memory {
                 let id = self.next_event;
                 self.next_event += 1;
                 let was_sound = run.change == Change::Nothing;
-                if let Some(span) = run.add(id, event, is_first) {
-                    run.set_root_span(&run_rows::marks_of_span(connection, run, span)?);
+                if let Some(span) = run.add(id, event) {
+                    let marks = run_rows::marks_of_span(connection, run, span)?;
+                    run.fold.add_missing(marks);
                 }
                 if was_sound && run.change != Change::Nothing {
                     self.changed.push(event.trace_id);
@@ -247,11 +249,11 @@ impl Memory {
     fn write_runs(&mut self, connection: &Connection) -> Result<()> {
         for trace_id in self.changed.drain(..) {
             if let Some(run) = self.runs.get_mut(&trace_id) {
-                run_rows::store(connection, &mut self.names, &mut self.instances, trace_id, run)?;
+                run_rows::store(connection, &mut self.names, &mut self.instances, run)?;
             }
         }
         if self.runs.len() > Self::RUNS {
-            self.runs.retain(|_, run| run.status().0 == Status::Pending);
+            self.runs.retain(|_, run| run.fold.is_open());
             if self.runs.len() > Self::RUNS / 2 {
                 self.runs.clear();
             }

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 
 use crate::Carrier;
 use crate::failure::{Failure, passed_on};
-use crate::previous::PreviousAttempts;
+use crate::previous::history;
 use crate::service::{Inner, Record, Recorded, RecordedService};
 
 /// What a worker knows of a job. Leave out what your queue does not know.
@@ -329,13 +329,13 @@ impl Shared {
         event_type: &str,
         job_id: &str,
     ) -> Option<(SpanId, u32)> {
-        let previous = PreviousAttempts::of(&self.throughline, trace_id, None).await;
+        let history = history(&self.throughline, trace_id, None).await;
         // As they are stored.
         let redactor = self.throughline.redactor();
         let event_type = redactor.name(event_type);
         let queue = redactor.findable(Some(attrs::QUEUE), &self.queue);
         let job_id = redactor.findable(Some(attrs::JOB_ID), job_id);
-        let before = previous.last_attempt_at(&event_type, &queue, &job_id)?;
+        let before = history.last_attempt_at(&event_type, &queue, &job_id)?;
         Some((before.id, before.attempt.unwrap_or(1)))
     }
 }

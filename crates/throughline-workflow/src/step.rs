@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
+use throughline_core::fold::History;
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
 use throughline_core::{BoxError, SpanId, Status, Step, Text, Throughline, TraceContext};
 use tower_layer::Layer;
 
 use crate::failure::{Failure, passed_on};
-use crate::previous::PreviousAttempts;
+use crate::previous::history;
 use crate::service::{Inner, Record, Recorded, RecordedService};
 
 /// An executor's description of a step.
@@ -131,14 +132,14 @@ impl StepCall {
             None => format!("{STEP_PREFIX}{}", self.id).into(),
         };
         let is_retry = self.attempt > 1;
-        let previous = match &self.compensates {
-            Some(Original::Id(_)) => Some(previous_attempts(throughline, context).await),
-            _ if is_retry => Some(previous_attempts(throughline, context).await),
+        let history = match &self.compensates {
+            Some(Original::Id(_)) => Some(history_around(throughline, context).await),
+            _ if is_retry => Some(history_around(throughline, context).await),
             _ => None,
         };
-        let steps = |id: &Text| match &previous {
-            Some((previous, around)) => {
-                previous.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
+        let steps = |id: &Text| match &history {
+            Some((history, around)) => {
+                history.steps(*around, &throughline.redactor().findable(Some(attrs::STEP_ID), id))
             }
             None => Vec::new(),
         };
@@ -155,7 +156,7 @@ impl StepCall {
                 }
             };
             step = context.compensation(&name, &originals);
-            before = previous.as_ref().and_then(|(previous, _)| previous.last_compensation_of(&originals));
+            before = history.as_ref().and_then(|(history, _)| history.last_compensation_of(&originals));
             let undone = name.split_once(':').map_or(&*name, |(_, undone)| undone);
             name = format!("{COMPENSATE_PREFIX}{undone}").into();
         } else {
@@ -191,9 +192,9 @@ impl StepCall {
 }
 
 /// What the run has done so far, and the span that will be the parent of a step started in this context.
-async fn previous_attempts(throughline: &Throughline, context: &TraceContext) -> (PreviousAttempts, SpanId) {
+async fn history_around(throughline: &Throughline, context: &TraceContext) -> (History, SpanId) {
     let around = context.propagation().traceparent.map_or_else(|| context.span_id(), |parent| parent.span_id);
-    (PreviousAttempts::of(throughline, context.trace_id(), Some(around)).await, around)
+    (history(throughline, context.trace_id(), Some(around)).await, around)
 }
 
 impl fmt::Debug for StepCall {

@@ -7,7 +7,6 @@ use throughline_model::{Claim, TraceId};
 
 use super::failure::NotRecorded;
 use crate::hub::Hub;
-use crate::throughline::Throughline;
 
 /// A run that this process has claimed, until it is dropped.
 pub(super) struct Claimed {
@@ -22,13 +21,12 @@ struct InHand {
 
 impl Claimed {
     /// Claims a run, or says that somebody else has it.
-    pub(super) async fn take(throughline: &Throughline, trace_id: TraceId) -> Result<Self, NotRecorded> {
-        let hub = Arc::clone(&throughline.0);
+    pub(super) async fn take(hub: &Arc<Hub>, trace_id: TraceId) -> Result<Self, NotRecorded> {
         let Some(store) = &hub.store else { return Err(NotRecorded::NoSuchRun(trace_id)) };
-        if !claims(&hub).insert(trace_id) {
+        if !claims(hub).insert(trace_id) {
             return Err(NotRecorded::StillRunning(trace_id));
         }
-        let claimed = Self { in_hand: Some(InHand { hub: Arc::clone(&hub), trace_id }) };
+        let claimed = Self { in_hand: Some(InHand { hub: Arc::clone(hub), trace_id }) };
         let answer =
             store.calls.call(move |store| Box::pin(async move { store.claim(trace_id).await })).await;
         match answer {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::TraceContext;
 use super::span::Span;
+use crate::metrics::Exemplar;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Span>>> = const { RefCell::new(None) };
@@ -102,5 +103,16 @@ impl TraceContext {
         let tracing = self.0.tracing();
         let _entered = tracing.as_ref().map(|span| span.enter());
         run()
+    }
+}
+
+impl Exemplar {
+    /// The run that is measured right now on this thread: the [current](TraceContext::current) one, if anything of
+    /// it is recorded.
+    pub fn current() -> Option<Self> {
+        Self::given().or_else(|| {
+            let context = TraceContext::current()?;
+            context.is_recorded().then(|| Self { trace_id: context.trace_id(), span_id: context.span_id() })
+        })
     }
 }

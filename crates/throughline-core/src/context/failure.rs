@@ -53,27 +53,27 @@ pub enum NotRecorded {
     },
     /// The run to resume does not exist.
     #[error("not resumed: there is no run {0}")]
-    NoSuchRun(crate::TraceId),
+    NoSuchRun(throughline_model::TraceId),
     /// The run to resume has ended.
     #[error("not resumed: the run {trace_id} has ended as {state}")]
     HasEnded {
         /// The run.
-        trace_id: crate::TraceId,
+        trace_id: throughline_model::TraceId,
         /// How it ended.
-        state: crate::RunState,
+        state: throughline_model::RunState,
     },
     /// The run to resume is at work in a living process.
     #[error(
         "not resumed: the run {0} is running in another process; only what a dead process left behind can be resumed"
     )]
-    StillRunning(crate::TraceId),
+    StillRunning(throughline_model::TraceId),
     /// A saga was undoing its steps when its process died: it can be [undone](crate::SagaBuilder::undo), not run.
     #[error("not started: the saga `{saga}` was being undone when its process died; continue with .undo()")]
     BeingUndone {
         /// The saga's name.
         saga: Text,
     },
-    /// There is no saga of this name that an earlier process left open.
+    /// There is no saga of this name that the previous instance left open.
     #[error("nothing to undo: no saga `{saga}` was left open by an earlier process")]
     NoSuchSaga {
         /// The saga's name.
@@ -81,7 +81,7 @@ pub enum NotRecorded {
     },
     /// The store could not be asked what there is to resume.
     #[error("not started: {0}")]
-    NotRead(std::sync::Arc<crate::ReadError>),
+    NotRead(std::sync::Arc<throughline_model::ReadError>),
 }
 
 impl NotRecorded {

@@ -15,7 +15,7 @@ use super::current::Entered;
 use super::failure::NotRecorded;
 use super::opening::Opening;
 use super::span::{End, Span};
-use crate::Durability;
+use crate::delivery::Durability;
 use crate::delivery::queue::Ack;
 use crate::hub::{Delivery, Emitted};
 use throughline_model::BoxFuture;

@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value};
 
 use super::current;
-use super::earlier::EarlierLife;
 use super::failure::NotRecorded;
 use super::propagation::Propagation;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
 use crate::hub::Hub;
 use crate::redaction;
-use crate::throughline::Throughline;
 use throughline_model::Moment;
+use throughline_model::fold::History;
 use throughline_model::names::{self, tags};
 use throughline_model::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
 
@@ -29,7 +28,7 @@ pub(super) struct Details {
     pub(super) announced_steps: u32,
     /// Whether it does not count as one of the steps its parent announced.
     pub(super) unnumbered: bool,
-    /// The span, and the place within it, that an earlier process life left open.
+    /// The span, and the place within it, that the previous instance left open.
     pub(super) continues: Option<(SpanId, u32)>,
 }
 
@@ -52,7 +51,7 @@ pub(super) enum Opening {
 
 /// The root of a run that is about to be opened.
 pub(super) struct RunOpening {
-    pub(super) throughline: Throughline,
+    pub(super) hub: Arc<Hub>,
     pub(super) label: Label,
     pub(super) workflow: Option<Text>,
     pub(super) key: Option<Text>,
@@ -70,21 +69,21 @@ pub(super) struct Resumed {
     pub(super) trace_id: TraceId,
     pub(super) correlation_id: Option<Text>,
     pub(super) attrs: Attrs,
-    pub(super) earlier: Arc<EarlierLife>,
+    pub(super) history: Arc<History>,
 }
 
 impl Opening {
     pub(super) fn hub(&self) -> &Hub {
         match self {
             Self::Step { context, .. } => &context.0.run.hub,
-            Self::Run(opening) => &opening.throughline.0,
+            Self::Run(opening) => &opening.hub,
         }
     }
 
     pub(super) fn hub_handle(&self) -> Arc<Hub> {
         match self {
             Self::Step { context, .. } => Arc::clone(&context.0.run.hub),
-            Self::Run(opening) => Arc::clone(&opening.throughline.0),
+            Self::Run(opening) => Arc::clone(&opening.hub),
         }
     }
 
@@ -155,7 +154,7 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
 impl RunOpening {
     fn open(self: Box<Self>) -> Result<Opened, NotRecorded> {
         let mut opening = *self;
-        let hub = Arc::clone(&opening.throughline.0);
+        let hub = Arc::clone(&opening.hub);
         // Once for all events of the run.
         let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
         let caller = opening.caller.take().or_else(TraceContext::current);
@@ -179,7 +178,7 @@ impl RunOpening {
                 baggage: above.baggage.clone(),
                 baggage_properties: above.baggage_properties.clone(),
                 request_id: above.request_id.clone(),
-                earlier: above.earlier.clone(),
+                history: above.history.clone(),
                 lazy_root: None,
             });
             caller.0.ensure_root();
@@ -217,8 +216,8 @@ impl RunOpening {
         let correlation_id = correlation_id
             .or_else(|| opening.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
             .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
-        let (inherited, earlier) = match opening.resumed {
-            Some(resumed) => (resumed.attrs, Some(resumed.earlier)),
+        let (inherited, history) = match opening.resumed {
+            Some(resumed) => (resumed.attrs, Some(resumed.history)),
             None => (Attrs::new(), None),
         };
         let run = Arc::new(Run {
@@ -231,7 +230,7 @@ impl RunOpening {
             baggage: remote.baggage.clone(),
             baggage_properties: remote.baggage_properties.clone(),
             request_id: None,
-            earlier,
+            history,
             lazy_root: None,
             hub,
         });

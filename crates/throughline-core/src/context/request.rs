@@ -8,14 +8,13 @@ use super::opening::{Details, root};
 use super::propagation::{Propagation, TraceParent};
 use super::span::{End, Label, Run};
 use crate::hub::Hub;
-use crate::throughline::Throughline;
 use throughline_model::Moment;
 use throughline_model::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
 pub struct RequestStart {
-    throughline: Throughline,
+    hub: Arc<Hub>,
     event_type: Text,
     caller: Propagation,
     request_id: Option<Text>,
@@ -57,21 +56,11 @@ impl std::fmt::Debug for RequestDetails {
     }
 }
 
-impl Throughline {
-    /// Begins the root span of a request. It is *lazy*: nothing is recorded until something hangs on it, so that a
-    /// scanner's requests cost nothing. Meant for middleware; handlers are given its context.
-    pub fn request(&self, event_type: impl Into<Text>) -> RequestStart {
-        RequestStart {
-            throughline: self.clone(),
-            event_type: event_type.into(),
-            caller: Propagation::default(),
-            request_id: None,
-            describe: None,
-        }
-    }
-}
-
 impl RequestStart {
+    pub(crate) fn new(hub: Arc<Hub>, event_type: Text) -> Self {
+        Self { hub, event_type, caller: Propagation::default(), request_id: None, describe: None }
+    }
+
     /// Goes on in the trace of whoever sent the request.
     pub fn continue_from(mut self, caller: Propagation) -> Self {
         self.caller = caller;
@@ -101,7 +90,7 @@ impl RequestStart {
     /// After the emitter has been shut down nothing is recorded any more: the span opens all the same, and steps in it
     /// say why they do not start.
     pub fn open(self) -> RequestSpan {
-        let hub = &self.throughline.0;
+        let hub = &self.hub;
         if !hub.enabled {
             let context = unrecorded(hub, self.caller, self.request_id);
             return RequestSpan { context, open: false, answer: None };
@@ -119,7 +108,7 @@ impl RequestStart {
             baggage,
             baggage_properties,
             request_id: self.request_id,
-            earlier: None,
+            history: None,
             lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
@@ -231,7 +220,7 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
         baggage,
         baggage_properties,
         request_id,
-        earlier: None,
+        history: None,
         lazy_root: None,
     });
     let label = Label::Step(Text::default());

@@ -18,7 +18,6 @@ use serde_json::json;
 pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
 pub use undo::Undo;
 
-use super::earlier::{EarlierLife, EarlierSpan};
 use super::failure::NotRecorded;
 use super::future::Judge;
 use super::span::Label;
@@ -26,6 +25,7 @@ use super::{Step, TraceContext};
 use crate::redaction;
 use throughline_model::BoxFuture;
 use throughline_model::StepError;
+use throughline_model::fold::{History, PastSpan};
 use throughline_model::names::{self, attrs, tags};
 use throughline_model::{ErrorInfo, SpanId, Status, Text};
 
@@ -77,7 +77,7 @@ impl SagaBuilder {
     /// undone, the last to end first; a compensation that fails does not keep the others from being tried.
     ///
     /// In a run that was [resumed](crate::Throughline::resume) the saga goes on where it is in the store: a step
-    /// that ended well in the earlier life is not run again if it says how to [recover](SagaStep::run_or_recover)
+    /// that ended well in the previous instance is not run again if it says how to [recover](SagaStep::run_or_recover)
     /// its result.
     ///
     /// # Errors
@@ -133,28 +133,28 @@ impl SagaBuilder {
     }
 }
 
-/// A saga of the same name that an earlier process life left open.
+/// A saga of the same name that the previous instance left open.
 struct Earlier {
-    life: Arc<EarlierLife>,
+    history: Arc<History>,
     saga: SpanId,
     next_seq: u32,
 }
 
 impl Earlier {
     fn of(context: &TraceContext, name: &str) -> Option<Self> {
-        let life = context.0.run.earlier.clone()?;
-        let (saga, next_seq) = life.open_saga(name).map(|saga| (saga.id, saga.next_seq))?;
-        Some(Self { life, saga, next_seq })
+        let history = context.0.run.history.clone()?;
+        let (saga, next_seq) = history.open_saga(name).map(|saga| (saga.id, saga.next_seq))?;
+        Some(Self { history, saga, next_seq })
     }
 
     fn was_being_undone(&self) -> bool {
-        self.life.children(self.saga).any(|span| span.event_type == names::SAGA_COMPENSATING)
+        self.history.children(self.saga).any(|span| span.event_type == names::SAGA_COMPENSATING)
     }
 
     /// The steps that ended well, in the order of their ends.
-    fn completed(&self) -> Vec<&EarlierSpan> {
+    fn completed(&self) -> Vec<&PastSpan> {
         let mut completed: Vec<_> =
-            self.life.children(self.saga).filter(|span| span.status == Status::Success).collect();
+            self.history.children(self.saga).filter(|span| span.status == Status::Success).collect();
         completed.sort_by_key(|span| span.ended);
         completed
     }
@@ -171,7 +171,7 @@ pub struct Saga {
 struct SagaState {
     /// In the order of their ends.
     completed: Vec<Completed>,
-    /// Of an earlier life: steps that ended well and were not met again yet, by name.
+    /// What the previous instance did: steps that ended well and were not met again yet, by name.
     earlier: HashMap<Text, Vec<EarlierStep>>,
 }
 
@@ -215,7 +215,7 @@ impl Saga {
                 span: span.id,
                 attempt: span.attempt,
                 resource: span.resource.clone(),
-                undone: span.undone,
+                undone: span.is_undone,
             };
             state.earlier.entry(span.event_type.clone()).or_default().push(step);
         }
@@ -240,8 +240,13 @@ impl Saga {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is told of a compensation is what is recorded of it: it will be logged as it is.
-    fn tell(&self, step: Text, resource: Option<Text>, mut outcome: CompensationOutcome) -> Compensated {
+    /// What is returned about a compensation is what is recorded of it: it will be logged as it is.
+    fn compensated(
+        &self,
+        step: Text,
+        resource: Option<Text>,
+        mut outcome: CompensationOutcome,
+    ) -> Compensated {
         let redactor = &self.context.0.run.hub.redactor;
         if let CompensationOutcome::Failed(error) = &mut outcome {
             redaction::error_info(redactor, error);
@@ -276,7 +281,7 @@ impl Saga {
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),
                 Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
             };
-            compensated.push(self.tell(step.step, step.resource, outcome));
+            compensated.push(self.compensated(step.step, step.resource, outcome));
         }
         compensated
     }
@@ -358,7 +363,7 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self
     }
 
-    /// Runs the step. If it ended well in an earlier process life it is run again, as the next attempt.
+    /// Runs the step. If it ended well in the previous instance it is run again, as the next attempt.
     ///
     /// # Errors
     /// The outer error says that the step never ran; the inner one is its own.
@@ -372,7 +377,7 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self.run_after(earlier, body).await
     }
 
-    /// Runs the step, unless it ended well in an earlier process life: then `recover` gives its result from its input,
+    /// Runs the step, unless it ended well in the previous instance: then `recover` gives its result from its input,
     /// and nothing is recorded.
     ///
     /// # Errors
@@ -429,7 +434,7 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
             spans.insert(0, own.span_id());
             resource = resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
         }
-        // What an earlier life did must be undone even if this attempt failed.
+        // What the previous instance did must be undone even if this attempt failed.
         if !spans.is_empty() {
             complete(&saga, name, spans, resource, undo, input);
         }
@@ -444,7 +449,7 @@ impl<I> std::fmt::Debug for SagaStep<I> {
 }
 
 impl Saga {
-    /// The first step of this name that ended well in an earlier life and was not met again yet.
+    /// The first step of this name that ended well in the previous instance and was not met again yet.
     fn earlier_step(&self, name: &str) -> Option<EarlierStep> {
         let mut state = self.state();
         let steps = state.earlier.get_mut(name)?;

@@ -9,6 +9,7 @@ use super::lazy::{Ended, LazyRoot};
 use crate::hub::{Delivery, Emitted, Hub};
 use crate::redaction;
 use throughline_model::Moment;
+use throughline_model::fold::History;
 use throughline_model::names;
 use throughline_model::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
 
@@ -28,8 +29,8 @@ pub(crate) struct Run {
     pub(crate) baggage_properties: Attrs,
     /// The id of the request that is being served, as it came in: for what is sent, never for what is recorded.
     pub(crate) request_id: Option<Text>,
-    /// What an earlier process life left behind, in a run that was resumed.
-    pub(crate) earlier: Option<Arc<super::earlier::EarlierLife>>,
+    /// What the run had done before it was resumed; `None` in every other run.
+    pub(crate) history: Option<Arc<History>>,
     /// A root that is written by the first that hangs on it.
     pub(crate) lazy_root: Option<LazyRoot>,
 }

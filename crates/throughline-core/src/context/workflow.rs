@@ -6,15 +6,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::claim::Claimed;
-use super::earlier::EarlierLife;
 use super::failure::NotRecorded;
 use super::future::{Deferred, Judge, TraceFuture};
 use super::opening::{Details, Opening, Resumed, RunOpening};
 use super::propagation::Propagation;
 use super::span::Label;
 use super::{TraceContext, request, step};
-use crate::throughline::Throughline;
+use crate::hub::Hub;
 use throughline_model::StepError;
+use throughline_model::fold::History;
 use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceEvent, TraceId, names};
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
@@ -22,9 +22,9 @@ use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceEvent, TraceId, 
 pub struct Workflow(Box<RunOpening>);
 
 impl Workflow {
-    pub(crate) fn new(throughline: Throughline, name: Text) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, name: Text) -> Self {
         Self(Box::new(RunOpening {
-            throughline,
+            hub,
             label: Label::Workflow,
             workflow: Some(name),
             key: None,
@@ -37,8 +37,7 @@ impl Workflow {
     }
 
     pub(super) fn child(parent: &TraceContext, name: Text) -> Self {
-        let throughline = Throughline(Arc::clone(&parent.0.run.hub));
-        let mut workflow = Self::new(throughline, name);
+        let mut workflow = Self::new(Arc::clone(&parent.0.run.hub), name);
         workflow.0.own_trace = true;
         workflow.0.caller = Some(TraceContext(super::current::parent_for(&parent.0)));
         workflow
@@ -83,7 +82,7 @@ impl Workflow {
 
     /// The trace that the run will have, if a [key](Self::key) says so.
     pub fn trace_id(&self) -> Option<TraceId> {
-        self.0.correlation_id(&self.0.throughline.0).ok()?.map(|key| TraceId::from_key(&key))
+        self.0.correlation_id(&self.0.hub).ok()?.map(|key| TraceId::from_key(&key))
     }
 
     /// A small, findable fact; all steps inherit it: tenant, execution, user…
@@ -146,7 +145,7 @@ impl Workflow {
         C: FnOnce(TraceContext) -> F,
         F: Future,
     {
-        let hub = Arc::clone(&self.0.throughline.0);
+        let hub = Arc::clone(&self.0.hub);
         let off = (!hub.enabled)
             .then(|| request::unrecorded(&hub, self.0.remote.clone().unwrap_or_default(), None));
         TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
@@ -162,15 +161,20 @@ impl std::fmt::Debug for Workflow {
 
 /// A run to go on with; it goes on when [`run`](Self::run) is awaited.
 #[must_use = "nothing is resumed before it is run"]
-#[derive(Debug)]
 pub struct Resume {
-    throughline: Throughline,
+    hub: Arc<Hub>,
     trace_id: TraceId,
 }
 
+impl std::fmt::Debug for Resume {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resume").field("trace_id", &self.trace_id).finish_non_exhaustive()
+    }
+}
+
 impl Resume {
-    pub(crate) fn new(throughline: Throughline, trace_id: TraceId) -> Self {
-        Self { throughline, trace_id }
+    pub(crate) fn new(hub: Arc<Hub>, trace_id: TraceId) -> Self {
+        Self { hub, trace_id }
     }
 
     /// Goes on: reads from the store how far the run came (names and statuses, never payloads), records
@@ -189,15 +193,15 @@ impl Resume {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let Self { throughline, trace_id } = self;
+        let Self { hub, trace_id } = self;
         // Looked at twice: before the claim, so that what can't be resumed is claimed by nobody, and after it, for
         // another process may have resumed the run and ended it in between.
-        interrupted_run(&throughline, trace_id).await?;
-        let _claim = Claimed::take(&throughline, trace_id).await?;
-        let events = interrupted_run(&throughline, trace_id).await?;
+        interrupted_run(&hub, trace_id).await?;
+        let _claim = Claimed::take(&hub, trace_id).await?;
+        let events = interrupted_run(&hub, trace_id).await?;
         let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
-        let next_seq =
-            events.iter().filter(|event| event.span_id == root.span_id).map(|event| event.seq + 1).max();
+        let history = History::of(&events);
+        let next_seq = history.span(root.span_id).map_or(1, |span| span.next_seq);
         let opening = RunOpening {
             label: Label::Workflow,
             workflow: root.workflow.clone(),
@@ -209,27 +213,33 @@ impl Resume {
                 tags: root.tags.clone(),
                 attempt: root.attempt,
                 announced_steps: root.step_total.unwrap_or(0),
-                continues: Some((root.span_id, next_seq.unwrap_or(1))),
+                continues: Some((root.span_id, next_seq)),
                 ..Details::default()
             },
             resumed: Some(Resumed {
                 trace_id,
                 correlation_id: root.correlation_id.clone(),
                 attrs: root.attrs.clone(),
-                earlier: Arc::new(EarlierLife::of(&events)),
+                history: Arc::new(history),
             }),
-            throughline,
+            hub,
         };
         Workflow(Box::new(opening)).run(body).await
     }
 }
 
+impl TraceContext {
+    /// Whether a step of this name ended well before the process died, in a run that was
+    /// [resumed](crate::Throughline::resume); `false` in every other run.
+    pub fn completed_before(&self, event_type: &str) -> bool {
+        self.0.run.history.as_ref().is_some_and(|history| history.has_completed(event_type))
+    }
+}
+
 /// The events of a run that can be resumed.
-async fn interrupted_run(
-    throughline: &Throughline,
-    trace_id: TraceId,
-) -> Result<Vec<TraceEvent>, NotRecorded> {
-    let reader = throughline.reader().ok_or(NotRecorded::NoSuchRun(trace_id))?;
+async fn interrupted_run(hub: &Hub, trace_id: TraceId) -> Result<Vec<TraceEvent>, NotRecorded> {
+    let reader =
+        hub.readers.as_ref().map(|readers| &readers.reader).ok_or(NotRecorded::NoSuchRun(trace_id))?;
     let not_read = |error| NotRecorded::NotRead(Arc::new(error));
     let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotRecorded::NoSuchRun(trace_id))?;
     match summary.state {

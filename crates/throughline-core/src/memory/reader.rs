@@ -28,13 +28,16 @@ impl MemoryReader {
     }
 
     /// A page of the runs that have not ended, the oldest first.
-    fn open_page<T>(&self, page: &Page, item: impl Fn(&State, &Run) -> T) -> Result<Paged<T>, ReadError> {
+    fn open_page<T>(
+        &self,
+        page: &Page,
+        item: impl Fn(&State, &Run) -> Option<T>,
+    ) -> Result<Paged<T>, ReadError> {
         let after = page.after.as_ref().map(Cursor::run).transpose()?;
         let state = self.state();
         let following = state.open.range((after.map_or(Unbounded, Excluded), Unbounded));
-        let runs = following.filter_map(|(_, id)| state.runs.get(id));
-        let cursor = |run: &&Run| Cursor::of_run(&state.summary(run));
-        Ok(take_page(page, runs, cursor, |run| item(&state, run)))
+        let found = following.filter_map(|place| Some((*place, item(&state, state.runs.get(&place.1)?)?)));
+        Ok(take_page(page, found, |((started, id), _)| Cursor::at_run(*started, *id), |(_, item)| item))
     }
 
     /// A copy of the events to work on without the lock.
@@ -107,7 +110,7 @@ impl TraceReader for MemoryReader {
                 .take_while(|(started, _)| filter.scope.since.is_none_or(|since| *started >= since))
                 .filter_map(|(_, id)| state.runs.get(id))
                 .filter_map(|run| {
-                    let summary = state.summary(run);
+                    let summary = state.summary(run)?;
                     run_matches(filter, &summary, run.events.values().map(|event| &**event))
                         .then_some(summary)
                 });
@@ -118,19 +121,21 @@ impl TraceReader for MemoryReader {
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {
         Box::pin(async move {
             let state = self.state();
-            Ok(state.runs.get(&id).map(|run| state.summary(run)))
+            Ok(state.runs.get(&id).and_then(|run| state.summary(run)))
         })
     }
 
     fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>> {
-        Box::pin(
-            async move { self.open_page(page, |state, run| OpenRun::of(state.summary(run), &run.events())) },
-        )
+        Box::pin(async move {
+            self.open_page(page, |state, run| {
+                Some(OpenRun::of(state.summary(run)?, run.events.values().map(|event| &**event)))
+            })
+        })
     }
 
     fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>> {
         Box::pin(async move {
-            self.open_page(page, |state, run| OpenSummary::new(state.summary(run), run.last_event()))
+            self.open_page(page, |state, run| Some(OpenSummary::new(state.summary(run)?, run.last_event()?)))
         })
     }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::reader::MemoryReader;
-use throughline_model::fold::{Digest, Position, place_in_span};
+use throughline_model::fold::{Mark, Position, RunFold, Spans};
 use throughline_model::{
     AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers,
-    RunSummary, SpanId, Status, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
+    RunSummary, SpanId, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -189,24 +189,42 @@ pub(super) struct State {
 }
 
 /// One run: its events in order, and what they amount to.
+#[derive(Default)]
 pub(super) struct Run {
     pub(super) events: BTreeMap<Position, Arc<TraceEvent>>,
     ids: HashSet<(SpanId, u32)>,
-    digest: Digest<Arc<TraceEvent>>,
+    spans: Spans<Arc<TraceEvent>>,
+    fold: RunFold<Arc<TraceEvent>>,
 }
 
 impl Run {
     fn used(&self) -> usize {
-        self.events.len() + self.digest.open_spans()
+        self.events.len() + self.spans.open()
+    }
+
+    fn add(&mut self, event: Arc<TraceEvent>) {
+        let added = self.fold.add(Arc::clone(&event), &event);
+        self.spans.add(Arc::clone(&event));
+        if let Some(span) = added.missing_span.and_then(|span| self.spans.get(span)) {
+            self.fold
+                .add_missing([span.first(), span.last()].map(|event| Mark::of(Arc::clone(event), event)));
+        }
+        self.ids.insert((event.span_id, event.seq));
+        self.events.insert(Position::of(&event), event);
+    }
+
+    /// When its last event happened.
+    pub(super) fn last_event(&self) -> Option<Timestamp> {
+        Some(self.events.last_key_value()?.0.timestamp)
+    }
+
+    /// When its first and its last event happened.
+    fn ends(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.fold.started()?, self.last_event()?))
     }
 
     pub(super) fn events(&self) -> Vec<TraceEvent> {
         self.events.values().map(|event| TraceEvent::clone(event)).collect()
-    }
-
-    /// When its last event happened.
-    pub(super) fn last_event(&self) -> Timestamp {
-        self.digest.last_event()
     }
 }
 
@@ -250,8 +268,8 @@ impl State {
         }
     }
 
-    pub(super) fn summary(&self, run: &Run) -> RunSummary {
-        run.digest.summary(|instance| self.liveness(instance))
+    pub(super) fn summary(&self, run: &Run) -> Option<RunSummary> {
+        run.fold.summary(|instance| self.liveness(instance))
     }
 
     fn append(&mut self, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
@@ -302,39 +320,31 @@ impl State {
     /// How many places these new events take: one each, one more for each span they leave open, less those
     /// that were reserved for them.
     fn places_for(&self, new: &[&Arc<TraceEvent>]) -> usize {
-        let mut lasts: HashMap<(TraceId, SpanId), &Arc<TraceEvent>> = HashMap::new();
+        let mut added: HashMap<TraceId, Spans<&TraceEvent>> = HashMap::new();
         for event in new {
-            let last = lasts.entry((event.trace_id, event.span_id)).or_insert(event);
-            if place_in_span(event) > place_in_span(last) {
-                *last = event;
-            }
+            added.entry(event.trace_id).or_default().add(event);
         }
         let (mut places, mut released) = (new.len(), 0);
-        for ((trace, span), last) in lasts {
-            let before = self.runs.get(&trace).and_then(|run| run.digest.last_of(span));
-            released += usize::from(before.is_some_and(|before| before.status == Status::Pending));
-            let after = before.filter(|before| place_in_span(before) > place_in_span(last)).unwrap_or(last);
-            places += usize::from(after.status == Status::Pending);
+        for (trace, spans) in added {
+            let run = self.runs.get(&trace);
+            for span in spans.iter() {
+                let mut span = span.clone();
+                if let Some(before) = run.and_then(|run| run.spans.get(span.last().span_id)) {
+                    released += usize::from(before.is_open());
+                    span.add(before.last());
+                }
+                places += usize::from(span.is_open());
+            }
         }
         places.saturating_sub(released)
     }
 
     fn insert(&mut self, event: Arc<TraceEvent>) {
         let id = event.trace_id;
-        let position = Position::of(&event);
         self.leases.entry(event.instance).or_insert(Liveness::Imported);
-        self.index.insert(position, Arc::clone(&event));
-        let mut run = match self.detach(id) {
-            Some(mut run) => {
-                run.digest.add(Arc::clone(&event));
-                run
-            }
-            None => {
-                Run { events: BTreeMap::new(), ids: HashSet::new(), digest: Digest::new(Arc::clone(&event)) }
-            }
-        };
-        run.ids.insert((event.span_id, event.seq));
-        run.events.insert(position, event);
+        self.index.insert(Position::of(&event), Arc::clone(&event));
+        let mut run = self.detach(id).unwrap_or_default();
+        run.add(event);
         self.attach(id, run);
     }
 
@@ -346,23 +356,26 @@ impl State {
         });
     }
 
-    /// Takes a run out of the map and of the indexes that depend on its digest.
+    /// Takes a run out of the map and of the indexes that depend on how it stands.
     fn detach(&mut self, id: TraceId) -> Option<Run> {
         let run = self.runs.remove(&id)?;
         self.used -= run.used();
-        self.by_start.remove(&(run.digest.started(), id));
-        self.open.remove(&(run.digest.started(), id));
-        self.ended.remove(&(run.digest.last_event(), id));
+        if let Some((started, last_event)) = run.ends() {
+            self.by_start.remove(&(started, id));
+            self.open.remove(&(started, id));
+            self.ended.remove(&(last_event, id));
+        }
         Some(run)
     }
 
     fn attach(&mut self, id: TraceId, run: Run) {
         self.used += run.used();
-        self.by_start.insert((run.digest.started(), id));
-        if run.digest.is_open() {
-            self.open.insert((run.digest.started(), id));
-        } else {
-            self.ended.insert((run.digest.last_event(), id));
+        if let Some((started, last_event)) = run.ends() {
+            self.by_start.insert((started, id));
+            match run.fold.is_open() {
+                true => self.open.insert((started, id)),
+                false => self.ended.insert((last_event, id)),
+            };
         }
         self.runs.insert(id, run);
     }

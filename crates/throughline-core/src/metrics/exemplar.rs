@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use crate::TraceContext;
 use throughline_model::{SpanId, TraceEvent, TraceId};
 
 thread_local! {
@@ -19,13 +18,9 @@ pub struct Exemplar {
 }
 
 impl Exemplar {
-    /// The run that is measured right now on this thread: the [current](TraceContext::current) one, if anything of
-    /// it is recorded.
-    pub fn current() -> Option<Self> {
-        GIVEN.get().or_else(|| {
-            let context = TraceContext::current()?;
-            context.is_recorded().then(|| Self { trace_id: context.trace_id(), span_id: context.span_id() })
-        })
+    /// The run on whose behalf an event is measured, if one is.
+    pub(crate) fn given() -> Option<Self> {
+        GIVEN.get()
     }
 
     pub(super) fn of(event: &TraceEvent) -> Self {

@@ -245,6 +245,7 @@ macro_rules! store_conformance {
             a_cursor_of_nonsense_is_an_invalid_query,
             // runs
             the_summary_of_each_run_is_as_defined,
+            the_summary_of_a_broken_run_is_as_defined_after_each_event,
             open_spans_are_running_interrupted_or_unfinished,
             a_run_resumed_by_another_instance_is_running_again,
             a_run_resumed_after_its_end_is_open_again,

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
 
-use crate::fold::{Position, place_in_span};
+use crate::fold::{Position, by_span};
 use crate::names::WORKFLOW_RESUMED;
 use crate::{Link, SpanId, Status, Text, TraceEvent, TraceId};
 
@@ -61,24 +61,17 @@ struct Span<'a> {
 fn spans_of(events: &[TraceEvent]) -> Vec<Span<'_>> {
     let mut by_key: HashMap<Key, usize> = HashMap::new();
     let mut spans: Vec<Span<'_>> = Vec::new();
-    for event in events {
-        let at = *by_key.entry((event.trace_id, event.span_id)).or_insert_with(|| {
-            spans.push(Span {
-                events: Vec::new(),
-                start: None,
-                end: None,
-                parent: None,
-                children: Vec::new(),
-                label: String::new(),
-                signature: 0,
-            });
-            spans.len() - 1
+    for (at, events) in by_span(events).into_iter().enumerate() {
+        by_key.insert((events[0].trace_id, events[0].span_id), at);
+        spans.push(Span {
+            events,
+            start: None,
+            end: None,
+            parent: None,
+            children: Vec::new(),
+            label: String::new(),
+            signature: 0,
         });
-        spans[at].events.push(event);
-    }
-    for span in &mut spans {
-        span.events.sort_by_key(|event| place_in_span(event));
-        span.events.dedup_by_key(|event| event.id());
     }
     let resumptions = resumptions(events);
     for span in &mut spans {
@@ -334,17 +327,17 @@ mod tests {
 
     /// Concurrent steps, then one that comes after them.
     fn concurrent(names: &[&str]) -> Vec<TraceEvent> {
-        let mut told = run("loan-approval").key("loan-1");
-        let spans: Vec<_> = names.iter().map(|name| told.begin(name)).collect();
+        let mut loan = run("loan-approval").key("loan-1");
+        let spans: Vec<_> = names.iter().map(|name| loan.begin(name)).collect();
         for (span, name) in spans.iter().zip(names) {
             // Steps of one name are told apart by what is below them.
-            told.point_in(*span, if *name == "stage:b" { "business:b" } else { "business:a" });
+            loan.point_in(*span, if *name == "stage:b" { "business:b" } else { "business:a" });
         }
-        spans.into_iter().for_each(|span| told.succeed(span));
-        let last = told.begin("stage:a-last");
-        told.succeed(last);
-        told.complete_run();
-        told.events()
+        spans.into_iter().for_each(|span| loan.succeed(span));
+        let last = loan.begin("stage:a-last");
+        loan.succeed(last);
+        loan.complete_run();
+        loan.events()
     }
 
     #[test]
@@ -366,26 +359,26 @@ mod tests {
     #[test]
     fn concurrent_siblings_of_one_name_are_told_apart_by_what_is_below() {
         let with_leaf = |leaves: [&str; 2]| {
-            let mut told = run("loan-approval").key("loan-1");
-            let spans = [told.begin("stage:same"), told.begin("stage:same")];
+            let mut loan = run("loan-approval").key("loan-1");
+            let spans = [loan.begin("stage:same"), loan.begin("stage:same")];
             spans.into_iter().zip(leaves).for_each(|(span, leaf)| {
-                told.point_in(span, leaf);
+                loan.point_in(span, leaf);
             });
-            tree(&told.events())
+            tree(&loan.events())
         };
         assert_eq!(with_leaf(["business:a", "business:b"]), with_leaf(["business:b", "business:a"]));
     }
 
     #[test]
     fn what_a_dead_process_left_open_stands_before_what_its_successor_did() {
-        let mut told = run("loan-approval").key("loan-1");
-        told.begin("stage:z");
-        told.resume(crate::InstanceId::from_u64(1));
+        let mut loan = run("loan-approval").key("loan-1");
+        loan.begin("stage:z");
+        loan.resume(crate::InstanceId::from_u64(1));
         for name in ["stage:z", "stage:b", "stage:a"] {
-            let span = told.begin(name);
-            told.succeed(span);
+            let span = loan.begin(name);
+            loan.succeed(span);
         }
-        insta::assert_snapshot!(tree(&told.events()), @"
+        insta::assert_snapshot!(tree(&loan.events()), @"
         workflow:started > workflow:resumed pending
           stage:z pending
           stage:z success
@@ -396,12 +389,12 @@ mod tests {
 
     #[test]
     fn broken_parents_are_shown_for_what_they_are() {
-        let mut told = run("loan-approval").key("loan-1");
-        let [a, b] = [told.begin("stage:a"), told.begin("stage:b")];
-        let own = told.begin("stage:its-own-parent");
-        let orphan = told.begin("stage:orphan\nof two lines");
-        told.begin_in(a, "stage:below-a");
-        let mut events = told.events();
+        let mut loan = run("loan-approval").key("loan-1");
+        let [a, b] = [loan.begin("stage:a"), loan.begin("stage:b")];
+        let own = loan.begin("stage:its-own-parent");
+        let orphan = loan.begin("stage:orphan\nof two lines");
+        loan.begin_in(a, "stage:below-a");
+        let mut events = loan.events();
         for event in &mut events {
             match event.span_id {
                 span if span == a => event.parent_span_id = Some(b),
@@ -424,12 +417,12 @@ mod tests {
 
     #[test]
     fn a_chain_of_a_hundred_thousand_spans_is_rendered() {
-        let mut told = run("deep").key("deep");
-        let mut parent = told.root();
+        let mut loan = run("deep").key("deep");
+        let mut parent = loan.root();
         for _ in 0..100_000 {
-            parent = told.begin_in(parent, "stage:deeper");
+            parent = loan.begin_in(parent, "stage:deeper");
         }
-        assert_eq!(tree(&told.events()).lines().count(), 100_001);
+        assert_eq!(tree(&loan.events()).lines().count(), 100_001);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use throughline_model::RunState;
 /// How to write an answer as text. Nothing is found out about terminals: the caller says what it knows.
 ///
 /// ```
-/// use throughline_core::query::Style;
+/// use throughline_query::Style;
 /// let style = Style::ansi().width(120);
 /// # let _ = style;
 /// ```

@@ -1,14 +1,16 @@
 //! What holds for any events whatever.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
 use crate::Style;
 use crate::TraceQuery;
+use throughline_model::fold::{Spans, by_span};
 use throughline_model::names::{self, data, tags};
 use throughline_model::{
-    ErrorInfo, EventId, InstanceId, Link, Liveness, Rel, SpanId, Status, Timestamp, TraceEvent, TraceId,
+    ErrorInfo, EventId, InstanceId, Link, Liveness, Rel, RunSummary, SpanId, Status, Timestamp, TraceEvent,
+    TraceId,
 };
 
 /// Any event of a small world, in which ids meet, parents go in circles and times disagree.
@@ -68,11 +70,15 @@ fn soup() -> impl Strategy<Value = Vec<TraceEvent>> {
 }
 
 fn query(events: Vec<TraceEvent>) -> TraceQuery {
-    TraceQuery::new(events).with_liveness(|instance| match instance.to_u64() {
+    TraceQuery::new(events).with_liveness(liveness)
+}
+
+fn liveness(instance: InstanceId) -> Liveness {
+    match instance.to_u64() {
         0 => Liveness::Imported,
         1 => Liveness::Alive,
         _ => Liveness::Dead,
-    })
+    }
 }
 
 /// Every answer as JSON and as text.
@@ -102,6 +108,40 @@ proptest! {
     ) {
         let other = query(other);
         prop_assert_eq!(answers(&query(events), &other), answers(&query(shuffled), &other));
+    }
+
+    #[test]
+    fn spans_are_those_that_the_fold_makes_of_the_same_events(
+        (events, seed) in (soup(), any::<prop::sample::Index>()),
+    ) {
+        let query = query(events);
+        let mut kept: Vec<&TraceEvent> = query.ordered_events().collect();
+        let middle = seed.index(kept.len() + 1);
+        kept.rotate_left(middle);
+        let spans: Spans<&TraceEvent> = kept.iter().copied().collect();
+        let grouped: HashMap<SpanId, Vec<&TraceEvent>> =
+            by_span(kept).into_iter().map(|events| (events[0].span_id, events)).collect();
+        prop_assert_eq!(spans.len(), query.spans().len());
+        prop_assert_eq!(spans.open(), query.pending().count());
+        for span in query.spans() {
+            let folded = spans.get(span.id()).unwrap();
+            prop_assert_eq!((*folded.first(), *folded.last()), (span.first_event(), span.last_event()));
+            prop_assert_eq!((folded.status(), folded.owner()), (span.status(), span.owner()));
+            prop_assert_eq!(span.events().collect::<Vec<_>>(), &*grouped[&span.id()]);
+        }
+    }
+
+    #[test]
+    fn a_run_stands_as_the_fold_says_if_its_root_is_known(events in soup()) {
+        let query = query(events);
+        let Some(listed) = RunSummary::of(query.ordered_events(), liveness) else { return Ok(()) };
+        let root = query.ordered_events().find(|event| event.is_root()).map(|event| event.span_id);
+        if root.is_some() && root == query.root().map(|root| root.id()) {
+            let mut queried = query.summary().unwrap();
+            // A query works out what was not measured.
+            queried.duration_us = listed.duration_us.and(queried.duration_us);
+            prop_assert_eq!(queried, listed);
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ struct Inner {
 /// What there is to know about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Facts {
+pub struct StoreInfo {
     /// The file.
     pub path: PathBuf,
     /// Its size in bytes, its log included.
@@ -88,9 +88,9 @@ impl SqliteReader {
     /// # Errors
     ///
     /// If the file can't be read.
-    pub async fn facts(&self) -> Result<Facts, ReadError> {
+    pub async fn info(&self) -> Result<StoreInfo, ReadError> {
         let path = self.inner.path.clone();
-        self.ask(move |session| facts(session.connection(), path)).await
+        self.ask(move |session| info(session.connection(), path)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -110,12 +110,12 @@ impl std::fmt::Debug for SqliteReader {
     }
 }
 
-fn facts(connection: &Connection, path: PathBuf) -> Result<Facts, Fault> {
+fn info(connection: &Connection, path: PathBuf) -> Result<StoreInfo, Fault> {
     let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
     let bytes = size(&path) + size(&crate::connection::beside(&path, "-wal"));
     let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let moment = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-    Ok(Facts {
+    Ok(StoreInfo {
         path,
         bytes,
         events: count("SELECT count(*) FROM event")? as u64,

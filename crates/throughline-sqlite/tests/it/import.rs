@@ -27,12 +27,12 @@ async fn importing_twice_adds_nothing_and_other_options_are_refused() {
     importer.finish().unwrap();
 
     let reader = place.store().open_reader().unwrap();
-    let facts = reader.facts().await.unwrap();
-    assert_eq!((facts.events, facts.schema_version), (log.len() as u64, 2));
-    assert_eq!(facts.last, log.iter().map(|event| event.timestamp).max());
-    assert_eq!(facts.first, log.iter().map(|event| event.timestamp).min());
+    let info = reader.info().await.unwrap();
+    assert_eq!((info.events, info.schema_version), (log.len() as u64, 2));
+    assert_eq!(info.last, log.iter().map(|event| event.timestamp).max());
+    assert_eq!(info.first, log.iter().map(|event| event.timestamp).min());
     let runs = reader.runs(&Filter::new(), &Page::first(1000)).await.unwrap();
-    assert_eq!(facts.runs, runs.items.len() as u64);
+    assert_eq!(info.runs, runs.items.len() as u64);
 }
 
 #[test]

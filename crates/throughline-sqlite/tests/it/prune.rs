@@ -28,9 +28,9 @@ async fn runs_that_ended_long_ago_go_and_open_ones_stay() {
     let store = place.store();
     let events = load(&store, 500);
     let reader = store.open_reader().unwrap();
-    let before = reader.facts().await.unwrap();
+    let before = reader.info().await.unwrap();
     let report = store.prune(&PrunePolicy::default().age(Duration::ZERO)).unwrap();
-    let after = reader.facts().await.unwrap();
+    let after = reader.info().await.unwrap();
     assert_eq!(report.runs, before.runs - after.runs);
     assert_eq!(report.events, before.events - after.events);
     assert!(report.events > events as u64 / 2);
@@ -85,7 +85,7 @@ async fn the_oldest_runs_go_until_the_file_is_small_enough() {
     assert!(!ended.is_empty());
     // The newest of all stayed.
     let newest = sample_log(3, 2000, &[]).iter().map(|event| event.timestamp).max();
-    assert_eq!(reader.facts().await.unwrap().last, newest);
+    assert_eq!(reader.info().await.unwrap().last, newest);
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@ proptest! {
             reopened.append(&shared(&events)).await.unwrap();
             let all = reader.events(&Filter::new(), &Page::first(10_000)).await.unwrap().items;
             assert_eq!(all.len(), events.len());
-            let facts = unsynced(&torn.path()).open_reader().unwrap().facts().await.unwrap();
-            assert_eq!(facts.events, events.len() as u64);
+            let info = unsynced(&torn.path()).open_reader().unwrap().info().await.unwrap();
+            assert_eq!(info.events, events.len() as u64);
         });
     }
 }

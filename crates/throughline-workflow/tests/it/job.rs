@@ -15,7 +15,7 @@ use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, Workflow
 use tokio::sync::Notify;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::support::{Bench, TOO_LONG, Trouble, starts};
+use crate::support::{Bench, TOO_LONG, Trouble, not_read, starts};
 
 #[derive(Clone, Default)]
 struct Payout {
@@ -229,7 +229,7 @@ async fn a_store_that_does_not_answer_is_asked_again_and_not_for_long() {
     let carrier = enqueue(&bench).await;
     let attempt = async || layer(&bench).run(job("j-1", &carrier), pay).await.unwrap();
     attempt().await;
-    bench.faults.fail_next_reads(2);
+    bench.faults.read().fail_next(2, not_read);
     attempt().await;
     assert_eq!(bench.faults.read().attempts(), 4);
     bench.faults.read().hold();

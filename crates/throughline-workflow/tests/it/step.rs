@@ -8,7 +8,7 @@ use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, Workflow
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::support::{Bench, TOO_LONG, Trouble, starts};
+use crate::support::{Bench, TOO_LONG, Trouble, not_read, starts};
 
 /// A node of a workflow, as executors have them.
 #[derive(Clone, Default)]
@@ -322,7 +322,7 @@ async fn a_second_attempt_at_a_compensation_links_the_first() {
 #[tokio::test]
 async fn a_step_is_not_held_up_by_a_store_that_does_not_answer() {
     let bench = Bench::new();
-    bench.faults.fail_next_reads(2);
+    bench.faults.read().fail_next(2, not_read);
     let undo = || Node { undoes: Some("reserve"), ..node("release") };
     run(&bench, [Node { compensable: true, ..node("reserve") }, undo()]).await;
     let reserved = starts(&bench.events().await, "step:reserve")[0].span_id;

@@ -132,3 +132,8 @@ impl Trouble {
 
 /// Longer than a look-up may take.
 pub(crate) const TOO_LONG: Duration = Duration::from_secs(5);
+
+/// What a store answers that is away when it is asked.
+pub(crate) fn not_read() -> throughline_core::ReadError {
+    throughline_core::ReadError::Unavailable { reason: "away".to_owned(), source: None }
+}

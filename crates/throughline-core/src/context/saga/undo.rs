@@ -49,15 +49,15 @@ impl Undo {
         };
         let mut completed = Vec::new();
         let mut unregistered = Vec::new();
-        for span in earlier.completed().into_iter().filter(|span| span.compensable) {
+        for span in earlier.completed().into_iter().filter(|span| span.is_compensable) {
             let undo = inputs
                 .get_mut(&span.event_type)
                 .filter(|undos| !undos.is_empty())
                 .map(|undos| undos.remove(0));
             let (step, resource) = (span.event_type.clone(), span.resource.clone());
-            match undo.filter(|_| !span.undone) {
+            match undo.filter(|_| !span.is_undone) {
                 Some(undo) => completed.push(Completed { step, spans: vec![span.id], resource, undo }),
-                None if span.undone => {}
+                None if span.is_undone => {}
                 None => {
                     unregistered.push(Compensated {
                         step,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::oracle::Oracle;
 use super::{Opened, StoreFixture, hold, open, open_as};
 use crate::names::{HTTP_REQUEST, tags};
-use crate::testing::{RunBuilder, run, sample_log};
+use crate::testing::{RunBuilder, broken_run, run, sample_log};
 use crate::{Filter, InstanceId, Liveness, Page, RunState, RunSummary, Scope, TraceId};
 
 async fn state(store: &Opened, id: TraceId) -> RunState {
@@ -33,6 +33,23 @@ pub fn the_summary_of_each_run_is_as_defined<F: StoreFixture>() {
             assert_eq!(summary(&store, *id).await, run.summary);
         }
         oracle.assert_runs(&*store.reader, &Filter::new()).await;
+    });
+}
+
+pub fn the_summary_of_a_broken_run_is_as_defined_after_each_event<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        // Two that write in turn: neither can rely on what it remembers of the run.
+        let stores = [open(fixture).await, open(fixture).await];
+        let instances = [stores[0].id, stores[1].id, InstanceId::IMPORTED];
+        for seed in 0..60 {
+            let events = broken_run(seed, &instances);
+            for (at, event) in events.iter().enumerate() {
+                stores[at % 2].append(std::slice::from_ref(event)).await;
+                let oracle = Oracle::with_living(&events[..=at], &instances[..2]);
+                let wanted = &oracle.log.runs[&event.trace_id].summary;
+                assert_eq!(&summary(&stores[0], event.trace_id).await, wanted, "run {seed}, event {at}");
+            }
+        }
     });
 }
 

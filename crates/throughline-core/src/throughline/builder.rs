@@ -10,23 +10,10 @@ use throughline_model::{
 };
 use throughline_redact::{Redaction, RedactionError, Redactor};
 
-use crate::delivery::{FeedDelivery, Retry, StoreDelivery, on_helper_thread};
+use super::Throughline;
+use crate::delivery::{Durability, FeedDelivery, Retry, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
-use crate::throughline::Throughline;
-
-/// How a step and its start in the store hang together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// A step begins when its start is durable.
-    #[default]
-    Strict,
-    /// A step begins at once, and ends when both it and its start are done: one round trip to the store less,
-    /// at the price that a step may have begun although it is then reported as
-    /// [not started](crate::NotRecorded).
-    Pipelined,
-}
 
 /// Describes how a service records its runs; nothing is touched before [`build`](Self::build).
 #[must_use = "nothing is recorded before build()"]
@@ -227,8 +214,9 @@ struct Opened {
 impl Opened {
     fn into_throughline(self, readers: Option<Readers>, stream: Option<Arc<dyn TraceStream>>) -> Throughline {
         let Self { instance, enabled, redactor, durability, store, feeds, sinks, meter } = self;
-        Throughline(Arc::new_cyclic(|hub| Hub {
-            service: instance.service,
+        let service = instance.service;
+        Throughline(Arc::new_cyclic(|hub: &std::sync::Weak<Hub>| Hub {
+            service: service.clone(),
             instance: instance.id,
             enabled,
             redactor,
@@ -240,7 +228,10 @@ impl Opened {
             feeds,
             sinks,
             claims: Mutex::default(),
-            ledger_metrics: measure_ledger(&meter, hub.clone()),
+            ledger_metrics: {
+                let hub = hub.clone();
+                measure_ledger(&meter, service.clone(), move || hub.upgrade().map(|hub| hub.report()))
+            },
             meter,
         }))
     }
