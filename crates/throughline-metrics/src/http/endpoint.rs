@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn what_means_nothing_is_an_error_that_says_so() {
         let port = with(&[(METRICS_PORT, "http")]).unwrap_err();
-        insta::assert_snapshot!(port, @"METRICS_PORT=http means nothing: want a port, as in 9464");
+        insta::assert_snapshot!(port, @"invalid METRICS_PORT=http: expected a port, as in 9464");
         let enabled = with(&[(METRICS_ENABLED, "perhaps")]).unwrap_err();
-        insta::assert_snapshot!(enabled, @"METRICS_ENABLED=perhaps means nothing: want true or false");
+        insta::assert_snapshot!(enabled, @"invalid METRICS_ENABLED=perhaps: expected true or false");
     }
 }
