@@ -190,7 +190,7 @@ Examples:
   throughline watch                         everything, until Ctrl-C
   throughline watch loan-42                 one run, from its start to its end
   throughline watch --status failed --json  one JSON object a line
-  throughline watch --json --after sqlite:7 what happened after that, and from now on")]
+  throughline watch --json --after CURSOR   what came after that event, and from now on")]
 pub(crate) struct WatchArgs {
     /// The run; the watch ends when the run does
     #[arg(value_name = "TRACE")]

@@ -107,7 +107,7 @@ mod tests {
     fn a_broken_line_is_named_after_what_was_sound() {
         let (count, result) = read(&format!("{EVENT}\n{EVENT}\n{{\"trace_id\":7}}\n"));
         assert_eq!(count, 2);
-        insta::assert_snapshot!(result.unwrap_err(), @"line 3: this is no event: invalid type: integer `7`, expected a string (column 13)");
+        insta::assert_snapshot!(result.unwrap_err(), @"line 3: this is not an event: invalid type: integer `7`, expected a string (column 13)");
     }
 
     #[test]

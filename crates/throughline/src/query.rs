@@ -31,9 +31,9 @@ pub use throughline_model::{
 pub use throughline_query::{
     Alternative, Basis, Cascade, CascadeKind, Cause, CauseKind, ChoiceChange, CompensationEntry,
     CompensationLedger, CompensationState, Consequence, Decision, DecisionOutcome, Decisions, Diff,
-    Divergence, DivergenceKind, Explanation, FailureOutcome, InputChange, LoneSpan, OrphanedResource,
-    OtherFailure, PathStep, Problem, ProblemKind, SagaCompensation, SlowerSpan, Span, SpanSummary,
-    StateChange, Timeline, TimelineEntry, TraceQuery, Tree, TreeNode, UpstreamDecision, Verdict,
+    Divergence, DivergenceKind, Explanation, FailureOutcome, InputChange, OrphanedResource, OtherFailure,
+    PathStep, Problem, ProblemKind, SagaCompensation, SlowerSpan, Span, SpanSummary, StateChange, Timeline,
+    TimelineEntry, TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Verdict,
 };
 #[cfg(feature = "render")]
-pub use throughline_query::{Ink, Style, is_unsafe};
+pub use throughline_query::{Emphasis, Style, is_unsafe};

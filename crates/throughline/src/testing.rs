@@ -23,6 +23,6 @@
 
 pub use throughline_model::testing::{
     CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, MemorySpool, RunBuilder,
-    SpoolFaults, conformance, run, sample_log, tree,
+    SpoolFaults, broken_run, conformance, run, sample_log, tree,
 };
 pub use throughline_model::{feed_conformance, store_conformance};
