@@ -14,6 +14,7 @@ mod builder;
 pub mod conformance;
 mod faulty;
 mod memory_spool;
+mod remote_store;
 mod sample;
 mod tree;
 
@@ -21,5 +22,6 @@ pub use broken::broken_run;
 pub use builder::{RunBuilder, run};
 pub use faulty::{CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, SpoolFaults};
 pub use memory_spool::MemorySpool;
+pub use remote_store::RemoteStore;
 pub use sample::sample_log;
 pub use tree::tree;

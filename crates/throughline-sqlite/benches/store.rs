@@ -16,8 +16,8 @@ use rusqlite::Connection;
 use serde_json::json;
 use throughline_model::names::{WORKFLOW_COMPLETED, WORKFLOW_FAILED, WORKFLOW_STARTED};
 use throughline_model::{
-    Attrs, ErrorInfo, Filter, Instance, InstanceId, Page, Scope, SpanId, Status, StoreConfig, Timestamp,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader,
+    Attrs, Cursor, ErrorInfo, Filter, Instance, InstanceId, Page, Scope, SpanId, Status, StoreConfig,
+    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader,
 };
 use throughline_sqlite::SqliteStore;
 
@@ -184,7 +184,7 @@ fn writing(runtime: &tokio::runtime::Runtime) {
 
         let path = place.path().join("traces.db");
         let config = SqliteStore::new(&path);
-        let store = runtime.block_on(Box::new(config).open(Instance::new(instance, "bench"))).unwrap();
+        let store = runtime.block_on(config.open(Instance::new(instance, "bench"))).unwrap();
         let mut times = Times(Vec::new());
         let (began, worked) = (Instant::now(), on_processor());
         for group in &groups {
@@ -226,6 +226,25 @@ fn ask<T>(name: &str, times: usize, mut question: impl FnMut(usize) -> T) -> f64
     let (p50, p99) = (taken.p(0.5), taken.p(0.99));
     println!("{name:<58} p50 {p50:>9.1} us  p99 {p99:>9.1} us");
     p50
+}
+
+/// A run with as many events as an agent makes in a day, among all the others.
+fn long_run(runtime: &tokio::runtime::Runtime, store: &SqliteStore, end: i64) {
+    let (trace, events) = (TraceId::random(), 50_000);
+    let mut importer = store.open_importer().unwrap();
+    let event = |number: u64| {
+        let moment = Timestamp::from_micros(end + number as i64 * 1_728_000);
+        TraceEvent::new(trace, SpanId::from_u64(number + 1).unwrap(), "ai:call", moment, "agent")
+    };
+    importer.append(&(0..events).map(event).collect::<Vec<_>>()).unwrap();
+    importer.finish().unwrap();
+    let reader = store.open_reader().unwrap();
+    ask("a run of 50,000 events", 3, |_| runtime.block_on(reader.trace(trace)).unwrap().len());
+    let cursor = Cursor::of_event(&event(events / 2));
+    let page = Page { after: Some(cursor), ..Page::first(100) };
+    ask("100 of its events, from the middle on", 100, |_| {
+        runtime.block_on(reader.trace_page(trace, &page)).unwrap().items.len()
+    });
 }
 
 fn main() {
@@ -297,7 +316,7 @@ fn main() {
 
     let day = Timestamp::from_micros(source.clock).minus(Duration::from_secs(86_400));
     ask("failures of 24 h, the first 100", 200, |_| {
-        let filter = Filter::new().since(day).status(Status::Failed);
+        let filter = Filter::new().scope(Scope::all().since(day)).status(Status::Failed);
         runtime.block_on(reader.events(&filter, &Page::first(100))).unwrap().items.len()
     });
     bare.execute_batch("CREATE INDEX plain ON event(type, status)").unwrap();
@@ -341,5 +360,10 @@ fn main() {
         found(Filter::new().event_type("loan-service"))
     });
     ask("events by a tag that is nowhere", 10, |_| found(Filter::new().tag("stage:sign")));
-    ask("open runs", 10, |_| runtime.block_on(reader.open_runs(100)).unwrap().len());
+    let page = Page::first(100);
+    ask("open runs, the oldest 100", 10, |_| runtime.block_on(reader.open_runs(&page)).unwrap().items.len());
+    ask("the same without their steps", 50, |_| {
+        runtime.block_on(reader.open_summaries(&page)).unwrap().items.len()
+    });
+    long_run(&runtime, &store, source.clock);
 }

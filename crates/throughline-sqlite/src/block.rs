@@ -1,8 +1,9 @@
 //! Blocks: for each committed group a sketch of its events, in a few bytes each.
 //!
-//! A block answers three things without touching an event: which events may match a filter, newest first; which
-//! spans took longest; and what to add to the counts by the hour.
+//! A block says three things without reading an event: which events may match a filter, newest first; which spans took
+//! longest; and what to add to the counts by the hour.
 
+use rusqlite::{Connection, Result};
 use throughline_model::Status;
 
 /// What a block says about one event.
@@ -17,9 +18,9 @@ pub(crate) struct Entry {
     pub(crate) status: Status,
     /// 0 stands for none.
     pub(crate) workflow: i64,
-    /// The low 16 bits of the service's number: enough to rule most events out.
+    /// The low 16 bits of the service's number, which rule most events out.
     pub(crate) service: u16,
-    /// One of 16 bits for each tag, by [`tag_bit`]: enough to rule most events out.
+    /// One of 16 bits for each tag, by [`tag_bit`], which rule most events out.
     pub(crate) tags: u16,
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn status_code(status: Status) -> u8 {
     }
 }
 
-/// The status that a column means.
+/// The status that a column stands for.
 pub(crate) fn status_of(code: i64) -> Status {
     match code {
         0 => Status::Pending,
@@ -103,7 +104,7 @@ impl Default for Block {
 }
 
 impl Block {
-    /// More events than this are spread over several blocks, so that one covers a short time even in an import.
+    /// More events than this are divided into several blocks, so that each covers a short time even in an import.
     pub(crate) const CAPACITY: usize = 512;
 
     pub(crate) fn push(&mut self, entry: &Entry) {
@@ -118,7 +119,7 @@ impl Block {
         self.entries.len() / Entry::SIZE
     }
 
-    /// Makes room for the next block, keeping the buffer.
+    /// Empties the block for the next one, keeping the buffer.
     pub(crate) fn clear(&mut self) {
         let mut entries = std::mem::take(&mut self.entries);
         entries.clear();
@@ -126,7 +127,14 @@ impl Block {
     }
 }
 
-/// The entries of a stored block, each with the number of its event. Bytes that make no whole entry are left.
+/// The number of the last event; 0 if there has been none.
+pub(crate) fn last_event(connection: &Connection) -> Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(id) + count - 1, 0) FROM block")?
+        .query_row([], |row| row.get(0))
+}
+
+/// The entries of a stored block, each with the number of its event. An incomplete entry at the end is ignored.
 pub(crate) fn entries(first: i64, bytes: &[u8]) -> impl DoubleEndedIterator<Item = (i64, Entry)> + '_ {
     let (whole, _) = bytes.as_chunks::<{ Entry::SIZE }>();
     whole.iter().enumerate().map(move |(at, bytes)| (first + at as i64, Entry::read(bytes)))

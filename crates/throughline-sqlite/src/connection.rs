@@ -17,10 +17,11 @@ pub enum Synchronous {
     #[default]
     Full,
     /// At checkpoints only. What was acknowledged survives the death of the process, but the last seconds may
-    /// be lost with the operating system or the power. Groups make it hardly faster than `Full`.
+    /// be lost with the operating system or the power supply. As events are written in groups, it is hardly faster
+    /// than `Full`.
     Normal,
-    /// Never. An acknowledgement promises nothing beyond the life of the operating system, and the file itself
-    /// may be damaged with it. It exists so that the proof of durability can be seen to fail.
+    /// Never. An acknowledgement promises nothing if the operating system dies, and the file itself may be damaged
+    /// then. For tests.
     Off,
 }
 
@@ -36,7 +37,7 @@ impl Synchronous {
 
 /// What kind of database a file is to be.
 pub(crate) struct Kind {
-    /// `PRAGMA application_id`, by which the kind is known again.
+    /// `PRAGMA application_id`, by which the kind is recognised.
     pub(crate) application: i32,
     pub(crate) what: &'static str,
     /// The script that leads from each version (`PRAGMA user_version`) to the next.
@@ -47,7 +48,11 @@ pub(crate) struct Kind {
 pub(crate) const STORE_FILE: Kind = Kind {
     application: 0x5448_4c4e,
     what: "a Throughline store",
-    migrations: &[include_str!("schema/001.sql"), include_str!("schema/002.sql")],
+    migrations: &[
+        include_str!("schema/001.sql"),
+        include_str!("schema/002.sql"),
+        include_str!("schema/003.sql"),
+    ],
 };
 
 /// The outbox. `THLS` in ASCII.
@@ -57,7 +62,7 @@ pub(crate) const SPOOL_FILE: Kind = Kind {
     migrations: &[include_str!("schema/spool-001.sql")],
 };
 
-/// Where the file is and how it is to be written.
+/// Where the file is, and how it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
@@ -66,7 +71,7 @@ pub(crate) struct Place {
 }
 
 impl Kind {
-    /// Opens the file for writing; makes it, or brings it up to date, if need be.
+    /// Opens the file for writing. Creates it if it does not exist, and migrates it if its schema is older.
     pub(crate) fn open(&self, place: &Place, exclusive: bool) -> Result<Connection, OpenError> {
         let path = place.path.as_path();
         check_folder(path)?;
@@ -82,7 +87,7 @@ impl Kind {
         self.version(&connection, path)?;
         if connection.is_readonly("main").map_err(fail)? {
             return Err(unusable(format!(
-                "{} is read-only here; give this user the right to write the file and its folder",
+                "{} is read-only here; give this user write access to the file and its folder",
                 path.display()
             )));
         }
@@ -93,7 +98,7 @@ impl Kind {
             .map_err(fail)?;
         if !mode.eq_ignore_ascii_case("wal") {
             return Err(unusable(format!(
-                "{} can't have a write-ahead log where it lies; put it on a local disk",
+                "{} can't have a write-ahead log in its folder; put it on a local disk",
                 path.display()
             )));
         }
@@ -109,11 +114,11 @@ impl Kind {
         Ok(connection)
     }
 
-    /// Opens the file for reading. It must be there, and of this version.
+    /// Opens the file for reading. It must exist and have this schema version.
     pub(crate) fn open_read_only(&self, path: &Path) -> Result<Connection, OpenError> {
         if !path.exists() {
             return Err(unusable(format!(
-                "there is no file {}; it is made by the first process that writes to it",
+                "there is no file {}; the first process that writes to it creates it",
                 path.display()
             )));
         }
@@ -122,9 +127,9 @@ impl Kind {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
         let version = match self.version(&connection, path) {
-            // On a medium where nothing can be written SQLite can't make the files beside the database that
-            // guard against writers. There are no writers then either, if no log is left to be read.
-            Err(_) if lies_still(path) => {
+            // On a read-only medium SQLite can't create the files beside the database that coordinate it with writers.
+            // There are no writers then, so the database can be read as it is, if no log is left to be read.
+            Err(_) if has_no_log(path) => {
                 connection =
                     Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
                         .map_err(fail)?;
@@ -136,8 +141,8 @@ impl Kind {
             return Err(unusable(match version {
                 0 => format!("{} is empty; nothing has been written to it yet", path.display()),
                 _ => format!(
-                    "{} has schema version {version}, this release reads {}; any process of this release that \
-                     writes to it brings it up to date",
+                    "{} has schema version {version}, this release reads version {}; any process of this release \
+                     that opens it for writing migrates it",
                     path.display(),
                     self.migrations.len()
                 ),
@@ -151,7 +156,7 @@ impl Kind {
 
     /// The schema version of the file; 0 if it is empty.
     fn version(&self, connection: &Connection, path: &Path) -> Result<usize, OpenError> {
-        // One statement, so that the three are of one moment while another process makes the file.
+        // One statement, so that the three belong together while another process creates the file.
         let (application, version, objects) = connection
             .query_row(
                 "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
@@ -165,8 +170,8 @@ impl Kind {
             Ok(0) if objects == 0 && application == 0 => Ok(0),
             Ok(version @ 1..) if application == self.application && version <= ours => Ok(version),
             _ if application == self.application => Err(unusable(format!(
-                "{} has schema version {version}, this release knows {ours}; use the release that wrote it, or a \
-                 later one",
+                "{} has schema version {version}, this release knows version {ours}; use the release that wrote \
+                 it, or a later one",
                 path.display()
             ))),
             _ => Err(unusable(format!(
@@ -183,7 +188,7 @@ impl Kind {
         }
         let fail = |error| open_error(path, error);
         let transaction = Transaction::new(connection, TransactionBehavior::Immediate).map_err(fail)?;
-        // Looked up again under the lock: another process may have been quicker.
+        // Checked again under the lock: another process may have been quicker.
         let version = self.version(&transaction, path)?;
         for script in self.migrations.iter().skip(version) {
             transaction.execute_batch(script).map_err(fail)?;
@@ -194,13 +199,13 @@ impl Kind {
     }
 }
 
-fn check_folder(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn check_folder(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Err(unusable(format!("{} is a folder; name a file in it", path.display())));
     }
     match path.parent() {
         Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(unusable(format!(
-            "there is no folder {} for {}; make it first",
+            "there is no folder {} for {}; create it first",
             folder.display(),
             path.file_name().unwrap_or_default().display()
         ))),
@@ -215,7 +220,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn lies_still(path: &Path) -> bool {
+fn has_no_log(path: &Path) -> bool {
     beside(path, "-wal").metadata().map_or(true, |log| log.len() == 0)
 }
 
@@ -238,7 +243,7 @@ mod tests {
 
     const OLD: Kind = Kind { application: 7, what: "a test", migrations: &["CREATE TABLE a (x)"] };
     const NEW: Kind = Kind {
-        migrations: &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y; INSERT INTO a VALUES (1, 2)"],
+        migrations: &["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y; INSERT INTO a (x, y) VALUES (1, 2)"],
         ..OLD
     };
 

@@ -1,4 +1,4 @@
-//! What SQLite's error codes mean to a person: which file, what is wrong, what to do.
+//! What SQLite's error codes mean to a person: which file, what is wrong, how to fix it.
 
 use std::path::Path;
 
@@ -11,29 +11,30 @@ pub(crate) const STORE: &str = "sqlite";
 /// What is wrong with a database file.
 pub(crate) struct Diagnosis {
     pub(crate) reason: String,
-    /// Whether it may pass by itself or by something other than a change of the program.
-    pub(crate) passes: bool,
+    /// Whether it may go away without a change of the program.
+    pub(crate) is_temporary: bool,
 }
 
 /// Reads an error of SQLite. Values never appear in it: SQLite's messages name tables and columns only.
 pub(crate) fn diagnose(path: &Path, error: &Error) -> Diagnosis {
     let path = path.display();
-    let (passes, what) = match error.sqlite_error_code() {
+    let (is_temporary, what) = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => (
             true,
-            "is locked by another connection that holds it for long; look for a process that has it open",
+            "is locked by another connection, and has been for longer than the busy timeout; look for a process \
+             that has it open",
         ),
         Some(ErrorCode::DiskFull) => {
-            (true, "can't grow: the disk (or the size set for it) is full; make room on it")
+            (true, "can't grow: the disk is full, or the file has reached its size limit; free some space")
         }
         Some(ErrorCode::SystemIoFailure) => {
-            (true, "can't be read or written by the system; look at the disk")
+            (true, "can't be read or written by the operating system; check the disk")
         }
         Some(ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted) => {
-            (true, "was not done with for lack of memory or time")
+            (true, "could not be worked on: the operation ran out of memory or was interrupted")
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            (false, "is read-only here; give this user the right to write the file and its folder")
+            (false, "is read-only here; give this user write access to the file and its folder")
         }
         Some(ErrorCode::NotADatabase) => {
             (false, "is not a SQLite database; name another file, or move this one away")
@@ -44,17 +45,23 @@ pub(crate) fn diagnose(path: &Path, error: &Error) -> Diagnosis {
         ),
         Some(ErrorCode::CannotOpen) => (
             false,
-            "can't be opened; look at the rights of the file, of its folder and of the files beside it",
+            "can't be opened; check the access rights of the file, of its folder and of the files beside it",
+        ),
+        // A statement that does not fit the tables.
+        Some(ErrorCode::Unknown | ErrorCode::SchemaChanged | ErrorCode::ConstraintViolation) => (
+            false,
+            "has tables that this release can't work with, as after an upgrade by a later one; restart this process \
+             with the release that the other processes run",
         ),
         _ => (false, "can't be used"),
     };
-    Diagnosis { reason: format!("{path} {what}"), passes }
+    Diagnosis { reason: format!("{path} {what}"), is_temporary }
 }
 
 pub(crate) fn open_error(path: &Path, error: Error) -> OpenError {
-    let Diagnosis { reason, passes } = diagnose(path, &error);
+    let Diagnosis { reason, is_temporary } = diagnose(path, &error);
     let source = Some(error.into());
-    match passes {
+    match is_temporary {
         true => OpenError::Unavailable { store: STORE, reason, source },
         false => OpenError::Unusable { store: STORE, reason, source },
     }
@@ -65,9 +72,9 @@ pub(crate) fn unusable(reason: String) -> OpenError {
 }
 
 pub(crate) fn append_error(path: &Path, error: Error) -> AppendError {
-    let Diagnosis { reason, passes } = diagnose(path, &error);
+    let Diagnosis { reason, is_temporary } = diagnose(path, &error);
     let source = Some(error.into());
-    match passes {
+    match is_temporary {
         true => AppendError::Unavailable { reason, retry_after: None, source },
         false => AppendError::Broken { reason, source },
     }
@@ -79,7 +86,8 @@ pub(crate) enum Fault {
     Sql(Error),
     /// A row that this library did not write, or that was changed since.
     Damaged(String),
-    Question(String),
+    /// An error that is complete without the file, such as an invalid query.
+    Read(ReadError),
 }
 
 impl From<Error> for Fault {
@@ -88,17 +96,27 @@ impl From<Error> for Fault {
     }
 }
 
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
 impl Fault {
+    pub(crate) fn invalid_query(reason: String) -> Self {
+        Self::Read(ReadError::InvalidQuery { reason })
+    }
+
     pub(crate) fn into_read_error(self, path: &Path) -> ReadError {
         match self {
-            Self::Question(reason) => ReadError::BadQuestion { reason },
+            Self::Read(error) => error,
             Self::Damaged(what) => {
                 ReadError::Damaged { reason: format!("{}: {what}", path.display()), source: None }
             }
             Self::Sql(error) => {
-                let Diagnosis { reason, passes } = diagnose(path, &error);
+                let Diagnosis { reason, is_temporary } = diagnose(path, &error);
                 let source = Some(error.into());
-                match passes {
+                match is_temporary {
                     true => ReadError::Unavailable { reason, source },
                     false => ReadError::Damaged { reason, source },
                 }

@@ -11,10 +11,36 @@ use crate::error::append_error;
 use crate::store::resolved;
 use crate::writer::Writer;
 
-/// Loads events in large transactions. Events that are there already are passed over, so that an import that
-/// broke off can be repeated.
+/// Loads events in bulk, in large transactions. Events that the file already has are skipped, so that an import that
+/// was cut short can be repeated. Other processes may read and write the file meanwhile.
 ///
-/// Events are durable after [`finish`](Self::finish); dropped before that, the last of them are rolled back.
+/// Events are durable after [`finish`](Self::finish). If the importer is dropped before, those of the last transaction
+/// are rolled back.
+///
+/// ```
+/// use throughline_model::{SpanId, Timestamp, TraceEvent, TraceId};
+/// use throughline_sqlite::{Imported, SqliteStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("traces.db");
+/// let log: Vec<TraceEvent> = (1..=3)
+///     .filter_map(SpanId::from_u64)
+///     .map(|span| TraceEvent::new(TraceId::from_key("loan-42"), span, "stage:score", Timestamp::now(), "loan"))
+///     .collect();
+///
+/// let mut importer = SqliteStore::new(&path).open_importer()?;
+/// assert_eq!(importer.import_once("sha256:0d5f", "")?, Imported::New);
+/// assert_eq!(importer.append(&log)?, 3);
+/// importer.finish()?;
+///
+/// // Importing the same log again adds nothing.
+/// let mut importer = SqliteStore::new(&path).open_importer()?;
+/// assert_eq!(importer.import_once("sha256:0d5f", "")?, Imported::SameAgain);
+/// assert_eq!(importer.append(&log)?, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct SqliteImporter {
     path: PathBuf,
     writer: Writer,
@@ -28,7 +54,7 @@ pub struct SqliteImporter {
 pub enum Imported {
     /// It was not.
     New,
-    /// It was, wholly or in part, and with the same options: importing it again adds what is missing.
+    /// It was, completely or in part, and with the same options: importing it again adds what is missing.
     SameAgain,
 }
 
@@ -36,8 +62,10 @@ pub enum Imported {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// It was imported with other options, which gave its events another meaning; both can't be kept.
-    #[error("this log was imported before with other options ({first}); repeat these, or use another file")]
+    /// It was imported with other options, which gave its events another meaning; the file can't have both.
+    #[error(
+        "this log was imported before with other options ({first}); use the same options, or another file"
+    )]
     OtherOptions {
         /// The options of the first import.
         first: String,
@@ -48,9 +76,9 @@ pub enum ImportError {
 }
 
 impl SqliteImporter {
-    /// Events in one transaction: enough that its cost does not count.
+    /// Events in one transaction: so many that the cost of a transaction does not matter.
     const EVENTS: usize = 20_000;
-    /// A transaction is ended when it is older than this, for other writers wait for it.
+    /// A transaction that is older than this is committed, because other writers wait for it.
     const PATIENCE: Duration = Duration::from_millis(250);
 
     pub(crate) fn open(place: &Place) -> Result<Self, OpenError> {
@@ -58,12 +86,12 @@ impl SqliteImporter {
         Ok(Self { path: resolved(&place.path), writer: Writer::new(connection), log: None, begun: None })
     }
 
-    /// Remembers that a log is imported, and with which options. `log_id` is what the log is known again by,
-    /// such as a hash of its content; `options` is shown to people.
+    /// Records that a log is imported, and with which options. The log is recognised by `log_id`, such as a hash of its
+    /// content; `options` is shown to people.
     ///
     /// # Errors
     ///
-    /// If it was imported with other options, and if the file can't be written to.
+    /// If the log was imported with other options, and if the file can't be written to.
     pub fn import_once(&mut self, log_id: &str, options: &str) -> Result<Imported, ImportError> {
         let connection = self.writer.connection();
         let find_or_insert = || {
@@ -86,12 +114,12 @@ impl SqliteImporter {
         Ok(if new > 0 { Imported::New } else { Imported::SameAgain })
     }
 
-    /// Adds events; answers how many of them were new.
+    /// Adds events; returns how many of them were new.
     ///
     /// # Errors
     ///
-    /// If the file can't be written to. The events since the last transaction are rolled back then; if the
-    /// error is retryable, import the log again.
+    /// If the file can't be written to. The events of the current transaction are rolled back then; if the error is
+    /// retryable, import the log again.
     pub fn append(&mut self, events: &[TraceEvent]) -> Result<u64, AppendError> {
         let fail = |error| append_error(&self.path, error);
         let (since, held) = match self.begun.take() {
@@ -111,7 +139,7 @@ impl SqliteImporter {
         Ok(new)
     }
 
-    /// Makes durable what was added.
+    /// Makes durable what was added, and brings the counts up to date.
     ///
     /// # Errors
     ///

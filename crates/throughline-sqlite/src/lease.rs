@@ -1,26 +1,27 @@
-//! Leases: how a living process is told from a dead one.
+//! Leases: how a living process is distinguished from a dead one.
 //!
-//! Each instance locks a file of its own, `traces.db-leases/<instance>.lease`, for as long as it lives. The
-//! operating system frees the lock at once when the process ends, however it ends; nothing has to be renewed,
-//! and no clock is asked. Whether an instance lives is found out by trying for its lock.
+//! Each instance locks a file of its own, `traces.db-leases/<instance>.lease`, for as long as it lives. The operating
+//! system releases the lock at once when the process ends, however it ends; nothing has to be renewed, and no clock is
+//! involved. Whether an instance is alive is found out by trying its lock.
 //!
-//! Like SQLite's write-ahead log, this wants a local file system: over NFS locks may outlive their process or
-//! be seen by one machine only.
+//! Like SQLite's write-ahead log, this needs a local file system: over NFS locks may outlive their process, or be seen
+//! by one machine only.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use throughline_model::{Instance, InstanceId, Liveness, OpenError, Timestamp};
 
+use crate::claim;
 use crate::connection::beside;
 use crate::error::{STORE, open_error};
 
-/// The lease of this process life. Dropping it gives the lock back.
+/// The lease of this instance. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    instance: InstanceId,
+    pub(crate) instance: InstanceId,
     path: PathBuf,
     _locked: File,
 }
@@ -34,64 +35,75 @@ fn lease_path(database: &Path, instance: InstanceId) -> PathBuf {
 }
 
 impl Lease {
-    /// Takes out the lease of an instance, and marks those as closed whose process is dead. All within one write
-    /// transaction, so that no other process removes a lease file between its making and its locking.
+    /// Takes out the lease of an instance, marks those as closed whose process is dead, and frees their claims. All in
+    /// one write transaction, so that no other process removes a lease file between its creation and its locking.
     pub(crate) fn take(connection: &Connection, database: &Path, of: &Instance) -> Result<Self, OpenError> {
         let fail = |error| open_error(database, error);
         let transaction =
-            rusqlite::Transaction::new_unchecked(connection, rusqlite::TransactionBehavior::Immediate)
-                .map_err(fail)?;
+            Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail)?;
         let path = lease_path(database, of.id);
         let locked = lock_new(database, &path)?;
-        transaction
-            .execute(
+        let register = || {
+            transaction.execute(
                 "INSERT INTO instance (key, service, opened) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE \
                  SET service = ?2, opened = ?3, closed = NULL",
                 params![key(of.id), of.service.as_str(), Timestamp::now().as_micros()],
-            )
-            .map_err(fail)?;
-        close_dead(&transaction, database).map_err(fail)?;
+            )?;
+            // What it held when it was last open ended with the lease that it had then.
+            claim::release_all(&transaction, of.id)?;
+            close_dead(&transaction, database)?;
+            claim::release_closed(&transaction)
+        };
+        register().map_err(fail)?;
         transaction.commit().map_err(fail)?;
         Ok(Self { instance: of.id, path, _locked: locked })
     }
 
-    /// Gives the lease back: open spans of this instance are interrupted from now on.
+    /// Gives the lease back, and with it every claim: open spans of this instance are interrupted from now on.
     pub(crate) fn give_back(self, connection: &Connection) -> rusqlite::Result<()> {
-        mark_closed(connection, key(self.instance))?;
-        // The row says it already; a file that can't be removed is removed by the next process that opens.
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        mark_closed(&transaction, key(self.instance))?;
+        claim::release_all(&transaction, self.instance)?;
+        transaction.commit()?;
+        // The row says that it is closed. If the file can't be removed, the next process that opens the store does it.
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
+}
+
+/// Creates a file if need be, and locks it.
+pub(crate) fn lock(path: &Path) -> Result<File, TryLockError> {
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path);
+    let file = opened.map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
 }
 
 fn lock_new(database: &Path, path: &Path) -> Result<File, OpenError> {
     let fail = |error: io::Error| OpenError::Unusable {
         store: STORE,
         reason: format!(
-            "the lease file {} can't be made; give this user the right to write the folder of {}",
+            "the lease file {} can't be created; give this user write access to the folder of {}",
             path.display(),
             database.display()
         ),
         source: Some(error.into()),
     };
     std::fs::create_dir_all(folder(database)).map_err(fail)?;
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(fail)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Unavailable {
+    lock(path).map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::Unavailable {
             store: STORE,
             reason: format!(
-                "this instance has {} open already; every opening needs an instance of its own",
+                "this instance already has {} open; open it with an instance of its own each time",
                 database.display()
             ),
             source: None,
-        }),
-        Err(TryLockError::Error(error)) => Err(fail(error)),
-    }
+        },
+        TryLockError::Error(error) => fail(error),
+    })
 }
 
-/// Marks every instance as closed that registered and holds no lock any more.
+/// Marks every instance as closed that is registered and no longer holds its lock.
 fn close_dead(connection: &Connection, database: &Path) -> rusqlite::Result<()> {
     let mut statement =
         connection.prepare("SELECT key FROM instance WHERE opened IS NOT NULL AND closed IS NULL")?;
@@ -113,7 +125,7 @@ fn mark_closed(connection: &Connection, key: i64) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// Whether somebody holds the lock of a lease file. Tried as a shared lock: readers who look at the same moment
+/// Whether somebody holds the lock of a lease file. Tried as a shared lock, so that readers who look at the same moment
 /// don't take each other for the owner.
 fn is_locked(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
@@ -128,12 +140,13 @@ fn is_locked(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn key(instance: InstanceId) -> i64 {
+/// The number of an instance in the columns `key` of `instance` and `instance` of `claim`.
+pub(crate) fn key(instance: InstanceId) -> i64 {
     instance.to_u64() as i64
 }
 
-/// How an instance stands. Where its lease can't be looked at it is taken to be alive: to call a running step
-/// interrupted would be the greater harm.
+/// How an instance stands. If its lease can't be checked it counts as alive: to call a running step interrupted would do
+/// more harm.
 pub(crate) fn liveness(
     connection: &Connection,
     database: &Path,
@@ -144,7 +157,8 @@ pub(crate) fn liveness(
         .query_row([key(instance)], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))
         .optional()?;
     Ok(match row {
-        None | Some((None, _)) => Liveness::Imported,
+        None => Liveness::Unknown,
+        Some((None, _)) => Liveness::Imported,
         Some((Some(_), Some(_))) => Liveness::Dead,
         Some((Some(_), None)) if is_locked(&lease_path(database, instance)).unwrap_or(true) => {
             Liveness::Alive

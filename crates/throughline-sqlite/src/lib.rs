@@ -1,52 +1,60 @@
 //! The embedded durable store of Throughline, and its outbox, on SQLite.
 //!
-//! [`SqliteStore`] keeps events in one file. An event is acknowledged when the transaction that wrote it has been
-//! synced to the disk; the emitter's groups make that cheap. Several processes may write to one file, any number
-//! may read it ([`SqliteReader`]) and watch it, and none waits for a reader. [`SqliteImporter`] loads logs in
-//! bulk, [`SqliteSpool`] is a local outbox for stores that can be away.
+//! [`SqliteStore`] keeps events in one file. An event is acknowledged when the transaction that wrote it has been synced
+//! to the disk; events are written in groups, which makes that cheap. Several processes may write to one file, any number
+//! may read it ([`SqliteReader`]) and watch it, and nobody waits for a reader. [`SqliteImporter`] loads logs in bulk;
+//! [`SqliteSpool`] is a local outbox for stores that can be unreachable.
 //!
 //! ```
-//! use throughline_model::{Page, Filter, TraceReader};
+//! use throughline_model::{Filter, Page, SpanId, Timestamp, TraceEvent, TraceId, TraceReader};
 //! use throughline_sqlite::SqliteStore;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("traces.db");
 //! let store = SqliteStore::new(&path);
+//! // A reader does not create the file.
 //! let error = store.open_reader().map(drop).unwrap_err();
-//! assert!(error.to_string().contains("traces.db"));
+//! assert!(error.to_string().contains("there is no file"));
 //!
+//! let (trace, span) = (TraceId::from_key("loan-42"), SpanId::from_u64(1).ok_or("not zero")?);
+//! let event = TraceEvent::new(trace, span, "stage:score", Timestamp::now(), "loan-service");
 //! let mut importer = store.open_importer()?;
-//! # use throughline_model::{SpanId, Timestamp, TraceEvent, TraceId};
-//! let event =
-//!     TraceEvent::new(TraceId::random(), SpanId::random(), "stage:score", Timestamp::now(), "loan-service");
-//! assert_eq!(importer.append(&[event.clone()])?, 1);
-//! assert_eq!(importer.append(&[event])?, 0);
+//! assert_eq!(importer.append(&[event])?, 1);
 //! importer.finish()?;
 //!
 //! let reader = store.open_reader()?;
 //! # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
 //! # runtime.block_on(async {
 //! let runs = reader.runs(&Filter::new(), &Page::first(10)).await?;
-//! assert_eq!(runs.items.len(), 1);
+//! assert_eq!(runs.items[0].trace_id, trace);
 //! # Ok(()) })
 //! # }
 //! ```
 //!
 //! # The file
 //!
-//! It is an ordinary SQLite database in WAL mode, and reads well in the `sqlite3` shell: `select * from events`,
-//! `runs` and `failures` show ids as hex, times as RFC 3339 and payloads as JSON. Beside it lie SQLite's own
-//! `-wal` and `-shm`, and a folder `-leases` with an empty, locked file for each living process: this is how a
-//! step that runs is told from one that was interrupted.
+//! It is an ordinary SQLite database in WAL mode, and reads well in the `sqlite3` shell: the views `events`, `runs` and
+//! `failures` show ids as hex, times as RFC 3339 and payloads as JSON. Beside it are SQLite's own `-wal` and `-shm`, and a
+//! folder `-leases` with an empty, locked file for each living process. By these a step that is running is distinguished
+//! from one that was interrupted, and the claim of a living process on a run from that of a dead one.
 //!
-//! Keep it on a local file system. Over NFS neither SQLite's shared memory nor the locks of the leases can be
-//! relied on. A log whose tail was torn off by a power cut opens at its last whole commit.
+//! Keep it on a local file system. Over NFS neither SQLite's shared memory nor the locks of the leases can be relied on.
+//! If a power cut tears off the end of the log, the file opens at its last complete commit.
+//!
+//! # Upgrades
+//!
+//! A process that opens the file for writing migrates an older schema. Processes of the release before that have the file
+//! open may go on writing and reading meanwhile; once they are closed, they can't open it again: the error says which
+//! schema version the file has, and to use the newer release.
 
 mod block;
+mod claim;
 mod connection;
 mod error;
 mod importer;
+mod json;
+mod latest;
 mod lease;
 mod names;
 mod prune;

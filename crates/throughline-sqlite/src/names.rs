@@ -1,20 +1,20 @@
-//! Texts that come again and again, kept once.
+//! Texts that repeat, stored once.
 
 use rusqlite::{Connection, OptionalExtension, Result};
 use rustc_hash::FxHashMap;
 use throughline_model::Text;
 
-/// The writer's memory of the numbers that texts have in the table `name`.
+/// The writer's cache of the numbers that texts have in the table `name`.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     ids: FxHashMap<Text, i64>,
 }
 
 impl Names {
-    /// Event types, services and the like are few; whoever puts an id into one must not fill the memory.
+    /// Event types, services and the like are few; a caller that puts ids into them must not fill the memory.
     const CAPACITY: usize = 65_536;
 
-    /// The number of a text, given to it now if it has none.
+    /// The number of a text, assigned now if it has none.
     pub(crate) fn id(&mut self, connection: &Connection, text: &Text) -> Result<i64> {
         if let Some(id) = self.ids.get(text) {
             return Ok(*id);
@@ -34,7 +34,7 @@ impl Names {
         Ok(id)
     }
 
-    /// Forgets all: after a rollback numbers may belong to nobody.
+    /// Forgets everything: after a rollback a number may belong to nothing.
     pub(crate) fn clear(&mut self) {
         self.ids.clear();
     }

@@ -1,4 +1,4 @@
-//! Removing what is old: whole ended runs, a few at a time, the oldest first.
+//! Removing old runs: whole ended runs, a few at a time, the oldest first.
 
 use std::time::Duration;
 
@@ -6,11 +6,21 @@ use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 use rustc_hash::FxHashSet;
 use throughline_model::{AppendError, OpenError, Timestamp};
 
+use crate::block::last_event;
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
+use crate::latest;
 use crate::rollup::{self, HOUR};
 
-/// Which runs to remove. The default removes none.
+/// Which runs to remove. The default removes none; with both limits a run goes when either says so.
+///
+/// ```
+/// use std::time::Duration;
+/// use throughline_sqlite::PrunePolicy;
+///
+/// let policy = PrunePolicy::default().age(Duration::from_secs(30 * 86_400)).bytes(10 << 30);
+/// assert_eq!(policy.bytes, Some(10_737_418_240));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PrunePolicy {
@@ -75,7 +85,7 @@ impl PruneError {
 }
 
 pub(crate) fn prune(place: &Place, policy: &PrunePolicy) -> std::result::Result<PruneReport, PruneError> {
-    // A prune must not make the file that it was told to prune.
+    // Pruning must not create the file that is to be pruned.
     drop(STORE_FILE.open_read_only(&place.path)?);
     let connection = STORE_FILE.open(place, false)?;
     let fail = |error| append_error(&place.path, error);
@@ -89,7 +99,7 @@ pub(crate) fn prune(place: &Place, policy: &PrunePolicy) -> std::result::Result<
             break;
         }
     }
-    give_back(&connection, i64::MAX).map_err(fail)?;
+    shrink(&connection, i64::MAX).map_err(fail)?;
     report.bytes_after = size(&connection).map_err(fail)?.file;
     Ok(report)
 }
@@ -108,8 +118,8 @@ pub(crate) fn size(connection: &Connection) -> Result<Size> {
     Ok(Size { file: (page * pages) as u64, used: (page * (pages - free)) as u64 })
 }
 
-/// Gives at most so many free pages back to the file system.
-pub(crate) fn give_back(connection: &Connection, pages: i64) -> Result<()> {
+/// Returns at most so many free pages to the file system.
+pub(crate) fn shrink(connection: &Connection, pages: i64) -> Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
@@ -145,10 +155,9 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
         .collect::<Result<Vec<_>>>()?;
     if !runs.is_empty() {
         // What is removed stays in the counts until its hour is gone, so it must have been counted.
-        let last = transaction
-            .prepare_cached("SELECT coalesce(max(id) + count - 1, 0) FROM block")?
-            .query_row([], |row| row.get(0))?;
-        rollup::fold(&transaction, rollup::folded(&transaction)?, last)?;
+        rollup::fold(&transaction, rollup::folded(&transaction)?, last_event(&transaction)?)?;
+        // And nothing of it may be folded later, when its run is gone.
+        latest::fold_all(&transaction)?;
     }
     let mut done = Step::default();
     let mut blocks = FxHashSet::default();
@@ -166,6 +175,7 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
         for sql in [
             "DELETE FROM run_attr WHERE run = ?1",
             "DELETE FROM decision WHERE run = ?1",
+            "DELETE FROM latest WHERE run = ?1",
             "DELETE FROM run WHERE id = ?1",
         ] {
             transaction.prepare_cached(sql)?.execute([run])?;
@@ -180,7 +190,7 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
     Ok(done)
 }
 
-/// Blocks of which no event is left, but for the last, from which numbers are counted on.
+/// Blocks of which no event is left, but for the last, which says what the next numbers are.
 fn drop_empty_blocks(connection: &Connection, blocks: &FxHashSet<i64>) -> Result<()> {
     let mut drop_if_empty = connection.prepare_cached(
         "DELETE FROM block WHERE id = ?1 AND id < (SELECT max(id) FROM block) \
@@ -192,7 +202,8 @@ fn drop_empty_blocks(connection: &Connection, blocks: &FxHashSet<i64>) -> Result
     Ok(())
 }
 
-/// Counts of hours in which no run started that is left, or none but open ones before this moment.
+/// Counts of the hours before the first run that is left, and of those before this moment in which only open runs are
+/// left.
 fn drop_old_rollups(connection: &Connection, moment: i64) -> Result<()> {
     let first_run: Option<i64> =
         connection.prepare_cached("SELECT min(started) FROM run")?.query_row([], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! The thread of a store that keeps to its retention.
+//! The thread of a store that applies its retention.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,10 +9,10 @@ use throughline_model::OpenError;
 
 use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::STORE;
-use crate::prune::{PrunePolicy, give_back, size, step};
+use crate::prune::{PrunePolicy, shrink, size, step};
 use crate::store::{Open, lock};
 
-/// Removes runs while the store is open; dropping it ends that.
+/// Removes runs while the store is open, until it is dropped.
 pub(crate) struct Retention {
     ended: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
@@ -23,7 +23,7 @@ impl Retention {
     const INTERVAL: Duration = Duration::from_secs(1);
     /// Runs that one step removes: some milliseconds of work.
     const RUNS: i64 = 32;
-    /// Pages that one step gives back to the file system.
+    /// Pages that one step returns to the file system.
     const PAGES: i64 = 256;
 
     pub(crate) fn start(
@@ -31,7 +31,7 @@ impl Retention {
         policy: PrunePolicy,
         open: Arc<Mutex<Open>>,
     ) -> Result<Self, OpenError> {
-        // What is removed need not be synced: after a power cut it is removed again.
+        // Removals need not be synced: what a power cut undoes is removed again.
         let place = Place { synchronous: Synchronous::Normal, ..place.clone() };
         let connection = STORE_FILE.open(&place, false)?;
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
@@ -46,7 +46,7 @@ impl Retention {
             })
             .map_err(|error| OpenError::Unavailable {
                 store: STORE,
-                reason: "the system starts no thread for the retention".to_owned(),
+                reason: "the operating system can't start a thread for the retention".to_owned(),
                 source: Some(error.into()),
             })?;
         Ok(Self { ended, thread: Some(thread) })
@@ -58,13 +58,13 @@ impl Drop for Retention {
         *self.ended.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.ended.1.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by the panic hook; there is nothing to add.
+            // A panic there was reported by the panic hook.
             let _ = thread.join();
         }
     }
 }
 
-/// Waits so long, or until the end; answers whether that has come.
+/// Waits that long, or until the end; returns whether the end has come.
 fn wait(signal: &(Mutex<bool>, Condvar), pause: Duration) -> bool {
     let ended = signal.0.lock().unwrap_or_else(PoisonError::into_inner);
     let (ended, _) =
@@ -72,25 +72,25 @@ fn wait(signal: &(Mutex<bool>, Condvar), pause: Duration) -> bool {
     *ended
 }
 
-/// Answers how long to wait until the next step: as long as this one took while there is more to do, so that
-/// half of the time at least is the writer's.
+/// Returns how long to wait until the next step: while there is more to do, as long as this one took, so that the
+/// writer has at least half of the time.
 fn one_step(connection: &Connection, policy: &PrunePolicy, open: &Mutex<Open>) -> Duration {
     let began = Instant::now();
-    // Held so that the writer waits for a mutex rather than polls for SQLite's lock.
+    // Held so that the writer waits for a mutex instead of polling for SQLite's lock.
     let guard = lock(open);
     let removed = step(connection, policy, Retention::RUNS).and_then(|step| {
         let size = size(connection)?;
         let shrinks = policy.bytes.is_some_and(|bytes| size.file > bytes) && size.file > size.used;
         if shrinks {
-            give_back(connection, Retention::PAGES)?;
+            shrink(connection, Retention::PAGES)?;
         }
         Ok(step.runs > 0 || shrinks)
     });
     drop(guard);
     match removed {
         Ok(true) => began.elapsed(),
-        // What failed now is tried again: a full disk or a locked file is reported by the writer, which meets
-        // it as well.
+        // A failed step is tried again: a full disk or a locked file is reported by the writer, which runs into it as
+        // well.
         Ok(false) | Err(_) => Retention::INTERVAL,
     }
 }

@@ -1,8 +1,8 @@
-//! Counts by the day and the hour: how often events of a type stood how, and how long spans took.
+//! Counts by the day and the hour: how many events of each type have which status, and how long spans took.
 //!
-//! They are folded from blocks, a few thousand events at a time and in the transaction of the group that makes it
-//! so many. Readers add the blocks that are not folded yet, so that answers are always of this moment. A question
-//! about a long time reads days, then hours, and at its edges the blocks themselves, so that it is exact.
+//! They are folded from blocks, a few thousand events at a time, in the transaction of the group that completes that
+//! many. Readers add the blocks that are not folded yet, so that answers are always up to date. A question about a long
+//! time reads days, then hours, and the blocks themselves at its edges, so that it is exact.
 
 use std::ops::RangeInclusive;
 
@@ -129,9 +129,10 @@ fn add(connection: &Connection, width: i64, key: Key, mut counts: Counts) -> Res
     let longest = counts.max_duration.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX));
     connection
         .prepare_cached(
-            "INSERT INTO rollup VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET \
-             pending = pending + ?5, success = success + ?6, failed = failed + ?7, \
-             cancelled = cancelled + ?8, durations = ?10, \
+            "INSERT INTO rollup (width, start, type, workflow, pending, success, failed, cancelled, max_duration, \
+             durations) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT (width, start, type, workflow) DO UPDATE SET pending = pending + ?5, \
+             success = success + ?6, failed = failed + ?7, cancelled = cancelled + ?8, durations = ?10, \
              max_duration = coalesce(max(max_duration, ?9), max_duration, ?9)",
         )?
         .execute(params![
@@ -149,7 +150,7 @@ fn add(connection: &Connection, width: i64, key: Key, mut counts: Counts) -> Res
         .map(drop)
 }
 
-/// What makes up a time.
+/// The rows and remainders that together make up a time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cover {
     /// Widths, each with a range of starts.

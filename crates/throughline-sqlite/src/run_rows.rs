@@ -211,7 +211,9 @@ pub(crate) fn store(
     };
     connection
         .prepare_cached(
-            "INSERT INTO run VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+            "INSERT INTO run (id, trace_id, started, ended, status, owner, service, workflow, correlation_id, attrs, \
+             root, head, last, failure, named, keyed, compensating, detached) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
              ON CONFLICT (id) DO UPDATE SET started = ?3, ended = ?4, status = ?5, owner = ?6, service = ?7, \
              workflow = ?8, correlation_id = ?9, root = ?11, head = ?12, last = ?13, failure = ?14, named = ?15, \
              keyed = ?16, compensating = ?17, detached = ?18",

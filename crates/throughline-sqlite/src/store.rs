@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use throughline_model::{
-    AppendError, BoxFuture, Instance, OpenError, StoreConfig, TraceAnalytics, TraceEvent, TraceReader,
-    TraceStore,
+    AppendError, BoxFuture, Claim, Instance, OpenError, Readers, StoreConfig, TraceEvent, TraceId, TraceStore,
 };
+use tokio::sync::oneshot;
 
+use crate::claim;
 use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::{STORE, append_error};
 use crate::importer::SqliteImporter;
@@ -18,7 +19,38 @@ use crate::reader::SqliteReader;
 use crate::retention::Retention;
 use crate::writer::Writer;
 
-/// The description of a store in a SQLite file. Nothing is touched before it is opened; the file is made then.
+/// The description of a store in a SQLite file. Nothing is touched before it is opened; then the file is created if it
+/// does not exist.
+///
+/// Services hand it to the builder of Throughline, which [opens](StoreConfig::open) it for writing. Tools that only read
+/// take [`open_reader`](Self::open_reader).
+///
+/// ```
+/// use std::sync::Arc;
+/// use throughline_model::{
+///     Instance, InstanceId, SpanId, StoreConfig, Timestamp, TraceEvent, TraceId,
+/// };
+/// use throughline_sqlite::SqliteStore;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("traces.db");
+/// let instance = Instance::new(InstanceId::from_u64(1), "loan-service");
+/// let store = SqliteStore::new(&path).open(instance).await?;
+///
+/// let (trace, span) = (TraceId::from_key("loan-42"), SpanId::from_u64(1).ok_or("not zero")?);
+/// let event = TraceEvent::new(trace, span, "stage:score", Timestamp::now(), "loan-service");
+/// store.append(&[Arc::new(event)]).await?;
+///
+/// // It is on the disk now, and other processes see it as well.
+/// assert_eq!(store.readers().reader.trace(trace).await?.len(), 1);
+/// store.close().await?;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     place: Place,
@@ -38,32 +70,32 @@ impl SqliteStore {
         }
     }
 
-    /// Removes whole runs this long after they ended. It is done by a thread of the store that writes, a few
-    /// runs at a time; open runs stay. Unless told otherwise nothing is removed.
+    /// Removes whole runs this long after they ended; open runs stay. A thread of the store that writes does it, a few
+    /// runs at a time. By default nothing is removed.
     #[must_use]
     pub fn retention_age(mut self, age: Duration) -> Self {
         self.policy = self.policy.age(age);
         self
     }
 
-    /// Removes whole ended runs, the oldest first, when the file holds more than so many bytes. Its log adds up
-    /// to some 16 MB to that, more while a reader keeps an old state of the file in use.
+    /// Removes whole ended runs, the oldest first, while the file holds more than so many bytes. SQLite's log adds about
+    /// 16 MB to that, or more while a reader still uses an old state of the file.
     #[must_use]
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.policy = self.policy.bytes(bytes);
         self
     }
 
-    /// How often writes are brought to the disk; [`Synchronous::Full`] unless told otherwise, without which
-    /// "acknowledged" does not mean "durable".
+    /// When writes are synced to the disk; [`Synchronous::Full`] by default. With any other setting an acknowledged
+    /// event may be lost in a power cut.
     #[must_use]
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.place.synchronous = synchronous;
         self
     }
 
-    /// How long to wait for another process that writes to the file, before a write fails (retryably); five
-    /// seconds unless told otherwise.
+    /// How long to wait for another process that is writing to the file before a write fails with a retryable error;
+    /// five seconds by default.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.place.busy_timeout = timeout;
@@ -75,17 +107,17 @@ impl SqliteStore {
         &self.place.path
     }
 
-    /// Opens the file for reading, as another process would: without a lease, and without making it. Blocks for
-    /// a moment.
+    /// Opens the file for reading, as a process does that does not write: without a lease, and without creating it.
+    /// Blocks for a moment; [`StoreConfig::open_readers`] does not.
     ///
     /// # Errors
     ///
-    /// If there is no such file, if it is empty, of another kind or of a schema that this release can't read.
+    /// If there is no such file, or if it is empty, of another kind, or of a schema that this release can't read.
     pub fn open_reader(&self) -> Result<SqliteReader, OpenError> {
         SqliteReader::open(&self.place.path)
     }
 
-    /// Opens the file to load events in bulk; makes it if need be. Blocks for a moment.
+    /// Opens the file to load events in bulk; creates it if it does not exist. Blocks for a moment.
     ///
     /// # Errors
     ///
@@ -94,8 +126,8 @@ impl SqliteStore {
         SqliteImporter::open(&self.place)
     }
 
-    /// Removes ended runs by a policy, now and until it is met, and gives the room back to the file system.
-    /// Blocks until that is done; other writers get their turns in between.
+    /// Removes ended runs by a policy until it is met, and returns the space to the file system. Blocks until that is
+    /// done; other processes can write in between.
     ///
     /// # Errors
     ///
@@ -118,21 +150,38 @@ impl SqliteStore {
     }
 }
 
-/// The path by which the file's companions are found, whatever name it was given by.
+/// The path by which the files beside a database are found, whatever name it was given by.
 pub(crate) fn resolved(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl StoreConfig for SqliteStore {
-    fn open(
-        self: Box<Self>,
-        instance: Instance,
-    ) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
-        Box::pin(async move { self.open_store(&instance) })
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        let config = self.clone();
+        Box::pin(async move { config.open_store(&instance) })
+    }
+
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        let path = self.place.path.clone();
+        Box::pin(async move {
+            // Unlike writers, who opens this may do so on a runtime that has other work.
+            let (tx, rx) = oneshot::channel();
+            let spawned = std::thread::Builder::new().name("throughline-open".to_owned()).spawn(move || {
+                // Whoever asked may have stopped waiting.
+                let _ = tx.send(SqliteReader::open(&path));
+            });
+            let unavailable = |source| OpenError::Unavailable {
+                store: STORE,
+                reason: "the operating system can't start a thread to open the file".to_owned(),
+                source,
+            };
+            spawned.map_err(|error| unavailable(Some(error.into())))?;
+            rx.await.map_err(|error| unavailable(Some(error.into())))?.map(Readers::of)
+        })
     }
 }
 
-/// What is shared with the thread that keeps to the retention.
+/// What is shared with the thread that applies the retention.
 pub(crate) struct Open {
     pub(crate) writer: Writer,
     lease: Option<Lease>,
@@ -146,15 +195,19 @@ struct OpenStore {
 }
 
 impl OpenStore {
-    fn with_writer<T>(&self, write: impl FnOnce(&mut Open) -> rusqlite::Result<T>) -> Result<T, AppendError> {
+    fn with_writer<T>(
+        &self,
+        write: impl FnOnce(&mut Writer, &Lease) -> rusqlite::Result<T>,
+    ) -> Result<T, AppendError> {
         let mut open = lock(&self.open);
-        if open.lease.is_none() {
+        let Open { writer, lease } = &mut *open;
+        let Some(lease) = lease else {
             return Err(AppendError::Broken {
-                reason: format!("{} was closed here; open it again", self.path.display()),
+                reason: format!("{} is closed; open it again", self.path.display()),
                 source: None,
             });
-        }
-        write(&mut open).map_err(|error| append_error(&self.path, error))
+        };
+        write(writer, lease).map_err(|error| append_error(&self.path, error))
     }
 
     fn close_now(&self) -> Result<(), AppendError> {
@@ -162,7 +215,7 @@ impl OpenStore {
         drop(retention);
         let mut open = lock(&self.open);
         let Some(lease) = open.lease.take() else { return Ok(()) };
-        // Counts that are not folded are counted by readers: to fold them now only makes that quicker.
+        // Readers count what is not folded yet. To fold it now makes them faster, nothing more.
         let folded = open.writer.fold();
         lease.give_back(open.writer.connection()).and(folded).map_err(|error| append_error(&self.path, error))
     }
@@ -191,20 +244,30 @@ impl TraceStore for OpenStore {
             if events.is_empty() {
                 return Ok(());
             }
-            self.with_writer(|open| open.writer.append(events).map(drop))
+            self.with_writer(|writer, _| writer.append(events).map(drop))
         })
     }
 
-    fn linger(&self) -> Duration {
+    fn group_commit_delay(&self) -> Duration {
         Duration::from_micros(150)
     }
 
-    fn reader(&self) -> Arc<dyn TraceReader> {
-        Arc::new(self.reader.clone())
+    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
+        Box::pin(async move {
+            self.with_writer(|writer, lease| {
+                claim::claim(writer.connection(), &self.path, trace, lease.instance)
+            })
+        })
     }
 
-    fn analytics(&self) -> Arc<dyn TraceAnalytics> {
-        Arc::new(self.reader.clone())
+    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            self.with_writer(|writer, lease| claim::release(writer.connection(), trace, lease.instance))
+        })
+    }
+
+    fn readers(&self) -> Readers {
+        Readers::of(self.reader.clone())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

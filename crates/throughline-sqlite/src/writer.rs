@@ -1,4 +1,4 @@
-//! The writer: groups of events become rows, in one transaction each.
+//! The writer: it turns groups of events into rows, in one transaction each.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -7,28 +7,30 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, params};
 use rustc_hash::{FxHashMap, FxHasher};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use throughline_model::fold::Change;
 use throughline_model::names::{data, tags};
-use throughline_model::{InstanceId, Link, SCHEMA_VERSION, TraceEvent, TraceId};
+use throughline_model::{InstanceId, TraceEvent, TraceId};
 
 use crate::block::{Block, Entry, status_code, tag_bit};
+use crate::json::{Rest, StoredError};
+use crate::latest;
 use crate::names::Names;
 use crate::rollup;
 use crate::run::Run;
 use crate::run_rows;
 
-/// A connection that writes, with what it remembers of the file.
+/// A connection that writes, with a cache of what the file holds.
 pub(crate) struct Writer {
     connection: Connection,
-    memory: Memory,
+    cache: Cache,
 }
 
-/// What the writer remembers from group to group, so that most events cost no look-up. It is thrown away when
-/// another connection has written, and when a transaction fails.
+/// What the writer keeps from group to group, so that most events cost no look-up. It is thrown away when another
+/// connection has written, and when a transaction fails.
 #[derive(Default)]
-struct Memory {
-    /// The state of the file that this is a memory of.
+struct Cache {
+    /// The state of the file that this is a cache of.
     data_version: Option<i64>,
     names: Names,
     instances: FxHashMap<InstanceId, i64>,
@@ -39,16 +41,18 @@ struct Memory {
     last_run: i64,
     /// The last event that the rollups count.
     folded: i64,
+    /// The last event that the table `latest` covers.
+    latest_folded: i64,
     block: Block,
     json: Json,
 }
 
 impl Writer {
     pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, memory: Memory::default() }
+        Self { connection, cache: Cache::default() }
     }
 
-    /// Writes a group, all or none; answers how many of its events were new.
+    /// Writes a group, all or none; returns how many of its events were new.
     pub(crate) fn append<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
         self.begin()?;
         let new = self.write(events)?;
@@ -56,34 +60,34 @@ impl Writer {
         Ok(new)
     }
 
-    /// Begins a transaction; other writers wait from now on.
+    /// Begins a transaction; from now on other writers wait.
     pub(crate) fn begin(&mut self) -> Result<()> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let fresh = self.memory.refresh(&self.connection);
-        self.or_abandon(fresh)
+        let refreshed = self.cache.refresh(&self.connection);
+        self.or_abandon(refreshed)
     }
 
-    /// Writes events within the transaction that was begun; answers how many were new.
+    /// Writes events in the current transaction; returns how many were new.
     pub(crate) fn write<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
-        let written = self.memory.write(&self.connection, events);
+        let written = self.cache.write(&self.connection, events);
         self.or_abandon(written)
     }
 
-    /// Ends the transaction that was begun.
+    /// Commits the current transaction.
     pub(crate) fn commit(&mut self) -> Result<()> {
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         self.or_abandon(committed.map(drop))
     }
 
-    /// Brings the rollups up to date.
+    /// Brings the tables that are folded from blocks up to date.
     pub(crate) fn fold(&mut self) -> Result<()> {
         self.begin()?;
-        let folded = self.memory.fold(&self.connection, 0);
+        let folded = self.cache.fold(&self.connection, 0);
         self.or_abandon(folded)?;
         self.commit()
     }
 
-    /// The connection, for statements that change nothing of what the memory is about.
+    /// The connection, for statements that change nothing that the cache is about.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -95,20 +99,20 @@ impl Writer {
         result
     }
 
-    /// Rolls back what was begun and forgets everything.
+    /// Rolls back the current transaction and empties the cache.
     pub(crate) fn abandon(&mut self) {
         if !self.connection.is_autocommit() {
-            // Where a rollback fails SQLite has rolled back already.
+            // If a rollback fails, SQLite has already rolled back.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        self.memory = Memory::default();
+        self.cache = Cache::default();
     }
 }
 
-impl Memory {
-    /// More runs than this are not remembered.
+impl Cache {
+    /// The cache holds no more runs than this.
     const RUNS: usize = 8192;
-    /// So many events are counted by readers one by one before they are folded into the rollups.
+    /// How many events readers look at one by one before they are folded.
     const UNFOLDED: i64 = 4096;
 
     fn refresh(&mut self, connection: &Connection) -> Result<()> {
@@ -124,6 +128,7 @@ impl Memory {
             .prepare_cached("SELECT coalesce(max(id) + count, 1), coalesce(runs, 0) FROM block")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         self.folded = rollup::folded(connection)?;
+        self.latest_folded = latest::folded(connection)?;
         self.data_version = Some(version);
         Ok(())
     }
@@ -134,53 +139,82 @@ impl Memory {
             let mut insert = connection.prepare_cached(INSERT_EVENT)?;
             for event in events {
                 let event = event.borrow();
-                let instance = instance_id(&mut self.instances, connection, event.instance)?;
-                let event_type = self.names.id(connection, &event.event_type)?;
-                let service = self.names.id(connection, &event.service)?;
-                let workflow = match &event.workflow {
+                // Without `..`: a new field does not compile until somebody has said where it is stored. Those that
+                // are `_` here are in the columns of `Json`.
+                let TraceEvent {
+                    v: _,
+                    trace_id,
+                    span_id,
+                    seq,
+                    parent_span_id,
+                    parent_trace_id: _,
+                    correlation_id,
+                    event_type,
+                    timestamp,
+                    instance,
+                    n,
+                    status,
+                    duration_us,
+                    error: _,
+                    attrs,
+                    data: _,
+                    tags: _,
+                    links: _,
+                    service,
+                    workflow,
+                    attempt,
+                    step_index,
+                    step_total,
+                    extra: _,
+                } = event;
+                let instance = instance_id(&mut self.instances, connection, *instance)?;
+                let event_type = self.names.id(connection, event_type)?;
+                let service = self.names.id(connection, service)?;
+                let workflow = match workflow {
                     Some(workflow) => Some(self.names.id(connection, workflow)?),
                     None => None,
                 };
-                let run = match self.runs.get_mut(&event.trace_id) {
+                let run = match self.runs.get_mut(trace_id) {
                     Some(run) => run,
                     None => {
-                        let run = match run_rows::load(connection, event.trace_id)? {
+                        let run = match run_rows::load(connection, *trace_id)? {
                             Some(run) => run,
                             None => {
                                 self.last_run += 1;
-                                self.changed.push(event.trace_id);
+                                self.changed.push(*trace_id);
                                 Run::begin(self.last_run, event)
                             }
                         };
-                        self.runs.entry(event.trace_id).or_insert(run)
+                        self.runs.entry(*trace_id).or_insert(run)
                     }
                 };
-                let json = self.json.of(event);
+                let has_attrs_of_run = *attrs == run.attrs;
+                let json = self.json.of(event, !has_attrs_of_run);
                 let new = insert.execute(params![
                     self.next_event,
                     run.id,
-                    event.span_id.to_u64() as i64,
-                    event.seq,
-                    event.parent_span_id.map(|parent| parent.to_u64() as i64),
-                    event.timestamp.as_micros(),
+                    span_id.to_u64() as i64,
+                    seq,
+                    parent_span_id.map(|parent| parent.to_u64() as i64),
+                    timestamp.as_micros(),
                     instance,
-                    event.n as i64,
+                    *n as i64,
                     event_type,
-                    status_code(event.status),
+                    status_code(*status),
                     service,
                     workflow,
-                    event.duration_us.map(|micros| micros as i64),
-                    event.attempt,
-                    event.step_index,
-                    event.step_total,
-                    match &event.correlation_id {
+                    duration_us.map(|micros| micros as i64),
+                    attempt,
+                    step_index,
+                    step_total,
+                    match correlation_id {
                         None => text(None),
-                        same if *same == run.correlation => as_the_run(),
+                        same if *same == run.correlation => same_as_run(),
                         Some(other) => text(Some(other.as_bytes())),
                     },
-                    match event.attrs.is_empty() {
+                    match attrs.is_empty() {
                         true => text(None),
-                        false if event.attrs == run.attrs => as_the_run(),
+                        false if has_attrs_of_run => same_as_run(),
                         false => text(json.attrs),
                     },
                     text(json.tags),
@@ -193,12 +227,12 @@ impl Memory {
                 }
                 let id = self.next_event;
                 self.next_event += 1;
-                let was_sound = run.change == Change::Nothing;
+                let was_up_to_date = run.change == Change::Nothing;
                 if let Some(span) = run.add(id, event) {
                     let marks = run_rows::marks_of_span(connection, run, span)?;
                     run.fold.add_missing(marks);
                 }
-                if was_sound && run.change != Change::Nothing {
+                if was_up_to_date && run.change != Change::Nothing {
                     self.changed.push(event.trace_id);
                 }
                 let mut mask = 0;
@@ -230,17 +264,19 @@ impl Memory {
     fn write_block(&mut self, connection: &Connection) -> Result<()> {
         let count = self.block.len() as i64;
         if count > 0 {
-            connection.prepare_cached("INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
-                params![
-                    self.next_event - count,
-                    count,
-                    self.last_run,
-                    self.block.first_ts,
-                    self.block.last_ts,
-                    self.block.max_duration,
-                    self.block.entries,
-                ],
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO block (id, count, runs, first_ts, last_ts, max_duration, entries) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?;
+            insert.execute(params![
+                self.next_event - count,
+                count,
+                self.last_run,
+                self.block.first_ts,
+                self.block.last_ts,
+                self.block.max_duration,
+                self.block.entries,
+            ])?;
             self.block.clear();
         }
         Ok(())
@@ -261,30 +297,36 @@ impl Memory {
         Ok(())
     }
 
-    /// Folds into the rollups if more than so many events are not in them.
-    fn fold(&mut self, connection: &Connection, patience: i64) -> Result<()> {
+    /// Folds blocks if more than so many events are not folded yet.
+    fn fold(&mut self, connection: &Connection, unfolded: i64) -> Result<()> {
         let last = self.next_event - 1;
-        if last - self.folded > patience {
+        if last - self.folded > unfolded {
             rollup::fold(connection, self.folded, last)?;
             self.folded = last;
+        }
+        if last - self.latest_folded > unfolded {
+            self.latest_folded = latest::fold(connection, self.latest_folded)?;
         }
         Ok(())
     }
 }
 
-const INSERT_EVENT: &str = "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-    ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) ON CONFLICT (run, span, seq) DO NOTHING";
+// The columns of all statements are named, so that they still fit when a later release has added some.
+const INSERT_EVENT: &str = "INSERT INTO event (id, run, span, seq, parent, ts, instance, n, type, status, service, \
+    workflow, duration, attempt, step_index, step_total, correlation, attrs, tags, error, data, rest) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+    ON CONFLICT (run, span, seq) DO NOTHING";
 
 fn text(bytes: Option<&[u8]>) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(bytes.map_or(ValueRef::Null, ValueRef::Text))
 }
 
-/// What stands in a column whose value is that of the run.
-fn as_the_run() -> ToSqlOutput<'static> {
+/// The `1` of a column whose value is that of the run.
+fn same_as_run() -> ToSqlOutput<'static> {
     ToSqlOutput::Borrowed(ValueRef::Integer(1))
 }
 
-/// The local number of an instance, given to it now if it has none.
+/// The local number of an instance, assigned now if it has none.
 pub(crate) fn instance_id(
     known: &mut FxHashMap<InstanceId, i64>,
     connection: &Connection,
@@ -307,7 +349,7 @@ pub(crate) fn instance_id(
     Ok(id)
 }
 
-/// Writes down which attributes and choices appear in a run.
+/// Records which attributes and choices appear in a run.
 fn note(
     connection: &Connection,
     names: &mut Names,
@@ -320,7 +362,9 @@ fn note(
             if run.attrs.get(key) != Some(value) && is_news(run, (key, value)) {
                 let key = names.id(connection, key)?;
                 connection
-                    .prepare_cached("INSERT INTO run_attr VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+                    .prepare_cached(
+                        "INSERT INTO run_attr (run, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                    )?
                     .execute(params![run.id, key, value.as_str()])?;
             }
         }
@@ -330,7 +374,9 @@ fn note(
         && is_news(run, (event_type, choice))
     {
         connection
-            .prepare_cached("INSERT INTO decision VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO decision (run, type, choice) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?
             .execute(params![run.id, event_type, choice])?;
     }
     Ok(())
@@ -362,38 +408,16 @@ struct Columns<'a> {
     rest: Option<&'a [u8]>,
 }
 
-/// What few events have.
-#[derive(Serialize)]
-struct Rest<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    v: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_trace_id: Option<TraceId>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    links: &'a [Link],
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    extra: &'a Map<String, Value>,
-}
-
 impl Json {
-    fn of(&mut self, event: &TraceEvent) -> Columns<'_> {
+    fn of(&mut self, event: &TraceEvent, with_attrs: bool) -> Columns<'_> {
         self.buffer.clear();
-        let rest = Rest {
-            v: (event.v != SCHEMA_VERSION).then_some(event.v),
-            parent_trace_id: event.parent_trace_id,
-            links: &event.links,
-            extra: &event.extra,
-        };
-        let has_rest = rest.v.is_some()
-            || rest.parent_trace_id.is_some()
-            || !rest.links.is_empty()
-            || !rest.extra.is_empty();
+        let (error, rest) = (event.error.as_deref().map(StoredError::from), Rest::of(event));
         let ends = [
-            self.put(!event.attrs.is_empty(), &event.attrs),
+            self.put(with_attrs && !event.attrs.is_empty(), &event.attrs),
             self.put(!event.tags.is_empty(), &event.tags),
-            self.put(event.error.is_some(), &event.error),
+            self.put(error.is_some(), &error),
             self.put(event.data.is_some(), &event.data),
-            self.put(has_rest, &rest),
+            self.put(!rest.is_empty(), &rest),
         ];
         let mut begin = 0;
         let [attrs, tags, error, data, rest] = ends.map(|end| {
@@ -404,11 +428,11 @@ impl Json {
         Columns { attrs, tags, error, data, rest }
     }
 
-    /// Appends the JSON of a value; answers where it ends.
-    fn put(&mut self, is_there: bool, value: &impl Serialize) -> usize {
-        if is_there {
-            // A buffer takes all that is written, and the fields of an event are maps with text keys, lists,
-            // texts and numbers, none of which refuses to be serialised.
+    /// Appends the JSON of a value; returns where it ends.
+    fn put(&mut self, is_present: bool, value: &impl Serialize) -> usize {
+        if is_present {
+            // Writing to a buffer does not fail, nor does serialising the fields of an event: they are maps with text
+            // keys, lists, texts and numbers.
             let _ = serde_json::to_writer(&mut self.buffer, value);
         }
         self.buffer.len()
@@ -452,7 +476,7 @@ mod tests {
             }
         };
         let error = append_error(Path::new("traces.db"), error);
-        assert!(error.is_retryable() && error.to_string().contains("make room on it"), "{error}");
+        assert!(error.is_retryable() && error.to_string().contains("free some space"), "{error}");
         let count = |writer: &Writer| {
             writer
                 .connection()

@@ -13,6 +13,7 @@ mod destinations;
 mod inline;
 mod locks;
 mod query;
+mod remote;
 mod request;
 mod saga;
 mod support;

@@ -1,22 +1,32 @@
-//! The suites that prove a store or a feed.
+//! The suites that prove a store, a feed or a spool.
 //!
-//! Say how to make a fresh store, and let the macro write the tests, one for each promise. With `JsonLines` for a
+//! Say how to make a fresh one, and let the macro write the tests, one for each promise. With [`RemoteStore`] for a
 //! store of yours:
 //!
-//! ```text
-//! struct Fixture(tempfile::TempDir);
+//! ```
+//! use throughline_model::StoreConfig;
+//! use throughline_model::testing::RemoteStore;
+//! use throughline_model::testing::conformance::StoreFixture;
+//!
+//! struct Fixture(RemoteStore);
 //!
 //! impl StoreFixture for Fixture {
 //!     fn fresh() -> Self {
-//!         Self(tempfile::tempdir().unwrap())
+//!         Self(RemoteStore::new())
 //!     }
 //!     fn config(&self) -> Box<dyn StoreConfig> {
-//!         Box::new(JsonLines::new(self.0.path()))
+//!         Box::new(self.0.clone())
 //!     }
 //! }
 //!
 //! throughline_model::store_conformance!(Fixture);
 //! ```
+//!
+//! The suite asks of a store no more than its contract promises: it keeps to the store's [limits](crate::Limits), renews
+//! its [lease](crate::Lease), turns pages that are shorter than asked for, and leaves out what is
+//! [not supported](crate::ReadError::Unsupported).
+//!
+//! [`RemoteStore`]: super::RemoteStore
 
 #![expect(
     clippy::unwrap_used,
@@ -27,35 +37,49 @@
 #![expect(missing_docs, reason = "the name of a rule is its promise in full")]
 
 mod analytics;
+mod atomic;
+mod claims;
 mod feed;
+mod leases;
+mod open_runs;
 mod oracle;
 mod order;
+mod outside;
 mod pages;
 mod paging;
 mod reading;
 mod runs;
+mod spool;
 mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::task::JoinHandle;
 
 use super::memory_spool::json_bytes;
 use crate::{
-    FeedConfig, Filter, Instance, InstanceId, Limits, OpenRun, Readers, RunSummary, StoreConfig,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore,
+    FeedConfig, Filter, Instance, InstanceId, Lease, Limits, OpenRun, ReadError, Readers, RunSummary,
+    SpoolConfig, StoreConfig, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore,
 };
 
 #[doc(hidden)]
 pub mod rules {
     //! The rules by name, as the macros call them.
     pub use super::analytics::*;
+    pub use super::atomic::*;
+    pub use super::claims::*;
     pub use super::feed::*;
+    pub use super::leases::*;
+    pub use super::open_runs::*;
     pub use super::order::*;
+    pub use super::outside::*;
     pub use super::paging::*;
     pub use super::reading::*;
     pub use super::runs::*;
+    pub use super::spool::*;
     pub use super::writing::*;
 }
 
@@ -73,6 +97,13 @@ pub trait StoreFixture: Sized {
     /// fits into the store's [limits](TraceStore::limits) together with a few small events.
     fn refused_event(&self) -> Option<TraceEvent> {
         None
+    }
+
+    /// Moves the clock forward by which the store's leases expire, where there is such a thing: a store that has it can be
+    /// proved without waiting.
+    fn advance(&self, time: Duration) -> bool {
+        let _ = time;
+        false
     }
 }
 
@@ -96,25 +127,64 @@ pub trait FeedFixture: Sized {
     }
 }
 
+/// A spool, made for one test and gone with it.
+pub trait SpoolFixture: Sized {
+    /// A new, empty spool. Called outside any runtime.
+    fn fresh() -> Self;
+
+    /// Describes the spool, with a capacity of a mebibyte or a few: a test fills it. What two of these open is the same
+    /// spool.
+    fn config(&self) -> Box<dyn SpoolConfig>;
+}
+
 /// One instance that has the store of a fixture open.
 struct Opened {
     id: InstanceId,
     store: Arc<dyn TraceStore>,
     reader: Arc<dyn TraceReader>,
     analytics: Arc<dyn TraceAnalytics>,
+    renewal: Option<JoinHandle<()>>,
 }
 
-/// Opens the store of a fixture as a new instance.
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.abort();
+        }
+    }
+}
+
+/// Opens the store of a fixture as a new instance, and keeps its lease as delivery does.
 async fn open(fixture: &impl StoreFixture) -> Opened {
     open_as(fixture, InstanceId::random()).await
 }
 
-/// Opens the store of a fixture as this instance.
+/// Opens the store of a fixture as this instance, and keeps its lease as delivery does.
 async fn open_as(fixture: &impl StoreFixture, id: InstanceId) -> Opened {
+    let mut opened = open_silently_as(fixture, id).await;
+    if let Lease::Heartbeat { interval, .. } = opened.store.lease() {
+        let store = Arc::clone(&opened.store);
+        opened.renewal = Some(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                // One that fails is late; the next one is not.
+                let _ = store.heartbeat().await;
+            }
+        }));
+    }
+    opened
+}
+
+/// Opens the store of a fixture as a new instance whose lease nobody renews.
+async fn open_silently(fixture: &impl StoreFixture) -> Opened {
+    open_silently_as(fixture, InstanceId::random()).await
+}
+
+async fn open_silently_as(fixture: &impl StoreFixture, id: InstanceId) -> Opened {
     let instance = Instance::new(id, "conformance");
     let store = fixture.config().open(instance).await.expect("a fixture's store can be opened");
     let Readers { reader, analytics } = store.readers();
-    Opened { id, store, reader, analytics }
+    Opened { id, store, reader, analytics, renewal: None }
 }
 
 impl Opened {
@@ -187,6 +257,18 @@ fn calls<'a>(limits: &Limits, events: &'a [Arc<TraceEvent>]) -> Vec<&'a [Arc<Tra
     calls
 }
 
+/// The answer to a question that a store may leave unanswered.
+fn supported<T>(question: &str, answer: Result<T, ReadError>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(ReadError::Unsupported { question: named }) => {
+            assert_eq!(named, question, "what is not supported says so by its name");
+            None
+        }
+        Err(error) => panic!("`{question}` is not answered: {error}"),
+    }
+}
+
 fn shared(events: &[TraceEvent]) -> Vec<Arc<TraceEvent>> {
     events.iter().cloned().map(Arc::new).collect()
 }
@@ -211,10 +293,7 @@ macro_rules! store_conformance {
         $crate::conformance_tests! { $fixture:
             // writing
             appended_events_are_there_in_order_after_reopening,
-            a_group_is_seen_as_a_whole_or_not_at_all,
-            a_refused_event_keeps_its_whole_group_out,
             an_empty_group_changes_nothing,
-            a_group_of_thousands_is_appended,
             appending_again_keeps_one_of_each_and_the_first,
             overlapping_groups_keep_one_of_each,
             what_is_appended_inline_is_there_at_once_and_once,
@@ -223,6 +302,13 @@ macro_rules! store_conformance {
             text_of_any_script_and_a_large_payload_survive,
             numbers_at_their_limits_survive,
             several_instances_append_at_once,
+            // calls
+            a_call_is_seen_as_a_whole_or_not_at_all,
+            a_call_with_events_of_several_traces_is_atomic_for_each,
+            a_call_at_the_limit_is_taken,
+            as_many_calls_as_the_limits_say_are_taken_at_once,
+            a_refused_event_keeps_its_whole_trace_out,
+            a_call_that_was_dropped_may_be_made_again,
             // order
             events_of_equal_time_keep_the_order_of_instance_and_number,
             moments_before_1970_are_moments_like_any_other,
@@ -241,8 +327,16 @@ macro_rules! store_conformance {
             pages_of_runs_cover_everything_once,
             pages_hold_still_while_new_events_arrive,
             pages_of_events_at_one_moment_cover_everything_once,
+            pages_of_one_run_cover_everything_once_in_order,
+            pages_of_one_run_hold_still_while_events_arrive,
             a_full_last_page_names_no_next,
             a_cursor_of_nonsense_is_an_invalid_query,
+            a_cursor_of_events_is_none_of_runs_and_the_other_way_round,
+            // readers by themselves
+            readers_by_themselves_see_what_was_acknowledged,
+            readers_by_themselves_answer_after_the_store_was_closed,
+            readers_by_themselves_make_no_store,
+            questions_are_answered_on_any_runtime,
             // runs
             the_summary_of_each_run_is_as_defined,
             the_summary_of_a_broken_run_is_as_defined_after_each_event,
@@ -255,10 +349,27 @@ macro_rules! store_conformance {
             a_run_without_a_root_is_summarised_from_its_events,
             a_workflow_inside_a_request_names_the_run,
             the_first_failure_is_the_earliest_even_if_it_arrives_late,
+            // open runs
             open_runs_come_oldest_first_with_their_current_step,
+            open_runs_and_their_summaries_page_through_everything_once,
+            pages_of_open_runs_hold_still_while_runs_end_and_begin,
+            safe_to_deploy_says_what_the_states_say,
+            a_deployment_check_counts_every_open_run,
+            a_deployment_is_safe_when_nothing_runs,
+            // leases
             liveness_is_answered_in_the_order_asked,
             an_instance_that_opens_again_is_alive_again,
-            a_deployment_is_safe_when_nothing_runs,
+            a_renewal_after_the_end_brings_nothing_back,
+            a_lease_expires_after_three_intervals_or_more,
+            an_instance_that_does_not_renew_its_lease_dies_when_it_expires,
+            what_an_instance_claimed_can_be_taken_when_its_lease_has_expired,
+            // claims
+            of_many_claims_at_once_one_is_granted,
+            two_instances_never_have_one_run_at_a_time,
+            a_claim_is_held_until_it_is_released,
+            a_release_by_another_changes_nothing,
+            closing_gives_every_claim_back,
+            a_claim_makes_no_run,
             // analytics
             a_handful_of_runs_gives_the_numbers_worked_out_by_hand,
             every_answer_across_runs_equals_the_reference,
@@ -294,6 +405,46 @@ macro_rules! feed_conformance {
             a_cursor_that_is_too_old_skips_nothing_in_silence,
             a_cursor_of_another_feed_never_resumes_in_silence,
             a_watch_after_nonsense_is_an_invalid_query,
+        }
+    };
+}
+
+/// Writes one `#[test]` for each promise that a [`Spool`](crate::Spool) makes, for the spool of a
+/// [`SpoolFixture`](crate::testing::conformance::SpoolFixture).
+///
+/// ```
+/// use throughline_model::SpoolConfig;
+/// use throughline_model::testing::MemorySpool;
+/// use throughline_model::testing::conformance::SpoolFixture;
+///
+/// struct Fixture(MemorySpool);
+///
+/// impl SpoolFixture for Fixture {
+///     fn fresh() -> Self {
+///         Self(MemorySpool::new())
+///     }
+///     fn config(&self) -> Box<dyn SpoolConfig> {
+///         Box::new(self.0.clone())
+///     }
+/// }
+///
+/// throughline_model::spool_conformance!(Fixture);
+/// ```
+#[macro_export]
+macro_rules! spool_conformance {
+    ($fixture:ty) => {
+        $crate::conformance_tests! { $fixture:
+            events_come_out_in_the_order_they_went_in,
+            every_field_of_an_event_survives_the_spool,
+            looking_removes_nothing,
+            what_is_removed_is_gone_and_the_rest_stays,
+            removing_again_changes_nothing,
+            positions_grow_and_are_never_used_again,
+            an_empty_push_changes_nothing,
+            a_full_spool_keeps_what_it_has_and_takes_more_once_there_is_room,
+            what_waits_is_there_after_reopening,
+            a_spool_is_open_to_one_at_a_time,
+            pushes_at_once_are_each_kept_as_a_whole,
         }
     };
 }

@@ -1,4 +1,4 @@
-//! What is asked of runs across runs.
+//! Answers across runs that come from the rows of runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::names::find_name;
 /// More buckets than a chart or a person can use; a narrow width over a long log would fill the memory.
 const MAX_BUCKETS: i64 = 100_000;
 
-/// The runs that a scope means, for the conditions `started BETWEEN ?1 AND ?2 AND (?3 IS NULL OR workflow = ?3)`.
+/// The runs in a scope, for the conditions `started BETWEEN ?1 AND ?2 AND (?3 IS NULL OR workflow = ?3)`.
 struct Runs {
     first: i64,
     last: i64,
@@ -41,8 +41,8 @@ impl Runs {
         }))
     }
 
-    /// Completes a statement whose last words are `FROM run r` and joins. A scope without a time is read in the
-    /// order of the table, which is quicker than through an index.
+    /// Completes a statement that ends with `FROM run r` and joins. A scope without a time is read in the order of the
+    /// table, which is quicker than through an index.
     fn select(&self, what: &str) -> String {
         let started = match (self.first, self.last) {
             (i64::MIN, i64::MAX) => "+r.started",
@@ -78,14 +78,14 @@ struct Kind {
 }
 
 pub(super) fn hot_spots(session: &mut Session, scope: &Scope, limit: usize) -> Result<Vec<HotSpot>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let Some(runs) = Runs::of(&snapshot, scope)? else { return Ok(Vec::new()) };
     let mut statement = snapshot
         .prepare_cached(&runs.select("SELECT f.type, f.error FROM run r JOIN event f ON f.id = r.failure"))?;
     let mut rows = statement.query(params![runs.first, runs.last, runs.workflow])?;
     let mut counts: BTreeMap<(Text, Option<Text>), u64> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let event_type = memory.name(&snapshot, row.get(0)?)?;
+        let event_type = cache.name(&snapshot, row.get(0)?)?;
         let error_type = match row.get_ref(1)? {
             ValueRef::Null => None,
             error => json::<Kind>(error).map(|error| error.kind),
@@ -96,7 +96,7 @@ pub(super) fn hot_spots(session: &mut Session, scope: &Scope, limit: usize) -> R
 }
 
 pub(super) fn decision_outcomes(session: &mut Session, scope: &Scope) -> Result<Vec<ChoiceOutcome>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let Some(runs) = Runs::of(&snapshot, scope)? else { return Ok(Vec::new()) };
     let sql = runs.select(
         "SELECT d.type, d.choice, sum(r.status = 2), count(*) FROM decision d \
@@ -107,7 +107,7 @@ pub(super) fn decision_outcomes(session: &mut Session, scope: &Scope) -> Result<
     let mut outcomes = Vec::new();
     while let Some(row) = rows.next()? {
         outcomes.push(ChoiceOutcome {
-            decision: memory.name(&snapshot, row.get(0)?)?,
+            decision: cache.name(&snapshot, row.get(0)?)?,
             choice: Text::from(row.get::<_, String>(1)?),
             failed: Rate::new(row.get::<_, i64>(2)? as u64, row.get::<_, i64>(3)? as u64),
         });
@@ -133,9 +133,9 @@ pub(super) fn over_time(session: &mut Session, scope: &Scope, width: Duration) -
         return Ok(Vec::new());
     };
     if last.saturating_sub(first) >= MAX_BUCKETS {
-        return Err(Fault::Question(format!(
-            "buckets of {} s from the first run to the last are more than {MAX_BUCKETS}; ask for wider ones or a \
-             shorter time",
+        return Err(Fault::invalid_query(format!(
+            "there would be more than {MAX_BUCKETS} buckets of {} s from the first run to the last; ask for wider \
+             buckets or a shorter time",
             width / 1_000_000
         )));
     }

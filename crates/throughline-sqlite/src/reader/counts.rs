@@ -1,4 +1,4 @@
-//! What is asked of events across runs: from the counts by the hour, and from the blocks.
+//! Answers across runs that come from counts by the hour and from blocks.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -13,7 +13,7 @@ use crate::error::Fault;
 use crate::names::find_name;
 use crate::rollup::{self, Counts};
 
-/// The time in microseconds and the workflow that a scope means.
+/// The events in a scope: their time in microseconds, and their workflow.
 struct Events {
     time: RangeInclusive<i64>,
     workflow: Option<i64>,
@@ -34,12 +34,12 @@ impl Events {
         Ok((since <= until).then_some(Self { time: since..=until, workflow }))
     }
 
-    fn hold(&self, entry: &Entry) -> bool {
+    fn contain(&self, entry: &Entry) -> bool {
         self.time.contains(&entry.ts) && self.workflow.is_none_or(|workflow| workflow == entry.workflow)
     }
 }
 
-/// Counts by event type, of the rollups and of what is not in them yet.
+/// Counts by event type, from the rollups and from what is not in them yet.
 fn by_type(
     connection: &Connection,
     scope: &Scope,
@@ -60,7 +60,7 @@ fn by_type(
         }
     }
     let mut count = |entry: &Entry| {
-        if wanted.hold(entry) {
+        if wanted.contain(entry) {
             by_type.entry(entry.event_type).or_default().add(entry);
         }
     };
@@ -73,13 +73,13 @@ fn by_type(
 }
 
 pub(super) fn failure_rate_by_type(session: &mut Session, scope: &Scope) -> Result<Vec<TypeRate>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let mut rates = Vec::new();
     for (event_type, counts) in by_type(&snapshot, scope, false)? {
         let (failed, ended) = counts.failed_and_ended();
         if ended > 0 {
             rates.push(TypeRate {
-                event_type: memory.name(&snapshot, event_type)?,
+                event_type: cache.name(&snapshot, event_type)?,
                 rate: Rate::new(failed as u64, ended as u64),
             });
         }
@@ -93,13 +93,13 @@ pub(super) fn slowest_stages(
     scope: &Scope,
     limit: usize,
 ) -> Result<Vec<StageTimes>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let mut stages = Vec::new();
     for (event_type, counts) in by_type(&snapshot, scope, true)? {
         let Some(max_us) = counts.max_duration else { continue };
         let quantile = |histogram: &Histogram, part| histogram.quantile(part).min(max_us);
         stages.push(StageTimes {
-            event_type: memory.name(&snapshot, event_type)?,
+            event_type: cache.name(&snapshot, event_type)?,
             count: counts.durations.count(),
             p50_us: quantile(&counts.durations, 0.5),
             p95_us: quantile(&counts.durations, 0.95),
@@ -117,7 +117,7 @@ pub(super) fn slowest_spans(
     scope: &Scope,
     limit: usize,
 ) -> Result<Vec<SlowSpan>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let connection = &snapshot;
     let mut spans: Vec<SlowSpan> = Vec::new();
     let Some(wanted) = Events::of(connection, scope)? else { return Ok(spans) };
@@ -137,7 +137,7 @@ pub(super) fn slowest_spans(
             same.push(SlowSpan {
                 trace_id,
                 span_id,
-                event_type: memory.name(connection, row.get(2)?)?,
+                event_type: cache.name(connection, row.get(2)?)?,
                 duration_us: row.get::<_, i64>(3)? as u64,
             });
         }
@@ -159,7 +159,7 @@ pub(super) fn slowest_spans(
         }
         for (event, entry) in entries(row.get(1)?, row.get_ref(2)?.as_bytes().unwrap_or_default()) {
             if let Some(duration) = entry.duration
-                && wanted.hold(&entry)
+                && wanted.contain(&entry)
             {
                 candidates.push(i64::try_from(duration).unwrap_or(i64::MAX), event);
             }

@@ -1,14 +1,14 @@
-//! Candidates in descending order of a key, from sources that are in that order only roughly.
+//! Candidates in descending order of a key, from sources that are only roughly in that order.
 
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
 use crate::error::Fault;
 
-/// Collects candidates and lets them go in descending order of their keys, all of one key together.
+/// Collects candidates and hands them over in descending order of their keys, all with the same key together.
 ///
-/// Sources are taken in descending order of their bounds: no source holds a key above its own bound, so that a
-/// candidate above the bound of the next source has no rival to wait for.
+/// Sources come in descending order of their bounds. No source has a key above its own bound, so a candidate above the
+/// bound of the next source can be handed over.
 #[derive(Default)]
 pub(super) struct Descending {
     /// (key, number of the event)
@@ -22,7 +22,7 @@ impl Descending {
         self.waiting.push((key, event));
     }
 
-    /// Begins a source: hands over all candidates above its bound.
+    /// Begins a source, and hands over all candidates above its bound.
     pub(super) fn begin_source(
         &mut self,
         bound: i64,

@@ -5,26 +5,27 @@ use std::ops::ControlFlow;
 
 use rusqlite::{Connection, Params, params};
 use rustc_hash::{FxHashMap, FxHashSet};
-use throughline_model::{Filter, Page, Paged, Status, TraceEvent, TypeMatch};
+use throughline_model::fold::Position;
+use throughline_model::{Cursor, Filter, Page, Paged, Status, TraceEvent, TypeMatch};
 
-use super::cursor::{self, Place};
 use super::descending::Descending;
-use super::session::{Common, Memory, Session, select_events};
+use super::session::{Cache, Session, SharedColumns, select_events};
 use crate::block::{self, entries, tag_bit};
 use crate::error::Fault;
 use crate::names::find_name;
 
 pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Result<Paged<TraceEvent>, Fault> {
-    let before = page.after.as_ref().map(cursor::event).transpose()?;
-    let (snapshot, memory) = session.snapshot()?;
+    let before = page.after.as_ref().map(Cursor::event).transpose()?;
+    let (snapshot, cache) = session.snapshot()?;
     let connection = &snapshot;
     let nothing = Paged { items: Vec::new(), next: None };
     let Some(sketch) = Sketch::new(connection, filter)? else { return Ok(nothing) };
     let mut found =
         Found { filter, before, limit: page.limit, items: Vec::new(), runs: FxHashMap::default() };
     if page.limit > 0 {
-        let mut visit = |events: &[i64]| found.take(connection, memory, events);
-        let range = (sketch.since, sketch.until.min(before.map_or(i64::MAX, |place| place.0.as_micros())));
+        let mut visit = |events: &[i64]| found.take(connection, cache, events);
+        let range =
+            (sketch.since, sketch.until.min(before.map_or(i64::MAX, |before| before.timestamp.as_micros())));
         if let Some(key) = &filter.correlation_id {
             by_correlation(connection, range, key, &mut visit)?;
         } else if filter.statuses == [Status::Failed] {
@@ -38,7 +39,7 @@ pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Resul
     Ok(found.into_page())
 }
 
-/// What of a filter can be told from the [entry](block::Entry) of an event: an event that it rules out does not match.
+/// The part of a filter that the [entry](block::Entry) of an event can answer: an event that it rules out does not match.
 pub(super) struct Sketch {
     since: i64,
     /// The last microsecond that is wanted.
@@ -51,18 +52,18 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    /// `None` if nothing can match, for a name that is asked for appears nowhere.
+    /// `None` if nothing can match, because a name that is asked for appears nowhere.
     pub(super) fn new(connection: &Connection, filter: &Filter) -> Result<Option<Self>, Fault> {
         let mut sketch = Self {
-            since: filter.since.map_or(i64::MIN, |since| since.as_micros()),
-            until: filter.until.map_or(i64::MAX, |until| until.as_micros().saturating_sub(1)),
+            since: filter.scope.since.map_or(i64::MIN, |since| since.as_micros()),
+            until: filter.scope.until.map_or(i64::MAX, |until| until.as_micros().saturating_sub(1)),
             ..Self::of_kind(connection, filter)?
         };
         for tag in &filter.tags {
             let Some(tag) = find_name(connection, tag)? else { return Ok(None) };
             sketch.tags |= tag_bit(tag);
         }
-        if let Some(workflow) = &filter.workflow {
+        if let Some(workflow) = &filter.scope.workflow {
             let Some(workflow) = find_name(connection, workflow)? else { return Ok(None) };
             sketch.workflow = Some(workflow);
         }
@@ -108,7 +109,7 @@ impl Sketch {
         kind.event_type.clone_from(&filter.event_type);
         kind.tags.clone_from(&filter.tags);
         // An event of a run does not come before the run's start.
-        kind.since = filter.since;
+        kind.scope.since = filter.scope.since;
         Self::new(connection, &kind)
     }
 
@@ -141,7 +142,7 @@ impl Sketch {
 
 type Visit<'v> = &'v mut dyn FnMut(&[i64]) -> Result<ControlFlow<()>, Fault>;
 
-/// The general way: down the blocks by their last moment.
+/// The general way: through the blocks, by their last moment.
 fn by_blocks(
     connection: &Connection,
     (since, until): (i64, i64),
@@ -167,7 +168,7 @@ fn by_blocks(
     candidates.finish(&mut visit)
 }
 
-/// Down a statement that gives time and number of events, the newest first.
+/// From a statement that gives the time and number of events, the newest first.
 fn one_by_one(
     connection: &Connection,
     sql: &str,
@@ -187,7 +188,7 @@ fn one_by_one(
     candidates.finish(&mut visit)
 }
 
-/// Through the index of correlation ids: those of runs, and those of events that have another than their run.
+/// Through the indexes of correlation ids: of runs, and of events whose correlation id is not that of their run.
 fn by_correlation(
     connection: &Connection,
     (since, until): (i64, i64),
@@ -206,19 +207,19 @@ fn by_correlation(
 /// The page so far.
 struct Found<'f> {
     filter: &'f Filter,
-    before: Option<Place>,
+    before: Option<Position>,
     limit: usize,
     /// One more than the limit, if there are so many.
     items: Vec<TraceEvent>,
-    runs: FxHashMap<i64, Option<Common>>,
+    runs: FxHashMap<i64, Option<SharedColumns>>,
 }
 
 impl Found<'_> {
-    /// Adds those of events of one moment that match.
+    /// Adds the events that match, of events of one moment.
     fn take(
         &mut self,
         connection: &Connection,
-        memory: &mut Memory,
+        cache: &mut Cache,
         events: &[i64],
     ) -> Result<ControlFlow<()>, Fault> {
         let mut statement = connection.prepare_cached(select_events!("WHERE e.id = ?1"))?;
@@ -228,18 +229,17 @@ impl Found<'_> {
             // An event that is gone was pruned; its block goes when all of its events are gone.
             let Some(row) = rows.next()? else { continue };
             let run = row.get(21)?;
-            let common = match self.runs.entry(run) {
+            let shared = match self.runs.entry(run) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(memory.common(connection, run)?),
+                Entry::Vacant(unknown) => unknown.insert(cache.shared(connection, run)?),
             };
-            let Some(common) = common else { continue };
-            let event = memory.event(connection, row, common)?;
-            if self.filter.matches(&event) && self.before.is_none_or(|before| cursor::place(&event) < before)
-            {
+            let Some(shared) = shared else { continue };
+            let event = cache.event(connection, row, shared)?;
+            if self.filter.matches(&event) && self.before.is_none_or(|before| Position::of(&event) < before) {
                 matching.push(event);
             }
         }
-        matching.sort_by_key(|event| std::cmp::Reverse(cursor::place(event)));
+        matching.sort_by_key(|event| std::cmp::Reverse(Position::of(event)));
         self.items.extend(matching);
         Ok(if self.items.len() > self.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
@@ -247,7 +247,7 @@ impl Found<'_> {
     fn into_page(mut self) -> Paged<TraceEvent> {
         let is_all = self.items.len() <= self.limit;
         self.items.truncate(self.limit);
-        let next = self.items.last().filter(|_| !is_all).map(cursor::of_event);
+        let next = self.items.last().filter(|_| !is_all).map(Cursor::of_event);
         Paged { items: self.items, next }
     }
 }

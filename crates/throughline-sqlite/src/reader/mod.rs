@@ -1,4 +1,4 @@
-//! [`SqliteReader`], the questions that a file answers.
+//! [`SqliteReader`], which answers questions about a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, Liveness, OpenError, OpenRun,
-    Page, Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp, TraceAnalytics,
-    TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
+    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp,
+    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate, WatchRequest,
 };
 
 use crate::connection::STORE_FILE;
@@ -17,9 +17,9 @@ use crate::store::resolved;
 
 mod across;
 mod counts;
-mod cursor;
 mod descending;
 mod events;
+mod page;
 mod pool;
 mod runs;
 mod session;
@@ -29,10 +29,41 @@ use pool::{InPlace, Pool};
 use session::Session;
 use watch::Watchers;
 
-/// Reads a file that a store writes, in this process or another. Clones share their connections.
+/// Reads a file that a store writes, in this process or another: [`TraceReader`] for single runs, [`TraceAnalytics`] for
+/// questions across runs, [`TraceStream`] to watch. Clones share their connections.
 ///
-/// Questions are answered on a few threads of the reader's own, so that neither the caller's runtime nor the
-/// writer waits for the disk; each answer is of one state of the file.
+/// Questions are answered on a few threads of the reader's own, so that neither the caller's runtime nor the writer waits
+/// for the disk; each answer is of one state of the file.
+///
+/// ```
+/// use throughline_model::{Filter, Page, RunState, Scope, Status, TraceAnalytics, TraceReader};
+/// use throughline_sqlite::SqliteStore;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("traces.db");
+/// # {
+/// # use throughline_model::{SpanId, Timestamp, TraceEvent, TraceId};
+/// # let span = SpanId::from_u64(1).ok_or("not zero")?;
+/// # let mut event = TraceEvent::new(TraceId::from_key("loan-42"), span, "stage:score", Timestamp::now(), "loan-service");
+/// # event.status = Status::Failed;
+/// # let mut importer = SqliteStore::new(&path).open_importer()?;
+/// # importer.append(&[event])?;
+/// # importer.finish()?;
+/// # }
+/// # runtime.block_on(async {
+/// let reader = SqliteStore::new(&path).open_reader()?;
+///
+/// let failed = reader.runs(&Filter::new().status(Status::Failed), &Page::first(50)).await?;
+/// assert_eq!(failed.items[0].state, RunState::Failed);
+/// let rate = reader.failure_rate(&Scope::all()).await?;
+/// assert_eq!((rate.hits, rate.total), (1, 1));
+/// assert_eq!(reader.info().await?.events, 1);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SqliteReader {
     inner: Arc<Inner>,
@@ -45,13 +76,13 @@ struct Inner {
     watchers: Watchers,
 }
 
-/// What there is to know about a file.
+/// What a file holds, and how large it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreInfo {
     /// The file.
     pub path: PathBuf,
-    /// Its size in bytes, its log included.
+    /// Its size in bytes, including SQLite's log.
     pub bytes: u64,
     /// How many events it holds.
     pub events: u64,
@@ -74,16 +105,16 @@ impl SqliteReader {
         Ok(Self { inner: Arc::new(inner), in_place: None })
     }
 
-    /// Answers on the thread that asks, one question at a time and without ever being pending (watching apart).
-    /// For command lines, scripts and threads of one's own: it saves the way to another thread and back, which
-    /// is longer than a short answer takes. Within a runtime that has other work it holds that work up for as
-    /// long as the disk takes.
+    /// Answers on the calling thread, one question at a time, and is never pending (except to watch).
+    ///
+    /// For command lines, scripts and threads of one's own: it saves the way to another thread and back, which takes
+    /// longer than a short answer. On a runtime that has other work, it holds that work up for as long as the disk takes.
     #[must_use]
     pub fn in_place(self) -> Self {
         Self { in_place: Some(Arc::new(InPlace::new(self.inner.path.clone()))), ..self }
     }
 
-    /// What there is to know about the file.
+    /// What the file holds, and how large it is.
     ///
     /// # Errors
     ///
@@ -131,6 +162,15 @@ impl TraceReader for SqliteReader {
         Box::pin(self.ask(move |session| session.trace(id)))
     }
 
+    fn trace_page<'a>(
+        &'a self,
+        id: TraceId,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
+        let page = page.clone();
+        Box::pin(self.ask(move |session| page::of_trace(session, id, &page)))
+    }
+
     fn events<'a>(
         &'a self,
         filter: &'a Filter,
@@ -153,8 +193,14 @@ impl TraceReader for SqliteReader {
         Box::pin(self.ask(move |session| runs::one(session, id)))
     }
 
-    fn open_runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<OpenRun>, ReadError>> {
-        Box::pin(self.ask(move |session| runs::open(session, limit)))
+    fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>> {
+        let page = page.clone();
+        Box::pin(self.ask(move |session| runs::open_runs(session, &page)))
+    }
+
+    fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>> {
+        let page = page.clone();
+        Box::pin(self.ask(move |session| runs::open_summaries(session, &page)))
     }
 
     fn liveness<'a>(
@@ -169,13 +215,13 @@ impl TraceReader for SqliteReader {
         )
     }
 
-    fn complete<'a>(
+    fn find_by_id_prefix<'a>(
         &'a self,
         prefix: &'a str,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>> {
         let prefix = prefix.to_owned();
-        Box::pin(self.ask(move |session| runs::complete(session, &prefix, limit)))
+        Box::pin(self.ask(move |session| runs::find_by_id_prefix(session, &prefix, limit)))
     }
 }
 
@@ -244,7 +290,7 @@ impl TraceAnalytics for SqliteReader {
 }
 
 impl TraceStream for SqliteReader {
-    fn watch(&self, trace: Option<TraceId>) -> BoxFuture<'_, Result<EventStream, ReadError>> {
-        Box::pin(async move { self.inner.watchers.watch(trace).await })
+    fn watch(&self, request: WatchRequest) -> BoxFuture<'_, Result<EventStream, ReadError>> {
+        Box::pin(self.inner.watchers.watch(request))
     }
 }

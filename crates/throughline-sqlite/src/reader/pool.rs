@@ -13,8 +13,7 @@ use crate::error::Fault;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
-/// A few threads, each with a connection of its own. They are started when they are needed, and end with the
-/// pool.
+/// A few threads, each with a connection of its own. They are started when they are needed, and end with the pool.
 pub(super) struct Pool {
     shared: Arc<Shared>,
 }
@@ -47,14 +46,14 @@ impl Pool {
         &self,
         question: impl FnOnce(&mut Session) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let (answer, answered) = oneshot::channel();
+        let (tx, rx) = oneshot::channel();
         self.submit(Box::new(move |session| {
-            // Where nobody waits for the answer any more it is dropped.
-            let _ = answer.send(question(session));
+            // If nobody waits for the answer any more, it is dropped.
+            let _ = tx.send(question(session));
         }))?;
-        match answered.await {
+        match rx.await {
             Ok(answer) => answer.map_err(|fault| fault.into_read_error(&self.shared.path)),
-            Err(_) => Err(self.unavailable("a thread that reads has died")),
+            Err(_) => Err(self.unavailable("a reader thread has died, or can no longer open the file")),
         }
     }
 
@@ -69,7 +68,9 @@ impl Pool {
             match spawned {
                 Ok(_) => state.threads += 1,
                 Err(_) if state.threads > 0 => {}
-                Err(_) => return Err(self.unavailable("the system starts no thread to read with")),
+                Err(_) => {
+                    return Err(self.unavailable("the operating system can't start a thread to read with"));
+                }
             }
         }
         state.jobs.push_back(job);
@@ -98,7 +99,7 @@ impl InPlace {
         &self,
         question: impl FnOnce(&mut Session) -> Result<T, Fault>,
     ) -> Result<T, ReadError> {
-        // What a session remembers is true whenever it is written down, so a panic can't have spoiled it.
+        // Each entry of a session's cache is complete when it is added, so a panic can't have spoiled it.
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let session = match &mut *session {
             Some(session) => session,
@@ -134,8 +135,8 @@ impl Shared {
             }
             match &mut session {
                 Some(session) => job(session),
-                // The file was there when the reader was opened: it was moved away. The asker hears that the
-                // answer was dropped.
+                // The file was there when the reader was opened, and was moved away since. Dropping the job tells the
+                // caller.
                 None => drop(job),
             }
         }

@@ -4,23 +4,23 @@ use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 use rustc_hash::FxHashSet;
 use throughline_model::{
-    Cursor, FailureSummary, Filter, Liveness, OpenRun, Page, Paged, RunState, RunSummary, SpanId, Status,
-    Text, Timestamp, TraceEvent, TraceId,
+    Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary,
+    SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
 };
 
-use super::cursor;
 use super::events::Sketch;
-use super::session::{Memory, OUTLINE_OF_RUN, Session, json, trace_id};
+use super::session::{Cache, OUTLINE_OF_RUN, Session, json, trace_id};
 use crate::block::status_of;
 use crate::error::Fault;
-use crate::lease;
+use crate::json::StoredError;
 use crate::names::find_name;
+use crate::{latest, lease};
 
 pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Result<Paged<RunSummary>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let connection = &snapshot;
     let mut found = Paged { items: Vec::new(), next: None };
-    let after = page.after.as_ref().map(cursor::run).transpose()?;
+    let after = page.after.as_ref().map(Cursor::run).transpose()?;
     let Some(question) = Question::new(connection, filter, after)? else { return Ok(found) };
     if page.limit == 0 {
         return Ok(found);
@@ -31,22 +31,22 @@ pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Resul
     let mut last: Option<Cursor> = None;
     while let Some(row) = rows.next()? {
         let run: i64 = row.get(0)?;
-        if !question.is_met_by(connection, memory, run, row.get_ref(1)?)? {
+        if !question.is_met_by(connection, cache, run, row.get_ref(1)?)? {
             continue;
         }
         if found.items.len() == page.limit {
             found.next = last;
             break;
         }
-        if let Some(summary) = summary(connection, memory, run)? {
-            last = Some(cursor::of_run(summary.started, summary.trace_id));
+        if let Some(summary) = summary(connection, cache, run)? {
+            last = Some(Cursor::of_run(&summary));
             found.items.push(summary);
         }
     }
     Ok(found)
 }
 
-/// What is asked of runs: a part in SQL, a part that SQL does not know.
+/// A filter of runs: a part in SQL, and a part that SQL can't answer.
 struct Question<'f> {
     filter: &'f Filter,
     sql: String,
@@ -58,8 +58,8 @@ struct Question<'f> {
 
 /// An attribute as the column `attrs` of a run has it, and the runs that have it otherwise.
 struct WantedAttr {
-    /// `"tenant":"acme"`: within a flat map from text to text these characters mean this pair and nothing else,
-    /// for within a text the quotation marks are escaped.
+    /// `"tenant":"acme"`: in a flat map from text to text these characters stand for this pair and nothing else, because
+    /// quotation marks within a text are escaped.
     json: String,
     runs: FxHashSet<i64>,
 }
@@ -94,17 +94,17 @@ impl<'f> Question<'f> {
             conditions.push(condition);
             params.push(param);
         };
-        if let Some(since) = filter.since {
+        if let Some(since) = filter.scope.since {
             require("started >= ?", Box::new(since.as_micros()));
         }
-        if let Some(until) = filter.until {
+        if let Some(until) = filter.scope.until {
             require("started < ?", Box::new(until.as_micros()));
         }
         if let Some(service) = &filter.service {
             let Some(id) = find_name(connection, service)? else { return Ok(None) };
             require("service = ?", Box::new(id));
         }
-        if let Some(workflow) = &filter.workflow {
+        if let Some(workflow) = &filter.scope.workflow {
             let Some(id) = find_name(connection, workflow)? else { return Ok(None) };
             require("workflow = ?", Box::new(id));
         }
@@ -141,7 +141,7 @@ impl<'f> Question<'f> {
     fn is_met_by(
         &self,
         connection: &Connection,
-        memory: &mut Memory,
+        cache: &mut Cache,
         run: i64,
         attrs: ValueRef<'_>,
     ) -> Result<bool, Fault> {
@@ -151,9 +151,9 @@ impl<'f> Question<'f> {
         if !self.attrs.iter().all(|wanted| wanted.is_of(run, attrs)) {
             return Ok(false);
         }
-        // Whether the bits of the tags came from these very tags, and from one event, is seen in the events.
+        // Only the events say whether the bits of the tags came from these very tags, and from one event.
         if !self.filter.tags.is_empty() {
-            let events = events(connection, memory, run, OUTLINE_OF_RUN)?;
+            let events = events(connection, cache, run, OUTLINE_OF_RUN)?;
             return Ok(events.iter().any(|event| self.filter.matches_kind(event)));
         }
         Ok(true)
@@ -162,26 +162,26 @@ impl<'f> Question<'f> {
 
 fn events(
     connection: &Connection,
-    memory: &mut Memory,
+    cache: &mut Cache,
     run: i64,
     statement: &str,
 ) -> Result<Vec<TraceEvent>, Fault> {
-    match memory.common(connection, run)? {
-        Some(common) => memory.events_of(connection, run, &common, statement),
+    match cache.shared(connection, run)? {
+        Some(shared) => cache.events_of(connection, run, &shared, statement),
         None => Ok(Vec::new()),
     }
 }
 
 pub(super) fn one(session: &mut Session, id: TraceId) -> Result<Option<RunSummary>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
+    let (snapshot, cache) = session.snapshot()?;
     let run = snapshot
         .prepare_cached("SELECT id FROM run WHERE trace_id = ?1")?
         .query_row([id.to_bytes()], |row| row.get(0))
         .optional()?;
-    run.map_or(Ok(None), |run| summary(&snapshot, memory, run))
+    run.map_or(Ok(None), |run| summary(&snapshot, cache, run))
 }
 
-fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Option<RunSummary>, Fault> {
+fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Option<RunSummary>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
                 CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error \
@@ -189,24 +189,24 @@ fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Opt
     )?;
     let mut rows = statement.query([run])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let damaged = |what: &str| Fault::Damaged(format!("run {run} has no sound {what}"));
+    let invalid = |what: &str| Fault::Damaged(format!("run {run} has an invalid {what}"));
     let status = status_of(row.get(1)?);
-    // Whether the process lives is of no account for a run that has ended.
+    // Of a run that has ended, nobody asks whether its process lives.
     let liveness = match status {
         Status::Pending => {
-            let owner = memory.instance(connection, row.get(2)?)?;
-            lease::liveness(connection, memory.path(), owner)?
+            let owner = cache.instance(connection, row.get(2)?)?;
+            lease::liveness(connection, cache.path(), owner)?
         }
         _ => Liveness::Dead,
     };
     let mut summary = RunSummary::new(
-        trace_id(row.get_ref(0)?).ok_or_else(|| damaged("trace id"))?,
+        trace_id(row.get_ref(0)?).ok_or_else(|| invalid("trace id"))?,
         RunState::of(status, liveness),
-        memory.name(connection, row.get(3)?)?,
+        cache.name(connection, row.get(3)?)?,
         Timestamp::from_micros(row.get(6)?),
     );
     if let Some(workflow) = row.get::<_, Option<i64>>(4)? {
-        summary.workflow = Some(memory.name(connection, workflow)?);
+        summary.workflow = Some(cache.name(connection, workflow)?);
     }
     summary.correlation_id = row.get::<_, Option<String>>(5)?.map(Text::from);
     summary.ended = row.get::<_, Option<i64>>(7)?.map(Timestamp::from_micros);
@@ -216,39 +216,90 @@ fn summary(connection: &Connection, memory: &mut Memory, run: i64) -> Result<Opt
     if let Some(span) = row.get::<_, Option<i64>>(9)? {
         let error = match row.get_ref(11)? {
             ValueRef::Null => None,
-            error => Some(json(error).ok_or_else(|| damaged("error"))?),
+            error => Some(json::<StoredError>(error).ok_or_else(|| invalid("`error`"))?.into()),
         };
         summary.first_failure = Some(FailureSummary {
-            span_id: SpanId::from_u64(span as u64).ok_or_else(|| damaged("failure"))?,
-            event_type: memory.name(connection, row.get(10)?)?,
+            span_id: SpanId::from_u64(span as u64).ok_or_else(|| invalid("failure"))?,
+            event_type: cache.name(connection, row.get(10)?)?,
             error,
         });
     }
     Ok(Some(summary))
 }
 
-pub(super) fn open(session: &mut Session, limit: usize) -> Result<Vec<OpenRun>, Fault> {
-    let (snapshot, memory) = session.snapshot()?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let runs = snapshot
-        .prepare_cached(
-            "SELECT id FROM run INDEXED BY run_open WHERE status = 0 ORDER BY started, trace_id LIMIT ?1",
-        )?
-        .query_map([limit], |row| row.get::<_, i64>(0))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut open = Vec::with_capacity(runs.len());
-    for run in runs {
-        if let Some(summary) = summary(&snapshot, memory, run)? {
-            open.push(OpenRun::of(summary, &events(&snapshot, memory, run, OUTLINE_OF_RUN)?));
-        }
-    }
-    Ok(open)
+/// A page of runs that have not ended, the oldest first.
+struct OpenPage {
+    runs: Vec<i64>,
+    is_all: bool,
 }
 
-pub(super) fn complete(session: &mut Session, prefix: &str, limit: usize) -> Result<Vec<TraceId>, Fault> {
+impl OpenPage {
+    fn new(connection: &Connection, page: &Page) -> Result<Self, Fault> {
+        let after = page.after.as_ref().map(Cursor::run).transpose()?;
+        let limit = i64::try_from(page.limit).unwrap_or(i64::MAX).saturating_add(1);
+        let mut runs = match after {
+            None => connection
+                .prepare_cached(
+                    "SELECT id FROM run INDEXED BY run_open WHERE status = 0 ORDER BY started, trace_id LIMIT ?1",
+                )?
+                .query_map([limit], |row| row.get::<_, i64>(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()?,
+            Some((started, trace_id)) => connection
+                .prepare_cached(
+                    "SELECT id FROM run INDEXED BY run_open WHERE status = 0 AND started >= ?2 \
+                     AND (started > ?2 OR trace_id > ?3) ORDER BY started, trace_id LIMIT ?1",
+                )?
+                .query_map(params![limit, started.as_micros(), trace_id.to_bytes()], |row| {
+                    row.get::<_, i64>(0)
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?,
+        };
+        let is_all = runs.len() <= page.limit;
+        runs.truncate(page.limit);
+        Ok(Self { runs, is_all })
+    }
+
+    fn into_paged<T>(self, items: Vec<T>, summary: impl Fn(&T) -> &RunSummary) -> Paged<T> {
+        let next = items.last().filter(|_| !self.is_all).map(|last| Cursor::of_run(summary(last)));
+        Paged { items, next }
+    }
+}
+
+pub(super) fn open_runs(session: &mut Session, page: &Page) -> Result<Paged<OpenRun>, Fault> {
+    let (snapshot, cache) = session.snapshot()?;
+    let page = OpenPage::new(&snapshot, page)?;
+    let mut open = Vec::with_capacity(page.runs.len());
+    for run in &page.runs {
+        if let Some(summary) = summary(&snapshot, cache, *run)? {
+            open.push(OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE_OF_RUN)?));
+        }
+    }
+    Ok(page.into_paged(open, |open| &open.summary))
+}
+
+pub(super) fn open_summaries(session: &mut Session, page: &Page) -> Result<Paged<OpenSummary>, Fault> {
+    let (snapshot, cache) = session.snapshot()?;
+    let page = OpenPage::new(&snapshot, page)?;
+    let unfolded = latest::unfolded(&snapshot)?;
+    let mut open = Vec::with_capacity(page.runs.len());
+    for run in &page.runs {
+        if let Some(summary) = summary(&snapshot, cache, *run)? {
+            let last_event = latest::of(&snapshot, &unfolded, *run)?;
+            let last_event = last_event.map_or(summary.started, Timestamp::from_micros);
+            open.push(OpenSummary::new(summary, last_event));
+        }
+    }
+    Ok(page.into_paged(open, |open| &open.summary))
+}
+
+pub(super) fn find_by_id_prefix(
+    session: &mut Session,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<TraceId>, Fault> {
     if !prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(Fault::Question(
-            "the beginning of a trace id is made of lower-case hex digits".to_owned(),
+        return Err(Fault::invalid_query(
+            "the beginning of a trace id consists of lower-case hex digits".to_owned(),
         ));
     }
     if prefix.len() > 32 {

@@ -5,31 +5,29 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use throughline_model::{
-    Attrs, InstanceId, Link, Liveness, SCHEMA_VERSION, SpanId, Text, Timestamp, TraceEvent, TraceId,
-};
+use throughline_model::fold::Position;
+use throughline_model::{Attrs, InstanceId, Liveness, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::status_of;
 use crate::error::Fault;
+use crate::json::{Rest, StoredError};
 use crate::lease;
 
-/// A connection of one thread, with what it remembers: names and instances never change once they are there.
+/// A connection of one thread, with a cache of what never changes once it is there: names and instances.
 pub(crate) struct Session {
     connection: Connection,
-    memory: Memory,
+    cache: Cache,
 }
 
-/// What a reading connection remembers.
-pub(super) struct Memory {
+/// What a reading connection has looked up before.
+pub(super) struct Cache {
     path: PathBuf,
     names: FxHashMap<i64, Text>,
     instances: FxHashMap<i64, InstanceId>,
 }
 
-/// A statement that reads events, with the columns that [`Memory::event`] expects.
+/// A statement that reads events, with the columns that [`Cache::event`] expects.
 macro_rules! select_events {
     ($which:literal) => {
         concat!(
@@ -50,57 +48,42 @@ pub(super) const OUTLINE_OF_RUN: &str = "SELECT e.id, e.span, e.seq, e.parent, e
      e.duration, e.attempt, e.step_index, e.step_total, e.correlation, NULL, e.tags, NULL, NULL, e.rest, e.run \
      FROM event e WHERE e.run = ?1";
 
-/// What an event may refer to rather than repeat.
+/// The columns of a run that its events refer to instead of repeating them.
 #[derive(Debug, Clone)]
-pub(super) struct Common {
+pub(super) struct SharedColumns {
     pub(super) trace_id: TraceId,
     pub(super) correlation: Option<Text>,
     pub(super) attrs: Attrs,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Rest {
-    v: Option<u16>,
-    parent_trace_id: Option<TraceId>,
-    links: Vec<Link>,
-    extra: Map<String, Value>,
-}
-
 impl Session {
     pub(crate) fn new(connection: Connection, path: &Path) -> Self {
-        let memory =
-            Memory { path: path.to_owned(), names: FxHashMap::default(), instances: FxHashMap::default() };
-        Self { connection, memory }
+        let cache =
+            Cache { path: path.to_owned(), names: FxHashMap::default(), instances: FxHashMap::default() };
+        Self { connection, cache }
     }
 
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// One state of the file for several statements, and the memory beside it.
-    pub(super) fn snapshot(&mut self) -> Result<(Transaction<'_>, &mut Memory), Fault> {
+    /// One state of the file for several statements, and the cache beside it.
+    pub(super) fn snapshot(&mut self) -> Result<(Transaction<'_>, &mut Cache), Fault> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
-        Ok((transaction, &mut self.memory))
+        Ok((transaction, &mut self.cache))
     }
 
     pub(super) fn liveness(&self, instance: InstanceId) -> Result<Liveness, Fault> {
-        Ok(lease::liveness(&self.connection, &self.memory.path, instance)?)
+        Ok(lease::liveness(&self.connection, &self.cache.path, instance)?)
     }
 
     pub(super) fn trace(&mut self, id: TraceId) -> Result<Vec<TraceEvent>, Fault> {
-        let run = self
-            .connection
-            .prepare_cached("SELECT id, trace_id, correlation_id, attrs FROM run WHERE trace_id = ?1")?
-            .query_row([id.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, common(row))))
-            .optional()?;
-        let Some((run, common)) = run else { return Ok(Vec::new()) };
-        let common = common?;
-        self.memory.events_of(&self.connection, run, &common, EVENTS_OF_RUN)
+        let Some((run, shared)) = run_of(&self.connection, id)? else { return Ok(Vec::new()) };
+        self.cache.events_of(&self.connection, run, &shared, EVENTS_OF_RUN)
     }
 }
 
-impl Memory {
+impl Cache {
     const CAPACITY: usize = 65_536;
 
     pub(super) fn path(&self) -> &Path {
@@ -112,18 +95,17 @@ impl Memory {
         &mut self,
         connection: &Connection,
         run: i64,
-        common: &Common,
+        shared: &SharedColumns,
         statement: &str,
     ) -> Result<Vec<TraceEvent>, Fault> {
         let mut statement = connection.prepare_cached(statement)?;
         let mut rows = statement.query([run])?;
         let mut events = Vec::with_capacity(16);
         while let Some(row) = rows.next()? {
-            events.push(self.event(connection, row, common)?);
+            events.push(self.event(connection, row, shared)?);
         }
         // An event is large and is moved once only.
-        events
-            .sort_by_cached_key(|event| (event.timestamp, event.instance, event.n, event.span_id, event.seq));
+        events.sort_by_cached_key(Position::of);
         Ok(events)
     }
 
@@ -137,7 +119,7 @@ impl Memory {
             .query_row([id], |row| row.get::<_, String>(0))
             .optional()?
             .map(Text::from)
-            .ok_or_else(|| Fault::Damaged(format!("the table `name` lacks number {id}")))?;
+            .ok_or_else(|| Fault::Damaged(format!("row {id} of the table `name` is missing")))?;
         if self.names.len() >= Self::CAPACITY {
             self.names.clear();
         }
@@ -154,7 +136,7 @@ impl Memory {
             .prepare_cached("SELECT key FROM instance WHERE id = ?1")?
             .query_row([id], |row| row.get(0))
             .optional()?
-            .ok_or_else(|| Fault::Damaged(format!("the table `instance` lacks number {id}")))?;
+            .ok_or_else(|| Fault::Damaged(format!("row {id} of the table `instance` is missing")))?;
         if self.instances.len() >= Self::CAPACITY {
             self.instances.clear();
         }
@@ -163,71 +145,79 @@ impl Memory {
         Ok(instance)
     }
 
-    /// What the events of a run refer to; `None` if the run is gone.
-    pub(super) fn common(&self, connection: &Connection, run: i64) -> Result<Option<Common>, Fault> {
+    /// The columns that the events of a run share; `None` if the run is gone.
+    pub(super) fn shared(&self, connection: &Connection, run: i64) -> Result<Option<SharedColumns>, Fault> {
         connection
             .prepare_cached("SELECT id, trace_id, correlation_id, attrs FROM run WHERE id = ?1")?
-            .query_row([run], |row| Ok(common(row)))
+            .query_row([run], |row| Ok(shared(row)))
             .optional()?
             .transpose()
     }
 
-    /// The event of a row of [`COLUMNS`].
+    /// The event of a row of [`select_events!`].
     pub(super) fn event(
         &mut self,
         connection: &Connection,
         row: &Row<'_>,
-        common: &Common,
+        shared: &SharedColumns,
     ) -> Result<TraceEvent, Fault> {
         let id: i64 = row.get(0)?;
-        let damaged = |what: &str| Fault::Damaged(format!("event {id} has no sound {what}"));
+        let invalid = |what: &str| Fault::Damaged(format!("event {id} has an invalid {what}"));
         let span = |value: i64| SpanId::from_u64(value as u64);
-        let mut event = TraceEvent::new(
-            common.trace_id,
-            span(row.get(1)?).ok_or_else(|| damaged("span"))?,
-            self.name(connection, row.get(7)?)?,
-            Timestamp::from_micros(row.get(4)?),
-            self.name(connection, row.get(9)?)?,
-        );
-        event.seq = row.get(2)?;
-        event.parent_span_id = row.get::<_, Option<i64>>(3)?.and_then(span);
-        event.instance = self.instance(connection, row.get(5)?)?;
-        event.n = row.get::<_, i64>(6)? as u64;
-        event.status = status_of(row.get(8)?);
-        if let Some(workflow) = row.get::<_, Option<i64>>(10)? {
-            event.workflow = Some(self.name(connection, workflow)?);
-        }
-        event.duration_us = row.get::<_, Option<i64>>(11)?.map(|micros| micros as u64);
-        event.attempt = row.get(12)?;
-        event.step_index = row.get(13)?;
-        event.step_total = row.get(14)?;
-        event.correlation_id = match row.get_ref(15)? {
-            ValueRef::Null => None,
-            ValueRef::Integer(_) => common.correlation.clone(),
-            other => Some(text(other).ok_or_else(|| damaged("correlation id"))?),
+        let rest = match present(row.get_ref(20)?) {
+            None => Rest::default(),
+            Some(rest) => json(rest).ok_or_else(|| invalid("`rest`"))?,
         };
-        event.attrs = match row.get_ref(16)? {
-            ValueRef::Null => Attrs::new(),
-            ValueRef::Integer(_) => common.attrs.clone(),
-            other => json(other).ok_or_else(|| damaged("attributes"))?,
-        };
-        if let Some(tags) = present(row.get_ref(17)?) {
-            event.tags = json(tags).ok_or_else(|| damaged("tags"))?;
-        }
-        if let Some(error) = present(row.get_ref(18)?) {
-            event.error = Some(json(error).ok_or_else(|| damaged("error"))?);
-        }
-        if let Some(data) = present(row.get_ref(19)?) {
-            event.data = Some(json(data).ok_or_else(|| damaged("data"))?);
-        }
-        if let Some(rest) = present(row.get_ref(20)?) {
-            let rest: Rest = json(rest).ok_or_else(|| damaged("rest"))?;
-            event.v = rest.v.unwrap_or(SCHEMA_VERSION);
-            event.parent_trace_id = rest.parent_trace_id;
-            event.links = rest.links;
-            event.extra = rest.extra;
-        }
-        Ok(event)
+        // Field by field: a new one does not compile until somebody has said which column it is read from.
+        Ok(TraceEvent {
+            v: rest.version(),
+            trace_id: shared.trace_id,
+            span_id: span(row.get(1)?).ok_or_else(|| invalid("span id"))?,
+            seq: row.get(2)?,
+            parent_span_id: row.get::<_, Option<i64>>(3)?.and_then(span),
+            parent_trace_id: rest.parent_trace_id,
+            correlation_id: match row.get_ref(15)? {
+                ValueRef::Null => None,
+                ValueRef::Integer(_) => shared.correlation.clone(),
+                other => Some(text(other).ok_or_else(|| invalid("correlation id"))?),
+            },
+            event_type: self.name(connection, row.get(7)?)?,
+            timestamp: Timestamp::from_micros(row.get(4)?),
+            instance: self.instance(connection, row.get(5)?)?,
+            n: row.get::<_, i64>(6)? as u64,
+            status: status_of(row.get(8)?),
+            duration_us: row.get::<_, Option<i64>>(11)?.map(|micros| micros as u64),
+            error: match present(row.get_ref(18)?) {
+                None => None,
+                Some(error) => {
+                    let error: StoredError = json(error).ok_or_else(|| invalid("`error`"))?;
+                    Some(Box::new(error.into()))
+                }
+            },
+            attrs: match row.get_ref(16)? {
+                ValueRef::Null => Attrs::new(),
+                ValueRef::Integer(_) => shared.attrs.clone(),
+                other => json(other).ok_or_else(|| invalid("`attrs`"))?,
+            },
+            data: match present(row.get_ref(19)?) {
+                None => None,
+                Some(data) => Some(json(data).ok_or_else(|| invalid("`data`"))?),
+            },
+            tags: match present(row.get_ref(17)?) {
+                None => Vec::new(),
+                Some(tags) => json(tags).ok_or_else(|| invalid("`tags`"))?,
+            },
+            links: rest.links(),
+            service: self.name(connection, row.get(9)?)?,
+            workflow: match row.get::<_, Option<i64>>(10)? {
+                None => None,
+                Some(workflow) => Some(self.name(connection, workflow)?),
+            },
+            attempt: row.get(12)?,
+            step_index: row.get(13)?,
+            step_total: row.get(14)?,
+            extra: rest.extra(),
+        })
     }
 }
 
@@ -239,21 +229,31 @@ fn text(value: ValueRef<'_>) -> Option<Text> {
     value.as_str().ok().map(|text| Text::from(std::borrow::Cow::Borrowed(text)))
 }
 
-/// Reads JSON. What is wrong with it is not told: the parser's errors quote the text, which is payload.
+/// Reads JSON. What is wrong with it is left out: the parser's errors quote the text, which is payload.
 pub(super) fn json<T: DeserializeOwned>(value: ValueRef<'_>) -> Option<T> {
     serde_json::from_slice(value.as_bytes().ok()?).ok()
 }
 
+/// The number of a run, and the columns that its events share; `None` if there is no such run.
+pub(super) fn run_of(connection: &Connection, id: TraceId) -> Result<Option<(i64, SharedColumns)>, Fault> {
+    connection
+        .prepare_cached("SELECT id, trace_id, correlation_id, attrs FROM run WHERE trace_id = ?1")?
+        .query_row([id.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, shared(row))))
+        .optional()?
+        .map(|(run, shared)| Ok((run, shared?)))
+        .transpose()
+}
+
 /// Reads `id, trace_id, correlation_id, attrs` of a run.
-fn common(row: &Row<'_>) -> Result<Common, Fault> {
+fn shared(row: &Row<'_>) -> Result<SharedColumns, Fault> {
     let id: i64 = row.get(0)?;
-    let damaged = |what: &str| Fault::Damaged(format!("run {id} has no sound {what}"));
+    let invalid = |what: &str| Fault::Damaged(format!("run {id} has an invalid {what}"));
     let attrs = match present(row.get_ref(3)?) {
         None => Attrs::new(),
-        Some(attrs) => json(attrs).ok_or_else(|| damaged("attributes"))?,
+        Some(attrs) => json(attrs).ok_or_else(|| invalid("`attrs`"))?,
     };
-    Ok(Common {
-        trace_id: trace_id(row.get_ref(1)?).ok_or_else(|| damaged("trace id"))?,
+    Ok(SharedColumns {
+        trace_id: trace_id(row.get_ref(1)?).ok_or_else(|| invalid("trace id"))?,
         correlation: present(row.get_ref(2)?).and_then(text),
         attrs,
     })

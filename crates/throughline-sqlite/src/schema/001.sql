@@ -1,7 +1,7 @@
 -- Version 1. Why it looks like this: docs/adr/0002-sqlite-layout.md.
 -- Times are microseconds since 1970-01-01T00:00:00Z. Look at the views `events`, `runs` and `failures` first.
 
--- Texts that come again and again: event types, services, workflows, tags, attribute keys.
+-- Texts that repeat: event types, services, workflows, tags, attribute keys.
 CREATE TABLE name (
     id   INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE
@@ -121,7 +121,7 @@ CREATE TABLE rollup (
 CREATE TABLE folded (
     event INTEGER NOT NULL -- the last event that is in the rollups
 ) STRICT;
-INSERT INTO folded VALUES (0);
+INSERT INTO folded (event) VALUES (0);
 
 -- Logs that were imported, with what was said about them.
 CREATE TABLE import (

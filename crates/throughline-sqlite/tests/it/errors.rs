@@ -1,4 +1,4 @@
-//! What goes wrong is said with the file and the mend.
+//! Errors name the file, and say how to fix what is wrong.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use throughline_sqlite::SqliteStore;
 use crate::{Place, open, shared, unsynced};
 
 async fn refusal(store: SqliteStore) -> OpenError {
-    Box::new(store).open(Instance::new(InstanceId::random(), "test")).await.map(drop).unwrap_err()
+    store.open(Instance::new(InstanceId::random(), "test")).await.map(drop).unwrap_err()
 }
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn a_folder_that_does_not_exist_is_named() {
     assert!(!error.is_retryable());
     let text = error.to_string();
     assert!(
-        text.contains("no folder") && text.contains("nowhere") && text.contains("make it first"),
+        text.contains("no folder") && text.contains("nowhere") && text.contains("create it first"),
         "{text}"
     );
     let text = refusal(unsynced(place.folder.path())).await.to_string();
@@ -41,7 +41,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_with_what_to_use() {
+async fn a_newer_schema_is_refused_and_the_error_says_what_to_use() {
     let place = Place::new();
     open(place.store()).await.close().await.unwrap();
     Connection::open(place.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
@@ -52,7 +52,7 @@ async fn a_newer_schema_is_refused_with_what_to_use() {
 }
 
 #[test]
-fn a_reader_makes_no_file_and_says_who_does() {
+fn a_reader_does_not_create_the_file_and_says_who_does() {
     let place = Place::new();
     let text = place.store().open_reader().unwrap_err().to_string();
     assert!(text.contains("there is no file") && text.contains("first process that writes"), "{text}");
@@ -79,11 +79,11 @@ async fn a_locked_file_is_retryable_and_the_group_goes_in_later() {
 
     other.execute_batch("ROLLBACK").unwrap();
     store.append(&group).await.unwrap();
-    assert_eq!(store.reader().trace(loan.trace_id()).await.unwrap(), loan.events());
+    assert_eq!(store.readers().reader.trace(loan.trace_id()).await.unwrap(), loan.events());
 }
 
 #[tokio::test]
-async fn after_the_close_nothing_is_taken() {
+async fn a_closed_store_takes_nothing() {
     let place = Place::new();
     let store = open(place.store()).await;
     store.close().await.unwrap();
@@ -109,8 +109,8 @@ async fn a_read_only_file_is_refused_to_write_and_can_be_read() {
     rights.set_readonly(true);
     std::fs::set_permissions(place.path(), rights).unwrap();
     if std::fs::OpenOptions::new().write(true).open(place.path()).is_ok() {
-        // Rights mean nothing to root: what is left to be seen is that the file can be read.
-        eprintln!("this user may write read-only files: the refusal is not tested");
+        // Root may write read-only files. What is left to test is that the file can be read.
+        eprintln!("this user may write read-only files, so the refusal is not tested");
     } else {
         let text = refusal(place.store()).await.to_string();
         assert!(text.contains("traces.db is read-only here"), "{text}");
@@ -129,7 +129,7 @@ async fn payload_does_not_show_in_errors_about_damaged_rows() {
     store.append(&shared(&loan.events())).await.unwrap();
     let shell = Connection::open(place.path()).unwrap();
     shell.execute("UPDATE event SET data = '\"hunter2'", []).unwrap();
-    let error = store.reader().trace(loan.trace_id()).await.unwrap_err();
+    let error = store.readers().reader.trace(loan.trace_id()).await.unwrap_err();
     let text = format!("{error} {error:?}");
-    assert!(text.contains("event 1 has no sound data") && !text.contains("hunter2"), "{text}");
+    assert!(text.contains("event 1 has an invalid `data`") && !text.contains("hunter2"), "{text}");
 }

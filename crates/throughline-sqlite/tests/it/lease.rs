@@ -1,4 +1,4 @@
-//! How a living process is told from a dead one.
+//! How a living process is distinguished from a dead one.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -74,7 +74,7 @@ async fn one_instance_opens_a_file_once() {
     let id = InstanceId::random();
     let store = open_as(place.store(), id).await;
     let again = throughline_model::StoreConfig::open(
-        Box::new(place.store()),
+        &place.store(),
         throughline_model::Instance::new(id, "loan-service"),
     );
     let error = again.await.map(drop).unwrap_err().to_string();

@@ -2,15 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod claims;
 mod conformance;
 mod errors;
+mod fields;
 mod import;
 mod lease;
+mod open_runs;
+mod pages;
 mod processes;
 mod prune;
 mod shell;
 mod spool;
 mod torn;
+mod upgrade;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +38,7 @@ impl Place {
         self.folder.path().join("traces.db")
     }
 
-    /// Without syncing, which most tests have no use for.
+    /// Without syncing, which most tests don't need.
     fn store(&self) -> SqliteStore {
         unsynced(&self.path())
     }
@@ -48,7 +53,7 @@ async fn open(store: SqliteStore) -> Arc<dyn TraceStore> {
 }
 
 async fn open_as(store: SqliteStore, id: InstanceId) -> Arc<dyn TraceStore> {
-    Box::new(store).open(Instance::new(id, "loan-service")).await.unwrap()
+    store.open(Instance::new(id, "loan-service")).await.unwrap()
 }
 
 fn shared(events: &[TraceEvent]) -> Vec<Arc<TraceEvent>> {

@@ -1,10 +1,12 @@
-//! Removing what is old.
+//! Removing old runs.
 
 use std::time::Duration;
 
 use rusqlite::Connection;
 use throughline_model::testing::{run, sample_log};
-use throughline_model::{Filter, Page, RunState, Scope, StreamItem, Timestamp, TraceAnalytics, TraceReader};
+use throughline_model::{
+    Filter, Page, RunState, Scope, StreamItem, Timestamp, TraceAnalytics, TraceReader, WatchRequest,
+};
 use throughline_sqlite::{PrunePolicy, SqliteStore};
 
 use crate::{Place, open, shared};
@@ -41,31 +43,34 @@ async fn runs_that_ended_long_ago_go_and_open_ones_stay() {
     let spans = reader.slowest_spans(&Scope::all(), 10_000).await.unwrap();
     let ids: Vec<_> = left.iter().map(|run| run.trace_id).collect();
     assert!(spans.iter().all(|span| ids.contains(&span.trace_id)));
-    for table in ["run_attr", "decision", "event"] {
+    for table in ["run_attr", "decision", "latest", "event"] {
         assert_eq!(count(&place, &format!("{table} WHERE run NOT IN (SELECT id FROM run)")), 0, "{table}");
     }
     assert_eq!(store.prune(&PrunePolicy::default()).unwrap().runs, 0);
 }
 
 #[tokio::test]
-async fn numbers_are_not_given_again_when_everything_is_gone() {
+async fn numbers_are_not_reused_when_everything_is_gone() {
     let place = Place::new();
     let store = open(place.store()).await;
     let mut first = run("loan");
     first.complete_run();
     store.append(&shared(&first.events())).await.unwrap();
     let reader = place.store().open_reader().unwrap();
-    let mut stream = throughline_model::TraceStream::watch(&reader, None).await.unwrap();
+    let mut stream = throughline_model::TraceStream::watch(&reader, WatchRequest::new()).await.unwrap();
     place.store().prune(&PrunePolicy::default().age(Duration::ZERO)).unwrap();
     assert_eq!((count(&place, "event"), count(&place, "run")), (0, 0));
 
     let mut second = run("loan").key("second");
     second.fail_run("Timeout", "too late");
     store.append(&shared(&second.events())).await.unwrap();
-    // A watcher would take an event with an old number for one that it has seen.
+    // A watcher takes an event with an old number for one that it has seen.
     use futures_util::StreamExt;
     for event in second.events() {
-        assert_eq!(stream.next().await.unwrap().unwrap(), StreamItem::Event(event.into()));
+        match stream.next().await.unwrap().unwrap() {
+            StreamItem::Event { event: seen, .. } => assert_eq!(*seen, event),
+            other => panic!("{other:?} instead of an event"),
+        }
     }
     let failed = reader.runs(&Filter::new().event_type("workflow:failed"), &Page::first(9)).await.unwrap();
     assert_eq!(failed.items.len(), 1);
@@ -118,7 +123,7 @@ async fn counts_go_with_the_hours_they_are_of() {
 }
 
 #[tokio::test]
-async fn a_store_keeps_to_its_retention_while_it_is_open() {
+async fn a_store_applies_its_retention_while_it_is_open() {
     let place = Place::new();
     load(&place.store(), 300);
     let reader = place.store().open_reader().unwrap();
@@ -138,7 +143,7 @@ async fn a_store_keeps_to_its_retention_while_it_is_open() {
 }
 
 #[test]
-fn pruning_makes_no_file() {
+fn pruning_does_not_create_the_file() {
     let place = Place::new();
     let error = place.store().prune(&PrunePolicy::default().bytes(1)).unwrap_err();
     assert!(error.to_string().contains("there is no file") && !error.is_retryable(), "{error}");

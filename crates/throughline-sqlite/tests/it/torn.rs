@@ -10,7 +10,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_torn_log_opens_at_its_last_whole_group(part in 0.0_f64..1.0, garbage in 0_usize..200) {
+    fn a_torn_log_opens_at_its_last_complete_group(part in 0.0_f64..1.0, garbage in 0_usize..200) {
         let place = Place::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -27,10 +27,10 @@ proptest! {
             std::fs::write(torn.folder.path().join("traces.db-wal"), cut).unwrap();
 
             let reopened = open(unsynced(&torn.path())).await;
-            let reader = reopened.reader();
+            let reader = reopened.readers().reader;
             let kept = reader.events(&Filter::new(), &Page::first(10_000)).await.unwrap().items.len();
-            assert!(kept == events.len() || kept.is_multiple_of(9), "{kept} events make no whole groups");
-            // And it goes on from there as if nothing had happened.
+            assert!(kept == events.len() || kept.is_multiple_of(9), "{kept} events are not whole groups");
+            // And it continues from there as if nothing had happened.
             reopened.append(&shared(&events)).await.unwrap();
             let all = reader.events(&Filter::new(), &Page::first(10_000)).await.unwrap().items;
             assert_eq!(all.len(), events.len());

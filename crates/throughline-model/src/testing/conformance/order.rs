@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::oracle::{Oracle, ids};
-use super::{StoreFixture, hold, open};
+use super::{StoreFixture, hold, open, supported};
 use crate::testing::{run, sample_log};
 use crate::{Filter, InstanceId, Scope, Timestamp, TraceEvent};
 
@@ -53,9 +53,10 @@ pub fn moments_before_1970_are_moments_like_any_other<F: StoreFixture>() {
         }
         let scope = Scope::all().since("1969-01-01T00:00:00Z".parse().unwrap());
         let hour = Duration::from_secs(3600);
-        let buckets = store.analytics.over_time(&scope, hour).await.unwrap();
-        assert_eq!(buckets[0].start, Timestamp::from_micros(-3_600_000_000));
-        assert_eq!(buckets, oracle.log.over_time(&scope, hour).unwrap());
+        if let Some(buckets) = supported("over_time", store.analytics.over_time(&scope, hour).await) {
+            assert_eq!(buckets[0].start, Timestamp::from_micros(-3_600_000_000));
+            assert_eq!(buckets, oracle.log.over_time(&scope, hour).unwrap());
+        }
     });
 }
 

@@ -1,10 +1,13 @@
 //! Pages: everything once, and nothing twice.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use super::oracle::{Oracle, ids};
 use super::pages::{self, turn};
-use super::{StoreFixture, hold, open};
-use crate::testing::{run, sample_log};
-use crate::{Cursor, Filter, Page, ReadError, Scope, Status, Timestamp};
+use super::{Opened, StoreFixture, hold, open};
+use crate::testing::{RunBuilder, run, sample_log};
+use crate::{Cursor, Filter, Page, Paged, ReadError, Scope, Status, Timestamp, TraceEvent, TraceId};
 
 pub fn pages_of_events_cover_everything_once<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
@@ -104,6 +107,65 @@ pub fn pages_of_events_at_one_moment_cover_everything_once<F: StoreFixture>() {
     });
 }
 
+pub fn pages_of_one_run_cover_everything_once_in_order<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let log = sample_log(16, 20, &[]);
+        store.append_in_groups(&log).await;
+        let oracle = Oracle::with_living(&log, &[]);
+        for id in oracle.log.runs.keys() {
+            let whole = store.reader.trace(*id).await.unwrap();
+            for limit in [1, 7, 100, usize::MAX] {
+                let found = pages::trace_by(&*store.reader, *id, limit).await;
+                assert_eq!(found, whole, "pages of {limit}");
+            }
+        }
+        let nobody = store.reader.trace_page(TraceId::from_key("nobody"), &Page::first(10)).await.unwrap();
+        assert!(nobody.items.is_empty() && nobody.next.is_none());
+    });
+}
+
+pub fn pages_of_one_run_hold_still_while_events_arrive<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut long = run("agent").key("agent");
+        let step = |long: &mut RunBuilder, count: usize| {
+            (0..count).for_each(|_| {
+                long.point("agent:step");
+            });
+        };
+        step(&mut long, 60);
+        // Events that arrive late, each before a place that some page has passed.
+        let mut late = long.events();
+        late.retain(|event| event.n % 10 == 9);
+        let mut there = long.events();
+        there.retain(|event| event.n % 10 != 9);
+        store.append(&there).await;
+        let found = turn(
+            4,
+            async |page| store.reader.trace_page(long.trace_id(), &page).await,
+            async |turned| {
+                let before = long.events().len();
+                let mut long = long.clone();
+                step(&mut long, turned + 1);
+                // What is there already is kept once.
+                let growing = long.events().split_off(before);
+                match turned < 10 {
+                    true => store.append(&growing).await,
+                    false => store.append(&late).await,
+                }
+            },
+        )
+        .await;
+        assert!(found.is_sorted_by(|a, b| a.order() < b.order()), "in order, and none twice");
+        let found: HashSet<_> = found.iter().map(TraceEvent::id).collect();
+        assert!(there.iter().all(|event| found.contains(&event.id())), "all that was there before");
+        let whole = store.reader.trace(long.trace_id()).await.unwrap();
+        let last = whole.last().unwrap();
+        assert!(found.contains(&last.id()), "and what arrived behind the pages");
+    });
+}
+
 pub fn a_full_last_page_names_no_next<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
@@ -114,6 +176,8 @@ pub fn a_full_last_page_names_no_next<F: StoreFixture>() {
         assert!(events.items.len() == 2 && events.next.is_none());
         let runs = store.reader.runs(&Filter::new(), &Page::first(1)).await.unwrap();
         assert!(runs.items.len() == 1 && runs.next.is_none());
+        let trace = store.reader.trace_page(builder.trace_id(), &Page::first(2)).await.unwrap();
+        assert!(trace.items.len() == 2 && trace.next.is_none());
         let none = store.reader.events(&Filter::new(), &Page::first(0)).await.unwrap();
         assert!(none.items.is_empty());
     });
@@ -124,11 +188,37 @@ pub fn a_cursor_of_nonsense_is_an_invalid_query<F: StoreFixture>() {
         let store = open(fixture).await;
         store.append(&sample_log(7, 3, &[])).await;
         for nonsense in ["", "nonsense", "1", "-1:2:3", "'; drop table events; --", "\u{1F4A5}", ":::::::"] {
-            let page = Page { limit: 10, after: Some(Cursor::new(nonsense)) };
-            let events = store.reader.events(&Filter::new(), &page).await;
-            assert!(matches!(events, Err(ReadError::InvalidQuery { .. })), "{nonsense:?}: {events:?}");
-            let runs = store.reader.runs(&Filter::new(), &page).await;
-            assert!(matches!(runs, Err(ReadError::InvalidQuery { .. })), "{nonsense:?}: {runs:?}");
+            let cursor = Cursor::new(nonsense);
+            assert_invalid_for_events(&store, &cursor).await;
+            assert_invalid_for_runs(&store, &cursor).await;
         }
     });
+}
+
+pub fn a_cursor_of_events_is_none_of_runs_and_the_other_way_round<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        store.append(&sample_log(17, 3, &[])).await;
+        let events = store.reader.events(&Filter::new(), &Page::first(1)).await.unwrap();
+        assert_invalid_for_runs(&store, &events.next.unwrap()).await;
+        let runs = store.reader.runs(&Filter::new(), &Page::first(1)).await.unwrap();
+        assert_invalid_for_events(&store, &runs.next.unwrap()).await;
+    });
+}
+
+async fn assert_invalid_for_events(store: &Opened, cursor: &Cursor) {
+    let page = Page { limit: 10, after: Some(cursor.clone()) };
+    assert_invalid(cursor, store.reader.events(&Filter::new(), &page).await);
+    assert_invalid(cursor, store.reader.trace_page(TraceId::from_key("loan-1"), &page).await);
+}
+
+async fn assert_invalid_for_runs(store: &Opened, cursor: &Cursor) {
+    let page = Page { limit: 10, after: Some(cursor.clone()) };
+    assert_invalid(cursor, store.reader.runs(&Filter::new(), &page).await);
+    assert_invalid(cursor, store.reader.open_runs(&page).await);
+    assert_invalid(cursor, store.reader.open_summaries(&page).await);
+}
+
+fn assert_invalid<T: fmt::Debug>(cursor: &Cursor, answer: Result<Paged<T>, ReadError>) {
+    assert!(matches!(answer, Err(ReadError::InvalidQuery { .. })), "{cursor:?}: {answer:?}");
 }

@@ -1,12 +1,12 @@
-//! How a run stands, and who has it in hand.
+//! How a run stands.
 
 use std::time::Duration;
 
 use super::oracle::Oracle;
-use super::{Opened, StoreFixture, hold, open, open_as};
+use super::{Opened, StoreFixture, hold, open};
 use crate::names::{HTTP_REQUEST, tags};
 use crate::testing::{RunBuilder, broken_run, run, sample_log};
-use crate::{Filter, InstanceId, Liveness, Page, RunState, RunSummary, Scope, TraceId};
+use crate::{Filter, InstanceId, RunState, RunSummary, Scope, TraceId};
 
 async fn state(store: &Opened, id: TraceId) -> RunState {
     summary(store, id).await.state
@@ -331,115 +331,5 @@ pub fn the_first_failure_is_the_earliest_even_if_it_arrives_late<F: StoreFixture
         let failure = summary(&store, builder.trace_id()).await.first_failure.unwrap();
         assert_eq!((failure.span_id, failure.error), (first, late.error.map(|error| *error)));
         assert_eq!(state(&store, builder.trace_id()).await, RunState::Succeeded, "it recovered");
-    });
-}
-
-pub fn open_runs_come_oldest_first_with_their_current_step<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let store = open(fixture).await;
-        let start = crate::Timestamp::from_micros(1_772_323_200_000_000);
-        let mut builder: Vec<RunBuilder> = (0..4)
-            .map(|place| {
-                run("loan-approval")
-                    .key(&format!("loan-{place}"))
-                    .instance(store.id)
-                    .at(start.plus(Duration::from_secs(place)))
-            })
-            .collect();
-        builder[0].root();
-        let done = builder[1].begin("stage:a");
-        builder[1].succeed(done);
-        let outer = builder[1].begin("stage:b");
-        builder[1].begin_in(outer, "stage:c");
-        builder[1].edit(|event| {
-            event.attempt = Some(2);
-            (event.step_index, event.step_total) = (Some(4), Some(10));
-        });
-        builder[2].complete_run();
-        builder[3].begin("stage:d");
-        // The youngest is appended first.
-        for builder in builder.iter().rev() {
-            store.append(&builder.events()).await;
-        }
-        let open = store.open_runs().await;
-        let ids: Vec<_> = open.iter().map(|run| run.summary.trace_id).collect();
-        assert_eq!(ids, [0, 1, 3].map(|place| builder[place].trace_id()));
-        assert_eq!(open[0].current, None);
-        let current = open[1].current.as_ref().unwrap();
-        let begun = builder[1].events().last().cloned().unwrap();
-        assert_eq!(
-            (&*current.event_type, current.span_id, current.started),
-            ("stage:c", begun.span_id, begun.timestamp)
-        );
-        assert_eq!((current.attempt, current.step_index, current.step_total), (Some(2), Some(4), Some(10)));
-        assert_eq!(open[1].last_event, begun.timestamp);
-        assert_eq!(open[2].summary, summary(&store, builder[3].trace_id()).await);
-        let oldest = store.reader.open_runs(&Page::first(2)).await.unwrap();
-        assert_eq!(oldest.items, open[..2]);
-    });
-}
-
-pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let (mine, other) = (open(fixture).await, open(fixture).await);
-        let stranger = InstanceId::from_u64(0xfeed);
-        let asked = [other.id, stranger, mine.id, InstanceId::IMPORTED, other.id];
-        use Liveness::{Alive, Dead, Imported, Unknown};
-        let answer = mine.reader.liveness(&asked).await.unwrap();
-        assert_eq!(answer, [Alive, Unknown, Alive, Imported, Alive]);
-        other.close().await;
-        let answer = mine.reader.liveness(&asked).await.unwrap();
-        assert_eq!(answer, [Dead, Unknown, Alive, Imported, Dead]);
-        assert_eq!(mine.reader.liveness(&[]).await.unwrap(), []);
-        let many = vec![asked[0]; 2000];
-        assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
-        mine.store.heartbeat().await.unwrap();
-        assert_eq!(mine.reader.liveness(&[mine.id]).await.unwrap(), [Alive]);
-    });
-}
-
-pub fn an_instance_that_opens_again_is_alive_again<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let watcher = open(fixture).await;
-        let first = open(fixture).await;
-        let id = first.id;
-        first.close().await;
-        assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
-        let again = open_as(fixture, id).await;
-        assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Alive]);
-        again.close().await;
-        assert_eq!(watcher.reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
-    });
-}
-
-pub fn a_deployment_is_safe_when_nothing_runs<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let (mine, other) = (open(fixture).await, open(fixture).await);
-        let hour = Duration::from_secs(3600);
-        assert!(mine.reader.safe_to_deploy(hour).await.unwrap().is_safe());
-
-        let now = crate::Timestamp::now();
-        let mut fresh = run("loan-approval").key("fresh").instance(mine.id).at(now);
-        fresh.begin("stage:sign");
-        let mut stuck = run("loan-approval").key("stuck").instance(mine.id).at(now.minus(2 * hour));
-        stuck.begin("stage:sign");
-        let mut left = run("loan-approval").key("left").instance(other.id).at(now);
-        left.root();
-        mine.append(&[fresh.events(), stuck.events()].concat()).await;
-        other.append(&left.events()).await;
-        other.close().await;
-        let check = mine.reader.safe_to_deploy(hour).await.unwrap();
-        let ids =
-            |runs: &[crate::OpenSummary]| runs.iter().map(|run| run.summary.trace_id).collect::<Vec<_>>();
-        assert_eq!(ids(&check.running), [fresh.trace_id()]);
-        assert_eq!(ids(&check.stuck), [stuck.trace_id()]);
-        assert_eq!(ids(&check.interrupted), [left.trace_id()]);
-        assert!(!check.is_safe());
-
-        fresh.complete_run();
-        stuck.cancel_run();
-        mine.append(&[fresh.events(), stuck.events()].concat()).await;
-        let check = mine.reader.safe_to_deploy(hour).await.unwrap();
-        assert!(check.is_safe() && check.interrupted.len() == 1);
     });
 }

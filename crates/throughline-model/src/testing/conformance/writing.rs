@@ -1,16 +1,15 @@
 //! What was acknowledged is there: as it was, once, as a whole.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::oracle::ids;
-use super::{StoreFixture, hold, open, shared};
+use super::{StoreFixture, hold, open, shared, supported};
 use crate::testing::{run, sample_log};
 use crate::{
-    AppendError, Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Rel, Scope, SpanId, Status, Timestamp,
-    TraceEvent, TraceId,
+    Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Rel, Scope, SpanId, Status, Timestamp, TraceEvent,
+    TraceId,
 };
 
 pub fn appended_events_are_there_in_order_after_reopening<F: StoreFixture>() {
@@ -31,81 +30,11 @@ pub fn appended_events_are_there_in_order_after_reopening<F: StoreFixture>() {
     });
 }
 
-pub fn a_group_is_seen_as_a_whole_or_not_at_all<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let store = open(fixture).await;
-        let mut batch = run("batch").key("batch");
-        let groups: Vec<Vec<TraceEvent>> = (0..40)
-            .map(|_| {
-                let before = batch.events().len();
-                (0..25).for_each(|_| {
-                    batch.point("stage:item");
-                });
-                batch.events().split_off(before)
-            })
-            .collect();
-        // Where each group ends: the root's start makes the first a longer one.
-        let whole: Vec<usize> = groups
-            .iter()
-            .scan(0, |sum, group| {
-                *sum += group.len();
-                Some(*sum)
-            })
-            .collect();
-        let reader = Arc::clone(&store.reader);
-        let watch = tokio::spawn(async move {
-            let last = whole.last().copied().unwrap_or_default();
-            loop {
-                let seen = reader.trace(TraceId::from_key("batch")).await.unwrap().len();
-                assert!(seen == 0 || whole.contains(&seen), "{seen} events are seen: a group was cut");
-                if seen == last {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-        for group in &groups {
-            store.append(group).await;
-        }
-        tokio::time::timeout(Duration::from_secs(60), watch)
-            .await
-            .expect("what was acknowledged is seen")
-            .unwrap();
-    });
-}
-
-pub fn a_refused_event_keeps_its_whole_group_out<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let Some(refused) = fixture.refused_event() else { return };
-        let store = open(fixture).await;
-        let mut sound = run("loan-approval").key("loan-1");
-        sound.complete_run();
-        let mut group = sound.events();
-        group.insert(1, refused);
-        let error = store.store.append(&shared(&group)).await.unwrap_err();
-        assert!(matches!(error, AppendError::Rejected { index: 1, .. }), "{error:?}");
-        assert_eq!(store.reader.run(sound.trace_id()).await.unwrap(), None);
-        store.append(&sound.events()).await;
-        assert_eq!(store.reader.trace(sound.trace_id()).await.unwrap(), sound.events());
-    });
-}
-
 pub fn an_empty_group_changes_nothing<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
-        store.append(&[]).await;
-        let found = store.events(&Filter::new()).await;
-        assert!(found.is_empty());
-    });
-}
-
-pub fn a_group_of_thousands_is_appended<F: StoreFixture>() {
-    hold(F::fresh(), async |fixture| {
-        let store = open(fixture).await;
-        let log = sample_log(13, 250, &[]);
-        store.append(&log).await;
-        let found = store.events(&Filter::new()).await;
-        assert_eq!(found, log.into_iter().rev().collect::<Vec<_>>());
+        store.store.append(&[]).await.unwrap();
+        assert_eq!(store.events(&Filter::new()).await, []);
     });
 }
 
@@ -302,8 +231,10 @@ pub fn numbers_at_their_limits_survive<F: StoreFixture>() {
         event.step_total = Some(u32::MAX);
         store.append(std::slice::from_ref(&event)).await;
         assert_eq!(store.reader.trace(event.trace_id).await.unwrap(), std::slice::from_ref(&event));
-        let spans = store.analytics.slowest_spans(&Scope::all(), 1).await.unwrap();
-        assert_eq!(spans[0].duration_us, u64::MAX);
+        let spans = store.analytics.slowest_spans(&Scope::all(), 1).await;
+        if let Some(spans) = supported("slowest_spans", spans) {
+            assert_eq!(spans[0].duration_us, u64::MAX);
+        }
         let summary = store.reader.run(event.trace_id).await.unwrap().unwrap();
         assert_eq!(summary.started, event.timestamp);
     });

@@ -1,0 +1,184 @@
+//! What a call may have, and what is seen of it: of each trace everything or nothing.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, select};
+
+use super::oracle::ids;
+use super::{Opened, StoreFixture, hold, open, shared};
+use crate::testing::{RunBuilder, run};
+use crate::{AppendError, Filter, TraceEvent, TraceId};
+
+/// How many small events a call may have, of so many that are wanted.
+fn fitting(store: &Opened, wanted: usize) -> usize {
+    let limits = store.store.limits();
+    assert!(limits.events > 0 && limits.in_flight > 0, "a store that takes nothing: {limits:?}");
+    wanted.min(limits.events).min(limits.bytes / 1024).max(1)
+}
+
+/// So many runs that items are added to.
+fn batches(count: usize) -> Vec<RunBuilder> {
+    (0..count)
+        .map(|number| {
+            let mut batch = run("batch").key(&format!("batch {number}"));
+            batch.root();
+            batch
+        })
+        .collect()
+}
+
+/// The next items of a batch.
+fn items(batch: &mut RunBuilder, count: usize) -> Vec<TraceEvent> {
+    let before = batch.events().len();
+    (0..count).for_each(|_| {
+        batch.point("stage:item");
+    });
+    batch.events().split_off(before)
+}
+
+/// Of each trace so many events in every call, of the traces in turn.
+fn interleaved(batches: &mut [RunBuilder], count: usize) -> Vec<TraceEvent> {
+    let groups: Vec<_> = batches.iter_mut().map(|batch| items(batch, count)).collect();
+    (0..count).flat_map(|at| groups.iter().map(move |group| group[at].clone())).collect()
+}
+
+/// Makes calls with events of so many traces, while readers watch that of none a part of a call is seen.
+async fn watch_calls(store: &Opened, traces: usize) {
+    const CALLS: usize = 40;
+    let mut batches = batches(traces);
+    let items_of_each = fitting(store, 24) / traces;
+    let watchers = batches.iter().map(|batch| {
+        let (reader, id) = (Arc::clone(&store.reader), batch.trace_id());
+        tokio::spawn(async move {
+            loop {
+                let seen = reader.trace(id).await.unwrap().len();
+                assert!(seen.is_multiple_of(items_of_each), "{seen} events are seen: a call was cut");
+                if seen == CALLS * items_of_each {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let watchers: Vec<_> = watchers.collect();
+    for _ in 0..CALLS {
+        let call = shared(&interleaved(&mut batches, items_of_each));
+        store.store.append(&call).await.unwrap();
+    }
+    let watched = tokio::time::timeout(Duration::from_secs(60), join_all(watchers)).await;
+    watched.expect("what was acknowledged is seen").into_iter().for_each(|watcher| watcher.unwrap());
+}
+
+pub fn a_call_is_seen_as_a_whole_or_not_at_all<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| watch_calls(&open(fixture).await, 1).await);
+}
+
+pub fn a_call_with_events_of_several_traces_is_atomic_for_each<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        if !store.store.limits().one_trace && fitting(&store, 3) == 3 {
+            watch_calls(&store, 3).await;
+        }
+    });
+}
+
+pub fn a_call_at_the_limit_is_taken<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let count = fitting(&store, 5000);
+        let mut batches = batches(1);
+        let events = items(&mut batches[0], count);
+        store.store.append(&shared(&events)).await.unwrap();
+        assert_eq!(ids(&store.reader.trace(batches[0].trace_id()).await.unwrap()), ids(&events));
+    });
+}
+
+pub fn as_many_calls_as_the_limits_say_are_taken_at_once<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut batches = batches(store.store.limits().in_flight.min(16));
+        let count = fitting(&store, 10);
+        for _ in 0..10 {
+            let calls: Vec<_> = batches.iter_mut().map(|batch| shared(&items(batch, count))).collect();
+            let answers = join_all(calls.iter().map(|call| store.store.append(call))).await;
+            answers.into_iter().for_each(|answer| answer.unwrap());
+        }
+        for batch in batches {
+            let trace = store.reader.trace(batch.trace_id()).await.unwrap();
+            assert_eq!(ids(&trace), ids(&batch.events()[1..]));
+        }
+    });
+}
+
+pub fn a_refused_event_keeps_its_whole_trace_out<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let Some(refused) = fixture.refused_event() else { return };
+        let store = open(fixture).await;
+        if fitting(&store, 3) < 3 {
+            return;
+        }
+        let with_others = !store.store.limits().one_trace && fitting(&store, 5) == 5;
+        let mut sound = run("loan-approval").key("loan-1");
+        sound.complete_run();
+        let mut of_its_trace = sound.events();
+        of_its_trace.iter_mut().for_each(|event| event.trace_id = refused.trace_id);
+        let mut other = run("loan-approval").key("loan-2");
+        other.complete_run();
+        let index = usize::from(with_others) + 1;
+        let mut call = of_its_trace.clone();
+        if with_others {
+            call.insert(0, other.events()[0].clone());
+            call.push(other.events()[1].clone());
+        }
+        call.insert(index, refused);
+        let error = store.store.append(&shared(&call)).await.unwrap_err();
+        assert!(
+            matches!(error, AppendError::Rejected { index: place, .. } if place == index),
+            "the event at {index} is refused, not {error:?}"
+        );
+        let trace_id = of_its_trace[0].trace_id;
+        assert_eq!(store.reader.trace(trace_id).await.unwrap(), [], "of its trace nothing was appended");
+        assert_eq!(store.reader.run(trace_id).await.unwrap(), None);
+        let seen = store.reader.trace(other.trace_id()).await.unwrap();
+        assert!(seen.is_empty() || seen == other.events(), "of another trace everything or nothing");
+
+        // What is left of the call is taken, whether or not some of it was.
+        call.remove(index);
+        store.append(&call).await;
+        assert_eq!(store.reader.trace(trace_id).await.unwrap(), of_its_trace);
+        if with_others {
+            assert_eq!(store.reader.trace(other.trace_id()).await.unwrap(), other.events());
+        }
+    });
+}
+
+/// Polls a call a few times and drops it, as when its deadline has passed.
+async fn drop_after<T>(call: impl Future<Output = T> + Unpin, polls: usize) {
+    let deadline = Box::pin(async {
+        for _ in 0..polls {
+            tokio::task::yield_now().await;
+        }
+    });
+    select(call, deadline).await;
+}
+
+pub fn a_call_that_was_dropped_may_be_made_again<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let (mut batches, count) = (batches(1), fitting(&store, 5));
+        let id: TraceId = batches[0].trace_id();
+        let mut appended = 0;
+        for polls in 0..20 {
+            let call = shared(&items(&mut batches[0], count));
+            drop_after(store.store.append(&call), polls).await;
+            let seen = store.reader.trace(id).await.unwrap().len();
+            assert!(seen == appended || seen == appended + count, "{seen} events are seen: a call was cut");
+            store.store.append(&call).await.unwrap();
+            appended += count;
+        }
+        assert_eq!(ids(&store.reader.trace(id).await.unwrap()), ids(&batches[0].events()[1..]));
+        assert_eq!(store.events(&Filter::new()).await.len(), appended);
+    });
+}

@@ -1,0 +1,5 @@
+//! The suites prove the stores, feeds and spools that tests use, and find what is broken.
+
+mod altered;
+mod broken_store;
+mod remote_store;

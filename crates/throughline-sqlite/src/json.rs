@@ -1,0 +1,94 @@
+//! The JSON in the columns `error` and `rest` of an event.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use throughline_model::{ErrorInfo, Link, Rel, SCHEMA_VERSION, SpanId, Text, TraceEvent, TraceId};
+
+/// The column `error`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredError {
+    #[serde(rename = "type")]
+    kind: Text,
+    message: Text,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    chain: Vec<Text>,
+}
+
+impl From<&ErrorInfo> for StoredError {
+    fn from(error: &ErrorInfo) -> Self {
+        // Without `..` in this file: a new field does not compile until somebody has said where it is stored.
+        let ErrorInfo { kind, message, chain } = error;
+        Self { kind: kind.clone(), message: message.clone(), chain: chain.clone() }
+    }
+}
+
+impl From<StoredError> for ErrorInfo {
+    fn from(error: StoredError) -> Self {
+        let StoredError { kind, message, chain } = error;
+        Self { kind, message, chain }
+    }
+}
+
+/// The column `rest`: what few events have.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Rest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    v: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent_trace_id: Option<TraceId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<StoredLink>,
+    #[serde(skip_serializing_if = "is_empty")]
+    extra: Cow<'a, Map<String, Value>>,
+}
+
+fn is_empty(map: &Map<String, Value>) -> bool {
+    map.is_empty()
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLink {
+    rel: Rel,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace_id: Option<TraceId>,
+    span_id: SpanId,
+}
+
+impl<'a> Rest<'a> {
+    pub(crate) fn of(event: &'a TraceEvent) -> Self {
+        let links = event.links.iter().map(|link| {
+            let Link { rel, trace_id, span_id } = *link;
+            StoredLink { rel, trace_id, span_id }
+        });
+        Self {
+            v: (event.v != SCHEMA_VERSION).then_some(event.v),
+            parent_trace_id: event.parent_trace_id,
+            links: links.collect(),
+            extra: Cow::Borrowed(&event.extra),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { v, parent_trace_id, links, extra } = self;
+        v.is_none() && parent_trace_id.is_none() && links.is_empty() && extra.is_empty()
+    }
+
+    pub(crate) fn version(&self) -> u16 {
+        self.v.unwrap_or(SCHEMA_VERSION)
+    }
+
+    pub(crate) fn links(&self) -> Vec<Link> {
+        let link = |link: &StoredLink| {
+            let StoredLink { rel, trace_id, span_id } = *link;
+            Link { rel, trace_id, span_id }
+        };
+        self.links.iter().map(link).collect()
+    }
+
+    pub(crate) fn extra(self) -> Map<String, Value> {
+        self.extra.into_owned()
+    }
+}
