@@ -38,6 +38,6 @@ pub use throughline_model::{
 };
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::{
-    Facts, ImportError, Imported, PruneError, PrunePolicy, PruneReport, SqliteImporter, SqliteReader,
-    SqliteSpool, SqliteStore, Synchronous,
+    ImportError, Imported, PruneError, PrunePolicy, PruneReport, SqliteImporter, SqliteReader, SqliteSpool,
+    SqliteStore, StoreInfo, Synchronous,
 };

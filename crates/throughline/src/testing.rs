@@ -22,7 +22,7 @@
 //! ```
 
 pub use throughline_model::testing::{
-    CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, MemorySpool, RunBuilder,
-    SpoolFaults, broken_run, conformance, run, sample_log, tree,
+    CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, MemorySpool, RemoteStore,
+    RunBuilder, SpoolFaults, broken_run, conformance, run, sample_log, tree,
 };
-pub use throughline_model::{feed_conformance, store_conformance};
+pub use throughline_model::{feed_conformance, spool_conformance, store_conformance};
