@@ -50,7 +50,7 @@ impl Prometheus {
     /// In a container, where Prometheus comes from outside, set the host to `0.0.0.0`.
     ///
     /// # Errors
-    /// When a variable means nothing, or nobody can listen where they say.
+    /// When a variable is invalid, or the address can't be listened on.
     pub async fn serve_from_env(&self) -> Result<Option<MetricsServer>, ServeError> {
         let Some(endpoint) = Endpoint::from_env()? else { return Ok(None) };
         let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
