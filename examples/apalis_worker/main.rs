@@ -19,8 +19,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use throughline::metrics::Prometheus;
 use throughline::query::Style;
-use throughline::{Prometheus, QueueDepth, SqliteStore, Throughline};
+use throughline::worker::QueueDepth;
+use throughline::{SqliteStore, Throughline};
 use tokio::net::TcpListener;
 
 struct Arguments {

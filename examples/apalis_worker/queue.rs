@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use apalis_redis::{Config, RedisStorage};
 use serde::{Deserialize, Serialize};
-use throughline::{QueueDepth, Timestamp};
+use throughline::event::Timestamp;
+use throughline::worker::QueueDepth;
 
 /// What the queue is called.
 pub(crate) const NAME: &str = "payouts";

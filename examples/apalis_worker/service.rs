@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
-use throughline::{Carrier, LayerExt as _, Throughline, Traced};
+use throughline::worker::Carrier;
+use throughline::{LayerExt as _, Throughline, Traced};
 
 use crate::queue::{Payout, Queue};
 

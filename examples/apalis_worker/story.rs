@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use throughline::Throughline;
+use throughline::metrics::{ExpositionFormat, Prometheus};
+use throughline::query::RunState;
 use throughline::query::Style;
-use throughline::{ExpositionFormat, Prometheus, RunState, Throughline};
 
 use crate::clients::{Order, UNLUCKY};
 

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use apalis::layers::retry::RetryPolicy;
 use apalis::prelude::*;
 use serde_json::json;
-use throughline::{JobLayer, Throughline, TraceContext};
+use throughline::worker::JobLayer;
+use throughline::{Throughline, TraceContext};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 

@@ -2,7 +2,8 @@
 
 use axum::http::StatusCode;
 use reqwest::Method;
-use throughline::{LayerExt as _, Throughline, TracedClient};
+use throughline::http::TracedClient;
+use throughline::{LayerExt as _, Throughline};
 use tower::{Layer as _, ServiceExt as _};
 
 /// How the bureau is asked. Cheap to clone.

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use throughline::health::{Check, Details, Health};
-use throughline::{MetricsServer, Prometheus, Redaction, SqliteStore, Throughline};
+use throughline::metrics::{MetricsServer, Prometheus};
+use throughline::{Redaction, SqliteStore, Throughline};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use throughline::{Saga, SagaFailed, TraceContext};
+use throughline::TraceContext;
+use throughline::saga::{Saga, SagaFailed};
 
 use crate::agent::Agent;
 use crate::application::{Application, LoanError, Offer, RegistryError};

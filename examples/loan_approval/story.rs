@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use throughline::Throughline;
+use throughline::event::Timestamp;
+use throughline::query::RunState;
 use throughline::query::Style;
-use throughline::{RunState, Scope, Throughline, Timestamp};
+use throughline::store::Scope;
 
 use crate::clients::Seen;
 

@@ -4,9 +4,10 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use throughline::event::{Status, names};
 use throughline::query::Style;
 use throughline::transport::{Analyzer, CallError, Caller, Inspector, Profiler};
-use throughline::{Status, Throughline, TraceContext, TraceId, TraceQuery, names};
+use throughline::{Throughline, TraceContext, TraceId, TraceQuery};
 
 use crate::application::Client;
 use crate::sidecar::{Record, Sidecar};

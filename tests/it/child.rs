@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use throughline::{NotRecorded, SqliteStore, Synchronous, Throughline, TraceContext};
+use throughline::store::Synchronous;
+use throughline::{NotRecorded, SqliteStore, Throughline, TraceContext};
 
 const DATABASE: &str = "THROUGHLINE_TEST_DATABASE";
 const ROLE: &str = "THROUGHLINE_TEST_ROLE";

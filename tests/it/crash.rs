@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
 
-use throughline::{Liveness, RunState, SqliteStore, Status, TraceEvent, TraceId, TraceQuery, TraceReader};
+use throughline::event::{Status, TraceEvent};
+use throughline::query::{Liveness, RunState};
+use throughline::store::TraceReader;
+use throughline::{SqliteStore, TraceId, TraceQuery};
 
 use crate::child::{self, Role};
 

@@ -12,7 +12,8 @@ use axum::Router;
 use axum::routing::get;
 use throughline::metrics::catalogue::{self, Kind};
 use throughline::metrics::{Meter, Profile};
-use throughline::{LayerExt as _, MemoryStore, NotRecorded, Prometheus, Throughline, Traced, web_vitals};
+use throughline::metrics::{Prometheus, web_vitals};
+use throughline::{LayerExt as _, MemoryStore, NotRecorded, Throughline, Traced};
 
 /// The profiles that services may have, and what to call them.
 fn profiles() -> [(&'static str, Profile); 4] {

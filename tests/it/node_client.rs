@@ -11,10 +11,9 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use throughline::{
-    Carrier, Job, JobLayer, LayerExt as _, SqliteStore, Status, Text, Throughline, TraceEvent, TraceId,
-    Traced, names,
-};
+use throughline::event::{Status, Text, TraceEvent, names};
+use throughline::worker::{Carrier, Job, JobLayer};
+use throughline::{LayerExt as _, SqliteStore, Throughline, TraceId, Traced};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};

@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use cargo_metadata::MetadataCommand;
-use throughline::{Filter, Page, RunState, SqliteStore, TraceReader as _};
+use throughline::SqliteStore;
+use throughline::query::RunState;
+use throughline::store::{Filter, Page, TraceReader as _};
 
 mod quick_start {
     include!("readme/quick_start.rs");
@@ -88,7 +90,9 @@ async fn the_quick_start_serves_answers_records_and_ends() {
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     assert_eq!(apply(50_000, 20_000).await, (200, r#"{"rate_percent":3.2}"#.to_owned()));
-    assert_eq!(apply(0, 20_000).await, (502, "the credit bureau answered with status 500".to_owned()));
+    let (status, problem) = apply(0, 20_000).await;
+    let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
+    assert_eq!((status, &problem["title"]), (500, &"Internal Server Error".into()), "{problem}");
 
     let interrupt = Command::new("kill").args(["-INT", &service.0.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
@@ -100,6 +104,7 @@ async fn the_quick_start_serves_answers_records_and_ends() {
     let runs = reader.runs(&Filter::new(), &Page::first(10)).await.unwrap().items;
     let states: Vec<_> = runs.iter().map(|run| run.state).collect();
     assert_eq!(states, [RunState::Failed, RunState::Succeeded], "the newest first");
+    assert_eq!(problem["trace_id"], runs[0].trace_id.to_string(), "the answer says which run to ask for");
 }
 
 #[test]

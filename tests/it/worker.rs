@@ -10,11 +10,11 @@ use apalis::prelude::*;
 use apalis_redis::{Config, RedisStorage};
 use serde::{Deserialize, Serialize};
 use throughline::query::Verdict;
+use throughline::query::{Liveness, OpenRun, RunState};
+use throughline::store::TraceReader;
 use throughline::testing::tree;
-use throughline::{
-    Carrier, JobLayer, Liveness, OpenRun, RunState, SqliteStore, Throughline, TraceContext, TraceId,
-    TraceQuery, TraceReader,
-};
+use throughline::worker::{Carrier, JobLayer};
+use throughline::{SqliteStore, Throughline, TraceContext, TraceId, TraceQuery};
 
 use crate::redis;
 

@@ -20,7 +20,8 @@ use axum::Router;
 use axum::http::HeaderMap;
 use axum::routing::post;
 use serde_json::json;
-use throughline::{MemoryStore, Throughline, TraceParent};
+use throughline::context::TraceParent;
+use throughline::{MemoryStore, Throughline};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 

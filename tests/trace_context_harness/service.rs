@@ -12,7 +12,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde_json::Value;
-use throughline::{LayerExt as _, Throughline, TracedClient};
+use throughline::http::TracedClient;
+use throughline::{LayerExt as _, Throughline};
 use tower::{Layer as _, ServiceExt as _};
 
 /// Somebody to call: `arguments` are posted to `url` as JSON.

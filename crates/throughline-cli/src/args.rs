@@ -15,20 +15,20 @@ use moment::{parse_duration, parse_size};
 use crate::xes::runs::Condition;
 
 const AFTER_HELP: &str = "\
-A TRACE is the business key of a run, its id, or the beginning of its id if no
-other id begins so. Times are UTC.
+A TRACE is the business key of a run, its id, or the beginning of its id if that
+is unique. Times are UTC.
 
 Exit codes:
-  0  it went well, and the answer is yes
-  1  the answer is no: nothing was found, nothing failed, not all was undone,
-     a deployment is not safe
-  2  the command line is wrong, or may mean several runs
+  0  success, and the answer is yes
+  1  the answer is no: nothing was found, nothing failed, not everything was
+     undone, or it is not safe to deploy
+  2  the command line is wrong or ambiguous
   3  the store or the input can't be used
 
 Environment:
-  THROUGHLINE_STORE           what --store is when it is not given
-  THROUGHLINE_PSEUDONYM_KEY   the secret of the services' pseudonyms; with it,
-                              what they redacted can be found by its value
+  THROUGHLINE_STORE           the store, if --store is not given
+  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms; with it, values
+                              that they redacted can be searched for
 
 Examples:
   throughline import runs.xes.gz --store sqlite:traces.db
@@ -36,7 +36,7 @@ Examples:
   throughline list --failed --since 24h
   throughline why loan-42";
 
-/// Asks a store what its runs did, why they failed, and what runs now.
+/// Asks a store what its runs did, why they failed, and what is running now.
 #[derive(Debug, Parser)]
 #[command(name = "throughline", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -46,17 +46,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command understands.
+/// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// The store to ask, as in sqlite:traces.db
+    /// The store, as in sqlite:traces.db
     #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
-    /// Answer in JSON, in the shapes that the README describes
+    /// Answer in JSON; docs/json-output.md describes the shapes
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 }
@@ -69,30 +69,30 @@ pub(crate) enum Color {
     Never,
 }
 
-/// The commands; each lives in the file of its name.
+/// The commands, each in the file of its name.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List runs, the last started first
     List(ListArgs),
-    /// Show what happened in a run, as a tree or in the order of time
+    /// Show what happened in a run, as a tree or in order of time
     Show(ShowArgs),
     /// Explain why a run failed
     Why(TraceArgs),
-    /// Tell whether what a run did was undone
+    /// Show whether what a run did was undone
     Compensations(TraceArgs),
-    /// Show what was decided in a run, or how runs ended by what was decided in them
+    /// Show the decisions of a run, or how runs ended after each choice
     Decisions(DecisionsArgs),
-    /// Show what runs now, what is stuck and what was interrupted
+    /// Show what is running now, what is stuck and what was interrupted
     Running(RunningArgs),
     /// Watch events as they happen
     Watch(WatchArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
-    /// Compare a run with another, or with the last one of its workflow that went well
+    /// Compare a run with another, or with the last one of its workflow that succeeded
     Diff(DiffArgs),
-    /// Bring in events: JSON lines, or an event log of the XES standard, plain or gzip
+    /// Import events: JSON lines, or an XES event log, plain or gzip
     Import(ImportArgs),
-    /// Write runs out, as JSON lines or as an event log of the XES standard
+    /// Export runs as JSON lines or as an XES event log
     Export(ExportArgs),
     /// Remove old runs
     Prune(PruneArgs),
@@ -108,10 +108,10 @@ Examples:
   throughline list --type 'stage:*' --status failed   runs in which a stage failed
   throughline list --attr tenant=acme --limit 100")]
 pub(crate) struct ListArgs {
-    /// How many at most
+    /// Show at most this many
     #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
-    /// Go on where the page before ended: the cursor it gave
+    /// Continue after this cursor, which the previous page printed
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
     #[command(flatten)]
@@ -128,7 +128,7 @@ pub(crate) struct ShowArgs {
     /// The run: its key, its id, or the beginning of its id
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
-    /// In the order of time instead of as a tree
+    /// In order of time instead of as a tree
     #[arg(long)]
     pub(crate) timeline: bool,
 }
@@ -139,9 +139,9 @@ pub(crate) struct ShowArgs {
 Examples:
   throughline why loan-42
   throughline compensations a74f87c4
-  throughline why loan-42 --json | jq .root_cause
+  throughline why loan-42 --json | jq .cause
 
-Exit code 1: nothing failed (why), or not all was undone (compensations).")]
+Exit code 1: nothing failed (why), or not everything was undone (compensations).")]
 pub(crate) struct TraceArgs {
     /// The run: its key, its id, or the beginning of its id
     #[arg(value_name = "TRACE")]
@@ -152,7 +152,7 @@ pub(crate) struct TraceArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  throughline decisions loan-42      what one run weighed and chose, and what came of it
+  throughline decisions loan-42      what one run considered and chose, and what followed
   throughline decisions --since 7d   how often runs failed after each choice")]
 pub(crate) struct DecisionsArgs {
     /// The run; without it, the choices of all runs are compared
@@ -175,9 +175,12 @@ pub(crate) struct RunningArgs {
     /// A run is stuck when nothing has happened in it for this long
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) stuck_after: Duration,
-    /// How many at most
+    /// Show at most this many
     #[arg(long, default_value = "50", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
+    /// Continue after this cursor, which the previous page printed
+    #[arg(long, value_name = "CURSOR", conflicts_with = "check")]
+    pub(crate) after: Option<String>,
 }
 
 /// `watch`.
@@ -186,14 +189,18 @@ pub(crate) struct RunningArgs {
 Examples:
   throughline watch                         everything, until Ctrl-C
   throughline watch loan-42                 one run, from its start to its end
-  throughline watch --status failed --json  one JSON object a line")]
+  throughline watch --status failed --json  one JSON object a line
+  throughline watch --json --after CURSOR   what came after that event, and from now on")]
 pub(crate) struct WatchArgs {
-    /// The run; the watch ends when it has ended
+    /// The run; the watch ends when the run does
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
-    /// End after this long
+    /// Stop after this long
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) for_: Option<Duration>,
+    /// Continue after this cursor of an event, as --json prints it
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
     #[command(flatten)]
     pub(crate) filter: EventFilter,
 }
@@ -205,7 +212,7 @@ Examples:
   throughline stats --since 7d
   throughline stats --workflow loan-approval --limit 20")]
 pub(crate) struct StatsArgs {
-    /// How many rows in each table at most
+    /// Show at most this many rows in each table
     #[arg(long, default_value = "10", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
     #[command(flatten)]
@@ -217,7 +224,7 @@ pub(crate) struct StatsArgs {
 #[command(after_help = "\
 Examples:
   throughline diff loan-42 loan-41
-  throughline diff loan-42                  against the last run of its workflow that went well
+  throughline diff loan-42                  against the last run of its workflow that succeeded
 
 Exit code 1: the runs went the same way.")]
 pub(crate) struct DiffArgs {
@@ -233,8 +240,8 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The traces of an XES event log become runs. concept:name is the business key of
-a run; an activity is an event `activity:NAME`, its start and complete are a
-span. Importing a log again adds nothing; with other options it is refused.
+a run; an activity is an event `activity:NAME`, and its start and complete make
+a span. Importing a log again adds nothing; with other options it is refused.
 
 Examples:
   throughline import events.jsonl
@@ -242,7 +249,7 @@ Examples:
                                      --cancelled-when concept:name=A_CANCELLED
   zcat log.xes.gz | throughline import -")]
 pub(crate) struct ImportArgs {
-    /// The file; - is the standard input
+    /// The file; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// XES: an event with this attribute makes its run a failed one; may be repeated
@@ -262,20 +269,20 @@ pub(crate) struct ImportArgs {
 /// `export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A run that matches is written whole, the first started first.
+A run that matches is exported whole; the oldest run comes first.
 
 Examples:
   throughline export > events.jsonl
   throughline export loan-42 | jq .data
   throughline export --format xes --workflow loan-approval -o loans.xes")]
 pub(crate) struct ExportArgs {
-    /// One run: its key, its id, or the beginning of its id; without it, all that the filters leave
+    /// One run: its key, its id, or the beginning of its id; without it, all that match the filters
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
-    /// What to write: JSON lines, which keep everything, or an event log of the XES standard
+    /// What to write: JSON lines, which keep everything, or an XES event log
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
-    /// Where to; by default to the standard output
+    /// Where to write; by default to standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -292,7 +299,7 @@ pub(crate) enum ExportFormat {
 /// `prune`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs that have not ended stay.
+Runs that have not ended are kept.
 
 Examples:
   throughline prune --older-than 90d
@@ -302,7 +309,7 @@ pub(crate) struct PruneArgs {
     /// Remove runs that ended longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) older_than: Option<Duration>,
-    /// Remove the oldest runs until the store is no larger than this
+    /// Remove the oldest runs until the store is at most this large
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
 }
@@ -320,7 +327,7 @@ pub(crate) struct CompletionsArgs {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("want a number from 1".into()),
+        Ok(0) | Err(_) => Err("expected a number of at least 1".into()),
         Ok(number) => Ok(number),
     }
 }

@@ -77,7 +77,7 @@ fn name_of(run: &RunSummary) -> String {
 /// The line that says that there is nothing in a store, and what to do about it.
 fn nothing_here(store: &Store) -> CliError {
     CliError::NotFound(format!(
-        "there are no runs in {} yet; `throughline import FILE` brings some in, or let a service write to it",
+        "there are no runs in {} yet; run `throughline import FILE`, or let a service write to it",
         store.name()
     ))
 }

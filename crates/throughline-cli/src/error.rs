@@ -1,11 +1,11 @@
-//! Why a command did not do what it should, and its exit code.
+//! Why a command failed, and its exit code.
 
 use std::io;
 use std::process::ExitCode;
 
 use throughline_core::{OpenError, ReadError};
 
-/// What a command has to say with its exit code, when it went well.
+/// The answer of a command that succeeded, as its exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// It is so; or it is done.
@@ -29,7 +29,7 @@ impl From<Answer> for ExitCode {
     }
 }
 
-/// Why a command did not do what it should: one line that says what, and what next.
+/// Why a command failed: one line that says what is wrong, and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
     /// Nothing was found.
@@ -47,7 +47,7 @@ pub(crate) enum CliError {
     },
     /// The store can't be read.
     #[error("{}", match .0 {
-        ReadError::BadQuestion { reason } => reason as &dyn std::fmt::Display,
+        ReadError::InvalidQuery { reason } => reason as &dyn std::fmt::Display,
         error => error,
     })]
     Read(#[from] ReadError),
@@ -67,12 +67,12 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::NotFound(_) => 1,
-            Self::Usage(_) | Self::Read(ReadError::BadQuestion { .. }) => 2,
+            Self::Usage(_) | Self::Read(ReadError::InvalidQuery { .. }) => 2,
             _ => 3,
         })
     }
 
-    /// Whether nobody listens any more, as behind `| head`: no reason to complain.
+    /// Whether nobody reads the output any more, as behind `| head`: no reason to complain.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

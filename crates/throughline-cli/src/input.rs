@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 /// How much is read at a time.
 const BLOCK: usize = 256 << 10;
 
-/// What a file holds, told by its first character.
+/// What a file holds, recognised by its first character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Xes,

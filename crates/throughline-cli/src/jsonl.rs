@@ -18,7 +18,7 @@ pub(crate) struct JsonlError {
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("this is no event: {0}")]
+    #[error("this is not an event: {0}")]
     NoEvent(String),
     #[error("the input breaks off: {0}")]
     Input(std::io::Error),
@@ -26,7 +26,7 @@ pub(crate) enum Problem {
     TooLong,
 }
 
-/// Reads events, one a line; blank lines are passed over.
+/// Reads events, one a line; blank lines are skipped.
 pub(crate) struct JsonlReader<R> {
     input: R,
     buffer: Vec<u8>,
@@ -107,7 +107,7 @@ mod tests {
     fn a_broken_line_is_named_after_what_was_sound() {
         let (count, result) = read(&format!("{EVENT}\n{EVENT}\n{{\"trace_id\":7}}\n"));
         assert_eq!(count, 2);
-        insta::assert_snapshot!(result.unwrap_err(), @"line 3: this is no event: invalid type: integer `7`, expected a string (column 13)");
+        insta::assert_snapshot!(result.unwrap_err(), @"line 3: this is not an event: invalid type: integer `7`, expected a string (column 13)");
     }
 
     #[test]

@@ -106,8 +106,8 @@ impl Screen {
         self.output.flush()
     }
 
-    /// Says on the standard error why a command did not do what it should. Errors quote names of files and
-    /// texts of stores, so that they are made harmless, line by line.
+    /// Says on standard error why a command failed. Errors quote names of files and texts of stores, so they are made
+    /// harmless, line by line.
     pub(crate) fn complain(&self, error: &dyn fmt::Display) {
         let message = error.to_string();
         let lines: Vec<_> = message.lines().map(clean).collect();

@@ -27,7 +27,7 @@ pub(crate) async fn resolve(
     }
     let is_prefix = !name.is_empty() && name.len() < 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     if candidates.is_empty() && is_prefix {
-        for id in reader.complete(&name.to_ascii_lowercase(), CANDIDATES + 1).await? {
+        for id in reader.find_by_id_prefix(&name.to_ascii_lowercase(), CANDIDATES + 1).await? {
             candidates.extend(reader.run(id).await?);
         }
     }
@@ -38,7 +38,7 @@ pub(crate) async fn resolve(
 }
 
 fn ambiguous(name: &str, candidates: &[RunSummary]) -> CliError {
-    let mut message = format!("`{}` may be any of these runs; give more of the id:", clean(name));
+    let mut message = format!("`{}` is ambiguous; give more of the id of one of these runs:", clean(name));
     for run in candidates.iter().take(CANDIDATES) {
         let key = run.correlation_id.as_deref().unwrap_or("-");
         let started = moment(run.started);
@@ -52,7 +52,7 @@ fn ambiguous(name: &str, candidates: &[RunSummary]) -> CliError {
 
 fn not_found(name: &str) -> CliError {
     CliError::NotFound(format!(
-        "no run has the id or the key `{}`; `throughline list` shows the latest",
+        "no run has the id or key `{}`; `throughline list` shows the latest runs",
         clean(name)
     ))
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
-use throughline_core::{Redaction, Redactor, RunSummary, TraceQuery, TraceReader};
-use throughline_sqlite::{SqliteReader, SqliteStore};
+use throughline_core::{
+    OpenError, Readers, Redaction, Redactor, RunSummary, StoreConfig, TraceQuery, TraceReader, TraceStream,
+};
+use throughline_sqlite::SqliteStore;
 
 use crate::error::CliError;
 use crate::resolve::resolve;
@@ -23,7 +25,7 @@ impl Store {
     pub(crate) fn named(name: Option<&str>) -> Result<Self, CliError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Err(CliError::Usage(
-                "which store? Give --store sqlite:PATH, or set THROUGHLINE_STORE".into(),
+                "no store given: use --store sqlite:PATH, or set THROUGHLINE_STORE".into(),
             ));
         };
         match name.split_once(':') {
@@ -34,13 +36,13 @@ impl Store {
             }),
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             _ if Path::new(name).exists() => {
-                Err(CliError::Usage(format!("`{name}` is no store; do you mean sqlite:{name}?")))
+                Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
             }
             Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(CliError::Usage(format!(
-                "stores of the kind `{scheme}` can't be asked from here; what can is sqlite:PATH"
+                "stores of the kind `{scheme}` are not supported here: expected sqlite:PATH"
             ))),
             // Not repeated: what looks like no store may be a connection string with a password.
-            _ => Err(CliError::Usage("that is no store; want sqlite:PATH".into())),
+            _ => Err(CliError::Usage("invalid store: expected sqlite:PATH".into())),
         }
     }
 
@@ -50,7 +52,13 @@ impl Store {
     }
 
     /// Opens the store for reading; it must be there.
-    pub(crate) fn reader(&self) -> Result<SqliteReader, CliError> {
+    pub(crate) async fn readers(&self) -> Result<Readers, CliError> {
+        self.must_exist()?;
+        self.sqlite().open_readers().await.map_err(|error| self.open_error(error))
+    }
+
+    /// Opens the store for watching; it must be there.
+    pub(crate) fn stream(&self) -> Result<impl TraceStream, CliError> {
         self.must_exist()?;
         self.sqlite().open_reader().map_err(|error| self.open_error(error))
     }
@@ -75,13 +83,13 @@ impl Store {
             return Ok(());
         }
         Err(CliError::Input(format!(
-            "{}: there is no such file; `throughline import FILE` makes one, or name another with --store",
+            "{}: no such file; `throughline import FILE` creates one, or name another with --store",
             self.name
         )))
     }
 
     /// An error that names the store.
-    pub(crate) fn open_error(&self, error: throughline_core::OpenError) -> CliError {
+    pub(crate) fn open_error(&self, error: OpenError) -> CliError {
         CliError::Open { name: self.name.clone(), error }
     }
 }

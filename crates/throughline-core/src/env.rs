@@ -4,17 +4,17 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvError {
-    /// A variable is set to something that means nothing.
-    #[error("{name}={value} means nothing: want {want}")]
-    Meaningless {
+    /// A variable is set to a value that it cannot have.
+    #[error("invalid {name}={value}: expected {expected}")]
+    Invalid {
         /// The variable.
         name: &'static str,
         /// What it is set to.
         value: String,
         /// What it may be set to.
-        want: &'static str,
+        expected: &'static str,
     },
-    /// A variable is set to something that is no text.
+    /// A variable is set to something that is not text.
     #[error("{name} is not valid Unicode")]
     NotUnicode {
         /// The variable.
@@ -22,11 +22,11 @@ pub enum EnvError {
     },
 }
 
-/// What a variable is set to; an empty one is as good as none
+/// What a variable is set to; an empty one counts as not set
 /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#parsing-empty-value)).
 ///
 /// # Errors
-/// When it is no text.
+/// When it is not text.
 pub fn variable(name: &'static str) -> Result<Option<String>, EnvError> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),

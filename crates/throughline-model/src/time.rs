@@ -66,7 +66,7 @@ impl fmt::Debug for Timestamp {
 
 /// Why a text is not a timestamp.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("`{input}` is not a timestamp: want RFC 3339, as in 2026-03-01T09:30:00.000000Z")]
+#[error("`{input}` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z")]
 pub struct ParseTimestampError {
     input: String,
 }

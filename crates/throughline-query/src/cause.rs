@@ -5,7 +5,7 @@
 //! - A failed attempt that was tried again stands for nothing: the last attempt speaks for all of them.
 //! - What fails while others are undone is a consequence, not a cause.
 //! - A failed span was brought down by a failed child if their errors agree, or if nothing was begun after the
-//!   child had failed. If the parent went on to other work, it had coped with that failure.
+//!   child had failed. If the parent went on to other work, it had tolerated that failure.
 //! - The cause is where the descent ends.
 
 use super::index::NONE;
@@ -120,7 +120,7 @@ impl<'q> Causes<'q> {
     }
 
     /// Whether the parent began other work after this span had ended.
-    pub(super) fn coped_with(&self, span: Span<'q>) -> bool {
+    pub(super) fn is_tolerated(&self, span: Span<'q>) -> bool {
         span.parent().is_some_and(|parent| self.last_work[parent.index as usize] > span.end_place())
     }
 
@@ -174,7 +174,7 @@ impl<'q> Causes<'q> {
         let first = |spans: &mut dyn Iterator<Item = Span<'q>>| spans.min_by_key(|child| child.end_place());
         let same_end = || suspects().filter(|child| child.status() == status);
         first(&mut same_end().filter(|child| same_error(span.error(), child.error())))
-            .or_else(|| first(&mut same_end().filter(|child| !self.coped_with(*child))))
+            .or_else(|| first(&mut same_end().filter(|child| !self.is_tolerated(*child))))
             .or_else(|| {
                 // The end of the child was not recorded, but something in it failed.
                 first(&mut suspects().filter(|child| {

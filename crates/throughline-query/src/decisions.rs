@@ -17,7 +17,7 @@ pub struct Decisions {
     pub run: Option<RunSummary>,
     /// What was decided, in the order of time.
     pub outcomes: Vec<DecisionOutcome>,
-    /// What is odd about the record.
+    /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
 

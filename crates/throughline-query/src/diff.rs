@@ -27,14 +27,14 @@ pub struct Diff {
     pub choices: Vec<ChoiceChange>,
     /// Spans that ended differently.
     pub changed: Vec<StateChange>,
-    /// Spans that happened here only.
-    pub only_here: Vec<LoneSpan>,
-    /// Spans that happened there only.
-    pub only_there: Vec<LoneSpan>,
+    /// Spans that happened only here.
+    pub only_here: Vec<UnmatchedSpan>,
+    /// Spans that happened only there.
+    pub only_there: Vec<UnmatchedSpan>,
     /// Spans that took at least [`Diff::SLOWER`] times as long here as there and [`Diff::SLOWER_US`] more, and no
     /// single span in them explains it; the greatest difference first.
     pub slower: Vec<SlowerSpan>,
-    /// What is odd about the records of both.
+    /// Data problems of both: what is missing or contradictory in their events.
     pub problems: Vec<Problem>,
 }
 
@@ -72,16 +72,16 @@ pub enum DivergenceKind {
     Choice,
     /// A span ended differently.
     State,
-    /// A span happened here only.
+    /// A span happened only here.
     OnlyHere,
-    /// A span happened there only.
+    /// A span happened only there.
     OnlyThere,
 }
 
 /// A span of one run without a counterpart in the other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct LoneSpan {
+pub struct UnmatchedSpan {
     /// The way to it, as in [`Divergence::path`].
     pub path: String,
     /// The span.
@@ -182,8 +182,8 @@ impl TraceQuery {
                     there: there.summary(),
                 })
                 .collect(),
-            only_here: lone(self, &pairing.in_there, &pairing.nth_here),
-            only_there: lone(other, &pairing.in_here, &pairing.nth_there),
+            only_here: unmatched(self, &pairing.in_there, &pairing.nth_here),
+            only_there: unmatched(other, &pairing.in_here, &pairing.nth_there),
             slower: pairing.slower(),
             problems: self.problems().iter().chain(other.problems()).cloned().collect(),
         }
@@ -345,12 +345,12 @@ impl<'a> Pairing<'a> {
 }
 
 /// The outermost spans without a counterpart.
-fn lone(query: &TraceQuery, twins: &[Option<u32>], nth: &[u32]) -> Vec<LoneSpan> {
-    let is_lone = |span: &Span<'_>| twins[span.index as usize].is_none();
+fn unmatched(query: &TraceQuery, twins: &[Option<u32>], nth: &[u32]) -> Vec<UnmatchedSpan> {
+    let is_unmatched = |span: &Span<'_>| twins[span.index as usize].is_none();
     query
         .spans()
-        .filter(|span| is_lone(span) && !span.parent().is_some_and(|parent| is_lone(&parent)))
-        .map(|span| LoneSpan {
+        .filter(|span| is_unmatched(span) && !span.parent().is_some_and(|parent| is_unmatched(&parent)))
+        .map(|span| UnmatchedSpan {
             path: path(span, nth),
             span: span.summary(),
             below: query.index.outline().subtree(span.index).len() - 1,

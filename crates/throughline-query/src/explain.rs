@@ -38,13 +38,13 @@ pub struct Explanation {
     pub cascades: Vec<Cascade>,
     /// What had to be undone, and whether it was.
     pub compensations: Vec<SagaCompensation>,
-    /// Other failures, each at its own origin: recovered from, coped with, or independent.
+    /// Other failures, each at its own origin: recovered from, tolerated, or independent.
     pub other_failures: Vec<OtherFailure>,
     /// Open spans without an open span inside: where a run is, or was when its process died.
     pub open: Vec<SpanSummary>,
-    /// How often the run was taken over by another process life.
+    /// How often the run was resumed by another instance.
     pub resumed: usize,
-    /// What is odd about the record.
+    /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
 
@@ -60,12 +60,12 @@ impl Explanation {
 pub enum Verdict {
     /// There are no events.
     Empty,
-    /// The run succeeded at the first try.
+    /// The run succeeded on the first try.
     Succeeded,
     /// The run succeeded; what failed in it was tried again, with success.
     Recovered,
     /// The run succeeded although something in it failed for good, which is explained as the cause.
-    Coped,
+    Tolerated,
     /// The run failed.
     Failed,
     /// The run was dropped.
@@ -147,7 +147,7 @@ pub struct Cascade {
 #[non_exhaustive]
 pub enum CascadeKind {
     /// The cause lies in it, and it ended as the cause did.
-    Carried,
+    Propagated,
     /// It ran beside the cause and was cancelled after it.
     Cancelled,
 }
@@ -175,7 +175,7 @@ pub enum FailureOutcome {
     /// It was tried again, and that has not gone well so far.
     Retried,
     /// The work around it went on without it.
-    Coped,
+    Tolerated,
     /// A failure in its own right, beside the cause.
     Independent,
 }
@@ -186,7 +186,7 @@ impl TraceQuery {
     ///
     /// The root cause is the deepest failed span that was not brought down by a failed child. Not causes are: a
     /// failed attempt that was tried again, a failed compensation, a parent that ended with its child's error,
-    /// a branch that was cancelled because its sibling failed, a failure that the work around it coped with.
+    /// a branch that was cancelled because its sibling failed, a failure that the work around it tolerated.
     pub fn explain(&self) -> Explanation {
         let causes = Causes::new(self);
         let found = causes.find();
@@ -239,7 +239,7 @@ impl TraceQuery {
             RunState::Interrupted => Verdict::Interrupted,
             RunState::Running => Verdict::Running,
             RunState::Unfinished => Verdict::Unfinished,
-            RunState::Succeeded if explanation.cause.is_some() => Verdict::Coped,
+            RunState::Succeeded if explanation.cause.is_some() => Verdict::Tolerated,
             RunState::Succeeded if !explanation.other_failures.is_empty() => Verdict::Recovered,
             RunState::Succeeded => Verdict::Succeeded,
         }
@@ -333,10 +333,10 @@ fn attempts(path: &[Span<'_>], causes: &Causes<'_>) -> Vec<SpanSummary> {
 
 fn cascades(cause: Span<'_>, top: Span<'_>, on_path: &[bool], causes: &Causes<'_>) -> Vec<Cascade> {
     let ended_badly = |span: &Span<'_>| matches!(span.status(), Status::Failed | Status::Cancelled);
-    let carried = std::iter::successors(cause.parent(), Span::parent)
+    let propagated = std::iter::successors(cause.parent(), Span::parent)
         .take_while(|span| causes.query.index.outline().is_within(span.index, top.index))
         .filter(ended_badly)
-        .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Carried });
+        .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Propagated });
     let cancelled = causes
         .query
         .index
@@ -355,20 +355,22 @@ fn cascades(cause: Span<'_>, top: Span<'_>, on_path: &[bool], causes: &Causes<'_
                 && span.end_place() > cause.end_place()
         })
         .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Cancelled });
-    carried.chain(cancelled).collect()
+    propagated.chain(cancelled).collect()
 }
 
 fn other_failures(on_path: &[bool], causes: &Causes<'_>) -> Vec<OtherFailure> {
     // Whether the work around a failed span, or around one that it brought down, went on.
-    let mut coped = vec![false; on_path.len()];
+    let mut tolerated = vec![false; on_path.len()];
     let mut failures = Vec::new();
     for &index in &causes.query.index.outline().rows {
         let (span, at) = (causes.at(index), index as usize);
         if span.status() != Status::Failed || causes.in_compensation[at] || on_path[at] {
             continue;
         }
-        coped[at] = span.parent().is_some_and(|parent| {
-            parent.status() == Status::Success || causes.coped_with(span) || coped[parent.index as usize]
+        tolerated[at] = span.parent().is_some_and(|parent| {
+            parent.status() == Status::Success
+                || causes.is_tolerated(span)
+                || tolerated[parent.index as usize]
         });
         if causes.culprit(span, Status::Failed).is_some() {
             continue;
@@ -380,7 +382,7 @@ fn other_failures(on_path: &[bool], causes: &Causes<'_>) -> Vec<OtherFailure> {
             Some(Status::Failed) => continue,
             Some(Status::Success) => FailureOutcome::Recovered,
             Some(_) => FailureOutcome::Retried,
-            None if coped[at] => FailureOutcome::Coped,
+            None if tolerated[at] => FailureOutcome::Tolerated,
             None => FailureOutcome::Independent,
         };
         let retried_by = last.map(|last| last.summary());

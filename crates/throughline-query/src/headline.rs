@@ -19,12 +19,12 @@ pub(crate) fn headline(explanation: &Explanation) -> String {
     };
     match explanation.verdict {
         Verdict::Empty => "there are no events".to_owned(),
-        Verdict::Succeeded => format!("{run} succeeded at the first try"),
+        Verdict::Succeeded => format!("{run} succeeded on the first try"),
         Verdict::Recovered => {
             let failed = explanation.other_failures.iter().map(|failure| failure.span.name.to_string());
-            format!("{run} succeeded after {} had failed and was tried again", list(dedup(failed), 3))
+            format!("{run} succeeded after {} failed and was retried", list(dedup(failed), 3))
         }
-        Verdict::Coped => {
+        Verdict::Tolerated => {
             let around = explanation.path.first().map_or(run, |top| top.span.name.to_string());
             format!("{around} succeeded, but {at}")
         }
@@ -41,7 +41,7 @@ pub(crate) fn headline(explanation: &Explanation) -> String {
             _ => format!("{run} was interrupted: {at}"),
         },
         Verdict::Running => format!("{run} is running, now at {}", open()),
-        Verdict::Unfinished => format!("{run} has no recorded end; the last that was begun is {}", open()),
+        Verdict::Unfinished => format!("{run} has no recorded end; the last step that started is {}", open()),
     }
 }
 

@@ -196,7 +196,7 @@ impl Index {
         index
     }
 
-    /// Notes what is odd about the events of single spans.
+    /// Notes the data problems of single spans.
     fn look_at_spans(&self, marks: &[Mark], problems: &mut Problems) {
         for (span, node) in self.spans.iter().enumerate() {
             let members = self.members_of(span as u32);
@@ -227,13 +227,13 @@ impl Index {
             if last.1 < span {
                 self.spans[span as usize].parent = last.1;
             } else {
-                self.adopt_oddly(events, span, last.1, problems);
+                self.adopt_with_problem(events, span, last.1, problems);
             }
         }
     }
 
     /// A parent that did not begin before its child.
-    fn adopt_oddly(&mut self, events: &[TraceEvent], span: u32, parent: u32, problems: &mut Problems) {
+    fn adopt_with_problem(&mut self, events: &[TraceEvent], span: u32, parent: u32, problems: &mut Problems) {
         let first = self.first_event(events, span);
         if parent == NONE {
             if !first.is_root() {

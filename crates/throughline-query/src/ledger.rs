@@ -19,20 +19,20 @@ pub struct CompensationLedger {
     /// What had to be undone, saga by saga, in the order in which they began.
     pub sagas: Vec<SagaCompensation>,
     /// Compensations that undo nothing known: the span they link is not among the events, or they link none.
-    pub strays: Vec<SpanSummary>,
-    /// What is odd about the record.
+    pub unmatched: Vec<SpanSummary>,
+    /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
 
 impl CompensationLedger {
     /// Whether all that had to be undone was undone, in the right order. So it is where nothing had to be.
     pub fn is_clean(&self) -> bool {
-        self.strays.is_empty() && self.sagas.iter().all(SagaCompensation::is_clean)
+        self.unmatched.is_empty() && self.sagas.iter().all(SagaCompensation::is_clean)
     }
 
     /// Whether anything had to be undone, or was.
     pub fn is_empty(&self) -> bool {
-        self.strays.is_empty() && self.sagas.iter().all(|saga| saga.entries.is_empty())
+        self.unmatched.is_empty() && self.sagas.iter().all(|saga| saga.entries.is_empty())
     }
 
     /// What was left behind, of all sagas.
@@ -177,7 +177,7 @@ impl TraceQuery {
     /// answers for whoever has a saga engine of their own.
     pub fn compensation_ledger(&self) -> CompensationLedger {
         let causes = Causes::new(self);
-        let (attempts, strays) = self.compensations_by_step(&causes);
+        let (attempts, unmatched) = self.compensations_by_step(&causes);
         let owners = self.owners();
 
         // All attempts at a step are one step, done by the last attempt that completed.
@@ -207,14 +207,14 @@ impl TraceQuery {
         CompensationLedger {
             run: self.summary(),
             sagas: owed.into_iter().map(|(owner, owed)| settle(owner.map(|at| self.at(at)), owed)).collect(),
-            strays: strays.into_iter().map(|span| span.summary()).collect(),
+            unmatched: unmatched.into_iter().map(|span| span.summary()).collect(),
             problems: self.problems().to_vec(),
         }
     }
 
     /// The compensations of each step in the order in which they began, and those without a step.
     fn compensations_by_step(&self, causes: &Causes<'_>) -> (BTreeMap<u32, Vec<Span<'_>>>, Vec<Span<'_>>) {
-        let (mut by_step, mut strays) = (BTreeMap::<u32, Vec<Span<'_>>>::new(), Vec::new());
+        let (mut by_step, mut unmatched) = (BTreeMap::<u32, Vec<Span<'_>>>::new(), Vec::new());
         for span in self.compensations() {
             let mut known = false;
             for step in span.linked(Rel::Compensates).filter_map(|id| self.index.find(id)) {
@@ -226,10 +226,10 @@ impl TraceQuery {
                 known = true;
             }
             if !known {
-                strays.push(span);
+                unmatched.push(span);
             }
         }
-        (by_step, strays)
+        (by_step, unmatched)
     }
 
     /// For each span who must undo it: the saga around it, else the workflow around it, else the root.

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 pub use decisions::{Alternative, Basis, Consequence, Decision, DecisionOutcome, Decisions};
 pub use diff::{
-    ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, LoneSpan, SlowerSpan, StateChange,
+    ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, SlowerSpan, StateChange, UnmatchedSpan,
 };
 pub use explain::{
     Cascade, CascadeKind, Cause, CauseKind, Explanation, FailureOutcome, OtherFailure, PathStep,
@@ -55,7 +55,7 @@ pub use ledger::{
 };
 pub use problem::{Problem, ProblemKind};
 #[cfg(feature = "render")]
-pub use render::{Ink, Style, is_unsafe};
+pub use render::{Emphasis, Style, is_unsafe};
 pub use span::{Span, SpanSummary};
 pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 
@@ -249,7 +249,7 @@ impl TraceQuery {
         Some(summary)
     }
 
-    /// What is odd about the events; empty for a sound record.
+    /// The data problems of the run; empty for a sound record.
     pub fn problems(&self) -> &[Problem] {
         &self.index.problems
     }

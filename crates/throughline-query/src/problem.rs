@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use throughline_model::SpanId;
 
-/// Something odd about the events of a trace that an answer had to get along with.
+/// A data problem: something missing or contradictory in the events of a trace, which an answer had to work around.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Problem {
-    /// What is odd.
+    /// What is wrong.
     pub kind: ProblemKind,
     /// How often.
     pub count: usize,
@@ -24,7 +24,7 @@ impl Problem {
     pub const EXAMPLES: usize = 3;
 }
 
-/// What can be odd about the events of a trace.
+/// What can be wrong with the events of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -59,26 +59,22 @@ impl fmt::Display for Problem {
         let spans = if many { "spans" } else { "span" };
         let events = if many { "events" } else { "event" };
         match self.kind {
-            ProblemKind::NoRoot => write!(f, "the root of the run is missing; taken instead"),
-            ProblemKind::SeveralRoots => write!(f, "{count} {spans} beside the first stand as roots"),
+            ProblemKind::NoRoot => write!(f, "the root of the run is missing; the first span stands in"),
+            ProblemKind::SeveralRoots => write!(f, "{count} {spans} besides the first are roots"),
             ProblemKind::Orphan => {
-                write!(f, "{count} {spans} with a parent that is not here, put at the top")
+                write!(f, "{count} {spans} whose parent is missing, shown at the top")
             }
             ProblemKind::Cycle => {
-                write!(
-                    f,
-                    "{count} circle{} of parents, cut at the earliest span",
-                    if many { "s" } else { "" }
-                )
+                write!(f, "{count} cycle{} of parents, cut at the earliest span", if many { "s" } else { "" })
             }
-            ProblemKind::ChildBeforeParent => write!(f, "{count} {spans} began before the parent"),
-            ProblemKind::Duplicate => write!(f, "{count} {events} came more than once, counted once"),
+            ProblemKind::ChildBeforeParent => write!(f, "{count} {spans} started before their parent"),
+            ProblemKind::Duplicate => write!(f, "{count} {events} appeared more than once, counted once"),
             ProblemKind::Conflict => {
-                write!(f, "{count} {events} with an identity that another has, left out")
+                write!(f, "{count} {events} with an identity that another event has, ignored")
             }
             ProblemKind::NoStart => write!(f, "{count} {spans} without a start"),
             ProblemKind::SeveralEnds => write!(f, "{count} {spans} ended more than once, the last counts"),
-            ProblemKind::OtherTrace => write!(f, "{count} {events} of another trace, left out"),
+            ProblemKind::OtherTrace => write!(f, "{count} {events} of another trace, ignored"),
         }?;
         let examples: Vec<String> = self.spans.iter().map(SpanId::to_string).collect();
         let more = if count > examples.len() { ", …" } else { "" };

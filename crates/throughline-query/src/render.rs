@@ -13,5 +13,5 @@ mod text;
 mod timeline;
 mod tree;
 
-pub use style::{Ink, Style};
+pub use style::{Emphasis, Style};
 pub use text::is_unsafe;

@@ -14,7 +14,7 @@ pub struct Tree {
     pub run: Option<RunSummary>,
     /// The spans, parents before their children, siblings in the order in which they began.
     pub nodes: Vec<TreeNode>,
-    /// What is odd about the record.
+    /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
 
@@ -43,7 +43,7 @@ pub struct Timeline {
     pub entries: Vec<TimelineEntry>,
     /// The spans that they belong to, in the order in which they began.
     pub spans: Vec<TreeNode>,
-    /// What is odd about the record.
+    /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
 

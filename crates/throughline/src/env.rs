@@ -1,9 +1,10 @@
 //! Initialisation from environment variables.
 
-pub use throughline_core::env::EnvError;
-use throughline_core::{Redaction, Throughline, ThroughlineBuilder};
+use throughline_core::{Throughline, ThroughlineBuilder};
+use throughline_redact::Redaction;
 
-pub use throughline_core::names::env::{
+pub use throughline_core::env::EnvError;
+pub use throughline_model::names::env::{
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
@@ -21,17 +22,17 @@ impl std::str::FromStr for StoreLocation {
     fn from_str(text: &str) -> Result<Self, EnvError> {
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(EnvError::Meaningless {
+            _ => Err(EnvError::Invalid {
                 name: THROUGHLINE_STORE,
                 // The text may be a connection string with a password in it: its scheme says enough.
                 value: text.split(':').next().unwrap_or_default().chars().take(32).collect(),
-                want: "sqlite:PATH",
+                expected: "sqlite:PATH",
             }),
         }
     }
 }
 
-/// Begins to describe how a service records its runs, from the environment: see [`names::env`](throughline_core::names::env). What is
+/// Begins to describe how a service records its runs, from the environment: see [`names::env`](crate::event::names::env). What is
 /// not set is left as it is in [`Throughline::builder`].
 ///
 /// ```no_run
@@ -42,7 +43,7 @@ impl std::str::FromStr for StoreLocation {
 /// ```
 ///
 /// # Errors
-/// When a variable is set to something that means nothing.
+/// When a variable is set to a value that it cannot have.
 pub fn builder(service: &str) -> Result<ThroughlineBuilder, EnvError> {
     from_lookup(service, throughline_core::env::variable)
 }
@@ -91,6 +92,6 @@ mod tests {
     #[test]
     fn an_unknown_store_is_named_without_its_secrets() {
         let error = with(&[(THROUGHLINE_STORE, "postgres://user:hunter2@host/db")]).unwrap_err().to_string();
-        assert_eq!(error, "THROUGHLINE_STORE=postgres means nothing: want sqlite:PATH");
+        assert_eq!(error, "invalid THROUGHLINE_STORE=postgres: expected sqlite:PATH");
     }
 }

@@ -5,16 +5,15 @@
 //!
 //! ```
 //! use axum::{Json, Router, routing::post};
-//! use throughline::{LayerExt as _, NotRecorded, SqliteStore, Throughline, Traced};
+//! use throughline::{HandlerError, LayerExt as _, SqliteStore, Throughline, Traced};
 //!
-//!
-//! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, String> {
-//!     let score = ctx.trace("stage:credit-check", async { score(amount).await }).await;
-//!     score.map_err(|not_started| not_started.to_string())?
+//! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, HandlerError> {
+//!     // The first `?` is for a step that did not run, the second for the step's own error.
+//!     Ok(ctx.trace("stage:credit-check", credit_check(amount)).await??)
 //! }
 //!
-//! async fn score(amount: u32) -> Result<String, String> {
-//!     if amount < 50_000 { Ok("granted".to_owned()) } else { Err("too much".to_owned()) }
+//! async fn credit_check(amount: u32) -> Result<String, std::io::Error> {
+//!     if amount < 50_000 { Ok("granted".to_owned()) } else { Err(std::io::Error::other("too much")) }
 //! }
 //!
 //! # #[tokio::main]
@@ -32,32 +31,62 @@
 //! Then ask: `throughline why TRACE`, `throughline list --failed --since 24h`, or in code
 //! [`Throughline::query`] and its [`explain`](TraceQuery::explain).
 //!
-//! This crate is a façade: it re-exports the heart, `throughline-core`, and by feature the crates around it.
+//! This crate is a façade: the names that every user meets are here, the others are in modules.
 //!
-//! | feature | brings | default |
+//! | module | has | feature, if any |
 //! |---|---|---|
-//! | `sqlite` | [`SqliteStore`], the embedded durable store | yes |
-//! | `tower` | [`ServerLayer`] and [`ClientLayer`], and propagation in HTTP headers | yes |
-//! | `axum` | [`Traced`], the extractor, and routers for probes and `/metrics`; includes `tower` | yes |
-//! | `health` | [`health::Health`], probes: live, ready, startup | yes |
-//! | `metrics` | [`Prometheus`], a recorder with exemplars, and `/metrics` | yes |
-//! | `workflow` | [`WorkflowLayer`], [`StepLayer`], [`JobLayer`], [`QueueDepth`], [`StateMachine`] | yes |
-//! | `apalis` | jobs of apalis workers; includes `workflow` | no |
-//! | `reqwest`, `reqwest-middleware` | the client layer for these | no |
-//! | `transports` | [`transport::Caller`]: functions called over HTTP, a Unix socket or in process | no |
-//! | `testing` | `throughline::testing`: conformance suites, tree snapshots | no |
+//! | [`context`] | steps, events, decisions, child workflows; propagation | |
+//! | [`saga`] | steps that are undone if a later one fails | |
+//! | [`delivery`] | the builder, durability, retries, the ledger | |
+//! | [`event`] | the event, its ids, its names | |
+//! | [`store`] | stores, filters and pages, and the contracts of stores and spools | `sqlite` for [`SqliteStore`] |
+//! | [`feed`] | events as they happen: feeds, watchers, sinks | |
+//! | [`query`] | the questions about one run, and how it stands | `render` for answers as text |
+//! | [`analytics`] | the questions across runs | |
+//! | [`redact`] | what must not leave the process | |
+//! | [`metrics`] | what is measured, the recorder for Prometheus, `/metrics` | `metrics`, `axum` |
+//! | `http` | the layers for servers and clients, the extractor for axum | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
+//! | `health` | probes: live, ready, startup | `health` |
+//! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
+//! | `transport` | functions called over HTTP, a Unix socket or in process | `transports` |
+//! | [`env`](mod@env) | initialisation from environment variables | |
+//! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
+//!
+//! All features but `apalis`, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by default; the README has
+//! what each costs in crates.
 
+pub mod analytics;
+pub mod context;
+pub mod delivery;
 pub mod env;
-
-pub use throughline_core::*;
-#[cfg(feature = "metrics")]
-pub use throughline_metrics::*;
-#[cfg(feature = "sqlite")]
-pub use throughline_sqlite::*;
+pub mod event;
+pub mod feed;
+#[cfg(feature = "health")]
+pub mod health;
 #[cfg(feature = "tower")]
-pub use throughline_tower::*;
+pub mod http;
+pub mod metrics;
+pub mod query;
+pub mod redact;
+pub mod saga;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "transports")]
+pub mod transport;
 #[cfg(feature = "workflow")]
-pub use throughline_workflow::*;
+pub mod worker;
+
+pub use throughline_core::{MemoryStore, NotRecorded, Throughline, TraceContext};
+pub use throughline_model::TraceId;
+pub use throughline_query::TraceQuery;
+pub use throughline_redact::Redaction;
+#[cfg(feature = "sqlite")]
+pub use throughline_sqlite::SqliteStore;
+#[cfg(feature = "tower")]
+pub use throughline_tower::LayerExt;
+#[cfg(feature = "axum")]
+pub use throughline_tower::{HandlerError, Traced};
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use metrics::{Key, Label, Level, Metadata, Recorder as _, Unit};
 use serde::Deserialize;
-use throughline::{ExpositionFormat, Prometheus, TraceId};
+use throughline::TraceId;
+use throughline::metrics::{ExpositionFormat, Prometheus};
 
 use super::{Busy, may_do_without, profiles};
 

@@ -13,14 +13,19 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
+use throughline::event::{Text, TraceEvent};
+use throughline::feed::EventSink;
 use throughline::health::{Check, Health, Probe};
+use throughline::http::SocketSession;
 use throughline::metrics::catalogue::{self, Kind};
+use throughline::metrics::{ExpositionFormat, Prometheus, web_vitals};
+use throughline::store::BoxError;
 use throughline::transport::Caller;
-use throughline::{
-    BoxError, Carrier, EventSink, ExpositionFormat, Job, JobLayer, LayerExt as _, MemoryStore, Prometheus,
-    Provisioning, QueueDepth, RateLimits, SocketSession, StateMachine, StepCall, StepLayer, Text,
-    Throughline, Timers, TraceContext, TraceEvent, WorkflowLayer, web_vitals,
+use throughline::worker::{
+    Carrier, Job, JobLayer, Provisioning, QueueDepth, RateLimits, StateMachine, StepCall, StepLayer, Timers,
+    WorkflowLayer,
 };
+use throughline::{LayerExt as _, MemoryStore, Throughline, TraceContext};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -117,7 +122,7 @@ async fn call(throughline: &Throughline) {
 }
 
 /// What sessions and sandboxes go through.
-async fn live(throughline: &Throughline) -> throughline::Entity<&'static str> {
+async fn live(throughline: &Throughline) -> throughline::worker::Entity<&'static str> {
     let machine =
         StateMachine::builder("session", "idle").transition("idle", "running").transition("idle", "ended");
     let machine = machine.trigger("paused", "running", "idle").build(throughline).unwrap();

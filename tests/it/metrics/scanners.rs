@@ -4,7 +4,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
-use throughline::{ExpositionFormat, LayerExt as _, MemoryStore, Prometheus, Throughline};
+use throughline::metrics::{ExpositionFormat, Prometheus};
+use throughline::{LayerExt as _, MemoryStore, Throughline};
 use tower::ServiceExt as _;
 
 /// The series of the histogram of requests, each with how often it was recorded.

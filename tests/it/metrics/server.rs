@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use throughline::{MemoryStore, Prometheus, Throughline, Timestamp, TraceId};
+use throughline::event::Timestamp;
+use throughline::metrics::Prometheus;
+use throughline::{MemoryStore, Throughline, TraceId};
 
 use super::{may_do_without, work};
 

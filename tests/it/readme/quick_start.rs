@@ -1,10 +1,8 @@
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::post};
 use serde::{Deserialize, Serialize};
-use throughline::{LayerExt as _, NotStarted, SqliteStore, Throughline, Traced};
+use throughline::{HandlerError, LayerExt as _, SqliteStore, Throughline, Traced};
 use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
@@ -19,34 +17,25 @@ struct Offer {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum LoanError {
-    #[error("the credit bureau answered with status {status}")]
-    Bureau { status: u16 },
-    /// The step did not run, because its start could not be recorded.
-    #[error(transparent)]
-    NotStarted(#[from] NotStarted),
+#[error("the credit bureau answered with status {status}")]
+struct BureauError {
+    status: u16,
 }
 
-impl IntoResponse for LoanError {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::Bureau { .. } => StatusCode::BAD_GATEWAY,
-            Self::NotStarted(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        (status, self.to_string()).into_response()
-    }
-}
-
-async fn apply(Traced(ctx): Traced, Json(application): Json<Application>) -> Result<Json<Offer>, LoanError> {
+// `?` makes a `HandlerError` of any error: it answers as problem JSON, with the id of the trace to look for.
+async fn apply(
+    Traced(ctx): Traced,
+    Json(application): Json<Application>,
+) -> Result<Json<Offer>, HandlerError> {
     // The first `?` is for a step that did not run, the second for the step's own error.
     let rate_percent = ctx.trace("stage:credit-check", credit_check(&application)).await??;
     Ok(Json(Offer { rate_percent }))
 }
 
 /// Stands in for a credit bureau, which fails for everybody without an income.
-async fn credit_check(application: &Application) -> Result<f64, LoanError> {
+async fn credit_check(application: &Application) -> Result<f64, BureauError> {
     match application {
-        Application { income: 0, .. } => Err(LoanError::Bureau { status: 500 }),
+        Application { income: 0, .. } => Err(BureauError { status: 500 }),
         Application { income, amount } => Ok(if amount > income { 5.9 } else { 3.2 }),
     }
 }

@@ -14,13 +14,13 @@ pub(crate) struct EventFilter {
     /// With an event of this type, or of all types with a prefix: 'stage:*'
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// With an event of this status; repeat for either
+    /// With an event of this status; repeat to allow several
     #[arg(long, value_name = "STATUS", value_parser = one_of(&STATUSES, Status::as_str))]
     status: Vec<Status>,
-    /// With an event that carries this tag; repeat for all
+    /// With an event that carries this tag; repeat to require several
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
-    /// With this attribute; repeat for all
+    /// With this attribute; repeat to require several
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_attr)]
     attr: Vec<(String, String)>,
     /// Of this workflow
@@ -44,10 +44,10 @@ pub(crate) struct RunFilter {
     /// Started before this moment
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
     until: Option<Timestamp>,
-    /// Ended in failure: short for --state failed
+    /// Ended in failure: same as --state failed
     #[arg(long)]
     failed: bool,
-    /// In this state; repeat for either
+    /// In this state; repeat to allow several
     #[arg(long, value_name = "STATE", value_parser = one_of(&STATES, RunState::as_str))]
     state: Vec<RunState>,
     #[command(flatten)]
@@ -82,7 +82,7 @@ impl EventFilter {
             .attr
             .iter()
             .fold(Attrs::new(), |attrs, (key, value)| attrs.with(key, store.findable(Some(key), value)));
-        filter.workflow = self.workflow.as_ref().map(Into::into);
+        filter.scope.workflow = self.workflow.as_ref().map(Into::into);
         filter.correlation_id = self.key.as_ref().map(|key| store.findable(None, key).into());
         filter.service = self.service.as_ref().map(Into::into);
         filter
@@ -94,8 +94,8 @@ impl RunFilter {
     /// a status, which makes for fewer runs to look at; see [`wants`](Self::wants).
     pub(crate) fn to_filter(&self, store: &Store) -> Filter {
         let mut filter = self.events.to_filter(store);
-        filter.since = self.since;
-        filter.until = self.until;
+        filter.scope.since = self.since;
+        filter.scope.until = self.until;
         if filter.statuses.is_empty()
             && filter.event_type.is_none()
             && filter.tags.is_empty()
@@ -146,7 +146,7 @@ impl ScopeArgs {
 fn parse_attr(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err("want KEY=VALUE, as in tenant=acme".into()),
+        _ => Err("expected KEY=VALUE, as in tenant=acme".into()),
     }
 }
 

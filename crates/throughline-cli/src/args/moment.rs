@@ -17,16 +17,16 @@ pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
         .and_then(midnight)
         .or_else(|| text.parse().ok())
         .ok_or_else(|| {
-            "want a time ago (24h, 7d), a date (2026-01-01) or a time (2026-01-01T09:30:00Z)".into()
+            "expected a time ago (24h, 7d), a date (2026-01-01) or a time (2026-01-01T09:30:00Z)".into()
         })
 }
 
 /// `90s`, `10m`, `24h`, `7d`, `1h 30m`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let mend = || "want a duration, as in 90s, 10m, 24h or 7d".to_owned();
-    let span: jiff::Span = text.parse().map_err(|_| mend())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| mend())?;
-    Duration::try_from(duration).map_err(|_| mend())
+    let error = || "expected a duration, as in 90s, 10m, 24h or 7d".to_owned();
+    let span: jiff::Span = text.parse().map_err(|_| error())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| error())?;
+    Duration::try_from(duration).map_err(|_| error())
 }
 
 /// `500MB`, `2GB`, `2GiB`, or a number of bytes.
@@ -45,7 +45,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
         _ => 0,
     };
     let size = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    size.filter(|_| unit > 0).ok_or_else(|| "want a size, as in 500MB or 2GiB".into())
+    size.filter(|_| unit > 0).ok_or_else(|| "expected a size, as in 500MB or 2GiB".into())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::output::Screen;
 use crate::store::{Run, Store};
 
 pub(super) async fn run(args: &TraceArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let run = Run::named(store, &store.reader()?, &args.trace).await?;
+    let run = Run::named(store, &*store.readers().await?.reader, &args.trace).await?;
     let ledger = run.query.compensation_ledger();
     if screen.wants_json() {
         screen.json(&ledger)?;

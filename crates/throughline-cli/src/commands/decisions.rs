@@ -1,7 +1,7 @@
 //! `throughline decisions`: what was decided in a run, or how runs ended by what was decided in them.
 
 use serde::Serialize;
-use throughline_core::{ChoiceOutcome, TraceAnalytics};
+use throughline_core::ChoiceOutcome;
 
 use super::stats::decisions_table;
 use crate::args::DecisionsArgs;
@@ -20,10 +20,10 @@ pub(super) async fn run(
     store: &Store,
     screen: &mut Screen,
 ) -> Result<Answer, CliError> {
-    let reader = store.reader()?;
+    let readers = store.readers().await?;
     match &args.trace {
         Some(trace) => {
-            let run = Run::named(store, &reader, trace).await?;
+            let run = Run::named(store, &*readers.reader, trace).await?;
             let decisions = run.query.decisions();
             if screen.wants_json() {
                 screen.json(&decisions)?;
@@ -33,12 +33,12 @@ pub(super) async fn run(
             Ok(Answer::of(!decisions.outcomes.is_empty()))
         }
         None => {
-            let decisions = reader.decision_outcomes(&args.scope.to_scope()).await?;
+            let decisions = readers.analytics.decision_outcomes(&args.scope.to_scope()).await?;
             let answer = Answer::of(!decisions.is_empty());
             if screen.wants_json() {
                 screen.json(&Outcomes { decisions })?;
             } else if answer == Answer::No {
-                return Err(CliError::NotFound("no run that has ended took a decision".into()));
+                return Err(CliError::NotFound("no run that has ended made a decision".into()));
             } else {
                 screen.table(&decisions_table(&decisions))?;
             }

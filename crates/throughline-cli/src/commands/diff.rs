@@ -12,11 +12,11 @@ use crate::store::{Run, Store};
 const CANDIDATES: usize = 200;
 
 pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let reader = store.reader()?;
-    let here = Run::named(store, &reader, &args.a).await?;
+    let reader = store.readers().await?.reader;
+    let here = Run::named(store, &*reader, &args.a).await?;
     let there = match &args.b {
-        Some(name) => Run::named(store, &reader, name).await?,
-        None => Run::of(&reader, last_good(&reader, &here.summary).await?).await?,
+        Some(name) => Run::named(store, &*reader, name).await?,
+        None => Run::of(&*reader, last_good(&*reader, &here.summary).await?).await?,
     };
     let diff = here.query.diff(&there.query);
     if screen.wants_json() {
@@ -30,10 +30,12 @@ pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> 
 /// The last run of the same workflow before this one that went well; or, if there is none, the last of all.
 async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSummary, CliError> {
     let mut filter = Filter::new().status(Status::Success);
-    filter.workflow.clone_from(&run.workflow);
-    for filter in [filter.clone().until(run.started), filter] {
+    filter.scope.workflow.clone_from(&run.workflow);
+    let mut before = filter.clone();
+    before.scope.until = Some(run.started);
+    for filter in [before, filter] {
         let candidates = reader.runs(&filter, &Page::first(CANDIDATES)).await?.items;
-        // One without any failure tells more than one that coped with some.
+        // One without any failure tells more than one that tolerated some.
         let good = |candidate: &&RunSummary| {
             candidate.state == RunState::Succeeded && candidate.trace_id != run.trace_id
         };

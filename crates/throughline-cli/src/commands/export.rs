@@ -15,24 +15,24 @@ use crate::store::Store;
 use crate::xes::writer::XesWriter;
 
 pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let reader = store.reader()?;
+    let reader = store.readers().await?.reader;
     let runs = match &args.trace {
-        Some(name) => vec![resolve(store, &reader, name).await?.trace_id],
-        None => select::all(store, &reader, &args.filter).await?,
+        Some(name) => vec![resolve(store, &*reader, name).await?.trace_id],
+        None => select::all(store, &*reader, &args.filter).await?,
     };
     if runs.is_empty() {
         return Err(match args.filter.is_any(store) {
             true => nothing_here(store),
-            false => CliError::NotFound("no run is like that, so nothing was written".into()),
+            false => CliError::NotFound("no run matches, so nothing was written".into()),
         });
     }
     let Some(path) = &args.output else {
-        write(args.format, &reader, &runs, screen.writer()).await?;
+        write(args.format, &*reader, &runs, screen.writer()).await?;
         return Ok(Answer::Yes);
     };
     let refused = |error: io::Error| CliError::Input(format!("{}: {error}", path.display()));
     let mut file = BufWriter::new(File::create(path).map_err(refused)?);
-    let events = match write(args.format, &reader, &runs, &mut file).await {
+    let events = match write(args.format, &*reader, &runs, &mut file).await {
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };

@@ -47,7 +47,7 @@ struct LogReport {
     imported_before: bool,
     #[serde(flatten)]
     tally: Tally,
-    /// Of the lone completes, those of activities that have a start elsewhere in the log.
+    /// Of the unmatched completes, those of activities that have a start elsewhere in the log.
     missing_starts: u64,
     /// Attributes of the log itself, which are not kept.
     log_attributes: u64,
@@ -61,7 +61,7 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
         && (args.workflow.is_some() || !args.failed_when.is_empty() || !args.cancelled_when.is_empty())
     {
         return Err(CliError::Usage(
-            "--workflow, --failed-when and --cancelled-when are for event logs; JSON lines say it themselves"
+            "--workflow, --failed-when and --cancelled-when apply to event logs only; JSON lines have these facts already"
                 .into(),
         ));
     }
@@ -252,7 +252,7 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         count(tally.pairs, "start/complete pair"),
         format!(
             "{} without a start ({} of activities that have starts elsewhere)",
-            count(tally.lone_completes, "complete"),
+            count(tally.unmatched_completes, "complete"),
             group(*missing_starts)
         ),
         format!("{} without a complete", count(tally.open_starts, "start")),

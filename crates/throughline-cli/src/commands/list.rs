@@ -19,16 +19,16 @@ struct Listed {
 }
 
 pub(super) async fn run(args: &ListArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let reader = store.reader()?;
+    let reader = store.readers().await?.reader;
     let after = args.after.as_deref().map(Cursor::new);
-    let (runs, next) = select::page(store, &reader, &args.filter, args.limit, after).await?;
+    let (runs, next) = select::page(store, &*reader, &args.filter, args.limit, after).await?;
     let answer = Answer::of(!runs.is_empty());
     if screen.wants_json() {
         screen.json(&Listed { runs, next })?;
         return Ok(answer);
     }
     if runs.is_empty() && args.after.is_none() {
-        return Err(nothing_found(args, store, &reader).await?);
+        return Err(nothing_found(args, store, &*reader).await?);
     }
     screen.table(&table(&runs))?;
     if let Some(next) = next {
@@ -46,7 +46,7 @@ async fn nothing_found(
     Ok(if args.filter.is_any(store) || all.items.is_empty() {
         nothing_here(store)
     } else {
-        CliError::NotFound("no run is like that; `throughline list` without filters shows the latest".into())
+        CliError::NotFound("no run matches; `throughline list` without filters shows the latest runs".into())
     })
 }
 

@@ -6,7 +6,7 @@ use crate::output::Screen;
 use crate::store::{Run, Store};
 
 pub(super) async fn run(args: &ShowArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let run = Run::named(store, &store.reader()?, &args.trace).await?;
+    let run = Run::named(store, &*store.readers().await?.reader, &args.trace).await?;
     match (args.timeline, screen.wants_json()) {
         (true, true) => screen.json(&run.query.timeline())?,
         (true, false) => screen.text(&run.query.timeline().render(&screen.style()))?,

@@ -59,9 +59,9 @@ impl From<Rate> for WithInterval {
 }
 
 pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let reader = store.reader()?;
+    let analytics = store.readers().await?.analytics;
     let scope = args.scope.to_scope();
-    let stats = ask(&reader, &scope, args.limit).await?;
+    let stats = ask(&*analytics, &scope, args.limit).await?;
     let answer = Answer::of(stats.failures.rate.total > 0 || !stats.slowest_stages.is_empty());
     if screen.wants_json() {
         screen.json(&stats)?;
@@ -71,7 +71,7 @@ pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) ->
         return Err(if args.scope.is_all() {
             nothing_here(store)
         } else {
-            CliError::NotFound("no run that started then has ended; try a longer --since".into())
+            CliError::NotFound("no run in this time range has ended; try an earlier --since".into())
         });
     }
     show(&stats, args.limit, screen)?;

@@ -397,6 +397,6 @@ fn attribute(start: &BytesStart<'_>, kind: Kind, version: XmlVersion) -> Result<
         };
         *to = found.normalized_value(version).map_err(Problem::Xml)?.into_owned();
     }
-    // Some logs of version 1 give lists a value, which means nothing.
+    // Some logs of version 1 give lists a value, which has no meaning.
     Ok(Attribute::new(key, kind, if kind.is_collection() { String::new() } else { value }))
 }

@@ -34,7 +34,7 @@ impl std::str::FromStr for Condition {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok(Self { key: key.into(), value: value.into() }),
-            _ => Err("want KEY=VALUE, as in concept:name=A_DECLINED".into()),
+            _ => Err("expected KEY=VALUE, as in concept:name=A_DECLINED".into()),
         }
     }
 }
@@ -76,7 +76,7 @@ pub(crate) struct Tally {
     /// Starts with their complete.
     pub(crate) pairs: u64,
     /// Completes, or events without a transition, that no start came before.
-    pub(crate) lone_completes: u64,
+    pub(crate) unmatched_completes: u64,
     /// Starts that no complete followed.
     pub(crate) open_starts: u64,
     /// Other transitions.
@@ -190,7 +190,7 @@ impl Converter {
                     }
                     None => {
                         event.span_id = spans.next(&[&activity, "complete", &timestamp.to_string()]);
-                        self.tally.lone_completes += 1;
+                        self.tally.unmatched_completes += 1;
                         self.count(activity, false);
                     }
                 },

@@ -248,7 +248,7 @@ proptest! {
         prop_assert_eq!(tally.xes_events, steps.len() as u64);
         prop_assert_eq!(
             tally.xes_events,
-            2 * tally.pairs + tally.lone_completes + tally.open_starts + tally.other_transitions
+            2 * tally.pairs + tally.unmatched_completes + tally.open_starts + tally.other_transitions
         );
         let inner: Vec<_> =
             events.iter().filter(|event| !event.has_tag(names::tags::SYNTHESISED)).collect();

@@ -11,7 +11,8 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 use throughline_core::query::Style;
 use throughline_core::{
-    EventSink, MemoryFeed, NotRecorded, Redaction, StreamItem, Throughline, TraceContext, TraceEvent, names,
+    EventSink, MemoryFeed, NotRecorded, Redaction, StreamItem, Throughline, TraceContext, TraceEvent,
+    WatchRequest, names,
 };
 use throughline_sqlite::SqliteStore;
 use tracing_subscriber::fmt::MakeWriter;
@@ -126,7 +127,7 @@ impl EventSink for Seen {
     fn name(&self) -> &str {
         "seen"
     }
-    fn on_event(&self, event: &TraceEvent) {
+    fn on_event(&self, event: &Arc<TraceEvent>) {
         self.note(format_args!("{event:?} {}", event.id()));
     }
 }
@@ -265,12 +266,12 @@ fn in_a_run(canaries: &[Canary], secret: &str) -> Seen {
                 .redaction(Redaction::standard().pseudonym_key(secret))
                 .build()
                 .unwrap();
-            let mut feed = throughline.stream().unwrap().watch(None).await.unwrap();
+            let mut feed = throughline.stream().unwrap().watch(WatchRequest::new()).await.unwrap();
             for canary in canaries {
                 sing(&throughline, &canary.text, secret, &seen).await;
             }
             assert!(throughline.flush(Duration::from_secs(20)).await.is_complete());
-            while let Some(Some(Ok(StreamItem::Event(event)))) = feed.next().now_or_never() {
+            while let Some(Some(Ok(StreamItem::Event { event, .. }))) = feed.next().now_or_never() {
                 seen.note(serde_json::to_string(&*event).unwrap());
             }
             let runs = throughline.reader().unwrap();

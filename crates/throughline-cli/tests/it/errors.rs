@@ -11,15 +11,15 @@ use crate::sandbox::{Sandbox, data_file};
 fn a_store_that_is_not_there_or_no_store_is_named() {
     let sandbox = Sandbox::empty();
     insta::assert_snapshot!(sandbox.see(&["list"]), @r"
-    throughline: sqlite:traces.db: there is no such file; `throughline import FILE` makes one, or name another with --store
+    throughline: sqlite:traces.db: no such file; `throughline import FILE` creates one, or name another with --store
     [exit code 3]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", ""]), @r"
-    throughline: which store? Give --store sqlite:PATH, or set THROUGHLINE_STORE
+    throughline: no store given: use --store sqlite:PATH, or set THROUGHLINE_STORE
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "redis://localhost"]), @r"
-    throughline: stores of the kind `redis` can't be asked from here; what can is sqlite:PATH
+    throughline: stores of the kind `redis` are not supported here: expected sqlite:PATH
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "sqlite:"]), @r"
@@ -27,13 +27,13 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "traces.db"]), @r"
-    throughline: that is no store; want sqlite:PATH
+    throughline: invalid store: expected sqlite:PATH
     [exit code 2]
     ");
     sandbox
         .write("notes.txt", "this is no database, whatever its name may be, and it is long enough to say so");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "notes.txt"]), @r"
-    throughline: `notes.txt` is no store; do you mean sqlite:notes.txt?
+    throughline: `notes.txt` is not a store; did you mean sqlite:notes.txt?
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "sqlite:notes.txt"]), @r"
@@ -48,15 +48,15 @@ fn an_empty_store_says_how_to_fill_it() {
     sandbox.write("none.xes", "<log/>");
     assert_eq!(sandbox.run(&["import", "none.xes"]).code, 0);
     insta::assert_snapshot!(sandbox.see(&["list"]), @r"
-    throughline: there are no runs in sqlite:traces.db yet; `throughline import FILE` brings some in, or let a service write to it
+    throughline: there are no runs in sqlite:traces.db yet; run `throughline import FILE`, or let a service write to it
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["stats"]), @r"
-    throughline: there are no runs in sqlite:traces.db yet; `throughline import FILE` brings some in, or let a service write to it
+    throughline: there are no runs in sqlite:traces.db yet; run `throughline import FILE`, or let a service write to it
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["export"]), @r"
-    throughline: there are no runs in sqlite:traces.db yet; `throughline import FILE` brings some in, or let a service write to it
+    throughline: there are no runs in sqlite:traces.db yet; run `throughline import FILE`, or let a service write to it
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["running"]), @r"
@@ -70,29 +70,29 @@ fn an_empty_store_says_how_to_fill_it() {
 fn a_name_of_no_run_or_of_several_is_said() {
     let sandbox = Sandbox::with_sagas();
     insta::assert_snapshot!(sandbox.see(&["why", "order-99"]), @r"
-    throughline: no run has the id or the key `order-99`; `throughline list` shows the latest
+    throughline: no run has the id or key `order-99`; `throughline list` shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", ""]), @r"
-    throughline: no run has the id or the key ``; `throughline list` shows the latest
+    throughline: no run has the id or key ``; `throughline list` shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", "5a6a"]), @r"
-    throughline: `5a6a` may be any of these runs; give more of the id:
+    throughline: `5a6a` is ambiguous; give more of the id of one of these runs:
       5a6a0000000000000000000000000001  order-7  2026-03-01 09:00:00  failed
       5a6a0000000000000000000000000002  order-6  2026-03-01 08:00:00  succeeded
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", "5a6a0000000000000000000000000003"]), @r"
-    throughline: no run has the id or the key `5a6a0000000000000000000000000003`; `throughline list` shows the latest
+    throughline: no run has the id or key `5a6a0000000000000000000000000003`; `throughline list` shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--key", "order-99"]), @r"
-    throughline: no run is like that; `throughline list` without filters shows the latest
+    throughline: no run matches; `throughline list` without filters shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--after", "nonsense"]), @r"
-    throughline: `nonsense` is not a cursor of this store for runs; hand back `next` of the page before
+    throughline: `nonsense` is not a cursor for runs; pass the `next` of the previous page
     [exit code 2]
     ");
 }
@@ -111,11 +111,11 @@ fn a_file_that_can_not_be_imported_is_named() {
     }
     sandbox.write("some.jsonl", "{}");
     insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl", "--failed-when", "a=b"]), @r"
-    throughline: --workflow, --failed-when and --cancelled-when are for event logs; JSON lines say it themselves
+    throughline: --workflow, --failed-when and --cancelled-when apply to event logs only; JSON lines have these facts already
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl", "--failed-when", "nothing"]), @r"
-    error: invalid value 'nothing' for '--failed-when <KEY=VALUE>': want KEY=VALUE, as in concept:name=A_DECLINED
+    error: invalid value 'nothing' for '--failed-when <KEY=VALUE>': expected KEY=VALUE, as in concept:name=A_DECLINED
 
     For more information, try '--help'.
     [exit code 2]
@@ -144,7 +144,7 @@ fn what_came_before_the_break_is_kept() {
     sandbox.write("broken.jsonl", jsonl.replace("2026-03-01T08:00:00.003000Z", "soon"));
     insta::assert_snapshot!(sandbox.see(&["import", "broken.jsonl"]), @r"
     broken.jsonl → sqlite:traces.db: 14 new events, 0 already there
-    throughline: broken.jsonl: line 15: this is no event: `soon` is not a timestamp: want RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 200); what came before is imported
+    throughline: broken.jsonl: line 15: this is not an event: `soon` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 200); what came before is imported
     [exit code 3]
     ");
     assert_eq!(sandbox.json(&["list"])["runs"].as_array().unwrap().len(), 4);
@@ -177,7 +177,7 @@ fn a_truncated_gzip_is_read_as_far_as_it_goes() {
 fn a_wrong_command_line_says_how_it_is_meant() {
     let sandbox = Sandbox::with_loans();
     insta::assert_snapshot!(sandbox.see(&["list", "--since", "yesterday"]), @r"
-    error: invalid value 'yesterday' for '--since <WHEN>': want a time ago (24h, 7d), a date (2026-01-01) or a time (2026-01-01T09:30:00Z)
+    error: invalid value 'yesterday' for '--since <WHEN>': expected a time ago (24h, 7d), a date (2026-01-01) or a time (2026-01-01T09:30:00Z)
 
     For more information, try '--help'.
     [exit code 2]
@@ -190,7 +190,7 @@ fn a_wrong_command_line_says_how_it_is_meant() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--limit", "0"]), @r"
-    error: invalid value '0' for '--limit <N>': want a number from 1
+    error: invalid value '0' for '--limit <N>': expected a number of at least 1
 
     For more information, try '--help'.
     [exit code 2]

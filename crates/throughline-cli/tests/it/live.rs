@@ -118,7 +118,7 @@ async fn what_a_service_left_open_when_it_ended_is_interrupted() {
     assert_eq!(sandbox.json(&["running"])["runs"][0]["summary"]["state"], "interrupted");
     let check = sandbox.run(&["running", "--check"]);
     assert_eq!(check.code, 0);
-    let said = "Safe to deploy: nothing is running; 1 interrupted";
+    let said = "Safe to deploy: nothing is running; 1 interrupted run";
     assert!(check.stdout.starts_with(said), "{}", check.stdout);
 }
 

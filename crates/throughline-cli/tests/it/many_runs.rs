@@ -37,20 +37,20 @@ fn an_import_accounts_for_everything() {
       "imported_before": true,
       "log": "6858dfad8ab365a49fd6d9d1148f223318cd6fb19f7cdabe73c3e8a7c85ec47c",
       "log_attributes": 2,
-      "lone_completes": 8,
       "missing_starts": 1,
       "open_starts": 1,
       "other_transitions": 1,
       "pairs": 2,
       "runs": 4,
       "unfinished": 1,
+      "unmatched_completes": 8,
       "untimed": 0,
       "workflow": "Loans & more",
       "xes_events": 14
     }
     "#);
     insta::assert_snapshot!(sandbox.see(&["import", "loans.xes"]), @r"
-    throughline: loans.xes: this log was imported before with other options (--workflow 'Loans & more' --service 'import' --failed-when 'concept:name=A_DECLINED' --cancelled-when 'concept:name=A_CANCELLED'); repeat these, or use another file
+    throughline: loans.xes: this log was imported before with other options (--workflow 'Loans & more' --service 'import' --failed-when 'concept:name=A_DECLINED' --cancelled-when 'concept:name=A_CANCELLED'); use the same options, or another file
     [exit code 3]
     ");
 }
@@ -87,7 +87,7 @@ fn runs_are_listed_the_last_first() {
     d7557102d7da4956  loan-3  Loans & more  cancelled  2011-10-03 07:00:00  30 min 0 s
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--since", "24h"]), @r"
-    throughline: no run is like that; `throughline list` without filters shows the latest
+    throughline: no run matches; `throughline list` without filters shows the latest runs
     [exit code 1]
     ");
     insta::assert_json_snapshot!(sandbox.json(&["list", "--failed"]), @r#"

@@ -48,17 +48,17 @@ fn why_names_the_cause_of_a_failure() {
       ✗ workflow:Loans & more  31 min 0 s  +0
       └─ ✗ activity:A_DECLINED  +30 min 0 s  ← here
 
-    What led there
+    Steps before it
       · activity:A_SUBMITTED
 
-    What went down with it
-      around it: workflow:Loans & more
+    Also affected
+      enclosing: workflow:Loans & more
     ");
     insta::assert_snapshot!(loans.see(&["why", "loan-1"]), @r"
     Loans & more · loan-1 · succeeded after 11 h 6 min
     trace 4cab299c8961081e1d0f8a52262df6df · started 2011-09-30T22:38:44.546000Z · import
 
-    ✓ Loans & more succeeded at the first try
+    ✓ Loans & more succeeded on the first try
     [exit code 1]
     ");
     let sagas = Sandbox::with_sagas();
@@ -75,7 +75,7 @@ fn why_names_the_cause_of_a_failure() {
          └─ ✗ stage:charge-card  300 ms  +20 ms  ← here
               in  {"amount":1200}
 
-    What led there
+    Steps before it
       ✓ stage:reserve-stock                     10 ms
 
     Decisions before it
@@ -84,11 +84,11 @@ fn why_names_the_cause_of_a_failure() {
           ● express                   0.80
           ○ post                      0.60
 
-    What went down with it
-      around it: saga:order, workflow:order
+    Also affected
+      enclosing: saga:order, workflow:order
 
     Compensation
-    ✗ saga:order: none of 1 step undone, begun at +321 ms, took 11 ms
+    ✗ saga:order: none of 1 step undone, started at +321 ms, took 11 ms
       ✗ failed        stage:reserve-stock    +322 ms     10 ms  stock-reservation s-1
                       StockError: the warehouse does not answer
       orphaned: stock-reservation s-1 of stage:reserve-stock
@@ -103,7 +103,7 @@ fn compensations_say_what_was_left_behind() {
     order · order-7 · failed after 334 ms
     trace 5a6a0000000000000000000000000001 · started 2026-03-01T09:00:00.000000Z · shop
 
-    ✗ saga:order: none of 1 step undone, begun at +321 ms, took 11 ms
+    ✗ saga:order: none of 1 step undone, started at +321 ms, took 11 ms
       ✗ failed        stage:reserve-stock    +322 ms     10 ms  stock-reservation s-1
                       StockError: the warehouse does not answer
       orphaned: stock-reservation s-1 of stage:reserve-stock
@@ -131,7 +131,7 @@ fn decisions_are_shown_for_a_run_and_across_runs() {
     ai:route  express       1   1  100.0 %  20.7–100.0 %
     ");
     insta::assert_snapshot!(sandbox.see(&["decisions", "--since", "24h"]), @r"
-    throughline: no run that has ended took a decision
+    throughline: no run that has ended made a decision
     [exit code 1]
     ");
 }
@@ -146,9 +146,9 @@ fn a_failure_is_compared_with_the_last_good_run() {
     - order · order-6 · succeeded after 4.0 ms
       trace 5a6a0000000000000000000000000002 · started 2026-03-01T08:00:00.000000Z
 
-    first divergence: workflow:order › stage:reserve-stock happened there only  +1.0 ms
+    first divergence: workflow:order › stage:reserve-stock happened only there  +1.0 ms
 
-    Ended differently
+    Different outcomes
       workflow:order: succeeded → failed
         CardError::Declined: the card was declined\u{1b}[2J
 

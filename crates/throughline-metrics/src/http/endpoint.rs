@@ -75,14 +75,14 @@ fn switch(name: &'static str, value: Option<String>) -> Result<Option<bool>, Env
     match value.to_ascii_lowercase().as_str() {
         "true" | "1" => Ok(Some(true)),
         "false" | "0" => Ok(Some(false)),
-        _ => Err(EnvError::Meaningless { name, value, want: "true or false" }),
+        _ => Err(EnvError::Invalid { name, value, expected: "true or false" }),
     }
 }
 
 fn parse_port(name: &'static str, value: String) -> Result<u16, EnvError> {
     match value.parse() {
         Ok(port) => Ok(port),
-        Err(_) => Err(EnvError::Meaningless { name, value, want: "a port, as in 9464" }),
+        Err(_) => Err(EnvError::Invalid { name, value, expected: "a port, as in 9464" }),
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn what_means_nothing_is_an_error_that_says_so() {
         let port = with(&[(METRICS_PORT, "http")]).unwrap_err();
-        insta::assert_snapshot!(port, @"METRICS_PORT=http means nothing: want a port, as in 9464");
+        insta::assert_snapshot!(port, @"invalid METRICS_PORT=http: expected a port, as in 9464");
         let enabled = with(&[(METRICS_ENABLED, "perhaps")]).unwrap_err();
-        insta::assert_snapshot!(enabled, @"METRICS_ENABLED=perhaps means nothing: want true or false");
+        insta::assert_snapshot!(enabled, @"invalid METRICS_ENABLED=perhaps: expected true or false");
     }
 }

@@ -43,14 +43,14 @@ impl Prometheus {
     /// |---|---|
     /// | `OTEL_EXPORTER_PROMETHEUS_PORT` | the port |
     /// | `METRICS_PORT` | the same; if both are set and differ, OTel's wins and a warning says so |
-    /// | `OTEL_EXPORTER_PROMETHEUS_HOST` | the host; `localhost` unless said otherwise, so nobody outside can read |
+    /// | `OTEL_EXPORTER_PROMETHEUS_HOST` | the host; `localhost` by default, so nobody outside can read |
     /// | `METRICS_ENABLED` | `false` turns it off, unless OTel's port is set, which wins with a warning; `true` turns it on, on port 9464 if none is named |
     /// | `OTEL_SDK_DISABLED` | `true` turns it off |
     ///
     /// In a container, where Prometheus comes from outside, set the host to `0.0.0.0`.
     ///
     /// # Errors
-    /// When a variable means nothing, or nobody can listen where they say.
+    /// When a variable is invalid, or the address can't be listened on.
     pub async fn serve_from_env(&self) -> Result<Option<MetricsServer>, ServeError> {
         let Some(endpoint) = Endpoint::from_env()? else { return Ok(None) };
         let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');

@@ -188,7 +188,7 @@ async fn the_environment_says_where() {
     for (variables, expected) in [
         (&[][..], "served nowhere"),
         (&[("METRICS_PORT", "0"), ("METRICS_ENABLED", "false")], "served nowhere"),
-        (&[("METRICS_PORT", "70000")], "served at METRICS_PORT=70000 means nothing: want a port, as in 9464"),
+        (&[("METRICS_PORT", "70000")], "served at invalid METRICS_PORT=70000: expected a port, as in 9464"),
     ] {
         let mut off = child(variables);
         assert_eq!(said(&mut off), expected, "{variables:?}");

@@ -1,7 +1,7 @@
 //! Decisions as text.
 
 use super::page::Page;
-use super::style::{Ink, Style};
+use super::style::{Emphasis, Style};
 use super::text;
 use crate::{Basis, Consequence, Decision, DecisionOutcome, Decisions};
 
@@ -18,7 +18,7 @@ impl Decisions {
         }
         if self.outcomes.is_empty() {
             page.put(page.line());
-            page.say(Ink::Dim, "no decision was recorded");
+            page.say(Emphasis::Dim, "no decisions were recorded");
         }
         let shown = self.outcomes.len().min(style.max_rows());
         for outcome in &self.outcomes[..shown] {
@@ -27,7 +27,7 @@ impl Decisions {
             write_consequences(&mut page, outcome);
         }
         if shown < self.outcomes.len() {
-            page.say(Ink::Dim, &format!("⋮ {}", text::more(self.outcomes.len() - shown, "decision")));
+            page.say(Emphasis::Dim, &format!("⋮ {}", text::more(self.outcomes.len() - shown, "decision")));
         }
         page.problems(&self.problems);
         page.finish()
@@ -37,44 +37,44 @@ impl Decisions {
 /// What was chosen, among what, and why.
 pub(super) fn write_choice(page: &mut Page<'_>, decision: &Decision, note: Option<&str>) {
     let mut line = page.line();
-    line.push(Ink::Live, "  ◆ ").push(Ink::Normal, &decision.name);
+    line.push(Emphasis::Live, "  ◆ ").push(Emphasis::Normal, &decision.name);
     match &decision.choice {
-        Some(choice) => line.push(Ink::Normal, " chose ").push(Ink::Heading, choice),
-        None => line.push(Ink::Dim, " recorded no choice"),
+        Some(choice) => line.push(Emphasis::Normal, " chose ").push(Emphasis::Heading, choice),
+        None => line.push(Emphasis::Dim, " recorded no choice"),
     };
     if let Some(confidence) = decision.confidence {
-        line.push(Ink::Normal, &format!(", {:.0} % sure", confidence * 100.0));
+        line.push(Emphasis::Normal, &format!(", {:.0} % sure", confidence * 100.0));
     }
-    line.push_some(Ink::Dim, ", by ", decision.decider.as_deref());
-    line.push(Ink::Dim, &format!("  {}", text::offset(decision.offset_us)));
-    line.push_some(Ink::Bad, "  ← ", note);
+    line.push_some(Emphasis::Dim, ", by ", decision.decider.as_deref());
+    line.push(Emphasis::Dim, &format!("  {}", text::offset(decision.offset_us)));
+    line.push_some(Emphasis::Bad, "  ← ", note);
     page.put(line);
     if let Some(reasoning) = &decision.reasoning {
-        page.wrapped(6, Ink::Dim, reasoning, 3);
+        page.wrapped(6, Emphasis::Dim, reasoning, 3);
     }
     for alternative in decision.alternatives.iter().take(LIST) {
         let mut line = page.line();
-        let ink = if alternative.chosen { Ink::Live } else { Ink::Normal };
-        line.pad(6).push(ink, if alternative.chosen { "● " } else { "○ " });
+        let emphasis = if alternative.chosen { Emphasis::Live } else { Emphasis::Normal };
+        line.pad(6).push(emphasis, if alternative.chosen { "● " } else { "○ " });
         line.within(32, |line| {
-            line.push(ink, &alternative.name);
+            line.push(emphasis, &alternative.name);
         });
         line.pad_to(32);
         let score = alternative.score.map_or_else(String::new, |score| format!("{score:.2}"));
-        line.push_right(Ink::Normal, &score, 6);
-        line.push_some(Ink::Dim, "  ", alternative.reason.as_deref());
+        line.push_right(Emphasis::Normal, &score, 6);
+        line.push_some(Emphasis::Dim, "  ", alternative.reason.as_deref());
         page.put(line);
     }
     if decision.alternatives.len() > LIST {
-        page.say(Ink::Dim, &format!("      ⋮ {} more", decision.alternatives.len() - LIST));
+        page.say(Emphasis::Dim, &format!("      ⋮ {} more", decision.alternatives.len() - LIST));
     }
 }
 
 fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
     page.say(
-        Ink::Dim,
+        Emphasis::Dim,
         match outcome.basis {
-            Basis::Linked => "    what it brought about",
+            Basis::Linked => "    what it caused",
             Basis::Followed => "    what followed",
             Basis::Nothing => "    nothing followed",
         },
@@ -87,7 +87,7 @@ fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
     let shown = outcome.consequences.len().min(LIST) + usize::from(late.is_some());
     let more = outcome.consequences.len() - shown + outcome.more;
     if more > 0 {
-        page.say(Ink::Dim, &format!("      ⋮ {}", text::more(more, "step")));
+        page.say(Emphasis::Dim, &format!("      ⋮ {}", text::more(more, "step")));
     }
 }
 
@@ -98,16 +98,16 @@ fn write_consequence(page: &mut Page<'_>, consequence: &Consequence) {
         line.push_span(span);
     });
     line.pad_to(44);
-    line.push_right(Ink::Normal, &span.duration_us.map_or_else(String::new, text::duration), 11);
-    line.push_right(Ink::Dim, &text::offset(span.offset_us), 12);
+    line.push_right(Emphasis::Normal, &span.duration_us.map_or_else(String::new, text::duration), 11);
+    line.push_right(Emphasis::Dim, &text::offset(span.offset_us), 12);
     if consequence.spans > 1 {
-        line.push(Ink::Dim, &format!("  {}", text::count(consequence.spans, "span")));
+        line.push(Emphasis::Dim, &format!("  {}", text::count(consequence.spans, "span")));
         if consequence.failed > 0 {
-            line.push(Ink::Bad, &format!(", {} failed", consequence.failed));
+            line.push(Emphasis::Bad, &format!(", {} failed", consequence.failed));
         }
     }
     if consequence.holds_cause {
-        line.push(Ink::Bad, "  ← the cause");
+        line.push(Emphasis::Bad, "  ← the cause");
     }
     page.put(line);
 }

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::page::Page;
-use super::style::{Ink, Style};
+use super::style::{Emphasis, Style};
 use super::text;
 use crate::headline::one_line;
-use crate::{Diff, Divergence, DivergenceKind, LoneSpan};
+use crate::{Diff, Divergence, DivergenceKind, UnmatchedSpan};
 use throughline_model::RunSummary;
 
 /// How many rows each list of differences has.
@@ -16,18 +16,18 @@ impl Diff {
     /// The diff as text for people. `-` marks what happened in the other run, `+` what happened in this one.
     pub fn render(&self, style: &Style) -> String {
         let mut page = Page::new(style);
-        head(&mut page, "+ ", Ink::Good, self.here.as_ref());
-        head(&mut page, "- ", Ink::Bad, self.there.as_ref());
+        head(&mut page, "+ ", Emphasis::Good, self.here.as_ref());
+        head(&mut page, "- ", Emphasis::Bad, self.there.as_ref());
         page.put(page.line());
         match &self.first_divergence {
-            None => page.say(Ink::Good, "✓ both runs did the same"),
+            None => page.say(Emphasis::Good, "✓ both runs did the same"),
             Some(first) => write_first(&mut page, first),
         }
         self.write_inputs(&mut page);
         self.write_choices(&mut page);
         self.write_changed(&mut page);
-        write_lone(&mut page, "Only here", "+ ", Ink::Good, &self.only_here);
-        write_lone(&mut page, "Only there", "- ", Ink::Bad, &self.only_there);
+        write_unmatched(&mut page, "Only here", "+ ", Emphasis::Good, &self.only_here);
+        write_unmatched(&mut page, "Only there", "- ", Emphasis::Bad, &self.only_there);
         self.write_slower(&mut page);
         page.problems(&self.problems);
         page.finish()
@@ -38,10 +38,12 @@ impl Diff {
         page.heading(&format!("Inputs of {} that differ", first.span));
         for change in self.inputs.iter().take(LIST) {
             let pointer = if change.pointer.is_empty() { "(all of it)" } else { &change.pointer };
-            page.say(Ink::Normal, &format!("  {pointer}"));
-            for (sign, ink, value) in [("-", Ink::Bad, &change.there), ("+", Ink::Good, &change.here)] {
+            page.say(Emphasis::Normal, &format!("  {pointer}"));
+            for (sign, emphasis, value) in
+                [("-", Emphasis::Bad, &change.there), ("+", Emphasis::Good, &change.here)]
+            {
                 let value = value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
-                page.say(ink, &format!("    {sign} {value}"));
+                page.say(emphasis, &format!("    {sign} {value}"));
             }
         }
         say_more(page, self.inputs.len(), "value");
@@ -51,16 +53,18 @@ impl Diff {
         if self.choices.is_empty() {
             return;
         }
-        page.heading("Chosen differently");
+        page.heading("Different choices");
         for change in self.choices.iter().take(LIST) {
-            page.say(Ink::Normal, &format!("  {}", text::path_end(&change.path, room(page, 2))));
-            for (sign, ink, decision) in [("-", Ink::Bad, &change.there), ("+", Ink::Good, &change.here)] {
+            page.say(Emphasis::Normal, &format!("  {}", text::path_end(&change.path, room(page, 2))));
+            for (sign, emphasis, decision) in
+                [("-", Emphasis::Bad, &change.there), ("+", Emphasis::Good, &change.here)]
+            {
                 let mut line = page.line();
                 line.pad(4)
-                    .push(ink, sign)
-                    .push(ink, " ")
-                    .push(ink, decision.choice.as_deref().unwrap_or("nothing"));
-                line.push_some(Ink::Dim, "  ", decision.reasoning.as_deref());
+                    .push(emphasis, sign)
+                    .push(emphasis, " ")
+                    .push(emphasis, decision.choice.as_deref().unwrap_or("nothing"));
+                line.push_some(Emphasis::Dim, "  ", decision.reasoning.as_deref());
                 page.put(line);
             }
         }
@@ -71,14 +75,15 @@ impl Diff {
         if self.changed.is_empty() {
             return;
         }
-        page.heading("Ended differently");
+        page.heading("Different outcomes");
         for change in self.changed.iter().take(LIST) {
             let mut line = page.line();
             line.pad(2)
-                .push(Ink::Normal, &text::path_end(&change.path, room(page, 30)))
-                .push(Ink::Normal, ": ");
-            line.push(Ink::of(change.there.state), change.there.state.as_str()).push(Ink::Normal, " → ");
-            line.push(Ink::of(change.here.state), change.here.state.as_str());
+                .push(Emphasis::Normal, &text::path_end(&change.path, room(page, 30)))
+                .push(Emphasis::Normal, ": ");
+            line.push(Emphasis::of(change.there.state), change.there.state.as_str())
+                .push(Emphasis::Normal, " → ");
+            line.push(Emphasis::of(change.here.state), change.here.state.as_str());
             page.put(line);
             if let Some(error) = &change.here.error {
                 let mut line = page.line();
@@ -97,13 +102,13 @@ impl Diff {
         for span in self.slower.iter().take(LIST) {
             let mut line = page.line();
             line.pad(2)
-                .push(Ink::Normal, &text::path_end(&span.path, room(page, 45)))
-                .push(Ink::Normal, ": ");
-            line.push(Ink::Normal, &text::duration(span.there_us)).push(Ink::Normal, " → ");
-            line.push(Ink::Warn, &text::duration(span.here_us));
+                .push(Emphasis::Normal, &text::path_end(&span.path, room(page, 45)))
+                .push(Emphasis::Normal, ": ");
+            line.push(Emphasis::Normal, &text::duration(span.there_us)).push(Emphasis::Normal, " → ");
+            line.push(Emphasis::Warn, &text::duration(span.here_us));
             if span.there_us > 0 {
                 let times = span.here_us as f64 / span.there_us as f64;
-                line.push(Ink::Dim, &format!("  {times:.1} times as long"));
+                line.push(Emphasis::Dim, &format!("  {times:.1} times as long"));
             }
             page.put(line);
         }
@@ -111,60 +116,68 @@ impl Diff {
     }
 }
 
-fn head(page: &mut Page<'_>, sign: &str, ink: Ink, run: Option<&RunSummary>) {
+fn head(page: &mut Page<'_>, sign: &str, emphasis: Emphasis, run: Option<&RunSummary>) {
     let mut line = page.line();
-    line.push(ink, sign);
+    line.push(emphasis, sign);
     match run {
         None => {
-            line.push(Ink::Dim, "no events");
+            line.push(Emphasis::Dim, "no events");
         }
         Some(run) => {
-            line.push(Ink::Heading, run.workflow.as_deref().unwrap_or(&run.service));
-            line.push_some(Ink::Heading, " · ", run.correlation_id.as_deref());
-            line.push(Ink::Normal, " · ").push(Ink::of(run.state), run.state.as_str());
+            line.push(Emphasis::Heading, run.workflow.as_deref().unwrap_or(&run.service));
+            line.push_some(Emphasis::Heading, " · ", run.correlation_id.as_deref());
+            line.push(Emphasis::Normal, " · ").push(Emphasis::of(run.state), run.state.as_str());
             if let Some(took) = run.duration_us {
-                line.push(Ink::of(run.state), &format!(" after {}", text::duration(took)));
+                line.push(Emphasis::of(run.state), &format!(" after {}", text::duration(took)));
             }
         }
     }
     page.put(line);
     if let Some(run) = run {
-        page.say(Ink::Dim, &format!("  trace {} · started {}", run.trace_id, run.started));
+        page.say(Emphasis::Dim, &format!("  trace {} · started {}", run.trace_id, run.started));
     }
 }
 
 fn write_first(page: &mut Page<'_>, first: &Divergence) {
     let mut line = page.line();
-    line.push(Ink::Warn, "first divergence: ")
-        .push(Ink::Normal, &text::path_end(&first.path, room(page, 50)));
+    line.push(Emphasis::Warn, "first divergence: ")
+        .push(Emphasis::Normal, &text::path_end(&first.path, room(page, 50)));
     line.push(
-        Ink::Warn,
+        Emphasis::Warn,
         match first.kind {
             DivergenceKind::Choice => " chose differently",
             DivergenceKind::State => " ended differently",
-            DivergenceKind::OnlyHere => " happened here only",
-            DivergenceKind::OnlyThere => " happened there only",
+            DivergenceKind::OnlyHere => " happened only here",
+            DivergenceKind::OnlyThere => " happened only there",
         },
     );
-    line.push(Ink::Dim, &format!("  {}", text::offset(first.span.offset_us)));
+    line.push(Emphasis::Dim, &format!("  {}", text::offset(first.span.offset_us)));
     page.put(line);
     if let Some(error) = &first.span.error {
-        page.say(Ink::Bad, &format!("  {}", one_line(error)));
+        page.say(Emphasis::Bad, &format!("  {}", one_line(error)));
     }
 }
 
-fn write_lone(page: &mut Page<'_>, heading: &str, sign: &str, ink: Ink, spans: &[LoneSpan]) {
+fn write_unmatched(
+    page: &mut Page<'_>,
+    heading: &str,
+    sign: &str,
+    emphasis: Emphasis,
+    spans: &[UnmatchedSpan],
+) {
     if spans.is_empty() {
         return;
     }
     page.heading(heading);
-    for lone in spans.iter().take(LIST) {
+    for unmatched in spans.iter().take(LIST) {
         let mut line = page.line();
-        line.pad(2).push(ink, sign).push(Ink::Normal, &text::path_end(&lone.path, room(page, 35)));
-        if lone.below > 0 {
-            line.push(Ink::Dim, &format!(" and {} below", text::count(lone.below, "span")));
+        line.pad(2)
+            .push(emphasis, sign)
+            .push(Emphasis::Normal, &text::path_end(&unmatched.path, room(page, 35)));
+        if unmatched.below > 0 {
+            line.push(Emphasis::Dim, &format!(" and {} below", text::count(unmatched.below, "span")));
         }
-        line.push(Ink::Dim, &format!("  {}", text::offset(lone.span.offset_us)));
+        line.push(Emphasis::Dim, &format!("  {}", text::offset(unmatched.span.offset_us)));
         page.put(line);
     }
     say_more(page, spans.len(), "span");
@@ -172,7 +185,7 @@ fn write_lone(page: &mut Page<'_>, heading: &str, sign: &str, ink: Ink, spans: &
 
 fn say_more(page: &mut Page<'_>, count: usize, noun: &str) {
     if count > LIST {
-        page.say(Ink::Dim, &format!("  ⋮ {}", text::more(count - LIST, noun)));
+        page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(count - LIST, noun)));
     }
 }
 

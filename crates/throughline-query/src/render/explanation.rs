@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::ledger;
 use super::page::{self, Page};
-use super::style::{Ink, Style};
+use super::style::{Emphasis, Style};
 use super::text;
 use crate::headline::{list, position};
 use crate::{CascadeKind, Explanation, FailureOutcome, OtherFailure, PathStep, SpanSummary, Verdict};
@@ -40,34 +40,34 @@ impl Explanation {
     }
 
     fn write_headline(&self, page: &mut Page<'_>) {
-        let (sign, ink) = match self.verdict {
-            Verdict::Failed => ("✗ ", Ink::Bad),
-            Verdict::Cancelled => ("⊘ ", Ink::Warn),
-            Verdict::Interrupted => ("! ", Ink::Warn),
-            Verdict::Running => ("● ", Ink::Live),
-            Verdict::Unfinished | Verdict::Empty => ("? ", Ink::Dim),
-            Verdict::Succeeded | Verdict::Recovered | Verdict::Coped => ("✓ ", Ink::Good),
+        let (sign, emphasis) = match self.verdict {
+            Verdict::Failed => ("✗ ", Emphasis::Bad),
+            Verdict::Cancelled => ("⊘ ", Emphasis::Warn),
+            Verdict::Interrupted => ("! ", Emphasis::Warn),
+            Verdict::Running => ("● ", Emphasis::Live),
+            Verdict::Unfinished | Verdict::Empty => ("? ", Emphasis::Dim),
+            Verdict::Succeeded | Verdict::Recovered | Verdict::Tolerated => ("✓ ", Emphasis::Good),
         };
         for (at, words) in text::wrap(&self.headline, page.style.columns() - 2, 4).iter().enumerate() {
             let mut line = page.line();
-            line.push(ink, if at == 0 { sign } else { "  " }).push(ink, words);
+            line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
             page.put(line);
         }
         let Some(cause) = &self.cause else { return };
         let chain = cause.span.error.iter().flat_map(|error| &error.chain);
         for source in chain.take(LIST) {
             let mut line = page.line();
-            line.push(Ink::Dim, "  because: ").push(Ink::Normal, source);
+            line.push(Emphasis::Dim, "  because: ").push(Emphasis::Normal, source);
             page.put(line);
         }
         if let Some(last) = &cause.last_inside {
             let mut line = page.line();
-            line.push(Ink::Dim, "  last inside it: ").push_state(last).push_span(last);
-            line.push(Ink::Dim, &format!("  {}", text::offset(last.offset_us)));
+            line.push(Emphasis::Dim, "  last inside it: ").push_state(last).push_span(last);
+            line.push(Emphasis::Dim, &format!("  {}", text::offset(last.offset_us)));
             page.put(line);
         }
         if self.resumed > 0 {
-            page.say(Ink::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
+            page.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
         }
     }
 
@@ -82,15 +82,15 @@ impl Explanation {
         let end = self.path.len() - 1;
         for (row, (at, step)) in shown.enumerate() {
             if row == 2 && hidden > 0 {
-                page.say(Ink::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
+                page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
             }
             let indent =
                 format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
             let mut line = page.line();
-            line.push(Ink::Dim, &indent).push_state(&step.span).push_span(&step.span);
+            line.push(Emphasis::Dim, &indent).push_state(&step.span).push_span(&step.span);
             write_times(&mut line, &step.span);
             if at == end {
-                line.push(Ink::Bad, "  ← here");
+                line.push(Emphasis::Bad, "  ← here");
             }
             page.put(line);
             let below = indent.chars().count() + 2;
@@ -103,10 +103,13 @@ impl Explanation {
         if self.steps_before.is_empty() {
             return;
         }
-        page.heading("What led there");
+        page.heading("Steps before it");
         let hidden = self.steps_before.len().saturating_sub(LIST);
         if hidden + self.earlier_steps > 0 {
-            page.say(Ink::Dim, &format!("  ⋮ {} before", text::count(hidden + self.earlier_steps, "step")));
+            page.say(
+                Emphasis::Dim,
+                &format!("  ⋮ {} before", text::count(hidden + self.earlier_steps, "step")),
+            );
         }
         for step in self.steps_before.iter().skip(hidden) {
             write_step(page, step);
@@ -120,7 +123,7 @@ impl Explanation {
         page.heading("Attempts");
         let hidden = self.attempts.len().saturating_sub(LIST);
         if hidden > 0 {
-            page.say(Ink::Dim, &format!("  ⋮ {} before", text::count(hidden, "attempt")));
+            page.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(hidden, "attempt")));
         }
         for span in self.attempts.iter().skip(hidden) {
             let mut line = page.line();
@@ -143,7 +146,7 @@ impl Explanation {
         }
         if self.decisions.len() > LIST {
             let more = self.decisions.len() - LIST;
-            page.say(Ink::Dim, &format!("  ⋮ {} before", text::count(more, "decision")));
+            page.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(more, "decision")));
         }
     }
 
@@ -151,13 +154,17 @@ impl Explanation {
         if self.cascades.is_empty() {
             return;
         }
-        page.heading("What went down with it");
-        for (kind, what) in [(CascadeKind::Carried, "around it:"), (CascadeKind::Cancelled, "cancelled:")] {
+        page.heading("Also affected");
+        for (kind, what) in [(CascadeKind::Propagated, "enclosing:"), (CascadeKind::Cancelled, "cancelled:")]
+        {
             let of_kind = || self.cascades.iter().filter(move |cascade| cascade.kind == kind);
             if of_kind().next().is_some() {
                 let names = list(of_kind().map(|cascade| cascade.span.name.to_string()), LIST);
                 let mut line = page.line();
-                line.pad(2).push(Ink::Dim, what).push(Ink::Normal, " ").push(Ink::Normal, &names);
+                line.pad(2)
+                    .push(Emphasis::Dim, what)
+                    .push(Emphasis::Normal, " ")
+                    .push(Emphasis::Normal, &names);
                 page.put(line);
             }
         }
@@ -173,7 +180,7 @@ impl Explanation {
         }
         if self.other_failures.len() > LIST {
             let more = self.other_failures.len() - LIST;
-            page.say(Ink::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
+            page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
         }
     }
 
@@ -186,26 +193,29 @@ impl Explanation {
         page.heading("Not ended");
         for span in open().take(LIST) {
             let mut line = page.line();
-            line.pad(2).push_state(span).push(Ink::Normal, &position(span));
-            line.push(Ink::of(span.state), &format!(" {}", span.state));
-            line.push(Ink::Dim, &format!(" since {}", text::offset(span.offset_us)));
+            line.pad(2).push_state(span).push(Emphasis::Normal, &position(span));
+            line.push(Emphasis::of(span.state), &format!(" {}", span.state));
+            line.push(Emphasis::Dim, &format!(" since {}", text::offset(span.offset_us)));
             page.put(line);
         }
         if open().count() > LIST {
-            page.say(Ink::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
+            page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
         }
     }
 }
 
 fn write_times(line: &mut page::Line, span: &SpanSummary) {
     let took = span.duration_us.map_or_else(String::new, |took| format!("  {}", text::duration(took)));
-    line.push(Ink::Normal, &took).push(Ink::Dim, &format!("  {}", text::offset(span.offset_us)));
+    line.push(Emphasis::Normal, &took).push(Emphasis::Dim, &format!("  {}", text::offset(span.offset_us)));
 }
 
 fn write_value(page: &mut Page<'_>, indent: usize, what: &str, value: Option<&Value>) {
     if let Some(value) = value {
         let mut line = page.line();
-        line.pad(indent).push(Ink::Dim, what).push(Ink::Normal, " ").push(Ink::Normal, &value.to_string());
+        line.pad(indent)
+            .push(Emphasis::Dim, what)
+            .push(Emphasis::Normal, " ")
+            .push(Emphasis::Normal, &value.to_string());
         page.put(line);
     }
 }
@@ -217,13 +227,13 @@ fn write_step(page: &mut Page<'_>, step: &PathStep) {
         line.push_span(&step.span);
     });
     line.pad_to(names_end);
-    line.push_right(Ink::Normal, &step.span.duration_us.map_or_else(String::new, text::duration), 11);
+    line.push_right(Emphasis::Normal, &step.span.duration_us.map_or_else(String::new, text::duration), 11);
     match (&step.span.error, &step.output) {
         (Some(error), _) => {
             line.pad(2).push_error(error);
         }
         (None, Some(output)) => {
-            line.push(Ink::Dim, "  → ").push(Ink::Normal, &output.to_string());
+            line.push(Emphasis::Dim, "  → ").push(Emphasis::Normal, &output.to_string());
         }
         (None, None) => {}
     }
@@ -234,14 +244,14 @@ fn write_failure(page: &mut Page<'_>, failure: &OtherFailure) {
     let mut line = page.line();
     line.pad(2).push_state(&failure.span).push_span(&failure.span);
     let what = match failure.outcome {
-        FailureOutcome::Recovered => "recovered: tried again with success",
-        FailureOutcome::Retried => "tried again",
-        FailureOutcome::Coped => "the work went on without it",
-        FailureOutcome::Independent => "a failure of its own",
+        FailureOutcome::Recovered => "recovered: a retry succeeded",
+        FailureOutcome::Retried => "retried",
+        FailureOutcome::Tolerated => "tolerated: the work continued without it",
+        FailureOutcome::Independent => "an independent failure",
     };
-    line.push(Ink::Dim, &format!("  {}  {what}", text::offset(failure.span.offset_us)));
+    line.push(Emphasis::Dim, &format!("  {}  {what}", text::offset(failure.span.offset_us)));
     if let Some(retry) = failure.retried_by.as_ref().filter(|_| failure.outcome == FailureOutcome::Retried) {
-        line.push(Ink::Dim, &format!(", the last attempt is {}", retry.state));
+        line.push(Emphasis::Dim, &format!(", the last attempt is {}", retry.state));
     }
     page.put(line);
     if let Some(error) = &failure.span.error {

@@ -1,6 +1,6 @@
 //! [`Page`] and [`Line`]: text is put together in columns and cut to the width of the page.
 
-use super::style::{Ink, Style};
+use super::style::{Emphasis, Style};
 use super::text;
 use crate::headline::one_line;
 use crate::{Problem, SpanSummary};
@@ -29,32 +29,32 @@ impl<'s> Page<'s> {
             line.cells.pop();
         }
         let last = line.cells.len().saturating_sub(1);
-        for (at, (ink, text)) in line.cells.iter().enumerate() {
+        for (at, (emphasis, text)) in line.cells.iter().enumerate() {
             let text = if at == last { text.trim_end_matches(' ') } else { text };
-            self.style.paint(*ink, text, &mut self.out);
+            self.style.paint(*emphasis, text, &mut self.out);
         }
         self.out.push('\n');
     }
 
     /// A line of one kind.
-    pub(super) fn say(&mut self, ink: Ink, text: &str) {
+    pub(super) fn say(&mut self, emphasis: Emphasis, text: &str) {
         let mut line = self.line();
-        line.push(ink, text);
+        line.push(emphasis, text);
         self.put(line);
     }
 
     /// A heading with an empty line before it.
     pub(super) fn heading(&mut self, text: &str) {
         self.out.push('\n');
-        self.say(Ink::Heading, text);
+        self.say(Emphasis::Heading, text);
     }
 
     /// Text in at most so many lines, each behind an indent.
-    pub(super) fn wrapped(&mut self, indent: usize, ink: Ink, words: &str, lines: usize) {
+    pub(super) fn wrapped(&mut self, indent: usize, emphasis: Emphasis, words: &str, lines: usize) {
         for words in text::wrap(words, self.style.columns().saturating_sub(indent), lines) {
             let mut line = self.line();
             line.pad(indent);
-            line.push(ink, &words);
+            line.push(emphasis, &words);
             self.put(line);
         }
     }
@@ -62,33 +62,33 @@ impl<'s> Page<'s> {
     /// What is common to all answers: which run this is, how it stands, when it started.
     pub(super) fn head(&mut self, run: Option<&RunSummary>) {
         let Some(run) = run else {
-            self.say(Ink::Dim, "no events");
+            self.say(Emphasis::Dim, "no events");
             return;
         };
         let mut line = self.line();
-        line.push(Ink::Heading, run.workflow.as_deref().unwrap_or(&run.service));
+        line.push(Emphasis::Heading, run.workflow.as_deref().unwrap_or(&run.service));
         if let Some(key) = &run.correlation_id {
-            line.push(Ink::Normal, " · ");
-            line.push(Ink::Heading, key);
+            line.push(Emphasis::Normal, " · ");
+            line.push(Emphasis::Heading, key);
         }
-        line.push(Ink::Normal, " · ");
-        line.push(Ink::of(run.state), run.state.as_str());
+        line.push(Emphasis::Normal, " · ");
+        line.push(Emphasis::of(run.state), run.state.as_str());
         if let Some(took) = run.duration_us {
-            line.push(Ink::of(run.state), &format!(" after {}", text::duration(took)));
+            line.push(Emphasis::of(run.state), &format!(" after {}", text::duration(took)));
         }
         self.put(line);
         let (trace, started) = (run.trace_id, run.started);
-        self.say(Ink::Dim, &format!("trace {trace} · started {started} · {}", run.service));
+        self.say(Emphasis::Dim, &format!("trace {trace} · started {started} · {}", run.service));
     }
 
-    /// What is odd about the record, at the end of an answer.
+    /// Data problems: what is missing or contradictory in the events, at the end of an answer.
     pub(super) fn problems(&mut self, problems: &[Problem]) {
         if problems.is_empty() {
             return;
         }
-        self.heading("Odd in the record");
+        self.heading("Data problems");
         for problem in problems {
-            self.say(Ink::Dim, &format!("  {problem}"));
+            self.say(Emphasis::Dim, &format!("  {problem}"));
         }
     }
 
@@ -99,7 +99,7 @@ impl<'s> Page<'s> {
 
 /// A line: escaped, never wider than its room.
 pub(super) struct Line {
-    cells: Vec<(Ink, String)>,
+    cells: Vec<(Emphasis, String)>,
     room: usize,
     pub(super) width: usize,
     cut: bool,
@@ -107,21 +107,21 @@ pub(super) struct Line {
 
 impl Line {
     /// Appends a text, from wherever it comes.
-    pub(super) fn push(&mut self, ink: Ink, text: &str) -> &mut Self {
+    pub(super) fn push(&mut self, emphasis: Emphasis, text: &str) -> &mut Self {
         if !self.cut && !text.is_empty() {
             let mut cell = String::new();
             let (used, all) = text::append(text, self.room - self.width, &mut cell);
             self.width += used;
             self.cut = !all;
-            self.cells.push((ink, cell));
+            self.cells.push((emphasis, cell));
         }
         self
     }
 
     /// Appends a text if it is there, with what is to stand before it.
-    pub(super) fn push_some(&mut self, ink: Ink, before: &str, text: Option<&str>) -> &mut Self {
+    pub(super) fn push_some(&mut self, emphasis: Emphasis, before: &str, text: Option<&str>) -> &mut Self {
         if let Some(text) = text {
-            self.push(ink, before).push(ink, text);
+            self.push(emphasis, before).push(emphasis, text);
         }
         self
     }
@@ -139,13 +139,13 @@ impl Line {
     }
 
     /// Appends a text at the right end of so many columns.
-    pub(super) fn push_right(&mut self, ink: Ink, text: &str, columns: usize) -> &mut Self {
+    pub(super) fn push_right(&mut self, emphasis: Emphasis, text: &str, columns: usize) -> &mut Self {
         self.pad(columns.saturating_sub(text::width(text)));
-        self.push(ink, text)
+        self.push(emphasis, text)
     }
 
     pub(super) fn pad(&mut self, columns: usize) -> &mut Self {
-        self.push(Ink::Normal, &" ".repeat(columns.min(self.room)))
+        self.push(Emphasis::Normal, &" ".repeat(columns.min(self.room)))
     }
 
     pub(super) fn pad_to(&mut self, column: usize) -> &mut Self {
@@ -153,24 +153,24 @@ impl Line {
     }
 
     pub(super) fn push_state(&mut self, span: &SpanSummary) -> &mut Self {
-        self.push(Ink::of(span.state), mark(span)).push(Ink::Normal, " ")
+        self.push(Emphasis::of(span.state), mark(span)).push(Emphasis::Normal, " ")
     }
 
     /// A span by its name, which attempt it was, and how it stands if it did not simply end.
     pub(super) fn push_span(&mut self, span: &SpanSummary) -> &mut Self {
-        self.push(Ink::Normal, &span.name);
+        self.push(Emphasis::Normal, &span.name);
         if let Some(attempt) = span.attempt.filter(|attempt| *attempt > 1) {
-            self.push(Ink::Normal, &format!(" attempt {attempt}"));
+            self.push(Emphasis::Normal, &format!(" attempt {attempt}"));
         }
         if !matches!(span.state, RunState::Succeeded | RunState::Failed) {
-            self.push(Ink::of(span.state), &format!(" {}", span.state));
+            self.push(Emphasis::of(span.state), &format!(" {}", span.state));
         }
         self
     }
 
     /// An error in a line: its type and what it says.
     pub(super) fn push_error(&mut self, error: &ErrorInfo) -> &mut Self {
-        self.push(Ink::Bad, &one_line(error))
+        self.push(Emphasis::Bad, &one_line(error))
     }
 
     /// Puts a sign that something was left out in the last column.
@@ -184,8 +184,8 @@ impl Line {
                 }
             }
         }
-        let ink = self.cells.last().map_or(Ink::Normal, |(ink, _)| *ink);
-        self.cells.push((ink, "…".to_owned()));
+        let emphasis = self.cells.last().map_or(Emphasis::Normal, |(emphasis, _)| *emphasis);
+        self.cells.push((emphasis, "…".to_owned()));
         self.width += 1;
         self.cut = false;
     }

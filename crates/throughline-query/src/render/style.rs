@@ -52,11 +52,11 @@ impl Style {
     }
 
     /// Writes a text, which must be [escaped](crate::is_unsafe) already.
-    pub fn paint(&self, ink: Ink, text: &str, out: &mut String) {
+    pub fn paint(&self, emphasis: Emphasis, text: &str, out: &mut String) {
         use std::fmt::Write as _;
-        let style = ink.style();
+        let style = emphasis.style();
         // Writing to a string does not fail.
-        let _ = match self.ansi && ink != Ink::Normal {
+        let _ = match self.ansi && emphasis != Emphasis::Normal {
             true => write!(out, "{}{text}{}", style.render(), style.render_reset()),
             false => out.write_str(text),
         };
@@ -72,7 +72,7 @@ impl Default for Style {
 /// What a piece of text is, which says how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ink {
+pub enum Emphasis {
     /// Text as it is.
     Normal,
     /// What stands above.
@@ -89,7 +89,7 @@ pub enum Ink {
     Live,
 }
 
-impl Ink {
+impl Emphasis {
     const fn style(self) -> anstyle::Style {
         let plain = anstyle::Style::new();
         match self {

@@ -1,7 +1,7 @@
 //! A timeline as text: one row to a span, with a bar that says when it ran.
 
 use super::page::{self, Page};
-use super::style::{Ink, Style};
+use super::style::{Emphasis, Style};
 use super::text;
 use crate::{SpanSummary, Timeline};
 use throughline_model::RunState;
@@ -25,19 +25,19 @@ impl Timeline {
         for (node, _) in self.spans.iter().zip(shown).filter(|(_, shown)| *shown) {
             let span = &node.span;
             let mut line = page.line();
-            line.push_right(Ink::Dim, &text::offset(span.offset_us), OFFSET);
+            line.push_right(Emphasis::Dim, &text::offset(span.offset_us), OFFSET);
             let bar = bar(span, self.duration_us, columns);
-            line.push(Ink::Dim, " │").push(Ink::of(span.state), &bar).push(Ink::Dim, "│");
+            line.push(Emphasis::Dim, " │").push(Emphasis::of(span.state), &bar).push(Emphasis::Dim, "│");
             line.push_right(
-                Ink::Normal,
+                Emphasis::Normal,
                 &span.duration_us.map_or_else(String::new, text::duration),
                 DURATION,
             );
             line.pad(2);
             match &node.choice {
                 Some(choice) => {
-                    line.push(Ink::Live, "◆ ").push(Ink::Normal, &span.name);
-                    line.push(Ink::Normal, " → ").push(Ink::Live, choice);
+                    line.push(Emphasis::Live, "◆ ").push(Emphasis::Normal, &span.name);
+                    line.push(Emphasis::Normal, " → ").push(Emphasis::Live, choice);
                 }
                 None => {
                     line.push_state(span).push_span(span);
@@ -49,7 +49,7 @@ impl Timeline {
             page.put(line);
         }
         if hidden > 0 {
-            page.say(Ink::Dim, &format!("⋮ {}", text::more(hidden, "span")));
+            page.say(Emphasis::Dim, &format!("⋮ {}", text::more(hidden, "span")));
         }
         page.problems(&self.problems);
         page.finish()

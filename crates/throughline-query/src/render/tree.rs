@@ -1,7 +1,7 @@
 //! A tree as text.
 
 use super::page::{self, Page};
-use super::style::{Ink, Style};
+use super::style::{Emphasis, Style};
 use super::text;
 use crate::{Tree, TreeNode};
 use throughline_model::RunState;
@@ -40,11 +40,11 @@ fn write(page: &mut Page<'_>, node: &TreeNode, prefix: &Prefix) {
     let span = &node.span;
     let left = page.style.columns() - DURATION - OFFSET;
     let mut line = page.line();
-    line.push(Ink::Dim, &prefix.own);
+    line.push(Emphasis::Dim, &prefix.own);
     line.within(left, |line| match node.choice.as_deref() {
         Some(choice) => {
-            line.push(Ink::Live, "◆ ").push(Ink::Normal, &span.name);
-            line.push(Ink::Normal, " → ").push(Ink::Live, choice);
+            line.push(Emphasis::Live, "◆ ").push(Emphasis::Normal, &span.name);
+            line.push(Emphasis::Normal, " → ").push(Emphasis::Live, choice);
         }
         None => {
             line.push_state(span).push_span(span);
@@ -52,19 +52,19 @@ fn write(page: &mut Page<'_>, node: &TreeNode, prefix: &Prefix) {
     });
     line.pad_to(left);
     let took = span.duration_us.map_or_else(String::new, text::duration);
-    line.push_right(Ink::Normal, &took, DURATION);
-    line.push_right(Ink::Dim, &text::offset(span.offset_us), OFFSET);
+    line.push_right(Emphasis::Normal, &took, DURATION);
+    line.push_right(Emphasis::Dim, &text::offset(span.offset_us), OFFSET);
     page.put(line);
     if let Some(error) = &span.error {
         let mut line = page.line();
-        line.push(Ink::Dim, &prefix.below).push_error(error);
+        line.push(Emphasis::Dim, &prefix.below).push_error(error);
         page.put(line);
     }
 }
 
 fn say_hidden(page: &mut Page<'_>, hidden: &mut usize) {
     if *hidden > 0 {
-        page.say(Ink::Dim, &format!("⋮ {}", text::more(*hidden, "span")));
+        page.say(Emphasis::Dim, &format!("⋮ {}", text::more(*hidden, "span")));
         *hidden = 0;
     }
 }

@@ -82,8 +82,8 @@ fn branches_that_are_cancelled_with_a_failed_sibling_are_cascades() {
     assert_eq!(
         cascades,
         [
-            ("stage:checks", CascadeKind::Carried),
-            ("workflow:loan-approval", CascadeKind::Carried),
+            ("stage:checks", CascadeKind::Propagated),
+            ("workflow:loan-approval", CascadeKind::Propagated),
             ("stage:fraud", CascadeKind::Cancelled),
         ]
     );
@@ -99,7 +99,7 @@ fn a_parent_that_went_on_and_then_failed_by_itself_is_the_cause() {
     let explanation = s.query().explain();
     assert_eq!(cause(&explanation).0, "workflow:loan-approval");
     assert_eq!(explanation.cause.as_ref().unwrap().last_inside.as_ref().unwrap().name, "stage:score");
-    assert_eq!(outcomes(&explanation), [("stage:enrich", FailureOutcome::Coped)]);
+    assert_eq!(outcomes(&explanation), [("stage:enrich", FailureOutcome::Tolerated)]);
     insta::assert_snapshot!(explanation.render(&Style::plain()));
 }
 
@@ -135,7 +135,7 @@ fn a_workflow_that_fails_within_a_request_that_was_answered_is_explained() {
     s.wait(5).fail(step, "ScoreError", "score below threshold");
     s.fail(workflow, "ScoreError", "score below threshold").ok(request);
     let explanation = s.query().explain();
-    assert_eq!(explanation.verdict, Verdict::Coped);
+    assert_eq!(explanation.verdict, Verdict::Tolerated);
     assert_eq!(cause(&explanation).0, "stage:score");
     assert_eq!(
         explanation.headline,

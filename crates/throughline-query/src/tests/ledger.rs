@@ -151,14 +151,14 @@ fn compensations_without_a_saga_belong_to_their_workflow() {
 }
 
 #[test]
-fn a_compensation_of_nothing_known_is_a_stray() {
+fn a_compensation_of_nothing_known_is_unmatched() {
     let (mut s, root) = Story::started("loan-1");
     let span = s.open(root, "compensate:a");
     s.tag(names::tags::COMPENSATION).link(Rel::Compensates, SpanId::from_u64(9).unwrap());
     s.wait(1).more(span, Status::Success).ok(root);
     let ledger = s.query().compensation_ledger();
     assert!(!ledger.is_clean() && !ledger.is_empty());
-    assert_eq!(ledger.strays[0].name, "compensate:a");
+    assert_eq!(ledger.unmatched[0].name, "compensate:a");
     insta::assert_snapshot!(ledger.render(&Style::plain()));
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use throughline_core::Text;
 use throughline_core::query::Style;
 
-use super::page::{self, Ink, Page};
+use super::page::{self, Emphasis, Page};
 use super::{FunctionProfile, Part, ProfileReport, Transport};
 
 /// Finds problems in a [`ProfileReport`] and says how to fix them. Its thresholds are fields: change those that do not
@@ -131,11 +131,11 @@ impl FindingKind {
         }
     }
 
-    const fn ink(self) -> Ink {
+    const fn emphasis(self) -> Emphasis {
         match self {
-            Self::ManyFailures => Ink::Bad,
-            Self::TooFewCalls | Self::NotSplit => Ink::Dim,
-            _ => Ink::Warn,
+            Self::ManyFailures => Emphasis::Bad,
+            Self::TooFewCalls | Self::NotSplit => Emphasis::Dim,
+            _ => Emphasis::Warn,
         }
     }
 }
@@ -377,18 +377,23 @@ impl Analysis {
     pub fn render(&self, style: &Style) -> String {
         let mut page = Page::new(style);
         if self.findings.is_empty() {
-            page.put(Ink::Good, "nothing stands out").end_line();
+            page.put(Emphasis::Good, "nothing stands out").end_line();
         }
         let mut before = None;
         for finding in &self.findings {
             let callee = (&finding.function, finding.transport);
             if before.replace(callee) != Some(callee) {
-                page.put(Ink::Heading, &page::cut(&finding.function, 40)).put(Ink::Normal, " over ");
-                page.put(Ink::Heading, finding.transport.as_str()).end_line();
+                page.put(Emphasis::Heading, &page::cut(&finding.function, 40))
+                    .put(Emphasis::Normal, " over ");
+                page.put(Emphasis::Heading, finding.transport.as_str()).end_line();
             }
-            page.put(Ink::Normal, "  ").put(finding.kind.ink(), finding.kind.title()).end_line();
-            page.wrapped(4, Ink::Normal, &format!("{}.", finding.evidence));
-            page.put(Ink::Normal, "    → ").wrapped(6, Ink::Normal, &format!("{}.", finding.recommendation));
+            page.put(Emphasis::Normal, "  ").put(finding.kind.emphasis(), finding.kind.title()).end_line();
+            page.wrapped(4, Emphasis::Normal, &format!("{}.", finding.evidence));
+            page.put(Emphasis::Normal, "    → ").wrapped(
+                6,
+                Emphasis::Normal,
+                &format!("{}.", finding.recommendation),
+            );
         }
         page.finish()
     }

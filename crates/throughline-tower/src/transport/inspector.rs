@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use throughline_core::Redactor;
 use throughline_core::query::Style;
 
-use super::page::{self, Ink, Page};
+use super::page::{self, Emphasis, Page};
 use super::writer::SharedWriter;
 use super::{CallOutcome, CallRecord, Transport};
 
@@ -152,30 +152,32 @@ impl Inspection {
     pub fn render(&self, style: &Style) -> String {
         let mut page = Page::new(style);
         let record = &self.record;
-        page.put(Ink::Heading, "→ ").put(Ink::Heading, &record.function).put(Ink::Normal, " over ");
-        page.put(Ink::Heading, record.transport.as_str());
+        page.put(Emphasis::Heading, "→ ")
+            .put(Emphasis::Heading, &record.function)
+            .put(Emphasis::Normal, " over ");
+        page.put(Emphasis::Heading, record.transport.as_str());
         let where_to = match record.transport {
             Transport::Http => "",
             Transport::Ipc => "socket ",
             Transport::Direct => "in ",
         };
-        page.put(Ink::Normal, &format!(" · {where_to}{} · POST {}", self.address, self.path)).end_line();
+        page.put(Emphasis::Normal, &format!(" · {where_to}{} · POST {}", self.address, self.path)).end_line();
         self.request.write(&mut page);
 
-        let ink = if record.outcome == CallOutcome::Success { Ink::Good } else { Ink::Bad };
-        page.put(ink, &format!("← {}", record.outcome));
+        let emphasis = if record.outcome == CallOutcome::Success { Emphasis::Good } else { Emphasis::Bad };
+        page.put(emphasis, &format!("← {}", record.outcome));
         if let Some(status) = self.status {
-            page.put(Ink::Normal, &format!(" · {status}"));
+            page.put(Emphasis::Normal, &format!(" · {status}"));
         }
         let total = page::duration(record.times.total());
         let parts: Vec<_> =
             record.times.parts().map(|(part, took)| format!("{part} {}", page::duration(took))).collect();
-        page.put(Ink::Normal, &format!(" · {total}: {}", parts.join(", "))).end_line();
+        page.put(Emphasis::Normal, &format!(" · {total}: {}", parts.join(", "))).end_line();
         if let Some(answer) = &self.answer {
             answer.write(&mut page);
         }
         if let Some(trace_id) = &record.trace_id {
-            page.put(Ink::Dim, &format!("  trace {trace_id}")).end_line();
+            page.put(Emphasis::Dim, &format!("  trace {trace_id}")).end_line();
         }
         page.finish()
     }
@@ -190,13 +192,13 @@ impl fmt::Display for Inspection {
 impl InspectedMessage {
     fn write(&self, page: &mut Page<'_>) {
         for (name, value) in &self.headers {
-            page.put(Ink::Dim, &format!("  {name}: "));
-            page.put(Ink::Normal, &value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            page.put(Emphasis::Dim, &format!("  {name}: "));
+            page.put(Emphasis::Normal, &value.as_str().map_or_else(|| value.to_string(), str::to_owned))
                 .end_line();
         }
         if self.bytes > 0 {
-            page.put(Ink::Normal, "  ").put(Ink::Normal, &page::cut(&self.body.to_string(), BODY));
-            page.put(Ink::Dim, &format!("  {}", page::bytes(self.bytes))).end_line();
+            page.put(Emphasis::Normal, "  ").put(Emphasis::Normal, &page::cut(&self.body.to_string(), BODY));
+            page.put(Emphasis::Dim, &format!("  {}", page::bytes(self.bytes))).end_line();
         }
     }
 }

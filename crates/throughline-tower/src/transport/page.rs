@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub(super) use throughline_core::query::Ink;
+pub(super) use throughline_core::query::Emphasis;
 use throughline_core::query::{Style, is_unsafe};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -19,17 +19,17 @@ impl<'s> Page<'s> {
     }
 
     /// Appends a text to the line.
-    pub(super) fn put(&mut self, ink: Ink, text: &str) -> &mut Self {
+    pub(super) fn put(&mut self, emphasis: Emphasis, text: &str) -> &mut Self {
         let text = escaped(text);
         self.column += text.width();
-        self.style.paint(ink, &text, &mut self.out);
+        self.style.paint(emphasis, &text, &mut self.out);
         self
     }
 
     /// Appends a text that ends at this column.
-    pub(super) fn put_right(&mut self, ink: Ink, text: &str, column: usize) -> &mut Self {
+    pub(super) fn put_right(&mut self, emphasis: Emphasis, text: &str, column: usize) -> &mut Self {
         self.pad_to(column.saturating_sub(text.width()));
-        self.put(ink, text)
+        self.put(emphasis, text)
     }
 
     pub(super) fn pad_to(&mut self, column: usize) -> &mut Self {
@@ -48,19 +48,19 @@ impl<'s> Page<'s> {
     }
 
     /// A text in as many lines as it needs, from this column on; the first continues the line.
-    pub(super) fn wrapped(&mut self, indent: usize, ink: Ink, text: &str) -> &mut Self {
+    pub(super) fn wrapped(&mut self, indent: usize, emphasis: Emphasis, text: &str) -> &mut Self {
         let words = escaped(text);
         let (mut line, room) = (String::new(), self.style.columns().saturating_sub(indent).max(20));
         for word in words.split_whitespace() {
             if !line.is_empty() && line.width() + 1 + word.width() > room {
-                self.pad_to(indent).put(ink, &std::mem::take(&mut line)).end_line();
+                self.pad_to(indent).put(emphasis, &std::mem::take(&mut line)).end_line();
             }
             if !line.is_empty() {
                 line.push(' ');
             }
             line.push_str(word);
         }
-        self.pad_to(indent).put(ink, &line).end_line()
+        self.pad_to(indent).put(emphasis, &line).end_line()
     }
 
     pub(super) fn finish(self) -> String {
@@ -153,7 +153,7 @@ mod tests {
     fn nothing_that_moves_a_cursor_gets_through_and_lines_end_without_spaces() {
         let style = Style::plain();
         let mut page = Page::new(&style);
-        page.put(Ink::Bad, "a\u{1b}[2Jb").pad_to(20).end_line();
+        page.put(Emphasis::Bad, "a\u{1b}[2Jb").pad_to(20).end_line();
         assert_eq!(page.finish(), "a\\u{1b}[2Jb\n");
         assert_eq!(cut("日本語", 5), "日本…");
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use throughline_core::query::Style;
 use throughline_core::{Rate, Text};
 
-use super::page::{self, Ink, Page};
+use super::page::{self, Emphasis, Page};
 use super::record::micros;
 use super::{CallOutcome, Part, Transport};
 
@@ -86,7 +86,7 @@ impl ProfileReport {
     pub fn render(&self, style: &Style) -> String {
         let mut page = Page::new(style);
         if self.functions.is_empty() {
-            page.put(Ink::Dim, "no calls").end_line();
+            page.put(Emphasis::Dim, "no calls").end_line();
         }
         for (at, profile) in self.functions.iter().enumerate() {
             if at > 0 {
@@ -133,40 +133,40 @@ impl FunctionProfile {
     }
 
     fn write(&self, page: &mut Page<'_>) {
-        page.put(Ink::Heading, &page::cut(&self.function, 40)).put(Ink::Normal, " over ");
-        page.put(Ink::Heading, self.transport.as_str());
+        page.put(Emphasis::Heading, &page::cut(&self.function, 40)).put(Emphasis::Normal, " over ");
+        page.put(Emphasis::Heading, self.transport.as_str());
         page.put(
-            Ink::Normal,
+            Emphasis::Normal,
             &format!(" · {} {}", self.calls(), if self.calls() == 1 { "call" } else { "calls" }),
         );
         for (outcome, calls) in self.outcomes.iter().filter(|(outcome, _)| **outcome != CallOutcome::Success)
         {
-            page.put(Ink::Normal, " · ").put(Ink::Bad, &format!("{calls} {outcome}"));
+            page.put(Emphasis::Normal, " · ").put(Emphasis::Bad, &format!("{calls} {outcome}"));
         }
         page.end_line();
         if self.successes() == 0 {
-            page.put(Ink::Dim, "  no call went well, so there are no times").end_line();
+            page.put(Emphasis::Dim, "  no call went well, so there are no times").end_line();
             return;
         }
         for (heading, column) in COLUMNS {
-            page.put_right(Ink::Dim, heading, column);
+            page.put_right(Emphasis::Dim, heading, column);
         }
         page.end_line();
         for PartProfile { part, share, times } in &self.parts {
-            page.put(Ink::Normal, "  ").put(Ink::Normal, part.as_str()).pad_to(15);
-            page.put(Ink::Live, &page::bar(*share, BAR)).put_right(
-                Ink::Normal,
+            page.put(Emphasis::Normal, "  ").put(Emphasis::Normal, part.as_str()).pad_to(15);
+            page.put(Emphasis::Live, &page::bar(*share, BAR)).put_right(
+                Emphasis::Normal,
                 &page::percent(*share),
                 SHARE,
             );
             write_times(page, times);
         }
-        page.put(Ink::Normal, "  total").pad_to(SHARE);
+        page.put(Emphasis::Normal, "  total").pad_to(SHARE);
         write_times(page, &self.total);
         for (name, sizes) in [("request", &self.request_bytes), ("answer", &self.response_bytes)] {
-            page.put(Ink::Dim, &format!("  {name}"));
+            page.put(Emphasis::Dim, &format!("  {name}"));
             for (size, column) in [sizes.p50, sizes.p95, sizes.p99].into_iter().zip(PERCENTILES) {
-                page.put_right(Ink::Dim, &page::bytes(size), column);
+                page.put_right(Emphasis::Dim, &page::bytes(size), column);
             }
             page.end_line();
         }
@@ -181,7 +181,7 @@ const COLUMNS: [(&str, usize); 4] =
 
 fn write_times(page: &mut Page<'_>, times: &Percentiles) {
     for (time, column) in [times.p50, times.p95, times.p99].into_iter().zip(PERCENTILES) {
-        page.put_right(Ink::Normal, &page::duration(time), column);
+        page.put_right(Emphasis::Normal, &page::duration(time), column);
     }
     page.end_line();
 }

@@ -150,7 +150,7 @@ async fn compensations_link_what_they_undo_so_that_the_ledger_balances() {
     let ledger = query.compensation_ledger();
     let states: Vec<_> = ledger.sagas[0].entries.iter().map(|entry| entry.state.as_str()).collect();
     assert_eq!(states, ["compensated", "failed", "missing"], "{ledger:#?}");
-    assert!(ledger.strays.is_empty());
+    assert!(ledger.unmatched.is_empty());
     let orphaned: Vec<_> = ledger.orphaned().map(|orphan| orphan.resource.as_deref().unwrap()).collect();
     assert_eq!(orphaned, ["transfer r-1", "reserve r-1"]);
 }

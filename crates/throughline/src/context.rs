@@ -1,0 +1,25 @@
+//! What a [`TraceContext`] begins: steps, events, decisions, child workflows; and how it travels between processes.
+//!
+//! Most code never names these types: they are what the methods of [`TraceContext`] and
+//! [`Throughline`](crate::Throughline) return.
+//!
+//! ```
+//! use serde_json::json;
+//! use throughline::TraceContext;
+//! use throughline::context::Propagation;
+//!
+//! async fn approve(ctx: TraceContext, amount: u32) -> Result<Propagation, Box<dyn std::error::Error + Send + Sync>> {
+//!     ctx.step("stage:reserve-funds").input(&amount).tag("money").run_infallible(|_| async {}).await?;
+//!     ctx.event("business:reserved", json!({ "amount": amount })).await?;
+//!     ctx.decision("ai:collateral").consider("secured", 0.7).choose("secured").confidence(0.7).await?;
+//!     // As headers or as fields of a message, this continues the trace elsewhere.
+//!     Ok(ctx.propagation())
+//! }
+//! ```
+
+pub use throughline_core::{
+    CapturingStep, Decision, DecisionDraft, Deferred, EventDraft, InContext, InContextFuture, NotRecorded,
+    ParseTraceParentError, Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Step,
+    TraceContext, TraceFuture, TraceParent, Workflow,
+};
+pub use throughline_model::{StepError, kind};

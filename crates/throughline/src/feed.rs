@@ -1,0 +1,29 @@
+//! Events as they happen: live feeds and who watches them, and sinks in this process.
+//!
+//! ```
+//! use std::future::poll_fn;
+//! use throughline::Throughline;
+//! use throughline::feed::{MemoryFeed, StreamItem, WatchRequest};
+//! use throughline::store::Filter;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let throughline = Throughline::builder("loan-service").feed(MemoryFeed::new()).build()?;
+//! let stream = throughline.stream().ok_or("this feed can be watched")?;
+//! let mut events = stream.watch(WatchRequest::new().filter(Filter::new().event_type("business:*"))).await?;
+//!
+//! let run = throughline.workflow("loan-approval").run(|ctx| async move {
+//!     ctx.event("business:offered", "3.2 %").await
+//! });
+//! run.await??;
+//! // `futures::StreamExt::next` says the same.
+//! let item = poll_fn(|cx| events.as_mut().poll_next(cx)).await.ok_or("it does not end by itself")??;
+//! assert!(matches!(item, StreamItem::Event { event, .. } if event.event_type == "business:offered"));
+//! # Ok(())
+//! # }
+//! ```
+
+pub use throughline_core::MemoryFeed;
+pub use throughline_model::{
+    EventSink, EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, WatchFrom, WatchRequest,
+};

@@ -1,0 +1,39 @@
+//! The questions about one run, and how a run stands.
+//!
+//! [`TraceQuery`] is pure: give it the events of a run from anywhere, a file included.
+//!
+//! ```
+//! use throughline::query::{RunState, Verdict};
+//! use throughline::{MemoryStore, Throughline};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
+//! let run = throughline.workflow("loan-approval").key("loan-42");
+//! let trace_id = run.trace_id().ok_or("a keyed run has its id before it runs")?;
+//! let run = run.run(|ctx| async move {
+//!     ctx.trace("stage:sign", async { Err::<(), _>("no pen") }).await??;
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+//! });
+//! assert!(run.await?.is_err());
+//!
+//! let query = throughline.query(trace_id).await?;
+//! assert_eq!(query.summary().map(|run| run.state), Some(RunState::Failed));
+//! assert_eq!(query.failure().map(|span| span.name().into_owned()).as_deref(), Some("stage:sign"));
+//! assert_eq!(query.explain().verdict, Verdict::Failed);
+//! # Ok(())
+//! # }
+//! ```
+
+pub use throughline_model::{
+    CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RunState, RunSummary, fold,
+};
+pub use throughline_query::{
+    Alternative, Basis, Cascade, CascadeKind, Cause, CauseKind, ChoiceChange, CompensationEntry,
+    CompensationLedger, CompensationState, Consequence, Decision, DecisionOutcome, Decisions, Diff,
+    Divergence, DivergenceKind, Explanation, FailureOutcome, InputChange, OrphanedResource, OtherFailure,
+    PathStep, Problem, ProblemKind, SagaCompensation, SlowerSpan, Span, SpanSummary, StateChange, Timeline,
+    TimelineEntry, TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Verdict,
+};
+#[cfg(feature = "render")]
+pub use throughline_query::{Emphasis, Style, is_unsafe};

@@ -1,0 +1,14 @@
+//! Redaction: what must not leave the process.
+//!
+//! ```
+//! use throughline::Redaction;
+//!
+//! let redactor = Redaction::standard().key("loan officer").build()?;
+//! assert_eq!(redactor.text("mail to ada@example.org failed"), "mail to [redacted:email] failed");
+//! # Ok::<(), throughline::redact::RedactionError>(())
+//! ```
+//!
+//! What is recorded is redacted by itself; use a [`Redactor`] for logs and other texts of your own.
+
+pub use throughline_core::redact_event;
+pub use throughline_redact::{Redaction, RedactionError, Redactor};

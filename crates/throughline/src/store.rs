@@ -1,0 +1,43 @@
+//! Stores: the ones that are here, how they are asked, and the contracts for those who write one.
+//!
+//! ```
+//! use throughline::event::Status;
+//! use throughline::store::{Filter, Page, TraceReader as _};
+//! use throughline::{MemoryStore, Throughline};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
+//! # throughline.workflow("loan-approval").run_infallible(|_| async {}).await?;
+//! let reader = throughline.reader().ok_or("there is no store")?;
+//! let failed = Filter::new().status(Status::Failed).event_type("stage:*");
+//! let mut page = Page::first(100);
+//! loop {
+//!     let runs = reader.runs(&failed, &page).await?;
+//!     for run in &runs.items {
+//!         println!("{} {}", run.trace_id, run.state);
+//!     }
+//!     match runs.next {
+//!         Some(next) => page.after = Some(next),
+//!         None => break,
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A store of your own implements [`StoreConfig`], [`TraceStore`], [`TraceReader`] and, as far as it can,
+//! [`TraceAnalytics`](crate::analytics::TraceAnalytics); the crate `throughline-model` has all of it and little else, and
+//! `docs/write-a-store.md` shows how.
+
+pub use throughline_core::MemoryStore;
+pub use throughline_model::{
+    AppendError, AppendInline, BoxError, BoxFuture, Claim, Cursor, Filter, Instance, Lease, Limits,
+    OpenError, Page, Paged, ReadError, Readers, Scope, Spool, SpoolConfig, SpoolUsage, Spooled, StoreConfig,
+    TraceReader, TraceStore, TypeMatch,
+};
+#[cfg(feature = "sqlite")]
+pub use throughline_sqlite::{
+    ImportError, Imported, PruneError, PrunePolicy, PruneReport, SqliteImporter, SqliteReader, SqliteSpool,
+    SqliteStore, StoreInfo, Synchronous,
+};

@@ -1,0 +1,139 @@
+//! The façade has every public name of the crates below it, in a module where it is looked for, and no globs.
+
+use std::collections::BTreeSet;
+
+use crate::source::{code, crate_folder, imports, rust_files, without_tests};
+
+/// The crates whose public names the façade has.
+const CRATES: &[&str] = &[
+    "throughline-core",
+    "throughline-metrics",
+    "throughline-model",
+    "throughline-query",
+    "throughline-redact",
+    "throughline-sqlite",
+    "throughline-tower",
+    "throughline-workflow",
+];
+
+/// Public names that the façade leaves out, and why.
+const INTERNAL: &[(&str, &str)] = &[
+    ("throughline_core::env::variable", "how our own crates and programs read variables"),
+    ("throughline_model::conformance_tests", "what the conformance suites are made of"),
+];
+
+/// How many names every user is asked to know.
+const MOST_AT_THE_ROOT: usize = 12;
+
+/// The public names of a module, as paths; of a module in it that the façade does not re-export as a whole, its names.
+fn public_names(package: &str, module: &[&str], in_facade: &BTreeSet<String>) -> BTreeSet<String> {
+    let folder = crate_folder(package).join("src");
+    let file = match module {
+        [] => folder.join("lib.rs"),
+        path => folder.join(path.join("/")).with_extension("rs"),
+    };
+    let code = without_tests(&code(&std::fs::read_to_string(&file).unwrap()));
+    let path = [&[package.replace('-', "_").as_str()], module].concat().join("::");
+    let mut names: BTreeSet<_> = imports(&code)
+        .into_iter()
+        // What another crate of ours has is looked for there.
+        .filter(|import| import.is_public && !import.path[0].starts_with("throughline"))
+        .map(|import| format!("{path}::{}", import.name))
+        .collect();
+    for line in code.lines() {
+        let Some(item) = line.strip_prefix("pub ") else { continue };
+        let item = ["const ", "async "].iter().fold(item, |item, word| {
+            item.strip_prefix(word).filter(|rest| rest.starts_with("fn ")).unwrap_or(item)
+        });
+        let Some((kind, rest)) = item.split_once(' ') else { continue };
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        match kind {
+            "mod" if !in_facade.contains(&format!("{path}::{name}")) => {
+                names.extend(public_names(package, &[module, &[&*name]].concat(), in_facade));
+            }
+            "const" | "enum" | "fn" | "macro" | "mod" | "static" | "struct" | "trait" | "type" | "union" => {
+                names.insert(format!("{path}::{name}"));
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// The macros that a crate exports, which stand at its root wherever they are written.
+fn exported_macros(package: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in rust_files(&crate_folder(package).join("src")) {
+        let code = code(&std::fs::read_to_string(file).unwrap());
+        for exported in code.split("#[macro_export]").skip(1) {
+            let Some((_, rest)) = exported.split_once("macro_rules! ") else { continue };
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            names.insert(format!("{}::{name}", package.replace('-', "_")));
+        }
+    }
+    names
+}
+
+/// What the façade re-exports, by the path that it comes from.
+fn in_facade() -> BTreeSet<String> {
+    let files = rust_files(&crate_folder("throughline").join("src"));
+    let code = files.iter().map(|file| code(&std::fs::read_to_string(file).unwrap()));
+    let public = code.flat_map(|code| imports(&without_tests(&code))).filter(|import| import.is_public);
+    public.map(|import| import.path.join("::")).collect()
+}
+
+#[test]
+fn every_public_name_is_in_the_facade_or_said_to_be_internal() {
+    let found = in_facade();
+    let public: BTreeSet<_> = CRATES
+        .iter()
+        .flat_map(|package| {
+            let mut names = public_names(package, &[], &found);
+            names.append(&mut exported_macros(package));
+            names
+        })
+        .collect();
+    assert!(public.len() > 200, "the names are read: {public:#?}");
+    let is_internal = |name: &String| INTERNAL.iter().any(|(internal, _)| internal == name);
+    let missing: Vec<_> = public.iter().filter(|name| !found.contains(*name) && !is_internal(name)).collect();
+    assert!(
+        missing.is_empty(),
+        "public, but not in crates/throughline: re-export them in the module where they are looked for, or list them as \
+         internal in tests/it/facade.rs with a reason:\n\n{missing:#?}"
+    );
+    let stale: Vec<_> = INTERNAL
+        .iter()
+        .filter(|(name, _)| !public.contains(*name) || found.contains(*name))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(stale.is_empty(), "listed as internal, but gone or in the façade: {stale:?}");
+}
+
+#[test]
+fn the_facade_has_no_globs_and_a_root_that_can_be_remembered() {
+    let globs: Vec<_> = in_facade().into_iter().filter(|path| path.ends_with("::*")).collect();
+    assert!(globs.is_empty(), "a glob says nothing about what is public: {globs:?}");
+    let root = code(&std::fs::read_to_string(crate_folder("throughline").join("src/lib.rs")).unwrap());
+    let names: Vec<_> = imports(&root).into_iter().filter(|import| import.is_public).collect();
+    assert!(names.len() <= MOST_AT_THE_ROOT, "{} names at the root: {names:#?}", names.len());
+}
+
+#[test]
+fn each_module_of_the_facade_shows_how_it_is_used() {
+    for file in rust_files(&crate_folder("throughline").join("src")) {
+        let source = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            source.contains("```\n//! ") || source.contains("```no_run\n"),
+            "no example in {}",
+            file.display()
+        );
+        let uses = source.lines().filter(|line| line.starts_with("//! use throughline"));
+        for line in uses {
+            assert!(
+                line.starts_with("//! use throughline::"),
+                "{}: `{line}` does not use the façade",
+                file.display()
+            );
+        }
+    }
+}
