@@ -48,7 +48,7 @@ impl Million {
         let store = SqliteStore::new(&path);
         let reader = runtime.block_on(async {
             let instance = Instance::new(InstanceId::from_u64(1), "loan-service");
-            let open = StoreConfig::open(Box::new(store.clone()), instance).await?;
+            let open = store.open(instance).await?;
             let progress = bar("a million events, our store", EVENTS as u64);
             let mut group: Vec<Arc<TraceEvent>> = Vec::with_capacity(GROUP);
             for event in events() {

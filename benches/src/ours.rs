@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use throughline_core::{
-    AppendError, BoxFuture, EventSink, Instance, OpenError, StoreConfig, Throughline, TraceAnalytics,
-    TraceContext, TraceEvent, TraceReader, TraceStore,
+    AppendError, BoxFuture, Claim, EventSink, Instance, Lease, Limits, OpenError, Readers, StoreConfig,
+    Throughline, TraceContext, TraceEvent, TraceId, TraceStore,
 };
 
 use crate::load::{EVENTS_OF_A_RUN, Meter, payload};
@@ -18,7 +18,7 @@ impl EventSink for Dropping {
     fn name(&self) -> &str {
         "dropping"
     }
-    fn on_event(&self, event: &TraceEvent) {
+    fn on_event(&self, event: &Arc<TraceEvent>) {
         std::hint::black_box(event);
     }
 }
@@ -131,14 +131,15 @@ impl<S> Remembering<S> {
 }
 
 impl<S: StoreConfig> StoreConfig for Remembering<S> {
-    fn open(
-        self: Box<Self>,
-        instance: Instance,
-    ) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        let (opening, groups) = (self.store.open(instance), self.groups.clone());
         Box::pin(async move {
-            let store = Box::new(self.store).open(instance).await?;
-            Ok(Arc::new(Open { store, groups: self.groups }) as Arc<dyn TraceStore>)
+            let store = opening.await?;
+            Ok(Arc::new(Open { store, groups }) as Arc<dyn TraceStore>)
         })
+    }
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        self.store.open_readers()
     }
 }
 
@@ -155,20 +156,26 @@ impl TraceStore for Open {
         self.groups.0.lock().unwrap_or_else(PoisonError::into_inner).push(events.to_vec());
         self.store.append(events)
     }
-    fn linger(&self) -> Duration {
-        self.store.linger()
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+    fn group_commit_delay(&self) -> Duration {
+        self.store.group_commit_delay()
+    }
+    fn lease(&self) -> Lease {
+        self.store.lease()
     }
     fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         self.store.heartbeat()
     }
-    fn heartbeat_interval(&self) -> Option<Duration> {
-        self.store.heartbeat_interval()
+    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
+        self.store.claim(trace)
     }
-    fn reader(&self) -> Arc<dyn TraceReader> {
-        self.store.reader()
+    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.store.release(trace)
     }
-    fn analytics(&self) -> Arc<dyn TraceAnalytics> {
-        self.store.analytics()
+    fn readers(&self) -> Readers {
+        self.store.readers()
     }
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         self.store.close()

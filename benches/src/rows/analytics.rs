@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let (million, runtime) = bench.million()?;
     let (all, reader) = (Scope::all(), &million.reader);
-    let failed = Filter::new().status(Status::Failed).since(million.end.minus(DAY));
+    let failed = Filter::new().status(Status::Failed).scope(Scope::all().since(million.end.minus(DAY)));
     let [failures] = by_turns(
         "failures of 24 h",
         101,
