@@ -11,8 +11,8 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 use throughline_core::query::Style;
 use throughline_core::{
-    EventSink, MemoryFeed, NotRecorded, Redaction, StreamItem, Throughline, TraceContext, TraceEvent, WatchRequest,
-    names,
+    EventSink, MemoryFeed, NotRecorded, Redaction, StreamItem, Throughline, TraceContext, TraceEvent,
+    WatchRequest, names,
 };
 use throughline_sqlite::SqliteStore;
 use tracing_subscriber::fmt::MakeWriter;
