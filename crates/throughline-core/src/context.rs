@@ -7,11 +7,12 @@ mod event;
 mod failure;
 mod future;
 mod lazy;
-mod opening;
+
 mod propagation;
 mod request;
 mod saga;
 mod span;
+mod spec;
 mod step;
 mod workflow;
 
@@ -33,9 +34,9 @@ pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, 
 pub use step::{CapturingStep, Step};
 pub use workflow::{Resume, Workflow};
 
-use future::Judge;
-use opening::Opening;
+use future::Capture;
 use span::{Label, Span};
+use spec::SpanSpec;
 use throughline_model::StepError;
 use throughline_model::names;
 use throughline_model::{Attrs, SpanId, Text, TraceId};
@@ -71,13 +72,13 @@ impl TraceContext {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        self.run_step(name, future, Judge { error: step::error_of::<T, E, K>, output: |_| None })
+        self.run_step(name, future, Capture { error: step::error_of::<T, E, K>, output: |_| None })
     }
 
     /// Traces a step that cannot fail.
     #[inline]
     pub fn trace_infallible<F: Future>(&self, name: impl Into<Text>, future: F) -> TraceFuture<F, F::Output> {
-        self.run_step(name, future, Judge::INFALLIBLE)
+        self.run_step(name, future, Capture::INFALLIBLE)
     }
 
     #[inline]
@@ -85,9 +86,9 @@ impl TraceContext {
         &self,
         name: impl Into<Text>,
         future: F,
-        judge: Judge<F::Output>,
+        capture: Capture<F::Output>,
     ) -> TraceFuture<F, F::Output> {
-        TraceFuture::new(self.0.recording, future, judge, || Opening::Step {
+        TraceFuture::new(self.0.recording, future, capture, || SpanSpec::Step {
             context: self.clone(),
             label: Label::Step(name.into()),
             details: None,
@@ -220,7 +221,7 @@ impl fmt::Debug for TraceContext {
     }
 }
 
-/// What cannot be turned into JSON is said, not passed over.
+/// What cannot be turned into JSON is named in the payload, not left out in silence.
 fn to_payload(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("[not serialisable: {error}]")))
 }

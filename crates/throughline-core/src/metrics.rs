@@ -88,13 +88,13 @@ impl Metrics {
         Self::to(Global)
     }
 
-    /// Under which names; those of today's conventions unless said otherwise.
+    /// Under which names; those of today's conventions by default.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// How many different values a label may have, 200 unless said otherwise; further ones are folded into
+    /// How many different values a label may have, 200 by default; further ones are folded into
     /// [`OVERFLOW`] and counted.
     pub fn label_cap(mut self, values: usize) -> Self {
         self.label_cap = values;

@@ -110,7 +110,7 @@ impl Default for PrometheusBuilder {
 }
 
 impl PrometheusBuilder {
-    /// Under which names Throughline's metrics are kept; those of today's conventions unless said otherwise.
+    /// Under which names Throughline's metrics are kept; those of today's conventions by default.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
@@ -122,7 +122,7 @@ impl PrometheusBuilder {
         self
     }
 
-    /// How many series a metric may have, 10,000 unless said otherwise. What comes after is folded into one series
+    /// How many series a metric may have, 10,000 by default. What comes after is folded into one series
     /// whose labels all have the value [`OVERFLOW`](throughline_core::metrics::OVERFLOW), and counted.
     pub fn series_cap(mut self, series: usize) -> Self {
         self.series_cap = series;
@@ -136,14 +136,14 @@ impl PrometheusBuilder {
         self
     }
 
-    /// Whether the process is measured: CPU, memory, file descriptors, threads. It is unless said otherwise.
+    /// Whether the process is measured: CPU, memory, file descriptors, threads. It is by default.
     #[cfg(feature = "process")]
     pub fn process(mut self, measured: bool) -> Self {
         self.process = measured;
         self
     }
 
-    /// The tokio runtime that is measured; the one that [`build`](Self::build) is called in unless said otherwise.
+    /// The tokio runtime that is measured; the one that [`build`](Self::build) is called in by default.
     pub fn runtime(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(runtime);
         self

@@ -76,7 +76,7 @@ impl Readings<'_> {
         }
     }
 
-    /// A value that the system does not tell leaves the metric out.
+    /// A value that the system does not give leaves the metric out.
     fn gauge(&self, description: &'static Description, value: Option<f64>) {
         let Some(value) = value else { return };
         for key in self.keys(description, Kind::Gauge) {

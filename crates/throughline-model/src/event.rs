@@ -40,7 +40,7 @@ pub struct TraceEvent {
     pub event_type: Text,
     /// When it happened; never goes back within a process.
     pub timestamp: Timestamp,
-    /// The process life that emitted it.
+    /// The process instance that emitted it.
     #[serde(default = "imported")]
     pub instance: InstanceId,
     /// The event's place within its instance. Events order by (timestamp, instance, n).

@@ -142,9 +142,9 @@ impl FromStr for SpanId {
     }
 }
 
-/// The identity of one process life of an emitter: 8 bytes, written as 16 lower-case hex digits.
+/// The identity of one instance of an emitter, from the start of a process to its end: 8 bytes, written as 16 lower-case hex digits.
 ///
-/// A store keeps a lease for each instance that is alive, and so tells a running step from an interrupted one.
+/// A store keeps a lease for each instance that is alive, which is how a running step and an interrupted one are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(u64);
 

@@ -11,7 +11,7 @@ pub const WORKFLOW_COMPLETED: &str = "workflow:completed";
 pub const WORKFLOW_FAILED: &str = "workflow:failed";
 /// A run was dropped before it ended.
 pub const WORKFLOW_CANCELLED: &str = "workflow:cancelled";
-/// Another process life took the run over.
+/// Another instance resumed the run.
 pub const WORKFLOW_RESUMED: &str = "workflow:resumed";
 
 /// A saga began.
@@ -22,7 +22,7 @@ pub const SAGA_COMPLETED: &str = "saga:completed";
 pub const SAGA_COMPENSATING: &str = "saga:compensating";
 /// A saga failed; whether all was undone is said by its compensations.
 pub const SAGA_FAILED: &str = "saga:failed";
-/// Another process life took the saga over.
+/// Another instance resumed the saga.
 pub const SAGA_RESUMED: &str = "saga:resumed";
 /// A saga was dropped before it ended.
 pub const SAGA_CANCELLED: &str = "saga:cancelled";

@@ -13,7 +13,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A box for what went wrong underneath.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Who opens a store or a feed: one process life of one service.
+/// Who opens a store or a feed: one process of one service, from its start to its end.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Instance {

@@ -42,7 +42,7 @@ pub struct Explanation {
     pub other_failures: Vec<OtherFailure>,
     /// Open spans without an open span inside: where a run is, or was when its process died.
     pub open: Vec<SpanSummary>,
-    /// How often the run was taken over by another process life.
+    /// How often the run was resumed by another instance.
     pub resumed: usize,
     /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,

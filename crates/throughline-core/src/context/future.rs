@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::TraceContext;
 use super::current::Entered;
 use super::failure::NotRecorded;
-use super::opening::Opening;
 use super::span::{End, Span};
+use super::spec::SpanSpec;
 use crate::delivery::Durability;
 use crate::delivery::queue::Ack;
 use crate::hub::{Delivery, Emitted};
@@ -36,7 +36,7 @@ pin_project! {
     pub struct TraceFuture<F, T> {
         #[pin]
         future: Option<F>,
-        judge: Judge<T>,
+        capture: Capture<T>,
         state: State<T>,
     }
 
@@ -58,12 +58,12 @@ pin_project! {
 }
 
 /// What an output says about the step.
-pub(super) struct Judge<T> {
+pub(super) struct Capture<T> {
     pub(super) error: fn(&T) -> Option<ErrorInfo>,
     pub(super) output: fn(&T) -> Option<Map<String, Value>>,
 }
 
-impl<T> Judge<T> {
+impl<T> Capture<T> {
     /// The output of a future that cannot fail.
     pub(super) const INFALLIBLE: Self = Self { error: |_| None, output: |_| None };
 
@@ -77,10 +77,10 @@ impl<T> Judge<T> {
 enum State<T> {
     /// Nothing is recorded.
     Off,
-    New(Opening),
+    New(SpanSpec),
     /// The queue is full: waits for a place for the start.
     Reserving {
-        opening: Opening,
+        spec: SpanSpec,
         place: BoxFuture<'static, bool>,
     },
     /// The store has the start and has not said so yet.
@@ -113,11 +113,11 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     pub(super) fn new(
         recording: bool,
         future: F,
-        judge: Judge<T>,
-        opening: impl FnOnce() -> Opening,
+        capture: Capture<T>,
+        spec: impl FnOnce() -> SpanSpec,
     ) -> Self {
-        let state = if recording { State::New(opening()) } else { State::Off };
-        Self { future: Some(future), judge, state }
+        let state = if recording { State::New(spec()) } else { State::Off };
+        Self { future: Some(future), capture, state }
     }
 }
 
@@ -143,21 +143,21 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
         loop {
             match this.state {
                 State::New(_) => {
-                    let State::New(opening) = std::mem::replace(this.state, State::Done) else { continue };
-                    *this.state = match reserve(opening) {
-                        Ok(opening) => start(opening)?,
-                        Err((opening, place)) => State::Reserving { opening, place },
+                    let State::New(spec) = std::mem::replace(this.state, State::Done) else { continue };
+                    *this.state = match reserve(spec) {
+                        Ok(spec) => start(spec)?,
+                        Err((spec, place)) => State::Reserving { spec, place },
                     };
                 }
                 State::Reserving { place, .. } => {
                     let reserved = ready!(place.as_mut().poll(cx));
-                    let State::Reserving { opening, .. } = std::mem::replace(this.state, State::Done) else {
+                    let State::Reserving { spec, .. } = std::mem::replace(this.state, State::Done) else {
                         continue;
                     };
                     if !reserved {
                         return Poll::Ready(Err(NotRecorded::ShutDown));
                     }
-                    *this.state = start(opening)?;
+                    *this.state = start(spec)?;
                 }
                 State::Starting { ack, .. } => {
                     let recorded = ready!(Pin::new(ack).poll(cx));
@@ -167,7 +167,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     };
                     if let Err(cause) = recorded_or_why(recorded) {
                         this.future.set(None);
-                        // Those who saw it start are told.
+                        // Those who saw it start see it end.
                         span.end_in_process();
                         return Poll::Ready(Err(cause));
                     }
@@ -183,7 +183,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     let (outcome, end) = match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(output)) => {
-                            let end = this.judge.end(&output);
+                            let end = this.capture.end(&output);
                             (Outcome::Output(output), end)
                         }
                         Err(panic) => {
@@ -241,19 +241,19 @@ fn finish<T>(outcome: Outcome<T>) -> T {
 }
 
 /// Takes a place for the start in the store's queue, or says how to wait for one.
-fn reserve(opening: Opening) -> Result<Opening, (Opening, BoxFuture<'static, bool>)> {
-    let Some(store) = &opening.hub().store else { return Ok(opening) };
+fn reserve(spec: SpanSpec) -> Result<SpanSpec, (SpanSpec, BoxFuture<'static, bool>)> {
+    let Some(store) = &spec.hub().store else { return Ok(spec) };
     if store.queue.try_reserve() {
-        return Ok(opening);
+        return Ok(spec);
     }
     let queue = Arc::clone(&store.queue);
-    Err((opening, Box::pin(async move { queue.reserve().await })))
+    Err((spec, Box::pin(async move { queue.reserve().await })))
 }
 
 /// Opens the span and emits its start; its place is held.
-fn start<T>(opening: Opening) -> Result<State<T>, NotRecorded> {
-    let hub = opening.hub_handle();
-    let mut opened = match opening.open() {
+fn start<T>(spec: SpanSpec) -> Result<State<T>, NotRecorded> {
+    let hub = spec.hub_handle();
+    let mut opened = match spec.open() {
         Ok(opened) => opened,
         Err(error) => {
             if let Some(store) = &hub.store {

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::opening::Details;
 use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
+use super::spec::Details;
 use crate::hub::Hub;
 use crate::redaction;
 use throughline_model::Moment;

@@ -63,7 +63,7 @@ impl fmt::Debug for Propagation {
 }
 
 impl Propagation {
-    /// Reads the headers `traceparent`, `tracestate` and `baggage`. What is malformed is passed over: the receiver
+    /// Reads the headers `traceparent`, `tracestate` and `baggage`. What is malformed is ignored: the receiver
     /// then begins a trace of its own.
     pub fn from_headers(traceparent: Option<&str>, tracestate: Option<&str>, baggage: Option<&str>) -> Self {
         Self::from_header_values(

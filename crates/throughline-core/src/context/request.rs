@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::TraceContext;
 use super::lazy::{Ended, LazyRoot};
-use super::opening::{Details, root};
 use super::propagation::{Propagation, TraceParent};
 use super::span::{End, Label, Run};
+use super::spec::{Details, root};
 use crate::hub::Hub;
 use throughline_model::Moment;
 use throughline_model::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
@@ -61,7 +61,7 @@ impl RequestStart {
         Self { hub, event_type, caller: Propagation::default(), request_id: None, describe: None }
     }
 
-    /// Goes on in the trace of whoever sent the request.
+    /// Continues the trace of whoever sent the request.
     pub fn continue_from(mut self, caller: Propagation) -> Self {
         self.caller = caller;
         self

@@ -19,7 +19,7 @@ pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
 pub use undo::Undo;
 
 use super::failure::NotRecorded;
-use super::future::Judge;
+use super::future::Capture;
 use super::span::Label;
 use super::{Step, TraceContext};
 use crate::redaction;
@@ -93,12 +93,12 @@ impl SagaBuilder {
         if earlier.as_ref().is_some_and(Earlier::was_being_undone) {
             return Err(NotRecorded::BeingUndone { saga: self.name });
         }
-        let judge: Judge<Result<T, SagaFailed<E>>> = Judge {
+        let capture: Capture<Result<T, SagaFailed<E>>> = Capture {
             error: |result| result.as_ref().err().map(|failed| failed.error.describe()),
             output: |_| None,
         };
         self.builder(&earlier)
-            .run_judged(
+            .run_capturing(
                 |context| async move {
                     let saga = Saga::new(context, earlier);
                     let cause = match catch(body(saga.clone())).await {
@@ -112,7 +112,7 @@ impl SagaBuilder {
                         Err(panic) => resume_unwind(panic),
                     }
                 },
-                judge,
+                capture,
             )
             .await
     }
@@ -266,7 +266,7 @@ impl Saga {
         for step in completed.into_iter().rev() {
             let tried = self.context.compensation(&step.step, &step.spans);
             let undo = step.undo;
-            let judge: Judge<Result<(), Described>> = Judge {
+            let capture: Capture<Result<(), Described>> = Capture {
                 error: |result| result.as_ref().err().map(|error| error.0.clone()),
                 output: |_| None,
             };
@@ -275,7 +275,7 @@ impl Saga {
                 None => tried,
             };
             // A panic of one compensation is that one's failure: the others must still be tried.
-            let outcome = match catch(tried.run_judged(undo, judge)).await {
+            let outcome = match catch(tried.run_capturing(undo, capture)).await {
                 Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
                 Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
                 Ok(Err(error)) => CompensationOutcome::NotStarted(error),

@@ -234,7 +234,7 @@ impl Span {
         let redactor = &self.run.hub.redactor;
         let name = self.label.start(0);
         let name = redactor.name(&name);
-        // Held until the child is open: a subscriber must not be told of a parent that it has closed.
+        // Held until the child is open: a subscriber must not be given a parent that it has closed.
         let parent = self.parent.as_ref().and_then(|parent| parent.tracing());
         let parent_id = parent.as_ref().and_then(|span| span.id());
         macro_rules! open {

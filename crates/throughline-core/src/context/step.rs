@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Map;
 
 use super::failure::NotRecorded;
-use super::future::{Deferred, Judge, TraceFuture};
-use super::opening::{Details, Opening};
+use super::future::{Capture, Deferred, TraceFuture};
 use super::span::Label;
+use super::spec::{Details, SpanSpec};
 use super::{Decision, TraceContext, to_payload};
 use throughline_model::StepError;
 use throughline_model::{ErrorInfo, Link, Rel, SpanId, Text, names};
@@ -117,7 +117,7 @@ impl Step {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        self.run_judged(body, Judge { error: error_of::<T, E, K>, output: |_| None })
+        self.run_capturing(body, Capture { error: error_of::<T, E, K>, output: |_| None })
     }
 
     /// Runs a step that cannot fail.
@@ -126,11 +126,11 @@ impl Step {
         C: FnOnce(TraceContext) -> F,
         F: Future,
     {
-        self.run_judged(body, Judge::INFALLIBLE)
+        self.run_capturing(body, Capture::INFALLIBLE)
     }
 
     /// Runs the step again, up to `attempts` times in all, until it ends well. Each attempt is a step of its own
-    /// and links the one before; the closure is told which it is, from 1, and may wait before it goes on.
+    /// and links the one before; the closure is given its number, from 1, and may wait before it tries again.
     ///
     /// # Errors
     /// The last attempt's error, or [`NotRecorded`] if an attempt could not be recorded.
@@ -175,10 +175,10 @@ impl Step {
         }
     }
 
-    pub(super) fn run_judged<C, F>(
+    pub(super) fn run_capturing<C, F>(
         self,
         body: C,
-        judge: Judge<F::Output>,
+        capture: Capture<F::Output>,
     ) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
@@ -186,7 +186,7 @@ impl Step {
     {
         let recording = self.context.0.recording;
         let off = (!recording).then(|| self.context.clone());
-        TraceFuture::new(recording, Deferred::new(body, off), judge, || self.opening())
+        TraceFuture::new(recording, Deferred::new(body, off), capture, || self.spec())
     }
 
     pub(super) fn run_future<F, T, E, K>(self, future: F) -> TraceFuture<F, Result<T, E>>
@@ -194,12 +194,12 @@ impl Step {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let judge = Judge { error: error_of::<T, E, K>, output: |_| None };
-        TraceFuture::new(self.context.0.recording, future, judge, || self.opening())
+        let capture = Capture { error: error_of::<T, E, K>, output: |_| None };
+        TraceFuture::new(self.context.0.recording, future, capture, || self.spec())
     }
 
-    fn opening(self) -> Opening {
-        Opening::Step { context: self.context, label: self.label, details: Some(self.details) }
+    fn spec(self) -> SpanSpec {
+        SpanSpec::Step { context: self.context, label: self.label, details: Some(self.details) }
     }
 }
 
@@ -224,9 +224,9 @@ impl CapturingStep {
         T: Serialize,
         E: StepError<K>,
     {
-        self.0.run_judged(
+        self.0.run_capturing(
             body,
-            Judge { error: error_of::<T, E, K>, output: |result| output_of(result.as_ref().ok()?) },
+            Capture { error: error_of::<T, E, K>, output: |result| output_of(result.as_ref().ok()?) },
         )
     }
 
@@ -237,7 +237,7 @@ impl CapturingStep {
         F: Future,
         F::Output: Serialize,
     {
-        self.0.run_judged(body, Judge { error: |_| None, output: |output| output_of(output) })
+        self.0.run_capturing(body, Capture { error: |_| None, output: |output| output_of(output) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Workflow`] and [`Resume`]: runs, begun and gone on with.
+//! [`Workflow`] and [`Resume`]: runs, started and resumed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::claim::Claimed;
 use super::failure::NotRecorded;
-use super::future::{Deferred, Judge, TraceFuture};
-use super::opening::{Details, Opening, Resumed, RunOpening};
+use super::future::{Capture, Deferred, TraceFuture};
 use super::propagation::Propagation;
 use super::span::Label;
+use super::spec::{Details, Resumed, RunSpec, SpanSpec};
 use super::{TraceContext, request, step};
 use crate::hub::Hub;
 use throughline_model::StepError;
@@ -19,11 +19,11 @@ use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceEvent, TraceId, 
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]
-pub struct Workflow(Box<RunOpening>);
+pub struct Workflow(Box<RunSpec>);
 
 impl Workflow {
     pub(crate) fn new(hub: Arc<Hub>, name: Text) -> Self {
-        Self(Box::new(RunOpening {
+        Self(Box::new(RunSpec {
             hub,
             label: Label::Workflow,
             workflow: Some(name),
@@ -68,7 +68,7 @@ impl Workflow {
         self
     }
 
-    /// That nobody waits for it: if it goes on in the trace of another process, that run has not ended before this
+    /// That nobody waits for it: if it continues in the trace of another process, that run has not ended before this
     /// has. See [`names::tags::DETACHED`].
     pub fn detached(self) -> Self {
         self.tag(Text::literal(names::tags::DETACHED))
@@ -115,7 +115,7 @@ impl Workflow {
         self
     }
 
-    /// Goes on in the trace of whoever sent the request or the job.
+    /// Continues the trace of whoever sent the request or the job.
     pub fn continue_from(mut self, propagation: Propagation) -> Self {
         self.0.remote = Some(propagation);
         self
@@ -128,7 +128,7 @@ impl Workflow {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        self.run_judged(body, Judge { error: step::error_of::<T, E, K>, output: |_| None })
+        self.run_capturing(body, Capture { error: step::error_of::<T, E, K>, output: |_| None })
     }
 
     /// Runs a workflow that cannot fail.
@@ -137,10 +137,14 @@ impl Workflow {
         C: FnOnce(TraceContext) -> F,
         F: Future,
     {
-        self.run_judged(body, Judge::INFALLIBLE)
+        self.run_capturing(body, Capture::INFALLIBLE)
     }
 
-    fn run_judged<C, F>(self, body: C, judge: Judge<F::Output>) -> TraceFuture<Deferred<C, F>, F::Output>
+    fn run_capturing<C, F>(
+        self,
+        body: C,
+        capture: Capture<F::Output>,
+    ) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,
         F: Future,
@@ -148,7 +152,7 @@ impl Workflow {
         let hub = Arc::clone(&self.0.hub);
         let off = (!hub.enabled)
             .then(|| request::unrecorded(&hub, self.0.remote.clone().unwrap_or_default(), None));
-        TraceFuture::new(hub.enabled, Deferred::new(body, off), judge, || Opening::Run(self.0))
+        TraceFuture::new(hub.enabled, Deferred::new(body, off), capture, || SpanSpec::Run(self.0))
     }
 }
 
@@ -159,7 +163,7 @@ impl std::fmt::Debug for Workflow {
     }
 }
 
-/// A run to go on with; it goes on when [`run`](Self::run) is awaited.
+/// A run to resume; it continues when [`run`](Self::run) is awaited.
 #[must_use = "nothing is resumed before it is run"]
 pub struct Resume {
     hub: Arc<Hub>,
@@ -177,7 +181,7 @@ impl Resume {
         Self { hub, trace_id }
     }
 
-    /// Goes on: reads from the store how far the run came (names and statuses, never payloads), records
+    /// Resumes: reads from the store how far the run came (names and statuses, never payloads), records
     /// `workflow:resumed` on its root, and runs the closure.
     ///
     /// What the workflow did before is not done for you: the closure starts from the top. Its
@@ -202,7 +206,7 @@ impl Resume {
         let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
         let history = History::of(&events);
         let next_seq = history.span(root.span_id).map_or(1, |span| span.next_seq);
-        let opening = RunOpening {
+        let spec = RunSpec {
             label: Label::Workflow,
             workflow: root.workflow.clone(),
             key: None,
@@ -224,7 +228,7 @@ impl Resume {
             }),
             hub,
         };
-        Workflow(Box::new(opening)).run(body).await
+        Workflow(Box::new(spec)).run(body).await
     }
 }
 

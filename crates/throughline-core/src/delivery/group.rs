@@ -111,9 +111,9 @@ impl Delivering {
         }
     }
 
-    /// Tells those who wait that their events are safe.
+    /// Wakes those who wait: their events are safe.
     pub(super) fn acknowledge(&self, group: Vec<Queued>) {
-        // Settled first: whoever is told may flush at once and must find nothing pending.
+        // Settled first: whoever is woken may flush at once and must find nothing pending.
         self.queue.settle(group.iter());
         for queued in group {
             if let Some(waiter) = queued.waiter {
@@ -130,7 +130,7 @@ impl Delivering {
         fail(queued.waiter, &failure);
     }
 
-    /// After the last attempt: what must not be lost stays pending, the rest is dropped, and those who wait are told.
+    /// After the last attempt: what must not be lost stays pending, the rest is dropped, and those who wait get the error.
     pub(super) fn give_up(&self, undelivered: Undelivered) -> Vec<Queued> {
         let Undelivered { mut group, attempts, error } = undelivered;
         tracing::warn!(
@@ -151,7 +151,7 @@ impl Delivering {
 
     /// Closes the store; what is left and what still waits is counted as dropped.
     pub(super) async fn close(&self, mut left: Vec<Queued>) {
-        // Nobody is told before the store is closed: a process may end the moment it is told.
+        // Nobody is woken before the store is closed: a process may end at that moment.
         let close = tokio::time::timeout(self.queue.time_to_close(), guarded(|| self.store.close())).await;
         let error = match close {
             Ok(Ok(())) => None,

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub enum DropReason {
     /// The bounded queue of a feed was full.
     QueueFull,
-    /// The destination did not take it after all retries, and whoever emitted it was told so.
+    /// The destination did not take it after all retries, and the emitter was given the error.
     Unavailable,
     /// The destination will never take it.
     Rejected,

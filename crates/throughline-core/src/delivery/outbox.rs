@@ -31,7 +31,7 @@ impl Outbox {
         self.waiting > 0
     }
 
-    /// Takes a group that the store did not take. Those who wait are told that it is safe.
+    /// Takes a group that the store did not take. Those who wait are woken: it is safe.
     pub(super) async fn push(&mut self, undelivered: Undelivered) -> Result<(), Undelivered> {
         let Undelivered { group, attempts, error } = undelivered;
         self.is_draining = false;

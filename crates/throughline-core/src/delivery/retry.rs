@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retry {
-    /// How often a group is tried in all, before whoever waits is told; at least once.
+    /// How often a group is tried in all, before those who wait get the error; at least once.
     pub attempts: u32,
     /// The upper bound of the first wait; it doubles from try to try.
     pub base_delay: Duration,

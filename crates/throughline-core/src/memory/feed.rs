@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// A bounded live feed within the process.
 ///
 /// Clones are handles of one feed: keep one to [watch](TraceStream::watch), hand the other to the emitter.
-/// Publishers never wait. A watcher that falls more than the capacity behind is told how many events it
+/// Publishers never wait. A watcher that falls more than the capacity behind gets the number of events it
 /// missed; events that its request does not match are counted, too, since nobody looked at them.
 ///
 /// ```
@@ -59,7 +59,7 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 }
 
 impl MemoryFeed {
-    /// How many events are kept for slow watchers unless told otherwise.
+    /// How many events are kept for slow watchers by default.
     pub const DEFAULT_CAPACITY: usize = 4096;
 
     /// A feed of the [default capacity](Self::DEFAULT_CAPACITY).

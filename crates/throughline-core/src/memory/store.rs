@@ -34,7 +34,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// How many events fit unless told otherwise.
+    /// How many events fit by default.
     pub const DEFAULT_CAPACITY: usize = 100_000;
 
     /// An empty store of the [default capacity](Self::DEFAULT_CAPACITY).
@@ -66,7 +66,7 @@ impl MemoryStore {
     }
 
     /// Ends the lease of an instance as its death would: what it left open is *interrupted* from now on. Lets
-    /// a test tell the story of a crash without one.
+    /// a test record a crash without one.
     pub fn abandon(&self, instance: InstanceId) {
         let mut state = self.state();
         state.leases.insert(instance, Liveness::Dead);

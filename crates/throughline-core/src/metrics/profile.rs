@@ -53,7 +53,7 @@ impl Profile {
     }
 }
 
-/// Why a profile is no use.
+/// Why a profile is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {

@@ -79,7 +79,7 @@ impl ThroughlineBuilder {
         self
     }
 
-    /// What must not leave the process; [`Redaction::standard`] unless said otherwise.
+    /// What must not leave the process; [`Redaction::standard`] by default.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = redaction;
         self
@@ -97,7 +97,7 @@ impl ThroughlineBuilder {
         self
     }
 
-    /// How many events may wait for each destination, 8192 unless said otherwise. When the store's queue is full, no step
+    /// How many events may wait for each destination, 8192 by default. When the store's queue is full, no step
     /// begins before there is room, while the ends of those that run are taken all the same; when a feed's is full, events
     /// are dropped and counted.
     pub fn queue_capacity(mut self, events: usize) -> Self {

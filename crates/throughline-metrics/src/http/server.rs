@@ -43,7 +43,7 @@ impl Prometheus {
     /// |---|---|
     /// | `OTEL_EXPORTER_PROMETHEUS_PORT` | the port |
     /// | `METRICS_PORT` | the same; if both are set and differ, OTel's wins and a warning says so |
-    /// | `OTEL_EXPORTER_PROMETHEUS_HOST` | the host; `localhost` unless said otherwise, so nobody outside can read |
+    /// | `OTEL_EXPORTER_PROMETHEUS_HOST` | the host; `localhost` by default, so nobody outside can read |
     /// | `METRICS_ENABLED` | `false` turns it off, unless OTel's port is set, which wins with a warning; `true` turns it on, on port 9464 if none is named |
     /// | `OTEL_SDK_DISABLED` | `true` turns it off |
     ///

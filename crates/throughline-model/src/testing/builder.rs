@@ -77,21 +77,21 @@ impl RunBuilder {
         self
     }
 
-    /// The service; `test-service` unless told otherwise.
+    /// The service; `test-service` by default.
     #[must_use]
     pub fn service(mut self, service: &str) -> Self {
         self.service = Text::from(service.to_owned());
         self
     }
 
-    /// The instance that emits; [`InstanceId::IMPORTED`] unless told otherwise.
+    /// The instance that emits; [`InstanceId::IMPORTED`] by default.
     #[must_use]
     pub fn instance(mut self, instance: InstanceId) -> Self {
         self.instance = instance;
         self
     }
 
-    /// When the run starts; 2026-03-01T09:30:00Z unless told otherwise.
+    /// When the run starts; 2026-03-01T09:30:00Z by default.
     #[must_use]
     pub fn at(mut self, start: Timestamp) -> Self {
         self.clock = start;

@@ -400,6 +400,7 @@ macro_rules! feed_conformance {
             a_slow_watcher_learns_that_it_missed_events,
             a_stream_opened_by_itself_sees_what_is_published,
             a_watch_resumes_after_any_event,
+            nothing_is_lost_between_what_was_and_what_comes,
             a_watch_resumes_while_events_are_published,
             a_resumed_watch_keeps_to_what_it_asks_for,
             a_cursor_that_is_too_old_skips_nothing_in_silence,

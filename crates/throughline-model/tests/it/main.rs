@@ -2,4 +2,7 @@
 
 mod altered;
 mod broken_store;
+mod faulty;
+mod feed;
 mod remote_store;
+mod spool;

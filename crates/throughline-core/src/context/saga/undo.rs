@@ -7,7 +7,7 @@ use super::{Compensated, CompensationOutcome, SagaFailed};
 use super::{Completed, Earlier, Saga, SagaBuilder, UndoStep, boxed_undo};
 use crate::context::TraceContext;
 use crate::context::failure::NotRecorded;
-use crate::context::future::Judge;
+use crate::context::future::Capture;
 use throughline_model::StepError;
 use throughline_model::{ErrorInfo, Text};
 
@@ -41,7 +41,7 @@ impl Undo {
     /// interrupted.
     ///
     /// # Errors
-    /// The outer error says that nothing was tried; the inner one always comes, and tells what became of each step.
+    /// The outer error says that nothing was tried; the inner one always comes, and says what became of each step.
     pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
         let Self { builder, mut inputs } = self;
         let Some(earlier) = Earlier::of(&builder.context, &builder.name) else {
@@ -67,7 +67,7 @@ impl Undo {
                 }
             }
         }
-        let judge: Judge<SagaFailed<Text>> = Judge {
+        let capture: Capture<SagaFailed<Text>> = Capture {
             error: |failed| {
                 let message = failed.error.clone();
                 Some(ErrorInfo { kind: Text::literal("interrupted"), message, chain: Vec::new() })
@@ -76,7 +76,7 @@ impl Undo {
         };
         builder
             .builder(&Some(earlier))
-            .run_judged(
+            .run_capturing(
                 |context| async move {
                     let saga = Saga::new(context, None);
                     saga.state().completed = completed;
@@ -85,7 +85,7 @@ impl Undo {
                     let error = Text::literal("the process died before the saga ended");
                     SagaFailed { error, compensations }
                 },
-                judge,
+                capture,
             )
             .await
     }

@@ -71,7 +71,7 @@ catalogue! {
         "How many jobs wait in a queue.",
         aliases: [Alias::gauge("{prefix}_queue_depth", &[label("queue", "queue")])];
     QUEUE_DEPTH_FAILURES: Counter["queue", "reason"] = "throughline_queue_depth_failures_total", Count,
-        "How often a queue did not tell its depth: error, panic, timeout, or no_timers of a runtime that has none.";
+        "How often the depth of a queue could not be read: error, panic, timeout, or no_timers of a runtime that has none.";
     WORKERS_ACTIVE: Gauge["queue"] = "throughline_workers_active", Count,
         "How many workers are up.",
         aliases: [Alias::gauge("{prefix}_active_workers", &[])];

@@ -4,12 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join_all, select};
+use futures_util::future::{Either, join_all, select};
 
 use super::oracle::ids;
 use super::{Opened, StoreFixture, hold, open, shared};
 use crate::testing::{RunBuilder, run};
-use crate::{AppendError, Filter, TraceEvent, TraceId};
+use crate::{AppendError, Filter, TraceEvent, TraceId, TraceReader};
 
 /// How many small events a call may have, of so many that are wanted.
 fn fitting(store: &Opened, wanted: usize) -> usize {
@@ -44,30 +44,35 @@ fn interleaved(batches: &mut [RunBuilder], count: usize) -> Vec<TraceEvent> {
     (0..count).flat_map(|at| groups.iter().map(move |group| group[at].clone())).collect()
 }
 
-/// Makes calls with events of so many traces, while readers watch that of none a part of a call is seen.
+/// Reads a run over and over until so many events are seen, and checks that calls of so many events are seen as a whole.
+async fn observe(reader: Arc<dyn TraceReader>, id: TraceId, of_a_call: usize, until: usize) {
+    loop {
+        let seen = reader.trace(id).await.unwrap().len();
+        assert!(seen.is_multiple_of(of_a_call), "{seen} events are seen: a call was cut");
+        if seen >= until {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes calls with events of so many traces, while readers look on: here, in turn with each call, and elsewhere.
 async fn watch_calls(store: &Opened, traces: usize) {
     const CALLS: usize = 40;
     let mut batches = batches(traces);
-    let items_of_each = fitting(store, 24) / traces;
-    let watchers = batches.iter().map(|batch| {
-        let (reader, id) = (Arc::clone(&store.reader), batch.trace_id());
-        tokio::spawn(async move {
-            loop {
-                let seen = reader.trace(id).await.unwrap().len();
-                assert!(seen.is_multiple_of(items_of_each), "{seen} events are seen: a call was cut");
-                if seen == CALLS * items_of_each {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-    });
-    let watchers: Vec<_> = watchers.collect();
+    let of_a_call = fitting(store, 24) / traces;
+    let look_on = |id, until| observe(Arc::clone(&store.reader), id, of_a_call, until);
+    let ids: Vec<_> = batches.iter().map(RunBuilder::trace_id).collect();
+    let elsewhere: Vec<_> = ids.iter().map(|id| tokio::spawn(look_on(*id, CALLS * of_a_call))).collect();
     for _ in 0..CALLS {
-        let call = shared(&interleaved(&mut batches, items_of_each));
-        store.store.append(&call).await.unwrap();
+        let call = shared(&interleaved(&mut batches, of_a_call));
+        let here = Box::pin(join_all(ids.iter().map(|id| look_on(*id, usize::MAX))));
+        match select(store.store.append(&call), here).await {
+            Either::Left((answer, _)) => answer.unwrap(),
+            Either::Right(_) => panic!("nobody sees so many events"),
+        }
     }
-    let watched = tokio::time::timeout(Duration::from_secs(60), join_all(watchers)).await;
+    let watched = tokio::time::timeout(Duration::from_secs(60), join_all(elsewhere)).await;
     watched.expect("what was acknowledged is seen").into_iter().for_each(|watcher| watcher.unwrap());
 }
 

@@ -67,6 +67,17 @@ async fn take(stream: &mut EventStream, count: usize) -> Vec<TraceEvent> {
     take_with_cursors(stream, count).await.into_iter().map(|(event, _)| event).collect()
 }
 
+/// The next events with their cursors, of which none may be missed, until this one.
+async fn take_until(stream: &mut EventStream, last: &TraceEvent) -> Vec<(TraceEvent, Cursor)> {
+    let mut items = Vec::new();
+    loop {
+        items.extend(take_with_cursors(stream, 1).await);
+        if items.last().is_some_and(|(event, _)| event.id() == last.id()) {
+            return items;
+        }
+    }
+}
+
 /// Watches until the last of these events, which were published in this order; none may be skipped in silence.
 async fn follow(stream: &mut EventStream, published: &[TraceEvent]) {
     let places: HashMap<EventId, usize> =
@@ -120,8 +131,8 @@ pub fn a_watcher_with_a_filter_sees_what_matches<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         let ends = open(fixture).await;
         let log = sample_log(45, 20, &[]);
-        let id = log[log.len() / 2].trace_id;
         let stages = || Filter::new().event_type("stage:*");
+        let id = log.iter().rfind(|event| stages().matches(event)).unwrap().trace_id;
         for request in [
             WatchRequest::new().filter(Filter::new().status(Status::Failed)),
             WatchRequest::new().filter(stages().service("batch").attr("tenant", "acme")),
@@ -292,38 +303,63 @@ pub fn a_resumed_watch_keeps_to_what_it_asks_for<F: FeedFixture>() {
     });
 }
 
-pub fn a_watch_resumes_while_events_are_published<F: FeedFixture>() {
+/// A run of so many events.
+fn items(count: usize) -> Vec<TraceEvent> {
+    let mut batch = run("batch").key("batch");
+    (1..count).for_each(|_| {
+        batch.point("stage:item");
+    });
+    batch.events()
+}
+
+pub fn nothing_is_lost_between_what_was_and_what_comes<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         if fixture.kept() < 20 {
             return;
         }
         let ends = open(fixture).await;
-        let mut busy = run("busy").key("busy");
-        (1..1000).for_each(|_| {
-            busy.point("stage:item");
-        });
-        let busy = busy.events();
         let mut watcher = ends.watch(WatchRequest::new()).await;
-        ends.publish(&busy[..10]).await;
-        let seen = take_with_cursors(&mut watcher, 10).await;
-        let mut last = seen.last().unwrap().1.clone();
-        for group in busy[10..].chunks(10) {
-            // Some of the group are there when the watch begins, others come later.
-            let publish = async {
-                for event in group {
-                    ends.publish(std::slice::from_ref(event)).await;
-                    tokio::task::yield_now().await;
-                }
-            };
-            let watch = async {
-                tokio::task::yield_now().await;
-                let mut resumed = ends.watch(WatchRequest::new().after(last)).await;
-                take_with_cursors(&mut resumed, group.len()).await
-            };
-            let ((), seen) = futures_util::future::join(publish, watch).await;
+        let items = items(210);
+        ends.publish(&items[..1]).await;
+        let mut last = take_with_cursors(&mut watcher, 1).await.remove(0).1;
+        for (round, group) in items[1..].chunks(10).enumerate() {
+            // Some of the group are there when the watch begins, and some of those are seen before the others come.
+            let (there, coming) = group.split_at(round % 10);
+            ends.publish(there).await;
+            let mut resumed = ends.watch(WatchRequest::new().after(last)).await;
+            let mut seen = take_with_cursors(&mut resumed, there.len() / 2).await;
+            ends.publish(coming).await;
+            seen.extend(take_until(&mut resumed, group.last().unwrap()).await);
             assert!(seen.iter().map(|(event, _)| event).eq(group), "each once, in order");
             last = seen.last().unwrap().1.clone();
         }
+    });
+}
+
+pub fn a_watch_resumes_while_events_are_published<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        if fixture.kept() < 20 {
+            return;
+        }
+        let (here, there) = (open(fixture).await, open(fixture).await);
+        let items = items(fixture.kept().min(500));
+        let mut watcher = there.watch(WatchRequest::new()).await;
+        let published = items.clone();
+        let publisher = tokio::spawn(async move {
+            for event in &published {
+                here.publish(std::slice::from_ref(event)).await;
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut seen = Vec::new();
+        while seen.len() < items.len() {
+            let some = take_with_cursors(&mut watcher, 3.min(items.len() - seen.len())).await;
+            let last = some.last().unwrap().1.clone();
+            seen.extend(some.into_iter().map(|(event, _)| event));
+            watcher = there.watch(WatchRequest::new().after(last)).await;
+        }
+        assert_eq!(seen, items, "each once, in order");
+        publisher.await.unwrap();
     });
 }
 

@@ -44,13 +44,13 @@ impl Details {
 }
 
 /// A span that is about to be opened.
-pub(super) enum Opening {
+pub(super) enum SpanSpec {
     Step { context: TraceContext, label: Label, details: Option<Box<Details>> },
-    Run(Box<RunOpening>),
+    Run(Box<RunSpec>),
 }
 
 /// The root of a run that is about to be opened.
-pub(super) struct RunOpening {
+pub(super) struct RunSpec {
     pub(super) hub: Arc<Hub>,
     pub(super) label: Label,
     pub(super) workflow: Option<Text>,
@@ -72,51 +72,51 @@ pub(super) struct Resumed {
     pub(super) history: Arc<History>,
 }
 
-impl Opening {
+impl SpanSpec {
     pub(super) fn hub(&self) -> &Hub {
         match self {
             Self::Step { context, .. } => &context.0.run.hub,
-            Self::Run(opening) => &opening.hub,
+            Self::Run(spec) => &spec.hub,
         }
     }
 
     pub(super) fn hub_handle(&self) -> Arc<Hub> {
         match self {
             Self::Step { context, .. } => Arc::clone(&context.0.run.hub),
-            Self::Run(opening) => Arc::clone(&opening.hub),
+            Self::Run(spec) => Arc::clone(&spec.hub),
         }
     }
 
     /// Opens the span; its start is to be emitted.
-    pub(super) fn open(self) -> Result<Opened, NotRecorded> {
+    pub(super) fn open(self) -> Result<StartedSpan, NotRecorded> {
         match self {
             Self::Step { context, label, details } => Ok(open_step(&context, label, details)),
-            Self::Run(opening) => opening.open(),
+            Self::Run(spec) => spec.open(),
         }
     }
 }
 
 /// A span that has been opened, and what its start event says beside.
-pub(super) struct Opened {
+pub(super) struct StartedSpan {
     pub(super) span: Arc<Span>,
     input: Option<Map<String, Value>>,
     links: Vec<Link>,
 }
 
-impl Opened {
+impl StartedSpan {
     /// The start event. Made where it is emitted, for events are large and costly to hand around.
     pub(super) fn start_event(&mut self) -> TraceEvent {
         self.span.start_event(self.input.take(), std::mem::take(&mut self.links))
     }
 }
 
-fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>) -> Opened {
+fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>) -> StartedSpan {
     let parent = current::parent_for(&context.0);
     let run = Arc::clone(&parent.run);
     child(parent, run, label, details)
 }
 
-fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> Opened {
+fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> StartedSpan {
     let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
     let counts =
         |details: &Details| !details.unnumbered && details.attempt.is_none_or(|attempt| attempt <= 1);
@@ -146,25 +146,23 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
         parent: Some(parent),
     });
     match details {
-        None => Opened { span, input: None, links: Vec::new() },
-        Some(mut details) => Opened { span, input: details.input_payload(), links: details.links },
+        None => StartedSpan { span, input: None, links: Vec::new() },
+        Some(mut details) => StartedSpan { span, input: details.input_payload(), links: details.links },
     }
 }
 
-impl RunOpening {
-    fn open(self: Box<Self>) -> Result<Opened, NotRecorded> {
-        let mut opening = *self;
-        let hub = Arc::clone(&opening.hub);
+impl RunSpec {
+    fn open(self: Box<Self>) -> Result<StartedSpan, NotRecorded> {
+        let mut spec = *self;
+        let hub = Arc::clone(&spec.hub);
         // Once for all events of the run.
-        let workflow = opening.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
-        let caller = opening.caller.take().or_else(TraceContext::current);
-        let correlation_id = opening.correlation_id(&hub)?;
+        let workflow = spec.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
+        let caller = spec.caller.take().or_else(TraceContext::current);
+        let correlation_id = spec.correlation_id(&hub)?;
 
         // Without a key, and not asked for a trace of its own, it is a part of the caller's run.
-        let joins = correlation_id.is_none()
-            && !opening.own_trace
-            && opening.remote.is_none()
-            && opening.resumed.is_none();
+        let joins =
+            correlation_id.is_none() && !spec.own_trace && spec.remote.is_none() && spec.resumed.is_none();
         if let Some(caller) = caller.as_ref().filter(|_| joins) {
             let above = &caller.0.run;
             let run = Arc::new(Run {
@@ -182,13 +180,13 @@ impl RunOpening {
                 lazy_root: None,
             });
             caller.0.ensure_root();
-            return Ok(child(Arc::clone(&caller.0), run, opening.label, Some(Box::new(opening.details))));
+            return Ok(child(Arc::clone(&caller.0), run, spec.label, Some(Box::new(spec.details))));
         }
 
-        let mut details = opening.details;
-        let remote = opening.remote.unwrap_or_default();
-        let remote_parent = remote.traceparent.as_ref().filter(|_| opening.resumed.is_none());
-        let (trace_id, random) = match (&opening.resumed, &correlation_id, remote_parent) {
+        let mut details = spec.details;
+        let remote = spec.remote.unwrap_or_default();
+        let remote_parent = remote.traceparent.as_ref().filter(|_| spec.resumed.is_none());
+        let (trace_id, random) = match (&spec.resumed, &correlation_id, remote_parent) {
             (Some(resumed), _, _) => (resumed.trace_id, false),
             (None, Some(key), _) => (TraceId::from_key(key), false),
             (None, None, Some(parent)) => (parent.trace_id, parent.random),
@@ -205,7 +203,7 @@ impl RunOpening {
                     Link { rel: Rel::CausedBy, trace_id: Some(parent.trace_id), span_id: parent.span_id };
                 details.links.push(link);
             }
-        } else if let Some(caller) = caller.filter(|_| opening.resumed.is_none()) {
+        } else if let Some(caller) = caller.filter(|_| spec.resumed.is_none()) {
             caller.0.ensure_root();
             parent_span_id = Some(caller.0.id);
             parent_trace_id = Some(caller.0.run.trace_id);
@@ -214,9 +212,9 @@ impl RunOpening {
             details.links.push(link);
         }
         let correlation_id = correlation_id
-            .or_else(|| opening.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
+            .or_else(|| spec.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
             .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
-        let (inherited, history) = match opening.resumed {
+        let (inherited, history) = match spec.resumed {
             Some(resumed) => (resumed.attrs, Some(resumed.history)),
             None => (Attrs::new(), None),
         };
@@ -234,8 +232,8 @@ impl RunOpening {
             lazy_root: None,
             hub,
         });
-        let span = root(run, opening.label, &mut details, inherited, (parent_span_id, parent_trace_id));
-        Ok(Opened { span, input: details.input_payload(), links: details.links })
+        let span = root(run, spec.label, &mut details, inherited, (parent_span_id, parent_trace_id));
+        Ok(StartedSpan { span, input: details.input_payload(), links: details.links })
     }
 
     /// The key as it may be kept: a pseudonym if the redactor hits it.
