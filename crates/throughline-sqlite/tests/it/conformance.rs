@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use throughline_model::testing::conformance::{FeedFixture, StoreFixture};
+use throughline_model::testing::conformance::{FeedFixture, SpoolFixture, StoreFixture};
 use throughline_model::{
-    AppendError, BoxFuture, FeedConfig, Instance, LiveFeed, OpenError, StoreConfig, TraceEvent, TraceStore,
-    TraceStream,
+    AppendError, BoxFuture, FeedConfig, Instance, LiveFeed, OpenError, SpoolConfig, StoreConfig, TraceEvent,
+    TraceStore, TraceStream,
 };
-use throughline_sqlite::{SqliteStore, Synchronous};
+use throughline_sqlite::{SqliteSpool, SqliteStore, Synchronous};
 
 struct Fixture {
     folder: tempfile::TempDir,
@@ -34,6 +34,22 @@ impl StoreFixture for Fixture {
 }
 
 throughline_model::store_conformance!(Fixture);
+
+impl SpoolFixture for Fixture {
+    fn fresh() -> Self {
+        Self::new()
+    }
+
+    fn config(&self) -> Box<dyn SpoolConfig> {
+        Box::new(SqliteSpool::new(self.folder.path().join("spool.db")).capacity_bytes(1 << 20))
+    }
+}
+
+mod spool {
+    use super::Fixture;
+
+    throughline_model::spool_conformance!(Fixture);
+}
 
 /// A store as a feed: what is appended can be watched.
 struct Feed(SqliteStore);
