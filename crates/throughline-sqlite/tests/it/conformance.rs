@@ -116,23 +116,3 @@ mod stream {
 
     throughline_model::feed_conformance!(Fixture);
 }
-
-mod spool {
-    use throughline_model::SpoolConfig;
-    use throughline_model::testing::conformance::SpoolFixture;
-    use throughline_sqlite::SqliteSpool;
-
-    struct Fixture(tempfile::TempDir);
-
-    impl SpoolFixture for Fixture {
-        fn fresh() -> Self {
-            Self(tempfile::tempdir().unwrap())
-        }
-
-        fn config(&self) -> Box<dyn SpoolConfig> {
-            Box::new(SqliteSpool::new(self.0.path().join("spool.db")).capacity_bytes(1 << 20))
-        }
-    }
-
-    throughline_model::spool_conformance!(Fixture);
-}
