@@ -13,6 +13,7 @@ mod durability;
 mod event_schema;
 mod facade;
 mod features;
+mod json_lines_store;
 mod metrics;
 mod module_rings;
 mod node_client;
