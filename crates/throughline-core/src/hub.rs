@@ -79,19 +79,30 @@ pub(crate) enum Emitted {
 impl Hub {
     /// Redacts an event, gives it its place in this instance, and hands it to every destination. Its `attrs` and
     /// `correlation_id` are the context's and redacted already.
-    pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.prepare(&mut event);
-        self.emit_redacted(event, delivery)
+    pub(crate) fn emit(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+        self.emit_prepared(event, delivery, |event| self.prepare(event))
     }
 
-    /// The one way out: hands an event that is redacted to every destination.
-    pub(crate) fn emit_redacted(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+    /// The same for an event that is redacted and has its place in another instance.
+    pub(crate) fn emit_as_it_is(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+        self.emit_prepared(event, delivery, |_| {})
+    }
+
+    /// The one way out. Events are large: this one is moved once, to where it stays.
+    #[inline]
+    fn emit_prepared(
+        &self,
+        mut event: TraceEvent,
+        delivery: Delivery,
+        prepare: impl FnOnce(&mut TraceEvent),
+    ) -> Emitted {
         if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
             if !self.sinks.is_empty() {
-                with_shared(event, |event| self.show(event));
+                with_shared(event, prepare, |event| self.show(event));
             }
             return Emitted::NotAwaited;
         }
+        prepare(&mut event);
         let event = Arc::new(event);
         self.show(&event);
         self.enqueue(event, delivery)
@@ -182,13 +193,17 @@ impl Hub {
     }
 }
 
-/// Shares an event that is likely kept by nobody: its allocation serves the next one.
-fn with_shared(event: TraceEvent, show: impl FnOnce(&Arc<TraceEvent>)) {
+/// Prepares and shares an event that is likely kept by nobody: its allocation serves the next one of this thread.
+#[inline]
+fn with_shared(
+    event: TraceEvent,
+    prepare: impl FnOnce(&mut TraceEvent),
+    show: impl FnOnce(&Arc<TraceEvent>),
+) {
     thread_local! {
         static SPARE: Cell<Option<Arc<TraceEvent>>> = const { Cell::new(None) };
     }
-    let spare = SPARE.try_with(Cell::take).unwrap_or_default();
-    let shared = match spare {
+    let mut shared = match SPARE.try_with(Cell::take).unwrap_or_default() {
         Some(mut spare) => match Arc::get_mut(&mut spare) {
             Some(before) => {
                 *before = event;
@@ -198,6 +213,9 @@ fn with_shared(event: TraceEvent, show: impl FnOnce(&Arc<TraceEvent>)) {
         },
         None => Arc::new(event),
     };
+    if let Some(event) = Arc::get_mut(&mut shared) {
+        prepare(event);
+    }
     show(&shared);
     // A thread that ends keeps nothing.
     let _ = SPARE.try_with(|spare| spare.set(Some(shared)));

@@ -134,17 +134,20 @@ impl TraceEvent {
     }
 
     /// The identity of the event.
+    #[inline]
     pub fn id(&self) -> EventId {
         EventId { trace_id: self.trace_id, span_id: self.span_id, seq: self.seq }
     }
 
     /// What events are ordered by.
+    #[inline]
     pub fn order(&self) -> (Timestamp, InstanceId, u64) {
         (self.timestamp, self.instance, self.n)
     }
 
     /// Whether it opens or closes the root span of a run: it has no parent, or its parent lives in another
     /// trace or, as [`tags::REMOTE_PARENT`](crate::names::tags::REMOTE_PARENT) says, in another process.
+    #[inline]
     pub fn is_root(&self) -> bool {
         self.parent_span_id.is_none()
             || self.parent_trace_id.is_some_and(|parent| parent != self.trace_id)
@@ -164,6 +167,7 @@ impl TraceEvent {
     }
 
     /// Whether it carries a tag.
+    #[inline]
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| own == tag)
     }
