@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use throughline_core::{
-    AppendError, BoxFuture, Claim, EventSink, Instance, OpenError, Readers, StoreConfig, Throughline,
-    TraceContext, TraceEvent, TraceId, TraceStore,
+    AppendError, BoxFuture, Claim, EventSink, Instance, Lease, Limits, OpenError, Readers, StoreConfig,
+    Throughline, TraceContext, TraceEvent, TraceId, TraceStore,
 };
 
 use crate::load::{EVENTS_OF_A_RUN, Meter, payload};
@@ -133,7 +133,10 @@ impl<S> Remembering<S> {
 impl<S: StoreConfig> StoreConfig for Remembering<S> {
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let (opening, groups) = (self.store.open(instance), self.groups.clone());
-        Box::pin(async move { Ok(Arc::new(Open { store: opening.await?, groups }) as Arc<dyn TraceStore>) })
+        Box::pin(async move {
+            let store = opening.await?;
+            Ok(Arc::new(Open { store, groups }) as Arc<dyn TraceStore>)
+        })
     }
     fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
         self.store.open_readers()
@@ -153,8 +156,17 @@ impl TraceStore for Open {
         self.groups.0.lock().unwrap_or_else(PoisonError::into_inner).push(events.to_vec());
         self.store.append(events)
     }
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
     fn group_commit_delay(&self) -> Duration {
         self.store.group_commit_delay()
+    }
+    fn lease(&self) -> Lease {
+        self.store.lease()
+    }
+    fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.store.heartbeat()
     }
     fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
         self.store.claim(trace)

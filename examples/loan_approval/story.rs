@@ -7,7 +7,7 @@ use throughline::Throughline;
 use throughline::event::Timestamp;
 use throughline::query::RunState;
 use throughline::query::Style;
-use throughline::store::Scope;
+use throughline::store::{Page, Scope};
 
 use crate::clients::Seen;
 
@@ -46,7 +46,8 @@ pub(crate) async fn tell(
 
     heading("What is still running?", "running");
     let reader = throughline.reader().context("the store can be read")?;
-    for open in reader.open_runs(10).await?.iter().filter(|open| open.summary.state == RunState::Running) {
+    let open = reader.open_runs(&Page::first(10)).await?.items;
+    for open in open.iter().filter(|open| open.summary.state == RunState::Running) {
         let Some(step) = &open.current else { continue };
         let age = Timestamp::now().since(step.started).as_millis();
         let place = match (step.step_index, step.step_total) {

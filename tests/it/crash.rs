@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 
 use throughline::event::{Status, TraceEvent};
 use throughline::query::{Liveness, RunState};
-use throughline::store::TraceReader;
+use throughline::store::{Page, TraceReader};
 use throughline::{SqliteStore, TraceId, TraceQuery};
 
 use crate::child::{self, Role};
@@ -34,7 +34,7 @@ async fn every_acknowledged_event_survives_sigkill_once_and_unfinished_steps_sho
         read(&mut acknowledged, random_up_to(400));
         if round % 10 == 0 {
             let reader = SqliteStore::new(&database).open_reader().unwrap();
-            let open = reader.open_runs(1000).await.unwrap();
+            let open = reader.open_runs(&Page::first(1000)).await.unwrap().items;
             let running = open.iter().filter(|run| run.summary.state == RunState::Running).count();
             assert!(
                 (1..=16).contains(&running),

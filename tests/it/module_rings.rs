@@ -76,8 +76,7 @@ fn graph(sources: &Path) -> Graph {
             path.pop();
         }
         let is_root = file == root_file;
-        // A file that no module of the crate declares is for tests alone, or a program of its own.
-        if !is_root && !root.modules.contains(&path[0]) {
+        if !is_root && !is_declared(sources, &path, &root_code) {
             continue;
         }
         let from = if is_root { "lib".to_owned() } else { path[0].clone() };
@@ -93,6 +92,22 @@ fn graph(sources: &Path) -> Graph {
         }
     }
     graph
+}
+
+/// Whether the crate itself has the module of this path: other files are for tests alone, or programs of their own.
+fn is_declared(sources: &Path, path: &[String], root_code: &str) -> bool {
+    (0..path.len()).all(|depth| {
+        let declares = |code: &str| code.contains(&format!("mod {};", path[depth]));
+        if depth == 0 {
+            return declares(root_code);
+        }
+        let above = sources.join(path[..depth].join("/"));
+        let files = [above.with_extension("rs"), above.join("mod.rs")];
+        files
+            .iter()
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .any(|text| declares(&without_tests(&code(&text))))
+    })
 }
 
 /// The modules that the root's own code uses: what it only passes on is for others.
@@ -202,7 +217,11 @@ fn rings_are_found_through_groups_super_inline_paths_and_re_exports() {
     write("a.rs", "use super::b::Bee;\nuse crate::Thing;");
     write("b.rs", "mod inner;\nfn f() { crate::d::call() }");
     write("b/inner.rs", "use super::Bee;\nuse super::super::{c, Sea};");
-    write("c.rs", "// use crate::b;\n#[cfg(test)]\nmod tests { use crate::b::Bee; }");
+    write(
+        "c.rs",
+        "// use crate::b;\n#[cfg(test)]\nmod inline { use crate::b::Bee; }\n#[cfg(test)]\nmod tests;",
+    );
+    write("c/tests.rs", "use crate::b::Bee;");
     write("d.rs", "use crate::{Sea, a::A};");
     write("tests.rs", "use crate::a;");
     let graph = graph(folder.path());

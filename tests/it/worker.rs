@@ -11,7 +11,7 @@ use apalis_redis::{Config, RedisStorage};
 use serde::{Deserialize, Serialize};
 use throughline::query::Verdict;
 use throughline::query::{Liveness, OpenRun, RunState};
-use throughline::store::TraceReader;
+use throughline::store::{Page, TraceReader};
 use throughline::testing::tree;
 use throughline::worker::{Carrier, JobLayer};
 use throughline::{SqliteStore, Throughline, TraceContext, TraceId, TraceQuery};
@@ -78,7 +78,7 @@ async fn a_job_whose_worker_was_killed_goes_on_in_the_same_trace() {
     assert!(sound.process.wait().unwrap().success());
 
     assert_eq!(state(&reader, run).await, RunState::Succeeded);
-    assert_eq!(reader.open_runs(10).await.unwrap(), []);
+    assert_eq!(reader.open_runs(&Page::first(10)).await.unwrap().items, []);
     let events = reader.trace(run).await.unwrap();
     assert_eq!(
         tree(&events),
@@ -120,7 +120,7 @@ async fn state(reader: &dyn TraceReader, run: TraceId) -> RunState {
 
 /// The only run that has not ended.
 async fn open(reader: &dyn TraceReader) -> OpenRun {
-    let mut open = reader.open_runs(10).await.unwrap();
+    let mut open = reader.open_runs(&Page::first(10)).await.unwrap().items;
     assert_eq!(open.len(), 1);
     open.remove(0)
 }

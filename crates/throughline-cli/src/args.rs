@@ -12,6 +12,7 @@ use clap_complete::Shell;
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 use moment::{parse_duration, parse_size};
 
+use crate::output::Color;
 use crate::xes::runs::Condition;
 
 const AFTER_HELP: &str = "\
@@ -59,14 +60,6 @@ pub(crate) struct Global {
     /// When to use colours; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
-    Auto,
-    Always,
-    Never,
 }
 
 /// The commands, each in the file of its name.

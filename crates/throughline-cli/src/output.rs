@@ -10,10 +10,9 @@ use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstyle::Style;
+use clap::ValueEnum;
 use serde::Serialize;
 use throughline_core::query;
-
-use crate::args::Color;
 
 pub(crate) use chart::{bar, bars};
 pub(crate) use json::write_json;
@@ -23,6 +22,14 @@ pub(crate) use time::{duration, micros, millis, moment};
 
 /// How wide text is when nobody says how wide the terminal is.
 const DEFAULT_WIDTH: usize = 100;
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
 
 /// The standard output, with what it can show.
 pub(crate) struct Screen {

@@ -1,6 +1,6 @@
 //! Finds the run that a person means.
 
-use throughline_core::{Filter, Page, RunSummary, TraceId, TraceReader};
+use throughline_core::{Filter, Page, RunSummary, TraceId, TraceQuery, TraceReader};
 
 use crate::error::CliError;
 use crate::output::{clean, moment};
@@ -8,6 +8,26 @@ use crate::store::Store;
 
 /// How many candidates an ambiguous name lists.
 const CANDIDATES: usize = 8;
+
+/// A run and all that can be asked of it.
+pub(crate) struct Run {
+    pub(crate) summary: RunSummary,
+    pub(crate) query: TraceQuery,
+}
+
+impl Run {
+    /// The run of this id or key.
+    pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
+        let summary = resolve(store, reader, name).await?;
+        Self::of(reader, summary).await
+    }
+
+    /// The run of this summary.
+    pub(crate) async fn of(reader: &dyn TraceReader, summary: RunSummary) -> Result<Self, CliError> {
+        let query = TraceQuery::read(reader, summary.trace_id).await?;
+        Ok(Self { summary, query })
+    }
+}
 
 /// The run of this id, of this business key, or whose id begins so; in that order.
 pub(crate) async fn resolve(

@@ -4,13 +4,10 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
-use throughline_core::{
-    OpenError, Readers, Redaction, Redactor, RunSummary, StoreConfig, TraceQuery, TraceReader, TraceStream,
-};
+use throughline_core::{OpenError, Readers, Redaction, Redactor, StoreConfig, TraceStream};
 use throughline_sqlite::SqliteStore;
 
 use crate::error::CliError;
-use crate::resolve::resolve;
 
 /// A store that has been named and not been touched.
 pub(crate) struct Store {
@@ -105,24 +102,4 @@ pub(crate) fn redactor() -> Result<Redactor, CliError> {
 
 fn pseudonym_key() -> Option<String> {
     std::env::var(THROUGHLINE_PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty())
-}
-
-/// A run and all that can be asked of it.
-pub(crate) struct Run {
-    pub(crate) summary: RunSummary,
-    pub(crate) query: TraceQuery,
-}
-
-impl Run {
-    /// The run of this id or key.
-    pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
-        let summary = resolve(store, reader, name).await?;
-        Self::of(reader, summary).await
-    }
-
-    /// The run of this summary.
-    pub(crate) async fn of(reader: &dyn TraceReader, summary: RunSummary) -> Result<Self, CliError> {
-        let query = TraceQuery::read(reader, summary.trace_id).await?;
-        Ok(Self { summary, query })
-    }
 }

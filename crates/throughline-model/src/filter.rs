@@ -1,8 +1,6 @@
-//! [`Filter`] and [`Page`]: which events or runs to find, and how many at a time.
+//! [`Filter`]: which events or runs to find.
 
-use serde::Serialize;
-
-use crate::{Attrs, Cursor, Scope, Status, Text, TraceEvent};
+use crate::{Attrs, Scope, Status, Text, TraceEvent};
 
 /// Which events or runs to find; everything that is set must hold. The default matches all.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -119,29 +117,4 @@ impl Filter {
 
 fn same(wanted: &Option<Text>, found: &Option<Text>) -> bool {
     wanted.is_none() || wanted == found
-}
-
-/// Which part of the answer to give.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// How many at most.
-    pub limit: usize,
-    /// Where the page before ended; `None` for the first.
-    pub after: Option<Cursor>,
-}
-
-impl Page {
-    /// The first so many.
-    pub fn first(limit: usize) -> Self {
-        Self { limit, after: None }
-    }
-}
-
-/// A part of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Paged<T> {
-    /// The items of this page.
-    pub items: Vec<T>,
-    /// Where to go on; `None` if this was all.
-    pub next: Option<Cursor>,
 }

@@ -25,12 +25,15 @@
 mod analytics;
 mod attrs;
 mod cursor;
+mod error;
 mod event;
 mod feed;
 mod filter;
 pub mod fold;
+mod future;
 mod ids;
 pub mod names;
+mod page;
 mod reader;
 mod run;
 mod scope;
@@ -49,11 +52,14 @@ pub use analytics::{
 };
 pub use attrs::Attrs;
 pub use cursor::Cursor;
+pub use error::{AppendError, BoxError, OpenError, ReadError};
 pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, WatchFrom, WatchRequest};
-pub use filter::{Filter, Page, Paged, TypeMatch};
+pub use filter::{Filter, TypeMatch};
+pub use future::BoxFuture;
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
-pub use reader::{ReadError, TraceReader};
+pub use page::{Page, Paged};
+pub use reader::TraceReader;
 pub use run::{
     CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RunState, RunSummary,
 };
@@ -61,10 +67,7 @@ pub use scope::Scope;
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
-pub use store::{
-    AppendError, AppendInline, BoxError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers,
-    StoreConfig, TraceStore,
-};
+pub use store::{AppendInline, Claim, Instance, Lease, Limits, Readers, StoreConfig, TraceStore};
 pub use text::Text;
 pub use time::{Moment, ParseTimestampError, Timestamp};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    BoxError, BoxFuture, Cursor, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page,
-    Paged, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
+    BoxFuture, Cursor, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged,
+    ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
 /// Reads what a store keeps. Every store answers the same questions with the same answers; the conformance
@@ -85,7 +85,7 @@ pub trait TraceReader: Send + Sync + 'static {
                 for run in found.items {
                     match run.summary.state {
                         RunState::Running if now.since(run.last_event) >= stuck_after => {
-                            check.stuck.push(run)
+                            check.stuck.push(run);
                         }
                         RunState::Running => check.running.push(run),
                         RunState::Interrupted => check.interrupted.push(run),
@@ -98,48 +98,5 @@ pub trait TraceReader: Send + Sync + 'static {
                 }
             }
         })
-    }
-}
-
-/// Why a question could not be answered.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The store did not answer; trying again may help.
-    #[error("the store did not answer: {reason}")]
-    Unavailable {
-        /// What is wrong.
-        reason: String,
-        /// What went wrong underneath.
-        #[source]
-        source: Option<BoxError>,
-    },
-    /// The question is wrong: a cursor of another store, a prefix that is not hex.
-    #[error("invalid query: {reason}")]
-    InvalidQuery {
-        /// What is wrong, and how to fix it.
-        reason: String,
-    },
-    /// This store does not answer questions of this kind.
-    #[error("this store does not support `{question}`; ask a store that does, such as SQLite")]
-    Unsupported {
-        /// The question.
-        question: &'static str,
-    },
-    /// What is stored can't be read.
-    #[error("the store holds data that can't be read: {reason}")]
-    Damaged {
-        /// What is wrong.
-        reason: String,
-        /// What went wrong underneath.
-        #[source]
-        source: Option<BoxError>,
-    },
-}
-
-impl ReadError {
-    /// Whether the same question may be answered later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
     }
 }

@@ -1,17 +1,11 @@
 //! [`TraceStore`], where events are kept.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{InstanceId, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader};
-
-/// A boxed future, as the traits of stores and feeds return it.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// A box for what went wrong underneath.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::{
+    AppendError, BoxFuture, InstanceId, OpenError, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader,
+};
 
 /// Who opens a store or a feed: one process of one service, from its start to its end.
 #[derive(Debug, Clone)]
@@ -198,7 +192,8 @@ pub trait TraceStore: Send + Sync + 'static {
 
     /// Asks for a run to be this instance's to work on. Of several instances that ask at once, one is granted it, in
     /// this process or in any other. It is held until it is [released](Self::release) or the lease of its holder ends;
-    /// asking again for what one holds is granted. The run need not be there yet.
+    /// asking again for what one holds is granted. The run need not be there yet. An instance whose own lease has expired
+    /// is answered [`AppendError::Unavailable`]: it may ask again after its next renewal.
     fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>>;
 
     /// Gives back a run that was claimed; nothing happens if this instance does not hold it.
@@ -220,82 +215,4 @@ pub trait AppendInline: Send + Sync {
     /// appended, and that `append` should be asked, which can wait and say what is wrong. May be called from several
     /// threads at a time, and must neither block nor emit events.
     fn append_inline(&self, event: &Arc<TraceEvent>) -> bool;
-}
-
-/// Why a store or a feed could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// It can't be reached, or is busy; trying again may help.
-    #[error("{store} cannot be reached: {reason}")]
-    Unavailable {
-        /// The store's name.
-        store: &'static str,
-        /// What to look at.
-        reason: String,
-        /// What went wrong underneath.
-        #[source]
-        source: Option<BoxError>,
-    },
-    /// It can't be used as it is; trying again does not help.
-    #[error("{store} cannot be used: {reason}")]
-    Unusable {
-        /// The store's name.
-        store: &'static str,
-        /// What is wrong, and how to fix it.
-        reason: String,
-        /// What went wrong underneath.
-        #[source]
-        source: Option<BoxError>,
-    },
-}
-
-impl OpenError {
-    /// Whether the same call may go well later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
-}
-
-/// Why a group of events was not appended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AppendError {
-    /// The store did not answer, or answered that it is busy, full or throttled. The events may or may not be
-    /// there; appending the identical events again is safe.
-    #[error("the store is not available: {reason}")]
-    Unavailable {
-        /// What is wrong.
-        reason: String,
-        /// How long the server asked to wait, where it did.
-        retry_after: Option<Duration>,
-        /// What went wrong underneath.
-        #[source]
-        source: Option<BoxError>,
-    },
-    /// The store will never take the event at this place of the call. Of its trace nothing was appended; whether
-    /// events of other traces were is not said, and they may be appended again.
-    #[error("the store refuses the event: {reason}")]
-    Rejected {
-        /// The place in the call.
-        index: usize,
-        /// Why.
-        reason: String,
-    },
-    /// The store will never take anything again, as it is.
-    #[error("the store has failed: {reason}")]
-    Broken {
-        /// What is wrong, and how to fix it.
-        reason: String,
-        /// What went wrong underneath.
-        #[source]
-        source: Option<BoxError>,
-    },
-}
-
-impl AppendError {
-    /// Whether the identical group may be taken later.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
-    }
 }

@@ -1,5 +1,7 @@
 //! [`Explanation`]: why did it fail?
 
+pub(crate) mod headline;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -227,7 +229,7 @@ impl TraceQuery {
         }
         explanation.other_failures = other_failures(&on_path, &causes);
         explanation.verdict = self.verdict(&explanation);
-        explanation.headline = super::headline::headline(&explanation);
+        explanation.headline = headline::headline(&explanation);
         explanation
     }
 

@@ -27,7 +27,6 @@ mod cause;
 mod decisions;
 mod diff;
 mod explain;
-mod headline;
 mod index;
 mod ledger;
 mod problem;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::{LEAST_PAYLOAD_LIMIT, LEAST_PSEUDONYM_KEY};
 use crate::keys::{self, Keys};
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Pattern, Scanner};
@@ -9,10 +10,6 @@ use crate::{RedactionError, Redactor, marker};
 
 /// The payload limit unless said otherwise, in bytes.
 const PAYLOAD_LIMIT: usize = 64 * 1024;
-/// Below this a payload would be little more than marks.
-pub(crate) const LEAST_PAYLOAD_LIMIT: usize = 256;
-/// Pseudonyms of e-mail addresses under a shorter key could be undone by trial.
-pub(crate) const LEAST_PSEUDONYM_KEY: usize = 16;
 
 /// Describes what must not get out, and builds the [`Redactor`] that keeps it in.
 ///

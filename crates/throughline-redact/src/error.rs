@@ -1,7 +1,11 @@
 //! [`RedactionError`]: why a redactor cannot be built.
 
-use crate::builder::{LEAST_PAYLOAD_LIMIT, LEAST_PSEUDONYM_KEY};
 use crate::marker::LONGEST_NAME;
+
+/// Below this a payload would be little more than marks.
+pub(crate) const LEAST_PAYLOAD_LIMIT: usize = 256;
+/// Pseudonyms of e-mail addresses under a shorter key could be undone by trial.
+pub(crate) const LEAST_PSEUDONYM_KEY: usize = 16;
 
 /// Why a [`Redaction`](crate::Redaction) cannot be built. Each message says how to fix it.
 #[derive(Debug, thiserror::Error)]

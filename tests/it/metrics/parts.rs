@@ -45,7 +45,7 @@ impl EventSink for Panics {
         "panics"
     }
 
-    fn on_event(&self, event: &TraceEvent) {
+    fn on_event(&self, event: &Arc<TraceEvent>) {
         if event.event_type == "business:approved" {
             // As a panic does, but without a report on stderr.
             std::panic::resume_unwind(Box::new("a sink has a bug"));

@@ -7,7 +7,8 @@ use super::stats::decisions_table;
 use crate::args::DecisionsArgs;
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
-use crate::store::{Run, Store};
+use crate::resolve::Run;
+use crate::store::Store;
 
 /// The JSON of `decisions` without a run.
 #[derive(Serialize)]

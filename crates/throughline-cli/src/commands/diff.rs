@@ -6,7 +6,8 @@ use super::name_of;
 use crate::args::DiffArgs;
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
-use crate::store::{Run, Store};
+use crate::resolve::Run;
+use crate::store::Store;
 
 /// How many runs to look at for one that went well.
 const CANDIDATES: usize = 200;

@@ -3,7 +3,8 @@
 use crate::args::TraceArgs;
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
-use crate::store::{Run, Store};
+use crate::resolve::Run;
+use crate::store::Store;
 
 pub(super) async fn run(args: &TraceArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let run = Run::named(store, &*store.readers().await?.reader, &args.trace).await?;

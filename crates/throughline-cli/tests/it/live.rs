@@ -122,6 +122,68 @@ async fn what_a_service_left_open_when_it_ended_is_interrupted() {
     assert!(check.stdout.starts_with(said), "{}", check.stdout);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_resumes_after_the_cursor_of_an_event() {
+    let sandbox = Sandbox::empty();
+    let store = SqliteStore::new(sandbox.path("traces.db"));
+    let throughline = Throughline::builder("loan-service").store(store).build().unwrap();
+    let watch = async |args: &[&str]| {
+        let mut watch =
+            sandbox.command(&[&["watch", "--json"], args].concat()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        // Events are recorded until the watch, which begins at some time, sees one.
+        let seen = std::thread::spawn({
+            let mut lines = BufReader::new(watch.stdout.take().unwrap());
+            move || lines.read_line(&mut line).map(|_| line).unwrap()
+        });
+        while !seen.is_finished() {
+            throughline.workflow("loan-approval").run_infallible(|_| async {}).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        watch.kill().and_then(|()| watch.wait()).unwrap();
+        serde_json::from_str::<serde_json::Value>(&seen.join().unwrap()).unwrap()
+    };
+    let first = watch(&["--status", "pending"]).await;
+    assert_eq!(first["event"]["event_type"], "workflow:started");
+    let cursor = first["cursor"].as_str().unwrap();
+    let second = watch(&["--after", cursor]).await;
+    assert_eq!(second["event"]["trace_id"], first["event"]["trace_id"], "the very next event");
+    assert_eq!(second["event"]["event_type"], "workflow:completed");
+    throughline.shutdown(Duration::from_secs(10)).await;
+
+    let said = sandbox.run(&["watch", "--after", "nonsense", "--for", "1s"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("`nonsense` is not a cursor"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn open_runs_are_listed_in_pages() {
+    let sandbox = Sandbox::empty();
+    let store = SqliteStore::new(sandbox.path("traces.db"));
+    let throughline = Throughline::builder("loan-service").store(store).build().unwrap();
+    let mut runs = Vec::new();
+    for number in 0..3 {
+        let (entered, in_step) = oneshot::channel();
+        let run = throughline.workflow("loan-approval").key(format!("loan-{number}"));
+        runs.push(tokio::spawn(run.run_infallible(|_| async move {
+            entered.send(()).unwrap();
+            std::future::pending::<()>().await;
+        })));
+        in_step.await.unwrap();
+    }
+    let first = sandbox.json(&["running", "--limit", "2"]);
+    let rest = sandbox.json(&["running", "--limit", "2", "--after", first["next"].as_str().unwrap()]);
+    let keys = |page: &serde_json::Value| -> Vec<_> {
+        let runs = page["runs"].as_array().unwrap().iter();
+        runs.map(|run| run["summary"]["correlation_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(keys(&first), ["loan-0", "loan-1"]);
+    assert_eq!((keys(&rest), &rest["next"]), (vec!["loan-2".to_owned()], &serde_json::Value::Null));
+    assert!(sandbox.see(&["running", "--limit", "2"]).contains("There are more: --after "));
+    let check = sandbox.json(&["running", "--check"]);
+    assert_eq!(check["running"].as_array().unwrap().len(), 3);
+}
+
 #[test]
 fn what_was_redacted_is_found_by_its_value_with_the_key_of_the_pseudonyms() {
     let sandbox = Sandbox::empty();

@@ -6,6 +6,7 @@ mod canary;
 mod errors;
 mod formats;
 mod help;
+mod json_output;
 mod live;
 mod many_runs;
 mod one_run;

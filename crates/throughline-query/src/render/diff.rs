@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::page::Page;
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::headline::one_line;
+use crate::explain::headline::one_line;
 use crate::{Diff, Divergence, DivergenceKind, UnmatchedSpan};
 use throughline_model::RunSummary;
 

@@ -6,7 +6,7 @@ use super::ledger;
 use super::page::{self, Page};
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::headline::{list, position};
+use crate::explain::headline::{list, position};
 use crate::{CascadeKind, Explanation, FailureOutcome, OtherFailure, PathStep, SpanSummary, Verdict};
 
 /// How many rows a list within an explanation has at most.

@@ -2,7 +2,7 @@
 
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::headline::one_line;
+use crate::explain::headline::one_line;
 use crate::{Problem, SpanSummary};
 use throughline_model::{ErrorInfo, RunState, RunSummary};
 

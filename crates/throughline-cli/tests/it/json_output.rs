@@ -1,0 +1,319 @@
+//! `docs/json-output.md`: its examples are what the command prints, its tables are made from the types.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+/// The commands that the page has an example of, each with what its answer is.
+const COMMANDS: &[(&[&str], &str)] = &[
+    (
+        &["list"],
+        "`{runs, next}`: a page of [RunSummary](#runsummary), and the cursor that `--after` takes, or `null`.",
+    ),
+    (&["show", "order-7"], "A [Tree](#tree)."),
+    (&["show", "order-7", "--timeline"], "A [Timeline](#timeline)."),
+    (&["why", "order-7"], "An [Explanation](#explanation)."),
+    (&["compensations", "order-7"], "A [CompensationLedger](#compensationledger)."),
+    (&["decisions", "order-7"], "The [Decisions](#decisions) of one run."),
+    (&["decisions"], "`{decisions}`: a [ChoiceOutcome](#choiceoutcome) for each choice of all runs."),
+    (
+        &["running"],
+        "`{runs, next}`: a page of [OpenRun](#openrun), and the cursor that `--after` takes, or `null`.",
+    ),
+    (&["running", "--check"], "`safe_to_deploy` and the fields of a [DeployCheck](#deploycheck)."),
+    (
+        &["stats"],
+        "Rates, times and hot spots. `failures` and `compensations` are a [Rate](#rate) with its `ratio` and the 95 % Wilson \
+         `interval`.",
+    ),
+    (&["diff", "order-7", "order-6"], "A [Diff](#diff)."),
+    (
+        &["import", "saga.jsonl"],
+        "What became of the input; of an event log also its counts (see the next example).",
+    ),
+    (&["import", "loans.xes"], "The same of an event log."),
+    (
+        &["export", "order-6"],
+        "JSON lines: events as [event.schema.json](event.schema.json) describes them. `--json` changes nothing.",
+    ),
+    (
+        &["watch", "order-6"],
+        "JSON lines: `{event, cursor}`, the cursor being what `--after` takes (`null` of events from before the watch), or \
+         `{missed}` for events that can't be shown any more: how many, or `null`.",
+    ),
+    (&["prune", "--older-than", "3650d"], "What was removed, and the size of the store."),
+];
+
+/// The types that answers are made of, by the files that define them.
+const TYPES: &[(&str, &str)] = &[
+    ("RunSummary", "throughline-model/src/run.rs"),
+    ("RunState", "throughline-model/src/run.rs"),
+    ("FailureSummary", "throughline-model/src/run.rs"),
+    ("OpenRun", "throughline-model/src/run.rs"),
+    ("CurrentStep", "throughline-model/src/run.rs"),
+    ("OpenSummary", "throughline-model/src/run.rs"),
+    ("DeployCheck", "throughline-model/src/run.rs"),
+    ("ErrorInfo", "throughline-model/src/event.rs"),
+    ("Rate", "throughline-model/src/analytics.rs"),
+    ("TypeRate", "throughline-model/src/analytics.rs"),
+    ("StageTimes", "throughline-model/src/analytics.rs"),
+    ("SlowSpan", "throughline-model/src/analytics.rs"),
+    ("HotSpot", "throughline-model/src/analytics.rs"),
+    ("ChoiceOutcome", "throughline-model/src/analytics.rs"),
+    ("Bucket", "throughline-model/src/analytics.rs"),
+    ("SpanSummary", "throughline-query/src/span.rs"),
+    ("Tree", "throughline-query/src/tree.rs"),
+    ("TreeNode", "throughline-query/src/tree.rs"),
+    ("Timeline", "throughline-query/src/tree.rs"),
+    ("TimelineEntry", "throughline-query/src/tree.rs"),
+    ("Explanation", "throughline-query/src/explain.rs"),
+    ("Verdict", "throughline-query/src/explain.rs"),
+    ("Cause", "throughline-query/src/explain.rs"),
+    ("CauseKind", "throughline-query/src/explain.rs"),
+    ("PathStep", "throughline-query/src/explain.rs"),
+    ("UpstreamDecision", "throughline-query/src/explain.rs"),
+    ("Cascade", "throughline-query/src/explain.rs"),
+    ("CascadeKind", "throughline-query/src/explain.rs"),
+    ("OtherFailure", "throughline-query/src/explain.rs"),
+    ("FailureOutcome", "throughline-query/src/explain.rs"),
+    ("CompensationLedger", "throughline-query/src/ledger.rs"),
+    ("SagaCompensation", "throughline-query/src/ledger.rs"),
+    ("CompensationEntry", "throughline-query/src/ledger.rs"),
+    ("CompensationState", "throughline-query/src/ledger.rs"),
+    ("OrphanedResource", "throughline-query/src/ledger.rs"),
+    ("Decisions", "throughline-query/src/decisions.rs"),
+    ("DecisionOutcome", "throughline-query/src/decisions.rs"),
+    ("Decision", "throughline-query/src/decisions.rs"),
+    ("Alternative", "throughline-query/src/decisions.rs"),
+    ("Consequence", "throughline-query/src/decisions.rs"),
+    ("Basis", "throughline-query/src/decisions.rs"),
+    ("Diff", "throughline-query/src/diff.rs"),
+    ("Divergence", "throughline-query/src/diff.rs"),
+    ("DivergenceKind", "throughline-query/src/diff.rs"),
+    ("InputChange", "throughline-query/src/diff.rs"),
+    ("ChoiceChange", "throughline-query/src/diff.rs"),
+    ("StateChange", "throughline-query/src/diff.rs"),
+    ("UnmatchedSpan", "throughline-query/src/diff.rs"),
+    ("SlowerSpan", "throughline-query/src/diff.rs"),
+    ("Problem", "throughline-query/src/problem.rs"),
+    ("ProblemKind", "throughline-query/src/problem.rs"),
+];
+
+const BEGIN: &str = "<!-- BEGIN: written by `UPDATE_DOCS=1 cargo test -p throughline-cli json_output` -->\n";
+const END: &str = "<!-- END -->\n";
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn the_page_about_json_shows_what_the_command_prints_and_what_the_types_say() {
+    let path = workspace().join("docs/json-output.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    let should_be = format!("\n## Commands\n{}\n## Types\n{}\n", examples(), tables());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        return std::fs::write(path, format!("{before}{BEGIN}{should_be}{END}{after}")).unwrap();
+    }
+    let differs = should_be.lines().zip(written.lines()).find(|(is, was)| is != was);
+    assert!(
+        written == should_be,
+        "docs/json-output.md is not what the command and the types say ({differs:?}); write it again with\n\n    \
+         UPDATE_DOCS=1 cargo test -p throughline-cli json_output\n"
+    );
+}
+
+/// What each command prints.
+fn examples() -> String {
+    let sandbox = Sandbox::with_sagas();
+    std::fs::copy(crate::sandbox::data_file("loans.xes"), sandbox.path("loans.xes")).unwrap();
+    let mut page = String::new();
+    for (command, about) in COMMANDS {
+        let said = sandbox.run(&[*command, &["--json"]].concat());
+        assert!(said.code < 2, "{command:?}: {}", said.stderr);
+        let command = command.join(" ");
+        let _ = write!(page, "\n### `{command}`\n\n{about}\n\n```json\n");
+        match serde_json::from_str::<Value>(&said.stdout) {
+            Ok(answer) => {
+                let _ = writeln!(page, "{:#}", shortened(&answer));
+            }
+            // JSON lines.
+            Err(_) => {
+                for line in said.stdout.lines().take(2) {
+                    let line: Value = serde_json::from_str(line).unwrap();
+                    let _ = writeln!(page, "{line}");
+                }
+            }
+        }
+        page.push_str("```\n");
+    }
+    page
+}
+
+/// An answer with one item of each list, and without figures that differ from machine to machine.
+fn shortened(answer: &Value) -> Value {
+    match answer {
+        Value::Array(items) if items.iter().all(Value::is_number) => answer.clone(),
+        Value::Array(items) => items.iter().take(1).map(shortened).collect(),
+        Value::Object(fields) => Value::Object(
+            fields
+                .iter()
+                .map(|(name, value)| match name.starts_with("bytes_") {
+                    true => (name.clone(), 90_112.into()),
+                    false => (name.clone(), shortened(value)),
+                })
+                .collect(),
+        ),
+        // One of the texts tries to clear the screen.
+        Value::String(text) => text.replace("\u{1b}[2J", "").into(),
+        plain => plain.clone(),
+    }
+}
+
+/// What each type has, from the source that defines it.
+fn tables() -> String {
+    let known: BTreeSet<_> = TYPES.iter().map(|(name, _)| *name).collect();
+    let mut page = String::new();
+    for (name, file) in TYPES {
+        let source = std::fs::read_to_string(workspace().join("crates").join(file)).unwrap();
+        let definition = Definition::read(&source, name);
+        let _ = write!(page, "\n### {name}\n\n{}\n\n", definition.about);
+        match definition.is_enum {
+            true => page.push_str("| value | meaning |\n|---|---|\n"),
+            false => page.push_str("| field | type | meaning |\n|---|---|---|\n"),
+        }
+        for Part { name, kind, about } in definition.parts {
+            let kind = kind.map(|kind| format!("{} |", json_type(&kind, &known)));
+            let _ =
+                writeln!(page, "| `{name}` | {}{about} |", kind.map_or_else(String::new, |kind| kind + " "));
+        }
+    }
+    page
+}
+
+struct Definition {
+    about: String,
+    is_enum: bool,
+    parts: Vec<Part>,
+}
+
+/// A field of a struct, or a value of an enum.
+struct Part {
+    name: String,
+    kind: Option<String>,
+    about: String,
+}
+
+impl Definition {
+    fn read(source: &str, name: &str) -> Self {
+        let at = [" {", "<"]
+            .iter()
+            .flat_map(|after| ["struct", "enum"].map(|kind| format!("\npub {kind} {name}{after}")))
+            .find_map(|head| source.find(&head))
+            .unwrap_or_else(|| panic!("no `{name}` in its file"));
+        let (before, rest) = source.split_at(at + 1);
+        let is_enum = rest.starts_with("pub enum");
+        let snake_case = before.trim_end().lines().rev().take_while(|line| !line.is_empty());
+        let snake_case = snake_case.clone().any(|line| line.contains("snake_case"));
+        let (_, body) = rest.split_once("{\n").unwrap();
+        let (body, _) = body.split_once("\n}").unwrap();
+        let mut parts = Vec::new();
+        let (mut about, mut renamed, mut is_optional) = (Vec::new(), None, false);
+        for line in body.lines().map(str::trim) {
+            if let Some(text) = line.strip_prefix("///") {
+                about.push(text.trim().to_owned());
+            } else if let Some(attribute) = line.strip_prefix("#[serde(") {
+                is_optional |= attribute.contains("skip_serializing_if");
+                renamed = attribute.split_once("rename = \"").and_then(|(_, name)| name.split('"').next());
+            } else if !line.is_empty() && !line.starts_with("#[") {
+                let part = line.trim_end_matches(',').trim_start_matches("pub ");
+                let (name, kind) = match part.split_once(": ") {
+                    Some((name, kind)) => (name.to_owned(), Some(kind)),
+                    None => (if snake_case { in_snake_case(part) } else { part.to_lowercase() }, None),
+                };
+                // What is left out if there is nothing is never `null`.
+                let kind = kind.map(|kind| match kind.strip_prefix("Option<").filter(|_| is_optional) {
+                    Some(inner) => format!("{}?", inner.trim_end_matches('>')),
+                    None if is_optional => format!("{kind}?"),
+                    None => kind.to_owned(),
+                });
+                let name = renamed.map_or(name, str::to_owned);
+                parts.push(Part { name, kind, about: plain(&about.join(" ")) });
+                (about, renamed, is_optional) = (Vec::new(), None, false);
+            }
+        }
+        let docs: Vec<_> = before.lines().rev().skip_while(|line| line.starts_with("#[")).collect();
+        let docs = docs.iter().map_while(|line| line.strip_prefix("///")).map(str::trim);
+        let mut docs: Vec<_> = docs.collect();
+        docs.reverse();
+        Self { about: plain(&docs.join(" ")), is_enum, parts }
+    }
+}
+
+/// A doc comment without links to items, which lead nowhere here.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once('[') {
+        plain.push_str(before);
+        let Some((label, after)) = link.split_once(']') else { break };
+        let url = after.strip_prefix('(').and_then(|after| after.split_once(')'));
+        rest = match url {
+            Some((url, after)) if url.starts_with("https:") => {
+                let _ = write!(plain, "[{label}]({url})");
+                after
+            }
+            Some((_, after)) => {
+                plain.push_str(label);
+                after
+            }
+            None => {
+                plain.push_str(label);
+                after
+            }
+        };
+    }
+    (plain + rest).replace('|', "\\|").replace("`None`", "`null`")
+}
+
+fn in_snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(c.to_lowercase());
+    }
+    snake
+}
+
+/// A Rust type as JSON has it.
+fn json_type(kind: &str, known: &BTreeSet<&str>) -> String {
+    if let Some(kind) = kind.strip_suffix('?') {
+        return format!("{}, if any", json_type(kind, known));
+    }
+    let inside = |outer: &str| kind.strip_prefix(outer).and_then(|rest| rest.strip_suffix('>'));
+    if let Some(inner) = inside("Option<") {
+        return format!("{} or `null`", json_type(inner, known));
+    }
+    if let Some(inner) = inside("Vec<") {
+        return format!("list of {}", json_type(inner, known));
+    }
+    match kind {
+        "bool" => "boolean".to_owned(),
+        "u32" | "u64" | "usize" | "f64" => "number".to_owned(),
+        "Text" | "String" => "text".to_owned(),
+        "TraceId" => "32 hex digits".to_owned(),
+        "SpanId" => "16 hex digits".to_owned(),
+        "Timestamp" => "time".to_owned(),
+        "Status" => "status of an event".to_owned(),
+        "Value" => "any JSON".to_owned(),
+        name if known.contains(name) => format!("[{name}](#{})", name.to_lowercase()),
+        other => panic!("what is `{other}` in JSON?"),
+    }
+}
