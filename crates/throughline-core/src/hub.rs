@@ -16,7 +16,9 @@ use crate::delivery::{Account, DeliveryReport, Durability};
 use crate::delivery::{Counters, DropReason, FeedDelivery, Stop, StoreDelivery, on_helper_thread};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
-use throughline_model::{EventSink, InstanceId, Readers, Text, TraceEvent, TraceId, TraceStream};
+use throughline_model::{
+    EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
+};
 use throughline_redact::Redactor;
 
 /// Everything that the contexts of one emitter share.
@@ -98,7 +100,7 @@ impl Hub {
     ) -> Emitted {
         if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
             if !self.sinks.is_empty() {
-                with_shared(event, prepare, |event| self.show(event));
+                with_shared(&mut event, prepare, |event| self.show(event));
             }
             return Emitted::NotAwaited;
         }
@@ -194,31 +196,33 @@ impl Hub {
 }
 
 /// Prepares and shares an event that is likely kept by nobody: its allocation serves the next one of this thread.
-#[inline]
 fn with_shared(
-    event: TraceEvent,
+    event: &mut TraceEvent,
     prepare: impl FnOnce(&mut TraceEvent),
     show: impl FnOnce(&Arc<TraceEvent>),
 ) {
     thread_local! {
         static SPARE: Cell<Option<Arc<TraceEvent>>> = const { Cell::new(None) };
     }
-    let mut shared = match SPARE.try_with(Cell::take).unwrap_or_default() {
-        Some(mut spare) => match Arc::get_mut(&mut spare) {
-            Some(before) => {
-                *before = event;
-                spare
-            }
-            None => Arc::new(event),
-        },
-        None => Arc::new(event),
-    };
-    if let Some(event) = Arc::get_mut(&mut shared) {
-        prepare(event);
+    let mut shared = SPARE.try_with(Cell::take).unwrap_or_default().unwrap_or_else(blank);
+    if Arc::get_mut(&mut shared).is_none() {
+        shared = blank();
+    }
+    if let Some(place) = Arc::get_mut(&mut shared) {
+        // Events are large: exchanging the two moves each once.
+        std::mem::swap(place, event);
+        prepare(place);
     }
     show(&shared);
     // A thread that ends keeps nothing.
     let _ = SPARE.try_with(|spare| spare.set(Some(shared)));
+}
+
+/// A place for an event.
+#[cold]
+fn blank() -> Arc<TraceEvent> {
+    let (trace_id, span_id) = (TraceId::from_key(""), SpanId::random());
+    Arc::new(TraceEvent::new(trace_id, span_id, "", Timestamp::from_micros(0), ""))
 }
 
 /// The second destination of a name is called `name-2`.
