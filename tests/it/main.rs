@@ -21,4 +21,5 @@ mod readme;
 mod redis;
 mod source;
 mod trace_context;
+mod weight;
 mod worker;

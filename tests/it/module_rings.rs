@@ -103,9 +103,10 @@ fn is_declared(sources: &Path, path: &[String], root_code: &str) -> bool {
         }
         let above = sources.join(path[..depth].join("/"));
         let files = [above.with_extension("rs"), above.join("mod.rs")];
-        files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| {
-            declares(&without_tests(&code(&text)))
-        })
+        files
+            .iter()
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .any(|text| declares(&without_tests(&code(&text))))
     })
 }
 
@@ -216,7 +217,10 @@ fn rings_are_found_through_groups_super_inline_paths_and_re_exports() {
     write("a.rs", "use super::b::Bee;\nuse crate::Thing;");
     write("b.rs", "mod inner;\nfn f() { crate::d::call() }");
     write("b/inner.rs", "use super::Bee;\nuse super::super::{c, Sea};");
-    write("c.rs", "// use crate::b;\n#[cfg(test)]\nmod inline { use crate::b::Bee; }\n#[cfg(test)]\nmod tests;");
+    write(
+        "c.rs",
+        "// use crate::b;\n#[cfg(test)]\nmod inline { use crate::b::Bee; }\n#[cfg(test)]\nmod tests;",
+    );
     write("c/tests.rs", "use crate::b::Bee;");
     write("d.rs", "use crate::{Sea, a::A};");
     write("tests.rs", "use crate::a;");
