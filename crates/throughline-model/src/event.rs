@@ -97,7 +97,7 @@ fn imported() -> InstanceId {
 impl TraceEvent {
     /// An event with what every event has; the rest is empty, the status `success`, the instance
     /// [`InstanceId::IMPORTED`]. Code that runs a workflow has no need of it: a
-    /// [`TraceContext`](crate::TraceContext) makes its events.
+    /// `TraceContext` makes its events.
     pub fn new(
         trace_id: TraceId,
         span_id: SpanId,

@@ -23,8 +23,8 @@ impl Page {
 /// A part of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Paged<T> {
-    /// The items of this page.
+    /// The items of this page: at most as many as were asked for, and fewer where a store has a limit of its own.
     pub items: Vec<T>,
-    /// Where to go on; `None` if this was all.
+    /// Where to continue; `None` if this was all. A page that names a next one is not empty.
     pub next: Option<Cursor>,
 }

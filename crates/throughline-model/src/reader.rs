@@ -85,7 +85,7 @@ pub trait TraceReader: Send + Sync + 'static {
                 for run in found.items {
                     match run.summary.state {
                         RunState::Running if now.since(run.last_event) >= stuck_after => {
-                            check.stuck.push(run)
+                            check.stuck.push(run);
                         }
                         RunState::Running => check.running.push(run),
                         RunState::Interrupted => check.interrupted.push(run),

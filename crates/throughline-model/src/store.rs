@@ -192,7 +192,8 @@ pub trait TraceStore: Send + Sync + 'static {
 
     /// Asks for a run to be this instance's to work on. Of several instances that ask at once, one is granted it, in
     /// this process or in any other. It is held until it is [released](Self::release) or the lease of its holder ends;
-    /// asking again for what one holds is granted. The run need not be there yet.
+    /// asking again for what one holds is granted. The run need not be there yet. An instance whose own lease has expired
+    /// is answered [`AppendError::Unavailable`]: it may ask again after its next renewal.
     fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>>;
 
     /// Gives back a run that was claimed; nothing happens if this instance does not hold it.

@@ -1,4 +1,4 @@
-//! What the writer knows about a run: enough to keep its row up to date without reading its events again.
+//! What the writer keeps of a run: enough to bring its row up to date without reading its events again.
 
 use rustc_hash::FxHashSet;
 use throughline_model::fold::{Change, RunFold};
@@ -7,7 +7,7 @@ use throughline_model::{Attrs, SpanId, Text, TraceEvent, TraceId};
 /// What the fold keeps of an event; its key is the number of the event.
 pub(crate) type Mark = throughline_model::fold::Mark<i64>;
 
-/// A run as its row has it, and what the writer remembers besides.
+/// A run as its row has it, and what the writer keeps besides.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) id: i64,
@@ -38,8 +38,8 @@ impl Run {
         }
     }
 
-    /// Takes note of a new event. Answers with the span whose events the caller must hand to
-    /// [`RunFold::add_missing`].
+    /// Adds a new event. Returns the span whose events the caller must pass to [`RunFold::add_missing`], if there is
+    /// one.
     pub(crate) fn add(&mut self, id: i64, event: &TraceEvent) -> Option<SpanId> {
         let added = self.fold.add(id, event);
         self.change = self.change.max(added.change);

@@ -1,21 +1,21 @@
-//! Runs between the writer's memory and the table `run`.
+//! Moves runs between the writer's cache and the table `run`.
 
 use std::collections::HashSet;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Deserialize;
 use throughline_model::fold::{Change, Position, RootMarks, RunFold, RunMarks, RunStanding};
 use throughline_model::names::tags;
-use throughline_model::{EventId, InstanceId, Link, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::{EventId, InstanceId, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::{status_code, status_of};
+use crate::json::Rest;
 use crate::names::Names;
 use crate::run::{Mark, Run};
 use crate::writer::instance_id;
 
-/// The run as the writer remembers it, read back from its row and the events that the row names.
+/// A run as the writer keeps it, read from its row and the events that the row names.
 pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<Run>> {
     let row = connection
         .prepare_cached(
@@ -85,8 +85,8 @@ fn detached(connection: &Connection, run: &Run) -> Result<(Vec<Mark>, HashSet<Sp
             row.get::<_, Option<i64>>(11)?.and_then(|parent| SpanId::from_u64(parent as u64));
         let [tags, rest]: [Option<String>; 2] = [row.get(12)?, row.get(13)?];
         event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-        let rest: Rest = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-        (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links);
+        let rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links());
         if event.is_detached_root() {
             detached.insert(span);
             retried.extend(event.retried());
@@ -95,15 +95,6 @@ fn detached(connection: &Connection, run: &Run) -> Result<(Vec<Mark>, HashSet<Sp
     }
     marks.retain(|mark| detached.contains(&mark.span_id()));
     Ok((marks, retried))
-}
-
-/// Of what few events have, what says how spans are related.
-#[derive(Default, Deserialize)]
-struct Rest {
-    #[serde(default)]
-    parent_trace_id: Option<TraceId>,
-    #[serde(default)]
-    links: Vec<Link>,
 }
 
 /// What [`read_mark`] reads.

@@ -93,8 +93,8 @@ impl SqliteSpool {
     }
 }
 
-/// Locks the file that says who has the spool open, for as long as the returned file is open. It is never removed: who
-/// has just opened it to lock it would lock a file that the next one no longer finds.
+/// Locks the file that says which process has the spool open, for as long as the returned file is open. It is never
+/// removed: a process that had just opened it would then lock a file that the next process can't find.
 fn take_lease(spool: &Path, instance: &Instance) -> Result<File, OpenError> {
     let path = beside(&resolved(spool), "-lease");
     let mut file = lease::lock(&path).map_err(|error| match error {
@@ -116,7 +116,7 @@ fn take_lease(spool: &Path, instance: &Instance) -> Result<File, OpenError> {
             source: Some(error.into()),
         },
     })?;
-    // For the error message of whoever else opens the spool; without it that only says less.
+    // For the error message of another process that opens the spool, which only says less without it.
     let _ = file.set_len(0).and_then(|()| write!(file, "{}, instance {}", instance.service, instance.id));
     Ok(file)
 }

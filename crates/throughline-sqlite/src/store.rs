@@ -164,7 +164,7 @@ impl StoreConfig for SqliteStore {
     fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
         let path = self.place.path.clone();
         Box::pin(async move {
-            // Unlike writers, who opens this may do so on a runtime that has other work.
+            // Emitters open a store on a runtime of their own; readers are opened on one that may have other work.
             let (tx, rx) = oneshot::channel();
             let spawned = std::thread::Builder::new().name("throughline-open".to_owned()).spawn(move || {
                 // Whoever asked may have stopped waiting.

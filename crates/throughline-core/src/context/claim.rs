@@ -35,9 +35,8 @@ impl Claimed {
             Some(Err(error)) => Err(NotRecorded::Store {
                 reason: format!("the run could not be claimed: {error}").into(),
                 retryable: error.is_retryable(),
-            }
-            .into()),
-            None => Err(NotRecorded::ShutDown.into()),
+            }),
+            None => Err(NotRecorded::ShutDown),
         }
     }
 }

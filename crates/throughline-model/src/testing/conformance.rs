@@ -385,7 +385,8 @@ macro_rules! store_conformance {
 
 /// Writes one `#[test]` for each promise that a [`LiveFeed`](crate::LiveFeed) and its
 /// [`TraceStream`](crate::TraceStream) make, for the feed of a
-/// [`FeedFixture`](crate::testing::conformance::FeedFixture).
+/// [`FeedFixture`](crate::testing::conformance::FeedFixture). It is used like
+/// [`store_conformance!`](crate::store_conformance).
 #[macro_export]
 macro_rules! feed_conformance {
     ($fixture:ty) => {

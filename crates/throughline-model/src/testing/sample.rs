@@ -12,10 +12,20 @@ use crate::names::{COMPENSATE_PREFIX, SAGA_COMPENSATING, attrs, data, tags};
 use crate::{InstanceId, Link, Rel, SpanId, Timestamp, TraceEvent};
 
 /// A log of so many runs with all that runs have: retries, decisions, failures, compensations, runs that are
-/// cancelled, still open, resumed, that put jobs into a queue, or of which the root never appeared. It begins at 2026-03-01T00:00:00Z; runs
-/// start within a minute and a half of each other and no two at the same moment. The same seed gives the same
-/// log (except across versions of this library). The events are emitted by these instances in turn (by
-/// [`InstanceId::IMPORTED`] if none are named), and come in order.
+/// cancelled, still open, resumed, that put jobs into a queue, or of which the root never appeared.
+///
+/// It begins at 2026-03-01T00:00:00Z; runs start within a minute and a half of each other and no two at the same moment.
+/// The same seed gives the same log (except across versions of this library). The events are emitted by these instances in
+/// turn (by [`InstanceId::IMPORTED`] if none are named), and come in order.
+///
+/// ```
+/// use throughline_model::InstanceId;
+/// use throughline_model::testing::sample_log;
+///
+/// let log = sample_log(1, 50, &[InstanceId::from_u64(1), InstanceId::from_u64(2)]);
+/// assert!(log.is_sorted_by_key(|event| event.order()));
+/// assert_eq!(log, sample_log(1, 50, &[InstanceId::from_u64(1), InstanceId::from_u64(2)]));
+/// ```
 pub fn sample_log(seed: u64, runs: usize, instances: &[InstanceId]) -> Vec<TraceEvent> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut start = Timestamp::from_micros(1_772_323_200_000_000);

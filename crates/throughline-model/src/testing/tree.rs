@@ -267,7 +267,7 @@ mod tests {
     use crate::{Link, Rel, Timestamp};
 
     #[test]
-    fn a_tree_reads_like_the_story_it_tells() {
+    fn a_tree_shows_every_kind_of_span() {
         let mut loan = run("loan-approval").key("loan-42");
         let reserve = loan.begin("stage:reserve-funds");
         loan.edit(|event| event.tags.push("compensable".into()));
@@ -330,7 +330,7 @@ mod tests {
         let mut loan = run("loan-approval").key("loan-1");
         let spans: Vec<_> = names.iter().map(|name| loan.begin(name)).collect();
         for (span, name) in spans.iter().zip(names) {
-            // Steps of one name are told apart by what is below them.
+            // Steps of one name differ in what is below them.
             loan.point_in(*span, if *name == "stage:b" { "business:b" } else { "business:a" });
         }
         spans.into_iter().for_each(|span| loan.succeed(span));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_siblings_of_one_name_are_told_apart_by_what_is_below() {
+    fn concurrent_siblings_of_one_name_stand_in_the_order_of_what_is_below() {
         let with_leaf = |leaves: [&str; 2]| {
             let mut loan = run("loan-approval").key("loan-1");
             let spans = [loan.begin("stage:same"), loan.begin("stage:same")];

@@ -117,8 +117,8 @@ impl Watcher {
         (Self { request, seen, missed, tx, is_full, is_stalled: false }, accepted)
     }
 
-    /// Takes note of the next event that is in the file; `false` if there is no room for it yet.
-    fn see(&mut self, number: i64, event: &Arc<TraceEvent>, cursor: &Cursor) -> bool {
+    /// Delivers the next event that is in the file; `false` if there is no room for it yet.
+    fn deliver(&mut self, number: i64, event: &Arc<TraceEvent>, cursor: &Cursor) -> bool {
         self.miss_until(number - 1);
         if !self.report_missed() {
             return false;
@@ -217,7 +217,7 @@ impl Stream for Watched {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
         let polled = self.rx.poll_recv(context);
         if polled.is_pending() && self.is_full.swap(false, Ordering::SeqCst) {
-            // All that was sent has been read, and there is more in the file: no need to wait for the next look at it.
+            // Everything that was sent has been read, and the file has more.
             self.shared.lock().has_room = true;
             self.shared.changed.notify_all();
         }
@@ -279,7 +279,7 @@ impl Shared {
         Ok((Session::new(connection, &self.path), file))
     }
 
-    /// Gives new watchers their places: they see what is written after they are told that they are accepted.
+    /// Adds new watchers: they see what is written after they have learnt that they are accepted.
     fn accept(&self, session: &Session, file: &str, new: Vec<New>, watchers: &mut Vec<Watcher>) {
         if new.is_empty() {
             return;
@@ -354,7 +354,7 @@ fn read_chunk(
         let number = row.get(0)?;
         let (event, cursor) = (Arc::new(cache.event(&snapshot, row, shared)?), Place::cursor(file, number));
         for watcher in here.iter_mut().filter(|watcher| !watcher.is_stalled) {
-            watcher.is_stalled = !watcher.see(number, &event, &cursor);
+            watcher.is_stalled = !watcher.deliver(number, &event, &cursor);
         }
     }
     for watcher in here.into_iter().filter(|watcher| !watcher.is_stalled) {

@@ -7,7 +7,8 @@ CREATE TABLE name (
     text TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- Process lives. `opened` is set for those that held a lease here; 0 stands for imported events.
+-- Instances: a process from its start to its end. `opened` is set for those that held a lease here; number 0 stands for
+-- imported events.
 CREATE TABLE instance (
     id      INTEGER PRIMARY KEY,
     key     INTEGER NOT NULL UNIQUE,
@@ -17,7 +18,7 @@ CREATE TABLE instance (
 ) STRICT;
 INSERT INTO instance (id, key, service) VALUES (0, 0, 'imported');
 
--- One row a run, written when its first event, its first failure and the events of its root span come. Columns from
+-- One row per run, written when its first event, its first failure and the events of its root span come. Columns from
 -- `root` to `keyed` name events.
 CREATE TABLE run (
     id             INTEGER PRIMARY KEY,
@@ -59,7 +60,7 @@ CREATE TABLE decision (
     PRIMARY KEY (run, type, choice)
 ) STRICT, WITHOUT ROWID;
 
--- Events in the order of their arrival. Numbers are never given twice.
+-- Events in the order of their arrival. Numbers are never reused.
 CREATE TABLE event (
     id          INTEGER PRIMARY KEY,
     run         INTEGER NOT NULL,
@@ -88,13 +89,13 @@ CREATE UNIQUE INDEX event_identity ON event (run, span, seq);
 CREATE INDEX event_failed ON event (ts) WHERE status = 2;
 CREATE INDEX event_correlation ON event (correlation) WHERE correlation > 1;
 
--- For each committed group of events (or a part of it) a sketch of them: what most filters ask, 36 bytes an event.
+-- For each committed group of events (or a part of it) a sketch of them: what most filters ask for, in 36 bytes an event.
 -- `entries` describes the events `id` to `id + count - 1`. The last block is also what the next numbers of events
 -- and runs are counted from, so it is never removed.
 CREATE TABLE block (
     id           INTEGER PRIMARY KEY,
     count        INTEGER NOT NULL,
-    runs         INTEGER NOT NULL, -- the greatest number given to a run so far
+    runs         INTEGER NOT NULL, -- the greatest number of a run so far
     first_ts     INTEGER NOT NULL,
     last_ts      INTEGER NOT NULL,
     max_duration INTEGER,
@@ -123,7 +124,7 @@ CREATE TABLE folded (
 ) STRICT;
 INSERT INTO folded (event) VALUES (0);
 
--- Logs that were imported, with what was said about them.
+-- Imported logs, with the options of the import.
 CREATE TABLE import (
     log      TEXT    PRIMARY KEY,
     options  TEXT    NOT NULL,

@@ -173,7 +173,7 @@ async fn of_eight_processes_one_wins_each_run_and_the_dead_hold_nothing() {
         child.wait().unwrap();
     }
     assert_eq!(here.claim(loan).await.unwrap(), Claim::Granted);
-    // Who opens next removes what the dead have left.
+    // The next process to open the store removes what dead ones have left.
     let _next = open(place.store()).await;
     assert_eq!(rows(&place), 1);
 }

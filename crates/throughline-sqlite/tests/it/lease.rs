@@ -59,7 +59,7 @@ async fn a_killed_process_leaves_interrupted_runs_at_once() {
     assert_eq!(states(&reader).await, [RunState::Interrupted]);
     assert!(reader.safe_to_deploy(std::time::Duration::MAX).await.unwrap().is_safe());
 
-    // Who opens next clears up.
+    // The next process to open the store removes the lease file.
     assert_eq!(lease_files(&place), 1);
     let store = open(place.store()).await;
     assert_eq!(lease_files(&place), 1);

@@ -147,7 +147,7 @@ async fn a_full_spool_refuses_the_whole_group_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn who_opens_a_spool_that_is_in_use_learns_by_whom() {
+async fn the_error_for_a_spool_that_is_in_use_names_its_holder() {
     let place = Place::new();
     let spool = open(&place.path()).await;
     let error = try_open(&SqliteSpool::new(place.path())).await.map(drop).unwrap_err();

@@ -55,7 +55,7 @@ impl<'a> Oracle<'a> {
             |state| matches!(state, RunState::Running | RunState::Interrupted | RunState::Unfinished);
         let open = self.log.runs.values().filter(|run| is_open(run.summary.state));
         let open = open.map(|run| {
-            let events: Vec<_> = run.events.iter().map(|event| TraceEvent::clone(event)).collect();
+            let events: Vec<_> = run.events.iter().copied().cloned().collect();
             OpenRun::of(run.summary.clone(), &events)
         });
         let mut open: Vec<_> = open.collect();

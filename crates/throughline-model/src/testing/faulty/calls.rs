@@ -13,6 +13,23 @@ use crate::{AppendError, OpenError, ReadError};
 ///
 /// What is planned first is met first; when the plan is used up, calls go through. A call that is
 /// [held](Self::hold) meets the plan once it is released.
+///
+/// ```
+/// use throughline_model::testing::{FaultyStore, RemoteStore};
+/// use throughline_model::{Instance, InstanceId, StoreConfig, TraceId};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = FaultyStore::around(RemoteStore::new());
+/// let claims = store.faults().claim().clone();
+/// let open = store.open(Instance::new(InstanceId::random(), "loan-service")).await?;
+/// claims.lose_next(1);
+/// let trace = TraceId::from_key("loan-42");
+/// assert!(open.claim(trace).await.is_err(), "granted, but the answer was lost");
+/// assert!(open.claim(trace).await.is_ok(), "asking again is granted");
+/// assert_eq!(claims.attempts(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub struct CallFaults<E = AppendError> {
     shared: Arc<Shared<E>>,
 }
