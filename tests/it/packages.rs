@@ -41,7 +41,7 @@ fn lacks(package: &Package, folder: &Path) -> Vec<String> {
         (has_licence("LICENSE-MIT") && has_licence("LICENSE-APACHE"), "links to the licences of the root"),
         (readme.starts_with(&format!("# {name}\n")), "a README.md that begins with the crate's name"),
         (
-            name == "throughline" || readme.contains("https://crates.io/crates/throughline)"),
+            name == "throughline" || readme.contains("https://docs.rs/throughline)"),
             "a link to `throughline` in its README.md",
         ),
     ];
