@@ -12,8 +12,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::select;
 
 use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Account, DeliveryReport, Durability};
 use crate::delivery::{Counters, DropReason, FeedDelivery, Stop, StoreDelivery, on_helper_thread};
+use crate::delivery::{DeliveryReport, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
 use throughline_model::{
@@ -186,12 +186,12 @@ impl Hub {
     }
 
     pub(crate) fn report(&self) -> DeliveryReport {
-        let store = self.store.iter().map(StoreDelivery::account);
-        let feeds = self.feeds.iter().map(FeedDelivery::account);
-        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.account(sink.name(), 0));
-        let mut accounts: Vec<_> = store.chain(feeds).chain(sinks).collect();
-        tell_apart(&mut accounts);
-        DeliveryReport { accounts }
+        let store = self.store.iter().map(StoreDelivery::report);
+        let feeds = self.feeds.iter().map(FeedDelivery::report);
+        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.report(sink.name(), 0));
+        let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
+        name_apart(&mut destinations);
+        DeliveryReport { destinations }
     }
 }
 
@@ -226,15 +226,14 @@ fn blank() -> Arc<TraceEvent> {
 }
 
 /// The second destination of a name is called `name-2`.
-fn tell_apart(accounts: &mut [Account]) {
-    for at in 1..accounts.len() {
-        let (before, rest) = accounts.split_at_mut(at);
-        let Some(account) = rest.first_mut() else { continue };
-        let is_taken = |name: &str| before.iter().any(|before| before.destination == name);
-        if is_taken(&account.destination) {
-            let name = account.destination.clone();
-            let free = (2..).map(|n| format!("{name}-{n}")).find(|name| !is_taken(name));
-            account.destination = free.unwrap_or(name);
+fn name_apart(destinations: &mut [DestinationReport]) {
+    for at in 1..destinations.len() {
+        let (before, rest) = destinations.split_at_mut(at);
+        let Some(destination) = rest.first_mut() else { continue };
+        let is_taken = |name: &str| before.iter().any(|before| before.name == name);
+        if is_taken(&destination.name) {
+            let free = (2..).map(|n| format!("{}-{n}", destination.name)).find(|name| !is_taken(name));
+            destination.name = free.unwrap_or_default();
         }
     }
 }
