@@ -1,1 +1,20 @@
-//! The examples and end-to-end tests of Throughline.
+//! The examples and end-to-end tests of Throughline, and the code of the guide.
+
+/// The pages of `docs/guide`, whose code is compiled and run.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../docs/guide/choosing-a-store.md")]
+    struct ChoosingAStore;
+    #[doc = include_str!("../docs/guide/reading-a-story.md")]
+    struct ReadingAStory;
+    #[doc = include_str!("../docs/guide/resuming-at-startup.md")]
+    struct ResumingAtStartup;
+    #[doc = include_str!("../docs/guide/sagas-in-handlers.md")]
+    struct SagasInHandlers;
+    #[doc = include_str!("../docs/guide/steps-and-errors.md")]
+    struct StepsAndErrors;
+    #[doc = include_str!("../docs/guide/testing.md")]
+    struct Testing;
+    #[doc = include_str!("../docs/guide/workers.md")]
+    struct Workers;
+}

@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let queue = queue::open(&url).await?;
 
-    // Two services, as they would be two processes. They share a store: it is one run that they tell of.
+    // Two services, as they would be two processes. They share a store: together they record one run.
     let database = fresh_database()?;
     let metrics = Prometheus::new();
     let api = Throughline::builder("loan-api").store(SqliteStore::new(&database)).build()?;
@@ -86,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::signal::ctrl_c().await?;
     }
 
-    // First nobody orders any more, then the worker ends what it is at, then what is left to tell is delivered.
+    // First nobody orders any more, then the worker finishes its job, then the remaining events are delivered.
     drop(stop);
     server.await??;
     worker.stop().await?;

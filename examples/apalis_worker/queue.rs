@@ -45,7 +45,7 @@ pub(crate) async fn waiting(mut queue: Queue) -> Result<u64, redis::RedisError> 
     Ok(listed + due)
 }
 
-/// Waits until the queue has told of a depth like this.
+/// Waits until the queue has reported a depth like this.
 pub(crate) async fn until(depth: &QueueDepth, is_reached: impl Fn(u64) -> bool) -> anyhow::Result<()> {
     let reached = async {
         while !depth.latest().is_some_and(&is_reached) {

@@ -14,7 +14,7 @@ use crate::clients::{Order, UNLUCKY};
 /// How long something may take that happens soon.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Prints the story, as the two services have told it.
+/// Prints the story, as the two services recorded it.
 pub(crate) async fn tell(
     services: [&Throughline; 2],
     metrics: &Prometheus,
@@ -72,7 +72,7 @@ async fn ended(services: [&Throughline; 2], order: &Order) -> anyhow::Result<Run
         }
     };
     let in_time = tokio::time::timeout(PATIENCE, ended).await;
-    in_time.with_context(|| format!("the run of {} goes on and on", order.loan))?
+    in_time.with_context(|| format!("the run of {} does not end", order.loan))?
 }
 
 fn heading(question: &str, command: &str) {

@@ -94,7 +94,7 @@ pub(crate) fn say_how_to_look_further(store: &Path) {
     }
 }
 
-/// A request to send to a service that goes on serving.
+/// A request to send to a service that keeps serving.
 pub(crate) fn to_try_by_hand(service: SocketAddr) -> String {
     let [email, iban] = SECRETS;
     let application = json!({ "amount": 20_000, "email": email, "iban": iban });

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --example axum_service                                # serves, sends itself requests, shows it all, ends
-//! cargo run --example axum_service -- --serve                     # goes on serving, for curl and the program `throughline`
+//! cargo run --example axum_service -- --serve                     # keeps serving, for curl and the program `throughline`
 //! cargo run --example axum_service -- --serve --store traces.db   # keeps its traces in this file
 //! ```
 //!

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 
 /// What the service was started with.
 pub(crate) struct Options {
-    /// Whether to go on until somebody ends it.
+    /// Whether to keep serving until somebody stops it.
     pub(crate) serve: bool,
     pub(crate) store: PathBuf,
     pub(crate) port: u16,

@@ -55,7 +55,7 @@ pub(crate) async fn send_applications(address: SocketAddr, desk: &Desk) -> anyho
     desk.slow_notice.notified().await;
     request.abort();
 
-    // And one application lies on the desk while the story is told.
+    // And one application waits on the desk while the story is printed.
     let undecided =
         Application { id: UNDECIDED.to_owned(), amount: 90_000, income: 21_000, ..application(2) };
     let undecided = Application { collateral: "none".to_owned(), ..undecided };

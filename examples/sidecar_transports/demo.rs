@@ -42,7 +42,7 @@ pub(crate) async fn run(ours: &Throughline, theirs: &Throughline, sidecar: &Side
     let query = told_by_both(ours, theirs, trace_id).await?;
     let answered =
         query.find_by_type(names::HTTP_REQUEST).filter(|span| span.status() == Status::Success).count();
-    ensure!(answered == clients.len(), "the sidecar told of {answered} calls in this trace");
+    ensure!(answered == clients.len(), "the sidecar recorded {answered} calls in this trace");
     print!("{}", query.tree().render(&style));
 
     heading(&format!("Where does the time go? Each function was called {CALLS} times over each transport."));
@@ -66,13 +66,13 @@ pub(crate) async fn run(ours: &Throughline, theirs: &Throughline, sidecar: &Side
     Ok(())
 }
 
-/// The trace once both sides have told all. The caller has its answer a moment before the callee's span ends.
+/// The trace once both sides have recorded everything. The caller has its answer a moment before the callee's span ends.
 async fn told_by_both(
     ours: &Throughline,
     theirs: &Throughline,
     trace_id: TraceId,
 ) -> anyhow::Result<TraceQuery> {
-    let told = async {
+    let recorded = async {
         loop {
             for side in [ours, theirs] {
                 let report = side.flush(PATIENCE).await;
@@ -85,7 +85,7 @@ async fn told_by_both(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, told).await.context("a span does not end")?
+    tokio::time::timeout(PATIENCE, recorded).await.context("a span does not end")?
 }
 
 /// Calls every function, one call after the other.

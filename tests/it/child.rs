@@ -1,4 +1,4 @@
-//! The process that others kill or trace: this test binary again, told by its environment what to be.
+//! The process that others kill or trace: this test binary again, whose environment says what to be.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -6,7 +6,8 @@ use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use throughline_core::{
-    Attrs, ErrorInfo, InstanceId, Link, Rel, SCHEMA_VERSION, SpanId, Status, Timestamp, TraceEvent, TraceId,
+    Attrs, ErrorInfo, InstanceId, Link, Relation, SCHEMA_VERSION, SpanId, Status, Timestamp, TraceEvent,
+    TraceId,
 };
 
 fn schema() -> Value {
@@ -46,7 +47,7 @@ fn fullest() -> TraceEvent {
     event.attrs = [("tenant", "acme")].into_iter().collect();
     event.data = json!({"input": {"amount": 12_000}, "output": null}).as_object().cloned();
     event.tags = vec!["expensive".into()];
-    event.links = [Rel::Compensates, Rel::DecidedBy, Rel::RetryOf, Rel::CausedBy]
+    event.links = [Relation::Compensates, Relation::DecidedBy, Relation::RetryOf, Relation::CausedBy]
         .map(|rel| Link::to(rel, SpanId::from_u64(9).unwrap()))
         .into();
     event.links[0].trace_id = Some(TraceId::from_key("loan-41"));

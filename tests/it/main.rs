@@ -3,7 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on says so best by failing at that place"
+    reason = "a test that cannot continue says so best by failing at that place"
 )]
 
 mod child;
@@ -22,4 +22,5 @@ mod readme;
 mod redis;
 mod source;
 mod trace_context;
+mod weight;
 mod worker;

@@ -146,8 +146,8 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
     let store = SqliteStore::new(folder.path().join("traces.db"));
     let throughline = Throughline::builder("order-service").store(store).build().unwrap();
     let (queue, jobs) = mpsc::unbounded_channel();
-    let (tell, mut shipped) = mpsc::unbounded_channel();
-    tokio::spawn(work(throughline.clone(), jobs, tell));
+    let (tx, mut shipped) = mpsc::unbounded_channel();
+    tokio::spawn(work(throughline.clone(), jobs, tx));
     let app = service(&throughline, queue);
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", tcp.local_addr().unwrap());
@@ -180,7 +180,7 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
         assert_eq!(
             (job.parent_span_id, job.status),
             (Some(root.span_id), Status::Success),
-            "the worker goes on"
+            "the worker continues"
         );
 
         let logs = std::fs::read_to_string(&logs).unwrap();

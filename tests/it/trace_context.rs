@@ -45,10 +45,10 @@ impl Harness {
     async fn start() -> Self {
         let throughline = Throughline::builder("harness").store(MemoryStore::new()).build().unwrap();
         let service = serve(service::router(&throughline)).await;
-        let (tell, called) = mpsc::unbounded_channel();
+        let (tx, called) = mpsc::unbounded_channel();
         let callback = post(move |headers: HeaderMap| {
-            let told = tell.send(headers);
-            async move { told.unwrap() }
+            let sent = tx.send(headers);
+            async move { sent.unwrap() }
         });
         let callback = format!("http://{}/callback", serve(Router::new().route("/callback", callback)).await);
         Self { service, callback, called, throughline }
@@ -346,7 +346,7 @@ async fn several_calls_and_calls_through_the_service_itself_are_one_trace_with_a
         assert_eq!((traces.len(), parents.len()), (1, 4));
         assert_eq!(traces.iter().next().unwrap().to_string() == TRACE, continued);
 
-        // What the callbacks were told as their parents are spans in the store.
+        // What the callbacks were given as their parents are spans in the store.
         let trace = *traces.iter().next().unwrap();
         assert!(harness.throughline.flush(PATIENCE).await.is_complete());
         let events = harness.throughline.reader().unwrap().trace(trace).await.unwrap();

@@ -1,5 +1,5 @@
 //! A worker is killed with SIGKILL in mid-job: its run shows as interrupted with its last step, and the job's next attempt,
-//! in another process, goes on in the same trace. A real queue: apalis on Redis.
+//! in another process, continues in the same trace. A real queue: apalis on Redis.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
@@ -69,9 +69,10 @@ async fn a_job_whose_worker_was_killed_goes_on_in_the_same_trace() {
     let check = reader.safe_to_deploy(Duration::from_secs(60)).await.unwrap();
     assert_eq!(check.interrupted.len(), 1);
 
-    let told = TraceQuery::new(reader.trace(run).await.unwrap()).with_liveness(|_| Liveness::Dead).explain();
-    assert_eq!(told.verdict, Verdict::Interrupted);
-    assert_eq!(told.cause.unwrap().span.name, "stage:transfer");
+    let explained =
+        TraceQuery::new(reader.trace(run).await.unwrap()).with_liveness(|_| Liveness::Dead).explain();
+    assert_eq!(explained.verdict, Verdict::Interrupted);
+    assert_eq!(explained.cause.unwrap().span.name, "stage:transfer");
 
     let mut sound = Worker::start(SOUND, &redis.url(), &database);
     sound.wait_for("the job is done");
@@ -125,7 +126,7 @@ async fn open(reader: &dyn TraceReader) -> OpenRun {
     open.remove(0)
 }
 
-/// A process of its own: this test binary again, told by its environment what to be.
+/// A process of its own: this test binary again, whose environment says what to be.
 struct Worker {
     process: Child,
     said: Lines<BufReader<ChildStdout>>,

@@ -118,7 +118,7 @@ impl Screen {
     pub(crate) fn complain(&self, error: &dyn fmt::Display) {
         let message = error.to_string();
         let lines: Vec<_> = message.lines().map(clean).collect();
-        // Nobody is left to tell if this fails.
+        // If this fails, there is nowhere left to report it.
         let _ = writeln!(io::stderr(), "throughline: {}", lines.join("\n"));
     }
 

@@ -30,7 +30,7 @@ pub(crate) use future::recorded_or_why;
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};
-pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaStep, Undo};
+pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep};
 pub use step::{CapturingStep, Step};
 pub use workflow::{Resume, Workflow};
 
@@ -143,9 +143,9 @@ impl TraceContext {
         let name = step.split_once(':').map_or(&*step, |(_, name)| name);
         let builder = self.step(format!("{}{name}", names::COMPENSATE_PREFIX)).unnumbered();
         let builder = builder.tag(names::tags::COMPENSATION);
-        originals
-            .iter()
-            .fold(builder, |builder, original| builder.link(throughline_model::Rel::Compensates, *original))
+        originals.iter().fold(builder, |builder, original| {
+            builder.link(throughline_model::Relation::Compensates, *original)
+        })
     }
 
     /// Records that something happened, with a payload, as in `json!({ "score": 712 })`: an object becomes the

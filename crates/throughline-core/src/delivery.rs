@@ -27,7 +27,7 @@ use throughline_model::{AppendError, BoxFuture, ErrorInfo};
 pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use ledger::Counters;
-pub use ledger::{Account, DeliveryReport, DropReason};
+pub use ledger::{DeliveryReport, DestinationReport, DropReason};
 pub(crate) use queue::Stop;
 pub use retry::Retry;
 pub(crate) use store::StoreDelivery;

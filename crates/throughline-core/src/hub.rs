@@ -12,11 +12,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::select;
 
 use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Account, DeliveryReport, Durability};
 use crate::delivery::{Counters, DropReason, FeedDelivery, Stop, StoreDelivery, on_helper_thread};
+use crate::delivery::{DeliveryReport, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
-use throughline_model::{EventSink, InstanceId, Readers, Text, TraceEvent, TraceId, TraceStream};
+use throughline_model::{
+    EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
+};
 use throughline_redact::Redactor;
 
 /// Everything that the contexts of one emitter share.
@@ -79,19 +81,30 @@ pub(crate) enum Emitted {
 impl Hub {
     /// Redacts an event, gives it its place in this instance, and hands it to every destination. Its `attrs` and
     /// `correlation_id` are the context's and redacted already.
-    pub(crate) fn emit(&self, mut event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.prepare(&mut event);
-        self.emit_redacted(event, delivery)
+    pub(crate) fn emit(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+        self.emit_prepared(event, delivery, |event| self.prepare(event))
     }
 
-    /// The one way out: hands an event that is redacted to every destination.
-    pub(crate) fn emit_redacted(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+    /// The same for an event that is redacted and has its place in another instance.
+    pub(crate) fn emit_as_it_is(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
+        self.emit_prepared(event, delivery, |_| {})
+    }
+
+    /// The one way out. Events are large: this one is moved once, to where it stays.
+    #[inline]
+    fn emit_prepared(
+        &self,
+        mut event: TraceEvent,
+        delivery: Delivery,
+        prepare: impl FnOnce(&mut TraceEvent),
+    ) -> Emitted {
         if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
             if !self.sinks.is_empty() {
-                with_shared(event, |event| self.show(event));
+                with_shared(&mut event, prepare, |event| self.show(event));
             }
             return Emitted::NotAwaited;
         }
+        prepare(&mut event);
         let event = Arc::new(event);
         self.show(&event);
         self.enqueue(event, delivery)
@@ -173,46 +186,54 @@ impl Hub {
     }
 
     pub(crate) fn report(&self) -> DeliveryReport {
-        let store = self.store.iter().map(StoreDelivery::account);
-        let feeds = self.feeds.iter().map(FeedDelivery::account);
-        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.account(sink.name(), 0));
-        let mut accounts: Vec<_> = store.chain(feeds).chain(sinks).collect();
-        tell_apart(&mut accounts);
-        DeliveryReport { accounts }
+        let store = self.store.iter().map(StoreDelivery::report);
+        let feeds = self.feeds.iter().map(FeedDelivery::report);
+        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.report(sink.name(), 0));
+        let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
+        name_apart(&mut destinations);
+        DeliveryReport { destinations }
     }
 }
 
-/// Shares an event that is likely kept by nobody: its allocation serves the next one.
-fn with_shared(event: TraceEvent, show: impl FnOnce(&Arc<TraceEvent>)) {
+/// Prepares and shares an event that is likely kept by nobody: its allocation serves the next one of this thread.
+fn with_shared(
+    event: &mut TraceEvent,
+    prepare: impl FnOnce(&mut TraceEvent),
+    show: impl FnOnce(&Arc<TraceEvent>),
+) {
     thread_local! {
         static SPARE: Cell<Option<Arc<TraceEvent>>> = const { Cell::new(None) };
     }
-    let spare = SPARE.try_with(Cell::take).unwrap_or_default();
-    let shared = match spare {
-        Some(mut spare) => match Arc::get_mut(&mut spare) {
-            Some(before) => {
-                *before = event;
-                spare
-            }
-            None => Arc::new(event),
-        },
-        None => Arc::new(event),
-    };
+    let mut shared = SPARE.try_with(Cell::take).unwrap_or_default().unwrap_or_else(blank);
+    if Arc::get_mut(&mut shared).is_none() {
+        shared = blank();
+    }
+    if let Some(place) = Arc::get_mut(&mut shared) {
+        // Events are large: exchanging the two moves each once.
+        std::mem::swap(place, event);
+        prepare(place);
+    }
     show(&shared);
     // A thread that ends keeps nothing.
     let _ = SPARE.try_with(|spare| spare.set(Some(shared)));
 }
 
+/// A place for an event.
+#[cold]
+fn blank() -> Arc<TraceEvent> {
+    let (trace_id, span_id) = (TraceId::from_key(""), SpanId::random());
+    Arc::new(TraceEvent::new(trace_id, span_id, "", Timestamp::from_micros(0), ""))
+}
+
 /// The second destination of a name is called `name-2`.
-fn tell_apart(accounts: &mut [Account]) {
-    for at in 1..accounts.len() {
-        let (before, rest) = accounts.split_at_mut(at);
-        let Some(account) = rest.first_mut() else { continue };
-        let is_taken = |name: &str| before.iter().any(|before| before.destination == name);
-        if is_taken(&account.destination) {
-            let name = account.destination.clone();
-            let free = (2..).map(|n| format!("{name}-{n}")).find(|name| !is_taken(name));
-            account.destination = free.unwrap_or(name);
+fn name_apart(destinations: &mut [DestinationReport]) {
+    for at in 1..destinations.len() {
+        let (before, rest) = destinations.split_at_mut(at);
+        let Some(destination) = rest.first_mut() else { continue };
+        let is_taken = |name: &str| before.iter().any(|before| before.name == name);
+        if is_taken(&destination.name) {
+            let free = (2..).map(|n| format!("{}-{n}", destination.name)).find(|name| !is_taken(name));
+            destination.name = free.unwrap_or_default();
         }
     }
 }

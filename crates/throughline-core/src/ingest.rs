@@ -23,7 +23,7 @@ pub(crate) async fn record(
             return Err(NotRecorded::ShutDown);
         }
         redact_event(&hub.redactor, &mut event);
-        match hub.emit_redacted(event, Delivery::Awaited) {
+        match hub.emit_as_it_is(event, Delivery::Awaited) {
             Emitted::Awaiting(ack) => awaited.push(ack),
             Emitted::NotAwaited => {}
             Emitted::Closed => return Err(NotRecorded::ShutDown),

@@ -22,10 +22,10 @@ mod throughline;
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
     InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
-    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaStep, Step, TraceContext, TraceFuture,
-    TraceParent, Undo, Workflow,
+    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Step, TraceContext,
+    TraceFuture, TraceParent, Workflow,
 };
-pub use delivery::{Account, DeliveryReport, DropReason, Durability, Retry};
+pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::redact_event;
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
@@ -34,7 +34,7 @@ pub use throughline_model::{
     DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
     HotSpot, Instance, InstanceId, Lease, Limits, Link, LiveFeed, Liveness, OpenError, OpenRun, OpenSummary,
     Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError, Rate, ReadError,
-    Readers, Rel, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
+    Readers, Relation, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
     SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
     TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate,
     WatchFrom, WatchRequest, fold, kind, names,

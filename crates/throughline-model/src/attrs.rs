@@ -22,6 +22,7 @@ impl Attrs {
     }
 
     /// The value under a key.
+    #[inline]
     pub fn get(&self, key: &str) -> Option<&str> {
         let entries = self.0.as_deref()?;
         let at = entries.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok()?;
@@ -35,16 +36,19 @@ impl Attrs {
     }
 
     /// The pairs of key and value, in the order of the keys.
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, (Text, Text)> {
         self.0.as_deref().unwrap_or_default().iter()
     }
 
     /// How many there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.0.as_deref().map_or(0, <[_]>::len)
     }
 
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -134,17 +134,20 @@ impl TraceEvent {
     }
 
     /// The identity of the event.
+    #[inline]
     pub fn id(&self) -> EventId {
         EventId { trace_id: self.trace_id, span_id: self.span_id, seq: self.seq }
     }
 
     /// What events are ordered by.
+    #[inline]
     pub fn order(&self) -> (Timestamp, InstanceId, u64) {
         (self.timestamp, self.instance, self.n)
     }
 
     /// Whether it opens or closes the root span of a run: it has no parent, or its parent lives in another
     /// trace or, as [`tags::REMOTE_PARENT`](crate::names::tags::REMOTE_PARENT) says, in another process.
+    #[inline]
     pub fn is_root(&self) -> bool {
         self.parent_span_id.is_none()
             || self.parent_trace_id.is_some_and(|parent| parent != self.trace_id)
@@ -159,11 +162,12 @@ impl TraceEvent {
     /// The spans of the same trace that it says it tries again.
     pub fn retried(&self) -> impl Iterator<Item = SpanId> + '_ {
         let of_this_trace = |link: &&Link| link.trace_id.is_none_or(|trace| trace == self.trace_id);
-        let retries = self.links.iter().filter(|link| link.rel == Rel::RetryOf).filter(of_this_trace);
+        let retries = self.links.iter().filter(|link| link.rel == Relation::RetryOf).filter(of_this_trace);
         retries.map(|link| link.span_id)
     }
 
     /// Whether it carries a tag.
+    #[inline]
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| own == tag)
     }
@@ -246,7 +250,7 @@ impl ErrorInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// How they are related.
-    pub rel: Rel,
+    pub rel: Relation,
     /// The trace of the other span, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
@@ -256,7 +260,7 @@ pub struct Link {
 
 impl Link {
     /// A link to a span of the same trace.
-    pub fn to(rel: Rel, span_id: SpanId) -> Self {
+    pub fn to(rel: Relation, span_id: SpanId) -> Self {
         Self { rel, trace_id: None, span_id }
     }
 }
@@ -264,7 +268,7 @@ impl Link {
 /// How a span is related to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rel {
+pub enum Relation {
     /// It undoes what the other did.
     Compensates,
     /// It happened because of the other, a decision.
@@ -275,7 +279,7 @@ pub enum Rel {
     CausedBy,
 }
 
-impl Rel {
+impl Relation {
     /// The relation as the JSON of an event has it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -105,16 +105,19 @@ pub struct SpanId(NonZeroU64);
 impl SpanId {
     /// A new random id.
     #[cfg(feature = "random")]
+    #[inline]
     pub fn random() -> Self {
         Self(NonZeroU64::new(rand::random::<u64>()).unwrap_or(NonZeroU64::MIN))
     }
 
     /// The id with this value, or `None` for zero, which W3C Trace Context forbids.
+    #[inline]
     pub fn from_u64(value: u64) -> Option<Self> {
         NonZeroU64::new(value).map(Self)
     }
 
     /// The id as a number; its big-endian bytes are the hex form.
+    #[inline]
     pub fn to_u64(self) -> u64 {
         self.0.get()
     }

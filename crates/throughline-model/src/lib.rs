@@ -53,7 +53,7 @@ pub use analytics::{
 pub use attrs::Attrs;
 pub use cursor::Cursor;
 pub use error::{AppendError, BoxError, OpenError, ReadError};
-pub use event::{ErrorInfo, Link, ParseStatusError, Rel, SCHEMA_VERSION, Status, TraceEvent};
+pub use event::{ErrorInfo, Link, ParseStatusError, Relation, SCHEMA_VERSION, Status, TraceEvent};
 pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, WatchFrom, WatchRequest};
 pub use filter::{Filter, TypeMatch};
 pub use future::BoxFuture;

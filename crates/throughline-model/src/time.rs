@@ -28,11 +28,13 @@ impl Timestamp {
     }
 
     /// Now, by the process-wide clock that never goes back.
+    #[inline]
     pub fn now() -> Self {
         Moment::now().timestamp()
     }
 
     /// The time from `earlier` to this moment; zero if `earlier` is later.
+    #[inline]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -101,11 +103,13 @@ pub struct Moment(Instant);
 
 impl Moment {
     /// Now.
+    #[inline]
     pub fn now() -> Self {
         Self(Instant::now())
     }
 
     /// The moment by the process-wide clock that never goes back.
+    #[inline]
     pub fn timestamp(self) -> Timestamp {
         let clock = Clock::get();
         let elapsed = self.0.saturating_duration_since(clock.anchor).as_micros() as i64;
@@ -116,6 +120,7 @@ impl Moment {
     }
 
     /// Microseconds from an earlier reading to this one; zero if that was later.
+    #[inline]
     pub fn micros_since(self, earlier: Self) -> u64 {
         self.0.saturating_duration_since(earlier.0).as_micros() as u64
     }
@@ -134,6 +139,7 @@ struct Clock {
 impl Clock {
     const RESYNC_INTERVAL: i64 = 1_000_000;
 
+    #[inline]
     fn get() -> &'static Self {
         static CLOCK: OnceLock<Clock> = OnceLock::new();
         CLOCK.get_or_init(|| Self {

@@ -10,7 +10,7 @@
 
 use super::index::NONE;
 use super::{Span, TraceQuery};
-use throughline_model::{ErrorInfo, Rel, RunState, Status};
+use throughline_model::{ErrorInfo, Relation, RunState, Status};
 
 /// Facts about every span of a query, each worked out once for all.
 pub(super) struct Causes<'q> {
@@ -65,7 +65,7 @@ impl<'q> Causes<'q> {
 
     fn follow_retries(&mut self) {
         for retry in self.query.spans() {
-            for original in retry.linked(Rel::RetryOf).filter_map(|id| self.query.index.find(id)) {
+            for original in retry.linked(Relation::RetryOf).filter_map(|id| self.query.index.find(id)) {
                 // A retry begins after what it retries: links that say otherwise could go in circles.
                 if original < retry.index {
                     self.retried_by[original as usize] = retry.index;

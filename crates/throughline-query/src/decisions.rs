@@ -7,7 +7,7 @@ use super::cause::Causes;
 use super::index::NONE;
 use super::{Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::names::data;
-use throughline_model::{Rel, RunSummary, SpanId, Status, Text, Timestamp};
+use throughline_model::{Relation, RunSummary, SpanId, Status, Text, Timestamp};
 
 /// The decisions of a run and their consequences. Made by [`TraceQuery::decisions`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -181,7 +181,7 @@ impl<'q> Consequences<'q> {
         let causes = Causes::new(query);
         let mut linked = Vec::new();
         for span in query.spans() {
-            let decisions = span.linked(Rel::DecidedBy).filter_map(|id| query.index.find(id));
+            let decisions = span.linked(Relation::DecidedBy).filter_map(|id| query.index.find(id));
             linked.extend(decisions.map(|decision| (decision, span.index)));
         }
         linked.sort_unstable();

@@ -9,7 +9,7 @@ use super::cause::Causes;
 use super::index::NONE;
 use super::{Decision, Problem, SagaCompensation, Span, SpanSummary, TraceQuery};
 use throughline_model::names::errors;
-use throughline_model::{Rel, RunState, RunSummary, Status};
+use throughline_model::{Relation, RunState, RunSummary, Status};
 
 /// Why a run failed, or how it stands if it did not. Made by [`TraceQuery::explain`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -262,7 +262,7 @@ impl TraceQuery {
     ) -> Vec<UpstreamDecision> {
         let mut linked: Vec<u32> = path
             .iter()
-            .flat_map(|span| span.linked(Rel::DecidedBy))
+            .flat_map(|span| span.linked(Relation::DecidedBy))
             .filter_map(|id| self.index.find(id))
             .collect();
         linked.sort_unstable();
@@ -322,7 +322,7 @@ fn steps_before(path: &[Span<'_>], causes: &Causes<'_>) -> (Vec<PathStep>, usize
 fn attempts(path: &[Span<'_>], causes: &Causes<'_>) -> Vec<SpanSummary> {
     let retried = |span: &Span<'_>| causes.retried_by[span.index as usize] != NONE;
     let last = path.iter().rev().find(|last| {
-        let original = last.linked(Rel::RetryOf).filter_map(|id| causes.query.span(id));
+        let original = last.linked(Relation::RetryOf).filter_map(|id| causes.query.span(id));
         original.into_iter().any(|original| causes.last_attempt[original.index as usize] == last.index)
     });
     let Some(last) = last else { return Vec::new() };

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cause::Causes;
 use super::{Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::names::{self, attrs, tags};
-use throughline_model::{ErrorInfo, Rel, RunState, RunSummary, SpanId, Status, Text, Timestamp};
+use throughline_model::{ErrorInfo, Relation, RunState, RunSummary, SpanId, Status, Text, Timestamp};
 
 /// For each saga that failed: each completed step that had to be undone, and whether it was. Made by
 /// [`TraceQuery::compensation_ledger`].
@@ -194,7 +194,7 @@ impl TraceQuery {
             let (step, owner) = (self.at(step), owners[step as usize]);
             let mut attempts = attempts.get(&last).cloned().unwrap_or_default();
             // What undid an earlier life's attempt did not undo the one that was made after it.
-            if step.linked(Rel::RetryOf).next().is_some() {
+            if step.linked(Relation::RetryOf).next().is_some() {
                 attempts.retain(|attempt| attempt.start_place() > step.start_place());
             }
             let due = step.has_tag(tags::COMPENSABLE)
@@ -217,7 +217,7 @@ impl TraceQuery {
         let (mut by_step, mut unmatched) = (BTreeMap::<u32, Vec<Span<'_>>>::new(), Vec::new());
         for span in self.compensations() {
             let mut known = false;
-            for step in span.linked(Rel::Compensates).filter_map(|id| self.index.find(id)) {
+            for step in span.linked(Relation::Compensates).filter_map(|id| self.index.find(id)) {
                 // Whoever undoes an attempt undoes the step.
                 let attempts = by_step.entry(causes.last_attempt[step as usize]).or_default();
                 if attempts.last() != Some(&span) {

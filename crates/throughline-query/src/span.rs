@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::TraceQuery;
 use throughline_model::names::{self, attrs, data, tags};
 use throughline_model::{
-    ErrorInfo, InstanceId, Link, Rel, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
+    ErrorInfo, InstanceId, Link, Relation, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
 };
 
 /// A span of a [`TraceQuery`]: a step with its start and its end, or a point event. A view, cheap to copy.
@@ -132,7 +132,7 @@ impl<'q> Span<'q> {
 
     /// Whether it undoes another span.
     pub fn is_compensation(&self) -> bool {
-        self.has_tag(tags::COMPENSATION) || self.linked(Rel::Compensates).next().is_some()
+        self.has_tag(tags::COMPENSATION) || self.linked(Relation::Compensates).next().is_some()
     }
 
     /// Whether it is a decision with alternatives.
@@ -208,7 +208,7 @@ impl<'q> Span<'q> {
     }
 
     /// The spans of this trace that it links in this way.
-    pub fn linked(&self, rel: Rel) -> impl Iterator<Item = SpanId> + use<'q> {
+    pub fn linked(&self, rel: Relation) -> impl Iterator<Item = SpanId> + use<'q> {
         let trace = self.first_event().trace_id;
         self.links()
             .filter(move |link| link.rel == rel && link.trace_id.is_none_or(|other| other == trace))

@@ -1,9 +1,9 @@
 //! Opening the file: what it must be, what is set on each connection, and migrations.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use throughline_model::OpenError;
 
 use crate::error::{open_error, unusable};
@@ -93,9 +93,7 @@ impl Kind {
         }
         // Takes effect in a file that is still empty only, and before the journal mode is set.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(fail)?;
-        let mode: String = connection
-            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-            .map_err(fail)?;
+        let mode = set_wal(&connection, place.busy_timeout).map_err(fail)?;
         if !mode.eq_ignore_ascii_case("wal") {
             return Err(unusable(format!(
                 "{} can't have a write-ahead log in its folder; put it on a local disk",
@@ -196,6 +194,26 @@ impl Kind {
         transaction.pragma_update(None, "application_id", self.application).map_err(fail)?;
         transaction.pragma_update(None, "user_version", self.migrations.len() as i64).map_err(fail)?;
         transaction.commit().map_err(fail)
+    }
+}
+
+/// Switches to a write-ahead log; returns the journal mode that the file has then.
+///
+/// While others create the same file SQLite reports at once that it is busy, without waiting: each of two that hold a read
+/// lock and want to write would wait for the other.
+fn set_wal(connection: &Connection, timeout: Duration) -> rusqlite::Result<String> {
+    let began = Instant::now();
+    loop {
+        let set = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        match set {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && began.elapsed() < timeout =>
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use throughline_model::{ErrorInfo, Link, Rel, SCHEMA_VERSION, SpanId, Text, TraceEvent, TraceId};
+use throughline_model::{ErrorInfo, Link, Relation, SCHEMA_VERSION, SpanId, Text, TraceEvent, TraceId};
 
 /// The column `error`.
 #[derive(Serialize, Deserialize)]
@@ -51,7 +51,7 @@ fn is_empty(map: &Map<String, Value>) -> bool {
 
 #[derive(Serialize, Deserialize)]
 struct StoredLink {
-    rel: Rel,
+    rel: Relation,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace_id: Option<TraceId>,
     span_id: SpanId,

@@ -20,5 +20,5 @@
 //! ```
 
 pub use throughline_core::{
-    Account, BuildError, DeliveryReport, DropReason, Durability, Retry, ThroughlineBuilder,
+    BuildError, DeliveryReport, DestinationReport, DropReason, Durability, Retry, ThroughlineBuilder,
 };

@@ -14,5 +14,5 @@
 
 pub use throughline_model::{
     Attrs, ErrorInfo, EventId, InstanceId, Link, Moment, ParseIdError, ParseStatusError, ParseTimestampError,
-    Rel, SCHEMA_VERSION, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,
+    Relation, SCHEMA_VERSION, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,
 };

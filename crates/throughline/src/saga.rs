@@ -27,4 +27,6 @@
 //! # }
 //! ```
 
-pub use throughline_core::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaStep, Undo};
+pub use throughline_core::{
+    Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
+};

@@ -216,7 +216,7 @@ async fn every_metric_of_the_catalogue_is_recorded_by_the_part_that_it_is_about(
     health.report(Probe::Ready).await;
     flood(&throughline).await;
     let during = at_work(&throughline, &prometheus).await;
-    assert!(throughline.flush(PATIENCE).await.accounts.iter().all(|account| account.pending == 0));
+    assert!(throughline.flush(PATIENCE).await.destinations.iter().all(|account| account.pending == 0));
     let after = prometheus.render(ExpositionFormat::Text);
 
     let missing: Vec<_> = catalogue::all()

@@ -111,7 +111,7 @@ impl RunFilter {
         filter
     }
 
-    /// Whether a run stands as it should.
+    /// Whether a run is in one of the states that are asked for.
     pub(crate) fn wants(&self, state: RunState) -> bool {
         let states = self.states();
         states.is_empty() || states.contains(&state)

@@ -19,7 +19,7 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
 }
 
 /// The beginning of an id that every command accepts. Ids begin with 48 bits of time, so that it takes some more
-/// to tell the runs of one millisecond apart.
+/// to distinguish the runs of one millisecond.
 pub(crate) fn short_id(id: TraceId) -> String {
     let mut id = id.to_string();
     id.truncate(16);

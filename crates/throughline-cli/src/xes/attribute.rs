@@ -251,7 +251,7 @@ pub(crate) mod tests {
                         attribute.text.clear();
                         attribute.values = values;
                     }
-                    // What stands in a container is its contents.
+                    // What is in a container is its contents.
                     if attribute.kind != Kind::Container {
                         attribute.children = children;
                     }

@@ -53,7 +53,7 @@ pub(crate) enum Problem {
     Unfinished,
 }
 
-/// One `<trace>` of a log; or events that stand in no trace, one after the other.
+/// One `<trace>` of a log; or events that are in no trace, one after the other.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct XesRun {
     pub(crate) attributes: Vec<Attribute>,

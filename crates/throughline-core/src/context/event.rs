@@ -11,7 +11,7 @@ use crate::hub::{Delivery, Emitted};
 use crate::redaction;
 use throughline_model::BoxFuture;
 use throughline_model::Moment;
-use throughline_model::{Link, Rel, SpanId, Status, Text, TraceEvent};
+use throughline_model::{Link, Relation, SpanId, Status, Text, TraceEvent};
 
 /// An event that is being described; awaited, it is recorded.
 #[must_use = "an event is not recorded unless it is awaited"]
@@ -44,7 +44,7 @@ impl EventDraft {
     }
 
     /// What it has to do with another span of the same trace.
-    pub fn link(mut self, rel: Rel, span: SpanId) -> Self {
+    pub fn link(mut self, rel: Relation, span: SpanId) -> Self {
         self.links.push(Link::to(rel, span));
         self
     }

@@ -9,7 +9,7 @@ use super::span::{End, Label, Run};
 use super::spec::{Details, root};
 use crate::hub::Hub;
 use throughline_model::Moment;
-use throughline_model::{Attrs, ErrorInfo, Link, Rel, Text, TraceId, names};
+use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
@@ -38,7 +38,7 @@ impl RequestDetails {
     /// Links the span that caused the request without being its parent, as at a public endpoint.
     pub fn caused_by(mut self, cause: TraceParent) -> Self {
         let TraceParent { trace_id, span_id, .. } = cause;
-        self.0.links.push(Link { rel: Rel::CausedBy, trace_id: Some(trace_id), span_id });
+        self.0.links.push(Link { rel: Relation::CausedBy, trace_id: Some(trace_id), span_id });
         self
     }
 

@@ -1,7 +1,7 @@
 //! [`Saga`]: steps that are undone, in reverse, if one of them fails.
 
 mod outcome;
-mod undo;
+mod recovery;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
-pub use undo::Undo;
+pub use recovery::SagaRecovery;
 
 use super::failure::NotRecorded;
 use super::future::Capture;
@@ -119,8 +119,8 @@ impl SagaBuilder {
 
     /// Undoes what an interrupted saga left behind, in a run that was [resumed](crate::Throughline::resume), without
     /// running it forward again.
-    pub fn undo(self) -> Undo {
-        Undo::new(self)
+    pub fn undo(self) -> SagaRecovery {
+        SagaRecovery::new(self)
     }
 
     fn builder(&self, earlier: &Option<Earlier>) -> Step {

@@ -15,7 +15,7 @@ use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::fold::History;
 use throughline_model::names::{self, tags};
-use throughline_model::{Attrs, Link, Rel, SpanId, Text, TraceEvent, TraceId};
+use throughline_model::{Attrs, Link, Relation, SpanId, Text, TraceEvent, TraceId};
 
 /// What is rarely said of a step.
 #[derive(Default)]
@@ -199,8 +199,11 @@ impl RunSpec {
                 details.tags.push(Text::literal(tags::REMOTE_PARENT));
             } else {
                 parent_trace_id = Some(parent.trace_id);
-                let link =
-                    Link { rel: Rel::CausedBy, trace_id: Some(parent.trace_id), span_id: parent.span_id };
+                let link = Link {
+                    rel: Relation::CausedBy,
+                    trace_id: Some(parent.trace_id),
+                    span_id: parent.span_id,
+                };
                 details.links.push(link);
             }
         } else if let Some(caller) = caller.filter(|_| spec.resumed.is_none()) {
@@ -208,7 +211,7 @@ impl RunSpec {
             parent_span_id = Some(caller.0.id);
             parent_trace_id = Some(caller.0.run.trace_id);
             let link =
-                Link { rel: Rel::CausedBy, trace_id: Some(caller.0.run.trace_id), span_id: caller.0.id };
+                Link { rel: Relation::CausedBy, trace_id: Some(caller.0.run.trace_id), span_id: caller.0.id };
             details.links.push(link);
         }
         let correlation_id = correlation_id

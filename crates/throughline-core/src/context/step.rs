@@ -11,7 +11,7 @@ use super::span::Label;
 use super::spec::{Details, SpanSpec};
 use super::{Decision, TraceContext, to_payload};
 use throughline_model::StepError;
-use throughline_model::{ErrorInfo, Link, Rel, SpanId, Text, names};
+use throughline_model::{ErrorInfo, Link, Relation, SpanId, Text, names};
 
 /// A step that is being described; it runs when [`run`](Self::run) is awaited.
 ///
@@ -74,16 +74,16 @@ impl Step {
 
     /// That this tries again what another span tried.
     pub fn retry_of(self, earlier: SpanId) -> Self {
-        self.link(Rel::RetryOf, earlier)
+        self.link(Relation::RetryOf, earlier)
     }
 
     /// That this happens because of a decision.
     pub fn decided_by(self, decision: &Decision) -> Self {
-        self.link(Rel::DecidedBy, decision.span_id())
+        self.link(Relation::DecidedBy, decision.span_id())
     }
 
     /// What this has to do with another span of the same trace.
-    pub fn link(mut self, rel: Rel, span: SpanId) -> Self {
+    pub fn link(mut self, rel: Relation, span: SpanId) -> Self {
         self.details.links.push(Link::to(rel, span));
         self
     }

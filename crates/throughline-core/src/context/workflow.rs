@@ -15,7 +15,7 @@ use super::{TraceContext, request, step};
 use crate::hub::Hub;
 use throughline_model::StepError;
 use throughline_model::fold::History;
-use throughline_model::{Link, Rel, RunState, SpanId, Text, TraceEvent, TraceId, names};
+use throughline_model::{Link, Relation, RunState, SpanId, Text, TraceEvent, TraceId, names};
 
 /// A run that is being described; it begins when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]
@@ -76,7 +76,7 @@ impl Workflow {
 
     /// That this tries again what another span of the same trace tried.
     pub fn retry_of(mut self, earlier: SpanId) -> Self {
-        self.0.details.links.push(Link::to(Rel::RetryOf, earlier));
+        self.0.details.links.push(Link::to(Relation::RetryOf, earlier));
         self
     }
 

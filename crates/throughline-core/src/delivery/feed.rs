@@ -7,7 +7,7 @@ use throughline_model::{AppendError, FeedConfig, Instance, LiveFeed, OpenError, 
 
 use super::queue::{Queue, Queued};
 use super::thread::{self, KeepAlive};
-use super::{Account, Counters, DropReason, guarded};
+use super::{Counters, DestinationReport, DropReason, guarded};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.
@@ -57,8 +57,8 @@ impl FeedDelivery {
         }
     }
 
-    pub(crate) fn account(&self) -> Account {
-        self.counters.account(&self.name, self.queue.pending())
+    pub(crate) fn report(&self) -> DestinationReport {
+        self.counters.report(&self.name, self.queue.pending())
     }
 }
 

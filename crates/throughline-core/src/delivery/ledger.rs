@@ -42,9 +42,9 @@ impl DropReason {
 /// `accepted == delivered + pending + dropped()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Account {
+pub struct DestinationReport {
     /// The destination's name.
-    pub destination: String,
+    pub name: String,
     /// Events that were handed over to it.
     pub accepted: u64,
     /// Events that it took.
@@ -55,7 +55,7 @@ pub struct Account {
     pub dropped: Vec<(DropReason, u64)>,
 }
 
-impl Account {
+impl DestinationReport {
     /// How many events were dropped, for whatever reason.
     pub fn dropped(&self) -> u64 {
         self.dropped.iter().map(|(_, count)| count).sum()
@@ -68,7 +68,7 @@ impl Account {
     }
 }
 
-/// The counters behind an [`Account`].
+/// The counters behind a [`DestinationReport`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     accepted: AtomicU64,
@@ -89,10 +89,10 @@ impl Counters {
         self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn account(&self, destination: &str, pending: u64) -> Account {
+    pub(crate) fn report(&self, name: &str, pending: u64) -> DestinationReport {
         let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Relaxed);
-        Account {
-            destination: destination.to_owned(),
+        DestinationReport {
+            name: name.to_owned(),
             accepted: self.accepted.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
             pending,
@@ -110,24 +110,24 @@ impl Counters {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DeliveryReport {
-    /// One account for each destination: the store first, then feeds, then sinks.
-    pub accounts: Vec<Account>,
+    /// The store first, then feeds, then sinks.
+    pub destinations: Vec<DestinationReport>,
 }
 
 impl DeliveryReport {
     /// Whether nothing waits any more and nothing was dropped.
     pub fn is_complete(&self) -> bool {
-        self.accounts.iter().all(|account| account.pending == 0 && account.dropped() == 0)
+        self.destinations.iter().all(|destination| destination.pending == 0 && destination.dropped() == 0)
     }
 }
 
 impl std::fmt::Display for DeliveryReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, account) in self.accounts.iter().enumerate() {
+        for (at, destination) in self.destinations.iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
-            let Account { destination, accepted, delivered, pending, .. } = account;
-            write!(f, "{separator}{destination}: {delivered} of {accepted} delivered, {pending} pending")?;
-            for (reason, count) in &account.dropped {
+            let DestinationReport { name, accepted, delivered, pending, dropped } = destination;
+            write!(f, "{separator}{name}: {delivered} of {accepted} delivered, {pending} pending")?;
+            for (reason, count) in dropped {
                 write!(f, ", {count} dropped ({})", reason.as_str())?;
             }
         }

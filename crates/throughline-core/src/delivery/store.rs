@@ -14,7 +14,7 @@ use super::group::Delivering;
 use super::queue::{Ack, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
-use super::{Account, Counters, DropReason, Retry, lease};
+use super::{Counters, DestinationReport, DropReason, Retry, lease};
 
 /// The emitting side of a store.
 pub(crate) struct StoreDelivery {
@@ -142,8 +142,8 @@ impl StoreDelivery {
         })
     }
 
-    pub(crate) fn account(&self) -> Account {
-        self.counters.account(&self.name, self.queue.pending())
+    pub(crate) fn report(&self) -> DestinationReport {
+        self.counters.report(&self.name, self.queue.pending())
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) fn measure_ledger(
     let pending = meter.gauge(&catalogue::EVENTS_PENDING);
     meter.on_collect(move || {
         let Some(report) = ledger() else { return };
-        for account in report.accounts {
-            let (service, destination) = (&*service, account.destination.as_str());
+        for account in report.destinations {
+            let (service, destination) = (&*service, account.name.as_str());
             accepted.with([service, destination]).absolute(account.accepted);
             delivered.with([service, destination]).absolute(account.delivered);
             pending.with([service, destination]).set(account.pending as f64);

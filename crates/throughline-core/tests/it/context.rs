@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use throughline_core::{
-    BoxFuture, InContext as _, MemoryStore, NotRecorded, Propagation, Rel, SagaFailed, Status, Throughline,
-    TraceContext, TraceEvent, names,
+    BoxFuture, InContext as _, MemoryStore, NotRecorded, Propagation, Relation, SagaFailed, Status,
+    Throughline, TraceContext, TraceEvent, names,
 };
 use tokio::sync::Notify;
 
@@ -79,7 +79,7 @@ async fn the_long_form_keeps_inputs_outputs_tags_attempts_and_links() {
     assert_eq!(end.data.as_ref().unwrap()["output"]["score"], 712);
     assert_eq!(start.attempt, Some(2));
     assert!(start.has_tag("expensive") && end.has_tag("expensive"));
-    assert_eq!(start.links[0].rel, Rel::DecidedBy);
+    assert_eq!(start.links[0].rel, Relation::DecidedBy);
     assert_eq!(start.links[0].span_id, started(&events, "ai:route").span_id);
     assert_eq!(end.attrs.get("bureau"), Some("first"));
     let inner = started(&events, "stage:inner");
@@ -221,7 +221,7 @@ async fn the_current_span_of_another_trace_is_no_parent() {
     assert_eq!(roots[1].trace_id, throughline_core::TraceId::from_key("inner-1"));
     assert_eq!(roots[1].correlation_id.as_deref(), Some("inner-1"));
     assert_eq!(roots[1].parent_trace_id, Some(roots[0].trace_id));
-    assert_eq!((roots[1].links[0].rel, roots[1].links[0].span_id), (Rel::CausedBy, roots[0].span_id));
+    assert_eq!((roots[1].links[0].rel, roots[1].links[0].span_id), (Relation::CausedBy, roots[0].span_id));
 }
 
 #[tokio::test]
@@ -337,7 +337,7 @@ async fn an_emitter_that_is_off_runs_everything_and_records_nothing() {
         saga.await?.map_err(SagaFailed::<NotRecorded>::into_error)
     });
     assert_eq!(run.await.unwrap().unwrap(), 7);
-    assert!(throughline.ledger().accounts.is_empty());
+    assert!(throughline.ledger().destinations.is_empty());
 }
 
 #[tokio::test]

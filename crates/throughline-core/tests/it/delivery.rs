@@ -59,7 +59,7 @@ async fn a_step_whose_start_cannot_be_recorded_never_runs() {
     run.await.unwrap();
     let events = store.events();
     assert!(!events.iter().any(|event| event.event_type == "stage:a"));
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!((account.accepted, account.delivered), (5, 4));
     assert_eq!(account.dropped, [(DropReason::Unavailable, 1)]);
     assert!(account.balances());
@@ -80,7 +80,7 @@ async fn an_outcome_is_kept_when_its_end_cannot_be_recorded_and_the_next_step_is
             })
             .await;
         assert_eq!(score.unwrap().unwrap(), 712, "the outcome is the caller's");
-        let account = &ledger.ledger().accounts[0];
+        let account = &ledger.ledger().destinations[0];
         assert_eq!((account.pending, account.dropped.len(), account.balances()), (1, 0, true));
         let next = ctx.trace_infallible("stage:b", async { unreachable!() }).await;
         assert!(matches!(next, Err(NotRecorded::Store { .. })));
@@ -88,7 +88,7 @@ async fn an_outcome_is_kept_when_its_end_cannot_be_recorded_and_the_next_step_is
         Ok::<_, NotRecorded>(())
     });
     run.await.unwrap().unwrap();
-    assert_eq!(throughline.flush(SOON).await.accounts[0].pending, 0);
+    assert_eq!(throughline.flush(SOON).await.destinations[0].pending, 0);
     let events = store.events();
     assert_eq!(ended(&events, "stage:a").status, Status::Success);
     assert_eq!(ended(&events, names::WORKFLOW_COMPLETED).status, Status::Success);
@@ -106,7 +106,7 @@ async fn an_event_that_is_refused_for_good_is_dropped_alone() {
         assert!(!error.is_retryable() && error.to_string().contains("too odd"), "{error}");
     });
     run.await.unwrap();
-    assert_eq!(throughline.ledger().accounts[0].dropped, [(DropReason::Rejected, 1)]);
+    assert_eq!(throughline.ledger().destinations[0].dropped, [(DropReason::Rejected, 1)]);
     assert_eq!(store.events().len(), 2);
 }
 
@@ -139,7 +139,7 @@ async fn steps_wait_for_room_and_none_is_lost() {
     let runs: Vec<_> =
         (0..50).map(|_| tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}))).collect();
     faults.attempted(1).await;
-    assert!(throughline.ledger().accounts[0].pending <= 4, "bounded");
+    assert!(throughline.ledger().destinations[0].pending <= 4, "bounded");
     faults.release();
     for run in runs {
         run.await.unwrap().unwrap();
@@ -206,11 +206,11 @@ async fn shutdown_returns_in_time_whatever_the_store_does_and_tells_the_truth() 
     let run = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
     faults.attempted(1).await;
     let begun = Instant::now();
-    let report = throughline.shutdown(Duration::from_millis(50)).await;
+    let report = throughline.shutdown(Duration::from_millis(500)).await;
     assert!(begun.elapsed() < SOON);
     assert!(!report.is_complete());
-    assert_eq!(report.accounts[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
-    assert!(report.accounts[0].balances());
+    assert_eq!(report.destinations[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
+    assert!(report.destinations[0].balances());
     let late = throughline.workflow("late").run_infallible(|_| async {}).await;
     assert!(matches!(late, Err(NotRecorded::ShutDown)));
     faults.release();
@@ -225,8 +225,8 @@ async fn what_a_failing_store_never_took_is_counted_as_lost_at_shutdown() {
     let run = throughline.workflow("test").run_infallible(|_| async { faults.fail_next(u64::MAX, away) });
     run.await.unwrap();
     let report = throughline.shutdown(Duration::from_secs(2)).await;
-    assert_eq!(report.accounts[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
-    assert!(report.accounts[0].balances());
+    assert_eq!(report.destinations[0].dropped, [(DropReason::Shutdown, 1)], "{report}");
+    assert!(report.destinations[0].balances());
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn with_a_spool_the_workflow_goes_on_and_the_store_gets_everything_in_orde
         for step in ["stage:a", "stage:b", "stage:c"] {
             ctx.trace_infallible(step, async {}).await.unwrap();
         }
-        let account = &ledger.ledger().accounts[0];
+        let account = &ledger.ledger().destinations[0];
         assert_eq!((account.delivered, account.pending, account.balances()), (1, 6, true));
         faults.heal();
     });
@@ -261,7 +261,7 @@ async fn what_an_earlier_process_left_in_the_spool_is_delivered() {
     earlier.workflow("test").run_infallible(|_| async {}).await.unwrap();
     let report = earlier.shutdown(SOON).await;
     assert_eq!(
-        (report.accounts[0].pending, report.accounts[0].dropped()),
+        (report.destinations[0].pending, report.destinations[0].dropped()),
         (2, 0),
         "safe in the spool: {report}"
     );
@@ -293,7 +293,7 @@ async fn a_sink_that_panics_harms_nobody_and_is_counted() {
         ctx.trace_infallible("stage:good", async {}).await.unwrap();
     });
     run.await.unwrap();
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!((account.accepted, account.delivered), (6, 4));
     assert_eq!(account.dropped, [(DropReason::Panicked, 2)]);
     assert_eq!(seen.load(Ordering::Relaxed), 6);
@@ -339,11 +339,11 @@ async fn a_stuck_feed_is_never_waited_for_and_what_it_misses_is_counted() {
         }
     });
     run.await.unwrap();
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!((account.accepted, account.pending), (202, 8));
     assert!(account.balances());
     gate.add_permits(1000);
-    let account = &throughline.shutdown(SOON).await.accounts[0];
+    let account = &throughline.shutdown(SOON).await.destinations[0];
     assert_eq!((account.delivered, account.pending), (8, 0));
     assert_eq!(account.dropped, [(DropReason::QueueFull, 194)]);
 }

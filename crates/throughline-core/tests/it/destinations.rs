@@ -33,7 +33,7 @@ async fn a_store_that_hangs_is_given_up_after_its_deadline() {
     let error = run.await.unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("did not answer within 20ms"), "{error}");
     assert_eq!(faults.append().attempts(), 2);
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!((account.balances(), &*account.dropped), (true, &[(DropReason::Unavailable, 1)][..]));
 }
 
@@ -64,7 +64,7 @@ async fn a_store_that_panics_is_asked_again_and_one_that_always_panics_is_an_err
     assert!(error.to_string().contains("panicked"), "{error}");
     faults.append().heal();
     throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
-    assert!(throughline.shutdown(SOON).await.accounts[0].balances());
+    assert!(throughline.shutdown(SOON).await.destinations[0].balances());
 }
 
 #[tokio::test]
@@ -92,8 +92,8 @@ async fn a_feed_that_hangs_or_panics_harms_nobody() {
     throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
     let begun = Instant::now();
     let report = throughline.shutdown(Duration::from_millis(100)).await;
-    assert!(begun.elapsed() < SOON && report.accounts[0].balances(), "{report}");
-    assert!(report.accounts[0].dropped() > 0, "{report}");
+    assert!(begun.elapsed() < SOON && report.destinations[0].balances(), "{report}");
+    assert!(report.destinations[0].dropped() > 0, "{report}");
 }
 
 #[tokio::test]
@@ -109,8 +109,8 @@ async fn what_a_spool_removed_without_saying_so_is_counted_once() {
         throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
     }
     let report = throughline.flush(SOON).await;
-    assert!(report.is_complete() && report.accounts[0].balances(), "{report}");
-    assert_eq!((store.events().len(), report.accounts[0].delivered), (6, 6));
+    assert!(report.is_complete() && report.destinations[0].balances(), "{report}");
+    assert_eq!((store.events().len(), report.destinations[0].delivered), (6, 6));
     assert!(spool.events().is_empty());
 }
 
@@ -157,7 +157,7 @@ async fn events_from_elsewhere_are_redacted_counted_and_stored_once_however_many
     assert_eq!(stored.len(), loan.events().len());
     assert!(stored.iter().all(|event| event.instance == InstanceId::from_u64(7)));
     assert!(stored.iter().flat_map(|event| &event.tags).all(|tag| !tag.contains("example.org")));
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!((account.accepted, account.balances()), (2 * stored.len() as u64, true));
 
     throughline.shutdown(SOON).await;

@@ -51,7 +51,7 @@ async fn every_event_is_stored_and_counted_once_and_its_place_is_free_again() {
     for run in runs {
         timeout(10 * A_SECOND, run).await.expect("no place is lost").unwrap().unwrap().unwrap();
     }
-    let account = &throughline.flush(A_SECOND).await.accounts[0];
+    let account = &throughline.flush(A_SECOND).await.destinations[0];
     assert_eq!((account.accepted, account.delivered, account.pending), (816, 816, 0));
     assert_eq!(store.events().len(), 816);
 }
@@ -141,7 +141,7 @@ async fn no_event_overtakes_one_that_waits() {
     toy.0.held.send_replace(true);
     let first = tokio::spawn(throughline.workflow("first").run_infallible(|_| async {}));
     let accepted = async |events| {
-        while throughline.ledger().accounts[0].accepted < events {
+        while throughline.ledger().destinations[0].accepted < events {
             tokio::task::yield_now().await;
         }
     };
@@ -178,5 +178,5 @@ async fn a_full_memory_store_says_so_as_ever() {
         assert!(refused.to_string().contains("after 2 attempt(s)"), "{refused}");
     });
     run.await.unwrap();
-    assert_eq!(throughline.ledger().accounts[0].dropped(), 1);
+    assert_eq!(throughline.ledger().destinations[0].dropped(), 1);
 }

@@ -100,7 +100,7 @@ async fn calls_that_fail_lose_their_answer_or_panic_change_neither_order_nor_con
     };
     tokio::join!(run_many(&throughline, 8), trouble);
     let report = throughline.flush(SOON).await;
-    assert!(report.is_complete() && report.accounts[0].balances(), "{report}");
+    assert!(report.is_complete() && report.destinations[0].balances(), "{report}");
     assert_eq!(store.violations(), [""; 0]);
     assert_eq!(store.events().len(), 8 * 2 * 41);
 }
@@ -119,7 +119,7 @@ async fn ends_that_were_not_recorded_go_before_what_the_trace_says_next() {
         ctx.trace_infallible("stage:c", async {}).await
     });
     run.await.unwrap().unwrap();
-    assert!(throughline.flush(SOON).await.accounts[0].pending == 0);
+    assert!(throughline.flush(SOON).await.destinations[0].pending == 0);
     assert_eq!(store.violations(), [""; 0]);
     let types: Vec<_> = store.events().iter().map(|event| event.event_type.to_string()).collect();
     assert_eq!(types, ["workflow:started", "stage:a", "stage:a", "stage:c", "stage:c", "workflow:completed"]);

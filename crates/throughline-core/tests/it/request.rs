@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use throughline_core::testing::FaultyStore;
 use throughline_core::{
-    DropReason, ErrorInfo, EventSink, Link, MemoryStore, NotRecorded, Propagation, Rel, RequestSpan, Status,
-    Throughline, TraceContext, TraceEvent, names,
+    DropReason, ErrorInfo, EventSink, Link, MemoryStore, NotRecorded, Propagation, Relation, RequestSpan,
+    Status, Throughline, TraceContext, TraceEvent, names,
 };
 
 use crate::support::{ended, open, parents};
@@ -54,7 +54,7 @@ async fn a_request_may_name_what_caused_it_without_continuing_its_trace() {
     let events = store.events();
     let start = events.iter().find(|event| event.event_type == names::HTTP_REQUEST).unwrap();
     assert!(start.trace_id != parent.trace_id && start.is_root(), "{start:?}");
-    let link = Link { rel: Rel::CausedBy, trace_id: Some(parent.trace_id), span_id: parent.span_id };
+    let link = Link { rel: Relation::CausedBy, trace_id: Some(parent.trace_id), span_id: parent.span_id };
     assert_eq!(start.links, [link]);
 }
 
@@ -103,7 +103,7 @@ async fn what_a_request_left_behind_writes_its_root_late_and_whole() {
     assert_eq!(of_request, [Status::Pending, Status::Success]);
     assert_eq!(parents(&events)["stage:mail"], names::HTTP_REQUEST);
     assert!(events.iter().all(|event| event.attrs.get("a") == Some("1")));
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!((account.accepted, account.delivered, account.pending), (4, 4, 0));
 }
 
@@ -150,11 +150,11 @@ async fn requests_that_fail_while_the_store_is_away_do_not_fill_the_memory_and_a
     for _ in 0..100 {
         throughline.request(names::HTTP_REQUEST).open().fail(error.clone());
     }
-    let account = &throughline.ledger().accounts[0];
+    let account = &throughline.ledger().destinations[0];
     assert_eq!(account.pending, 4);
     assert_eq!(account.dropped, [(DropReason::QueueFull, 196)]);
     faults.release();
-    let account = &throughline.flush(Duration::from_secs(5)).await.accounts[0];
+    let account = &throughline.flush(Duration::from_secs(5)).await.destinations[0];
     assert_eq!((account.accepted, account.delivered), (200, 4));
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use throughline_core::{
-    CompensationOutcome, MemoryStore, NotRecorded, Rel, RunState, Saga, Status, Throughline, TraceEvent,
+    CompensationOutcome, MemoryStore, NotRecorded, Relation, RunState, Saga, Status, Throughline, TraceEvent,
     TraceId, names,
 };
 
@@ -90,7 +90,7 @@ async fn a_failed_saga_undoes_its_steps_in_reverse_and_says_what_is_orphaned() {
     let undo = started(&events, "compensate:d");
     assert_eq!(
         (undo.links[0].rel, undo.links[0].span_id),
-        (Rel::Compensates, started(&events, "stage:d").span_id)
+        (Relation::Compensates, started(&events, "stage:d").span_id)
     );
     assert_eq!(undo.attrs.get(names::attrs::RESOURCE), Some("r-4"));
     let saga = ended(&events, names::SAGA_FAILED);
@@ -239,7 +239,7 @@ async fn a_resumed_saga_recovers_what_ended_well_and_undoes_it_if_it_fails() {
     let b: Vec<_> = events.iter().filter(|event| event.event_type == "stage:b" && event.seq == 0).collect();
     assert_eq!(
         (b[1].attempt, b[1].links[0].rel, b[1].links[0].span_id),
-        (Some(2), Rel::RetryOf, b[0].span_id)
+        (Some(2), Relation::RetryOf, b[0].span_id)
     );
     let undo_b: Vec<_> = started(&events, "compensate:b").links.iter().map(|link| link.span_id).collect();
     assert_eq!(undo_b, [b[1].span_id, b[0].span_id]);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Placed, Position, SpanFold, by_span};
 use crate::names::{JOB_PREFIX, WORKFLOW_STARTED, attrs, tags};
-use crate::{Attrs, Link, Rel, SpanId, Status, Text, TraceEvent};
+use crate::{Attrs, Link, Relation, SpanId, Status, Text, TraceEvent};
 
 /// What a run did so far, here or in another process: names and statuses, never payloads. It is what resumption, and
 /// a further attempt at a step or a job, build on.
@@ -84,7 +84,7 @@ impl PastSpan {
         })
     }
 
-    fn linked(&self, rel: Rel) -> impl Iterator<Item = SpanId> {
+    fn linked(&self, rel: Relation) -> impl Iterator<Item = SpanId> {
         self.links.iter().filter(move |link| link.rel == rel).map(|link| link.span_id)
     }
 }
@@ -95,7 +95,7 @@ impl History {
         let mut spans: Vec<_> = by_span(events).iter().filter_map(|events| PastSpan::of(events)).collect();
         let by_id: HashMap<_, _> = spans.iter().enumerate().map(|(at, span)| (span.id, at)).collect();
         let successes = spans.iter().filter(|span| span.status == Status::Success);
-        let undone: Vec<_> = successes.flat_map(|span| span.linked(Rel::Compensates)).collect();
+        let undone: Vec<_> = successes.flat_map(|span| span.linked(Relation::Compensates)).collect();
         for at in undone.iter().filter_map(|span| by_id.get(span)) {
             spans[*at].is_undone = true;
         }
@@ -145,7 +145,8 @@ impl History {
 
     /// The last compensation of any of these steps.
     pub fn last_compensation_of(&self, originals: &[SpanId]) -> Option<&PastSpan> {
-        let undoes = |span: &PastSpan| span.linked(Rel::Compensates).any(|span| originals.contains(&span));
+        let undoes =
+            |span: &PastSpan| span.linked(Relation::Compensates).any(|span| originals.contains(&span));
         self.spans().rev().find(|span| span.is_compensation && undoes(span))
     }
 
@@ -202,7 +203,7 @@ impl History {
             attempts = HashSet::new();
             while let Some(attempt) = found.pop() {
                 if attempts.insert(Some(attempt)) {
-                    let retried = self.spans[attempt].linked(Rel::RetryOf);
+                    let retried = self.spans[attempt].linked(Relation::RetryOf);
                     found.extend(retried.filter_map(|span| self.by_id.get(&span)));
                 }
             }

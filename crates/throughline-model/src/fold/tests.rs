@@ -12,7 +12,7 @@ use super::{
 use crate::names::{SAGA_COMPENSATING, tags};
 use crate::testing::sample_log;
 use crate::{
-    InstanceId, Link, Liveness, Rel, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent,
+    InstanceId, Link, Liveness, Relation, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent,
     TraceId,
 };
 
@@ -52,7 +52,7 @@ fn event() -> impl Strategy<Value = TraceEvent> {
                 event.duration_us = (status != Status::Pending).then_some(at as u64);
                 event
                     .links
-                    .extend(retried.map(|span| Link::to(Rel::RetryOf, SpanId::from_u64(span).unwrap())));
+                    .extend(retried.map(|span| Link::to(Relation::RetryOf, SpanId::from_u64(span).unwrap())));
                 event
             },
         )

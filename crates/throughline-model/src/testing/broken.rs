@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::names::{SAGA_COMPENSATING, WORKFLOW_STARTED, attrs, tags};
-use crate::{InstanceId, Link, Rel, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
+use crate::{InstanceId, Link, Relation, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 /// The events of one run in which little is as it should be, in the order in which they arrive: starts and ends are
 /// missing, times contradict the order within a span, parents go in circles or nowhere, there is no root or there are
@@ -61,7 +61,7 @@ fn event(
         }
     }
     if random.random_bool(0.3) {
-        event.links.push(Link::to(Rel::RetryOf, SpanId::from_u64(retried)?));
+        event.links.push(Link::to(Relation::RetryOf, SpanId::from_u64(retried)?));
     }
     Some(event)
 }

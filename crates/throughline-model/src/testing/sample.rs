@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::builder::{RunBuilder, run};
 use crate::names::{COMPENSATE_PREFIX, SAGA_COMPENSATING, attrs, data, tags};
-use crate::{InstanceId, Link, Rel, SpanId, Timestamp, TraceEvent};
+use crate::{InstanceId, Link, Relation, SpanId, Timestamp, TraceEvent};
 
 /// A log of so many runs with all that runs have: retries, decisions, failures, compensations, runs that are
 /// cancelled, still open, resumed, that put jobs into a queue, or of which the root never appeared.
@@ -155,7 +155,7 @@ fn enqueue(run: &mut RunBuilder, worker: InstanceId, random: &mut StdRng) {
                 event.instance = worker;
                 event.attempt = Some(number);
                 event.tags = vec![tags::REMOTE_PARENT.into(), tags::DETACHED.into()];
-                event.links.extend(before.map(|before| Link::to(Rel::RetryOf, before)));
+                event.links.extend(before.map(|before| Link::to(Relation::RetryOf, before)));
             });
             let step = run.begin_in(job, pick(random, &STAGES));
             run.pass(Duration::from_micros(random.random_range(0..800_000)));
@@ -181,7 +181,7 @@ fn compensate(run: &mut RunBuilder, original: SpanId, stage: &str, random: &mut 
     let span = run.begin(&format!("{COMPENSATE_PREFIX}{name}"));
     run.edit(|event| {
         event.tags.push(tags::COMPENSATION.into());
-        event.links.push(Link::to(Rel::Compensates, original));
+        event.links.push(Link::to(Relation::Compensates, original));
         event.attrs = event.attrs.with(attrs::RESOURCE, format!("resource of {name}"));
     });
     run.pass(Duration::from_micros(random.random_range(0..800_000)));

@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{run, sample_log};
-    use crate::{Link, Rel, Timestamp};
+    use crate::{Link, Relation, Timestamp};
 
     #[test]
     fn a_tree_shows_every_kind_of_span() {
@@ -283,10 +283,10 @@ mod tests {
         let undo = loan.begin("compensate:reserve-funds");
         loan.edit(|event| {
             event.tags.push("compensation".into());
-            event.links.push(Link::to(Rel::Compensates, reserve));
-            event.links.push(Link::to(Rel::DecidedBy, SpanId::from_u64(99).unwrap()));
+            event.links.push(Link::to(Relation::Compensates, reserve));
+            event.links.push(Link::to(Relation::DecidedBy, SpanId::from_u64(99).unwrap()));
             let other = Some(TraceId::from_key("other"));
-            event.links.push(Link { rel: Rel::CausedBy, trace_id: other, span_id: reserve });
+            event.links.push(Link { rel: Relation::CausedBy, trace_id: other, span_id: reserve });
         });
         loan.succeed(undo);
         loan.begin("stage:archive");

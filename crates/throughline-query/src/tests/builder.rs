@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::TraceQuery;
 use throughline_model::names::{self, attrs, data, tags};
 use throughline_model::{
-    ErrorInfo, InstanceId, Link, Liveness, Rel, SpanId, Status, Timestamp, TraceEvent, TraceId,
+    ErrorInfo, InstanceId, Link, Liveness, Relation, SpanId, Status, Timestamp, TraceEvent, TraceId,
 };
 
 pub(super) const ALIVE: InstanceId = InstanceId::from_u64(1);
@@ -112,7 +112,7 @@ impl Story {
         self.last(|event| event.attrs = event.attrs.with(key, value))
     }
 
-    pub(super) fn link(&mut self, rel: Rel, span: SpanId) -> &mut Self {
+    pub(super) fn link(&mut self, rel: Relation, span: SpanId) -> &mut Self {
         self.last(|event| event.links.push(Link::to(rel, span)))
     }
 
@@ -206,7 +206,7 @@ impl Story {
         let name = self.events.iter().find(|event| event.span_id == step).unwrap().event_type.clone();
         let name = name.split_once(':').map_or(name.as_str(), |(_, name)| name).to_owned();
         let span = self.open(parent, &format!("{}{name}", names::COMPENSATE_PREFIX));
-        self.tag(tags::COMPENSATION).link(Rel::Compensates, step);
+        self.tag(tags::COMPENSATION).link(Relation::Compensates, step);
         span
     }
 

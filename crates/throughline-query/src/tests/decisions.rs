@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::builder::Story;
 use crate::{Basis, DecisionOutcome, Style};
-use throughline_model::Rel;
+use throughline_model::Relation;
 use throughline_model::names::data;
 
 fn names(outcome: &DecisionOutcome) -> Vec<&str> {
@@ -47,7 +47,7 @@ fn links_count_more_than_what_followed() {
     let route = s.decision(root, "ai:route", "fast-track");
     s.step(root, "stage:log", 5);
     let pay = s.open(root, "stage:pay");
-    s.link(Rel::DecidedBy, route);
+    s.link(Relation::DecidedBy, route);
     s.step(pay, "dependency:db", 1);
     s.ok(pay).ok(root);
     let decisions = s.query().decisions();

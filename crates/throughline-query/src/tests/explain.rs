@@ -3,7 +3,7 @@
 use super::builder::{DEAD, Story, name};
 use crate::{CascadeKind, CauseKind, Explanation, FailureOutcome, Style, Verdict};
 use throughline_model::names::{self, errors};
-use throughline_model::{InstanceId, Liveness, Rel, RunState, Status};
+use throughline_model::{InstanceId, Liveness, Relation, RunState, Status};
 
 fn cause(explanation: &Explanation) -> (&str, CauseKind) {
     let cause = explanation.cause.as_ref().unwrap();
@@ -21,7 +21,7 @@ fn a_recovered_attempt_is_no_cause() {
     s.wait(5).fail(first, "Timeout", "too slow");
     s.wait(10);
     let second = s.open(root, "stage:score");
-    s.link(Rel::RetryOf, first).last(|event| event.attempt = Some(2));
+    s.link(Relation::RetryOf, first).last(|event| event.attempt = Some(2));
     s.wait(5).ok(second).wait(1).ok(root);
     let explanation = s.query().explain();
     assert_eq!(explanation.verdict, Verdict::Recovered);
@@ -38,7 +38,7 @@ fn of_attempts_that_all_failed_the_last_is_the_cause_and_all_are_told() {
         let span = s.open(root, "stage:score");
         s.last(|event| event.attempt = Some(attempt));
         if let Some(before) = before {
-            s.link(Rel::RetryOf, before);
+            s.link(Relation::RetryOf, before);
         }
         s.wait(5).fail(span, "Timeout", "too slow").wait(20);
         before = Some(span);
@@ -252,7 +252,7 @@ fn a_retried_saga_that_recovered_leaves_no_failure() {
     let pay = s.open(first, "stage:pay");
     s.wait(5).fail(pay, "PayError", "busy").fail(first, "PayError", "busy");
     let second = s.saga(root, "loan");
-    s.link(Rel::RetryOf, first);
+    s.link(Relation::RetryOf, first);
     s.step(second, "stage:pay", 5);
     s.ok(second).ok(root);
     let query = s.query();

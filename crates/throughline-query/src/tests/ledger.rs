@@ -4,7 +4,7 @@ use super::builder::{DEAD, Story};
 use crate::{CompensationLedger, CompensationState, Style};
 use CompensationState::{Compensated, Failed, Interrupted, Missing, OutOfOrder, Running, Waiting};
 use throughline_model::names;
-use throughline_model::{Rel, SpanId, Status};
+use throughline_model::{Relation, SpanId, Status};
 
 /// A saga of two steps, `stage:a` before `stage:b`, that has just failed.
 fn failed_saga() -> (Story, SpanId, SpanId, [SpanId; 2]) {
@@ -108,7 +108,7 @@ fn a_compensation_that_went_well_at_the_second_try_is_done() {
     let first = s.undo(saga, b);
     s.wait(2).fail(first, "LimitError", "locked").wait(10);
     let second = s.undo(saga, b);
-    s.link(Rel::RetryOf, first).wait(2).ok(second);
+    s.link(Relation::RetryOf, first).wait(2).ok(second);
     let third = s.undo(saga, a);
     s.wait(2).fail(third, "LimitError", "gone");
     let ledger = end(&mut s, saga, root);
@@ -154,7 +154,7 @@ fn compensations_without_a_saga_belong_to_their_workflow() {
 fn a_compensation_of_nothing_known_is_unmatched() {
     let (mut s, root) = Story::started("loan-1");
     let span = s.open(root, "compensate:a");
-    s.tag(names::tags::COMPENSATION).link(Rel::Compensates, SpanId::from_u64(9).unwrap());
+    s.tag(names::tags::COMPENSATION).link(Relation::Compensates, SpanId::from_u64(9).unwrap());
     s.wait(1).more(span, Status::Success).ok(root);
     let ledger = s.query().compensation_ledger();
     assert!(!ledger.is_clean() && !ledger.is_empty());
@@ -170,7 +170,7 @@ fn undoing_one_attempt_undoes_the_step() {
     s.wait(1).fail(first, "Error", "busy");
     let second = s.compensable(saga, "stage:a", 5, "a-1");
     s.events.iter_mut().filter(|event| event.span_id == second).for_each(|event| {
-        event.links.push(throughline_model::Link::to(Rel::RetryOf, first));
+        event.links.push(throughline_model::Link::to(Relation::RetryOf, first));
     });
     let step = s.open(saga, "stage:b");
     s.wait(1).fail(step, "Error", "no");
@@ -185,11 +185,11 @@ fn a_step_that_a_later_life_ran_again_is_one_step() {
     let first = s.compensable(saga, "stage:a", 5, "a-1");
     s.more(root, Status::Pending).more(saga, Status::Pending);
     let second = s.open(saga, "stage:a");
-    s.tag(names::tags::COMPENSABLE).link(Rel::RetryOf, first).wait(5).ok(second);
+    s.tag(names::tags::COMPENSABLE).link(Relation::RetryOf, first).wait(5).ok(second);
     let step = s.open(saga, "stage:b");
     s.wait(1).fail(step, "Error", "no");
     let span = s.undo(saga, second);
-    s.link(Rel::Compensates, first).wait(1).ok(span);
+    s.link(Relation::Compensates, first).wait(1).ok(span);
     let ledger = end(&mut s, saga, root);
     assert_eq!(states(&ledger), [("stage:a", Compensated)]);
     assert_eq!(ledger.sagas[0].entries[0].step.span_id, second);
@@ -203,7 +203,7 @@ fn what_undid_an_earlier_life_does_not_undo_the_later_one() {
     undo(&mut s, saga, first);
     let second = s.compensable(saga, "stage:a", 5, "a-2");
     for event in s.events.iter_mut().filter(|event| event.span_id == second) {
-        event.links.push(throughline_model::Link::to(Rel::RetryOf, first));
+        event.links.push(throughline_model::Link::to(Relation::RetryOf, first));
     }
     let ledger = end(&mut s, saga, root);
     assert_eq!(states(&ledger), [("stage:a", Missing)]);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::builder::{Story, name};
 use crate::{CauseKind, CompensationState, FailureOutcome, Style, Verdict};
-use throughline_model::Rel;
+use throughline_model::Relation;
 use throughline_model::names::{self, attrs, data, tags};
 
 /// Steps 1 to 4 go well, the agent takes the fast track because of step 3, step 5 fails twice; two of three
@@ -29,7 +29,7 @@ pub(super) fn refused() -> Story {
     s.wait(5).fail(check, "BureauError::Timeout", "no answer within 300 ms");
     s.wait(100);
     let check_again = s.open(saga, "stage:credit-check");
-    s.step_of(3, 12).link(Rel::RetryOf, check).input(json!({"customer": "c-901"}));
+    s.step_of(3, 12).link(Relation::RetryOf, check).input(json!({"customer": "c-901"}));
     s.last(|event| event.attempt = Some(2));
     s.wait(180).ok(check_again).output(json!({"score": 611, "bureau": "north"}));
     s.wait(4);
@@ -49,10 +49,10 @@ pub(super) fn refused() -> Story {
     s.data(data::CONFIDENCE, json!(0.62)).data(data::DECIDER, json!("loan-scorer-v3"));
     s.wait(1);
     let limit = s.open(saga, "stage:hold-limit");
-    s.step_of(4, 12).tag(tags::COMPENSABLE).link(Rel::DecidedBy, route);
+    s.step_of(4, 12).tag(tags::COMPENSABLE).link(Relation::DecidedBy, route);
     s.wait(95).ok(limit).attr(attrs::RESOURCE, "limit-hold h-17");
     let reserve = s.open(saga, "stage:reserve-funds");
-    s.step_of(5, 12).link(Rel::DecidedBy, route).input(json!({"account": "4711", "amount": 25_000}));
+    s.step_of(5, 12).link(Relation::DecidedBy, route).input(json!({"account": "4711", "amount": 25_000}));
     let notify = s.open(saga, "stage:prepare-documents");
     s.step_of(6, 12);
     s.wait(1);

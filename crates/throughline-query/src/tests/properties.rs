@@ -9,8 +9,8 @@ use crate::TraceQuery;
 use throughline_model::fold::{Spans, by_span};
 use throughline_model::names::{self, data, tags};
 use throughline_model::{
-    ErrorInfo, EventId, InstanceId, Link, Liveness, Rel, RunSummary, SpanId, Status, Timestamp, TraceEvent,
-    TraceId,
+    ErrorInfo, EventId, InstanceId, Link, Liveness, Relation, RunSummary, SpanId, Status, Timestamp,
+    TraceEvent, TraceId,
 };
 
 /// Any event of a small world, in which ids meet, parents go in circles and times disagree.
@@ -36,7 +36,7 @@ fn event() -> impl Strategy<Value = TraceEvent> {
         tags::REMOTE_PARENT,
         tags::DETACHED,
     ]));
-    let rels = vec![Rel::Compensates, Rel::DecidedBy, Rel::RetryOf, Rel::CausedBy];
+    let rels = vec![Relation::Compensates, Relation::DecidedBy, Relation::RetryOf, Relation::CausedBy];
     let link = prop::option::of((prop::sample::select(rels), 1_u64..12));
     let place = (1_u64..12, 0_u32..3, prop::option::of(1_u64..14), 0_i64..30, 0_u64..3, 0_u64..4);
     (place, types, statuses, tag, link, prop::option::of(".{0,12}"), any::<bool>()).prop_map(

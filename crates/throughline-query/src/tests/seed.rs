@@ -50,7 +50,7 @@ fn a_span_knows_its_events_times_input_and_output() {
     assert_eq!(check.duration(), Some(Duration::from_millis(180)));
     assert_eq!(check.input().unwrap()["customer"], "c-901");
     assert_eq!(check.output().unwrap()["score"], 611);
-    assert_eq!(check.linked(throughline_model::Rel::RetryOf).count(), 1);
+    assert_eq!(check.linked(throughline_model::Relation::RetryOf).count(), 1);
     assert!(check.start().is_some() && check.end().is_some() && !check.is_point());
     assert_eq!(query.find_by_type("ai:route").next().unwrap().duration(), None, "a point takes no time");
 }

@@ -5,7 +5,7 @@ use rusqlite::types::Value as Sql;
 use serde_json::{Value, json};
 use throughline_model::names::tags;
 use throughline_model::{
-    ErrorInfo, InstanceId, Link, Rel, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceReader,
+    ErrorInfo, InstanceId, Link, Relation, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceReader,
 };
 
 use crate::Place;
@@ -32,7 +32,7 @@ fn full_event() -> TraceEvent {
     event.data = json!({ "input": { "amount": 250 } }).as_object().cloned();
     event.tags = vec![tags::COMPENSABLE.into()];
     event.links = vec![Link {
-        rel: Rel::CausedBy,
+        rel: Relation::CausedBy,
         trace_id: Some(TraceId::from_key("cause")),
         span_id: SpanId::from_u64(5).unwrap(),
     }];

@@ -24,7 +24,7 @@ pub(super) fn store(throughline: &Throughline) -> Option<Ask> {
             reader.run(TraceId::from_key("throughline:health")).await?;
             // The store comes first in the ledger.
             let ledger = throughline.ledger();
-            let Some(account) = ledger.accounts.first() else { return Ok(None) };
+            let Some(account) = ledger.destinations.first() else { return Ok(None) };
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.check(account.delivered + account.dropped(), account.pending, Instant::now())
         }
@@ -76,7 +76,7 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
 /// The store comes first in the ledger. Sinks, which come last, drop nothing but what they panic on.
 fn dropped_by_feeds(throughline: &Throughline) -> u64 {
     let stores = usize::from(throughline.reader().is_some());
-    let accounts = throughline.ledger().accounts;
+    let accounts = throughline.ledger().destinations;
     let dropped = accounts.iter().skip(stores).flat_map(|account| &account.dropped);
     dropped.filter(|(reason, _)| *reason != DropReason::Panicked).map(|(_, count)| count).sum()
 }

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::routing::get;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
-use throughline_core::{Link, Propagation, Rel, TraceId};
+use throughline_core::{Link, Propagation, Relation, TraceId};
 use throughline_tower::{LayerExt as _, Traced, extract, inject};
 
 use crate::support::{Server, Story};
@@ -331,7 +331,9 @@ async fn a_stranger_writes_into_no_story_of_a_public_endpoint() {
     );
     let events = story.events().await;
     let links: Vec<_> = events.iter().flat_map(|event| &event.links).collect();
-    let [Link { rel: Rel::CausedBy, trace_id: Some(of), span_id }] = links[..] else { panic!("{links:?}") };
+    let [Link { rel: Relation::CausedBy, trace_id: Some(of), span_id }] = links[..] else {
+        panic!("{links:?}")
+    };
     assert_eq!((*of, span_id.to_string().as_str()), (trace_id, "b7ad6b7169203331"));
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use throughline_core::{BoxError, NotRecorded, Rel, SpanId, Text, Throughline, TraceContext, TraceId, names};
+use throughline_core::{
+    BoxError, NotRecorded, Relation, SpanId, Text, Throughline, TraceContext, TraceId, names,
+};
 use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -182,7 +184,7 @@ async fn a_compensation_may_name_the_span_itself() {
     });
     ran.await.unwrap().unwrap();
     let links = &starts(&bench.events().await, "compensate:release")[0].links;
-    assert_eq!((links[0].rel, links[0].span_id), (Rel::Compensates, done));
+    assert_eq!((links[0].rel, links[0].span_id), (Relation::Compensates, done));
 }
 
 /// A worker's attempt at a job that carries this context and runs these nodes, and fails if one did.

@@ -202,7 +202,7 @@ pub fn a_run_has_not_ended_before_the_jobs_it_put_into_a_queue<F: StoreFixture>(
             builder.edit(|event| {
                 event.instance = instance;
                 event.tags = vec![tags::REMOTE_PARENT.into(), tags::DETACHED.into()];
-                event.links.extend(before.map(|before| crate::Link::to(crate::Rel::RetryOf, before)));
+                event.links.extend(before.map(|before| crate::Link::to(crate::Relation::RetryOf, before)));
             });
             job
         };

@@ -8,7 +8,7 @@ use super::oracle::ids;
 use super::{StoreFixture, hold, open, shared, supported};
 use crate::testing::{run, sample_log};
 use crate::{
-    Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Rel, Scope, SpanId, Status, Timestamp, TraceEvent,
+    Attrs, ErrorInfo, Filter, InstanceId, Link, Page, Relation, Scope, SpanId, Status, Timestamp, TraceEvent,
     TraceId,
 };
 
@@ -139,9 +139,9 @@ pub(super) fn full_event() -> TraceEvent {
     })));
     event.tags = vec!["expensive".into(), "a tag, with a comma".into(), "expensive".into()];
     event.links = vec![
-        Link::to(Rel::DecidedBy, SpanId::from_u64(9).unwrap()),
+        Link::to(Relation::DecidedBy, SpanId::from_u64(9).unwrap()),
         Link {
-            rel: Rel::CausedBy,
+            rel: Relation::CausedBy,
             trace_id: Some(TraceId::from_key("other")),
             span_id: SpanId::from_u64(10).unwrap(),
         },

@@ -1,4 +1,4 @@
-//! [`Undo`]: undoing what an interrupted saga left behind, without running it forward again.
+//! [`SagaRecovery`]: undoing what an interrupted saga left behind, without running it forward again.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,12 +13,12 @@ use throughline_model::{ErrorInfo, Text};
 
 /// What an interrupted saga needs in order to be undone: for each step its input again, and its compensation.
 #[must_use = "nothing is undone before run()"]
-pub struct Undo {
+pub struct SagaRecovery {
     builder: SagaBuilder,
     inputs: HashMap<Text, Vec<UndoStep>>,
 }
 
-impl Undo {
+impl SagaRecovery {
     pub(super) fn new(builder: SagaBuilder) -> Self {
         Self { builder, inputs: HashMap::new() }
     }
@@ -91,8 +91,8 @@ impl Undo {
     }
 }
 
-impl std::fmt::Debug for Undo {
+impl std::fmt::Debug for SagaRecovery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Undo").field("saga", &self.builder).finish_non_exhaustive()
+        f.debug_struct("SagaRecovery").field("saga", &self.builder).finish_non_exhaustive()
     }
 }
