@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 
-use throughline_model::fold::{Position, run_matches};
+use throughline_model::fold::{Position, RunFold, run_matches};
 use throughline_model::{
-    BoxFuture, Cursor, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError, RunState,
+    BoxFuture, Cursor, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError,
     RunSummary, Timestamp, TraceEvent, TraceId, TraceReader,
 };
 use tokio::runtime::Handle;
@@ -16,7 +16,7 @@ use super::lease::by_lease;
 
 /// Reads the folder of a store, whoever writes into it.
 ///
-/// It reads every run for each question across runs. A store for many runs would keep an index.
+/// For each question across runs it reads every run: a store for many runs would keep an index.
 #[derive(Debug)]
 pub(crate) struct JsonLinesReader {
     folder: Folder,
@@ -35,10 +35,13 @@ impl JsonLinesReader {
         answer: impl FnOnce(&Folder) -> Result<T, ReadError> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, ReadError>> {
         let folder = self.folder.clone();
-        let answered = self.runtime.spawn_blocking(move || answer(&folder));
         Box::pin(async move {
-            answered.await.unwrap_or_else(|error| {
-                Err(ReadError::Unavailable { reason: "it is shutting down".to_owned(), source: Some(error.into()) })
+            let answered = self.runtime.spawn_blocking(move || answer(&folder)).await;
+            answered.unwrap_or_else(|error| {
+                Err(ReadError::Unavailable {
+                    reason: "it was shut down".to_owned(),
+                    source: Some(error.into()),
+                })
             })
         })
     }
@@ -82,7 +85,8 @@ impl TraceReader for JsonLinesReader {
             for run in folder.run_ids().map_err(failed)? {
                 let events = folder.events(run).map_err(failed)?;
                 found.extend(summary(folder, &events).map_err(failed)?.filter(|run| {
-                    run_matches(&filter, run, events.iter()) && before.is_none_or(|before| place(run) < before)
+                    run_matches(&filter, run, events.iter())
+                        && before.is_none_or(|before| place(run) < before)
                 }));
             }
             found.sort_by_key(|run| Reverse(place(run)));
@@ -108,7 +112,10 @@ impl TraceReader for JsonLinesReader {
         })
     }
 
-    fn liveness<'a>(&'a self, instances: &'a [InstanceId]) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
+    fn liveness<'a>(
+        &'a self,
+        instances: &'a [InstanceId],
+    ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
         let instances = instances.to_vec();
         self.ask(move |folder| liveness(folder, &instances).map_err(failed))
     }
@@ -121,7 +128,8 @@ impl TraceReader for JsonLinesReader {
         let prefix = prefix.to_owned();
         self.ask(move |folder| {
             if !prefix.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-                let reason = format!("`{prefix}` is not the beginning of a trace id: use the digits 0-9 and a-f");
+                let reason =
+                    format!("`{prefix}` is not the beginning of a trace id: use the digits 0-9 and a-f");
                 return Err(ReadError::InvalidQuery { reason });
             }
             let mut found = Vec::new();
@@ -153,17 +161,11 @@ fn cut<T>(mut items: Vec<T>, limit: usize, cursor: impl FnOnce(&T) -> Cursor) ->
 }
 
 fn summary(folder: &Folder, events: &[TraceEvent]) -> io::Result<Option<RunSummary>> {
-    // To know how a run stands takes no more than the lease: what is imported and what is unknown are the same to it.
-    let mut asked = Ok(());
-    let summary = RunSummary::of(events, |instance| {
-        by_lease(folder, instance)
-            .unwrap_or_else(|error| {
-                asked = Err(error);
-                None
-            })
-            .unwrap_or(Liveness::Imported)
-    });
-    asked.map(|()| summary)
+    let fold = RunFold::of(events);
+    let Some(standing) = fold.standing() else { return Ok(None) };
+    // A run is unfinished whether its owner is imported or unknown: the lease says all that is needed.
+    let liveness = by_lease(folder, standing.owner)?.unwrap_or(Liveness::Imported);
+    Ok(fold.summary(|_| liveness))
 }
 
 fn open_runs(folder: &Folder, page: &Page) -> Result<Paged<OpenRun>, ReadError> {
@@ -172,7 +174,7 @@ fn open_runs(folder: &Folder, page: &Page) -> Result<Paged<OpenRun>, ReadError> 
     for run in folder.run_ids().map_err(failed)? {
         let events = folder.events(run).map_err(failed)?;
         if let Some(summary) = summary(folder, &events).map_err(failed)?
-            && matches!(summary.state, RunState::Running | RunState::Interrupted | RunState::Unfinished)
+            && summary.state.is_open()
             && after.is_none_or(|after| place(&summary) > after)
         {
             open.push(OpenRun::of(summary, &events));
@@ -202,9 +204,13 @@ fn failed(error: io::Error) -> ReadError {
     match error.kind() {
         // What serde says of a line.
         ErrorKind::InvalidData | ErrorKind::UnexpectedEof => ReadError::Damaged {
-            reason: "a line is not a JSON array of events: restore the file from a backup, or move it away".to_owned(),
+            reason: "a line is not a JSON array of events: restore the file from a backup, or move it away"
+                .to_owned(),
             source: Some(error.into()),
         },
-        _ => ReadError::Unavailable { reason: "its folder cannot be read".to_owned(), source: Some(error.into()) },
+        _ => ReadError::Unavailable {
+            reason: "its folder cannot be read".to_owned(),
+            source: Some(error.into()),
+        },
     }
 }

@@ -8,6 +8,8 @@ use serde_json::json;
 use throughline::store::Synchronous;
 use throughline::{NotRecorded, SqliteStore, Throughline, TraceContext};
 
+use crate::json_lines_store::JsonLinesStore;
+
 const DATABASE: &str = "THROUGHLINE_TEST_DATABASE";
 const ROLE: &str = "THROUGHLINE_TEST_ROLE";
 
@@ -16,14 +18,20 @@ const ROLE: &str = "THROUGHLINE_TEST_ROLE";
 pub(crate) enum Role {
     /// Emits from many tasks until it is killed.
     Emit,
+    /// As [`Role::Emit`], into the store of the example `json_lines_store`.
+    EmitJsonLines,
     /// Emits some events one after the other, then many at once, and ends.
     Mark,
     /// As [`Role::Mark`], with a store that does not wait for the disk.
     MarkWithoutSync,
 }
 
-const ROLES: [(Role, &str); 3] =
-    [(Role::Emit, "emit"), (Role::Mark, "mark"), (Role::MarkWithoutSync, "mark-without-sync")];
+const ROLES: [(Role, &str); 4] = [
+    (Role::Emit, "emit"),
+    (Role::EmitJsonLines, "emit-json-lines"),
+    (Role::Mark, "mark"),
+    (Role::MarkWithoutSync, "mark-without-sync"),
+];
 
 /// Describes the child; `through` is a command to run it under.
 pub(crate) fn command(role: Role, database: &Path, through: Option<Command>) -> Command {
@@ -50,13 +58,18 @@ pub(crate) fn start(role: Role, database: &Path) -> Child {
 fn this_process_is_the_child_when_it_is_told_to_be() {
     let Ok(name) = std::env::var(ROLE) else { return };
     let role = ROLES.iter().find(|(_, known)| *known == name).map(|(role, _)| *role).unwrap();
-    let synchronous = if role == Role::MarkWithoutSync { Synchronous::Off } else { Synchronous::Full };
-    let store = SqliteStore::new(std::env::var_os(DATABASE).unwrap()).synchronous(synchronous);
-    let throughline = Throughline::builder("child").store(store).build().unwrap();
+    let database = std::env::var_os(DATABASE).unwrap();
+    let builder = Throughline::builder("child");
+    let builder = match role {
+        Role::EmitJsonLines => builder.store(JsonLinesStore::new(database)),
+        Role::Emit | Role::Mark => builder.store(SqliteStore::new(database)),
+        Role::MarkWithoutSync => builder.store(SqliteStore::new(database).synchronous(Synchronous::Off)),
+    };
+    let throughline = builder.build().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         match role {
-            Role::Emit => emit(&throughline).await,
+            Role::Emit | Role::EmitJsonLines => emit(&throughline).await,
             Role::Mark | Role::MarkWithoutSync => mark(&throughline).await,
         }
     });

@@ -58,7 +58,12 @@ fn random_up_to(most: usize) -> usize {
     1 + random as usize % most
 }
 
-async fn check(reader: &dyn TraceReader, acknowledged: &[String], tally: &mut BTreeMap<&'static str, usize>) {
+/// Whether all that was acknowledged is there once, and shows as left behind by a process that is dead.
+pub(crate) async fn check(
+    reader: &dyn TraceReader,
+    acknowledged: &[String],
+    tally: &mut BTreeMap<&'static str, usize>,
+) {
     let mut by_run = HashMap::<TraceId, BTreeSet<&str>>::new();
     for id in acknowledged {
         let run = id.split(':').next().unwrap().parse().unwrap();

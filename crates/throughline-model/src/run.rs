@@ -92,6 +92,11 @@ impl RunState {
         }
     }
 
+    /// Whether the run has not ended: it is running, interrupted or unfinished.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::Interrupted | Self::Unfinished)
+    }
+
     /// The state as text.
     pub const fn as_str(self) -> &'static str {
         match self {
