@@ -65,7 +65,8 @@ pub enum AppendError {
         /// Why.
         reason: String,
     },
-    /// The store will never take anything again, as it is.
+    /// The store takes nothing until somebody repairs it. The call is not repeated; what must not be lost is tried again
+    /// later, with what comes then.
     #[error("the store has failed: {reason}")]
     Broken {
         /// What is wrong, and how to fix it.

@@ -7,7 +7,7 @@ use crate::Cursor;
 /// Which part of the answer to give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// How many at most.
+    /// How many at most; [`usize::MAX`] for as many as the store gives at a time.
     pub limit: usize,
     /// Where the page before ended; `None` for the first.
     pub after: Option<Cursor>,

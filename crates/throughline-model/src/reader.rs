@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// Reads what a store keeps. Every store answers the same questions with the same answers; the conformance
-/// suite (feature `testing`) holds them to it.
+/// suite (feature `testing`) holds them to it. It may be asked from any thread, on any runtime and many times at once, so
+/// it must not block for long: what takes long goes to the runtime that the store or its readers were opened on.
 pub trait TraceReader: Send + Sync + 'static {
     /// All events of one run in their order; empty if there is no such run.
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>>;
@@ -63,11 +64,15 @@ pub trait TraceReader: Send + Sync + 'static {
     /// a run has.
     fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>>;
 
-    /// Of these instances, how each stands.
+    /// Of these instances, how each stands, in the order asked.
     fn liveness<'a>(&'a self, instances: &'a [InstanceId])
     -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>>;
 
-    /// Runs whose id begins with these hex digits, at most `limit`, in the order of their ids.
+    /// Runs whose id begins with these lower-case hex digits, at most `limit`, in the order of their ids. All runs begin
+    /// with the empty prefix.
+    ///
+    /// # Errors
+    /// [`ReadError::InvalidQuery`] if it is anything else than lower-case hex digits.
     fn find_by_id_prefix<'a>(
         &'a self,
         prefix: &'a str,

@@ -124,9 +124,9 @@ pub enum Liveness {
     Alive,
     /// Its lease was given back or has run out.
     Dead,
-    /// It never had one: its events were imported.
+    /// It never had one, but there are events of it: they were imported.
     Imported,
-    /// The store can't tell: it has no record of such an instance.
+    /// The store can't tell: it knows of no lease and no event of such an instance.
     Unknown,
 }
 

@@ -26,14 +26,16 @@ impl Instance {
 
 /// The description of a store: nothing is touched before it is opened.
 pub trait StoreConfig: Send + Sync + 'static {
-    /// Opens the store and takes out the lease of this instance.
+    /// Opens the store and takes out the lease of this instance. What is not there yet is made. An instance that opens
+    /// again is alive again, and holds none of the claims that it had before.
     ///
     /// Emitters open it on a thread and a tokio runtime of their own, so that connections do not depend on the runtime
     /// of the caller. The store may use that runtime until it is dropped.
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>>;
 
-    /// Opens the store for reading alone: without a lease, without making it, and without the right to write. What is
-    /// opened may use the tokio runtime that it is opened on for as long as it lives.
+    /// Opens the store for reading alone: without a lease, without making it, and without the right to write. A store
+    /// that nobody has made yet is an error, or has nothing to read. What is opened may use the tokio runtime that it is
+    /// opened on for as long as it lives.
     fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>>;
 }
 
@@ -148,11 +150,14 @@ pub enum Claim {
 ///
 /// - **Atomic per trace.** Of the events of one trace in a call, all become durable or none, and no reader ever sees a
 ///   part of them. Events of different traces in one call may become durable apart from each other.
-/// - **Idempotent.** An event that is there already (see [`EventId`](crate::EventId)) is skipped; the first that came is
-///   kept. After an error, and after a call that was dropped because its deadline passed, the identical call may be made
+/// - **Idempotent.** An event that is there already (see [`EventId`](crate::EventId)), or that stands twice in a call, is
+///   skipped; the first that came is kept. After an error, and after a call that was dropped because its deadline passed, the identical call may be made
 ///   again.
-/// - **In order.** Emitters make no two calls at once with events of one trace, and no call with later events of a trace
-///   before the earlier ones are acknowledged.
+/// - **In order.** An emitter makes no two calls at once with events of one trace, and no call with later events of a
+///   trace before the earlier ones are acknowledged. Two instances may: a job continues the trace of the request that
+///   put it into a queue. And events may come in any order, as an import has them.
+///
+/// Emitters call a store on one thread, which is its own: see [`StoreConfig::open`].
 pub trait TraceStore: Send + Sync + 'static {
     /// What the ledger and errors call this store, as in `sqlite`. Never a path or a connection string.
     fn name(&self) -> &str;
@@ -160,7 +165,8 @@ pub trait TraceStore: Send + Sync + 'static {
     /// Makes events durable. When it returns `Ok`, every one of them will be there after a crash.
     ///
     /// It may block its thread for as long as a disk takes, but no longer: emitters drop the future when its deadline
-    /// has passed, which a blocked thread can't notice.
+    /// has passed, which a blocked thread can't notice. What a dropped call has begun elsewhere may still be under way when
+    /// the identical call is made again.
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
     /// How events are appended by the thread that emits them; `None`, the default, where appending may have to wait. Asked
@@ -185,7 +191,8 @@ pub trait TraceStore: Send + Sync + 'static {
         Lease::ForLife
     }
 
-    /// Renews the lease of this instance; called once an [interval](Lease::Heartbeat), whatever else is under way.
+    /// Renews the lease of this instance; called once an [interval](Lease::Heartbeat), whatever else is under way, and
+    /// never if the lease is [for life](Lease::ForLife). After [`close`](Self::close) it brings nothing back.
     fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -199,10 +206,12 @@ pub trait TraceStore: Send + Sync + 'static {
     /// Gives back a run that was claimed; nothing happens if this instance does not hold it.
     fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>>;
 
-    /// Who answers the questions about what this store keeps.
+    /// Who answers the questions about what this store keeps. They may be asked after the store was
+    /// [closed](Self::close), too.
     fn readers(&self) -> Readers;
 
-    /// Gives the lease back, and with it every claim. Open spans of this instance are *interrupted* from now on.
+    /// Gives the lease back, and with it every claim. Open spans of this instance are *interrupted* from now on. The last
+    /// call that an emitter makes.
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
 }
 
