@@ -1,6 +1,6 @@
-//! The examples and end-to-end tests of Throughline, and the code of the guide.
+//! The examples and end-to-end tests of Throughline, and the code of the guide and of the page on stores.
 
-/// The pages of `docs/guide`, whose code is compiled and run.
+/// The pages of `docs/guide` and `docs/write-a-store.md`, whose code is compiled and run.
 #[cfg(doctest)]
 mod guide {
     #[doc = include_str!("../docs/guide/choosing-a-store.md")]
@@ -17,4 +17,6 @@ mod guide {
     struct Testing;
     #[doc = include_str!("../docs/guide/workers.md")]
     struct Workers;
+    #[doc = include_str!("../docs/write-a-store.md")]
+    struct WriteAStore;
 }
