@@ -204,14 +204,18 @@ fn with_shared(
     thread_local! {
         static SPARE: Cell<Option<Arc<TraceEvent>>> = const { Cell::new(None) };
     }
-    let mut shared = SPARE.try_with(Cell::take).unwrap_or_default().unwrap_or_else(blank);
-    if Arc::get_mut(&mut shared).is_none() {
-        shared = blank();
-    }
-    if let Some(place) = Arc::get_mut(&mut shared) {
-        // Events are large: exchanging the two moves each once.
-        std::mem::swap(place, event);
-        prepare(place);
+    let mut shared = SPARE.try_with(Cell::take).unwrap_or_default().unwrap_or_else(|| Arc::new(blank()));
+    match Arc::get_mut(&mut shared) {
+        Some(place) => {
+            // Events are large: exchanging the two moves each once.
+            std::mem::swap(place, event);
+            prepare(place);
+        }
+        // A sink kept the one before.
+        None => {
+            prepare(event);
+            shared = Arc::new(std::mem::replace(event, blank()));
+        }
     }
     show(&shared);
     // A thread that ends keeps nothing.
@@ -220,9 +224,9 @@ fn with_shared(
 
 /// A place for an event.
 #[cold]
-fn blank() -> Arc<TraceEvent> {
+fn blank() -> TraceEvent {
     let (trace_id, span_id) = (TraceId::from_key(""), SpanId::random());
-    Arc::new(TraceEvent::new(trace_id, span_id, "", Timestamp::from_micros(0), ""))
+    TraceEvent::new(trace_id, span_id, "", Timestamp::from_micros(0), "")
 }
 
 /// The second destination of a name is called `name-2`.

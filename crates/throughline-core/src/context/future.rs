@@ -74,6 +74,9 @@ impl<T> Capture<T> {
     }
 }
 
+// With a tag of its own: whether anything is recorded is asked three times in the life of a step that is not, and a tag
+// hidden in some field costs more to read.
+#[repr(u8)]
 enum State<T> {
     /// Nothing is recorded.
     Off,
