@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     }
     println!("{machine}\n{}", table.render());
     if let Some(path) = &options.write {
-        table.write(path, &machine, rows::NAMES)?;
+        table.write(path, &machine, rows::NAMES, options.filter.is_none())?;
         println!("written to {}", path.display());
     }
     Ok(())

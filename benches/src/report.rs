@@ -119,20 +119,21 @@ impl Table {
     }
 
     /// Writes the table into a document between its markers. Rows that were not measured this time stay as they
-    /// are, if they were measured on the same machine.
+    /// are, if they were measured on the same machine; rows of another machine are left out where a table is begun `anew`.
     ///
     /// # Errors
     /// If the document can't be read or written, has no markers, or would mix two machines in one table.
-    pub fn write(&self, path: &Path, machine: &Machine, all_rows: &[&str]) -> anyhow::Result<()> {
+    pub fn write(&self, path: &Path, machine: &Machine, all_rows: &[&str], anew: bool) -> anyhow::Result<()> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let merged = self.merge(&text, machine, all_rows)?;
+        let merged = self.merge(&text, machine, all_rows, anew)?;
         fs::write(path, merged).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    fn merge(&self, text: &str, machine: &Machine, all_rows: &[&str]) -> anyhow::Result<String> {
+    fn merge(&self, text: &str, machine: &Machine, all_rows: &[&str], anew: bool) -> anyhow::Result<String> {
         let Some((before, rest)) = text.split_once(BEGIN) else { bail!("the document has no `{BEGIN}`") };
         let Some((measured, after)) = rest.split_once(END) else { bail!("the document has no `{END}`") };
         let shape = machine.to_string();
+        let measured = if anew && !measured.contains(&shape) { "" } else { measured };
         let mut lines = Vec::new();
         for name in all_rows {
             match self.rows.iter().find(|(row, _)| row == name) {
@@ -205,9 +206,9 @@ mod tests {
     fn a_filtered_run_replaces_its_own_rows_and_keeps_the_others_in_order() {
         let machine = Machine::unknown();
         let all = ["step", "off"];
-        let text = table("off", 0.5).merge(EMPTY, &machine, &all).unwrap();
-        let text = table("step", 0.875).merge(&text, &machine, &all).unwrap();
-        let text = table("off", 1.25).merge(&text, &machine, &all).unwrap();
+        let text = table("off", 0.5).merge(EMPTY, &machine, &all, false).unwrap();
+        let text = table("step", 0.875).merge(&text, &machine, &all, false).unwrap();
+        let text = table("off", 1.25).merge(&text, &machine, &all, false).unwrap();
         assert!(text.starts_with("# Speed\n") && text.ends_with("-->\nAfter.\n"), "{text}");
         let rows: Vec<_> =
             parse(&text).into_iter().map(|cells| (cells[0].clone(), cells[6].clone())).collect();
@@ -217,10 +218,12 @@ mod tests {
     #[test]
     fn rows_of_two_machines_are_not_mixed() {
         let all = ["step", "off"];
-        let text = table("off", 0.5).merge(EMPTY, &Machine::unknown(), &all).unwrap();
+        let text = table("off", 0.5).merge(EMPTY, &Machine::unknown(), &all, false).unwrap();
         let other = Machine { cpu: "another".to_owned(), ..Machine::unknown() };
-        assert!(table("step", 1.0).merge(&text, &other, &all).is_err());
-        assert!(table("off", 1.0).merge(&text, &other, &all).is_ok());
+        assert!(table("step", 1.0).merge(&text, &other, &all, false).is_err());
+        assert!(table("off", 1.0).merge(&text, &other, &all, false).is_ok());
+        let anew = table("step", 1.0).merge(&text, &other, &all, true).unwrap();
+        assert_eq!(parse(&anew).len(), 1);
     }
 
     #[test]
