@@ -32,7 +32,7 @@ pub(crate) enum InputError {
     Open(io::Error),
     #[error("it can't be read: {0}")]
     Read(io::Error),
-    #[error("it is a folder; name a file in it")]
+    #[error("it is a directory; name a file in it")]
     Folder,
     #[error("it is empty")]
     Empty,

@@ -38,7 +38,7 @@ pub(crate) struct Hub {
     pub(crate) meter: Meter,
     /// Runs that this process has in hand because it claimed them.
     pub(crate) claims: Mutex<HashSet<TraceId>>,
-    /// Measures the ledger whenever somebody looks.
+    /// Measures the delivery report at each collection.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub(crate) ledger_metrics: CollectorGuard,
 }
@@ -74,7 +74,7 @@ pub(crate) enum Emitted {
     NotAwaited,
     /// The store will say.
     Awaiting(Ack),
-    /// The store takes nothing any more; the ledger has counted it as dropped.
+    /// The store is closed; the event has been counted as dropped.
     Closed,
 }
 

@@ -10,7 +10,7 @@ mod collect;
 mod events;
 mod exemplar;
 mod family;
-mod ledger;
+mod delivery;
 mod naming;
 mod profile;
 mod series;
@@ -34,7 +34,7 @@ use catalogue::{Description, Kind, Metric};
 use collect::Collectors;
 
 pub(crate) use events::EventMetrics;
-pub(crate) use ledger::measure_ledger;
+pub(crate) use delivery::measure_delivery;
 
 /// The target under which a recorder sees the metrics of the catalogue: `Metadata::target`.
 pub const TARGET: &str = "throughline";
@@ -126,12 +126,12 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Why metrics can't be had as they were described.
+/// Why the configuration of metrics is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// Labels without values would be no use.
-    #[error("labels could have no value at all: give .label_cap(..) at least 1")]
+    /// A label needs at least one value.
+    #[error("label_cap must be at least 1")]
     NoLabelValues,
     /// The names would not be valid.
     #[error(transparent)]

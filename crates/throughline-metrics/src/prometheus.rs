@@ -190,7 +190,7 @@ impl PrometheusBuilder {
 pub enum PrometheusError {
     /// These can't be the bounds of buckets.
     #[error(
-        "`{name}` can't have the buckets {given:?}: give 1 to 100 finite upper bounds in ascending order; the infinite one is added"
+        "`{name}` can't have the buckets {given:?}: use 1 to 100 finite upper bounds in ascending order; infinity is added"
     )]
     Buckets {
         /// The histogram.
@@ -199,7 +199,7 @@ pub enum PrometheusError {
         given: Vec<f64>,
     },
     /// No metric could have a series.
-    #[error("no metric could have a series: give .series_cap(..) at least 1")]
+    #[error("series_cap must be at least 1")]
     NoSeries,
 }
 

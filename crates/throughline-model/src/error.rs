@@ -58,7 +58,7 @@ pub enum AppendError {
     },
     /// The store will never take the event at this place of the call. Of its trace nothing was appended; whether
     /// events of other traces were is not said, and they may be appended again.
-    #[error("the store refuses the event: {reason}")]
+    #[error("the store rejects the event: {reason}")]
     Rejected {
         /// The place in the call.
         index: usize,
@@ -88,7 +88,7 @@ impl AppendError {
 #[non_exhaustive]
 pub enum ReadError {
     /// The store did not answer; trying again may help.
-    #[error("the store did not answer: {reason}")]
+    #[error("the store did not respond: {reason}")]
     Unavailable {
         /// What is wrong.
         reason: String,
@@ -103,7 +103,7 @@ pub enum ReadError {
         reason: String,
     },
     /// This store does not answer questions of this kind.
-    #[error("this store does not support `{question}`; ask a store that does, such as SQLite")]
+    #[error("this store does not support `{question}`; use a store that does, such as SQLite")]
     Unsupported {
         /// The question.
         question: &'static str,

@@ -20,7 +20,7 @@ pub trait FeedConfig: Send + Sync + 'static {
 /// A live destination of events. Emitters never wait for it: what it does not take in time is dropped and
 /// counted.
 pub trait LiveFeed: Send + Sync + 'static {
-    /// What the ledger and errors call this feed. Never a connection string.
+    /// The name of this feed in delivery reports and errors. Never a connection string.
     fn name(&self) -> &str;
 
     /// Publishes a group of events in order.

@@ -74,8 +74,8 @@ pub trait TraceReader: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>>;
 
-    /// Whether a deployment would cut a run short: what runs now, what is stuck (no event for `stuck_after`),
-    /// what a dead process left behind. Made of summaries, a page at a time.
+    /// Whether a deployment would interrupt a run: what is running, what is stuck (no event for `stuck_after`), and what
+    /// was interrupted before. Reads summaries, a page at a time.
     fn safe_to_deploy(&self, stuck_after: Duration) -> BoxFuture<'_, Result<DeployCheck, ReadError>> {
         Box::pin(async move {
             let (mut check, now) = (DeployCheck::default(), Timestamp::now());

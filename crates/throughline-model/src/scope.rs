@@ -20,9 +20,7 @@ impl Scope {
     pub fn all() -> Self {
         Self::default()
     }
-    /// At this moment or later. A store that keeps counts of events by the minute may begin at the start of that
-    /// minute when asked for [rates by type](crate::TraceAnalytics::failure_rate_by_type) or [stage
-    /// times](crate::TraceAnalytics::slowest_stages).
+    /// At this moment or later.
     #[must_use]
     pub fn since(mut self, since: Timestamp) -> Self {
         self.since = Some(since);

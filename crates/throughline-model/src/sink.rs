@@ -10,7 +10,7 @@ use crate::{BoxFuture, TraceEvent};
 /// A sink must be quick and must not block; if it panics, the panic is caught and counted, and the workflow
 /// continues.
 pub trait EventSink: Send + Sync + 'static {
-    /// What the ledger calls this sink.
+    /// The name of this sink in delivery reports.
     fn name(&self) -> &str;
 
     /// Takes note of an event, which is redacted already. A sink that keeps it clones the `Arc`, not the event.

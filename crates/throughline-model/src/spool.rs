@@ -14,7 +14,7 @@ pub trait SpoolConfig: Send + Sync + 'static {
 /// A local outbox: durable, bounded, in order. While it holds anything, new events go behind it, so that the
 /// store sees them in order.
 pub trait Spool: Send + Sync + 'static {
-    /// What the ledger calls this spool.
+    /// The name of this spool in errors and logs.
     fn name(&self) -> &str;
 
     /// Makes a group durable at the end of the spool, all or none. A full spool answers

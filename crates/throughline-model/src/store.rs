@@ -154,7 +154,7 @@ pub enum Claim {
 /// - **In order.** Emitters make no two calls at once with events of one trace, and no call with later events of a trace
 ///   before the earlier ones are acknowledged.
 pub trait TraceStore: Send + Sync + 'static {
-    /// What the ledger and errors call this store, as in `sqlite`. Never a path or a connection string.
+    /// The name of this store in delivery reports and errors, as in `sqlite`. Never a path or a connection string.
     fn name(&self) -> &str;
 
     /// Makes events durable. When it returns `Ok`, every one of them will be there after a crash.

@@ -74,7 +74,7 @@ pub(super) struct Outline {
     pub(super) row: Vec<u32>,
     /// Where in `rows` its descendants end.
     pub(super) end: Vec<u32>,
-    /// How many spans are around it.
+    /// How many spans enclose it.
     pub(super) depth: Vec<u32>,
 }
 

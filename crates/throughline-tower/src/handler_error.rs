@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 use throughline_core::{ErrorInfo, NotRecorded, StepError, TraceContext};
 
-/// How many seconds a client should wait before it tries again what could not be recorded.
+/// How many seconds a client should wait before it retries what could not be recorded.
 const TRY_AGAIN_AFTER: &str = "5";
 
 /// The error of an axum handler. It answers as problem JSON ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).

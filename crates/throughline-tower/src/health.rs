@@ -231,7 +231,7 @@ pub enum HealthBuildError {
         name: String,
     },
     /// A check would always time out.
-    #[error("the health check `{name}` has no time to answer: .timeout(..) must be more than zero")]
+    #[error("the timeout of the health check `{name}` must be greater than zero")]
     ZeroTimeout {
         /// The check.
         name: String,
@@ -262,7 +262,7 @@ pub enum HealthBuildError {
     },
     /// Anybody could guess the token.
     #[error(
-        "the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out"
+        "the token for health details is empty: pass a secret to Details::unless_bearer(..), or omit it"
     )]
     EmptyToken,
 }

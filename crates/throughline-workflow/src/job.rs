@@ -345,7 +345,7 @@ struct Outcome {
     shared: Arc<Shared>,
     job_type: Text,
     began: Instant,
-    /// Whether it ended well; `None` if it panicked or was dropped.
+    /// Whether it succeeded; `None` if it panicked or was dropped.
     done: Option<bool>,
 }
 

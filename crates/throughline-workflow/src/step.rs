@@ -76,7 +76,7 @@ impl StepCall {
         self
     }
 
-    /// What the step is given, kept as `data.input`, redacted and capped. If it cannot be turned into JSON, that is noted
+    /// The input of the step, stored as `data.input`, redacted and truncated. If it cannot be turned into JSON, that is noted
     /// there.
     pub fn input(mut self, input: &impl Serialize) -> Self {
         let said = |error| Value::String(format!("[not serialisable: {error}]"));
@@ -119,7 +119,7 @@ impl StepCall {
         self
     }
 
-    /// A small, findable fact; steps inside inherit it.
+    /// An attribute: a short, searchable value; steps inside inherit it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.attrs.push((key.into(), value.into()));
         self

@@ -83,7 +83,7 @@ mod tests {
     fn the_standard_switch_turns_everything_off() {
         let throughline =
             with(&[(OTEL_SDK_DISABLED, "TRUE"), (OTEL_SERVICE_NAME, "other")]).unwrap().build().unwrap();
-        assert!(throughline.ledger().destinations.is_empty());
+        assert!(throughline.delivery_report().destinations.is_empty());
         assert!(format!("{throughline:?}").contains("other"));
         assert!(with(&[(OTEL_SDK_DISABLED, "yes")]).unwrap().build().is_err(), "only true is true");
     }

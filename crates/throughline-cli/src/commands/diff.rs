@@ -46,7 +46,7 @@ async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSumm
         }
     }
     Err(CliError::NotFound(format!(
-        "no other run of the workflow of {} went well; name the run to compare it with",
+        "no other run of the workflow of {} succeeded; name the run to compare it with",
         name_of(run)
     )))
 }

@@ -120,7 +120,7 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
     ))?;
     if compensations.rate.hits > 0 {
         screen.line(format_args!(
-            "{} of {} began to compensate: {}",
+            "{} of {} started compensating: {}",
             group(compensations.rate.hits),
             count(compensations.rate.total, "run"),
             with_interval(compensations.rate),
@@ -162,7 +162,7 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
         table.row([event_type.into(), micros(*duration_us).into(), short_id(*trace_id).into()]);
     }
     section(screen, "Slowest spans", &table)?;
-    section(screen, "How runs ended by what was decided", &decisions_table(&stats.decisions))
+    section(screen, "Outcomes by decision", &decisions_table(&stats.decisions))
 }
 
 fn section(screen: &mut Screen, heading: &str, table: &Table) -> Result<(), CliError> {

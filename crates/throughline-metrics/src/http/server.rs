@@ -129,7 +129,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: the next attempt would fail at once as well.
-                    tracing::warn!(target: "throughline", %error, "a scraper could not be let in");
+                    tracing::warn!(target: "throughline", %error, "a connection to /metrics could not be accepted");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             },
@@ -155,7 +155,7 @@ fn serve_one(
     connections.spawn(async move {
         let _place = place;
         if let Err(error) = connection.await {
-            tracing::debug!(target: "throughline", %error, "a scraper went away");
+            tracing::debug!(target: "throughline", %error, "a connection to /metrics was closed early");
         }
     });
 }

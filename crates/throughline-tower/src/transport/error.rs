@@ -72,7 +72,7 @@ pub enum CallError {
     },
     /// The answer took too long.
     #[error(
-        "{callee} did not answer within {after:?}: see where it stands (`throughline running`), or give it more time \
+        "{callee} did not respond within {after:?}: see what it is doing (`throughline running`), or give it more time \
          with .timeout(..)"
     )]
     TimedOut {
@@ -82,7 +82,7 @@ pub enum CallError {
         after: Duration,
     },
     /// There is no such function.
-    #[error("{callee} does not exist: {path} answered 404; check the name and the path (Caller::route)")]
+    #[error("{callee} does not exist: {path} responded with 404; check the name and the path (Caller::route)")]
     NoSuchFunction {
         /// Who was called.
         callee: Box<Callee>,
@@ -110,7 +110,7 @@ pub enum CallError {
         problem: Option<Box<Problem>>,
     },
     /// The answer did not come, or broke off. How far the request got is unknown.
-    #[error("{callee} sent no complete answer: {}; did the callee crash?", innermost(&**source))]
+    #[error("{callee} sent an incomplete response: {}; did the callee crash?", innermost(&**source))]
     BrokenOff {
         /// Who was called.
         callee: Box<Callee>,
@@ -119,7 +119,7 @@ pub enum CallError {
     },
     /// The answer is larger than the caller takes.
     #[error(
-        "the answer of {callee} is larger than {limit} bytes: raise .response_limit(..), or have it answer in pages"
+        "the response of {callee} is larger than {limit} bytes: raise .response_limit(..), or paginate the response"
     )]
     TooLarge {
         /// Who was called.
@@ -129,7 +129,7 @@ pub enum CallError {
     },
     /// The answer is not what was asked for.
     #[error(
-        "the answer of {callee} is not JSON that can be read as {wanted}: {} (its content type is {content_type})",
+        "the response of {callee} is not JSON that can be read as {wanted}: {} (its content type is {content_type})",
         without_values(error)
     )]
     BadAnswer {

@@ -198,7 +198,7 @@ impl<S: State> Entity<S> {
         Ok(())
     }
 
-    /// Goes to another state if the work ends well: the update of a row, the boot of a sandbox. The work is given the
+    /// Goes to another state if the work succeeds: the update of a row, the boot of a sandbox. The work is given the
     /// context of the transition's step, and runs while nobody else can make a transition of this entity.
     ///
     /// Two questions, two `?`: the outer error says that the transition was refused and the work never ran; the inner
@@ -244,7 +244,7 @@ impl<S: State> Entity<S> {
         Ok(state)
     }
 
-    /// Makes the transition of this name if the work ends well. Otherwise as
+    /// Makes the transition of this name if the work succeeds. Otherwise as
     /// [`transition_with`](Self::transition_with).
     ///
     /// # Errors
@@ -264,7 +264,7 @@ impl<S: State> Entity<S> {
         Ok(self.go(ctx, Wanted::Trigger(name), work).await?.map(|(done, _)| done))
     }
 
-    /// Makes a transition, and gives back what its work gave and the state it led to.
+    /// Makes a transition, and returns what its work gave and the state it led to.
     async fn go<C, F, T, E, K>(
         &self,
         ctx: &TraceContext,
