@@ -115,10 +115,10 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         println!("{}; it {}", tool.lack(), tool.why);
     }
     let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
-    let install = format!("apt-get update && apt-get install -y {}", packages.join(" "));
+    let apt_command = format!("apt-get update && apt-get install -y {}", packages.join(" "));
     if !may_install() {
         bail!(
-            "some tools are missing. Install them:\n\n    sudo sh -c '{install}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
+            "some tools are missing. Install them:\n\n    sudo sh -c '{apt_command}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
         );
     }
     let install = || {
@@ -128,7 +128,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
     };
     twice(install)?;
     match missing.iter().find(|tool| !tool.is_there()) {
-        Some(tool) => bail!("after `{install}`, {}", tool.lack()),
+        Some(tool) => bail!("after `{apt_command}`, {}", tool.lack()),
         None => Ok(()),
     }
 }

@@ -107,7 +107,7 @@ impl Input {
         })
     }
 
-    /// Reads the content once to identify it. Where it breaks off, as a truncated gzip does, what came before
+    /// Reads the content once to identify it. Where it is cut off, as a truncated gzip does, what came before
     /// is identified.
     pub(crate) fn fingerprint(&self) -> Result<Fingerprint, InputError> {
         let mut content = self.content()?;

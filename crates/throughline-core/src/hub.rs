@@ -60,7 +60,7 @@ impl Sink {
 pub(crate) enum Delivery {
     /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
     Awaited,
-    /// Its emitter awaits it; it stays pending all the same.
+    /// Its emitter awaits it; it stays pending anyway.
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,

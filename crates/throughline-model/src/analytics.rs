@@ -21,8 +21,8 @@ pub use paged::PagedAnalytics;
 /// A store implements the queries that it can answer; the others return [`Unsupported`](ReadError::Unsupported). A store
 /// that keeps no counts, but can afford to read all events that a query is about, uses [`PagedAnalytics`].
 pub trait TraceAnalytics: Send + Sync + 'static {
-    /// How many runs failed, of those that started in the scope and have ended. Cancelled runs count as
-    /// ended, not as failed.
+    /// How many runs failed, of those that started in the scope and have ended. Cancelled runs count as ended, not as
+    /// failed.
     fn failure_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>> {
         let _ = scope;
         unsupported("failure_rate")

@@ -7,16 +7,15 @@ use crate::{
     ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
-/// Reads what a store keeps. Every store answers the same questions with the same answers; the conformance
-/// suite (feature `testing`) holds them to it.
+/// Reads a store. All stores give the same answers; the conformance suite (feature `testing`) checks that.
 pub trait TraceReader: Send + Sync + 'static {
     /// All events of one run in their order; empty if there is no such run.
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>>;
 
-    /// The events of one run in their order, the earliest first, a page at a time: for runs that are too long to be held
-    /// at once. Pages are by the same [cursor](Cursor::of_event) as those of [`events`](Self::events).
+    /// The events of one run in their order, earliest first, a page at a time: for runs that are too long to be held in
+    /// memory. Uses the same [cursors](Cursor::of_event) as [`events`](Self::events).
     ///
-    /// Unless a store does better, each page reads the whole run.
+    /// By default each page reads the whole run.
     fn trace_page<'a>(
         &'a self,
         id: TraceId,
@@ -40,10 +39,9 @@ pub trait TraceReader: Send + Sync + 'static {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>>;
 
-    /// Runs that match, the last started first. A run matches by its summary: its start lies in the time
-    /// range, its workflow, service and correlation id are equal, every attribute stood on one of its events;
-    /// and by its events: `statuses`, `event_type` and `tags` are met by any one of them (all three by the
-    /// same event).
+    /// Runs that match, newest first. A run matches by its summary: its start is in the time range, its workflow, service
+    /// and correlation id are equal, every attribute is on one of its events; and by its events: one of them matches
+    /// `statuses`, `event_type` and `tags` (all three).
     fn runs<'a>(
         &'a self,
         filter: &'a Filter,
@@ -55,15 +53,14 @@ pub trait TraceReader: Send + Sync + 'static {
 
     /// Runs that have not ended: running, interrupted or unfinished; the oldest first, each with the step it is in.
     ///
-    /// To find the step, the events of a run are looked at. Who only wants to know what runs asks for
+    /// Finding the step requires reading the events of a run. If you only need to know what is running, use
     /// [`open_summaries`](Self::open_summaries).
     fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>>;
 
-    /// The same runs in the same order, without the step they are in: what it costs does not depend on how many events
-    /// a run has.
+    /// The same runs in the same order, without the step they are in: the cost does not depend on the number of events.
     fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>>;
 
-    /// Of these instances, how each stands.
+    /// The liveness of each of these instances.
     fn liveness<'a>(&'a self, instances: &'a [InstanceId])
     -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>>;
 

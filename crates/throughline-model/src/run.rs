@@ -71,7 +71,7 @@ pub enum RunState {
     /// It has not ended, and it is not known whether a process is working on it: it was imported, or its instance is
     /// unknown.
     Unfinished,
-    /// Its root span succeeded, and so did what was detached from it.
+    /// Its root span, and everything detached from it, succeeded.
     Succeeded,
     /// Its root span, or something detached from it, ended with an error or a panic.
     Failed,

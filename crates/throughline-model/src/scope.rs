@@ -2,8 +2,8 @@
 
 use crate::{Text, Timestamp};
 
-/// What a question across runs is about. Questions about runs take the start and the workflow of the run's
-/// summary; questions about events (rates by type, stages, spans) take those of each event itself.
+/// The scope of a query across runs. Queries about runs use the start and the workflow of the run's summary; queries about
+/// events (rates by type, stages, spans) use those of each event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scope {
@@ -39,7 +39,7 @@ impl Scope {
         self
     }
 
-    /// Whether a moment and a workflow lie in it.
+    /// Whether it contains a moment and a workflow.
     pub fn contains(&self, moment: Timestamp, workflow: Option<&Text>) -> bool {
         self.since.is_none_or(|since| moment >= since)
             && self.until.is_none_or(|until| moment < until)

@@ -33,8 +33,8 @@ pub struct Explanation {
     pub earlier_steps: usize,
     /// Decisions before the cause: those linked to the path first, then the latest first.
     pub decisions: Vec<UpstreamDecision>,
-    /// All attempts at the cause, or at the step around it that was retried; the last is on the path. Empty
-    /// if it was tried once.
+    /// All attempts of the cause, or of the enclosing step that was retried; the last is on the path. Empty if it was
+    /// tried only once.
     pub attempts: Vec<SpanSummary>,
     /// What failed or was cancelled because of the cause.
     pub cascades: Vec<Cascade>,
@@ -64,7 +64,7 @@ pub enum Verdict {
     Empty,
     /// The run succeeded on the first try.
     Succeeded,
-    /// The run succeeded; what failed in it was retried, with success.
+    /// The run succeeded; everything that failed in it was retried successfully.
     Recovered,
     /// The run succeeded although something in it failed permanently, which is explained as the cause.
     Tolerated,
@@ -172,9 +172,9 @@ pub struct OtherFailure {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureOutcome {
-    /// It was retried, and went well in the end.
+    /// It was retried, and succeeded in the end.
     Recovered,
-    /// It was retried, and that has not gone well so far.
+    /// It was retried, but has not succeeded so far.
     Retried,
     /// The enclosing work continued without it.
     Tolerated,
@@ -186,9 +186,9 @@ impl TraceQuery {
     /// Explains why the run failed: the root cause with the path to it, what led there, what followed. For a run that did
     /// not fail, it gives the state of the run and the failures that were recovered from.
     ///
-    /// The root cause is the deepest failed span that was not brought down by a failed child. Not causes are: a
-    /// failed attempt that was retried, a failed compensation, a parent that ended with its child's error,
-    /// a branch that was cancelled because its sibling failed, a failure that the work around it tolerated.
+    /// The root cause is the deepest failed span whose failure was not caused by a failed child. The following are not
+    /// causes: a failed attempt that was retried, a failed compensation, a parent that ended with its child's error, a
+    /// branch that was cancelled because its sibling failed, a failure that the enclosing work tolerated.
     pub fn explain(&self) -> Explanation {
         let causes = Causes::new(self);
         let found = causes.find();

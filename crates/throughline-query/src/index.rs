@@ -382,7 +382,7 @@ impl Index {
 }
 
 impl Outline {
-    /// Whether a span is `ancestor` or lies below it.
+    /// Whether a span is `ancestor` or is below it.
     pub(super) fn is_within(&self, span: u32, ancestor: u32) -> bool {
         let row = self.row[span as usize];
         self.row[ancestor as usize] <= row && row < self.end[ancestor as usize]

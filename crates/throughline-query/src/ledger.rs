@@ -161,7 +161,7 @@ struct Owed<'q> {
 }
 
 impl<'q> Owed<'q> {
-    /// The attempt that speaks for all: the first that went well, else the last.
+    /// The attempt that speaks for all: the first that succeeded, else the last.
     fn speaker(&self) -> Option<Span<'q>> {
         let done = self.attempts.iter().find(|attempt| attempt.status() == Status::Success);
         done.or(self.attempts.last()).copied()

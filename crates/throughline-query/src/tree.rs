@@ -61,7 +61,7 @@ pub struct TimelineEntry {
     pub seq: u32,
     /// What happened.
     pub event_type: Text,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
 }
 

@@ -42,17 +42,13 @@ pub enum RedactionError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The pseudonym key is too short.
-    #[error(
-        "pseudonym_key must have at least {LEAST_PSEUDONYM_KEY} random bytes, got {given}"
-    )]
+    #[error("pseudonym_key must have at least {LEAST_PSEUDONYM_KEY} random bytes, got {given}")]
     PseudonymKey {
         /// How many bytes were given.
         given: usize,
     },
     /// The payload limit is too small.
-    #[error(
-        "payload_limit must be at least {LEAST_PAYLOAD_LIMIT} bytes, got {given}"
-    )]
+    #[error("payload_limit must be at least {LEAST_PAYLOAD_LIMIT} bytes, got {given}")]
     PayloadLimit {
         /// How many bytes were given.
         given: usize,

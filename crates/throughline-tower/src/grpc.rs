@@ -1,4 +1,4 @@
-//! How gRPC reports that a call failed, which HTTP does not see: its status is 200 all the same.
+//! How gRPC reports that a call failed, which HTTP does not see: its status is 200 anyway.
 
 use http::HeaderMap;
 

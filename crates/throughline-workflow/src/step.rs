@@ -210,7 +210,7 @@ type Describe<R> = Arc<dyn Fn(&R) -> StepCall + Send + Sync>;
 /// says of each request which step it is.
 ///
 /// Its context is the one that the description [names](StepCall::within), else the current one, as it is inside a
-/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside every run is called all the same, but not recorded, and the log
+/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside every run is called anyway, but not recorded, and the log
 /// has a warning.
 ///
 /// An executor without tower calls [`run`](Self::run), which does the same. Errors are boxed, as

@@ -209,7 +209,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     };
                 }
                 State::Ending { start, end, .. } => {
-                    // A failure to record the end leaves it pending: the outcome is the caller's all the same.
+                    // A failure to record the end leaves it pending: the outcome is the caller's anyway.
                     if let Some(ack) = end {
                         let _ = ready!(Pin::new(ack).poll(cx));
                         *end = None;

@@ -87,7 +87,7 @@ impl RequestStart {
 
     /// Opens the span. It waits for nothing: what hangs on it does.
     ///
-    /// After the emitter has been shut down nothing is recorded any more: the span opens all the same, and steps in it
+    /// After the emitter has been shut down nothing is recorded any more: the span opens anyway, and steps in it
     /// say why they do not start.
     pub fn open(self) -> RequestSpan {
         let hub = &self.hub;

@@ -16,7 +16,7 @@ pub(super) struct Outbox {
     spool: Arc<dyn Spool>,
     /// Events in the spool.
     waiting: u64,
-    /// Whether the last attempt to drain it went well.
+    /// Whether the last attempt to drain it succeeded.
     is_draining: bool,
 }
 

@@ -32,10 +32,8 @@ fn tables() -> String {
     let mut last = "";
     for (area, metric) in catalogue::all() {
         if area != last {
-            let _ = write!(
-                out,
-                "\n### {area}\n\n| name | type | unit | labels | meaning | previous names |\n"
-            );
+            let _ =
+                write!(out, "\n### {area}\n\n| name | type | unit | labels | meaning | previous names |\n");
             out.push_str("|---|---|---|---|---|---|\n");
             last = area;
         }

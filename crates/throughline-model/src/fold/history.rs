@@ -27,7 +27,7 @@ pub struct PastSpan {
     pub event_type: Text,
     /// The workflow that it was part of as it began.
     pub workflow: Option<Text>,
-    /// How it stands: `pending` if no end was recorded.
+    /// Its status: `pending` if no end was recorded.
     pub status: Status,
     /// Which attempt it was.
     pub attempt: Option<u32>,

@@ -20,7 +20,7 @@ pub(super) fn store(throughline: &Throughline) -> Option<Ask> {
         let reader = Arc::clone(&reader);
         let (throughline, progress) = (throughline.clone(), Arc::clone(&progress));
         async move {
-            // A read that costs one look at an index; the answer does not matter.
+            // A cheap read of an index; the result does not matter.
             reader.run(TraceId::from_key("throughline:health")).await?;
             // The store comes first in the report.
             let report = throughline.delivery_report();
