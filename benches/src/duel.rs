@@ -1,4 +1,4 @@
-//! Measuring by turns.
+//! Measuring alternately.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
 /// One side of a comparison: does its work once and says what it measured.
 pub type Side<'a, T = f64> = Box<dyn FnMut() -> anyhow::Result<T> + 'a>;
 
-/// Measures the sides by turns for so many rounds, after one round that does not count.
+/// Measures the sides alternately for so many rounds, after one round that does not count.
 ///
 /// # Errors
 /// The first error of a side.

@@ -1,6 +1,6 @@
 //! Throughline measured side by side with named peers.
 //!
-//! A row of [`rows::ALL`] is one comparison. Both sides of it are measured in the same process by turns (ours,
+//! A row of [`rows::ALL`] is one comparison. Both sides of it are measured in the same process alternately (ours,
 //! peer, ours, peer…), so that whatever else the machine does meets both, and what is reported is the ratio.
 
 pub mod duel;

@@ -203,7 +203,7 @@ fn run(random: &mut StdRng) -> Vec<TraceEvent> {
     events
 }
 
-/// The events of one run with half as many spans, in the order in which they happened: each span lies below one that
+/// The events of one run with half as many spans, in the order in which they happened: each span is below one that
 /// began before it.
 pub fn large_run(events: usize, seed: u64) -> Vec<TraceEvent> {
     let mut random = StdRng::seed_from_u64(seed);

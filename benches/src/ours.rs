@@ -92,7 +92,7 @@ pub async fn emit_runs(throughline: Throughline, mut meter: Meter) -> anyhow::Re
     Ok(meter)
 }
 
-/// Waits until everything is delivered and the lease is given back.
+/// Waits until everything is delivered and the lease is released.
 ///
 /// # Errors
 /// If an event was lost or is still pending.

@@ -112,7 +112,9 @@ fn arguments() -> anyhow::Result<Arguments> {
                 let url = words.next();
                 arguments.redis = Some(url.context("--redis wants a URL, as in redis://127.0.0.1:6379/")?);
             }
-            other => bail!("`{other}` means nothing here: run it with --demo or --serve, and --redis URL"),
+            other => {
+                bail!("`{other}` is not a valid argument: run it with --demo or --serve, and --redis URL")
+            }
         }
     }
     Ok(arguments)

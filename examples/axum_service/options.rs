@@ -27,7 +27,7 @@ impl Options {
                 "--store" => store = Some(PathBuf::from(value()?)),
                 "--port" => ports[0] = Some(value()?.parse()?),
                 "--metrics-port" => ports[1] = Some(value()?.parse()?),
-                other => bail!("`{other}` means nothing here: {USAGE}"),
+                other => bail!("`{other}` is not a valid argument: {USAGE}"),
             }
         }
         let [port, metrics_port] = ports;

@@ -33,8 +33,8 @@ pub(crate) struct Offer {
 /// Why an application was not granted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoanError {
-    /// It is not fit to be judged.
-    #[error("the amount must lie between 1,000 and 100,000, not {0}")]
+    /// It is not valid.
+    #[error("the amount must be between 1,000 and 100,000, got {0}")]
     BadAmount(u32),
     /// The bureau did not answer in time.
     #[error("the credit bureau did not answer")]

@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let serve = match std::env::args().nth(1).as_deref() {
         None | Some("--demo") => false,
         Some("--serve") => true,
-        Some(other) => bail!("`{other}` means nothing here: run it with --demo, or with --serve"),
+        Some(other) => bail!("`{other}` is not a valid argument: run it with --demo, or with --serve"),
     };
     // One line for each panic that the service survives; the whole of it is in the story.
     std::panic::set_hook(Box::new(|panic| {

@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
         None | Some("--demo") => false,
         Some("--serve") => true,
         Some(other) => {
-            bail!("`{other}` means nothing here: run it without arguments, with --demo or with --serve")
+            bail!("`{other}` is not a valid argument: run it without arguments, with --demo or with --serve")
         }
     };
 

@@ -19,8 +19,8 @@ const BOUNDARIES: &[Boundary] = &[
     Boundary {
         name: "throughline-core",
         foreign: FOREIGN_TO_CORE,
-        reason: "Core knows no HTTP, no vendor and no exporter; whoever needs one implements core's traits in a \
-                 crate of its own.",
+        reason: "Core depends on no HTTP, no vendor and no exporter; implement core's traits in a separate crate \
+                 instead.",
     },
     Boundary {
         name: "throughline-model",

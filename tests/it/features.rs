@@ -89,7 +89,7 @@ fn measure() -> Vec<Row> {
     };
     let mut rows = vec![row("none", "Contexts, sagas, redaction, queries, the memory store.", none.len())];
     let all_defaults =
-        row("default", "All that are on by default.", crates(&defaults).difference(&none).count());
+        row("default", "All features that are on by default.", crates(&defaults).difference(&none).count());
     rows.extend(
         features
             .into_iter()

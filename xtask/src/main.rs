@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is not in a workspace")?;
     std::env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
     match command {
         Command::Test(options) => test::run(&options),

@@ -115,10 +115,10 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         println!("{}; it {}", tool.lack(), tool.why);
     }
     let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
-    let mend = format!("apt-get update && apt-get install -y {}", packages.join(" "));
+    let apt_command = format!("apt-get update && apt-get install -y {}", packages.join(" "));
     if !may_install() {
         bail!(
-            "not every tool is there. Install what is lacking:\n\n    sudo sh -c '{mend}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
+            "some tools are missing. Install them:\n\n    sudo sh -c '{apt_command}'\n\nor leave out what needs them:\n\n    cargo xtask test --without-services\n"
         );
     }
     let install = || {
@@ -128,7 +128,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
     };
     twice(install)?;
     match missing.iter().find(|tool| !tool.is_there()) {
-        Some(tool) => bail!("after `{mend}`, {}", tool.lack()),
+        Some(tool) => bail!("after `{apt_command}`, {}", tool.lack()),
         None => Ok(()),
     }
 }

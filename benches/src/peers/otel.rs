@@ -20,7 +20,7 @@ impl SpanExporter for Dropping {
     }
 }
 
-/// The stack, ready to be used by turns.
+/// The stack, ready to be used alternately.
 #[derive(Debug)]
 pub struct Otel {
     provider: SdkTracerProvider,

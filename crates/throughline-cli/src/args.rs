@@ -23,13 +23,13 @@ Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
      undone, or it is not safe to deploy
-  2  the command line is wrong or ambiguous
+  2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
 Environment:
   THROUGHLINE_STORE           the store, if --store is not given
-  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms; with it, values
-                              that they redacted can be searched for
+  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms; makes values
+                              that they redacted searchable
 
 Examples:
   throughline import runs.xes.gz --store sqlite:traces.db
@@ -37,7 +37,7 @@ Examples:
   throughline list --failed --since 24h
   throughline why loan-42";
 
-/// Asks a store what its runs did, why they failed, and what is running now.
+/// Query a store: what runs did, why they failed, and what is running now
 #[derive(Debug, Parser)]
 #[command(name = "throughline", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -49,15 +49,15 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store, as in sqlite:traces.db
+    /// The store, such as sqlite:traces.db
     #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
-    /// Answer in JSON; docs/json-output.md describes the shapes
+    /// Print JSON, as described in docs/json-output.md
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 }
@@ -65,23 +65,23 @@ pub(crate) struct Global {
 /// The commands, each in the file of its name.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List runs, the last started first
+    /// List runs, newest first
     List(ListArgs),
-    /// Show what happened in a run, as a tree or in order of time
+    /// Show what happened in a run, as a tree or a timeline
     Show(ShowArgs),
     /// Explain why a run failed
     Why(TraceArgs),
-    /// Show whether what a run did was undone
+    /// Show which steps of a failed run were undone
     Compensations(TraceArgs),
     /// Show the decisions of a run, or how runs ended after each choice
     Decisions(DecisionsArgs),
-    /// Show what is running now, what is stuck and what was interrupted
+    /// Show what is running, what is stuck and what was interrupted
     Running(RunningArgs),
     /// Watch events as they happen
     Watch(WatchArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
-    /// Compare a run with another, or with the last one of its workflow that succeeded
+    /// Compare a run with another, or with the last run of its workflow that succeeded
     Diff(DiffArgs),
     /// Import events: JSON lines, or an XES event log, plain or gzip
     Import(ImportArgs),
@@ -101,10 +101,10 @@ Examples:
   throughline list --type 'stage:*' --status failed   runs in which a stage failed
   throughline list --attr tenant=acme --limit 100")]
 pub(crate) struct ListArgs {
-    /// Show at most this many
+    /// Show at most N runs
     #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
-    /// Continue after this cursor, which the previous page printed
+    /// Continue after this cursor, as printed by the previous page
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
     #[command(flatten)]
@@ -121,7 +121,7 @@ pub(crate) struct ShowArgs {
     /// The run: its key, its id, or the beginning of its id
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
-    /// In order of time instead of as a tree
+    /// Show a timeline instead of a tree
     #[arg(long)]
     pub(crate) timeline: bool,
 }
@@ -148,7 +148,7 @@ Examples:
   throughline decisions loan-42      what one run considered and chose, and what followed
   throughline decisions --since 7d   how often runs failed after each choice")]
 pub(crate) struct DecisionsArgs {
-    /// The run; without it, the choices of all runs are compared
+    /// The run; if omitted, compares the choices of all runs
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
     #[command(flatten)]
@@ -162,16 +162,16 @@ Examples:
   throughline running
   throughline running --check --stuck-after 30m && ./deploy")]
 pub(crate) struct RunningArgs {
-    /// Say whether a deployment would cut a run short; exit code 1 if it would
+    /// Check whether a deployment would interrupt a run; exit code 1 if it would
     #[arg(long)]
     pub(crate) check: bool,
-    /// A run is stuck when nothing has happened in it for this long
+    /// Consider a run stuck if nothing has happened in it for this long
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) stuck_after: Duration,
-    /// Show at most this many
+    /// Show at most N runs
     #[arg(long, default_value = "50", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
-    /// Continue after this cursor, which the previous page printed
+    /// Continue after this cursor, as printed by the previous page
     #[arg(long, value_name = "CURSOR", conflicts_with = "check")]
     pub(crate) after: Option<String>,
 }
@@ -182,16 +182,16 @@ pub(crate) struct RunningArgs {
 Examples:
   throughline watch                         everything, until Ctrl-C
   throughline watch loan-42                 one run, from its start to its end
-  throughline watch --status failed --json  one JSON object a line
-  throughline watch --json --after CURSOR   what came after that event, and from now on")]
+  throughline watch --status failed --json  one JSON object per line
+  throughline watch --json --after CURSOR   everything after that event, and from now on")]
 pub(crate) struct WatchArgs {
-    /// The run; the watch ends when the run does
+    /// The run; stop watching when it ends
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
     /// Stop after this long
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) for_: Option<Duration>,
-    /// Continue after this cursor of an event, as --json prints it
+    /// Continue after this event cursor, as printed by --json
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
     #[command(flatten)]
@@ -205,7 +205,7 @@ Examples:
   throughline stats --since 7d
   throughline stats --workflow loan-approval --limit 20")]
 pub(crate) struct StatsArgs {
-    /// Show at most this many rows in each table
+    /// Show at most N rows in each table
     #[arg(long, default_value = "10", value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: usize,
     #[command(flatten)]
@@ -233,8 +233,9 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The traces of an XES event log become runs. concept:name is the business key of
-a run; an activity is an event `activity:NAME`, and its start and complete make
-a span. Importing a log again adds nothing; with other options it is refused.
+a run; an activity becomes an event `activity:NAME`, and its start and complete
+become a span. Importing a log again adds nothing; importing it with other
+options is refused.
 
 Examples:
   throughline import events.jsonl
@@ -245,13 +246,13 @@ pub(crate) struct ImportArgs {
     /// The file; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// XES: an event with this attribute makes its run a failed one; may be repeated
+    /// XES: an event with this attribute marks its run as failed; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) failed_when: Vec<Condition>,
-    /// XES: an event with this attribute makes its run a cancelled one; may be repeated
+    /// XES: an event with this attribute marks its run as cancelled; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) cancelled_when: Vec<Condition>,
-    /// XES: the workflow of the runs; by default the name of the log, or else of the file
+    /// XES: the workflow of the runs; by default the name of the log or else of the file
     #[arg(long, value_name = "NAME")]
     pub(crate) workflow: Option<String>,
     /// XES: the service of the runs
@@ -262,20 +263,20 @@ pub(crate) struct ImportArgs {
 /// `export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A run that matches is exported whole; the oldest run comes first.
+Runs that match are exported completely, oldest first.
 
 Examples:
   throughline export > events.jsonl
   throughline export loan-42 | jq .data
   throughline export --format xes --workflow loan-approval -o loans.xes")]
 pub(crate) struct ExportArgs {
-    /// One run: its key, its id, or the beginning of its id; without it, all that match the filters
+    /// One run: its key, its id, or the beginning of its id; if omitted, all that match the filters
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
-    /// What to write: JSON lines, which keep everything, or an XES event log
+    /// The format: JSON lines, which keep everything, or an XES event log
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
-    /// Where to write; by default to standard output
+    /// Where to write; standard output by default
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]

@@ -32,7 +32,7 @@ pub(crate) enum InputError {
     Open(io::Error),
     #[error("it can't be read: {0}")]
     Read(io::Error),
-    #[error("it is a folder; name a file in it")]
+    #[error("it is a directory; name a file in it")]
     Folder,
     #[error("it is empty")]
     Empty,
@@ -107,7 +107,7 @@ impl Input {
         })
     }
 
-    /// Reads the content once to identify it. Where it breaks off, as a truncated gzip does, what came before
+    /// Reads the content once to identify it. Where it is cut off, as a truncated gzip does, what came before
     /// is identified.
     pub(crate) fn fingerprint(&self) -> Result<Fingerprint, InputError> {
         let mut content = self.content()?;

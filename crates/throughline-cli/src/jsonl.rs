@@ -20,9 +20,9 @@ pub(crate) struct JsonlError {
 pub(crate) enum Problem {
     #[error("this is not an event: {0}")]
     NoEvent(String),
-    #[error("the input breaks off: {0}")]
+    #[error("the input ends unexpectedly: {0}")]
     Input(std::io::Error),
-    #[error("longer than {} MiB", MAX_LINE >> 20)]
+    #[error("the line is longer than {} MiB", MAX_LINE >> 20)]
     TooLong,
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn resolve(
 }
 
 fn ambiguous(name: &str, candidates: &[RunSummary]) -> CliError {
-    let mut message = format!("`{}` is ambiguous; give more of the id of one of these runs:", clean(name));
+    let mut message = format!("`{}` is ambiguous; use a longer prefix of one of these ids:", clean(name));
     for run in candidates.iter().take(CANDIDATES) {
         let key = run.correlation_id.as_deref().unwrap_or("-");
         let started = moment(run.started);

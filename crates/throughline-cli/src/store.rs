@@ -36,7 +36,7 @@ impl Store {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
             }
             Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(CliError::Usage(format!(
-                "stores of the kind `{scheme}` are not supported here: expected sqlite:PATH"
+                "stores of the kind `{scheme}` are not supported: expected sqlite:PATH"
             ))),
             // Not repeated: what looks like no store may be a connection string with a password.
             _ => Err(CliError::Usage("invalid store: expected sqlite:PATH".into())),

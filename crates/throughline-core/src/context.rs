@@ -41,12 +41,12 @@ use throughline_model::StepError;
 use throughline_model::names;
 use throughline_model::{Attrs, SpanId, Text, TraceId};
 
-/// Where code stands in a run: a span that is open. Cheap to clone and free to be sent anywhere.
+/// The current position in a run: an open span. Cheap to clone, and can be sent to other threads and tasks.
 ///
-/// **Parents.** What is started through a context becomes a child of the [current](Self::current) span if that
-/// lies below the context's span in the same trace, else of the context's span itself. So nested steps nest
-/// whichever context they are started through, and a spawned task, which has no current span, hangs on the
-/// context it was given.
+/// **Parents.** A step that is started through a context becomes a child of the [current](Self::current) span if that
+/// is a descendant of the context's span in the same trace, else of the context's span itself. So nested steps nest
+/// whichever context they are started through, and a step in a spawned task, which has no current span, becomes a child of
+/// the context that the task was given.
 #[derive(Clone)]
 pub struct TraceContext(pub(crate) Arc<Span>);
 
@@ -95,13 +95,13 @@ impl TraceContext {
         })
     }
 
-    /// Begins the long form of a step, with inputs, outputs, tags, links and attempts.
+    /// The long form of a step, with input, output, tags, links and attempts.
     pub fn step(&self, name: impl Into<Text>) -> Step {
         Step::new(self.clone(), name.into())
     }
 
-    /// Traces a call to something outside: `kind` is a word such as `db`, `queue` or `http`, `target` the name of
-    /// what is called, as in `postgres`.
+    /// Traces a call to an external dependency: `kind` is a word such as `db`, `queue` or `http`, `target` its name, as in
+    /// `postgres`.
     pub fn dependency<F, T, E, K>(
         &self,
         kind: &str,
@@ -121,7 +121,7 @@ impl TraceContext {
         step.tag(names::tags::DEPENDENCY).attr(names::attrs::DEPENDENCY, target)
     }
 
-    /// Traces the undoing of a step, for code that has a saga engine already. `step` is the name of what is
+    /// Traces the compensation of a step, for code that already has a saga engine. `step` is the name of the step that is
     /// undone and `original` its span.
     pub fn compensate<F, T, E, K>(
         &self,
@@ -136,7 +136,7 @@ impl TraceContext {
         self.compensation(step, &[original]).run_future(future)
     }
 
-    /// The long form of [`compensate`](Self::compensate); `originals` are the attempts at the step that took effect.
+    /// The long form of [`compensate`](Self::compensate); `originals` are the attempts of the step that took effect.
     pub fn compensation(&self, step: &str, originals: &[SpanId]) -> Step {
         // Redacted before it is cut: half a secret has no shape any more.
         let step = self.0.run.hub.redactor.name(step);
@@ -154,23 +154,23 @@ impl TraceContext {
         EventDraft::new(self.clone(), event_type.into(), to_map(data.into()))
     }
 
-    /// Begins to record a decision: what was considered, what was chosen, why, and how sure.
+    /// Records a decision: what was considered, what was chosen, why, and how confidently. Await it.
     pub fn decision(&self, event_type: impl Into<Text>) -> DecisionDraft {
         DecisionDraft::new(self.clone(), event_type.into())
     }
 
-    /// Begins a saga: steps that are undone, in reverse, if one of them fails.
+    /// Configures a saga: steps that are undone, in reverse order, if one of them fails.
     pub fn saga(&self, name: impl Into<Text>) -> SagaBuilder {
         SagaBuilder::new(self.clone(), name.into())
     }
 
-    /// Begins another workflow on behalf of this one, in a trace of its own that names this one as its parent.
+    /// Configures a child workflow, in a separate trace that names this one as its parent.
     pub fn child_workflow(&self, name: impl Into<Text>) -> Workflow {
         Workflow::child(self, name.into())
     }
 
-    /// Adds an attribute that became known while the step runs; it is recorded with the step's end. Of several values
-    /// under one key the last is kept.
+    /// Adds an attribute that became known while the step runs; it is recorded with the step's end. If a key is set several
+    /// times, the last value is kept.
     pub fn annotate(&self, key: impl Into<Text>, value: impl Into<Text>) {
         let (key, value) = (key.into(), value.into());
         let mut late = self.0.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,17 +185,17 @@ impl TraceContext {
         self.0.run.trace_id
     }
 
-    /// Whether anything of the run is recorded: a request's root is written only once something hangs on it.
+    /// Whether anything of the run is recorded: a request's root span is written only once something happens in it.
     pub fn is_recorded(&self) -> bool {
         self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(lazy::LazyRoot::is_written)
     }
 
-    /// The span of the step that this context stands in.
+    /// The span of this context.
     pub fn span_id(&self) -> SpanId {
         self.0.id
     }
 
-    /// The business key of the run, as it is kept.
+    /// The business key of the run, as it is stored.
     pub fn correlation_id(&self) -> Option<&str> {
         self.0.run.correlation_id.as_deref()
     }
@@ -205,7 +205,7 @@ impl TraceContext {
         self.0.run.workflow.as_deref()
     }
 
-    /// The attributes that steps started from here begin with, as they are kept.
+    /// The attributes that steps inherit from this context, as they are stored.
     pub fn attrs(&self) -> &Attrs {
         self.0.attrs()
     }
@@ -221,7 +221,7 @@ impl fmt::Debug for TraceContext {
     }
 }
 
-/// What cannot be turned into JSON is named in the payload, not left out in silence.
+/// A value that cannot be serialised to JSON is replaced by an error in the payload, not silently omitted.
 fn to_payload(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("[not serialisable: {error}]")))
 }

@@ -10,9 +10,9 @@ mod durability;
 mod feed;
 mod group;
 mod lease;
-mod ledger;
 mod outbox;
 pub(crate) mod queue;
+mod report;
 mod retry;
 mod store;
 mod thread;
@@ -26,16 +26,16 @@ use throughline_model::{AppendError, BoxFuture, ErrorInfo};
 
 pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
-pub(crate) use ledger::Counters;
-pub use ledger::{DeliveryReport, DestinationReport, DropReason};
 pub(crate) use queue::Stop;
+pub(crate) use report::Counters;
+pub use report::{DeliveryReport, DestinationReport, DropReason};
 pub use retry::Retry;
 pub(crate) use store::StoreDelivery;
 pub(crate) use thread::on_helper_thread;
 
 /// Why a store did not take an event.
 #[derive(Debug, thiserror::Error)]
-#[error("the store `{store}` did not record it after {attempts} attempt(s): {error}")]
+#[error("the store `{store}` did not accept it after {attempts} attempt(s): {error}")]
 pub(crate) struct DeliveryFailure {
     pub(crate) store: String,
     pub(crate) attempts: u32,

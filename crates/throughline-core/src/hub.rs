@@ -38,7 +38,7 @@ pub(crate) struct Hub {
     pub(crate) meter: Meter,
     /// Runs that this process has in hand because it claimed them.
     pub(crate) claims: Mutex<HashSet<TraceId>>,
-    /// Measures the ledger whenever somebody looks.
+    /// Measures the delivery report at each collection.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub(crate) ledger_metrics: CollectorGuard,
 }
@@ -60,7 +60,7 @@ impl Sink {
 pub(crate) enum Delivery {
     /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
     Awaited,
-    /// Its emitter awaits it; it stays pending all the same.
+    /// Its emitter awaits it; it stays pending anyway.
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,
@@ -74,7 +74,7 @@ pub(crate) enum Emitted {
     NotAwaited,
     /// The store will say.
     Awaiting(Ack),
-    /// The store takes nothing any more; the ledger has counted it as dropped.
+    /// The store is closed; the event has been counted as dropped.
     Closed,
 }
 

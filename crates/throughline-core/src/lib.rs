@@ -1,13 +1,13 @@
-//! The heart of Throughline: events, contexts, sagas, redaction, delivery, and the questions a run can answer.
+//! The core of Throughline: contexts, sagas, delivery, metrics, and the memory store.
 //!
-//! Most users add the façade `throughline` instead. This crate alone is what you need to write a store, a feed or a
-//! sink of your own; the conformance suite that proves it comes with the feature `testing`.
+//! Most users add the façade `throughline` instead. To write a store, a feed or a sink of your own, `throughline-model`
+//! is enough.
 //!
-//! Everything that happens becomes a [`TraceEvent`]. [`Throughline`] is where runs begin, a [`TraceContext`] is
-//! where code stands in one, and every destination and every question is a function of the events:
-//! [`TraceStore`] keeps them, [`LiveFeed`] shows them as they happen, [`EventSink`] sees them in process,
-//! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. What can be
-//! counted goes to the [`metrics`] recorder that the service chooses.
+//! Everything that happens becomes a [`TraceEvent`]. A [`Throughline`] starts runs, and a [`TraceContext`] is the current
+//! position in one. Every destination and every query is a function of the events:
+//! [`TraceStore`] keeps them, [`LiveFeed`] publishes them as they happen, [`EventSink`] sees them in process,
+//! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. Figures go to
+//! the [`metrics`] recorder that the service chooses.
 
 mod context;
 mod delivery;

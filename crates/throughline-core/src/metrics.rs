@@ -7,10 +7,10 @@
 
 pub mod catalogue;
 mod collect;
+mod delivery;
 mod events;
 mod exemplar;
 mod family;
-mod ledger;
 mod naming;
 mod profile;
 mod series;
@@ -33,8 +33,8 @@ use throughline_redact::Redactor;
 use catalogue::{Description, Kind, Metric};
 use collect::Collectors;
 
+pub(crate) use delivery::measure_delivery;
 pub(crate) use events::EventMetrics;
-pub(crate) use ledger::measure_ledger;
 
 /// The target under which a recorder sees the metrics of the catalogue: `Metadata::target`.
 pub const TARGET: &str = "throughline";
@@ -126,12 +126,12 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Why metrics can't be had as they were described.
+/// Why the configuration of metrics is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// Labels without values would be no use.
-    #[error("labels could have no value at all: give .label_cap(..) at least 1")]
+    /// A label needs at least one value.
+    #[error("label_cap must be at least 1")]
     NoLabelValues,
     /// The names would not be valid.
     #[error(transparent)]
@@ -145,7 +145,7 @@ pub struct Meter(Option<Arc<Instruments>>);
 
 struct Instruments {
     measured: Arc<Measured>,
-    /// The series of each metric, by its name: whoever asks for them shares them, and their bounds.
+    /// The series of each metric, by its name: all users share them, and their limits.
     families: Mutex<FxHashMap<&'static str, Arc<dyn Any + Send + Sync>>>,
 }
 

@@ -18,7 +18,7 @@ use crate::hub::Hub;
 use crate::ingest;
 use crate::metrics::Meter;
 
-/// Records what workflows do: the handle that a service keeps, cheap to clone.
+/// Records what workflows do: the handle that a service keeps. Cheap to clone.
 ///
 /// ```
 /// use throughline_core::{MemoryStore, NotRecorded, Throughline};
@@ -47,15 +47,15 @@ use crate::metrics::Meter;
 pub struct Throughline(pub(crate) Arc<Hub>);
 
 impl Throughline {
-    /// Begins to describe how a service records its runs.
+    /// A builder that configures how a service records its runs.
     pub fn builder(service: impl Into<Text>) -> ThroughlineBuilder {
         ThroughlineBuilder::new(service.into())
     }
 
-    /// Begins a run of a workflow.
+    /// Configures a run of a workflow.
     ///
-    /// With a [`key`](Workflow::key) the run has a trace of its own, the same whenever the key is the same;
-    /// started inside another run it links that as `caused_by`. Without a key it stays in the trace of the
+    /// With a [`key`](Workflow::key) the run has its own trace, always the same for the same key; if it is started inside
+    /// another run, it links to that one as `caused_by`. Without a key it stays in the trace of the
     /// [current](crate::TraceContext::current) context, if there is one.
     pub fn workflow(&self, name: impl Into<Text>) -> Workflow {
         Workflow::new(Arc::clone(&self.0), name.into())
@@ -66,72 +66,72 @@ impl Throughline {
         Resume::new(Arc::clone(&self.0), trace_id)
     }
 
-    /// Begins the root span of a request. It is *lazy*: nothing is recorded until something hangs on it, so that a
-    /// scanner's requests cost nothing. Meant for middleware; handlers are given its context.
+    /// Configures the root span of a request. It is *lazy*: nothing is recorded until something happens in it, so that
+    /// requests of scanners cost nothing. For middleware; handlers get its context.
     pub fn request(&self, event_type: impl Into<Text>) -> RequestStart {
         RequestStart::new(Arc::clone(&self.0), event_type.into())
     }
 
-    /// The questions about single runs; `None` without a store.
+    /// Queries about runs and events; `None` without a store.
     pub fn reader(&self) -> Option<Arc<dyn TraceReader>> {
         self.0.readers.as_ref().map(|readers| Arc::clone(&readers.reader))
     }
 
-    /// The questions across runs; `None` without a store.
+    /// Queries across runs; `None` without a store.
     pub fn analytics(&self) -> Option<Arc<dyn TraceAnalytics>> {
         self.0.readers.as_ref().map(|readers| Arc::clone(&readers.analytics))
     }
 
-    /// What happens now; `None` without a feed that can be read from here.
+    /// Events as they happen; `None` without a feed that can be watched from here.
     pub fn stream(&self) -> Option<Arc<dyn TraceStream>> {
         self.0.stream.clone()
     }
 
-    /// One run, ready to be questioned.
+    /// Reads one run from the store, to query it.
     ///
     /// # Errors
     /// When the store does not answer, or there is none.
     pub async fn query(&self, trace_id: TraceId) -> Result<TraceQuery, ReadError> {
         let reader = self.reader().ok_or_else(|| ReadError::InvalidQuery {
-            reason: "nothing is kept without a store: add .store(..) to the builder".to_owned(),
+            reason: "there is no store to read from: add .store(..) to the builder".to_owned(),
         })?;
         TraceQuery::read(&*reader, trace_id).await
     }
 
-    /// The pseudonym under which a value is kept in `correlation_id`, attributes and tags if the redactor
-    /// hits it, else the value itself: what finders must look for.
+    /// The form in which a value is stored in `correlation_id`, attributes and tags: a pseudonym if it is sensitive, else
+    /// the value itself. Search for this.
     pub fn findable(&self, value: &str) -> Text {
         self.0.redactor.findable(None, value).into()
     }
 
-    /// Where middleware and hooks get the series of the [metrics](crate::metrics) that they record.
+    /// The source of the [metrics](crate::metrics) series that middleware and hooks record into.
     pub fn meter(&self) -> &Meter {
         &self.0.meter
     }
 
-    /// What takes out of events what must not leave the process: for what layers show or log by themselves.
+    /// The redactor of this service, for texts that middleware shows or logs.
     pub fn redactor(&self) -> &Redactor {
         &self.0.redactor
     }
 
-    /// Records events that were made elsewhere: by another service, in another language, by an importer. They are
-    /// redacted and handed to every destination like events of this process; the instance that emitted them, their
-    /// place in it and their time stay as they are. Waits for room where there is none, and until the store has them.
+    /// Records events that were created elsewhere: by another service, in another language, by an importer. They are
+    /// redacted and handed to every destination like events of this process; their instance, their position in it and
+    /// their timestamps are kept. Waits for room in the queues, and until the store has acknowledged them.
     ///
     /// # Errors
-    /// When the store does not take one of them. Others may be recorded then; to ingest all of them again is safe, for
-    /// what is there already is skipped.
+    /// When the store does not accept one of them. Others may have been recorded; it is safe to ingest all of them again,
+    /// because events that are already stored are skipped.
     pub async fn ingest(&self, events: impl IntoIterator<Item = TraceEvent>) -> Result<(), NotRecorded> {
         ingest::record(&self.0, events).await
     }
 
     /// What became of the events so far, for each destination.
-    pub fn ledger(&self) -> DeliveryReport {
+    pub fn delivery_report(&self) -> DeliveryReport {
         self.0.report()
     }
 
-    /// Waits until nothing is pending and the sinks have sent on what they kept, at most for `timeout`, and says what
-    /// became of the events.
+    /// Waits until nothing is pending and the sinks have flushed, at most for `timeout`, and reports what became of the
+    /// events.
     pub async fn flush(&self, timeout: Duration) -> DeliveryReport {
         let (hub, deadline) = (Arc::clone(&self.0), later(timeout));
         // No change of threads where there is nothing to wait for: under a paused clock, waiting would cost time.
@@ -144,8 +144,8 @@ impl Throughline {
         self.0.report()
     }
 
-    /// Takes no new steps, delivers what there is, gives the lease back, and says what was delivered, what is
-    /// pending in the spool, and what was dropped because nobody took it in time. Returns after
+    /// Accepts no new steps, delivers what is pending, releases the lease, and reports what was delivered, what is
+    /// pending in the spool, and what was dropped because it could not be delivered in time. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
@@ -165,7 +165,7 @@ impl fmt::Debug for Throughline {
         f.debug_struct("Throughline")
             .field("service", &self.0.service)
             .field("instance", &self.0.instance)
-            .field("ledger", &self.0.report())
+            .field("delivery", &self.0.report())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics over HTTP: a router for `/metrics`, the same on a port of its own, and where browsers send theirs.
+//! Metrics over HTTP: a router for `/metrics`, the same on a separate port, and where browsers send theirs.
 
 mod endpoint;
 mod scrape;

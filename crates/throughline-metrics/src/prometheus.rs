@@ -22,19 +22,19 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// With today's names, the advised buckets, and metrics of the process and of the tokio runtime that this is
-    /// called in, if it is called in one.
+    /// With the standard names, the advised buckets, and metrics of the process and of the tokio runtime that this is
+    /// called in, if any.
     pub fn new() -> Self {
         PrometheusBuilder::default().assemble()
     }
 
-    /// Begins to describe what it should do differently.
+    /// A builder for a different configuration.
     pub fn builder() -> PrometheusBuilder {
         PrometheusBuilder::default()
     }
 
-    /// Every metric as it stands now, as text. Brings up to date first what is measured only when somebody looks; this
-    /// reads from the operating system, so do it where blocking for a moment is allowed.
+    /// The current value of every metric, as text. Runs the collectors first; these read from the operating system, so call
+    /// it where blocking for a moment is allowed.
     pub fn render(&self, format: ExpositionFormat) -> String {
         self.metrics.collect();
         self.recorder.system.measure(&self.recorder.registry);
@@ -149,7 +149,7 @@ impl PrometheusBuilder {
         self
     }
 
-    /// Makes it. Nothing is installed, and nobody listens.
+    /// Builds it. Nothing is installed, and no port is opened.
     ///
     /// # Errors
     /// When bounds of buckets are not in ascending order, not finite, none, or more than 100, or no series is allowed.
@@ -184,13 +184,13 @@ impl PrometheusBuilder {
     }
 }
 
-/// Why a [`Prometheus`] can't be had as it was described.
+/// Why the configuration of a [`Prometheus`] is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrometheusError {
     /// These can't be the bounds of buckets.
     #[error(
-        "`{name}` can't have the buckets {given:?}: give 1 to 100 finite upper bounds in ascending order; the infinite one is added"
+        "`{name}` can't have the buckets {given:?}: use 1 to 100 finite upper bounds in ascending order; infinity is added"
     )]
     Buckets {
         /// The histogram.
@@ -199,7 +199,7 @@ pub enum PrometheusError {
         given: Vec<f64>,
     },
     /// No metric could have a series.
-    #[error("no metric could have a series: give .series_cap(..) at least 1")]
+    #[error("series_cap must be at least 1")]
     NoSeries,
 }
 

@@ -15,21 +15,20 @@ pub use histogram::Histogram;
 pub use log::{Log, LoggedRun};
 pub use paged::PagedAnalytics;
 
-/// Answers questions across runs. Rates come with a 95 % [Wilson interval](Rate::interval), for three failures
-/// in four runs are not 75 %.
+/// Queries across runs. Rates come with a 95 % [Wilson interval](Rate::interval), because three failures in four runs do
+/// not mean 75 %.
 ///
-/// A store answers what it can and leaves the rest: an answer that is not written is
-/// [`Unsupported`](ReadError::Unsupported). One that keeps no counts and can afford to read all that a question is about
-/// answers with [`PagedAnalytics`].
+/// A store implements the queries that it can answer; the others return [`Unsupported`](ReadError::Unsupported). A store
+/// that keeps no counts, but can afford to read all events that a query is about, uses [`PagedAnalytics`].
 pub trait TraceAnalytics: Send + Sync + 'static {
-    /// How many runs ended badly, of those that started in the scope and have ended. Cancelled runs count as
-    /// ended, not as failed.
+    /// How many runs failed, of those that started in the scope and have ended. Cancelled runs count as ended, not as
+    /// failed.
     fn failure_rate<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Rate, ReadError>> {
         let _ = scope;
         unsupported("failure_rate")
     }
 
-    /// How many spans and points failed, by event type; the most failures first, then by name. Counts events
+    /// How many spans and point events failed, by event type; the most failures first, then by name. Counts events
     /// that end a span or are points: everything that is not `pending`.
     fn failure_rate_by_type<'a>(
         &'a self,
@@ -107,12 +106,12 @@ fn unsupported<T: Send + 'static>(question: &'static str) -> BoxFuture<'static, 
     Box::pin(std::future::ready(Err(ReadError::Unsupported { question })))
 }
 
-/// A part of a whole.
+/// A rate: so many out of so many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Rate {
-    /// How many did.
+    /// How many it applies to.
     pub hits: u64,
-    /// Of how many.
+    /// Out of how many.
     pub total: u64,
 }
 
@@ -147,7 +146,7 @@ impl Rate {
 pub struct TypeRate {
     /// The type.
     pub event_type: Text,
-    /// Failures of all.
+    /// Failures out of all events that ended.
     pub rate: Rate,
 }
 
@@ -158,17 +157,17 @@ pub struct StageTimes {
     pub event_type: Text,
     /// How many spans.
     pub count: u64,
-    /// Half took at most this many microseconds.
+    /// The median, in microseconds.
     pub p50_us: u64,
-    /// 95 % took at most this many microseconds.
+    /// The 95th percentile, in microseconds.
     pub p95_us: u64,
-    /// 99 % took at most this many microseconds.
+    /// The 99th percentile, in microseconds.
     pub p99_us: u64,
-    /// The longest took this many microseconds.
+    /// The maximum, in microseconds.
     pub max_us: u64,
 }
 
-/// A span that took long.
+/// A slow span.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlowSpan {
     /// The run.
@@ -177,7 +176,7 @@ pub struct SlowSpan {
     pub span_id: SpanId,
     /// Its type.
     pub event_type: Text,
-    /// Microseconds it took.
+    /// Its duration in microseconds.
     pub duration_us: u64,
 }
 
@@ -186,9 +185,9 @@ pub struct SlowSpan {
 pub struct HotSpot {
     /// The type of the event that failed first.
     pub event_type: Text,
-    /// The type of its error, where one was recorded.
+    /// The type of its error, if one was recorded.
     pub error_type: Option<Text>,
-    /// Runs that failed so, of all runs with a failure.
+    /// Runs that failed this way, out of all runs with a failure.
     pub share: Rate,
 }
 
@@ -214,16 +213,16 @@ pub struct ChoiceOutcome {
     pub decision: Text,
     /// What was chosen.
     pub choice: Text,
-    /// Failed runs of ended runs in which it was chosen.
+    /// Failed runs, out of the ended runs in which it was chosen.
     pub failed: Rate,
 }
 
-/// A stretch of time.
+/// An interval of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Bucket {
-    /// When it begins; a multiple of its width since the Unix epoch.
+    /// Its start; a multiple of its width since the Unix epoch.
     pub start: Timestamp,
-    /// Failed runs of ended runs that started in it.
+    /// Failed runs, out of the ended runs that started in it.
     pub failed: Rate,
 }
 

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::fold::Position;
 use crate::{EventId, ReadError, RunSummary, Timestamp, TraceEvent, TraceId};
 
-/// Where a page ended: a text to hand back, of no meaning to whoever holds it.
+/// Where a page ended: an opaque text to pass to the next call.
 ///
-/// Stores that order events and runs as the contract says use the codec here, so that every store's pages hold still
-/// in the same way; a feed may put a text of its own into [`Cursor::new`].
+/// Stores that order events and runs as the contract requires use the encoding here, so that pagination is stable in the
+/// same way in every store; a feed may use its own text with [`Cursor::new`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(String);
@@ -40,7 +40,7 @@ impl Cursor {
         Self(format!("run:{}:{trace_id}", started.as_micros()))
     }
 
-    /// The place that [`of_event`](Self::of_event) wrote down.
+    /// The position that [`of_event`](Self::of_event) encoded.
     ///
     /// # Errors
     /// When it is the cursor of something else.
@@ -62,7 +62,7 @@ impl Cursor {
         read().ok_or_else(|| self.foreign("events"))
     }
 
-    /// The place that [`of_run`](Self::of_run) wrote down.
+    /// The position that [`of_run`](Self::of_run) encoded.
     ///
     /// # Errors
     /// When it is the cursor of something else.

@@ -2,39 +2,39 @@
 
 use std::time::Duration;
 
-/// A box for what went wrong underneath.
+/// A boxed error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a store or a feed could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// It can't be reached, or is busy; trying again may help.
+    /// It can't be reached, or is busy; retrying may help.
     #[error("{store} cannot be reached: {reason}")]
     Unavailable {
         /// The store's name.
         store: &'static str,
         /// What to look at.
         reason: String,
-        /// What went wrong underneath.
+        /// The underlying error.
         #[source]
         source: Option<BoxError>,
     },
-    /// It can't be used as it is; trying again does not help.
+    /// It can't be used as it is; retrying does not help.
     #[error("{store} cannot be used: {reason}")]
     Unusable {
         /// The store's name.
         store: &'static str,
         /// What is wrong, and how to fix it.
         reason: String,
-        /// What went wrong underneath.
+        /// The underlying error.
         #[source]
         source: Option<BoxError>,
     },
 }
 
 impl OpenError {
-    /// Whether the same call may go well later.
+    /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
@@ -44,69 +44,69 @@ impl OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// The store did not answer, or answered that it is busy, full or throttled. The events may or may not be
-    /// there; appending the identical events again is safe.
+    /// The store did not respond, or responded that it is busy, full or throttled. The events may or may not be stored;
+    /// appending the identical events again is safe.
     #[error("the store is not available: {reason}")]
     Unavailable {
         /// What is wrong.
         reason: String,
         /// How long the server asked to wait, where it did.
         retry_after: Option<Duration>,
-        /// What went wrong underneath.
+        /// The underlying error.
         #[source]
         source: Option<BoxError>,
     },
-    /// The store will never take the event at this place of the call. Of its trace nothing was appended; whether
-    /// events of other traces were is not said, and they may be appended again.
-    #[error("the store refuses the event: {reason}")]
+    /// The store permanently rejects the event at this place of the call. Nothing of its trace was appended; events of other
+    /// traces may have been, and can be appended again.
+    #[error("the store rejects the event: {reason}")]
     Rejected {
         /// The place in the call.
         index: usize,
         /// Why.
         reason: String,
     },
-    /// The store takes nothing until somebody repairs it. The call is not repeated; what must not be lost is tried again
-    /// later, with what comes then.
+    /// The store will not accept anything until somebody repairs it. The call is not repeated; events that must not be
+    /// lost are sent again later, together with new ones.
     #[error("the store has failed: {reason}")]
     Broken {
         /// What is wrong, and how to fix it.
         reason: String,
-        /// What went wrong underneath.
+        /// The underlying error.
         #[source]
         source: Option<BoxError>,
     },
 }
 
 impl AppendError {
-    /// Whether the identical group may be taken later.
+    /// Whether the identical group may be accepted later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 }
 
-/// Why a question could not be answered.
+/// Why a query could not be answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The store did not answer; trying again may help.
-    #[error("the store did not answer: {reason}")]
+    /// The store did not respond; retrying may help.
+    #[error("the store did not respond: {reason}")]
     Unavailable {
         /// What is wrong.
         reason: String,
-        /// What went wrong underneath.
+        /// The underlying error.
         #[source]
         source: Option<BoxError>,
     },
-    /// The question is wrong: a cursor of another store, a prefix that is not hex.
+    /// The query is invalid: a cursor of another store, a prefix that is not hex.
     #[error("invalid query: {reason}")]
     InvalidQuery {
         /// What is wrong, and how to fix it.
         reason: String,
     },
-    /// This store does not answer questions of this kind.
-    #[error("this store does not support `{question}`; ask a store that does, such as SQLite")]
+    /// This store does not support this query.
+    #[error("this store does not support `{question}`; use a store that does, such as SQLite")]
     Unsupported {
-        /// The question.
+        /// The query.
         question: &'static str,
     },
     /// What is stored can't be read.
@@ -114,14 +114,14 @@ pub enum ReadError {
     Damaged {
         /// What is wrong.
         reason: String,
-        /// What went wrong underneath.
+        /// The underlying error.
         #[source]
         source: Option<BoxError>,
     },
 }
 
 impl ReadError {
-    /// Whether the same question may be answered later.
+    /// Whether the same query may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }

@@ -11,10 +11,10 @@ use crate::{Attrs, EventId, InstanceId, SpanId, Text, Timestamp, TraceId};
 /// The version of the event schema that this release writes.
 pub const SCHEMA_VERSION: u16 = 1;
 
-/// One thing that happened in one run: a step started or ended, a decision was taken, a business event.
+/// One thing that happened in one run: a step started or ended, a decision was made, a business event.
 ///
-/// Its JSON is a public contract, described by `docs/event.schema.json`. Fields that a later version added
-/// are kept in [`extra`](Self::extra) and written back, so that an event survives older software.
+/// Its JSON is a public contract, described by `docs/event.schema.json`. Fields that a later version added are kept in
+/// [`extra`](Self::extra) and written back, so that older software does not lose them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TraceEvent {
     /// The schema version, [`SCHEMA_VERSION`]; an event without one is of version 1.
@@ -46,7 +46,7 @@ pub struct TraceEvent {
     /// The event's place within its instance. Events order by (timestamp, instance, n).
     #[serde(default)]
     pub n: u64,
-    /// How it stands.
+    /// Its status.
     #[serde(default)]
     pub status: Status,
     /// Microseconds by a monotonic clock; on the event that ends a span.
@@ -55,16 +55,16 @@ pub struct TraceEvent {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<ErrorInfo>>,
-    /// Small, findable facts.
+    /// Attributes: short, searchable values.
     #[serde(default, skip_serializing_if = "Attrs::is_empty")]
     pub attrs: Attrs,
-    /// Free payload: inputs, outputs, what a decision weighed.
+    /// Free payload: inputs, outputs, the alternatives of a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Map<String, Value>>,
-    /// Labels for finding.
+    /// Tags, to filter by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Text>,
-    /// What it has to do with other spans.
+    /// Its relations to other spans.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     /// The service that emitted it.
@@ -81,7 +81,7 @@ pub struct TraceEvent {
     /// The 10 of "step 4 of 10".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_total: Option<u32>,
-    /// Fields this version does not know, kept as they came.
+    /// Fields that this version does not know, kept unchanged.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -173,7 +173,7 @@ impl TraceEvent {
     }
 }
 
-/// How an event stands.
+/// The status of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -189,7 +189,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status as the JSON of an event has it.
+    /// The status as written in the JSON of an event.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -208,7 +208,7 @@ impl fmt::Display for Status {
 
 /// Why a text is not a [`Status`].
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("`{0}` is not a status: want pending, success, failed or cancelled")]
+#[error("`{0}` is not a status: expected pending, success, failed or cancelled")]
 pub struct ParseStatusError(String);
 
 impl FromStr for Status {
@@ -224,12 +224,12 @@ impl FromStr for Status {
 /// The error of a failed event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorInfo {
-    /// What kind of error, in few different values: `BureauError::Timeout`, `panic`.
+    /// The type of the error, with few distinct values: `BureauError::Timeout`, `panic`.
     #[serde(rename = "type")]
     pub kind: Text,
-    /// What the error says.
+    /// The error message.
     pub message: Text,
-    /// What its sources say, outermost first.
+    /// The messages of its sources, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<Text>,
 }
@@ -246,7 +246,7 @@ impl ErrorInfo {
     }
 }
 
-/// What a span has to do with another, beyond being its child.
+/// A relation of a span to another, other than being its child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// How they are related.
@@ -273,7 +273,7 @@ pub enum Relation {
     Compensates,
     /// It happened because of the other, a decision.
     DecidedBy,
-    /// It tries again what the other tried.
+    /// It retries what the other tried.
     RetryOf,
     /// It happened because of the other, in another trace.
     CausedBy,

@@ -7,20 +7,19 @@ use futures_core::Stream;
 
 use crate::{AppendError, BoxFuture, Cursor, Filter, Instance, OpenError, ReadError, TraceEvent, TraceId};
 
-/// The description of a feed: nothing is touched before it is opened.
+/// The configuration of a feed: nothing is opened before [`open`](Self::open).
 pub trait FeedConfig: Send + Sync + 'static {
     /// Opens the feed on the emitter's own thread and runtime.
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn LiveFeed>, OpenError>>;
 
-    /// Opens the other end of the feed by itself, on the runtime of whoever watches; `None` where it can't be watched
-    /// from here.
+    /// Opens only the reading end of the feed, on the caller's runtime; `None` if it can't be watched from here.
     fn open_stream(&self) -> BoxFuture<'static, Result<Option<Arc<dyn TraceStream>>, OpenError>>;
 }
 
-/// A live destination of events. Emitters never wait for it: what it does not take in time is dropped and
+/// A live destination of events. Emitters never wait for it: events that it does not accept in time are dropped and
 /// counted.
 pub trait LiveFeed: Send + Sync + 'static {
-    /// What the ledger and errors call this feed. Never a connection string.
+    /// The name of this feed in delivery reports and errors. Never a connection string.
     fn name(&self) -> &str;
 
     /// Publishes a group of events in order.
@@ -32,15 +31,15 @@ pub trait LiveFeed: Send + Sync + 'static {
 
 /// Watches events as they happen.
 pub trait TraceStream: Send + Sync + 'static {
-    /// Events that match, as they happen; dropping the stream ends the watch. What was missed, because the watcher was
-    /// slow or its cursor is too old, is said as [`StreamItem::Missed`], never skipped in silence.
+    /// Events that match, as they happen; dropping the stream ends the watch. Events that were missed, because the watcher
+    /// was slow or its cursor is too old, are reported as [`StreamItem::Missed`], never skipped silently.
     ///
     /// # Errors
     /// When the stream does not answer, or the cursor is of another stream.
     fn watch(&self, request: WatchRequest) -> BoxFuture<'_, Result<EventStream, ReadError>>;
 }
 
-/// What to watch, and from where on. The default is everything, from now on.
+/// What to watch, and where to start. The default is everything, from now on.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct WatchRequest {
@@ -52,7 +51,7 @@ pub struct WatchRequest {
     pub from: WatchFrom,
 }
 
-/// Where a watch begins.
+/// Where a watch starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WatchFrom {
     /// With what happens from now on.

@@ -60,7 +60,7 @@ impl Filter {
         self.scope = scope;
         self
     }
-    /// Of this status; called again, of either.
+    /// With this status; if called several times, with any of them.
     #[must_use]
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status);
@@ -72,13 +72,13 @@ impl Filter {
         self.event_type = Some(TypeMatch::parse(pattern));
         self
     }
-    /// With this tag; called again, with both.
+    /// With this tag; if called several times, with all of them.
     #[must_use]
     pub fn tag(mut self, tag: impl Into<Text>) -> Self {
         self.tags.push(tag.into());
         self
     }
-    /// With this attribute; called again, with both.
+    /// With this attribute; if called several times, with all of them.
     #[must_use]
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.attrs = self.attrs.with(key, value);
@@ -97,7 +97,7 @@ impl Filter {
         self
     }
 
-    /// Whether an event is what this filter wants.
+    /// Whether an event matches.
     pub fn matches(&self, event: &TraceEvent) -> bool {
         self.scope.contains(event.timestamp, event.workflow.as_ref())
             && self.matches_kind(event)
@@ -106,8 +106,7 @@ impl Filter {
             && self.service.as_ref().is_none_or(|service| *service == event.service)
     }
 
-    /// Whether an event has the status, type and tags that this filter wants: the part of a filter that one
-    /// event of a run must meet.
+    /// Whether an event matches by status, type and tags: the part of a filter that one event of a run must meet.
     pub fn matches_kind(&self, event: &TraceEvent) -> bool {
         (self.statuses.is_empty() || self.statuses.contains(&event.status))
             && self.event_type.as_ref().is_none_or(|wanted| wanted.matches(&event.event_type))

@@ -195,8 +195,8 @@ impl FromStr for InstanceId {
     }
 }
 
-/// The identity of an event, written `{trace_id}:{span_id}:{seq}`: whoever stores an event twice under it
-/// stores it once, so retries are idempotent.
+/// The identity of an event, written `{trace_id}:{span_id}:{seq}`. Storing an event twice under the same identity stores it
+/// once, so retries are idempotent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     /// The trace the event belongs to.

@@ -1,12 +1,13 @@
-//! The model of Throughline: events, what they amount to, and the contracts of everything that keeps or shows them.
+//! The model of Throughline: events, the state of a run as derived from them, and the contracts of everything that keeps
+//! or shows events.
 //!
-//! This crate alone is what you need to write a store, a feed, a sink or a spool of your own; the suite that proves it
-//! comes with the feature `testing`. It has no runtime, opens nothing and prints nothing.
+//! This crate is all you need to write a store, a feed, a sink or a spool of your own; the feature `testing` adds
+//! conformance suites for them. It has no runtime, does no I/O and prints nothing.
 //!
 //! - [`TraceEvent`] is one thing that happened, in one trace. Everything else is a function of events.
-//! - [`fold`] says what the events of a run amount to: how a span stands, how the run stands.
+//! - [`fold`] derives the state of a span, and of a run, from its events.
 //! - [`TraceStore`], [`TraceReader`], [`TraceAnalytics`], [`LiveFeed`], [`TraceStream`], [`EventSink`] and [`Spool`]
-//!   are the contracts; [`StoreConfig`], [`FeedConfig`] and [`SpoolConfig`] describe what is opened later.
+//!   are the contracts; [`StoreConfig`], [`FeedConfig`] and [`SpoolConfig`] describe what will be opened.
 //! - [`names`] has every name that Throughline itself gives to events, tags, attributes and payload fields.
 //!
 //! ```

@@ -5,7 +5,7 @@
 
 /// A run began: the start of its root span.
 pub const WORKFLOW_STARTED: &str = "workflow:started";
-/// A run ended well.
+/// A run succeeded.
 pub const WORKFLOW_COMPLETED: &str = "workflow:completed";
 /// A run ended with an error or a panic.
 pub const WORKFLOW_FAILED: &str = "workflow:failed";
@@ -16,7 +16,7 @@ pub const WORKFLOW_RESUMED: &str = "workflow:resumed";
 
 /// A saga began.
 pub const SAGA_STARTED: &str = "saga:started";
-/// All steps of a saga ended well.
+/// All steps of a saga succeeded.
 pub const SAGA_COMPLETED: &str = "saga:completed";
 /// A step of a saga failed and the saga begins to undo the others. A point event, child of the saga's span.
 pub const SAGA_COMPENSATING: &str = "saga:compensating";

@@ -4,26 +4,26 @@ use serde::Serialize;
 
 use crate::Cursor;
 
-/// Which part of the answer to give.
+/// Which page of a result to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// How many at most; [`usize::MAX`] for as many as the store gives at a time.
+    /// The maximum number of items; [`usize::MAX`] for as many as the store gives at a time.
     pub limit: usize,
-    /// Where the page before ended; `None` for the first.
+    /// The cursor of the previous page; `None` for the first page.
     pub after: Option<Cursor>,
 }
 
 impl Page {
-    /// The first so many.
+    /// The first page, with at most this many items.
     pub fn first(limit: usize) -> Self {
         Self { limit, after: None }
     }
 }
 
-/// A part of an answer.
+/// A page of a result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Paged<T> {
-    /// The items of this page: at most as many as were asked for, and fewer where a store has a limit of its own.
+    /// The items of this page: at most as many as requested, or fewer if the store has its own limit.
     pub items: Vec<T>,
     /// Where to continue; `None` if this was all. A page that names a next one is not empty.
     pub next: Option<Cursor>,

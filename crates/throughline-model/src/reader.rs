@@ -7,17 +7,17 @@ use crate::{
     ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
-/// Reads what a store keeps. Every store answers the same questions with the same answers; the conformance
-/// suite (feature `testing`) holds them to it. It may be asked from any thread, on any runtime and many times at once, so
-/// it must not block for long: what takes long goes to the runtime that the store or its readers were opened on.
+/// Reads a store. All stores give the same answers; the conformance suite (feature `testing`) checks that. A reader may
+/// be called from any thread, on any runtime and many times at once, so it must not block for long: long work goes to the
+/// runtime that the store or its readers were opened on.
 pub trait TraceReader: Send + Sync + 'static {
     /// All events of one run in their order; empty if there is no such run.
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>>;
 
-    /// The events of one run in their order, the earliest first, a page at a time: for runs that are too long to be held
-    /// at once. Pages are by the same [cursor](Cursor::of_event) as those of [`events`](Self::events).
+    /// The events of one run in their order, earliest first, a page at a time: for runs that are too long to be held in
+    /// memory. Uses the same [cursors](Cursor::of_event) as [`events`](Self::events).
     ///
-    /// Unless a store does better, each page reads the whole run.
+    /// By default each page reads the whole run.
     fn trace_page<'a>(
         &'a self,
         id: TraceId,
@@ -41,10 +41,9 @@ pub trait TraceReader: Send + Sync + 'static {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>>;
 
-    /// Runs that match, the last started first. A run matches by its summary: its start lies in the time
-    /// range, its workflow, service and correlation id are equal, every attribute stood on one of its events;
-    /// and by its events: `statuses`, `event_type` and `tags` are met by any one of them (all three by the
-    /// same event).
+    /// Runs that match, newest first. A run matches by its summary: its start is in the time range, its workflow, service
+    /// and correlation id are equal, every attribute is on one of its events; and by its events: one of them matches
+    /// `statuses`, `event_type` and `tags` (all three).
     fn runs<'a>(
         &'a self,
         filter: &'a Filter,
@@ -56,15 +55,14 @@ pub trait TraceReader: Send + Sync + 'static {
 
     /// Runs that have not ended: running, interrupted or unfinished; the oldest first, each with the step it is in.
     ///
-    /// To find the step, the events of a run are looked at. Who only wants to know what runs asks for
+    /// Finding the step requires reading the events of a run. If you only need to know what is running, use
     /// [`open_summaries`](Self::open_summaries).
     fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>>;
 
-    /// The same runs in the same order, without the step they are in: what it costs does not depend on how many events
-    /// a run has.
+    /// The same runs in the same order, without the step they are in: the cost does not depend on the number of events.
     fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>>;
 
-    /// Of these instances, how each stands, in the order asked.
+    /// The liveness of each of these instances, in the same order.
     fn liveness<'a>(&'a self, instances: &'a [InstanceId])
     -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>>;
 
@@ -79,8 +77,8 @@ pub trait TraceReader: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>>;
 
-    /// Whether a deployment would cut a run short: what runs now, what is stuck (no event for `stuck_after`),
-    /// what a dead process left behind. Made of summaries, a page at a time.
+    /// Whether a deployment would interrupt a run: what is running, what is stuck (no event for `stuck_after`), and what
+    /// was interrupted before. Reads summaries, a page at a time.
     fn safe_to_deploy(&self, stuck_after: Duration) -> BoxFuture<'_, Result<DeployCheck, ReadError>> {
         Box::pin(async move {
             let (mut check, now) = (DeployCheck::default(), Timestamp::now());

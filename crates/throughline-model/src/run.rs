@@ -8,32 +8,32 @@ use serde::{Deserialize, Serialize};
 use crate::fold::{Position, SpanFold, Spans, place_in_span};
 use crate::{ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
-/// One run in a line: what a list shows. [`RunSummary::of`] defines it; every store is held to that.
+/// A summary of one run, as shown in lists. [`RunSummary::of`] defines it; the conformance suite holds every store to that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RunSummary {
     /// The run.
     pub trace_id: TraceId,
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
-    /// The workflow that its root names, else the first that any event names.
+    /// The workflow named by its root, or else by the first event that names one.
     pub workflow: Option<Text>,
     /// The service that started it.
     pub service: Text,
-    /// Its business key: that of its root, else the first that any event has.
+    /// Its business key: that of its root, or else of the first event that has one.
     pub correlation_id: Option<Text>,
     /// When its first event happened.
     pub started: Timestamp,
-    /// When its root span ended, and what was detached from it.
+    /// When its root span, and everything detached from it, had ended.
     pub ended: Option<Timestamp>,
-    /// How long its root span took, and what was detached from it.
+    /// How long its root span took, with everything detached from it.
     pub duration_us: Option<u64>,
     /// Its first failed event, whether or not the run recovered.
     pub first_failure: Option<FailureSummary>,
 }
 
 impl RunSummary {
-    /// A summary of a run of which no more than this is known; the other fields are empty.
+    /// A summary with only these fields; the others are empty.
     pub fn new(trace_id: TraceId, state: RunState, service: impl Into<Text>, started: Timestamp) -> Self {
         Self {
             trace_id,
@@ -56,11 +56,11 @@ pub struct FailureSummary {
     pub span_id: SpanId,
     /// The type of the failed event.
     pub event_type: Text,
-    /// The error, where one was recorded.
+    /// The error, if one was recorded.
     pub error: Option<ErrorInfo>,
 }
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
@@ -68,19 +68,19 @@ pub enum RunState {
     Running,
     /// It has not ended, and the process that ran it is dead.
     Interrupted,
-    /// It has not ended, and nobody knows whether anything works on it: it was imported, or its instance is unknown.
+    /// It has not ended, and it is not known whether a process is working on it: it was imported, or its instance is
+    /// unknown.
     Unfinished,
-    /// Its root span ended well, and so did what was detached from it.
+    /// Its root span, and everything detached from it, succeeded.
     Succeeded,
-    /// Its root span, or something that was detached from it, ended with an error or a panic.
+    /// Its root span, or something detached from it, ended with an error or a panic.
     Failed,
-    /// Its root span, or something that was detached from it, was dropped.
+    /// Its root span, or something detached from it, was dropped.
     Cancelled,
 }
 
 impl RunState {
-    /// The state of a run whose root span ended with this status, or, if that is `pending`, whose last instance
-    /// stands like this.
+    /// The state of a run whose root span has this status and, if that is `pending`, whose last instance has this liveness.
     pub fn of(root: Status, instance: Liveness) -> Self {
         match (root, instance) {
             (Status::Success, _) => Self::Succeeded,
@@ -116,13 +116,13 @@ impl fmt::Display for RunState {
     }
 }
 
-/// How an instance stands, as its lease says.
+/// Whether an instance is alive, according to its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Liveness {
     /// It holds its lease.
     Alive,
-    /// Its lease was given back or has run out.
+    /// Its lease was released or has expired.
     Dead,
     /// It never had one, but there are events of it: they were imported.
     Imported,
@@ -136,16 +136,16 @@ pub enum Liveness {
 pub struct OpenRun {
     /// The run.
     pub summary: RunSummary,
-    /// The innermost open span that started last; `None` if the root is all there is.
+    /// The innermost open span that started last; `None` if only the root is open.
     pub current: Option<CurrentStep>,
     /// When its last event happened.
     pub last_event: Timestamp,
 }
 
 impl OpenRun {
-    /// The open run that these events of one trace show, in any order; the summary is the caller's. Steps that
-    /// another instance left open before the run was resumed, or before the job that they belong to was tried
-    /// again, are not current: nobody works on them.
+    /// The open run that these events of one trace describe, in any order; the caller supplies the summary. Steps that
+    /// another instance left open before the run was resumed, or before the job that they belong to was retried, are not
+    /// current: no process is working on them.
     pub fn of<'e>(summary: RunSummary, events: impl IntoIterator<Item = &'e TraceEvent>) -> Self {
         let mut last_event = None;
         let mut spans: Spans<&TraceEvent> = Spans::new();
@@ -196,7 +196,7 @@ impl OpenRun {
     }
 }
 
-/// Where an open run stands.
+/// The step that an open run is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CurrentStep {
@@ -214,7 +214,7 @@ pub struct CurrentStep {
     pub step_total: Option<u32>,
 }
 
-/// A run that has not ended, without the step it is in.
+/// A run that has not ended, without its current step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OpenSummary {
@@ -231,21 +231,21 @@ impl OpenSummary {
     }
 }
 
-/// Whether a deployment would cut a run short.
+/// Whether a deployment would interrupt a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DeployCheck {
-    /// Runs at work.
+    /// Runs in progress.
     pub running: Vec<OpenSummary>,
-    /// Runs of a living process in which nothing has happened for a while.
+    /// Runs of a live process in which nothing has happened for a while.
     pub stuck: Vec<OpenSummary>,
     /// Runs whose process is dead.
     pub interrupted: Vec<OpenSummary>,
 }
 
 impl DeployCheck {
-    /// Safe when nothing runs and nothing is stuck. What a dead process left behind does not get worse by a
-    /// deployment, but wants to be resumed.
+    /// Safe if nothing is running and nothing is stuck. A deployment does not affect interrupted runs, but they should be
+    /// resumed.
     pub fn is_safe(&self) -> bool {
         self.running.is_empty() && self.stuck.is_empty()
     }

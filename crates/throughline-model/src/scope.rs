@@ -2,8 +2,8 @@
 
 use crate::{Text, Timestamp};
 
-/// What a question across runs is about. Questions about runs take the start and the workflow of the run's
-/// summary; questions about events (rates by type, stages, spans) take those of each event itself.
+/// The scope of a query across runs. Queries about runs use the start and the workflow of the run's summary; queries about
+/// events (rates by type, stages, spans) use those of each event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scope {
@@ -20,9 +20,7 @@ impl Scope {
     pub fn all() -> Self {
         Self::default()
     }
-    /// At this moment or later. A store that keeps counts of events by the minute may begin at the start of that
-    /// minute when asked for [rates by type](crate::TraceAnalytics::failure_rate_by_type) or [stage
-    /// times](crate::TraceAnalytics::slowest_stages).
+    /// At this moment or later.
     #[must_use]
     pub fn since(mut self, since: Timestamp) -> Self {
         self.since = Some(since);
@@ -41,7 +39,7 @@ impl Scope {
         self
     }
 
-    /// Whether a moment and a workflow lie in it.
+    /// Whether it contains a moment and a workflow.
     pub fn contains(&self, moment: Timestamp, workflow: Option<&Text>) -> bool {
         self.since.is_none_or(|since| moment >= since)
             && self.until.is_none_or(|until| moment < until)

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use crate::{BoxFuture, TraceEvent};
 
-/// Sees every event on the thread that emits it: metrics, error reporters, exporters, your own.
+/// Sees every event on the thread that emits it: metrics, error reporters, exporters.
 ///
 /// A sink must be quick and must not block; if it panics, the panic is caught and counted, and the workflow
 /// continues.
 pub trait EventSink: Send + Sync + 'static {
-    /// What the ledger calls this sink.
+    /// The name of this sink in delivery reports.
     fn name(&self) -> &str;
 
-    /// Takes note of an event, which is redacted already. A sink that keeps it clones the `Arc`, not the event.
+    /// Called with each event, which is already redacted. A sink that keeps it clones the `Arc`, not the event.
     fn on_event(&self, event: &Arc<TraceEvent>);
 
-    /// Sends on what the sink has kept, and returns when that is done or after this time: part of
+    /// Sends the events that the sink has buffered, and returns when that is done or after this time: part of
     /// `Throughline::flush` and `Throughline::shutdown`.
     fn flush(&self, timeout: Duration) -> BoxFuture<'_, ()> {
         let _ = timeout;

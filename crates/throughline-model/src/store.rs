@@ -1,4 +1,4 @@
-//! [`TraceStore`], where events are kept.
+//! [`TraceStore`], a durable destination of events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::{
     AppendError, BoxFuture, InstanceId, OpenError, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader,
 };
 
-/// Who opens a store or a feed: one process of one service, from its start to its end.
+/// An instance of a service that opens a store or a feed: one emitter, from its start to its end.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Instance {
@@ -24,27 +24,27 @@ impl Instance {
     }
 }
 
-/// The description of a store: nothing is touched before it is opened.
+/// The configuration of a store: nothing is opened before [`open`](Self::open).
 pub trait StoreConfig: Send + Sync + 'static {
-    /// Opens the store and takes out the lease of this instance. What is not there yet is made. An instance that opens
-    /// again is alive again, and holds none of the claims that it had before.
+    /// Opens the store, creating it if necessary, and acquires the lease of this instance. An instance that opens again is
+    /// alive again, and holds none of the claims it had before.
     ///
     /// Emitters open it on a thread and a tokio runtime of their own, so that connections do not depend on the runtime
     /// of the caller. The store may use that runtime until it is dropped.
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>>;
 
-    /// Opens the store for reading alone: without a lease, without making it, and without the right to write. A store
-    /// that nobody has made yet is an error, or has nothing to read. What is opened may use the tokio runtime that it is
-    /// opened on for as long as it lives.
+    /// Opens the store for reading only: without a lease, without creating it, and without write access. A store that does
+    /// not exist yet is an error, or has nothing to read. The readers may use the tokio runtime that they are opened on for
+    /// as long as they exist.
     fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>>;
 }
 
-/// Who answers the questions about what a store keeps.
+/// The readers of a store.
 #[derive(Clone)]
 pub struct Readers {
-    /// The questions about single runs.
+    /// Queries about runs and events.
     pub reader: Arc<dyn TraceReader>,
-    /// The questions across runs.
+    /// Queries across runs.
     pub analytics: Arc<dyn TraceAnalytics>,
 }
 
@@ -62,8 +62,8 @@ impl std::fmt::Debug for Readers {
     }
 }
 
-/// What a store takes at a time. Delivery keeps to it; a group that does not fit is split, and the parts of one trace
-/// follow each other in order.
+/// The limits on one call of a store. Delivery respects them: a group that does not fit is split, and the parts of one
+/// trace stay in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -71,9 +71,9 @@ pub struct Limits {
     pub events: usize,
     /// How many bytes of JSON the events of a call may have. An event that is larger by itself is sent alone.
     pub bytes: usize,
-    /// Whether the events of a call must be of one trace.
+    /// Whether the events of a call must belong to one trace.
     pub one_trace: bool,
-    /// How many calls may be under way at once, each with traces of its own; at least 1.
+    /// How many calls may be in flight, each with different traces; at least 1.
     pub in_flight: usize,
 }
 
@@ -83,21 +83,21 @@ impl Limits {
         Self { events: 512, bytes: usize::MAX, one_trace: false, in_flight: 1 }
     }
 
-    /// At most so many events a call.
+    /// At most this many events per call.
     #[must_use]
     pub const fn events(mut self, events: usize) -> Self {
         self.events = events;
         self
     }
 
-    /// At most so many bytes of JSON a call.
+    /// At most this many bytes of JSON per call.
     #[must_use]
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Each call with events of one trace alone, and so many calls under way at once.
+    /// Only events of one trace per call, and this many calls in flight.
     #[must_use]
     pub const fn by_trace(mut self, in_flight: usize) -> Self {
         (self.one_trace, self.in_flight) = (true, in_flight);
@@ -115,73 +115,73 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lease {
-    /// It holds by itself until the process ends, as the lock of a file does.
+    /// It lasts until the process ends, without renewal, like a file lock.
     ForLife,
     /// It must be renewed.
     Heartbeat {
         /// How often it is renewed.
         interval: Duration,
-        /// How long after the last renewal the instance counts as dead: three intervals or more, so that one renewal
-        /// that is late does no harm.
+        /// How long after the last renewal the instance is considered dead: three intervals or more, so that a late renewal
+        /// does no harm.
         expires_after: Duration,
     },
 }
 
 impl Lease {
-    /// A lease that is renewed this often and expires after three intervals without.
+    /// A lease that is renewed at this interval and expires after three intervals without a renewal.
     pub const fn heartbeat(interval: Duration) -> Self {
         Self::Heartbeat { interval, expires_after: interval.saturating_mul(3) }
     }
 }
 
-/// Who may work on a run.
+/// The result of claiming a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Claim {
-    /// This instance may.
+    /// This instance may work on it.
     Granted,
-    /// Another instance that lives holds it.
+    /// Another live instance holds it.
     HeldBy(InstanceId),
 }
 
 /// A durable destination of events.
 ///
-/// # What a store promises
+/// # Requirements
 ///
-/// - **Atomic per trace.** Of the events of one trace in a call, all become durable or none, and no reader ever sees a
-///   part of them. Events of different traces in one call may become durable apart from each other.
-/// - **Idempotent.** An event that is there already (see [`EventId`](crate::EventId)), or that stands twice in a call, is
-///   skipped; the first that came is kept. After an error, and after a call that was dropped because its deadline passed, the identical call may be made
-///   again.
-/// - **In order.** An emitter makes no two calls at once with events of one trace, and no call with later events of a
-///   trace before the earlier ones are acknowledged. Two instances may: a job continues the trace of the request that
-///   put it into a queue. And events may come in any order, as an import has them.
+/// - **Atomic per trace.** Of the events of one trace in a call, all become durable or none, and no reader ever sees only
+///   some of them. Events of different traces in one call may become durable separately.
+/// - **Idempotent.** An event that is already stored (see [`EventId`](crate::EventId)), or that occurs twice in a call, is
+///   skipped; the first one is kept. After an error, and after a call that was dropped because its deadline passed, the
+///   identical call may be repeated.
+/// - **In order.** An emitter never has two calls with events of the same trace in flight, and sends later events of a
+///   trace only after the earlier ones were acknowledged. Two instances may write to one trace at once: a job continues
+///   the trace of the request that enqueued it. And events may arrive in any order, as in an import.
 ///
-/// Emitters call a store on one thread, which is its own: see [`StoreConfig::open`].
+/// Emitters call a store on a thread of its own: see [`StoreConfig::open`].
 pub trait TraceStore: Send + Sync + 'static {
-    /// What the ledger and errors call this store, as in `sqlite`. Never a path or a connection string.
+    /// The name of this store in delivery reports and errors, as in `sqlite`. Never a path or a connection string.
     fn name(&self) -> &str;
 
-    /// Makes events durable. When it returns `Ok`, every one of them will be there after a crash.
+    /// Makes events durable. When it returns `Ok`, all of them survive a crash.
     ///
-    /// It may block its thread for as long as a disk takes, but no longer: emitters drop the future when its deadline
-    /// has passed, which a blocked thread can't notice. What a dropped call has begun elsewhere may still be under way when
-    /// the identical call is made again.
+    /// It may block its thread for as long as a disk write takes, but no longer: emitters drop the future when its deadline
+    /// has passed, which a blocked thread can't notice. Work that a dropped call started elsewhere may still be in progress
+    /// when the identical call is repeated.
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
-    /// How events are appended by the thread that emits them; `None`, the default, where appending may have to wait. Asked
-    /// once, when the store is opened.
+    /// How to append events on the emitting thread; `None`, the default, if appending may have to wait. Called once, when
+    /// the store is opened.
     fn inline(&self) -> Option<Arc<dyn AppendInline>> {
         None
     }
 
-    /// What [`append`](Self::append) takes at a time.
+    /// The limits on one call of [`append`](Self::append).
     fn limits(&self) -> Limits {
         Limits::new()
     }
 
-    /// How long a group may wait for emitters that the group before has just released. Stores that pay per
-    /// group rather than per event gain by a short delay.
+    /// How long a group may wait for emitters that the previous group has just released. Stores where a call has a cost
+    /// benefit from a short delay.
     fn group_commit_delay(&self) -> Duration {
         Duration::ZERO
     }
@@ -191,37 +191,37 @@ pub trait TraceStore: Send + Sync + 'static {
         Lease::ForLife
     }
 
-    /// Renews the lease of this instance; called once an [interval](Lease::Heartbeat), whatever else is under way, and
-    /// never if the lease is [for life](Lease::ForLife). After [`close`](Self::close) it brings nothing back.
+    /// Renews the lease of this instance; called once per [interval](Lease::Heartbeat), whatever else is in progress, and
+    /// never if the lease is [for life](Lease::ForLife). It must not bring back an instance that was
+    /// [closed](Self::close).
     fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Asks for a run to be this instance's to work on. Of several instances that ask at once, one is granted it, in
-    /// this process or in any other. It is held until it is [released](Self::release) or the lease of its holder ends;
-    /// asking again for what one holds is granted. The run need not be there yet. An instance whose own lease has expired
-    /// is answered [`AppendError::Unavailable`]: it may ask again after its next renewal.
+    /// Claims the exclusive right to work on a run. Of several instances that claim it at the same time, in this process or
+    /// in any other, exactly one is granted it. The claim lasts until it is [released](Self::release) or the lease of its
+    /// holder ends; claiming again what one already holds is granted. The run need not exist yet. An instance whose own
+    /// lease has expired gets [`AppendError::Unavailable`]: it may claim again after its next renewal.
     fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>>;
 
-    /// Gives back a run that was claimed; nothing happens if this instance does not hold it.
+    /// Releases a claimed run; does nothing if this instance does not hold it.
     fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>>;
 
-    /// Who answers the questions about what this store keeps. They may be asked after the store was
-    /// [closed](Self::close), too.
+    /// The readers of this store. They may be used after the store was [closed](Self::close).
     fn readers(&self) -> Readers;
 
-    /// Gives the lease back, and with it every claim. Open spans of this instance are *interrupted* from now on. The last
-    /// call that an emitter makes.
+    /// Releases the lease and every claim. Open spans of this instance are *interrupted* from now on. This is the last call
+    /// that an emitter makes.
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>>;
 }
 
-/// Appends to a store without a change of threads: for stores in memory, whose steps should cost no more than that, and
-/// should not depend on a clock that a test has paused.
+/// Appends to a store without switching threads: for in-memory stores, whose steps should cost no more than that and should
+/// not depend on a clock that a test has paused.
 ///
 /// Emitters use it only while no earlier event waits for the store, so that the store sees them in order.
 pub trait AppendInline: Send + Sync {
-    /// Appends one event at once. `true` is what `Ok` is of [`TraceStore::append`]; `false` means that nothing was
-    /// appended, and that `append` should be asked, which can wait and say what is wrong. May be called from several
-    /// threads at a time, and must neither block nor emit events.
+    /// Appends one event at once. `true` is the same as `Ok` of [`TraceStore::append`]; `false` means that nothing was
+    /// appended, and that `append` should be called, which can wait and return an error. May be called from several threads
+    /// at a time, and must neither block nor emit events.
     fn append_inline(&self, event: &Arc<TraceEvent>) -> bool;
 }

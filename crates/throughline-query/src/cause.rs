@@ -2,7 +2,7 @@
 //!
 //! The rules, in short:
 //!
-//! - A failed attempt that was tried again stands for nothing: the last attempt speaks for all of them.
+//! - A failed attempt that was retried stands for nothing: the last attempt speaks for all of them.
 //! - What fails while others are undone is a consequence, not a cause.
 //! - A failed span was brought down by a failed child if their errors agree, or if nothing was begun after the
 //!   child had failed. If the parent went on to other work, it had tolerated that failure.
@@ -21,7 +21,7 @@ pub(super) struct Causes<'q> {
     pub(super) last_attempt: Vec<u32>,
     /// Whether the span is a compensation or part of one.
     pub(super) in_compensation: Vec<bool>,
-    /// The innermost span around it, or itself, that was tried again.
+    /// The innermost span around it, or itself, that was retried.
     pub(super) within_retried: Vec<u32>,
     /// When the span last began work of its own, as a place in the timeline: the start of its last child that is
     /// neither a point nor a compensation.

@@ -9,13 +9,13 @@ use super::{Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::names::data;
 use throughline_model::{Relation, RunSummary, SpanId, Status, Text, Timestamp};
 
-/// The decisions of a run and their consequences. Made by [`TraceQuery::decisions`].
+/// The decisions of a run and their consequences. Returned by [`TraceQuery::decisions`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Decisions {
     /// The run; `None` if there are no events.
     pub run: Option<RunSummary>,
-    /// What was decided, in the order of time.
+    /// The decisions, in the order of time.
     pub outcomes: Vec<DecisionOutcome>,
     /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
@@ -36,12 +36,12 @@ pub struct Decision {
     /// What was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub choice: Option<Text>,
-    /// What was weighed, what was chosen among it.
+    /// The alternatives, including the chosen one.
     pub alternatives: Vec<Alternative>,
     /// Why it was chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Text>,
-    /// How sure the decider was, from 0 to 1.
+    /// The confidence of the decision, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
     /// Who or what decided.
@@ -53,19 +53,19 @@ pub struct Decision {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Alternative {
-    /// What it is called.
+    /// Its name.
     pub name: Text,
-    /// How it was rated.
+    /// Its score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
-    /// What spoke for or against it.
+    /// The reason for or against it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
     /// Whether it was chosen.
     pub chosen: bool,
 }
 
-/// A decision and what came of it.
+/// A decision and its consequences.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DecisionOutcome {
@@ -73,8 +73,8 @@ pub struct DecisionOutcome {
     pub decision: Decision,
     /// How its consequences were found.
     pub basis: Basis,
-    /// What came of it, in the order in which it began; at most [`DecisionOutcome::CONSEQUENCES`], and among them
-    /// the one that holds the run's root cause.
+    /// Its consequences, in the order in which they began; at most [`DecisionOutcome::CONSEQUENCES`], including the one
+    /// that contains the run's root cause.
     pub consequences: Vec<Consequence>,
     /// How many more there are.
     pub more: usize,
@@ -92,15 +92,15 @@ impl DecisionOutcome {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Basis {
-    /// They say so: they link the decision as `decided_by`.
+    /// They link to the decision as `decided_by`.
     Linked,
-    /// They came after it, beside it or beside the step in which it was taken.
+    /// They came after it, as siblings of it or of the step in which it was made.
     Followed,
     /// There are none.
     Nothing,
 }
 
-/// What came of a decision: a span and all below it.
+/// A consequence of a decision: a span and all its descendants.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Consequence {

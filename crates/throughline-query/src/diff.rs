@@ -8,20 +8,18 @@ use serde_json::Value;
 use super::{Decision, Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::{RunSummary, Text};
 
-/// How a run differs from another. Made by [`TraceQuery::diff`]; *here* is the run that was asked, *there* the
-/// other.
+/// How a run differs from another. Returned by [`TraceQuery::diff`]; *here* is this run, *there* the other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Diff {
-    /// The run that was asked.
+    /// This run.
     pub here: Option<RunSummary>,
     /// The other run.
     pub there: Option<RunSummary>,
-    /// Where they first went different ways.
+    /// Where they first diverged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_divergence: Option<Divergence>,
-    /// What was given to the span of the first divergence, or to the nearest span around it that was given
-    /// something else: the values that differ.
+    /// The input values that differ at the first divergence, or at the nearest enclosing span whose input differs.
     pub inputs: Vec<InputChange>,
     /// Decisions that chose differently.
     pub choices: Vec<ChoiceChange>,
@@ -31,8 +29,8 @@ pub struct Diff {
     pub only_here: Vec<UnmatchedSpan>,
     /// Spans that happened only there.
     pub only_there: Vec<UnmatchedSpan>,
-    /// Spans that took at least [`Diff::SLOWER`] times as long here as there and [`Diff::SLOWER_US`] more, and no
-    /// single span in them explains it; the greatest difference first.
+    /// Spans that took at least [`Diff::SLOWER`] times as long here as there and [`Diff::SLOWER_US`] more, unless a single
+    /// span inside explains it; the greatest difference first.
     pub slower: Vec<SlowerSpan>,
     /// Data problems of both: what is missing or contradictory in their events.
     pub problems: Vec<Problem>,
@@ -50,16 +48,16 @@ impl Diff {
     }
 }
 
-/// Where two runs first went different ways.
+/// Where two runs first diverged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Divergence {
     /// What was different.
     pub kind: DivergenceKind,
-    /// The way to the span: names from the root down, joined by ` › `, with `#2` for the second of the same name
-    /// in the same place. Only the last few of a long way.
+    /// The path to the span: names from the root down, joined by ` › `, with `#2` for the second of the same name in the
+    /// same place. Of a long path only the last few.
     pub path: String,
-    /// The span, of the run in which it happened; of this run if it happened in both.
+    /// The span in the run in which it happened; in this run if it happened in both.
     pub span: SpanSummary,
 }
 
@@ -82,11 +80,11 @@ pub enum DivergenceKind {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct UnmatchedSpan {
-    /// The way to it, as in [`Divergence::path`].
+    /// The path to it, as in [`Divergence::path`].
     pub path: String,
     /// The span.
     pub span: SpanSummary,
-    /// How many spans are below it; they have no counterpart either, and are not listed.
+    /// The number of its descendants; they have no counterpart either, and are not listed.
     pub below: usize,
 }
 
@@ -94,7 +92,7 @@ pub struct UnmatchedSpan {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StateChange {
-    /// The way to it, as in [`Divergence::path`].
+    /// The path to it, as in [`Divergence::path`].
     pub path: String,
     /// The span in this run.
     pub here: SpanSummary,
@@ -106,7 +104,7 @@ pub struct StateChange {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SlowerSpan {
-    /// The way to it, as in [`Divergence::path`].
+    /// The path to it, as in [`Divergence::path`].
     pub path: String,
     /// Microseconds here.
     pub here_us: u64,
@@ -118,7 +116,7 @@ pub struct SlowerSpan {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ChoiceChange {
-    /// The way to it, as in [`Divergence::path`].
+    /// The path to it, as in [`Divergence::path`].
     pub path: String,
     /// The decision in this run.
     pub here: Decision,
@@ -130,7 +128,7 @@ pub struct ChoiceChange {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct InputChange {
-    /// The name of the span that was given it.
+    /// The name of the span with this input.
     pub span: Text,
     /// Where in the input, as a [JSON pointer](https://www.rfc-editor.org/rfc/rfc6901); empty for all of it.
     pub pointer: String,

@@ -11,30 +11,30 @@ use super::{Decision, Problem, SagaCompensation, Span, SpanSummary, TraceQuery};
 use throughline_model::names::errors;
 use throughline_model::{Relation, RunState, RunSummary, Status};
 
-/// Why a run failed, or how it stands if it did not. Made by [`TraceQuery::explain`].
+/// Why a run failed, or its state if it did not. Returned by [`TraceQuery::explain`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
     /// The run; `None` if there are no events.
     pub run: Option<RunSummary>,
-    /// What there is to explain.
+    /// What is explained.
     pub verdict: Verdict,
     /// The answer in a sentence.
     pub headline: String,
     /// Where it went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// The way from the root down to the cause, both included.
+    /// The path from the root down to the cause, both included.
     pub path: Vec<PathStep>,
-    /// The work that led to the cause: what ended before it beside the path, the earliest first. At most the last
+    /// The work that led to the cause: steps off the path that ended before it, earliest first. At most the last
     /// [`Explanation::STEPS_BEFORE`].
     pub steps_before: Vec<PathStep>,
     /// How many earlier steps are not listed.
     pub earlier_steps: usize,
     /// Decisions before the cause: those linked to the path first, then the latest first.
     pub decisions: Vec<UpstreamDecision>,
-    /// All attempts at the cause, or at the step around it that was tried again; the last is on the path. Empty
-    /// if it was tried once.
+    /// All attempts of the cause, or of the enclosing step that was retried; the last is on the path. Empty if it was
+    /// tried only once.
     pub attempts: Vec<SpanSummary>,
     /// What failed or was cancelled because of the cause.
     pub cascades: Vec<Cascade>,
@@ -64,9 +64,9 @@ pub enum Verdict {
     Empty,
     /// The run succeeded on the first try.
     Succeeded,
-    /// The run succeeded; what failed in it was tried again, with success.
+    /// The run succeeded; everything that failed in it was retried successfully.
     Recovered,
-    /// The run succeeded although something in it failed for good, which is explained as the cause.
+    /// The run succeeded although something in it failed permanently, which is explained as the cause.
     Tolerated,
     /// The run failed.
     Failed,
@@ -74,7 +74,7 @@ pub enum Verdict {
     Cancelled,
     /// The process died during the run.
     Interrupted,
-    /// The run goes on.
+    /// The run is still running.
     Running,
     /// The record ends before the run does.
     Unfinished,
@@ -88,8 +88,8 @@ pub struct Cause {
     pub span: SpanSummary,
     /// How it went wrong.
     pub kind: CauseKind,
-    /// What ended last inside it, if anything ran in it. Where a step failed with an error of its own, this is
-    /// what it saw last.
+    /// The last span that ended inside it, if there is one. If a step failed with its own error, this is what happened just
+    /// before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_inside: Option<SpanSummary>,
 }
@@ -103,22 +103,22 @@ pub enum CauseKind {
     Error,
     /// It panicked.
     Panic,
-    /// It was dropped: of what was cancelled, it was the first.
+    /// It was dropped: the first of the spans that were cancelled.
     Cancelled,
     /// Its process died while it ran.
     Interrupted,
 }
 
-/// A span with what went in and what came out.
+/// A span with its input and output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PathStep {
     /// The span.
     pub span: SpanSummary,
-    /// What it was given, if that was recorded.
+    /// Its input, if that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
-    /// What it gave back, if that was recorded.
+    /// Its output, if that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
 }
@@ -129,26 +129,26 @@ pub struct PathStep {
 pub struct UpstreamDecision {
     /// The decision.
     pub decision: Decision,
-    /// Whether the cause, or a span around it, says that it happened because of this decision.
+    /// Whether the cause, or an enclosing span, links to this decision.
     pub linked: bool,
 }
 
-/// A span that went down because of the cause.
+/// A span that failed or was cancelled because of the cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Cascade {
     /// The span.
     pub span: SpanSummary,
-    /// How the cause got to it.
+    /// How the cause affected it.
     pub kind: CascadeKind,
 }
 
-/// How a cause brought another span down.
+/// How a cause affected another span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CascadeKind {
-    /// The cause lies in it, and it ended as the cause did.
+    /// It encloses the cause, and ended as the cause did.
     Propagated,
     /// It ran beside the cause and was cancelled after it.
     Cancelled,
@@ -162,7 +162,7 @@ pub struct OtherFailure {
     pub span: SpanSummary,
     /// What became of it.
     pub outcome: FailureOutcome,
-    /// The last attempt after it, if it was tried again.
+    /// The last attempt after it, if it was retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retried_by: Option<SpanSummary>,
 }
@@ -172,23 +172,23 @@ pub struct OtherFailure {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureOutcome {
-    /// It was tried again, and went well in the end.
+    /// It was retried, and succeeded in the end.
     Recovered,
-    /// It was tried again, and that has not gone well so far.
+    /// It was retried, but has not succeeded so far.
     Retried,
-    /// The work around it went on without it.
+    /// The enclosing work continued without it.
     Tolerated,
-    /// A failure in its own right, beside the cause.
+    /// A failure that is independent of the cause.
     Independent,
 }
 
 impl TraceQuery {
-    /// Explains why the run failed: the root cause with the path to it, what led there, what followed. For a run
-    /// that did not fail it says how it stands, and which failures were recovered from on the way.
+    /// Explains why the run failed: the root cause with the path to it, what led there, what followed. For a run that did
+    /// not fail, it gives the state of the run and the failures that were recovered from.
     ///
-    /// The root cause is the deepest failed span that was not brought down by a failed child. Not causes are: a
-    /// failed attempt that was tried again, a failed compensation, a parent that ended with its child's error,
-    /// a branch that was cancelled because its sibling failed, a failure that the work around it tolerated.
+    /// The root cause is the deepest failed span whose failure was not caused by a failed child. The following are not
+    /// causes: a failed attempt that was retried, a failed compensation, a parent that ended with its child's error, a
+    /// branch that was cancelled because its sibling failed, a failure that the enclosing work tolerated.
     pub fn explain(&self) -> Explanation {
         let causes = Causes::new(self);
         let found = causes.find();

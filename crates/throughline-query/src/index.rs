@@ -74,7 +74,7 @@ pub(super) struct Outline {
     pub(super) row: Vec<u32>,
     /// Where in `rows` its descendants end.
     pub(super) end: Vec<u32>,
-    /// How many spans are around it.
+    /// How many spans enclose it.
     pub(super) depth: Vec<u32>,
 }
 
@@ -382,7 +382,7 @@ impl Index {
 }
 
 impl Outline {
-    /// Whether a span is `ancestor` or lies below it.
+    /// Whether a span is `ancestor` or is below it.
     pub(super) fn is_within(&self, span: u32, ancestor: u32) -> bool {
         let row = self.row[span as usize];
         self.row[ancestor as usize] <= row && row < self.end[ancestor as usize]

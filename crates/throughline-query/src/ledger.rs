@@ -9,7 +9,7 @@ use super::{Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::names::{self, attrs, tags};
 use throughline_model::{ErrorInfo, Relation, RunState, RunSummary, SpanId, Status, Text, Timestamp};
 
-/// For each saga that failed: each completed step that had to be undone, and whether it was. Made by
+/// For each saga that failed: each completed step that had to be undone, and whether it was. Returned by
 /// [`TraceQuery::compensation_ledger`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -18,19 +18,19 @@ pub struct CompensationLedger {
     pub run: Option<RunSummary>,
     /// What had to be undone, saga by saga, in the order in which they began.
     pub sagas: Vec<SagaCompensation>,
-    /// Compensations that undo nothing known: the span they link is not among the events, or they link none.
+    /// Compensations without a known step: the span they link to is not among the events, or they link to none.
     pub unmatched: Vec<SpanSummary>,
     /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
 
 impl CompensationLedger {
-    /// Whether all that had to be undone was undone, in the right order. So it is where nothing had to be.
+    /// Whether everything that had to be undone was undone, in the right order; also if nothing had to be undone.
     pub fn is_clean(&self) -> bool {
         self.unmatched.is_empty() && self.sagas.iter().all(SagaCompensation::is_clean)
     }
 
-    /// Whether anything had to be undone, or was.
+    /// Whether nothing had to be undone, and nothing was.
     pub fn is_empty(&self) -> bool {
         self.unmatched.is_empty() && self.sagas.iter().all(|saga| saga.entries.is_empty())
     }
@@ -41,11 +41,11 @@ impl CompensationLedger {
     }
 }
 
-/// What one saga had to undo. Steps outside of any saga belong to the workflow around them.
+/// What one saga had to undo. Steps outside of any saga belong to the enclosing workflow.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SagaCompensation {
-    /// The saga, or the workflow around steps that are in no saga; `None` if there is neither.
+    /// The saga, or the workflow that encloses steps without a saga; `None` if there is neither.
     pub saga: Option<SpanSummary>,
     /// When it began to undo.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct SagaCompensation {
     /// The same, in microseconds from the first event of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began_offset_us: Option<u64>,
-    /// How many microseconds it undid, until its last compensation ended; `None` while one is open.
+    /// The duration of undoing in microseconds, until its last compensation ended; `None` while one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
     /// The steps that had to be undone, in the order in which that should happen: the last completed first.
@@ -69,18 +69,18 @@ impl SagaCompensation {
     }
 }
 
-/// One completed step and its undoing.
+/// One completed step and its compensation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CompensationEntry {
     /// The step.
     pub step: SpanSummary,
-    /// What it created.
+    /// The resource that it created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<Text>,
     /// Whether it was undone.
     pub state: CompensationState,
-    /// The last attempt at undoing it: when it began, how long it took, its error.
+    /// The last attempt to undo it: when it began, how long it took, its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compensation: Option<SpanSummary>,
     /// How many attempts there were.
@@ -95,19 +95,19 @@ pub struct CompensationEntry {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CompensationState {
-    /// It was.
+    /// It was undone.
     Compensated,
-    /// It was, but before a step that was built upon it: not in the reverse order of completion.
+    /// It was undone, but before a step that may depend on it: not in the reverse order of completion.
     OutOfOrder,
-    /// Its compensation is at work.
+    /// Its compensation is running.
     Running,
-    /// Its turn is still to come: the saga is at work.
+    /// Its compensation has not started yet; the saga is still running.
     Waiting,
     /// Its compensation was dropped, or the process died.
     Interrupted,
     /// Its compensation failed.
     Failed,
-    /// Not begun, and nobody is at work on it.
+    /// Its compensation never started, and no process is working on it.
     Missing,
 }
 
@@ -117,7 +117,7 @@ impl CompensationState {
         matches!(self, Self::Compensated | Self::OutOfOrder)
     }
 
-    /// Whether it may yet be undone by what runs now.
+    /// Whether it may still be undone by the running saga.
     pub const fn is_underway(self) -> bool {
         matches!(self, Self::Running | Self::Waiting)
     }
@@ -144,7 +144,7 @@ pub struct OrphanedResource {
     pub step: SpanId,
     /// The step's name.
     pub step_name: Text,
-    /// What it created, where it said so.
+    /// The resource that it created, if it named one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<Text>,
     /// Why it is still there.
@@ -161,7 +161,7 @@ struct Owed<'q> {
 }
 
 impl<'q> Owed<'q> {
-    /// The attempt that speaks for all: the first that went well, else the last.
+    /// The attempt that speaks for all: the first that succeeded, else the last.
     fn speaker(&self) -> Option<Span<'q>> {
         let done = self.attempts.iter().find(|attempt| attempt.status() == Status::Success);
         done.or(self.attempts.last()).copied()
@@ -169,12 +169,12 @@ impl<'q> Owed<'q> {
 }
 
 impl TraceQuery {
-    /// Says for each saga that failed or was cancelled which completed steps had to be undone, and whether they
-    /// were. A saga that succeeded has nothing to undo.
+    /// For each saga that failed or was cancelled: which completed steps had to be undone, and whether they were. A saga
+    /// that succeeded has nothing to undo.
     ///
     /// A step has to be undone if it is tagged `compensable` and completed; a compensation is found by its link
-    /// `compensates`. Steps outside of any saga belong to the workflow around them in the same way, so that this
-    /// answers for whoever has a saga engine of their own.
+    /// `compensates`. Steps outside of any saga belong to the enclosing workflow in the same way, so that this also works
+    /// with other saga engines.
     pub fn compensation_ledger(&self) -> CompensationLedger {
         let causes = Causes::new(self);
         let (attempts, unmatched) = self.compensations_by_step(&causes);

@@ -1,4 +1,4 @@
-//! [`TraceQuery`]: the questions about one run, answered from its events alone.
+//! [`TraceQuery`]: queries about one run, answered from its events alone.
 //!
 //! ```
 //! use throughline_query::Style;
@@ -65,10 +65,10 @@ use throughline_model::{
     TypeMatch,
 };
 
-/// The story of one run: a view of its events, in whatever order they came.
+/// The story of one run: a view of its events, whatever order they came in.
 ///
-/// Making one never fails. What is missing, doubled or contradictory is put in order as well as can be, and said
-/// by [`problems`](Self::problems). No answer depends on the order of the events that were passed in.
+/// Creating one never fails. Events that are missing, duplicated or contradictory are reconciled as well as possible and
+/// reported by [`problems`](Self::problems). No answer depends on the order of the events that were passed in.
 pub struct TraceQuery {
     events: Vec<TraceEvent>,
     index: Index,
@@ -77,13 +77,13 @@ pub struct TraceQuery {
 }
 
 impl TraceQuery {
-    /// A query about one trace, of which these are the events. Of the events of several traces, those of the
-    /// trace with the most are kept.
+    /// A query about one trace, given its events. If they belong to several traces, those of the trace with the most
+    /// events are kept.
     pub fn new(events: Vec<TraceEvent>) -> Self {
         Self { index: Index::new(&events), events, liveness: Vec::new() }
     }
 
-    /// Reads one run from a store, and how its instances stand.
+    /// Reads one run from a store, and the liveness of its instances.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -98,11 +98,11 @@ impl TraceQuery {
             .with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
     }
 
-    /// Says how the instances stand that own open spans, so that such a span is *running*, *interrupted* or
-    /// *unfinished*. The owner of a span is the instance of its latest event; each owner is asked for once.
+    /// Sets the liveness of the instances that own open spans, so that each such span is *running*, *interrupted* or
+    /// *unfinished*. The owner of a span is the instance of its latest event; the closure is called once for each owner.
     ///
-    /// Without it, imported spans are unfinished and all others are taken to be running: that no end was
-    /// recorded is all that is known.
+    /// Without it, imported spans are unfinished and all others are assumed to be running, because all that is known is
+    /// that no end was recorded.
     #[must_use]
     pub fn with_liveness(mut self, liveness: impl Fn(InstanceId) -> Liveness) -> Self {
         let mut owners: Vec<InstanceId> = self.pending().map(|span| span.owner()).collect();
@@ -143,7 +143,7 @@ impl TraceQuery {
         children.iter().map(|index| self.at(*index))
     }
 
-    /// The way from a root down to this span, both included; empty if there is no such span.
+    /// The path from a root down to this span, both included; empty if there is no such span.
     pub fn path(&self, id: SpanId) -> Vec<Span<'_>> {
         let mut path: Vec<_> = std::iter::successors(self.span(id), |span| span.parent()).collect();
         path.reverse();
@@ -155,7 +155,7 @@ impl TraceQuery {
         self.find_cause().span.map(|index| self.at(index))
     }
 
-    /// Spans and points that ended well, in the order in which they began.
+    /// Spans and point events that succeeded, in the order in which they began.
     pub fn successes(&self) -> impl Iterator<Item = Span<'_>> {
         self.spans().filter(|span| span.status() == Status::Success)
     }
@@ -176,8 +176,8 @@ impl TraceQuery {
         self.spans().filter(move |span| span.has_tag(tag))
     }
 
-    /// Spans that undo others, in the order in which they began. Whether they did is said by the
-    /// [ledger](Self::compensation_ledger).
+    /// Spans that undo others, in the order in which they began. The
+    /// [compensation ledger](Self::compensation_ledger) says whether they succeeded.
     pub fn compensations(&self) -> impl Iterator<Item = Span<'_>> {
         self.spans().filter(Span::is_compensation)
     }
@@ -192,8 +192,8 @@ impl TraceQuery {
         }
     }
 
-    /// How the run stands, by the rules of [`RunSummary::of`], with [`root`](Self::root) for its root span: where no
-    /// root has appeared, the span that stands in for it.
+    /// The state of the run by the rules of [`RunSummary::of`], with [`root`](Self::root) as its root span: if there is
+    /// no root, the span that stands in for it.
     fn fold(&self) -> Option<RunFold<&TraceEvent>> {
         let root = self.root()?;
         let mark = |event| Mark::of(event, event);
@@ -232,7 +232,7 @@ impl TraceQuery {
         }))
     }
 
-    /// The span by which the run stands as it does.
+    /// The span that decides the state of the run.
     fn standing(&self) -> Option<Span<'_>> {
         self.span(self.fold()?.decided_by()?.span_id())
     }
@@ -248,7 +248,7 @@ impl TraceQuery {
         Some(summary)
     }
 
-    /// The data problems of the run; empty for a sound record.
+    /// The data problems of the run; empty if the record is sound.
     pub fn problems(&self) -> &[Problem] {
         &self.index.problems
     }
@@ -283,7 +283,7 @@ impl TraceQuery {
 }
 
 impl fmt::Debug for TraceQuery {
-    /// The run and how much there is of it; the events would fill screens.
+    /// The run and its size; the events themselves would fill screens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceQuery")
             .field("trace_id", &self.index.timeline.first().map(|at| self.events[*at as usize].trace_id))

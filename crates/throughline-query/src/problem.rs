@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use throughline_model::SpanId;
 
-/// A data problem: something missing or contradictory in the events of a trace, which an answer had to work around.
+/// A data problem: something missing or contradictory in the events of a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Problem {
@@ -29,18 +29,18 @@ impl Problem {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// No span is the root of the run: its start was lost, or is still to come. The first span without a parent
-    /// stands in.
+    /// No span is the root of the run: its start was lost, or has not arrived yet. The first span without a parent stands
+    /// in.
     NoRoot,
     /// More than one span is a root; the first counts as the root of the run.
     SeveralRoots,
-    /// The parent of a span is not among the events; the span stands at the top.
+    /// The parent of a span is not among the events; the span is shown at the top.
     Orphan,
-    /// Spans are each other's ancestors; the earliest of them stands at the top.
+    /// Spans are each other's ancestors; the earliest of them is shown at the top.
     Cycle,
-    /// A span began before the span that it is part of: clocks disagree, or events were lost.
+    /// A span began before its parent: clocks disagree, or events were lost.
     ChildBeforeParent,
-    /// An event came more than once; it counts once.
+    /// An event is there more than once; it counts once.
     Duplicate,
     /// Two events have the same identity and different content; the first in order is kept.
     Conflict,

@@ -42,25 +42,25 @@ impl<'q> Span<'q> {
         Some(self.last_event()).filter(|event| event.status != Status::Pending)
     }
 
-    /// The span around this one.
+    /// The parent span.
     pub fn parent(&self) -> Option<Self> {
         let parent = self.query.index.parent_of(self.index)?;
         Some(self.query.at(parent))
     }
 
-    /// The spans directly below, in the order in which they began.
+    /// The child spans, in the order in which they began.
     pub fn children(&self) -> impl DoubleEndedIterator<Item = Self> + use<'q> {
         let query = self.query;
         query.index.children_of(self.index).iter().map(move |index| query.at(*index))
     }
 
-    /// How many spans are around this one.
+    /// How many spans enclose this one.
     pub fn depth(&self) -> usize {
         self.query.index.outline().depth[self.index as usize] as usize
     }
 
-    /// What to call the span: `workflow:loan-approval` or `saga:booking` where the workflow or the saga is named,
-    /// `POST /loans/{id}` where a request matched a route, the event type of its start for all others.
+    /// The name of the span: `workflow:loan-approval` or `saga:booking` if the workflow or the saga has a name,
+    /// `POST /loans/{id}` if a request matched a route, the event type of its start for all others.
     pub fn name(&self) -> Cow<'q, str> {
         let first = self.first_event();
         if self.is_workflow() {
@@ -84,8 +84,8 @@ impl<'q> Span<'q> {
         self.last_event().status
     }
 
-    /// How the span stands. An open span is running, interrupted or unfinished, as its owner is alive, dead or
-    /// never held a lease.
+    /// The state of the span. An open span is running, interrupted or unfinished, depending on whether its owner is alive,
+    /// is dead, or never held a lease.
     pub fn state(&self) -> RunState {
         match self.status() {
             Status::Pending => self.query.open_state(self.owner()),
@@ -150,7 +150,7 @@ impl<'q> Span<'q> {
         self.end().map(|event| event.timestamp)
     }
 
-    /// How long it took; `None` for points and while it is open. By the emitter's monotonic clock where that was
+    /// How long it took; `None` for point events and while it is open. By the emitter's monotonic clock if that was
     /// recorded, else from the first event to the last.
     pub fn duration(&self) -> Option<Duration> {
         self.duration_us().map(Duration::from_micros)
@@ -168,12 +168,12 @@ impl<'q> Span<'q> {
         self.end()?.error.as_deref()
     }
 
-    /// What it was given.
+    /// Its input.
     pub fn input(&self) -> Option<&'q Value> {
         self.events().find_map(|event| event.data.as_ref()?.get(data::INPUT))
     }
 
-    /// What it gave back.
+    /// Its output.
     pub fn output(&self) -> Option<&'q Value> {
         self.data(data::OUTPUT)
     }
@@ -198,7 +198,7 @@ impl<'q> Span<'q> {
         self.events().any(|event| event.has_tag(tag))
     }
 
-    /// What it has to do with other spans; what its first event says already is not said again.
+    /// Its links to other spans, without duplicates.
     pub fn links(&self) -> impl Iterator<Item = &'q Link> + use<'q> {
         let first = self.first_event();
         let news = move |(at, link): &(usize, &'q Link)| *at == 0 || !first.links.contains(link);
@@ -215,7 +215,7 @@ impl<'q> Span<'q> {
             .map(|link| link.span_id)
     }
 
-    /// A copy of what there is to say about it in a line.
+    /// A summary of it.
     pub fn summary(&self) -> SpanSummary {
         let first = self.first_event();
         SpanSummary {
@@ -272,7 +272,7 @@ impl PartialEq for Span<'_> {
 
 impl Eq for Span<'_> {}
 
-/// A span in a line: what answers name spans by.
+/// A summary of a span, as used in answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SpanSummary {
@@ -280,7 +280,7 @@ pub struct SpanSummary {
     pub span_id: SpanId,
     /// Its [name](Span::name).
     pub name: Text,
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
     /// Whether it is a point event.
     #[serde(skip_serializing_if = "is_false")]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Decision, Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::{RunSummary, SpanId, Status, Text, Timestamp, TraceEvent};
 
-/// The spans of a run as a tree, written down row by row: a span's children follow it, one deeper. Made by
+/// The spans of a run as a tree, row by row: a span's children follow it, one level deeper. Returned by
 /// [`TraceQuery::tree`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ pub struct Tree {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TreeNode {
-    /// How many spans are around it.
+    /// How many spans enclose it.
     pub depth: usize,
     /// The span.
     pub span: SpanSummary,
@@ -31,7 +31,7 @@ pub struct TreeNode {
     pub choice: Option<Text>,
 }
 
-/// The events of a run in the order of time. Made by [`TraceQuery::timeline`].
+/// The events of a run in the order of time. Returned by [`TraceQuery::timeline`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Timeline {
@@ -61,12 +61,12 @@ pub struct TimelineEntry {
     pub seq: u32,
     /// What happened.
     pub event_type: Text,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
 }
 
 impl TraceQuery {
-    /// The spans as a tree. Of broken records every span is in it, too: what has no parent stands at the top.
+    /// The spans as a tree. It contains every span, even of a broken record: spans without a parent are at the top.
     pub fn tree(&self) -> Tree {
         Tree {
             run: self.summary(),

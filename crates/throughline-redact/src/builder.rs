@@ -8,7 +8,7 @@ use crate::pseudonym::Pseudonyms;
 use crate::scan::{Pattern, Scanner};
 use crate::{RedactionError, Redactor, marker};
 
-/// The payload limit unless said otherwise, in bytes.
+/// The default payload limit, in bytes.
 const PAYLOAD_LIMIT: usize = 64 * 1024;
 
 /// Describes what must not get out, and builds the [`Redactor`] that keeps it in.
@@ -168,7 +168,7 @@ impl Redaction {
         self
     }
 
-    /// How many bytes the JSON of a payload may have, at least 256; 64 KiB unless said otherwise. What is beyond is
+    /// How many bytes the JSON of a payload may have, at least 256; 64 KiB by default. What exceeds it is
     /// cut, the largest values first, with marks that say how much. [Messages](Redactor::message) have the same limit.
     #[must_use]
     pub fn payload_limit(mut self, bytes: usize) -> Self {

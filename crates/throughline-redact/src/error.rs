@@ -36,23 +36,19 @@ pub enum RedactionError {
         key: String,
     },
     /// The keys are too many or too long.
-    #[error("the redaction keys are too many or too long; give fewer: {source}")]
+    #[error("there are too many redaction keys, or they are too long: {source}")]
     Keys {
         /// What is wrong underneath.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The pseudonym key is too short.
-    #[error(
-        "a pseudonym key of {given} bytes can be guessed: give .pseudonym_key(..) at least {LEAST_PSEUDONYM_KEY} random bytes"
-    )]
+    #[error("pseudonym_key must have at least {LEAST_PSEUDONYM_KEY} random bytes, got {given}")]
     PseudonymKey {
         /// How many bytes were given.
         given: usize,
     },
     /// The payload limit is too small.
-    #[error(
-        "payload_limit must be at least {LEAST_PAYLOAD_LIMIT} bytes, got {given}: a smaller payload would be little but marks"
-    )]
+    #[error("payload_limit must be at least {LEAST_PAYLOAD_LIMIT} bytes, got {given}")]
     PayloadLimit {
         /// How many bytes were given.
         given: usize,

@@ -1,8 +1,8 @@
 //! Redaction of texts, JSON values and names: personal data and credentials are replaced before they reach a log,
 //! a database or another service.
 //!
-//! [`Redaction`] describes what must not get out, and builds a [`Redactor`]. The redactor looks at the **keys** that
-//! values stand under, in any spelling; at the **text** wherever there is any; and at the **size** of payloads.
+//! [`Redaction`] describes what must not leave the process, and builds a [`Redactor`]. The redactor looks at the **keys** of
+//! values, in any spelling; at all **text**; and at the **size** of payloads.
 //!
 //! ```
 //! use serde_json::json;
@@ -10,7 +10,7 @@
 //!
 //! let redactor = Redaction::standard().key("loan officer").build()?;
 //!
-//! // Text keeps what is around a secret.
+//! // The text around a secret is kept.
 //! assert_eq!(redactor.text("mail to ada@example.org failed"), "mail to [redacted:email] failed");
 //! assert_eq!(redactor.text("GET /loans?api_key=x7&page=2"), "GET /loans?api_key=[redacted]&page=2");
 //!
@@ -31,14 +31,14 @@
 //! # Ok::<(), throughline_redact::RedactionError>(())
 //! ```
 //!
-//! # What can be relied on
+//! # Guarantees
 //!
-//! - Redacting twice is redacting once: what has been redacted passes through unchanged.
+//! - Redaction is idempotent: what has been redacted passes through unchanged.
 //! - Full-width digits, exotic dashes and spaces, invisible characters and percent or `\u` escapes hide nothing.
-//! - The time taken grows with the length of the input, whatever is in it. Most clean texts are recognised in one
-//!   pass over their bytes, without allocating.
-//! - What is found is a matter of keys and recognisable formats. A name or a diagnosis in the middle of a sentence is
-//!   not recognised: put it under a key of its own.
+//! - The time taken is linear in the length of the input, whatever it contains. Most clean texts need one pass over their
+//!   bytes and no allocation.
+//! - Detection relies on keys and on recognisable formats. A name or a diagnosis in the middle of a sentence is not
+//!   detected: put it under a key of its own.
 
 mod addresses;
 mod assign;

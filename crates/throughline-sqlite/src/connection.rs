@@ -219,7 +219,7 @@ fn set_wal(connection: &Connection, timeout: Duration) -> rusqlite::Result<Strin
 
 pub(crate) fn check_folder(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
-        return Err(unusable(format!("{} is a folder; name a file in it", path.display())));
+        return Err(unusable(format!("{} is a directory; name a file in it", path.display())));
     }
     match path.parent() {
         Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(unusable(format!(

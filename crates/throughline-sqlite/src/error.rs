@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Error, ErrorCode};
 use throughline_model::{AppendError, OpenError, ReadError};
 
-/// What the ledger and errors call this store.
+/// The name of this store in delivery reports and errors.
 pub(crate) const STORE: &str = "sqlite";
 
 /// What is wrong with a database file.

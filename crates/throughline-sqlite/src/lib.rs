@@ -2,8 +2,8 @@
 //!
 //! [`SqliteStore`] keeps events in one file. An event is acknowledged when the transaction that wrote it has been synced
 //! to the disk; events are written in groups, which makes that cheap. Several processes may write to one file, any number
-//! may read it ([`SqliteReader`]) and watch it, and nobody waits for a reader. [`SqliteImporter`] loads logs in bulk;
-//! [`SqliteSpool`] is a local outbox for stores that can be unreachable.
+//! may read it ([`SqliteReader`]) and watch it, and readers never block writers. [`SqliteImporter`] loads logs in bulk;
+//! [`SqliteSpool`] is a local outbox for stores that may be unreachable.
 //!
 //! ```
 //! use throughline_model::{Filter, Page, SpanId, Timestamp, TraceEvent, TraceId, TraceReader};
@@ -34,19 +34,19 @@
 //!
 //! # The file
 //!
-//! It is an ordinary SQLite database in WAL mode, and reads well in the `sqlite3` shell: the views `events`, `runs` and
+//! It is an ordinary SQLite database in WAL mode, and is readable in the `sqlite3` shell: the views `events`, `runs` and
 //! `failures` show ids as hex, times as RFC 3339 and payloads as JSON. Beside it are SQLite's own `-wal` and `-shm`, and a
-//! folder `-leases` with an empty, locked file for each living process. By these a step that is running is distinguished
-//! from one that was interrupted, and the claim of a living process on a run from that of a dead one.
+//! directory `-leases` with an empty, locked file for each live process. The locks distinguish a running step from an
+//! interrupted one, and the claim of a live process on a run from that of a dead one.
 //!
 //! Keep it on a local file system. Over NFS neither SQLite's shared memory nor the locks of the leases can be relied on.
-//! If a power cut tears off the end of the log, the file opens at its last complete commit.
+//! If a power failure truncates the write-ahead log, the file opens at its last complete commit.
 //!
 //! # Upgrades
 //!
-//! A process that opens the file for writing migrates an older schema. Processes of the release before that have the file
-//! open may go on writing and reading meanwhile; once they are closed, they can't open it again: the error says which
-//! schema version the file has, and to use the newer release.
+//! A process that opens the file for writing migrates an older schema. Processes of the previous release that have
+//! the file open may continue to write and read it meanwhile; once they close it, they can't open it again: the error names
+//! the schema version of the file and says to use the newer release.
 
 mod block;
 mod claim;

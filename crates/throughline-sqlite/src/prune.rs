@@ -75,7 +75,7 @@ pub enum PruneError {
 }
 
 impl PruneError {
-    /// Whether the same call may go well later.
+    /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Open(error) => error.is_retryable(),

@@ -89,7 +89,7 @@ fn one_step(connection: &Connection, policy: &PrunePolicy, open: &Mutex<Open>) -
     drop(guard);
     match removed {
         Ok(true) => began.elapsed(),
-        // A failed step is tried again: a full disk or a locked file is reported by the writer, which runs into it as
+        // A failed step is retried: a full disk or a locked file is reported by the writer, which runs into it as
         // well.
         Ok(false) | Err(_) => Retention::INTERVAL,
     }

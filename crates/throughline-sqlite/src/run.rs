@@ -14,7 +14,7 @@ pub(crate) struct Run {
     pub(crate) trace_id: TraceId,
     /// What of its row is out of date.
     pub(crate) change: Change,
-    /// How it stands.
+    /// Its state.
     pub(crate) fold: RunFold<i64>,
     /// What a `1` in the column `correlation` of its events stands for.
     pub(crate) correlation: Option<Text>,

@@ -167,7 +167,7 @@ impl StoreConfig for SqliteStore {
             // Emitters open a store on a runtime of their own; readers are opened on one that may have other work.
             let (tx, rx) = oneshot::channel();
             let spawned = std::thread::Builder::new().name("throughline-open".to_owned()).spawn(move || {
-                // Whoever asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 let _ = tx.send(SqliteReader::open(&path));
             });
             let unavailable = |source| OpenError::Unavailable {

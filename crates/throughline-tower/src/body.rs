@@ -17,10 +17,10 @@ use crate::BoxError;
 use crate::server::{Exchange, Outcome};
 
 pin_project! {
-    /// A response body: the inner one, or the answer to a panic. The request's span ends when it ends; dropped before,
-    /// the client has gone away.
+    /// A response body: the inner one, or the response to a panic. The request's span ends when it ends; dropped before,
+    /// the client has disconnected.
     ///
-    /// A panic in the body is caught: the body breaks off with a [`BodyError`], so that the client is not left to believe
+    /// A panic in the body is caught: the body is cut off with a [`BodyError`], so that the client is not left to believe
     /// that it has everything.
     #[derive(Debug)]
     pub struct TracedBody<B> {
@@ -57,7 +57,7 @@ pin_project! {
 }
 
 impl<B: Body> TracedBody<B> {
-    /// The body of an answer that is followed to its end.
+    /// The body of a response that is followed to its end.
     pub(crate) fn followed(body: B, headers: &HeaderMap, exchange: Box<Exchange>) -> Self {
         let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let remaining = announced.or_else(|| body.size_hint().exact());
@@ -74,12 +74,12 @@ impl<B: Body> TracedBody<B> {
 }
 
 impl<B> TracedBody<B> {
-    /// The body of an answer whose end has been recorded already.
+    /// The body of a response whose end has been recorded already.
     pub(crate) fn unfollowed(body: B) -> Self {
         Self { content: Content::Inner { body }, exchange: None, remaining: None }
     }
 
-    /// An answer of our own.
+    /// A response of our own.
     pub(crate) fn own(text: Bytes) -> Self {
         let text = Some(text).filter(|text| !text.is_empty());
         Self { content: Content::Own { text }, exchange: None, remaining: None }
@@ -199,7 +199,7 @@ where
     }
 }
 
-/// A response body broke off.
+/// A response body was cut off.
 #[derive(Debug)]
 pub struct BodyError(Broken);
 

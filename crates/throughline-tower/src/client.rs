@@ -26,18 +26,18 @@ pub use request::{ClientRequest, ClientResponse, Target};
 /// - carries `traceparent`, `tracestate`, `baggage` and `x-request-id`, if [it may](Self::propagate_to); a request id that
 ///   it has already stays, and its own baggage goes before what came along;
 /// - is a span of its own, a [dependency](TraceContext::dependency) of kind `http`, with method, host, port and path
-///   (never a query or credentials), and the status of the answer. It fails with the client's error, with a 5xx, and
-///   with a gRPC status in the head that is the server's fault; a 4xx is an answer, and what it means is for the caller
+///   (never a query or credentials), and the status of the response. It fails with the client's error, with a 5xx, and
+///   with a gRPC status in the head that is the server's fault; a 4xx is a response, and what it means is for the caller
 ///   to say. In the metrics it is an `error_type`, as every gRPC status but OK is, for there the conventions say so;
-/// - says where its time went, if the answer has a [`ServerTiming`](crate::ServerTiming): the attributes
+/// - says where its time went, if the response has a [`ServerTiming`](crate::ServerTiming): the attributes
 ///   `call.caller_us` (until the request was handed to the client: recording the span's start), `call.transport_us`,
 ///   `call.queue_us` and `call.callee_us`. Without that header they are not guessed.
 ///
 /// Outside of every context nothing is injected and recorded but metrics. A span and the metrics end when the head of
-/// the answer is there; the body is the caller's, and so are trailers: a gRPC status that comes in them is not seen.
+/// the response is there; the body is the caller's, and so are trailers: a gRPC status that comes in them is not seen.
 ///
 /// Put it directly around the client and below layers that retry, so that each attempt is a span. If the start of the
-/// span cannot be recorded, the request is sent all the same, without one.
+/// span cannot be recorded, the request is sent anyway, without one.
 ///
 /// ```
 /// use http_body_util::Empty;
@@ -69,9 +69,8 @@ impl ClientLayer {
         Self { metrics: ClientMetrics::new(throughline.meter()), propagate_to: None }
     }
 
-    /// Whom the context and the request id are sent to: to everybody, unless said otherwise. The baggage may name tenants
-    /// and users, and it has the business key; a third party needs none of it. Calls to others are recorded and measured
-    /// all the same.
+    /// Which targets get the context and the request id; all by default. The baggage may name tenants and users, and it
+    /// contains the business key; a third party needs none of it. Calls to other targets are still recorded and measured.
     ///
     /// ```
     /// # use throughline_core::Throughline;
@@ -105,7 +104,7 @@ impl<S> Layer<S> for ClientLayer {
     }
 }
 
-/// A client whose calls are traced: made by [`ClientLayer`].
+/// A client whose calls are traced: created by [`ClientLayer`].
 #[derive(Debug, Clone)]
 pub struct TracedClient<S> {
     inner: S,

@@ -1,4 +1,4 @@
-//! How gRPC reports that a call failed, which HTTP does not see: its status is 200 all the same.
+//! How gRPC reports that a call failed, which HTTP does not see: its status is 200 anyway.
 
 use http::HeaderMap;
 
@@ -28,7 +28,7 @@ const CODES: [Code; 16] = [
 /// A code that says that a call failed.
 #[derive(Debug)]
 pub(crate) struct Code {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: &'static str,
     /// What it counts under, as `grpc:14`.
     pub(crate) label: &'static str,

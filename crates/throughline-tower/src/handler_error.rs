@@ -9,15 +9,15 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::json;
 use throughline_core::{ErrorInfo, NotRecorded, StepError, TraceContext};
 
-/// How many seconds a client should wait before it tries again what could not be recorded.
+/// How many seconds a client should wait before it retries what could not be recorded.
 const TRY_AGAIN_AFTER: &str = "5";
 
 /// The error of an axum handler. It answers as problem JSON ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 ///
-/// `?` makes one of any error. Where that is, or was caused by, a [`NotRecorded`] that may pass, the answer is 503
+/// `?` makes one of any error. Where that is, or was caused by, a [`NotRecorded`] that may pass, the response is 503
 /// (Service Unavailable), with `Retry-After` if it pays to try again; else it is 500. The error itself is not shown to
 /// the client: [`ServerLayer`](crate::ServerLayer) records it as what made the request fail, redacted like everything
-/// else, and the answer has the `trace_id` to look for.
+/// else, and the response has the `trace_id` to look for.
 ///
 /// ```
 /// use axum::Json;
@@ -80,7 +80,7 @@ pub struct HandlerError {
 pub(crate) struct Cause(pub(crate) ErrorInfo);
 
 impl HandlerError {
-    /// An answer with this status. The detail is for the client: what went wrong this time, and perhaps how to fix it.
+    /// A response with this status. The detail is for the client: what went wrong this time, and perhaps how to fix it.
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, detail: Some(detail.into()), retry: false, cause: None }
     }
@@ -92,7 +92,7 @@ impl HandlerError {
         self
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }

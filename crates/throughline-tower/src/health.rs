@@ -1,4 +1,4 @@
-//! Health for probes: is the process alive, may it have traffic, has it started?
+//! Health checks for probes: is the process alive, is it ready for traffic, has it started?
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -16,7 +16,7 @@
 //!     .build()?;
 //!
 //! let app = Router::new().route("/offer", get(|| async { "granted" })).layer(throughline.layer());
-//! // After the layer: a probe that is answered with 503 is not a failed request that anybody wants to trace.
+//! // After the layer, so that a probe answered with 503 is not recorded as a failed request.
 //! let app: Router = health.add_to(app);
 //! # Ok(())
 //! # }
@@ -24,7 +24,7 @@
 //!
 //! | path | runs | 503 means |
 //! |---|---|---|
-//! | `/health/live`, `/livez` | no check | never sent; no answer at all means that the process hangs: restart it |
+//! | `/health/live`, `/livez` | no check | never sent; no response at all means that the process hangs: restart it |
 //! | `/health/ready`, `/readyz` | the checks of [`Gate::Ready`] | a required check fails: send no traffic |
 //! | `/health/startup` | the checks of [`Gate::Startup`], until they have all passed once | not started yet: keep waiting |
 //!
@@ -36,8 +36,8 @@
 //! readinessProbe: { httpGet: { path: /readyz, port: 3000 }, periodSeconds: 5, failureThreshold: 2 }
 //! ```
 //!
-//! However many probes come, a check runs once at a time and its result is kept for a while. Checks run concurrently,
-//! each on a task of its own: one that hangs, panics or fails is a failing check, and nothing else.
+//! However many probes arrive, a check runs at most once at a time and its result is cached. Checks run concurrently, each
+//! in a separate task: one that hangs, panics or fails affects no other check.
 
 mod builtin;
 mod check;
@@ -62,19 +62,19 @@ pub use service::{HealthBody, HealthService};
 
 use runner::CheckRunner;
 
-/// Which question a probe asks.
+/// What a probe checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Probe {
     /// Whether the process is alive. It runs no check: a restart does not bring back a dependency that is down.
     Live,
-    /// Whether it may be given traffic.
+    /// Whether it is ready for traffic.
     Ready,
     /// Whether it has started.
     Startup,
 }
 
-/// The health of a service; cheap to clone. Made by [`Health::builder`].
+/// The health checks of a service; cheap to clone. Created by [`Health::builder`].
 #[derive(Clone)]
 pub struct Health(Arc<Inner>);
 
@@ -86,7 +86,7 @@ struct Inner {
 }
 
 impl Health {
-    /// Begins to describe what the health of a service depends on.
+    /// A builder for the health checks of a service.
     pub fn builder(throughline: &Throughline) -> HealthBuilder {
         HealthBuilder { throughline: throughline.clone(), checks: Vec::new(), details: Details::hidden() }
     }
@@ -119,7 +119,7 @@ impl Health {
     }
 
     /// From now on the service is not ready, whatever its checks say: the first thing to do in a graceful shutdown, so
-    /// that no more traffic is sent while the requests under way are answered. It stays alive.
+    /// that no more traffic is sent while the requests in flight are answered. It stays alive.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
     }
@@ -156,7 +156,7 @@ impl fmt::Debug for Health {
     }
 }
 
-/// Describes what the health of a service depends on; no check runs before a probe comes.
+/// Configures the health checks of a service; no check runs before the first probe.
 ///
 /// If the [`Throughline`] measures, each check shows as
 /// [`HEALTH_CHECK_STATUS`](throughline_core::metrics::catalogue::HEALTH_CHECK_STATUS) and
@@ -175,7 +175,7 @@ impl HealthBuilder {
         self
     }
 
-    /// Who is shown more than which check fails; [nobody](Details::hidden) unless said otherwise.
+    /// Who sees more than the names of failing checks; [nobody](Details::hidden) by default.
     pub fn details(mut self, details: Details) -> Self {
         self.details = details;
         self
@@ -231,7 +231,7 @@ pub enum HealthBuildError {
         name: String,
     },
     /// A check would always time out.
-    #[error("the health check `{name}` has no time to answer: .timeout(..) must be more than zero")]
+    #[error("the timeout of the health check `{name}` must be greater than zero")]
     ZeroTimeout {
         /// The check.
         name: String,
@@ -261,8 +261,6 @@ pub enum HealthBuildError {
         fix: &'static str,
     },
     /// Anybody could guess the token.
-    #[error(
-        "the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out"
-    )]
+    #[error("the token for health details is empty: pass a secret to Details::unless_bearer(..), or omit it")]
     EmptyToken,
 }

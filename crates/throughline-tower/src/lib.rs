@@ -16,25 +16,25 @@
 //! # }
 //! ```
 //!
-//! One [layer](ServerLayer) does it all, so that there is no order to get wrong:
+//! One [layer](ServerLayer) does everything, so there is no layer order to get wrong:
 //!
-//! - It continues the caller's trace (`traceparent`, `tracestate`, `baggage`), and begins one of its own where these are
-//!   missing or malformed; `docs/propagation.md` has the rules and a table.
-//! - It takes or makes a [`RequestId`], and answers with it and with [`ServerTiming`].
-//! - It turns a panic into an answer that gives nothing away, and a panic in a body into a connection that breaks off.
-//!   Errors of axum handlers answer by themselves: see `HandlerError`.
-//! - It ends the request's span when the response *body* ends, or as cancelled when the client goes away. The span is
-//!   *lazy*: a request in which nothing is traced and nothing fails leaves no trace.
-//! - Where strangers can call, it joins no trace that they name: [`ServerLayer::public`].
-//! - It measures: `http_server_request_duration_seconds`, `http_server_active_requests`. Only the matched route is a label.
-//! - At a WebSocket upgrade the request has been answered; the socket's life is a step of its own: see [`SocketSession`].
+//! - It continues the caller's trace (`traceparent`, `tracestate`, `baggage`), or starts a new one if these are missing or
+//!   malformed; `docs/propagation.md` has the rules and a table.
+//! - It accepts or generates a [`RequestId`], and adds it and [`ServerTiming`] to the response.
+//! - It turns a panic into a response that discloses nothing, and a panic in a body into an aborted connection. Errors of
+//!   axum handlers become responses by themselves: see `HandlerError`.
+//! - It ends the request's span when the response *body* ends, or as cancelled when the client disconnects. The span is
+//!   *lazy*: a request in which nothing is traced and nothing fails records nothing.
+//! - At a public endpoint, it does not join traces that untrusted callers name: [`ServerLayer::public`].
+//! - It records `http_server_request_duration_seconds` and `http_server_active_requests`. Only the matched route is a label.
+//! - A WebSocket upgrade ends the request; the lifetime of the socket is a separate step: see [`SocketSession`].
 //!
-//! It goes around axum with `Router::layer`, around tonic with `Server::builder().layer(..)`, and around any service of
-//! `http` requests with tower's `ServiceBuilder`.
+//! Add it to axum with `Router::layer`, to tonic with `Server::builder().layer(..)`, and to any service of `http` requests
+//! with tower's `ServiceBuilder`.
 //!
-//! For whom you call there is [`ClientLayer`], around `hyper-util`'s client, tonic's, and with features `reqwest`'s and
-//! that of `reqwest-middleware`. With the feature `transports` the module `transport` calls functions by name, over HTTP,
-//! over a Unix socket and in process, and says where the time of the calls goes.
+//! For outgoing calls there is [`ClientLayer`], around the clients of `hyper-util` and tonic and, by feature, those of
+//! `reqwest` and `reqwest-middleware`. With the feature `transports`, the module `transport` calls functions by name over
+//! HTTP, over a Unix socket and in process, and measures where the time of the calls goes.
 
 mod body;
 mod client;

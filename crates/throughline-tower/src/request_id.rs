@@ -13,7 +13,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LIMIT: usize = 128;
 
 /// The id of a request: the caller's as it came, if it is sound, else a new UUID of version 7. In the request's
-/// extensions, and in the header of the answer.
+/// extensions, and in the header of the response.
 #[derive(Clone)]
 pub struct RequestId(Origin);
 

@@ -98,7 +98,7 @@ impl<S> Layer<S> for ServerLayer {
     }
 }
 
-/// A service whose requests are traced: made by [`ServerLayer`].
+/// A service whose requests are traced: created by [`ServerLayer`].
 #[derive(Debug)]
 pub struct TracedService<S> {
     inner: S,

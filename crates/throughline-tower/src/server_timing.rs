@@ -34,12 +34,12 @@ const APP: &str = "app";
 pub struct ServerTiming {
     /// From when the layer was first asked until the service inside was called; counted in whole microseconds.
     pub queue: Duration,
-    /// From then until the head of the answer was there; counted in whole microseconds.
+    /// From then until the head of the response was there; counted in whole microseconds.
     pub app: Duration,
 }
 
 impl ServerTiming {
-    /// Reads the header of an answer. Metrics of other names are ignored; of several `queue` or `app` the last
+    /// Reads the header of a response. Metrics of other names are ignored; of several `queue` or `app` the last
     /// counts, for a layer appends its own. `None` unless both are there with a duration.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let (mut queue, mut app) = (None, None);
@@ -140,7 +140,7 @@ impl<'h> Iterator for Parts<'h> {
     }
 }
 
-/// Text on the stack: an answer's timing is not worth an allocation of its own.
+/// Text on the stack: a response's timing is not worth an allocation of its own.
 struct Buffer {
     text: [u8; 64],
     length: usize,

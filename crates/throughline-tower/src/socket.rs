@@ -5,7 +5,7 @@ use std::fmt;
 use throughline_core::metrics::Gauge;
 use throughline_core::{NotRecorded, StepError, TraceContext, names};
 
-/// The life of a WebSocket, which begins where its request ends: the request's span ends with the answer
+/// The life of a WebSocket, which begins where its request ends: the request's span ends with the response
 /// `101 Switching Protocols`, and what is said on the socket afterwards is a step of its own, `ws:session`, in the same
 /// trace. While it runs the socket counts in `throughline_websockets_active`. How handshakes were answered is counted
 /// whether there is a session or not, in `throughline_websocket_upgrades_total`.

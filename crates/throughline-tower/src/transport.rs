@@ -1,7 +1,7 @@
 //! Calls to functions over HTTP, over a Unix socket and in process, and where their time goes.
 //!
 //! A [`Caller`] calls functions by name and measures each call from outside: what it did itself (serialising, reading
-//! the answer) by its own clock, and what the callee did by the callee's, which reports it in `Server-Timing`. The rest
+//! the response) by its own clock, and what the callee did by the callee's, which reports it in `Server-Timing`. The rest
 //! of the round trip was the transport. No two clocks are compared.
 //!
 //! A [`Profiler`] collects calls into a [`ProfileReport`], an [`Analyzer`] says what the report means and what to do, and

@@ -2,7 +2,7 @@
 
 use throughline_core::{BoxError, ErrorInfo, NotRecorded, StepError};
 
-/// An error of the service inside: recorded under its own type, given back boxed.
+/// An error of the service inside: recorded under its own type, returned boxed.
 pub(crate) struct Failure {
     error: BoxError,
     type_name: &'static str,

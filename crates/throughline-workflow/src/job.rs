@@ -91,7 +91,7 @@ pub trait Job {
 ///   however this one ends.
 /// - A job is [detached](throughline_core::names::tags::DETACHED): the run has not ended before its jobs have, and it
 ///   failed if the last attempt at one of them did.
-/// - Errors, panics and dropped futures are recorded, and then passed on to whoever drives the worker. Errors are boxed;
+/// - Errors, panics and dropped futures are recorded, and then passed on to the caller of the worker. Errors are boxed;
 ///   if the attempt could not be recorded the service is not called, and the error is a
 ///   [`NotRecorded`](throughline_core::NotRecorded): the queue will try again.
 /// - Metrics: workers that are up (as long as a service made by this layer lives), jobs in flight, how long jobs waited
@@ -184,7 +184,7 @@ impl<S> Layer<S> for JobLayer {
     }
 }
 
-/// A worker of a queue: made by [`JobLayer::worker`]. It and its clones count as one worker that is up, until the last
+/// A worker of a queue: returned by [`JobLayer::worker`]. It and its clones count as one worker that is up, until the last
 /// of them is dropped.
 #[derive(Debug, Clone)]
 #[must_use = "dropped, the worker does not count as up any more"]
@@ -313,7 +313,7 @@ impl Attempt {
             }
         });
         let tried = tried.await;
-        // With pipelined durability the job may have run all the same, and is counted then.
+        // With pipelined durability the job may have run anyway, and is counted then.
         if tried.is_err() && !was_begun {
             shared.attempts.with([&shared.queue, &job_type, "not_started"]).increment(1);
         }
@@ -345,7 +345,7 @@ struct Outcome {
     shared: Arc<Shared>,
     job_type: Text,
     began: Instant,
-    /// Whether it ended well; `None` if it panicked or was dropped.
+    /// Whether it succeeded; `None` if it panicked or was dropped.
     done: Option<bool>,
 }
 

@@ -1,24 +1,24 @@
 //! Throughline for executors and workers: tower layers around workflows, steps and jobs, queue depth, state machines.
 //!
-//! | what runs | the layer | the same without tower |
+//! | what runs | the layer | without tower |
 //! |---|---|---|
-//! | a workflow, one a call | [`WorkflowLayer`] | [`WorkflowLayer::run`] |
-//! | a step of the workflow around it | [`StepLayer`] | [`StepLayer::run`] |
-//! | the undoing of a step | [`StepLayer`], with [`StepCall::compensates`] | [`StepLayer::run`] |
-//! | a job from a queue, one attempt a call | [`JobLayer`] | [`JobLayer::run`], [`JobLayer::worker`] |
+//! | a workflow, one per call | [`WorkflowLayer`] | [`WorkflowLayer::run`] |
+//! | a step of the enclosing workflow | [`StepLayer`] | [`StepLayer::run`] |
+//! | the compensation of a step | [`StepLayer`], with [`StepCall::compensates`] | [`StepLayer::run`] |
+//! | a job from a queue, one attempt per call | [`JobLayer`] | [`JobLayer::run`], [`JobLayer::worker`] |
 //!
-//! These look after gauges, waiting times, attempts and the links to previous ones. To record a run or a step and no
-//! more, use core's [`Throughline::workflow`](throughline_core::Throughline::workflow),
+//! The layers maintain gauges, waiting times, attempt numbers and links to previous attempts. To only record a run or a
+//! step, use core's [`Throughline::workflow`](throughline_core::Throughline::workflow),
 //! [`TraceContext::step`](throughline_core::TraceContext::step) and
 //! [`TraceContext::compensation`](throughline_core::TraceContext::compensation).
 //!
-//! A job carries its producer's context as a [`Carrier`], so that one trace reaches from the request that caused the job
-//! to the last step of its last attempt. With the feature `apalis` the tasks of
-//! [apalis](https://docs.rs/apalis/1.0.0/apalis/) workers are [`Job`]s as they are.
+//! A job carries its producer's context as a [`Carrier`], so that one trace spans from the request that caused the job to
+//! the last step of its last attempt. With the feature `apalis`, the tasks of
+//! [apalis](https://docs.rs/apalis/1.0.0/apalis/) workers implement [`Job`].
 //!
-//! Around them: [`QueueDepth`] measures how much waits, a [`StateMachine`] watches what sessions and sandboxes go through,
-//! [`Provisioning`] how long they take to make, [`RateLimits`] how many calls a dependency still takes, and [`Timers`]
-//! what becomes of alarms.
+//! In addition, [`QueueDepth`] measures how many jobs wait, a [`StateMachine`] records the states of sessions and sandboxes,
+//! [`Provisioning`] how long it takes to create them, [`RateLimits`] how many calls a dependency still accepts, and
+//! [`Timers`] what becomes of timers.
 
 #[cfg(feature = "apalis")]
 mod apalis;

@@ -132,7 +132,7 @@ impl fmt::Debug for QueueDepth {
     }
 }
 
-/// A queue and how it is asked; made by [`QueueDepth::of`].
+/// A queue and how it is asked; returned by [`QueueDepth::of`].
 #[must_use = "the queue is not asked before start()"]
 pub struct QueueDepthBuilder<C> {
     queue: Text,
@@ -414,7 +414,7 @@ impl Depth {
         }
     }
 
-    /// Takes note of what is to be shown; `None` if this watch does not know and another one does.
+    /// Stores the depth to be shown; `None` if this watch does not know it and another one does.
     fn decide(&self, depth: Option<u64>) -> Option<Shown> {
         let mut shown = shown();
         let latest = shown.entry(self.of.clone()).or_insert(Shown { turn: self.turn, depth, version: 0 });

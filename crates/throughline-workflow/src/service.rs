@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use throughline_core::{BoxError, BoxFuture};
 use tower_service::Service;
 
-/// A service whose calls are recorded: made by [`WorkflowLayer`](crate::WorkflowLayer),
+/// A service whose calls are recorded: created by [`WorkflowLayer`](crate::WorkflowLayer),
 /// [`StepLayer`](crate::StepLayer) and [`JobLayer`](crate::JobLayer). `L` says as what.
 #[derive(Debug, Clone)]
 pub struct RecordedService<S, L> {

@@ -81,8 +81,8 @@ use throughline_core::{Text, TraceContext};
 /// # Where to find the transitions of an entity
 ///
 /// A transition belongs to the run whose context it is given. Give it the context of what makes it (the request, the
-/// job, the alarm), and the trace of *that* shows what became of the session. To see all transitions of one entity,
-/// whoever made them, look for events of type `state:session:*` with the entity as attribute
+/// job, the timer), and the trace of *that* shows what became of the session. To see all transitions of one entity,
+/// whatever caused them, look for events of type `state:session:*` with the entity as attribute
 /// ([`names::attrs::STATE_ENTITY`](throughline_core::names::attrs::STATE_ENTITY)). An entity that is an actor with a
 /// task of its own can have a trace of its own: run it as a workflow whose key is its id, as above; the trace is the
 /// same after a restart.
@@ -132,8 +132,8 @@ struct Machine<S> {
 }
 
 impl<S: State> StateMachine<S> {
-    /// Begins to declare a machine. The name is a word for what has the states, as in `session`; `initial` is the
-    /// state in which each begins.
+    /// Declares a machine. The name says what has the states, as in `session`; `initial` is the state in which each entity
+    /// begins.
     pub fn builder(name: impl Into<Text>, initial: S) -> StateMachineBuilder<S> {
         StateMachineBuilder::new(name.into(), initial)
     }

@@ -76,7 +76,7 @@ impl StepCall {
         self
     }
 
-    /// What the step is given, kept as `data.input`, redacted and capped. If it cannot be turned into JSON, that is noted
+    /// The input of the step, stored as `data.input`, redacted and truncated. If it cannot be turned into JSON, that is noted
     /// there.
     pub fn input(mut self, input: &impl Serialize) -> Self {
         let said = |error| Value::String(format!("[not serialisable: {error}]"));
@@ -119,7 +119,7 @@ impl StepCall {
         self
     }
 
-    /// A small, findable fact; steps inside inherit it.
+    /// An attribute: a short, searchable value; steps inside inherit it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.attrs.push((key.into(), value.into()));
         self
@@ -210,7 +210,7 @@ type Describe<R> = Arc<dyn Fn(&R) -> StepCall + Send + Sync>;
 /// says of each request which step it is.
 ///
 /// Its context is the one that the description [names](StepCall::within), else the current one, as it is inside a
-/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside every run is called all the same, but not recorded, and the log
+/// [`WorkflowLayer`](crate::WorkflowLayer). A step outside every run is called anyway, but not recorded, and the log
 /// has a warning.
 ///
 /// An executor without tower calls [`run`](Self::run), which does the same. Errors are boxed, as

@@ -1,4 +1,4 @@
-//! Questions across runs: failure rates, slow stages, hot spots, the outcomes of decisions.
+//! Queries across runs: failure rates, slow stages, hot spots, the outcomes of decisions.
 //!
 //! ```
 //! use throughline::analytics::TraceAnalytics as _;

@@ -1,4 +1,4 @@
-//! What a [`TraceContext`] begins: steps, events, decisions, child workflows; and how it travels between processes.
+//! What a [`TraceContext`] starts: steps, events, decisions, child workflows; and how it is propagated between processes.
 //!
 //! Most code never names these types: they are what the methods of [`TraceContext`] and
 //! [`Throughline`](crate::Throughline) return.
@@ -12,7 +12,7 @@
 //!     ctx.step("stage:reserve-funds").input(&amount).tag("money").run_infallible(|_| async {}).await?;
 //!     ctx.event("business:reserved", json!({ "amount": amount })).await?;
 //!     ctx.decision("ai:collateral").consider("secured", 0.7).choose("secured").confidence(0.7).await?;
-//!     // As headers or as fields of a message, this continues the trace elsewhere.
+//!     // Sent as headers or as fields of a message, this continues the trace elsewhere.
 //!     Ok(ctx.propagation())
 //! }
 //! ```

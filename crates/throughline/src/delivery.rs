@@ -1,4 +1,4 @@
-//! How a service is set up to deliver its events, and what became of them.
+//! How a service delivers its events: the builder, and the report on what became of them.
 //!
 //! ```
 //! use std::time::Duration;

@@ -8,7 +8,7 @@ pub use throughline_model::names::env::{
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
-/// Where a store is, as the `sqlite:PATH` of [`THROUGHLINE_STORE`] and of the command line says it.
+/// The location of a store, parsed from the `sqlite:PATH` of [`THROUGHLINE_STORE`] and of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreLocation {
@@ -32,8 +32,8 @@ impl std::str::FromStr for StoreLocation {
     }
 }
 
-/// Begins to describe how a service records its runs, from the environment: see [`names::env`](crate::event::names::env). What is
-/// not set is left as it is in [`Throughline::builder`].
+/// A builder that is configured from environment variables: see [`names::env`](crate::event::names::env). Whatever is not
+/// set keeps its default from [`Throughline::builder`].
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +43,7 @@ impl std::str::FromStr for StoreLocation {
 /// ```
 ///
 /// # Errors
-/// When a variable is set to a value that it cannot have.
+/// When a variable has an invalid value.
 pub fn builder(service: &str) -> Result<ThroughlineBuilder, EnvError> {
     from_lookup(service, throughline_core::env::variable)
 }
@@ -83,7 +83,7 @@ mod tests {
     fn the_standard_switch_turns_everything_off() {
         let throughline =
             with(&[(OTEL_SDK_DISABLED, "TRUE"), (OTEL_SERVICE_NAME, "other")]).unwrap().build().unwrap();
-        assert!(throughline.ledger().destinations.is_empty());
+        assert!(throughline.delivery_report().destinations.is_empty());
         assert!(format!("{throughline:?}").contains("other"));
         assert!(with(&[(OTEL_SDK_DISABLED, "yes")]).unwrap().build().is_err(), "only true is true");
     }

@@ -1,4 +1,4 @@
-//! Events as they happen: live feeds and who watches them, and sinks in this process.
+//! Events as they happen: live feeds and their watchers, and in-process sinks.
 //!
 //! ```
 //! use std::future::poll_fn;
@@ -16,7 +16,7 @@
 //!     ctx.event("business:offered", "3.2 %").await
 //! });
 //! run.await??;
-//! // `futures::StreamExt::next` says the same.
+//! // The same as `futures::StreamExt::next`.
 //! let item = poll_fn(|cx| events.as_mut().poll_next(cx)).await.ok_or("it does not end by itself")??;
 //! assert!(matches!(item, StreamItem::Event { event, .. } if event.event_type == "business:offered"));
 //! # Ok(())

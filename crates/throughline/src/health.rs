@@ -1,9 +1,9 @@
-//! Probes: is the process alive, may it have traffic, has it started?
+//! Probes: is the process alive, is it ready for traffic, has it started?
 //!
-//! | path | asks | 503 means |
+//! | path | runs | 503 means |
 //! |---|---|---|
-//! | `/health/live`, `/livez` | nobody | never given; no answer at all means that the process hangs: restart it |
-//! | `/health/ready`, `/readyz` | the checks of [`Gate::Ready`] | a required check fails: send no traffic |
+//! | `/health/live`, `/livez` | no checks | never sent; no response at all means that the process hangs: restart it |
+//! | `/health/ready`, `/readyz` | the checks of [`Gate::Ready`] | a required check failed: send no traffic |
 //! | `/health/startup` | the checks of [`Gate::Startup`], until they have all passed once | not started yet: wait |
 //!
 //! ```
@@ -19,7 +19,7 @@
 //!     .check(Check::new("postgres", || async { ping_database().await }))
 //!     .build()?;
 //! let app = Router::new().route("/offer", get(|| async { "granted" })).layer(throughline.layer());
-//! // After the layer: a probe that is answered with 503 is no failed request.
+//! // After the layer, so that a probe answered with 503 is not recorded as a failed request.
 //! let app: Router = health.add_to(app);
 //! # Ok(())
 //! # }

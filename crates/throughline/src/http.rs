@@ -1,4 +1,4 @@
-//! HTTP: one tower layer for servers, one for clients, the extractor [`Traced`] for axum, and propagation in headers.
+//! HTTP: one tower layer for servers, one for clients, the axum extractor [`Traced`], and propagation in headers.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
-//! // At a public edge, strangers may not continue traces of ours.
+//! // At a public endpoint, callers are not trusted to continue traces.
 //! let app: Router = Router::new().route("/offer", get(offer)).layer(throughline.layer().public());
 //! # Ok(())
 //! # }

@@ -1,14 +1,14 @@
 //! Throughline tells the story of every workflow run: what happened, why it failed, whether the compensation worked,
-//! why the agent chose B, what is running now.
+//! why the agent chose B, and what is running now.
 //!
-//! Put one layer around the router and `ctx.trace(..)` around the steps:
+//! Put one layer around the router and wrap each step in `ctx.trace(..)`:
 //!
 //! ```
 //! use axum::{Json, Router, routing::post};
 //! use throughline::{HandlerError, LayerExt as _, SqliteStore, Throughline, Traced};
 //!
 //! async fn apply(Traced(ctx): Traced, Json(amount): Json<u32>) -> Result<String, HandlerError> {
-//!     // The first `?` is for a step that did not run, the second for the step's own error.
+//!     // The first `?` is for a step that never ran, the second for the step's own error.
 //!     Ok(ctx.trace("stage:credit-check", credit_check(amount)).await??)
 //! }
 //!
@@ -28,32 +28,32 @@
 //! # }
 //! ```
 //!
-//! Then ask: `throughline why TRACE`, `throughline list --failed --since 24h`, or in code
+//! Then query the store: `throughline why TRACE`, `throughline list --failed --since 24h`, or in code
 //! [`Throughline::query`] and its [`explain`](TraceQuery::explain).
 //!
-//! This crate is a façade: the names that every user meets are here, the others are in modules.
+//! This crate is a façade: the names that every user needs are at its root, the others are in modules.
 //!
-//! | module | has | feature, if any |
+//! | module | contents | feature, if any |
 //! |---|---|---|
 //! | [`context`] | steps, events, decisions, child workflows; propagation | |
 //! | [`saga`] | steps that are undone if a later one fails | |
-//! | [`delivery`] | the builder, durability, retries, the ledger | |
-//! | [`event`] | the event, its ids, its names | |
-//! | [`store`] | stores, filters and pages, and the contracts of stores and spools | `sqlite` for [`SqliteStore`] |
+//! | [`delivery`] | the builder, durability, retries, the delivery report | |
+//! | [`event`] | the event, its ids, the names with a meaning | |
+//! | [`store`] | stores, filters and pagination, and the contracts of stores and spools | `sqlite` for [`SqliteStore`] |
 //! | [`feed`] | events as they happen: feeds, watchers, sinks | |
-//! | [`query`] | the questions about one run, and how it stands | `render` for answers as text |
-//! | [`analytics`] | the questions across runs | |
-//! | [`redact`] | what must not leave the process | |
-//! | [`metrics`] | what is measured, the recorder for Prometheus, `/metrics` | `metrics`, `axum` |
-//! | `http` | the layers for servers and clients, the extractor for axum | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
+//! | [`query`] | queries about one run, and its state | `render` for results as text |
+//! | [`analytics`] | queries across runs | |
+//! | [`redact`] | redaction of personal data and credentials | |
+//! | [`metrics`] | the metrics catalogue, the Prometheus recorder, `/metrics` | `metrics`, `axum` |
+//! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
-//! | `transport` | functions called over HTTP, a Unix socket or in process | `transports` |
+//! | `transport` | calls to functions over HTTP, a Unix socket or in process | `transports` |
 //! | [`env`](mod@env) | initialisation from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features but `apalis`, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by default; the README has
-//! what each costs in crates.
+//! All features except `apalis`, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by default; the README
+//! says how many crates each one adds.
 
 pub mod analytics;
 pub mod context;

@@ -1,4 +1,4 @@
-//! Metrics: what is measured (the [catalogue]), and the recorder for Prometheus.
+//! Metrics: the [catalogue] of what is measured, and the recorder for Prometheus.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -10,7 +10,7 @@
 //! let throughline =
 //!     Throughline::builder("loan-service").store(MemoryStore::new()).metrics(&prometheus).build()?;
 //! let app = Router::new().route("/offer", get(|| async { "granted" })).layer(throughline.layer());
-//! // `/metrics`, with exemplars that lead to runs.
+//! // `/metrics`, with exemplars that link to runs.
 //! let app: Router = prometheus.add_to(app);
 //! # Ok(())
 //! # }

@@ -1,4 +1,4 @@
-//! The questions about one run, and how a run stands.
+//! Queries about one run, and the state of a run.
 //!
 //! [`TraceQuery`] is pure: give it the events of a run from anywhere, a file included.
 //!

@@ -1,4 +1,4 @@
-//! Redaction: what must not leave the process.
+//! Redaction of personal data and credentials.
 //!
 //! ```
 //! use throughline::Redaction;
@@ -8,7 +8,7 @@
 //! # Ok::<(), throughline::redact::RedactionError>(())
 //! ```
 //!
-//! What is recorded is redacted by itself; use a [`Redactor`] for logs and other texts of your own.
+//! Everything that is recorded is redacted automatically; use a [`Redactor`] for logs and other texts of your own.
 
 pub use throughline_core::redact_event;
 pub use throughline_redact::{Redaction, RedactionError, Redactor};

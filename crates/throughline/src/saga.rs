@@ -1,4 +1,4 @@
-//! Sagas: steps that are undone, in reverse, if a later one fails.
+//! Sagas: steps that are undone, in reverse order, if a later one fails.
 //!
 //! ```
 //! use throughline::saga::SagaFailed;

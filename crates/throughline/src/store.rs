@@ -1,4 +1,4 @@
-//! Stores: the ones that are here, how they are asked, and the contracts for those who write one.
+//! Stores: the built-in ones, how to query them, and the contracts for writing one.
 //!
 //! ```
 //! use throughline::event::Status;
@@ -27,7 +27,7 @@
 //! ```
 //!
 //! A store of your own implements [`StoreConfig`], [`TraceStore`], [`TraceReader`] and, as far as it can,
-//! [`TraceAnalytics`](crate::analytics::TraceAnalytics); the crate `throughline-model` has all of it and little else, and
+//! [`TraceAnalytics`](crate::analytics::TraceAnalytics). It needs only the crate `throughline-model`;
 //! `docs/write-a-store.md` shows how.
 
 pub use throughline_core::MemoryStore;

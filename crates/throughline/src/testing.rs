@@ -1,5 +1,5 @@
-//! What tests need: trees of what happened for snapshots, runs built by hand, stores that fail on demand, and the suites
-//! that prove a store, a feed or a spool.
+//! Helpers for tests: trees of runs for snapshots, a builder for runs, stores that fail on demand, and the conformance
+//! suites for stores, feeds and spools.
 //!
 //! ```
 //! use throughline::testing::tree;

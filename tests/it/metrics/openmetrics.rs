@@ -67,12 +67,7 @@ async fn the_python_client_accepts_the_page_of_a_busy_service_in_every_profile_w
         for exemplar in of_runs {
             assert!(keys.contains(&exemplar.labels["trace_id"]), "{name}: {:?}", exemplar.labels);
             assert_eq!(exemplar.labels["span_id"].len(), 16);
-            assert!(
-                exemplar.value <= exemplar.le,
-                "{} lies in the bucket of {}",
-                exemplar.value,
-                exemplar.le
-            );
+            assert!(exemplar.value <= exemplar.le, "{} is in the bucket of {}", exemplar.value, exemplar.le);
         }
     }
 }

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What may be at nothing in a service that is well: nothing waits.
 const MAY_BE_ZERO: [&str; 2] = ["throughline_events_pending", "tokio_runtime_global_queue_depth"];
 
-/// Has the ledger drop something.
+/// Makes the delivery report count dropped events.
 struct Panics;
 
 impl EventSink for Panics {

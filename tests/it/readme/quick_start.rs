@@ -22,17 +22,17 @@ struct BureauError {
     status: u16,
 }
 
-// `?` makes a `HandlerError` of any error: it answers as problem JSON, with the id of the trace to look for.
+// `?` converts any error into a `HandlerError`, which responds with problem JSON and the id of the trace to look up.
 async fn apply(
     Traced(ctx): Traced,
     Json(application): Json<Application>,
 ) -> Result<Json<Offer>, HandlerError> {
-    // The first `?` is for a step that did not run, the second for the step's own error.
+    // The first `?` is for a step that never ran, the second for the step's own error.
     let rate_percent = ctx.trace("stage:credit-check", credit_check(&application)).await??;
     Ok(Json(Offer { rate_percent }))
 }
 
-/// Stands in for a credit bureau, which fails for everybody without an income.
+/// Stands in for a credit bureau, which fails for anyone without an income.
 async fn credit_check(application: &Application) -> Result<f64, BureauError> {
     match application {
         Application { income: 0, .. } => Err(BureauError { status: 500 }),

@@ -11,7 +11,7 @@ use crate::store::Store;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct EventFilter {
-    /// With an event of this type, or of all types with a prefix: 'stage:*'
+    /// With an event of this type, or of any type with this prefix: 'stage:*'
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
     /// With an event of this status; repeat to allow several
@@ -26,7 +26,7 @@ pub(crate) struct EventFilter {
     /// Of this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
-    /// Of this business key (correlation id)
+    /// With this business key (correlation id)
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Of this service
@@ -165,7 +165,7 @@ fn one_of<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
     name: impl Fn(T) -> &'static str + Copy + Send + Sync + 'static,
 ) -> impl TypedValueParser<Value = T> {
-    let unknown = |text: String| format!("`{text}` is none of these");
+    let unknown = |text: String| format!("`{text}` is not one of these");
     PossibleValuesParser::new(all.iter().map(move |one| name(*one)))
         .try_map(move |text| all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| unknown(text)))
 }

@@ -1,4 +1,4 @@
-//! `throughline decisions`: what was decided in a run, or how runs ended by what was decided in them.
+//! `throughline decisions`: the decisions of a run, or how runs ended after each choice.
 
 use serde::Serialize;
 use throughline_core::ChoiceOutcome;

@@ -9,7 +9,7 @@ use crate::output::Screen;
 use crate::resolve::Run;
 use crate::store::Store;
 
-/// How many runs to look at for one that went well.
+/// How many runs to look at for one that succeeded.
 const CANDIDATES: usize = 200;
 
 pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> 
     Ok(Answer::of(!diff.is_same()))
 }
 
-/// The last run of the same workflow before this one that went well; or, if there is none, the last of all.
+/// The last run of the same workflow before this one that succeeded; or, if there is none, the last of all.
 async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSummary, CliError> {
     let mut filter = Filter::new().status(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
@@ -46,7 +46,7 @@ async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSumm
         }
     }
     Err(CliError::NotFound(format!(
-        "no other run of the workflow of {} went well; name the run to compare it with",
+        "no other run of the workflow of {} succeeded; name the run to compare it with",
         name_of(run)
     )))
 }

@@ -61,7 +61,7 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
         && (args.workflow.is_some() || !args.failed_when.is_empty() || !args.cancelled_when.is_empty())
     {
         return Err(CliError::Usage(
-            "--workflow, --failed-when and --cancelled-when apply to event logs only; JSON lines have these facts already"
+            "--workflow, --failed-when and --cancelled-when apply to event logs only; JSON lines contain this information"
                 .into(),
         ));
     }
@@ -259,7 +259,7 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         count(tally.other_transitions, "other transition"),
     ];
     if tally.untimed > 0 {
-        parts.push(format!("{} of all without a time", group(tally.untimed)));
+        parts.push(format!("{} without a timestamp", group(tally.untimed)));
     }
     screen.line(format_args!("{}: {}", count(tally.xes_events, "XES event"), parts.join(", ")))?;
     if *log_attributes > 0 {

@@ -32,7 +32,7 @@ pub(super) async fn run(args: &ListArgs, store: &Store, screen: &mut Screen) -> 
     }
     screen.table(&table(&runs))?;
     if let Some(next) = next {
-        screen.line(format_args!("\nThere are more: --after {}", clean(next.as_str())))?;
+        screen.line(format_args!("\nThere are more: use --after {}", clean(next.as_str())))?;
     }
     Ok(answer)
 }

@@ -79,7 +79,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     }
     screen.table(&table)?;
     if let Some(next) = next {
-        screen.line(format_args!("\nThere are more: --after {}", clean(next.as_str())))?;
+        screen.line(format_args!("\nThere are more: use --after {}", clean(next.as_str())))?;
     }
     Ok(answer)
 }
@@ -98,9 +98,9 @@ async fn check(
     let (running, stuck, interrupted) = (check.running.len(), check.stuck.len(), check.interrupted.len());
     screen.line(match (safe_to_deploy, interrupted) {
         (true, 0) => "Safe to deploy: nothing is running.".to_owned(),
-        (true, 1) => "Safe to deploy: nothing is running; 1 interrupted run waits to be resumed.".to_owned(),
+        (true, 1) => "Safe to deploy: nothing is running; 1 interrupted run is waiting to be resumed.".to_owned(),
         (true, _) => {
-            format!("Safe to deploy: nothing is running; {interrupted} interrupted runs wait to be resumed.")
+            format!("Safe to deploy: nothing is running; {interrupted} interrupted runs are waiting to be resumed.")
         }
         (false, _) => {
             format!("Not safe to deploy: {running} running, {stuck} stuck, {interrupted} interrupted.")

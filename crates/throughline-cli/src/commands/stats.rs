@@ -113,14 +113,14 @@ async fn over_time(analytics: &dyn TraceAnalytics, scope: &Scope) -> Result<Vec<
 fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError> {
     let Stats { failures, compensations, .. } = stats;
     screen.line(format_args!(
-        "{} of {} that ended failed: {}",
+        "{} of {} failed: {}",
         group(failures.rate.hits),
-        count(failures.rate.total, "run"),
+        count(failures.rate.total, "ended run"),
         with_interval(failures.rate),
     ))?;
     if compensations.rate.hits > 0 {
         screen.line(format_args!(
-            "{} of {} began to compensate: {}",
+            "{} of {} started compensating: {}",
             group(compensations.rate.hits),
             count(compensations.rate.total, "run"),
             with_interval(compensations.rate),
@@ -162,7 +162,7 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
         table.row([event_type.into(), micros(*duration_us).into(), short_id(*trace_id).into()]);
     }
     section(screen, "Slowest spans", &table)?;
-    section(screen, "How runs ended by what was decided", &decisions_table(&stats.decisions))
+    section(screen, "Outcomes by decision", &decisions_table(&stats.decisions))
 }
 
 fn section(screen: &mut Screen, heading: &str, table: &Table) -> Result<(), CliError> {
@@ -192,7 +192,7 @@ fn over_time_table(buckets: &[Bucket]) -> Table {
     table
 }
 
-/// How runs ended by what was decided in them.
+/// How runs ended, by decision and choice.
 pub(super) fn decisions_table(outcomes: &[ChoiceOutcome]) -> Table {
     let mut table = Table::new(&["~DECISION", "~CHOICE", ">FAILED", ">OF", ">RATE", "INTERVAL"]);
     for ChoiceOutcome { decision, choice, failed } in outcomes {

@@ -34,20 +34,20 @@ pub(crate) struct XesError {
 pub(crate) enum Problem {
     #[error("{0}")]
     Xml(XmlError),
-    #[error("the input breaks off: {0}")]
+    #[error("the input ends unexpectedly: {0}")]
     Input(std::io::Error),
     #[error("invalid UTF-8{}", .declared.as_ref().map_or_else(String::new, |name| format!(
         "; the file says it is {name}: convert it with `iconv -f {name} -t UTF-8`")))]
     NotUtf8 { declared: Option<String> },
-    #[error("a tag or text of more than {} MiB", MAX_TAG >> 20)]
+    #[error("a tag or text is longer than {} MiB", MAX_TAG >> 20)]
     TagTooLong,
-    #[error("a run of more than {} MiB", MAX_RUN >> 20)]
+    #[error("a run is larger than {} MiB", MAX_RUN >> 20)]
     RunTooLarge,
     #[error("attributes nest more than {MAX_NESTING} deep")]
     AttributesTooDeep,
     #[error("elements nest more than {MAX_DEPTH} deep")]
     ElementsTooDeep,
-    #[error("the outermost element is <{0}>, not <log>: this is no XES")]
+    #[error("the outermost element is <{0}>, not <log>: this is not XES")]
     NotALog(String),
     #[error("the file ends before </log>")]
     Unfinished,

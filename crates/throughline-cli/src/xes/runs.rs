@@ -93,7 +93,7 @@ pub(crate) struct Converter {
     tally: Tally,
     /// The place in the log: of roots and events alike.
     n: u64,
-    /// For each activity whether it ever had a start, and its lone completes.
+    /// For each activity whether it ever had a start, and its unmatched completes.
     activities: HashMap<Text, (bool, u64)>,
 }
 
@@ -116,9 +116,9 @@ impl Converter {
         &self.tally
     }
 
-    /// Lone completes of activities that have a start elsewhere in the log: there, a start is missing.
+    /// Unmatched completes of activities that have a start elsewhere in the log: there, a start is missing.
     pub(crate) fn missing_starts(&self) -> u64 {
-        self.activities.values().filter(|(has_start, _)| *has_start).map(|(_, lone)| lone).sum()
+        self.activities.values().filter(|(has_start, _)| *has_start).map(|(_, unmatched)| unmatched).sum()
     }
 
     /// The events of a run: the start of its root, one for each event of the log, the end of its root.
@@ -161,7 +161,7 @@ impl Converter {
         for (XesEvent { attributes }, (timestamp, has_time)) in run.events.into_iter().zip(times.events) {
             self.n += 1;
             let xes = XesEvent { attributes };
-            let judged = self.rules.judge(&xes);
+            let classified = self.rules.classify(&xes);
             let parts = Parts::of(xes.attributes, has_time);
             let mut event = blank(parts.event_type, root, timestamp);
             event.n = self.n;
@@ -199,13 +199,13 @@ impl Converter {
                     self.tally.other_transitions += 1;
                 }
             }
-            if let Some(judged) = judged {
+            if let Some(classified) = classified {
                 // A start stays open whatever it means for the run: its own end is still to come.
                 if event.status != Status::Pending {
-                    event.status = judged.status;
-                    event.error = judged.error.clone();
+                    event.status = classified.status;
+                    event.error = classified.error.clone();
                 }
-                verdict = Some(judged);
+                verdict = Some(classified);
             }
             events.push(event);
         }
@@ -239,15 +239,15 @@ impl Converter {
 
     fn count(&mut self, activity: Text, is_start: bool) {
         if self.activities.len() < MAX_ACTIVITIES || self.activities.contains_key(&activity) {
-            let (has_start, lone) = self.activities.entry(activity).or_default();
+            let (has_start, unmatched) = self.activities.entry(activity).or_default();
             *has_start |= is_start;
-            *lone += u64::from(!is_start);
+            *unmatched += u64::from(!is_start);
         }
     }
 }
 
 impl Rules {
-    fn judge(&self, event: &XesEvent) -> Option<Verdict> {
+    fn classify(&self, event: &XesEvent) -> Option<Verdict> {
         if let Some(condition) = self.failed_when.iter().find(|condition| condition.holds(event)) {
             let Condition { key, value } = condition;
             return Some(Verdict {

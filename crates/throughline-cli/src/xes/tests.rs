@@ -104,7 +104,7 @@ fn hostile_input_is_refused_with_its_place() {
     insta::assert_snapshot!(error_of(&log(&"<x>".repeat(100_000))), @"line 3, column 766: elements nest more than 256 deep");
     insta::assert_snapshot!(error_of(&log(&format!("<string key='k' value='{}'/>", "v".repeat(17 << 20)))), @"line 3, column 1: a tag or text of more than 16 MiB");
     insta::assert_snapshot!(error_of(&log(&"v".repeat(17 << 20))), @"line 2, column 43: a tag or text of more than 16 MiB");
-    insta::assert_snapshot!(error_of("<html><body/></html>"), @"line 1, column 1: the outermost element is <html>, not <log>: this is no XES");
+    insta::assert_snapshot!(error_of("<html><body/></html>"), @"line 1, column 1: the outermost element is <html>, not <log>: this is not XES");
     insta::assert_snapshot!(error_of("<log><trace>"), @"line 1, column 13: the file ends before </log>");
     insta::assert_snapshot!(error_of("<log><string key='a' key='b' value=''/></log>"), @"line 1, column 6: error while parsing attribute: position 15: duplicated attribute, previous declaration at position 7");
     insta::assert_snapshot!(error_of(""), @"line 1, column 1: the file ends before </log>");

@@ -29,7 +29,7 @@ const EXTENSIONS: [[&str; 3]; 5] = [
     ["Identity", "identity", "http://www.xes-standard.org/identity.xesext"],
 ];
 
-/// What every event has, and its value where an event lacks it all the same.
+/// What every event has, and its value where an event lacks it anyway.
 const GLOBALS: [[&str; 3]; 3] = [
     ["string", keys::NAME, "UNKNOWN"],
     ["string", keys::TRANSITION, "complete"],

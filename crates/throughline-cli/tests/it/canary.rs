@@ -212,7 +212,7 @@ async fn sing(throughline: &Throughline, canary: &str, secret: &str, seen: &Seen
         message: text().into(),
         chain: vec![text().into()],
     });
-    seen.note(format_args!("{throughline:?} {}", throughline.ledger()));
+    seen.note(format_args!("{throughline:?} {}", throughline.delivery_report()));
 }
 
 fn secret_under(key: &str, secret: &str) -> serde_json::Value {

@@ -78,7 +78,7 @@ fn a_name_of_no_run_or_of_several_is_said() {
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", "5a6a"]), @r"
-    throughline: `5a6a` is ambiguous; give more of the id of one of these runs:
+    throughline: `5a6a` is ambiguous; use a longer prefix of one of these ids:
       5a6a0000000000000000000000000001  order-7  2026-03-01 09:00:00  failed
       5a6a0000000000000000000000000002  order-6  2026-03-01 08:00:00  succeeded
     [exit code 2]
@@ -167,7 +167,7 @@ fn a_truncated_gzip_is_read_as_far_as_it_goes() {
     sandbox.write("half", &gzip[..gzip.len() / 2]);
     let said = sandbox.run(&["import", "half"]);
     assert_eq!(said.code, 3);
-    assert!(said.stderr.contains("breaks off") && said.stderr.contains("line "), "{}", said.stderr);
+    assert!(said.stderr.contains("ends unexpectedly") && said.stderr.contains("line "), "{}", said.stderr);
     let half = sandbox.json(&["import", "half"]);
     assert!(half["runs"].as_u64().unwrap() > 100, "{half}");
     assert_eq!(sandbox.json(&["import", "whole"])["runs"], 3_000);

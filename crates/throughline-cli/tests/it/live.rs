@@ -179,7 +179,7 @@ async fn open_runs_are_listed_in_pages() {
     };
     assert_eq!(keys(&first), ["loan-0", "loan-1"]);
     assert_eq!((keys(&rest), &rest["next"]), (vec!["loan-2".to_owned()], &serde_json::Value::Null));
-    assert!(sandbox.see(&["running", "--limit", "2"]).contains("There are more: --after "));
+    assert!(sandbox.see(&["running", "--limit", "2"]).contains("There are more: use --after "));
     let check = sandbox.json(&["running", "--check"]);
     assert_eq!(check["running"].as_array().unwrap().len(), 3);
 }

@@ -138,7 +138,7 @@ fn pages_follow_each_other_without_gap_or_overlap() {
 #[test]
 fn stats_show_rates_slow_stages_and_hot_spots() {
     insta::assert_snapshot!(Sandbox::with_loans().see(&["stats"]), @r"
-    1 of 3 runs that ended failed: 33.3 % (95 % interval 6.1–79.2 %)
+    1 of 3 ended runs failed: 33.3 % (95 % interval 6.1–79.2 %)
 
     Failures over time
     FROM        FAILED  OF     RATE
@@ -168,8 +168,8 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
     activity:W_Check    8 min 27 s  4cab299c8961081e
     ");
     insta::assert_snapshot!(Sandbox::with_sagas().see(&["stats", "--workflow", "order"]), @r"
-    1 of 2 runs that ended failed: 50.0 % (95 % interval 9.5–90.5 %)
-    1 of 2 runs began to compensate: 50.0 % (95 % interval 9.5–90.5 %)
+    1 of 2 ended runs failed: 50.0 % (95 % interval 9.5–90.5 %)
+    1 of 2 runs started compensating: 50.0 % (95 % interval 9.5–90.5 %)
 
     Failures over time
     FROM              FAILED  OF     RATE
@@ -199,7 +199,7 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
     stage:reserve-stock        10 ms  5a6a000000000000
     compensate:reserve-stock   10 ms  5a6a000000000000
 
-    How runs ended by what was decided
+    Outcomes by decision
     DECISION  CHOICE   FAILED  OF     RATE  INTERVAL
     ai:route  express       1   1  100.0 %  20.7–100.0 %
     ");

@@ -10,7 +10,7 @@ use throughline_model::BoxFuture;
 use throughline_model::names::{data, tags};
 use throughline_model::{SpanId, Text};
 
-/// A decision that is being described; awaited, it is recorded.
+/// A decision; it is recorded when awaited.
 ///
 /// ```
 /// # use throughline_core::TraceContext;
@@ -94,13 +94,13 @@ impl DecisionDraft {
         self.field(data::DECIDER, name.into())
     }
 
-    /// Anything else worth keeping: what the deciding saw, a `gen_ai.*` field.
+    /// An additional field of the payload: what the decision was based on, a `gen_ai.*` field.
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.rest.insert(name.into(), value.into());
         self
     }
 
-    /// A label for finding.
+    /// A tag, to filter by.
     pub fn tag(mut self, tag: impl Into<Text>) -> Self {
         self.event = self.event.tag(tag);
         self
@@ -122,7 +122,7 @@ impl IntoFuture for DecisionDraft {
     }
 }
 
-/// A decision that was recorded; what follows from it says [`decided_by`](crate::Step::decided_by).
+/// A recorded decision; steps that follow from it link to it with [`decided_by`](crate::Step::decided_by).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Decision(SpanId);
 

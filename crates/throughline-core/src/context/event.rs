@@ -13,7 +13,7 @@ use throughline_model::BoxFuture;
 use throughline_model::Moment;
 use throughline_model::{Link, Relation, SpanId, Status, Text, TraceEvent};
 
-/// An event that is being described; awaited, it is recorded.
+/// A point event; it is recorded when awaited.
 #[must_use = "an event is not recorded unless it is awaited"]
 pub struct EventDraft {
     context: TraceContext,
@@ -31,25 +31,25 @@ impl EventDraft {
         Self { context, event_type, data, attrs, tags, links, status: Status::Success }
     }
 
-    /// A label for finding.
+    /// A tag, to filter by.
     pub fn tag(mut self, tag: impl Into<Text>) -> Self {
         self.tags.push(tag.into());
         self
     }
 
-    /// A small, findable fact.
+    /// An attribute: a short, searchable value.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.attrs.push((key.into(), value.into()));
         self
     }
 
-    /// What it has to do with another span of the same trace.
+    /// Links it to another span of the same trace.
     pub fn link(mut self, rel: Relation, span: SpanId) -> Self {
         self.links.push(Link::to(rel, span));
         self
     }
 
-    /// That what happened was a failure.
+    /// Marks it as a failure.
     pub fn failed(mut self) -> Self {
         self.status = Status::Failed;
         self

@@ -4,10 +4,10 @@ use throughline_model::{AppendError, Text};
 
 use crate::delivery::DeliveryFailure;
 
-/// Why something was not recorded: an event, a step or a run. A step or a run did not begin then. Its future was not
-/// polled, and nothing of it has happened (but see [`Durability::Pipelined`](crate::Durability::Pipelined)).
+/// Why something was not recorded: an event, a step or a run. A step or a run has not begun: its future was not polled, and
+/// nothing has happened (but see [`Durability::Pipelined`](crate::Durability::Pipelined)).
 ///
-/// It is one type for all of them, so that a handler's error needs one variant for what Throughline itself may say:
+/// It is one type for all of them, so that an error type needs only one variant for it:
 ///
 /// ```
 /// use throughline_core::{NotRecorded, TraceContext};
@@ -28,16 +28,16 @@ use crate::delivery::DeliveryFailure;
 /// }
 /// ```
 ///
-/// In a handler of axum, `HandlerError` of `throughline-tower` answers with 503 where this is the cause.
+/// In an axum handler, `HandlerError` of `throughline-tower` responds with 503 if this is the cause.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotRecorded {
-    /// The store did not take it.
+    /// The store did not accept it.
     #[error("not recorded: {reason}")]
     Store {
-        /// What the store said, and how often it was asked.
+        /// The error of the store, and the number of attempts.
         reason: Text,
-        /// Whether it may take it later.
+        /// Whether a retry may succeed.
         retryable: bool,
     },
     /// The emitter has been shut down.
@@ -62,7 +62,7 @@ pub enum NotRecorded {
         /// How it ended.
         state: throughline_model::RunState,
     },
-    /// The run to resume is at work in a living process.
+    /// The run to resume is running in another process.
     #[error(
         "not resumed: the run {0} is running in another process; only what a dead process left behind can be resumed"
     )]
@@ -79,7 +79,7 @@ pub enum NotRecorded {
         /// The saga's name.
         saga: Text,
     },
-    /// The store could not be asked what there is to resume.
+    /// The store could not be read to find what to resume.
     #[error("not started: {0}")]
     NotRead(std::sync::Arc<throughline_model::ReadError>),
 }
@@ -92,7 +92,7 @@ impl NotRecorded {
         }
     }
 
-    /// Whether the same may be recorded later.
+    /// Whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store { retryable, .. } => *retryable,

@@ -22,12 +22,12 @@ use throughline_model::BoxFuture;
 use throughline_model::{ErrorInfo, Status};
 
 pin_project! {
-    /// A step: it records its start, runs the future, and records its end. Made by
-    /// [`TraceContext::trace`] and its relatives; lazy, like every future.
+    /// A step: it records its start, runs the future, and records its end. Returned by
+    /// [`TraceContext::trace`] and similar methods; lazy, like every future.
     ///
     /// Completes with `Ok` and the future's own output, or with [`NotRecorded`] if its start could not be
-    /// recorded; the future was not polled then. Dropped in mid-flight it records `cancelled`; a panic is
-    /// recorded as failed and goes on.
+    /// recorded, in which case the future was not polled. If it is dropped before it completes, it records `cancelled`; a
+    /// panic is recorded as failed and then resumed.
     ///
     /// `T` is what the future gives. It is a parameter, for were it `F::Output` the compiler could not see that a
     /// task may be spawned which holds such a step of a closure that borrows
@@ -212,7 +212,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     };
                 }
                 State::Ending { start, end, .. } => {
-                    // A failure to record the end leaves it pending: the outcome is the caller's all the same.
+                    // A failure to record the end leaves it pending: the outcome is the caller's anyway.
                     if let Some(ack) = end {
                         let _ = ready!(Pin::new(ack).poll(cx));
                         *end = None;

@@ -124,7 +124,7 @@ impl LazyRoot {
         }
     }
 
-    /// Takes note of an end that is not worth writing; gives it back if the start has been written, and the end must be.
+    /// Records an end that is not worth writing; gives it back if the start has been written, and the end must be.
     pub(super) fn end_unless_written(&self, ended: Ended) -> Option<Ended> {
         let mut unwritten = self.unwritten();
         if self.is_written() {

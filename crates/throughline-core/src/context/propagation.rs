@@ -16,7 +16,7 @@ const CORRELATION_ID: &str = "throughline.correlation_id";
 /// The longest business key that is taken from a caller, in bytes: every event of a request would carry it.
 const CORRELATION_ID_LIMIT: usize = 256;
 
-/// What travels with a request or a job, so that the receiver goes on in the same trace. On the wire these are the
+/// What travels with a request or a job, so that the receiver continues the same trace. On the wire these are the
 /// headers `traceparent`, `tracestate` and `baggage`, as text; servers, clients and workers read and write them by
 /// themselves. A job carries them as `throughline_workflow::Carrier`, which is a field of any format.
 ///

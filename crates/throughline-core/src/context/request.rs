@@ -29,7 +29,7 @@ pub(super) type Describe = Box<dyn Fn(RequestDetails) -> RequestDetails + Send +
 pub struct RequestDetails(pub(super) Details);
 
 impl RequestDetails {
-    /// A small, findable fact; everything in the request inherits it.
+    /// An attribute: a short, searchable value; everything in the request inherits it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.attrs.push((key.into(), value.into()));
         self
@@ -42,7 +42,7 @@ impl RequestDetails {
         self
     }
 
-    /// What the request asks for, kept as `data.input`, redacted and capped.
+    /// What the request asks for, kept as `data.input`, redacted and truncated.
     pub fn input(mut self, input: &impl serde::Serialize) -> Self {
         self.0.set_input(input);
         self
@@ -61,7 +61,7 @@ impl RequestStart {
         Self { hub, event_type, caller: Propagation::default(), request_id: None, describe: None }
     }
 
-    /// Continues the trace of whoever sent the request.
+    /// Continues the trace of the sender of the request.
     pub fn continue_from(mut self, caller: Propagation) -> Self {
         self.caller = caller;
         self
@@ -87,7 +87,7 @@ impl RequestStart {
 
     /// Opens the span. It waits for nothing: what hangs on it does.
     ///
-    /// After the emitter has been shut down nothing is recorded any more: the span opens all the same, and steps in it
+    /// After the emitter has been shut down nothing is recorded any more: the span opens anyway, and steps in it
     /// say why they do not start.
     pub fn open(self) -> RequestSpan {
         let hub = &self.hub;

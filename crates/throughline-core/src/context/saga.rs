@@ -29,7 +29,7 @@ use throughline_model::fold::{History, PastSpan};
 use throughline_model::names::{self, attrs, tags};
 use throughline_model::{ErrorInfo, SpanId, Status, Text};
 
-/// A saga that is being described; it begins when [`run`](Self::run) is awaited.
+/// A saga that is being configured; it starts when [`run`](Self::run) is awaited.
 ///
 /// ```
 /// # use throughline_core::TraceContext;
@@ -73,12 +73,12 @@ impl SagaBuilder {
         self
     }
 
-    /// Runs the saga. If the closure's future fails or panics, the steps that ended well and have a compensation are
-    /// undone, the last to end first; a compensation that fails does not keep the others from being tried.
+    /// Runs the saga. If the closure's future fails or panics, the steps that succeeded and have a compensation are undone,
+    /// the last to end first; a compensation that fails does not prevent the others from running.
     ///
-    /// In a run that was [resumed](crate::Throughline::resume) the saga goes on where it is in the store: a step
-    /// that ended well in the previous instance is not run again if it says how to [recover](SagaStep::run_or_recover)
-    /// its result.
+    /// In a run that was [resumed](crate::Throughline::resume) the saga continues where the store says it stopped: a step
+    /// that succeeded in the previous instance is not run again if it says how to [recover](SagaStep::run_or_recover) its
+    /// result.
     ///
     /// # Errors
     /// The outer error says that the saga never ran; the inner one is the closure's own, with what became of the
@@ -151,7 +151,7 @@ impl Earlier {
         self.history.children(self.saga).any(|span| span.event_type == names::SAGA_COMPENSATING)
     }
 
-    /// The steps that ended well, in the order of their ends.
+    /// The steps that succeeded, in the order of their ends.
     fn completed(&self) -> Vec<&PastSpan> {
         let mut completed: Vec<_> =
             self.history.children(self.saga).filter(|span| span.status == Status::Success).collect();
@@ -171,7 +171,7 @@ pub struct Saga {
 struct SagaState {
     /// In the order of their ends.
     completed: Vec<Completed>,
-    /// What the previous instance did: steps that ended well and were not met again yet, by name.
+    /// What the previous instance did: steps that succeeded and have not been reached again yet, by name.
     earlier: HashMap<Text, Vec<EarlierStep>>,
 }
 
@@ -222,7 +222,7 @@ impl Saga {
         Self { context, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Begins a step of the saga. Without a compensation it is a step like any other.
+    /// Configures a step of the saga. Without a compensation it is an ordinary step.
     pub fn step(&self, name: impl Into<Text>) -> SagaStep<()> {
         let name = name.into();
         SagaStep {
@@ -287,7 +287,7 @@ impl Saga {
     }
 }
 
-/// Steps may be started through the saga as through any context.
+/// Steps can be started through the saga as through any context.
 impl Deref for Saga {
     type Target = TraceContext;
     fn deref(&self) -> &TraceContext {
@@ -301,7 +301,7 @@ impl std::fmt::Debug for Saga {
     }
 }
 
-/// A step of a saga that is being described.
+/// A step of a saga that is being configured.
 #[must_use = "a step does nothing before it is run"]
 pub struct SagaStep<I> {
     saga: Saga,
@@ -313,8 +313,8 @@ pub struct SagaStep<I> {
 }
 
 impl SagaStep<()> {
-    /// What the step is given, kept as `data.input`, redacted and capped. The compensation is given the same: it is a
-    /// function of the step's input, so that it can be called again by a process that has nothing else.
+    /// The input of the step, stored as `data.input`, redacted and truncated. The compensation gets the same input: it is a
+    /// function of it, so that another process can call it that has only the input.
     pub fn input<I: Serialize + Clone + Send + 'static>(self, input: I) -> SagaStep<I> {
         let Self { saga, step, name, resource, .. } = self;
         let step = step.input(&input);
@@ -323,7 +323,7 @@ impl SagaStep<()> {
 }
 
 impl<I: Clone + Send + 'static> SagaStep<I> {
-    /// How the step is undone, should the saga fail after it ended well. Say the [input](SagaStep::input) first.
+    /// How to undo the step if the saga fails after it succeeded. Set the [input](SagaStep::input) first.
     pub fn compensate<C, F, E, K>(mut self, undo: C) -> Self
     where
         C: FnOnce(I, TraceContext) -> F + Send + 'static,
@@ -335,9 +335,9 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self
     }
 
-    /// What the step creates and its compensation removes, as in `funds-reservation r-17`: what is orphaned when the
-    /// compensation fails. If it is known only later, the step says
-    /// [`annotate`](TraceContext::annotate)`("resource", ..)`.
+    /// What the step creates and its compensation removes, as in `funds-reservation r-17`: it is orphaned if the
+    /// compensation fails. If it is known only later, call [`annotate`](TraceContext::annotate)`("resource", ..)` in the
+    /// step.
     pub fn resource(mut self, resource: impl Into<Text>) -> Self {
         let resource = resource.into();
         self.step = self.step.attr(attrs::RESOURCE, resource.clone());
@@ -345,25 +345,25 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self
     }
 
-    /// A label for finding.
+    /// A tag, to filter by.
     pub fn tag(mut self, tag: impl Into<Text>) -> Self {
         self.step = self.step.tag(tag);
         self
     }
 
-    /// A small, findable fact.
+    /// An attribute: a short, searchable value.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.step = self.step.attr(key, value);
         self
     }
 
-    /// That this happens because of a decision.
+    /// Links it to the decision that caused it.
     pub fn decided_by(mut self, decision: &super::Decision) -> Self {
         self.step = self.step.decided_by(decision);
         self
     }
 
-    /// Runs the step. If it ended well in the previous instance it is run again, as the next attempt.
+    /// Runs the step. If it succeeded in the previous instance it is run again, as the next attempt.
     ///
     /// # Errors
     /// The outer error says that the step never ran; the inner one is its own.
@@ -377,8 +377,8 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         self.run_after(earlier, body).await
     }
 
-    /// Runs the step, unless it ended well in the previous instance: then `recover` gives its result from its input,
-    /// and nothing is recorded.
+    /// Runs the step, unless it succeeded in the previous instance: then `recover` returns its result from its input, and
+    /// nothing is recorded.
     ///
     /// # Errors
     /// The outer error says that the step never ran; the inner one is its own or that of `recover`.
@@ -449,7 +449,7 @@ impl<I> std::fmt::Debug for SagaStep<I> {
 }
 
 impl Saga {
-    /// The first step of this name that ended well in the previous instance and was not met again yet.
+    /// The first step of this name that succeeded in the previous instance and has not been reached again yet.
     fn earlier_step(&self, name: &str) -> Option<EarlierStep> {
         let mut state = self.state();
         let steps = state.earlier.get_mut(name)?;

@@ -100,7 +100,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Whether this span is `ancestor` or lies below it in the same trace.
+    /// Whether this span is `ancestor` or is below it in the same trace.
     pub(crate) fn descends_from(&self, ancestor: &Self) -> bool {
         let same_trace = self.run.trace_id == ancestor.run.trace_id;
         let mut above = Some(self);

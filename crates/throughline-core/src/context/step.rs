@@ -13,7 +13,7 @@ use super::{Decision, TraceContext, to_payload};
 use throughline_model::StepError;
 use throughline_model::{ErrorInfo, Link, Relation, SpanId, Text, names};
 
-/// A step that is being described; it runs when [`run`](Self::run) is awaited.
+/// A step that is being configured; it runs when [`run`](Self::run) is awaited.
 ///
 /// ```
 /// # use throughline_core::TraceContext;
@@ -48,19 +48,19 @@ impl Step {
         Self { context, label, details: Box::default() }
     }
 
-    /// What the step is given, kept as `data.input`, redacted and capped.
+    /// The input of the step, stored as `data.input`, redacted and truncated.
     pub fn input(mut self, input: &impl Serialize) -> Self {
         self.details.set_input(input);
         self
     }
 
-    /// A label for finding.
+    /// A tag, to filter by.
     pub fn tag(mut self, tag: impl Into<Text>) -> Self {
         self.details.tags.push(tag.into());
         self
     }
 
-    /// A small, findable fact; steps inside inherit it.
+    /// An attribute: a short, searchable value; steps inside inherit it.
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.details.attrs.push((key.into(), value.into()));
         self
@@ -72,17 +72,17 @@ impl Step {
         self
     }
 
-    /// That this tries again what another span tried.
+    /// Links it to the span that it retries.
     pub fn retry_of(self, earlier: SpanId) -> Self {
         self.link(Relation::RetryOf, earlier)
     }
 
-    /// That this happens because of a decision.
+    /// Links it to the decision that caused it.
     pub fn decided_by(self, decision: &Decision) -> Self {
         self.link(Relation::DecidedBy, decision.span_id())
     }
 
-    /// What this has to do with another span of the same trace.
+    /// Links it to another span of the same trace.
     pub fn link(mut self, rel: Relation, span: SpanId) -> Self {
         self.details.links.push(Link::to(rel, span));
         self
@@ -94,7 +94,7 @@ impl Step {
         self
     }
 
-    /// That this is not one of the steps that its parent announced, as a call to a dependency is not.
+    /// Does not count it as one of the steps that its parent announced; calls to dependencies are not counted.
     pub fn unnumbered(mut self) -> Self {
         self.details.unnumbered = true;
         self
@@ -105,7 +105,7 @@ impl Step {
         self
     }
 
-    /// Keeps what the step gives back as `data.output`, redacted and capped.
+    /// Stores what the step returns as `data.output`, redacted and truncated.
     pub fn capture_output(self) -> CapturingStep {
         CapturingStep(self)
     }
@@ -129,8 +129,8 @@ impl Step {
         self.run_capturing(body, Capture::INFALLIBLE)
     }
 
-    /// Runs the step again, up to `attempts` times in all, until it ends well. Each attempt is a step of its own
-    /// and links the one before; the closure is given its number, from 1, and may wait before it tries again.
+    /// Runs the step up to `attempts` times, until it succeeds. Each attempt is a separate span that links to the previous
+    /// one; the closure gets its number, from 1, and may wait before it retries.
     ///
     /// # Errors
     /// The last attempt's error, or [`NotRecorded`] if an attempt could not be recorded.
@@ -210,13 +210,13 @@ impl std::fmt::Debug for Step {
     }
 }
 
-/// A [`Step`] that keeps what it gives back.
+/// A [`Step`] that stores its output.
 #[derive(Debug)]
 #[must_use = "a step does nothing before it is run"]
 pub struct CapturingStep(Step);
 
 impl CapturingStep {
-    /// Runs the step; what it ends well with is kept as `data.output`.
+    /// Runs the step; its result, if it succeeds, is stored as `data.output`.
     pub fn run<C, F, T, E, K>(self, body: C) -> TraceFuture<Deferred<C, F>, Result<T, E>>
     where
         C: FnOnce(TraceContext) -> F,
@@ -230,7 +230,7 @@ impl CapturingStep {
         )
     }
 
-    /// Runs a step that cannot fail; what it gives back is kept as `data.output`.
+    /// Runs a step that cannot fail; its result is stored as `data.output`.
     pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>, F::Output>
     where
         C: FnOnce(TraceContext) -> F,

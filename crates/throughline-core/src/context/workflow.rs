@@ -17,7 +17,7 @@ use throughline_model::StepError;
 use throughline_model::fold::History;
 use throughline_model::{Link, Relation, RunState, SpanId, Text, TraceEvent, TraceId, names};
 
-/// A run that is being described; it begins when [`run`](Self::run) is awaited.
+/// A run that is being configured; it starts when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]
 pub struct Workflow(Box<RunSpec>);
 
@@ -43,8 +43,8 @@ impl Workflow {
         workflow
     }
 
-    /// The business key of the run: it gives the trace id and is kept as correlation id, so that the run has one
-    /// trace across restarts and is found by its key.
+    /// The business key of the run: the trace id is derived from it, and it is stored as correlation id, so that the run
+    /// has one trace across restarts and can be found by its key.
     pub fn key(mut self, key: impl Into<Text>) -> Self {
         self.0.key = Some(key.into());
         self
@@ -61,43 +61,43 @@ impl Workflow {
         self.key(execution.clone()).attr(Text::literal(names::attrs::EXECUTION), execution)
     }
 
-    /// Calls the run's root by this name at its start and at its end, as a step is called, instead of
-    /// `workflow:started`, `workflow:completed`…
+    /// Uses this event type for the start and the end of the run's root, as for a step, instead of `workflow:started`,
+    /// `workflow:completed`…
     pub fn event_type(mut self, event_type: impl Into<Text>) -> Self {
         self.0.label = Label::Step(event_type.into());
         self
     }
 
-    /// That nobody waits for it: if it continues in the trace of another process, that run has not ended before this
-    /// has. See [`names::tags::DETACHED`].
+    /// Marks it as detached: nothing waits for it, but if it continues the trace of another process, that run does not end
+    /// before this one has. See [`names::tags::DETACHED`].
     pub fn detached(self) -> Self {
         self.tag(Text::literal(names::tags::DETACHED))
     }
 
-    /// That this tries again what another span of the same trace tried.
+    /// Links it to the span of the same trace that it retries.
     pub fn retry_of(mut self, earlier: SpanId) -> Self {
         self.0.details.links.push(Link::to(Relation::RetryOf, earlier));
         self
     }
 
-    /// The trace that the run will have, if a [key](Self::key) says so.
+    /// The trace that the run will have, if it has a [key](Self::key).
     pub fn trace_id(&self) -> Option<TraceId> {
         self.0.correlation_id(&self.0.hub).ok()?.map(|key| TraceId::from_key(&key))
     }
 
-    /// A small, findable fact; all steps inherit it: tenant, execution, user…
+    /// An attribute: a short, searchable value; all steps inherit it: tenant, execution, user…
     pub fn attr(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
         self.0.details.attrs.push((key.into(), value.into()));
         self
     }
 
-    /// A label for finding.
+    /// A tag, to filter by.
     pub fn tag(mut self, tag: impl Into<Text>) -> Self {
         self.0.details.tags.push(tag.into());
         self
     }
 
-    /// What the run is given, kept as `data.input`, redacted and capped.
+    /// The input of the run, stored as `data.input`, redacted and truncated.
     pub fn input(mut self, input: &impl Serialize) -> Self {
         self.0.details.set_input(input);
         self
@@ -109,13 +109,13 @@ impl Workflow {
         self
     }
 
-    /// Which attempt at the run this is, from 1.
+    /// Which attempt of the run this is, from 1.
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.0.details.attempt = Some(attempt);
         self
     }
 
-    /// Continues the trace of whoever sent the request or the job.
+    /// Continues the trace of the sender of the request or the job.
     pub fn continue_from(mut self, propagation: Propagation) -> Self {
         self.0.remote = Some(propagation);
         self
@@ -181,16 +181,15 @@ impl Resume {
         Self { hub, trace_id }
     }
 
-    /// Resumes: reads from the store how far the run came (names and statuses, never payloads), records
+    /// Resumes the run: reads its progress from the store (names and statuses, never payloads), records
     /// `workflow:resumed` on its root, and runs the closure.
     ///
-    /// What the workflow did before is not done for you: the closure starts from the top. Its
-    /// [sagas](TraceContext::saga) know which steps ended well and undo them if need be;
-    /// [`TraceContext::completed_before`] says it of any step.
+    /// The closure starts from the top; nothing is skipped automatically. Its [sagas](TraceContext::saga) know which steps
+    /// succeeded before and undo them if necessary; [`TraceContext::completed_before`] says so for any step.
     ///
     /// # Errors
-    /// [`NotRecorded`] if there is no such run, it has ended, it is running, or another process has just resumed it: of
-    /// several that try at the same moment one does. Also if the store does not answer.
+    /// [`NotRecorded`] if there is no such run, it has ended, it is running, or another process has just resumed it (only
+    /// one of several succeeds). Also if the store does not respond.
     pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotRecorded>
     where
         C: FnOnce(TraceContext) -> F,
@@ -233,7 +232,7 @@ impl Resume {
 }
 
 impl TraceContext {
-    /// Whether a step of this name ended well before the process died, in a run that was
+    /// Whether a step of this name succeeded before the process died, in a run that was
     /// [resumed](crate::Throughline::resume); `false` in every other run.
     pub fn completed_before(&self, event_type: &str) -> bool {
         self.0.run.history.as_ref().is_some_and(|history| history.has_completed(event_type))

@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 
 type Call = Box<dyn FnOnce(Arc<dyn TraceStore>) -> BoxFuture<'static, ()> + Send>;
 
-/// Whoever wants to call the store.
+/// The sending side of calls to the store.
 pub(crate) struct Calls(mpsc::UnboundedSender<Call>);
 
 /// The store's side of it.
 pub(super) struct Received(mpsc::UnboundedReceiver<Call>);
 
-/// A way to call a store. Each call is awaited by whoever makes it, so that their number is bounded by that of the
+/// A way to call a store. Each call is awaited by its caller, so that their number is bounded by that of the
 /// tasks that wait.
 pub(super) fn calls() -> (Calls, Received) {
     let (tx, rx) = mpsc::unbounded_channel();
@@ -32,7 +32,7 @@ impl Calls {
         self.send(|store| {
             let answer = call(store);
             Box::pin(async move {
-                // Whoever does not wait any more need not hear of it.
+                // A caller that no longer waits ignores this.
                 let _ = tx.send(answer.await);
             })
         });
@@ -44,7 +44,7 @@ impl Calls {
         &self,
         call: impl FnOnce(Arc<dyn TraceStore>) -> BoxFuture<'static, ()> + Send + 'static,
     ) {
-        // A store that is closed has given back all that a call could ask for.
+        // A store that is closed has returned all that a call could ask for.
         let _ = self.0.send(Box::new(call));
     }
 }

@@ -73,7 +73,7 @@ async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
         match &published {
             Ok(()) => counters.deliver(count),
             Err(error) => {
-                tracing::warn!(target: "throughline", feed = feed.name(), %error, "the feed did not take a group");
+                tracing::warn!(target: "throughline", feed = feed.name(), %error, "the feed did not accept a group of events");
                 counters.lose(DropReason::Unavailable, count);
             }
         }

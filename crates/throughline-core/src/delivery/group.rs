@@ -123,7 +123,7 @@ impl Delivering {
     }
 
     fn reject(&self, queued: Queued, reason: String) {
-        tracing::warn!(target: "throughline", event = %queued.event.id(), %reason, "the store refused an event");
+        tracing::warn!(target: "throughline", event = %queued.event.id(), %reason, "the store rejected an event");
         self.counters.lose(DropReason::Rejected, 1);
         self.queue.settle(std::iter::once(&queued));
         let failure = self.failure(1, AppendError::Rejected { index: 0, reason });
@@ -134,7 +134,7 @@ impl Delivering {
     pub(super) fn give_up(&self, undelivered: Undelivered) -> Vec<Queued> {
         let Undelivered { mut group, attempts, error } = undelivered;
         tracing::warn!(
-            target: "throughline", store = self.store.name(), attempts, %error, "the store did not take a group"
+            target: "throughline", store = self.store.name(), attempts, %error, "the store did not accept a group of events"
         );
         let failure = self.failure(attempts, error);
         let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep).collect();
@@ -159,7 +159,7 @@ impl Delivering {
             Err(_) => Some("it did not answer in time".to_owned()),
         };
         if let Some(error) = error {
-            tracing::warn!(target: "throughline", store = self.store.name(), error, "the lease was not given back");
+            tracing::warn!(target: "throughline", store = self.store.name(), error, "the lease was not released");
         }
         left.extend(self.queue.finish());
         self.counters.lose(DropReason::Shutdown, left.len() as u64);

@@ -1,4 +1,4 @@
-//! Keeping the lease of this instance, whatever else is under way.
+//! Keeping the lease of this instance, whatever else is in progress.
 
 use std::time::{Duration, Instant};
 

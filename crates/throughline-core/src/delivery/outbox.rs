@@ -16,7 +16,7 @@ pub(super) struct Outbox {
     spool: Arc<dyn Spool>,
     /// Events in the spool.
     waiting: u64,
-    /// Whether the last attempt to drain it went well.
+    /// Whether the last attempt to drain it succeeded.
     is_draining: bool,
 }
 
@@ -42,7 +42,7 @@ impl Outbox {
     pub(super) async fn push_group(&mut self, group: Vec<Queued>) -> Result<(), Undelivered> {
         let events: Vec<_> = group.iter().map(|queued| Arc::clone(&queued.event)).collect();
         if let Err(error) = guarded(|| self.spool.push(&events)).await {
-            tracing::warn!(target: "throughline", spool = self.spool.name(), %error, "the spool did not take a group");
+            tracing::warn!(target: "throughline", spool = self.spool.name(), %error, "the spool did not accept a group of events");
             return Err(Undelivered { group, attempts: 1, error });
         }
         self.waiting += group.len() as u64;
@@ -60,7 +60,7 @@ impl Outbox {
         self.is_draining = match self.move_group().await {
             Ok(()) => true,
             Err(error) => {
-                tracing::debug!(target: "throughline", spool = self.spool.name(), %error, "the spool was not drained");
+                tracing::debug!(target: "throughline", spool = self.spool.name(), %error, "the spool could not be drained");
                 false
             }
         };
@@ -83,7 +83,7 @@ impl Outbox {
                 if index > 0 {
                     self.delivering.append(&events[..index]).await?;
                 }
-                tracing::warn!(target: "throughline", event = %events[index].id(), %reason, "the store refused an event");
+                tracing::warn!(target: "throughline", event = %events[index].id(), %reason, "the store rejected an event");
                 (index, 1)
             }
             Err(error) => return Err(error),

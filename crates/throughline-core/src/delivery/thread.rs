@@ -66,7 +66,7 @@ pub(crate) async fn on_helper_thread<T: Send + 'static>(
     std::thread::Builder::new()
         .name("throughline-wait".to_owned())
         .spawn(move || {
-            // Whoever does not wait any more need not hear of it.
+            // A caller that no longer waits ignores this.
             let _ = tx.send(work());
         })
         .ok()?;

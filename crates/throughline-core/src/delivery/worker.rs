@@ -29,7 +29,7 @@ struct Waiting {
     events: Vec<Queued>,
     /// How many of them have not been tried.
     fresh: usize,
-    /// Whether earlier events of the lane are under way.
+    /// Whether earlier events of the lane are in progress.
     is_under_way: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Worker {
     delivering: Arc<Delivering>,
     outbox: Option<Outbox>,
     lanes: HashMap<Lane, Waiting>,
-    /// Lanes with fresh events of which nothing is under way.
+    /// Lanes with fresh events of which nothing is in progress.
     ready: VecDeque<Lane>,
     under_way: FuturesUnordered<BoxFuture<'static, (Lane, Result<(), Undelivered>)>>,
     /// Whether what was tried in vain is to be tried again.

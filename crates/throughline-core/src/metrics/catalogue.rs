@@ -73,13 +73,13 @@ pub struct Description {
     pub kind: Kind,
     /// What it is measured in.
     pub unit: Unit,
-    /// What it says.
+    /// Its meaning: the help text.
     pub help: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
     /// The upper bounds of a histogram's buckets, without the infinite one; empty for others.
     pub buckets: &'static [f64],
-    /// The names it had before.
+    /// Its previous names.
     pub aliases: &'static [Alias],
 }
 

@@ -38,7 +38,7 @@ impl Collectors {
         for measure in measures {
             // One that panics must not keep the others from being seen.
             if catch_unwind(AssertUnwindSafe(|| measure())).is_err() {
-                tracing::warn!(target: "throughline", "a collector of metrics panicked");
+                tracing::warn!(target: "throughline", "a metrics collector panicked");
             }
         }
     }

@@ -31,8 +31,8 @@ pub type GaugeFamily<const N: usize> = Family<Gauge, N>;
 /// The series of a histogram.
 pub type HistogramFamily<const N: usize> = Family<Histogram, N>;
 
-/// The series of one metric of the [catalogue], by the values of its `N` labels: had from a [`Meter`], to be kept by
-/// whoever records. Cheap to clone; all who have it from one meter share the series and their bounds.
+/// The series of one metric of the [catalogue], by the values of its `N` labels: obtained from a [`Meter`], to be kept by
+/// the code that records. Cheap to clone; all copies from one meter share the series and their limits.
 ///
 /// Label values are redacted, cut to 128 bytes, and bounded: each label has a
 /// [cap](super::Metrics::label_cap), and what comes after is folded into [`OVERFLOW`]. Only the routes of a service are not
@@ -132,7 +132,7 @@ impl<I: Instrument, const N: usize> Cache<I, N> {
         series
     }
 
-    /// Takes note of values that their labels have room for.
+    /// Records values that their labels have room for.
     fn admit(&self, known: &mut Known<I, N>, values: &[Text; N]) {
         for (at, value) in values.iter().enumerate() {
             let seen = &mut known.values[at];

@@ -227,7 +227,7 @@ fn destinations_of_one_name_are_told_apart() {
     let metrics = Metrics::to(recorder);
     let builder = Throughline::builder("loan-service").store(MemoryStore::new()).metrics(metrics.clone());
     let throughline = builder.feed(MemoryFeed::new()).feed(MemoryFeed::new()).build().unwrap();
-    let accounts = throughline.ledger().destinations;
+    let accounts = throughline.delivery_report().destinations;
     let names: Vec<_> = accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["memory", "memory-2", "memory-3", "metrics"]);
     metrics.collect();
@@ -280,5 +280,5 @@ fn without_metrics_nothing_is_measured() {
     let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build().unwrap();
     assert!(!throughline.meter().is_on());
     throughline.meter().counter(&catalogue::TIMERS).with(["auto-pause", "fired"]).increment(1);
-    assert!(throughline.ledger().destinations.iter().all(|account| account.name != "metrics"));
+    assert!(throughline.delivery_report().destinations.iter().all(|account| account.name != "metrics"));
 }

@@ -13,9 +13,9 @@ use throughline_redact::{Redaction, RedactionError, Redactor};
 use super::Throughline;
 use crate::delivery::{Durability, FeedDelivery, Retry, StoreDelivery, on_helper_thread};
 use crate::hub::{Hub, Sink};
-use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_ledger};
+use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_delivery};
 
-/// Describes how a service records its runs; nothing is touched before [`build`](Self::build).
+/// Configures how a service records its runs; nothing is opened before [`build`](Self::build).
 #[must_use = "nothing is recorded before build()"]
 pub struct ThroughlineBuilder {
     service: Text,
@@ -48,75 +48,74 @@ impl ThroughlineBuilder {
         }
     }
 
-    /// Where events are kept: durable, awaited before a step goes on. At most one.
+    /// Where events are stored durably; a step waits for it before it begins. At most one.
     pub fn store(mut self, store: impl StoreConfig) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// Where events wait while the store is away, instead of blocking the workflow.
+    /// Where events wait while the store is unavailable, instead of blocking the workflow.
     pub fn spool(mut self, spool: impl SpoolConfig) -> Self {
         self.spool = Some(Box::new(spool));
         self
     }
 
-    /// Where events are seen as they happen: bounded, never awaited. Called again, one more.
+    /// Where events are published as they happen: bounded, never awaited. May be called several times.
     pub fn feed(mut self, feed: impl FeedConfig) -> Self {
         self.feeds.push(Arc::new(feed));
         self
     }
 
-    /// What sees events in this process. Called again, one more.
+    /// An in-process receiver of events. May be called several times.
     pub fn sink(mut self, sink: impl EventSink) -> Self {
         self.sinks.push(Box::new(sink));
         self
     }
 
-    /// Where measurements go: durations and outcomes of runs and steps, what middleware and hooks measure, and the
-    /// ledger. Nothing is measured without it.
+    /// The recorder of metrics: durations and outcomes of runs and steps, measurements of middleware and hooks, and the
+    /// figures of delivery. Nothing is measured without it.
     pub fn metrics(mut self, metrics: impl Into<Metrics>) -> Self {
         self.metrics = Some(metrics.into());
         self
     }
 
-    /// What must not leave the process; [`Redaction::standard`] by default.
+    /// How events are redacted; [`Redaction::standard`] by default.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = redaction;
         self
     }
 
-    /// How a step and its start in the store hang together.
+    /// Whether a step waits until its start is stored.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How often and how patiently a failing store is asked again.
+    /// How often a failing store is retried, and with which backoff.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// How many events may wait for each destination, 8192 by default. When the store's queue is full, no step
-    /// begins before there is room, while the ends of those that run are taken all the same; when a feed's is full, events
-    /// are dropped and counted.
+    /// How many events may wait for each destination, 8192 by default. When the store's queue is full, no step begins
+    /// before there is room, but the ends of running steps are still accepted; when a feed's is full, events are dropped and
+    /// counted.
     pub fn queue_capacity(mut self, events: usize) -> Self {
         self.capacity = events;
         self
     }
 
-    /// Records nothing at all, at hardly any cost.
+    /// Records nothing at all, at almost no cost.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = disabled;
         self
     }
 
-    /// Opens the store and the feeds and starts to deliver. Blocks for as long as that takes; what answers questions
-    /// about the store lives on the store's own runtime, as long as this handle does.
+    /// Opens the store and the feeds and starts delivery. Blocks until they are open; the readers of the store run on the
+    /// store's own runtime, for as long as this handle exists.
     ///
     /// # Errors
-    /// When the combination makes no sense, a pattern of the redaction is wrong, or a destination can't be
-    /// opened.
+    /// When the configuration is inconsistent, a redaction pattern is invalid, or a destination can't be opened.
     pub fn build(self) -> Result<Throughline, BuildError> {
         let opened = self.open()?;
         let readers = opened.store.as_ref().map(|store| store.readers.clone());
@@ -124,8 +123,8 @@ impl ThroughlineBuilder {
         Ok(opened.into_throughline(readers, stream))
     }
 
-    /// As [`build`](Self::build), without blocking: and what answers questions about the store, and what watches the
-    /// feed, is opened on the runtime of the caller, so that it may be used for as long as that runs.
+    /// As [`build`](Self::build), without blocking; and the readers of the store and the stream of the feed are opened on
+    /// the caller's runtime, so that they can be used for as long as that runs.
     ///
     /// # Errors
     /// Those of [`build`](Self::build).
@@ -199,7 +198,7 @@ impl ThroughlineBuilder {
     }
 }
 
-/// What has been opened, but for what answers questions about it.
+/// What has been opened, except for the readers.
 struct Opened {
     instance: Instance,
     enabled: bool,
@@ -230,7 +229,7 @@ impl Opened {
             claims: Mutex::default(),
             ledger_metrics: {
                 let hub = hub.clone();
-                measure_ledger(&meter, service.clone(), move || hub.upgrade().map(|hub| hub.report()))
+                measure_delivery(&meter, service.clone(), move || hub.upgrade().map(|hub| hub.report()))
             },
             meter,
         }))
@@ -255,7 +254,7 @@ pub enum BuildError {
         "nothing would be recorded: add .store(..), .feed(..), .sink(..) or .metrics(..), or say .disabled(true)"
     )]
     NoDestination,
-    /// A spool has nothing to stand in for.
+    /// There is a spool but no store.
     #[error("a spool holds events while the store is away, but there is no store: add .store(..)")]
     SpoolWithoutStore,
     /// The capacity of the queues is out of range.
@@ -264,10 +263,10 @@ pub enum BuildError {
         /// What was asked for.
         given: usize,
     },
-    /// The metrics can't be had as they were described.
+    /// The configuration of the metrics is invalid.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The redaction can't be used as it is.
+    /// The configuration of the redaction is invalid.
     #[error(transparent)]
     Redaction(#[from] RedactionError),
     /// A destination can't be opened.

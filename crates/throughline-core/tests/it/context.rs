@@ -337,7 +337,7 @@ async fn an_emitter_that_is_off_runs_everything_and_records_nothing() {
         saga.await?.map_err(SagaFailed::<NotRecorded>::into_error)
     });
     assert_eq!(run.await.unwrap().unwrap(), 7);
-    assert!(throughline.ledger().destinations.is_empty());
+    assert!(throughline.delivery_report().destinations.is_empty());
 }
 
 #[tokio::test]

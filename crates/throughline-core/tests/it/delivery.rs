@@ -1,4 +1,4 @@
-//! The rules of delivery: what a failing store, a slow feed and a panicking sink do to a workflow, and that the ledger
+//! The rules of delivery: what a failing store, a slow feed and a panicking sink do to a workflow, and that the report
 //! balances through all of it.
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ async fn a_store_that_comes_back_in_time_is_not_noticed() {
     faults.fail_next(2, away);
     throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
     assert_eq!(store.events().len(), 2);
-    assert!(throughline.ledger().is_complete());
+    assert!(throughline.delivery_report().is_complete());
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_step_whose_start_cannot_be_recorded_never_runs() {
     run.await.unwrap();
     let events = store.events();
     assert!(!events.iter().any(|event| event.event_type == "stage:a"));
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.accepted, account.delivered), (5, 4));
     assert_eq!(account.dropped, [(DropReason::Unavailable, 1)]);
     assert!(account.balances());
@@ -71,7 +71,7 @@ async fn an_outcome_is_kept_when_its_end_cannot_be_recorded_and_the_next_step_is
     let faulty = FaultyStore::around(store.clone());
     let faults = faulty.faults();
     let throughline = with(faulty).build().unwrap();
-    let ledger = throughline.clone();
+    let observer = throughline.clone();
     let run = throughline.workflow("test").run(|ctx| async move {
         let score = ctx
             .trace("stage:a", async {
@@ -80,7 +80,7 @@ async fn an_outcome_is_kept_when_its_end_cannot_be_recorded_and_the_next_step_is
             })
             .await;
         assert_eq!(score.unwrap().unwrap(), 712, "the outcome is the caller's");
-        let account = &ledger.ledger().destinations[0];
+        let account = &observer.delivery_report().destinations[0];
         assert_eq!((account.pending, account.dropped.len(), account.balances()), (1, 0, true));
         let next = ctx.trace_infallible("stage:b", async { unreachable!() }).await;
         assert!(matches!(next, Err(NotRecorded::Store { .. })));
@@ -106,7 +106,7 @@ async fn an_event_that_is_refused_for_good_is_dropped_alone() {
         assert!(!error.is_retryable() && error.to_string().contains("too odd"), "{error}");
     });
     run.await.unwrap();
-    assert_eq!(throughline.ledger().destinations[0].dropped, [(DropReason::Rejected, 1)]);
+    assert_eq!(throughline.delivery_report().destinations[0].dropped, [(DropReason::Rejected, 1)]);
     assert_eq!(store.events().len(), 2);
 }
 
@@ -126,7 +126,7 @@ async fn a_pipelined_step_begins_before_its_start_is_durable_and_ends_after() {
         step.await.unwrap().unwrap();
     });
     run.await.unwrap();
-    assert!(throughline.ledger().is_complete());
+    assert!(throughline.delivery_report().is_complete());
 }
 
 #[tokio::test]
@@ -139,13 +139,13 @@ async fn steps_wait_for_room_and_none_is_lost() {
     let runs: Vec<_> =
         (0..50).map(|_| tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}))).collect();
     faults.attempted(1).await;
-    assert!(throughline.ledger().destinations[0].pending <= 4, "bounded");
+    assert!(throughline.delivery_report().destinations[0].pending <= 4, "bounded");
     faults.release();
     for run in runs {
         run.await.unwrap().unwrap();
     }
     assert_eq!(store.events().len(), 100);
-    assert!(throughline.ledger().is_complete());
+    assert!(throughline.delivery_report().is_complete());
 }
 
 #[tokio::test]
@@ -235,13 +235,13 @@ async fn with_a_spool_the_workflow_goes_on_and_the_store_gets_everything_in_orde
     let faulty = FaultyStore::around(store.clone());
     let (faults, spool) = (faulty.faults(), MemorySpool::default());
     let throughline = with(faulty).spool(spool.clone()).build().unwrap();
-    let ledger = throughline.clone();
+    let observer = throughline.clone();
     let run = throughline.workflow("test").run_infallible(|ctx| async move {
         faults.fail_next(u64::MAX, away);
         for step in ["stage:a", "stage:b", "stage:c"] {
             ctx.trace_infallible(step, async {}).await.unwrap();
         }
-        let account = &ledger.ledger().destinations[0];
+        let account = &observer.delivery_report().destinations[0];
         assert_eq!((account.delivered, account.pending, account.balances()), (1, 6, true));
         faults.heal();
     });
@@ -293,7 +293,7 @@ async fn a_sink_that_panics_harms_nobody_and_is_counted() {
         ctx.trace_infallible("stage:good", async {}).await.unwrap();
     });
     run.await.unwrap();
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.accepted, account.delivered), (6, 4));
     assert_eq!(account.dropped, [(DropReason::Panicked, 2)]);
     assert_eq!(seen.load(Ordering::Relaxed), 6);
@@ -339,7 +339,7 @@ async fn a_stuck_feed_is_never_waited_for_and_what_it_misses_is_counted() {
         }
     });
     run.await.unwrap();
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.accepted, account.pending), (202, 8));
     assert!(account.balances());
     gate.add_permits(1000);

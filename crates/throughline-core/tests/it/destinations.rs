@@ -33,7 +33,7 @@ async fn a_store_that_hangs_is_given_up_after_its_deadline() {
     let error = run.await.unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("did not answer within 20ms"), "{error}");
     assert_eq!(faults.append().attempts(), 2);
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.balances(), &*account.dropped), (true, &[(DropReason::Unavailable, 1)][..]));
 }
 
@@ -157,7 +157,7 @@ async fn events_from_elsewhere_are_redacted_counted_and_stored_once_however_many
     assert_eq!(stored.len(), loan.events().len());
     assert!(stored.iter().all(|event| event.instance == InstanceId::from_u64(7)));
     assert!(stored.iter().flat_map(|event| &event.tags).all(|tag| !tag.contains("example.org")));
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.accepted, account.balances()), (2 * stored.len() as u64, true));
 
     throughline.shutdown(SOON).await;

@@ -141,7 +141,7 @@ async fn no_event_overtakes_one_that_waits() {
     toy.0.held.send_replace(true);
     let first = tokio::spawn(throughline.workflow("first").run_infallible(|_| async {}));
     let accepted = async |events| {
-        while throughline.ledger().destinations[0].accepted < events {
+        while throughline.delivery_report().destinations[0].accepted < events {
             tokio::task::yield_now().await;
         }
     };
@@ -154,7 +154,7 @@ async fn no_event_overtakes_one_that_waits() {
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
     assert_eq!(toy.order(), [0, 1, 2, 3]);
-    assert!(throughline.ledger().is_complete());
+    assert!(throughline.delivery_report().is_complete());
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn an_inline_append_that_panics_is_tried_again_by_the_delivery_thread() {
     toy.0.panics.store(true, Ordering::Relaxed);
     throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
     assert_eq!(toy.order(), [0, 1]);
-    assert!(throughline.ledger().is_complete());
+    assert!(throughline.delivery_report().is_complete());
 }
 
 #[tokio::test]
@@ -178,5 +178,5 @@ async fn a_full_memory_store_says_so_as_ever() {
         assert!(refused.to_string().contains("after 2 attempt(s)"), "{refused}");
     });
     run.await.unwrap();
-    assert_eq!(throughline.ledger().destinations[0].dropped(), 1);
+    assert_eq!(throughline.delivery_report().destinations[0].dropped(), 1);
 }

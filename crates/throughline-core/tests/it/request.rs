@@ -103,7 +103,7 @@ async fn what_a_request_left_behind_writes_its_root_late_and_whole() {
     assert_eq!(of_request, [Status::Pending, Status::Success]);
     assert_eq!(parents(&events)["stage:mail"], names::HTTP_REQUEST);
     assert!(events.iter().all(|event| event.attrs.get("a") == Some("1")));
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.accepted, account.delivered, account.pending), (4, 4, 0));
 }
 
@@ -150,7 +150,7 @@ async fn requests_that_fail_while_the_store_is_away_do_not_fill_the_memory_and_a
     for _ in 0..100 {
         throughline.request(names::HTTP_REQUEST).open().fail(error.clone());
     }
-    let account = &throughline.ledger().destinations[0];
+    let account = &throughline.delivery_report().destinations[0];
     assert_eq!(account.pending, 4);
     assert_eq!(account.dropped, [(DropReason::QueueFull, 196)]);
     faults.release();

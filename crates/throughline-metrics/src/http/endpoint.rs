@@ -52,7 +52,7 @@ impl Endpoint {
             let Some(otel) = otel else { return Ok(None) };
             tracing::warn!(
                 target: "throughline",
-                "{METRICS_ENABLED}=false is not heeded: {OTEL_EXPORTER_PROMETHEUS_PORT}={otel} wins; unset one of them"
+                "{METRICS_ENABLED}=false is ignored: {OTEL_EXPORTER_PROMETHEUS_PORT}={otel} takes precedence; unset one of them"
             );
         }
         let ours = port(METRICS_PORT)?;
@@ -61,7 +61,7 @@ impl Endpoint {
         {
             tracing::warn!(
                 target: "throughline",
-                "{METRICS_PORT}={ours} is not used: {OTEL_EXPORTER_PROMETHEUS_PORT}={otel} wins; unset one of them"
+                "{METRICS_PORT}={ours} is ignored: {OTEL_EXPORTER_PROMETHEUS_PORT}={otel} takes precedence; unset one of them"
             );
         }
         let Some(port) = otel.or(ours).or(enabled.map(|_| DEFAULT_PORT)) else { return Ok(None) };

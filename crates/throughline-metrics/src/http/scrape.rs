@@ -18,7 +18,7 @@ impl Prometheus {
     /// Adds `GET /metrics` to a router that has the layer around it already: scrapes are no requests to measure, and
     /// everything else stays as it is. The page comes in the [format](ExpositionFormat) that the client wants.
     ///
-    /// It reveals a lot about a service: rather [`serve`](Self::serve) it on a port that strangers do not reach. At most four
+    /// It discloses a lot about a service: prefer to [`serve`](Self::serve) it on a port that is not public. At most four
     /// scrapes are answered at the same time; further ones get 503.
     pub fn add_to<S>(&self, router: Router<S>) -> Router<S>
     where

@@ -1,4 +1,4 @@
-//! `/metrics` on a port of its own.
+//! `/metrics` on a separate port.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,15 +22,15 @@ use crate::Prometheus;
 const CONNECTIONS: usize = 64;
 /// A scraper that takes longer to ask its question is not one.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
-/// How long answers that are under way may take once the server is to stop.
+/// How long answers that are in progress may take once the server is to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Prometheus {
-    /// Serves [`router`](Self::router) at an address of its own, as in `([127, 0, 0, 1], 9464)`, until the server that
-    /// is given back is dropped. Runs in the tokio runtime that it is called in, which needs I/O and time.
+    /// Serves [`router`](Self::router) at a separate address, such as `([127, 0, 0, 1], 9464)`, until the returned server is
+    /// dropped. Runs on the current tokio runtime, which needs I/O and time.
     ///
     /// # Errors
-    /// When nobody can listen at the address.
+    /// When the address can't be listened on.
     pub async fn serve(&self, address: impl Into<SocketAddr>) -> Result<MetricsServer, ServeError> {
         let address = address.into();
         let listening = TcpListener::bind(address).await;
@@ -42,9 +42,9 @@ impl Prometheus {
     /// | variable | |
     /// |---|---|
     /// | `OTEL_EXPORTER_PROMETHEUS_PORT` | the port |
-    /// | `METRICS_PORT` | the same; if both are set and differ, OTel's wins and a warning says so |
+    /// | `METRICS_PORT` | the same; if both are set and differ, the OpenTelemetry variable takes precedence, with a warning |
     /// | `OTEL_EXPORTER_PROMETHEUS_HOST` | the host; `localhost` by default, so nobody outside can read |
-    /// | `METRICS_ENABLED` | `false` turns it off, unless OTel's port is set, which wins with a warning; `true` turns it on, on port 9464 if none is named |
+    /// | `METRICS_ENABLED` | `false` turns it off, unless the OpenTelemetry port is set, which takes precedence, with a warning; `true` turns it on, on port 9464 if no port is set |
     /// | `OTEL_SDK_DISABLED` | `true` turns it off |
     ///
     /// In a container, where Prometheus comes from outside, set the host to `0.0.0.0`.
@@ -89,7 +89,7 @@ impl MetricsServer {
         self.local_addr
     }
 
-    /// Stops listening, and waits until the answers that are under way have gone out, at most five seconds.
+    /// Stops listening, and waits until the answers that are in progress have gone out, at most five seconds.
     pub async fn shutdown(self) {
         drop(self.stop);
         // Ends early only if the runtime itself ends.
@@ -129,7 +129,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: oneshot::Rec
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: the next attempt would fail at once as well.
-                    tracing::warn!(target: "throughline", %error, "a scraper could not be let in");
+                    tracing::warn!(target: "throughline", %error, "a connection to /metrics could not be accepted");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             },
@@ -155,7 +155,7 @@ fn serve_one(
     connections.spawn(async move {
         let _place = place;
         if let Err(error) = connection.await {
-            tracing::debug!(target: "throughline", %error, "a scraper went away");
+            tracing::debug!(target: "throughline", %error, "a connection to /metrics was closed early");
         }
     });
 }

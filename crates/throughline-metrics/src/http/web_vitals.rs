@@ -62,10 +62,10 @@ where
 #[non_exhaustive]
 pub enum BeaconError {
     /// The body is no JSON, or other JSON than is wanted.
-    #[error("want {{\"name\": \"LCP\", \"value\": 1250.5}} or a list of such: {0}")]
+    #[error("expected {{\"name\": \"LCP\", \"value\": 1250.5}} or a list of such objects: {0}")]
     Malformed(#[from] serde_json::Error),
     /// There are too many measurements in the body.
-    #[error("{given} measurements in one body are too many: send at most {MOST}")]
+    #[error("too many measurements in one body: got {given}, send at most {MOST}")]
     TooMany {
         /// How many there are.
         given: usize,
@@ -74,7 +74,7 @@ pub enum BeaconError {
     #[error("FID has been replaced by INP: use onINP of the library web-vitals")]
     Replaced,
     /// Nothing of that name is measured.
-    #[error("`{name}` is not measured: send LCP, INP, CLS or error")]
+    #[error("`{name}` is not supported: send LCP, INP, CLS or error")]
     Unknown {
         /// The name, cut to 32 letters.
         name: String,
@@ -86,7 +86,7 @@ pub enum BeaconError {
         name: &'static str,
     },
     /// No page has such a value.
-    #[error("{name} of {value:?} is not plausible: want 0 to {most}")]
+    #[error("{name} of {value:?} is not plausible: expected 0 to {most}")]
     Implausible {
         /// The name.
         name: &'static str,

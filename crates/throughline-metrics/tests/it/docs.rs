@@ -22,7 +22,7 @@ fn the_table_in_the_docs_is_that_of_the_catalogue() {
         let differs = is.lines().zip(ought.lines()).find(|(is, ought)| is != ought);
         panic!(
             "docs/metrics.md is not what the catalogue says: {differs:#?}\n\
-             make it anew with\n\n    UPDATE_DOCS=1 cargo test -p throughline-metrics docs\n"
+             regenerate it with\n\n    UPDATE_DOCS=1 cargo test -p throughline-metrics docs\n"
         );
     }
 }
@@ -32,10 +32,8 @@ fn tables() -> String {
     let mut last = "";
     for (area, metric) in catalogue::all() {
         if area != last {
-            let _ = write!(
-                out,
-                "\n### {area}\n\n| name | type | unit | labels | what it says | names before |\n"
-            );
+            let _ =
+                write!(out, "\n### {area}\n\n| name | type | unit | labels | meaning | previous names |\n");
             out.push_str("|---|---|---|---|---|---|\n");
             last = area;
         }

@@ -1,4 +1,4 @@
-//! The answers across runs, worked out from the events in the plainest way: the reference for stores that keep
+//! The answers across runs, computed from the events in the simplest way: the reference for stores that keep
 //! rollups instead.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

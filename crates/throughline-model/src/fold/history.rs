@@ -27,7 +27,7 @@ pub struct PastSpan {
     pub event_type: Text,
     /// The workflow that it was part of as it began.
     pub workflow: Option<Text>,
-    /// How it stands: `pending` if no end was recorded.
+    /// Its status: `pending` if no end was recorded.
     pub status: Status,
     /// Which attempt it was.
     pub attempt: Option<u32>,
@@ -41,7 +41,7 @@ pub struct PastSpan {
     pub is_compensable: bool,
     /// Whether it undoes another span.
     pub is_compensation: bool,
-    /// Whether a compensation of it ended well.
+    /// Whether a compensation of it succeeded.
     pub is_undone: bool,
     /// The `seq` of its next event.
     pub next_seq: u32,
@@ -117,7 +117,7 @@ impl History {
         self.spans().filter(move |span| span.parent == Some(parent))
     }
 
-    /// Whether a step of this name ended well.
+    /// Whether a step of this name succeeded.
     pub fn has_completed(&self, event_type: &str) -> bool {
         self.spans().any(|span| span.status == Status::Success && span.event_type == event_type)
     }

@@ -9,7 +9,7 @@ use crate::{InstanceId, SpanId, Status, Text, Timestamp, TraceEvent};
 pub trait Placed {
     /// Its place among all events.
     fn position(&self) -> Position;
-    /// How it stands.
+    /// Its state.
     fn status(&self) -> Status;
 }
 
@@ -30,7 +30,7 @@ pub struct Mark<K> {
     pub key: K,
     /// Its place among all events.
     pub position: Position,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
     /// How long the span took that it ends.
     pub duration_us: Option<u64>,

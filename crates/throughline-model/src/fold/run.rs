@@ -172,7 +172,7 @@ impl<K: Clone> RunFold<K> {
         fold
     }
 
-    /// Takes note of an event, which will be found again by this key.
+    /// Records an event, which will be found again by this key.
     pub fn add(&mut self, key: K, event: &TraceEvent) -> Added {
         let at = Position::of(event);
         let mark = || Mark::of(key.clone(), event);

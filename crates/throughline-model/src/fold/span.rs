@@ -48,7 +48,7 @@ impl<E: Placed + Clone> SpanFold<E> {
         &self.last
     }
 
-    /// How it stands: `pending` while it is open.
+    /// Its status: `pending` while it is open.
     pub fn status(&self) -> Status {
         self.last.status()
     }

@@ -76,7 +76,7 @@ impl<K: Clone> RunFold<K> {
         self.deciding(self.last()?).max_by_key(|last| (rank(last.status), last.position))
     }
 
-    /// How it stands; `None` before the first event.
+    /// Its status; `None` before the first event.
     pub fn standing(&self) -> Option<RunStanding> {
         let standing = |status, by: &Mark<K>| RunStanding { status, owner: by.instance() };
         match &self.root {

@@ -176,7 +176,7 @@ struct InFlight {
     traces: HashSet<TraceId>,
 }
 
-/// A call that is under way until this is dropped.
+/// A call that is in progress until this is dropped.
 struct Call<'a> {
     session: &'a Session,
     traces: HashSet<TraceId>,

@@ -120,7 +120,7 @@ fn one_run(mut run: RunBuilder, successor: InstanceId, random: &mut StdRng) -> V
     events
 }
 
-/// Tries a stage until it goes well, at most three times.
+/// Tries a stage until it succeeds, at most three times.
 fn attempt(run: &mut RunBuilder, parent: SpanId, stage: &str, random: &mut StdRng) -> (SpanId, bool) {
     let mut number = 1;
     loop {

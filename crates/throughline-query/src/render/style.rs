@@ -79,7 +79,7 @@ pub enum Emphasis {
     Heading,
     /// What is looked at last.
     Dim,
-    /// What went well.
+    /// What succeeded.
     Good,
     /// What failed.
     Bad,

@@ -173,7 +173,7 @@ impl Story {
         })
     }
 
-    /// A step that takes so many milliseconds and goes well.
+    /// A step that takes so many milliseconds and succeeds.
     pub(super) fn step(&mut self, parent: SpanId, event_type: &str, millis: i64) -> SpanId {
         let span = self.open(parent, event_type);
         self.wait(millis).ok(span);

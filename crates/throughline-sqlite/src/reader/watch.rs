@@ -239,7 +239,7 @@ impl Shared {
                 let mut state = self.lock();
                 for new in state.new.drain(..) {
                     let error = ReadError::Unavailable { reason: reason.clone(), source: None };
-                    // Whoever asked may have stopped waiting.
+                    // The caller may have stopped waiting.
                     let _ = new.accepted.send(Err(error));
                 }
                 state.is_running = false;

@@ -24,7 +24,7 @@ async fn a_folder_that_does_not_exist_is_named() {
         "{text}"
     );
     let text = refusal(unsynced(place.folder.path())).await.to_string();
-    assert!(text.contains("is a folder; name a file in it"), "{text}");
+    assert!(text.contains("is a directory; name a file in it"), "{text}");
 }
 
 #[tokio::test]

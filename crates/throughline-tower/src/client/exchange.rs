@@ -98,7 +98,7 @@ where
     answer
 }
 
-/// What the span records of the answer before it ends.
+/// What the span records of the response before it ends.
 fn describe<R: ClientResponse, E: Error + 'static>(
     context: &TraceContext,
     answer: &Result<R, E>,

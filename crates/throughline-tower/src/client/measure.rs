@@ -56,7 +56,7 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    /// The head of the answer is there, or there will be none. Returns how long that took.
+    /// The head of the response is there, or there will be none. Returns how long that took.
     pub(super) fn end<R: ClientResponse, E: Error + 'static>(mut self, answer: &Result<R, E>) -> Duration {
         self.ended = true;
         let took = self.since.elapsed();

@@ -13,7 +13,7 @@ pub trait ClientRequest: sealed::Sealed {
     fn headers_mut(&mut self) -> &mut HeaderMap;
 }
 
-/// The answer to a [`ClientRequest`]: [`http::Response`], and `reqwest::Response` with the feature `reqwest`. Sealed.
+/// The response to a [`ClientRequest`]: [`http::Response`], and `reqwest::Response` with the feature `reqwest`. Sealed.
 pub trait ClientResponse: sealed::Sealed {
     #[doc(hidden)]
     fn status(&self) -> StatusCode;

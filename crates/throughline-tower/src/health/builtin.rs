@@ -20,11 +20,11 @@ pub(super) fn store(throughline: &Throughline) -> Option<Ask> {
         let reader = Arc::clone(&reader);
         let (throughline, progress) = (throughline.clone(), Arc::clone(&progress));
         async move {
-            // A read that costs one look at an index; the answer does not matter.
+            // A cheap read of an index; the result does not matter.
             reader.run(TraceId::from_key("throughline:health")).await?;
-            // The store comes first in the ledger.
-            let ledger = throughline.ledger();
-            let Some(account) = ledger.destinations.first() else { return Ok(None) };
+            // The store comes first in the report.
+            let report = throughline.delivery_report();
+            let Some(account) = report.destinations.first() else { return Ok(None) };
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.check(account.delivered + account.dropped(), account.pending, Instant::now())
         }
@@ -73,10 +73,10 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
     }))
 }
 
-/// The store comes first in the ledger. Sinks, which come last, drop nothing but what they panic on.
+/// The store comes first in the report. Sinks, which come last, drop only events on which they panic.
 fn dropped_by_feeds(throughline: &Throughline) -> u64 {
     let stores = usize::from(throughline.reader().is_some());
-    let accounts = throughline.ledger().destinations;
+    let accounts = throughline.delivery_report().destinations;
     let dropped = accounts.iter().skip(stores).flat_map(|account| &account.dropped);
     dropped.filter(|(reason, _)| *reason != DropReason::Panicked).map(|(_, count)| count).sum()
 }

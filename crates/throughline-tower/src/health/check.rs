@@ -134,7 +134,7 @@ impl Check {
         Self::of("memory", Kind::Memory { limit })
     }
 
-    /// `disk`: that so many bytes are free, for processes that are not root, on the disk that `path` lies on.
+    /// `disk`: that so many bytes are free, for processes that are not root, on the disk that contains `path`.
     pub fn disk_space(path: impl Into<PathBuf>, min_free_bytes: u64) -> Self {
         let path = path.into();
         Self::looking("disk", move || disk::look(&path, min_free_bytes))
@@ -181,13 +181,13 @@ impl Check {
         self
     }
 
-    /// If it fails, the service is only degraded: the answer stays 200 and names it.
+    /// If it fails, the service is only degraded: the response stays 200 and names it.
     pub fn informative(mut self) -> Self {
         self.required = false;
         self
     }
 
-    /// If it fails, the answer is 503.
+    /// If it fails, the response is 503.
     pub fn required(mut self) -> Self {
         self.required = true;
         self

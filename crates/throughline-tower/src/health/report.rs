@@ -1,4 +1,4 @@
-//! [`HealthReport`], the answer to a probe.
+//! [`HealthReport`], the response to a probe.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
-/// The answer to a probe. Serialised it is the JSON body of the endpoints, with all details.
+/// The response to a probe. Serialised it is the JSON body of the endpoints, with all details.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HealthReport {

@@ -23,7 +23,7 @@ pub(super) const PATHS: [(&str, Probe); 5] = [
     ("/readyz", Probe::Ready),
 ];
 
-/// The endpoints as a tower service, for any HTTP server: made by [`Health::service`].
+/// The endpoints as a tower service, for any HTTP server: returned by [`Health::service`].
 #[derive(Debug, Clone)]
 pub struct HealthService {
     health: Health,
@@ -75,7 +75,7 @@ fn empty(status: StatusCode) -> Response<HealthBody> {
     response
 }
 
-/// The body of an answer to a probe.
+/// The body of a response to a probe.
 pub struct HealthBody(Option<Bytes>);
 
 impl Body for HealthBody {

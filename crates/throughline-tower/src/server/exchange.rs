@@ -13,7 +13,7 @@ use super::{Arrival, Labels};
 use crate::{ServerTiming, grpc};
 
 /// A request that is being answered. However it ends, it ends once: it is measured, and its span says how. Dropped before,
-/// the client has gone away.
+/// the client has disconnected.
 ///
 /// Boxed wherever it is kept, for it goes from future to future and from body to body.
 pub(crate) struct Exchange {
@@ -22,7 +22,7 @@ pub(crate) struct Exchange {
     active: Option<GaugeGuard>,
     pub(super) arrival: Arrival,
     status: Option<StatusCode>,
-    /// What the answer itself says about a failure.
+    /// What the response itself says about a failure.
     failure: Option<Failure>,
     /// Whether the server has all of the content, and only asks for what may follow it.
     is_out: bool,
@@ -30,13 +30,13 @@ pub(crate) struct Exchange {
 
 /// How an exchange ends.
 pub(crate) enum Outcome {
-    /// The last byte of the answer was handed to the server.
+    /// The last byte of the response was handed to the server.
     Complete,
     /// The client went away.
     Cancelled,
     /// The handler or the body panicked.
     Panicked(ErrorInfo),
-    /// The body broke off.
+    /// The body was cut off.
     BodyFailed(ErrorInfo),
     /// The service gave no answer at all.
     ServiceFailed,
@@ -88,7 +88,7 @@ impl Exchange {
         self.is_out = true;
     }
 
-    /// The head of the answer is there, and perhaps what made the handler fail.
+    /// The head of the response is there, and perhaps what made the handler fail.
     pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap, cause: Option<ErrorInfo>) {
         self.status = Some(status);
         if status.is_server_error() {

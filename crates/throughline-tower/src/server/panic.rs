@@ -1,4 +1,4 @@
-//! The answer when a handler panicked: that it did, and the ids under which we find the rest.
+//! The response when a handler panicked: that it did, and the ids under which we find the rest.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -23,7 +23,7 @@ pub(super) fn problem<R>(context: &TraceContext, id: &RequestId) -> Response<Tra
     response
 }
 
-/// The same for a gRPC client, which finds nothing in an HTTP status: `INTERNAL`, in an answer without messages
+/// The same for a gRPC client, which finds nothing in an HTTP status: `INTERNAL`, in a response without messages
 /// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses), "Trailers-Only").
 pub(super) fn grpc_status<R>() -> Response<TracedBody<R>> {
     let mut response = Response::new(TracedBody::own(Bytes::new()));

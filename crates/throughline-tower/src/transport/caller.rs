@@ -27,7 +27,7 @@ const ROUTE: &str = "/functions/{function}";
 const FUNCTION: &str = "{function}";
 /// How long a callee behind a socket has, unless [`Caller::timeout`] sets another time.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How large an answer may be in bytes, unless [`Caller::response_limit`] sets another limit.
+/// How large a response may be in bytes, unless [`Caller::response_limit`] sets another limit.
 const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Calls functions by name, over one [`Transport`]: `POST /functions/{name}`, JSON in and out. Cheap to clone.
@@ -40,7 +40,7 @@ const RESPONSE_LIMIT: usize = 16 * 1024 * 1024;
 /// Inside a context or outside, each call is measured: as metrics, and by the [`Profiler`] and the [`Inspector`] if it
 /// has them.
 ///
-/// How long the callee took and how long the transport took is known only where the answer has a
+/// How long the callee took and how long the transport took is known only where the response has a
 /// [`ServerTiming`](crate::ServerTiming), as behind a [`ServerLayer`](crate::ServerLayer). Without it a call has one part
 /// for all of that, `round_trip`, and nothing is recorded as `transport`, nor under its alias
 /// `{prefix}_transport_latency_seconds`.
@@ -185,14 +185,14 @@ impl Caller {
         Ok(Self { route, ..self })
     }
 
-    /// How long a call may take, from when it is sent until the answer is there. By default 30 seconds, and in process
+    /// How long a call may take, from when it is sent until the response is there. By default 30 seconds, and in process
     /// without limit.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }
 
-    /// How many bytes an answer may have; 16 MiB by default.
+    /// How many bytes a response may have; 16 MiB by default.
     #[must_use]
     pub fn response_limit(self, bytes: usize) -> Self {
         Self { response_limit: bytes, ..self }
@@ -325,7 +325,7 @@ impl std::fmt::Debug for Caller {
     }
 }
 
-/// A call of a function: made by [`Caller::call`]. Dropped before its end, it is abandoned.
+/// A call of a function: returned by [`Caller::call`]. Dropped before its end, it is abandoned.
 #[must_use = "nothing is called before it is awaited"]
 pub struct Call<Out>(BoxFuture<'static, Result<Out, CallError>>);
 

@@ -70,9 +70,9 @@ pub enum CallError {
         /// What the client said.
         source: BoxError,
     },
-    /// The answer took too long.
+    /// The response took too long.
     #[error(
-        "{callee} did not answer within {after:?}: see where it stands (`throughline running`), or give it more time \
+        "{callee} did not respond within {after:?}: see what it is doing (`throughline running`), or give it more time \
          with .timeout(..)"
     )]
     TimedOut {
@@ -82,7 +82,9 @@ pub enum CallError {
         after: Duration,
     },
     /// There is no such function.
-    #[error("{callee} does not exist: {path} answered 404; check the name and the path (Caller::route)")]
+    #[error(
+        "{callee} does not exist: {path} responded with 404; check the name and the path (Caller::route)"
+    )]
     NoSuchFunction {
         /// Who was called.
         callee: Box<Callee>,
@@ -109,17 +111,17 @@ pub enum CallError {
         /// What the callee said of it.
         problem: Option<Box<Problem>>,
     },
-    /// The answer did not come, or broke off. How far the request got is unknown.
-    #[error("{callee} sent no complete answer: {}; did the callee crash?", innermost(&**source))]
+    /// The response did not come, or was cut off. How far the request got is unknown.
+    #[error("{callee} sent an incomplete response: {}; did the callee crash?", innermost(&**source))]
     BrokenOff {
         /// Who was called.
         callee: Box<Callee>,
         /// What the client said.
         source: BoxError,
     },
-    /// The answer is larger than the caller takes.
+    /// The response is larger than the caller takes.
     #[error(
-        "the answer of {callee} is larger than {limit} bytes: raise .response_limit(..), or have it answer in pages"
+        "the response of {callee} is larger than {limit} bytes: raise .response_limit(..), or paginate the response"
     )]
     TooLarge {
         /// Who was called.
@@ -127,9 +129,9 @@ pub enum CallError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The answer is not what was asked for.
+    /// The response is not what was asked for.
     #[error(
-        "the answer of {callee} is not JSON that can be read as {wanted}: {} (its content type is {content_type})",
+        "the response of {callee} is not JSON that can be read as {wanted}: {} (its content type is {content_type})",
         without_values(error)
     )]
     BadAnswer {
@@ -137,9 +139,9 @@ pub enum CallError {
         callee: Box<Callee>,
         /// The type that was asked for.
         wanted: &'static str,
-        /// The content type of the answer.
+        /// The content type of the response.
         content_type: String,
-        /// What is wrong. Its text may quote the answer; this error's text does not.
+        /// What is wrong. Its text may quote the response; this error's text does not.
         error: serde_json::Error,
     },
 }
@@ -221,7 +223,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Reads the problem out of an answer; `None` if there is none.
+    /// Reads the problem out of a response; `None` if there is none.
     pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Box<Self>> {
         let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
         let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -246,7 +248,7 @@ fn explained(status: StatusCode, problem: Option<&Problem>) -> String {
     text
 }
 
-/// What the reader of JSON says, without the values that it quotes: whoever logs the error must not log the answer.
+/// What the reader of JSON says, without the values that it quotes: whoever logs the error must not log the response.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let quotes = [("string \"", '"'), ("integer `", '`'), ("floating point `", '`'), ("character `", '`')];

@@ -129,7 +129,7 @@ pub struct Inspection {
     pub path: String,
     /// What was sent.
     pub request: InspectedMessage,
-    /// The status of the answer, if one came.
+    /// The status of the response, if one came.
     pub status: Option<u16>,
     /// What was answered.
     pub answer: Option<InspectedMessage>,

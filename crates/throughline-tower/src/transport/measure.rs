@@ -23,7 +23,7 @@ impl CallMetrics {
         }
     }
 
-    /// The parts and sizes of calls that went well are recorded: those of others are of a call that was cut short.
+    /// The parts and sizes of calls that succeeded are recorded: those of others are of a call that was cut short.
     pub(super) fn record(&self, call: &CallRecord) {
         let (function, transport) = (call.function.as_str(), call.transport.as_str());
         let outcome = call.outcome.as_str();

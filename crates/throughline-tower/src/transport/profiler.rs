@@ -18,7 +18,7 @@ const CAPACITY: usize = 256;
 /// clone; clones collect into one.
 ///
 /// Its memory is bounded: percentiles come from [`Histogram`]s, exact to 1/32, and there are at most so many pairs of a
-/// function and a transport, 256 unless said otherwise; the calls of all others are counted under `_overflow`.
+/// function and a transport, 256 by default; the calls of all others are counted under `_overflow`.
 #[derive(Clone)]
 pub struct Profiler(Arc<Shared>);
 
@@ -27,7 +27,7 @@ struct Shared {
     profiles: Mutex<BTreeMap<(Text, Transport), Profile>>,
 }
 
-/// The calls of a function over a transport. Times and sizes are of those that went well: a failure may be fast.
+/// The calls of a function over a transport. Times and sizes are of those that succeeded: a failure may be fast.
 #[derive(Default)]
 struct Profile {
     outcomes: BTreeMap<CallOutcome, u64>,
@@ -67,7 +67,7 @@ impl Profiler {
         Self(Arc::new(Shared { capacity: pairs, profiles: Mutex::default() }))
     }
 
-    /// Takes note of a call. A [`Caller`](super::Caller) does so by itself; this is for calls that you measure.
+    /// Records a call. A [`Caller`](super::Caller) does so by itself; this is for calls that you measure.
     pub fn record(&self, call: &CallRecord) {
         let mut profiles = self.0.profiles.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (call.function.clone(), call.transport);

@@ -15,7 +15,7 @@ use crate::split::Split;
 pub enum Part {
     /// The caller made the request: serialised the input, wrote the headers.
     Serialize,
-    /// The round trip less what the callee says that it took: connecting, sockets, HTTP, routing, the answer's body.
+    /// The round trip less what the callee says that it took: connecting, sockets, HTTP, routing, the response's body.
     Transport,
     /// The request waited in the callee.
     Queue,
@@ -23,7 +23,7 @@ pub enum Part {
     Callee,
     /// All of the round trip, of a callee that does not say how long it took.
     RoundTrip,
-    /// The caller read the answer.
+    /// The caller read the response.
     Deserialize,
 }
 
@@ -62,7 +62,7 @@ pub enum CallOutcome {
     NotSent,
     /// There was no connection.
     Unreachable,
-    /// The answer took too long.
+    /// The response took too long.
     TimedOut,
     /// There is no such function.
     NoSuchFunction,
@@ -70,7 +70,7 @@ pub enum CallOutcome {
     Rejected,
     /// The callee failed (5xx).
     Failed,
-    /// The answer broke off, is too large, or is not what was asked for.
+    /// The response was cut off, is too large, or is not what was asked for.
     BadAnswer,
     /// The caller gave up and dropped the call.
     Cancelled,
@@ -113,12 +113,12 @@ pub struct CallTimes {
     /// Until the request was ready.
     #[serde(rename = "serialize_us", serialize_with = "micros")]
     pub serialize: Duration,
-    /// From then until the answer was there, its body included.
+    /// From then until the response was there, its body included.
     #[serde(rename = "round_trip_us", serialize_with = "micros")]
     pub round_trip: Duration,
     /// What of the round trip was the callee's, if it said so.
     pub callee: Option<CalleeTimes>,
-    /// Until the answer was read.
+    /// Until the response was read.
     #[serde(rename = "deserialize_us", serialize_with = "micros")]
     pub deserialize: Duration,
 }
@@ -177,7 +177,7 @@ pub struct CallRecord {
     pub times: CallTimes,
     /// The size of the request's body, in bytes.
     pub request_bytes: u64,
-    /// The size of the answer's body, in bytes; 0 if none came.
+    /// The size of the response's body, in bytes; 0 if none came.
     pub response_bytes: u64,
     /// The trace that the call belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,7 +205,7 @@ impl CallRecord {
         self
     }
 
-    /// The sizes of the bodies of the request and of the answer, in bytes.
+    /// The sizes of the bodies of the request and of the response, in bytes.
     #[must_use]
     pub fn sizes(mut self, request: u64, response: u64) -> Self {
         (self.request_bytes, self.response_bytes) = (request, response);

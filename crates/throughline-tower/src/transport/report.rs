@@ -20,7 +20,7 @@ pub struct ProfileReport {
     pub functions: Vec<FunctionProfile>,
 }
 
-/// The calls of one function over one transport. Times and sizes are of those that went well.
+/// The calls of one function over one transport. Times and sizes are of those that succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FunctionProfile {
     /// The function.
@@ -110,7 +110,7 @@ impl FunctionProfile {
         self.outcomes.values().sum()
     }
 
-    /// How many of them went well: as many as the times are of.
+    /// How many of them succeeded: as many as the times are of.
     pub fn successes(&self) -> u64 {
         self.outcomes.get(&CallOutcome::Success).copied().unwrap_or(0)
     }

@@ -50,12 +50,12 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         parent("unknown flags (`ff`)", &with("331-01", "331-ff"), "continued"),
         case("none", &[], "new"),
         parent("empty", "", "new"),
-        case("two, and be they the same", &[("traceparent", PARENT.as_bytes()); 2], "new"),
+        case("two, even if identical", &[("traceparent", PARENT.as_bytes()); 2], "new"),
         parent("upper-case digits", &with("0af7", "0AF7"), "new"),
         parent("an all-zero trace id", &with(TRACE, &"0".repeat(32)), "new"),
         parent("an all-zero parent id", &with("b7ad6b7169203331", &"0".repeat(16)), "new"),
-        parent("a trace id one digit short", &with("0af7", "af7"), "new"),
-        parent("a parent id one digit long", &with("3331-", "33311-"), "new"),
+        parent("a trace id that is one digit short", &with("0af7", "af7"), "new"),
+        parent("a parent id that is one digit too long", &with("3331-", "33311-"), "new"),
         parent("flags of one digit", &with("331-01", "331-1"), "new"),
         parent("flags with a sign (`+1`)", &with("331-01", "331-+1"), "new"),
         parent("version `00` with more behind it", &format!("{PARENT}-more"), "new"),
@@ -64,26 +64,26 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         parent("a later version (`cc`)", &with("00-", "cc-"), "continued"),
         parent("a later version with more behind it", &format!("{}-more", with("00-", "cc-")), "continued"),
         parent(
-            "a later version with more that is not set off",
+            "a later version with more that is not separated",
             &format!("{}.more", with("00-", "cc-")),
             "new",
         ),
         parent("100,000 bytes", &"0".repeat(100_000), "new"),
-        case("bytes that are no ASCII", &[("traceparent", &[0xff; 55])], "new"),
-        case("a control character", &[("traceparent", b"00-\x01")], "refused: 400 Bad Request"),
+        case("non-ASCII bytes", &[("traceparent", &[0xff; 55])], "new"),
+        case("a control character", &[("traceparent", b"00-\x01")], "rejected: 400 Bad Request"),
     ];
     let tracestates = vec![
         state("a valid one", b"foo=1,bar=2", "continued, tracestate `foo=1,bar=2`"),
         case("a valid one without a `traceparent`", &[("tracestate", b"foo=1")], "new"),
         state("empty members and whitespace", b" foo=1 \t,, bar=2 ,", "continued, tracestate `foo=1,bar=2`"),
         case(
-            "several headers: one list",
+            "several headers: joined into one list",
             &[("traceparent", PARENT.as_bytes()), ("tracestate", b"foo=1"), ("tracestate", b"bar=2")],
             "continued, tracestate `foo=1,bar=2`",
         ),
         state("32 members", &list(32, |n| format!("k{n}=1")), "continued, tracestate of 32 members"),
         state("33 members", &list(33, |n| format!("k{n}=1")), "continued"),
-        state("a key that stands twice", b"foo=1,bar=2,foo=3", "continued"),
+        state("a duplicate key", b"foo=1,bar=2,foo=3", "continued"),
         state("an upper-case key", b"foo=1,BAR=2", "continued"),
         state("a key with a space", b"foo =1", "continued"),
         state("a key with two `@`", b"foo@bar@baz=1", "continued"),
@@ -91,11 +91,11 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         state("a value of 257 bytes", format!("z={}", "1".repeat(257)).as_bytes(), "continued"),
         state("an empty value", b"foo=", "continued"),
         state("a value with `=`", b"foo=bar=baz", "continued"),
-        state("no pair at all", b"foo", "continued"),
-        state("bytes that are no ASCII", b"foo=\xc3\xa9", "continued"),
+        state("not a key-value pair", b"foo", "continued"),
+        state("non-ASCII bytes", b"foo=\xc3\xa9", "continued"),
         state("10,000 members", &list(10_000, |n| format!("k{n}=1")), "continued"),
         state(
-            "valid, but longer than 512 bytes: long members go first, then the last",
+            "valid, but longer than 512 bytes: long members are dropped first, then the last",
             &list(12, |n| format!("k{n:02}={}", "1".repeat(if n == 0 { 200 } else { 60 }))),
             "continued, tracestate of 7 members",
         ),
@@ -106,7 +106,7 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         baggage("properties", b"tenant=acme;ttl=60;hidden", "new, baggage `tenant=acme;ttl=60;hidden`"),
         baggage("malformed properties", b"tenant=acme;=60;a b;ttl=60", "new, baggage `tenant=acme;ttl=60`"),
         case(
-            "several headers: one list",
+            "several headers: joined into one list",
             &[("baggage", b"a=1"), ("baggage", b"b=2")],
             "new, baggage `a=1,b=2`",
         ),
@@ -115,19 +115,19 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
             b"a=1,b,=c,d e=1,f=\"1\",g=%zz,h=2",
             "new, baggage `a=1,h=2`",
         ),
-        baggage("a member with bytes that are no ASCII", b"a=1,b=\xc3\xa9,c=3", "new, baggage `a=1,c=3`"),
-        baggage("encoded octets that are no UTF-8", b"a=%FF", "new, baggage `a=%EF%BF%BD`"),
-        baggage("a name that stands twice: the last", b"a=1,a=2", "new, baggage `a=2`"),
+        baggage("a member with non-ASCII bytes", b"a=1,b=\xc3\xa9,c=3", "new, baggage `a=1,c=3`"),
+        baggage("encoded octets that are not UTF-8", b"a=%FF", "new, baggage `a=%EF%BF%BD`"),
+        baggage("a duplicate name: the last one is kept", b"a=1,a=2", "new, baggage `a=2`"),
         baggage("64 members", &list(64, |n| format!("k{n}=v")), "new, baggage of 64 members"),
         baggage(
-            "10,000 members: the first 64",
+            "10,000 members: the first 64 are kept",
             &list(10_000, |n| format!("k{n}=v")),
             "new, baggage of 64 members",
         ),
-        baggage("a member of 8,192 bytes: itself", &large(8192), "new, baggage of 1 member"),
-        baggage("a member of 8,193 bytes: all but itself", &large(8193), "new, baggage `b=1`"),
+        baggage("a member of 8,192 bytes: kept", &large(8192), "new, baggage of 1 member"),
+        baggage("a member of 8,193 bytes: dropped", &large(8193), "new, baggage `b=1`"),
         baggage(
-            "a valid one after 64 KiB of malformed ones: nobody reads that far",
+            "a valid one after 64 KiB of malformed ones: not read that far",
             &[vec![b','; 65_536], b"a=1".to_vec()].concat(),
             "new",
         ),
@@ -138,20 +138,20 @@ fn cases() -> Vec<(&'static str, Vec<Case>)> {
         Case {
             what: "10,000 headers of `baggage`",
             headers: many(10_000),
-            gets: "refused: 431 Request Header Fields Too Large",
+            gets: "rejected: 431 Request Header Fields Too Large",
         },
         Case {
             what: "one header of 1 MB",
             headers: vec![("baggage", vec![b'x'; 1_000_000])],
-            gets: "refused: 431 Request Header Fields Too Large",
+            gets: "rejected: 431 Request Header Fields Too Large",
         },
-        case("a byte 0 in a value", &[("baggage", b"a=\0")], "refused: 400 Bad Request"),
+        case("a byte 0 in a value", &[("baggage", b"a=\0")], "rejected: 400 Bad Request"),
     ];
     vec![
         ("`traceparent`", traceparents),
         ("`tracestate`", tracestates),
         ("`baggage`", baggages),
-        ("What the server itself refuses", servers),
+        ("What the server itself rejects", servers),
     ]
 }
 
@@ -193,7 +193,7 @@ async fn ask(server: &Server, headers: &[(&str, Vec<u8>)]) -> (String, String) {
 /// What an answer says that the request got.
 fn told(status: &str, body: &str) -> String {
     if status != "200 OK" {
-        return format!("refused: {status}");
+        return format!("rejected: {status}");
     }
     let got = read(body);
     let trace_id = got.traceparent.unwrap().trace_id.to_string();
@@ -230,7 +230,7 @@ const END: &str = "<!-- END -->\n";
 fn the_table_in_the_docs_is_that_of_the_hostile_headers() {
     let mut table = String::new();
     for (section, cases) in cases() {
-        let _ = write!(table, "\n### {section}\n\n| sent | gets |\n|---|---|\n");
+        let _ = write!(table, "\n### {section}\n\n| sent | result |\n|---|---|\n");
         for Case { what, gets, .. } in cases {
             let _ = writeln!(table, "| {what} | {gets} |");
         }
@@ -247,7 +247,7 @@ fn the_table_in_the_docs_is_that_of_the_hostile_headers() {
         assert!(
             is == ought,
             "docs/propagation.md is not what the tests say: {differs:#?}\n\
-             make it anew with\n\n    UPDATE_DOCS=1 cargo test -p throughline-tower hostile\n"
+             regenerate it with\n\n    UPDATE_DOCS=1 cargo test -p throughline-tower hostile\n"
         );
     }
 }

@@ -66,7 +66,7 @@ impl<S> Declaration<S> {
     }
 }
 
-/// Declares a [`StateMachine`]; made by [`StateMachine::builder`].
+/// Declares a [`StateMachine`]; returned by [`StateMachine::builder`].
 #[must_use = "a machine is not declared before build()"]
 pub struct StateMachineBuilder<S>(Declaration<S>);
 

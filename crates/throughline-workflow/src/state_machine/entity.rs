@@ -16,7 +16,7 @@ use super::refusal::{Transition, TransitionError, UnknownState};
 use super::work::{InWork, Mark};
 use super::{Machine, State, StateMachine};
 
-/// Something that has a state of a [`StateMachine`]: made by [`StateMachine::enter`] and [`StateMachine::restore`].
+/// Something that has a state of a [`StateMachine`]: returned by [`StateMachine::enter`] and [`StateMachine::restore`].
 ///
 /// Cheap to clone; clones are handles of the same. Transitions that are asked for at the same time happen one after the
 /// other, each checked against the state that the one before left. Restore a thing once and share it: of two entities
@@ -47,7 +47,7 @@ impl Age {
         Self { then, at: Instant::now() }
     }
 
-    /// Of what began at this time; a time in the future is taken for now.
+    /// Of what began at this time; a time in the future is treated as now.
     fn since(began: SystemTime) -> Self {
         Self::of(SystemTime::now().duration_since(began).unwrap_or_default())
     }
@@ -156,7 +156,7 @@ impl<S: State> Entity<S> {
     }
 
     /// Says when an entity that was [restored](StateMachine::restore) entered its state, so that the time it spends
-    /// there is measured as a whole. A moment in the future is taken for now.
+    /// there is measured as a whole. A moment in the future is treated as now.
     #[must_use = "it returns the entity"]
     pub fn since(self, entered: SystemTime) -> Self {
         self.0.position().stay = Some(Age::since(entered));
@@ -164,7 +164,7 @@ impl<S: State> Entity<S> {
     }
 
     /// Says when an entity that was [restored](StateMachine::restore) was new, so that the length of its whole life is
-    /// measured when it enters a state that no transition leads away from. A moment in the future is taken for now.
+    /// measured when it enters a state that no transition leads away from. A moment in the future is treated as now.
     #[must_use = "it returns the entity"]
     pub fn born(self, entered: SystemTime) -> Self {
         *self.0.born.lock().unwrap_or_else(PoisonError::into_inner) = Some(Age::since(entered));
@@ -188,7 +188,7 @@ impl<S: State> Entity<S> {
     /// the future is dropped before, it stays in the old one.
     ///
     /// With [`Durability::Pipelined`](throughline_core::Durability::Pipelined) it is in the new state at once, and goes
-    /// back, uncounted, if the start turns out not to be recorded. Whoever looks in between sees it in the new state.
+    /// back, uncounted, if the start turns out not to be recorded. In between it appears to be in the new state.
     ///
     /// # Errors
     /// When no transition without a name leads there from the state it is in, or when it could not be recorded. It
@@ -198,7 +198,7 @@ impl<S: State> Entity<S> {
         Ok(())
     }
 
-    /// Goes to another state if the work ends well: the update of a row, the boot of a sandbox. The work is given the
+    /// Goes to another state if the work succeeds: the update of a row, the boot of a sandbox. The work is given the
     /// context of the transition's step, and runs while nobody else can make a transition of this entity.
     ///
     /// Two questions, two `?`: the outer error says that the transition was refused and the work never ran; the inner
@@ -244,7 +244,7 @@ impl<S: State> Entity<S> {
         Ok(state)
     }
 
-    /// Makes the transition of this name if the work ends well. Otherwise as
+    /// Makes the transition of this name if the work succeeds. Otherwise as
     /// [`transition_with`](Self::transition_with).
     ///
     /// # Errors
@@ -264,7 +264,7 @@ impl<S: State> Entity<S> {
         Ok(self.go(ctx, Wanted::Trigger(name), work).await?.map(|(done, _)| done))
     }
 
-    /// Makes a transition, and gives back what its work gave and the state it led to.
+    /// Makes a transition, and returns what its work gave and the state it led to.
     async fn go<C, F, T, E, K>(
         &self,
         ctx: &TraceContext,

@@ -38,7 +38,7 @@ pub enum TransitionError {
     #[error(transparent)]
     UnknownState(#[from] UnknownState),
     /// The work of a transition asks for another transition of the same entity, which would wait for the first.
-    #[error("{machine}: a transition cannot start another one of the same entity; make it afterwards")]
+    #[error("{machine}: a transition cannot start another one of the same entity; start it afterwards")]
     Nested {
         /// The machine.
         machine: Text,

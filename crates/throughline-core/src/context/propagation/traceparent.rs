@@ -38,7 +38,7 @@ impl fmt::Display for TraceParent {
 /// Why a text is not a `traceparent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{input}` is not a traceparent: want 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, in lower case"
+    "`{input}` is not a traceparent: expected 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, in lower case"
 )]
 pub struct ParseTraceParentError {
     input: String,

@@ -3,7 +3,7 @@
 use crate::context::failure::NotRecorded;
 use throughline_model::{ErrorInfo, Text};
 
-/// A saga that failed: the error, and what became of the steps that had ended well.
+/// A saga that failed: the error, and what became of the steps that had succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SagaFailed<E> {
@@ -14,7 +14,7 @@ pub struct SagaFailed<E> {
 }
 
 impl<E> SagaFailed<E> {
-    /// A saga that failed before any of its steps ended well.
+    /// A saga that failed before any of its steps succeeded.
     pub fn before_anything(error: E) -> Self {
         Self { error, compensations: Vec::new() }
     }
@@ -60,7 +60,7 @@ pub struct Compensated {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CompensationOutcome {
-    /// It was.
+    /// It was undone.
     Undone,
     /// Its compensation failed or panicked.
     Failed(ErrorInfo),

@@ -23,7 +23,7 @@ impl SagaRecovery {
         Self { builder, inputs: HashMap::new() }
     }
 
-    /// A step that may have ended well before the process died: what it was given, and how it is undone. For several
+    /// A step that may have succeeded before the process died: what it was given, and how it is undone. For several
     /// steps of one name call it once for each, in the order of their ends.
     pub fn step<I, C, F, E, K>(mut self, name: impl Into<Text>, input: I, undo: C) -> Self
     where
@@ -37,7 +37,7 @@ impl SagaRecovery {
         self
     }
 
-    /// Undoes what ended well and is not undone yet, the last to end first. The saga ends as failed: it was
+    /// Undoes what succeeded and is not undone yet, the last to end first. The saga ends as failed: it was
     /// interrupted.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ catalogue! {
     CALLS:
 
     CALL_DURATION: Histogram["function", "transport", "outcome"] = "throughline_call_duration_seconds", Seconds,
-        "How long calls of a function took, as the caller sees it.",
+        "How long calls to a function took, as seen by the caller.",
         buckets: SECONDS,
         aliases: [
             Alias::histogram(
@@ -46,7 +46,7 @@ catalogue! {
                 .only("outcome", is_no_success),
         ];
     CALL_PART_DURATION: Histogram["function", "transport", "part"] = "throughline_call_part_duration_seconds", Seconds,
-        "Where the time of calls went: serialize, transport, queue, callee, deserialize; round_trip for transport, \
+        "Where the time of calls was spent: serialize, transport, queue, callee, deserialize; round_trip for transport, \
          queue and callee where the callee does not say how long it took.",
         buckets: SECONDS,
         aliases: [
@@ -54,19 +54,19 @@ catalogue! {
                 .only("part", is_transport),
         ];
     CALL_REQUEST_SIZE: Histogram["function", "transport"] = "throughline_call_request_size_bytes", Bytes,
-        "How large the arguments of calls were.",
+        "Size of the arguments of calls.",
         buckets: BYTES;
     CALL_RESPONSE_SIZE: Histogram["function", "transport"] = "throughline_call_response_size_bytes", Bytes,
         "How large the results of calls were.",
         buckets: BYTES;
     DEPENDENCY_DURATION: Histogram["kind", "target", "status"] = "throughline_dependency_duration_seconds", Seconds,
-        "How long calls of databases, queues and outside services took.",
+        "How long calls to databases, queues and external services took.",
         buckets: SECONDS;
     DEPENDENCY_PART_DURATION: Histogram["kind", "target", "part"] =
         "throughline_dependency_part_duration_seconds", Seconds,
-        "Where the time of calls of dependencies went, if they say how long they took: caller, transport, queue, callee.",
+        "Where the time of calls to dependencies was spent, if they say how long they took: caller, transport, queue, callee.",
         buckets: SECONDS;
     DEPENDENCY_RATE_LIMIT_REMAINING: Gauge["kind", "target"] =
         "throughline_dependency_rate_limit_remaining", Count,
-        "How many more calls a dependency said that it would take.";
+        "How many more calls a dependency said it would accept.";
 }

@@ -26,7 +26,7 @@ catalogue! {
         "http_request_method", "url_scheme", "http_route", "http_response_status_code", "error_type",
         "network_protocol_version"
     ] = "http_server_request_duration_seconds", Seconds,
-        "How long requests took, from their head to the end of the response body.",
+        "How long requests took, from the request headers to the end of the response body.",
         buckets: SECONDS,
         aliases: [
             Alias::counter("{prefix}_http_requests_total", METHOD_PATH_AND_STATUS),
@@ -37,15 +37,15 @@ catalogue! {
             Alias::histogram("{prefix}_api_latency_seconds", METHOD_AND_PATH),
         ];
     HTTP_SERVER_ACTIVE_REQUESTS: Gauge["http_request_method", "url_scheme"] = "http_server_active_requests", Count,
-        "How many requests are being answered.";
+        "How many requests are in progress.";
     HTTP_SERVER_WEBSOCKETS: Gauge["http_route"] = "throughline_websockets_active", Count,
         "How many WebSockets are open.",
         aliases: [Alias::gauge("{prefix}_api_active_connections", &[])];
     HTTP_SERVER_WEBSOCKET_UPGRADES: Counter["http_route", "outcome"] = "throughline_websocket_upgrades_total", Count,
-        "WebSockets that clients asked for: accepted, refused, failed, cancelled.";
+        "WebSocket upgrades that clients requested: accepted, refused, failed, cancelled.";
     HTTP_CLIENT_REQUEST_DURATION: Histogram[
         "http_request_method", "server_address", "server_port", "http_response_status_code", "error_type"
     ] = "http_client_request_duration_seconds", Seconds,
-        "How long outgoing requests took, up to the head of the response.",
+        "How long outgoing requests took, up to the response headers.",
         buckets: SECONDS;
 }

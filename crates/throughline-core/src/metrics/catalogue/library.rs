@@ -8,13 +8,13 @@ catalogue! {
     EVENTS_ACCEPTED: Counter["service", "destination"] = "throughline_events_accepted_total", Count,
         "Events handed over to a destination.";
     EVENTS_DELIVERED: Counter["service", "destination"] = "throughline_events_delivered_total", Count,
-        "Events that a destination took.";
+        "Events that a destination acknowledged.";
     EVENTS_DROPPED: Counter["service", "destination", "reason"] = "throughline_events_dropped_total", Count,
-        "Events that a destination did not get, by reason.";
+        "Events that were dropped for a destination, by reason.";
     EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
         "Events that wait for a destination.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
-        "How often a series was asked for and a label of it, or all where none is named, folded into `_overflow`: there were too many.";
+        "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,
         "User and system CPU time spent.";
     PROCESS_RESIDENT_MEMORY: Gauge[] = "process_resident_memory_bytes", Bytes,
@@ -25,7 +25,7 @@ catalogue! {
     PROCESS_OPEN_FDS: Gauge[] = "process_open_fds", Count,
         "Open file descriptors.";
     PROCESS_MAX_FDS: Gauge[] = "process_max_fds", Count,
-        "How many file descriptors may be open.";
+        "Maximum number of open file descriptors.";
     PROCESS_THREADS: Gauge[] = "process_threads", Count,
         "Threads of the process.";
     PROCESS_START_TIME: Gauge[] = "process_start_time_seconds", Seconds,
@@ -37,5 +37,5 @@ catalogue! {
     TOKIO_GLOBAL_QUEUE_DEPTH: Gauge[] = "tokio_runtime_global_queue_depth", Count,
         "Tasks that wait in the runtime's global queue.";
     TOKIO_BUSY_SECONDS: Counter[] = "tokio_runtime_busy_seconds_total", Seconds,
-        "Time that the runtime's workers were busy, summed over them.";
+        "Total time that the runtime's workers were busy.";
 }

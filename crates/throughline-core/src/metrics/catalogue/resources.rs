@@ -23,7 +23,7 @@ catalogue! {
             ),
         ];
     STATE_TRIGGERS: Counter["machine", "trigger"] = "throughline_state_triggers_total", Count,
-        "What set off transitions of state machines.",
+        "Triggers of transitions of state machines.",
         aliases: [Alias::counter("{prefix}_{machine}_{trigger}_total", &[])];
     STATE_ILLEGAL_TRANSITIONS: Counter["machine", "from", "to"] =
         "throughline_state_illegal_transitions_total", Count,
@@ -34,11 +34,11 @@ catalogue! {
         "How long entities stayed in a state.",
         buckets: LIFE_SECONDS;
     STATE_LIFETIME: Histogram["machine"] = "throughline_state_lifetime_seconds", Seconds,
-        "How long entities lived, from when they were new until they entered a state that nothing leads away from.",
+        "How long entities lived, from their creation until they entered a final state.",
         buckets: LIFE_SECONDS,
         aliases: [Alias::histogram("{prefix}_{machine}_duration_seconds", &[])];
     PROVISIONING_DURATION: Histogram["kind", "outcome"] = "throughline_provisioning_duration_seconds", Seconds,
-        "How long it took to make a resource: a session, a sandbox.",
+        "How long it took to create a resource: a session, a sandbox.",
         buckets: BOOT_SECONDS,
         aliases: [
             Alias::counter("{prefix}_{kind}_created_total", &[]).only("outcome", is_success),
@@ -46,7 +46,7 @@ catalogue! {
             Alias::histogram("{prefix}_{kind}_create_latency_seconds", &[]).only("outcome", is_success),
         ];
     RESOURCE_HEALTH_CHECKS: Counter["kind", "outcome"] = "throughline_resource_health_checks_total", Count,
-        "Health checks of the resources that a service made, by outcome.",
+        "Health checks of the resources that a service created, by outcome.",
         aliases: [
             Alias::counter("{prefix}_{kind}_health_check_success_total", &[]).only("outcome", is_success),
             Alias::counter("{prefix}_{kind}_health_check_failure_total", &[]).only("outcome", is_no_success),
@@ -54,8 +54,8 @@ catalogue! {
     TIMERS: Counter["timer", "event"] = "throughline_timers_total", Count,
         "What became of timers: scheduled, fired, cancelled.";
     HEALTH_CHECK_STATUS: Gauge["check"] = "throughline_health_check_status", Count,
-        "Whether a check of this service's own health passed last time: 1 or 0.";
+        "Whether a health check of this service passed last time: 1 or 0.";
     HEALTH_CHECK_DURATION: Histogram["check"] = "throughline_health_check_duration_seconds", Seconds,
-        "How long checks of this service's own health took.",
+        "How long health checks of this service took.",
         buckets: CHECK_SECONDS;
 }

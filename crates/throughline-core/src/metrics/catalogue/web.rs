@@ -14,13 +14,13 @@ catalogue! {
     WEB:
 
     WEB_LCP: Histogram[] = "throughline_web_lcp_seconds", Seconds,
-        "Largest Contentful Paint: when the main content was seen.",
+        "Largest Contentful Paint: when the main content was visible.",
         buckets: LCP_SECONDS, aliases: [Alias::histogram("{prefix}_web_lcp_seconds", &[])];
     WEB_INP: Histogram[] = "throughline_web_inp_seconds", Seconds,
         "Interaction to Next Paint: how long a page took to react.",
         buckets: INP_SECONDS, aliases: [Alias::histogram("{prefix}_web_inp_seconds", &[])];
     WEB_CLS: Histogram[] = "throughline_web_cls", Count,
-        "Cumulative Layout Shift: how much a page jumped about.",
+        "Cumulative Layout Shift: how much the layout of a page moved.",
         buckets: CLS, aliases: [Alias::histogram("{prefix}_web_cls", &[])];
     WEB_ERRORS: Counter[] = "throughline_web_errors_total", Count,
         "Errors in browsers.",

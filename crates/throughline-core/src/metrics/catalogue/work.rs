@@ -58,31 +58,31 @@ catalogue! {
     STEPS_ACTIVE: Gauge["step_type"] = "throughline_steps_active", Count,
         "How many steps an executor is running.";
     RETRIES: Counter["workflow", "step_type", "status"] = "throughline_retries_total", Count,
-        "Second and later attempts at steps and jobs, by how they ended; those at a job have its event type as step type.";
+        "Second and later attempts of steps and jobs, by how they ended; for a job, the step type is its event type.";
     SAGA_DURATION: Histogram["saga", "status"] = "throughline_saga_duration_seconds", Seconds,
         "How long sagas took, by how they ended.",
         buckets: WORKFLOW_SECONDS;
     COMPENSATION_DURATION: Histogram["workflow", "status"] = "throughline_compensation_duration_seconds", Seconds,
-        "How long it took to undo steps, by whether it worked.",
+        "How long compensations of steps took, by how they ended.",
         buckets: STEP_SECONDS;
     POINT_EVENTS: Counter["event_type"] = "throughline_point_events_total", Count,
-        "Things that happened without lasting: business events, decisions, the use of a feature.";
+        "Point events: business events, decisions, feature usage.";
     QUEUE_DEPTH: Gauge["queue"] = "throughline_queue_depth", Count,
         "How many jobs wait in a queue.",
         aliases: [Alias::gauge("{prefix}_queue_depth", &[label("queue", "queue")])];
     QUEUE_DEPTH_FAILURES: Counter["queue", "reason"] = "throughline_queue_depth_failures_total", Count,
-        "How often the depth of a queue could not be read: error, panic, timeout, or no_timers of a runtime that has none.";
+        "How often the depth of a queue could not be read: error, panic, timeout, or no_timers if the runtime has no timers.";
     WORKERS_ACTIVE: Gauge["queue"] = "throughline_workers_active", Count,
-        "How many workers are up.",
+        "How many workers are running.",
         aliases: [Alias::gauge("{prefix}_active_workers", &[])];
     JOBS_IN_FLIGHT: Gauge["queue", "job_type"] = "throughline_jobs_in_flight", Count,
-        "How many jobs workers are at.";
+        "How many jobs workers are working on.";
     JOB_WAIT: Histogram["queue", "job_type"] = "throughline_job_wait_seconds", Seconds,
-        "How long jobs waited before a worker took them.",
+        "How long jobs waited before a worker picked them up.",
         buckets: WORKFLOW_SECONDS;
     JOB_DURATION: Histogram["queue", "job_type", "status"] = "throughline_job_duration_seconds", Seconds,
-        "How long attempts at jobs took, by how they ended.",
+        "How long attempts of jobs took, by how they ended.",
         buckets: STEP_SECONDS;
     JOB_ATTEMPTS: Counter["queue", "job_type", "outcome"] = "throughline_job_attempts_total", Count,
-        "Attempts at jobs, first and later ones, by how they ended.";
+        "Attempts of jobs, first and later ones, by how they ended.";
 }

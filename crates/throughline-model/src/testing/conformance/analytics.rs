@@ -21,7 +21,7 @@ pub fn every_answer_across_runs_equals_the_reference<F: StoreFixture>() {
     });
 }
 
-/// Five runs: one failed and compensated, one went well, one was cancelled, one is open, one recovered.
+/// Five runs: one failed and compensated, one succeeded, one was cancelled, one is open, one recovered.
 fn handful(instance: InstanceId) -> Vec<TraceEvent> {
     let start = Timestamp::from_micros(1_772_323_200_000_000);
     let minute = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! What the answers should be, worked out from the events in the plainest way.
+//! What the answers should be, computed from the events in the simplest way.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -217,7 +217,7 @@ pub fn a_run_has_not_ended_before_the_jobs_it_put_into_a_queue<F: StoreFixture>(
         let open_runs = mine.open_runs().await;
         assert_eq!(open_runs[0].current.as_ref().map(|current| current.span_id), Some(step));
 
-        // The job is tried again, by a process that has not seen the run yet.
+        // The job is retried, by a process that has not seen the run yet.
         mine.close().await;
         let after = open(fixture).await;
         let before = builder.events().len();

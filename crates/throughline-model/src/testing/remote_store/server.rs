@@ -48,7 +48,7 @@ pub(super) struct State {
     clock: Clock,
     pub(super) index: BTreeMap<Position, Arc<TraceEvent>>,
     pub(super) runs: BTreeMap<TraceId, Run>,
-    /// When each lease ends; `None` once it was given back.
+    /// When each lease ends; `None` once it was released.
     leases: HashMap<InstanceId, Option<Duration>>,
     claims: HashMap<TraceId, InstanceId>,
     pub(super) violations: Vec<String>,

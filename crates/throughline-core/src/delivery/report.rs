@@ -1,4 +1,4 @@
-//! The ledger: what became of every event, for each destination.
+//! The delivery report: what became of every event, for each destination.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,14 +11,14 @@ use serde::Serialize;
 pub enum DropReason {
     /// The bounded queue of a feed was full.
     QueueFull,
-    /// The destination did not take it after all retries, and the emitter was given the error.
+    /// The destination did not accept it after all retries, and the emitter got the error.
     Unavailable,
-    /// The destination will never take it.
+    /// The destination permanently rejects it.
     Rejected,
     /// A sink panicked on it.
     Panicked,
-    /// The process shut down before the destination acknowledged it. Where an answer was still awaited, it may have been
-    /// delivered all the same.
+    /// The process shut down before the destination acknowledged it. If a response was still outstanding, it may have been
+    /// delivered nevertheless.
     Shutdown,
 }
 
@@ -26,7 +26,7 @@ impl DropReason {
     const ALL: [Self; 5] =
         [Self::QueueFull, Self::Unavailable, Self::Rejected, Self::Panicked, Self::Shutdown];
 
-    /// The reason as metrics and JSON have it.
+    /// The reason as it is written in metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
@@ -38,8 +38,7 @@ impl DropReason {
     }
 }
 
-/// What became of the events of one destination. It balances:
-/// `accepted == delivered + pending + dropped()`.
+/// What became of the events of one destination. Always `accepted == delivered + pending + dropped()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DestinationReport {
@@ -47,11 +46,11 @@ pub struct DestinationReport {
     pub name: String,
     /// Events that were handed over to it.
     pub accepted: u64,
-    /// Events that it took.
+    /// Events that it acknowledged.
     pub delivered: u64,
     /// Events that wait, in memory or in the spool.
     pub pending: u64,
-    /// Events that it did not get, by reason; reasons without events are left out.
+    /// Events that were dropped, by reason; reasons without events are omitted.
     pub dropped: Vec<(DropReason, u64)>,
 }
 
@@ -61,8 +60,8 @@ impl DestinationReport {
         self.dropped.iter().map(|(_, count)| count).sum()
     }
 
-    /// Whether every accepted event is accounted for. Only a moment without traffic can be judged: events that
-    /// are on their way while the figures are read may show in one of them alone.
+    /// Whether every accepted event is accounted for. Only meaningful without concurrent traffic: events that are in
+    /// flight while the figures are read may be counted in only one of them.
     pub fn balances(&self) -> bool {
         self.accepted == self.delivered + self.pending + self.dropped()
     }
@@ -105,8 +104,8 @@ impl Counters {
     }
 }
 
-/// What [`flush`](crate::Throughline::flush) and [`shutdown`](crate::Throughline::shutdown) found when they
-/// were done or out of time.
+/// What became of the events so far: returned by [`delivery_report`](crate::Throughline::delivery_report),
+/// [`flush`](crate::Throughline::flush) and [`shutdown`](crate::Throughline::shutdown).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DeliveryReport {
@@ -115,7 +114,7 @@ pub struct DeliveryReport {
 }
 
 impl DeliveryReport {
-    /// Whether nothing waits any more and nothing was dropped.
+    /// Whether nothing is pending and nothing was dropped.
     pub fn is_complete(&self) -> bool {
         self.destinations.iter().all(|destination| destination.pending == 0 && destination.dropped() == 0)
     }
