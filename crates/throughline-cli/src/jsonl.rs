@@ -113,6 +113,6 @@ mod tests {
     #[test]
     fn a_line_without_end_is_not_gathered() {
         let (_, result) = read(&"{".repeat(MAX_LINE as usize + 5));
-        insta::assert_snapshot!(result.unwrap_err(), @"line 1: longer than 16 MiB");
+        insta::assert_snapshot!(result.unwrap_err(), @"line 1: the line is longer than 16 MiB");
     }
 }

@@ -33,7 +33,7 @@ pub use retry::Retry;
 pub(crate) use store::StoreDelivery;
 pub(crate) use thread::on_helper_thread;
 
-/// Why a store did not take an event.
+/// Why a store did not accept an event.
 #[derive(Debug, thiserror::Error)]
 #[error("the store `{store}` did not accept it after {attempts} attempt(s): {error}")]
 pub(crate) struct DeliveryFailure {

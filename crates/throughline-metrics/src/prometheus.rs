@@ -198,7 +198,7 @@ pub enum PrometheusError {
         /// What was given.
         given: Vec<f64>,
     },
-    /// No metric could have a series.
+    /// The limit on series is zero.
     #[error("series_cap must be at least 1")]
     NoSeries,
 }

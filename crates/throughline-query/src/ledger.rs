@@ -53,7 +53,7 @@ pub struct SagaCompensation {
     /// The same, in microseconds from the first event of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub began_offset_us: Option<u64>,
-    /// The duration of undoing in microseconds, until its last compensation ended; `None` while one is open.
+    /// How long undoing took in microseconds, until its last compensation ended; not set while one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
     /// The steps that had to be undone, in the order in which that should happen: the last completed first.

@@ -102,8 +102,8 @@ fn hostile_input_is_refused_with_its_place() {
     insta::assert_snapshot!(error_of(&format!("{bomb}{}", log("<string key='x' value='&b;'/>"))), @"line 4, column 1: at 1..2: unrecognized entity `b`");
     insta::assert_snapshot!(error_of(&log(&format!("<trace>{}", nested(100)))), @"line 3, column 866: attributes nest more than 32 deep");
     insta::assert_snapshot!(error_of(&log(&"<x>".repeat(100_000))), @"line 3, column 766: elements nest more than 256 deep");
-    insta::assert_snapshot!(error_of(&log(&format!("<string key='k' value='{}'/>", "v".repeat(17 << 20)))), @"line 3, column 1: a tag or text of more than 16 MiB");
-    insta::assert_snapshot!(error_of(&log(&"v".repeat(17 << 20))), @"line 2, column 43: a tag or text of more than 16 MiB");
+    insta::assert_snapshot!(error_of(&log(&format!("<string key='k' value='{}'/>", "v".repeat(17 << 20)))), @"line 3, column 1: a tag or text is longer than 16 MiB");
+    insta::assert_snapshot!(error_of(&log(&"v".repeat(17 << 20))), @"line 2, column 43: a tag or text is longer than 16 MiB");
     insta::assert_snapshot!(error_of("<html><body/></html>"), @"line 1, column 1: the outermost element is <html>, not <log>: this is not XES");
     insta::assert_snapshot!(error_of("<log><trace>"), @"line 1, column 13: the file ends before </log>");
     insta::assert_snapshot!(error_of("<log><string key='a' key='b' value=''/></log>"), @"line 1, column 6: error while parsing attribute: position 15: duplicated attribute, previous declaration at position 7");
@@ -113,7 +113,7 @@ fn hostile_input_is_refused_with_its_place() {
 #[test]
 fn a_run_that_would_fill_the_memory_is_refused() {
     let event = format!("<event><string key='k' value='{}'/></event>", "v".repeat(1 << 20));
-    insta::assert_snapshot!(error_of(&log(&format!("<trace>{}</trace>", event.repeat(70)))), @"line 3, column 67111488: a run of more than 64 MiB");
+    insta::assert_snapshot!(error_of(&log(&format!("<trace>{}</trace>", event.repeat(70)))), @"line 3, column 67111488: a run is larger than 64 MiB");
 }
 
 #[test]

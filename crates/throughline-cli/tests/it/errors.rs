@@ -19,7 +19,7 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "redis://localhost"]), @r"
-    throughline: stores of the kind `redis` are not supported here: expected sqlite:PATH
+    throughline: stores of the kind `redis` are not supported: expected sqlite:PATH
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "sqlite:"]), @r"
@@ -111,7 +111,7 @@ fn a_file_that_can_not_be_imported_is_named() {
     }
     sandbox.write("some.jsonl", "{}");
     insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl", "--failed-when", "a=b"]), @r"
-    throughline: --workflow, --failed-when and --cancelled-when apply to event logs only; JSON lines have these facts already
+    throughline: --workflow, --failed-when and --cancelled-when apply to event logs only; JSON lines contain this information
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl", "--failed-when", "nothing"]), @r"

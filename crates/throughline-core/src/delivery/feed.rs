@@ -95,7 +95,7 @@ async fn publish(feed: &dyn LiveFeed, queue: &Queue, events: &[Arc<TraceEvent>])
     tokio::select! {
         biased;
         published = guarded(|| feed.publish(events)) => published,
-        () = tokio::time::sleep(DEADLINE) => Err(late(format!("it did not answer within {DEADLINE:?}"))),
+        () = tokio::time::sleep(DEADLINE) => Err(late(format!("it did not respond within {DEADLINE:?}"))),
         () = queue.out_of_time() => Err(late("it did not answer before the shutdown's deadline".to_owned())),
     }
 }

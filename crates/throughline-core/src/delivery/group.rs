@@ -95,7 +95,7 @@ impl Delivering {
             biased;
             appended = guarded(|| self.store.append(events)) => appended,
             () = tokio::time::sleep(deadline) => {
-                Err(unknown(format!("it did not answer within {deadline:?}")))
+                Err(unknown(format!("it did not respond within {deadline:?}")))
             }
             () = self.queue.out_of_time() => Err(unknown("it did not answer before the shutdown's deadline".to_owned())),
         }

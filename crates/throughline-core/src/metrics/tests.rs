@@ -271,7 +271,7 @@ fn what_makes_no_sense_is_refused_when_it_is_built() {
         builder.metrics(metrics).build().unwrap_err().to_string()
     };
     let metrics = || Metrics::to(::metrics::NoopRecorder);
-    insta::assert_snapshot!(error_of(metrics().label_cap(0)), @"labels could have no value at all: give .label_cap(..) at least 1");
+    insta::assert_snapshot!(error_of(metrics().label_cap(0)), @"label_cap must be at least 1");
     insta::assert_snapshot!(error_of(metrics().profile(Profile::both("9 lives"))), @"`9 lives` can't begin a metric's name: use letters, digits and underscores, and no digit at the beginning");
 }
 

@@ -52,7 +52,7 @@ async fn a_step_whose_start_cannot_be_recorded_never_runs() {
         faults.fail_next(3, away);
         let error = ctx.trace_infallible("stage:a", async { unreachable!() }).await.unwrap_err();
         assert!(error.is_retryable());
-        assert!(error.to_string().contains("`memory` did not record it after 3 attempt(s)"), "{error}");
+        assert!(error.to_string().contains("`memory` did not accept it after 3 attempt(s)"), "{error}");
         // The store is back: the next step runs.
         ctx.trace_infallible("stage:b", async {}).await.unwrap();
     });

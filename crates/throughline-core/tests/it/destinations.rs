@@ -31,7 +31,7 @@ async fn a_store_that_hangs_is_given_up_after_its_deadline() {
     faults.append().hold();
     let run = throughline.workflow("test").run_infallible(|_| async {});
     let error = run.await.unwrap_err();
-    assert!(error.is_retryable() && error.to_string().contains("did not answer within 20ms"), "{error}");
+    assert!(error.is_retryable() && error.to_string().contains("did not respond within 20ms"), "{error}");
     assert_eq!(faults.append().attempts(), 2);
     let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.balances(), &*account.dropped), (true, &[(DropReason::Unavailable, 1)][..]));

@@ -100,6 +100,6 @@ fn a_name_of_another_type_is_not_measured_and_the_page_stays_valid() {
 fn what_makes_no_sense_is_refused_when_it_is_built() {
     let error = |builder: throughline_metrics::PrometheusBuilder| builder.build().unwrap_err().to_string();
     let buckets = error(Prometheus::builder().buckets("a", [2.0, 1.0]));
-    insta::assert_snapshot!(buckets, @"`a` can't have the buckets [2.0, 1.0]: give 1 to 100 finite upper bounds in ascending order; infinity is added");
-    insta::assert_snapshot!(error(Prometheus::builder().series_cap(0)), @"no metric could have a series: give .series_cap(..) at least 1");
+    insta::assert_snapshot!(buckets, @"`a` can't have the buckets [2.0, 1.0]: use 1 to 100 finite upper bounds in ascending order; infinity is added");
+    insta::assert_snapshot!(error(Prometheus::builder().series_cap(0)), @"series_cap must be at least 1");
 }

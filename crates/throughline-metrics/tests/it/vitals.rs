@@ -47,13 +47,13 @@ async fn beacons_are_kept_and_what_no_page_measures_is_refused() {
     }
     insta::assert_snapshot!(answers, @r#"
     422 FID has been replaced by INP: use onINP of the library web-vitals
-    422 `TTFB` is not measured: send LCP, INP, CLS or error
-    422 LCP of -1.0 is not plausible: want 0 to 600000
-    422 LCP of 1e300 is not plausible: want 0 to 600000
+    422 `TTFB` is not supported: send LCP, INP, CLS or error
+    422 LCP of -1.0 is not plausible: expected 0 to 600000
+    422 LCP of 1e300 is not plausible: expected 0 to 600000
     422 CLS has no value: send a number
-    422 CLS of 500.0 is not plausible: want 0 to 100
-    422 51 measurements in one body are too many: send at most 50
-    400 want {"name": "LCP", "value": 1250.5} or a list of such: expected value at line 1 column 1
+    422 CLS of 500.0 is not plausible: expected 0 to 100
+    422 too many measurements in one body: got 51, send at most 50
+    400 expected {"name": "LCP", "value": 1250.5} or a list of such objects: expected value at line 1 column 1
     413 Failed to buffer the request body: length limit exceeded
     "#);
     let page = prometheus.render(ExpositionFormat::Text);

@@ -433,7 +433,7 @@ async fn the_built_in_checks_say_what_they_saw() {
     faults.read().fail_next(u64::MAX, away);
     let (status, body) = probe(&url, "/readyz").await;
     assert_eq!((status, &body["failing"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(["store"])));
-    assert_eq!(body["checks"][0]["error"], "the store did not answer: the store is away");
+    assert_eq!(body["checks"][0]["error"], "the store did not respond: the store is away");
     faults.heal();
     assert_eq!(probe(&url, "/readyz").await.0, StatusCode::OK);
 }
@@ -538,11 +538,11 @@ fn what_makes_no_sense_is_refused_with_how_to_fix_it() {
     insta::assert_snapshot!(texts.join("\n"), @"
     two health checks are named `never`: rename one with .name(..)
     `two words` is not a valid name for a health check: use 1 to 64 letters, digits, `-`, `_` or `.`
-    the health check `never` has no time to answer: .timeout(..) must be more than zero
+    the timeout of the health check `never` must be greater than zero
     the health check `never` keeps its result for 4000s: .keep_for(..) must be at most one hour
     the limit of the health check `memory` must be above 0 and at most 1, as in 0.9, got 90
     the health check `feed` has nothing to check: add .feed(..) to the Throughline, or leave Check::feed() out
-    the token for health details is empty: give Details::unless_bearer(..) a secret, or leave it out
+    the token for health details is empty: pass a secret to Details::unless_bearer(..), or omit it
     ");
 }
 

@@ -373,7 +373,7 @@ async fn calls_may_go_through_your_own_client_whose_error_is_shown() {
     let caller = Caller::http_through(&here.throughline, "https://api.test", broken).unwrap();
     let error = caller.call::<_, u64>("sum", &[1]).await.unwrap_err();
     assert!(matches!(error, CallError::BrokenOff { .. }), "nobody knows how far it came: {error}");
-    insta::assert_snapshot!(error, @"`sum` over http at https://api.test sent no complete answer: the certificate has expired; did the callee crash?");
+    insta::assert_snapshot!(error, @"`sum` over http at https://api.test sent an incomplete response: the certificate has expired; did the callee crash?");
 
     let refused = async |_: http::Request<_>| {
         Err::<Answer, _>(throughline_core::BoxError::from(std::io::Error::from(

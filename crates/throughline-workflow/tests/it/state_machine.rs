@@ -247,7 +247,7 @@ async fn work_that_asks_for_a_transition_of_its_own_entity_is_refused_and_does_n
             entity.transition(&ctx, Running).await
         });
         let refused = nested.await?.unwrap_err();
-        insta::assert_snapshot!(refused, @"session: a transition cannot start another one of the same entity; make it afterwards");
+        insta::assert_snapshot!(refused, @"session: a transition cannot start another one of the same entity; start it afterwards");
         assert_eq!(entity.state(), Idle);
         entity.transition(&ctx, Starting).await?;
         Ok(())

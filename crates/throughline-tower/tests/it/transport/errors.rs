@@ -32,7 +32,7 @@ async fn an_answer_without_a_result_is_reported_with_what_the_callee_said() {
     let caller = &callee.callers[1];
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "som").await),
-        @"`som` over ipc at ADDRESS does not exist: /functions/som answered 404; check the name and the path (Caller::route)"
+        @"`som` over ipc at ADDRESS does not exist: /functions/som responded with 404; check the name and the path (Caller::route)"
     );
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "refuse").await),
@@ -43,11 +43,11 @@ async fn an_answer_without_a_result_is_reported_with_what_the_callee_said() {
     insta::assert_snapshot!(text(&busy), @"`busy` over ipc at ADDRESS failed with 503 Service Unavailable: too much to do");
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "text").await),
-        @"the answer of `text` over ipc at ADDRESS is not JSON that can be read as u64: expected ident at line 1 column 2 (its content type is text/plain; charset=utf-8)"
+        @"the response of `text` over ipc at ADDRESS is not JSON that can be read as u64: expected ident at line 1 column 2 (its content type is text/plain; charset=utf-8)"
     );
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "name").await),
-        @r#"the answer of `name` over ipc at ADDRESS is not JSON that can be read as u64: invalid type: string "…", expected u64 at line 1 column 14 (its content type is application/json)"#
+        @r#"the response of `name` over ipc at ADDRESS is not JSON that can be read as u64: invalid type: string "…", expected u64 at line 1 column 14 (its content type is application/json)"#
     );
     insta::assert_snapshot!(
         text(&failed::<u64>(caller, "sum?x=1").await),
@@ -65,8 +65,8 @@ async fn an_answer_that_is_too_large_or_too_late_says_how_to_get_it() {
         let late = failed::<String>(&caller.timeout(Duration::from_millis(50)), "hang").await;
         assert!(matches!(late, CallError::TimedOut { .. }) && late.is_retryable(), "{late}");
         if late.callee().transport.as_str() == "direct" {
-            insta::assert_snapshot!(text(&late), @"`hang` over direct in ADDRESS did not answer within 50ms: see where it stands (`throughline running`), or give it more time with .timeout(..)");
-            insta::assert_snapshot!(text(&large), @"the answer of `large` over direct in ADDRESS is larger than 1000 bytes: raise .response_limit(..), or have it answer in pages");
+            insta::assert_snapshot!(text(&late), @"`hang` over direct in ADDRESS did not respond within 50ms: see what it is doing (`throughline running`), or give it more time with .timeout(..)");
+            insta::assert_snapshot!(text(&large), @"the response of `large` over direct in ADDRESS is larger than 1000 bytes: raise .response_limit(..), or paginate the response");
         }
     }
 }
