@@ -262,3 +262,38 @@ async fn of_many_that_resume_a_run_at_once_one_does() {
     assert!(results.iter().all(refused), "{results:?}");
     interrupted.abort();
 }
+
+#[tokio::test]
+async fn of_two_tasks_of_one_process_that_resume_a_run_one_does_however_slow_the_store_is() {
+    let store = MemoryStore::new();
+    let dead = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    let interrupted = tokio::spawn(dead.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
+        let _ = tx.send(ctx.trace_id());
+        std::future::pending::<()>().await;
+    }));
+    let trace_id = rx.await.unwrap();
+    store.abandon(store.trace(trace_id)[0].instance);
+
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = Throughline::builder("test").store(faulty).build().unwrap();
+    faults.append().hold();
+    let ran = Arc::new(AtomicU64::new(0));
+    let resume = || {
+        let ran = Arc::clone(&ran);
+        tokio::spawn(throughline.resume(trace_id).run(move |_| async move {
+            ran.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, String>(())
+        }))
+    };
+    let first = resume();
+    // The first has claimed the run, and waits until the store has recorded that it resumes it.
+    faults.append().attempted(1).await;
+    let second = resume().await.unwrap();
+    assert!(matches!(second, Err(NotRecorded::StillRunning(_))), "{second:?}");
+    faults.append().release();
+    first.await.unwrap().unwrap().unwrap();
+    assert_eq!(ran.load(Ordering::Relaxed), 1);
+    interrupted.abort();
+}

@@ -1,14 +1,15 @@
 //! An emitter and a store in the shape of a distributed database: small calls, one trace each, several at once, leases.
 
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use throughline_core::testing::{FaultyStore, MemorySpool, RemoteStore};
 use throughline_core::{
-    AppendError, Limits, NotRecorded, Retry, RunState, StepError, StoreConfig, Throughline, TraceContext,
-    TraceId, kind,
+    AppendError, BoxFuture, Claim, Instance, Lease, Limits, NotRecorded, OpenError, Readers, Retry, RunState,
+    StepError, StoreConfig, Throughline, TraceContext, TraceEvent, TraceId, TraceStore, kind,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -155,14 +156,15 @@ async fn a_lease_is_renewed_while_appends_hang_are_repeated_and_a_spool_is_drain
 
 #[tokio::test]
 async fn a_renewal_that_fails_hangs_or_panics_is_tried_again_before_the_lease_expires() {
-    let store = RemoteStore::new().lease_interval(Duration::from_millis(20));
+    let store = RemoteStore::new().lease_interval(Duration::from_millis(100));
     let faulty = FaultyStore::around(store.clone());
     let faults = faulty.faults();
     let throughline = with(faulty);
     faults.heartbeat().fail_next(1, away);
     faults.heartbeat().panic_next(1);
     faults.heartbeat().never_answer_next(1);
-    faults.heartbeat().attempted(6).await;
+    // None of them is waited for longer than an interval.
+    tokio::time::timeout(SOON / 2, faults.heartbeat().attempted(6)).await.unwrap();
     throughline.workflow("after").run_infallible(|_| async {}).await.unwrap();
 }
 
@@ -215,4 +217,92 @@ async fn an_instance_whose_lease_expired_leaves_interrupted_runs_that_one_of_man
         tokio::time::timeout(SOON, released).await.unwrap();
     }
     assert_eq!(store.violations(), [""; 0]);
+}
+
+/// Writes down the order in which a store was given the events that it acknowledged.
+struct Recording {
+    inner: FaultyStore,
+    order: Arc<Mutex<Vec<(TraceId, u64)>>>,
+}
+
+struct OpenRecording {
+    inner: Arc<dyn TraceStore>,
+    order: Arc<Mutex<Vec<(TraceId, u64)>>>,
+}
+
+impl StoreConfig for Recording {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        let (inner, order) = (self.inner.open(instance), Arc::clone(&self.order));
+        Box::pin(
+            async move { Ok(Arc::new(OpenRecording { inner: inner.await?, order }) as Arc<dyn TraceStore>) },
+        )
+    }
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        self.inner.open_readers()
+    }
+}
+
+impl TraceStore for OpenRecording {
+    fn name(&self) -> &str {
+        "recording"
+    }
+    fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(async move {
+            self.inner.append(events).await?;
+            self.order.lock().unwrap().extend(events.iter().map(|event| (event.trace_id, event.n)));
+            Ok(())
+        })
+    }
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+    fn lease(&self) -> Lease {
+        self.inner.lease()
+    }
+    fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.inner.heartbeat()
+    }
+    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
+        self.inner.claim(trace)
+    }
+    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.inner.release(trace)
+    }
+    fn readers(&self) -> Readers {
+        self.inner.readers()
+    }
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.inner.close()
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_failed_goes_before_what_arrived_while_it_was_tried() {
+    let inner = FaultyStore::around(RemoteStore::new());
+    let (faults, order) = (inner.faults(), Arc::new(Mutex::new(Vec::new())));
+    let store = Recording { inner, order: Arc::clone(&order) };
+    let retry = quick(1).attempt_timeout(Duration::from_millis(200));
+    let throughline = Throughline::builder("test").store(store).retry(retry).build().unwrap();
+    let other = throughline.clone();
+    let run = throughline.workflow("loan").key("loan-1").run_infallible(|ctx| async move {
+        let first = ctx.trace_infallible("stage:a", async { faults.append().never_answer_next(1) });
+        let beside = async {
+            // The end of the first step is under way, and hangs.
+            faults.append().attempted(3).await;
+            let mut second = pin!(ctx.trace_infallible("stage:b", async {}));
+            let begun = futures_util::future::poll_immediate(&mut second).await;
+            assert!(begun.is_none());
+            // When this is recorded, the start of the second step has left the queue, too.
+            other.workflow("other").key("other").run_infallible(|_| async {}).await.unwrap();
+            second.await
+        };
+        let (first, second) = tokio::join!(first, beside);
+        (first.is_ok(), second.is_ok())
+    });
+    assert!(run.await.unwrap().0, "the outcome of the first step is kept");
+    assert_eq!(throughline.flush(SOON).await.destinations[0].pending, 0);
+    let order = order.lock().unwrap();
+    let of_the_loan: Vec<_> =
+        order.iter().filter(|(trace, _)| *trace == TraceId::from_key("loan-1")).collect();
+    assert!(of_the_loan.is_sorted(), "{of_the_loan:?}");
 }
