@@ -104,7 +104,7 @@ async fn serve(app: Router) -> SocketAddr {
     address
 }
 
-/// Whether the service went on in the caller's trace.
+/// Whether the service continued the caller's trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trace {
     /// In the trace of [`PARENT`].

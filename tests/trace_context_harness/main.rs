@@ -82,6 +82,6 @@ async fn check_once(service: &str) -> anyhow::Result<()> {
     ensure!(parent.trace_id == original.trace_id, "the trace was not continued");
     ensure!(parent.span_id != original.span_id, "the callback has the caller's parent");
     ensure!(state == sent.1, "the tracestate was not passed on");
-    println!("the trace goes on through both, each time with a new parent");
+    println!("the trace continues through both, each time with a new parent");
     Ok(())
 }

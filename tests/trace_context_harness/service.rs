@@ -1,4 +1,4 @@
-//! The service: whoever asks it says whom it is to call, and it does, with the context that it was given.
+//! The service: a request says which services to call, and it calls them with the context that it was given.
 
 use std::net::IpAddr;
 
@@ -52,7 +52,7 @@ async fn call_all(
     Ok(Json(answers))
 }
 
-/// Whoever can reach this service can have it call others: on this machine and nowhere else.
+/// Anyone who can reach this service can make it call others: on this machine and nowhere else.
 fn request(call: &Call) -> Result<Request<Full<axum::body::Bytes>>, String> {
     let url: Uri = call.url.parse().map_err(|error| format!("`{}` is no URL: {error}", call.url))?;
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);

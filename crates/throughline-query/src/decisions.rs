@@ -282,7 +282,7 @@ impl<'q> Consequences<'q> {
     }
 }
 
-/// Whether a span is work that goes on, neither undoing nor a decision of its own nor an attempt that was made
+/// Whether a span is forward work, neither a compensation nor a decision of its own nor an attempt that was made
 /// again.
 fn is_forward(causes: &Causes<'_>, span: u32) -> bool {
     let (at, view) = (span as usize, causes.at(span));

@@ -1,13 +1,13 @@
 //! The answers as text, made for people.
 //!
-//! Every character that comes from an event goes through [`page::Line::push`], which escapes control characters:
+//! Every character that comes from an event goes through [`printer::Line::push`], which escapes control characters:
 //! no event can send a terminal anything but text.
 
 mod decisions;
 mod diff;
 mod explanation;
 mod ledger;
-mod page;
+mod printer;
 mod style;
 mod text;
 mod timeline;

@@ -150,8 +150,8 @@ impl Redaction {
     }
 
     /// The secret of at least 16 bytes that pseudonyms are made with. With it, what is sensitive and must stay
-    /// [findable](Redactor::findable) becomes a pseudonym, the same for the same text; without it, a mark. Whoever
-    /// knows the secret can find out by trial what a pseudonym stands for.
+    /// [findable](Redactor::findable) becomes a pseudonym, the same for the same text; without it, a mark. Anyone
+    /// who knows the secret can find out by trial what a pseudonym stands for.
     ///
     /// ```
     /// # use throughline_redact::Redaction;

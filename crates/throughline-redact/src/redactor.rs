@@ -98,7 +98,7 @@ impl Redactor {
     }
 
     /// Redacts a name of the form `area:what`, as [`text`](Self::text) does, but `password:reset` is the name of an
-    /// event and stays. Whoever searches by name applies the same function to the name they search for.
+    /// event and stays. To search by name, apply the same function to the name.
     ///
     /// Some hundred clean names of up to 64 bytes are remembered: for them this is one look-up.
     ///
@@ -123,8 +123,8 @@ impl Redactor {
 
     /// Redacts what must stay findable: correlation ids, tags, and attributes with the key they stand under. If
     /// there is a secret in the text, or the key is sensitive, the whole text becomes a pseudonym, or a mark if there
-    /// is no [pseudonym key](crate::Redaction::pseudonym_key). Whoever searches for a text applies the same function
-    /// to it first.
+    /// is no [pseudonym key](crate::Redaction::pseudonym_key). To search for a text, apply the same
+    /// function to it first.
     ///
     /// ```
     /// # use throughline_redact::Redaction;

@@ -1,7 +1,7 @@
 //! Claims: which instance works on a run.
 //!
 //! A claim is a row. One write transaction looks at it and takes it, so that of several processes that ask at once one
-//! wins. It counts for as long as its holder has a lease: that of a dead process is taken over by whoever asks next.
+//! wins. It counts for as long as its holder has a lease: that of a dead process goes to the next instance that asks.
 
 use std::path::Path;
 

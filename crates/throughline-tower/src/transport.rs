@@ -14,7 +14,7 @@ mod connect;
 mod error;
 mod inspector;
 mod measure;
-mod page;
+mod printer;
 mod profiler;
 mod record;
 mod report;

@@ -101,9 +101,9 @@ async fn an_event_that_is_refused_for_good_is_dropped_alone() {
     let faults = faulty.faults();
     let throughline = with(faulty).build().unwrap();
     let run = throughline.workflow("test").run_infallible(|ctx| async move {
-        faults.fail_next(1, || AppendError::Rejected { index: 0, reason: "too odd".to_owned() });
-        let error = ctx.event("business:odd", serde_json::json!({})).await.unwrap_err();
-        assert!(!error.is_retryable() && error.to_string().contains("too odd"), "{error}");
+        faults.fail_next(1, || AppendError::Rejected { index: 0, reason: "too large".to_owned() });
+        let error = ctx.event("business:large", serde_json::json!({})).await.unwrap_err();
+        assert!(!error.is_retryable() && error.to_string().contains("too large"), "{error}");
     });
     run.await.unwrap();
     assert_eq!(throughline.delivery_report().destinations[0].dropped, [(DropReason::Rejected, 1)]);

@@ -1,6 +1,6 @@
 //! Decisions as text.
 
-use super::page::Page;
+use super::printer::Printer;
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{Basis, Consequence, Decision, DecisionOutcome, Decisions};
@@ -11,32 +11,36 @@ const LIST: usize = 10;
 impl Decisions {
     /// The decisions as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
-        page.head(self.run.as_ref());
+        let mut printer = Printer::new(style);
+        printer.head(self.run.as_ref());
         if self.run.is_none() {
-            return page.finish();
+            return printer.finish();
         }
         if self.outcomes.is_empty() {
-            page.put(page.line());
-            page.say(Emphasis::Dim, "no decisions were recorded");
+            printer.put(printer.line());
+            printer.say(Emphasis::Dim, "no decisions were recorded");
         }
         let shown = self.outcomes.len().min(style.max_rows());
         for outcome in &self.outcomes[..shown] {
-            page.put(page.line());
-            write_choice(&mut page, &outcome.decision, outcome.led_to_cause.then_some("led to the failure"));
-            write_consequences(&mut page, outcome);
+            printer.put(printer.line());
+            write_choice(
+                &mut printer,
+                &outcome.decision,
+                outcome.led_to_cause.then_some("led to the failure"),
+            );
+            write_consequences(&mut printer, outcome);
         }
         if shown < self.outcomes.len() {
-            page.say(Emphasis::Dim, &format!("⋮ {}", text::more(self.outcomes.len() - shown, "decision")));
+            printer.say(Emphasis::Dim, &format!("⋮ {}", text::more(self.outcomes.len() - shown, "decision")));
         }
-        page.problems(&self.problems);
-        page.finish()
+        printer.problems(&self.problems);
+        printer.finish()
     }
 }
 
 /// What was chosen, among what, and why.
-pub(super) fn write_choice(page: &mut Page<'_>, decision: &Decision, note: Option<&str>) {
-    let mut line = page.line();
+pub(super) fn write_choice(printer: &mut Printer<'_>, decision: &Decision, note: Option<&str>) {
+    let mut line = printer.line();
     line.push(Emphasis::Live, "  ◆ ").push(Emphasis::Normal, &decision.name);
     match &decision.choice {
         Some(choice) => line.push(Emphasis::Normal, " chose ").push(Emphasis::Heading, choice),
@@ -48,12 +52,12 @@ pub(super) fn write_choice(page: &mut Page<'_>, decision: &Decision, note: Optio
     line.push_some(Emphasis::Dim, ", by ", decision.decider.as_deref());
     line.push(Emphasis::Dim, &format!("  {}", text::offset(decision.offset_us)));
     line.push_some(Emphasis::Bad, "  ← ", note);
-    page.put(line);
+    printer.put(line);
     if let Some(reasoning) = &decision.reasoning {
-        page.wrapped(6, Emphasis::Dim, reasoning, 3);
+        printer.wrapped(6, Emphasis::Dim, reasoning, 3);
     }
     for alternative in decision.alternatives.iter().take(LIST) {
-        let mut line = page.line();
+        let mut line = printer.line();
         let emphasis = if alternative.chosen { Emphasis::Live } else { Emphasis::Normal };
         line.pad(6).push(emphasis, if alternative.chosen { "● " } else { "○ " });
         line.within(32, |line| {
@@ -63,15 +67,15 @@ pub(super) fn write_choice(page: &mut Page<'_>, decision: &Decision, note: Optio
         let score = alternative.score.map_or_else(String::new, |score| format!("{score:.2}"));
         line.push_right(Emphasis::Normal, &score, 6);
         line.push_some(Emphasis::Dim, "  ", alternative.reason.as_deref());
-        page.put(line);
+        printer.put(line);
     }
     if decision.alternatives.len() > LIST {
-        page.say(Emphasis::Dim, &format!("      ⋮ {} more", decision.alternatives.len() - LIST));
+        printer.say(Emphasis::Dim, &format!("      ⋮ {} more", decision.alternatives.len() - LIST));
     }
 }
 
-fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
-    page.say(
+fn write_consequences(printer: &mut Printer<'_>, outcome: &DecisionOutcome) {
+    printer.say(
         Emphasis::Dim,
         match outcome.basis {
             Basis::Linked => "    what it caused",
@@ -82,18 +86,18 @@ fn write_consequences(page: &mut Page<'_>, outcome: &DecisionOutcome) {
     // The one that holds the cause is shown wherever it stands.
     let late = outcome.consequences.iter().skip(LIST).find(|consequence| consequence.holds_cause);
     for consequence in outcome.consequences.iter().take(LIST).chain(late) {
-        write_consequence(page, consequence);
+        write_consequence(printer, consequence);
     }
     let shown = outcome.consequences.len().min(LIST) + usize::from(late.is_some());
     let more = outcome.consequences.len() - shown + outcome.more;
     if more > 0 {
-        page.say(Emphasis::Dim, &format!("      ⋮ {}", text::more(more, "step")));
+        printer.say(Emphasis::Dim, &format!("      ⋮ {}", text::more(more, "step")));
     }
 }
 
-fn write_consequence(page: &mut Page<'_>, consequence: &Consequence) {
+fn write_consequence(printer: &mut Printer<'_>, consequence: &Consequence) {
     let span = &consequence.span;
-    let mut line = page.line();
+    let mut line = printer.line();
     line.pad(6).push_state(span).within(44, |line| {
         line.push_span(span);
     });
@@ -109,5 +113,5 @@ fn write_consequence(page: &mut Page<'_>, consequence: &Consequence) {
     if consequence.holds_cause {
         line.push(Emphasis::Bad, "  ← the cause");
     }
-    page.put(line);
+    printer.put(line);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::page::Page;
+use super::printer::Printer;
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::explain::headline::one_line;
@@ -15,94 +15,94 @@ const LIST: usize = 12;
 impl Diff {
     /// The diff as text for people. `-` marks what happened in the other run, `+` what happened in this one.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
-        head(&mut page, "+ ", Emphasis::Good, self.here.as_ref());
-        head(&mut page, "- ", Emphasis::Bad, self.there.as_ref());
-        page.put(page.line());
+        let mut printer = Printer::new(style);
+        head(&mut printer, "+ ", Emphasis::Good, self.here.as_ref());
+        head(&mut printer, "- ", Emphasis::Bad, self.there.as_ref());
+        printer.put(printer.line());
         match &self.first_divergence {
-            None => page.say(Emphasis::Good, "✓ both runs did the same"),
-            Some(first) => write_first(&mut page, first),
+            None => printer.say(Emphasis::Good, "✓ both runs did the same"),
+            Some(first) => write_first(&mut printer, first),
         }
-        self.write_inputs(&mut page);
-        self.write_choices(&mut page);
-        self.write_changed(&mut page);
-        write_unmatched(&mut page, "Only here", "+ ", Emphasis::Good, &self.only_here);
-        write_unmatched(&mut page, "Only there", "- ", Emphasis::Bad, &self.only_there);
-        self.write_slower(&mut page);
-        page.problems(&self.problems);
-        page.finish()
+        self.write_inputs(&mut printer);
+        self.write_choices(&mut printer);
+        self.write_changed(&mut printer);
+        write_unmatched(&mut printer, "Only here", "+ ", Emphasis::Good, &self.only_here);
+        write_unmatched(&mut printer, "Only there", "- ", Emphasis::Bad, &self.only_there);
+        self.write_slower(&mut printer);
+        printer.problems(&self.problems);
+        printer.finish()
     }
 
-    fn write_inputs(&self, page: &mut Page<'_>) {
+    fn write_inputs(&self, printer: &mut Printer<'_>) {
         let Some(first) = self.inputs.first() else { return };
-        page.heading(&format!("Inputs of {} that differ", first.span));
+        printer.heading(&format!("Inputs of {} that differ", first.span));
         for change in self.inputs.iter().take(LIST) {
             let pointer = if change.pointer.is_empty() { "(all of it)" } else { &change.pointer };
-            page.say(Emphasis::Normal, &format!("  {pointer}"));
+            printer.say(Emphasis::Normal, &format!("  {pointer}"));
             for (sign, emphasis, value) in
                 [("-", Emphasis::Bad, &change.there), ("+", Emphasis::Good, &change.here)]
             {
                 let value = value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
-                page.say(emphasis, &format!("    {sign} {value}"));
+                printer.say(emphasis, &format!("    {sign} {value}"));
             }
         }
-        say_more(page, self.inputs.len(), "value");
+        say_more(printer, self.inputs.len(), "value");
     }
 
-    fn write_choices(&self, page: &mut Page<'_>) {
+    fn write_choices(&self, printer: &mut Printer<'_>) {
         if self.choices.is_empty() {
             return;
         }
-        page.heading("Different choices");
+        printer.heading("Different choices");
         for change in self.choices.iter().take(LIST) {
-            page.say(Emphasis::Normal, &format!("  {}", text::path_end(&change.path, room(page, 2))));
+            printer.say(Emphasis::Normal, &format!("  {}", text::path_end(&change.path, room(printer, 2))));
             for (sign, emphasis, decision) in
                 [("-", Emphasis::Bad, &change.there), ("+", Emphasis::Good, &change.here)]
             {
-                let mut line = page.line();
+                let mut line = printer.line();
                 line.pad(4)
                     .push(emphasis, sign)
                     .push(emphasis, " ")
                     .push(emphasis, decision.choice.as_deref().unwrap_or("nothing"));
                 line.push_some(Emphasis::Dim, "  ", decision.reasoning.as_deref());
-                page.put(line);
+                printer.put(line);
             }
         }
-        say_more(page, self.choices.len(), "decision");
+        say_more(printer, self.choices.len(), "decision");
     }
 
-    fn write_changed(&self, page: &mut Page<'_>) {
+    fn write_changed(&self, printer: &mut Printer<'_>) {
         if self.changed.is_empty() {
             return;
         }
-        page.heading("Different outcomes");
+        printer.heading("Different outcomes");
         for change in self.changed.iter().take(LIST) {
-            let mut line = page.line();
+            let mut line = printer.line();
             line.pad(2)
-                .push(Emphasis::Normal, &text::path_end(&change.path, room(page, 30)))
+                .push(Emphasis::Normal, &text::path_end(&change.path, room(printer, 30)))
                 .push(Emphasis::Normal, ": ");
             line.push(Emphasis::of(change.there.state), change.there.state.as_str())
                 .push(Emphasis::Normal, " → ");
             line.push(Emphasis::of(change.here.state), change.here.state.as_str());
-            page.put(line);
+            printer.put(line);
             if let Some(error) = &change.here.error {
-                let mut line = page.line();
+                let mut line = printer.line();
                 line.pad(4).push_error(error);
-                page.put(line);
+                printer.put(line);
             }
         }
-        say_more(page, self.changed.len(), "span");
+        say_more(printer, self.changed.len(), "span");
     }
 
-    fn write_slower(&self, page: &mut Page<'_>) {
+    fn write_slower(&self, printer: &mut Printer<'_>) {
         if self.slower.is_empty() {
             return;
         }
-        page.heading("Much slower");
+        printer.heading("Much slower");
         for span in self.slower.iter().take(LIST) {
-            let mut line = page.line();
+            let mut line = printer.line();
             line.pad(2)
-                .push(Emphasis::Normal, &text::path_end(&span.path, room(page, 45)))
+                .push(Emphasis::Normal, &text::path_end(&span.path, room(printer, 45)))
                 .push(Emphasis::Normal, ": ");
             line.push(Emphasis::Normal, &text::duration(span.there_us)).push(Emphasis::Normal, " → ");
             line.push(Emphasis::Warn, &text::duration(span.here_us));
@@ -110,14 +110,14 @@ impl Diff {
                 let times = span.here_us as f64 / span.there_us as f64;
                 line.push(Emphasis::Dim, &format!("  {times:.1} times as long"));
             }
-            page.put(line);
+            printer.put(line);
         }
-        say_more(page, self.slower.len(), "span");
+        say_more(printer, self.slower.len(), "span");
     }
 }
 
-fn head(page: &mut Page<'_>, sign: &str, emphasis: Emphasis, run: Option<&RunSummary>) {
-    let mut line = page.line();
+fn head(printer: &mut Printer<'_>, sign: &str, emphasis: Emphasis, run: Option<&RunSummary>) {
+    let mut line = printer.line();
     line.push(emphasis, sign);
     match run {
         None => {
@@ -132,16 +132,16 @@ fn head(page: &mut Page<'_>, sign: &str, emphasis: Emphasis, run: Option<&RunSum
             }
         }
     }
-    page.put(line);
+    printer.put(line);
     if let Some(run) = run {
-        page.say(Emphasis::Dim, &format!("  trace {} · started {}", run.trace_id, run.started));
+        printer.say(Emphasis::Dim, &format!("  trace {} · started {}", run.trace_id, run.started));
     }
 }
 
-fn write_first(page: &mut Page<'_>, first: &Divergence) {
-    let mut line = page.line();
+fn write_first(printer: &mut Printer<'_>, first: &Divergence) {
+    let mut line = printer.line();
     line.push(Emphasis::Warn, "first divergence: ")
-        .push(Emphasis::Normal, &text::path_end(&first.path, room(page, 50)));
+        .push(Emphasis::Normal, &text::path_end(&first.path, room(printer, 50)));
     line.push(
         Emphasis::Warn,
         match first.kind {
@@ -152,14 +152,14 @@ fn write_first(page: &mut Page<'_>, first: &Divergence) {
         },
     );
     line.push(Emphasis::Dim, &format!("  {}", text::offset(first.span.offset_us)));
-    page.put(line);
+    printer.put(line);
     if let Some(error) = &first.span.error {
-        page.say(Emphasis::Bad, &format!("  {}", one_line(error)));
+        printer.say(Emphasis::Bad, &format!("  {}", one_line(error)));
     }
 }
 
 fn write_unmatched(
-    page: &mut Page<'_>,
+    printer: &mut Printer<'_>,
     heading: &str,
     sign: &str,
     emphasis: Emphasis,
@@ -168,28 +168,28 @@ fn write_unmatched(
     if spans.is_empty() {
         return;
     }
-    page.heading(heading);
+    printer.heading(heading);
     for unmatched in spans.iter().take(LIST) {
-        let mut line = page.line();
+        let mut line = printer.line();
         line.pad(2)
             .push(emphasis, sign)
-            .push(Emphasis::Normal, &text::path_end(&unmatched.path, room(page, 35)));
+            .push(Emphasis::Normal, &text::path_end(&unmatched.path, room(printer, 35)));
         if unmatched.below > 0 {
             line.push(Emphasis::Dim, &format!(" and {} below", text::count(unmatched.below, "span")));
         }
         line.push(Emphasis::Dim, &format!("  {}", text::offset(unmatched.span.offset_us)));
-        page.put(line);
+        printer.put(line);
     }
-    say_more(page, spans.len(), "span");
+    say_more(printer, spans.len(), "span");
 }
 
-fn say_more(page: &mut Page<'_>, count: usize, noun: &str) {
+fn say_more(printer: &mut Printer<'_>, count: usize, noun: &str) {
     if count > LIST {
-        page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(count - LIST, noun)));
+        printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(count - LIST, noun)));
     }
 }
 
 /// The columns left for a path beside so many others.
-fn room(page: &Page<'_>, others: usize) -> usize {
-    page.style.columns().saturating_sub(others)
+fn room(printer: &Printer<'_>, others: usize) -> usize {
+    printer.style.columns().saturating_sub(others)
 }

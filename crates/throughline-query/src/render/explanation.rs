@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ledger;
-use super::page::{self, Page};
+use super::printer::{self, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::explain::headline::{list, position};
@@ -15,31 +15,31 @@ const LIST: usize = 12;
 impl Explanation {
     /// The explanation as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
-        page.head(self.run.as_ref());
+        let mut printer = Printer::new(style);
+        printer.head(self.run.as_ref());
         if self.run.is_none() {
-            return page.finish();
+            return printer.finish();
         }
-        page.put(page.line());
-        self.write_headline(&mut page);
-        self.write_path(&mut page);
-        self.write_steps_before(&mut page);
-        self.write_attempts(&mut page);
-        self.write_decisions(&mut page);
-        self.write_cascades(&mut page);
+        printer.put(printer.line());
+        self.write_headline(&mut printer);
+        self.write_path(&mut printer);
+        self.write_steps_before(&mut printer);
+        self.write_attempts(&mut printer);
+        self.write_decisions(&mut printer);
+        self.write_cascades(&mut printer);
         if self.compensations.iter().any(|saga| !saga.entries.is_empty()) {
-            page.heading("Compensation");
+            printer.heading("Compensation");
             for saga in &self.compensations {
-                ledger::write_saga(&mut page, saga);
+                ledger::write_saga(&mut printer, saga);
             }
         }
-        self.write_other_failures(&mut page);
-        self.write_open(&mut page);
-        page.problems(&self.problems);
-        page.finish()
+        self.write_other_failures(&mut printer);
+        self.write_open(&mut printer);
+        printer.problems(&self.problems);
+        printer.finish()
     }
 
-    fn write_headline(&self, page: &mut Page<'_>) {
+    fn write_headline(&self, printer: &mut Printer<'_>) {
         let (sign, emphasis) = match self.verdict {
             Verdict::Failed => ("✗ ", Emphasis::Bad),
             Verdict::Cancelled => ("⊘ ", Emphasis::Warn),
@@ -48,181 +48,185 @@ impl Explanation {
             Verdict::Unfinished | Verdict::Empty => ("? ", Emphasis::Dim),
             Verdict::Succeeded | Verdict::Recovered | Verdict::Tolerated => ("✓ ", Emphasis::Good),
         };
-        for (at, words) in text::wrap(&self.headline, page.style.columns() - 2, 4).iter().enumerate() {
-            let mut line = page.line();
+        for (at, words) in text::wrap(&self.headline, printer.style.columns() - 2, 4).iter().enumerate() {
+            let mut line = printer.line();
             line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
-            page.put(line);
+            printer.put(line);
         }
         let Some(cause) = &self.cause else { return };
         let chain = cause.span.error.iter().flat_map(|error| &error.chain);
         for source in chain.take(LIST) {
-            let mut line = page.line();
+            let mut line = printer.line();
             line.push(Emphasis::Dim, "  because: ").push(Emphasis::Normal, source);
-            page.put(line);
+            printer.put(line);
         }
         if let Some(last) = &cause.last_inside {
-            let mut line = page.line();
+            let mut line = printer.line();
             line.push(Emphasis::Dim, "  last inside it: ").push_state(last).push_span(last);
             line.push(Emphasis::Dim, &format!("  {}", text::offset(last.offset_us)));
-            page.put(line);
+            printer.put(line);
         }
         if self.resumed > 0 {
-            page.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
+            printer.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
         }
     }
 
-    fn write_path(&self, page: &mut Page<'_>) {
+    fn write_path(&self, printer: &mut Printer<'_>) {
         if self.path.is_empty() {
             return;
         }
-        page.heading("How it got there");
+        printer.heading("How it got there");
         // Of a long path the top, for orientation, and the end, where it went wrong.
         let hidden = self.path.len().saturating_sub(LIST);
         let shown = self.path.iter().enumerate().filter(|(at, _)| *at < 2 || *at >= 2 + hidden);
         let end = self.path.len() - 1;
         for (row, (at, step)) in shown.enumerate() {
             if row == 2 && hidden > 0 {
-                page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
+                printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
             }
             let indent =
                 format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
-            let mut line = page.line();
+            let mut line = printer.line();
             line.push(Emphasis::Dim, &indent).push_state(&step.span).push_span(&step.span);
             write_times(&mut line, &step.span);
             if at == end {
                 line.push(Emphasis::Bad, "  ← here");
             }
-            page.put(line);
+            printer.put(line);
             let below = indent.chars().count() + 2;
-            write_value(page, below, "in ", step.input.as_ref());
-            write_value(page, below, "out", step.output.as_ref());
+            write_value(printer, below, "in ", step.input.as_ref());
+            write_value(printer, below, "out", step.output.as_ref());
         }
     }
 
-    fn write_steps_before(&self, page: &mut Page<'_>) {
+    fn write_steps_before(&self, printer: &mut Printer<'_>) {
         if self.steps_before.is_empty() {
             return;
         }
-        page.heading("Steps before it");
+        printer.heading("Steps before it");
         let hidden = self.steps_before.len().saturating_sub(LIST);
         if hidden + self.earlier_steps > 0 {
-            page.say(
+            printer.say(
                 Emphasis::Dim,
                 &format!("  ⋮ {} before", text::count(hidden + self.earlier_steps, "step")),
             );
         }
         for step in self.steps_before.iter().skip(hidden) {
-            write_step(page, step);
+            write_step(printer, step);
         }
     }
 
-    fn write_attempts(&self, page: &mut Page<'_>) {
+    fn write_attempts(&self, printer: &mut Printer<'_>) {
         if self.attempts.is_empty() {
             return;
         }
-        page.heading("Attempts");
+        printer.heading("Attempts");
         let hidden = self.attempts.len().saturating_sub(LIST);
         if hidden > 0 {
-            page.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(hidden, "attempt")));
+            printer.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(hidden, "attempt")));
         }
         for span in self.attempts.iter().skip(hidden) {
-            let mut line = page.line();
+            let mut line = printer.line();
             line.pad(2).push_state(span).push_span(span);
             write_times(&mut line, span);
             if let Some(error) = &span.error {
                 line.pad(2).push_error(error);
             }
-            page.put(line);
+            printer.put(line);
         }
     }
 
-    fn write_decisions(&self, page: &mut Page<'_>) {
+    fn write_decisions(&self, printer: &mut Printer<'_>) {
         if self.decisions.is_empty() {
             return;
         }
-        page.heading("Decisions before it");
+        printer.heading("Decisions before it");
         for upstream in self.decisions.iter().take(LIST) {
-            super::decisions::write_choice(page, &upstream.decision, upstream.linked.then_some("led here"));
+            super::decisions::write_choice(
+                printer,
+                &upstream.decision,
+                upstream.linked.then_some("led here"),
+            );
         }
         if self.decisions.len() > LIST {
             let more = self.decisions.len() - LIST;
-            page.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(more, "decision")));
+            printer.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(more, "decision")));
         }
     }
 
-    fn write_cascades(&self, page: &mut Page<'_>) {
+    fn write_cascades(&self, printer: &mut Printer<'_>) {
         if self.cascades.is_empty() {
             return;
         }
-        page.heading("Also affected");
+        printer.heading("Also affected");
         for (kind, what) in [(CascadeKind::Propagated, "enclosing:"), (CascadeKind::Cancelled, "cancelled:")]
         {
             let of_kind = || self.cascades.iter().filter(move |cascade| cascade.kind == kind);
             if of_kind().next().is_some() {
                 let names = list(of_kind().map(|cascade| cascade.span.name.to_string()), LIST);
-                let mut line = page.line();
+                let mut line = printer.line();
                 line.pad(2)
                     .push(Emphasis::Dim, what)
                     .push(Emphasis::Normal, " ")
                     .push(Emphasis::Normal, &names);
-                page.put(line);
+                printer.put(line);
             }
         }
     }
 
-    fn write_other_failures(&self, page: &mut Page<'_>) {
+    fn write_other_failures(&self, printer: &mut Printer<'_>) {
         if self.other_failures.is_empty() {
             return;
         }
-        page.heading("Other failures");
+        printer.heading("Other failures");
         for failure in self.other_failures.iter().take(LIST) {
-            write_failure(page, failure);
+            write_failure(printer, failure);
         }
         if self.other_failures.len() > LIST {
             let more = self.other_failures.len() - LIST;
-            page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
+            printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
         }
     }
 
-    fn write_open(&self, page: &mut Page<'_>) {
+    fn write_open(&self, printer: &mut Printer<'_>) {
         let cause = self.cause.as_ref().map(|cause| cause.span.span_id);
         let open = || self.open.iter().filter(move |span| Some(span.span_id) != cause);
         if open().next().is_none() {
             return;
         }
-        page.heading("Not ended");
+        printer.heading("Not ended");
         for span in open().take(LIST) {
-            let mut line = page.line();
+            let mut line = printer.line();
             line.pad(2).push_state(span).push(Emphasis::Normal, &position(span));
             line.push(Emphasis::of(span.state), &format!(" {}", span.state));
             line.push(Emphasis::Dim, &format!(" since {}", text::offset(span.offset_us)));
-            page.put(line);
+            printer.put(line);
         }
         if open().count() > LIST {
-            page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
+            printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
         }
     }
 }
 
-fn write_times(line: &mut page::Line, span: &SpanSummary) {
+fn write_times(line: &mut printer::Line, span: &SpanSummary) {
     let took = span.duration_us.map_or_else(String::new, |took| format!("  {}", text::duration(took)));
     line.push(Emphasis::Normal, &took).push(Emphasis::Dim, &format!("  {}", text::offset(span.offset_us)));
 }
 
-fn write_value(page: &mut Page<'_>, indent: usize, what: &str, value: Option<&Value>) {
+fn write_value(printer: &mut Printer<'_>, indent: usize, what: &str, value: Option<&Value>) {
     if let Some(value) = value {
-        let mut line = page.line();
+        let mut line = printer.line();
         line.pad(indent)
             .push(Emphasis::Dim, what)
             .push(Emphasis::Normal, " ")
             .push(Emphasis::Normal, &value.to_string());
-        page.put(line);
+        printer.put(line);
     }
 }
 
-fn write_step(page: &mut Page<'_>, step: &PathStep) {
-    let mut line = page.line();
-    let names_end = (page.style.columns() / 2 - 12).clamp(20, 38);
+fn write_step(printer: &mut Printer<'_>, step: &PathStep) {
+    let mut line = printer.line();
+    let names_end = (printer.style.columns() / 2 - 12).clamp(20, 38);
     line.pad(2).push_state(&step.span).within(names_end, |line| {
         line.push_span(&step.span);
     });
@@ -237,11 +241,11 @@ fn write_step(page: &mut Page<'_>, step: &PathStep) {
         }
         (None, None) => {}
     }
-    page.put(line);
+    printer.put(line);
 }
 
-fn write_failure(page: &mut Page<'_>, failure: &OtherFailure) {
-    let mut line = page.line();
+fn write_failure(printer: &mut Printer<'_>, failure: &OtherFailure) {
+    let mut line = printer.line();
     line.pad(2).push_state(&failure.span).push_span(&failure.span);
     let what = match failure.outcome {
         FailureOutcome::Recovered => "recovered: a retry succeeded",
@@ -253,10 +257,10 @@ fn write_failure(page: &mut Page<'_>, failure: &OtherFailure) {
     if let Some(retry) = failure.retried_by.as_ref().filter(|_| failure.outcome == FailureOutcome::Retried) {
         line.push(Emphasis::Dim, &format!(", the last attempt is {}", retry.state));
     }
-    page.put(line);
+    printer.put(line);
     if let Some(error) = &failure.span.error {
-        let mut line = page.line();
+        let mut line = printer.line();
         line.pad(4).push_error(error);
-        page.put(line);
+        printer.put(line);
     }
 }

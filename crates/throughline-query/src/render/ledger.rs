@@ -1,6 +1,6 @@
 //! A compensation ledger as text.
 
-use super::page::{Line, Page};
+use super::printer::{Line, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{CompensationEntry, CompensationLedger, CompensationState, SagaCompensation};
@@ -11,37 +11,37 @@ const NAME: usize = 18;
 impl CompensationLedger {
     /// The ledger as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
-        page.head(self.run.as_ref());
+        let mut printer = Printer::new(style);
+        printer.head(self.run.as_ref());
         if self.run.is_none() {
-            return page.finish();
+            return printer.finish();
         }
         if self.is_empty() {
-            page.put(page.line());
-            page.say(Emphasis::Good, "✓ nothing had to be undone");
+            printer.put(printer.line());
+            printer.say(Emphasis::Good, "✓ nothing had to be undone");
         }
         for saga in self.sagas.iter().filter(|saga| !saga.entries.is_empty()) {
-            page.put(page.line());
-            write_saga(&mut page, saga);
+            printer.put(printer.line());
+            write_saga(&mut printer, saga);
         }
         if !self.unmatched.is_empty() {
-            page.heading("Unmatched compensations");
+            printer.heading("Unmatched compensations");
             for compensation in self.unmatched.iter().take(style.max_rows()) {
-                let mut line = page.line();
+                let mut line = printer.line();
                 line.pad(2).push_state(compensation).push_span(compensation);
                 line.push(Emphasis::Dim, &format!("  {}", text::offset(compensation.offset_us)));
-                page.put(line);
+                printer.put(line);
             }
         }
-        page.problems(&self.problems);
-        page.finish()
+        printer.problems(&self.problems);
+        printer.finish()
     }
 }
 
 /// One saga: the tally, the steps, what was left behind.
-pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
+pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation) {
     let undone = saga.entries.iter().filter(|entry| entry.state.is_undone()).count();
-    let mut line = page.line();
+    let mut line = printer.line();
     let underway = saga.orphaned.is_empty() && saga.entries.iter().any(|entry| entry.state.is_underway());
     let (mark, emphasis) = match saga.is_clean() {
         true => ("✓ ", Emphasis::Good),
@@ -65,19 +65,19 @@ pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
     if let Some(took) = saga.took_us {
         line.push(Emphasis::Dim, &format!(", took {}", text::duration(took)));
     }
-    page.put(line);
+    printer.put(line);
 
-    let shown = saga.entries.len().min(page.style.max_rows());
+    let shown = saga.entries.len().min(printer.style.max_rows());
     let names = saga.entries[..shown].iter().map(|entry| text::width(&entry.step.name)).max();
-    let names = names.unwrap_or(0).clamp(8, page.style.columns() / 3);
+    let names = names.unwrap_or(0).clamp(8, printer.style.columns() / 3);
     for entry in &saga.entries[..shown] {
-        write_entry(page, entry, NAME + names);
+        write_entry(printer, entry, NAME + names);
     }
     if shown < saga.entries.len() {
-        page.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(saga.entries.len() - shown, "step")));
+        printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(saga.entries.len() - shown, "step")));
     }
-    for orphan in saga.orphaned.iter().take(page.style.max_rows()) {
-        let mut line = page.line();
+    for orphan in saga.orphaned.iter().take(printer.style.max_rows()) {
+        let mut line = printer.line();
         line.push(Emphasis::Bad, "  orphaned: ");
         match &orphan.resource {
             Some(resource) => line
@@ -89,12 +89,12 @@ pub(super) fn write_saga(page: &mut Page<'_>, saga: &SagaCompensation) {
                 .push(Emphasis::Normal, &orphan.step_name)
                 .push(Emphasis::Normal, " did"),
         };
-        page.put(line);
+        printer.put(line);
     }
 }
 
 /// One entry; the names of steps end at a column.
-fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry, names_end: usize) {
+fn write_entry(printer: &mut Printer<'_>, entry: &CompensationEntry, names_end: usize) {
     let (mark, emphasis) = match entry.state {
         CompensationState::Compensated => ("✓", Emphasis::Good),
         CompensationState::OutOfOrder => ("↕", Emphasis::Warn),
@@ -104,7 +104,7 @@ fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry, names_end: usize)
         CompensationState::Failed => ("✗", Emphasis::Bad),
         CompensationState::Missing => ("✗", Emphasis::Bad),
     };
-    let mut line = page.line();
+    let mut line = printer.line();
     line.pad(2).push(emphasis, mark).push(emphasis, " ").push(emphasis, entry.state.as_str()).pad_to(NAME);
     line.within(names_end, |line: &mut Line| {
         line.push(Emphasis::Normal, &entry.step.name);
@@ -121,16 +121,16 @@ fn write_entry(page: &mut Page<'_>, entry: &CompensationEntry, names_end: usize)
     if let Some(resource) = &entry.resource {
         line.pad_to(names_end + 21).push(Emphasis::Dim, "  ").push(Emphasis::Dim, resource);
     }
-    page.put(line);
+    printer.put(line);
     if let Some(error) = entry.compensation.as_ref().and_then(|span| span.error.as_ref()) {
-        let mut line = page.line();
+        let mut line = printer.line();
         line.pad(NAME).push_error(error);
-        page.put(line);
+        printer.put(line);
     }
     if let Some(later) = &entry.should_follow {
-        let mut line = page.line();
+        let mut line = printer.line();
         line.pad(NAME).push(Emphasis::Warn, "undone before ").push(Emphasis::Warn, &later.name);
         line.push(Emphasis::Warn, ", which ran after it");
-        page.put(line);
+        printer.put(line);
     }
 }

@@ -1,6 +1,6 @@
 //! A timeline as text: one row to a span, with a bar that says when it ran.
 
-use super::page::{self, Page};
+use super::printer::{self, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{SpanSummary, Timeline};
@@ -13,18 +13,18 @@ const DURATION: usize = 11;
 impl Timeline {
     /// The timeline as text for people: a row for each span and point, in the order in which they began.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
-        page.head(self.run.as_ref());
+        let mut printer = Printer::new(style);
+        printer.head(self.run.as_ref());
         if self.run.is_some() {
-            page.put(page.line());
+            printer.put(printer.line());
         }
         let columns = (style.columns() / 3).clamp(12, 48);
         let matters = |row: usize| !matches!(self.spans[row].span.state, RunState::Succeeded);
-        let shown = page::choose_rows(self.spans.len(), style.max_rows(), matters);
+        let shown = printer::choose_rows(self.spans.len(), style.max_rows(), matters);
         let hidden = shown.iter().filter(|shown| !**shown).count();
         for (node, _) in self.spans.iter().zip(shown).filter(|(_, shown)| *shown) {
             let span = &node.span;
-            let mut line = page.line();
+            let mut line = printer.line();
             line.push_right(Emphasis::Dim, &text::offset(span.offset_us), OFFSET);
             let bar = bar(span, self.duration_us, columns);
             line.push(Emphasis::Dim, " │").push(Emphasis::of(span.state), &bar).push(Emphasis::Dim, "│");
@@ -46,13 +46,13 @@ impl Timeline {
             if let Some(error) = &span.error {
                 line.pad(2).push_error(error);
             }
-            page.put(line);
+            printer.put(line);
         }
         if hidden > 0 {
-            page.say(Emphasis::Dim, &format!("⋮ {}", text::more(hidden, "span")));
+            printer.say(Emphasis::Dim, &format!("⋮ {}", text::more(hidden, "span")));
         }
-        page.problems(&self.problems);
-        page.finish()
+        printer.problems(&self.problems);
+        printer.finish()
     }
 }
 

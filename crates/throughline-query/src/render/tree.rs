@@ -1,6 +1,6 @@
 //! A tree as text.
 
-use super::page::{self, Page};
+use super::printer::{self, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{Tree, TreeNode};
@@ -13,33 +13,33 @@ const OFFSET: usize = 13;
 impl Tree {
     /// The tree as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
-        page.head(self.run.as_ref());
+        let mut printer = Printer::new(style);
+        printer.head(self.run.as_ref());
         if self.run.is_some() {
-            page.put(page.line());
+            printer.put(printer.line());
         }
         let branches = Branches::of(&self.nodes, style.columns() / 6);
         let matters = |row: usize| !matches!(self.nodes[row].span.state, RunState::Succeeded);
-        let shown = page::choose_rows(self.nodes.len(), style.max_rows(), matters);
+        let shown = printer::choose_rows(self.nodes.len(), style.max_rows(), matters);
         let mut hidden = 0;
         for ((node, prefix), shown) in self.nodes.iter().zip(branches).zip(shown) {
             if !shown {
                 hidden += 1;
                 continue;
             }
-            say_hidden(&mut page, &mut hidden);
-            write(&mut page, node, &prefix);
+            say_hidden(&mut printer, &mut hidden);
+            write(&mut printer, node, &prefix);
         }
-        say_hidden(&mut page, &mut hidden);
-        page.problems(&self.problems);
-        page.finish()
+        say_hidden(&mut printer, &mut hidden);
+        printer.problems(&self.problems);
+        printer.finish()
     }
 }
 
-fn write(page: &mut Page<'_>, node: &TreeNode, prefix: &Prefix) {
+fn write(printer: &mut Printer<'_>, node: &TreeNode, prefix: &Prefix) {
     let span = &node.span;
-    let left = page.style.columns() - DURATION - OFFSET;
-    let mut line = page.line();
+    let left = printer.style.columns() - DURATION - OFFSET;
+    let mut line = printer.line();
     line.push(Emphasis::Dim, &prefix.own);
     line.within(left, |line| match node.choice.as_deref() {
         Some(choice) => {
@@ -54,17 +54,17 @@ fn write(page: &mut Page<'_>, node: &TreeNode, prefix: &Prefix) {
     let took = span.duration_us.map_or_else(String::new, text::duration);
     line.push_right(Emphasis::Normal, &took, DURATION);
     line.push_right(Emphasis::Dim, &text::offset(span.offset_us), OFFSET);
-    page.put(line);
+    printer.put(line);
     if let Some(error) = &span.error {
-        let mut line = page.line();
+        let mut line = printer.line();
         line.push(Emphasis::Dim, &prefix.below).push_error(error);
-        page.put(line);
+        printer.put(line);
     }
 }
 
-fn say_hidden(page: &mut Page<'_>, hidden: &mut usize) {
+fn say_hidden(printer: &mut Printer<'_>, hidden: &mut usize) {
     if *hidden > 0 {
-        page.say(Emphasis::Dim, &format!("⋮ {}", text::more(*hidden, "span")));
+        printer.say(Emphasis::Dim, &format!("⋮ {}", text::more(*hidden, "span")));
         *hidden = 0;
     }
 }

@@ -1,5 +1,5 @@
 -- Version 3: which instance works on a run, when the last event of a run happened, and what a file is recognised by. All
--- of it is in tables of its own, so that a process of an earlier release that has this file open can go on writing to the
+-- of it is in tables of its own, so that a process of an earlier release that has this file open can continue to write to the
 -- others.
 
 -- Runs that an instance claimed; `instance` is the `key` of the table `instance`. A claim counts for as long as the

@@ -6,7 +6,7 @@ use serde::Serialize;
 use throughline_core::Text;
 use throughline_core::query::Style;
 
-use super::page::{self, Emphasis, Page};
+use super::printer::{self, Emphasis, Printer};
 use super::{FunctionProfile, Part, ProfileReport, Transport};
 
 /// Finds problems in a [`ProfileReport`] and says how to fix them. Its thresholds are fields: change those that do not
@@ -206,9 +206,9 @@ impl Look<'_> {
             "{} of {} calls failed, {} (95 % interval {} to {}), most of them {worst} ({count})",
             rate.hits,
             rate.total,
-            page::percent(rate.ratio()),
-            page::percent(low),
-            page::percent(high),
+            printer::percent(rate.ratio()),
+            printer::percent(low),
+            printer::percent(high),
         );
         let measured = (rate.ratio(), limit);
         let advice = "Look at these first, since times are of successful calls only: \
@@ -226,7 +226,7 @@ impl Look<'_> {
     fn not_split(&self) -> Option<Finding> {
         let (share, limit) = (self.profile.share(Part::RoundTrip), 0.0);
         let evidence =
-            format!("{} of the time is in round trips without a Server-Timing", page::percent(share));
+            format!("{} of the time is in round trips without a Server-Timing", printer::percent(share));
         let advice = "Put `.layer(throughline.layer())` around the callee's router, so that it reports how long it took";
         (share > limit).then(|| self.finding(FindingKind::NotSplit, (share, limit), evidence, advice))
     }
@@ -235,11 +235,11 @@ impl Look<'_> {
     fn share_of(&self, part: Part, what: &str) -> (f64, String) {
         let share = self.profile.share(part);
         let median = self.profile.part(part).map_or_else(Default::default, |part| part.times.p50);
-        let whole = page::duration(self.profile.total.p50);
+        let whole = printer::duration(self.profile.total.p50);
         let evidence = format!(
             "{what} took {} of the time (p50 {} of {whole})",
-            page::percent(share),
-            page::duration(median)
+            printer::percent(share),
+            printer::duration(median)
         );
         (share, evidence)
     }
@@ -273,11 +273,11 @@ impl Look<'_> {
         let evidence = format!(
             "Writing and reading JSON took {} of the time in the caller alone ({} and {}), for p50 {} sent and {} \
              received",
-            page::percent(share),
-            page::percent(write),
-            page::percent(read),
-            page::bytes(self.profile.request_bytes.p50),
-            page::bytes(self.profile.response_bytes.p50),
+            printer::percent(share),
+            printer::percent(write),
+            printer::percent(read),
+            printer::bytes(self.profile.request_bytes.p50),
+            printer::bytes(self.profile.response_bytes.p50),
         );
         let advice = match self.profile.transport {
             Transport::Direct => "Within a process nothing has to be JSON: call it as a plain function",
@@ -298,9 +298,9 @@ impl Look<'_> {
         let share = work.share / (1.0 - self.profile.share(Part::Queue)).max(f64::MIN_POSITIVE);
         let evidence = format!(
             "The function itself took {} of the time in which calls did not wait for it (p50 {} of {})",
-            page::percent(share),
-            page::duration(work.times.p50),
-            page::duration(self.profile.total.p50),
+            printer::percent(share),
+            printer::duration(work.times.p50),
+            printer::duration(self.profile.total.p50),
         );
         let advice = match self.profile.transport {
             Transport::Direct => {
@@ -329,10 +329,10 @@ impl Look<'_> {
         let part = self.profile.parts.iter().max_by_key(slowest)?;
         let evidence = format!(
             "The p99 is {factor:.0} times the median ({} against {}), mostly in {} (p99 {})",
-            page::duration(times.p99),
-            page::duration(times.p50),
+            printer::duration(times.p99),
+            printer::duration(times.p50),
             part.part,
-            page::duration(part.times.p99),
+            printer::duration(part.times.p99),
         );
         let advice = match part.part {
             Part::Queue => "Look for bursts: a queue that fills up now and then makes a few calls wait",
@@ -348,8 +348,8 @@ impl Look<'_> {
 
     fn large_answers(&self) -> Option<Finding> {
         let (size, limit) = (self.profile.response_bytes.p95, self.analyzer.answer_bytes);
-        let evidence = format!("One answer in twenty has {} or more", page::bytes(size));
-        let advice = "Answer in pages, leave out what the caller does not read, or stream it";
+        let evidence = format!("One response in twenty has {} or more", printer::bytes(size));
+        let advice = "Paginate the response, omit what the caller does not read, or stream it";
         let found = (size as f64, limit as f64);
         (size > limit).then(|| self.finding(FindingKind::LargeAnswers, found, evidence, advice))
     }
@@ -361,7 +361,7 @@ impl Look<'_> {
         let Some(other) = other else { return String::new() };
         let (own, others) = (self.profile.total.p50, other.total.p50);
         let (is_slower, is_worthwhile) = (others >= own, others <= own.mul_f64(WORTHWHILE));
-        let (transport, own, others) = (other.transport, page::duration(own), page::duration(others));
+        let (transport, own, others) = (other.transport, printer::duration(own), printer::duration(others));
         if is_slower {
             return format!(
                 "; as of now it would not help: over {transport} its p50 was {others}, no less than the {own} here"
@@ -375,27 +375,28 @@ impl Look<'_> {
 impl Analysis {
     /// The findings as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
+        let mut printer = Printer::new(style);
         if self.findings.is_empty() {
-            page.put(Emphasis::Good, "nothing stands out").end_line();
+            printer.put(Emphasis::Good, "nothing stands out").end_line();
         }
         let mut before = None;
         for finding in &self.findings {
             let callee = (&finding.function, finding.transport);
             if before.replace(callee) != Some(callee) {
-                page.put(Emphasis::Heading, &page::cut(&finding.function, 40))
+                printer
+                    .put(Emphasis::Heading, &printer::cut(&finding.function, 40))
                     .put(Emphasis::Normal, " over ");
-                page.put(Emphasis::Heading, finding.transport.as_str()).end_line();
+                printer.put(Emphasis::Heading, finding.transport.as_str()).end_line();
             }
-            page.put(Emphasis::Normal, "  ").put(finding.kind.emphasis(), finding.kind.title()).end_line();
-            page.wrapped(4, Emphasis::Normal, &format!("{}.", finding.evidence));
-            page.put(Emphasis::Normal, "    → ").wrapped(
+            printer.put(Emphasis::Normal, "  ").put(finding.kind.emphasis(), finding.kind.title()).end_line();
+            printer.wrapped(4, Emphasis::Normal, &format!("{}.", finding.evidence));
+            printer.put(Emphasis::Normal, "    → ").wrapped(
                 6,
                 Emphasis::Normal,
                 &format!("{}.", finding.recommendation),
             );
         }
-        page.finish()
+        printer.finish()
     }
 }
 

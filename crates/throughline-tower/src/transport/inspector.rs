@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use throughline_core::Redactor;
 use throughline_core::query::Style;
 
-use super::page::{self, Emphasis, Page};
+use super::printer::{self, Emphasis, Printer};
 use super::writer::SharedWriter;
 use super::{CallOutcome, CallRecord, Transport};
 
@@ -150,36 +150,39 @@ pub struct InspectedMessage {
 impl Inspection {
     /// The call as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
+        let mut printer = Printer::new(style);
         let record = &self.record;
-        page.put(Emphasis::Heading, "→ ")
+        printer
+            .put(Emphasis::Heading, "→ ")
             .put(Emphasis::Heading, &record.function)
             .put(Emphasis::Normal, " over ");
-        page.put(Emphasis::Heading, record.transport.as_str());
+        printer.put(Emphasis::Heading, record.transport.as_str());
         let where_to = match record.transport {
             Transport::Http => "",
             Transport::Ipc => "socket ",
             Transport::Direct => "in ",
         };
-        page.put(Emphasis::Normal, &format!(" · {where_to}{} · POST {}", self.address, self.path)).end_line();
-        self.request.write(&mut page);
+        printer
+            .put(Emphasis::Normal, &format!(" · {where_to}{} · POST {}", self.address, self.path))
+            .end_line();
+        self.request.write(&mut printer);
 
         let emphasis = if record.outcome == CallOutcome::Success { Emphasis::Good } else { Emphasis::Bad };
-        page.put(emphasis, &format!("← {}", record.outcome));
+        printer.put(emphasis, &format!("← {}", record.outcome));
         if let Some(status) = self.status {
-            page.put(Emphasis::Normal, &format!(" · {status}"));
+            printer.put(Emphasis::Normal, &format!(" · {status}"));
         }
-        let total = page::duration(record.times.total());
+        let total = printer::duration(record.times.total());
         let parts: Vec<_> =
-            record.times.parts().map(|(part, took)| format!("{part} {}", page::duration(took))).collect();
-        page.put(Emphasis::Normal, &format!(" · {total}: {}", parts.join(", "))).end_line();
+            record.times.parts().map(|(part, took)| format!("{part} {}", printer::duration(took))).collect();
+        printer.put(Emphasis::Normal, &format!(" · {total}: {}", parts.join(", "))).end_line();
         if let Some(answer) = &self.answer {
-            answer.write(&mut page);
+            answer.write(&mut printer);
         }
         if let Some(trace_id) = &record.trace_id {
-            page.put(Emphasis::Dim, &format!("  trace {trace_id}")).end_line();
+            printer.put(Emphasis::Dim, &format!("  trace {trace_id}")).end_line();
         }
-        page.finish()
+        printer.finish()
     }
 }
 
@@ -190,15 +193,18 @@ impl fmt::Display for Inspection {
 }
 
 impl InspectedMessage {
-    fn write(&self, page: &mut Page<'_>) {
+    fn write(&self, printer: &mut Printer<'_>) {
         for (name, value) in &self.headers {
-            page.put(Emphasis::Dim, &format!("  {name}: "));
-            page.put(Emphasis::Normal, &value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            printer.put(Emphasis::Dim, &format!("  {name}: "));
+            printer
+                .put(Emphasis::Normal, &value.as_str().map_or_else(|| value.to_string(), str::to_owned))
                 .end_line();
         }
         if self.bytes > 0 {
-            page.put(Emphasis::Normal, "  ").put(Emphasis::Normal, &page::cut(&self.body.to_string(), BODY));
-            page.put(Emphasis::Dim, &format!("  {}", page::bytes(self.bytes))).end_line();
+            printer
+                .put(Emphasis::Normal, "  ")
+                .put(Emphasis::Normal, &printer::cut(&self.body.to_string(), BODY));
+            printer.put(Emphasis::Dim, &format!("  {}", printer::bytes(self.bytes))).end_line();
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use throughline_core::query::Style;
 use throughline_core::{Rate, Text};
 
-use super::page::{self, Emphasis, Page};
+use super::printer::{self, Emphasis, Printer};
 use super::record::micros;
 use super::{CallOutcome, Part, Transport};
 
@@ -84,17 +84,17 @@ impl ProfileReport {
 
     /// The report as text for people.
     pub fn render(&self, style: &Style) -> String {
-        let mut page = Page::new(style);
+        let mut printer = Printer::new(style);
         if self.functions.is_empty() {
-            page.put(Emphasis::Dim, "no calls").end_line();
+            printer.put(Emphasis::Dim, "no calls").end_line();
         }
         for (at, profile) in self.functions.iter().enumerate() {
             if at > 0 {
-                page.end_line();
+                printer.end_line();
             }
-            profile.write(&mut page);
+            profile.write(&mut printer);
         }
-        page.finish()
+        printer.finish()
     }
 }
 
@@ -132,43 +132,43 @@ impl FunctionProfile {
         self.part(part).map_or(0.0, |profile| profile.share)
     }
 
-    fn write(&self, page: &mut Page<'_>) {
-        page.put(Emphasis::Heading, &page::cut(&self.function, 40)).put(Emphasis::Normal, " over ");
-        page.put(Emphasis::Heading, self.transport.as_str());
-        page.put(
+    fn write(&self, printer: &mut Printer<'_>) {
+        printer.put(Emphasis::Heading, &printer::cut(&self.function, 40)).put(Emphasis::Normal, " over ");
+        printer.put(Emphasis::Heading, self.transport.as_str());
+        printer.put(
             Emphasis::Normal,
             &format!(" · {} {}", self.calls(), if self.calls() == 1 { "call" } else { "calls" }),
         );
         for (outcome, calls) in self.outcomes.iter().filter(|(outcome, _)| **outcome != CallOutcome::Success)
         {
-            page.put(Emphasis::Normal, " · ").put(Emphasis::Bad, &format!("{calls} {outcome}"));
+            printer.put(Emphasis::Normal, " · ").put(Emphasis::Bad, &format!("{calls} {outcome}"));
         }
-        page.end_line();
+        printer.end_line();
         if self.successes() == 0 {
-            page.put(Emphasis::Dim, "  no call went well, so there are no times").end_line();
+            printer.put(Emphasis::Dim, "  no call went well, so there are no times").end_line();
             return;
         }
         for (heading, column) in COLUMNS {
-            page.put_right(Emphasis::Dim, heading, column);
+            printer.put_right(Emphasis::Dim, heading, column);
         }
-        page.end_line();
+        printer.end_line();
         for PartProfile { part, share, times } in &self.parts {
-            page.put(Emphasis::Normal, "  ").put(Emphasis::Normal, part.as_str()).pad_to(15);
-            page.put(Emphasis::Live, &page::bar(*share, BAR)).put_right(
+            printer.put(Emphasis::Normal, "  ").put(Emphasis::Normal, part.as_str()).pad_to(15);
+            printer.put(Emphasis::Live, &printer::bar(*share, BAR)).put_right(
                 Emphasis::Normal,
-                &page::percent(*share),
+                &printer::percent(*share),
                 SHARE,
             );
-            write_times(page, times);
+            write_times(printer, times);
         }
-        page.put(Emphasis::Normal, "  total").pad_to(SHARE);
-        write_times(page, &self.total);
+        printer.put(Emphasis::Normal, "  total").pad_to(SHARE);
+        write_times(printer, &self.total);
         for (name, sizes) in [("request", &self.request_bytes), ("answer", &self.response_bytes)] {
-            page.put(Emphasis::Dim, &format!("  {name}"));
+            printer.put(Emphasis::Dim, &format!("  {name}"));
             for (size, column) in [sizes.p50, sizes.p95, sizes.p99].into_iter().zip(PERCENTILES) {
-                page.put_right(Emphasis::Dim, &page::bytes(size), column);
+                printer.put_right(Emphasis::Dim, &printer::bytes(size), column);
             }
-            page.end_line();
+            printer.end_line();
         }
     }
 }
@@ -179,9 +179,9 @@ const PERCENTILES: [usize; 3] = [60, 72, 84];
 const COLUMNS: [(&str, usize); 4] =
     [("share", SHARE), ("p50", PERCENTILES[0]), ("p95", PERCENTILES[1]), ("p99", PERCENTILES[2])];
 
-fn write_times(page: &mut Page<'_>, times: &Percentiles) {
+fn write_times(printer: &mut Printer<'_>, times: &Percentiles) {
     for (time, column) in [times.p50, times.p95, times.p99].into_iter().zip(PERCENTILES) {
-        page.put_right(Emphasis::Normal, &page::duration(time), column);
+        printer.put_right(Emphasis::Normal, &printer::duration(time), column);
     }
-    page.end_line();
+    printer.end_line();
 }

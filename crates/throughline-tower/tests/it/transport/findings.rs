@@ -179,8 +179,8 @@ fn findings_have_their_evidence_and_what_to_do() {
         The p99 is 30 times the median (922 ms against 30 ms), mostly in callee (p99 905 ms).
         → Look at the slowest runs of the callee: `throughline stats` lists them.
       answers are large
-        One answer in twenty has 3.4 MB or more.
-        → Answer in pages, leave out what the caller does not read, or stream it.
+        One response in twenty has 3.4 MB or more.
+        → Paginate the response, omit what the caller does not read, or stream it.
     score over http
       transport latency is high
         The transport took 67.7 % of the time (p50 262 µs of 385 µs).

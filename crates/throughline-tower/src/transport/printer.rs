@@ -7,13 +7,13 @@ use throughline_core::query::{Style, is_unsafe};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Text that grows line by line. What could do something to a terminal is escaped.
-pub(super) struct Page<'s> {
+pub(super) struct Printer<'s> {
     style: &'s Style,
     out: String,
     column: usize,
 }
 
-impl<'s> Page<'s> {
+impl<'s> Printer<'s> {
     pub(super) fn new(style: &'s Style) -> Self {
         Self { style, out: String::new(), column: 0 }
     }
@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn nothing_that_moves_a_cursor_gets_through_and_lines_end_without_spaces() {
         let style = Style::plain();
-        let mut page = Page::new(&style);
-        page.put(Emphasis::Bad, "a\u{1b}[2Jb").pad_to(20).end_line();
-        assert_eq!(page.finish(), "a\\u{1b}[2Jb\n");
+        let mut printer = Printer::new(&style);
+        printer.put(Emphasis::Bad, "a\u{1b}[2Jb").pad_to(20).end_line();
+        assert_eq!(printer.finish(), "a\\u{1b}[2Jb\n");
         assert_eq!(cut("日本語", 5), "日本…");
     }
 }

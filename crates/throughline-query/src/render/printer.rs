@@ -1,4 +1,4 @@
-//! [`Page`] and [`Line`]: text is put together in columns and cut to the width of the page.
+//! [`Printer`] and [`Line`]: text is put together in columns and cut to the width of the output.
 
 use super::style::{Emphasis, Style};
 use super::text;
@@ -7,12 +7,12 @@ use crate::{Problem, SpanSummary};
 use throughline_model::{ErrorInfo, RunState, RunSummary};
 
 /// The text of an answer, growing line by line.
-pub(super) struct Page<'s> {
+pub(super) struct Printer<'s> {
     pub(super) style: &'s Style,
     out: String,
 }
 
-impl<'s> Page<'s> {
+impl<'s> Printer<'s> {
     pub(super) fn new(style: &'s Style) -> Self {
         Self { style, out: String::new() }
     }
