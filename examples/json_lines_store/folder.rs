@@ -1,7 +1,7 @@
 //! What is on disk, and how it is read.
 //!
 //! ```text
-//! store.lock            held by whoever writes
+//! store.lock            held while somebody writes
 //! runs/TRACE.jsonl      the events of a run: a line is a JSON array, the events of one call of `append`
 //! leases/INSTANCE       locked for as long as the instance lives; left behind, so that the dead are known
 //! claims/TRACE          the instance that works on the run

@@ -49,7 +49,7 @@ pub(crate) struct WriteLock {
 
 impl WriteLock {
     /// How long to wait for others. They hold the lock no longer than a disk takes, unless their process is stopped; and
-    /// whoever waits here blocks a thread that should notice deadlines.
+    /// waiting here blocks a thread that should notice deadlines.
     const PATIENCE: Duration = Duration::from_secs(2);
 
     /// Waits for the lock. `WouldBlock` is the error if somebody holds it for too long.
@@ -77,7 +77,7 @@ pub(crate) fn claim(folder: &Folder, _: &WriteLock, trace: TraceId, me: Instance
     {
         return Ok(Claim::HeldBy(holder));
     }
-    // Written aside and renamed: whoever looks finds a whole claim or none.
+    // Written aside and renamed, so that a reader finds a whole claim or none.
     let new = folder.claims().join("new");
     fs::write(&new, me.to_string())?;
     fs::rename(&new, folder.claims().join(trace.to_string()))?;

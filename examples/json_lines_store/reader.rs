@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::folder::Folder;
 use super::lease::by_lease;
 
-/// Reads the folder of a store, whoever writes into it.
+/// Reads the folder of a store, whichever process writes into it.
 ///
 /// For each question across runs it reads every run: a store for many runs would keep an index.
 #[derive(Debug)]

@@ -92,7 +92,7 @@ async fn work(throughline: &Throughline) {
     }
 }
 
-/// A value into every metric of the catalogue, whoever would record it, so that the tools below see each of them on the
+/// A value into every metric of the catalogue, as if its recorder had, so that the tools below see each of them on the
 /// page. That the parts of the library record them is proved in [`parts`].
 fn touch_all(meter: &Meter) {
     macro_rules! touch {

@@ -92,7 +92,7 @@ impl Said {
     }
 }
 
-/// Where `cargo xtask test` has put the client's packages, whoever runs this.
+/// Where `cargo xtask test` has put the client's packages.
 fn modules() -> PathBuf {
     let of_xtask = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/node_client/node_modules");
     std::env::var_os("THROUGHLINE_NODE_MODULES").map_or_else(of_xtask, PathBuf::from)

@@ -84,7 +84,7 @@ impl Histogram {
         let _ = self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         if let Some(run) = Exemplar::current() {
             let slots = self.samples.get_or_init(|| self.counts.iter().map(|_| Mutex::default()).collect());
-            // Never waited for: whoever holds it writes a sample as good as this one.
+            // Never waited for: the thread that holds it writes a sample as good as this one.
             if let Some(mut slot) = slots.get(at).and_then(|slot| slot.try_lock().ok()) {
                 *slot = Some(Sample { run, value, at: Timestamp::now() });
             }

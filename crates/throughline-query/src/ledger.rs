@@ -218,7 +218,7 @@ impl TraceQuery {
         for span in self.compensations() {
             let mut known = false;
             for step in span.linked(Relation::Compensates).filter_map(|id| self.index.find(id)) {
-                // Whoever undoes an attempt undoes the step.
+                // What undoes an attempt undoes the step.
                 let attempts = by_step.entry(causes.last_attempt[step as usize]).or_default();
                 if attempts.last() != Some(&span) {
                     attempts.push(span);

@@ -17,7 +17,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(
 /// time: then links are missing, which is logged and is no reason to delay the work any longer.
 pub(crate) async fn history(throughline: &Throughline, trace_id: TraceId, around: Option<SpanId>) -> History {
     let Some(reader) = throughline.reader() else { return History::default() };
-    // Not tokio's timer: whoever runs steps may have another runtime.
+    // Not tokio's timer: steps may run on another runtime.
     let failure = match select(pin!(read(&*reader, trace_id, around)), Delay::new(PATIENCE)).await {
         Either::Left((Ok(history), _)) => return history,
         Either::Left((Err(failure), _)) => failure,

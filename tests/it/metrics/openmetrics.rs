@@ -20,7 +20,7 @@ struct Exemplar {
     le: f64,
 }
 
-/// Where `cargo xtask test` has put the interpreter, whoever runs this.
+/// Where `cargo xtask test` has put the interpreter.
 fn python() -> PathBuf {
     let of_xtask = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3");
     std::env::var_os("THROUGHLINE_PYTHON").map_or_else(of_xtask, PathBuf::from)

@@ -90,7 +90,7 @@ impl LazyRoot {
         })
     }
 
-    /// Nothing if the closure panics: whoever starts the first step in a request is not to blame for that.
+    /// Nothing if the closure panics: the code that starts the first step in a request is not to blame for that.
     fn describe(&self) -> Details {
         let Some(describe) = &self.describe else { return Details::default() };
         let described = catch_unwind(AssertUnwindSafe(|| describe(RequestDetails(Details::default()))));

@@ -200,7 +200,7 @@ impl Span {
         self.close_tracing();
     }
 
-    /// Ends the root of a request, whose `tracing` span is closed by whoever ends the request.
+    /// Ends the root of a request, whose `tracing` span is closed by the code that ends the request.
     pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended) {
         self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
         self.run.hub.emit(self.end_event(end, at), Delivery::Kept);

@@ -280,7 +280,7 @@ async fn a_saga_that_died_while_it_was_undone_is_undone_to_the_end() {
     });
     let failed = run.await.unwrap().unwrap();
     assert_eq!(undone.seen(), [2, 1]);
-    // The step whose compensation was cut off was not named again, and is not passed over in silence.
+    // The step whose compensation was cut off was not named again, and is reported all the same.
     let left: Vec<_> = failed.orphaned().map(|step| (step.step.as_str(), step.outcome.clone())).collect();
     assert_eq!(left, [("stage:hang", CompensationOutcome::NotRegistered)]);
     assert_eq!(ended(&store.trace(trace_id), names::SAGA_FAILED).error.unwrap().kind, "interrupted");

@@ -77,7 +77,7 @@ async fn scrapes_at_the_same_time_have_a_bound() {
         (0..4).for_each(|_| scraping.recv_timeout(PATIENCE).unwrap());
         scraping
     });
-    // Kept, so that whoever comes later has somebody to tell.
+    // Kept, so that later readings have a recorder.
     let _scraping = scraping.await.unwrap();
     let one_more = client().get(&url).timeout(PATIENCE).send().await;
     drop(release);

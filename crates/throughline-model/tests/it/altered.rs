@@ -35,7 +35,7 @@ pub(crate) enum Change {
     TakesLessThanItSays,
     /// Takes fewer calls at once than it says.
     TakesFewerCallsThanItSays,
-    /// Whoever asks has the run.
+    /// Every instance that asks is granted the run.
     GrantsEveryClaim,
     /// Asks who holds a run, and then takes it.
     ClaimsInTwoSteps,

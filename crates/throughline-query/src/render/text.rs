@@ -53,7 +53,7 @@ pub(super) fn wrap(text: &str, room: usize, lines: usize) -> Vec<String> {
 }
 
 /// Whether a character could do something to a terminal, or to the order of what it shows: control characters and
-/// those that change direction or have no width. Renderings escape them; whoever prints texts of events must too.
+/// those that change direction or have no width. Renderings escape them; code that prints texts of events must too.
 pub fn is_unsafe(char: char) -> bool {
     char.is_control()
         || matches!(

@@ -120,7 +120,7 @@ impl Story {
         self.last(|event| (event.step_index, event.step_total) = (Some(index), Some(total)))
     }
 
-    /// Goes on with a span: another event like its last, without what only belonged to that.
+    /// Continues a span: another event like its last, without what only belonged to that.
     pub(super) fn more(&mut self, span: SpanId, status: Status) -> &mut Self {
         let before = self.events.iter().rev().find(|event| event.span_id == span).unwrap().clone();
         let started = self.events.iter().find(|event| event.span_id == span).unwrap().timestamp;

@@ -248,7 +248,7 @@ fn explained(status: StatusCode, problem: Option<&Problem>) -> String {
     text
 }
 
-/// What the reader of JSON says, without the values that it quotes: whoever logs the error must not log the response.
+/// What the reader of JSON says, without the values that it quotes: the code that logs the error must not log the response.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let quotes = [("string \"", '"'), ("integer `", '`'), ("floating point `", '`'), ("character `", '`')];

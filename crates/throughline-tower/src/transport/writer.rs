@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const WAITING: usize = 1024;
 
 /// A writer for several threads, without a lock around the writing: it is somebody else's code, and may come back here.
-/// Whoever finds it in use leaves the text to the one who uses it.
+/// A thread that finds it in use leaves the text to the thread that uses it.
 pub(super) struct SharedWriter<W>(Mutex<State<W>>);
 
 struct State<W> {

@@ -143,7 +143,7 @@ async fn waiting_for_the_service_inside_counts_as_queueing_and_not_as_work() {
     let timing = ServerTiming::from_headers(second.await.unwrap().headers()).unwrap();
     assert!(timing.queue >= WHILE, "{timing}");
 
-    // Whoever was ready at once has not waited, and the time of another is not his.
+    // A request that was ready at once has not waited, and is not charged with another's time.
     let third = other.ready().await.unwrap().call(request("GET", "/"));
     pass(WHILE).await;
     release.notify_one();

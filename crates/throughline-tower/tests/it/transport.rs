@@ -287,7 +287,7 @@ async fn a_queue_in_front_of_the_callee_is_neither_its_work_nor_the_transports()
     second.await.unwrap().unwrap();
     let calls = calls.lock().unwrap();
     let queued: Vec<_> = calls.iter().map(|call| call.times.callee.unwrap().queue).collect();
-    // The header tells of microseconds.
+    // The header has microseconds.
     assert!(
         queued[0].is_zero() && queued[1] + Duration::from_micros(1) >= waited,
         "{queued:?} of {waited:?}"

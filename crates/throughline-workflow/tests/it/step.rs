@@ -307,7 +307,7 @@ async fn a_second_attempt_at_a_compensation_links_the_first() {
     )
     .await;
     let reserved = *done[0].as_ref().unwrap();
-    // Whoever knows the span has the same.
+    // The same for a caller that knows the span.
     run(&bench, [Node { undoes_span: Some(reserved), attempt: 3, ..node("reserve") }]).await;
     assert_snapshot!(bench.tree().await, @r"
     workflow:started > workflow:failed failed [Trouble::Timeout]
