@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use throughline_model::{AppendError, BoxFuture, ErrorInfo};
 
+pub(crate) use calls::Calls;
 pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use queue::Stop;

@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use futures_util::future::select;
 
 use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Counters, DropReason, FeedDelivery, Stop, StoreDelivery, on_helper_thread};
+use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::delivery::{DeliveryReport, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
@@ -37,7 +37,7 @@ pub(crate) struct Hub {
     pub(crate) sinks: Vec<Sink>,
     pub(crate) meter: Meter,
     /// Runs that this process has in hand because it claimed them.
-    pub(crate) claims: Mutex<HashSet<TraceId>>,
+    pub(crate) claims: Arc<Mutex<HashSet<TraceId>>>,
     /// Measures the delivery report at each collection.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub(crate) ledger_metrics: CollectorGuard,
@@ -239,15 +239,5 @@ fn name_apart(destinations: &mut [DestinationReport]) {
             let free = (2..).map(|n| format!("{}-{n}", destination.name)).find(|name| !is_taken(name));
             destination.name = free.unwrap_or_default();
         }
-    }
-}
-
-impl Drop for Hub {
-    /// Nobody can emit any more: the delivery threads deliver what there is and go.
-    fn drop(&mut self) {
-        let now = Instant::now();
-        let stop =
-            Stop { deliver_until: now + Duration::from_secs(60), close_until: now + Duration::from_secs(65) };
-        self.queues().for_each(|queue| queue.close(stop));
     }
 }

@@ -133,10 +133,12 @@ impl Throughline {
     /// Waits until nothing is pending and the sinks have flushed, at most for `timeout`, and reports what became of the
     /// events.
     pub async fn flush(&self, timeout: Duration) -> DeliveryReport {
-        let (hub, deadline) = (Arc::clone(&self.0), later(timeout));
+        let deadline = later(timeout);
         // No change of threads where there is nothing to wait for: under a paused clock, waiting would cost time.
         if !self.0.queues().all(|queue| queue.is_idle()) {
-            let waited = on_helper_thread(move || hub.queues().for_each(|queue| queue.wait_idle(deadline)));
+            // The queues alone: whoever stops waiting for this must not keep the emitter alive.
+            let queues: Vec<_> = self.0.queues().map(Arc::clone).collect();
+            let waited = on_helper_thread(move || queues.iter().for_each(|queue| queue.wait_idle(deadline)));
             // Without a thread there is no waiting, but still a report.
             let _ = waited.await;
         }
@@ -151,9 +153,10 @@ impl Throughline {
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
         let stop =
             Stop { deliver_until: later(timeout.mul_f64(0.8)), close_until: later(timeout.mul_f64(0.95)) };
-        let (hub, deadline) = (Arc::clone(&self.0), later(timeout));
+        let deadline = later(timeout);
         self.0.queues().for_each(|queue| queue.close(stop));
-        let waited = on_helper_thread(move || hub.queues().for_each(|queue| queue.wait_finished(deadline)));
+        let queues: Vec<_> = self.0.queues().map(Arc::clone).collect();
+        let waited = on_helper_thread(move || queues.iter().for_each(|queue| queue.wait_finished(deadline)));
         let _ = waited.await;
         self.0.flush_sinks(deadline).await;
         self.0.report()

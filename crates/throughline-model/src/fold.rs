@@ -10,6 +10,7 @@
 //!   documentation if you write a store; [`RunSummary::of`](crate::RunSummary::of) is the definition it follows.
 //! - [`History`] is what a run did so far, for those that resume it or try a part of it again.
 
+mod detached;
 mod group;
 mod history;
 mod mark;

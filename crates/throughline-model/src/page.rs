@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Cursor;
+use crate::{Cursor, ReadError};
 
 /// Which page of a result to return.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,23 @@ impl Page {
     /// The first page, with at most this many items.
     pub fn first(limit: usize) -> Self {
         Self { limit, after: None }
+    }
+
+    /// Turns to the page that another one names as the next; `false` if that was the last.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when the page leads nowhere, for it is empty or names itself: whoever reads all pages would
+    /// never come to an end.
+    pub fn turn<T>(&mut self, found: &Paged<T>) -> Result<bool, ReadError> {
+        let Some(next) = &found.next else { return Ok(false) };
+        if found.items.is_empty() || self.after.as_ref() == Some(next) {
+            return Err(ReadError::Damaged {
+                reason: "the store gave a page that names a next one and leads nowhere".to_owned(),
+                source: None,
+            });
+        }
+        self.after = Some(next.clone());
+        Ok(true)
     }
 }
 

@@ -85,6 +85,7 @@ pub trait TraceReader: Send + Sync + 'static {
             let mut page = Page::first(1000);
             loop {
                 let found = self.open_summaries(&page).await?;
+                let is_last = !page.turn(&found)?;
                 for run in found.items {
                     match run.summary.state {
                         RunState::Running if now.since(run.last_event) >= stuck_after => {
@@ -95,9 +96,8 @@ pub trait TraceReader: Send + Sync + 'static {
                         _ => {}
                     }
                 }
-                match found.next {
-                    Some(next) => page.after = Some(next),
-                    None => return Ok(check),
+                if is_last {
+                    return Ok(check);
                 }
             }
         })

@@ -1,6 +1,7 @@
 //! How a run stands: [`RunSummary`], [`RunState`], [`OpenRun`].
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -167,22 +168,13 @@ impl OpenRun {
                 event.instance != resumed.instance && Position::of(event) < Position::of(resumed)
             })
         };
-        let is_given_up = |event: &TraceEvent| {
-            let mut above = Some(event);
-            // Broken records may go in circles.
-            for _ in 0..spans.len() {
-                let Some(span) = above.filter(|span| !retried.contains(&span.span_id)) else { break };
-                let parent = span.parent_span_id.filter(|_| !span.is_root());
-                above = parent.and_then(|parent| spans.get(parent)).map(|span| *span.last());
-            }
-            above.is_some()
-        };
         let is_step = |event: &TraceEvent| !event.is_root() || event.is_detached_root();
+        let mut given_up = GivenUp { spans: &spans, retried, known: HashMap::new() };
         let current = spans
             .iter()
             .filter(|span| span.is_open())
             .map(SpanFold::last)
-            .filter(|last| is_step(last) && !is_left_over(last) && !is_given_up(last))
+            .filter(|last| is_step(last) && !is_left_over(last) && !given_up.contains(last))
             .max_by_key(|last| Position::of(last))
             .map(|event| CurrentStep {
                 span_id: event.span_id,
@@ -193,6 +185,39 @@ impl OpenRun {
                 step_total: event.step_total,
             });
         Self { last_event: last_event.unwrap_or(summary.started), summary, current }
+    }
+}
+
+/// The spans of a run that lie in one that was tried again, or in a circle, as broken records may.
+struct GivenUp<'a> {
+    spans: &'a Spans<&'a TraceEvent>,
+    retried: HashSet<SpanId>,
+    /// What has been found out: a chain of spans is walked once, however many of them are asked for.
+    known: HashMap<SpanId, bool>,
+}
+
+impl GivenUp<'_> {
+    fn contains(&mut self, event: &TraceEvent) -> bool {
+        let mut walked = Vec::new();
+        let mut above = Some(event);
+        let given_up = loop {
+            let Some(span) = above else { break false };
+            if self.retried.contains(&span.span_id) {
+                break true;
+            }
+            match self.known.entry(span.span_id) {
+                Entry::Occupied(known) => break *known.get(),
+                // A walk that comes by here again before it is known otherwise goes in a circle.
+                Entry::Vacant(place) => place.insert(true),
+            };
+            walked.push(span.span_id);
+            let parent = span.parent_span_id.filter(|_| !span.is_root());
+            above = parent.and_then(|parent| self.spans.get(parent)).map(|span| *span.last());
+        };
+        if !given_up {
+            self.known.extend(walked.into_iter().map(|span| (span, false)));
+        }
+        given_up
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use throughline_model::{AppendError, FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
 
-use super::queue::{Queue, Queued};
+use super::queue::{Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
-use super::{Counters, DestinationReport, DropReason, guarded};
+use super::{Counters, DestinationReport, DropReason, Stop, guarded};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.
@@ -62,10 +62,22 @@ impl FeedDelivery {
     }
 }
 
+impl Drop for FeedDelivery {
+    /// Nobody can emit any more, or the emitter was not built after all.
+    fn drop(&mut self) {
+        self.queue.close(Stop::at_leisure());
+    }
+}
+
 async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
+    let _finish = Finish { queue, counters };
     let mut group = Vec::with_capacity(GROUP);
     loop {
-        queue.arrival().await;
+        tokio::select! {
+            biased;
+            () = queue.arrival() => {}
+            () = queue.closing() => {}
+        }
         queue.take(&mut group, GROUP);
         let count = group.len() as u64;
         let events: Vec<_> = group.iter().map(|queued: &Queued| Arc::clone(&queued.event)).collect();
@@ -87,7 +99,6 @@ async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
             queue.pause(PAUSE).await;
         }
     }
-    counters.lose(DropReason::Shutdown, queue.finish().len() as u64);
 }
 
 async fn publish(feed: &dyn LiveFeed, queue: &Queue, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {

@@ -1,7 +1,8 @@
 //! A group of events on its way into the store: in as many calls as the store's limits ask for, each with a deadline,
 //! with retries.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use throughline_model::{AppendError, Limits, TraceEvent, TraceStore};
 
@@ -15,6 +16,8 @@ pub(super) struct Delivering {
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
     pub(super) retry: Retry,
+    /// When other work of this thread was last let run.
+    rested: Mutex<Instant>,
 }
 
 /// What of a group was not delivered when the last attempt had failed.
@@ -31,10 +34,29 @@ impl Delivering {
         counters: Arc<Counters>,
         retry: Retry,
     ) -> Self {
-        let Limits { events, in_flight, .. } = store.limits();
         let mut limits = store.limits();
-        (limits.events, limits.in_flight) = (events.max(1), in_flight.max(1));
-        Self { store, limits, queue, counters, retry }
+        (limits.events, limits.in_flight) = (limits.events.max(1), limits.in_flight.max(1));
+        // Calls that are under way at once have traces of their own.
+        limits.one_trace |= limits.in_flight > 1;
+        Self { store, limits, queue, counters, retry, rested: Mutex::new(Instant::now()) }
+    }
+
+    /// Lets the lease be renewed and runs be claimed, unless that was done a moment ago: a store that blocks, as a local
+    /// file does, never waits, and under constant traffic nothing else would get its turn on this thread.
+    pub(super) async fn let_others_run(&self) {
+        const INTERVAL: Duration = Duration::from_millis(5);
+        let is_due = {
+            let mut rested = self.rested.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let is_due = now.saturating_duration_since(*rested) >= INTERVAL;
+            if is_due {
+                *rested = now;
+            }
+            is_due
+        };
+        if is_due {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Delivers a group in order; answers what is left once a call has failed so often.
@@ -46,7 +68,7 @@ impl Delivering {
             match self.append(&events).await {
                 Ok(()) => {
                     drop(events);
-                    self.delivered(group.drain(..count).collect()).await;
+                    self.delivered(group.drain(..count).collect(), group.is_empty()).await;
                     failed = 0;
                 }
                 Err(AppendError::Rejected { index, reason }) if index < count => {
@@ -101,10 +123,13 @@ impl Delivering {
         }
     }
 
-    async fn delivered(&self, group: Vec<Queued>) {
+    async fn delivered(&self, group: Vec<Queued>, is_all: bool) {
         let count = group.len();
         self.counters.deliver(count as u64);
         self.acknowledge(group);
+        if !is_all {
+            return self.let_others_run().await;
+        }
         let delay = self.store.group_commit_delay();
         if count > 1 && self.limits.in_flight == 1 && !delay.is_zero() {
             self.queue.gather(count, delay).await;
@@ -122,7 +147,7 @@ impl Delivering {
         }
     }
 
-    fn reject(&self, queued: Queued, reason: String) {
+    pub(super) fn reject(&self, queued: Queued, reason: String) {
         tracing::warn!(target: "throughline", event = %queued.event.id(), %reason, "the store rejected an event");
         self.counters.lose(DropReason::Rejected, 1);
         self.queue.settle(std::iter::once(&queued));
@@ -161,7 +186,7 @@ impl Delivering {
         if let Some(error) = error {
             tracing::warn!(target: "throughline", store = self.store.name(), error, "the lease was not released");
         }
-        left.extend(self.queue.finish());
+        left.extend(self.queue.finish().0);
         self.counters.lose(DropReason::Shutdown, left.len() as u64);
         let closed = AppendError::Broken { reason: "it has been shut down".to_owned(), source: None };
         let failure = self.failure(0, closed);

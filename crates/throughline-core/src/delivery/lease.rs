@@ -6,11 +6,15 @@ use throughline_model::{AppendError, Lease, TraceStore};
 
 use super::guarded;
 
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
 /// Renews the lease for as long as it is polled; never ends.
 pub(super) async fn keep(store: &dyn TraceStore) {
     let Lease::Heartbeat { interval, expires_after } = store.lease() else {
         return std::future::pending().await;
     };
+    // A store that wants it all the time gets it once in a while.
+    let interval = interval.max(LEAST_WAIT);
     let mut renewed = Instant::now();
     let mut wait = interval;
     loop {
@@ -29,7 +33,7 @@ pub(super) async fn keep(store: &dyn TraceStore) {
                 source: None,
             },
         };
-        wait = (interval / 4).max(Duration::from_millis(1));
+        wait = (interval / 4).max(LEAST_WAIT);
         let expired = renewed.elapsed() >= expires_after;
         tracing::warn!(
             target: "throughline",

@@ -1,8 +1,9 @@
 //! The spool between the queue and the store: filled while the store is away, drained in order when it is back.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use throughline_model::{AppendError, Spool};
+use throughline_model::{AppendError, BoxFuture, Spool, Spooled, TraceEvent};
 
 use super::group::{Delivering, Undelivered};
 use super::queue::Queued;
@@ -16,19 +17,38 @@ pub(super) struct Outbox {
     spool: Arc<dyn Spool>,
     /// Events in the spool.
     waiting: u64,
+    /// The first of them, as far as they have been read.
+    read: VecDeque<Spooled>,
     /// Whether the last attempt to drain it succeeded.
     is_draining: bool,
+    /// Whether events are on their way to the store.
+    is_moving: bool,
+}
+
+/// How far the first events of the spool came.
+pub(super) struct Moved(Result<Taken, AppendError>);
+
+/// What the store said of the first events.
+struct Taken {
+    delivered: usize,
+    /// Whether it refused the one after them.
+    refused: bool,
 }
 
 impl Outbox {
     /// A spool in which so many events wait.
     pub(super) fn new(delivering: Arc<Delivering>, spool: Arc<dyn Spool>, waiting: u64) -> Self {
-        Self { delivering, spool, waiting, is_draining: true }
+        Self { delivering, spool, waiting, read: VecDeque::new(), is_draining: true, is_moving: false }
     }
 
     /// Whether events wait in it: then all others go behind them.
     pub(super) fn is_in_use(&self) -> bool {
         self.waiting > 0
+    }
+
+    /// Whether it is drained no more until it is time to try again.
+    pub(super) fn waits_for_the_store(&self) -> bool {
+        self.is_in_use() && !self.is_draining && !self.is_moving
     }
 
     /// Takes a group that the store did not take. Those who wait are woken: it is safe.
@@ -39,79 +59,150 @@ impl Outbox {
     }
 
     /// Takes a group, or says why the spool does not.
-    pub(super) async fn push_group(&mut self, group: Vec<Queued>) -> Result<(), Undelivered> {
-        let events: Vec<_> = group.iter().map(|queued| Arc::clone(&queued.event)).collect();
-        if let Err(error) = guarded(|| self.spool.push(&events)).await {
-            tracing::warn!(target: "throughline", spool = self.spool.name(), %error, "the spool did not accept a group of events");
-            return Err(Undelivered { group, attempts: 1, error });
+    pub(super) async fn push_group(&mut self, mut group: Vec<Queued>) -> Result<(), Undelivered> {
+        while !group.is_empty() {
+            let events: Vec<_> = group.iter().map(|queued| Arc::clone(&queued.event)).collect();
+            match self.in_time(|| self.spool.push(&events)).await {
+                Ok(()) => {
+                    self.set_waiting(self.waiting + group.len() as u64);
+                    self.delivering.acknowledge(std::mem::take(&mut group));
+                }
+                Err(AppendError::Rejected { index, reason }) if index < group.len() => {
+                    self.delivering.reject(group.remove(index), reason);
+                }
+                Err(error) => {
+                    let spool = self.spool.name();
+                    tracing::warn!(target: "throughline", spool, %error, "the spool did not accept a group of events");
+                    return Err(Undelivered { group, attempts: 1, error });
+                }
+            }
         }
-        self.waiting += group.len() as u64;
-        self.delivering.queue.set_spooled(self.waiting);
-        self.delivering.acknowledge(group);
         Ok(())
     }
 
-    /// Moves the first events to the store, as many as one call takes. Answers whether any were moved. After a failure
-    /// nothing is tried until it is time to `try_again`.
-    pub(super) async fn drain_group(&mut self, try_again: bool) -> bool {
-        if self.waiting == 0 || !(self.is_draining || try_again) {
-            return false;
+    /// Begins to move the first events to the store, as many as one call takes, unless some are on their way. After a
+    /// failure nothing is moved until it is time to `try_again`.
+    pub(super) async fn start_moving(&mut self, try_again: bool) -> Option<BoxFuture<'static, Moved>> {
+        if self.is_moving || !self.is_in_use() || !(self.is_draining || try_again) {
+            return None;
         }
-        self.is_draining = match self.move_group().await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::debug!(target: "throughline", spool = self.spool.name(), %error, "the spool could not be drained");
-                false
+        if self.read.is_empty() {
+            match self.in_time(|| self.spool.peek(GROUP)).await {
+                Ok(read) => self.read = read.into(),
+                Err(error) => {
+                    self.not_drained(&error);
+                    return None;
+                }
             }
-        };
-        self.is_draining
+        }
+        let count = self.delivering.fitting(self.read.iter().map(|spooled| &*spooled.event));
+        if count == 0 {
+            // The answer to an earlier removal was lost.
+            self.leave(self.waiting, 0);
+            return None;
+        }
+        let events: Vec<_> = self.read.iter().take(count).map(|spooled| Arc::clone(&spooled.event)).collect();
+        let delivering = Arc::clone(&self.delivering);
+        self.is_moving = true;
+        Some(Box::pin(async move { Moved(append(&delivering, &events).await) }))
     }
 
-    async fn move_group(&mut self) -> Result<(), AppendError> {
-        let spooled = guarded(|| self.spool.peek(GROUP)).await?;
-        let Some(first) = spooled.first() else {
-            // The answer to an earlier removal was lost.
-            self.moved(self.waiting, 0);
-            return Ok(());
+    /// Removes from the spool what the store has taken or refused.
+    pub(super) async fn moved(&mut self, Moved(taken): Moved) {
+        self.is_moving = false;
+        let removed = match taken {
+            Ok(taken) => self.remove(&taken).await,
+            Err(error) => Err(error),
         };
-        let count = self.delivering.fitting(spooled.iter().map(|spooled| &*spooled.event));
-        let events: Vec<_> = spooled[..count].iter().map(|spooled| Arc::clone(&spooled.event)).collect();
-        let (delivered, rejected) = match self.delivering.append(&events).await {
-            Ok(()) => (count, 0),
-            Err(AppendError::Rejected { index, reason }) if index < count => {
-                // Everything before it goes first, so that one refused event holds nothing up.
-                if index > 0 {
-                    self.delivering.append(&events[..index]).await?;
-                }
-                tracing::warn!(target: "throughline", event = %events[index].id(), %reason, "the store rejected an event");
-                (index, 1)
-            }
-            Err(error) => return Err(error),
-        };
-        let last = spooled.get(delivered + rejected - 1).unwrap_or(first);
-        if let Err(error) = guarded(|| self.spool.remove_through(last.position)).await {
+        self.is_draining = removed.is_ok();
+        if let Err(error) = removed {
+            self.not_drained(&error);
+        }
+    }
+
+    async fn remove(&mut self, taken: &Taken) -> Result<(), AppendError> {
+        let count = taken.delivered + usize::from(taken.refused);
+        let Some(last) = count.checked_sub(1).and_then(|last| self.read.get(last)) else { return Ok(()) };
+        if let Err(error) = self.in_time(|| self.spool.remove_through(last.position)).await {
             // Whether they are gone is seen by what is left. If they are not, they are appended again, which the store
             // skips, and counted then.
-            let usage = guarded(|| self.spool.usage()).await?;
-            if usage.events + (delivered + rejected) as u64 > self.waiting {
+            self.read.clear();
+            let usage = self.in_time(|| self.spool.usage()).await?;
+            if usage.events + count as u64 > self.waiting {
                 return Err(error);
             }
+        } else {
+            self.read.drain(..count);
         }
-        self.moved(delivered as u64, rejected as u64);
+        if taken.refused {
+            self.delivering.counters.lose(DropReason::Rejected, 1);
+        }
+        self.leave(taken.delivered as u64, u64::from(taken.refused));
         Ok(())
     }
 
-    fn moved(&mut self, delivered: u64, rejected: u64) {
+    fn leave(&mut self, delivered: u64, refused: u64) {
         self.delivering.counters.deliver(delivered);
-        self.delivering.counters.lose(DropReason::Rejected, rejected);
-        self.waiting = self.waiting.saturating_sub(delivered + rejected);
-        self.delivering.queue.set_spooled(self.waiting);
+        self.set_waiting(self.waiting.saturating_sub(delivered + refused));
+    }
+
+    fn set_waiting(&mut self, waiting: u64) {
+        self.waiting = waiting;
+        self.delivering.queue.set_spooled(waiting);
+    }
+
+    fn not_drained(&mut self, error: &AppendError) {
+        self.is_draining = false;
+        tracing::debug!(target: "throughline", spool = self.spool.name(), %error, "the spool was not drained");
+    }
+
+    /// A call of the spool, which must not hold up a shutdown.
+    async fn in_time<'a, T>(
+        &'a self,
+        call: impl FnOnce() -> BoxFuture<'a, Result<T, AppendError>>,
+    ) -> Result<T, AppendError> {
+        tokio::select! {
+            biased;
+            answer = guarded(call) => answer,
+            () = self.delivering.queue.time_is_up() => Err(AppendError::Unavailable {
+                reason: "the spool did not answer before the shutdown's deadline".to_owned(),
+                retry_after: None,
+                source: None,
+            }),
+        }
     }
 
     /// Gives the spool back, with what waits in it.
     pub(super) async fn close(&self) {
-        if let Err(error) = guarded(|| self.spool.close()).await {
+        if let Err(error) = self.in_time(|| self.spool.close()).await {
             tracing::warn!(target: "throughline", spool = self.spool.name(), %error, "the spool was not closed");
         }
     }
+}
+
+/// Appends the first events of the spool. One that is refused holds nothing up: all before it go first.
+async fn append(delivering: &Delivering, events: &[Arc<TraceEvent>]) -> Result<Taken, AppendError> {
+    let mut first = events;
+    let mut refused = None;
+    loop {
+        let error = match first {
+            [] => break,
+            events => match delivering.append(events).await {
+                Ok(()) => break,
+                Err(error) => error,
+            },
+        };
+        match error {
+            // Of several that are refused the store may name any.
+            AppendError::Rejected { index, reason } if index < first.len() => {
+                first = &first[..index];
+                refused = Some(reason);
+            }
+            error => return Err(error),
+        }
+    }
+    if let (Some(reason), Some(event)) = (&refused, events.get(first.len())) {
+        tracing::warn!(target: "throughline", event = %event.id(), %reason, "the store rejected an event");
+    }
+    Ok(Taken { delivered: first.len(), refused: refused.is_some() })
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 
-use super::DeliveryFailure;
+use super::{Counters, DeliveryFailure, DropReason};
 use throughline_model::TraceEvent;
 
 /// What became of an event, for the one who waits for its delivery.
@@ -47,6 +47,14 @@ pub(crate) struct Stop {
     pub(crate) deliver_until: Instant,
     /// Until then the store is closed.
     pub(crate) close_until: Instant,
+}
+
+impl Stop {
+    /// What there is is delivered, but nobody waits for that.
+    pub(crate) fn at_leisure() -> Self {
+        let now = Instant::now();
+        Self { deliver_until: now + Duration::from_secs(60), close_until: now + Duration::from_secs(65) }
+    }
 }
 
 #[derive(Default)]
@@ -125,15 +133,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits until something has arrived or the queue is closing.
+    /// Waits until something has arrived.
     pub(crate) async fn arrival(&self) {
         loop {
             let arrived = self.arrived.notified();
-            {
-                let state = self.state();
-                if !state.waiting.is_empty() || state.is_stopping {
-                    return;
-                }
+            if !self.state().waiting.is_empty() {
+                return;
             }
             arrived.await;
         }
@@ -174,16 +179,14 @@ impl Queue {
         state.gathering = 0;
     }
 
-    pub(crate) fn has_waiting(&self) -> bool {
-        !self.state().waiting.is_empty()
-    }
-
-    /// Moves the first events that wait, at most `limit` in all, behind those in `group`.
-    pub(crate) fn take(&self, group: &mut Vec<Queued>, limit: usize) {
+    /// Moves the first events that wait, at most so many, behind those in `group`, however many these are; answers how
+    /// many there were.
+    pub(crate) fn take(&self, group: &mut Vec<Queued>, most: usize) -> usize {
         let mut state = self.state();
-        let count = limit.saturating_sub(group.len()).min(state.waiting.len());
+        let count = most.min(state.waiting.len());
         state.unsettled += count;
         group.extend(state.waiting.drain(..count));
+        count
     }
 
     /// These events, which were taken, are delivered or dropped; their places are free again.
@@ -250,6 +253,7 @@ impl Queue {
     /// are taken until the delivery thread is gone.
     pub(crate) fn close(&self, stop: Stop) {
         self.places.close();
+        self.state().is_stopping = true;
         let is_earlier = |before: &Stop| stop.deliver_until < before.deliver_until;
         self.stop.send_if_modified(|before| {
             let replace = before.as_ref().is_none_or(is_earlier);
@@ -258,7 +262,6 @@ impl Queue {
             }
             replace
         });
-        self.state().is_stopping = true;
         self.enough.notify_one();
         self.arrived.notify_one();
     }
@@ -275,17 +278,26 @@ impl Queue {
 
     /// Waits until the time for delivery is over.
     pub(crate) async fn out_of_time(&self) {
+        self.after(|stop| stop.deliver_until).await;
+    }
+
+    /// Waits until the store should be closed.
+    pub(crate) async fn time_is_up(&self) {
+        self.after(|stop| stop.close_until).await;
+    }
+
+    async fn after(&self, moment: impl Fn(&Stop) -> Instant) {
         let mut stop = self.stop.subscribe();
         loop {
-            let stop_by = stop.borrow_and_update().map(|stop| stop.deliver_until);
-            match stop_by {
+            let until = stop.borrow_and_update().as_ref().map(&moment);
+            match until {
                 None => {
                     if stop.changed().await.is_err() {
                         return;
                     }
                 }
-                Some(stop_by) => tokio::select! {
-                    () = tokio::time::sleep_until(stop_by.into()) => return,
+                Some(until) => tokio::select! {
+                    () = tokio::time::sleep_until(until.into()) => return,
                     // It may be called off earlier.
                     _ = stop.changed() => {}
                 },
@@ -318,14 +330,28 @@ impl Queue {
         state.is_stopping && state.waiting.is_empty() && state.unsettled == 0
     }
 
-    /// The delivery thread goes; what still waits is handed to the caller.
-    pub(crate) fn finish(&self) -> Vec<Queued> {
+    /// The delivery thread goes. What still waits is handed to the caller, and how many events were lost on the way.
+    pub(crate) fn finish(&self) -> (Vec<Queued>, usize) {
         self.places.close();
         let mut state = self.state();
         state.finished = true;
         let left = state.waiting.drain(..).collect();
-        state.unsettled = 0;
+        let unsettled = std::mem::take(&mut state.unsettled);
         self.idle.notify_all();
-        left
+        (left, unsettled)
+    }
+}
+
+/// Sees to it that a queue whose delivery thread goes is finished, also by a panic of other people's code: nobody waits
+/// any more, and the ledger balances.
+pub(crate) struct Finish<'a> {
+    pub(crate) queue: &'a Queue,
+    pub(crate) counters: &'a Counters,
+}
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let (left, unsettled) = self.queue.finish();
+        self.counters.lose(DropReason::Shutdown, (left.len() + unsettled) as u64);
     }
 }

@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 
 use super::calls::{Calls, calls};
 use super::group::Delivering;
-use super::queue::{Ack, Queue, Queued};
+use super::queue::{Ack, Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
-use super::{Counters, DestinationReport, DropReason, Retry, lease};
+use super::{Counters, DestinationReport, DropReason, Retry, Stop, lease};
 
 /// The emitting side of a store.
 pub(crate) struct StoreDelivery {
@@ -45,7 +45,7 @@ impl StoreDelivery {
     ) -> Result<Self, OpenError> {
         let queue = Arc::new(Queue::new(capacity));
         let counters = Arc::new(Counters::default());
-        let (calls, received) = calls();
+        let (calls, received) = calls(retry.attempt_timeout);
         let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> BoxFuture<'static, _> {
@@ -76,6 +76,8 @@ impl StoreDelivery {
         let ((name, inline, readers), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened, runtime| {
                 let Opened { store, spool } = opened;
+                let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
+                let _finish = Finish { queue: &queue, counters: &counters };
                 let delivering =
                     Arc::new(Delivering::new(Arc::clone(&store), worker_queue, worker_counters, retry));
                 let worker = Worker::new(Arc::clone(&delivering), spool);
@@ -144,6 +146,14 @@ impl StoreDelivery {
 
     pub(crate) fn report(&self) -> DestinationReport {
         self.counters.report(&self.name, self.queue.pending())
+    }
+}
+
+impl Drop for StoreDelivery {
+    /// Nobody can emit any more, or the emitter was not built after all: what there is is delivered, and the lease given
+    /// back.
+    fn drop(&mut self) {
+        self.queue.close(Stop::at_leisure());
     }
 }
 

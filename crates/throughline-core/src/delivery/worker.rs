@@ -11,13 +11,15 @@ use futures_util::stream::FuturesUnordered;
 use throughline_model::{Spool, TraceId};
 
 use super::group::{Delivering, Undelivered};
-use super::outbox::Outbox;
+use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
 /// How many events are taken from the queue at once.
 const GROUP: usize = 512;
 /// How often a spool is tried for draining, and kept events are tried again, while nothing else happens.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often they are tried during a shutdown at most.
+const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What keeps its order: a trace, or, in a store that takes groups of any traces, all of them.
 type Lane = Option<TraceId>;
@@ -31,6 +33,16 @@ struct Waiting {
     fresh: usize,
     /// Whether earlier events of the lane are in progress.
     is_under_way: bool,
+    /// Whether those had been tried in vain before.
+    is_probe: bool,
+    /// Whether it is in the list of those that failed.
+    is_listed: bool,
+}
+
+/// What was under way and has ended.
+enum Ended {
+    Group(Lane, Result<(), Undelivered>),
+    Moved(Moved),
 }
 
 pub(super) struct Worker {
@@ -39,9 +51,20 @@ pub(super) struct Worker {
     lanes: HashMap<Lane, Waiting>,
     /// Lanes with fresh events of which nothing is in progress.
     ready: VecDeque<Lane>,
-    under_way: FuturesUnordered<BoxFuture<'static, (Lane, Result<(), Undelivered>)>>,
-    /// Whether what was tried in vain is to be tried again.
-    recover: bool,
+    /// Lanes whose events were all tried in vain, those that have waited longest first. One that has got fresh events
+    /// since, or is gone, is skipped when its turn comes.
+    failed: VecDeque<Lane>,
+    /// How many of these may be tried now: a few once in a while, and as many more as go well. So a store that is back
+    /// gets all of them at once, and one that is away is not overrun.
+    probes: usize,
+    /// Whose turn it is, so that neither fresh events nor those that failed hold up the other.
+    is_turn_of_failed: bool,
+    /// Whether the spool may be tried again.
+    try_spool: bool,
+    /// When what was tried in vain is to be tried again.
+    recover_at: Instant,
+    is_closing: bool,
+    under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
 
 impl Worker {
@@ -52,98 +75,129 @@ impl Worker {
             outbox,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
+            failed: VecDeque::new(),
+            probes: 0,
+            is_turn_of_failed: false,
+            try_spool: false,
+            recover_at: Instant::now() + RECOVERY_INTERVAL,
+            is_closing: false,
             under_way: FuturesUnordered::new(),
-            recover: false,
         }
     }
 
     /// Delivers until the queue is closed and nothing waits, or the time for it is over; answers what is left then.
     pub(super) async fn run(mut self) -> Vec<Queued> {
         let queue = Arc::clone(&self.delivering.queue);
-        let mut recover_at = Instant::now() + RECOVERY_INTERVAL;
         loop {
-            let mut is_draining = false;
-            if self.outbox.as_ref().is_some_and(Outbox::is_in_use) {
-                is_draining = self.go_through_the_outbox().await;
-            } else {
-                self.start_groups();
+            self.recover_if_due();
+            let is_spooling = self.outbox.as_ref().is_some_and(Outbox::is_in_use);
+            match is_spooling {
+                true => self.go_through_the_outbox().await,
+                false => self.start_groups(),
             }
-            let is_closing = queue.stop_by().is_some();
-            if self.under_way.is_empty() && (queue.is_out_of_time() || (is_closing && queue.is_done())) {
+            let is_done = self.is_closing && queue.is_done();
+            if self.under_way.is_empty() && (is_done || queue.is_out_of_time()) {
                 break;
             }
-            if is_draining {
-                // Beside new work, not before it.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let is_recovering = self.is_recovering();
-            let has_room = self.under_way.len() < self.delivering.limits.in_flight;
+            let takes_more = is_spooling || self.under_way.len() < self.delivering.limits.in_flight;
+            let (is_recovering, is_closing) = (self.is_recovering(), self.is_closing);
             tokio::select! {
                 biased;
-                Some((lane, result)) = self.under_way.next(), if !self.under_way.is_empty() => {
-                    self.ended(lane, result).await;
-                }
-                () = queue.arrival(), if has_room && (queue.has_waiting() || !is_closing) => {}
-                () = tokio::time::sleep_until(recover_at.into()), if is_recovering || is_closing => {
-                    let pause = if is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
-                    recover_at = Instant::now() + pause;
-                    self.recover = true;
-                }
-                () = queue.closing(), if !is_closing => recover_at = Instant::now(),
+                Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended).await,
+                () = queue.arrival(), if takes_more => {}
+                () = tokio::time::sleep_until(self.recover_at.into()), if is_recovering => {}
+                () = queue.closing(), if !is_closing => {}
+                () = queue.out_of_time(), if is_closing && self.under_way.is_empty() => {}
             }
         }
-        if let Some(outbox) = &self.outbox {
+        self.stop().await
+    }
+
+    /// Leaves in the spool, if there is one, what the store did not take in time; answers what is left.
+    async fn stop(self) -> Vec<Queued> {
+        let mut left: Vec<Queued> = self.lanes.into_values().flat_map(|lane| lane.events).collect();
+        if let Some(mut outbox) = self.outbox {
+            self.delivering.queue.take(&mut left, usize::MAX);
+            left = outbox.push_group(left).await.err().map_or_else(Vec::new, |refused| refused.group);
             outbox.close().await;
         }
-        self.lanes.into_values().flat_map(|lane| lane.events).collect()
+        left
     }
 
     /// Whether something waits for the store to come back.
     fn is_recovering(&self) -> bool {
-        self.outbox.as_ref().is_some_and(Outbox::is_in_use)
-            || self
-                .lanes
-                .values()
-                .any(|lane| !lane.is_under_way && !lane.events.is_empty() && lane.fresh == 0)
+        !self.failed.is_empty() || self.outbox.as_ref().is_some_and(Outbox::waits_for_the_store)
     }
 
-    /// Takes what has arrived and starts to deliver it, as far as the store takes more at once.
+    /// Looked at in every turn: under constant traffic nothing else would notice that it is time.
+    fn recover_if_due(&mut self) {
+        if !self.is_closing && self.delivering.queue.stop_by().is_some() {
+            (self.is_closing, self.recover_at) = (true, Instant::now());
+        }
+        if self.is_recovering() && Instant::now() >= self.recover_at {
+            self.recover_at = self.next_recovery();
+            self.probes = self.delivering.limits.in_flight;
+            self.try_spool = true;
+        }
+    }
+
+    fn next_recovery(&self) -> Instant {
+        let pause = if self.is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
+        Instant::now() + pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL)
+    }
+
+    /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
     fn start_groups(&mut self) {
-        let in_flight = self.delivering.limits.in_flight;
-        while self.under_way.len() < in_flight {
-            if self.ready.is_empty() {
-                self.take();
-            }
-            let lane = match self.ready.pop_front() {
-                Some(lane) => lane,
-                None => match self.to_recover() {
-                    Some(lane) => lane,
-                    None => break,
-                },
-            };
+        while self.under_way.len() < self.delivering.limits.in_flight {
+            let Some(lane) = self.next_lane() else { break };
             let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
             // Events that were kept are tried again with every group, and by themselves once in a while.
-            let attempts = if waiting.fresh == 0 { 1 } else { self.delivering.retry.attempts };
+            waiting.is_probe = waiting.fresh == 0;
+            let attempts = if waiting.is_probe { 1 } else { self.delivering.retry.attempts };
             (waiting.fresh, waiting.is_under_way) = (0, true);
             let group = std::mem::take(&mut waiting.events);
             let delivering = Arc::clone(&self.delivering);
-            self.under_way.push(Box::pin(async move { (lane, delivering.deliver(group, attempts).await) }));
+            self.under_way
+                .push(Box::pin(async move { Ended::Group(lane, delivering.deliver(group, attempts).await) }));
         }
-        self.recover = false;
+    }
+
+    fn next_lane(&mut self) -> Option<Lane> {
+        self.is_turn_of_failed = !self.is_turn_of_failed;
+        if self.is_turn_of_failed
+            && let Some(lane) = self.next_failed()
+        {
+            return Some(lane);
+        }
+        if self.ready.is_empty() {
+            self.take();
+        }
+        self.ready.pop_front().or_else(|| self.next_failed())
+    }
+
+    fn next_failed(&mut self) -> Option<Lane> {
+        while self.probes > 0
+            && let Some(lane) = self.failed.pop_front()
+        {
+            let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
+            waiting.is_listed = false;
+            if !waiting.is_under_way && waiting.fresh == 0 && !waiting.events.is_empty() {
+                self.probes -= 1;
+                return Some(lane);
+            }
+        }
+        None
     }
 
     /// Takes a group from the queue and puts each event into its lane.
     fn take(&mut self) {
-        let by_trace = self.delivering.limits.one_trace;
-        if !by_trace {
+        if !self.delivering.limits.one_trace {
             let lane = self.lanes.entry(None).or_default();
-            let before = lane.events.len();
-            self.delivering.queue.take(&mut lane.events, GROUP);
-            lane.fresh = lane.events.len() - before;
-            if lane.fresh > 0 && !lane.is_under_way {
+            let fresh = self.delivering.queue.take(&mut lane.events, GROUP);
+            if fresh > 0 && lane.fresh == 0 && !lane.is_under_way {
                 self.ready.push_back(None);
             }
+            lane.fresh += fresh;
             return;
         }
         let mut taken = Vec::new();
@@ -159,27 +213,32 @@ impl Worker {
         }
     }
 
-    /// A lane to try again, if it is time for that.
-    fn to_recover(&self) -> Option<Lane> {
-        let waits = |lane: &Waiting| !lane.is_under_way && !lane.events.is_empty();
-        self.lanes.iter().find(|(_, lane)| self.recover && waits(lane)).map(|(lane, _)| *lane)
+    async fn ended(&mut self, ended: Ended) {
+        let was_recovering = self.is_recovering();
+        match ended {
+            Ended::Group(lane, result) => self.group_ended(lane, result).await,
+            Ended::Moved(moved) => {
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.moved(moved).await;
+                }
+            }
+        }
+        if !was_recovering && self.is_recovering() {
+            self.recover_at = self.next_recovery();
+        }
+        // A store that never waits would keep this thread from anything else.
+        self.delivering.let_others_run().await;
     }
 
-    async fn ended(&mut self, lane: Lane, result: Result<(), Undelivered>) {
+    async fn group_ended(&mut self, lane: Lane, result: Result<(), Undelivered>) {
+        let went_well = result.is_ok();
         let kept = match result {
             Ok(()) => Vec::new(),
-            // Nothing is tried any more: what is left is counted when the store is closed.
-            Err(Undelivered { group, .. }) if self.delivering.queue.is_out_of_time() => group,
-            Err(undelivered) => match &mut self.outbox {
-                Some(outbox) => match outbox.push(undelivered).await {
-                    Ok(()) => Vec::new(),
-                    Err(undelivered) => self.delivering.give_up(undelivered),
-                },
-                None => self.delivering.give_up(undelivered),
-            },
+            Err(undelivered) => self.keep(undelivered).await,
         };
         let Some(waiting) = self.lanes.get_mut(&lane) else { return };
         waiting.is_under_way = false;
+        self.probes += usize::from(went_well && waiting.is_probe);
         if !kept.is_empty() {
             waiting.events.splice(..0, kept);
         }
@@ -187,27 +246,58 @@ impl Worker {
             self.lanes.remove(&lane);
         } else if waiting.fresh > 0 {
             self.ready.push_back(lane);
+        } else if !std::mem::replace(&mut waiting.is_listed, true) {
+            self.failed.push_back(lane);
         }
     }
 
-    /// While the spool holds anything, all that arrives goes behind it, and what is first in it goes to the store: a
-    /// group of each a turn. Answers whether anything went to the store.
-    async fn go_through_the_outbox(&mut self) -> bool {
-        while let Some((lane, result)) = self.under_way.next().await {
-            self.ended(lane, result).await;
-        }
-        let Some(outbox) = &mut self.outbox else { return false };
-        let mut group: Vec<Queued> = self.lanes.drain().flat_map(|(_, lane)| lane.events).collect();
-        self.ready.clear();
-        self.delivering.queue.take(&mut group, GROUP);
-        if !group.is_empty()
-            && let Err(undelivered) = outbox.push_group(group).await
-        {
-            for queued in self.delivering.give_up(undelivered) {
-                let lane = self.delivering.limits.one_trace.then_some(queued.event.trace_id);
-                self.lanes.entry(lane).or_default().events.push(queued);
+    /// What becomes of a group that the store did not take: answers what stays pending.
+    async fn keep(&mut self, mut undelivered: Undelivered) -> Vec<Queued> {
+        if let Some(outbox) = &mut self.outbox {
+            match outbox.push(undelivered).await {
+                Ok(()) => return Vec::new(),
+                Err(refused) => undelivered = refused,
             }
         }
-        outbox.drain_group(std::mem::take(&mut self.recover)).await
+        if self.delivering.queue.is_out_of_time() {
+            // Nothing is tried any more: what is left is counted when the store is closed.
+            return undelivered.group;
+        }
+        self.delivering.give_up(undelivered)
+    }
+
+    /// While the spool holds anything, all that arrives goes behind it, and what is first in it goes to the store. Only
+    /// what follows events that are under way waits for these, for they may have to go into the spool before it.
+    async fn go_through_the_outbox(&mut self) {
+        self.take();
+        let Some(outbox) = &mut self.outbox else { return };
+        self.ready.clear();
+        self.failed.clear();
+        let mut group: Vec<Queued> = Vec::new();
+        self.lanes.retain(|_, lane| {
+            if !lane.is_under_way {
+                group.append(&mut lane.events);
+            }
+            lane.is_listed = false;
+            lane.is_under_way
+        });
+        if let Err(undelivered) = outbox.push_group(group).await {
+            for queued in self.delivering.give_up(undelivered) {
+                let key = self.delivering.limits.one_trace.then_some(queued.event.trace_id);
+                let lane = self.lanes.entry(key).or_default();
+                lane.events.push(queued);
+                if !std::mem::replace(&mut lane.is_listed, true) {
+                    self.failed.push_back(key);
+                }
+            }
+        }
+        let is_done = self.is_closing && self.delivering.queue.is_done();
+        if !is_done
+            && self.under_way.len() < self.delivering.limits.in_flight
+            && let Some(moving) = outbox.start_moving(std::mem::take(&mut self.try_spool)).await
+        {
+            self.under_way.push(Box::pin(async move { Ended::Moved(moving.await) }));
+        }
+        self.delivering.let_others_run().await;
     }
 }

@@ -1,8 +1,8 @@
 //! [`ThroughlineBuilder`], how a service describes what it records, and [`BuildError`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 
 use throughline_model::{
     EventSink, FeedConfig, Instance, InstanceId, OpenError, Readers, SpoolConfig, StoreConfig, Text,
@@ -226,7 +226,7 @@ impl Opened {
             stream,
             feeds,
             sinks,
-            claims: Mutex::default(),
+            claims: Arc::default(),
             ledger_metrics: {
                 let hub = hub.clone();
                 measure_delivery(&meter, service.clone(), move || hub.upgrade().map(|hub| hub.report()))

@@ -7,12 +7,15 @@ mod memory_faulty;
 mod memory_store;
 mod memory_tree;
 
+mod claims;
 mod context;
 mod delivery;
 mod destinations;
 mod inline;
+mod lifecycle;
 mod locks;
 mod query;
+mod recovery;
 mod remote;
 mod request;
 mod saga;

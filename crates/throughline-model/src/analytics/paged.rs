@@ -32,10 +32,10 @@ impl PagedAnalytics {
         let (mut events, mut page) = (Vec::new(), Page::first(Self::PAGE));
         loop {
             let found = self.reader.events(&filter, &page).await?;
+            let is_last = !page.turn(&found)?;
             events.extend(found.items.into_iter().map(Arc::new));
-            match found.next {
-                Some(next) => page.after = Some(next),
-                None => break,
+            if is_last {
+                break;
             }
         }
         // How runs stand is not asked of events.
@@ -48,12 +48,12 @@ impl PagedAnalytics {
         let (mut events, mut page) = (Vec::new(), Page::first(Self::PAGE));
         loop {
             let found = self.reader.runs(&filter, &page).await?;
+            let is_last = !page.turn(&found)?;
             for run in found.items {
                 events.extend(self.reader.trace(run.trace_id).await?.into_iter().map(Arc::new));
             }
-            match found.next {
-                Some(next) => page.after = Some(next),
-                None => break,
+            if is_last {
+                break;
             }
         }
         let mut instances: Vec<InstanceId> =

@@ -13,6 +13,9 @@ pub struct History {
     /// In the order of their starts.
     spans: Vec<PastSpan>,
     by_id: HashMap<SpanId, usize>,
+    /// Of each span, here or above, the one that the nearest workflow or job began with. What is in none belongs together
+    /// too.
+    works: Vec<Option<usize>>,
 }
 
 /// A span of a [`History`].
@@ -99,7 +102,36 @@ impl History {
         for at in undone.iter().filter_map(|span| by_id.get(span)) {
             spans[*at].is_undone = true;
         }
-        Self { spans, by_id }
+        let mut history = Self { spans, by_id, works: Vec::new() };
+        history.works = history.works();
+        history
+    }
+
+    /// Each chain of spans is walked once: records may be very deep.
+    fn works(&self) -> Vec<Option<usize>> {
+        let mut works: Vec<Option<Option<usize>>> = vec![None; self.spans.len()];
+        for start in 0..self.spans.len() {
+            let mut walked = Vec::new();
+            let mut at = Some(start);
+            let work = loop {
+                let Some(span) = at else { break None };
+                if let Some(known) = works[span] {
+                    break known;
+                }
+                if self.begins_work(span) {
+                    works[span] = Some(at);
+                    break at;
+                }
+                // Broken records may go in circles, which are in no workflow and no job.
+                works[span] = Some(None);
+                walked.push(span);
+                at = self.above(span);
+            };
+            for span in walked {
+                works[span] = Some(work);
+            }
+        }
+        works.into_iter().map(Option::flatten).collect()
     }
 
     /// All spans, in the order of their starts.
@@ -173,24 +205,16 @@ impl History {
             || (span.workflow.is_some() && self.above(at).is_some_and(names_another))
     }
 
-    /// The span, here or above, that the nearest workflow or job began with. What is in none belongs together too.
-    fn work_around(&self, mut at: Option<usize>) -> Option<usize> {
-        // Broken records may go in circles.
-        for _ in 0..=self.spans.len() {
-            match at {
-                Some(span) if !self.begins_work(span) => at = self.above(span),
-                found => return found,
-            }
-        }
-        None
+    fn work_around(&self, at: Option<usize>) -> Option<usize> {
+        self.works[at?]
     }
 
     /// The workflow or job around a span, and the earlier attempts at it: those it links as `retry_of`, and, where it
     /// is a part of a job that was tried before, what was the same part of that attempt.
     fn attempts_at_the_work_around(&self, around: SpanId) -> HashSet<Option<usize>> {
-        let mut nested = Vec::new();
+        let (mut nested, mut seen) = (Vec::new(), HashSet::new());
         let mut work = self.work_around(self.by_id.get(&around).copied());
-        while let Some(at) = work.filter(|at| !nested.contains(at)) {
+        while let Some(at) = work.filter(|at| seen.insert(*at)) {
             nested.push(at);
             work = self.work_around(self.above(at));
         }

@@ -1,8 +1,8 @@
 //! [`RunFold`]: how a run stands.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::detached::Detached;
 use super::root::Root;
 use super::{Mark, Position, SpanFold};
 use crate::names::{SAGA_COMPENSATING, tags};
@@ -56,10 +56,7 @@ pub struct RunFold<K> {
     pub(super) names_workflow: Option<Mark<K>>,
     pub(super) names_correlation_id: Option<Mark<K>>,
     pub(super) first_failure: Option<Mark<K>>,
-    /// The last event of each span that is detached.
-    pub(super) detached: HashMap<SpanId, Mark<K>>,
-    /// What detached spans tried again.
-    pub(super) retried: HashSet<SpanId>,
+    pub(super) detached: Detached<K>,
     pub(super) is_compensating: bool,
 }
 
@@ -138,8 +135,7 @@ impl<K> Default for RunFold<K> {
             names_workflow: None,
             names_correlation_id: None,
             first_failure: None,
-            detached: HashMap::new(),
-            retried: HashSet::new(),
+            detached: Detached::default(),
             is_compensating: false,
         }
     }
@@ -158,7 +154,6 @@ impl<K: Clone> RunFold<K> {
             names_workflow: marks.names_workflow,
             names_correlation_id: marks.names_correlation_id,
             first_failure: marks.first_failure,
-            retried: marks.retried,
             is_compensating: marks.is_compensating,
             ..Self::default()
         };
@@ -166,8 +161,11 @@ impl<K: Clone> RunFold<K> {
             Some(root) => fold.root = Root::of_marks(root),
             None => marks.rootless.into_iter().for_each(|mark| fold.root.add_rootless(mark)),
         }
+        for span in marks.retried {
+            fold.detached.retry(span);
+        }
         for mark in marks.detached {
-            keep_last(fold.detached.entry(mark.span_id()), mark);
+            fold.detached.keep_last(mark);
         }
         fold
     }
@@ -209,43 +207,25 @@ impl<K: Clone> RunFold<K> {
         let mut changed = false;
         if is_detached {
             for span in event.retried() {
-                changed |= self.retried.insert(span);
+                changed |= self.detached.retry(span);
             }
-        } else if !self.detached.contains_key(&event.span_id) {
+        } else if !self.detached.contains(event.span_id) {
             return (Change::Nothing, false);
         }
-        let entry = self.detached.entry(event.span_id);
-        let is_new = matches!(entry, Entry::Vacant(_));
+        let is_new = !self.detached.contains(event.span_id);
         let of_root = self.root.span_of(event.span_id).map(SpanFold::last);
         let is_incomplete = is_new && of_root.is_none();
-        changed |= keep_last(entry, of_root.cloned().unwrap_or_else(mark));
+        changed |= self.detached.keep_last(of_root.cloned().unwrap_or_else(mark));
         (if changed { Change::Course } else { Change::Nothing }, is_incomplete)
     }
 
     /// Adds the events of a [missing span](Added::missing_span), all that there are of it.
     pub fn add_missing(&mut self, marks: impl IntoIterator<Item = Mark<K>>) {
         for mark in marks {
-            if let entry @ Entry::Occupied(_) = self.detached.entry(mark.span_id()) {
-                keep_last(entry, mark.clone());
+            if self.detached.contains(mark.span_id()) {
+                self.detached.keep_last(mark.clone());
             }
             self.root.add_missing(mark);
-        }
-    }
-}
-
-/// Keeps the later of the two events of a span; says whether anything was replaced.
-fn keep_last<K>(kept: Entry<'_, SpanId, Mark<K>>, mark: Mark<K>) -> bool {
-    match kept {
-        Entry::Vacant(place) => {
-            place.insert(mark);
-            true
-        }
-        Entry::Occupied(mut kept) => {
-            let is_later = mark.position.in_span() > kept.get().position.in_span();
-            if is_later {
-                kept.insert(mark);
-            }
-            is_later
         }
     }
 }

@@ -63,9 +63,9 @@ impl<K: Clone> RunFold<K> {
     /// The last events of the spans that decide how a run with a root stands: of the root span and the detached ones,
     /// but for those that were tried again.
     fn deciding<'f>(&'f self, root: &'f Mark<K>) -> impl Iterator<Item = &'f Mark<K>> {
-        let alone = Some(root).filter(|root| !self.detached.contains_key(&root.span_id()));
-        let all = move || alone.into_iter().chain(self.detached.values());
-        let counts = |last: &&Mark<K>| !self.retried.contains(&last.span_id());
+        let alone = Some(root).filter(|root| !self.detached.contains(root.span_id()));
+        let all = move || alone.into_iter().chain(self.detached.marks());
+        let counts = |last: &&Mark<K>| !self.detached.is_retried(last.span_id());
         // Spans that all claim to try each other again decide nothing.
         let fallback = Some(root).filter(|_| !all().any(|last| counts(&last)));
         all().filter(counts).chain(fallback)
@@ -101,7 +101,14 @@ impl<K: Clone> RunFold<K> {
     /// Whether it has not ended.
     pub fn is_open(&self) -> bool {
         match &self.root {
-            Root::Span(root) => self.deciding(root.span.last()).any(|last| last.status == Status::Pending),
+            Root::Span(root) => {
+                // As `deciding` has it, without a look at each detached span.
+                let last = root.span.last();
+                let span = last.span_id();
+                let counts = !self.detached.contains(span) && !self.detached.is_retried(span);
+                let root_decides = counts || !self.detached.counts();
+                self.detached.is_open() || (root_decides && last.status == Status::Pending)
+            }
             Root::Unknown(rootless) => rootless.spans.open() > 0,
         }
     }

@@ -6,5 +6,6 @@ mod altered;
 mod broken_store;
 mod faulty;
 mod feed;
+mod hostile;
 mod remote_store;
 mod spool;

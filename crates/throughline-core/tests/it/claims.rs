@@ -1,0 +1,130 @@
+//! Claims of runs: what a store that fails, hangs or panics in the middle of one does to those who resume.
+
+use std::time::Duration;
+
+use throughline_core::testing::{Faults, FaultyStore, RemoteStore};
+use throughline_core::{NotRecorded, Retry, Throughline, TraceId};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn with(store: &RemoteStore, attempt_timeout: Duration) -> (Throughline, Faults) {
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let retry = Retry::attempts(1).attempt_timeout(attempt_timeout);
+    (Throughline::builder("test").store(faulty).retry(retry).build().unwrap(), faults)
+}
+
+/// A run that a process left unfinished as it died.
+async fn interrupted(store: &RemoteStore) -> TraceId {
+    let (dead, _) = with(store, SOON);
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    tokio::spawn(dead.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
+        let _ = tx.send(ctx.trace_id());
+        std::future::pending::<()>().await;
+    }));
+    let trace_id = rx.await.unwrap();
+    store.expire(store.trace(trace_id)[0].instance);
+    trace_id
+}
+
+async fn resume(throughline: &Throughline, trace_id: TraceId) -> Result<(), NotRecorded> {
+    let resumed = throughline.resume(trace_id).run(|_| async { Ok::<_, String>(()) });
+    timeout(SOON, resumed).await.unwrap().map(|outcome| outcome.unwrap())
+}
+
+#[tokio::test]
+async fn a_store_that_panics_on_a_claim_or_its_release_lives_on() {
+    let store = RemoteStore::new();
+    let trace_id = interrupted(&store).await;
+    let (throughline, faults) = with(&store, SOON);
+    faults.claim().panic_next(1);
+    let error = resume(&throughline, trace_id).await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("panicked"), "{error}");
+    faults.release_claim().attempted(1).await;
+    faults.release_claim().panic_next(1);
+    while let Err(error) = resume(&throughline, trace_id).await {
+        // The release after the failure is still under way.
+        assert!(matches!(error, NotRecorded::StillRunning(_)), "{error}");
+        tokio::task::yield_now().await;
+    }
+    faults.release_claim().attempted(2).await;
+    throughline.workflow("after").run_infallible(|_| async {}).await.unwrap();
+    assert!(throughline.shutdown(SOON).await.is_complete());
+}
+
+#[tokio::test]
+async fn a_claim_that_is_not_answered_is_given_up_and_released() {
+    let store = RemoteStore::new();
+    let trace_id = interrupted(&store).await;
+    let (throughline, faults) = with(&store, Duration::from_millis(100));
+    // Granted, but the answer never comes.
+    faults.claim().never_answer_next(1);
+    let error = resume(&throughline, trace_id).await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("did not answer within"), "{error}");
+    let (other, _) = with(&store, SOON);
+    let takes_over = async {
+        while resume(&other, trace_id).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, takes_over).await.expect("nobody holds the run");
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_waits_for_any_more_is_released_once_it_is_granted() {
+    let store = RemoteStore::new();
+    let trace_id = interrupted(&store).await;
+    let (throughline, faults) = with(&store, SOON);
+    faults.claim().hold();
+    let resumed = tokio::spawn(throughline.resume(trace_id).run(|_| async { Ok::<_, String>(()) }));
+    faults.claim().attempted(1).await;
+    resumed.abort();
+    assert!(resumed.await.unwrap_err().is_cancelled());
+    // Whatever is going to be asked because it was dropped has been asked when these have run.
+    throughline.workflow("other").run_infallible(|_| async {}).await.unwrap();
+    throughline.workflow("other").run_infallible(|_| async {}).await.unwrap();
+    faults.claim().release();
+    faults.release_claim().attempted(1).await;
+    let (other, _) = with(&store, SOON);
+    let takes_over = async {
+        while resume(&other, trace_id).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, takes_over).await.expect("nobody holds the run");
+}
+
+#[tokio::test]
+async fn a_run_whose_resumption_panics_or_is_not_recorded_can_be_resumed_again() {
+    let store = RemoteStore::new();
+    let trace_id = interrupted(&store).await;
+    let (throughline, faults) = with(&store, SOON);
+    faults.fail_next(1, || throughline_core::AppendError::Unavailable {
+        reason: "away".to_owned(),
+        retry_after: None,
+        source: None,
+    });
+    let error = resume(&throughline, trace_id).await.unwrap_err();
+    assert!(matches!(error, NotRecorded::Store { .. }), "{error}");
+    faults.release_claim().attempted(1).await;
+    let panics = throughline.clone();
+    let panicked = tokio::spawn(async move {
+        loop {
+            let body = |_| async { std::panic::resume_unwind(Box::new("a bug of the workflow")) };
+            let refused = panics.resume(trace_id).run(body).await.map(|outcome: Result<(), String>| outcome);
+            assert!(matches!(refused, Err(NotRecorded::StillRunning(_))), "{refused:?}");
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(timeout(SOON, panicked).await.expect("it is granted").unwrap_err().is_panic());
+    faults.release_claim().attempted(2).await;
+    let free = async {
+        while store.holder(trace_id).is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, free).await.expect("nobody holds the run");
+    let again = resume(&throughline, trace_id).await;
+    assert!(matches!(again, Err(NotRecorded::HasEnded { .. } | NotRecorded::StillRunning(_))), "{again:?}");
+}

@@ -1,0 +1,171 @@
+//! The beginning and the end of an emitter: builds that fail, handles that are dropped, time limits of any size.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use throughline_core::testing::{FaultyFeed, FaultyStore, MemorySpool, run};
+use throughline_core::{
+    AppendError, BoxFuture, EventSink, Instance, InstanceId, MemoryFeed, MemoryStore, NotRecorded, OpenError,
+    Readers, Retry, StoreConfig, Throughline, ThroughlineBuilder, TraceEvent, TraceStore,
+};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn away() -> AppendError {
+    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
+}
+
+/// Builds until nothing of an earlier attempt is in the way.
+async fn built(builder: impl Fn() -> ThroughlineBuilder) -> Throughline {
+    let built = async {
+        loop {
+            match builder().build() {
+                Ok(throughline) => return throughline,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    timeout(SOON, built).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_build_that_fails_at_a_feed_gives_the_store_and_the_spool_back() {
+    let spool = MemorySpool::new();
+    let feed = FaultyFeed::around(MemoryFeed::new());
+    feed.faults().open().fail_next(1, || OpenError::Unavailable {
+        store: "feed",
+        reason: "away".to_owned(),
+        source: None,
+    });
+    let builder = || Throughline::builder("test").store(MemoryStore::new()).spool(spool.clone());
+    assert!(builder().feed(feed).build().is_err());
+    built(builder).await;
+}
+
+/// A store that can be opened, but whose readers can't.
+struct NoReaders(MemoryStore);
+
+impl StoreConfig for NoReaders {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        self.0.open(instance)
+    }
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        let refused = OpenError::Unavailable { store: "test", reason: "no readers".to_owned(), source: None };
+        Box::pin(std::future::ready(Err(refused)))
+    }
+}
+
+#[tokio::test]
+async fn a_non_blocking_build_that_fails_at_the_readers_gives_the_store_and_the_spool_back() {
+    let spool = MemorySpool::new();
+    let builder = Throughline::builder("test").store(NoReaders(MemoryStore::new())).spool(spool.clone());
+    assert!(builder.build_async().await.is_err());
+    built(|| Throughline::builder("test").store(MemoryStore::new()).spool(spool.clone())).await;
+}
+
+/// A sink that is alive as long as its emitter.
+struct Alive(#[expect(dead_code, reason = "held for what its drop does")] Arc<()>);
+
+impl EventSink for Alive {
+    fn name(&self) -> &str {
+        "alive"
+    }
+    fn on_event(&self, _: &Arc<TraceEvent>) {}
+}
+
+#[tokio::test]
+async fn a_flush_that_nobody_waits_for_any_more_does_not_keep_the_emitter_alive() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let alive = Arc::new(());
+    let throughline = Throughline::builder("test")
+        .store(faulty)
+        .sink(Alive(Arc::clone(&alive)))
+        .retry(Retry::attempts(1))
+        .build()
+        .unwrap();
+    let end = throughline.workflow("test").run_infallible(|_| async { faults.fail_next(u64::MAX, away) });
+    end.await.unwrap();
+    assert!(timeout(Duration::from_millis(20), throughline.flush(Duration::MAX)).await.is_err());
+    drop(throughline);
+    let dropped = async {
+        while Arc::strong_count(&alive) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, dropped).await.expect("the last handle is gone");
+}
+
+#[tokio::test]
+async fn time_limits_may_be_of_any_size() {
+    for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+        let retry = Retry::attempts(0).delays(limit, limit).attempt_timeout(Duration::MAX);
+        let store = MemoryStore::new();
+        let faulty = FaultyStore::around(store.clone());
+        let throughline = Throughline::builder("test").store(faulty).retry(retry).build().unwrap();
+        throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+        assert!(throughline.flush(limit).await.is_complete());
+        let report = timeout(SOON, throughline.shutdown(limit)).await.expect("nothing is pending");
+        assert!(report.is_complete(), "{report}");
+        assert_eq!(store.events().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_an_endless_wait_does_not_hold_up_a_shutdown() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let throughline = Throughline::builder("test").store(faulty).build().unwrap();
+    faults.fail_next(u64::MAX, || AppendError::Unavailable {
+        reason: "throttled".to_owned(),
+        retry_after: Some(Duration::MAX),
+        source: None,
+    });
+    let run = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
+    faults.attempted(1).await;
+    let report = throughline.shutdown(Duration::from_millis(200)).await;
+    assert!(report.destinations[0].balances() && report.destinations[0].dropped() == 1, "{report}");
+    assert!(timeout(SOON, run).await.expect("an answer").unwrap().is_err());
+}
+
+#[tokio::test]
+async fn events_from_elsewhere_are_taken_no_faster_than_the_store_takes_them() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    faulty.faults().fail_next(u64::MAX, away);
+    let throughline = Throughline::builder("test")
+        .store(faulty)
+        .retry(Retry::attempts(1))
+        .queue_capacity(16)
+        .build()
+        .unwrap();
+    let mut import = run("import").key("import").instance(InstanceId::from_u64(7));
+    import.root();
+    let event = import.events().remove(0);
+    let taken = Arc::new(AtomicU64::new(0));
+    let events = std::iter::repeat_with(|| {
+        taken.fetch_add(1, Ordering::Relaxed);
+        event.clone()
+    });
+    let error = throughline.ingest(events.take(200_000)).await.unwrap_err();
+    assert!(matches!(error, NotRecorded::Store { .. }), "{error}");
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken < 10_000, "{taken} events were taken before the first error was noticed");
+    assert!(throughline.flush(SOON).await.destinations[0].balances());
+}
+
+#[test]
+fn an_emitter_is_built_used_and_dropped_on_a_current_thread_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = MemoryStore::new();
+    runtime.block_on(async {
+        let builder =
+            Throughline::builder("test").store(FaultyStore::around(store.clone())).feed(MemoryFeed::new());
+        let throughline = builder.build_async().await.unwrap();
+        throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+        throughline.flush(SOON).await;
+        drop(throughline);
+    });
+    assert_eq!(store.events().len(), 2);
+}
