@@ -71,7 +71,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Whether the events of a call must be of one trace.
     pub one_trace: bool,
-    /// How many calls may be under way at once, each with traces of its own; at least 1.
+    /// How many calls may be under way at once, each with traces of its own; at least 1. Where it is more, each call has
+    /// events of one trace alone.
     pub in_flight: usize,
 }
 
