@@ -18,7 +18,8 @@ pub trait Spool: Send + Sync + 'static {
     fn name(&self) -> &str;
 
     /// Makes a group durable at the end of the spool, all or none. A full spool returns
-    /// [`AppendError::Unavailable`].
+    /// [`AppendError::Unavailable`]. An event that the spool will never accept is [`AppendError::Rejected`]; it is dropped
+    /// and counted, and the others are pushed again without it.
     fn push<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
     /// The first events with their positions, at most `limit`, without removing them.

@@ -73,7 +73,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Whether the events of a call must belong to one trace.
     pub one_trace: bool,
-    /// How many calls may be in flight, each with different traces; at least 1.
+    /// How many calls may be in flight, each with different traces; at least 1. Where it is more, each call has events of
+    /// one trace only.
     pub in_flight: usize,
 }
 

@@ -186,8 +186,7 @@ impl Delivering {
         if let Some(error) = error {
             tracing::warn!(target: "throughline", store = self.store.name(), error, "the lease was not released");
         }
-        left.extend(self.queue.finish().0);
-        self.counters.lose(DropReason::Shutdown, left.len() as u64);
+        left.extend(self.queue.finish(&self.counters));
         let closed = AppendError::Broken { reason: "it has been shut down".to_owned(), source: None };
         let failure = self.failure(0, closed);
         for queued in left {

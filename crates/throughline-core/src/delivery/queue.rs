@@ -330,15 +330,17 @@ impl Queue {
         state.is_stopping && state.waiting.is_empty() && state.unsettled == 0
     }
 
-    /// The delivery thread goes. What still waits is handed to the caller, and how many events were lost on the way.
-    pub(crate) fn finish(&self) -> (Vec<Queued>, usize) {
+    /// The delivery thread goes. What still waits is handed to the caller, and counted as lost together with what was
+    /// taken and never settled: before those wake who wait for this moment and read the ledger then.
+    pub(crate) fn finish(&self, counters: &Counters) -> Vec<Queued> {
         self.places.close();
         let mut state = self.state();
-        state.finished = true;
-        let left = state.waiting.drain(..).collect();
+        let left: Vec<_> = state.waiting.drain(..).collect();
         let unsettled = std::mem::take(&mut state.unsettled);
+        counters.lose(DropReason::Shutdown, (left.len() + unsettled) as u64);
+        state.finished = true;
         self.idle.notify_all();
-        (left, unsettled)
+        left
     }
 }
 
@@ -351,7 +353,6 @@ pub(crate) struct Finish<'a> {
 
 impl Drop for Finish<'_> {
     fn drop(&mut self) {
-        let (left, unsettled) = self.queue.finish();
-        self.counters.lose(DropReason::Shutdown, (left.len() + unsettled) as u64);
+        self.queue.finish(self.counters);
     }
 }

@@ -13,7 +13,8 @@ pub struct Retry {
     /// The upper bound of every wait.
     pub max_delay: Duration,
     /// How long one attempt may take. What became of the events of an attempt that took longer is unknown, and they are
-    /// sent again as they were, which a store skips where it has them.
+    /// sent again as they were, which a store skips where it has them. A claim of a run, which is tried once, may take as
+    /// long.
     pub attempt_timeout: Duration,
 }
 
