@@ -89,8 +89,8 @@ impl SagaBuilder {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let earlier = Earlier::of(&self.context, &self.name);
-        if earlier.as_ref().is_some_and(Earlier::was_being_undone) {
+        let earlier = PreviousSaga::of(&self.context, &self.name);
+        if earlier.as_ref().is_some_and(PreviousSaga::was_being_undone) {
             return Err(NotRecorded::BeingUndone { saga: self.name });
         }
         let capture: Capture<Result<T, SagaFailed<E>>> = Capture {
@@ -123,7 +123,7 @@ impl SagaBuilder {
         SagaRecovery::new(self)
     }
 
-    fn builder(&self, earlier: &Option<Earlier>) -> Step {
+    fn builder(&self, earlier: &Option<PreviousSaga>) -> Step {
         let continues = earlier.as_ref().map(|earlier| (earlier.saga, earlier.next_seq));
         Step::labelled(self.context.clone(), Label::Saga)
             .attr(attrs::SAGA, self.name.clone())
@@ -134,13 +134,13 @@ impl SagaBuilder {
 }
 
 /// A saga of the same name that the previous instance left open.
-struct Earlier {
+struct PreviousSaga {
     history: Arc<History>,
     saga: SpanId,
     next_seq: u32,
 }
 
-impl Earlier {
+impl PreviousSaga {
     fn of(context: &TraceContext, name: &str) -> Option<Self> {
         let history = context.0.run.history.clone()?;
         let (saga, next_seq) = history.open_saga(name).map(|saga| (saga.id, saga.next_seq))?;
@@ -208,9 +208,9 @@ impl Future for Undoing {
 struct Described(ErrorInfo);
 
 impl Saga {
-    fn new(context: TraceContext, earlier: Option<Earlier>) -> Self {
+    fn new(context: TraceContext, earlier: Option<PreviousSaga>) -> Self {
         let mut state = SagaState::default();
-        for span in earlier.iter().flat_map(Earlier::completed) {
+        for span in earlier.iter().flat_map(PreviousSaga::completed) {
             let step = EarlierStep {
                 span: span.id,
                 attempt: span.attempt,

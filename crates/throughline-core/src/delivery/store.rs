@@ -29,7 +29,7 @@ pub(crate) struct StoreDelivery {
     keep_alive: KeepAlive,
 }
 
-struct Opened {
+struct OpenStore {
     store: Arc<dyn TraceStore>,
     spool: Option<(Arc<dyn Spool>, u64)>,
 }
@@ -66,16 +66,16 @@ impl StoreDelivery {
                         Some((spool, usage.events))
                     }
                 };
-                Ok(Opened { store, spool })
+                Ok(OpenStore { store, spool })
             })
         };
-        let opened = |opened: &Opened| {
+        let opened = |opened: &OpenStore| {
             let store = &opened.store;
             (store.name().to_owned(), store.inline(), store.readers())
         };
         let ((name, inline, readers), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened, runtime| {
-                let Opened { store, spool } = opened;
+                let OpenStore { store, spool } = opened;
                 let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
                 let _finish = Finish { queue: &queue, counters: &counters };
                 let delivering =

@@ -150,7 +150,7 @@ impl ThroughlineBuilder {
         Ok(opened.into_throughline(readers, stream))
     }
 
-    fn open(self) -> Result<Opened, BuildError> {
+    fn open(self) -> Result<OpenDestinations, BuildError> {
         if self.service.trim().is_empty() {
             return Err(BuildError::NoService);
         }
@@ -162,7 +162,7 @@ impl ThroughlineBuilder {
         }
         let redactor = self.redaction.build()?;
         let instance = Instance::new(InstanceId::random(), redactor.name(&self.service));
-        let mut opened = Opened {
+        let mut opened = OpenDestinations {
             instance: instance.clone(),
             enabled: !self.disabled,
             redactor,
@@ -199,7 +199,7 @@ impl ThroughlineBuilder {
 }
 
 /// What has been opened, except for the readers.
-struct Opened {
+struct OpenDestinations {
     instance: Instance,
     enabled: bool,
     redactor: Redactor,
@@ -210,7 +210,7 @@ struct Opened {
     meter: Meter,
 }
 
-impl Opened {
+impl OpenDestinations {
     fn into_throughline(self, readers: Option<Readers>, stream: Option<Arc<dyn TraceStream>>) -> Throughline {
         let Self { instance, enabled, redactor, durability, store, feeds, sinks, meter } = self;
         let service = instance.service;

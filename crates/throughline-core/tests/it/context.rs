@@ -248,12 +248,12 @@ async fn a_workflow_without_a_key_stays_in_the_callers_trace_and_a_child_has_its
 async fn a_dropped_step_is_cancelled_and_its_children_before_it() {
     let (throughline, store) = open();
     let running = Arc::new(Notify::new());
-    let told = Arc::clone(&running);
+    let notify = Arc::clone(&running);
     let task = tokio::spawn(throughline.workflow("test").run_infallible(|ctx| async move {
         ctx.step("stage:outer")
             .run_infallible(|ctx| async move {
                 let hang = async {
-                    told.notify_one();
+                    notify.notify_one();
                     pending::<()>().await;
                 };
                 ctx.trace_infallible("stage:inner", hang).await

@@ -118,8 +118,8 @@ async fn a_pipelined_step_begins_before_its_start_is_durable_and_ends_after() {
     let run = throughline.workflow("test").run_infallible(|ctx| async move {
         faults.hold();
         let began = Arc::new(tokio::sync::Notify::new());
-        let told = Arc::clone(&began);
-        let step = tokio::spawn(ctx.trace_infallible("stage:a", async move { told.notify_one() }));
+        let notify = Arc::clone(&began);
+        let step = tokio::spawn(ctx.trace_infallible("stage:a", async move { notify.notify_one() }));
         began.notified().await;
         assert!(!step.is_finished(), "its start is not durable yet");
         faults.release();
@@ -175,10 +175,10 @@ async fn cancelled_steps_find_room_in_a_full_queue() {
     let faults = faulty.faults();
     let throughline = with(faulty).queue_capacity(1).build().unwrap();
     let running = Arc::new(tokio::sync::Notify::new());
-    let told = Arc::clone(&running);
+    let notify = Arc::clone(&running);
     let run = tokio::spawn(throughline.workflow("test").run_infallible(|ctx| async move {
         let hang = async move {
-            told.notify_one();
+            notify.notify_one();
             std::future::pending::<()>().await;
         };
         ctx.trace_infallible("stage:a", hang).await.unwrap();

@@ -10,15 +10,15 @@ use throughline_core::{
 };
 
 fn ended(key: &str) -> RunBuilder {
-    let mut told = run("loan-approval").key(key);
-    told.complete_run();
-    told
+    let mut loan = run("loan-approval").key(key);
+    loan.complete_run();
+    loan
 }
 
 fn open(key: &str) -> RunBuilder {
-    let mut told = run("loan-approval").key(key);
-    told.root();
-    told
+    let mut loan = run("loan-approval").key(key);
+    loan.root();
+    loan
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -89,12 +89,12 @@ fn a_group_that_does_not_fit_changes_nothing() {
 #[test]
 fn a_run_that_goes_on_is_not_evicted_to_make_room_for_itself() {
     let store = MemoryStore::new().capacity(4);
-    let mut told = ended("a");
-    append(&store, &told.events()).unwrap();
+    let mut loan = ended("a");
+    append(&store, &loan.events()).unwrap();
     append(&store, &ended("b").events()).unwrap();
-    told.point("business:late");
-    append(&store, &told.events()).unwrap();
-    assert_eq!(store.trace(told.trace_id()), told.events());
+    loan.point("business:late");
+    append(&store, &loan.events()).unwrap();
+    assert_eq!(store.trace(loan.trace_id()), loan.events());
     assert_eq!(store.events().len(), 3);
 }
 
@@ -103,14 +103,14 @@ fn an_abandoned_instance_leaves_its_runs_interrupted() {
     let store = MemoryStore::new();
     let instance = InstanceId::random();
     let opened = now(store.open(Instance::new(instance, "loan-service"))).unwrap();
-    let mut told = run("loan-approval").key("loan-42").instance(instance);
-    told.begin("stage:sign");
-    let events: Vec<_> = told.events().into_iter().map(Arc::new).collect();
+    let mut loan = run("loan-approval").key("loan-42").instance(instance);
+    loan.begin("stage:sign");
+    let events: Vec<_> = loan.events().into_iter().map(Arc::new).collect();
     now(opened.append(&events)).unwrap();
     assert_eq!(open_runs(&store)[0].summary.state, RunState::Running);
     store.abandon(instance);
     assert_eq!(open_runs(&store)[0].summary.state, RunState::Interrupted);
-    insta::assert_snapshot!(tree(&store.trace(told.trace_id())), @"
+    insta::assert_snapshot!(tree(&store.trace(loan.trace_id())), @"
     workflow:started pending
       stage:sign pending
     ");

@@ -162,7 +162,7 @@ async fn parallel_steps_are_undone_in_the_reverse_of_their_ends() {
 async fn die_in_saga(store: &MemoryStore, while_undoing: bool) -> TraceId {
     let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
     let dying = Arc::new(tokio::sync::Notify::new());
-    let (told, log) = (Arc::clone(&dying), Undone::default());
+    let (notify, log) = (Arc::clone(&dying), Undone::default());
     let run = throughline.workflow("loan").key("loan-42").attr("tenant", "acme").run(|ctx| async move {
         ctx.saga("loan-approval")
             .run(|saga| async move {
@@ -170,13 +170,13 @@ async fn die_in_saga(store: &MemoryStore, while_undoing: bool) -> TraceId {
                 reserve(&saga, "stage:b", 2, &log).await?;
                 if while_undoing {
                     let hang = saga.step("stage:hang").input(()).compensate(move |(), _| async move {
-                        told.notify_one();
+                        notify.notify_one();
                         std::future::pending::<Result<(), LoanError>>().await
                     });
                     hang.run(|(), _| async { Ok::<_, LoanError>(()) }).await??;
                     return Err(LoanError::Refused("no"));
                 }
-                told.notify_one();
+                notify.notify_one();
                 std::future::pending::<()>().await;
                 Ok(())
             })

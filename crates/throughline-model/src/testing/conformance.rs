@@ -138,7 +138,7 @@ pub trait SpoolFixture: Sized {
 }
 
 /// One instance that has the store of a fixture open.
-struct Opened {
+struct OpenStore {
     id: InstanceId,
     store: Arc<dyn TraceStore>,
     reader: Arc<dyn TraceReader>,
@@ -146,7 +146,7 @@ struct Opened {
     renewal: Option<JoinHandle<()>>,
 }
 
-impl Drop for Opened {
+impl Drop for OpenStore {
     fn drop(&mut self) {
         if let Some(renewal) = &self.renewal {
             renewal.abort();
@@ -155,12 +155,12 @@ impl Drop for Opened {
 }
 
 /// Opens the store of a fixture as a new instance, and keeps its lease as delivery does.
-async fn open(fixture: &impl StoreFixture) -> Opened {
+async fn open(fixture: &impl StoreFixture) -> OpenStore {
     open_as(fixture, InstanceId::random()).await
 }
 
 /// Opens the store of a fixture as this instance, and keeps its lease as delivery does.
-async fn open_as(fixture: &impl StoreFixture, id: InstanceId) -> Opened {
+async fn open_as(fixture: &impl StoreFixture, id: InstanceId) -> OpenStore {
     let mut opened = open_silently_as(fixture, id).await;
     if let Lease::Heartbeat { interval, .. } = opened.store.lease() {
         let store = Arc::clone(&opened.store);
@@ -176,18 +176,18 @@ async fn open_as(fixture: &impl StoreFixture, id: InstanceId) -> Opened {
 }
 
 /// Opens the store of a fixture as a new instance whose lease nobody renews.
-async fn open_silently(fixture: &impl StoreFixture) -> Opened {
+async fn open_silently(fixture: &impl StoreFixture) -> OpenStore {
     open_silently_as(fixture, InstanceId::random()).await
 }
 
-async fn open_silently_as(fixture: &impl StoreFixture, id: InstanceId) -> Opened {
+async fn open_silently_as(fixture: &impl StoreFixture, id: InstanceId) -> OpenStore {
     let instance = Instance::new(id, "conformance");
     let store = fixture.config().open(instance).await.expect("a fixture's store can be opened");
     let Readers { reader, analytics } = store.readers();
-    Opened { id, store, reader, analytics, renewal: None }
+    OpenStore { id, store, reader, analytics, renewal: None }
 }
 
-impl Opened {
+impl OpenStore {
     /// Appends events as delivery does: in calls that keep to the store's limits, the events of each trace in order.
     async fn append(&self, events: &[TraceEvent]) {
         let limits = self.store.limits();

@@ -1,4 +1,4 @@
-//! [`Story`]: events with fixed ids and times, told in the order in which they happen.
+//! [`Story`]: events with fixed ids and times, in the order in which they happen.
 
 use serde_json::{Map, Value, json};
 
@@ -45,7 +45,7 @@ impl Story {
         self
     }
 
-    /// What follows is told by another process life.
+    /// What follows is emitted by another instance.
     pub(super) fn by(&mut self, instance: InstanceId) -> &mut Self {
         self.instance = instance;
         self
@@ -84,7 +84,7 @@ impl Story {
         span
     }
 
-    /// Changes the event that was told last.
+    /// Changes the last event.
     pub(super) fn last(&mut self, change: impl FnOnce(&mut TraceEvent)) -> &mut Self {
         change(self.events.last_mut().unwrap());
         self

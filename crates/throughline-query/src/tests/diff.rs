@@ -82,7 +82,7 @@ fn the_span_that_got_slow_is_named_and_not_those_around_it() {
 
 #[test]
 fn inputs_are_taken_apart_where_they_differ() {
-    let told = |key, amount: u32, fails: bool| {
+    let query_of = |key, amount: u32, fails: bool| {
         let (mut s, root) = Story::started(key);
         s.input(json!({"loan": {"amount": amount, "terms": [12, 24]}, "a/b": 1}));
         let step = s.open(root, "a:a");
@@ -94,7 +94,7 @@ fn inputs_are_taken_apart_where_they_differ() {
         };
         s
     };
-    let diff = diff(&told("loan-1", 5, true), &told("loan-2", 7, false));
+    let diff = diff(&query_of("loan-1", 5, true), &query_of("loan-2", 7, false));
     let inputs: Vec<_> = diff.inputs.iter().map(|input| input.pointer.as_str()).collect();
     assert_eq!(inputs, ["/loan/amount"]);
     insta::assert_snapshot!(diff.render(&Style::plain()));

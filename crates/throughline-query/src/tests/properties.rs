@@ -151,13 +151,13 @@ proptest! {
         let wanted: HashSet<EventId> =
             events.iter().filter(|event| event.trace_id == trace).map(TraceEvent::id).collect();
         let timeline = query.timeline();
-        let told: HashSet<EventId> = timeline
+        let found: HashSet<EventId> = timeline
             .entries
             .iter()
             .map(|entry| EventId { trace_id: trace, span_id: entry.span_id, seq: entry.seq })
             .collect();
-        prop_assert_eq!(timeline.entries.len(), told.len());
-        prop_assert_eq!(told, wanted);
+        prop_assert_eq!(timeline.entries.len(), found.len());
+        prop_assert_eq!(found, wanted);
         prop_assert!(timeline.entries.is_sorted_by_key(|entry| entry.at));
     }
 

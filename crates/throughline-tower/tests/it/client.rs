@@ -327,9 +327,9 @@ async fn reqwest_is_a_client_too_and_its_errors_do_not_tell_the_query() {
     let events = here.events().await;
     let error = call_of(&events).error.clone().unwrap();
     assert_eq!(error.kind, "connection_refused");
-    let told = serde_json::to_string(&events).unwrap();
+    let json = serde_json::to_string(&events).unwrap();
     for secret in ["abcdef", "ticket", "hunter2", "lovelace"] {
-        assert!(!told.contains(secret), "{secret} in {told}");
+        assert!(!json.contains(secret), "{secret} in {json}");
     }
 }
 

@@ -191,24 +191,24 @@ async fn ask(server: &Server, headers: &[(&str, Vec<u8>)]) -> (String, String) {
 }
 
 /// What an answer says that the request got.
-fn told(status: &str, body: &str) -> String {
+fn described(status: &str, body: &str) -> String {
     if status != "200 OK" {
         return format!("rejected: {status}");
     }
     let got = read(body);
     let trace_id = got.traceparent.unwrap().trace_id.to_string();
-    let mut told = if trace_id == TRACE { "continued" } else { "new" }.to_owned();
+    let mut described = if trace_id == TRACE { "continued" } else { "new" }.to_owned();
     let mut list = |name: &str, list: Option<String>| {
         let Some(list) = list else { return };
         let _ = match list.split(',').count() {
-            _ if list.len() <= 40 => write!(told, ", {name} `{list}`"),
-            1 => write!(told, ", {name} of 1 member"),
-            members => write!(told, ", {name} of {members} members"),
+            _ if list.len() <= 40 => write!(described, ", {name} `{list}`"),
+            1 => write!(described, ", {name} of 1 member"),
+            members => write!(described, ", {name} of {members} members"),
         };
     };
     list("tracestate", got.tracestate.as_ref().map(ToString::to_string));
     list("baggage", got.baggage_header());
-    told
+    described
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn each_malformed_or_hostile_header_gets_what_the_table_says() {
     for (_, cases) in cases() {
         for Case { what, headers, gets } in cases {
             let (status, body) = ask(&server, &headers).await;
-            assert_eq!(told(&status, &body), gets, "{what}");
+            assert_eq!(described(&status, &body), gets, "{what}");
         }
     }
 }
@@ -292,7 +292,7 @@ fn whatever_bytes_arrive_on_a_socket_the_server_answers_and_goes_on() {
         // A line break ends a header, and what follows it may be anything but a request.
         prop_assert!(["200 OK", "400 Bad Request"].contains(&&*status), "{status}");
         if status == "200 OK" {
-            let _ = told(&status, &body);
+            let _ = described(&status, &body);
         }
         Ok(())
     });

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use super::{Compensated, CompensationOutcome, SagaFailed};
-use super::{Completed, Earlier, Saga, SagaBuilder, UndoStep, boxed_undo};
+use super::{Completed, PreviousSaga, Saga, SagaBuilder, UndoStep, boxed_undo};
 use crate::context::TraceContext;
 use crate::context::failure::NotRecorded;
 use crate::context::future::Capture;
@@ -44,7 +44,7 @@ impl SagaRecovery {
     /// The outer error says that nothing was tried; the inner one always comes, and says what became of each step.
     pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
         let Self { builder, mut inputs } = self;
-        let Some(earlier) = Earlier::of(&builder.context, &builder.name) else {
+        let Some(earlier) = PreviousSaga::of(&builder.context, &builder.name) else {
             return Err(NotRecorded::NoSuchSaga { saga: builder.name });
         };
         let mut completed = Vec::new();

@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 
 use super::oracle::ids;
-use super::{Opened, StoreFixture, hold, open, shared};
+use super::{OpenStore, StoreFixture, hold, open, shared};
 use crate::testing::{RunBuilder, run};
 use crate::{AppendError, Filter, TraceEvent, TraceId, TraceReader};
 
 /// How many small events a call may have, of so many that are wanted.
-fn fitting(store: &Opened, wanted: usize) -> usize {
+fn fitting(store: &OpenStore, wanted: usize) -> usize {
     let limits = store.store.limits();
     assert!(limits.events > 0 && limits.in_flight > 0, "a store that takes nothing: {limits:?}");
     wanted.min(limits.events).min(limits.bytes / 1024).max(1)
@@ -57,7 +57,7 @@ async fn observe(reader: Arc<dyn TraceReader>, id: TraceId, of_a_call: usize, un
 }
 
 /// Makes calls with events of so many traces, while readers look on: here, in turn with each call, and elsewhere.
-async fn watch_calls(store: &Opened, traces: usize) {
+async fn watch_calls(store: &OpenStore, traces: usize) {
     const CALLS: usize = 40;
     let mut batches = batches(traces);
     let of_a_call = fitting(store, 24) / traces;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Opened, StoreFixture, hold, open, open_as};
+use super::{OpenStore, StoreFixture, hold, open, open_as};
 use crate::testing::run;
 use crate::{Claim, Filter, InstanceId, TraceId};
 
 /// Long enough for a busy machine; a promise that holds never waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Opened {
+impl OpenStore {
     /// Asks for a run.
     pub(super) async fn claim(&self, trace: TraceId) -> Claim {
         self.store.claim(trace).await.expect("a claim is answered")
@@ -25,7 +25,7 @@ impl Opened {
     }
 }
 
-async fn open_some(fixture: &impl StoreFixture, count: usize) -> Vec<Opened> {
+async fn open_some(fixture: &impl StoreFixture, count: usize) -> Vec<OpenStore> {
     let mut stores = Vec::new();
     for _ in 0..count {
         stores.push(open(fixture).await);

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Opened, StoreFixture, hold, open, open_as, open_silently};
+use super::{OpenStore, StoreFixture, hold, open, open_as, open_silently};
 use crate::testing::run;
 use crate::{Claim, InstanceId, Lease, Liveness, RunState, TraceId};
 
 /// Long enough for a busy machine; a promise that holds never waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn liveness(store: &Opened, instance: InstanceId) -> Liveness {
+async fn liveness(store: &OpenStore, instance: InstanceId) -> Liveness {
     let answer = store.reader.liveness(&[instance]).await.unwrap();
     let [liveness] = answer[..] else { panic!("one answer to one question, not {answer:?}") };
     liveness
@@ -74,8 +74,8 @@ pub fn a_lease_expires_after_three_intervals_or_more<F: StoreFixture>() {
 
 /// An instance that does not renew its lease, and one that watches it.
 struct Silent {
-    silent: Opened,
-    watcher: Opened,
+    silent: OpenStore,
+    watcher: OpenStore,
     interval: Duration,
     expires_after: Duration,
     /// When the silent one opened the store, and how far the store's clock was moved since.

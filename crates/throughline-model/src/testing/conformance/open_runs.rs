@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::oracle::Oracle;
 use super::pages::{open_runs_by, open_summaries_by, turn};
-use super::{Opened, StoreFixture, hold, open};
+use super::{OpenStore, StoreFixture, hold, open};
 use crate::testing::{RunBuilder, run, sample_log};
 use crate::{InstanceId, Liveness, OpenRun, OpenSummary, Page, RunState, Timestamp, TraceEvent, TraceId};
 
@@ -13,7 +13,7 @@ use crate::{InstanceId, Liveness, OpenRun, OpenSummary, Page, RunState, Timestam
 async fn log_of_all_states(
     fixture: &impl StoreFixture,
     seed: u64,
-) -> (Opened, Vec<TraceEvent>, Vec<OpenRun>) {
+) -> (OpenStore, Vec<TraceEvent>, Vec<OpenRun>) {
     let (mine, other) = (open(fixture).await, open(fixture).await);
     let (mine_id, other_id) = (mine.id, other.id);
     let stranger = InstanceId::from_u64(0xfeed);

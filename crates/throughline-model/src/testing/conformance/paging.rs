@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::oracle::{Oracle, ids};
 use super::pages::{self, turn};
-use super::{Opened, StoreFixture, hold, open};
+use super::{OpenStore, StoreFixture, hold, open};
 use crate::testing::{RunBuilder, run, sample_log};
 use crate::{Cursor, Filter, Page, Paged, ReadError, Scope, Status, Timestamp, TraceEvent, TraceId};
 
@@ -206,13 +206,13 @@ pub fn a_cursor_of_events_is_none_of_runs_and_the_other_way_round<F: StoreFixtur
     });
 }
 
-async fn assert_invalid_for_events(store: &Opened, cursor: &Cursor) {
+async fn assert_invalid_for_events(store: &OpenStore, cursor: &Cursor) {
     let page = Page { limit: 10, after: Some(cursor.clone()) };
     assert_invalid(cursor, store.reader.events(&Filter::new(), &page).await);
     assert_invalid(cursor, store.reader.trace_page(TraceId::from_key("loan-1"), &page).await);
 }
 
-async fn assert_invalid_for_runs(store: &Opened, cursor: &Cursor) {
+async fn assert_invalid_for_runs(store: &OpenStore, cursor: &Cursor) {
     let page = Page { limit: 10, after: Some(cursor.clone()) };
     assert_invalid(cursor, store.reader.runs(&Filter::new(), &page).await);
     assert_invalid(cursor, store.reader.open_runs(&page).await);

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::oracle::Oracle;
-use super::{Opened, StoreFixture, hold, open};
+use super::{OpenStore, StoreFixture, hold, open};
 use crate::names::{HTTP_REQUEST, tags};
 use crate::testing::{RunBuilder, broken_run, run, sample_log};
 use crate::{Filter, InstanceId, RunState, RunSummary, Scope, TraceId};
 
-async fn state(store: &Opened, id: TraceId) -> RunState {
+async fn state(store: &OpenStore, id: TraceId) -> RunState {
     summary(store, id).await.state
 }
 
-async fn summary(store: &Opened, id: TraceId) -> RunSummary {
+async fn summary(store: &OpenStore, id: TraceId) -> RunSummary {
     store.reader.run(id).await.unwrap().expect("the run is there")
 }
 
