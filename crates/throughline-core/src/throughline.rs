@@ -136,7 +136,7 @@ impl Throughline {
         let deadline = later(timeout);
         // No change of threads where there is nothing to wait for: under a paused clock, waiting would cost time.
         if !self.0.queues().all(|queue| queue.is_idle()) {
-            // The queues alone: whoever stops waiting for this must not keep the emitter alive.
+            // The queues alone: a caller that stops waiting for this must not keep the emitter alive.
             let queues: Vec<_> = self.0.queues().map(Arc::clone).collect();
             let waited = on_helper_thread(move || queues.iter().for_each(|queue| queue.wait_idle(deadline)));
             // Without a thread there is no waiting, but still a report.

@@ -22,8 +22,7 @@ impl Page {
     /// Turns to the page that another one names as the next; `false` if that was the last.
     ///
     /// # Errors
-    /// [`ReadError::Damaged`] when the page leads nowhere, for it is empty or names itself: whoever reads all pages would
-    /// never come to an end.
+    /// [`ReadError::Damaged`] when the page is empty or names itself as the next: reading all pages would never end.
     pub fn turn<T>(&mut self, found: &Paged<T>) -> Result<bool, ReadError> {
         let Some(next) = &found.next else { return Ok(false) };
         if found.items.is_empty() || self.after.as_ref() == Some(next) {

@@ -138,7 +138,7 @@ impl Delivering {
 
     /// Wakes those who wait: their events are safe.
     pub(super) fn acknowledge(&self, group: Vec<Queued>) {
-        // Settled first: whoever is woken may flush at once and must find nothing pending.
+        // Settled first: a caller that this wakes may flush at once and must find nothing pending.
         self.queue.settle(group.iter());
         for queued in group {
             if let Some(waiter) = queued.waiter {

@@ -6,6 +6,8 @@ use throughline_core::testing::{Faults, FaultyStore, RemoteStore};
 use throughline_core::{NotRecorded, Retry, Throughline, TraceId};
 use tokio::time::timeout;
 
+use crate::support::start_endless;
+
 const SOON: Duration = Duration::from_secs(15);
 
 fn with(store: &RemoteStore, attempt_timeout: Duration) -> (Throughline, Faults) {
@@ -18,12 +20,7 @@ fn with(store: &RemoteStore, attempt_timeout: Duration) -> (Throughline, Faults)
 /// A run that a process left unfinished as it died.
 async fn interrupted(store: &RemoteStore) -> TraceId {
     let (dead, _) = with(store, SOON);
-    let (tx, rx) = tokio::sync::oneshot::channel();
-    tokio::spawn(dead.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
-        let _ = tx.send(ctx.trace_id());
-        std::future::pending::<()>().await;
-    }));
-    let trace_id = rx.await.unwrap();
+    let trace_id = start_endless(&dead, "loan-42").await;
     store.expire(store.trace(trace_id)[0].instance);
     trace_id
 }
@@ -31,6 +28,17 @@ async fn interrupted(store: &RemoteStore) -> TraceId {
 async fn resume(throughline: &Throughline, trace_id: TraceId) -> Result<(), NotRecorded> {
     let resumed = throughline.resume(trace_id).run(|_| async { Ok::<_, String>(()) });
     timeout(SOON, resumed).await.unwrap().map(|outcome| outcome.unwrap())
+}
+
+/// Another process resumes the run as soon as nobody holds it.
+async fn is_resumed_by_another(store: &RemoteStore, trace_id: TraceId) {
+    let (other, _) = with(store, SOON);
+    let resumes = async {
+        while resume(&other, trace_id).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, resumes).await.unwrap();
 }
 
 #[tokio::test]
@@ -62,13 +70,7 @@ async fn a_claim_that_is_not_answered_is_given_up_and_released() {
     faults.claim().never_answer_next(1);
     let error = resume(&throughline, trace_id).await.unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("did not answer within"), "{error}");
-    let (other, _) = with(&store, SOON);
-    let takes_over = async {
-        while resume(&other, trace_id).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, takes_over).await.expect("nobody holds the run");
+    is_resumed_by_another(&store, trace_id).await;
 }
 
 #[tokio::test]
@@ -86,13 +88,7 @@ async fn a_claim_that_nobody_waits_for_any_more_is_released_once_it_is_granted()
     throughline.workflow("other").run_infallible(|_| async {}).await.unwrap();
     faults.claim().release();
     faults.release_claim().attempted(1).await;
-    let (other, _) = with(&store, SOON);
-    let takes_over = async {
-        while resume(&other, trace_id).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, takes_over).await.expect("nobody holds the run");
+    is_resumed_by_another(&store, trace_id).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use throughline_core::{
     Page, Retry, Throughline, TraceEvent,
 };
 
+use crate::support::start_endless;
+
 const SOON: Duration = Duration::from_secs(20);
 
 /// Retries that do not make a test wait, each with little time.
@@ -232,12 +234,7 @@ async fn sinks_send_on_what_they_kept_when_they_are_flushed_and_a_bad_one_holds_
 async fn of_many_that_resume_a_run_at_once_one_does() {
     let store = MemoryStore::new();
     let dead = Throughline::builder("test").store(store.clone()).build().unwrap();
-    let (tx, rx) = tokio::sync::oneshot::channel();
-    let interrupted = tokio::spawn(dead.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
-        let _ = tx.send(ctx.trace_id());
-        std::future::pending::<()>().await;
-    }));
-    let trace_id = rx.await.unwrap();
+    let trace_id = start_endless(&dead, "loan-42").await;
     let instance = store.trace(trace_id)[0].instance;
     store.abandon(instance);
 
@@ -260,19 +257,13 @@ async fn of_many_that_resume_a_run_at_once_one_does() {
         matches!(result, Err(NotRecorded::StillRunning(_) | NotRecorded::HasEnded { .. }) | Ok(Ok(())))
     };
     assert!(results.iter().all(refused), "{results:?}");
-    interrupted.abort();
 }
 
 #[tokio::test]
 async fn of_two_tasks_of_one_process_that_resume_a_run_one_does_however_slow_the_store_is() {
     let store = MemoryStore::new();
     let dead = Throughline::builder("test").store(store.clone()).build().unwrap();
-    let (tx, rx) = tokio::sync::oneshot::channel();
-    let interrupted = tokio::spawn(dead.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
-        let _ = tx.send(ctx.trace_id());
-        std::future::pending::<()>().await;
-    }));
-    let trace_id = rx.await.unwrap();
+    let trace_id = start_endless(&dead, "loan-42").await;
     store.abandon(store.trace(trace_id)[0].instance);
 
     let faulty = FaultyStore::around(store.clone());
@@ -295,5 +286,4 @@ async fn of_two_tasks_of_one_process_that_resume_a_run_one_does_however_slow_the
     faults.append().release();
     first.await.unwrap().unwrap().unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 1);
-    interrupted.abort();
 }

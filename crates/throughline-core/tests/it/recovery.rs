@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use throughline_core::testing::{FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
-    AppendError, BoxFuture, Claim, DropReason, Instance, InstanceId, Lease, Limits, MemoryStore, OpenError,
-    Readers, Retry, Spool, SpoolConfig, SpoolUsage, Spooled, StoreConfig, Throughline, TraceEvent, TraceId,
-    TraceStore,
+    AppendError, BoxFuture, DropReason, Instance, InstanceId, Limits, MemoryStore, OpenError, Readers, Retry,
+    Spool, SpoolConfig, SpoolUsage, Spooled, StoreConfig, Throughline, TraceEvent, TraceId, TraceStore,
 };
 use tokio::sync::{Barrier, Semaphore};
 use tokio::time::timeout;
+
+use crate::support::leave_to_inner;
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -173,31 +174,11 @@ impl TraceStore for OpenPartitioned {
         std::thread::sleep(blocks_for);
         Box::pin(std::future::ready(Ok(())))
     }
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
     fn group_commit_delay(&self) -> Duration {
         assert!(!self.shared.panics.load(Ordering::Relaxed), "a store that panics where nobody expects it");
         Duration::ZERO
     }
-    fn lease(&self) -> Lease {
-        self.inner.lease()
-    }
-    fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.inner.heartbeat()
-    }
-    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
-        self.inner.claim(trace)
-    }
-    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.inner.release(trace)
-    }
-    fn readers(&self) -> Readers {
-        self.inner.readers()
-    }
-    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.inner.close()
-    }
+    leave_to_inner!();
 }
 
 #[tokio::test]

@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use throughline_core::testing::{FaultyStore, MemorySpool, RemoteStore};
 use throughline_core::{
-    AppendError, BoxFuture, Claim, Instance, Lease, Limits, NotRecorded, OpenError, Readers, Retry, RunState,
-    StepError, StoreConfig, Throughline, TraceContext, TraceEvent, TraceId, TraceStore, kind,
+    AppendError, BoxFuture, Instance, Limits, NotRecorded, OpenError, Readers, Retry, RunState, StepError,
+    StoreConfig, Throughline, TraceContext, TraceEvent, TraceId, TraceStore, kind,
 };
+
+use crate::support::{leave_to_inner, start_endless};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -170,14 +172,6 @@ async fn a_renewal_that_fails_hangs_or_panics_is_tried_again_before_the_lease_ex
 
 #[tokio::test]
 async fn an_instance_whose_lease_expired_leaves_interrupted_runs_that_one_of_many_resumes() {
-    async fn begin(throughline: &Throughline, key: String) -> TraceId {
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        tokio::spawn(throughline.workflow("loan").key(key).run_infallible(|ctx| async move {
-            let _ = tx.send(ctx.trace_id());
-            std::future::pending::<()>().await;
-        }));
-        rx.await.unwrap()
-    }
     fn resumed<E: StepError<kind::Plain>>(result: &Result<Result<(), E>, NotRecorded>) -> bool {
         matches!(result, Ok(Ok(())))
     }
@@ -185,7 +179,7 @@ async fn an_instance_whose_lease_expired_leaves_interrupted_runs_that_one_of_man
     let dead = with(FaultyStore::around(store.clone()));
     let mut runs = Vec::new();
     for number in 0..50 {
-        runs.push(begin(&dead, format!("loan-{number}")).await);
+        runs.push(start_endless(&dead, format!("loan-{number}")).await);
     }
     let instance = store.trace(runs[0])[0].instance;
     store.expire(instance);
@@ -253,27 +247,7 @@ impl TraceStore for OpenRecording {
             Ok(())
         })
     }
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-    fn lease(&self) -> Lease {
-        self.inner.lease()
-    }
-    fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.inner.heartbeat()
-    }
-    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
-        self.inner.claim(trace)
-    }
-    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.inner.release(trace)
-    }
-    fn readers(&self) -> Readers {
-        self.inner.readers()
-    }
-    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
-        self.inner.close()
-    }
+    leave_to_inner!();
 }
 
 #[tokio::test]

@@ -2,13 +2,51 @@
 
 use std::collections::HashMap;
 
-use throughline_core::{MemoryStore, Status, Throughline, TraceEvent};
+use throughline_core::{MemoryStore, Status, Throughline, TraceEvent, TraceId};
 
 /// An emitter with a memory store.
 pub(crate) fn open() -> (Throughline, MemoryStore) {
     let store = MemoryStore::new();
     (Throughline::builder("test").store(store.clone()).build().unwrap(), store)
 }
+
+/// Starts a run that never ends by itself.
+pub(crate) async fn start_endless(throughline: &Throughline, key: impl Into<String>) -> TraceId {
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    tokio::spawn(throughline.workflow("loan").key(key.into()).run_infallible(|ctx| async move {
+        let _ = tx.send(ctx.trace_id());
+        std::future::pending::<()>().await;
+    }));
+    rx.await.unwrap()
+}
+
+/// The methods of `TraceStore` that a store in a test leaves to the one in its field `inner`.
+macro_rules! leave_to_inner {
+    () => {
+        fn limits(&self) -> throughline_core::Limits {
+            self.inner.limits()
+        }
+        fn lease(&self) -> throughline_core::Lease {
+            self.inner.lease()
+        }
+        fn heartbeat(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+            self.inner.heartbeat()
+        }
+        fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<throughline_core::Claim, AppendError>> {
+            self.inner.claim(trace)
+        }
+        fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+            self.inner.release(trace)
+        }
+        fn readers(&self) -> Readers {
+            self.inner.readers()
+        }
+        fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+            self.inner.close()
+        }
+    };
+}
+pub(crate) use leave_to_inner;
 
 /// The first event of this type.
 pub(crate) fn started(events: &[TraceEvent], event_type: &str) -> TraceEvent {
