@@ -182,7 +182,7 @@ pub trait TraceStore: Send + Sync + 'static {
     }
 
     /// How long a group may wait for emitters that the previous group has just released. Stores where a call has a cost
-    /// benefit from a short delay.
+    /// benefit from a short delay. One of less than 1 ms blocks the thread of delivery: timers of a runtime measure no less.
     fn group_commit_delay(&self) -> Duration {
         Duration::ZERO
     }
