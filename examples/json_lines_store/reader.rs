@@ -185,8 +185,13 @@ fn open_runs(folder: &Folder, page: &Page) -> Result<Paged<OpenRun>, ReadError> 
 }
 
 fn liveness(folder: &Folder, instances: &[InstanceId]) -> io::Result<Vec<Liveness>> {
-    let by_lease: Vec<_> =
-        instances.iter().map(|instance| by_lease(folder, *instance)).collect::<io::Result<_>>()?;
+    let by_lease: Vec<_> = instances
+        .iter()
+        .map(|instance| match *instance {
+            InstanceId::NOBODY => Ok(Some(Liveness::Dead)),
+            instance => by_lease(folder, instance),
+        })
+        .collect::<io::Result<_>>()?;
     // Only of those that never had a lease it matters whether there are events of theirs.
     let mut seen = HashSet::from([InstanceId::IMPORTED]);
     if by_lease.contains(&None) {

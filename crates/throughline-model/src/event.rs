@@ -154,9 +154,10 @@ impl TraceEvent {
             || self.has_tag(crate::names::tags::REMOTE_PARENT)
     }
 
-    /// Whether it is of a root span that nobody waits for, as [`tags::DETACHED`](crate::names::tags::DETACHED) says.
-    pub fn is_detached_root(&self) -> bool {
-        self.has_tag(crate::names::tags::DETACHED) && self.is_root()
+    /// Whether it is of a span that nobody waits for, as [`tags::DETACHED`](crate::names::tags::DETACHED) says.
+    #[inline]
+    pub fn is_detached(&self) -> bool {
+        self.has_tag(crate::names::tags::DETACHED)
     }
 
     /// The spans of the same trace that it says it tries again.

@@ -26,8 +26,9 @@ impl ParseIdError {
 
 /// The identity of one run of a workflow: 16 bytes, written as 32 lower-case hex digits.
 ///
-/// [`TraceId::random`] makes time-ordered ids (48 bits of Unix milliseconds, then 80 random bits);
-/// [`TraceId::from_key`] derives the id from a business key, so that a run keeps one trace across restarts.
+/// [`TraceId::random`] makes time-ordered ids (48 bits of Unix milliseconds, then 80 random bits), which runs have;
+/// [`TraceId::from_key`] derives an id from a text, for events that are created elsewhere and must have the same id each
+/// time, such as those of an import.
 /// Compatible with the `trace-id` of [W3C Trace Context](https://www.w3.org/TR/trace-context-2/#trace-id).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceId([u8; 16]);
@@ -47,7 +48,7 @@ impl TraceId {
         Self(bytes)
     }
 
-    /// The id that belongs to a business key: SHA-256 of its UTF-8 bytes, truncated to 16 bytes.
+    /// The id that belongs to a text: SHA-256 of its UTF-8 bytes, truncated to 16 bytes.
     ///
     /// ```
     /// use throughline_model::TraceId;
@@ -156,10 +157,15 @@ impl InstanceId {
     /// spans are *unfinished*, neither running nor interrupted.
     pub const IMPORTED: Self = Self(0);
 
+    /// The instance of an event that says that no process works on its span any more, although it has not ended: the span
+    /// is *interrupted*, whichever process emitted the event. It is always dead.
+    pub const NOBODY: Self = Self(u64::MAX);
+
     /// A new random id.
     #[cfg(feature = "random")]
     pub fn random() -> Self {
-        Self(rand::random::<u64>() | 1)
+        // Neither `IMPORTED` nor `NOBODY`.
+        Self((rand::random::<u64>() >> 1) | 1)
     }
 
     /// The id with this value.

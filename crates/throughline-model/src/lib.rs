@@ -60,9 +60,10 @@ pub use filter::{Filter, TypeMatch};
 pub use future::BoxFuture;
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
 pub use page::{Page, Paged};
-pub use reader::TraceReader;
+pub use reader::{Secret, TraceReader};
 pub use run::{
-    CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RunState, RunSummary,
+    CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RootSummary, RunState,
+    RunSummary,
 };
 pub use scope::Scope;
 pub use sink::EventSink;

@@ -13,6 +13,8 @@ pub const WORKFLOW_FAILED: &str = "workflow:failed";
 pub const WORKFLOW_CANCELLED: &str = "workflow:cancelled";
 /// Another instance resumed the run.
 pub const WORKFLOW_RESUMED: &str = "workflow:resumed";
+/// A run that its process left open was closed for good: it will not be resumed. It counts as failed.
+pub const WORKFLOW_ABANDONED: &str = "workflow:abandoned";
 
 /// A saga began.
 pub const SAGA_STARTED: &str = "saga:started";
@@ -26,6 +28,11 @@ pub const SAGA_FAILED: &str = "saga:failed";
 pub const SAGA_RESUMED: &str = "saga:resumed";
 /// A saga was dropped before it ended.
 pub const SAGA_CANCELLED: &str = "saga:cancelled";
+/// The code that ran a saga was dropped, and its compensation continues without it: the saga is
+/// [detached](tags::DETACHED) from now on.
+pub const SAGA_DETACHED: &str = "saga:detached";
+/// The code that ran a saga was dropped, and the saga was left open, to be resumed or undone.
+pub const SAGA_LEFT_OPEN: &str = "saga:left_open";
 
 /// What the event type of every compensation starts with; the step's own name follows:
 /// `stage:reserve-funds` is undone by `compensate:reserve-funds`.
@@ -61,14 +68,16 @@ pub const WEBSOCKET_SESSION: &str = "ws:session";
 pub mod tags {
     /// A step that has a compensation: if its saga fails, it must be undone.
     pub const COMPENSABLE: &str = "compensable";
+    /// A compensable step that is undone even if it may have had no effect, because it failed or did not end.
+    pub const COMPENSATE_WHEN_IN_DOUBT: &str = "compensate_when_in_doubt";
     /// A span that undoes another, which it links as `compensates`.
     pub const COMPENSATION: &str = "compensation";
     /// A decision with alternatives.
     pub const DECISION: &str = "decision";
     /// A call to a database, a queue or an outside service.
     pub const DEPENDENCY: &str = "dependency";
-    /// A root that nobody waits for, such as a job that a request put into a queue: the run has not ended before it
-    /// has, and failed if it failed. See [`RunSummary::of`](crate::RunSummary::of).
+    /// A span that nobody waits for, such as a job that a request put into a queue, or a saga whose caller is gone: the run
+    /// has not ended before it has, and failed if it failed. See [`RunSummary::of`](crate::RunSummary::of).
     pub const DETACHED: &str = "detached";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
@@ -104,6 +113,8 @@ pub mod attrs {
     pub const STEP_ID: &str = "step_id";
     /// What kind of step an executor runs, in few different values: `http`, `script`…
     pub const STEP_TYPE: &str = "step_type";
+    /// The run in which this one was started, if it has a trace of its own: that run's trace id.
+    pub const CAUSED_BY: &str = "caused_by";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
     /// Who or what did an imported activity: the `org:resource` of the XES standard.
@@ -184,6 +195,10 @@ pub mod labels {
 pub mod errors {
     /// The step panicked.
     pub const PANIC: &str = "panic";
+    /// The process died before it ended.
+    pub const INTERRUPTED: &str = "interrupted";
+    /// The run was closed for good.
+    pub const ABANDONED: &str = "abandoned";
 }
 
 /// Environment variables: the façade builds an emitter from them, and the command line reads some of them too.

@@ -7,6 +7,28 @@ use crate::{
     ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
+/// Random bytes that a store keeps: see [`TraceReader::secret`]. They don't appear in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// A secret of these bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// Reads a store. All stores give the same answers; the conformance suite (feature `testing`) checks that. A reader may
 /// be called from any thread, on any runtime and many times at once, so it must not block for long: long work goes to the
 /// runtime that the store or its readers were opened on.
@@ -65,6 +87,15 @@ pub trait TraceReader: Send + Sync + 'static {
     /// The liveness of each of these instances, in the same order.
     fn liveness<'a>(&'a self, instances: &'a [InstanceId])
     -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>>;
+
+    /// A random secret that the store keeps for those that set no pseudonym key of their own, so that what they replace by
+    /// a pseudonym can be found again: at least 16 bytes, the same for everybody who opens the store, for as long as it
+    /// exists. `None`, the default, if the store keeps none.
+    ///
+    /// Anyone who can read the store can read the secret. It protects what leaves the store: logs, feeds and exports.
+    fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Runs whose id begins with these lower-case hex digits, at most `limit`, in the order of their ids. All runs begin
     /// with the empty prefix.

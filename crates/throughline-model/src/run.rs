@@ -23,6 +23,8 @@ pub struct RunSummary {
     pub service: Text,
     /// Its business key: that of its root, or else of the first event that has one.
     pub correlation_id: Option<Text>,
+    /// Its root span; `None` if no event of that is known.
+    pub root: Option<RootSummary>,
     /// When its first event happened.
     pub started: Timestamp,
     /// When its root span, and everything detached from it, had ended.
@@ -42,10 +44,54 @@ impl RunSummary {
             workflow: None,
             service: service.into(),
             correlation_id: None,
+            root: None,
             started,
             ended: None,
             duration_us: None,
             first_failure: None,
+        }
+    }
+}
+
+impl RunSummary {
+    /// Whether it is interrupted and can be resumed. What a process left of an HTTP request, or of a job that its queue
+    /// delivers again, can't: it stays interrupted until it is undone, abandoned or old enough to be removed.
+    pub fn waits_to_be_resumed(&self) -> bool {
+        self.state == RunState::Interrupted && self.can_be_resumed()
+    }
+
+    /// Whether it has not ended, no process is known to work on it, and its root is one that can be resumed.
+    pub fn can_be_resumed(&self) -> bool {
+        matches!(self.state, RunState::Interrupted | RunState::Unfinished)
+            && self.root.as_ref().is_some_and(|root| root.is_resumable)
+    }
+}
+
+/// The root span of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RootSummary {
+    /// The span.
+    pub span_id: SpanId,
+    /// Its type as it began: `workflow:started`, `http:request`, `job:payout`.
+    pub event_type: Text,
+    /// Which attempt the run is, of those under its key.
+    pub attempt: Option<u32>,
+    /// Whether the run can be resumed, should it be interrupted: the root began as a workflow, is not
+    /// [detached](crate::names::tags::DETACHED), and neither succeeded nor failed.
+    pub is_resumable: bool,
+}
+
+impl RootSummary {
+    /// The root span with this first event, whose last event has this status.
+    pub fn of(first: &TraceEvent, last: Status) -> Self {
+        Self {
+            span_id: first.span_id,
+            event_type: first.event_type.clone(),
+            attempt: first.attempt,
+            is_resumable: first.workflow.is_some()
+                && !first.is_detached()
+                && matches!(last, Status::Pending | Status::Cancelled),
         }
     }
 }
@@ -159,7 +205,7 @@ impl OpenRun {
             if resumes && resumed.is_none_or(|other| place_in_span(event) > place_in_span(other)) {
                 resumed = Some(event);
             }
-            if event.is_detached_root() {
+            if event.is_detached() {
                 retried.extend(event.retried());
             }
         }
@@ -168,7 +214,7 @@ impl OpenRun {
                 event.instance != resumed.instance && Position::of(event) < Position::of(resumed)
             })
         };
-        let is_step = |event: &TraceEvent| !event.is_root() || event.is_detached_root();
+        let is_step = |event: &TraceEvent| !event.is_root() || event.is_detached();
         let mut given_up = GivenUp { spans: &spans, retried, known: HashMap::new() };
         let current = spans
             .iter()

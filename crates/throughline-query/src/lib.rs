@@ -115,6 +115,7 @@ impl TraceQuery {
     fn liveness_of(&self, owner: InstanceId) -> Liveness {
         match self.liveness.binary_search_by_key(&owner, |(instance, _)| *instance) {
             Ok(at) => self.liveness[at].1,
+            _ if owner == InstanceId::NOBODY => Liveness::Dead,
             Err(_) if owner == InstanceId::IMPORTED => Liveness::Imported,
             Err(_) => Liveness::Alive,
         }
@@ -209,7 +210,7 @@ impl TraceQuery {
             if first_failure.is_none() && event.status == Status::Failed {
                 first_failure = Some(mark(event));
             }
-            if event.is_detached_root() {
+            if event.is_detached() {
                 detached.insert(event.span_id);
                 retried.extend(event.retried());
             }

@@ -18,7 +18,12 @@ pub(crate) struct Diagnosis {
 /// Reads an error of SQLite. Values never appear in it: SQLite's messages name tables and columns only.
 pub(crate) fn diagnose(path: &Path, error: &Error) -> Diagnosis {
     let path = path.display();
-    let (is_temporary, what) = match error.sqlite_error_code() {
+    let code = match error {
+        // A statement that can't be prepared, as one that names a column which is not there.
+        Error::SqlInputError { error, .. } => Some(error.code),
+        error => error.sqlite_error_code(),
+    };
+    let (is_temporary, what) = match code {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => (
             true,
             "is locked by another connection, and has been for longer than the busy timeout; look for a process \

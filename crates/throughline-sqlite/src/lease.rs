@@ -152,6 +152,9 @@ pub(crate) fn liveness(
     database: &Path,
     instance: InstanceId,
 ) -> rusqlite::Result<Liveness> {
+    if instance == InstanceId::NOBODY {
+        return Ok(Liveness::Dead);
+    }
     let row = connection
         .prepare_cached("SELECT opened, closed FROM instance WHERE key = ?1")?
         .query_row([key(instance)], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))

@@ -70,7 +70,7 @@ pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<
 /// The events of detached spans, and what these tried again. Few runs have any, and those have few.
 fn detached(connection: &Connection, run: &Run) -> Result<(Vec<Mark>, HashSet<SpanId>)> {
     let sql = format!(
-        "{MARK}, e.parent, e.tags, e.rest {OF_EVENTS} WHERE e.run = ?1 \
+        "{MARK} {OF_EVENTS} WHERE e.run = ?1 \
          AND e.span IN (SELECT span FROM event WHERE run = ?1 AND tags LIKE ?2)"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -78,16 +78,9 @@ fn detached(connection: &Connection, run: &Run) -> Result<(Vec<Mark>, HashSet<Sp
     let (mut marks, mut detached, mut retried) = (Vec::new(), HashSet::new(), HashSet::new());
     while let Some(row) = rows.next()? {
         let Some(span) = SpanId::from_u64(row.get::<_, i64>(4)? as u64) else { continue };
-        let mark = read_mark(row, run, span)?;
-        let mut event =
-            TraceEvent::new(run.trace_id, span, Text::default(), mark.timestamp(), Text::default());
-        event.parent_span_id =
-            row.get::<_, Option<i64>>(11)?.and_then(|parent| SpanId::from_u64(parent as u64));
-        let [tags, rest]: [Option<String>; 2] = [row.get(12)?, row.get(13)?];
-        event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-        let rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-        (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links());
-        if event.is_detached_root() {
+        let event = relations(row, run, span)?;
+        let mark = read_mark(row, run, &event)?;
+        if event.is_detached() {
             detached.insert(span);
             retried.extend(event.retried());
         }
@@ -97,9 +90,9 @@ fn detached(connection: &Connection, run: &Run) -> Result<(Vec<Mark>, HashSet<Sp
     Ok((marks, retried))
 }
 
-/// What [`read_mark`] reads.
-const MARK: &str =
-    "SELECT e.id, e.ts, i.key, e.n, e.span, e.seq, e.status, s.text, w.text, e.correlation, e.duration";
+/// What [`read_mark`] and [`relations`] read.
+const MARK: &str = "SELECT e.id, e.ts, i.key, e.n, e.span, e.seq, e.status, s.text, w.text, e.correlation, e.duration, \
+     e.parent, e.tags, e.rest";
 const OF_EVENTS: &str = "FROM event e JOIN instance i ON i.id = e.instance JOIN name s ON s.id = e.service \
      LEFT JOIN name w ON w.id = e.workflow";
 
@@ -125,13 +118,25 @@ fn marks(
     while let Some(row) = rows.next()? {
         // A span id of zero is none; only a file that was changed by hand has one.
         if let Some(span) = SpanId::from_u64(row.get::<_, i64>(4)? as u64) {
-            marks.push(read_mark(row, run, span)?);
+            marks.push(read_mark(row, run, &relations(row, run, span)?)?);
         }
     }
     Ok(marks)
 }
 
-fn read_mark(row: &Row<'_>, run: &Run, span_id: SpanId) -> Result<Mark> {
+/// An event with nothing but what it has to do with other spans.
+fn relations(row: &Row<'_>, run: &Run, span: SpanId) -> Result<TraceEvent> {
+    let at = Timestamp::from_micros(row.get(1)?);
+    let mut event = TraceEvent::new(run.trace_id, span, Text::default(), at, Text::default());
+    event.parent_span_id = row.get::<_, Option<i64>>(11)?.and_then(|parent| SpanId::from_u64(parent as u64));
+    let [tags, rest]: [Option<String>; 2] = [row.get(12)?, row.get(13)?];
+    event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links());
+    Ok(event)
+}
+
+fn read_mark(row: &Row<'_>, run: &Run, relations: &TraceEvent) -> Result<Mark> {
     let correlation_id = match row.get_ref(9)? {
         ValueRef::Null => None,
         ValueRef::Integer(_) => run.correlation.clone(),
@@ -140,12 +145,13 @@ fn read_mark(row: &Row<'_>, run: &Run, span_id: SpanId) -> Result<Mark> {
     Ok(Mark {
         key: row.get(0)?,
         position: Position {
-            timestamp: Timestamp::from_micros(row.get(1)?),
+            timestamp: relations.timestamp,
             instance: InstanceId::from_u64(row.get::<_, i64>(2)? as u64),
             n: row.get::<_, i64>(3)? as u64,
-            id: EventId { trace_id: run.trace_id, span_id, seq: row.get(5)? },
+            id: EventId { trace_id: run.trace_id, span_id: relations.span_id, seq: row.get(5)? },
         },
         status: status_of(row.get(6)?),
+        is_root: relations.is_root(),
         duration_us: row.get::<_, Option<i64>>(10)?.map(|micros| micros as u64),
         service: Text::from(row.get::<_, String>(7)?),
         workflow: row.get::<_, Option<String>>(8)?.map(Text::from),

@@ -1,5 +1,6 @@
 //! The questions that the in-memory store answers.
 
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,8 +10,8 @@ use throughline_model::BoxFuture;
 use throughline_model::fold::run_matches;
 use throughline_model::{
     Bucket, ChoiceOutcome, Cursor, Filter, HotSpot, InstanceId, Liveness, Log, OpenRun, OpenSummary, Page,
-    Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, TraceAnalytics, TraceEvent, TraceId,
-    TraceReader, TypeRate,
+    Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes, TraceAnalytics, TraceEvent,
+    TraceId, TraceReader, TypeRate,
 };
 
 /// Reads what a [`MemoryStore`](super::MemoryStore) keeps, under its lock and without waiting for anything else.
@@ -103,8 +104,12 @@ impl TraceReader for MemoryReader {
         Box::pin(async move {
             let before = page.after.as_ref().map(Cursor::run).transpose()?;
             let state = self.state();
-            let matching = state
-                .by_start
+            let none = BTreeSet::new();
+            let candidates = match &filter.correlation_id {
+                Some(key) => state.by_key.get(key).unwrap_or(&none),
+                None => &state.by_start,
+            };
+            let matching = candidates
                 .range((Unbounded, before.map_or(Unbounded, Excluded)))
                 .rev()
                 .take_while(|(started, _)| filter.scope.since.is_none_or(|since| *started >= since))
@@ -147,6 +152,10 @@ impl TraceReader for MemoryReader {
             let state = self.state();
             Ok(instances.iter().map(|instance| state.liveness(*instance)).collect())
         })
+    }
+
+    fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
+        Box::pin(async move { Ok(Some(self.state().secret.clone())) })
     }
 
     fn find_by_id_prefix<'a>(

@@ -8,7 +8,7 @@ use super::reader::MemoryReader;
 use throughline_model::fold::{Mark, Position, RunFold, Spans};
 use throughline_model::{
     AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers,
-    RunSummary, SpanId, StoreConfig, Timestamp, TraceEvent, TraceId, TraceStore,
+    RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp, TraceEvent, TraceId, TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -184,7 +184,11 @@ pub(super) struct State {
     pub(super) index: BTreeMap<Position, Arc<TraceEvent>>,
     pub(super) runs: BTreeMap<TraceId, Run>,
     pub(super) by_start: BTreeSet<(Timestamp, TraceId)>,
+    /// The runs with each business key.
+    pub(super) by_key: HashMap<Text, BTreeSet<(Timestamp, TraceId)>>,
     ended: BTreeSet<(Timestamp, TraceId)>,
+    /// What [`TraceReader::secret`](throughline_model::TraceReader::secret) answers.
+    pub(super) secret: Secret,
     pub(super) open: BTreeSet<(Timestamp, TraceId)>,
 }
 
@@ -239,6 +243,8 @@ impl State {
             index: BTreeMap::new(),
             runs: BTreeMap::new(),
             by_start: BTreeSet::new(),
+            by_key: HashMap::new(),
+            secret: Secret::new(rand::random::<[u8; 32]>()),
             ended: BTreeSet::new(),
             open: BTreeSet::new(),
         }
@@ -250,6 +256,7 @@ impl State {
 
     pub(super) fn liveness(&self, instance: InstanceId) -> Liveness {
         match self.leases.get(&instance) {
+            _ if instance == InstanceId::NOBODY => Liveness::Dead,
             Some(liveness) => *liveness,
             None if instance == InstanceId::IMPORTED => Liveness::Imported,
             None => Liveness::Unknown,
@@ -362,6 +369,14 @@ impl State {
         self.used -= run.used();
         if let Some((started, last_event)) = run.ends() {
             self.by_start.remove(&(started, id));
+            if let Some(key) = run.fold.correlation_id()
+                && let Some(runs) = self.by_key.get_mut(key)
+            {
+                runs.remove(&(started, id));
+                if runs.is_empty() {
+                    self.by_key.remove(key);
+                }
+            }
             self.open.remove(&(started, id));
             self.ended.remove(&(last_event, id));
         }
@@ -372,6 +387,12 @@ impl State {
         self.used += run.used();
         if let Some((started, last_event)) = run.ends() {
             self.by_start.insert((started, id));
+            if let Some(key) = run.fold.correlation_id() {
+                match self.by_key.get_mut(key) {
+                    Some(runs) => runs.insert((started, id)),
+                    None => self.by_key.entry(key.clone()).or_default().insert((started, id)),
+                };
+            }
             match run.fold.is_open() {
                 true => self.open.insert((started, id)),
                 false => self.ended.insert((last_event, id)),

@@ -36,7 +36,11 @@ impl<K> Detached<K> {
     }
 
     /// Keeps the later of the two events of a span; says whether anything is different.
-    pub(super) fn keep_last(&mut self, mark: Mark<K>) -> bool {
+    pub(super) fn keep_last(&mut self, mut mark: Mark<K>) -> bool {
+        if !mark.is_root && mark.status != Status::Pending {
+            // How it ended is for those around it to tell.
+            mark.status = Status::Success;
+        }
         let counts = usize::from(!self.is_retried(mark.span_id()));
         let opens = counts * is_open(&mark);
         match self.last.entry(mark.span_id()) {

@@ -32,6 +32,8 @@ pub struct Mark<K> {
     pub position: Position,
     /// Its status.
     pub status: Status,
+    /// Whether it is a [root event](TraceEvent::is_root).
+    pub is_root: bool,
     /// How long the span took that it ends.
     pub duration_us: Option<u64>,
     /// The service that emitted it.
@@ -49,6 +51,7 @@ impl<K> Mark<K> {
             key,
             position: Position::of(event),
             status: event.status,
+            is_root: event.is_root(),
             duration_us: event.duration_us,
             service: event.service.clone(),
             workflow: event.workflow.clone(),

@@ -102,9 +102,9 @@ pub struct RunMarks<K> {
     /// If there was no root, all events of the run.
     pub rootless: Vec<Mark<K>>,
     /// If anything was [detached](RunFold::has_detached), the last event (or all) of each span of which an event
-    /// [is a detached root](TraceEvent::is_detached_root).
+    /// [is detached](TraceEvent::is_detached).
     pub detached: Vec<Mark<K>>,
-    /// What those events that are detached roots [tried again](TraceEvent::retried).
+    /// What those events that are detached [tried again](TraceEvent::retried).
     pub retried: HashSet<SpanId>,
     /// What [`RunFold::names_workflow`] was.
     pub names_workflow: Option<Mark<K>>,
@@ -203,7 +203,7 @@ impl<K: Clone> RunFold<K> {
     /// Adds an event to the detached spans if it belongs to one; says whether this span was not known to be detached,
     /// and earlier events of it were not kept.
     fn add_detached(&mut self, event: &TraceEvent, mark: impl Fn() -> Mark<K>) -> (Change, bool) {
-        let is_detached = event.is_detached_root();
+        let is_detached = event.is_detached();
         let mut changed = false;
         if is_detached {
             for span in event.retried() {

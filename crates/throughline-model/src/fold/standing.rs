@@ -73,7 +73,9 @@ impl<K: Clone> RunFold<K> {
 
     /// The last event of the span by which a run with a root stands as it does.
     pub fn decided_by(&self) -> Option<&Mark<K>> {
-        self.deciding(self.last()?).max_by_key(|last| (rank(last.status), last.position))
+        // Of equal ones the latest; but how a detached span ended that is no root says nothing of the run.
+        let says_how = |last: &Mark<K>| last.is_root || last.status == Status::Pending;
+        self.deciding(self.last()?).max_by_key(|last| (rank(last.status), says_how(last), last.position))
     }
 
     /// Its status; `None` before the first event.

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::{Position, RunFold};
-use crate::{FailureSummary, Filter, InstanceId, Liveness, RunState, RunSummary, TraceEvent};
+use crate::{FailureSummary, Filter, InstanceId, Liveness, RootSummary, RunState, RunSummary, TraceEvent};
 
 impl RunSummary {
     /// The summary of these events of one run, in any order; `None` if there are none.
@@ -16,9 +16,10 @@ impl RunSummary {
     ///   `pending` (a start, or a resumption), the liveness of the instance that emitted it decides between
     ///   running, interrupted and unfinished.
     /// - `ended` and `duration_us` are the timestamp and the duration of that event, unless it is `pending`.
-    /// - [**Detached**](crate::names::tags::DETACHED) root spans, such as the jobs that a request put into a queue,
-    ///   decide together with the root span, each by its last event. A root span that a detached one tries again
-    ///   (`retry_of`) is left out, be it the first. The state is `pending` if one of them is (the latest such event
+    /// - [**Detached**](crate::names::tags::DETACHED) spans, such as the jobs that a request put into a queue or a saga
+    ///   that is being undone after its caller was dropped, decide together with the root span, each by its last event. A root span that a detached one tries again
+    ///   (`retry_of`) is left out, be it the first. How a detached span ended that is no root span, such as a saga, does
+    ///   not matter: only that it did. The state is `pending` if one of them is (the latest such event
     ///   names the instance), else failed if one failed, else cancelled if one was, else success. If there are any,
     ///   `ended` is the time of the latest of these events, and `duration_us` the time from `started` to it.
     /// - `service`, `workflow` and `correlation_id` are those of the root span's first event. If that names no
@@ -44,11 +45,12 @@ impl<E: Clone + Deref<Target = TraceEvent>> RunFold<E> {
     pub fn of(events: impl IntoIterator<Item = E>) -> Self {
         let events: Vec<E> = events.into_iter().collect();
         let mut fold = Self::new();
-        // With the earliest root event in it the root span stays what it is, and with all root events in it nothing
+        // With the earliest root event in it the root span stays what it is, and with all detached events in it nothing
         // is found to be detached later: what `add` calls missing comes with the rest.
-        let roots = || events.iter().filter(|event| event.is_root());
-        let earliest = roots().min_by_key(|event| Position::of(event));
-        for event in earliest.into_iter().chain(roots()).chain(&events) {
+        let roots = events.iter().filter(|event| event.is_root());
+        let earliest = roots.min_by_key(|event| Position::of(event));
+        let detached = events.iter().filter(|event| event.is_detached());
+        for event in earliest.into_iter().chain(detached).chain(&events) {
             let _ = fold.add(event.clone(), event);
         }
         fold
@@ -57,9 +59,14 @@ impl<E: Clone + Deref<Target = TraceEvent>> RunFold<E> {
     /// The run in a line; `None` before the first event.
     pub fn summary(&self, liveness: impl FnOnce(InstanceId) -> Liveness) -> Option<RunSummary> {
         let (head, standing) = (self.head()?, self.standing()?);
+        let liveness = match standing.owner {
+            InstanceId::NOBODY => Liveness::Dead,
+            owner => liveness(owner),
+        };
         Some(RunSummary {
             workflow: self.workflow().cloned(),
             correlation_id: self.correlation_id().cloned(),
+            root: self.last().map(|last| RootSummary::of(&head.key, last.status)),
             ended: self.ended(),
             duration_us: self.duration_us(),
             first_failure: self.first_failure().map(|failure| FailureSummary {
@@ -69,7 +76,7 @@ impl<E: Clone + Deref<Target = TraceEvent>> RunFold<E> {
             }),
             ..RunSummary::new(
                 head.position.id.trace_id,
-                RunState::of(standing.status, liveness(standing.owner)),
+                RunState::of(standing.status, liveness),
                 &head.service,
                 self.started()?,
             )

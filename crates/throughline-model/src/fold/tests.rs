@@ -9,6 +9,7 @@ use super::{
     Change, History, Mark, Placed, Position, RootMarks, RunFold, RunMarks, Spans, by_span, place_in_span,
     rank,
 };
+use crate::RootSummary;
 use crate::names::{SAGA_COMPENSATING, tags};
 use crate::testing::sample_log;
 use crate::{
@@ -113,9 +114,9 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
     let root = ordered.iter().find(|event| event.is_root()).map(|root| &spans[&root.span_id]);
     let last_of = |span: &SpanId| *spans[span].last().unwrap();
     let detached: BTreeSet<SpanId> =
-        events.iter().filter(|event| event.is_detached_root()).map(|event| event.span_id).collect();
+        events.iter().filter(|event| event.is_detached()).map(|event| event.span_id).collect();
     let retried: BTreeSet<SpanId> =
-        events.iter().filter(|event| event.is_detached_root()).flat_map(TraceEvent::retried).collect();
+        events.iter().filter(|event| event.is_detached()).flat_map(TraceEvent::retried).collect();
     let mut deciding = detached.clone();
     deciding.extend(root.map(|root| root[0].span_id));
     deciding.retain(|span| !retried.contains(span));
@@ -126,8 +127,16 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
         Some(_) => deciding.iter().map(last_of).collect(),
         None => spans.keys().map(last_of).collect(),
     };
+    let status_of = |last: &TraceEvent| match last.status {
+        Status::Failed | Status::Cancelled
+            if root.is_some() && detached.contains(&last.span_id) && !last.is_root() =>
+        {
+            Status::Success
+        }
+        status => status,
+    };
     let latest_of = |status| {
-        lasts.iter().copied().filter(|last| last.status == status).max_by_key(|last| Position::of(last))
+        lasts.iter().copied().filter(|last| status_of(last) == status).max_by_key(|last| Position::of(last))
     };
     let failed = ordered.iter().find(|event| event.status == Status::Failed);
     let state = if let Some(open) = latest_of(Status::Pending) {
@@ -140,7 +149,16 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
         RunState::Succeeded
     };
     let head = root.map_or(earliest, |root| root[0]);
+    let root_summary = root.map(|root| RootSummary {
+        span_id: head.span_id,
+        event_type: head.event_type.clone(),
+        attempt: head.attempt,
+        is_resumable: head.workflow.is_some()
+            && !head.is_detached()
+            && [Status::Pending, Status::Cancelled].contains(&root[root.len() - 1].status),
+    });
     let mut summary = RunSummary::new(head.trace_id, state, head.service.clone(), earliest.timestamp);
+    summary.root = root_summary;
     let by_head = [head].into_iter().chain(ordered.iter().copied());
     summary.workflow = by_head.clone().find_map(|event| event.workflow.clone());
     summary.correlation_id = by_head.clone().find_map(|event| event.correlation_id.clone());
@@ -226,7 +244,7 @@ proptest! {
         let mut fold = RunFold::new();
         add(&mut fold, known, 0);
         if let Some(started) = fold.started() {
-            let detached: Vec<_> = known.iter().filter(|event| event.is_detached_root()).collect();
+            let detached: Vec<_> = known.iter().filter(|event| event.is_detached()).collect();
             let root = || Some((fold.root()?, fold.head()?, fold.last()?));
             let restored = RunFold::restore(RunMarks {
                 started,

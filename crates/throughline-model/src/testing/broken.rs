@@ -81,9 +81,7 @@ mod tests {
         // A span that turns out to be detached when one of its later events is read.
         let turns_out = |events: &Vec<TraceEvent>| {
             events.windows(2).any(|pair| {
-                pair[0].span_id == pair[1].span_id
-                    && !pair[0].is_detached_root()
-                    && pair[1].is_detached_root()
+                pair[0].span_id == pair[1].span_id && !pair[0].is_detached() && pair[1].is_detached()
             })
         };
         assert!(runs.iter().any(turns_out));

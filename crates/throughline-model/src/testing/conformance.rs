@@ -358,6 +358,7 @@ macro_rules! store_conformance {
             a_deployment_is_safe_when_nothing_runs,
             // leases
             liveness_is_answered_in_the_order_asked,
+            a_secret_is_the_same_for_everybody_and_stays,
             an_instance_that_opens_again_is_alive_again,
             a_renewal_after_the_end_brings_nothing_back,
             a_lease_expires_after_three_intervals_or_more,

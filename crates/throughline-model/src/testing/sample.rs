@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(states, [Running, Interrupted, Unfinished, Succeeded, Failed, Cancelled].into());
         assert!(runs.runs.values().any(|run| run.events.iter().all(|event| !event.is_root())));
         assert!(log.iter().any(|event| event.event_type == crate::names::WORKFLOW_RESUMED));
-        assert!(log.iter().any(|event| event.is_detached_root() && event.retried().next().is_some()));
+        assert!(log.iter().any(|event| event.is_detached() && event.retried().next().is_some()));
         assert!(!runs.decision_outcomes(&crate::Scope::all()).is_empty());
         assert!(runs.compensation_rate(&crate::Scope::all()).hits > 0);
     }

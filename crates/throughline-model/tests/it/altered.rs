@@ -57,6 +57,8 @@ pub(crate) enum Change {
     NoRoomForALateRenewal,
     /// An instance that nobody knows counts as imported.
     TakesUnknownForImported,
+    /// Each time the secret is another.
+    TellsEachAnotherSecret,
     /// A page of events begins with the last one of the page before.
     EventsRepeat,
     /// A page of runs leaves out the first run after the page before.

@@ -20,7 +20,7 @@ fn a_query_and_the_stores_mean_the_same_by_a_run() {
         runs.entry(event.trace_id).or_default().push(event);
     }
     // Without a root a query has the first span stand in, which a list of runs has no need of.
-    runs.retain(|_, events| events.iter().any(|event| event.is_root() && !event.is_detached_root()));
+    runs.retain(|_, events| events.iter().any(|event| event.is_root() && !event.is_detached()));
     for events in runs.into_values() {
         let listed = RunSummary::of(&events, liveness).unwrap();
         let queried = TraceQuery::new(events).with_liveness(liveness).summary().unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, Liveness, OpenError, OpenRun,
-    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, SlowSpan, StageTimes, Timestamp,
+    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes, Timestamp,
     TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate, WatchRequest,
 };
 
@@ -213,6 +213,10 @@ impl TraceReader for SqliteReader {
                 instances.into_iter().map(|instance| session.liveness(instance)).collect()
             }),
         )
+    }
+
+    fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
+        Box::pin(self.ask(|session| session.secret().map(Some)))
     }
 
     fn find_by_id_prefix<'a>(

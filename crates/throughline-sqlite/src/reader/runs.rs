@@ -1,11 +1,11 @@
 //! Runs that match a filter, and runs that have not ended.
 
 use rusqlite::types::{ToSql, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashSet;
 use throughline_model::{
-    Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary,
-    SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
+    Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RootSummary, RunState,
+    RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
 };
 
 use super::events::Sketch;
@@ -184,8 +184,10 @@ pub(super) fn one(session: &mut Session, id: TraceId) -> Result<Option<RunSummar
 fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Option<RunSummary>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
-                CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error \
-         FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure WHERE r.id = ?1",
+                CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error, \
+                r.root, h.span, h.type, h.attempt, h.workflow, h.tags, l.status \
+         FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure \
+         LEFT JOIN event h ON h.id = r.head WHERE r.id = ?1",
     )?;
     let mut rows = statement.query([run])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -209,6 +211,9 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
         summary.workflow = Some(cache.name(connection, workflow)?);
     }
     summary.correlation_id = row.get::<_, Option<String>>(5)?.map(Text::from);
+    if row.get::<_, Option<i64>>(12)?.is_some() {
+        summary.root = Some(root(row, cache, connection)?.ok_or_else(|| invalid("root"))?);
+    }
     summary.ended = row.get::<_, Option<i64>>(7)?.map(Timestamp::from_micros);
     if summary.ended.is_some() {
         summary.duration_us = row.get::<_, Option<i64>>(8)?.map(|micros| micros as u64);
@@ -225,6 +230,26 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
         });
     }
     Ok(Some(summary))
+}
+
+/// The root span, from the columns of its first event.
+fn root(row: &Row<'_>, cache: &mut Cache, connection: &Connection) -> Result<Option<RootSummary>, Fault> {
+    let Some(span) = SpanId::from_u64(row.get::<_, i64>(13)? as u64) else { return Ok(None) };
+    let workflow: Option<i64> = row.get(16)?;
+    let mut first = TraceEvent::new(
+        TraceId::from_key(""),
+        span,
+        cache.name(connection, row.get(14)?)?,
+        Timestamp::from_micros(0),
+        Text::default(),
+    );
+    first.attempt = row.get(15)?;
+    first.workflow = workflow.map(|id| cache.name(connection, id)).transpose()?;
+    first.tags = match row.get_ref(17)? {
+        ValueRef::Null => Vec::new(),
+        tags => json(tags).unwrap_or_default(),
+    };
+    Ok(Some(RootSummary::of(&first, status_of(row.get(18)?))))
 }
 
 /// A page of runs that have not ended, the oldest first.

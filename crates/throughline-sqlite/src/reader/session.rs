@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use throughline_model::fold::Position;
-use throughline_model::{Attrs, InstanceId, Liveness, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::{Attrs, InstanceId, Liveness, Secret, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::status_of;
 use crate::error::Fault;
@@ -75,6 +75,12 @@ impl Session {
 
     pub(super) fn liveness(&self, instance: InstanceId) -> Result<Liveness, Fault> {
         Ok(lease::liveness(&self.connection, &self.cache.path, instance)?)
+    }
+
+    pub(super) fn secret(&self) -> Result<Secret, Fault> {
+        let bytes: Vec<u8> =
+            self.connection.prepare_cached("SELECT bytes FROM secret")?.query_row([], |row| row.get(0))?;
+        Ok(Secret::new(bytes))
     }
 
     pub(super) fn trace(&mut self, id: TraceId) -> Result<Vec<TraceEvent>, Fault> {

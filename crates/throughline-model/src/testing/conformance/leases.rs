@@ -19,19 +19,35 @@ pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let (mine, other) = (open(fixture).await, open(fixture).await);
         let stranger = InstanceId::from_u64(0xfeed);
-        let asked = [other.id, stranger, mine.id, InstanceId::IMPORTED, other.id];
+        let asked = [other.id, stranger, mine.id, InstanceId::IMPORTED, other.id, InstanceId::NOBODY];
         use Liveness::{Alive, Dead, Imported, Unknown};
         let answer = mine.reader.liveness(&asked).await.unwrap();
-        assert_eq!(answer, [Alive, Unknown, Alive, Imported, Alive]);
+        assert_eq!(answer, [Alive, Unknown, Alive, Imported, Alive, Dead]);
         let other_id = other.id;
         other.close().await;
         let answer = mine.reader.liveness(&asked).await.unwrap();
-        assert_eq!(answer, [Dead, Unknown, Alive, Imported, Dead]);
+        assert_eq!(answer, [Dead, Unknown, Alive, Imported, Dead, Dead]);
         assert_eq!(mine.reader.liveness(&[]).await.unwrap(), []);
         let many = vec![other_id; 2000];
         assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
         mine.store.heartbeat().await.unwrap();
         assert_eq!(liveness(&mine, mine.id).await, Alive);
+    });
+}
+
+pub fn a_secret_is_the_same_for_everybody_and_stays<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (mine, other) = (open(fixture).await, open(fixture).await);
+        let Some(secret) = mine.reader.secret().await.unwrap() else { return };
+        assert!(secret.as_bytes().len() >= 16, "{} bytes can be guessed", secret.as_bytes().len());
+        assert!(!format!("{secret:?}").contains(&format!("{:?}", secret.as_bytes())));
+        assert_eq!(other.reader.secret().await.unwrap().as_ref(), Some(&secret));
+        mine.close().await;
+        other.close().await;
+        let again = open(fixture).await;
+        assert_eq!(again.reader.secret().await.unwrap().as_ref(), Some(&secret));
+        let readers = fixture.config().open_readers().await.unwrap();
+        assert_eq!(readers.reader.secret().await.unwrap(), Some(secret));
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::CallFaults;
 use crate::{
     BoxFuture, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError,
-    RunSummary, TraceEvent, TraceId, TraceReader,
+    RunSummary, Secret, TraceEvent, TraceId, TraceReader,
 };
 
 pub(super) struct FaultyReader {
@@ -70,6 +70,10 @@ impl TraceReader for FaultyReader {
         instances: &'a [InstanceId],
     ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
         self.answer(self.inner.liveness(instances))
+    }
+
+    fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
+        self.answer(self.inner.secret())
     }
 
     fn find_by_id_prefix<'a>(

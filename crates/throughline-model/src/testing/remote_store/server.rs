@@ -92,6 +92,7 @@ impl State {
     pub(super) fn liveness(&self, instance: InstanceId) -> Liveness {
         match self.leases.get(&instance) {
             _ if instance == InstanceId::IMPORTED => Liveness::Imported,
+            _ if instance == InstanceId::NOBODY => Liveness::Dead,
             None => Liveness::Unknown,
             Some(Some(end)) if *end > self.clock.now() => Liveness::Alive,
             Some(_) => Liveness::Dead,

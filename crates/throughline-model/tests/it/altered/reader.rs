@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use throughline_model::{
     BoxFuture, Cursor, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, Rate,
-    ReadError, RunState, RunSummary, Scope, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader,
+    ReadError, RunState, RunSummary, Scope, Secret, Timestamp, TraceAnalytics, TraceEvent, TraceId,
+    TraceReader,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -201,6 +202,14 @@ impl TraceReader for AlteredReader {
             }
             Ok(found)
         })
+    }
+
+    fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
+        let secret = match self.store.is(TellsEachAnotherSecret) {
+            true => format!("{:032x}", InstanceId::random().to_u64()),
+            false => "0123456789abcdef".to_owned(),
+        };
+        Box::pin(std::future::ready(Ok(Some(Secret::new(secret)))))
     }
 
     fn find_by_id_prefix<'a>(
