@@ -1,15 +1,19 @@
 //! [`TraceContext`]: where code stands in a run, and everything that it can say from there.
 
+mod abandon;
 mod claim;
 mod current;
 mod decision;
 mod event;
 mod failure;
 mod future;
+mod keyed;
 mod lazy;
 
 mod propagation;
 mod request;
+mod resume;
+mod resumption;
 mod saga;
 mod span;
 mod spec;
@@ -22,6 +26,8 @@ use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 
+pub(crate) use abandon::abandon;
+pub(crate) use claim::Claims;
 pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
@@ -30,9 +36,13 @@ pub(crate) use future::recorded_or_why;
 pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};
-pub use saga::{Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep};
+pub use resume::Resume;
+pub(crate) use saga::Background;
+pub use saga::{
+    Compensated, CompensationOutcome, OnCancel, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
+};
 pub use step::{CapturingStep, Step};
-pub use workflow::{Resume, Workflow};
+pub use workflow::Workflow;
 
 use future::Capture;
 use span::{Label, Span};

@@ -1,16 +1,16 @@
 //! The hub of an emitter: the one way out for events.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use futures_util::future::select;
 
+use crate::context::{Background, Claims};
 use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::delivery::{DeliveryReport, DestinationReport, Durability};
@@ -37,7 +37,9 @@ pub(crate) struct Hub {
     pub(crate) sinks: Vec<Sink>,
     pub(crate) meter: Meter,
     /// Runs that this process has in hand because it claimed them.
-    pub(crate) claims: Arc<Mutex<HashSet<TraceId>>>,
+    pub(crate) claims: Arc<Claims>,
+    /// Sagas that go on without their callers.
+    pub(crate) background: Arc<Background>,
     /// Measures the delivery report at each collection.
     #[expect(dead_code, reason = "held for what its drop does")]
     pub(crate) ledger_metrics: CollectorGuard,
@@ -119,7 +121,7 @@ impl Hub {
         event
     }
 
-    fn prepare(&self, event: &mut TraceEvent) {
+    pub(crate) fn prepare(&self, event: &mut TraceEvent) {
         event_but_attrs(&self.redactor, event);
         event.instance = self.instance;
         event.n = self.n.fetch_add(1, Ordering::Relaxed);

@@ -21,9 +21,9 @@ mod throughline;
 
 pub use context::{
     CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
-    RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Step, TraceContext,
-    TraceFuture, TraceParent, Workflow,
+    InContext, InContextFuture, NotRecorded, OnCancel, ParseTraceParentError, Propagation, RequestDetails,
+    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Step,
+    TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
@@ -34,10 +34,10 @@ pub use throughline_model::{
     DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
     HotSpot, Instance, InstanceId, Lease, Limits, Link, LiveFeed, Liveness, OpenError, OpenRun, OpenSummary,
     Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError, Rate, ReadError,
-    Readers, Relation, RunState, RunSummary, SCHEMA_VERSION, Scope, SlowSpan, SpanId, Spool, SpoolConfig,
-    SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate,
-    WatchFrom, WatchRequest, fold, kind, names,
+    Readers, Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SlowSpan, SpanId,
+    Spool, SpoolConfig, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
+    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
+    TypeRate, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

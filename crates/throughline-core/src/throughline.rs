@@ -12,7 +12,7 @@ use throughline_redact::Redactor;
 
 pub use builder::{BuildError, ThroughlineBuilder};
 
-use crate::context::{NotRecorded, RequestStart, Resume, Workflow};
+use crate::context::{self, NotRecorded, RequestStart, Resume, SagaRecovery, Workflow};
 use crate::delivery::{DeliveryReport, Stop, later, on_helper_thread};
 use crate::hub::Hub;
 use crate::ingest;
@@ -54,8 +54,8 @@ impl Throughline {
 
     /// Configures a run of a workflow.
     ///
-    /// With a [`key`](Workflow::key) the run has its own trace, always the same for the same key; if it is started inside
-    /// another run, it links to that one as `caused_by`. Without a key it stays in the trace of the
+    /// With a [`key`](Workflow::key) the run has its own trace; if it is started inside another run, it links to that one as
+    /// `caused_by`. Without a key it stays in the trace of the
     /// [current](crate::TraceContext::current) context, if there is one.
     pub fn workflow(&self, name: impl Into<Text>) -> Workflow {
         Workflow::new(Arc::clone(&self.0), name.into())
@@ -64,6 +64,37 @@ impl Throughline {
     /// Continues a run that another instance left unfinished, in the same trace.
     pub fn resume(&self, trace_id: TraceId) -> Resume {
         Resume::new(Arc::clone(&self.0), trace_id)
+    }
+
+    /// Undoes what a saga left behind in a run that no process works on: one that failed, was cancelled or was interrupted. May
+    /// be called as often as it takes, from any process; the run is claimed, so that one at a time does it.
+    ///
+    /// The compensations are functions of the steps' inputs, which are given again:
+    ///
+    /// ```
+    /// # use throughline_core::{BoxError, Throughline, TraceId};
+    /// # async fn release(_: String) -> Result<(), BoxError> { Ok(()) }
+    /// # async fn example(throughline: Throughline, run: TraceId) -> Result<(), BoxError> {
+    /// let failed = throughline
+    ///     .undo(run, "loan-approval")
+    ///     .step("stage:reserve-funds", "loan-42".to_owned(), |loan, _ctx| release(loan))
+    ///     .run()
+    ///     .await?;
+    /// assert!(failed.is_undone());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn undo(&self, trace_id: TraceId, saga: impl Into<Text>) -> SagaRecovery {
+        SagaRecovery::left_behind(Arc::clone(&self.0), trace_id, saga.into())
+    }
+
+    /// Closes for good a run that no process works on and that is not to be resumed: it counts as failed, for this reason.
+    /// Its sagas can still be [undone](Self::undo).
+    ///
+    /// # Errors
+    /// When there is no such run, it has ended or is at work, or the store does not respond.
+    pub async fn abandon(&self, trace_id: TraceId, reason: &str) -> Result<(), NotRecorded> {
+        context::abandon(&self.0, trace_id, reason).await
     }
 
     /// Configures the root span of a request. It is *lazy*: nothing is recorded until something happens in it, so that
@@ -146,14 +177,20 @@ impl Throughline {
         self.0.report()
     }
 
-    /// Accepts no new steps, delivers what is pending, releases the lease, and reports what was delivered, what is
+    /// Waits for the sagas that are being undone without their callers, then accepts no new steps, delivers what is pending, releases the lease, and reports what was delivered, what is
     /// pending in the spool, and what was dropped because it could not be delivered in time. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
-        // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
-        let stop =
-            Stop { deliver_until: later(timeout.mul_f64(0.8)), close_until: later(timeout.mul_f64(0.95)) };
         let deadline = later(timeout);
+        let (deliver_until, close_until) = (later(timeout.mul_f64(0.8)), later(timeout.mul_f64(0.95)));
+        let background = &self.0.background;
+        if !background.is_idle() {
+            // What they record is still to be delivered.
+            let (background, until) = (Arc::clone(background), later(timeout.mul_f64(0.6)));
+            let _ = on_helper_thread(move || background.wait_idle(until)).await;
+        }
+        // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
+        let stop = Stop { deliver_until, close_until };
         self.0.queues().for_each(|queue| queue.close(stop));
         let queues: Vec<_> = self.0.queues().map(Arc::clone).collect();
         let waited = on_helper_thread(move || queues.iter().for_each(|queue| queue.wait_finished(deadline)));

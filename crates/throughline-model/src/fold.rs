@@ -16,6 +16,7 @@ mod history;
 mod mark;
 mod root;
 mod run;
+mod sagas;
 mod span;
 mod standing;
 mod summary;
@@ -26,6 +27,7 @@ pub use group::by_span;
 pub use history::{History, PastSpan};
 pub use mark::{Mark, Placed};
 pub use run::{Added, Change, RootMarks, RunFold, RunMarks, RunStanding};
+pub use sagas::PastSagaStep;
 pub use span::{SpanFold, Spans};
 pub use summary::run_matches;
 

@@ -23,6 +23,11 @@ const CHAIN: usize = 16;
 pub trait StepError<K> {
     /// What is recorded of it.
     fn describe(&self) -> ErrorInfo;
+
+    /// The same as a [`std::error::Error`]; `None` if it is plain text.
+    fn as_error(&self) -> Option<&(dyn Error + 'static)> {
+        None
+    }
 }
 
 /// What tells the implementations of [`StepError`] apart; nobody needs to name them.
@@ -45,17 +50,29 @@ impl<E: Error + 'static> StepError<kind::Typed> for E {
     fn describe(&self) -> ErrorInfo {
         info(typed_kind(short_type_name::<E>(), self), self)
     }
+
+    fn as_error(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self)
+    }
 }
 
 impl<E: AsRef<dyn Error + 'static>> StepError<kind::Holding> for E {
     fn describe(&self) -> ErrorInfo {
         info(held_kind::<E>(self.as_ref()), self.as_ref())
     }
+
+    fn as_error(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.as_ref())
+    }
 }
 
 impl StepError<kind::Boxed> for Box<dyn Error + Send + Sync> {
     fn describe(&self) -> ErrorInfo {
         info(held_kind::<Self>(&**self), &**self)
+    }
+
+    fn as_error(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&**self)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
+use crate::error::LEAST_PSEUDONYM_KEY;
 use crate::marker::Marks;
 use crate::memo::Memo;
 use crate::pseudonym::Pseudonyms;
@@ -33,7 +34,7 @@ pub struct Redactor(Arc<Rules>);
 pub(crate) struct Rules {
     scanner: Scanner,
     allowed: Option<FxHashSet<String>>,
-    pseudonyms: Option<Pseudonyms>,
+    pseudonyms: OnceLock<Pseudonyms>,
     payload_limit: usize,
     /// What is known of keys; none of those remembered holds anything sensitive itself.
     key_classes: Memo<KeyClass>,
@@ -58,6 +59,7 @@ impl Redactor {
         payload_limit: usize,
     ) -> Self {
         let (key_classes, clean_names) = (Memo::new(), Memo::new());
+        let pseudonyms = pseudonyms.map(OnceLock::from).unwrap_or_default();
         Self(Arc::new(Rules { scanner, allowed, pseudonyms, payload_limit, key_classes, clean_names }))
     }
 
@@ -149,7 +151,7 @@ impl Redactor {
         if !sensitive || self.0.scanner.marks.is_mark(text) {
             return Cow::Borrowed(text);
         }
-        match &self.0.pseudonyms {
+        match self.0.pseudonyms.get() {
             Some(pseudonyms) => Cow::Owned(pseudonyms.of(text)),
             None => Cow::Owned(marker::REDACTED.to_owned()),
         }
@@ -216,7 +218,27 @@ impl Redactor {
     /// Whether there is a [key to make pseudonyms with](crate::Redaction::pseudonym_key): if not,
     /// [`findable`](Self::findable) makes all sensitive texts the same mark.
     pub fn can_pseudonymise(&self) -> bool {
-        self.0.pseudonyms.is_some()
+        self.0.pseudonyms.get().is_some()
+    }
+
+    /// Makes pseudonyms with this secret, here and in all clones, unless there is a
+    /// [key](crate::Redaction::pseudonym_key) already: for a secret that is known only once a store is open. A secret of
+    /// fewer than 16 bytes is not used.
+    ///
+    /// ```
+    /// let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert_eq!(redactor.findable(None, "ada@example.org"), "[redacted]");
+    /// redactor.pseudonym_key_if_unset(b"sixteen bytes at least");
+    /// assert!(redactor.findable(None, "ada@example.org").starts_with("pseudonym:"));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn pseudonym_key_if_unset(&self, secret: &[u8]) {
+        if secret.len() >= LEAST_PSEUDONYM_KEY
+            && let Some(pseudonyms) = Pseudonyms::new(secret)
+        {
+            // What is set first stays.
+            let _ = self.0.pseudonyms.set(pseudonyms);
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Why a step never began, or an event was not recorded.
 
-use throughline_model::{AppendError, Text};
+use std::sync::Arc;
+
+use throughline_model::{AppendError, InstanceId, ReadError, RunState, Text, TraceId};
 
 use crate::delivery::DeliveryFailure;
 
@@ -43,45 +45,64 @@ pub enum NotRecorded {
     /// The emitter has been shut down.
     #[error("not recorded: the emitter has been shut down")]
     ShutDown,
-    /// The key of a run looks like personal data, and there is no key to make a pseudonym with.
-    #[error(
-        "not started: the key of the run looks like personal data ({found}); use another key, or give the redaction a .pseudonym_key(..)"
-    )]
-    PersonalKey {
-        /// The key, redacted.
-        found: String,
-    },
-    /// The run to resume does not exist.
-    #[error("not resumed: there is no run {0}")]
-    NoSuchRun(throughline_model::TraceId),
-    /// The run to resume has ended.
-    #[error("not resumed: the run {trace_id} has ended as {state}")]
+    /// The key of a run is empty, or there is none and it is needed.
+    #[error("not started: the run has no key; say what it is about with .key(..), as in .key(\"loan-42\")")]
+    NoKey,
+    /// There is no store, and it takes one.
+    #[error("not started: it takes a store to know what runs and what ran; add .store(..) to the builder")]
+    NoStore,
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoSuchRun(TraceId),
+    /// The run to resume or to abandon has ended.
+    #[error("the run {trace_id} has ended: it {state}")]
     HasEnded {
         /// The run.
-        trace_id: throughline_model::TraceId,
+        trace_id: TraceId,
         /// How it ended.
-        state: throughline_model::RunState,
+        state: RunState,
     },
-    /// The run to resume is running in another process.
+    /// The run can't be resumed, only undone or abandoned.
     #[error(
-        "not resumed: the run {0} is running in another process; only what a dead process left behind can be resumed"
+        "the run {trace_id} can't be resumed: its root is `{root}`, and only a run that began as a workflow can; \
+         undo its sagas, or abandon it"
     )]
-    StillRunning(throughline_model::TraceId),
+    NotResumable {
+        /// The run.
+        trace_id: TraceId,
+        /// The type of its root, as in `http:request`.
+        root: Text,
+    },
+    /// An instance is at work on the run; or, of a run that is [unique](crate::Workflow::unique), on another one under the
+    /// same key.
+    #[error("the run {trace_id} is at work, in the instance {instance}")]
+    AtWork {
+        /// The run that is at work.
+        trace_id: TraceId,
+        /// Who works on it.
+        instance: InstanceId,
+    },
+    /// A run under this key succeeded before, and it is to succeed [once](crate::Workflow::once).
+    #[error("not started: the run {trace_id} under the same key has succeeded")]
+    HasSucceeded {
+        /// The run that succeeded.
+        trace_id: TraceId,
+    },
     /// A saga was undoing its steps when its process died: it can be [undone](crate::SagaBuilder::undo), not run.
     #[error("not started: the saga `{saga}` was being undone when its process died; continue with .undo()")]
     BeingUndone {
         /// The saga's name.
         saga: Text,
     },
-    /// There is no saga of this name that the previous instance left open.
-    #[error("nothing to undo: no saga `{saga}` was left open by an earlier process")]
+    /// The run has no saga of this name that failed, was cancelled or was left open.
+    #[error("nothing to undo: no saga `{saga}` of the run failed, was cancelled or was left open")]
     NoSuchSaga {
         /// The saga's name.
         saga: Text,
     },
-    /// The store could not be read to find what to resume.
+    /// The store could not be read to find what runs and what ran.
     #[error("not started: {0}")]
-    NotRead(std::sync::Arc<throughline_model::ReadError>),
+    NotRead(Arc<ReadError>),
 }
 
 impl NotRecorded {
@@ -97,7 +118,7 @@ impl NotRecorded {
         match self {
             Self::Store { retryable, .. } => *retryable,
             Self::NotRead(cause) => cause.is_retryable(),
-            Self::StillRunning(_) => true,
+            Self::AtWork { .. } => true,
             _ => false,
         }
     }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::TraceContext;
 use super::current::Entered;
 use super::failure::NotRecorded;
+use super::keyed::{Prepared, RunClaims};
 use super::span::{End, Span};
 use super::spec::SpanSpec;
 use crate::delivery::Durability;
@@ -38,6 +39,8 @@ pin_project! {
         future: Option<F>,
         capture: Capture<T>,
         state: State<T>,
+        // Held for as long as the run is at work.
+        claims: Option<Box<RunClaims>>,
     }
 
     impl<F, T> PinnedDrop for TraceFuture<F, T> {
@@ -81,6 +84,8 @@ enum State<T> {
     /// Nothing is recorded.
     Off,
     New(SpanSpec),
+    /// Finds out whether the run may start, and what ran before it.
+    Preparing(BoxFuture<'static, Result<Prepared, NotRecorded>>),
     /// The queue is full: waits for a place for the start.
     Reserving {
         spec: SpanSpec,
@@ -120,7 +125,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
         spec: impl FnOnce() -> SpanSpec,
     ) -> Self {
         let state = if recording { State::New(spec()) } else { State::Off };
-        Self { future: Some(future), capture, state }
+        Self { future: Some(future), capture, state, claims: None }
     }
 }
 
@@ -131,7 +136,12 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !matches!(self.state, State::Off) {
-            return self.poll_recorded(cx);
+            let mut recorded = self;
+            let polled = recorded.as_mut().poll_recorded(cx);
+            if polled.is_ready() {
+                *recorded.project().claims = None;
+            }
+            return polled;
         }
         match self.project().future.as_pin_mut() {
             Some(future) => future.poll(cx).map(Ok),
@@ -147,10 +157,19 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
             match this.state {
                 State::New(_) => {
                     let State::New(spec) = std::mem::replace(this.state, State::Done) else { continue };
-                    *this.state = match reserve(spec) {
-                        Ok(spec) => start(spec)?,
-                        Err((spec, place)) => State::Reserving { spec, place },
+                    *this.state = match spec {
+                        SpanSpec::Run(run) if run.is_to_be_prepared() => {
+                            State::Preparing(Box::pin(run.prepare()))
+                        }
+                        spec => reserve_and_start(spec)?,
                     };
+                }
+                State::Preparing(preparing) => {
+                    let prepared = ready!(preparing.as_mut().poll(cx));
+                    *this.state = State::Done;
+                    let Prepared { spec, claims } = prepared?;
+                    *this.claims = claims;
+                    *this.state = reserve_and_start(SpanSpec::Run(spec))?;
                 }
                 State::Reserving { place, .. } => {
                     let reserved = ready!(place.as_mut().poll(cx));
@@ -243,6 +262,46 @@ fn finish<T>(outcome: Outcome<T>) -> T {
     }
 }
 
+fn reserve_and_start<T>(spec: SpanSpec) -> Result<State<T>, NotRecorded> {
+    match reserve(spec) {
+        Ok(spec) => start(spec),
+        Err((spec, place)) => Ok(State::Reserving { spec, place }),
+    }
+}
+
+/// Begins a span that no future runs in, and waits until its start is recorded.
+pub(super) async fn begin_span(spec: SpanSpec) -> Result<Arc<Span>, NotRecorded> {
+    let spec = match reserve(spec) {
+        Ok(spec) => spec,
+        Err((spec, place)) => match place.await {
+            true => spec,
+            false => return Err(NotRecorded::ShutDown),
+        },
+    };
+    match start::<()>(spec)? {
+        State::Starting { span, ack, .. } => match recorded_or_why(ack.await) {
+            Ok(()) => Ok(span),
+            Err(cause) => {
+                span.end_in_process();
+                Err(cause)
+            }
+        },
+        State::Running { span, .. } => Ok(span),
+        _ => Err(NotRecorded::ShutDown),
+    }
+}
+
+/// Ends a span that no future runs in, and waits until its end is recorded, or it is known that it will not be.
+pub(super) async fn finish_span(span: &Span, end: End) {
+    if !span.recording {
+        return;
+    }
+    if let Emitted::Awaiting(ack) = span.end(end) {
+        // It stays pending otherwise, and the ledger counts it.
+        let _ = ack.await;
+    }
+}
+
 /// Takes a place for the start in the store's queue, or says how to wait for one.
 fn reserve(spec: SpanSpec) -> Result<SpanSpec, (SpanSpec, BoxFuture<'static, bool>)> {
     let Some(store) = &spec.hub().store else { return Ok(spec) };
@@ -298,6 +357,7 @@ impl<F, T> std::fmt::Debug for TraceFuture<F, T> {
         let state = match &self.state {
             State::Off => "off",
             State::New(_) => "new",
+            State::Preparing(_) => "starting",
             State::Reserving { .. } | State::Starting { .. } => "starting",
             State::Running { .. } => "running",
             State::Ending { .. } => "ending",

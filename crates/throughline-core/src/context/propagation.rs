@@ -7,14 +7,16 @@ mod tracestate;
 use std::fmt;
 
 use super::TraceContext;
-use throughline_model::{Attrs, Text};
+use throughline_model::{Attrs, Text, names};
 
 pub use traceparent::{ParseTraceParentError, TraceParent};
 
 /// The baggage member that carries the business key.
 const CORRELATION_ID: &str = "throughline.correlation_id";
-/// The longest business key that is taken from a caller, in bytes: every event of a request would carry it.
-const CORRELATION_ID_LIMIT: usize = 256;
+/// The baggage member that carries the id of the request that caused it all.
+const REQUEST_ID: &str = "throughline.request_id";
+/// The longest id that is taken from a caller, in bytes: every event of a request would carry it.
+const ID_LIMIT: usize = 256;
 
 /// What travels with a request or a job, so that the receiver continues the same trace. On the wire these are the
 /// headers `traceparent`, `tracestate` and `baggage`, as text; servers, clients and workers read and write them by
@@ -115,7 +117,12 @@ impl Propagation {
 
     /// The business key of the run that the sender works for.
     pub(super) fn correlation_id(&self) -> Option<&str> {
-        self.baggage.get(CORRELATION_ID).filter(|id| id.len() <= CORRELATION_ID_LIMIT)
+        self.baggage.get(CORRELATION_ID).filter(|id| id.len() <= ID_LIMIT)
+    }
+
+    /// The request that the sender works for.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        self.baggage.get(REQUEST_ID).filter(|id| id.len() <= ID_LIMIT)
     }
 }
 
@@ -135,10 +142,13 @@ impl TraceContext {
         let span = super::current::parent_for(&self.0);
         let run = &*span.run;
         span.ensure_root_if_there_is_room();
-        let baggage = match &run.correlation_id {
+        let mut baggage = match &run.correlation_id {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),
         };
+        if let Some(id) = span.attrs().get(names::attrs::REQUEST_ID) {
+            baggage = baggage.with(REQUEST_ID, id.to_owned());
+        }
         Propagation {
             traceparent: Some(TraceParent {
                 trace_id: run.trace_id,

@@ -108,7 +108,8 @@ impl RequestStart {
             baggage,
             baggage_properties,
             request_id: self.request_id,
-            history: None,
+            resumption: None,
+            detached: Arc::default(),
             lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
@@ -220,7 +221,8 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
         baggage,
         baggage_properties,
         request_id,
-        history: None,
+        resumption: None,
+        detached: Arc::default(),
         lazy_root: None,
     });
     let label = Label::Step(Text::default());

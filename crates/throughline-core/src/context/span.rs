@@ -1,17 +1,18 @@
 //! The state behind a context: a span that has been opened, and the run it belongs to.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::lazy::{Ended, LazyRoot};
+use super::resumption::Resumption;
+use super::saga::Detached;
 use crate::hub::{Delivery, Emitted, Hub};
 use crate::redaction;
 use throughline_model::Moment;
-use throughline_model::fold::History;
 use throughline_model::names;
-use throughline_model::{Attrs, ErrorInfo, Link, SpanId, Status, Text, TraceEvent, TraceId};
+use throughline_model::{Attrs, ErrorInfo, InstanceId, Link, SpanId, Status, Text, TraceEvent, TraceId};
 
 /// What the spans of one run in this process share.
 pub(crate) struct Run {
@@ -30,7 +31,9 @@ pub(crate) struct Run {
     /// The id of the request that is being served, as it came in: for what is sent, never for what is recorded.
     pub(crate) request_id: Option<Text>,
     /// What the run had done before it was resumed; `None` in every other run.
-    pub(crate) history: Option<Arc<History>>,
+    pub(crate) resumption: Option<Arc<Resumption>>,
+    /// The sagas of the run whose callers are gone.
+    pub(crate) detached: Arc<Detached>,
     /// A root that is written by the first that hangs on it.
     pub(crate) lazy_root: Option<LazyRoot>,
 }
@@ -92,6 +95,12 @@ pub(crate) struct Span {
     /// How many steps this span announced; 0 if it did not. Its children are numbered then.
     pub(crate) announced_steps: u32,
     pub(crate) numbered_steps: AtomicU32,
+    /// The same span or the attempt before it in the previous instance, if the run was resumed.
+    pub(crate) earlier: Option<SpanId>,
+    /// How long before `started` the span began in that instance, in microseconds.
+    pub(crate) earlier_us: u64,
+    /// Whether the span goes on without the future that began it: that does not record its end then.
+    pub(crate) ends_elsewhere: AtomicBool,
     /// Attributes that became known while the span was open.
     pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,
     /// The `tracing` span with the same ids, as long as this one is open. Shared, for even to clone a `tracing` span runs
@@ -177,7 +186,7 @@ impl Span {
     fn end_event(&self, end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
         event.status = end.status;
-        event.duration_us = Some(at.micros_since(self.started));
+        event.duration_us = Some(at.micros_since(self.started).saturating_add(self.earlier_us));
         event.error = end.error.map(Box::new);
         event.data = end.output;
         let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -196,7 +205,27 @@ impl Span {
 
     /// Ends the span where nobody can wait for it: its end event stays pending until it is delivered.
     pub(crate) fn end_unawaited(&self, end: End) {
+        if self.ends_elsewhere.load(Ordering::Relaxed) {
+            return;
+        }
         self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::Kept);
+        self.close_tracing();
+    }
+
+    /// Says that the span stays open although the future that began it is dropped: it is detached from now on. Whose hand
+    /// it is in says `instance`; else this one works on it.
+    pub(super) fn stay_open(&self, event_type: &'static str, instance: Option<InstanceId>) {
+        if !self.recording {
+            return;
+        }
+        self.ends_elsewhere.store(true, Ordering::Relaxed);
+        let hub = &*self.run.hub;
+        let mut event = self.event(Text::literal(event_type), Moment::now());
+        event.status = Status::Pending;
+        event.tags.push(Text::literal(names::tags::DETACHED));
+        hub.prepare(&mut event);
+        event.instance = instance.unwrap_or(hub.instance);
+        hub.emit_as_it_is(event, Delivery::Kept);
         self.close_tracing();
     }
 

@@ -1,21 +1,23 @@
 //! How a span is opened: where its parent is found, and what its start event says.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
 use super::current;
 use super::failure::NotRecorded;
+use super::keyed::Unique;
 use super::propagation::Propagation;
+use super::resumption::Resumption;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, to_payload};
 use crate::hub::Hub;
 use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::fold::History;
-use throughline_model::names::{self, tags};
-use throughline_model::{Attrs, Link, Relation, SpanId, Text, TraceEvent, TraceId};
+use throughline_model::names::{self, attrs, tags};
+use throughline_model::{Attrs, Link, Relation, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 /// What is rarely said of a step.
 #[derive(Default)]
@@ -55,6 +57,15 @@ pub(super) struct RunSpec {
     pub(super) label: Label,
     pub(super) workflow: Option<Text>,
     pub(super) key: Option<Text>,
+    pub(super) unique: Unique,
+    /// Whether it resumes the latest run under its key, if that was left open.
+    pub(super) or_resume: bool,
+    /// The run to resume.
+    pub(super) resumes: Option<TraceId>,
+    /// The key as it is kept; known once the run is prepared.
+    pub(super) correlation_id: Option<Text>,
+    /// The trace that it is to have, if that is known before it begins.
+    pub(super) trace_id: Option<TraceId>,
     /// Who asked for it; else the current context.
     pub(super) caller: Option<TraceContext>,
     /// Whether the trace is its own even without a key.
@@ -69,7 +80,29 @@ pub(super) struct Resumed {
     pub(super) trace_id: TraceId,
     pub(super) correlation_id: Option<Text>,
     pub(super) attrs: Attrs,
-    pub(super) history: Arc<History>,
+    pub(super) started: Timestamp,
+    pub(super) history: History,
+}
+
+impl RunSpec {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self {
+            hub,
+            label: Label::Workflow,
+            workflow: None,
+            key: None,
+            unique: Unique::default(),
+            or_resume: false,
+            resumes: None,
+            correlation_id: None,
+            trace_id: None,
+            caller: None,
+            own_trace: false,
+            remote: None,
+            resumed: None,
+            details: Details::default(),
+        }
+    }
 }
 
 impl SpanSpec {
@@ -118,13 +151,28 @@ fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>
 
 fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> StartedSpan {
     let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
+    let before = run.resumption.as_ref().and_then(|before| before.begun(&parent, &label, details.as_deref()));
     let counts =
         |details: &Details| !details.unnumbered && details.attempt.is_none_or(|attempt| attempt <= 1);
     let numbered = parent.announced_steps > 0 && details.as_deref().is_none_or(counts);
-    let step_index = numbered.then(|| parent.numbered_steps.fetch_add(1, Ordering::Relaxed) + 1);
-    let step_total = numbered.then_some(parent.announced_steps);
+    let step_index = match before {
+        Some(before) if before.step_index.is_some() => before.step_index,
+        _ => numbered.then(|| parent.numbered_steps.fetch_add(1, Ordering::Relaxed) + 1),
+    };
+    let step_total = step_index.map(|_| parent.announced_steps);
+    if let Some(before) = before {
+        let details = details.get_or_insert_default();
+        if details.attempt.is_none() {
+            details.attempt = Some(before.attempt.unwrap_or(1).saturating_add(1));
+            details.links.push(Link::to(Relation::RetryOf, before.id));
+        }
+    }
     let continues = details.as_deref().and_then(|details| details.continues);
     let (id, seq) = continues.unwrap_or_else(|| (SpanId::random(), 0));
+    let (earlier, earlier_us, numbered_steps) = match &run.resumption {
+        Some(resumption) => resumption.left_off(continues, before),
+        None => (None, 0, 0),
+    };
     let span = Arc::new(Span {
         recording: run.hub.enabled,
         id,
@@ -139,7 +187,10 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
         step_total,
         seq: AtomicU32::new(seq),
         announced_steps: details.as_deref().map_or(0, |details| details.announced_steps),
-        numbered_steps: AtomicU32::new(0),
+        numbered_steps: AtomicU32::new(numbered_steps),
+        earlier,
+        earlier_us,
+        ends_elsewhere: AtomicBool::new(false),
         late_attrs: Mutex::default(),
         tracing: Mutex::default(),
         run,
@@ -158,7 +209,7 @@ impl RunSpec {
         // Once for all events of the run.
         let workflow = spec.workflow.take().map(|name| Text::from(hub.redactor.name(&name)));
         let caller = spec.caller.take().or_else(TraceContext::current);
-        let correlation_id = spec.correlation_id(&hub)?;
+        let correlation_id = spec.correlation_id.take();
 
         // Without a key, and not asked for a trace of its own, it is a part of the caller's run.
         let joins =
@@ -176,7 +227,8 @@ impl RunSpec {
                 baggage: above.baggage.clone(),
                 baggage_properties: above.baggage_properties.clone(),
                 request_id: above.request_id.clone(),
-                history: above.history.clone(),
+                resumption: above.resumption.clone(),
+                detached: Arc::clone(&above.detached),
                 lazy_root: None,
             });
             caller.0.ensure_root();
@@ -186,13 +238,20 @@ impl RunSpec {
         let mut details = spec.details;
         let remote = spec.remote.unwrap_or_default();
         let remote_parent = remote.traceparent.as_ref().filter(|_| spec.resumed.is_none());
+        let own_trace = || spec.trace_id.unwrap_or_else(TraceId::random);
         let (trace_id, random) = match (&spec.resumed, &correlation_id, remote_parent) {
+            // Nothing is known of an id that another process chose.
             (Some(resumed), _, _) => (resumed.trace_id, false),
-            (None, Some(key), _) => (TraceId::from_key(key), false),
             (None, None, Some(parent)) => (parent.trace_id, parent.random),
-            (None, None, None) => (TraceId::random(), true),
+            (None, _, _) => (own_trace(), true),
         };
         let (mut parent_span_id, mut parent_trace_id) = (None, None);
+        // What the run is found by that began somewhere else.
+        let mut inherited = Attrs::new();
+        if let Some(id) = remote.request_id() {
+            inherited = inherited.with(attrs::REQUEST_ID, hub.redactor.findable(Some(attrs::REQUEST_ID), id));
+        }
+        let mut request_id = None;
         if let Some(parent) = remote_parent {
             parent_span_id = Some(parent.span_id);
             if parent.trace_id == trace_id {
@@ -208,6 +267,10 @@ impl RunSpec {
             }
         } else if let Some(caller) = caller.filter(|_| spec.resumed.is_none()) {
             caller.0.ensure_root();
+            if let Some(id) = caller.0.attrs().get(attrs::REQUEST_ID) {
+                inherited = inherited.with(attrs::REQUEST_ID, id.to_owned());
+            }
+            request_id.clone_from(&caller.0.run.request_id);
             parent_span_id = Some(caller.0.id);
             parent_trace_id = Some(caller.0.run.trace_id);
             let link =
@@ -217,10 +280,13 @@ impl RunSpec {
         let correlation_id = correlation_id
             .or_else(|| spec.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
             .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
-        let (inherited, history) = match spec.resumed {
-            Some(resumed) => (resumed.attrs, Some(resumed.history)),
-            None => (Attrs::new(), None),
-        };
+        if let Some(cause) = parent_trace_id {
+            inherited = inherited.with(attrs::CAUSED_BY, cause.to_string());
+        }
+        let resumption = spec.resumed.map(|resumed| {
+            inherited = resumed.attrs;
+            Arc::new(Resumption::new(resumed.history, resumed.started))
+        });
         let run = Arc::new(Run {
             trace_id,
             random,
@@ -230,25 +296,14 @@ impl RunSpec {
             tracestate: remote.tracestate.clone(),
             baggage: remote.baggage.clone(),
             baggage_properties: remote.baggage_properties.clone(),
-            request_id: None,
-            history,
+            request_id,
+            resumption,
+            detached: Arc::default(),
             lazy_root: None,
             hub,
         });
         let span = root(run, spec.label, &mut details, inherited, (parent_span_id, parent_trace_id));
         Ok(StartedSpan { span, input: details.input_payload(), links: details.links })
-    }
-
-    /// The key as it may be kept: a pseudonym if the redactor hits it.
-    pub(super) fn correlation_id(&self, hub: &Hub) -> Result<Option<Text>, NotRecorded> {
-        let Some(key) = &self.key else { return Ok(None) };
-        if !hub.redactor.hits(key) {
-            return Ok(Some(key.clone()));
-        }
-        if !hub.redactor.can_pseudonymise() {
-            return Err(NotRecorded::PersonalKey { found: hub.redactor.text(key).into_owned() });
-        }
-        Ok(Some(hub.redactor.findable(None, key).into()))
     }
 }
 
@@ -268,6 +323,10 @@ pub(super) fn root(
         let own = redaction::attrs(&run.hub.redactor, &own.into_iter().collect());
         inherited.iter().cloned().chain(own.iter().cloned()).collect()
     };
+    let (earlier, earlier_us, numbered_steps) = match &run.resumption {
+        Some(resumption) => resumption.left_off(details.continues, None),
+        None => (None, 0, 0),
+    };
     Arc::new(Span {
         recording: run.hub.enabled,
         id,
@@ -283,7 +342,10 @@ pub(super) fn root(
         step_total: (details.announced_steps > 0).then_some(details.announced_steps),
         seq: AtomicU32::new(seq),
         announced_steps: details.announced_steps,
-        numbered_steps: AtomicU32::new(0),
+        numbered_steps: AtomicU32::new(numbered_steps),
+        earlier,
+        earlier_us,
+        ends_elsewhere: AtomicBool::new(false),
         late_attrs: Mutex::default(),
         tracing: Mutex::default(),
         run,
@@ -309,6 +371,7 @@ fn is_of_one_span(key: &str) -> bool {
     let of_one_span = [
         RESOURCE,
         SAGA,
+        CAUSED_BY,
         DEPENDENCY,
         STEP_ID,
         STEP_TYPE,

@@ -198,7 +198,7 @@ impl Step {
         TraceFuture::new(self.context.0.recording, future, capture, || self.spec())
     }
 
-    fn spec(self) -> SpanSpec {
+    pub(super) fn spec(self) -> SpanSpec {
         SpanSpec::Step { context: self.context, label: self.label, details: Some(self.details) }
     }
 }

@@ -1,21 +1,19 @@
-//! [`Workflow`] and [`Resume`]: runs, started and resumed.
+//! [`Workflow`]: a run, as it is started.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::claim::Claimed;
-use super::failure::NotRecorded;
 use super::future::{Capture, Deferred, TraceFuture};
+use super::keyed::Unique;
 use super::propagation::Propagation;
 use super::span::Label;
-use super::spec::{Details, Resumed, RunSpec, SpanSpec};
+use super::spec::{RunSpec, SpanSpec};
 use super::{TraceContext, request, step};
 use crate::hub::Hub;
 use throughline_model::StepError;
-use throughline_model::fold::History;
-use throughline_model::{Link, Relation, RunState, SpanId, Text, TraceEvent, TraceId, names};
+use throughline_model::{Link, Relation, SpanId, Text, TraceId, names};
 
 /// A run that is being configured; it starts when [`run`](Self::run) is awaited.
 #[must_use = "a workflow does nothing before it is run"]
@@ -23,17 +21,11 @@ pub struct Workflow(Box<RunSpec>);
 
 impl Workflow {
     pub(crate) fn new(hub: Arc<Hub>, name: Text) -> Self {
-        Self(Box::new(RunSpec {
-            hub,
-            label: Label::Workflow,
-            workflow: Some(name),
-            key: None,
-            caller: None,
-            own_trace: false,
-            remote: None,
-            resumed: None,
-            details: Details::default(),
-        }))
+        Self(Box::new(RunSpec { workflow: Some(name), ..RunSpec::new(hub) }))
+    }
+
+    pub(super) fn resuming(hub: Arc<Hub>, trace_id: TraceId) -> Self {
+        Self(Box::new(RunSpec { resumes: Some(trace_id), ..RunSpec::new(hub) }))
     }
 
     pub(super) fn child(parent: &TraceContext, name: Text) -> Self {
@@ -43,8 +35,14 @@ impl Workflow {
         workflow
     }
 
-    /// The business key of the run: the trace id is derived from it, and it is stored as correlation id, so that the run
-    /// has one trace across restarts and can be found by its key.
+    /// The business key of the run, by which it is found; stored as its correlation id, as a pseudonym if it looks like
+    /// personal data.
+    ///
+    /// Each run has a trace of its own, also of those under one key of one workflow and service: the key stands as its latest
+    /// run stands. A run that follows one that failed, was cancelled or interrupted is recorded as the next attempt and
+    /// linked to it as `retry_of`; one that its process left open is closed by that, unless it has a saga that could be
+    /// undone. To learn this, the start of the run reads the store, for two seconds at most. To go on with an
+    /// interrupted run in its own trace, use [`run_or_resume`](Self::run_or_resume).
     pub fn key(mut self, key: impl Into<Text>) -> Self {
         self.0.key = Some(key.into());
         self
@@ -80,9 +78,18 @@ impl Workflow {
         self
     }
 
-    /// The trace that the run will have, if it has a [key](Self::key).
-    pub fn trace_id(&self) -> Option<TraceId> {
-        self.0.correlation_id(&self.0.hub).ok()?.map(|key| TraceId::from_key(&key))
+    /// Lets at most one run under its [key](Self::key) be at work, in this process or in any other that uses the store. If
+    /// there is one, this run does not start, and [`NotRecorded::AtWork`] has its id.
+    pub fn unique(mut self) -> Self {
+        self.0.unique = self.0.unique.max(Unique::WhileAtWork);
+        self
+    }
+
+    /// As [`unique`](Self::unique), and lets at most one run under its key succeed. If one has,
+    /// [`NotRecorded::HasSucceeded`] has its id.
+    pub fn once(mut self) -> Self {
+        self.0.unique = Unique::UntilSuccess;
+        self
     }
 
     /// An attribute: a short, searchable value; all steps inherit it: tenant, execution, user…
@@ -131,6 +138,37 @@ impl Workflow {
         self.run_capturing(body, Capture { error: step::error_of::<T, E, K>, output: |_| None })
     }
 
+    /// Resumes the latest run under this [key](Self::key) if its process left it open, in its own trace, or else starts one.
+    /// Like a [`unique`](Self::unique) run it does not start while another one under its key is at work. What is said here of
+    /// a new run, such as its input, does not count for one that is resumed.
+    ///
+    /// ```
+    /// # use throughline_core::{BoxError, Throughline};
+    /// # async fn example(throughline: Throughline) -> Result<(), BoxError> {
+    /// # async fn score() -> Result<u32, BoxError> { Ok(712) }
+    /// throughline
+    ///     .workflow("loan-approval")
+    ///     .key("loan-42")
+    ///     .run_or_resume(|ctx| async move {
+    ///         if !ctx.completed_before("stage:credit-check") {
+    ///             ctx.trace("stage:credit-check", score()).await??;
+    ///         }
+    ///         Ok::<_, BoxError>(())
+    ///     })
+    ///     .await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run_or_resume<C, F, T, E, K>(mut self, body: C) -> TraceFuture<Deferred<C, F>, Result<T, E>>
+    where
+        C: FnOnce(TraceContext) -> F,
+        F: Future<Output = Result<T, E>>,
+        E: StepError<K>,
+    {
+        self.0.or_resume = true;
+        self.run(body)
+    }
+
     /// Runs a workflow that cannot fail.
     pub fn run_infallible<C, F>(self, body: C) -> TraceFuture<Deferred<C, F>, F::Output>
     where
@@ -160,94 +198,5 @@ impl std::fmt::Debug for Workflow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The name, the key and what else was said have not been redacted yet.
         f.debug_struct("Workflow").finish_non_exhaustive()
-    }
-}
-
-/// A run to resume; it continues when [`run`](Self::run) is awaited.
-#[must_use = "nothing is resumed before it is run"]
-pub struct Resume {
-    hub: Arc<Hub>,
-    trace_id: TraceId,
-}
-
-impl std::fmt::Debug for Resume {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resume").field("trace_id", &self.trace_id).finish_non_exhaustive()
-    }
-}
-
-impl Resume {
-    pub(crate) fn new(hub: Arc<Hub>, trace_id: TraceId) -> Self {
-        Self { hub, trace_id }
-    }
-
-    /// Resumes the run: reads its progress from the store (names and statuses, never payloads), records
-    /// `workflow:resumed` on its root, and runs the closure.
-    ///
-    /// The closure starts from the top; nothing is skipped automatically. Its [sagas](TraceContext::saga) know which steps
-    /// succeeded before and undo them if necessary; [`TraceContext::completed_before`] says so for any step.
-    ///
-    /// # Errors
-    /// [`NotRecorded`] if there is no such run, it has ended, it is running, or another process has just resumed it (only
-    /// one of several succeeds). Also if the store does not respond.
-    pub async fn run<C, F, T, E, K>(self, body: C) -> Result<Result<T, E>, NotRecorded>
-    where
-        C: FnOnce(TraceContext) -> F,
-        F: Future<Output = Result<T, E>>,
-        E: StepError<K>,
-    {
-        let Self { hub, trace_id } = self;
-        // Looked at twice: before the claim, so that what can't be resumed is claimed by nobody, and after it, for
-        // another process may have resumed the run and ended it in between.
-        interrupted_run(&hub, trace_id).await?;
-        let _claim = Claimed::take(&hub, trace_id).await?;
-        let events = interrupted_run(&hub, trace_id).await?;
-        let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
-        let history = History::of(&events);
-        let next_seq = history.span(root.span_id).map_or(1, |span| span.next_seq);
-        let spec = RunSpec {
-            label: Label::Workflow,
-            workflow: root.workflow.clone(),
-            key: None,
-            caller: None,
-            own_trace: true,
-            remote: None,
-            details: Details {
-                tags: root.tags.clone(),
-                attempt: root.attempt,
-                announced_steps: root.step_total.unwrap_or(0),
-                continues: Some((root.span_id, next_seq)),
-                ..Details::default()
-            },
-            resumed: Some(Resumed {
-                trace_id,
-                correlation_id: root.correlation_id.clone(),
-                attrs: root.attrs.clone(),
-                history: Arc::new(history),
-            }),
-            hub,
-        };
-        Workflow(Box::new(spec)).run(body).await
-    }
-}
-
-impl TraceContext {
-    /// Whether a step of this name succeeded before the process died, in a run that was
-    /// [resumed](crate::Throughline::resume); `false` in every other run.
-    pub fn completed_before(&self, event_type: &str) -> bool {
-        self.0.run.history.as_ref().is_some_and(|history| history.has_completed(event_type))
-    }
-}
-
-/// The events of a run that can be resumed.
-async fn interrupted_run(hub: &Hub, trace_id: TraceId) -> Result<Vec<TraceEvent>, NotRecorded> {
-    let reader =
-        hub.readers.as_ref().map(|readers| &readers.reader).ok_or(NotRecorded::NoSuchRun(trace_id))?;
-    let not_read = |error| NotRecorded::NotRead(Arc::new(error));
-    let summary = reader.run(trace_id).await.map_err(not_read)?.ok_or(NotRecorded::NoSuchRun(trace_id))?;
-    match summary.state {
-        RunState::Interrupted | RunState::Unfinished => reader.trace(trace_id).await.map_err(not_read),
-        RunState::Running => Err(NotRecorded::StillRunning(trace_id)),
-        state => Err(NotRecorded::HasEnded { trace_id, state }),
     }
 }

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use throughline_model::{
-    AppendInline, BoxFuture, Instance, OpenError, Readers, Spool, SpoolConfig, StoreConfig, TraceEvent,
-    TraceStore,
+    AppendInline, BoxFuture, Instance, OpenError, Readers, Secret, Spool, SpoolConfig, StoreConfig,
+    TraceEvent, TraceStore,
 };
 use tokio::sync::oneshot;
 
@@ -24,6 +24,8 @@ pub(crate) struct StoreDelivery {
     counters: Arc<Counters>,
     inline: Option<Arc<dyn AppendInline>>,
     pub(crate) readers: Readers,
+    /// What pseudonyms are made with where nobody sets a key.
+    pub(crate) secret: Option<Secret>,
     /// The runtime of the store goes with it: readers may need it for longer than delivery does.
     #[expect(dead_code, reason = "held for what its drop does")]
     keep_alive: KeepAlive,
@@ -31,6 +33,8 @@ pub(crate) struct StoreDelivery {
 
 struct OpenStore {
     store: Arc<dyn TraceStore>,
+    readers: Readers,
+    secret: Option<Secret>,
     spool: Option<(Arc<dyn Spool>, u64)>,
 }
 
@@ -51,6 +55,15 @@ impl StoreDelivery {
         let open = move || -> BoxFuture<'static, _> {
             Box::pin(async move {
                 let store = config.open(instance.clone()).await?;
+                let readers = store.readers();
+                let secret = readers.reader.secret().await.unwrap_or_else(|error| {
+                    tracing::warn!(
+                        target: "throughline",
+                        %error,
+                        "cannot read the store's secret: pseudonyms of this process can't be found by others"
+                    );
+                    None
+                });
                 let spool = match spool {
                     None => None,
                     Some(config) => {
@@ -66,16 +79,16 @@ impl StoreDelivery {
                         Some((spool, usage.events))
                     }
                 };
-                Ok(OpenStore { store, spool })
+                Ok(OpenStore { store, readers, secret, spool })
             })
         };
         let opened = |opened: &OpenStore| {
             let store = &opened.store;
-            (store.name().to_owned(), store.inline(), store.readers())
+            (store.name().to_owned(), store.inline(), opened.readers.clone(), opened.secret.clone())
         };
-        let ((name, inline, readers), keep_alive) =
+        let ((name, inline, readers, secret), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened, runtime| {
-                let OpenStore { store, spool } = opened;
+                let OpenStore { store, spool, .. } = opened;
                 let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
                 let _finish = Finish { queue: &queue, counters: &counters };
                 let delivering =
@@ -91,7 +104,7 @@ impl StoreDelivery {
                     delivering.close(left).await;
                 });
             })?;
-        Ok(Self { name, queue, calls, counters, inline, readers, keep_alive })
+        Ok(Self { name, queue, calls, counters, inline, readers, secret, keep_alive })
     }
 
     /// Appends an event on this thread, where the store can do that and no earlier event waits for it; the event needs no

@@ -185,8 +185,13 @@ impl ThroughlineBuilder {
         if let Some(config) = self.store {
             let delivery =
                 StoreDelivery::start(config, self.spool, instance.clone(), self.retry, self.capacity)?;
+            if let Some(secret) = &delivery.secret {
+                opened.redactor.pseudonym_key_if_unset(secret.as_bytes());
+            }
             opened.store = Some(delivery);
         }
+        // Where nobody has a secret, keys that look like personal data must be told apart at least.
+        opened.redactor.pseudonym_key_if_unset(&rand::random::<[u8; 32]>());
         for config in self.feeds {
             opened.feeds.push(FeedDelivery::start(config, instance.clone(), self.capacity)?);
         }
@@ -227,6 +232,7 @@ impl OpenDestinations {
             feeds,
             sinks,
             claims: Arc::default(),
+            background: Arc::default(),
             ledger_metrics: {
                 let hub = hub.clone();
                 measure_delivery(&meter, service.clone(), move || hub.upgrade().map(|hub| hub.report()))

@@ -53,7 +53,7 @@ async fn a_store_that_panics_on_a_claim_or_its_release_lives_on() {
     faults.release_claim().panic_next(1);
     while let Err(error) = resume(&throughline, trace_id).await {
         // The release after the failure is still under way.
-        assert!(matches!(error, NotRecorded::StillRunning(_)), "{error}");
+        assert!(matches!(error, NotRecorded::AtWork { .. }), "{error}");
         tokio::task::yield_now().await;
     }
     faults.release_claim().attempted(2).await;
@@ -109,7 +109,7 @@ async fn a_run_whose_resumption_panics_or_is_not_recorded_can_be_resumed_again()
         loop {
             let body = |_| async { std::panic::resume_unwind(Box::new("a bug of the workflow")) };
             let refused = panics.resume(trace_id).run(body).await.map(|outcome: Result<(), String>| outcome);
-            assert!(matches!(refused, Err(NotRecorded::StillRunning(_))), "{refused:?}");
+            assert!(matches!(refused, Err(NotRecorded::AtWork { .. })), "{refused:?}");
             tokio::task::yield_now().await;
         }
     });
@@ -122,5 +122,5 @@ async fn a_run_whose_resumption_panics_or_is_not_recorded_can_be_resumed_again()
     };
     timeout(SOON, free).await.expect("nobody holds the run");
     let again = resume(&throughline, trace_id).await;
-    assert!(matches!(again, Err(NotRecorded::HasEnded { .. } | NotRecorded::StillRunning(_))), "{again:?}");
+    assert!(matches!(again, Err(NotRecorded::HasEnded { .. } | NotRecorded::AtWork { .. })), "{again:?}");
 }

@@ -254,7 +254,7 @@ async fn of_many_that_resume_a_run_at_once_one_does() {
     assert_eq!(ran.load(Ordering::Relaxed), 1);
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     let refused = |result: &Result<_, NotRecorded>| {
-        matches!(result, Err(NotRecorded::StillRunning(_) | NotRecorded::HasEnded { .. }) | Ok(Ok(())))
+        matches!(result, Err(NotRecorded::AtWork { .. } | NotRecorded::HasEnded { .. }) | Ok(Ok(())))
     };
     assert!(results.iter().all(refused), "{results:?}");
 }
@@ -282,7 +282,7 @@ async fn of_two_tasks_of_one_process_that_resume_a_run_one_does_however_slow_the
     // The first has claimed the run, and waits until the store has recorded that it resumes it.
     faults.append().attempted(1).await;
     let second = resume().await.unwrap();
-    assert!(matches!(second, Err(NotRecorded::StillRunning(_))), "{second:?}");
+    assert!(matches!(second, Err(NotRecorded::AtWork { .. })), "{second:?}");
     faults.append().release();
     first.await.unwrap().unwrap().unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 1);

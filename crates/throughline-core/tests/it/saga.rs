@@ -298,7 +298,7 @@ async fn what_cannot_be_resumed_is_refused_with_the_reason() {
     assert!(matches!(resume(ended).await, Err(NotRecorded::HasEnded { state: RunState::Succeeded, .. })));
 
     let run = throughline.workflow("test").run_infallible(|ctx| async move { resume(ctx.trace_id()).await });
-    assert!(matches!(run.await.unwrap(), Err(NotRecorded::StillRunning(_))));
+    assert!(matches!(run.await.unwrap(), Err(NotRecorded::AtWork { .. })));
 }
 
 #[tokio::test]

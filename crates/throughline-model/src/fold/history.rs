@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Placed, Position, SpanFold, by_span};
 use crate::names::{JOB_PREFIX, WORKFLOW_STARTED, attrs, tags};
-use crate::{Attrs, Link, Relation, SpanId, Status, Text, TraceEvent};
+use crate::{Attrs, ErrorInfo, Link, Relation, SpanId, Status, Text, Timestamp, TraceEvent};
 
 /// What a run did so far, here or in another process: names and statuses, never payloads. It is what resumption, and
 /// a further attempt at a step or a job, build on.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// In the order of their starts.
-    spans: Vec<PastSpan>,
-    by_id: HashMap<SpanId, usize>,
+    pub(super) spans: Vec<PastSpan>,
+    pub(super) by_id: HashMap<SpanId, usize>,
     /// Of each span, here or above, the one that the nearest workflow or job began with. What is in none belongs together
     /// too.
     works: Vec<Option<usize>>,
@@ -34,20 +34,30 @@ pub struct PastSpan {
     pub status: Status,
     /// Which attempt it was.
     pub attempt: Option<u32>,
+    /// The 4 of "step 4 of 10".
+    pub step_index: Option<u32>,
+    /// When it began.
+    pub started: Timestamp,
     /// Its small facts as it began.
     pub attrs: Attrs,
+    /// The error that it ended with.
+    pub error: Option<ErrorInfo>,
     /// What it did, as the last event knows that says so: see [`attrs::RESOURCE`].
     pub resource: Option<Text>,
     /// What it has to do with other spans of the run.
     pub links: Vec<Link>,
     /// Whether it can be undone.
     pub is_compensable: bool,
+    /// Whether it is to be undone even if it may have had no effect: see [`tags::COMPENSATE_WHEN_IN_DOUBT`].
+    pub is_compensated_when_in_doubt: bool,
     /// Whether it undoes another span.
     pub is_compensation: bool,
     /// Whether a compensation of it succeeded.
     pub is_undone: bool,
     /// The `seq` of its next event.
     pub next_seq: u32,
+    /// The place of its last event.
+    pub last_event: Position,
     /// The place of its end; `None` if none was recorded.
     pub ended: Option<Position>,
 }
@@ -76,18 +86,28 @@ impl PastSpan {
             workflow: first.workflow.clone(),
             status: span.status(),
             attempt: first.attempt,
+            step_index: first.step_index,
+            started: first.timestamp,
             attrs: first.attrs.clone(),
+            error: span.last().error.as_deref().cloned(),
             resource: resource.map(|resource| Text::from(resource.to_owned())),
             links,
             is_compensable: has_tag(tags::COMPENSABLE),
+            is_compensated_when_in_doubt: has_tag(tags::COMPENSATE_WHEN_IN_DOUBT),
             is_compensation: has_tag(tags::COMPENSATION),
             is_undone: false,
             next_seq: span.next_seq(),
+            last_event: span.last().position(),
             ended: (!span.is_open()).then(|| span.last().position()),
         })
     }
 
-    fn linked(&self, rel: Relation) -> impl Iterator<Item = SpanId> {
+    /// Whether it is a saga.
+    pub fn is_saga(&self) -> bool {
+        self.attrs.get(attrs::SAGA).is_some() && self.event_type.starts_with("saga:")
+    }
+
+    pub(super) fn linked(&self, rel: Relation) -> impl Iterator<Item = SpanId> {
         self.links.iter().filter(move |link| link.rel == rel).map(|link| link.span_id)
     }
 }
@@ -103,35 +123,36 @@ impl History {
             spans[*at].is_undone = true;
         }
         let mut history = Self { spans, by_id, works: Vec::new() };
-        history.works = history.works();
+        history.works = history.nearest(|at| history.begins_work(at));
         history
     }
 
-    /// Each chain of spans is walked once: records may be very deep.
-    fn works(&self) -> Vec<Option<usize>> {
-        let mut works: Vec<Option<Option<usize>>> = vec![None; self.spans.len()];
+    /// For each span the nearest one, here or above, of which this is so. Each chain of spans is walked once: records may
+    /// be very deep.
+    pub(super) fn nearest(&self, is_so: impl Fn(usize) -> bool) -> Vec<Option<usize>> {
+        let mut nearest: Vec<Option<Option<usize>>> = vec![None; self.spans.len()];
         for start in 0..self.spans.len() {
             let mut walked = Vec::new();
             let mut at = Some(start);
-            let work = loop {
+            let found = loop {
                 let Some(span) = at else { break None };
-                if let Some(known) = works[span] {
+                if let Some(known) = nearest[span] {
                     break known;
                 }
-                if self.begins_work(span) {
-                    works[span] = Some(at);
+                if is_so(span) {
+                    nearest[span] = Some(at);
                     break at;
                 }
-                // Broken records may go in circles, which are in no workflow and no job.
-                works[span] = Some(None);
+                // Broken records may go in circles, in which nothing is so.
+                nearest[span] = Some(None);
                 walked.push(span);
                 at = self.above(span);
             };
             for span in walked {
-                works[span] = Some(work);
+                nearest[span] = Some(found);
             }
         }
-        works.into_iter().map(Option::flatten).collect()
+        nearest.into_iter().map(Option::flatten).collect()
     }
 
     /// All spans, in the order of their starts.
@@ -152,15 +173,6 @@ impl History {
     /// Whether a step of this name succeeded.
     pub fn has_completed(&self, event_type: &str) -> bool {
         self.spans().any(|span| span.status == Status::Success && span.event_type == event_type)
-    }
-
-    /// The saga of this name that never ended, if there is one.
-    pub fn open_saga(&self, name: &str) -> Option<&PastSpan> {
-        self.spans().find(|span| {
-            span.event_type.starts_with("saga:")
-                && span.status == Status::Pending
-                && span.attrs.get(attrs::SAGA) == Some(name)
-        })
     }
 
     /// The steps with this id that the workflow or job around a span has begun, in this attempt at it and in earlier
@@ -192,7 +204,7 @@ impl History {
         })
     }
 
-    fn above(&self, at: usize) -> Option<usize> {
+    pub(super) fn above(&self, at: usize) -> Option<usize> {
         self.by_id.get(&self.spans[at].parent?).copied()
     }
 

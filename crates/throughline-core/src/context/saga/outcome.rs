@@ -1,22 +1,30 @@
 //! What became of a saga that failed.
 
-use crate::context::failure::NotRecorded;
-use throughline_model::{ErrorInfo, Text};
+use std::error::Error;
+use std::fmt;
 
-/// A saga that failed: the error, and what became of the steps that had succeeded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use crate::context::failure::NotRecorded;
+use throughline_model::{ErrorInfo, StepError, Text};
+
+/// A saga that failed: the error, and what became of the steps that had succeeded. The error is also its
+/// [source](std::error::Error::source), unless it is plain text.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct SagaFailed<E> {
     /// What made it fail.
     pub error: E,
     /// The steps that had to be undone, in the order in which that was tried.
     pub compensations: Vec<Compensated>,
+    pub(super) as_error: fn(&E) -> Option<&(dyn Error + 'static)>,
 }
 
 impl<E> SagaFailed<E> {
     /// A saga that failed before any of its steps succeeded.
-    pub fn before_anything(error: E) -> Self {
-        Self { error, compensations: Vec::new() }
+    pub fn before_anything<K>(error: E) -> Self
+    where
+        E: StepError<K>,
+    {
+        Self { error, compensations: Vec::new(), as_error: E::as_error }
     }
 
     /// Whether every step that had to be undone was.
@@ -35,14 +43,41 @@ impl<E> SagaFailed<E> {
     }
 }
 
-impl<E: std::fmt::Display> std::fmt::Display for SagaFailed<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<E: fmt::Display> fmt::Display for SagaFailed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (all, orphaned) = (self.compensations.len(), self.orphaned().count());
-        write!(f, "{} ({} of {all} steps undone)", self.error, all - orphaned)
+        match (self.as_error)(&self.error) {
+            // Those who print a chain of errors print it next.
+            Some(_) => f.write_str("the saga failed")?,
+            None => write!(f, "the saga failed: {}", self.error)?,
+        }
+        match all {
+            0 => f.write_str("; nothing had to be undone"),
+            _ => write!(f, "; {} of {all} steps were undone", all - orphaned),
+        }
     }
 }
 
-impl<E: std::fmt::Display + std::fmt::Debug> std::error::Error for SagaFailed<E> {}
+impl<E: fmt::Display + fmt::Debug> Error for SagaFailed<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        (self.as_error)(&self.error)
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for SagaFailed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { error, compensations, as_error: _ } = self;
+        f.debug_struct("SagaFailed").field("error", error).field("compensations", compensations).finish()
+    }
+}
+
+impl<E: PartialEq> PartialEq for SagaFailed<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.error == other.error && self.compensations == other.compensations
+    }
+}
+
+impl<E: Eq> Eq for SagaFailed<E> {}
 
 /// What became of a step that had to be undone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,30 +1,52 @@
-//! [`SagaRecovery`]: undoing what an interrupted saga left behind, without running it forward again.
+//! [`SagaRecovery`]: undoing what a saga left behind, without running it forward again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::sync::Arc;
 
-use super::{Compensated, CompensationOutcome, SagaFailed};
-use super::{Completed, PreviousSaga, Saga, SagaBuilder, UndoStep, boxed_undo};
+use super::compensate::{Completed, UndoStep, boxed_undo};
+use super::{CompensationOutcome, Saga, SagaFailed, saga_step};
 use crate::context::TraceContext;
+use crate::context::claim::Claimed;
 use crate::context::failure::NotRecorded;
-use crate::context::future::Capture;
-use throughline_model::StepError;
-use throughline_model::{ErrorInfo, Text};
+use crate::context::future::{begin_span, finish_span};
+use crate::context::resume::{events, owner, summary};
+use crate::context::resumption::Resumption;
+use crate::context::span::{End, Label, Run};
+use crate::context::spec::{Details, root};
+use crate::hub::Hub;
+use throughline_model::fold::{History, PastSagaStep, PastSpan, RunFold};
+use throughline_model::names::{self, attrs, errors, tags};
+use throughline_model::{Attrs, ErrorInfo, RunState, Status, StepError, Text, TraceEvent, TraceId};
 
-/// What an interrupted saga needs in order to be undone: for each step its input again, and its compensation.
+/// What a saga needs in order to be undone by somebody else: for each step its input again, and its compensation.
 #[must_use = "nothing is undone before run()"]
 pub struct SagaRecovery {
-    builder: SagaBuilder,
-    inputs: HashMap<Text, Vec<UndoStep>>,
+    of: Of,
+    saga: Text,
+    inputs: HashMap<Text, VecDeque<UndoStep>>,
+    when_in_doubt: bool,
+}
+
+/// The run that the saga belongs to.
+enum Of {
+    /// One that is being resumed.
+    Resumed(TraceContext),
+    /// One that no process works on.
+    Left { hub: Arc<Hub>, trace_id: TraceId },
 }
 
 impl SagaRecovery {
-    pub(super) fn new(builder: SagaBuilder) -> Self {
-        Self { builder, inputs: HashMap::new() }
+    pub(super) fn resumed(context: TraceContext, saga: Text) -> Self {
+        Self { of: Of::Resumed(context), saga, inputs: HashMap::new(), when_in_doubt: false }
     }
 
-    /// A step that may have succeeded before the process died: what it was given, and how it is undone. For several
-    /// steps of one name call it once for each, in the order of their ends.
+    pub(crate) fn left_behind(hub: Arc<Hub>, trace_id: TraceId, saga: Text) -> Self {
+        Self { of: Of::Left { hub, trace_id }, saga, inputs: HashMap::new(), when_in_doubt: false }
+    }
+
+    /// A step that may have succeeded: what it was given, and how it is undone. For several steps of one name call it once
+    /// for each, in the order in which they succeeded.
     pub fn step<I, C, F, E, K>(mut self, name: impl Into<Text>, input: I, undo: C) -> Self
     where
         I: Send + 'static,
@@ -33,66 +55,179 @@ impl SagaRecovery {
         E: StepError<K>,
     {
         let undo = boxed_undo(undo);
-        self.inputs.entry(name.into()).or_default().push(Box::new(move |context| undo(input, context)));
+        self.inputs.entry(name.into()).or_default().push_back(Box::new(move |context| undo(input, context)));
         self
     }
 
-    /// Undoes what succeeded and is not undone yet, the last to end first. The saga ends as failed: it was
-    /// interrupted.
+    /// Undoes also the steps of which nobody knows whether they had their effect, because they failed, were dropped, or never
+    /// ended. Steps that said [the same](super::SagaStep::compensate_when_in_doubt) are undone anyway.
+    pub fn compensate_when_in_doubt(mut self) -> Self {
+        self.when_in_doubt = true;
+        self
+    }
+
+    /// Undoes what succeeded and is not undone yet, the last to end first. A saga that had not ended has failed then, and so
+    /// has its run, if nothing else of it could be undone.
     ///
     /// # Errors
-    /// The outer error says that nothing was tried; the inner one always comes, and says what became of each step.
-    pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
-        let Self { builder, mut inputs } = self;
-        let Some(earlier) = PreviousSaga::of(&builder.context, &builder.name) else {
-            return Err(NotRecorded::NoSuchSaga { saga: builder.name });
+    /// The outer error says that nothing was tried: there is no such run or saga, an instance is at work on it, or the store
+    /// does not respond. The inner one always comes, and says what became of each step.
+    pub async fn run(mut self) -> Result<SagaFailed<Text>, NotRecorded> {
+        let (hub, trace_id) = match &self.of {
+            Of::Resumed(context) => {
+                let context = context.clone();
+                let no_such_saga = || NotRecorded::NoSuchSaga { saga: self.saga.clone() };
+                let before = context.0.run.resumption.clone().ok_or_else(no_such_saga)?;
+                return self.undo(&context, &before.history).await;
+            }
+            Of::Left { hub, trace_id } => (Arc::clone(hub), *trace_id),
         };
-        let mut completed = Vec::new();
-        let mut unregistered = Vec::new();
-        for span in earlier.completed().into_iter().filter(|span| span.is_compensable) {
-            let undo = inputs
-                .get_mut(&span.event_type)
-                .filter(|undos| !undos.is_empty())
-                .map(|undos| undos.remove(0));
-            let (step, resource) = (span.event_type.clone(), span.resource.clone());
-            match undo.filter(|_| !span.is_undone) {
-                Some(undo) => completed.push(Completed { step, spans: vec![span.id], resource, undo }),
-                None if span.is_undone => {}
-                None => {
-                    unregistered.push(Compensated {
-                        step,
-                        resource,
-                        outcome: CompensationOutcome::NotRegistered,
-                    });
-                }
+        let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
+        let is_left = async || match summary(&*reader, trace_id).await?.state {
+            RunState::Running => {
+                Err(NotRecorded::AtWork { trace_id, instance: owner(&*reader, trace_id).await? })
+            }
+            _ => Ok(()),
+        };
+        is_left().await?;
+        let claim = Claimed::take(&hub, trace_id).await;
+        let _claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
+        is_left().await?;
+        let recorded = events(&*reader, trace_id).await?;
+        let fold = RunFold::of(&recorded);
+        let head = fold.head().ok_or(NotRecorded::NoSuchRun(trace_id))?.key;
+        let run = run_of(&hub, head, History::of(&recorded));
+        let before = run.resumption.clone().ok_or(NotRecorded::NoSuchRun(trace_id))?;
+        let context = place(&run, head, &before.history);
+        let failed = self.undo(&context, &before.history).await?;
+        let is_open = fold.last().is_some_and(|last| last.status == Status::Pending);
+        if is_open && failed.is_undone() {
+            let recorded = events(&*reader, trace_id).await?;
+            if !History::of(&recorded).has_standing_steps() {
+                finish_span(&context.0, End::failed(interrupted())).await;
             }
         }
-        let capture: Capture<SagaFailed<Text>> = Capture {
-            error: |failed| {
-                let message = failed.error.clone();
-                Some(ErrorInfo { kind: Text::literal("interrupted"), message, chain: Vec::new() })
-            },
-            output: |_| None,
-        };
-        builder
-            .builder(&Some(earlier))
-            .run_capturing(
-                |context| async move {
-                    let saga = Saga::new(context, None);
-                    saga.state().completed = completed;
-                    let mut compensations = saga.compensate_all().await;
-                    compensations.extend(unregistered);
-                    let error = Text::literal("the process died before the saga ended");
-                    SagaFailed { error, compensations }
-                },
-                capture,
-            )
-            .await
+        Ok(failed)
     }
+
+    async fn undo(
+        &mut self,
+        context: &TraceContext,
+        history: &History,
+    ) -> Result<SagaFailed<Text>, NotRecorded> {
+        let hub = &context.0.run.hub;
+        let name = hub.redactor.findable(Some(attrs::SAGA), &self.saga);
+        let candidates: Vec<_> = history.sagas(&name).filter(|saga| saga.status != Status::Success).collect();
+        let steps_of = |saga: &PastSpan| -> Vec<PastSagaStep<'_>> {
+            let steps = history.compensable_steps(saga.id).into_iter();
+            steps.filter(|step| self.is_to_be_undone(step)).collect()
+        };
+        let last = candidates.iter().rev().find(|saga| !steps_of(saga).is_empty()).or(candidates.last());
+        let saga = *last.ok_or_else(|| NotRecorded::NoSuchSaga { saga: self.saga.clone() })?;
+        let steps = steps_of(saga);
+        let (status, error) = match saga.status {
+            Status::Pending => (Status::Failed, Some(interrupted())),
+            status => (status, saga.error.clone()),
+        };
+        let message =
+            error.as_ref().map_or(Text::literal("the saga was cancelled"), |error| error.message.clone());
+        let failed = |compensations| SagaFailed { error: message, compensations, as_error: |_| None };
+        if steps.is_empty() && saga.status != Status::Pending {
+            return Ok(failed(Vec::new()));
+        }
+
+        let mut completed = Vec::new();
+        let mut unregistered = Vec::new();
+        for step in steps {
+            let (name, resource) = (step.last().event_type.clone(), step.last().resource.clone());
+            let mut spans: Vec<_> = step.standing().map(|span| span.id).collect();
+            if spans.is_empty() {
+                spans.push(step.last().id);
+            }
+            match self.inputs.get_mut(&name).and_then(VecDeque::pop_front) {
+                Some(undo) => completed.push(Completed { step: name, spans, resource, undo }),
+                None => unregistered.push((name, resource)),
+            }
+        }
+        // Where the saga stands: below the span that it was below.
+        let above = match saga.parent {
+            Some(parent) if parent != context.span_id() => TraceContext(root(
+                Arc::clone(&context.0.run),
+                Label::Step(Text::default()),
+                &mut Details { continues: Some((parent, 0)), ..Details::default() },
+                context.attrs().clone(),
+                (None, None),
+            )),
+            _ => context.clone(),
+        };
+        let step = saga_step(&above, self.saga.clone()).tag(Text::literal(tags::DETACHED));
+        let span = begin_span(step.continuing(Some((saga.id, saga.next_seq))).spec()).await?;
+        let saga = Saga::new(TraceContext(Arc::clone(&span)), None);
+        saga.state().completed = completed;
+        let mut compensations = saga.compensate_all().await;
+        compensations.extend(
+            unregistered
+                .into_iter()
+                .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::NotRegistered)),
+        );
+        finish_span(&span, End { status, error, output: None }).await;
+        Ok(failed(compensations))
+    }
+
+    fn is_to_be_undone(&self, step: &PastSagaStep<'_>) -> bool {
+        let when_in_doubt =
+            || self.when_in_doubt || step.attempts.iter().any(|span| span.is_compensated_when_in_doubt);
+        step.stands() || (step.is_in_doubt() && when_in_doubt())
+    }
+}
+
+/// Why a run has failed that its process left open.
+fn interrupted() -> ErrorInfo {
+    ErrorInfo {
+        kind: Text::literal(errors::INTERRUPTED),
+        message: Text::literal("the process died before the saga ended"),
+        chain: Vec::new(),
+    }
+}
+
+/// A run of the store, as far as what is recorded in it now needs that.
+fn run_of(hub: &Arc<Hub>, head: &TraceEvent, history: History) -> Arc<Run> {
+    Arc::new(Run {
+        hub: Arc::clone(hub),
+        trace_id: head.trace_id,
+        random: false,
+        sampled: true,
+        correlation_id: head.correlation_id.clone(),
+        workflow: head.workflow.clone(),
+        tracestate: None,
+        baggage: Attrs::new(),
+        baggage_properties: Attrs::new(),
+        request_id: None,
+        resumption: Some(Arc::new(Resumption::new(history, head.timestamp))),
+        detached: Arc::default(),
+        lazy_root: None,
+    })
+}
+
+/// The root of the run, which has begun before.
+fn place(run: &Arc<Run>, head: &TraceEvent, history: &History) -> TraceContext {
+    let label = match &*head.event_type {
+        names::WORKFLOW_STARTED => Label::Workflow,
+        _ => Label::Step(head.event_type.clone()),
+    };
+    let next_seq = history.span(head.span_id).map_or(1, |span| span.next_seq);
+    let mut details = Details {
+        tags: head.tags.clone(),
+        attempt: head.attempt,
+        continues: Some((head.span_id, next_seq)),
+        ..Details::default()
+    };
+    let parents = (head.parent_span_id, head.parent_trace_id);
+    TraceContext(root(Arc::clone(run), label, &mut details, head.attrs.clone(), parents))
 }
 
 impl std::fmt::Debug for SagaRecovery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SagaRecovery").field("saga", &self.builder).finish_non_exhaustive()
+        f.debug_struct("SagaRecovery").field("saga", &self.saga).finish_non_exhaustive()
     }
 }

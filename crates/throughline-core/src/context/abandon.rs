@@ -1,0 +1,97 @@
+//! Closing for good what a dead process left open.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use throughline_model::fold::{History, by_span};
+use throughline_model::names::{self, errors};
+use throughline_model::{ErrorInfo, Moment, RunState, SpanId, Status, Text, TraceEvent, TraceId};
+
+use super::claim::{Claimed, NotClaimed};
+use super::failure::NotRecorded;
+use super::resume::{events, owner, summary};
+use crate::hub::Hub;
+use crate::ingest;
+
+/// Closes a run for good: it counts as failed, for this reason.
+pub(crate) async fn abandon(hub: &Arc<Hub>, trace_id: TraceId, reason: &str) -> Result<(), NotRecorded> {
+    let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
+    let is_open = async || match summary(&*reader, trace_id).await?.state {
+        RunState::Interrupted | RunState::Unfinished => Ok(()),
+        RunState::Running => {
+            Err(NotRecorded::AtWork { trace_id, instance: owner(&*reader, trace_id).await? })
+        }
+        state => Err(NotRecorded::HasEnded { trace_id, state }),
+    };
+    is_open().await?;
+    let claim = Claimed::take(hub, trace_id).await;
+    let _claim = claim.map_err(|not_claimed| not_claimed.into_error(hub, trace_id))?;
+    is_open().await?;
+    close(hub, &events(&*reader, trace_id).await?, reason).await
+}
+
+/// Closes a run that its process left open, because `by` does the work again from the start. One of which something stands
+/// that could be undone stays open. Nobody waits for the answer: that this run was not closed is no reason not to do its
+/// work.
+pub(super) async fn superseded(hub: &Arc<Hub>, trace_id: TraceId, by: TraceId) {
+    let closed = async {
+        let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
+        let _claim = match Claimed::take(hub, trace_id).await {
+            Ok(claim) => claim,
+            Err(NotClaimed::Failed(error)) => return Err(error),
+            // Somebody resumes, undoes or abandons it at this moment.
+            Err(NotClaimed::By(_) | NotClaimed::ByUs) => return Ok(()),
+        };
+        if summary(&*reader, trace_id).await?.state != RunState::Interrupted {
+            return Ok(());
+        }
+        let events = events(&*reader, trace_id).await?;
+        if History::of(&events).has_standing_steps() {
+            return Ok(());
+        }
+        close(hub, &events, &format!("its process died, and its work was started again as the run {by}"))
+            .await
+    };
+    if let Err(error) = closed.await {
+        tracing::warn!(target: "throughline", %trace_id, %error, "a run that is done again was not closed");
+    }
+}
+
+/// Ends the root of a run, and what is detached from it, where they are open.
+async fn close(hub: &Hub, events: &[TraceEvent], reason: &str) -> Result<(), NotRecorded> {
+    let retried: HashSet<SpanId> =
+        events.iter().filter(|event| event.is_detached()).flat_map(TraceEvent::retried).collect();
+    let spans = by_span(events);
+    let root = events.iter().filter(|event| event.is_root()).min_by_key(|event| event.order());
+    let decides = |span: &&Vec<&TraceEvent>| match root {
+        Some(root) => {
+            let id = span[0].span_id;
+            id == root.span_id || (!retried.contains(&id) && span.iter().any(|event| event.is_detached()))
+        }
+        None => true,
+    };
+    let at = Moment::now().timestamp();
+    let ends = spans.iter().filter(decides).filter_map(|span| {
+        let (first, last) = (span.first()?, span.last()?);
+        (last.status == Status::Pending).then(|| TraceEvent {
+            seq: last.seq.saturating_add(1),
+            event_type: Text::literal(names::WORKFLOW_ABANDONED),
+            timestamp: at,
+            instance: hub.instance,
+            n: hub.n.fetch_add(1, Ordering::Relaxed),
+            status: Status::Failed,
+            duration_us: u64::try_from(at.since(first.timestamp).as_micros()).ok(),
+            error: Some(Box::new(ErrorInfo {
+                kind: Text::literal(errors::ABANDONED),
+                message: reason.to_owned().into(),
+                chain: Vec::new(),
+            })),
+            data: None,
+            links: Vec::new(),
+            service: hub.service.clone(),
+            ..TraceEvent::clone(last)
+        })
+    });
+    ingest::record(hub, ends.collect::<Vec<_>>()).await
+}

@@ -1,0 +1,219 @@
+//! What is known of a run before it starts: the runs before it under the same key.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_timer::Delay;
+use futures_util::future::{Either, select};
+use sha2::{Digest, Sha256};
+use throughline_model::{
+    Filter, Link, Page, ReadError, Relation, RunState, RunSummary, Scope, Text, TraceId, TraceReader,
+};
+
+use super::claim::{Claimed, NotClaimed};
+use super::failure::NotRecorded;
+use super::spec::RunSpec;
+use super::{abandon, resume};
+use crate::hub::Hub;
+
+/// How long the start of a run waits at most to learn what ran before.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Of how many runs under a key it is known whether they are at work, or succeeded: an older one that is still at work
+/// would have been passed by as many later ones.
+const RUNS_OF_A_KEY: usize = 100;
+
+/// Which other runs under its key keep a run from starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Unique {
+    /// None does.
+    #[default]
+    Any,
+    /// One that is at work.
+    WhileAtWork,
+    /// One that is at work or succeeded.
+    UntilSuccess,
+}
+
+/// A run that may start.
+pub(super) struct Prepared {
+    pub(super) spec: Box<RunSpec>,
+    pub(super) claims: Option<Box<RunClaims>>,
+}
+
+/// What is held for as long as a run is at work.
+pub(super) struct RunClaims {
+    #[expect(dead_code, reason = "held for what its drop does")]
+    run: Option<Claimed>,
+    #[expect(dead_code, reason = "held for what its drop does")]
+    key: Option<Claimed>,
+}
+
+impl RunSpec {
+    /// Whether something is to be found out before the run starts.
+    pub(super) fn is_to_be_prepared(&self) -> bool {
+        self.key.is_some() || self.resumes.is_some() || self.unique != Unique::Any || self.or_resume
+    }
+
+    /// Finds out which runs there were under the key, and whether this one may start; or reads the run to resume.
+    pub(super) async fn prepare(self: Box<Self>) -> Result<Prepared, NotRecorded> {
+        if let Some(trace_id) = self.resumes {
+            return resume::prepare(self, trace_id, None).await;
+        }
+        let hub = Arc::clone(&self.hub);
+        let key = self.key.as_ref().filter(|key| !key.trim().is_empty()).ok_or(NotRecorded::NoKey)?;
+        let identity = Identity::new(&hub, self.workflow.as_deref().unwrap_or_default(), key);
+        match self.unique == Unique::Any && !self.or_resume {
+            true => self.prepare_any(identity).await,
+            false => self.prepare_unique(identity).await,
+        }
+    }
+
+    /// Work is not refused because nobody knows what ran before.
+    async fn prepare_any(mut self: Box<Self>, identity: Identity) -> Result<Prepared, NotRecorded> {
+        let hub = Arc::clone(&self.hub);
+        if let Some(readers) = &hub.readers {
+            match in_time(identity.latest(&*readers.reader, 1)).await {
+                Ok(runs) => {
+                    if let Some(before) = runs.into_iter().next() {
+                        self.follow(before).await;
+                    }
+                }
+                Err(error) => tracing::warn!(
+                    target: "throughline",
+                    %error,
+                    "cannot look up the run before this one under the same key: it is not linked"
+                ),
+            }
+        }
+        self.correlation_id = Some(identity.key);
+        Ok(Prepared { spec: self, claims: None })
+    }
+
+    async fn prepare_unique(mut self: Box<Self>, identity: Identity) -> Result<Prepared, NotRecorded> {
+        let hub = Arc::clone(&self.hub);
+        let reader = &hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader;
+        let latest = || async {
+            let latest = in_time(identity.latest(&**reader, RUNS_OF_A_KEY)).await;
+            latest.map_err(|error| NotRecorded::NotRead(Arc::new(error)))
+        };
+        let key = match Claimed::take(&hub, identity.lock()).await {
+            Ok(key) => key,
+            Err(NotClaimed::Failed(error)) => return Err(error),
+            Err(not_claimed) => {
+                // Between its claim and its start the run that has the key is not there yet.
+                for pause in [0, 1, 5, 25, 125, 500].map(Duration::from_millis) {
+                    Delay::new(pause).await;
+                    if let Some(run) = latest().await?.into_iter().find(is_at_work) {
+                        return Err(not_claimed.into_error(&hub, run.trace_id));
+                    }
+                }
+                return Err(NotRecorded::Store {
+                    reason: "another run under the same key is about to start, or has just ended".into(),
+                    retryable: true,
+                });
+            }
+        };
+        let runs = latest().await?;
+        if let Some(run) = runs.iter().find(|run| is_at_work(run)) {
+            return Err(NotRecorded::AtWork {
+                trace_id: run.trace_id,
+                instance: resume::owner(&**reader, run.trace_id).await?,
+            });
+        }
+        if self.unique == Unique::UntilSuccess
+            && let Some(run) = runs.iter().find(|run| run.state == RunState::Succeeded)
+        {
+            return Err(NotRecorded::HasSucceeded { trace_id: run.trace_id });
+        }
+        match runs.into_iter().next() {
+            Some(before) if self.or_resume && before.can_be_resumed() => {
+                return resume::prepare(self, before.trace_id, Some(key)).await;
+            }
+            Some(before) => self.follow(before).await,
+            None => {}
+        }
+        self.correlation_id = Some(identity.key);
+        Ok(Prepared { spec: self, claims: Some(RunClaims::new(None, Some(key))) })
+    }
+
+    /// Says that this run tries again what the one before it did not do.
+    async fn follow(&mut self, before: RunSummary) {
+        let tries_again = match before.state {
+            RunState::Failed | RunState::Cancelled | RunState::Interrupted | RunState::Unfinished => true,
+            RunState::Running | RunState::Succeeded => false,
+        };
+        let Some(root) = before.root.as_ref().filter(|_| tries_again) else { return };
+        let attempt = root.attempt.unwrap_or(1).saturating_add(1);
+        self.details.attempt = self.details.attempt.max(Some(attempt));
+        self.details.links.push(Link {
+            rel: Relation::RetryOf,
+            trace_id: Some(before.trace_id),
+            span_id: root.span_id,
+        });
+        if before.state == RunState::Interrupted {
+            let own = *self.trace_id.get_or_insert_with(TraceId::random);
+            abandon::superseded(&self.hub, before.trace_id, own).await;
+        }
+    }
+}
+
+impl RunClaims {
+    pub(super) fn new(run: Option<Claimed>, key: Option<Claimed>) -> Box<Self> {
+        Box::new(Self { run, key })
+    }
+}
+
+fn is_at_work(run: &RunSummary) -> bool {
+    run.state == RunState::Running
+}
+
+/// What runs under a key have in common. The same key of another service or another workflow is another one.
+struct Identity {
+    service: Text,
+    workflow: Text,
+    key: Text,
+}
+
+impl Identity {
+    fn new(hub: &Hub, workflow: &str, key: &str) -> Self {
+        Self {
+            service: hub.service.clone(),
+            workflow: hub.redactor.name(workflow).into(),
+            key: hub.redactor.findable(None, key).into(),
+        }
+    }
+
+    /// The runs under the key, the last started first.
+    async fn latest(&self, reader: &dyn TraceReader, limit: usize) -> Result<Vec<RunSummary>, ReadError> {
+        let filter = Filter::new()
+            .scope(Scope::all().workflow(self.workflow.clone()))
+            .correlation_id(self.key.clone())
+            .service(self.service.clone());
+        Ok(reader.runs(&filter, &Page::first(limit)).await?.items)
+    }
+
+    /// What is claimed so that one run under the key is at work. It is the id of no run: those are random.
+    fn lock(&self) -> TraceId {
+        let mut hash = Sha256::new();
+        for part in [&self.service, &self.workflow, &self.key] {
+            // So that ("a", "bc") is not ("ab", "c").
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        TraceId::from_bytes(bytes).unwrap_or_else(|| TraceId::from_key(&self.key))
+    }
+}
+
+/// Waits for an answer of the store, but not for long. It is not tokio's timer: runs may be on another runtime.
+pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, ReadError>>) -> Result<T, ReadError> {
+    match select(pin!(answer), Delay::new(PATIENCE)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => Err(ReadError::Unavailable {
+            reason: format!("no answer from the store within {PATIENCE:?}"),
+            source: None,
+        }),
+    }
+}

@@ -1,0 +1,117 @@
+//! Sagas whose callers are gone.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use super::compensate::Compensating;
+use super::{OnCancel, Saga};
+use crate::context::future::finish_span;
+use crate::context::span::End;
+use throughline_model::names;
+
+/// The sagas of one run whose callers are gone, in the order in which these went: each waits for the one before, for a saga
+/// within another one is dropped first and is to be undone first.
+#[derive(Default)]
+pub(crate) struct Detached(Mutex<Option<oneshot::Receiver<()>>>);
+
+impl Detached {
+    /// The end of the one before, if there is one, and the end of this one.
+    fn queue(&self) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
+        let (ends, has_ended) = oneshot::channel();
+        let before = lock(&self.0).replace(has_ended);
+        (before, ends)
+    }
+}
+
+/// How many sagas of an emitter go on without their callers.
+#[derive(Default)]
+pub(crate) struct Background {
+    sagas: Mutex<usize>,
+    none: Condvar,
+}
+
+/// One of them, until it is dropped.
+struct InBackground(Arc<Background>);
+
+impl Background {
+    fn begin(self: &Arc<Self>) -> InBackground {
+        *lock(&self.sagas) += 1;
+        InBackground(Arc::clone(self))
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        *lock(&self.sagas) == 0
+    }
+
+    /// Blocks this thread until all have ended, but not beyond the deadline.
+    pub(crate) fn wait_idle(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.none.wait_timeout_while(lock(&self.sagas), left, |sagas| *sagas > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        *lock(&self.0.sagas) -= 1;
+        self.0.none.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code of others runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Saga {
+    /// Goes on where the caller left it: undoes what there is to undo, or leaves it open. Where there is nothing to undo,
+    /// the saga ends as cancelled with the future that is being dropped.
+    pub(super) fn continue_without_caller(
+        &self,
+        undoing: Option<Compensating>,
+        on_cancel: OnCancel,
+        runtime: Option<Handle>,
+    ) {
+        let span = &self.context.0;
+        let compensating = match undoing {
+            Some(compensating) => compensating,
+            None if !self.has_something_to_undo() => return,
+            None if on_cancel == OnCancel::LeaveOpen => {
+                span.stay_open(names::SAGA_LEFT_OPEN, Some(throughline_model::InstanceId::NOBODY));
+                return;
+            }
+            None => self.compensate_all(),
+        };
+        span.stay_open(names::SAGA_DETACHED, None);
+        let (before, ends) = span.run.detached.queue();
+        let in_background = span.run.hub.background.begin();
+        let span = Arc::clone(span);
+        let work = async move {
+            // An error says that it has ended, too.
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            compensating.await;
+            finish_span(&span, End::cancelled()).await;
+            drop((ends, in_background));
+        };
+        match runtime {
+            // A runtime that is shutting down drops it: then the saga stays open.
+            Some(runtime) => drop(runtime.spawn(work)),
+            None => {
+                let on_its_own =
+                    std::thread::Builder::new().name("throughline-saga".to_owned()).spawn(|| {
+                        if let Ok(runtime) = Builder::new_current_thread().enable_time().build() {
+                            runtime.block_on(work);
+                        }
+                    });
+                if let Err(error) = on_its_own {
+                    tracing::warn!(target: "throughline", %error, "no thread to undo a saga on: it stays open");
+                }
+            }
+        }
+    }
+}

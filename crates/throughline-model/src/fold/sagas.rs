@@ -1,0 +1,86 @@
+//! What the sagas of a run did, and what of it stands.
+
+use std::collections::HashMap;
+
+use super::{History, PastSpan, Position};
+use crate::names::{SAGA_COMPENSATING, attrs};
+use crate::{Relation, SpanId, Status};
+
+/// A step of a saga that can be undone: all attempts at it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PastSagaStep<'h> {
+    /// The attempts, in the order of their starts; at least one.
+    pub attempts: Vec<&'h PastSpan>,
+}
+
+impl<'h> PastSagaStep<'h> {
+    /// The last attempt.
+    pub fn last(&self) -> &'h PastSpan {
+        self.attempts[self.attempts.len() - 1]
+    }
+
+    /// The attempts that succeeded and are not undone: what they did stands.
+    pub fn standing(&self) -> impl Iterator<Item = &'h PastSpan> {
+        self.attempts.iter().copied().filter(|span| span.status == Status::Success && !span.is_undone)
+    }
+
+    /// Whether anything of it stands.
+    pub fn stands(&self) -> bool {
+        self.standing().next().is_some()
+    }
+
+    /// Whether it may have had its effect or not: no attempt succeeded, and none is undone.
+    pub fn is_in_doubt(&self) -> bool {
+        self.attempts.iter().all(|span| span.status != Status::Success && !span.is_undone)
+    }
+
+    /// When it succeeded last; if it never did, when the last event of it came.
+    fn place(&self) -> (bool, Option<Position>, Position) {
+        let ended = self.standing().filter_map(|span| span.ended).max();
+        (ended.is_none(), ended, self.last().last_event)
+    }
+}
+
+impl History {
+    /// The sagas of this name, in the order of their starts.
+    pub fn sagas<'h>(&'h self, name: &str) -> impl DoubleEndedIterator<Item = &'h PastSpan> {
+        self.spans().filter(move |span| span.is_saga() && span.attrs.get(attrs::SAGA) == Some(name))
+    }
+
+    /// Whether a saga began to undo its steps.
+    pub fn is_being_undone(&self, saga: SpanId) -> bool {
+        self.children(saga).any(|span| span.event_type == SAGA_COMPENSATING)
+    }
+
+    /// The steps of a saga that can be undone, in the order in which they succeeded; those that did not are the last. A step
+    /// of a saga within it is none of its own.
+    pub fn compensable_steps(&self, saga: SpanId) -> Vec<PastSagaStep<'_>> {
+        let mut steps: Vec<PastSagaStep<'_>> = Vec::new();
+        // The step that each attempt belongs to.
+        let mut step_of: HashMap<SpanId, usize> = HashMap::new();
+        let sagas = self.nearest(|at| self.spans[at].is_saga());
+        let saga_around = |at| sagas[self.above(at)?].map(|saga| self.spans[saga].id);
+        for (at, span) in self.spans.iter().enumerate() {
+            if span.is_saga() || span.is_compensation || saga_around(at) != Some(saga) {
+                continue;
+            }
+            let earlier = span.linked(Relation::RetryOf).find_map(|earlier| step_of.get(&earlier).copied());
+            let step = earlier.unwrap_or_else(|| {
+                steps.push(PastSagaStep { attempts: Vec::new() });
+                steps.len() - 1
+            });
+            step_of.insert(span.id, step);
+            steps[step].attempts.push(span);
+        }
+        steps.retain(|step| step.attempts.iter().any(|span| span.is_compensable));
+        steps.sort_by_key(PastSagaStep::place);
+        steps
+    }
+
+    /// Whether a saga of the run was left open, and what one of its steps did stands.
+    pub fn has_standing_steps(&self) -> bool {
+        let open = self.spans().filter(|span| span.is_saga() && span.status == Status::Pending);
+        open.into_iter().any(|saga| self.compensable_steps(saga.id).iter().any(PastSagaStep::stands))
+    }
+}
