@@ -54,11 +54,8 @@ impl Explanation {
             printer.put(line);
         }
         let Some(cause) = &self.cause else { return };
-        let chain = cause.span.error.iter().flat_map(|error| &error.chain);
-        for source in chain.take(LIST) {
-            let mut line = printer.line();
-            line.push(Emphasis::Dim, "  because: ").push(Emphasis::Normal, source);
-            printer.put(line);
+        if let Some(error) = &cause.span.error {
+            printer.chain(2, error);
         }
         if let Some(last) = &cause.last_inside {
             let mut line = printer.line();

@@ -31,6 +31,9 @@ impl CompensationLedger {
                 line.pad(2).push_state(compensation).push_span(compensation);
                 line.push(Emphasis::Dim, &format!("  {}", text::offset(compensation.offset_us)));
                 printer.put(line);
+                if let Some(error) = &compensation.error {
+                    printer.error(4, error);
+                }
             }
         }
         printer.problems(&self.problems);
@@ -123,13 +126,12 @@ fn write_entry(printer: &mut Printer<'_>, entry: &CompensationEntry, names_end: 
     }
     printer.put(line);
     if let Some(error) = entry.compensation.as_ref().and_then(|span| span.error.as_ref()) {
-        let mut line = printer.line();
-        line.pad(NAME).push_error(error);
-        printer.put(line);
+        printer.error(NAME, error);
     }
     if let Some(later) = &entry.should_follow {
+        let before = if entry.state.is_undone() { "undone before " } else { "tried before " };
         let mut line = printer.line();
-        line.pad(NAME).push(Emphasis::Warn, "undone before ").push(Emphasis::Warn, &later.name);
+        line.pad(NAME).push(Emphasis::Warn, before).push(Emphasis::Warn, &later.name);
         line.push(Emphasis::Warn, ", which ran after it");
         printer.put(line);
     }
