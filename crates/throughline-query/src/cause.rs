@@ -193,12 +193,12 @@ impl<'q> Causes<'q> {
     }
 }
 
-/// Whether a parent's error is its child's, handed on as it was or with more words around it.
+/// Whether a parent's error is its child's, passed on as it was or with more words around it, by itself or as one of the
+/// errors behind another.
 fn same_error(parent: Option<&ErrorInfo>, child: Option<&ErrorInfo>) -> bool {
     let (Some(parent), Some(child)) = (parent, child) else { return false };
     let message = child.message.as_str();
-    !message.is_empty()
-        && (parent.message == message
-            || parent.chain.iter().any(|source| source == message)
-            || (message.len() >= 8 && parent.message.contains(message)))
+    // A short message may be part of another by chance.
+    let passes_on = |text: &str| text == message || (message.len() >= 8 && text.contains(message));
+    !message.is_empty() && (passes_on(&parent.message) || parent.chain.iter().any(|source| passes_on(source)))
 }

@@ -126,6 +126,23 @@ fn of_two_failed_branches_the_one_whose_error_the_parent_has_is_the_cause() {
 }
 
 #[test]
+fn an_error_that_only_the_errors_behind_the_parents_contain_was_passed_on() {
+    let behind: [&'static [&'static str]; 2] =
+        [&["three chargebacks", "no answer"], &["step 2 failed: three chargebacks"]];
+    for behind in behind {
+        let (mut s, root) = Story::started("loan-1");
+        let saga = s.saga(root, "loan");
+        let (kyc, fraud) = (s.open(saga, "stage:kyc"), s.open(saga, "stage:fraud"));
+        s.wait(5).fail(kyc, "KycError", "passport expired");
+        s.wait(5).fail(fraud, "FraudError", "three chargebacks");
+        let failed = "the saga failed; 1 of 2 steps were undone";
+        s.fail(saga, "FraudError", failed).chain(behind);
+        s.fail(root, "FraudError", failed).chain(behind);
+        assert_eq!(cause(&s.query().explain()).0, "stage:fraud", "{behind:?}");
+    }
+}
+
+#[test]
 fn a_workflow_that_fails_within_a_request_that_was_answered_is_explained() {
     let mut s = Story::new("loan-1");
     let request = s.open(None, names::HTTP_REQUEST);
