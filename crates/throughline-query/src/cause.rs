@@ -64,11 +64,20 @@ impl<'q> Causes<'q> {
     }
 
     fn follow_retries(&mut self) {
+        // For each attempt the first at the same thing, and for each first one the last so far: several attempts may
+        // name the same attempt before them.
+        let mut first: Vec<u32> = self.last_attempt.clone();
+        let mut last = first.clone();
         for retry in self.query.spans() {
             for original in retry.linked(Relation::RetryOf).filter_map(|id| self.query.index.find(id)) {
                 // A retry begins after what it retries: links that say otherwise could go in circles.
                 if original < retry.index {
-                    self.retried_by[original as usize] = retry.index;
+                    let chain = first[original as usize];
+                    let before = std::mem::replace(&mut last[chain as usize], retry.index);
+                    if before != retry.index {
+                        self.retried_by[before as usize] = retry.index;
+                    }
+                    first[retry.index as usize] = chain;
                 }
             }
         }

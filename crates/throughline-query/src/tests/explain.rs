@@ -31,6 +31,20 @@ fn a_recovered_attempt_is_no_cause() {
 }
 
 #[test]
+fn attempts_that_name_the_same_attempt_before_them_follow_each_other() {
+    let (mut s, root) = Story::started("loan-1");
+    let first = s.open(root, "stage:score");
+    s.wait(5).fail(first, "Timeout", "too slow");
+    let second = s.open(root, "stage:score");
+    s.link(Relation::RetryOf, first).wait(5).fail(second, "Timeout", "too slow");
+    let third = s.open(root, "stage:score");
+    s.link(Relation::RetryOf, first).wait(5).ok(third).wait(1).ok(root);
+    let explanation = s.query().explain();
+    assert_eq!(explanation.verdict, Verdict::Recovered);
+    assert_eq!(outcomes(&explanation), [("stage:score", FailureOutcome::Recovered); 2]);
+}
+
+#[test]
 fn of_attempts_that_all_failed_the_last_is_the_cause_and_all_are_told() {
     let (mut s, root) = Story::started("loan-1");
     let mut before = None;
