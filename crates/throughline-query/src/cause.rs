@@ -26,8 +26,9 @@ pub(super) struct Causes<'q> {
     /// When the span last began work of its own, as a place in the timeline: the start of its last child that is
     /// neither a point nor a compensation.
     last_work: Vec<u32>,
-    /// Whether something below failed that is neither compensation nor a retried attempt.
+    /// Whether something below failed, or was cancelled, that is neither compensation nor a retried attempt.
     failure_below: Vec<bool>,
+    cancellation_below: Vec<bool>,
 }
 
 /// What went wrong in a run, and where.
@@ -56,6 +57,7 @@ impl<'q> Causes<'q> {
             within_retried: vec![NONE; len],
             last_work: vec![0; len],
             failure_below: vec![false; len],
+            cancellation_below: vec![false; len],
         };
         causes.follow_retries();
         causes.look_down();
@@ -112,14 +114,14 @@ impl<'q> Causes<'q> {
     /// What a span takes from the spans below it.
     fn look_up(&mut self) {
         for &index in self.query.index.outline().rows.iter().rev() {
-            let at = index as usize;
-            let failed = self.failure_below[at] || self.at(index).status() == Status::Failed;
-            if failed
-                && !self.in_compensation[at]
+            let (at, status) = (index as usize, self.at(index).status());
+            if !self.in_compensation[at]
                 && self.retried_by[at] == NONE
                 && let Some(parent) = self.query.index.parent_of(index)
             {
-                self.failure_below[parent as usize] = true;
+                let parent = parent as usize;
+                self.failure_below[parent] |= self.failure_below[at] || status == Status::Failed;
+                self.cancellation_below[parent] |= self.cancellation_below[at] || status == Status::Cancelled;
             }
         }
     }
@@ -185,10 +187,15 @@ impl<'q> Causes<'q> {
         first(&mut same_end().filter(|child| same_error(span.error(), child.error())))
             .or_else(|| first(&mut same_end().filter(|child| !self.is_tolerated(*child))))
             .or_else(|| {
-                // The end of the child was not recorded, but something in it failed.
-                first(&mut suspects().filter(|child| {
-                    child.status() == Status::Pending && self.failure_below[child.index as usize]
-                }))
+                // The child's end was not recorded, or it goes on without its parent, but something in it ended so.
+                let below = match status {
+                    Status::Cancelled => &self.cancellation_below,
+                    _ => &self.failure_below,
+                };
+                first(
+                    &mut suspects()
+                        .filter(|child| child.status() == Status::Pending && below[child.index as usize]),
+                )
             })
     }
 
