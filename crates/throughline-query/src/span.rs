@@ -13,6 +13,11 @@ use throughline_model::{
     ErrorInfo, InstanceId, Link, Relation, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
 };
 
+/// The caller of a saga is gone, and the saga goes on without it.
+const SAGA_DETACHED: &str = "saga:detached";
+/// A saga was left open on purpose.
+const SAGA_LEFT: &str = "saga:left";
+
 /// A span of a [`TraceQuery`]: a step with its start and its end, or a point event. A view, cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Span<'q> {
@@ -127,6 +132,8 @@ impl<'q> Span<'q> {
                 | names::SAGA_FAILED
                 | names::SAGA_CANCELLED
                 | names::SAGA_RESUMED
+                | SAGA_DETACHED
+                | SAGA_LEFT
         )
     }
 

@@ -4,6 +4,7 @@ mod broken;
 mod builder;
 mod decisions;
 mod diff;
+mod doubt;
 mod explain;
 mod ledger;
 mod loan;
