@@ -199,10 +199,14 @@ impl<'q> Causes<'q> {
             })
     }
 
-    /// The step a dead process was in: of the open spans without an open child, the last that began.
+    /// The step a dead process was in: of the open spans without an open child, the last that began. What a later process
+    /// tried again is not it.
     fn innermost_open(&self, top: Span<'q>) -> Found {
         let mut at = top;
-        while let Some(child) = at.children().rev().find(|child| child.state() == RunState::Interrupted) {
+        let is_left = |child: &Span<'q>| {
+            child.state() == RunState::Interrupted && self.retried_by[child.index as usize] == NONE
+        };
+        while let Some(child) = at.children().rev().find(is_left) {
             at = child;
         }
         Found { span: Some(at.index), top: Some(top.index) }

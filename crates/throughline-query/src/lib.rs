@@ -26,6 +26,7 @@
 mod cause;
 mod decisions;
 mod diff;
+mod duration;
 mod explain;
 mod index;
 mod ledger;

@@ -9,5 +9,6 @@ mod explain;
 mod ledger;
 mod loan;
 mod properties;
+mod resumed;
 mod seed;
 mod summary;

@@ -6,7 +6,7 @@ use super::ledger;
 use super::printer::{self, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::explain::headline::{list, position};
+use crate::explain::headline::{list, position, tells_resumptions};
 use crate::{CascadeKind, Explanation, FailureOutcome, OtherFailure, PathStep, SpanSummary, Verdict};
 
 /// How many rows a list within an explanation has at most.
@@ -53,6 +53,9 @@ impl Explanation {
             line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
             printer.put(line);
         }
+        if self.resumed > 0 && !tells_resumptions(self.verdict) {
+            printer.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
+        }
         let Some(cause) = &self.cause else { return };
         if let Some(error) = &cause.span.error {
             printer.chain(2, error);
@@ -62,9 +65,6 @@ impl Explanation {
             line.push(Emphasis::Dim, "  last inside it: ").push_state(last).push_span(last);
             line.push(Emphasis::Dim, &format!("  {}", text::offset(last.offset_us)));
             printer.put(line);
-        }
-        if self.resumed > 0 {
-            printer.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
         }
     }
 
