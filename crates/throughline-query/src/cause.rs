@@ -26,8 +26,9 @@ pub(super) struct Causes<'q> {
     /// When the span last began work of its own, as a place in the timeline: the start of its last child that is
     /// neither a point nor a compensation.
     last_work: Vec<u32>,
-    /// Whether something below failed that is neither compensation nor a retried attempt.
+    /// Whether something below failed, or was cancelled, that is neither compensation nor a retried attempt.
     failure_below: Vec<bool>,
+    cancellation_below: Vec<bool>,
 }
 
 /// What went wrong in a run, and where.
@@ -56,6 +57,7 @@ impl<'q> Causes<'q> {
             within_retried: vec![NONE; len],
             last_work: vec![0; len],
             failure_below: vec![false; len],
+            cancellation_below: vec![false; len],
         };
         causes.follow_retries();
         causes.look_down();
@@ -64,11 +66,20 @@ impl<'q> Causes<'q> {
     }
 
     fn follow_retries(&mut self) {
+        // For each attempt the first at the same thing, and for each first one the last so far: several attempts may
+        // name the same attempt before them.
+        let mut first: Vec<u32> = self.last_attempt.clone();
+        let mut last = first.clone();
         for retry in self.query.spans() {
             for original in retry.linked(Relation::RetryOf).filter_map(|id| self.query.index.find(id)) {
                 // A retry begins after what it retries: links that say otherwise could go in circles.
                 if original < retry.index {
-                    self.retried_by[original as usize] = retry.index;
+                    let chain = first[original as usize];
+                    let before = std::mem::replace(&mut last[chain as usize], retry.index);
+                    if before != retry.index {
+                        self.retried_by[before as usize] = retry.index;
+                    }
+                    first[retry.index as usize] = chain;
                 }
             }
         }
@@ -103,14 +114,14 @@ impl<'q> Causes<'q> {
     /// What a span takes from the spans below it.
     fn look_up(&mut self) {
         for &index in self.query.index.outline().rows.iter().rev() {
-            let at = index as usize;
-            let failed = self.failure_below[at] || self.at(index).status() == Status::Failed;
-            if failed
-                && !self.in_compensation[at]
+            let (at, status) = (index as usize, self.at(index).status());
+            if !self.in_compensation[at]
                 && self.retried_by[at] == NONE
                 && let Some(parent) = self.query.index.parent_of(index)
             {
-                self.failure_below[parent as usize] = true;
+                let parent = parent as usize;
+                self.failure_below[parent] |= self.failure_below[at] || status == Status::Failed;
+                self.cancellation_below[parent] |= self.cancellation_below[at] || status == Status::Cancelled;
             }
         }
     }
@@ -176,29 +187,38 @@ impl<'q> Causes<'q> {
         first(&mut same_end().filter(|child| same_error(span.error(), child.error())))
             .or_else(|| first(&mut same_end().filter(|child| !self.is_tolerated(*child))))
             .or_else(|| {
-                // The end of the child was not recorded, but something in it failed.
-                first(&mut suspects().filter(|child| {
-                    child.status() == Status::Pending && self.failure_below[child.index as usize]
-                }))
+                // The child's end was not recorded, or it goes on without its parent, but something in it ended so.
+                let below = match status {
+                    Status::Cancelled => &self.cancellation_below,
+                    _ => &self.failure_below,
+                };
+                first(
+                    &mut suspects()
+                        .filter(|child| child.status() == Status::Pending && below[child.index as usize]),
+                )
             })
     }
 
-    /// The step a dead process was in: of the open spans without an open child, the last that began.
+    /// The step a dead process was in: of the open spans without an open child, the last that began. What a later process
+    /// tried again is not it.
     fn innermost_open(&self, top: Span<'q>) -> Found {
         let mut at = top;
-        while let Some(child) = at.children().rev().find(|child| child.state() == RunState::Interrupted) {
+        let is_left = |child: &Span<'q>| {
+            child.state() == RunState::Interrupted && self.retried_by[child.index as usize] == NONE
+        };
+        while let Some(child) = at.children().rev().find(is_left) {
             at = child;
         }
         Found { span: Some(at.index), top: Some(top.index) }
     }
 }
 
-/// Whether a parent's error is its child's, handed on as it was or with more words around it.
+/// Whether a parent's error is its child's, passed on as it was or with more words around it, by itself or as one of the
+/// errors behind another.
 fn same_error(parent: Option<&ErrorInfo>, child: Option<&ErrorInfo>) -> bool {
     let (Some(parent), Some(child)) = (parent, child) else { return false };
     let message = child.message.as_str();
-    !message.is_empty()
-        && (parent.message == message
-            || parent.chain.iter().any(|source| source == message)
-            || (message.len() >= 8 && parent.message.contains(message)))
+    // A short message may be part of another by chance.
+    let passes_on = |text: &str| text == message || (message.len() >= 8 && text.contains(message));
+    !message.is_empty() && (passes_on(&parent.message) || parent.chain.iter().any(|source| passes_on(source)))
 }

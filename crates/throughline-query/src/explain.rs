@@ -1,6 +1,7 @@
 //! [`Explanation`]: why did it fail?
 
 pub(crate) mod headline;
+mod resumption;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -42,10 +43,14 @@ pub struct Explanation {
     pub compensations: Vec<SagaCompensation>,
     /// Other failures, each at its own origin: recovered from, tolerated, or independent.
     pub other_failures: Vec<OtherFailure>,
-    /// Open spans without an open span inside: where a run is, or was when its process died.
+    /// Open spans without an open span inside: where a run is, or was when its process died. Attempts that were interrupted
+    /// and made again are left out.
     pub open: Vec<SpanSummary>,
     /// How often the run was resumed by another instance.
     pub resumed: usize,
+    /// For each of these times how long nothing had happened, in microseconds: from the last event of an earlier instance
+    /// to the resumption.
+    pub resumed_after_us: Vec<u64>,
     /// Data problems: what is missing or contradictory in the events.
     pub problems: Vec<Problem>,
 }
@@ -62,7 +67,7 @@ impl Explanation {
 pub enum Verdict {
     /// There are no events.
     Empty,
-    /// The run succeeded on the first try.
+    /// The run succeeded, and nothing in it failed; it may have been interrupted and [resumed](Explanation::resumed).
     Succeeded,
     /// The run succeeded; everything that failed in it was retried successfully.
     Recovered,
@@ -192,6 +197,7 @@ impl TraceQuery {
     pub fn explain(&self) -> Explanation {
         let causes = Causes::new(self);
         let found = causes.find();
+        let resumed_after_us = self.resumed_after_us();
         let mut explanation = Explanation {
             run: self.summary(),
             verdict: Verdict::Empty,
@@ -205,12 +211,9 @@ impl TraceQuery {
             cascades: Vec::new(),
             compensations: self.compensation_ledger().sagas,
             other_failures: Vec::new(),
-            open: self.innermost_open_spans(),
-            resumed: self.root().map_or(0, |root| {
-                root.events()
-                    .filter(|event| event.event_type == throughline_model::names::WORKFLOW_RESUMED)
-                    .count()
-            }),
+            open: self.innermost_open_spans(&causes),
+            resumed: resumed_after_us.len(),
+            resumed_after_us,
             problems: self.problems().to_vec(),
         };
         let mut on_path = vec![false; self.index.len() as usize];
@@ -247,9 +250,14 @@ impl TraceQuery {
         }
     }
 
-    fn innermost_open_spans(&self) -> Vec<SpanSummary> {
-        self.pending()
-            .filter(|span| !span.children().any(|child| child.status() == Status::Pending))
+    fn innermost_open_spans(&self, causes: &Causes<'_>) -> Vec<SpanSummary> {
+        let is_open = |span: &Span<'_>| {
+            // An earlier attempt may be at work beside the later one.
+            let was_made_again = causes.within_retried[span.index as usize] != NONE;
+            span.status() == Status::Pending && (!was_made_again || span.state() == RunState::Running)
+        };
+        self.spans()
+            .filter(|span| is_open(span) && !span.children().any(|child| is_open(&child)))
             .map(|span| span.summary())
             .collect()
     }

@@ -1,6 +1,6 @@
 //! [`CompensationLedger`]: did the compensation work?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -9,8 +9,8 @@ use super::{Problem, Span, SpanSummary, TraceQuery};
 use throughline_model::names::{self, attrs, tags};
 use throughline_model::{ErrorInfo, Relation, RunState, RunSummary, SpanId, Status, Text, Timestamp};
 
-/// For each saga that failed: each completed step that had to be undone, and whether it was. Returned by
-/// [`TraceQuery::compensation_ledger`].
+/// For each saga that failed or that no process is working on: each step that had to be undone or may have to be, and
+/// whether it was. Returned by [`TraceQuery::compensation_ledger`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CompensationLedger {
@@ -25,7 +25,8 @@ pub struct CompensationLedger {
 }
 
 impl CompensationLedger {
-    /// Whether everything that had to be undone was undone, in the right order; also if nothing had to be undone.
+    /// Whether everything that had to be undone was undone, in the right order, and no step stands or is in doubt; also if
+    /// nothing had to be undone.
     pub fn is_clean(&self) -> bool {
         self.unmatched.is_empty() && self.sagas.iter().all(SagaCompensation::is_clean)
     }
@@ -39,9 +40,24 @@ impl CompensationLedger {
     pub fn orphaned(&self) -> impl Iterator<Item = &OrphanedResource> {
         self.sagas.iter().flat_map(|saga| &saga.orphaned)
     }
+
+    /// The steps that [stand](CompensationState::Standing), of all sagas: each can still be undone.
+    pub fn standing(&self) -> impl Iterator<Item = &CompensationEntry> {
+        self.entries(CompensationState::Standing)
+    }
+
+    /// The steps that are [in doubt](CompensationState::InDoubt), of all sagas: somebody has to find out whether they had
+    /// their effect.
+    pub fn in_doubt(&self) -> impl Iterator<Item = &CompensationEntry> {
+        self.entries(CompensationState::InDoubt)
+    }
+
+    fn entries(&self, state: CompensationState) -> impl Iterator<Item = &CompensationEntry> {
+        self.sagas.iter().flat_map(move |saga| saga.in_state(state))
+    }
 }
 
-/// What one saga had to undo. Steps outside of any saga belong to the enclosing workflow.
+/// What one saga had to undo, or may have to. Steps outside of any saga belong to the enclosing workflow.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SagaCompensation {
@@ -56,7 +72,8 @@ pub struct SagaCompensation {
     /// How long undoing took in microseconds, until its last compensation ended; not set while one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
-    /// The steps that had to be undone, in the order in which that should happen: the last completed first.
+    /// The steps, in the order in which they should be undone: the last to end first. What is in doubt has the place of the
+    /// last that was recorded of it.
     pub entries: Vec<CompensationEntry>,
     /// What was left behind.
     pub orphaned: Vec<OrphanedResource>,
@@ -67,9 +84,13 @@ impl SagaCompensation {
     pub fn is_clean(&self) -> bool {
         self.entries.iter().all(|entry| entry.state == CompensationState::Compensated)
     }
+
+    pub(super) fn in_state(&self, state: CompensationState) -> impl Iterator<Item = &CompensationEntry> {
+        self.entries.iter().filter(move |entry| entry.state == state)
+    }
 }
 
-/// One completed step and its compensation.
+/// One step and its compensation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CompensationEntry {
@@ -107,8 +128,13 @@ pub enum CompensationState {
     Interrupted,
     /// Its compensation failed.
     Failed,
-    /// Its compensation never started, and no process is working on it.
+    /// Its compensation never started, and its saga has ended.
     Missing,
+    /// It completed, its compensation never started, and no process is working on its saga, which has not ended: it can
+    /// still be undone.
+    Standing,
+    /// It may have had its effect: it failed, was dropped, or its process died in it, and nobody tried to undo it.
+    InDoubt,
 }
 
 impl CompensationState {
@@ -122,6 +148,12 @@ impl CompensationState {
         matches!(self, Self::Running | Self::Waiting)
     }
 
+    /// Whether the step's effect was left behind. What stands was not, for it can still be undone, and what is in doubt may
+    /// have had no effect.
+    pub const fn is_orphaned(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Failed | Self::Missing)
+    }
+
     /// The state as text.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -132,11 +164,13 @@ impl CompensationState {
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
             Self::Missing => "missing",
+            Self::Standing => "standing",
+            Self::InDoubt => "in doubt",
         }
     }
 }
 
-/// What a step left behind: it completed, its compensation did not.
+/// What a step left behind: it had to be undone, and was not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OrphanedResource {
@@ -154,9 +188,11 @@ pub struct OrphanedResource {
     pub error: Option<ErrorInfo>,
 }
 
-/// A step that must be undone, and the attempts at it.
+/// A step of the ledger, and the attempts to undo it.
 struct Owed<'q> {
     step: Span<'q>,
+    /// Whether it may have had its effect: no attempt at it succeeded, and none is under way.
+    is_doubtful: bool,
     attempts: Vec<Span<'q>>,
 }
 
@@ -169,47 +205,89 @@ impl<'q> Owed<'q> {
 }
 
 impl TraceQuery {
-    /// For each saga that failed or was cancelled: which completed steps had to be undone, and whether they were. A saga
-    /// that succeeded has nothing to undo.
+    /// For each saga that failed, was cancelled, or was interrupted: which steps had to be undone or may have to be, and
+    /// whether they were. A saga that succeeded has nothing to undo.
     ///
     /// A step has to be undone if it is tagged `compensable` and completed; a compensation is found by its link
-    /// `compensates`. Steps outside of any saga belong to the enclosing workflow in the same way, so that this also works
-    /// with other saga engines.
+    /// `compensates`. A compensable step that did not complete may have had its effect: it is *in doubt*, unless it was
+    /// tried again with success, or a compensation of it began. What completed in a saga that has not ended, but that no
+    /// process is working on, *stands*. Steps outside of any saga belong to the enclosing workflow in the same way, so that
+    /// this also works with other saga engines; but as a workflow that was interrupted is usually resumed, its steps are
+    /// only listed if it had begun to undo them.
     pub fn compensation_ledger(&self) -> CompensationLedger {
         let causes = Causes::new(self);
         let (attempts, unmatched) = self.compensations_by_step(&causes);
-        let owners = self.owners();
+        let (owners, mut duties) = (self.owners(), Duties::default());
 
-        // All attempts at a step are one step, done by the last attempt that completed.
-        let mut steps: BTreeMap<u32, u32> = attempts.keys().map(|last| (*last, *last)).collect();
-        for span in self.spans().filter(|span| {
-            span.status() == Status::Success
-                && span.has_tag(tags::COMPENSABLE)
-                && !causes.in_compensation[span.index as usize]
-        }) {
-            steps.insert(causes.last_attempt[span.index as usize], span.index);
-        }
         let mut owed: BTreeMap<Option<u32>, Vec<Owed<'_>>> = BTreeMap::new();
-        for (last, step) in steps {
+        for (last, (step, is_doubtful)) in self.steps_to_undo(&causes, &attempts) {
             let (step, owner) = (self.at(step), owners[step as usize]);
             let mut attempts = attempts.get(&last).cloned().unwrap_or_default();
             // What undid an earlier life's attempt did not undo the one that was made after it.
             if step.linked(Relation::RetryOf).next().is_some() {
                 attempts.retain(|attempt| attempt.start_place() > step.start_place());
             }
-            let due = step.has_tag(tags::COMPENSABLE)
-                && step.status() == Status::Success
-                && owner.is_some_and(|owner| must_undo(self.at(owner)));
+            let is_done = step.has_tag(tags::COMPENSABLE) && step.status() == Status::Success;
+            let due = match owner.map(|owner| duties.of(self.at(owner))) {
+                None | Some(Duty::Nothing) => false,
+                // Whether the saga will undo what is in doubt is not known before it has come to its end.
+                Some(Duty::Undoing) => is_done,
+                Some(Duty::Left | Duty::Ended) => is_done || is_doubtful,
+            };
             if due || !attempts.is_empty() {
-                owed.entry(owner).or_default().push(Owed { step, attempts });
+                owed.entry(owner).or_default().push(Owed { step, is_doubtful, attempts });
             }
         }
+        let settle = |(owner, owed): (Option<u32>, Vec<Owed<'_>>)| {
+            let owner = owner.map(|owner| self.at(owner));
+            settle(owner, owner.map_or(Duty::Nothing, |owner| duties.of(owner)), owed)
+        };
         CompensationLedger {
             run: self.summary(),
-            sagas: owed.into_iter().map(|(owner, owed)| settle(owner.map(|at| self.at(at)), owed)).collect(),
+            sagas: owed.into_iter().map(settle).collect(),
             unmatched: unmatched.into_iter().map(|span| span.summary()).collect(),
             problems: self.problems().to_vec(),
         }
+    }
+
+    /// The steps that may have to be undone, and whether each is in doubt, by the last attempt at it: all attempts at a step
+    /// are one step, done by the last attempt that completed.
+    fn steps_to_undo(
+        &self,
+        causes: &Causes<'_>,
+        attempts: &BTreeMap<u32, Vec<Span<'_>>>,
+    ) -> BTreeMap<u32, (u32, bool)> {
+        let mut steps: BTreeMap<u32, (u32, bool)> =
+            attempts.keys().map(|last| (*last, (*last, false))).collect();
+        let (mut succeeded, mut doubtful) = (HashMap::<u32, Span<'_>>::new(), HashMap::<u32, u32>::new());
+        let mut under_way = HashSet::new();
+        for span in self.spans().filter(|span| !causes.in_compensation[span.index as usize]) {
+            let last = causes.last_attempt[span.index as usize];
+            let is_compensable = span.has_tag(tags::COMPENSABLE);
+            if span.status() == Status::Success {
+                succeeded.insert(last, span);
+                doubtful.remove(&last);
+                if is_compensable {
+                    steps.insert(last, (span.index, false));
+                }
+            } else if span.state() == RunState::Running {
+                under_way.insert(last);
+            } else if is_compensable {
+                // What was done before does not count any more once it had been undone.
+                let undone_since = |done: &Span<'_>| {
+                    attempts.get(&last).into_iter().flatten().any(|undo| {
+                        undo.status() == Status::Success
+                            && (done.start_place()..span.start_place()).contains(&undo.start_place())
+                    })
+                };
+                if succeeded.get(&last).is_none_or(undone_since) {
+                    doubtful.insert(last, span.index);
+                }
+            }
+        }
+        doubtful.retain(|last, _| !under_way.contains(last));
+        steps.extend(doubtful.into_iter().map(|(last, step)| (last, (step, true))));
+        steps
     }
 
     /// The compensations of each step in the order in which they began, and those without a step.
@@ -254,16 +332,60 @@ impl TraceQuery {
     }
 }
 
-/// Whether a saga or a workflow has to undo what it did.
-fn must_undo(owner: Span<'_>) -> bool {
-    matches!(owner.status(), Status::Failed | Status::Cancelled)
-        || (owner.status() == Status::Pending
-            && owner.children().any(|child| {
-                child.is_compensation() || child.first_event().event_type == names::SAGA_COMPENSATING
-            }))
+/// What becomes of the steps of a saga or a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    /// They are not to be undone, as far as is known.
+    Nothing,
+    /// A process is undoing them, or is about to.
+    Undoing,
+    /// No process is working on them: they can still be undone.
+    Left,
+    /// It failed or was cancelled: nobody will undo what has not been undone.
+    Ended,
 }
 
-fn settle(owner: Option<Span<'_>>, mut owed: Vec<Owed<'_>>) -> SagaCompensation {
+/// The duty of each owner, found out once: one may have very many steps.
+#[derive(Default)]
+struct Duties(HashMap<u32, Duty>);
+
+impl Duties {
+    fn of(&mut self, owner: Span<'_>) -> Duty {
+        *self.0.entry(owner.index).or_insert_with(|| duty(owner))
+    }
+}
+
+fn duty(owner: Span<'_>) -> Duty {
+    let began_to_undo = || {
+        owner.children().any(|child| {
+            child.is_compensation() || child.first_event().event_type == names::SAGA_COMPENSATING
+        })
+    };
+    match owner.state() {
+        RunState::Failed | RunState::Cancelled => Duty::Ended,
+        RunState::Succeeded => Duty::Nothing,
+        RunState::Interrupted | RunState::Unfinished if !is_to_be_resumed(owner) => {
+            match owner.is_saga() || began_to_undo() {
+                true => Duty::Left,
+                false => Duty::Nothing,
+            }
+        }
+        RunState::Running | RunState::Interrupted | RunState::Unfinished => match began_to_undo() {
+            true => Duty::Undoing,
+            false => Duty::Nothing,
+        },
+    }
+}
+
+/// Whether the run has been resumed since the last event of a span that was interrupted: the process at work has not come
+/// to it yet.
+fn is_to_be_resumed(span: Span<'_>) -> bool {
+    span.query
+        .root()
+        .is_some_and(|root| root.state() == RunState::Running && root.end_place() > span.end_place())
+}
+
+fn settle(owner: Option<Span<'_>>, duty: Duty, mut owed: Vec<Owed<'_>>) -> SagaCompensation {
     owed.sort_by_key(|owed| std::cmp::Reverse(owed.step.end_place()));
     let out_of_order = out_of_order(&owed);
     let entries: Vec<CompensationEntry> = owed
@@ -279,10 +401,12 @@ fn settle(owner: Option<Span<'_>>, mut owed: Vec<Owed<'_>>) -> SagaCompensation 
                 Some(RunState::Cancelled | RunState::Interrupted | RunState::Unfinished) => {
                     CompensationState::Interrupted
                 }
-                None if owner.is_some_and(|owner| owner.state() == RunState::Running) => {
-                    CompensationState::Waiting
-                }
-                None => CompensationState::Missing,
+                None if owed.is_doubtful => CompensationState::InDoubt,
+                None => match duty {
+                    Duty::Undoing => CompensationState::Waiting,
+                    Duty::Left => CompensationState::Standing,
+                    Duty::Ended | Duty::Nothing => CompensationState::Missing,
+                },
             };
             CompensationEntry {
                 step: owed.step.summary(),
@@ -294,8 +418,9 @@ fn settle(owner: Option<Span<'_>>, mut owed: Vec<Owed<'_>>) -> SagaCompensation 
             }
         })
         .collect();
-    let orphaned = entries.iter().filter(|entry| !entry.state.is_undone() && !entry.state.is_underway());
-    let orphaned = orphaned
+    let orphaned = entries
+        .iter()
+        .filter(|entry| entry.state.is_orphaned())
         .map(|entry| OrphanedResource {
             step: entry.step.span_id,
             step_name: entry.step.name.clone(),
@@ -323,7 +448,8 @@ fn settle(owner: Option<Span<'_>>, mut owed: Vec<Owed<'_>>) -> SagaCompensation 
 }
 
 /// For each step, one that began after it had ended (and so may be built upon it) and whose undoing began later
-/// than its own. Steps that overlapped may be undone in any order among themselves.
+/// than its own. Steps that overlapped may be undone in any order among themselves; what has no end overlapped all
+/// that began after it.
 fn out_of_order<'q>(owed: &[Owed<'q>]) -> Vec<Option<Span<'q>>> {
     let mut by_start: Vec<(u32, u32, Span<'q>)> = owed
         .iter()
@@ -338,7 +464,7 @@ fn out_of_order<'q>(owed: &[Owed<'q>]) -> Vec<Option<Span<'q>>> {
         }
     }
     let check = |owed: &Owed<'q>| {
-        let undone = owed.speaker()?.start_place();
+        let undone = owed.step.end().and(owed.speaker())?.start_place();
         let later = by_start.partition_point(|(start, ..)| *start < owed.step.end_place());
         let (_, latest, step) = by_start.get(later)?;
         (*latest > undone).then_some(*step)

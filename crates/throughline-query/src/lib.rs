@@ -26,6 +26,7 @@
 mod cause;
 mod decisions;
 mod diff;
+mod duration;
 mod explain;
 mod index;
 mod ledger;
@@ -64,6 +65,9 @@ use throughline_model::{
     InstanceId, Liveness, ReadError, RunState, RunSummary, SpanId, Status, TraceEvent, TraceId, TraceReader,
     TypeMatch,
 };
+
+/// The instance of an event that leaves a span open on purpose: no process has it.
+const NOBODY: InstanceId = InstanceId::from_u64(u64::MAX);
 
 /// The story of one run: a view of its events, whatever order they came in.
 ///
@@ -113,6 +117,9 @@ impl TraceQuery {
     }
 
     fn liveness_of(&self, owner: InstanceId) -> Liveness {
+        if owner == NOBODY {
+            return Liveness::Dead;
+        }
         match self.liveness.binary_search_by_key(&owner, |(instance, _)| *instance) {
             Ok(at) => self.liveness[at].1,
             _ if owner == InstanceId::NOBODY => Liveness::Dead,

@@ -2,10 +2,44 @@
 
 use throughline_model::ErrorInfo;
 
+use crate::duration::duration;
 use crate::{Cause, CauseKind, Explanation, SpanSummary, Verdict};
 
 /// The answer in a sentence.
 pub(crate) fn headline(explanation: &Explanation) -> String {
+    let answer = answer(explanation);
+    match interruptions(&explanation.resumed_after_us) {
+        Some(interruptions) if tells_resumptions(explanation.verdict) => format!("{answer}; {interruptions}"),
+        _ => answer,
+    }
+}
+
+/// Whether a headline says that the run was resumed. That of a run that has been interrupted again would confuse the one
+/// interruption with the others.
+pub(crate) fn tells_resumptions(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::Empty | Verdict::Interrupted | Verdict::Unfinished)
+}
+
+/// How often a run was interrupted, and after how long it was resumed; `None` if it was not.
+fn interruptions(resumed_after_us: &[u64]) -> Option<String> {
+    Some(match *resumed_after_us {
+        [] => return None,
+        [only] => format!("interrupted once and resumed after {}", duration(only)),
+        [first, second] => {
+            format!("interrupted twice, resumed after {} and {}", duration(first), duration(second))
+        }
+        [first, second, third] => {
+            let (first, second, third) = (duration(first), duration(second), duration(third));
+            format!("interrupted 3 times, resumed after {first}, {second} and {third}")
+        }
+        [.., last] => {
+            let times = resumed_after_us.len();
+            format!("interrupted {times} times, the last time resumed after {}", duration(last))
+        }
+    })
+}
+
+fn answer(explanation: &Explanation) -> String {
     let Some(root) = explanation.run.as_ref() else { return "there are no events".to_owned() };
     let run = match (&root.workflow, explanation.path.first()) {
         (Some(workflow), _) => workflow.to_string(),
@@ -19,6 +53,14 @@ pub(crate) fn headline(explanation: &Explanation) -> String {
     };
     match explanation.verdict {
         Verdict::Empty => "there are no events".to_owned(),
+        Verdict::Succeeded if explanation.resumed > 0 => match root.ended {
+            Some(ended) => {
+                // The duration that was recorded may be that of the last life alone.
+                let took = ended.since(root.started).as_micros();
+                format!("{run} succeeded after {}", duration(u64::try_from(took).unwrap_or(u64::MAX)))
+            }
+            None => format!("{run} succeeded"),
+        },
         Verdict::Succeeded => format!("{run} succeeded on the first try"),
         Verdict::Recovered => {
             let failed = explanation.other_failures.iter().map(|failure| failure.span.name.to_string());

@@ -6,7 +6,7 @@ use super::ledger;
 use super::printer::{self, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::explain::headline::{list, position};
+use crate::explain::headline::{list, position, tells_resumptions};
 use crate::{CascadeKind, Explanation, FailureOutcome, OtherFailure, PathStep, SpanSummary, Verdict};
 
 /// How many rows a list within an explanation has at most.
@@ -30,7 +30,7 @@ impl Explanation {
         if self.compensations.iter().any(|saga| !saga.entries.is_empty()) {
             printer.heading("Compensation");
             for saga in &self.compensations {
-                ledger::write_saga(&mut printer, saga);
+                ledger::write_saga(&mut printer, saga, self.run.as_ref());
             }
         }
         self.write_other_failures(&mut printer);
@@ -53,21 +53,18 @@ impl Explanation {
             line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
             printer.put(line);
         }
+        if self.resumed > 0 && !tells_resumptions(self.verdict) {
+            printer.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
+        }
         let Some(cause) = &self.cause else { return };
-        let chain = cause.span.error.iter().flat_map(|error| &error.chain);
-        for source in chain.take(LIST) {
-            let mut line = printer.line();
-            line.push(Emphasis::Dim, "  because: ").push(Emphasis::Normal, source);
-            printer.put(line);
+        if let Some(error) = &cause.span.error {
+            printer.chain(2, error);
         }
         if let Some(last) = &cause.last_inside {
             let mut line = printer.line();
             line.push(Emphasis::Dim, "  last inside it: ").push_state(last).push_span(last);
             line.push(Emphasis::Dim, &format!("  {}", text::offset(last.offset_us)));
             printer.put(line);
-        }
-        if self.resumed > 0 {
-            printer.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
         }
     }
 

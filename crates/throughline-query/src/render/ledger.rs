@@ -4,6 +4,7 @@ use super::printer::{Line, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{CompensationEntry, CompensationLedger, CompensationState, SagaCompensation};
+use throughline_model::{RunState, RunSummary};
 
 /// Where the name of a step begins in an entry.
 const NAME: usize = 18;
@@ -22,7 +23,7 @@ impl CompensationLedger {
         }
         for saga in self.sagas.iter().filter(|saga| !saga.entries.is_empty()) {
             printer.put(printer.line());
-            write_saga(&mut printer, saga);
+            write_saga(&mut printer, saga, self.run.as_ref());
         }
         if !self.unmatched.is_empty() {
             printer.heading("Unmatched compensations");
@@ -31,6 +32,9 @@ impl CompensationLedger {
                 line.pad(2).push_state(compensation).push_span(compensation);
                 line.push(Emphasis::Dim, &format!("  {}", text::offset(compensation.offset_us)));
                 printer.put(line);
+                if let Some(error) = &compensation.error {
+                    printer.error(4, error);
+                }
             }
         }
         printer.problems(&self.problems);
@@ -38,27 +42,13 @@ impl CompensationLedger {
     }
 }
 
-/// One saga: the tally, the steps, what was left behind.
-pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation) {
-    let undone = saga.entries.iter().filter(|entry| entry.state.is_undone()).count();
+/// One saga: the tally, what stands, the steps, what was left behind.
+pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation, run: Option<&RunSummary>) {
+    let (mark, emphasis) = mark(saga);
     let mut line = printer.line();
-    let underway = saga.orphaned.is_empty() && saga.entries.iter().any(|entry| entry.state.is_underway());
-    let (mark, emphasis) = match saga.is_clean() {
-        true => ("✓ ", Emphasis::Good),
-        false if underway => ("● ", Emphasis::Live),
-        false => ("✗ ", Emphasis::Bad),
-    };
     line.push(emphasis, mark);
     line.push(Emphasis::Heading, saga.saga.as_ref().map_or("without a saga", |saga| &saga.name));
-    let steps = text::count(saga.entries.len(), "step");
-    line.push(
-        emphasis,
-        &match undone {
-            0 => format!(": none of {steps} undone"),
-            _ if undone == saga.entries.len() => format!(": {steps} undone"),
-            _ => format!(": {undone} of {steps} undone"),
-        },
-    );
+    line.push(emphasis, ": ").push(emphasis, &tally(saga));
     if let Some(began) = saga.began_offset_us {
         line.push(Emphasis::Dim, &format!(", started at {}", text::offset(began)));
     }
@@ -66,6 +56,15 @@ pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation) {
         line.push(Emphasis::Dim, &format!(", took {}", text::duration(took)));
     }
     printer.put(line);
+    let standing = saga.in_state(CompensationState::Standing).count();
+    if standing > 0 {
+        let stand = if standing == 1 { "stands" } else { "stand" };
+        // A run that has ended can't be resumed, nor can one at which a process is at work.
+        let can_resume =
+            run.is_some_and(|run| matches!(run.state, RunState::Interrupted | RunState::Unfinished));
+        let what = if can_resume { "resume or undo" } else { "undo" };
+        printer.say(Emphasis::Warn, &format!("  {} {stand}: {what}", text::count(standing, "step")));
+    }
 
     let shown = saga.entries.len().min(printer.style.max_rows());
     let names = saga.entries[..shown].iter().map(|entry| text::width(&entry.step.name)).max();
@@ -93,6 +92,42 @@ pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation) {
     }
 }
 
+/// The worst that is to be said of a saga.
+fn mark(saga: &SagaCompensation) -> (&'static str, Emphasis) {
+    let has = |state| saga.in_state(state).next().is_some();
+    let is_underway = saga.entries.iter().any(|entry| entry.state.is_underway());
+    match saga.orphaned.is_empty() {
+        _ if saga.is_clean() => ("✓ ", Emphasis::Good),
+        true if is_underway => ("● ", Emphasis::Live),
+        true if has(CompensationState::OutOfOrder) => ("✗ ", Emphasis::Bad),
+        true if has(CompensationState::Standing) => ("! ", Emphasis::Warn),
+        true => ("? ", Emphasis::Warn),
+        false => ("✗ ", Emphasis::Bad),
+    }
+}
+
+/// How many steps were undone, and how many may have to be.
+fn tally(saga: &SagaCompensation) -> String {
+    let count = |state| saga.in_state(state).count();
+    let (standing, in_doubt) = (count(CompensationState::Standing), count(CompensationState::InDoubt));
+    let owed = saga.entries.len() - in_doubt;
+    let undone = saga.entries.iter().filter(|entry| entry.state.is_undone()).count();
+    let (steps, doubtful) = (text::count(owed, "step"), text::count(in_doubt, "step"));
+    match (&saga.saga, in_doubt) {
+        _ if owed == 0 => format!("{doubtful} in doubt"),
+        // Nothing has been tried yet: what is to be said is why the steps stand.
+        (Some(owner), 0) if standing == owed && saga.began.is_none() => owner.state.to_string(),
+        (Some(owner), _) if standing == owed && saga.began.is_none() => {
+            format!("{}, {doubtful} in doubt", owner.state)
+        }
+        (_, 0) if undone == 0 => format!("none of {steps} undone"),
+        (_, 0) if undone == owed => format!("{steps} undone"),
+        (_, 0) => format!("{undone} of {steps} undone"),
+        _ if undone == 0 => format!("none of {steps} undone, {in_doubt} in doubt"),
+        _ => format!("{undone} of {steps} undone, {in_doubt} in doubt"),
+    }
+}
+
 /// One entry; the names of steps end at a column.
 fn write_entry(printer: &mut Printer<'_>, entry: &CompensationEntry, names_end: usize) {
     let (mark, emphasis) = match entry.state {
@@ -103,6 +138,8 @@ fn write_entry(printer: &mut Printer<'_>, entry: &CompensationEntry, names_end: 
         CompensationState::Interrupted => ("!", Emphasis::Warn),
         CompensationState::Failed => ("✗", Emphasis::Bad),
         CompensationState::Missing => ("✗", Emphasis::Bad),
+        CompensationState::Standing => ("■", Emphasis::Warn),
+        CompensationState::InDoubt => ("?", Emphasis::Warn),
     };
     let mut line = printer.line();
     line.pad(2).push(emphasis, mark).push(emphasis, " ").push(emphasis, entry.state.as_str()).pad_to(NAME);
@@ -123,13 +160,12 @@ fn write_entry(printer: &mut Printer<'_>, entry: &CompensationEntry, names_end: 
     }
     printer.put(line);
     if let Some(error) = entry.compensation.as_ref().and_then(|span| span.error.as_ref()) {
-        let mut line = printer.line();
-        line.pad(NAME).push_error(error);
-        printer.put(line);
+        printer.error(NAME, error);
     }
     if let Some(later) = &entry.should_follow {
+        let before = if entry.state.is_undone() { "undone before " } else { "tried before " };
         let mut line = printer.line();
-        line.pad(NAME).push(Emphasis::Warn, "undone before ").push(Emphasis::Warn, &later.name);
+        line.pad(NAME).push(Emphasis::Warn, before).push(Emphasis::Warn, &later.name);
         line.push(Emphasis::Warn, ", which ran after it");
         printer.put(line);
     }

@@ -6,6 +6,9 @@ use crate::explain::headline::one_line;
 use crate::{Problem, SpanSummary};
 use throughline_model::{ErrorInfo, RunState, RunSummary};
 
+/// How many errors behind an error are shown.
+const CHAIN: usize = 12;
+
 /// The text of an answer, growing line by line.
 pub(super) struct Printer<'s> {
     pub(super) style: &'s Style,
@@ -55,6 +58,23 @@ impl<'s> Printer<'s> {
             let mut line = self.line();
             line.pad(indent);
             line.push(emphasis, &words);
+            self.put(line);
+        }
+    }
+
+    /// An error, and below it the errors behind it.
+    pub(super) fn error(&mut self, indent: usize, error: &ErrorInfo) {
+        let mut line = self.line();
+        line.pad(indent).push_error(error);
+        self.put(line);
+        self.chain(indent, error);
+    }
+
+    /// The errors behind an error, a line each.
+    pub(super) fn chain(&mut self, indent: usize, error: &ErrorInfo) {
+        for source in error.chain.iter().take(CHAIN) {
+            let mut line = self.line();
+            line.pad(indent).push(Emphasis::Dim, "because: ").push(Emphasis::Normal, source);
             self.put(line);
         }
     }

@@ -12,6 +12,7 @@ pub(super) const ALIVE: InstanceId = InstanceId::from_u64(1);
 pub(super) const DEAD: InstanceId = InstanceId::from_u64(2);
 
 /// Tells a run event by event. Time stands still until [`wait`](Self::wait).
+#[derive(Clone)]
 pub(super) struct Story {
     trace: TraceId,
     key: &'static str,

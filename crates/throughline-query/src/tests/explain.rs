@@ -31,6 +31,20 @@ fn a_recovered_attempt_is_no_cause() {
 }
 
 #[test]
+fn attempts_that_name_the_same_attempt_before_them_follow_each_other() {
+    let (mut s, root) = Story::started("loan-1");
+    let first = s.open(root, "stage:score");
+    s.wait(5).fail(first, "Timeout", "too slow");
+    let second = s.open(root, "stage:score");
+    s.link(Relation::RetryOf, first).wait(5).fail(second, "Timeout", "too slow");
+    let third = s.open(root, "stage:score");
+    s.link(Relation::RetryOf, first).wait(5).ok(third).wait(1).ok(root);
+    let explanation = s.query().explain();
+    assert_eq!(explanation.verdict, Verdict::Recovered);
+    assert_eq!(outcomes(&explanation), [("stage:score", FailureOutcome::Recovered); 2]);
+}
+
+#[test]
 fn of_attempts_that_all_failed_the_last_is_the_cause_and_all_are_told() {
     let (mut s, root) = Story::started("loan-1");
     let mut before = None;
@@ -123,6 +137,23 @@ fn of_two_failed_branches_the_one_whose_error_the_parent_has_is_the_cause() {
     let explanation = s.query().explain();
     assert_eq!(cause(&explanation).0, "stage:fraud");
     assert_eq!(outcomes(&explanation), [("stage:kyc", FailureOutcome::Independent)]);
+}
+
+#[test]
+fn an_error_that_only_the_errors_behind_the_parents_contain_was_passed_on() {
+    let behind: [&'static [&'static str]; 2] =
+        [&["three chargebacks", "no answer"], &["step 2 failed: three chargebacks"]];
+    for behind in behind {
+        let (mut s, root) = Story::started("loan-1");
+        let saga = s.saga(root, "loan");
+        let (kyc, fraud) = (s.open(saga, "stage:kyc"), s.open(saga, "stage:fraud"));
+        s.wait(5).fail(kyc, "KycError", "passport expired");
+        s.wait(5).fail(fraud, "FraudError", "three chargebacks");
+        let failed = "the saga failed; 1 of 2 steps were undone";
+        s.fail(saga, "FraudError", failed).chain(behind);
+        s.fail(root, "FraudError", failed).chain(behind);
+        assert_eq!(cause(&s.query().explain()).0, "stage:fraud", "{behind:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::builder::{DEAD, Story};
 use crate::{CompensationLedger, CompensationState, Style};
-use CompensationState::{Compensated, Failed, Interrupted, Missing, OutOfOrder, Running, Waiting};
+use CompensationState::{Compensated, Failed, Interrupted, Missing, OutOfOrder, Running, Standing, Waiting};
 use throughline_model::names;
 use throughline_model::{Relation, SpanId, Status};
 
@@ -60,6 +60,32 @@ fn undone_in_the_order_of_completion_is_out_of_order() {
 }
 
 #[test]
+fn what_was_tried_out_of_order_and_not_undone_is_not_called_undone() {
+    let (mut s, root, saga, [a, b]) = failed_saga();
+    let first = s.undo(saga, a);
+    s.wait(2).fail(first, "LimitError", "locked");
+    undo(&mut s, saga, b);
+    let ledger = end(&mut s, saga, root);
+    assert_eq!(states(&ledger), [("stage:b", Compensated), ("stage:a", Failed)]);
+    let text = ledger.render(&Style::plain());
+    assert!(text.contains("tried before stage:b, which ran after it"), "{text}");
+    assert!(!text.contains("undone before"), "{text}");
+}
+
+#[test]
+fn the_errors_behind_the_error_of_a_compensation_are_shown() {
+    let (mut s, root, saga, [a, b]) = failed_saga();
+    let first = s.undo(saga, b);
+    s.wait(2).fail(first, "LimitError", "not released").chain(&["the ledger refused", "locked by x-7"]);
+    undo(&mut s, saga, a);
+    let ledger = end(&mut s, saga, root);
+    let text = ledger.render(&Style::plain());
+    insta::assert_snapshot!(text);
+    let explanation = s.query().explain().render(&Style::plain());
+    assert!(explanation.contains("because: the ledger refused\n"), "{explanation}");
+}
+
+#[test]
 fn parallel_steps_may_be_undone_in_any_order() {
     let (mut s, root) = Story::started("loan-1");
     let saga = s.saga(root, "loan");
@@ -98,8 +124,8 @@ fn a_process_that_died_while_undoing_leaves_an_interruption() {
     s.undo(saga, b);
     s.events.iter_mut().for_each(|event| event.instance = DEAD);
     let ledger = s.query().compensation_ledger();
-    assert_eq!(states(&ledger), [("stage:b", Interrupted), ("stage:a", Missing)]);
-    assert_eq!(ledger.orphaned().count(), 2);
+    assert_eq!(states(&ledger), [("stage:b", Interrupted), ("stage:a", Standing)]);
+    assert_eq!(ledger.orphaned().count(), 1);
 }
 
 #[test]
@@ -155,7 +181,7 @@ fn a_compensation_of_nothing_known_is_unmatched() {
     let (mut s, root) = Story::started("loan-1");
     let span = s.open(root, "compensate:a");
     s.tag(names::tags::COMPENSATION).link(Relation::Compensates, SpanId::from_u64(9).unwrap());
-    s.wait(1).more(span, Status::Success).ok(root);
+    s.wait(1).fail(span, "LimitError", "not released").chain(&["locked"]).ok(root);
     let ledger = s.query().compensation_ledger();
     assert!(!ledger.is_clean() && !ledger.is_empty());
     assert_eq!(ledger.unmatched[0].name, "compensate:a");

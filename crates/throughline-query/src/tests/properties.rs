@@ -9,8 +9,8 @@ use crate::TraceQuery;
 use throughline_model::fold::{Spans, by_span};
 use throughline_model::names::{self, data, tags};
 use throughline_model::{
-    ErrorInfo, EventId, InstanceId, Link, Liveness, Relation, RunSummary, SpanId, Status, Timestamp,
-    TraceEvent, TraceId,
+    ErrorInfo, EventId, InstanceId, Link, Liveness, Relation, RunState, RunSummary, SpanId, Status,
+    Timestamp, TraceEvent, TraceId,
 };
 
 /// Any event of a small world, in which ids meet, parents go in circles and times disagree.
@@ -207,6 +207,20 @@ proptest! {
     #[test]
     fn a_clean_ledger_leaves_nothing_behind(events in soup()) {
         let ledger = query(events).compensation_ledger();
-        prop_assert!(!ledger.is_clean() || ledger.orphaned().next().is_none());
+        let left = ledger.orphaned().count() + ledger.standing().count() + ledger.in_doubt().count();
+        prop_assert!(!ledger.is_clean() || left == 0);
+    }
+
+    #[test]
+    fn what_is_in_doubt_did_not_succeed_is_not_under_way_and_nobody_tried_to_undo_it(events in soup()) {
+        let ledger = query(events).compensation_ledger();
+        for entry in ledger.in_doubt() {
+            prop_assert!(!matches!(entry.step.state, RunState::Succeeded | RunState::Running));
+            prop_assert_eq!((&entry.compensation, entry.attempts), (&None, 0));
+            prop_assert!(ledger.orphaned().all(|orphan| orphan.step != entry.step.span_id));
+        }
+        for entry in ledger.standing() {
+            prop_assert_eq!((entry.step.state, &entry.compensation), (RunState::Succeeded, &None));
+        }
     }
 }
