@@ -66,9 +66,6 @@ use throughline_model::{
     TypeMatch,
 };
 
-/// The instance of an event that leaves a span open on purpose: no process has it.
-const NOBODY: InstanceId = InstanceId::from_u64(u64::MAX);
-
 /// The story of one run: a view of its events, whatever order they came in.
 ///
 /// Creating one never fails. Events that are missing, duplicated or contradictory are reconciled as well as possible and
@@ -117,12 +114,11 @@ impl TraceQuery {
     }
 
     fn liveness_of(&self, owner: InstanceId) -> Liveness {
-        if owner == NOBODY {
+        if owner == InstanceId::NOBODY {
             return Liveness::Dead;
         }
         match self.liveness.binary_search_by_key(&owner, |(instance, _)| *instance) {
             Ok(at) => self.liveness[at].1,
-            _ if owner == InstanceId::NOBODY => Liveness::Dead,
             Err(_) if owner == InstanceId::IMPORTED => Liveness::Imported,
             Err(_) => Liveness::Alive,
         }

@@ -7,16 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{NOBODY, TraceQuery};
+use super::TraceQuery;
 use throughline_model::names::{self, attrs, data, tags};
 use throughline_model::{
     ErrorInfo, InstanceId, Link, Relation, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
 };
-
-/// The caller of a saga is gone, and the saga goes on without it.
-const SAGA_DETACHED: &str = "saga:detached";
-/// A saga was left open on purpose.
-const SAGA_LEFT: &str = "saga:left";
 
 /// A span of a [`TraceQuery`]: a step with its start and its end, or a point event. A view, cheap to copy.
 #[derive(Clone, Copy)]
@@ -132,8 +127,8 @@ impl<'q> Span<'q> {
                 | names::SAGA_FAILED
                 | names::SAGA_CANCELLED
                 | names::SAGA_RESUMED
-                | SAGA_DETACHED
-                | SAGA_LEFT
+                | names::SAGA_DETACHED
+                | names::SAGA_LEFT_OPEN
         )
     }
 
@@ -158,8 +153,7 @@ impl<'q> Span<'q> {
     }
 
     /// How long it took; `None` for point events and while it is open. By the emitter's monotonic clock if that was
-    /// recorded, else from the first event to the last: so also if another instance resumed it, whose clock knows nothing
-    /// of what was before.
+    /// recorded, else from the first event to the last.
     pub fn duration(&self) -> Option<Duration> {
         self.duration_us().map(Duration::from_micros)
     }
@@ -167,9 +161,7 @@ impl<'q> Span<'q> {
     pub(super) fn duration_us(&self) -> Option<u64> {
         let end = self.end()?;
         let measured = || u64::try_from(end.timestamp.since(self.started()).as_micros()).ok();
-        let is_whole = end.instance == self.first_event().instance && self.resumptions().next().is_none();
         end.duration_us
-            .filter(|_| is_whole)
             .or_else(|| measured().filter(|_| !self.is_point() && end.seq != self.first_event().seq))
     }
 
@@ -272,7 +264,7 @@ impl<'q> Span<'q> {
             let says_so = [names::WORKFLOW_RESUMED, names::SAGA_RESUMED].contains(&event.event_type.as_str());
             event.status == Status::Pending
                 && event.seq > 0
-                && event.instance != NOBODY
+                && event.instance != InstanceId::NOBODY
                 && (is_another || says_so)
         })
     }

@@ -218,7 +218,7 @@ async fn the_current_span_of_another_trace_is_no_parent() {
     let step = started(&events, "stage:of-outer");
     assert_eq!((step.trace_id, step.parent_span_id), (roots[0].trace_id, Some(roots[0].span_id)));
     // The keyed run has a trace of its own and says who caused it.
-    assert_eq!(roots[1].trace_id, throughline_core::TraceId::from_key("inner-1"));
+    assert_ne!(roots[1].trace_id, roots[0].trace_id);
     assert_eq!(roots[1].correlation_id.as_deref(), Some("inner-1"));
     assert_eq!(roots[1].parent_trace_id, Some(roots[0].trace_id));
     assert_eq!((roots[1].links[0].rel, roots[1].links[0].span_id), (Relation::CausedBy, roots[0].span_id));

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use throughline_core::testing::{FaultyStore, tree};
 use throughline_core::{
-    AppendError, MemoryFeed, MemoryStore, StreamItem, Throughline, TraceId, TraceStream, WatchRequest,
+    AppendError, Filter, MemoryFeed, MemoryStore, StreamItem, Throughline, TraceStream, WatchRequest,
 };
 use tokio::sync::Barrier;
 
-use crate::support::open;
+use crate::support::{open, trace_of};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -44,7 +44,7 @@ async fn the_tree_of_a_concurrent_workflow_is_the_same_in_every_run() {
         let key = format!("loan-{run}");
         approve(&throughline, &key).await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(tree(&store.trace(TraceId::from_key(&key))), @"
+            insta::assert_snapshot!(tree(&store.trace(trace_of(&store, &key))), @"
             workflow:started > workflow:failed failed [Refused]
               stage:credit success
               stage:fraud success
@@ -71,8 +71,10 @@ async fn a_store_that_fails_and_loses_answers_changes_nothing_in_the_tree() {
     });
     faults.lose_next(1);
     approve(&throughline, "loan-1").await;
-    let id = TraceId::from_key("loan-1");
-    assert_eq!(tree(&kept.trace(id)), tree(&captured.trace(id)));
+    assert_eq!(
+        tree(&kept.trace(trace_of(&kept, "loan-1"))),
+        tree(&captured.trace(trace_of(&captured, "loan-1")))
+    );
     assert_eq!(kept.events().len(), captured.events().len());
     assert!(faults.attempts() > 2);
 }
@@ -80,11 +82,12 @@ async fn a_store_that_fails_and_loses_answers_changes_nothing_in_the_tree() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watched_run_gives_the_tree_that_the_store_has() {
     let (store, feed) = (MemoryStore::new(), MemoryFeed::new());
-    let mut watch = feed.watch(WatchRequest::new().trace(TraceId::from_key("loan-1"))).await.unwrap();
+    let mut watch =
+        feed.watch(WatchRequest::new().filter(Filter::new().correlation_id("loan-1"))).await.unwrap();
     let throughline = Throughline::builder("test").store(store.clone()).feed(feed).build().unwrap();
     approve(&throughline, "other").await;
     approve(&throughline, "loan-1").await;
-    let stored = store.trace(TraceId::from_key("loan-1"));
+    let stored = store.trace(trace_of(&store, "loan-1"));
     let mut watched = Vec::new();
     while watched.len() < stored.len() {
         match watch.next().await.unwrap().unwrap() {

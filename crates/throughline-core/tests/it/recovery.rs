@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use throughline_core::testing::{FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
-    AppendError, BoxFuture, DropReason, Instance, InstanceId, Limits, MemoryStore, OpenError, Readers, Retry,
-    Spool, SpoolConfig, SpoolUsage, Spooled, StoreConfig, Throughline, TraceEvent, TraceId, TraceStore,
+    AppendError, BoxFuture, DropReason, Instance, InstanceId, Limits, MemoryStore, OpenError, Page, Readers,
+    Retry, Spool, SpoolConfig, SpoolUsage, Spooled, StoreConfig, Throughline, TraceEvent, TraceId,
+    TraceStore,
 };
 use tokio::sync::{Barrier, Semaphore};
 use tokio::time::timeout;
@@ -187,9 +188,15 @@ async fn partitions_that_stay_away_keep_no_other_from_recovering() {
     let partitioned = Partitioned::around(store.clone());
     let throughline =
         Throughline::builder("test").store(partitioned.clone()).retry(quick(1)).build().unwrap();
-    let all: HashSet<_> = (0..100).map(|number| TraceId::from_key(&format!("run-{number}"))).collect();
-    end_while_away(&throughline, 100, async || *partitioned.0.away.lock().unwrap() = all).await;
-    let stay_away: HashSet<_> = (0..10).map(|number| TraceId::from_key(&format!("run-{number}"))).collect();
+    let reader = throughline.reader().unwrap();
+    let mut all = Vec::new();
+    end_while_away(&throughline, 100, async || {
+        let open = reader.open_summaries(&Page::first(100)).await.unwrap().items;
+        all.extend(open.into_iter().map(|open| open.summary.trace_id));
+        *partitioned.0.away.lock().unwrap() = all.iter().copied().collect();
+    })
+    .await;
+    let stay_away: HashSet<_> = all[..10].iter().copied().collect();
     *partitioned.0.away.lock().unwrap() = stay_away;
     let begun = Instant::now();
     while throughline.delivery_report().destinations[0].pending > 10 {

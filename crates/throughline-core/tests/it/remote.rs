@@ -276,7 +276,7 @@ async fn an_end_that_failed_goes_before_what_arrived_while_it_was_tried() {
     assert!(run.await.unwrap().0, "the outcome of the first step is kept");
     assert_eq!(throughline.flush(SOON).await.destinations[0].pending, 0);
     let order = order.lock().unwrap();
-    let of_the_loan: Vec<_> =
-        order.iter().filter(|(trace, _)| *trace == TraceId::from_key("loan-1")).collect();
+    let loan = order[0].0;
+    let of_the_loan: Vec<_> = order.iter().filter(|(trace, _)| *trace == loan).collect();
     assert!(of_the_loan.is_sorted(), "{of_the_loan:?}");
 }

@@ -8,7 +8,7 @@ use throughline_core::{
     TraceId, names,
 };
 
-use crate::support::{ended, open, started};
+use crate::support::{ended, open, started, trace_of};
 
 #[derive(Debug, thiserror::Error)]
 enum LoanError {
@@ -72,7 +72,7 @@ async fn a_failed_saga_undoes_its_steps_in_reverse_and_says_what_is_orphaned() {
             .unwrap()
     });
     let failed: throughline_core::SagaFailed<LoanError> = run.await.unwrap().unwrap_err();
-    assert_eq!(failed.to_string(), "no funds (2 of 4 steps undone)");
+    assert_eq!(failed.to_string(), "the saga failed; 2 of 4 steps were undone");
     assert_eq!(undone.seen(), [4, 1]);
     let orphaned: Vec<_> = failed.orphaned().map(|step| step.resource.as_deref()).collect();
     assert_eq!(orphaned, [Some("r-99"), Some("r-13")]);
@@ -190,7 +190,7 @@ async fn die_in_saga(store: &MemoryStore, while_undoing: bool) -> TraceId {
     }
     // The future is leaked above, as a killed process would leave it: nothing is cancelled. The lease goes.
     throughline.shutdown(Duration::from_secs(5)).await;
-    TraceId::from_key("loan-42")
+    trace_of(store, "loan-42")
 }
 
 #[tokio::test]

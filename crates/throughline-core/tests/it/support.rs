@@ -48,6 +48,14 @@ macro_rules! leave_to_inner {
 }
 pub(crate) use leave_to_inner;
 
+/// The trace of the latest run under a key.
+pub(crate) fn trace_of(store: &MemoryStore, key: &str) -> TraceId {
+    let events = store.events();
+    let mut of_key =
+        events.iter().filter(|event| event.correlation_id.as_deref() == Some(key) && event.is_root());
+    of_key.rfind(|event| event.seq == 0).unwrap_or_else(|| panic!("{key}")).trace_id
+}
+
 /// The first event of this type.
 pub(crate) fn started(events: &[TraceEvent], event_type: &str) -> TraceEvent {
     events

@@ -2,7 +2,7 @@
 
 use super::root::Root;
 use super::{Mark, RunFold, RunStanding, SpanFold, rank};
-use crate::{Status, Text, Timestamp};
+use crate::{InstanceId, Status, Text, Timestamp};
 
 impl<K: Clone> RunFold<K> {
     /// When its earliest event happened; `None` before the first.
@@ -73,8 +73,12 @@ impl<K: Clone> RunFold<K> {
 
     /// The last event of the span by which a run with a root stands as it does.
     pub fn decided_by(&self) -> Option<&Mark<K>> {
-        // Of equal ones the latest; but how a detached span ended that is no root says nothing of the run.
-        let says_how = |last: &Mark<K>| last.is_root || last.status == Status::Pending;
+        // Of equal ones the latest. But how a detached span ended that is no root says nothing of the run, and one that was
+        // left to nobody says nothing of who works on the rest.
+        let says_how = |last: &Mark<K>| match last.status {
+            Status::Pending => last.instance() != InstanceId::NOBODY,
+            _ => last.is_root,
+        };
         self.deciding(self.last()?).max_by_key(|last| (rank(last.status), says_how(last), last.position))
     }
 

@@ -4,7 +4,7 @@ use super::printer::{Line, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{CompensationEntry, CompensationLedger, CompensationState, SagaCompensation};
-use throughline_model::{RunState, RunSummary};
+use throughline_model::RunSummary;
 
 /// Where the name of a step begins in an entry.
 const NAME: usize = 18;
@@ -59,9 +59,7 @@ pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation, run
     let standing = saga.in_state(CompensationState::Standing).count();
     if standing > 0 {
         let stand = if standing == 1 { "stands" } else { "stand" };
-        // A run that has ended can't be resumed, nor can one at which a process is at work.
-        let can_resume =
-            run.is_some_and(|run| matches!(run.state, RunState::Interrupted | RunState::Unfinished));
+        let can_resume = run.is_some_and(RunSummary::can_be_resumed);
         let what = if can_resume { "resume or undo" } else { "undo" };
         printer.say(Emphasis::Warn, &format!("  {} {stand}: {what}", text::count(standing, "step")));
     }
