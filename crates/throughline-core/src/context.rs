@@ -215,6 +215,12 @@ impl TraceContext {
         self.0.run.workflow.as_deref()
     }
 
+    /// Which attempt the span of this context is, if that is known: of a run, those under its [key](Workflow::key) are
+    /// counted.
+    pub fn attempt(&self) -> Option<u32> {
+        self.0.attempt
+    }
+
     /// The attributes that steps inherit from this context, as they are stored.
     pub fn attrs(&self) -> &Attrs {
         self.0.attrs()

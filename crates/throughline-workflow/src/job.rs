@@ -82,8 +82,8 @@ pub trait Job {
 /// The layer around the service that works on the jobs of one queue. Each call is an attempt: a span `job:` and the
 /// kind of job in the producer's trace, with the queue, the job's id, the attempt and how long the job waited.
 ///
-/// - The context comes from the job's [`Carrier`]. A job without a (sound) one begins a run of its own, which has the
-///   queue and the job's id as its key, so that all attempts at it share one trace.
+/// - The context comes from the job's [`Carrier`]. For a job without a (sound) one each attempt is a run of its own, under
+///   the queue and the job's id as its [key](throughline_core::Workflow::key): the job stands as its last attempt does.
 /// - An attempt **links the one before** as `retry_of`, be that a failed one or one in which the worker's process died.
 ///   It is found in the store, by the queue, the kind of job and the job's id. A store that does not answer is asked
 ///   three times, for two seconds in all; then the attempt starts without the link, and the log says so. Nothing says
@@ -254,19 +254,10 @@ impl Attempt {
         let propagation = carrier.propagation();
         let key = job_id.as_ref().filter(|_| propagation.traceparent.is_none());
         let key = key.map(|id| Text::from(format!("{}:{id}", shared.queue)));
-        // A key that looks like personal data and cannot be replaced by a pseudonym would keep the job from starting.
-        let keyed = key.and_then(|key| {
-            let trace_id = throughline.workflow(job_type.clone()).key(key.clone()).trace_id()?;
-            Some((key, trace_id))
-        });
-        let trace_id = match &propagation.traceparent {
-            Some(parent) => Some(parent.trace_id),
-            None => keyed.as_ref().map(|(_, trace_id)| *trace_id),
-        };
         let event_type = Text::from(format!("{JOB_PREFIX}{job_type}"));
-        let before = match (trace_id, &job_id) {
-            (Some(trace_id), Some(job_id)) if may_be_retry => {
-                shared.attempt_before(trace_id, &event_type, job_id).await
+        let before = match (&propagation.traceparent, &job_id) {
+            (Some(parent), Some(job_id)) if may_be_retry => {
+                shared.attempt_before(parent.trace_id, &event_type, job_id).await
             }
             _ => None,
         };
@@ -284,7 +275,7 @@ impl Attempt {
         if let Some(job_id) = job_id {
             run = run.attr(Text::literal(attrs::JOB_ID), job_id);
         }
-        if let Some((key, _)) = keyed {
+        if let Some(key) = key {
             run = run.key(key);
         }
         if let Some((before, _)) = before {
@@ -299,7 +290,7 @@ impl Attempt {
         let mut was_begun = false;
         let tried = run.run(|context| {
             was_begun = true;
-            if let Some(waited) = waited {
+            if let Some(waited) = waited.filter(|_| context.attempt().is_none_or(|attempt| attempt == 1)) {
                 measured.wait.with([&measured.queue, &job_type]).record_duration(waited);
             }
             let outcome =

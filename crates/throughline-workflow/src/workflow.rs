@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::attrs;
-use throughline_core::{BoxError, NotRecorded, RunState, Throughline, TraceContext, TraceId, Workflow};
+use throughline_core::{BoxError, Throughline, TraceContext, Workflow};
 use tower_layer::Layer;
 
 use crate::failure::{Failure, passed_on};
@@ -75,9 +75,9 @@ impl<R> WorkflowLayer<R> {
         }
     }
 
-    /// Resumes an execution that a dead process left unfinished in the same run, as [`Throughline::resume`] does, instead
-    /// of starting another run in the same trace. This costs a read of the store before each call; if that fails, the
-    /// service is not called.
+    /// Resumes an execution that a dead process left unfinished in its own run, as
+    /// [`run_or_resume`](Workflow::run_or_resume) does, instead of starting another one. If the execution is at work already,
+    /// or the store can't be read, the service is not called.
     pub fn resume_interrupted(self) -> Self {
         Self { resumes: true, ..self }
     }
@@ -114,8 +114,7 @@ impl<R> WorkflowLayer<R> {
         E: Into<BoxError>,
     {
         let workflow = (self.describe)(&self.throughline, &request);
-        let (throughline, active) = (self.throughline.clone(), self.active.clone());
-        let may_be_interrupted = workflow.trace_id().filter(|_| self.resumes);
+        let (active, resumes) = (self.active.clone(), self.resumes);
         async move {
             let run = move |context: TraceContext| {
                 let tenant = context.attrs().get(attrs::TENANT).unwrap_or_default();
@@ -126,12 +125,10 @@ impl<R> WorkflowLayer<R> {
                     running.await.map_err(Failure::of)
                 }
             };
-            match may_be_interrupted {
-                Some(trace_id) if was_interrupted(&throughline, trace_id).await? => {
-                    passed_on(throughline.resume(trace_id).run(run).await)
-                }
-                _ => passed_on(workflow.run(run).await),
-            }
+            passed_on(match resumes {
+                true => workflow.run_or_resume(run).await,
+                false => workflow.run(run).await,
+            })
         }
     }
 }
@@ -164,14 +161,5 @@ impl<S, R> Layer<S> for WorkflowLayer<R> {
 impl<R: Send + 'static> Record<R> for WorkflowLayer<R> {
     fn record<S: Inner<R>>(&self, request: R, mut service: S) -> Recorded<S, R> {
         Box::pin(self.run(request, move |request| service.call(request)))
-    }
-}
-
-/// Whether there is a run that a dead process left unfinished.
-async fn was_interrupted(throughline: &Throughline, trace_id: TraceId) -> Result<bool, NotRecorded> {
-    let Some(reader) = throughline.reader() else { return Ok(false) };
-    match reader.run(trace_id).await {
-        Ok(run) => Ok(run.is_some_and(|run| run.state == RunState::Interrupted)),
-        Err(error) => Err(NotRecorded::NotRead(Arc::new(error))),
     }
 }

@@ -11,13 +11,12 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use throughline_core::testing::tree;
 use throughline_core::{
-    AppendError, BoxError, Filter, MemoryStore, NotRecorded, Page, Status, Throughline, TraceContext,
-    TraceId, names,
+    AppendError, BoxError, Filter, MemoryStore, NotRecorded, Page, Status, Throughline, TraceContext, names,
 };
 use throughline_workflow::{Entity, State, StateMachine, TransitionError};
 use tokio::sync::oneshot;
 
-use crate::support::Bench;
+use crate::support::{Bench, latest};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Session {
@@ -354,8 +353,9 @@ async fn the_story_of_an_entity_goes_on_in_the_same_trace_after_its_process_died
     first.shutdown(Duration::from_secs(5)).await;
 
     let second = life();
+    let session = latest(&second, "session-17").await.trace_id;
     let sessions = machine(&second);
-    let run = second.resume(TraceId::from_key("session-17")).run(|ctx| async move {
+    let run = second.resume(session).run(|ctx| async move {
         let kept_in_the_database = "starting";
         let session = sessions.restore("session-17", sessions.state_named(kept_in_the_database)?)?;
         session.transition(&ctx, Running).await?;
@@ -363,12 +363,12 @@ async fn the_story_of_an_entity_goes_on_in_the_same_trace_after_its_process_died
     });
     run.await.unwrap().unwrap();
     second.shutdown(Duration::from_secs(5)).await;
-    insta::assert_snapshot!(tree(&store.trace(TraceId::from_key("session-17"))), @"
+    insta::assert_snapshot!(tree(&store.trace(session)), @"
     workflow:started > workflow:resumed > workflow:completed success
       state:session:idle success
       state:session:starting success
       state:session:running pending
-      state:session:running success
+      state:session:running success attempt 2 (retry_of state:session:running)
     ");
 }
 

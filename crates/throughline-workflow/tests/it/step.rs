@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use throughline_core::{
-    BoxError, NotRecorded, Relation, SpanId, Text, Throughline, TraceContext, TraceId, names,
-};
+use throughline_core::{BoxError, NotRecorded, Relation, SpanId, Text, Throughline, TraceContext, names};
 use throughline_workflow::{Carrier, Job, JobLayer, StepCall, StepLayer, WorkflowLayer};
 use tokio::sync::Notify;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -148,7 +146,7 @@ async fn compensations_link_what_they_undo_so_that_the_ledger_balances() {
       compensate:notify success #compensation (compensates step:notify)
       compensate:transfer failed [Trouble::Timeout] #compensation (compensates step:transfer)
     ");
-    let query = bench.throughline.query(TraceId::from_key("e-17")).await.unwrap();
+    let query = bench.throughline.query(bench.run_of("e-17").await.trace_id).await.unwrap();
     let ledger = query.compensation_ledger();
     let states: Vec<_> = ledger.sagas[0].entries.iter().map(|entry| entry.state.as_str()).collect();
     assert_eq!(states, ["compensated", "failed", "missing"], "{ledger:#?}");
@@ -287,8 +285,10 @@ impl Job for Tour {
 async fn steps_are_found_although_they_do_not_wait_for_their_start() {
     let bench = Bench::pipelined();
     let undo = Node { undoes: Some("reserve"), ..node("release") };
-    job(&bench, "a", Carrier::default(), [Node { compensable: true, ..node("reserve") }]).await;
-    job(&bench, "a", Carrier::default(), [undo]).await;
+    let enqueued = bench.throughline.workflow("tour").run_infallible(|_| async { Carrier::current() });
+    let carrier = enqueued.await.unwrap();
+    job(&bench, "a", carrier.clone(), [Node { compensable: true, ..node("reserve") }]).await;
+    job(&bench, "a", carrier, [undo]).await;
     let reserved = starts(&bench.events().await, "step:reserve")[0].span_id;
     assert_eq!(undone(&bench).await, [reserved]);
 }
@@ -297,27 +297,23 @@ async fn steps_are_found_although_they_do_not_wait_for_their_start() {
 async fn a_second_attempt_at_a_compensation_links_the_first() {
     let bench = Bench::new();
     let undo = Node { undoes: Some("reserve"), ..node("release") };
-    let done = run(
-        &bench,
-        [
-            Node { compensable: true, ..node("reserve") },
-            Node { fails: true, ..undo.clone() },
-            Node { attempt: 2, ..undo },
-        ],
-    )
-    .await;
-    let reserved = *done[0].as_ref().unwrap();
-    // The same for a caller that knows the span.
-    run(&bench, [Node { undoes_span: Some(reserved), attempt: 3, ..node("reserve") }]).await;
+    let steps = steps(&bench.throughline);
+    let ran = bench.throughline.workflow("onboarding").execution("e-17").run(|_| async {
+        let reserved = call(&steps, Node { compensable: true, ..node("reserve") }).await?;
+        call(&steps, Node { fails: true, ..undo.clone() }).await.unwrap_err();
+        call(&steps, Node { attempt: 2, ..undo }).await?;
+        // The same for a caller that knows the span.
+        call(&steps, Node { undoes_span: Some(reserved), attempt: 3, ..node("reserve") }).await
+    });
+    ran.await.unwrap().unwrap();
     assert_snapshot!(bench.tree().await, @r"
-    workflow:started > workflow:failed failed [Trouble::Timeout]
+    workflow:started > workflow:completed success
       step:reserve success #compensable
       compensate:reserve failed [Trouble::Timeout] #compensation (compensates step:reserve)
       compensate:reserve success attempt 2 #compensation (compensates step:reserve) (retry_of compensate:reserve)
-    workflow:started > workflow:completed success
       compensate:reserve success attempt 3 #compensation (compensates step:reserve) (retry_of compensate:reserve)
     ");
-    let query = bench.throughline.query(TraceId::from_key("e-17")).await.unwrap();
+    let query = bench.throughline.query(bench.run_of("e-17").await.trace_id).await.unwrap();
     assert_eq!(query.compensation_ledger().sagas[0].entries[0].state.as_str(), "compensated");
 }
 

@@ -8,9 +8,15 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use throughline_core::metrics::Metrics;
 use throughline_core::testing::{Faults, FaultyStore, tree};
 use throughline_core::{
-    AppendError, Durability, MemoryStore, Redaction, Retry, Status, Throughline, ThroughlineBuilder,
-    TraceEvent,
+    AppendError, Durability, Filter, MemoryStore, Page, Redaction, Retry, RunSummary, Status, Throughline,
+    ThroughlineBuilder, TraceEvent,
 };
+
+/// The latest run under a key.
+pub(crate) async fn latest(throughline: &Throughline, key: &str) -> RunSummary {
+    let (reader, filter) = (throughline.reader().unwrap(), Filter::new().correlation_id(key.to_owned()));
+    reader.runs(&filter, &Page::first(1)).await.unwrap().items.remove(0)
+}
 
 /// An emitter with a store that can be told to fail, and a recorder that can be looked into.
 pub(crate) struct Bench {
@@ -56,6 +62,12 @@ impl Bench {
     pub(crate) async fn events(&self) -> Vec<TraceEvent> {
         self.throughline.flush(Duration::from_secs(10)).await;
         self.store.events()
+    }
+
+    /// The latest run under a key.
+    pub(crate) async fn run_of(&self, key: &str) -> RunSummary {
+        self.throughline.flush(Duration::from_secs(10)).await;
+        latest(&self.throughline, key).await
     }
 
     /// All runs as a tree without ids and times.
