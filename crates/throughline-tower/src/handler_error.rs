@@ -15,7 +15,8 @@ const TRY_AGAIN_AFTER: &str = "5";
 /// The error of an axum handler. It answers as problem JSON ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 ///
 /// `?` makes one of any error. Where that is, or was caused by, a [`NotRecorded`] that may pass, the response is 503
-/// (Service Unavailable), with `Retry-After` if it pays to try again; else it is 500. The error itself is not shown to
+/// (Service Unavailable), with `Retry-After` if it pays to try again. If another run under its key is at work or has
+/// succeeded, it is 409 (Conflict), and the detail has the id of that run. Else it is 500. The error itself is not shown to
 /// the client: [`ServerLayer`](crate::ServerLayer) records it as what made the request fail, redacted like everything
 /// else, and the response has the `trace_id` to look for.
 ///
@@ -100,15 +101,15 @@ impl HandlerError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        let unavailable = not_recorded_in(&error).filter(|not_recorded| may_pass(not_recorded));
-        let failed = match unavailable {
-            Some(not_recorded) => Self {
+        let failed = match not_recorded_in(&error) {
+            Some(refused @ (NotRecorded::AtWork { .. } | NotRecorded::HasSucceeded { .. })) => {
+                Self { retry: refused.is_retryable(), ..Self::new(StatusCode::CONFLICT, refused.to_string()) }
+            }
+            Some(not_recorded) if may_pass(not_recorded) => Self {
                 retry: not_recorded.is_retryable() || matches!(not_recorded, NotRecorded::ShutDown),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "this service cannot record its work right now")
             },
-            None => {
-                Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: None, retry: false, cause: None }
-            }
+            _ => Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: None, retry: false, cause: None },
         };
         failed.caused_by(&error)
     }
@@ -122,8 +123,8 @@ fn not_recorded_in<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e NotRecord
 
 /// Whether it is about the state of the service. The others are mistakes: they fail next time as well.
 fn may_pass(not_recorded: &NotRecorded) -> bool {
-    use NotRecorded::{NotRead, ShutDown, StillRunning, Store};
-    matches!(not_recorded, Store { .. } | ShutDown | NotRead(_) | StillRunning(_))
+    use NotRecorded::{NotRead, ShutDown, Store};
+    matches!(not_recorded, Store { .. } | ShutDown | NotRead(_))
 }
 
 impl IntoResponse for HandlerError {

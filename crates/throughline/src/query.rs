@@ -26,7 +26,8 @@
 //! ```
 
 pub use throughline_model::{
-    CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RunState, RunSummary, fold,
+    CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RootSummary, RunState,
+    RunSummary, fold,
 };
 pub use throughline_query::{
     Alternative, Basis, Cascade, CascadeKind, Cause, CauseKind, ChoiceChange, CompensationEntry,

@@ -28,5 +28,5 @@
 //! ```
 
 pub use throughline_core::{
-    Compensated, CompensationOutcome, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
+    Compensated, CompensationOutcome, OnCancel, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
 };

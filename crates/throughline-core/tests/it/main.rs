@@ -12,6 +12,7 @@ mod context;
 mod delivery;
 mod destinations;
 mod inline;
+mod keys;
 mod lifecycle;
 mod locks;
 mod query;
