@@ -204,8 +204,8 @@ mod tests {
     use super::*;
     use crate::claim::claim;
     use crate::connection::{Place, STORE_FILE, Synchronous};
-    use crate::latest;
     use crate::lease::Lease;
+    use crate::prune::remove;
     use crate::writer::Writer;
 
     const AGE: Limits = Limits { too_large: false, oldest: Some(1_000_000) };
@@ -319,8 +319,10 @@ mod tests {
         resumed.resume(file.live);
         writer.append(&continued.events()).unwrap();
         writer.append(&resumed.events()).unwrap();
-        latest::fold_all(&file.connection).unwrap();
-        let left = still_expired(&file.connection, &file.path, &found).unwrap();
-        assert_eq!(left.iter().map(|(run, _)| *run).collect::<Vec<_>>(), found.runs[3..]);
+        let removed = remove(&file.connection, &file.path, &found).unwrap();
+        assert_eq!((removed.runs, removed.events), (1, 1));
+        let mut left = file.connection.prepare("SELECT correlation_id FROM run ORDER BY 1").unwrap();
+        let left = left.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(left.collect::<Result<Vec<_>>>().unwrap(), ["claimed", "continued", "resumed"]);
     }
 }
