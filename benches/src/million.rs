@@ -1,10 +1,11 @@
 //! A million events, in our store and in a plain table.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_core::{Instance, InstanceId, StoreConfig, Timestamp, TraceEvent, TraceId};
+use throughline_core::{Instance, InstanceId, StoreConfig, Text, Timestamp, TraceEvent, TraceId};
 use throughline_sqlite::{SqliteReader, SqliteStore};
 use tokio::runtime::Runtime;
 
@@ -17,6 +18,12 @@ pub const EVENTS: usize = 1_000_000;
 
 /// Over how much time they are spread.
 const SPAN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A key that [`RUNS_OF_SHARED_KEY`] runs from all over the file have.
+pub const SHARED_KEY: &str = "customer-93817";
+
+/// How many runs have [`SHARED_KEY`]; all others have a key of their own.
+pub const RUNS_OF_SHARED_KEY: usize = 5_000;
 
 /// The groups that a store with many emitters commits.
 const GROUP: usize = 64;
@@ -32,6 +39,8 @@ pub struct Million {
     pub plain: PlainSqlite,
     /// Some of the traces, from all over the file.
     pub traces: Vec<TraceId>,
+    /// Keys of which each is that of one run, from all over the file.
+    pub keys: Vec<Text>,
     /// When the last event happened.
     pub end: Timestamp,
 }
@@ -43,7 +52,20 @@ impl Million {
     /// If a file can't be written.
     pub fn build(folder: &Path, runtime: &Runtime) -> anyhow::Result<Self> {
         let end = Timestamp::now();
-        let events = || runs(EVENTS / EVENTS_OF_A_RUN, end, SPAN, 42);
+        let mut keys = HashMap::new();
+        let mut traces = Vec::new();
+        for event in bare_events(end).filter(|event| event.is_root() && event.seq == 0) {
+            let is_shared = traces.len() % 13 == 0 && traces.len() / 13 < RUNS_OF_SHARED_KEY;
+            let key = if is_shared { SHARED_KEY.to_owned() } else { format!("loan-{}", traces.len()) };
+            keys.insert(event.trace_id, Text::from(key));
+            traces.push(event.trace_id);
+        }
+        let events = || {
+            bare_events(end).map(|mut event| {
+                Arc::make_mut(&mut event).correlation_id = keys.get(&event.trace_id).cloned();
+                event
+            })
+        };
         let path = folder.join("million.db");
         let store = SqliteStore::new(&path);
         let reader = runtime.block_on(async {
@@ -68,8 +90,13 @@ impl Million {
         let mut plain = PlainSqlite::create(&folder.join("plain.db"))?;
         plain.load(events(), || progress.inc(1))?;
         progress.finish_and_clear();
-        let starts = events().filter(|event| event.is_root() && event.seq == 0);
-        let traces = starts.step_by(7).map(|event| event.trace_id).collect();
-        Ok(Self { path, reader, plain, traces, end })
+        let traces: Vec<_> = traces.into_iter().step_by(7).collect();
+        let keys =
+            traces.iter().filter_map(|trace| keys.get(trace)).filter(|key| *key != SHARED_KEY).cloned();
+        Ok(Self { path, reader, plain, keys: keys.collect(), traces, end })
     }
+}
+
+fn bare_events(end: Timestamp) -> impl Iterator<Item = Arc<TraceEvent>> {
+    runs(EVENTS / EVENTS_OF_A_RUN, end, SPAN, 42)
 }

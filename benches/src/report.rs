@@ -32,6 +32,8 @@ pub enum Target {
     RatioAtLeast(f64),
     /// Less than this many milliseconds.
     MillisBelow(f64),
+    /// At most this many microseconds.
+    MicrosAtMost(f64),
     /// At most this many.
     CountAtMost(f64),
 }
@@ -41,7 +43,7 @@ impl Target {
         // What is shown has two digits, and what is shown is what is judged.
         let shown = (value * 100.0).round() / 100.0;
         match self {
-            Self::RatioAtMost(limit) | Self::CountAtMost(limit) => shown <= limit,
+            Self::RatioAtMost(limit) | Self::MicrosAtMost(limit) | Self::CountAtMost(limit) => shown <= limit,
             Self::RatioAtLeast(limit) => shown >= limit,
             Self::MillisBelow(limit) => value < limit,
         }
@@ -58,6 +60,7 @@ impl fmt::Display for Target {
             Self::RatioAtMost(limit) => write!(f, "≤ {limit} ×"),
             Self::RatioAtLeast(limit) => write!(f, "≥ {limit} ×"),
             Self::MillisBelow(limit) => write!(f, "< {limit} ms"),
+            Self::MicrosAtMost(limit) => write!(f, "≤ {limit} µs"),
             Self::CountAtMost(limit) => write!(f, "≤ {limit}"),
         }
     }
@@ -231,6 +234,8 @@ mod tests {
         assert!(Target::RatioAtMost(1.0).is_met_by(1.004));
         assert!(!Target::RatioAtMost(1.0).is_met_by(1.006));
         assert!(Target::RatioAtLeast(0.42).is_met_by(0.416));
+        assert!(Target::MicrosAtMost(100.0).is_met_by(100.004));
+        assert!(!Target::MicrosAtMost(100.0).is_met_by(100.01));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod analytics;
 mod durable;
 #[cfg(feature = "http")]
 mod http_layer;
+mod key;
 mod lookup;
 mod off;
 mod query;
@@ -36,6 +37,7 @@ pub const NAMES: &[&str] = &[
     durable::BULK,
     single::NAME,
     lookup::NAME,
+    key::NAME,
     analytics::NAME,
     query::NAME,
     redaction::NAME,
@@ -53,6 +55,7 @@ pub const ALL: &[Row] = &[
     Row { name: durable::BULK, measure: durable::measure_bulk },
     Row { name: single::NAME, measure: single::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
+    Row { name: key::NAME, measure: key::measure },
     Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },
     Row { name: redaction::NAME, measure: redaction::measure },

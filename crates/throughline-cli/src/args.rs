@@ -293,14 +293,14 @@ pub(crate) enum ExportFormat {
 /// `prune`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Runs that have not ended are kept.
+Runs that a living process works on are kept.
 
 Examples:
   throughline prune --older-than 90d
   throughline prune --max-size 2GB")]
 #[group(required = true, multiple = true)]
 pub(crate) struct PruneArgs {
-    /// Remove runs that ended longer ago than this
+    /// Remove runs that ended, or were left unfinished, longer ago than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) older_than: Option<Duration>,
     /// Remove the oldest runs until the store is at most this large

@@ -52,6 +52,7 @@ mod block;
 mod claim;
 mod connection;
 mod error;
+mod expired;
 mod importer;
 mod json;
 mod latest;

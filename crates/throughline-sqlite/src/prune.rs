@@ -1,5 +1,6 @@
-//! Removing old runs: whole ended runs, a few at a time, the oldest first.
+//! Removing old runs: whole runs, a few at a time, the oldest first.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
@@ -9,10 +10,14 @@ use throughline_model::{AppendError, OpenError, Timestamp};
 use crate::block::last_event;
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
+use crate::expired::{Found, Limits, Pass, still_expired};
 use crate::latest;
 use crate::rollup::{self, HOUR};
 
 /// Which runs to remove. The default removes none; with both limits a run goes when either says so.
+///
+/// A run that has not ended is removed like any other once no living process works on it: what a dead process left, and what
+/// was imported and never ended. A run whose process is alive, or that a living process has claimed, always stays.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,20 +29,20 @@ use crate::rollup::{self, HOUR};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PrunePolicy {
-    /// Runs that ended this long ago.
+    /// Runs that ended this long ago, or of which the last event is this old.
     pub age: Option<Duration>,
-    /// The oldest ended runs, as long as the file holds more bytes than this.
+    /// The oldest runs, as long as the file holds more bytes than this.
     pub bytes: Option<u64>,
 }
 
 impl PrunePolicy {
-    /// Removes runs that ended this long ago.
+    /// Removes runs that ended this long ago and, of those that did not end, runs of which the last event is this old.
     #[must_use]
     pub fn age(self, age: Duration) -> Self {
         Self { age: Some(age), ..self }
     }
 
-    /// Removes the oldest ended runs, as long as the file holds more bytes than this.
+    /// Removes the oldest runs, as long as the file holds more bytes than this.
     #[must_use]
     pub fn bytes(self, bytes: u64) -> Self {
         Self { bytes: Some(bytes), ..self }
@@ -84,18 +89,26 @@ impl PruneError {
     }
 }
 
-pub(crate) fn prune(place: &Place, policy: &PrunePolicy) -> std::result::Result<PruneReport, PruneError> {
+/// Prunes until the policy is met. The database is the path by which leases are found.
+pub(crate) fn prune(
+    place: &Place,
+    database: &Path,
+    policy: &PrunePolicy,
+) -> std::result::Result<PruneReport, PruneError> {
     // Pruning must not create the file that is to be pruned.
     drop(STORE_FILE.open_read_only(&place.path)?);
     let connection = STORE_FILE.open(place, false)?;
     let fail = |error| append_error(&place.path, error);
     let bytes_before = size(&connection).map_err(fail)?.file;
     let mut report = PruneReport { bytes_before, ..PruneReport::default() };
+    let mut pass = Pass::default();
     loop {
-        let step = step(&connection, policy, 256).map_err(fail)?;
-        report.runs += step.runs;
-        report.events += step.events;
-        if step.runs == 0 {
+        let limits = limits(&connection, policy).map_err(fail)?;
+        let found = pass.look(&connection, database, limits, 256).map_err(fail)?;
+        let removed = remove(&connection, database, &found).map_err(fail)?;
+        report.runs += removed.runs;
+        report.events += removed.events;
+        if found.is_last {
             break;
         }
     }
@@ -118,6 +131,16 @@ pub(crate) fn size(connection: &Connection) -> Result<Size> {
     Ok(Size { file: (page * pages) as u64, used: (page * (pages - free)) as u64 })
 }
 
+/// What a policy says of the file now.
+pub(crate) fn limits(connection: &Connection, policy: &PrunePolicy) -> Result<Limits> {
+    let too_large = match policy.bytes {
+        Some(bytes) => size(connection)?.used > bytes,
+        None => false,
+    };
+    let oldest = policy.age.map(|age| Timestamp::now().minus(age).as_micros());
+    Ok(Limits { too_large, oldest })
+}
+
 /// Returns at most so many free pages to the file system.
 pub(crate) fn shrink(connection: &Connection, pages: i64) -> Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
@@ -126,40 +149,28 @@ pub(crate) fn shrink(connection: &Connection, pages: i64) -> Result<()> {
     Ok(())
 }
 
-/// What one step removed.
+/// What one transaction removed.
 #[derive(Debug, Default)]
-pub(crate) struct Step {
+pub(crate) struct Removed {
     pub(crate) runs: u64,
     pub(crate) events: u64,
 }
 
-/// Removes at most so many runs, in a transaction of its own.
-pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) -> Result<Step> {
-    let too_large = match policy.bytes {
-        Some(bytes) => size(connection)?.used > bytes,
-        None => false,
-    };
-    let oldest = policy.age.map(|age| Timestamp::now().minus(age).as_micros());
-    let ended_before = match (too_large, oldest) {
-        (true, _) => i64::MAX,
-        (false, Some(oldest)) => oldest,
-        (false, None) => return Ok(Step::default()),
-    };
+/// Removes the runs that were found and may still go, in a transaction of its own.
+pub(crate) fn remove(connection: &Connection, database: &Path, found: &Found) -> Result<Removed> {
+    if found.runs.is_empty() {
+        return Ok(Removed::default());
+    }
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let runs = transaction
-        .prepare_cached(
-            "SELECT id, started FROM run INDEXED BY run_started WHERE started < ?1 AND status != 0 \
-             AND coalesce(ended, started) < ?1 ORDER BY started LIMIT ?2",
-        )?
-        .query_map([ended_before, limit], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
-        .collect::<Result<Vec<_>>>()?;
+    // Nothing of what is removed may be folded later, when its run is gone. And until all is folded, the table does not
+    // say when something last happened in a run.
+    latest::fold_all(&transaction)?;
+    let runs = still_expired(&transaction, database, found)?;
     if !runs.is_empty() {
         // What is removed stays in the counts until its hour is gone, so it must have been counted.
         rollup::fold(&transaction, rollup::folded(&transaction)?, last_event(&transaction)?)?;
-        // And nothing of it may be folded later, when its run is gone.
-        latest::fold_all(&transaction)?;
     }
-    let mut done = Step::default();
+    let mut removed = Removed::default();
     let mut blocks = FxHashSet::default();
     for (run, _) in &runs {
         {
@@ -171,23 +182,26 @@ pub(crate) fn step(connection: &Connection, policy: &PrunePolicy, limit: i64) ->
                 blocks.extend(block);
             }
         }
-        done.events += transaction.prepare_cached("DELETE FROM event WHERE run = ?1")?.execute([run])? as u64;
+        removed.events +=
+            transaction.prepare_cached("DELETE FROM event WHERE run = ?1")?.execute([run])? as u64;
         for sql in [
             "DELETE FROM run_attr WHERE run = ?1",
             "DELETE FROM decision WHERE run = ?1",
             "DELETE FROM latest WHERE run = ?1",
+            // A dead process has left it, or it would keep the run here.
+            "DELETE FROM claim WHERE trace_id = (SELECT trace_id FROM run WHERE id = ?1)",
             "DELETE FROM run WHERE id = ?1",
         ] {
             transaction.prepare_cached(sql)?.execute([run])?;
         }
-        done.runs += 1;
+        removed.runs += 1;
     }
     if let Some((_, last_started)) = runs.last() {
         drop_empty_blocks(&transaction, &blocks)?;
-        drop_old_rollups(&transaction, (*last_started).max(oldest.unwrap_or(i64::MIN)))?;
+        drop_old_rollups(&transaction, (*last_started).max(found.limits.oldest.unwrap_or(i64::MIN)))?;
     }
     transaction.commit()?;
-    Ok(done)
+    Ok(removed)
 }
 
 /// Blocks of which no event is left, but for the last, which says what the next numbers are.
@@ -202,8 +216,8 @@ fn drop_empty_blocks(connection: &Connection, blocks: &FxHashSet<i64>) -> Result
     Ok(())
 }
 
-/// Counts of the hours before the first run that is left, and of those before this moment in which only open runs are
-/// left.
+/// Counts of the hours before the first run that is left, and of those before this moment in which only runs are left that
+/// somebody works on.
 fn drop_old_rollups(connection: &Connection, moment: i64) -> Result<()> {
     let first_run: Option<i64> =
         connection.prepare_cached("SELECT min(started) FROM run")?.query_row([], |row| row.get(0))?;

@@ -70,16 +70,17 @@ impl SqliteStore {
         }
     }
 
-    /// Removes whole runs this long after they ended; open runs stay. A thread of the store that writes does it, a few
-    /// runs at a time. By default nothing is removed.
+    /// Removes whole runs this long after they ended; runs that a dead process left open, and imported ones that never
+    /// ended, this long after their last event. A run that a living process works on stays. A thread of the store that writes
+    /// does it, a few runs at a time. By default nothing is removed.
     #[must_use]
     pub fn retention_age(mut self, age: Duration) -> Self {
         self.policy = self.policy.age(age);
         self
     }
 
-    /// Removes whole ended runs, the oldest first, while the file holds more than so many bytes. SQLite's log adds about
-    /// 16 MB to that, or more while a reader still uses an old state of the file.
+    /// Removes whole runs that no living process works on, the oldest first, while the file holds more than so many bytes.
+    /// SQLite's log adds about 16 MB to that, or more while a reader still uses an old state of the file.
     #[must_use]
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.policy = self.policy.bytes(bytes);
@@ -126,14 +127,14 @@ impl SqliteStore {
         SqliteImporter::open(&self.place)
     }
 
-    /// Removes ended runs by a policy until it is met, and returns the space to the file system. Blocks until that is
-    /// done; other processes can write in between.
+    /// Removes runs by a policy until it is met, and returns the space to the file system. Blocks until that is done;
+    /// other processes can write in between.
     ///
     /// # Errors
     ///
     /// Those of opening a store, and of writing to it.
     pub fn prune(&self, policy: &PrunePolicy) -> Result<PruneReport, PruneError> {
-        prune(&self.place, policy)
+        prune(&self.place, &resolved(&self.place.path), policy)
     }
 
     fn open_store(mut self, instance: &Instance) -> Result<Arc<dyn TraceStore>, OpenError> {

@@ -131,8 +131,12 @@ impl<'f> Question<'f> {
             true => "TRUE".to_owned(),
             false => conditions.join(" AND ").replace("OR  AND", "OR"),
         };
-        let sql =
-            format!("SELECT id, attrs FROM run WHERE {conditions} ORDER BY started DESC, trace_id DESC");
+        // Named, so that no statistics in the file make SQLite choose one that has to be sorted: a run that begins with a
+        // key waits for this.
+        let index = if filter.correlation_id.is_some() { "INDEXED BY run_key" } else { "" };
+        let sql = format!(
+            "SELECT id, attrs FROM run {index} WHERE {conditions} ORDER BY started DESC, trace_id DESC"
+        );
         let attrs = filter.attrs.iter().map(|(key, value)| WantedAttr::new(connection, key, value));
         let attrs = attrs.collect::<Result<_, Fault>>()?;
         Ok(Some(Self { filter, sql, params, runs, attrs }))
@@ -344,4 +348,82 @@ pub(super) fn find_by_id_prefix(
         ids.extend(trace_id(row.get_ref(0)?));
     }
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use rusqlite::params_from_iter;
+    use throughline_model::Scope;
+    use throughline_model::testing::run;
+
+    use super::*;
+    use crate::connection::{Place, STORE_FILE, Synchronous};
+    use crate::writer::Writer;
+
+    /// A file in which most runs have one key.
+    fn file(path: &Path) -> Connection {
+        let place =
+            Place { path: path.to_owned(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
+        let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+        for number in 0..400_u32 {
+            let mut run = run("loan").at(Timestamp::from_micros(i64::from(number) * 1_000_000));
+            run.root();
+            run.edit(|event| event.correlation_id = (number % 50 > 0).then(|| Text::literal("customer-7")));
+            if number % 50 == 7 {
+                run.fail_run("Timeout", "too late");
+            }
+            writer.append(&run.events()).unwrap();
+        }
+        STORE_FILE.open_read_only(path).unwrap()
+    }
+
+    fn plan(connection: &Connection, filter: &Filter, after: Option<(Timestamp, TraceId)>) -> Vec<String> {
+        let question = Question::new(connection, filter, after).unwrap().unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", question.sql)).unwrap();
+        let steps = statement.query_map(params_from_iter(&question.params), |row| row.get(3)).unwrap();
+        steps.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn the_last_run_under_a_key_is_found_through_one_index_and_without_a_sort() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let mut connection = file(&path);
+        // Whoever looks into the file with a shell may leave statistics there, from which SQLite plans otherwise.
+        for analysed in [false, true] {
+            if analysed {
+                Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();
+                connection = STORE_FILE.open_read_only(&path).unwrap();
+            }
+            let moment = Timestamp::from_micros(100_000_000);
+            for asked in 0..64 {
+                let is_asked = |bit: u32| asked >> bit & 1 == 1;
+                let mut scope = Scope::all();
+                if is_asked(0) {
+                    scope = scope.workflow("loan");
+                }
+                if is_asked(1) {
+                    scope = scope.since(moment);
+                }
+                if is_asked(2) {
+                    scope = scope.until(moment.plus(Duration::from_secs(9)));
+                }
+                let mut filter = Filter::new().scope(scope).correlation_id("customer-7");
+                if is_asked(3) {
+                    filter = filter.service("test-service");
+                }
+                if is_asked(4) {
+                    filter = filter.status(Status::Failed);
+                }
+                let after = is_asked(5).then(|| (moment, TraceId::from_key("")));
+                let plan = plan(&connection, &filter, after);
+                let is_by_key =
+                    |step: &String| step.starts_with("SEARCH run USING INDEX run_key (correlation_id=?");
+                assert!(plan.len() == 1 && plan.iter().all(is_by_key), "{analysed} {asked:b}: {plan:?}");
+            }
+        }
+    }
 }

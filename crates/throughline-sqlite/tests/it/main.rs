@@ -12,6 +12,7 @@ mod open_runs;
 mod pages;
 mod processes;
 mod prune;
+mod prune_open;
 mod shell;
 mod spool;
 mod torn;

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use throughline_model::testing::{run, sample_log};
-use throughline_model::{Cursor, EventStream, Filter, StreamItem, TraceEvent, TraceStream, WatchRequest};
+use throughline_model::{
+    Cursor, EventStream, Filter, InstanceId, StreamItem, TraceEvent, TraceStream, WatchRequest,
+};
 use throughline_sqlite::{PrunePolicy, SqliteReader};
 
-use crate::{Place, open, shared};
+use crate::{Place, open, open_as, shared};
 
 async fn take(stream: &mut EventStream, count: usize) -> Vec<(TraceEvent, Cursor)> {
     let mut events = Vec::new();
@@ -76,14 +78,15 @@ async fn a_slow_watcher_reads_later_and_misses_nothing_that_is_in_the_file() {
 #[tokio::test]
 async fn a_watch_resumes_after_a_cursor_and_says_what_was_pruned_since() {
     let place = Place::new();
-    let store = open(place.store()).await;
+    let here = InstanceId::random();
+    let store = open_as(place.store(), here).await;
     let reader = place.store().open_reader().unwrap();
     let mut stream = watch(&reader).await;
     let mut first = run("loan").key("first");
     first.complete_run();
     let mut second = run("loan").key("second");
     second.complete_run();
-    let mut third = run("loan").key("third");
+    let mut third = run("loan").key("third").instance(here);
     third.root();
     for run in [&first, &second, &third] {
         store.append(&shared(&run.events())).await.unwrap();
