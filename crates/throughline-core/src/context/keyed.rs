@@ -97,22 +97,24 @@ impl RunSpec {
             let latest = in_time(identity.latest(&**reader, RUNS_OF_A_KEY)).await;
             latest.map_err(|error| NotRecorded::NotRead(Arc::new(error)))
         };
-        let key = match Claimed::take(&hub, identity.lock()).await {
-            Ok(key) => key,
-            Err(NotClaimed::Failed(error)) => return Err(error),
-            Err(not_claimed) => {
-                // Between its claim and its start the run that has the key is not there yet.
-                for pause in [0, 1, 5, 25, 125, 500].map(Duration::from_millis) {
-                    Delay::new(pause).await;
-                    if let Some(run) = latest().await?.into_iter().find(is_at_work) {
-                        return Err(not_claimed.into_error(&hub, run.trace_id));
-                    }
-                }
+        let mut pauses = [0, 1, 5, 25, 125, 500, 1000].map(Duration::from_millis).into_iter();
+        let key = loop {
+            let not_claimed = match Claimed::take(&hub, identity.lock()).await {
+                Ok(key) => break key,
+                Err(NotClaimed::Failed(error)) => return Err(error),
+                Err(not_claimed) => not_claimed,
+            };
+            if let Some(run) = latest().await?.into_iter().find(is_at_work) {
+                return Err(not_claimed.into_error(&hub, run.trace_id));
+            }
+            // The run that has the key has not started yet, or has just ended.
+            let Some(pause) = pauses.next() else {
                 return Err(NotRecorded::Store {
-                    reason: "another run under the same key is about to start, or has just ended".into(),
+                    reason: "another run under the same key is about to start".into(),
                     retryable: true,
                 });
-            }
+            };
+            Delay::new(pause).await;
         };
         let runs = latest().await?;
         if let Some(run) = runs.iter().find(|run| is_at_work(run)) {

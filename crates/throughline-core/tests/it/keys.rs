@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use throughline_core::testing::RemoteStore;
 use throughline_core::{
     Filter, MemoryStore, NotRecorded, Page, Relation, RunState, RunSummary, StoreConfig, Throughline,
-    TraceId, TraceReader, names,
+    TraceId, names,
 };
 use tokio::sync::oneshot;
 
@@ -297,7 +297,7 @@ async fn a_key_that_says_nothing_is_refused() {
     for key in ["", " \t"] {
         let refused = throughline.workflow("loan").key(key).run_infallible(|_| async {}).await.unwrap_err();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(refused, @r#"not started: the run has no key; say what it is about with .key("loan-42")"#);
+            insta::assert_snapshot!(refused, @r#"not started: the run has no key; say what it is about with .key(..), as in .key("loan-42")"#);
         }
     }
     let without = throughline.workflow("loan").unique().run_infallible(|_| async {}).await;
