@@ -20,4 +20,5 @@ mod recovery;
 mod remote;
 mod request;
 mod saga;
+mod saga_left;
 mod support;

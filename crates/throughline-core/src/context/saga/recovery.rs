@@ -118,9 +118,10 @@ impl SagaRecovery {
         let hub = &context.0.run.hub;
         let name = hub.redactor.findable(Some(attrs::SAGA), &self.saga);
         let candidates: Vec<_> = history.sagas(&name).filter(|saga| saga.status != Status::Success).collect();
+        let when_in_doubt = self.when_in_doubt;
         let steps_of = |saga: &PastSpan| -> Vec<PastSagaStep<'_>> {
             let steps = history.compensable_steps(saga.id).into_iter();
-            steps.filter(|step| self.is_to_be_undone(step)).collect()
+            steps.filter(|step| is_to_be_undone(step, when_in_doubt)).collect()
         };
         let last = candidates.iter().rev().find(|saga| !steps_of(saga).is_empty()).or(candidates.last());
         let saga = *last.ok_or_else(|| NotRecorded::NoSuchSaga { saga: self.saga.clone() })?;
@@ -173,12 +174,11 @@ impl SagaRecovery {
         finish_span(&span, End { status, error, output: None }).await;
         Ok(failed(compensations))
     }
+}
 
-    fn is_to_be_undone(&self, step: &PastSagaStep<'_>) -> bool {
-        let when_in_doubt =
-            || self.when_in_doubt || step.attempts.iter().any(|span| span.is_compensated_when_in_doubt);
-        step.stands() || (step.is_in_doubt() && when_in_doubt())
-    }
+fn is_to_be_undone(step: &PastSagaStep<'_>, when_in_doubt: bool) -> bool {
+    let says_so = || step.attempts.iter().any(|span| span.is_compensated_when_in_doubt);
+    step.stands() || (step.is_in_doubt() && (when_in_doubt || says_so()))
 }
 
 /// Why a run has failed that its process left open.
