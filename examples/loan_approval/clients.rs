@@ -45,7 +45,7 @@ pub(crate) async fn send_applications(address: SocketAddr, desk: &Desk) -> anyho
         *answers.entry(answer.status().as_u16()).or_default() += 1;
         let body: Value = answer.json().await?;
         if body["undone"] == false {
-            failed = Some(TraceId::from_key(&application.id));
+            failed = Some(serde_json::from_value(body["trace_id"].clone())?);
         }
     }
 

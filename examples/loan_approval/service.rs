@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
-use throughline::{LayerExt as _, Throughline, TraceId, Traced};
+use throughline::{LayerExt as _, Throughline, Traced};
 use tokio::sync::{Notify, watch};
 
 use crate::agent::{Agent, RuleBased};
@@ -69,7 +69,7 @@ pub(crate) fn app(throughline: &Throughline) -> (Router, Desk) {
     (router, desk)
 }
 
-/// Every application is a run of its own: its key is the loan, its trace id follows from the key.
+/// Every application is a run of its own, found by its key: the loan.
 async fn apply(
     State(service): State<Service>,
     Traced(ctx): Traced,
@@ -77,12 +77,14 @@ async fn apply(
 ) -> Response {
     let Service { throughline, agent, desk } = service;
     let id = application.id.clone();
-    let run = throughline
-        .workflow("loan-approval")
-        .key(id.clone())
-        .attr("channel", "web")
-        .input(&application)
-        .run(|ctx| approve(ctx, application, agent, desk));
+    let mut trace_id = None;
+    let run =
+        throughline.workflow("loan-approval").key(id.clone()).attr("channel", "web").input(&application).run(
+            |ctx| {
+                trace_id = Some(ctx.trace_id());
+                approve(ctx, application, agent, desk)
+            },
+        );
     let (status, mut body) = match run.await {
         Ok(Ok(offer)) => (StatusCode::OK, json!(offer)),
         Ok(Err(failed)) => {
@@ -94,7 +96,7 @@ async fn apply(
         }
         Err(not_started) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "refused": not_started.to_string() })),
     };
-    body["trace_id"] = json!(TraceId::from_key(&id));
+    body["trace_id"] = json!(trace_id);
     body["request_trace_id"] = json!(ctx.trace_id());
     (status, Json(body)).into_response()
 }

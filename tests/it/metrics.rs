@@ -29,6 +29,8 @@ fn profiles() -> [(&'static str, Profile); 4] {
 struct Busy {
     text: String,
     open: String,
+    /// The ids of its runs.
+    runs: Vec<String>,
 }
 
 impl Busy {
@@ -52,14 +54,15 @@ impl Busy {
             client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
         }
         client.post(format!("{url}/web-vitals")).body(r#"{"name":"LCP","value":900}"#).send().await.unwrap();
-        work(&throughline).await;
+        let runs = work(&throughline).await;
         touch_all(throughline.meter());
         throughline.flush(Duration::from_secs(5)).await;
         let page = async |accept: &str| {
             let scrape = client.get(format!("{url}/metrics")).header("accept", accept).send().await.unwrap();
             scrape.text().await.unwrap()
         };
-        let pages = Self { text: page("text/plain").await, open: page("application/openmetrics-text").await };
+        let (text, open) = (page("text/plain").await, page("application/openmetrics-text").await);
+        let pages = Self { text, open, runs };
         serving.abort();
         throughline.shutdown(Duration::from_secs(5)).await;
         pages
@@ -71,8 +74,9 @@ async fn loan(Traced(ctx): Traced) -> Result<&'static str, &'static str> {
     score.map(|_| "granted").map_err(|_| "try again later")
 }
 
-/// Runs, retries, sagas that are undone, dependencies, point events.
-async fn work(throughline: &Throughline) {
+/// Runs, retries, sagas that are undone, dependencies, point events; returns the ids of the runs.
+async fn work(throughline: &Throughline) -> Vec<String> {
+    let mut runs = Vec::new();
     for loan in 0..20 {
         let run = throughline.workflow("loan-approval").key(format!("loan-{loan}")).attr("tenant", "acme");
         let run = run.run(move |ctx| async move {
@@ -86,10 +90,11 @@ async fn work(throughline: &Throughline) {
                 Ok(())
             });
             drop(saga.await);
-            Ok::<_, NotRecorded>(())
+            Ok::<_, NotRecorded>(ctx.trace_id().to_string())
         });
-        run.await.unwrap().unwrap();
+        runs.push(run.await.unwrap().unwrap());
     }
+    runs
 }
 
 /// A value into every metric of the catalogue, as if its recorder had, so that the tools below see each of them on the

@@ -108,11 +108,12 @@ async fn enqueue(url: &str, database: &Path) -> TraceId {
             let job = TaskBuilder::new(Payout { loan: "loan-42".to_owned() }).metadata(&Carrier::current());
             queue.push_task(job.build()).await
         };
-        ctx.dependency("queue", "payouts", push).await?.map_err(BoxDynError::from)
+        ctx.dependency("queue", "payouts", push).await?.map_err(BoxDynError::from)?;
+        Ok::<_, BoxDynError>(ctx.trace_id())
     });
-    run.await.unwrap().unwrap();
+    let run = run.await.unwrap().unwrap();
     throughline.shutdown(PATIENCE).await;
-    TraceId::from_key("loan-42")
+    run
 }
 
 async fn state(reader: &dyn TraceReader, run: TraceId) -> RunState {

@@ -27,7 +27,6 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Map, Value};
 
 pub(crate) use abandon::abandon;
-pub(crate) use claim::Claims;
 pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
@@ -37,7 +36,6 @@ pub use future::{Deferred, TraceFuture};
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};
 pub use resume::Resume;
-pub(crate) use saga::Background;
 pub use saga::{
     Compensated, CompensationOutcome, OnCancel, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
 };

@@ -1,5 +1,8 @@
 //! The hub of an emitter: the one way out for events.
 
+mod background;
+mod claims;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -10,7 +13,6 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use futures_util::future::select;
 
-use crate::context::{Background, Claims};
 use crate::delivery::queue::{Ack, Queue};
 use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery, on_helper_thread};
 use crate::delivery::{DeliveryReport, DestinationReport, Durability};
@@ -20,6 +22,9 @@ use throughline_model::{
     EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
 };
 use throughline_redact::Redactor;
+
+pub(crate) use background::Background;
+pub(crate) use claims::{Claims, InHand};
 
 /// Everything that the contexts of one emitter share.
 pub(crate) struct Hub {

@@ -75,7 +75,7 @@ impl Carrier {
 
     /// Of a context. If the root of the context's run is written lazily, this writes it.
     pub fn of(context: &TraceContext) -> Self {
-        Self::with(&context.propagation())
+        Self::with(&context.job_propagation())
     }
 
     fn with(propagation: &Propagation) -> Self {

@@ -142,13 +142,10 @@ impl TraceContext {
         let span = super::current::parent_for(&self.0);
         let run = &*span.run;
         span.ensure_root_if_there_is_room();
-        let mut baggage = match &run.correlation_id {
+        let baggage = match &run.correlation_id {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),
         };
-        if let Some(id) = span.attrs().get(names::attrs::REQUEST_ID) {
-            baggage = baggage.with(REQUEST_ID, id.to_owned());
-        }
         Propagation {
             traceparent: Some(TraceParent {
                 trace_id: run.trace_id,
@@ -160,6 +157,16 @@ impl TraceContext {
             baggage,
             baggage_properties: run.baggage_properties.clone(),
         }
+    }
+
+    /// What to send along with a job: [`propagation`](Self::propagation), and the id of the request that caused it all. Between
+    /// servers a header of its own carries that.
+    pub fn job_propagation(&self) -> Propagation {
+        let mut sent = self.propagation();
+        if let Some(id) = self.attrs().get(names::attrs::REQUEST_ID) {
+            sent.baggage = sent.baggage.with(REQUEST_ID, id.to_owned());
+        }
+        sent
     }
 
     /// The `traceparent` to send along: [`propagation`](Self::propagation) without the rest.

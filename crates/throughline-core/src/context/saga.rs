@@ -12,7 +12,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use detached::{Background, Detached};
+pub(crate) use detached::Detached;
 pub use outcome::{Compensated, CompensationOutcome, SagaFailed};
 pub use recovery::SagaRecovery;
 pub use step::SagaStep;

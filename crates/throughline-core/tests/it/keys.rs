@@ -393,7 +393,7 @@ async fn what_a_request_began_is_found_by_the_requests_id_and_says_what_caused_i
         .await
         .unwrap();
     // A job that this request enqueued, in another process.
-    let sent = context.propagation();
+    let sent = context.job_propagation();
     let headers = (sent.traceparent.map(|parent| parent.to_string()), sent.baggage_header());
     let carried =
         throughline_core::Propagation::from_headers(headers.0.as_deref(), None, headers.1.as_deref());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use throughline_core::metrics::catalogue;
-use throughline_core::{NotRecorded, TraceId, names};
+use throughline_core::{NotRecorded, names};
 use throughline_metrics::ExpositionFormat;
 
 use crate::{lines, quiet, recorded_by};
@@ -14,13 +14,13 @@ async fn a_bucket_has_the_run_of_its_latest_value_in_openmetrics_and_not_in_text
     let throughline = recorded_by(&prometheus);
     let waits = throughline.meter().histogram(&catalogue::JOB_WAIT);
     let run = throughline.workflow("loan-approval").key("loan-42").run(|ctx| async move {
-        ctx.trace_infallible("stage:score", async { waits.with(["loans", "score"]).record(0.02) }).await
+        ctx.trace_infallible("stage:score", async { waits.with(["loans", "score"]).record(0.02) }).await?;
+        Ok::<_, NotRecorded>(ctx.trace_id())
     });
-    run.await.unwrap().unwrap();
+    let trace = run.await.unwrap().unwrap();
     waits_without_a_run(&throughline);
 
     let page = prometheus.render(ExpositionFormat::OpenMetrics);
-    let trace = TraceId::from_key("loan-42");
     let bucket =
         lines(&page, r#"throughline_job_wait_seconds_bucket{job_type="score",queue="loans",le="0.05"}"#);
     let (value, exemplar) = bucket[0].split_once(" # ").unwrap();

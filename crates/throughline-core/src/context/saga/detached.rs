@@ -1,7 +1,6 @@
 //! Sagas whose callers are gone.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -10,6 +9,7 @@ use super::compensate::Compensating;
 use super::{OnCancel, Saga};
 use crate::context::future::finish_span;
 use crate::context::span::End;
+use crate::hub::Background;
 use throughline_model::names;
 
 /// The sagas of one run whose callers are gone, in the order in which these went: each waits for the one before, for a saga
@@ -21,49 +21,10 @@ impl Detached {
     /// The end of the one before, if there is one, and the end of this one.
     fn queue(&self) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
         let (ends, has_ended) = oneshot::channel();
-        let before = lock(&self.0).replace(has_ended);
+        // No code of others runs under this lock.
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(has_ended);
         (before, ends)
     }
-}
-
-/// How many sagas of an emitter go on without their callers.
-#[derive(Default)]
-pub(crate) struct Background {
-    sagas: Mutex<usize>,
-    none: Condvar,
-}
-
-/// One of them, until it is dropped.
-struct InBackground(Arc<Background>);
-
-impl Background {
-    fn begin(self: &Arc<Self>) -> InBackground {
-        *lock(&self.sagas) += 1;
-        InBackground(Arc::clone(self))
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        *lock(&self.sagas) == 0
-    }
-
-    /// Blocks this thread until all have ended, but not beyond the deadline.
-    pub(crate) fn wait_idle(&self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self.none.wait_timeout_while(lock(&self.sagas), left, |sagas| *sagas > 0);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Drop for InBackground {
-    fn drop(&mut self) {
-        *lock(&self.0.sagas) -= 1;
-        self.0.none.notify_all();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code of others runs under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Saga {
@@ -87,7 +48,7 @@ impl Saga {
         };
         span.stay_open(names::SAGA_DETACHED, None);
         let (before, ends) = span.run.detached.queue();
-        let in_background = span.run.hub.background.begin();
+        let in_background = Background::begin(&span.run.hub.background);
         let span = Arc::clone(span);
         let work = async move {
             // An error says that it has ended, too.
