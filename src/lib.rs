@@ -7,14 +7,16 @@ mod guide {
     struct ChoosingAStore;
     #[doc = include_str!("../docs/guide/reading-a-story.md")]
     struct ReadingAStory;
-    #[doc = include_str!("../docs/guide/resuming-at-startup.md")]
-    struct ResumingAtStartup;
+    #[doc = include_str!("../docs/guide/starting-up-after-a-crash.md")]
+    struct StartingUpAfterACrash;
     #[doc = include_str!("../docs/guide/sagas-in-handlers.md")]
     struct SagasInHandlers;
     #[doc = include_str!("../docs/guide/steps-and-errors.md")]
     struct StepsAndErrors;
     #[doc = include_str!("../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../docs/guide/what-a-run-is.md")]
+    struct WhatARunIs;
     #[doc = include_str!("../docs/guide/workers.md")]
     struct Workers;
     #[doc = include_str!("../docs/write-a-store.md")]

@@ -7,6 +7,7 @@ mod decision;
 mod event;
 mod failure;
 mod future;
+mod ingest;
 mod keyed;
 mod lazy;
 
@@ -31,8 +32,8 @@ pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
 pub use failure::NotRecorded;
-pub(crate) use future::recorded_or_why;
 pub use future::{Deferred, TraceFuture};
+pub(crate) use ingest::record as ingest;
 pub use propagation::{ParseTraceParentError, Propagation, TraceParent};
 pub use request::{RequestDetails, RequestSpan, RequestStart};
 pub use resume::Resume;

@@ -13,7 +13,6 @@ mod context;
 mod delivery;
 pub mod env;
 mod hub;
-mod ingest;
 mod memory;
 pub mod metrics;
 mod redaction;

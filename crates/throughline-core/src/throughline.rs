@@ -15,7 +15,6 @@ pub use builder::{BuildError, ThroughlineBuilder};
 use crate::context::{self, NotRecorded, RequestStart, Resume, SagaRecovery, Workflow};
 use crate::delivery::{DeliveryReport, Stop, later, on_helper_thread};
 use crate::hub::Hub;
-use crate::ingest;
 use crate::metrics::Meter;
 
 /// Records what workflows do: the handle that a service keeps. Cheap to clone.
@@ -153,7 +152,7 @@ impl Throughline {
     /// When the store does not accept one of them. Others may have been recorded; it is safe to ingest all of them again,
     /// because events that are already stored are skipped.
     pub async fn ingest(&self, events: impl IntoIterator<Item = TraceEvent>) -> Result<(), NotRecorded> {
-        ingest::record(&self.0, events).await
+        context::ingest(&self.0, events).await
     }
 
     /// What became of the events so far, for each destination.

@@ -10,9 +10,9 @@ use throughline_model::{ErrorInfo, Moment, RunState, SpanId, Status, Text, Trace
 
 use super::claim::{Claimed, NotClaimed};
 use super::failure::NotRecorded;
+use super::ingest::record;
 use super::resume::{events, owner, summary};
 use crate::hub::Hub;
-use crate::ingest;
 
 /// Closes a run for good: it counts as failed, for this reason.
 pub(crate) async fn abandon(hub: &Arc<Hub>, trace_id: TraceId, reason: &str) -> Result<(), NotRecorded> {
@@ -93,5 +93,5 @@ async fn close(hub: &Hub, events: &[TraceEvent], reason: &str) -> Result<(), Not
             ..TraceEvent::clone(last)
         })
     });
-    ingest::record(hub, ends.collect::<Vec<_>>()).await
+    record(hub, ends.collect::<Vec<_>>()).await
 }

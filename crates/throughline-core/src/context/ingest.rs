@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use throughline_model::TraceEvent;
 
-use crate::context::{NotRecorded, recorded_or_why};
+use super::failure::NotRecorded;
+use super::future::recorded_or_why;
 use crate::hub::{Delivery, Emitted, Hub};
 use crate::redaction::redact_event;
 
