@@ -51,6 +51,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
 /// The types that answers are made of, by the files that define them.
 const TYPES: &[(&str, &str)] = &[
     ("RunSummary", "throughline-model/src/run.rs"),
+    ("RootSummary", "throughline-model/src/run.rs"),
     ("RunState", "throughline-model/src/run.rs"),
     ("FailureSummary", "throughline-model/src/run.rs"),
     ("OpenRun", "throughline-model/src/run.rs"),

@@ -106,6 +106,12 @@ fn runs_are_listed_the_last_first() {
             "event_type": "activity:A_DECLINED",
             "span_id": "24c36de3f68579cd"
           },
+          "root": {
+            "attempt": null,
+            "event_type": "workflow:started",
+            "is_resumable": false,
+            "span_id": "df54e5d2f46a6b08"
+          },
           "service": "import",
           "started": "2011-10-02T07:00:00.000000Z",
           "state": "failed",
