@@ -28,8 +28,9 @@ Exit codes:
 
 Environment:
   THROUGHLINE_STORE           the store, if --store is not given
-  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms; makes values
-                              that they redacted searchable
+  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms, if they have
+                              one of their own; makes values that they
+                              redacted searchable
 
 Examples:
   throughline import runs.xes.gz --store sqlite:traces.db

@@ -10,5 +10,6 @@ mod json_output;
 mod live;
 mod many_runs;
 mod one_run;
+mod pseudonyms;
 mod sandbox;
 mod terminal;
