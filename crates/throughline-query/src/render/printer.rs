@@ -2,7 +2,7 @@
 
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::explain::headline::one_line;
+use crate::explain::headline::{later_attempt, one_line};
 use crate::{Problem, SpanSummary};
 use throughline_model::{ErrorInfo, RunState, RunSummary};
 
@@ -90,6 +90,9 @@ impl<'s> Printer<'s> {
         if let Some(key) = &run.correlation_id {
             line.push(Emphasis::Normal, " · ");
             line.push(Emphasis::Heading, key);
+        }
+        if let Some(attempt) = later_attempt(run) {
+            line.push(Emphasis::Normal, &format!(" · attempt {attempt}"));
         }
         line.push(Emphasis::Normal, " · ");
         line.push(Emphasis::of(run.state), run.state.as_str());

@@ -31,6 +31,17 @@ fn a_recovered_attempt_is_no_cause() {
 }
 
 #[test]
+fn a_run_that_succeeded_at_a_later_attempt_says_at_which() {
+    let (mut s, root) = Story::started("loan-1");
+    s.last(|event| event.attempt = Some(3)).wait(1).ok(root);
+    let explanation = s.query().explain();
+    assert_eq!(explanation.headline, "loan-approval succeeded at attempt 3");
+    assert!(
+        explanation.render(&Style::plain()).starts_with("loan-approval · loan-1 · attempt 3 · succeeded")
+    );
+}
+
+#[test]
 fn attempts_that_name_the_same_attempt_before_them_follow_each_other() {
     let (mut s, root) = Story::started("loan-1");
     let first = s.open(root, "stage:score");
