@@ -16,8 +16,10 @@ use crate::output::Color;
 use crate::xes::runs::Condition;
 
 const AFTER_HELP: &str = "\
-A TRACE is the business key of a run, its id, or the beginning of its id if that
-is unique. Times are UTC.
+A TRACE is the business key of a run, its id, the beginning of its id if that is
+unique, or the id of the request that caused it. A key means the latest run under
+it; where several workflows or services use it, the one that did not succeed.
+Times are UTC.
 
 Exit codes:
   0  success, and the answer is yes
@@ -119,7 +121,7 @@ Examples:
   throughline show loan-42
   throughline show a74f87c4 --timeline")]
 pub(crate) struct ShowArgs {
-    /// The run: its key, its id, or the beginning of its id
+    /// The run: its key, its id, the beginning of its id, or the id of its request
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
     /// Show a timeline instead of a tree
@@ -137,7 +139,7 @@ Examples:
 
 Exit code 1: nothing failed (why), or not everything was undone (compensations).")]
 pub(crate) struct TraceArgs {
-    /// The run: its key, its id, or the beginning of its id
+    /// The run: its key, its id, the beginning of its id, or the id of its request
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
 }
@@ -271,7 +273,8 @@ Examples:
   throughline export loan-42 | jq .data
   throughline export --format xes --workflow loan-approval -o loans.xes")]
 pub(crate) struct ExportArgs {
-    /// One run: its key, its id, or the beginning of its id; if omitted, all that match the filters
+    /// One run: its key, its id, the beginning of its id, or the id of its request; if omitted, all that match
+    /// the filters
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
     /// The format: JSON lines, which keep everything, or an XES event log

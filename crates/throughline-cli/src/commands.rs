@@ -20,7 +20,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::args::{Cli, Command};
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean};
+use crate::output::{Screen, clean, short_id};
 use crate::store::Store;
 
 /// Carries out what the command line says.
@@ -47,7 +47,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
 }
 
 /// The colour of a state.
-fn state_style(state: RunState) -> Style {
+pub(crate) fn state_style(state: RunState) -> Style {
     match state {
         RunState::Failed | RunState::Interrupted => AnsiColor::Red.on_default(),
         RunState::Cancelled | RunState::Unfinished => AnsiColor::Yellow.on_default(),
@@ -66,12 +66,19 @@ fn status_style(status: Status) -> Style {
     }
 }
 
-/// What to call a run: its key, if it has one.
+/// What to call a run: by its key, or else by what kind of run it is.
 fn name_of(run: &RunSummary) -> String {
-    match &run.correlation_id {
-        Some(key) => clean(key).into_owned(),
-        None => crate::output::short_id(run.trace_id),
+    match (&run.correlation_id, kind_of(run)) {
+        (Some(key), _) => clean(key).into_owned(),
+        (None, "") => short_id(run.trace_id),
+        (None, kind) => clean(kind).into_owned(),
     }
+}
+
+/// What kind of run it is: its workflow, or else the type of its root, as of an HTTP request.
+pub(crate) fn kind_of(run: &RunSummary) -> &str {
+    let root = || run.root.as_ref().map(|root| &root.event_type);
+    run.workflow.as_ref().or_else(root).map_or("", |kind| kind.as_str())
 }
 
 /// The line that says that there is nothing in a store, and what to do about it.

@@ -9,6 +9,7 @@ mod error;
 mod input;
 mod jsonl;
 mod output;
+mod related;
 mod resolve;
 mod select;
 mod store;

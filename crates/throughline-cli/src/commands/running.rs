@@ -8,7 +8,7 @@ use throughline_core::{
     Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary, Timestamp, TraceReader,
 };
 
-use super::{name_of, state_style};
+use super::{kind_of, name_of, state_style};
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{Cell, Screen, Table, clean, duration, short_id};
@@ -129,7 +129,7 @@ fn cells(run: &RunSummary, last_event: Timestamp, now: Timestamp, stuck_after: D
     [
         short_id(run.trace_id).into(),
         if run.correlation_id.is_some() { name_of(run) } else { String::new() }.into(),
-        run.workflow.as_deref().unwrap_or_default().into(),
+        kind_of(run).into(),
         Cell::styled(state, style),
         duration(now.since(run.started)).into(),
         duration(quiet).into(),

@@ -14,10 +14,19 @@ const COMMANDS: &[(&[&str], &str)] = &[
         &["list"],
         "`{runs, next}`: a page of [RunSummary](#runsummary), and the cursor that `--after` takes, or `null`.",
     ),
-    (&["show", "order-7"], "A [Tree](#tree)."),
-    (&["show", "order-7", "--timeline"], "A [Timeline](#timeline)."),
-    (&["why", "order-7"], "An [Explanation](#explanation)."),
-    (&["compensations", "order-7"], "A [CompensationLedger](#compensationledger)."),
+    (&["show", "order-7"], "The fields of a [Tree](#tree), and `related`: the [Related](#related) runs."),
+    (
+        &["show", "order-7", "--timeline"],
+        "The fields of a [Timeline](#timeline), and `related`: the [Related](#related) runs.",
+    ),
+    (
+        &["why", "order-7"],
+        "The fields of an [Explanation](#explanation), and `related`: the [Related](#related) runs.",
+    ),
+    (
+        &["compensations", "order-7"],
+        "The fields of a [CompensationLedger](#compensationledger), and `related`: the [Related](#related) runs.",
+    ),
     (&["decisions", "order-7"], "The [Decisions](#decisions) of one run."),
     (&["decisions"], "`{decisions}`: a [ChoiceOutcome](#choiceoutcome) for each choice of all runs."),
     (
@@ -54,6 +63,8 @@ const TYPES: &[(&str, &str)] = &[
     ("RootSummary", "throughline-model/src/run.rs"),
     ("RunState", "throughline-model/src/run.rs"),
     ("FailureSummary", "throughline-model/src/run.rs"),
+    ("Related", "throughline-cli/src/related.rs"),
+    ("More", "throughline-cli/src/related.rs"),
     ("OpenRun", "throughline-model/src/run.rs"),
     ("CurrentStep", "throughline-model/src/run.rs"),
     ("OpenSummary", "throughline-model/src/run.rs"),
@@ -214,7 +225,8 @@ impl Definition {
     fn read(source: &str, name: &str) -> Self {
         let at = [" {", "<"]
             .iter()
-            .flat_map(|after| ["struct", "enum"].map(|kind| format!("\npub {kind} {name}{after}")))
+            .flat_map(|after| ["struct", "enum"].map(|kind| format!("{kind} {name}{after}")))
+            .flat_map(|head| ["pub", "pub(crate)"].map(|visible| format!("\n{visible} {head}")))
             .find_map(|head| source.find(&head))
             .unwrap_or_else(|| panic!("no `{name}` in its file"));
         let (before, rest) = source.split_at(at + 1);

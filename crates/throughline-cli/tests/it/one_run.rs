@@ -165,7 +165,7 @@ fn a_failure_is_compared_with_the_last_good_run() {
     ");
     assert_eq!(sandbox.see(&["diff", "order-7", "order-6"]), with_last_good);
     insta::assert_snapshot!(sandbox.see(&["diff", "order-6"]), @r"
-    throughline: no other run of the workflow of order-6 succeeded; name the run to compare it with
+    throughline: no other run of the workflow order succeeded; name the run to compare it with
     [exit code 1]
     ");
     assert_eq!(sandbox.run(&["diff", "order-6", "order-6"]).code, 1);
