@@ -42,6 +42,21 @@ fn a_run_that_succeeded_at_a_later_attempt_says_at_which() {
 }
 
 #[test]
+fn a_run_without_a_workflow_is_called_by_the_type_of_its_root() {
+    let mut s = Story::new("loan-1");
+    let root = s.open(None, names::HTTP_REQUEST);
+    s.wait(1).ok(root);
+    for event in &mut s.events {
+        (event.workflow, event.correlation_id) = (None, None);
+    }
+    let query = s.query();
+    let text = query.explain().render(&Style::plain());
+    assert!(text.starts_with("http:request · succeeded after 1.0 ms\n"), "{text}");
+    let text = query.diff(&query).render(&Style::plain());
+    assert!(text.starts_with("+ http:request · succeeded after 1.0 ms\n"), "{text}");
+}
+
+#[test]
 fn attempts_that_name_the_same_attempt_before_them_follow_each_other() {
     let (mut s, root) = Story::started("loan-1");
     let first = s.open(root, "stage:score");
