@@ -24,7 +24,7 @@ Times are UTC.
 Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
-     undone, or it is not safe to deploy
+     undone, steps stand that no process works on, or it is not safe to deploy
   2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Decisions(DecisionsArgs),
     /// Show what is running, what is stuck and what was interrupted
     Running(RunningArgs),
+    /// Close for good a run that no process works on
+    Abandon(AbandonArgs),
     /// Watch events as they happen
     Watch(WatchArgs),
     /// Show failure rates, slow stages and where runs fail
@@ -163,7 +165,14 @@ pub(crate) struct DecisionsArgs {
 #[command(after_help = "\
 Examples:
   throughline running
-  throughline running --check --stuck-after 30m && ./deploy")]
+  throughline running --check --stuck-after 30m && ./deploy
+
+A run that was interrupted waits to be resumed, unless it is an HTTP request or a
+job, which can't be: those are listed last. Steps of interrupted runs stand if
+they succeeded and can still be undone.
+
+Exit code 1: no run is listed, or steps stand that no process works on; with
+--check, a deployment would interrupt a run.")]
 pub(crate) struct RunningArgs {
     /// Check whether a deployment would interrupt a run; exit code 1 if it would
     #[arg(long)]
@@ -177,6 +186,26 @@ pub(crate) struct RunningArgs {
     /// Continue after this cursor, as printed by the previous page
     #[arg(long, value_name = "CURSOR", conflicts_with = "check")]
     pub(crate) after: Option<String>,
+}
+
+/// `abandon`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The run counts as failed from then on, for this reason. Steps of its sagas that
+stand can still be undone.
+
+Examples:
+  throughline abandon loan-42 --reason 'the customer withdrew'
+  throughline abandon a74f87c4 --reason 'the request was sent again'
+
+Exit code 2: a process works on the run, it has ended, or there is no such run.")]
+pub(crate) struct AbandonArgs {
+    /// The run: its key, its id, the beginning of its id, or the id of its request
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Why it is not to be resumed; recorded as its error
+    #[arg(long, value_name = "TEXT", value_parser = not_blank)]
+    pub(crate) reason: String,
 }
 
 /// `watch`.
@@ -328,6 +357,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a number of at least 1".into()),
         Ok(number) => Ok(number),
     }
+}
+
+fn not_blank(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("expected a text".into()) } else { Ok(text.into()) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The commands, each in the file of its name.
 
+mod abandon;
 mod compensations;
 mod completions;
 mod decisions;
@@ -14,7 +15,7 @@ mod stats;
 mod watch;
 mod why;
 
-use throughline_core::{RunState, RunSummary, Status};
+use throughline_core::{RunState, RunSummary, Status, names};
 
 use anstyle::{AnsiColor, Style};
 
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,
         Command::Export(args) => export::run(args, &store, screen).await,
+        Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
     }
@@ -67,7 +69,7 @@ fn status_style(status: Status) -> Style {
 }
 
 /// What to call a run: by its key, or else by what kind of run it is.
-fn name_of(run: &RunSummary) -> String {
+pub(crate) fn name_of(run: &RunSummary) -> String {
     match (&run.correlation_id, kind_of(run)) {
         (Some(key), _) => clean(key).into_owned(),
         (None, "") => short_id(run.trace_id),
@@ -75,10 +77,12 @@ fn name_of(run: &RunSummary) -> String {
     }
 }
 
-/// What kind of run it is: its workflow, or else the type of its root, as of an HTTP request.
+/// What kind of run it is: its workflow, or else the type of its root, as of an HTTP request. Empty if neither says
+/// anything.
 pub(crate) fn kind_of(run: &RunSummary) -> &str {
-    let root = || run.root.as_ref().map(|root| &root.event_type);
-    run.workflow.as_ref().or_else(root).map_or("", |kind| kind.as_str())
+    let root = run.root.as_ref().map(|root| root.event_type.as_str());
+    let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
+    run.workflow.as_deref().or(root).unwrap_or_default()
 }
 
 /// The line that says that there is nothing in a store, and what to do about it.

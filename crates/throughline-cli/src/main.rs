@@ -12,6 +12,7 @@ mod output;
 mod related;
 mod resolve;
 mod select;
+mod standing;
 mod store;
 mod xes;
 

@@ -260,14 +260,9 @@ impl Rows<'_> {
         }
     }
 
-    /// The command that tells about a run. Ids begin with their time, and imported ones with anything: where the short
-    /// form is that of several, it takes the whole.
+    /// The command that tells about a run.
     async fn command(&self, run: &RunSummary) -> Result<String, CliError> {
-        let short = short_id(run.trace_id);
-        let id = match self.reader.find_by_id_prefix(&short, 2).await?.len() {
-            0 | 1 => short,
-            _ => run.trace_id.to_string(),
-        };
+        let id = resolve::shortest_id(self.reader, run.trace_id).await?;
         Ok(format!("throughline why {id}"))
     }
 

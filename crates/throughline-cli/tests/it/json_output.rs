@@ -31,9 +31,14 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["decisions"], "`{decisions}`: a [ChoiceOutcome](#choiceoutcome) for each choice of all runs."),
     (
         &["running"],
-        "`{runs, next}`: a page of [OpenRun](#openrun), and the cursor that `--after` takes, or `null`.",
+        "`{runs, next}`: a page of [OpenRun](#openrun), each with `standing`, and the cursor that `--after` takes, or `null`. \
+         `standing` is the number of steps that stand: they succeeded, can still be undone, and no process works on the run.",
     ),
-    (&["running", "--check"], "`safe_to_deploy` and the fields of a [DeployCheck](#deploycheck)."),
+    (
+        &["running", "--check"],
+        "`safe_to_deploy`, `standing` (the number of steps that stand in interrupted runs; in the first of them, if there are \
+         more than `--limit`) and the fields of a [DeployCheck](#deploycheck).",
+    ),
     (
         &["stats"],
         "Rates, times and hot spots. `failures` and `compensations` are a [Rate](#rate) with its `ratio` and the 95 % Wilson \
@@ -45,6 +50,10 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "What became of the input; of an event log also its counts (see the next example).",
     ),
     (&["import", "loans.xes"], "The same of an event log."),
+    (
+        &["abandon", "loan-4", "--reason", "the customer withdrew"],
+        "`{run, standing}`: the [RunSummary](#runsummary) as it is now, and the number of steps that can still be undone.",
+    ),
     (
         &["export", "order-6"],
         "JSON lines: events as [event.schema.json](event.schema.json) describes them. `--json` changes nothing.",
@@ -151,7 +160,12 @@ fn examples() -> String {
         let command = command.join(" ");
         let _ = write!(page, "\n### `{command}`\n\n{about}\n\n```json\n");
         match serde_json::from_str::<Value>(&said.stdout) {
-            Ok(answer) => {
+            Ok(mut answer) => {
+                if command.starts_with("abandon") {
+                    // It ended just now.
+                    answer["run"]["ended"] = "2026-03-01T10:00:00.000000Z".into();
+                    answer["run"]["duration_us"] = 454_730_400_000_000_u64.into();
+                }
                 let _ = writeln!(page, "{:#}", shortened(&answer));
             }
             // JSON lines.

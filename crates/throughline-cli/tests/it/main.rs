@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
+mod abandon;
 mod canary;
 mod errors;
 mod formats;
@@ -11,6 +12,7 @@ mod keys;
 mod live;
 mod many_runs;
 mod one_run;
+mod open_runs;
 mod pseudonyms;
 mod requests;
 mod sandbox;

@@ -25,7 +25,9 @@ async fn a_request_is_found_by_its_id_and_told_with_the_run_that_failed_in_the_b
     let found = sandbox.json(&["why", "req-1"]);
     assert_eq!(found["run"]["trace_id"], own);
     assert_eq!(found["related"]["caused"][0]["trace_id"], order.to_string());
-    let rows = related(&sandbox.see(&["why", "req-1"]));
+    let seen = sandbox.see(&["why", "req-1"]);
+    assert!(seen.starts_with("http:request · succeeded"), "{seen}");
+    let rows = related(&seen);
     assert!(rows[0].starts_with("caused order-2 (failed): throughline why "), "{rows:?}");
     assert_eq!(follow(&sandbox, &rows[0])["run"]["trace_id"], order.to_string());
 

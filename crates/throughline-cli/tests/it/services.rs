@@ -60,3 +60,24 @@ pub(crate) async fn stay(workflow: Workflow) -> Stuck {
     });
     Stuck { id: in_step.await.unwrap(), _run: run }
 }
+
+/// A run of a saga whose two steps succeeded and that does not end.
+pub(crate) async fn stay_in_saga(service: &Throughline, key: &'static str) -> (TraceId, JoinHandle<()>) {
+    let (entered, in_saga) = oneshot::channel();
+    let run = service.workflow("loan-approval").key(key).run(|ctx| async move {
+        let id = ctx.trace_id();
+        let saga = ctx.saga("loan-approval").run(|saga| async move {
+            for step in ["stage:reserve-funds", "stage:open-file"] {
+                let step = saga.step(step).input(1_u32).compensate(|_, _| async { Ok::<_, BoxError>(()) });
+                step.run(|_, _| async { Ok::<_, BoxError>(()) }).await??;
+            }
+            entered.send(id).unwrap();
+            std::future::pending::<Result<(), BoxError>>().await
+        });
+        saga.await?.map_err(|failed| failed.error)
+    });
+    let run = tokio::spawn(async move {
+        run.await.unwrap().unwrap();
+    });
+    (in_saga.await.unwrap(), run)
+}
