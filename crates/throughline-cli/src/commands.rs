@@ -15,13 +15,13 @@ mod stats;
 mod watch;
 mod why;
 
-use throughline_core::{RunState, RunSummary, Status, names};
+use throughline_core::Status;
 
 use anstyle::{AnsiColor, Style};
 
 use crate::args::{Cli, Command};
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean, short_id};
+use crate::output::Screen;
 use crate::store::Store;
 
 /// Carries out what the command line says.
@@ -48,16 +48,6 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
     }
 }
 
-/// The colour of a state.
-pub(crate) fn state_style(state: RunState) -> Style {
-    match state {
-        RunState::Failed | RunState::Interrupted => AnsiColor::Red.on_default(),
-        RunState::Cancelled | RunState::Unfinished => AnsiColor::Yellow.on_default(),
-        RunState::Running => AnsiColor::Cyan.on_default(),
-        _ => AnsiColor::Green.on_default(),
-    }
-}
-
 /// The colour of a status.
 fn status_style(status: Status) -> Style {
     match status {
@@ -66,23 +56,6 @@ fn status_style(status: Status) -> Style {
         Status::Pending => AnsiColor::Cyan.on_default(),
         Status::Success => AnsiColor::Green.on_default(),
     }
-}
-
-/// What to call a run: by its key, or else by what kind of run it is.
-pub(crate) fn name_of(run: &RunSummary) -> String {
-    match (&run.correlation_id, kind_of(run)) {
-        (Some(key), _) => clean(key).into_owned(),
-        (None, "") => short_id(run.trace_id),
-        (None, kind) => clean(kind).into_owned(),
-    }
-}
-
-/// What kind of run it is: its workflow, or else the type of its root, as of an HTTP request. Empty if neither says
-/// anything.
-pub(crate) fn kind_of(run: &RunSummary) -> &str {
-    let root = run.root.as_ref().map(|root| root.event_type.as_str());
-    let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
-    run.workflow.as_deref().or(root).unwrap_or_default()
 }
 
 /// The line that says that there is nothing in a store, and what to do about it.

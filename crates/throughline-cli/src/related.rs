@@ -7,9 +7,8 @@ use serde::Serialize;
 use throughline_core::names::attrs;
 use throughline_core::{Cursor, Filter, Page, RunState, RunSummary, Scope, Text, TraceId, TraceReader};
 
-use crate::commands::{kind_of, state_style};
 use crate::error::CliError;
-use crate::output::{Screen, clean, group, moment, short_id};
+use crate::output::{Screen, clean, group, kind_of, moment, short_id, state_style};
 use crate::resolve::{self, Run};
 
 /// How many runs before and after one are listed.

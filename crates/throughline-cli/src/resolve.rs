@@ -7,9 +7,8 @@ use throughline_core::{
     Filter, Page, ReadError, Relation, RunState, RunSummary, TraceEvent, TraceId, TraceQuery, TraceReader,
 };
 
-use crate::commands::kind_of;
 use crate::error::CliError;
-use crate::output::{Table, clean, moment, short_id};
+use crate::output::{Table, clean, kind_of, moment, short_id};
 use crate::store::Store;
 
 /// How many candidates an ambiguous name lists.
@@ -62,21 +61,21 @@ pub(crate) async fn resolve(
     }
     let of_key = latest_of_each(reader, &store.findable(None, name)).await?;
     if !of_key.is_empty() {
-        let mut other_than_good = of_key.iter().filter(|run| run.state != RunState::Succeeded);
-        let meant = match (&of_key[..], other_than_good.next(), other_than_good.next()) {
+        let mut not_succeeded = of_key.iter().filter(|run| run.state != RunState::Succeeded);
+        let meant = match (&of_key[..], not_succeeded.next(), not_succeeded.next()) {
             ([only], ..) | (_, Some(only), None) => Some(only.clone()),
             _ => None,
         };
-        return meant.ok_or_else(|| which(name, "is the key of several workflows or services", &of_key));
+        return meant.ok_or_else(|| ask_which(name, "is the key of several workflows or services", &of_key));
     }
     let with_prefix = with_prefix(reader, name).await?;
     if !with_prefix.is_empty() {
-        return only(with_prefix).map_err(|runs| which(name, "is the beginning of several ids", &runs));
+        return only(with_prefix).map_err(|runs| ask_which(name, "is the beginning of several ids", &runs));
     }
     match only(of_request(store, reader, name).await?) {
         Ok(run) => Ok(run),
         Err(runs) if runs.is_empty() => Err(not_found(name)),
-        Err(runs) => Err(which(name, "is the id of several requests", &runs)),
+        Err(runs) => Err(ask_which(name, "is the id of several requests", &runs)),
     }
 }
 
@@ -184,7 +183,7 @@ fn only(mut runs: Vec<RunSummary>) -> Result<RunSummary, Vec<RunSummary>> {
 }
 
 /// Asks which of several runs is meant.
-fn which(name: &str, what: &str, candidates: &[RunSummary]) -> CliError {
+fn ask_which(name: &str, what: &str, candidates: &[RunSummary]) -> CliError {
     let mut table = Table::new(&["ID", "KEY", "WORKFLOW", "SERVICE", "STATE", "STARTED"]);
     for run in candidates.iter().take(CANDIDATES) {
         table.row([

@@ -2,9 +2,8 @@
 
 use throughline_core::{RunSummary, TraceQuery, TraceReader};
 
-use crate::commands::name_of;
 use crate::error::CliError;
-use crate::output::count;
+use crate::output::{count, name_of};
 use crate::resolve::shortest_id;
 
 /// How many steps of a run stand. Reads all of the run.

@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 use throughline_core::{BuildError, NotRecorded, RunState, RunSummary, Throughline};
 
-use super::name_of;
 use crate::args::AbandonArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean};
+use crate::output::{Screen, clean, name_of};
 use crate::resolve::{resolve, shortest_id};
 use crate::standing::{self, standing};
 use crate::store::Store;
@@ -28,7 +27,7 @@ struct Abandoned {
 pub(super) async fn run(args: &AbandonArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
     let run = resolve(store, &*reader, &args.run).await.map_err(|error| match error {
-        // Nothing is asked here that could be answered with no.
+        // Exit code 1 is for questions, to which the answer is no.
         CliError::NotFound(reason) => CliError::Usage(reason),
         error => error,
     })?;

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use throughline_core::{Cursor, RunSummary, TraceReader};
 
-use super::{kind_of, nothing_here, state_style};
+use super::nothing_here;
 use crate::args::ListArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, clean, micros, moment, short_id};
+use crate::output::{Cell, Screen, Table, clean, kind_of, micros, moment, short_id, state_style};
 use crate::select;
 use crate::store::Store;
 

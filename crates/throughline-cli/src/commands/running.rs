@@ -8,10 +8,11 @@ use throughline_core::{
     Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary, Timestamp, TraceReader,
 };
 
-use super::{kind_of, name_of, state_style};
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, clean, count, duration, group, short_id};
+use crate::output::{
+    Cell, Screen, Table, clean, count, duration, group, kind_of, name_of, short_id, state_style,
+};
 use crate::standing::{self, standing};
 use crate::store::Store;
 
@@ -67,7 +68,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     if runs.is_empty() && args.after.is_none() {
         return Err(CliError::NotFound("nothing is running; `throughline list` shows what ran".into()));
     }
-    runs.sort_by_key(|listed| is_left(&listed.run.summary));
+    runs.sort_by_key(|listed| cannot_be_resumed(&listed.run.summary));
     let mut table = Table::new(&[
         "ID",
         "~KEY",
@@ -101,7 +102,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     }
     screen.table(&table)?;
     let mut notes = Vec::new();
-    notes.extend(left(runs.iter().map(|listed| &listed.run.summary)));
+    notes.extend(note_on_not_resumable(runs.iter().map(|listed| &listed.run.summary)));
     for Listed { run, standing } in runs.iter().filter(|listed| listed.standing > 0) {
         notes.push(standing::sentence(reader, &run.summary, *standing).await?);
     }
@@ -145,12 +146,13 @@ async fn check(
             format!("Not safe to deploy: {running} running, {stuck} stuck, {interrupted} interrupted.")
         }
     })?;
-    if let Some(left) = left(check.interrupted.iter().map(|run| &run.summary)) {
-        screen.line(left)?;
+    if let Some(note) = note_on_not_resumable(check.interrupted.iter().map(|run| &run.summary)) {
+        screen.line(note)?;
     }
     let mut table = Table::new(&["ID", "~KEY", "~WORKFLOW", "STATE", ">AGE", ">QUIET FOR"]);
     let now = Timestamp::now();
-    let (unable, able): (Vec<_>, Vec<_>) = check.interrupted.iter().partition(|run| is_left(&run.summary));
+    let (unable, able): (Vec<_>, Vec<_>) =
+        check.interrupted.iter().partition(|run| cannot_be_resumed(&run.summary));
     for OpenSummary { summary, last_event, .. } in
         check.stuck.iter().chain(&check.running).chain(able).chain(unable)
     {
@@ -174,20 +176,20 @@ async fn check(
 }
 
 /// Whether it is what a dead process left of something that can't be resumed, such as an HTTP request.
-fn is_left(run: &RunSummary) -> bool {
+fn cannot_be_resumed(run: &RunSummary) -> bool {
     run.state == RunState::Interrupted && !run.can_be_resumed()
 }
 
 /// Says how many runs can't be resumed, if there are any, and what can be done about them.
-fn left<'r>(runs: impl Iterator<Item = &'r RunSummary>) -> Option<String> {
-    match runs.filter(|run| is_left(run)).count() {
+fn note_on_not_resumable<'r>(runs: impl Iterator<Item = &'r RunSummary>) -> Option<String> {
+    match runs.filter(|run| cannot_be_resumed(run)).count() {
         0 => None,
         1 => Some(
             "1 interrupted request or job can't be resumed; `throughline abandon RUN` closes it.".to_owned(),
         ),
-        left => Some(format!(
+        runs => Some(format!(
             "{} interrupted requests or jobs can't be resumed; `throughline abandon RUN` closes one.",
-            group(left as u64)
+            group(runs as u64)
         )),
     }
 }

@@ -31,6 +31,13 @@ async fn of_two_workflows_with_the_same_key_the_one_that_failed_is_told_and_the_
         assert_eq!(found["related"]["same_key"][0]["workflow"], "order");
         assert_eq!(related(&sandbox.see(&[command, "4711"])), rows, "{command}");
     }
+    for filter in [&["--failed"][..], &["--workflow", "invoice"]] {
+        let found = sandbox.json(&[&["list"], filter].concat());
+        assert_eq!(found["runs"].as_array().unwrap().len(), 1, "{filter:?}");
+        assert_eq!(found["runs"][0]["trace_id"], invoice.to_string(), "{filter:?}");
+    }
+    let stats = sandbox.see(&["stats"]);
+    assert!(stats.starts_with("1 of 2 ended runs failed"), "{stats}");
 }
 
 #[tokio::test]

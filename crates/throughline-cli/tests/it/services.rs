@@ -38,14 +38,14 @@ pub(crate) async fn fail(workflow: Workflow, reason: &'static str) -> TraceId {
 }
 
 /// A workflow that has come to a step and does not leave it.
-pub(crate) struct Stuck {
+pub(crate) struct InStep {
     pub(crate) id: TraceId,
     /// Kept, for a run that is dropped is cancelled.
     _run: JoinHandle<()>,
 }
 
 /// Runs a workflow that stays in a step.
-pub(crate) async fn stay(workflow: Workflow) -> Stuck {
+pub(crate) async fn stay(workflow: Workflow) -> InStep {
     let (entered, in_step) = oneshot::channel();
     let run = workflow.run_infallible(|ctx| async move {
         let id = ctx.trace_id();
@@ -58,7 +58,7 @@ pub(crate) async fn stay(workflow: Workflow) -> Stuck {
     let run = tokio::spawn(async move {
         run.await.unwrap();
     });
-    Stuck { id: in_step.await.unwrap(), _run: run }
+    InStep { id: in_step.await.unwrap(), _run: run }
 }
 
 /// A run of a saga whose two steps succeeded and that does not end.
