@@ -33,8 +33,8 @@ pub(crate) struct WithRelated<'a, T> {
 pub(crate) struct Related {
     /// The last runs before it under its key, of its workflow and service, the last first.
     earlier: Vec<RunSummary>,
-    /// The last runs after it under its key, of its workflow and service, the last first; the one that followed it is always
-    /// among them.
+    /// The last runs after it under its key, of its workflow and service, the last first; the one that followed it is among
+    /// them, unless there are more than a thousand.
     later: Vec<RunSummary>,
     /// The run that caused it.
     caused_by: Vec<RunSummary>,
@@ -161,7 +161,7 @@ impl Related {
         let mut after = attempt(run);
         let label = |earlier: &RunSummary| {
             let own = attempt(earlier);
-            after = if after == own + 1 { own } else { 0 };
+            after = if own.checked_add(1) == Some(after) { own } else { 0 };
             if after > 0 { format!("attempt {own}") } else { "earlier run".to_owned() }
         };
         self.earlier.iter().map(label).collect()
