@@ -16,20 +16,23 @@ use crate::output::Color;
 use crate::xes::runs::Condition;
 
 const AFTER_HELP: &str = "\
-A TRACE is the business key of a run, its id, or the beginning of its id if that
-is unique. Times are UTC.
+A TRACE is the business key of a run, its id, the beginning of its id if that is
+unique, or the id of the request that caused it. A key means the latest run under
+it; where several workflows or services use it, the one that did not succeed.
+Times are UTC.
 
 Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
-     undone, or it is not safe to deploy
+     undone, steps stand that no process works on, or it is not safe to deploy
   2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
 Environment:
   THROUGHLINE_STORE           the store, if --store is not given
-  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms; makes values
-                              that they redacted searchable
+  THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms, if they have
+                              one of their own; makes values that they
+                              redacted searchable
 
 Examples:
   throughline import runs.xes.gz --store sqlite:traces.db
@@ -77,6 +80,8 @@ pub(crate) enum Command {
     Decisions(DecisionsArgs),
     /// Show what is running, what is stuck and what was interrupted
     Running(RunningArgs),
+    /// Close for good a run that no process works on
+    Abandon(AbandonArgs),
     /// Watch events as they happen
     Watch(WatchArgs),
     /// Show failure rates, slow stages and where runs fail
@@ -118,7 +123,7 @@ Examples:
   throughline show loan-42
   throughline show a74f87c4 --timeline")]
 pub(crate) struct ShowArgs {
-    /// The run: its key, its id, or the beginning of its id
+    /// The run: its key, its id, the beginning of its id, or the id of its request
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
     /// Show a timeline instead of a tree
@@ -136,7 +141,7 @@ Examples:
 
 Exit code 1: nothing failed (why), or not everything was undone (compensations).")]
 pub(crate) struct TraceArgs {
-    /// The run: its key, its id, or the beginning of its id
+    /// The run: its key, its id, the beginning of its id, or the id of its request
     #[arg(value_name = "TRACE")]
     pub(crate) trace: String,
 }
@@ -160,7 +165,14 @@ pub(crate) struct DecisionsArgs {
 #[command(after_help = "\
 Examples:
   throughline running
-  throughline running --check --stuck-after 30m && ./deploy")]
+  throughline running --check --stuck-after 30m && ./deploy
+
+A run that was interrupted waits to be resumed, unless it is an HTTP request or a
+job, which can't be: those are listed last. Steps of interrupted runs stand if
+they succeeded and can still be undone.
+
+Exit code 1: no run is listed, or steps stand that no process works on; with
+--check, a deployment would interrupt a run.")]
 pub(crate) struct RunningArgs {
     /// Check whether a deployment would interrupt a run; exit code 1 if it would
     #[arg(long)]
@@ -174,6 +186,26 @@ pub(crate) struct RunningArgs {
     /// Continue after this cursor, as printed by the previous page
     #[arg(long, value_name = "CURSOR", conflicts_with = "check")]
     pub(crate) after: Option<String>,
+}
+
+/// `abandon`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The run counts as failed from then on, for this reason. Steps of its sagas that
+stand can still be undone.
+
+Examples:
+  throughline abandon loan-42 --reason 'the customer withdrew'
+  throughline abandon a74f87c4 --reason 'the request was sent again'
+
+Exit code 2: a process works on the run, it has ended, or there is no such run.")]
+pub(crate) struct AbandonArgs {
+    /// The run: its key, its id, the beginning of its id, or the id of its request
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Why it is not to be resumed; recorded as its error
+    #[arg(long, value_name = "TEXT", value_parser = not_blank)]
+    pub(crate) reason: String,
 }
 
 /// `watch`.
@@ -270,7 +302,8 @@ Examples:
   throughline export loan-42 | jq .data
   throughline export --format xes --workflow loan-approval -o loans.xes")]
 pub(crate) struct ExportArgs {
-    /// One run: its key, its id, or the beginning of its id; if omitted, all that match the filters
+    /// One run: its key, its id, the beginning of its id, or the id of its request; if omitted, all that match
+    /// the filters
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
     /// The format: JSON lines, which keep everything, or an XES event log
@@ -324,6 +357,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("expected a number of at least 1".into()),
         Ok(number) => Ok(number),
     }
+}
+
+fn not_blank(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("expected a text".into()) } else { Ok(text.into()) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The commands, each in the file of its name.
 
+mod abandon;
 mod compensations;
 mod completions;
 mod decisions;
@@ -14,13 +15,13 @@ mod stats;
 mod watch;
 mod why;
 
-use throughline_core::{RunState, RunSummary, Status};
+use throughline_core::Status;
 
 use anstyle::{AnsiColor, Style};
 
 use crate::args::{Cli, Command};
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean};
+use crate::output::Screen;
 use crate::store::Store;
 
 /// Carries out what the command line says.
@@ -39,20 +40,11 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Watch(args) => watch::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
-        Command::Import(args) => import::run(args, &store, screen),
+        Command::Import(args) => import::run(args, &store, screen).await,
         Command::Export(args) => export::run(args, &store, screen).await,
+        Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
-    }
-}
-
-/// The colour of a state.
-fn state_style(state: RunState) -> Style {
-    match state {
-        RunState::Failed | RunState::Interrupted => AnsiColor::Red.on_default(),
-        RunState::Cancelled | RunState::Unfinished => AnsiColor::Yellow.on_default(),
-        RunState::Running => AnsiColor::Cyan.on_default(),
-        _ => AnsiColor::Green.on_default(),
     }
 }
 
@@ -63,14 +55,6 @@ fn status_style(status: Status) -> Style {
         Status::Cancelled => AnsiColor::Yellow.on_default(),
         Status::Pending => AnsiColor::Cyan.on_default(),
         Status::Success => AnsiColor::Green.on_default(),
-    }
-}
-
-/// What to call a run: its key, if it has one.
-fn name_of(run: &RunSummary) -> String {
-    match &run.correlation_id {
-        Some(key) => clean(key).into_owned(),
-        None => crate::output::short_id(run.trace_id),
     }
 }
 

@@ -9,8 +9,10 @@ mod error;
 mod input;
 mod jsonl;
 mod output;
+mod related;
 mod resolve;
 mod select;
+mod standing;
 mod store;
 mod xes;
 

@@ -2,6 +2,7 @@
 
 mod chart;
 mod json;
+mod run;
 mod table;
 mod text;
 mod time;
@@ -16,6 +17,7 @@ use throughline_core::query;
 
 pub(crate) use chart::{bar, bars};
 pub(crate) use json::write_json;
+pub(crate) use run::{kind_of, name_of, state_style};
 pub(crate) use table::{Cell, Table};
 pub(crate) use text::{clean, count, group, short_id};
 pub(crate) use time::{duration, micros, millis, moment};

@@ -1,13 +1,26 @@
 //! Finds the run that a person means.
 
-use throughline_core::{Filter, Page, RunSummary, TraceId, TraceQuery, TraceReader};
+use std::collections::HashSet;
+
+use throughline_core::names::attrs;
+use throughline_core::{
+    Filter, Page, ReadError, Relation, RunState, RunSummary, TraceEvent, TraceId, TraceQuery, TraceReader,
+};
 
 use crate::error::CliError;
-use crate::output::{clean, moment};
+use crate::output::{Table, clean, kind_of, moment, short_id};
 use crate::store::Store;
 
 /// How many candidates an ambiguous name lists.
 const CANDIDATES: usize = 8;
+/// How many runs under a key, or of a request, are read at a time.
+const PAGE: usize = 1_000;
+/// How many such pages are read: a key that is used every night has some thousand runs.
+const PAGES: usize = 5;
+/// Of how many runs of a request it is looked up what caused them.
+const EXAMINED: usize = 64;
+/// Among how many events at the beginning of a run its root is looked for.
+const FIRST_EVENTS: usize = 8;
 
 /// A run and all that can be asked of it.
 pub(crate) struct Run {
@@ -16,7 +29,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The run of this id or key.
+    /// The run of this name.
     pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
         let summary = resolve(store, reader, name).await?;
         Self::of(reader, summary).await
@@ -29,7 +42,10 @@ impl Run {
     }
 }
 
-/// The run of this id, of this business key, or whose id begins so; in that order.
+/// The run of this id, of this business key, whose id begins so, or that this request caused; in that order.
+///
+/// Of several runs of one workflow and service under a key, the latest is meant: the key stands as that one stands. Of
+/// several workflows or services it is the one that did not succeed, if there is just one.
 pub(crate) async fn resolve(
     store: &Store,
     reader: &dyn TraceReader,
@@ -40,29 +56,148 @@ pub(crate) async fn resolve(
     {
         return Ok(run);
     }
-    let mut candidates = Vec::new();
-    if !name.is_empty() {
-        let filter = Filter::new().correlation_id(store.findable(None, name));
-        candidates = reader.runs(&filter, &Page::first(CANDIDATES + 1)).await?.items;
+    if name.is_empty() {
+        return Err(not_found(name));
     }
-    let is_prefix = !name.is_empty() && name.len() < 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if candidates.is_empty() && is_prefix {
-        for id in reader.find_by_id_prefix(&name.to_ascii_lowercase(), CANDIDATES + 1).await? {
-            candidates.extend(reader.run(id).await?);
-        }
+    let of_key = latest_of_each(reader, &store.findable(None, name)).await?;
+    if !of_key.is_empty() {
+        let mut not_succeeded = of_key.iter().filter(|run| run.state != RunState::Succeeded);
+        let meant = match (&of_key[..], not_succeeded.next(), not_succeeded.next()) {
+            ([only], ..) | (_, Some(only), None) => Some(only.clone()),
+            _ => None,
+        };
+        return meant.ok_or_else(|| ask_which(name, "is the key of several workflows or services", &of_key));
     }
-    if candidates.len() > 1 {
-        return Err(ambiguous(name, &candidates));
+    let with_prefix = with_prefix(reader, name).await?;
+    if !with_prefix.is_empty() {
+        return only(with_prefix).map_err(|runs| ask_which(name, "is the beginning of several ids", &runs));
     }
-    candidates.pop().ok_or_else(|| not_found(name))
+    match only(of_request(store, reader, name).await?) {
+        Ok(run) => Ok(run),
+        Err(runs) if runs.is_empty() => Err(not_found(name)),
+        Err(runs) => Err(ask_which(name, "is the id of several requests", &runs)),
+    }
 }
 
-fn ambiguous(name: &str, candidates: &[RunSummary]) -> CliError {
-    let mut message = format!("`{}` is ambiguous; use a longer prefix of one of these ids:", clean(name));
+/// The latest run of each workflow and service under a key as it is stored, the last started first.
+pub(crate) async fn latest_of_each(reader: &dyn TraceReader, key: &str) -> Result<Vec<RunSummary>, CliError> {
+    let mut latest: Vec<RunSummary> = Vec::new();
+    let mut known = HashSet::new();
+    for run in all(reader, &Filter::new().correlation_id(key.to_owned())).await? {
+        if known.insert((run.service.clone(), run.workflow.clone())) {
+            latest.push(run);
+        }
+    }
+    Ok(latest)
+}
+
+/// The first few runs whose ids begin so.
+async fn with_prefix(reader: &dyn TraceReader, name: &str) -> Result<Vec<RunSummary>, CliError> {
+    let mut runs = Vec::new();
+    if name.len() < 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        for id in reader.find_by_id_prefix(&name.to_ascii_lowercase(), CANDIDATES + 1).await? {
+            runs.extend(reader.run(id).await?);
+        }
+    }
+    Ok(runs)
+}
+
+/// Of the runs of a request those that none of the others caused: the request's own, or those that are left of what it
+/// caused.
+async fn of_request(
+    store: &Store,
+    reader: &dyn TraceReader,
+    name: &str,
+) -> Result<Vec<RunSummary>, CliError> {
+    let filter =
+        Filter::new().attr(attrs::REQUEST_ID, store.findable(Some(attrs::REQUEST_ID), name).into_owned());
+    let mut runs = all(reader, &filter).await?;
+    let ids: HashSet<TraceId> = runs.iter().map(|run| run.trace_id).collect();
+    // What caused the others started before them.
+    runs.reverse();
+    runs.truncate(EXAMINED);
+    let mut first = Vec::new();
+    for run in runs {
+        let cause = match ids.len() {
+            1 => None,
+            _ => cause_of(reader, &run).await?,
+        };
+        if cause.is_none_or(|cause| !ids.contains(&cause)) {
+            first.push(run);
+        }
+    }
+    Ok(first)
+}
+
+/// The run that caused this one, as its root says.
+async fn cause_of(reader: &dyn TraceReader, run: &RunSummary) -> Result<Option<TraceId>, ReadError> {
+    let Some(root) = &run.root else { return Ok(None) };
+    let events = reader.trace_page(run.trace_id, &Page::first(FIRST_EVENTS)).await?.items;
+    Ok(events.iter().find(|event| event.span_id == root.span_id).and_then(cause))
+}
+
+/// The run that caused the run with this root: the one in which it was started, or that it links to, as a request does at
+/// a public endpoint.
+pub(crate) fn cause(root: &TraceEvent) -> Option<TraceId> {
+    let linked = || {
+        let causes = root.links.iter().filter(|link| link.rel == Relation::CausedBy);
+        causes.filter_map(|link| link.trace_id).find(|id| *id != root.trace_id)
+    };
+    root.parent_trace_id.filter(|id| *id != root.trace_id).or_else(linked)
+}
+
+/// The beginning of an id that names this run alone. Ids begin with their time, and imported ones with anything: where the
+/// short form is that of several, it takes the whole.
+pub(crate) async fn shortest_id(reader: &dyn TraceReader, id: TraceId) -> Result<String, CliError> {
+    let short = short_id(id);
+    Ok(match reader.find_by_id_prefix(&short, 2).await?.len() {
+        0 | 1 => short,
+        _ => id.to_string(),
+    })
+}
+
+/// The runs that match, the last started first; of very many, the last some thousand.
+async fn all(reader: &dyn TraceReader, filter: &Filter) -> Result<Vec<RunSummary>, CliError> {
+    let mut runs = Vec::new();
+    let mut page = Page::first(PAGE);
+    for _ in 0..PAGES {
+        let found = reader.runs(filter, &page).await?;
+        let is_last = !page.turn(&found)?;
+        runs.extend(found.items);
+        if is_last {
+            break;
+        }
+    }
+    Ok(runs)
+}
+
+/// The one run, if it is one.
+fn only(mut runs: Vec<RunSummary>) -> Result<RunSummary, Vec<RunSummary>> {
+    match (runs.pop(), runs.is_empty()) {
+        (Some(run), true) => Ok(run),
+        (last, _) => {
+            runs.extend(last);
+            Err(runs)
+        }
+    }
+}
+
+/// Asks which of several runs is meant.
+fn ask_which(name: &str, what: &str, candidates: &[RunSummary]) -> CliError {
+    let mut table = Table::new(&["ID", "KEY", "WORKFLOW", "SERVICE", "STATE", "STARTED"]);
     for run in candidates.iter().take(CANDIDATES) {
-        let key = run.correlation_id.as_deref().unwrap_or("-");
-        let started = moment(run.started);
-        message.push_str(&format!("\n  {}  {}  {started}  {}", run.trace_id, clean(key), run.state));
+        table.row([
+            run.trace_id.to_string().into(),
+            run.correlation_id.as_deref().unwrap_or_default().into(),
+            kind_of(run).into(),
+            run.service.as_str().into(),
+            run.state.as_str().into(),
+            moment(run.started).into(),
+        ]);
+    }
+    let mut message = format!("`{}` {what}; which run is meant? Name it by its id:", clean(name));
+    for line in table.lines() {
+        message.push_str(&format!("\n  {line}"));
     }
     if candidates.len() > CANDIDATES {
         message.push_str("\n  … and more");
@@ -72,7 +207,7 @@ fn ambiguous(name: &str, candidates: &[RunSummary]) -> CliError {
 
 fn not_found(name: &str) -> CliError {
     CliError::NotFound(format!(
-        "no run has the id or key `{}`; `throughline list` shows the latest runs",
+        "no run has the id, key or request id `{}`; `throughline list` shows the latest runs",
         clean(name)
     ))
 }

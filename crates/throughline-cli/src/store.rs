@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
-use throughline_core::{OpenError, Readers, Redaction, Redactor, StoreConfig, TraceStream};
+use throughline_core::{OpenError, Readers, Redaction, Redactor, StoreConfig, TraceReader, TraceStream};
 use throughline_sqlite::SqliteStore;
 
 use crate::error::CliError;
@@ -13,8 +13,9 @@ use crate::error::CliError;
 pub(crate) struct Store {
     name: String,
     path: PathBuf,
-    /// Knows the pseudonyms of what was redacted, if there is a key for them.
-    pseudonyms: Option<Redactor>,
+    /// Knows the pseudonyms of what was redacted: by the key of the environment or, once the store is open, by the
+    /// secret that it keeps.
+    redactor: Redactor,
 }
 
 impl Store {
@@ -26,11 +27,9 @@ impl Store {
             ));
         };
         match name.split_once(':') {
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self {
-                name: name.into(),
-                path: path.into(),
-                pseudonyms: pseudonym_key().map(|_| redactor()).transpose()?,
-            }),
+            Some(("sqlite", path)) if !path.is_empty() => {
+                Ok(Self { name: name.into(), path: path.into(), redactor: redactor()? })
+            }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -51,7 +50,24 @@ impl Store {
     /// Opens the store for reading; it must be there.
     pub(crate) async fn readers(&self) -> Result<Readers, CliError> {
         self.must_exist()?;
-        self.sqlite().open_readers().await.map_err(|error| self.open_error(error))
+        let readers = self.sqlite().open_readers().await.map_err(|error| self.open_error(error))?;
+        self.learn_secret(&*readers.reader).await?;
+        Ok(readers)
+    }
+
+    /// Makes pseudonyms with the secret of the store, as services do, unless the environment has a key for them.
+    async fn learn_secret(&self, reader: &dyn TraceReader) -> Result<(), CliError> {
+        if let Some(secret) = reader.secret().await? {
+            self.redactor.pseudonym_key_if_unset(secret.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// The redactor that imported events pass: the standard one, with the key for pseudonyms of the environment, or else
+    /// of the store, which must be there.
+    pub(crate) async fn redactor(&self) -> Result<Redactor, CliError> {
+        self.readers().await?;
+        Ok(self.redactor.clone())
     }
 
     /// Opens the store for watching; it must be there.
@@ -63,9 +79,10 @@ impl Store {
     /// What a value to look for, of this attribute if it is one, is called in the store: a pseudonym, if it is of
     /// the kind that is redacted.
     pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
-        match &self.pseudonyms {
-            Some(redactor) => redactor.findable(attribute, value),
-            None => Cow::Borrowed(value),
+        // Without a key all that is redacted is the same mark, which would find what is meant and all else.
+        match self.redactor.can_pseudonymise() {
+            true => self.redactor.findable(attribute, value),
+            false => Cow::Borrowed(value),
         }
     }
 
@@ -91,15 +108,12 @@ impl Store {
     }
 }
 
-/// The redactor that imported events pass: the standard one, with the key for pseudonyms of the environment.
-pub(crate) fn redactor() -> Result<Redactor, CliError> {
+/// The standard redactor, with the key for pseudonyms of the environment, if that has one.
+fn redactor() -> Result<Redactor, CliError> {
     let mut redaction = Redaction::standard();
-    if let Some(secret) = pseudonym_key() {
+    let secret = std::env::var(THROUGHLINE_PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty());
+    if let Some(secret) = secret {
         redaction = redaction.pseudonym_key(secret);
     }
     redaction.build().map_err(|error| CliError::Usage(format!("{THROUGHLINE_PSEUDONYM_KEY}: {error}")))
-}
-
-fn pseudonym_key() -> Option<String> {
-    std::env::var(THROUGHLINE_PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty())
 }

@@ -2,10 +2,9 @@
 
 use throughline_core::{Filter, Page, RunState, RunSummary, Status, TraceReader};
 
-use super::name_of;
 use crate::args::DiffArgs;
 use crate::error::{Answer, CliError};
-use crate::output::Screen;
+use crate::output::{Screen, clean};
 use crate::resolve::Run;
 use crate::store::Store;
 
@@ -45,8 +44,11 @@ async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSumm
             return Ok(found.clone());
         }
     }
-    Err(CliError::NotFound(format!(
-        "no other run of the workflow of {} succeeded; name the run to compare it with",
-        name_of(run)
-    )))
+    Err(CliError::NotFound(match &run.workflow {
+        Some(workflow) => format!(
+            "no other run of the workflow {} succeeded; name the run to compare it with",
+            clean(workflow)
+        ),
+        None => "no other run succeeded; name the run to compare it with".to_owned(),
+    }))
 }

@@ -15,7 +15,7 @@ use crate::error::{Answer, CliError};
 use crate::input::{Format, Input, InputError};
 use crate::jsonl::JsonlReader;
 use crate::output::{Screen, clean, count, group};
-use crate::store::{Store, redactor};
+use crate::store::Store;
 use crate::xes::reader::XesReader;
 use crate::xes::runs::{Condition, Converter, Rules, Tally};
 
@@ -53,7 +53,7 @@ struct LogReport {
     log_attributes: u64,
 }
 
-pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+pub(super) async fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
     let input = Input::open(&args.file).map_err(unusable)?;
     let format = input.format().map_err(unusable)?;
@@ -66,8 +66,8 @@ pub(super) fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Resu
         ));
     }
     let report = match format {
-        Format::Xes => import_xes(args, &input, store),
-        Format::JsonLines => import_json_lines(&input, store),
+        Format::Xes => import_xes(args, &input, store).await,
+        Format::JsonLines => import_json_lines(&input, store).await,
     }?;
     if screen.wants_json() {
         screen.json(&report)?;
@@ -93,9 +93,9 @@ struct Sink {
 
 impl Sink {
     /// Opens the store, which makes it if it is not there: to be done when the input is known to be sound so far.
-    fn open(store: &Store) -> Result<Self, CliError> {
-        let redactor = redactor()?;
+    async fn open(store: &Store) -> Result<Self, CliError> {
         let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
+        let redactor = store.redactor().await?;
         Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 })
     }
 
@@ -121,10 +121,10 @@ impl Sink {
     }
 }
 
-fn import_json_lines(input: &Input, store: &Store) -> Result<Report, CliError> {
+async fn import_json_lines(input: &Input, store: &Store) -> Result<Report, CliError> {
     let progress = progress(input.size());
     let mut reader = JsonlReader::new(content(input)?);
-    let mut sink = Sink::open(store)?;
+    let mut sink = Sink::open(store).await?;
     let broke_off = loop {
         match reader.next_event() {
             Ok(Some(event)) => sink.push(event)?,
@@ -138,7 +138,7 @@ fn import_json_lines(input: &Input, store: &Store) -> Result<Report, CliError> {
     Ok(Report { format: "jsonl", log: None, events_new, events_known, broke_off })
 }
 
-fn import_xes(args: &ImportArgs, input: &Input, store: &Store) -> Result<Report, CliError> {
+async fn import_xes(args: &ImportArgs, input: &Input, store: &Store) -> Result<Report, CliError> {
     let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
     let fingerprint = input.fingerprint().map_err(unusable)?;
     let progress = progress(fingerprint.bytes);
@@ -149,7 +149,7 @@ fn import_xes(args: &ImportArgs, input: &Input, store: &Store) -> Result<Report,
         .clone()
         .or_else(|| reader.name().filter(|name| !name.is_empty()).map(str::to_owned))
         .unwrap_or_else(|| stem(&args.file));
-    let mut sink = Sink::open(store)?;
+    let mut sink = Sink::open(store).await?;
     let imported_before = remember(args, &fingerprint.sha256, &workflow, &mut sink)?;
     let rules = Rules {
         workflow: workflow.clone().into(),

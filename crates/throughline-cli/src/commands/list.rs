@@ -3,10 +3,10 @@
 use serde::Serialize;
 use throughline_core::{Cursor, RunSummary, TraceReader};
 
-use super::{nothing_here, state_style};
+use super::nothing_here;
 use crate::args::ListArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, clean, micros, moment, short_id};
+use crate::output::{Cell, Screen, Table, clean, kind_of, micros, moment, short_id, state_style};
 use crate::select;
 use crate::store::Store;
 
@@ -51,8 +51,17 @@ async fn nothing_found(
 }
 
 fn table(runs: &[RunSummary]) -> Table {
-    let mut table =
-        Table::new(&["ID", "~KEY", "~WORKFLOW", "~SERVICE", "STATE", "STARTED", ">TOOK", "~FIRST FAILURE"]);
+    let mut table = Table::new(&[
+        "ID",
+        "~KEY",
+        "~WORKFLOW",
+        "~SERVICE",
+        "STATE",
+        ">ATTEMPT",
+        "STARTED",
+        ">TOOK",
+        "~FIRST FAILURE",
+    ]);
     // A column that says the same everywhere says nothing.
     let services: std::collections::HashSet<&str> = runs.iter().map(|run| run.service.as_str()).collect();
     for run in runs {
@@ -61,12 +70,15 @@ fn table(runs: &[RunSummary]) -> Table {
                 failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
             format!("{}{error}", failure.event_type)
         });
+        // Most runs are the first attempt; where all are, there is no such column.
+        let attempt = run.root.as_ref().and_then(|root| root.attempt).filter(|attempt| *attempt > 1);
         table.row([
             short_id(run.trace_id).into(),
             run.correlation_id.as_deref().unwrap_or_default().into(),
-            run.workflow.as_deref().unwrap_or_default().into(),
+            kind_of(run).into(),
             if services.len() > 1 { run.service.as_str() } else { "" }.into(),
             Cell::styled(run.state.as_str(), state_style(run.state)),
+            attempt.map_or_else(String::new, |attempt| attempt.to_string()).into(),
             moment(run.started).into(),
             run.duration_us.map_or_else(String::new, micros).into(),
             failure.into(),

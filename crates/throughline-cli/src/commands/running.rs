@@ -8,24 +8,37 @@ use throughline_core::{
     Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary, Timestamp, TraceReader,
 };
 
-use super::{name_of, state_style};
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, clean, duration, short_id};
+use crate::output::{
+    Cell, Screen, Table, clean, count, duration, group, kind_of, name_of, short_id, state_style,
+};
+use crate::standing::{self, standing};
 use crate::store::Store;
 
 /// The JSON of `running`.
 #[derive(Serialize)]
 struct Open {
-    runs: Vec<OpenRun>,
+    runs: Vec<Listed>,
     /// What `--after` takes; `null` if this was all.
     next: Option<Cursor>,
+}
+
+/// A run that has not ended.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    run: OpenRun,
+    /// How many of its steps stand.
+    standing: usize,
 }
 
 /// The JSON of `running --check`.
 #[derive(Serialize)]
 struct Checked {
     safe_to_deploy: bool,
+    /// How many steps of interrupted runs stand.
+    standing: usize,
     #[serde(flatten)]
     check: DeployCheck,
 }
@@ -37,8 +50,17 @@ pub(super) async fn run(args: &RunningArgs, store: &Store, screen: &mut Screen) 
 
 async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen) -> Result<Answer, CliError> {
     let page = Page { limit: args.limit, after: args.after.as_deref().map(Cursor::new) };
-    let Paged { items: runs, next } = reader.open_runs(&page).await?;
-    let answer = Answer::of(!runs.is_empty());
+    let Paged { items, next } = reader.open_runs(&page).await?;
+    let mut runs = Vec::with_capacity(items.len());
+    for run in items {
+        let standing = match run.summary.state {
+            RunState::Interrupted | RunState::Unfinished => standing(reader, &run.summary).await?,
+            // Its process may still undo what it did.
+            _ => 0,
+        };
+        runs.push(Listed { run, standing });
+    }
+    let answer = Answer::of(!runs.is_empty() && runs.iter().all(|listed| listed.standing == 0));
     if screen.wants_json() {
         screen.json(&Open { runs, next })?;
         return Ok(answer);
@@ -46,6 +68,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     if runs.is_empty() && args.after.is_none() {
         return Err(CliError::NotFound("nothing is running; `throughline list` shows what ran".into()));
     }
+    runs.sort_by_key(|listed| cannot_be_resumed(&listed.run.summary));
     let mut table = Table::new(&[
         "ID",
         "~KEY",
@@ -59,7 +82,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
         ">QUIET FOR",
     ]);
     let now = Timestamp::now();
-    for OpenRun { summary, current, last_event, .. } in &runs {
+    for OpenRun { summary, current, last_event, .. } in runs.iter().map(|listed| &listed.run) {
         let current = current.as_ref();
         let step = current.and_then(|step| step.step_index.zip(step.step_total));
         let attempt = current.and_then(|step| step.attempt);
@@ -78,9 +101,15 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
         ]);
     }
     screen.table(&table)?;
-    if let Some(next) = next {
-        screen.line(format_args!("\nThere are more: use --after {}", clean(next.as_str())))?;
+    let mut notes = Vec::new();
+    notes.extend(note_on_not_resumable(runs.iter().map(|listed| &listed.run.summary)));
+    for Listed { run, standing } in runs.iter().filter(|listed| listed.standing > 0) {
+        notes.push(standing::sentence(reader, &run.summary, *standing).await?);
     }
+    if let Some(next) = next {
+        notes.push(format!("There are more: use --after {}", clean(next.as_str())));
+    }
+    write_notes(&notes, screen)?;
     Ok(answer)
 }
 
@@ -91,25 +120,41 @@ async fn check(
 ) -> Result<Answer, CliError> {
     let check = reader.safe_to_deploy(args.stuck_after).await?;
     let safe_to_deploy = check.is_safe();
+    // Not of all: each has to be read as a whole.
+    let mut standing_in = Vec::new();
+    for OpenSummary { summary, .. } in check.interrupted.iter().take(args.limit) {
+        standing_in.push((summary.clone(), standing(reader, summary).await?));
+    }
     if screen.wants_json() {
-        screen.json(&Checked { safe_to_deploy, check })?;
+        let standing = standing_in.iter().map(|(_, standing)| standing).sum();
+        screen.json(&Checked { safe_to_deploy, standing, check })?;
         return Ok(Answer::of(safe_to_deploy));
     }
     let (running, stuck, interrupted) = (check.running.len(), check.stuck.len(), check.interrupted.len());
-    screen.line(match (safe_to_deploy, interrupted) {
+    let waiting = check.interrupted.iter().filter(|run| run.summary.waits_to_be_resumed()).count();
+    screen.line(match (safe_to_deploy, waiting) {
         (true, 0) => "Safe to deploy: nothing is running.".to_owned(),
-        (true, 1) => "Safe to deploy: nothing is running; 1 interrupted run is waiting to be resumed.".to_owned(),
+        (true, 1) => {
+            "Safe to deploy: nothing is running; 1 interrupted run is waiting to be resumed.".to_owned()
+        }
         (true, _) => {
-            format!("Safe to deploy: nothing is running; {interrupted} interrupted runs are waiting to be resumed.")
+            format!(
+                "Safe to deploy: nothing is running; {waiting} interrupted runs are waiting to be resumed."
+            )
         }
         (false, _) => {
             format!("Not safe to deploy: {running} running, {stuck} stuck, {interrupted} interrupted.")
         }
     })?;
+    if let Some(note) = note_on_not_resumable(check.interrupted.iter().map(|run| &run.summary)) {
+        screen.line(note)?;
+    }
     let mut table = Table::new(&["ID", "~KEY", "~WORKFLOW", "STATE", ">AGE", ">QUIET FOR"]);
     let now = Timestamp::now();
+    let (unable, able): (Vec<_>, Vec<_>) =
+        check.interrupted.iter().partition(|run| cannot_be_resumed(&run.summary));
     for OpenSummary { summary, last_event, .. } in
-        check.stuck.iter().chain(&check.running).chain(&check.interrupted)
+        check.stuck.iter().chain(&check.running).chain(able).chain(unable)
     {
         table.row(cells(summary, *last_event, now, args.stuck_after));
     }
@@ -117,7 +162,44 @@ async fn check(
         screen.line("")?;
         screen.table(&table)?;
     }
+    let mut notes = Vec::new();
+    for (run, standing) in standing_in.iter().filter(|(_, standing)| *standing > 0) {
+        notes.push(standing::sentence(reader, run, *standing).await?);
+    }
+    let not_searched = interrupted - standing_in.len();
+    if not_searched > 0 {
+        let runs = count(not_searched as u64, "more interrupted run");
+        notes.push(format!("Not searched for steps that stand: {runs}; use --limit"));
+    }
+    write_notes(&notes, screen)?;
     Ok(Answer::of(safe_to_deploy))
+}
+
+/// Whether it is what a dead process left of something that can't be resumed, such as an HTTP request.
+fn cannot_be_resumed(run: &RunSummary) -> bool {
+    run.state == RunState::Interrupted && !run.can_be_resumed()
+}
+
+/// Says how many runs can't be resumed, if there are any, and what can be done about them.
+fn note_on_not_resumable<'r>(runs: impl Iterator<Item = &'r RunSummary>) -> Option<String> {
+    match runs.filter(|run| cannot_be_resumed(run)).count() {
+        0 => None,
+        1 => Some(
+            "1 interrupted request or job can't be resumed; `throughline abandon RUN` closes it.".to_owned(),
+        ),
+        runs => Some(format!(
+            "{} interrupted requests or jobs can't be resumed; `throughline abandon RUN` closes one.",
+            group(runs as u64)
+        )),
+    }
+}
+
+/// Writes lines below a table, apart from it.
+fn write_notes(notes: &[String], screen: &mut Screen) -> Result<(), CliError> {
+    if !notes.is_empty() {
+        screen.line(format_args!("\n{}", notes.join("\n")))?;
+    }
+    Ok(())
 }
 
 /// What is shown of every open run: id, key, workflow, state, age, and for how long nothing has happened.
@@ -129,7 +211,7 @@ fn cells(run: &RunSummary, last_event: Timestamp, now: Timestamp, stuck_after: D
     [
         short_id(run.trace_id).into(),
         if run.correlation_id.is_some() { name_of(run) } else { String::new() }.into(),
-        run.workflow.as_deref().unwrap_or_default().into(),
+        kind_of(run).into(),
         Cell::styled(state, style),
         duration(now.since(run.started)).into(),
         duration(quiet).into(),

@@ -79,13 +79,25 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// The lines of the table as it is without colours and where it is never too wide.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let shown = self.shown();
+        let heading = |column: usize| Cell::from(&self.columns[column].name);
+        let rows = self.rows.iter().map(|row| self.line(&shown, false, |column| cell(row, column)));
+        [self.line(&shown, false, heading)].into_iter().chain(rows).collect()
+    }
+
+    /// The columns that are not empty in all rows, and how wide they are.
+    fn shown(&self) -> Vec<(usize, usize)> {
+        let columns = (0..self.columns.len())
+            .filter(|&column| self.rows.iter().any(|row| !cell(row, column).text.is_empty()));
+        columns.map(|column| (column, self.width(column))).collect()
+    }
+
     /// Writes the table, without columns that are empty in all rows. If it is wider than a terminal, flexible
     /// columns are cut, and where that does not do, left out from the right.
     pub(super) fn write(&self, output: &mut dyn Write, room: Option<usize>, colour: bool) -> io::Result<()> {
-        let mut shown: Vec<(usize, usize)> = (0..self.columns.len())
-            .filter(|&column| self.rows.iter().any(|row| !cell(row, column).text.is_empty()))
-            .map(|column| (column, self.width(column)))
-            .collect();
+        let mut shown = self.shown();
         if let Some(room) = room {
             self.fit(&mut shown, room);
         }

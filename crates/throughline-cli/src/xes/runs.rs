@@ -130,9 +130,7 @@ impl Converter {
         let key = run.attributes.iter().find(|attribute| attribute.key == keys::NAME);
         let key = key.map(|attribute| attribute.text.as_str()).filter(|key| !key.is_empty());
         let trace_id = match key {
-            Some(key) if self.redactor.can_pseudonymise() || !self.redactor.hits(key) => {
-                TraceId::from_key(&self.redactor.findable(None, key))
-            }
+            Some(key) if self.redactor.can_pseudonymise() || !self.redactor.hits(key) => self.trace_id(key),
             _ => TraceId::from_key(&format!("{}#{index}", self.log)),
         };
         let correlation_id = key.map(|key| Text::from(key.to_owned()));
@@ -235,6 +233,16 @@ impl Converter {
         }
         self.n += 1;
         events
+    }
+
+    /// The id of the run with this key. The same key of another service or another workflow is another run. Made of what
+    /// is recorded of them, for a hash of what is not can be guessed.
+    fn trace_id(&self, key: &str) -> TraceId {
+        let (service, workflow) =
+            (self.redactor.name(&self.rules.service), self.redactor.name(&self.rules.workflow));
+        // With the lengths, so that ("a", "bc") is not ("ab", "c").
+        let key = self.redactor.findable(None, key);
+        TraceId::from_key(&format!("{}:{service}{}:{workflow}{key}", service.len(), workflow.len()))
     }
 
     fn count(&mut self, activity: Text, is_start: bool) {

@@ -70,21 +70,22 @@ fn an_empty_store_says_how_to_fill_it() {
 fn a_name_of_no_run_or_of_several_is_said() {
     let sandbox = Sandbox::with_sagas();
     insta::assert_snapshot!(sandbox.see(&["why", "order-99"]), @r"
-    throughline: no run has the id or key `order-99`; `throughline list` shows the latest runs
+    throughline: no run has the id, key or request id `order-99`; `throughline list` shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", ""]), @r"
-    throughline: no run has the id or key ``; `throughline list` shows the latest runs
+    throughline: no run has the id, key or request id ``; `throughline list` shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", "5a6a"]), @r"
-    throughline: `5a6a` is ambiguous; use a longer prefix of one of these ids:
-      5a6a0000000000000000000000000001  order-7  2026-03-01 09:00:00  failed
-      5a6a0000000000000000000000000002  order-6  2026-03-01 08:00:00  succeeded
+    throughline: `5a6a` is the beginning of several ids; which run is meant? Name it by its id:
+      ID                                KEY      WORKFLOW  SERVICE  STATE      STARTED
+      5a6a0000000000000000000000000001  order-7  order     shop     failed     2026-03-01 09:00:00
+      5a6a0000000000000000000000000002  order-6  order     shop     succeeded  2026-03-01 08:00:00
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["why", "5a6a0000000000000000000000000003"]), @r"
-    throughline: no run has the id or key `5a6a0000000000000000000000000003`; `throughline list` shows the latest runs
+    throughline: no run has the id, key or request id `5a6a0000000000000000000000000003`; `throughline list` shows the latest runs
     [exit code 1]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--key", "order-99"]), @r"

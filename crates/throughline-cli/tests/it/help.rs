@@ -13,6 +13,7 @@ fn the_help_of_each_command_shows_examples() {
         "compensations",
         "decisions",
         "running",
+        "abandon",
         "watch",
         "stats",
         "diff",

@@ -14,17 +14,31 @@ const COMMANDS: &[(&[&str], &str)] = &[
         &["list"],
         "`{runs, next}`: a page of [RunSummary](#runsummary), and the cursor that `--after` takes, or `null`.",
     ),
-    (&["show", "order-7"], "A [Tree](#tree)."),
-    (&["show", "order-7", "--timeline"], "A [Timeline](#timeline)."),
-    (&["why", "order-7"], "An [Explanation](#explanation)."),
-    (&["compensations", "order-7"], "A [CompensationLedger](#compensationledger)."),
+    (&["show", "order-7"], "The fields of a [Tree](#tree), and `related`: the [Related](#related) runs."),
+    (
+        &["show", "order-7", "--timeline"],
+        "The fields of a [Timeline](#timeline), and `related`: the [Related](#related) runs.",
+    ),
+    (
+        &["why", "order-7"],
+        "The fields of an [Explanation](#explanation), and `related`: the [Related](#related) runs.",
+    ),
+    (
+        &["compensations", "order-7"],
+        "The fields of a [CompensationLedger](#compensationledger), and `related`: the [Related](#related) runs.",
+    ),
     (&["decisions", "order-7"], "The [Decisions](#decisions) of one run."),
     (&["decisions"], "`{decisions}`: a [ChoiceOutcome](#choiceoutcome) for each choice of all runs."),
     (
         &["running"],
-        "`{runs, next}`: a page of [OpenRun](#openrun), and the cursor that `--after` takes, or `null`.",
+        "`{runs, next}`: a page of [OpenRun](#openrun), each with `standing`, and the cursor that `--after` takes, or `null`. \
+         `standing` is the number of steps that stand: they succeeded, can still be undone, and no process works on the run.",
     ),
-    (&["running", "--check"], "`safe_to_deploy` and the fields of a [DeployCheck](#deploycheck)."),
+    (
+        &["running", "--check"],
+        "`safe_to_deploy`, `standing` (the number of steps that stand in interrupted runs; in the first of them, if there are \
+         more than `--limit`) and the fields of a [DeployCheck](#deploycheck).",
+    ),
     (
         &["stats"],
         "Rates, times and hot spots. `failures` and `compensations` are a [Rate](#rate) with its `ratio` and the 95 % Wilson \
@@ -36,6 +50,10 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "What became of the input; of an event log also its counts (see the next example).",
     ),
     (&["import", "loans.xes"], "The same of an event log."),
+    (
+        &["abandon", "loan-4", "--reason", "the customer withdrew"],
+        "`{run, standing}`: the [RunSummary](#runsummary) as it is now, and the number of steps that can still be undone.",
+    ),
     (
         &["export", "order-6"],
         "JSON lines: events as [event.schema.json](event.schema.json) describes them. `--json` changes nothing.",
@@ -51,8 +69,11 @@ const COMMANDS: &[(&[&str], &str)] = &[
 /// The types that answers are made of, by the files that define them.
 const TYPES: &[(&str, &str)] = &[
     ("RunSummary", "throughline-model/src/run.rs"),
+    ("RootSummary", "throughline-model/src/run.rs"),
     ("RunState", "throughline-model/src/run.rs"),
     ("FailureSummary", "throughline-model/src/run.rs"),
+    ("Related", "throughline-cli/src/related.rs"),
+    ("More", "throughline-cli/src/related.rs"),
     ("OpenRun", "throughline-model/src/run.rs"),
     ("CurrentStep", "throughline-model/src/run.rs"),
     ("OpenSummary", "throughline-model/src/run.rs"),
@@ -139,7 +160,12 @@ fn examples() -> String {
         let command = command.join(" ");
         let _ = write!(page, "\n### `{command}`\n\n{about}\n\n```json\n");
         match serde_json::from_str::<Value>(&said.stdout) {
-            Ok(answer) => {
+            Ok(mut answer) => {
+                if command.starts_with("abandon") {
+                    // It ended just now.
+                    answer["run"]["ended"] = "2026-03-01T10:00:00.000000Z".into();
+                    answer["run"]["duration_us"] = 454_730_400_000_000_u64.into();
+                }
                 let _ = writeln!(page, "{:#}", shortened(&answer));
             }
             // JSON lines.
@@ -213,7 +239,8 @@ impl Definition {
     fn read(source: &str, name: &str) -> Self {
         let at = [" {", "<"]
             .iter()
-            .flat_map(|after| ["struct", "enum"].map(|kind| format!("\npub {kind} {name}{after}")))
+            .flat_map(|after| ["struct", "enum"].map(|kind| format!("{kind} {name}{after}")))
+            .flat_map(|head| ["pub", "pub(crate)"].map(|visible| format!("\n{visible} {head}")))
             .find_map(|head| source.find(&head))
             .unwrap_or_else(|| panic!("no `{name}` in its file"));
         let (before, rest) = source.split_at(at + 1);

@@ -2,13 +2,19 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
+mod abandon;
 mod canary;
 mod errors;
 mod formats;
 mod help;
 mod json_output;
+mod keys;
 mod live;
 mod many_runs;
 mod one_run;
+mod open_runs;
+mod pseudonyms;
+mod requests;
 mod sandbox;
+mod services;
 mod terminal;

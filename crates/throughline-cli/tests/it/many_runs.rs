@@ -60,31 +60,31 @@ fn runs_are_listed_the_last_first() {
     let sandbox = Sandbox::with_loans();
     insta::assert_snapshot!(sandbox.see(&["list"]), @r"
     ID                KEY     WORKFLOW      STATE       STARTED                    TOOK  FIRST FAILURE
-    e7620f74c74f7884  loan-4  Loans & more  unfinished  2011-10-03 08:00:00
-    d7557102d7da4956  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s
-    7d7d2dac6a140fc0  loan-2  Loans & more  failed      2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
-    4cab299c8961081e  loan-1  Loans & more  succeeded   2011-09-30 22:38:44  11 h 6 min
+    deb4436b0f1777b3  loan-4  Loans & more  unfinished  2011-10-03 08:00:00
+    90811f5cbbce98ee  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s
+    27e30bcf17268476  loan-2  Loans & more  failed      2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
+    bd6cd04282009ec2  loan-1  Loans & more  succeeded   2011-09-30 22:38:44  11 h 6 min
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--failed"]), @r"
     ID                KEY     WORKFLOW      STATE   STARTED                    TOOK  FIRST FAILURE
-    7d7d2dac6a140fc0  loan-2  Loans & more  failed  2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
+    27e30bcf17268476  loan-2  Loans & more  failed  2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--state", "cancelled", "--state", "unfinished"]), @r"
     ID                KEY     WORKFLOW      STATE       STARTED                    TOOK
-    e7620f74c74f7884  loan-4  Loans & more  unfinished  2011-10-03 08:00:00
-    d7557102d7da4956  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s
+    deb4436b0f1777b3  loan-4  Loans & more  unfinished  2011-10-03 08:00:00
+    90811f5cbbce98ee  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--type", "activity:A_ACC*"]), @r"
     ID                KEY     WORKFLOW      STATE      STARTED                    TOOK
-    4cab299c8961081e  loan-1  Loans & more  succeeded  2011-09-30 22:38:44  11 h 6 min
+    bd6cd04282009ec2  loan-1  Loans & more  succeeded  2011-09-30 22:38:44  11 h 6 min
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--attr", "org.resource=11"]), @r"
     ID                KEY     WORKFLOW      STATE   STARTED                    TOOK  FIRST FAILURE
-    7d7d2dac6a140fc0  loan-2  Loans & more  failed  2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
+    27e30bcf17268476  loan-2  Loans & more  failed  2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--key", "loan-3", "--since", "2011-10-03"]), @r"
     ID                KEY     WORKFLOW      STATE      STARTED                    TOOK
-    d7557102d7da4956  loan-3  Loans & more  cancelled  2011-10-03 07:00:00  30 min 0 s
+    90811f5cbbce98ee  loan-3  Loans & more  cancelled  2011-10-03 07:00:00  30 min 0 s
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--since", "24h"]), @r"
     throughline: no run matches; `throughline list` without filters shows the latest runs
@@ -104,12 +104,18 @@ fn runs_are_listed_the_last_first() {
               "type": "A_DECLINED"
             },
             "event_type": "activity:A_DECLINED",
-            "span_id": "24c36de3f68579cd"
+            "span_id": "2482d2ed325d0b40"
+          },
+          "root": {
+            "attempt": null,
+            "event_type": "workflow:started",
+            "is_resumable": false,
+            "span_id": "efd044508f4c0837"
           },
           "service": "import",
           "started": "2011-10-02T07:00:00.000000Z",
           "state": "failed",
-          "trace_id": "7d7d2dac6a140fc0f76de482e2a4e586",
+          "trace_id": "27e30bcf17268476ca47cf11d43abe06",
           "workflow": "Loans & more"
         }
       ]
@@ -161,11 +167,11 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
 
     Slowest spans
     TYPE                      TOOK  ID
-    workflow:completed  11 h 6 min  4cab299c8961081e
-    workflow:failed     31 min 0 s  7d7d2dac6a140fc0
-    workflow:cancelled  30 min 0 s  d7557102d7da4956
-    activity:W_Check    21 min 0 s  7d7d2dac6a140fc0
-    activity:W_Check    8 min 27 s  4cab299c8961081e
+    workflow:completed  11 h 6 min  bd6cd04282009ec2
+    workflow:failed     31 min 0 s  27e30bcf17268476
+    workflow:cancelled  30 min 0 s  90811f5cbbce98ee
+    activity:W_Check    21 min 0 s  27e30bcf17268476
+    activity:W_Check    8 min 27 s  bd6cd04282009ec2
     ");
     insta::assert_snapshot!(Sandbox::with_sagas().see(&["stats", "--workflow", "order"]), @r"
     1 of 2 ended runs failed: 50.0 % (95 % interval 9.5–90.5 %)
@@ -328,7 +334,7 @@ fn what_was_imported_and_has_not_ended_is_unfinished_and_safe_to_deploy_over() {
     settings.bind(|| {
         insta::assert_snapshot!(sandbox.see(&["running"]), @r"
         ID  KEY  WORKFLOW  STATE  AGE  CURRENT STEP  IN IT  QUIET FOR
-        e7620f74c74f7884  loan-4  Loans & more  unfinished  [days]  activity:W_Check  [days]  [days]
+        deb4436b0f1777b3  loan-4  Loans & more  unfinished  [days]  activity:W_Check  [days]  [days]
         ");
         insta::assert_snapshot!(sandbox.see(&["running", "--check"]), @"Safe to deploy: nothing is running.");
     });

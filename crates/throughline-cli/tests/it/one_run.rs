@@ -12,7 +12,7 @@ fn a_run_is_found_by_id_by_its_beginning_and_by_key() {
     let by_key = sandbox.see(&["show", "loan-2"]);
     insta::assert_snapshot!(by_key, @r"
     Loans & more · loan-2 · failed after 31 min 0 s
-    trace 7d7d2dac6a140fc0f76de482e2a4e586 · started 2011-10-02T07:00:00.000000Z · import
+    trace 27e30bcf17268476ca47cf11d43abe06 · started 2011-10-02T07:00:00.000000Z · import
 
     ✗ workflow:Loans & more                                                      31 min 0 s           +0
     │ A_DECLINED: concept:name is A_DECLINED, which counts as a failure
@@ -25,7 +25,7 @@ fn a_run_is_found_by_id_by_its_beginning_and_by_key() {
     assert_eq!(sandbox.see(&["show", &id[..9]]), by_key);
     insta::assert_snapshot!(sandbox.see(&["show", "loan-2", "--timeline"]), @r"
     Loans & more · loan-2 · failed after 31 min 0 s
-    trace 7d7d2dac6a140fc0f76de482e2a4e586 · started 2011-10-02T07:00:00.000000Z · import
+    trace 27e30bcf17268476ca47cf11d43abe06 · started 2011-10-02T07:00:00.000000Z · import
 
              +0 │━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━│ 31 min 0 s  ✗ workflow:Loans & more  A_DECLINED: co…
              +0 │•                                │             · activity:A_SUBMITTED
@@ -39,7 +39,7 @@ fn why_names_the_cause_of_a_failure() {
     let loans = Sandbox::with_loans();
     insta::assert_snapshot!(loans.see(&["why", "loan-2"]), @r"
     Loans & more · loan-2 · failed after 31 min 0 s
-    trace 7d7d2dac6a140fc0f76de482e2a4e586 · started 2011-10-02T07:00:00.000000Z · import
+    trace 27e30bcf17268476ca47cf11d43abe06 · started 2011-10-02T07:00:00.000000Z · import
 
     ✗ Loans & more failed: activity:A_DECLINED failed with A_DECLINED: concept:name is A_DECLINED, which
       counts as a failure
@@ -56,7 +56,7 @@ fn why_names_the_cause_of_a_failure() {
     ");
     insta::assert_snapshot!(loans.see(&["why", "loan-1"]), @r"
     Loans & more · loan-1 · succeeded after 11 h 6 min
-    trace 4cab299c8961081e1d0f8a52262df6df · started 2011-09-30T22:38:44.546000Z · import
+    trace bd6cd04282009ec2f90907eda098eacd · started 2011-09-30T22:38:44.546000Z · import
 
     ✓ Loans & more succeeded on the first try
     [exit code 1]
@@ -165,7 +165,7 @@ fn a_failure_is_compared_with_the_last_good_run() {
     ");
     assert_eq!(sandbox.see(&["diff", "order-7", "order-6"]), with_last_good);
     insta::assert_snapshot!(sandbox.see(&["diff", "order-6"]), @r"
-    throughline: no other run of the workflow of order-6 succeeded; name the run to compare it with
+    throughline: no other run of the workflow order succeeded; name the run to compare it with
     [exit code 1]
     ");
     assert_eq!(sandbox.run(&["diff", "order-6", "order-6"]).code, 1);

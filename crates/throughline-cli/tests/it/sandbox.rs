@@ -101,3 +101,16 @@ impl Sandbox {
 pub(crate) fn data_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
+
+/// The rows of the section on related runs, without its heading; spaces are taken together.
+pub(crate) fn related(seen: &str) -> Vec<String> {
+    let (_, section) = seen.split_once("\nRelated runs\n").unwrap_or_else(|| panic!("{seen}"));
+    let rows = section.lines().take_while(|row| row.starts_with("  "));
+    rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// The command that a row ends with, run.
+pub(crate) fn follow(sandbox: &Sandbox, row: &str) -> serde_json::Value {
+    let (_, command) = row.split_once("throughline ").unwrap_or_else(|| panic!("{row}"));
+    sandbox.json(&command.split(' ').collect::<Vec<_>>())
+}

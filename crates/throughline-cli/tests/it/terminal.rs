@@ -2,7 +2,10 @@
 
 use std::process::Stdio;
 
+use throughline_core::InContext as _;
+
 use crate::sandbox::Sandbox;
+use crate::services::{end, fail, service, stay, succeed};
 
 #[test]
 fn nothing_of_an_event_reaches_the_terminal_as_a_command() {
@@ -22,6 +25,41 @@ fn nothing_of_an_event_reaches_the_terminal_as_a_command() {
         let said = sandbox.run(args);
         assert!(!said.stdout.contains('\u{1b}'), "{args:?}: {}", said.stdout);
     }
+}
+
+#[tokio::test]
+async fn no_name_of_a_run_or_of_what_it_has_to_do_with_reaches_the_terminal_as_a_command() {
+    let sandbox = Sandbox::empty();
+    let (shop, billing) = (service(&sandbox, "shop\u{1b}[2J"), service(&sandbox, "billing\u{1b}[2J"));
+    let request = shop.request("http:request\u{1b}[2J").open();
+    let (order, key) = ("order\u{1b}[2J", "4711\u{1b}[2J");
+    let context = request.context().clone();
+    fail(shop.workflow(order).key(key), "no stock\u{1b}[2J").in_context(&context).await;
+    let last = fail(shop.workflow(order).key(key), "no stock\u{1b}[2J").in_context(&context).await;
+    let other = fail(billing.workflow(order).key(key), "no account\u{1b}[2J").await;
+    succeed(billing.workflow("invoice\u{1b}[2J").key("4712\u{1b}[2J")).in_context(&context).await;
+    let open = stay(shop.workflow(order).key("4713\u{1b}[2J")).await;
+    end(shop).await;
+    end(billing).await;
+
+    let [last, other, open, cause] = [last, other, open.id, context.trace_id()].map(|id| id.to_string());
+    for args in [
+        &["why", &last][..],
+        &["why", &other, "--json"],
+        &["show", &cause],
+        &["why", key],
+        &["list"],
+        &["running"],
+        &["running", "--check"],
+        &["abandon", &last, "--reason", "\u{1b}[2J"],
+        &["abandon", &open, "--reason", "\u{1b}[2J"],
+        &["abandon", &cause, "--reason", "\u{1b}[2J"],
+    ] {
+        let said = sandbox.run(args);
+        assert!(!said.stdout.contains('\u{1b}') && !said.stderr.contains('\u{1b}'), "{args:?}");
+        assert!(format!("{}{}", said.stdout, said.stderr).contains("[2J"), "{args:?}: {}", said.stderr);
+    }
+    drop(request);
 }
 
 #[test]

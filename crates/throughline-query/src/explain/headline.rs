@@ -1,6 +1,6 @@
 //! What happened in a run, in a sentence.
 
-use throughline_model::ErrorInfo;
+use throughline_model::{ErrorInfo, RunSummary};
 
 use crate::duration::duration;
 use crate::{Cause, CauseKind, Explanation, SpanSummary, Verdict};
@@ -61,7 +61,10 @@ fn answer(explanation: &Explanation) -> String {
             }
             None => format!("{run} succeeded"),
         },
-        Verdict::Succeeded => format!("{run} succeeded on the first try"),
+        Verdict::Succeeded => match later_attempt(root) {
+            Some(attempt) => format!("{run} succeeded at attempt {attempt}"),
+            None => format!("{run} succeeded on the first try"),
+        },
         Verdict::Recovered => {
             let failed = explanation.other_failures.iter().map(|failure| failure.span.name.to_string());
             format!("{run} succeeded after {} failed and was retried", list(dedup(failed), 3))
@@ -85,6 +88,11 @@ fn answer(explanation: &Explanation) -> String {
         Verdict::Running => format!("{run} is running, now at {}", open()),
         Verdict::Unfinished => format!("{run} has no recorded end; the last step that started is {}", open()),
     }
+}
+
+/// Which attempt a run is, if it is not the first of those under its key.
+pub(crate) fn later_attempt(run: &RunSummary) -> Option<u32> {
+    run.root.as_ref()?.attempt.filter(|attempt| *attempt > 1)
 }
 
 /// What happened at the cause.

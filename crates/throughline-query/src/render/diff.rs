@@ -124,12 +124,7 @@ fn head(printer: &mut Printer<'_>, sign: &str, emphasis: Emphasis, run: Option<&
             line.push(Emphasis::Dim, "no events");
         }
         Some(run) => {
-            line.push(Emphasis::Heading, run.workflow.as_deref().unwrap_or(&run.service));
-            line.push_some(Emphasis::Heading, " · ", run.correlation_id.as_deref());
-            line.push(Emphasis::Normal, " · ").push(Emphasis::of(run.state), run.state.as_str());
-            if let Some(took) = run.duration_us {
-                line.push(Emphasis::of(run.state), &format!(" after {}", text::duration(took)));
-            }
+            line.push_run(run);
         }
     }
     printer.put(line);

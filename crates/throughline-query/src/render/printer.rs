@@ -2,9 +2,9 @@
 
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::explain::headline::one_line;
+use crate::explain::headline::{later_attempt, one_line};
 use crate::{Problem, SpanSummary};
-use throughline_model::{ErrorInfo, RunState, RunSummary};
+use throughline_model::{ErrorInfo, RunState, RunSummary, names};
 
 /// How many errors behind an error are shown.
 const CHAIN: usize = 12;
@@ -86,16 +86,7 @@ impl<'s> Printer<'s> {
             return;
         };
         let mut line = self.line();
-        line.push(Emphasis::Heading, run.workflow.as_deref().unwrap_or(&run.service));
-        if let Some(key) = &run.correlation_id {
-            line.push(Emphasis::Normal, " · ");
-            line.push(Emphasis::Heading, key);
-        }
-        line.push(Emphasis::Normal, " · ");
-        line.push(Emphasis::of(run.state), run.state.as_str());
-        if let Some(took) = run.duration_us {
-            line.push(Emphasis::of(run.state), &format!(" after {}", text::duration(took)));
-        }
+        line.push_run(run);
         self.put(line);
         let (trace, started) = (run.trace_id, run.started);
         self.say(Emphasis::Dim, &format!("trace {trace} · started {started} · {}", run.service));
@@ -126,6 +117,25 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Appends which run it is, and how it stands.
+    pub(super) fn push_run(&mut self, run: &RunSummary) -> &mut Self {
+        let root = run.root.as_ref().map(|root| root.event_type.as_str());
+        // A workflow without a name has no more than a service.
+        let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
+        self.push(Emphasis::Heading, run.workflow.as_deref().or(root).unwrap_or(&run.service));
+        if let Some(key) = &run.correlation_id {
+            self.push(Emphasis::Normal, " · ").push(Emphasis::Heading, key);
+        }
+        if let Some(attempt) = later_attempt(run) {
+            self.push(Emphasis::Normal, &format!(" · attempt {attempt}"));
+        }
+        self.push(Emphasis::Normal, " · ").push(Emphasis::of(run.state), run.state.as_str());
+        if let Some(took) = run.duration_us {
+            self.push(Emphasis::of(run.state), &format!(" after {}", text::duration(took)));
+        }
+        self
+    }
+
     /// Appends a text, from wherever it comes.
     pub(super) fn push(&mut self, emphasis: Emphasis, text: &str) -> &mut Self {
         if !self.cut && !text.is_empty() {

@@ -31,6 +31,32 @@ fn a_recovered_attempt_is_no_cause() {
 }
 
 #[test]
+fn a_run_that_succeeded_at_a_later_attempt_says_at_which() {
+    let (mut s, root) = Story::started("loan-1");
+    s.last(|event| event.attempt = Some(3)).wait(1).ok(root);
+    let explanation = s.query().explain();
+    assert_eq!(explanation.headline, "loan-approval succeeded at attempt 3");
+    assert!(
+        explanation.render(&Style::plain()).starts_with("loan-approval · loan-1 · attempt 3 · succeeded")
+    );
+}
+
+#[test]
+fn a_run_without_a_workflow_is_called_by_the_type_of_its_root() {
+    let mut s = Story::new("loan-1");
+    let root = s.open(None, names::HTTP_REQUEST);
+    s.wait(1).ok(root);
+    for event in &mut s.events {
+        (event.workflow, event.correlation_id) = (None, None);
+    }
+    let query = s.query();
+    let text = query.explain().render(&Style::plain());
+    assert!(text.starts_with("http:request · succeeded after 1.0 ms\n"), "{text}");
+    let text = query.diff(&query).render(&Style::plain());
+    assert!(text.starts_with("+ http:request · succeeded after 1.0 ms\n"), "{text}");
+}
+
+#[test]
 fn attempts_that_name_the_same_attempt_before_them_follow_each_other() {
     let (mut s, root) = Story::started("loan-1");
     let first = s.open(root, "stage:score");

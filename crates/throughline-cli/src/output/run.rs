@@ -1,0 +1,33 @@
+//! What a run is called, and the colour of its state.
+
+use anstyle::{AnsiColor, Style};
+use throughline_core::{RunState, RunSummary, names};
+
+use super::text::{clean, short_id};
+
+/// What to call a run: by its key, or else by what kind of run it is.
+pub(crate) fn name_of(run: &RunSummary) -> String {
+    match (&run.correlation_id, kind_of(run)) {
+        (Some(key), _) => clean(key).into_owned(),
+        (None, "") => short_id(run.trace_id),
+        (None, kind) => clean(kind).into_owned(),
+    }
+}
+
+/// What kind of run it is: its workflow, or else the type of its root, as of an HTTP request. Empty if neither says
+/// anything.
+pub(crate) fn kind_of(run: &RunSummary) -> &str {
+    let root = run.root.as_ref().map(|root| root.event_type.as_str());
+    let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
+    run.workflow.as_deref().or(root).unwrap_or_default()
+}
+
+/// The colour of a state.
+pub(crate) fn state_style(state: RunState) -> Style {
+    match state {
+        RunState::Failed | RunState::Interrupted => AnsiColor::Red.on_default(),
+        RunState::Cancelled | RunState::Unfinished => AnsiColor::Yellow.on_default(),
+        RunState::Running => AnsiColor::Cyan.on_default(),
+        _ => AnsiColor::Green.on_default(),
+    }
+}

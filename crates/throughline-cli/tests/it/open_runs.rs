@@ -1,0 +1,118 @@
+//! `throughline running`: what waits to be resumed, what can't be, and what stands.
+
+use throughline_core::{BoxError, RequestSpan, Throughline, TraceId};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::sandbox::Sandbox;
+use crate::services::{end, service, stay, stay_in_saga};
+
+/// A request that its service is at work on.
+async fn open_request(service: &Throughline) -> RequestSpan {
+    let request = service.request("http:request").open();
+    request.context().event("request:arrived", ()).await.unwrap();
+    request
+}
+
+#[tokio::test]
+async fn a_request_of_a_dead_process_does_not_wait_to_be_resumed_and_can_be_closed() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let request = open_request(&shop).await;
+    let id = request.context().trace_id().to_string();
+    let _order = stay(shop.workflow("order").key("order-2")).await;
+    end(shop).await;
+
+    let check = sandbox.run(&["running", "--check"]);
+    assert_eq!(check.code, 0);
+    let lines: Vec<_> = check.stdout.lines().collect();
+    assert_eq!(lines[0], "Safe to deploy: nothing is running; 1 interrupted run is waiting to be resumed.");
+    assert_eq!(
+        lines[1],
+        "1 interrupted request or job can't be resumed; `throughline abandon RUN` closes it."
+    );
+    let seen = sandbox.see(&["running"]);
+    let rows: Vec<_> = seen.lines().collect();
+    assert!(rows[1].contains("order-2") && rows[1].contains("interrupted"), "{seen}");
+    assert!(rows[2].contains("http:request") && rows[2].contains("interrupted"), "{seen}");
+    assert!(seen.contains("1 interrupted request or job can't be resumed"), "{seen}");
+
+    let said = sandbox.run(&["abandon", &id[..16], "--reason", "left by a deployment"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.starts_with("Closed http:request "), "{}", said.stdout);
+    let check = sandbox.run(&["running", "--check"]).stdout;
+    assert!(!check.contains("can't be resumed"), "{check}");
+    assert_eq!(sandbox.json(&["running"])["runs"].as_array().unwrap().len(), 1);
+    assert!(sandbox.see(&["why", &id]).contains("left by a deployment"));
+    drop(request);
+}
+
+#[tokio::test]
+async fn steps_that_stand_are_told_with_what_can_be_done_about_them() {
+    let sandbox = Sandbox::empty();
+    let loans = service(&sandbox, "loan-service");
+    let (id, _run) = stay_in_saga(&loans, "loan-42").await;
+    let (of_request, _saga) = request_with_saga(&loans).await;
+    end(loans).await;
+
+    let said = sandbox.run(&["running"]);
+    assert_eq!(said.code, 1, "steps stand that nobody works on");
+    let line = format!(
+        "2 steps of loan-42 stand: resume or undo (throughline compensations {})",
+        &id.to_string()[..16]
+    );
+    assert!(said.stdout.contains(&line), "{}", said.stdout);
+    let short = &of_request.to_string()[..16];
+    let line = format!("1 step of http:request stands: undo (throughline compensations {short})");
+    assert!(said.stdout.contains(&line), "{}", said.stdout);
+    assert_eq!(sandbox.run(&["compensations", short]).code, 1);
+    let open = sandbox.json(&["running"]);
+    let standing = |id: TraceId| {
+        let runs = open["runs"].as_array().unwrap();
+        let run = runs.iter().find(|run| run["summary"]["trace_id"] == id.to_string()).unwrap();
+        run["standing"].as_u64().unwrap()
+    };
+    assert_eq!((standing(id), standing(of_request)), (2, 1));
+
+    let check = sandbox.run(&["running", "--check"]);
+    assert_eq!(check.code, 0, "no deployment interrupts them");
+    assert!(check.stdout.contains("2 steps of loan-42 stand: resume or undo"), "{}", check.stdout);
+    assert_eq!(sandbox.json(&["running", "--check"])["standing"], 3);
+    let first = sandbox.see(&["running", "--check", "--limit", "1"]);
+    assert!(first.contains("Not searched for steps that stand: 1 more interrupted run"), "{first}");
+}
+
+/// A request in which a saga has one step that succeeded, and does not end.
+async fn request_with_saga(service: &Throughline) -> (TraceId, JoinHandle<()>) {
+    let request = service.request("http:request").open();
+    let (entered, in_saga) = oneshot::channel();
+    let context = request.context().clone();
+    let run = tokio::spawn(async move {
+        let saga = context.saga("checkout").run(|saga| async move {
+            let step = saga.step("stage:reserve-stock").compensate(|(), _| async { Ok::<_, BoxError>(()) });
+            step.run(|(), _| async { Ok::<_, BoxError>(()) }).await??;
+            entered.send(()).unwrap();
+            std::future::pending::<Result<(), BoxError>>().await
+        });
+        drop(saga.await);
+        drop(request);
+    });
+    in_saga.await.unwrap();
+    let id = service.reader().unwrap().open_runs(&throughline_core::Page::first(9)).await.unwrap();
+    let id = id.items.iter().find(|run| run.summary.workflow.is_none()).unwrap().summary.trace_id;
+    (id, run)
+}
+
+#[tokio::test]
+async fn runs_are_listed_with_exit_code_0_and_none_with_exit_code_1() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let run = stay(shop.workflow("order").key("order-2")).await;
+    assert_eq!(sandbox.run(&["running"]).code, 0);
+    assert_eq!(sandbox.json(&["running"])["runs"][0]["standing"], 0);
+    end(shop).await;
+    assert_eq!(sandbox.run(&["running"]).code, 0, "it is interrupted, and nothing of it stands");
+    let closed = sandbox.run(&["abandon", &run.id.to_string(), "--reason", "not needed"]);
+    assert_eq!(closed.code, 0, "{}", closed.stderr);
+    assert_eq!(sandbox.run(&["running"]).code, 1);
+}
