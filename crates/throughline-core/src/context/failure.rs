@@ -55,7 +55,7 @@ pub enum NotRecorded {
     #[error("there is no run {0}")]
     NoSuchRun(TraceId),
     /// The run to resume or to abandon has ended.
-    #[error("the run {trace_id} has ended: it {state}")]
+    #[error("the run {trace_id} has ended ({state})")]
     HasEnded {
         /// The run.
         trace_id: TraceId,
