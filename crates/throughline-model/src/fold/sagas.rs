@@ -84,3 +84,103 @@ impl History {
         open.into_iter().any(|saga| self.compensable_steps(saga.id).iter().any(PastSagaStep::stands))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Link;
+    use crate::names::{SAGA_STARTED, tags};
+    use crate::testing::{RunBuilder, run};
+
+    fn saga(run: &mut RunBuilder, parent: SpanId, name: &str) -> SpanId {
+        let saga = run.begin_in(parent, SAGA_STARTED);
+        run.edit(|event| event.attrs = event.attrs.with(attrs::SAGA, name.to_owned()));
+        saga
+    }
+
+    /// A step that can be undone; its end is the caller's.
+    fn step(run: &mut RunBuilder, parent: SpanId, name: &str, retries: Option<SpanId>) -> SpanId {
+        let step = run.begin_in(parent, name);
+        run.edit(|event| {
+            event.tags.push(tags::COMPENSABLE.into());
+            event.links.extend(retries.map(|earlier| Link::to(Relation::RetryOf, earlier)));
+        });
+        step
+    }
+
+    fn undo(run: &mut RunBuilder, parent: SpanId, step: SpanId) {
+        let undo = run.begin_in(parent, "compensate:it");
+        run.edit(|event| {
+            event.tags.push(tags::COMPENSATION.into());
+            event.links.push(Link::to(Relation::Compensates, step));
+        });
+        run.succeed(undo);
+    }
+
+    fn names(steps: &[PastSagaStep<'_>]) -> Vec<String> {
+        steps.iter().map(|step| step.last().event_type.to_string()).collect()
+    }
+
+    #[test]
+    fn steps_stand_in_the_order_of_their_success_and_those_without_one_are_the_last() {
+        let mut run = run("loan");
+        let root = run.root();
+        let of = saga(&mut run, root, "loan");
+        let slow = step(&mut run, of, "slow", None);
+        let hanging = step(&mut run, of, "hanging", None);
+        let quick = step(&mut run, of, "quick", None);
+        run.succeed(quick);
+        run.succeed(slow);
+        let history = History::of(&run.events());
+        let steps = history.compensable_steps(of);
+        assert_eq!(names(&steps), ["quick", "slow", "hanging"]);
+        assert_eq!(steps.iter().map(PastSagaStep::stands).collect::<Vec<_>>(), [true, true, false]);
+        assert!(steps[2].is_in_doubt() && steps[2].last().id == hanging);
+        assert!(history.has_standing_steps());
+    }
+
+    #[test]
+    fn attempts_at_a_step_are_one_step_and_what_was_undone_does_not_stand() {
+        let mut run = run("loan");
+        let root = run.root();
+        let of = saga(&mut run, root, "loan");
+        let first = step(&mut run, of, "stage:a", None);
+        run.fail(first, "Timeout", "too slow");
+        let second = step(&mut run, of, "stage:a", Some(first));
+        run.succeed(second);
+        let history = History::of(&run.events());
+        let steps = history.compensable_steps(of);
+        assert_eq!((steps.len(), steps[0].attempts.len()), (1, 2));
+        assert_eq!(steps[0].standing().map(|span| span.id).collect::<Vec<_>>(), [second]);
+        assert!(!steps[0].is_in_doubt());
+        undo(&mut run, of, second);
+        let history = History::of(&run.events());
+        let steps = history.compensable_steps(of);
+        assert!(!steps[0].stands() && !steps[0].is_in_doubt());
+        assert!(!history.has_standing_steps());
+        // What was done again after it was undone stands again.
+        let third = step(&mut run, of, "stage:a", Some(second));
+        run.succeed(third);
+        assert!(History::of(&run.events()).compensable_steps(of)[0].stands());
+    }
+
+    #[test]
+    fn a_step_belongs_to_the_nearest_saga_around_it_however_deep_it_lies() {
+        let mut run = run("loan");
+        let root = run.root();
+        let outer = saga(&mut run, root, "outer");
+        let within = run.begin_in(outer, "stage:within");
+        let deep = step(&mut run, within, "stage:deep", None);
+        run.succeed(deep);
+        let inner = saga(&mut run, within, "inner");
+        let other = step(&mut run, inner, "stage:other", None);
+        run.succeed(other);
+        let history = History::of(&run.events());
+        assert_eq!(names(&history.compensable_steps(outer)), ["stage:deep"]);
+        assert_eq!(names(&history.compensable_steps(inner)), ["stage:other"]);
+        assert_eq!(history.sagas("inner").map(|saga| saga.id).collect::<Vec<_>>(), [inner]);
+        run.succeed(inner);
+        run.succeed(outer);
+        assert!(!History::of(&run.events()).has_standing_steps(), "both sagas have ended");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::names::{
-    WORKFLOW_CANCELLED, WORKFLOW_COMPLETED, WORKFLOW_FAILED, WORKFLOW_RESUMED, WORKFLOW_STARTED,
+    WORKFLOW_CANCELLED, WORKFLOW_COMPLETED, WORKFLOW_FAILED, WORKFLOW_RESUMED, WORKFLOW_STARTED, tags,
 };
 use crate::{ErrorInfo, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
@@ -181,6 +181,24 @@ impl RunBuilder {
         event.seq = seq;
         event.status = Status::Pending;
         self.open.insert(self.root, (event.timestamp, event.clone()));
+        self.events.push(event);
+    }
+
+    /// The caller of a span is gone, and the span goes on without it. A span that is not open is left as it is.
+    pub fn detach(&mut self, span: SpanId, event_type: &str) {
+        let Some((began, last)) = self.open.remove(&span) else { return };
+        let stamp = self.event(span, event_type.to_owned());
+        let mut event = TraceEvent {
+            event_type: stamp.event_type,
+            seq: last.seq + 1,
+            timestamp: stamp.timestamp,
+            instance: stamp.instance,
+            n: stamp.n,
+            data: None,
+            ..last
+        };
+        event.tags.push(Text::literal(tags::DETACHED));
+        self.open.insert(span, (began, event.clone()));
         self.events.push(event);
     }
 

@@ -8,11 +8,13 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
 use super::builder::{RunBuilder, run};
-use crate::names::{COMPENSATE_PREFIX, SAGA_COMPENSATING, attrs, data, tags};
+use crate::names::{
+    COMPENSATE_PREFIX, SAGA_CANCELLED, SAGA_COMPENSATING, SAGA_DETACHED, SAGA_STARTED, attrs, data, tags,
+};
 use crate::{InstanceId, Link, Relation, SpanId, Timestamp, TraceEvent};
 
 /// A log of so many runs with all that runs have: retries, decisions, failures, compensations, runs that are
-/// cancelled, still open, resumed, that put jobs into a queue, or of which the root never appeared.
+/// cancelled, still open, resumed, that put jobs into a queue, whose sagas go on without their callers, or of which the root never appeared.
 ///
 /// It begins at 2026-03-01T00:00:00Z; runs start within a minute and a half of each other and no two at the same moment.
 /// The same seed gives the same log (except across versions of this library). The events are emitted by these instances in
@@ -98,7 +100,9 @@ fn one_run(mut run: RunBuilder, successor: InstanceId, random: &mut StdRng) -> V
             compensate(&mut run, *original, stage, random);
         }
     }
-    if random.random_bool(0.1) {
+    if random.random_bool(0.06) {
+        leave_saga(&mut run, random);
+    } else if random.random_bool(0.1) {
         run.begin("stage:waiting");
         run.edit(|event| (event.step_index, event.step_total) = (Some(4), Some(10)));
     } else if random.random_bool(0.06) {
@@ -141,6 +145,24 @@ fn attempt(run: &mut RunBuilder, parent: SpanId, stage: &str, random: &mut StdRn
             return (span, false);
         }
         number += 1;
+    }
+}
+
+/// The caller of a saga is dropped, and the run with it. The saga is undone without it or, if its process died, is still open.
+fn leave_saga(run: &mut RunBuilder, random: &mut StdRng) {
+    let root = run.root();
+    let saga = run.begin_in(root, SAGA_STARTED);
+    run.edit(|event| event.attrs = event.attrs.with(attrs::SAGA, "left"));
+    let stage = STAGES[0];
+    let step = run.begin_in(saga, stage);
+    run.edit(|event| event.tags.push(tags::COMPENSABLE.into()));
+    run.succeed(step);
+    run.detach(saga, SAGA_DETACHED);
+    run.cancel_run();
+    if random.random_bool(0.7) {
+        compensate(run, step, stage, random);
+        run.cancel(saga);
+        run.edit(|event| event.event_type = SAGA_CANCELLED.into());
     }
 }
 
