@@ -79,14 +79,14 @@ impl Workflow {
     }
 
     /// Lets at most one run under its [key](Self::key) be at work, in this process or in any other that uses the store. If
-    /// there is one, this run does not start, and [`NotRecorded::AtWork`] has its id.
+    /// there is one, this run does not start, and [`NotRecorded::AtWork`](crate::NotRecorded::AtWork) has its id.
     pub fn unique(mut self) -> Self {
         self.0.unique = self.0.unique.max(Unique::WhileAtWork);
         self
     }
 
     /// As [`unique`](Self::unique), and lets at most one run under its key succeed. If one has,
-    /// [`NotRecorded::HasSucceeded`] has its id.
+    /// [`NotRecorded::HasSucceeded`](crate::NotRecorded::HasSucceeded) has its id.
     pub fn once(mut self) -> Self {
         self.0.unique = Unique::UntilSuccess;
         self
