@@ -120,8 +120,9 @@ async fn steps(
         })
         .await??;
 
-    saga.trace("stage:pay-out", async { Ok::<_, LoanError>(()) }).await??;
+    // A client that hangs up while this is delivered gets no money: what was done for it is undone.
     saga.trace_infallible("stage:notify", desk.deliver_notice(&id)).await?;
+    saga.trace("stage:pay-out", async { Ok::<_, LoanError>(()) }).await??;
     Ok(Offer { loan: id, contract, rate_percent })
 }
 

@@ -78,7 +78,7 @@ fn answers_total(seen: &Seen) -> usize {
 }
 
 fn short(seen: &Seen) -> String {
-    seen.failed.to_string().chars().take(8).collect()
+    seen.failed.to_string().chars().take(16).collect()
 }
 
 fn heading(question: &str, command: &str) {
