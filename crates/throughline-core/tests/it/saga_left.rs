@@ -749,3 +749,77 @@ async fn a_saga_of_an_emitter_that_is_off_is_undone_all_the_same() {
     throughline.shutdown(SOON).await;
     assert_eq!(world.seen(), [""; 0]);
 }
+
+#[tokio::test]
+async fn of_steps_of_one_name_each_is_undone_with_its_own_input_however_often_it_takes() {
+    let store = MemoryStore::new();
+    let dying = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let (hangs, hung) = oneshot::channel();
+    tokio::spawn(dying.workflow("loan").run_infallible(|ctx| async move {
+        let trace_id = ctx.trace_id();
+        let saga = ctx.saga("loan-approval").run(|saga| async move {
+            for item in 1..=3 {
+                let step =
+                    saga.step("stage:item").input(item).compensate(|_, _| async { Ok::<_, NotRecorded>(()) });
+                step.run(|_, _| async { Ok::<_, NotRecorded>(()) }).await??;
+            }
+            hangs.send(trace_id).unwrap();
+            pending::<Result<(), NotRecorded>>().await
+        });
+        saga.await.unwrap().unwrap();
+    }));
+    let run = hung.await.unwrap();
+    store.abandon(store.trace(run)[0].instance);
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let undone = Arc::new(Mutex::new(Vec::new()));
+    let mut failing = Some(2);
+    for _ in 0..2 {
+        let fails = failing.take();
+        let mut undo = throughline.undo(run, "loan-approval");
+        for item in 1..=3 {
+            let undone = Arc::clone(&undone);
+            undo = undo.step("stage:item", item, move |item, _| async move {
+                if fails == Some(item) {
+                    return Err("the warehouse is closed");
+                }
+                undone.lock().unwrap().push(item);
+                Ok(())
+            });
+        }
+        undo.run().await.unwrap();
+    }
+    assert_eq!(*undone.lock().unwrap(), [3, 1, 2]);
+    assert!(ledger(&throughline, run).await.iter().all(|(_, state)| state.is_undone()));
+}
+
+#[tokio::test]
+async fn an_undoing_whose_caller_is_gone_goes_on() {
+    let (store, world) = (MemoryStore::new(), World::default());
+    let run = die(&store, &world, false).await;
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let undoing = throughline
+        .undo(run, "loan-approval")
+        .step("stage:a", "a", |_, _| async { Ok::<_, NotRecorded>(()) })
+        .step("stage:b", "b", move |_, _| async move {
+            tell.notify_one();
+            wait.notified().await;
+            Ok::<_, NotRecorded>(())
+        })
+        .run();
+    tokio::select! {
+        _ = undoing => unreachable!(),
+        () = begun.notified() => {}
+    }
+    let refused = undo(&throughline, run, &world).await.unwrap_err();
+    assert!(matches!(refused, NotRecorded::AtWork { .. }), "{refused}");
+    go_on.notify_one();
+    throughline.shutdown(SOON).await;
+    let after = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let undone = entries([("stage:c", InDoubt), ("stage:b", Compensated), ("stage:a", Compensated)]);
+    assert_eq!(ledger(&after, run).await, undone);
+    // What is left is to end the run.
+    assert_eq!(undo(&after, run, &world).await.unwrap().compensations, []);
+    assert_eq!(state(&after, run).await, RunState::Failed);
+}

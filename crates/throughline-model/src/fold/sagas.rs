@@ -35,9 +35,10 @@ impl<'h> PastSagaStep<'h> {
         self.attempts.iter().all(|span| span.status != Status::Success && !span.is_undone)
     }
 
-    /// When it succeeded last; if it never did, when the last event of it came.
+    /// When it succeeded last, whether that was undone or not; if it never did, when the last event of it came.
     fn place(&self) -> (bool, Option<Position>, Position) {
-        let ended = self.standing().filter_map(|span| span.ended).max();
+        let succeeded = self.attempts.iter().filter(|span| span.status == Status::Success);
+        let ended = succeeded.filter_map(|span| span.ended).max();
         (ended.is_none(), ended, self.last().last_event)
     }
 }

@@ -9,7 +9,7 @@ use super::compensate::Compensating;
 use super::{OnCancel, Saga};
 use crate::context::future::finish_span;
 use crate::context::span::End;
-use crate::hub::Background;
+use crate::hub::{Background, Hub};
 use throughline_model::names;
 
 /// The sagas of one run whose callers are gone, in the order in which these went: each waits for the one before, for a saga
@@ -24,6 +24,23 @@ impl Detached {
         // No code of others runs under this lock.
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(has_ended);
         (before, ends)
+    }
+}
+
+/// Does some work that goes on if nobody waits for it any more, where there is a tokio runtime; `None` if that ends first.
+pub(super) async fn in_background<T: Send + 'static>(
+    hub: &Hub,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let in_background = Background::begin(&hub.background);
+    let work = async move {
+        let done = work.await;
+        drop(in_background);
+        done
+    };
+    match Handle::try_current() {
+        Ok(runtime) => runtime.spawn(work).await.ok(),
+        Err(_) => Some(work.await),
     }
 }
 

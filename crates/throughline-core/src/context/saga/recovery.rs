@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::compensate::{Completed, UndoStep, boxed_undo};
+use super::detached::in_background;
 use super::{CompensationOutcome, Saga, SagaFailed, saga_step};
 use crate::context::TraceContext;
 use crate::context::claim::Claimed;
@@ -46,7 +47,7 @@ impl SagaRecovery {
     }
 
     /// A step that may have succeeded: what it was given, and how it is undone. For several steps of one name call it once
-    /// for each, in the order in which they succeeded.
+    /// for each, in the order in which they succeeded; those that are undone already count.
     pub fn step<I, C, F, E, K>(mut self, name: impl Into<Text>, input: I, undo: C) -> Self
     where
         I: Send + 'static,
@@ -78,7 +79,7 @@ impl SagaRecovery {
                 let context = context.clone();
                 let no_such_saga = || NotRecorded::NoSuchSaga { saga: self.saga.clone() };
                 let before = context.0.run.resumption.clone().ok_or_else(no_such_saga)?;
-                return self.undo(&context, &before.history).await;
+                return self.undo(&context, &before.history, None).await;
             }
             Of::Left { hub, trace_id } => (Arc::clone(hub), *trace_id),
         };
@@ -91,7 +92,8 @@ impl SagaRecovery {
         };
         is_left().await?;
         let claim = Claimed::take(&hub, trace_id).await;
-        let _claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
+        let claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
+        let claim = Arc::new(claim);
         is_left().await?;
         let recorded = events(&*reader, trace_id).await?;
         let fold = RunFold::of(&recorded);
@@ -99,7 +101,7 @@ impl SagaRecovery {
         let run = run_of(&hub, head, History::of(&recorded));
         let before = run.resumption.clone().ok_or(NotRecorded::NoSuchRun(trace_id))?;
         let context = place(&run, head, &before.history);
-        let failed = self.undo(&context, &before.history).await?;
+        let failed = self.undo(&context, &before.history, Some(Arc::clone(&claim))).await?;
         let is_open = fold.last().is_some_and(|last| last.status == Status::Pending);
         if is_open && failed.is_undone() {
             let recorded = events(&*reader, trace_id).await?;
@@ -114,18 +116,17 @@ impl SagaRecovery {
         &mut self,
         context: &TraceContext,
         history: &History,
+        claim: Option<Arc<Claimed>>,
     ) -> Result<SagaFailed<Text>, NotRecorded> {
         let hub = &context.0.run.hub;
         let name = hub.redactor.findable(Some(attrs::SAGA), &self.saga);
         let candidates: Vec<_> = history.sagas(&name).filter(|saga| saga.status != Status::Success).collect();
         let when_in_doubt = self.when_in_doubt;
-        let steps_of = |saga: &PastSpan| -> Vec<PastSagaStep<'_>> {
-            let steps = history.compensable_steps(saga.id).into_iter();
-            steps.filter(|step| is_to_be_undone(step, when_in_doubt)).collect()
+        let has_to_be_undone = |saga: &PastSpan| {
+            history.compensable_steps(saga.id).iter().any(|step| is_to_be_undone(step, when_in_doubt))
         };
-        let last = candidates.iter().rev().find(|saga| !steps_of(saga).is_empty()).or(candidates.last());
+        let last = candidates.iter().rev().find(|saga| has_to_be_undone(saga)).or(candidates.last());
         let saga = *last.ok_or_else(|| NotRecorded::NoSuchSaga { saga: self.saga.clone() })?;
-        let steps = steps_of(saga);
         let (status, error) = match saga.status {
             Status::Pending => (Status::Failed, Some(interrupted())),
             status => (status, saga.error.clone()),
@@ -133,19 +134,24 @@ impl SagaRecovery {
         let message =
             error.as_ref().map_or(Text::literal("the saga was cancelled"), |error| error.message.clone());
         let failed = |compensations| SagaFailed { error: message, compensations, as_error: |_| None };
-        if steps.is_empty() && saga.status != Status::Pending {
+        if !has_to_be_undone(saga) && saga.status != Status::Pending {
             return Ok(failed(Vec::new()));
         }
 
         let mut completed = Vec::new();
         let mut unregistered = Vec::new();
-        for step in steps {
+        for step in history.compensable_steps(saga.id) {
             let (name, resource) = (step.last().event_type.clone(), step.last().resource.clone());
+            // Of what is undone already the input is known, too, and must not be taken for that of the next step.
+            let undo = self.inputs.get_mut(&name).and_then(VecDeque::pop_front);
+            if !is_to_be_undone(&step, when_in_doubt) {
+                continue;
+            }
             let mut spans: Vec<_> = step.standing().map(|span| span.id).collect();
             if spans.is_empty() {
                 spans.push(step.last().id);
             }
-            match self.inputs.get_mut(&name).and_then(VecDeque::pop_front) {
+            match undo {
                 Some(undo) => completed.push(Completed { step: name, spans, resource, undo }),
                 None => unregistered.push((name, resource)),
             }
@@ -162,17 +168,22 @@ impl SagaRecovery {
             _ => context.clone(),
         };
         let step = saga_step(&above, self.saga.clone()).tag(Text::literal(tags::DETACHED));
-        let span = begin_span(step.continuing(Some((saga.id, saga.next_seq))).spec()).await?;
-        let saga = Saga::new(TraceContext(Arc::clone(&span)), None);
-        saga.state().completed = completed;
-        let mut compensations = saga.compensate_all().await;
-        compensations.extend(
-            unregistered
+        let spec = step.continuing(Some((saga.id, saga.next_seq))).spec();
+        // A caller that no longer waits does not cut it off.
+        let undoing = in_background(hub, async move {
+            let span = begin_span(spec).await?;
+            let saga = Saga::new(TraceContext(Arc::clone(&span)), None);
+            saga.state().completed = completed;
+            let mut compensations = saga.compensate_all().await;
+            let unregistered = unregistered
                 .into_iter()
-                .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::NotRegistered)),
-        );
-        finish_span(&span, End { status, error, output: None }).await;
-        Ok(failed(compensations))
+                .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::NotRegistered));
+            compensations.extend(unregistered);
+            finish_span(&span, End { status, error, output: None }).await;
+            drop(claim);
+            Ok(compensations)
+        });
+        undoing.await.unwrap_or(Err(NotRecorded::ShutDown)).map(failed)
     }
 }
 
