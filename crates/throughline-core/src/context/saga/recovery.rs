@@ -91,8 +91,8 @@ impl SagaRecovery {
         };
         is_left().await?;
         let claim = Claimed::take(&hub, trace_id).await;
-        let _claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
         is_left().await?;
+        let _claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
         let recorded = events(&*reader, trace_id).await?;
         let fold = RunFold::of(&recorded);
         let head = fold.head().ok_or(NotRecorded::NoSuchRun(trace_id))?.key;
