@@ -23,6 +23,7 @@ mod process;
 mod readme;
 mod redis;
 mod resume_storm;
+mod saga_kills;
 mod source;
 mod trace_context;
 mod weight;
