@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test that cannot continue says so best by failing at that place"
 )]
 
@@ -18,8 +19,11 @@ mod metrics;
 mod module_rings;
 mod node_client;
 mod packages;
+mod process;
 mod readme;
 mod redis;
+mod resume_storm;
+mod saga_kills;
 mod source;
 mod trace_context;
 mod weight;

@@ -26,18 +26,22 @@ pub(crate) async fn abandon(hub: &Arc<Hub>, trace_id: TraceId, reason: &str) -> 
     };
     is_open().await?;
     let claim = Claimed::take(hub, trace_id).await;
-    let _claim = claim.map_err(|not_claimed| not_claimed.into_error(hub, trace_id))?;
     is_open().await?;
+    let _claim = claim.map_err(|not_claimed| not_claimed.into_error(hub, trace_id))?;
     close(hub, &events(&*reader, trace_id).await?, reason).await
 }
 
 /// Closes a run that its process left open, because `by` does the work again from the start. One of which something stands
 /// that could be undone stays open. Nobody waits for the answer: that this run was not closed is no reason not to do its
 /// work.
-pub(super) async fn superseded(hub: &Arc<Hub>, trace_id: TraceId, by: TraceId) {
+pub(super) async fn superseded(hub: &Arc<Hub>, trace_id: TraceId, claim: Option<Claimed>, by: TraceId) {
     let closed = async {
         let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
-        let _claim = match Claimed::take(hub, trace_id).await {
+        let claim = match claim {
+            Some(claim) => Ok(claim),
+            None => Claimed::take(hub, trace_id).await,
+        };
+        let _claim = match claim {
             Ok(claim) => claim,
             Err(NotClaimed::Failed(error)) => return Err(error),
             // Somebody resumes, undoes or abandons it at this moment.

@@ -58,7 +58,8 @@ impl RunSpec {
     /// Finds out which runs there were under the key, and whether this one may start; or reads the run to resume.
     pub(super) async fn prepare(self: Box<Self>) -> Result<Prepared, NotRecorded> {
         if let Some(trace_id) = self.resumes {
-            return resume::prepare(self, trace_id, None).await;
+            let claim = resume::claim(&self.hub, trace_id).await?;
+            return resume::prepare(self, trace_id, claim, None).await;
         }
         let hub = Arc::clone(&self.hub);
         let key = self.key.as_ref().filter(|key| !key.trim().is_empty()).ok_or(NotRecorded::NoKey)?;
@@ -75,8 +76,8 @@ impl RunSpec {
         if let Some(readers) = &hub.readers {
             match in_time(identity.latest(&*readers.reader, 1)).await {
                 Ok(runs) => {
-                    if let Some(before) = runs.into_iter().next() {
-                        self.follow(before).await;
+                    if let Some(before) = runs.first() {
+                        self.follow(before, None).await;
                     }
                 }
                 Err(error) => tracing::warn!(
@@ -99,13 +100,13 @@ impl RunSpec {
         };
         let mut pauses = [0, 1, 5, 25, 125, 500, 1000].map(Duration::from_millis).into_iter();
         let key = loop {
-            let not_claimed = match Claimed::take(&hub, identity.lock()).await {
+            match Claimed::take(&hub, identity.lock()).await {
                 Ok(key) => break key,
                 Err(NotClaimed::Failed(error)) => return Err(error),
-                Err(not_claimed) => not_claimed,
-            };
+                Err(NotClaimed::By(_) | NotClaimed::ByUs) => {}
+            }
             if let Some(run) = latest().await?.into_iter().find(is_at_work) {
-                return Err(not_claimed.into_error(&hub, run.trace_id));
+                return Err(at_work(&**reader, run.trace_id).await?);
             }
             // The run that has the key has not started yet, or has just ended.
             let Some(pause) = pauses.next() else {
@@ -116,31 +117,41 @@ impl RunSpec {
             };
             Delay::new(pause).await;
         };
-        let runs = latest().await?;
-        if let Some(run) = runs.iter().find(|run| is_at_work(run)) {
-            return Err(NotRecorded::AtWork {
-                trace_id: run.trace_id,
-                instance: resume::owner(&**reader, run.trace_id).await?,
-            });
-        }
-        if self.unique == Unique::UntilSuccess
-            && let Some(run) = runs.iter().find(|run| run.state == RunState::Succeeded)
-        {
-            return Err(NotRecorded::HasSucceeded { trace_id: run.trace_id });
-        }
-        match runs.into_iter().next() {
-            Some(before) if self.or_resume && before.can_be_resumed() => {
-                return resume::prepare(self, before.trace_id, Some(key)).await;
+        let mut runs = latest().await?;
+        loop {
+            if let Some(run) = runs.iter().find(|run| is_at_work(run)) {
+                return Err(at_work(&**reader, run.trace_id).await?);
             }
-            Some(before) => self.follow(before).await,
-            None => {}
+            if self.unique == Unique::UntilSuccess
+                && let Some(run) = runs.iter().find(|run| run.state == RunState::Succeeded)
+            {
+                return Err(NotRecorded::HasSucceeded { trace_id: run.trace_id });
+            }
+            let Some(before) = runs.first_mut() else { break };
+            if !before.state.is_open() {
+                self.follow(before, None).await;
+                break;
+            }
+            // The key does not keep it from being resumed by its id, which may have happened since it was looked at.
+            let claim = Claimed::take(&hub, before.trace_id).await;
+            let state = resume::summary(&**reader, before.trace_id).await?.state;
+            if state != before.state {
+                before.state = state;
+                continue;
+            }
+            let claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, before.trace_id))?;
+            if self.or_resume && before.can_be_resumed() {
+                return resume::prepare(self, before.trace_id, claim, Some(key)).await;
+            }
+            self.follow(before, Some(claim)).await;
+            break;
         }
         self.correlation_id = Some(identity.key);
         Ok(Prepared { spec: self, claims: Some(RunClaims::new(None, Some(key))) })
     }
 
-    /// Says that this run tries again what the one before it did not do.
-    async fn follow(&mut self, before: RunSummary) {
+    /// Says that this run tries again what the one before it, which may be claimed, did not do.
+    async fn follow(&mut self, before: &RunSummary, claim: Option<Claimed>) {
         let tries_again = match before.state {
             RunState::Failed | RunState::Cancelled | RunState::Interrupted | RunState::Unfinished => true,
             RunState::Running | RunState::Succeeded => false,
@@ -155,7 +166,7 @@ impl RunSpec {
         });
         if before.state == RunState::Interrupted {
             let own = *self.trace_id.get_or_insert_with(TraceId::random);
-            abandon::superseded(&self.hub, before.trace_id, own).await;
+            abandon::superseded(&self.hub, before.trace_id, claim, own).await;
         }
     }
 }
@@ -168,6 +179,10 @@ impl RunClaims {
 
 fn is_at_work(run: &RunSummary) -> bool {
     run.state == RunState::Running
+}
+
+async fn at_work(reader: &dyn TraceReader, trace_id: TraceId) -> Result<NotRecorded, NotRecorded> {
+    Ok(NotRecorded::AtWork { trace_id, instance: resume::owner(reader, trace_id).await? })
 }
 
 /// What runs under a key have in common. The same key of another service or another workflow is another one.

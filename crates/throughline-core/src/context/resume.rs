@@ -59,20 +59,26 @@ impl TraceContext {
     }
 }
 
-/// Claims the run, and reads what is known of it. What a caller said of the new run, such as its input, does not count.
+/// Claims a run that can be resumed.
+pub(super) async fn claim(hub: &Arc<Hub>, trace_id: TraceId) -> Result<Claimed, NotRecorded> {
+    let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
+    // Looked at twice: before the claim, so that what can't be resumed is claimed by nobody, and after it, for another
+    // process may have resumed the run and ended it in between. Where another has claimed it that may be all it finds, too.
+    resumable(&*reader, trace_id).await?;
+    let claim = Claimed::take(hub, trace_id).await;
+    resumable(&*reader, trace_id).await?;
+    claim.map_err(|not_claimed| not_claimed.into_error(hub, trace_id))
+}
+
+/// Reads what is known of a claimed run. What a caller said of the new run, such as its input, does not count.
 pub(super) async fn prepare(
     asked: Box<RunSpec>,
     trace_id: TraceId,
+    claim: Claimed,
     key: Option<Claimed>,
 ) -> Result<Prepared, NotRecorded> {
     let hub = Arc::clone(&asked.hub);
     let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
-    // Looked at twice: before the claim, so that what can't be resumed is claimed by nobody, and after it, for another
-    // process may have resumed the run and ended it in between.
-    resumable(&*reader, trace_id).await?;
-    let claim = Claimed::take(&hub, trace_id).await;
-    let claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
-    resumable(&*reader, trace_id).await?;
     let events = events(&*reader, trace_id).await?;
     let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
     let history = History::of(&events);

@@ -1,10 +1,10 @@
 //! [`Resumption`]: what the spans of a resumed run have to do with those that were there before.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use throughline_model::fold::{History, PastSpan};
-use throughline_model::{Moment, Relation, SpanId, Text, Timestamp};
+use throughline_model::{Moment, Relation, SpanId, Status, Text, Timestamp};
 
 use super::span::{Label, Span};
 use super::spec::Details;
@@ -14,6 +14,7 @@ pub(crate) struct Resumption {
     pub(super) history: History,
     started: Timestamp,
     not_reached: Mutex<NotReached>,
+    sagas_reached: Mutex<HashSet<SpanId>>,
 }
 
 /// By parent and name the spans that have not been reached again, in the order of their starts.
@@ -27,7 +28,20 @@ impl Resumption {
             let siblings = not_reached.entry(parent).or_default();
             siblings.entry(span.event_type.clone()).or_default().push_back(span.id);
         }
-        Self { history, started, not_reached: Mutex::new(not_reached) }
+        Self { history, started, not_reached: Mutex::new(not_reached), sagas_reached: Mutex::default() }
+    }
+
+    /// The first saga of this name that was left open or succeeded, and has not been reached again: also one that succeeded is
+    /// gone through again, and its steps are not to be done again. One that failed or was cancelled is over.
+    pub(super) fn reach_saga(&self, name: &str) -> Option<&PastSpan> {
+        let mut reached = self.sagas_reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sagas = self.history.sagas(name);
+        sagas.find(|saga| matches!(saga.status, Status::Pending | Status::Success) && reached.insert(saga.id))
+    }
+
+    /// The saga was not run, and may be reached another time.
+    pub(super) fn leave_saga(&self, saga: SpanId) {
+        self.sagas_reached.lock().unwrap_or_else(PoisonError::into_inner).remove(&saga);
     }
 
     /// The step that was begun before and is begun again now: the one that it says it tries again, or else the first of its

@@ -27,7 +27,7 @@ use super::span::Label;
 use super::{Step, TraceContext};
 use throughline_model::fold::PastSagaStep;
 use throughline_model::names::attrs;
-use throughline_model::{SpanId, Status, StepError, Text};
+use throughline_model::{SpanId, StepError, Text};
 
 /// A saga that is being configured; it starts when [`run`](Self::run) is awaited.
 ///
@@ -100,7 +100,7 @@ impl SagaBuilder {
     ///
     /// In a run that was [resumed](crate::Throughline::resume) the saga continues where the store says it stopped: a step
     /// that succeeded in the previous instance is not run again if it says how to [recover](SagaStep::run_or_recover) its
-    /// result.
+    /// result. That goes also for a saga that had succeeded as a whole. Sagas of one name are told apart by their order.
     ///
     /// # Errors
     /// The outer error says that the saga never ran; the inner one is the closure's own, with what became of the
@@ -112,7 +112,8 @@ impl SagaBuilder {
         E: StepError<K>,
     {
         let earlier = PreviousSaga::of(&self.context, &self.name);
-        if earlier.as_ref().is_some_and(PreviousSaga::was_being_undone) {
+        if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.was_being_undone()) {
+            earlier.leave();
             return Err(NotRecorded::BeingUndone { saga: self.name });
         }
         let capture: Capture<Result<T, SagaFailed<E>>> = Capture {
@@ -121,7 +122,7 @@ impl SagaBuilder {
         };
         let on_cancel = self.on_cancel;
         let builder = self.builder(earlier.as_ref());
-        builder
+        let ran = builder
             .run_capturing(
                 |context| {
                     let saga = Saga::new(context, earlier.as_ref());
@@ -129,7 +130,11 @@ impl SagaBuilder {
                 },
                 capture,
             )
-            .await
+            .await;
+        if let (Err(_), Some(earlier)) = (&ran, &earlier) {
+            earlier.leave();
+        }
+        ran
     }
 
     /// Undoes what an interrupted saga left behind, in a run that was [resumed](crate::Throughline::resume), without
@@ -149,7 +154,7 @@ fn saga_step(context: &TraceContext, name: Text) -> Step {
     Step::labelled(context.clone(), Label::Saga).attr(attrs::SAGA, name).unnumbered()
 }
 
-/// A saga of the same name that the previous instance left open.
+/// A saga of the same name in the previous instance.
 struct PreviousSaga {
     before: Arc<Resumption>,
     saga: SpanId,
@@ -160,9 +165,12 @@ impl PreviousSaga {
     fn of(context: &TraceContext, name: &str) -> Option<Self> {
         let before = context.0.run.resumption.clone()?;
         let name = context.0.run.hub.redactor.findable(Some(attrs::SAGA), name);
-        let mut open = before.history.sagas(&name).filter(|saga| saga.status == Status::Pending);
-        let (saga, next_seq) = open.next().map(|saga| (saga.id, saga.next_seq))?;
-        Some(Self { before: Arc::clone(&before), saga, next_seq })
+        let (saga, next_seq) = before.reach_saga(&name).map(|saga| (saga.id, saga.next_seq))?;
+        Some(Self { before, saga, next_seq })
+    }
+
+    fn leave(&self) {
+        self.before.leave_saga(self.saga);
     }
 
     fn was_being_undone(&self) -> bool {

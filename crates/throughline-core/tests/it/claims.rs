@@ -1,9 +1,10 @@
-//! Claims of runs: what a store that fails, hangs or panics in the middle of one does to those who resume.
+//! Claims of runs: what a store that fails, hangs or panics in the middle of one does to those who resume, and what these do
+//! to each other.
 
 use std::time::Duration;
 
 use throughline_core::testing::{Faults, FaultyStore, RemoteStore};
-use throughline_core::{NotRecorded, Retry, Throughline, TraceId};
+use throughline_core::{NotRecorded, Retry, RunState, Throughline, TraceId};
 use tokio::time::timeout;
 
 use crate::support::start_endless;
@@ -123,4 +124,99 @@ async fn a_run_whose_resumption_panics_or_is_not_recorded_can_be_resumed_again()
     timeout(SOON, free).await.expect("nobody holds the run");
     let again = resume(&throughline, trace_id).await;
     assert!(matches!(again, Err(NotRecorded::HasEnded { .. } | NotRecorded::AtWork { .. })), "{again:?}");
+}
+
+/// A store whose leases last as long as a test, if nobody ends them.
+fn with_long_leases() -> RemoteStore {
+    RemoteStore::new().lease_interval(Duration::from_secs(3600))
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, waiting).await.unwrap();
+}
+
+/// Another process resumes the run by its id, to its end, and gives it back.
+async fn is_done_by_another(store: &RemoteStore, trace_id: TraceId) {
+    let (other, _) = with(store, SOON);
+    resume(&other, trace_id).await.unwrap();
+    until(|| store.holder(trace_id).is_none()).await;
+}
+
+#[tokio::test]
+async fn one_that_comes_too_late_is_told_that_the_run_has_ended_though_another_one_holds_it_to_find_that_out()
+{
+    let store = with_long_leases();
+    let trace_id = interrupted(&store).await;
+    let [(one, its_faults), (other, other_faults)] = [with(&store, SOON), with(&store, SOON)];
+    // Both have seen the run interrupted, and ask for it.
+    let late = [(one, &its_faults), (other, &other_faults)].map(|(throughline, faults)| {
+        faults.claim().hold();
+        tokio::spawn(async move { resume(&throughline, trace_id).await })
+    });
+    its_faults.claim().attempted(1).await;
+    other_faults.claim().attempted(1).await;
+    is_done_by_another(&store, trace_id).await;
+
+    its_faults.read().hold();
+    its_faults.claim().release();
+    until(|| store.holder(trace_id).is_some()).await;
+    other_faults.claim().release();
+    let [one, other] = late;
+    let told = other.await.unwrap().unwrap_err();
+    assert!(matches!(told, NotRecorded::HasEnded { state: RunState::Succeeded, .. }), "{told}");
+    its_faults.read().release();
+    let told = one.await.unwrap().unwrap_err();
+    assert!(matches!(told, NotRecorded::HasEnded { state: RunState::Succeeded, .. }), "{told}");
+}
+
+#[tokio::test]
+async fn a_key_stands_as_its_run_does_once_nobody_else_can_resume_that() {
+    for (once, or_resume) in [(true, true), (true, false), (false, true), (false, false)] {
+        let store = with_long_leases();
+        let trace_id = interrupted(&store).await;
+        let (throughline, faults) = with(&store, SOON);
+        let known = faults.read().attempts();
+        let run = throughline.workflow("loan").key("loan-42");
+        let run = if once { run.once() } else { run.unique() };
+        let body = |ctx: throughline_core::TraceContext| async move { Ok::<_, String>(ctx.trace_id()) };
+        let run = tokio::spawn(if or_resume { run.run_or_resume(body) } else { run.run(body) });
+        // It has the key, and has seen the run interrupted.
+        faults.read().attempted(known + 1).await;
+        faults.claim().hold();
+        faults.claim().attempted(2).await;
+        is_done_by_another(&store, trace_id).await;
+        faults.claim().release();
+        match timeout(SOON, run).await.unwrap().unwrap() {
+            Ok(own) => assert!(!once && own.unwrap() != trace_id),
+            Err(NotRecorded::HasSucceeded { trace_id: done }) => assert!(once && done == trace_id),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_unique_run_does_not_start_while_another_process_begins_to_resume_the_one_before_it() {
+    let store = with_long_leases();
+    let trace_id = interrupted(&store).await;
+    let (resuming, faults) = with(&store, SOON);
+    faults.append().hold();
+    let resumed = tokio::spawn(async move { resume(&resuming, trace_id).await });
+    faults.append().attempted(1).await;
+    // The run is claimed, and still shows as interrupted.
+    let holder = store.holder(trace_id).unwrap();
+    let (throughline, _) = with(&store, SOON);
+    for or_resume in [true, false] {
+        let run = throughline.workflow("loan").key("loan-42").unique();
+        let body = |_| async { Ok::<_, String>(()) };
+        let refused = if or_resume { run.run_or_resume(body).await } else { run.run(body).await };
+        let Err(NotRecorded::AtWork { trace_id: at_work, instance }) = refused else { panic!("{refused:?}") };
+        assert_eq!((at_work, instance), (trace_id, holder));
+    }
+    faults.append().release();
+    resumed.await.unwrap().unwrap();
 }

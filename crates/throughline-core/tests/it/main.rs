@@ -21,4 +21,5 @@ mod remote;
 mod request;
 mod saga;
 mod saga_left;
+mod saga_resumed;
 mod support;

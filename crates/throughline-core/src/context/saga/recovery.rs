@@ -92,9 +92,8 @@ impl SagaRecovery {
         };
         is_left().await?;
         let claim = Claimed::take(&hub, trace_id).await;
-        let claim = claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?;
-        let claim = Arc::new(claim);
         is_left().await?;
+        let claim = Arc::new(claim.map_err(|not_claimed| not_claimed.into_error(&hub, trace_id))?);
         let recorded = events(&*reader, trace_id).await?;
         let fold = RunFold::of(&recorded);
         let head = fold.head().ok_or(NotRecorded::NoSuchRun(trace_id))?.key;
