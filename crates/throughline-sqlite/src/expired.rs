@@ -75,7 +75,7 @@ pub(crate) struct Found {
 
 impl Pass {
     /// Goes on to look for runs to remove, until there are `wanted` of them. It only reads, and where the table `latest` is
-    /// behind it finds too many; whoever removes them [asks again](still_expired) when nobody else can write.
+    /// behind it finds too many; the removal [asks again](still_expired) when nobody else can write.
     pub(crate) fn look(
         &mut self,
         connection: &Connection,
@@ -143,7 +143,7 @@ struct Candidate {
     started: i64,
     /// When it ended, or when something last happened in it.
     last: i64,
-    /// The instances that may work on it: its owner, if it has not ended, and whoever has claimed it.
+    /// The instances that may work on it: its owner, if it has not ended, and the one that has claimed it.
     hands: [Option<i64>; 2],
 }
 

@@ -392,7 +392,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         let mut connection = file(&path);
-        // Whoever looks into the file with a shell may leave statistics there, from which SQLite plans otherwise.
+        // People who look into the file with a shell may leave statistics there, from which SQLite plans otherwise.
         for analysed in [false, true] {
             if analysed {
                 Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();

@@ -164,7 +164,7 @@ async fn a_run_that_a_living_process_has_claimed_stays_until_it_is_released() {
     assert_eq!(count(&place, "claim"), 0);
 }
 
-/// Whoever resumes a run looks at it once more when it is claimed: what is there then must remain.
+/// A process that resumes a run looks at it once more when it has claimed it: what is there then must remain.
 #[test]
 fn a_run_that_is_there_once_it_is_claimed_is_there_until_it_is_released() {
     const ROUNDS: usize = 60;
