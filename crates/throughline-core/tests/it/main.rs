@@ -7,6 +7,7 @@ mod memory_faulty;
 mod memory_store;
 mod memory_tree;
 
+mod adversary;
 mod claims;
 mod context;
 mod delivery;
