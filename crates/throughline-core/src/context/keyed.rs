@@ -17,8 +17,8 @@ use super::spec::RunSpec;
 use super::{abandon, resume};
 use crate::hub::Hub;
 
-/// How long the start of a run waits at most to learn what ran before.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the start of a run waits at most to learn what ran before, and again to close that.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Of how many runs under a key it is known whether they are at work, or succeeded: an older one that is still at work
 /// would have been passed by as many later ones.
 const RUNS_OF_A_KEY: usize = 100;
@@ -76,7 +76,8 @@ impl RunSpec {
             match in_time(identity.latest(&*readers.reader, 1)).await {
                 Ok(runs) => {
                     if let Some(before) = runs.into_iter().next() {
-                        self.follow(before).await;
+                        // It may be resumed at this moment: then the two run side by side.
+                        let _ = self.follow(before).await;
                     }
                 }
                 Err(error) => tracing::warn!(
@@ -132,20 +133,20 @@ impl RunSpec {
             Some(before) if self.or_resume && before.can_be_resumed() => {
                 return resume::prepare(self, before.trace_id, Some(key)).await;
             }
-            Some(before) => self.follow(before).await,
+            Some(before) => self.follow(before).await?,
             None => {}
         }
         self.correlation_id = Some(identity.key);
         Ok(Prepared { spec: self, claims: Some(RunClaims::new(None, Some(key))) })
     }
 
-    /// Says that this run tries again what the one before it did not do.
-    async fn follow(&mut self, before: RunSummary) {
+    /// Says that this run tries again what the one before it did not do. An error says that somebody has that one in hand.
+    async fn follow(&mut self, before: RunSummary) -> Result<(), NotRecorded> {
         let tries_again = match before.state {
             RunState::Failed | RunState::Cancelled | RunState::Interrupted | RunState::Unfinished => true,
             RunState::Running | RunState::Succeeded => false,
         };
-        let Some(root) = before.root.as_ref().filter(|_| tries_again) else { return };
+        let Some(root) = before.root.as_ref().filter(|_| tries_again) else { return Ok(()) };
         let attempt = root.attempt.unwrap_or(1).saturating_add(1);
         self.details.attempt = self.details.attempt.max(Some(attempt));
         self.details.links.push(Link {
@@ -155,8 +156,12 @@ impl RunSpec {
         });
         if before.state == RunState::Interrupted {
             let own = *self.trace_id.get_or_insert_with(TraceId::random);
-            abandon::superseded(&self.hub, before.trace_id, own).await;
+            let trace_id = before.trace_id;
+            if let Some(instance) = abandon::superseded(&self.hub, trace_id, own).await {
+                return Err(NotRecorded::AtWork { trace_id, instance });
+            }
         }
+        Ok(())
     }
 }
 
