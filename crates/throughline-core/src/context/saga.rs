@@ -111,17 +111,23 @@ impl SagaBuilder {
         F: Future<Output = Result<T, E>>,
         E: StepError<K>,
     {
-        let earlier = PreviousSaga::of(&self.context, &self.name);
-        if earlier.as_ref().is_some_and(PreviousSaga::was_being_undone) {
-            return Err(NotRecorded::BeingUndone { saga: self.name });
-        }
+        let earlier = loop {
+            match PreviousSaga::of(&self.context, &self.name) {
+                Some(earlier) if earlier.was_being_undone() => {
+                    return Err(NotRecorded::BeingUndone { saga: self.name });
+                }
+                // Another one of this name that was begun at the same moment may have been quicker.
+                Some(earlier) if !earlier.before.continue_with(earlier.saga) => {}
+                earlier => break earlier,
+            }
+        };
         let capture: Capture<Result<T, SagaFailed<E>>> = Capture {
             error: |result| result.as_ref().err().map(|failed| failed.error.describe()),
             output: |_| None,
         };
         let on_cancel = self.on_cancel;
         let builder = self.builder(earlier.as_ref());
-        builder
+        let ended = builder
             .run_capturing(
                 |context| {
                     let saga = Saga::new(context, earlier.as_ref());
@@ -129,7 +135,11 @@ impl SagaBuilder {
                 },
                 capture,
             )
-            .await
+            .await;
+        if let (Err(_), Some(earlier)) = (&ended, &earlier) {
+            earlier.before.give_back(earlier.saga);
+        }
+        ended
     }
 
     /// Undoes what an interrupted saga left behind, in a run that was [resumed](crate::Throughline::resume), without
@@ -149,7 +159,7 @@ fn saga_step(context: &TraceContext, name: Text) -> Step {
     Step::labelled(context.clone(), Label::Saga).attr(attrs::SAGA, name).unnumbered()
 }
 
-/// A saga of the same name that the previous instance left open.
+/// A saga of the same name that the previous instance left open, and that is not gone on with yet.
 struct PreviousSaga {
     before: Arc<Resumption>,
     saga: SpanId,
@@ -160,7 +170,8 @@ impl PreviousSaga {
     fn of(context: &TraceContext, name: &str) -> Option<Self> {
         let before = context.0.run.resumption.clone()?;
         let name = context.0.run.hub.redactor.findable(Some(attrs::SAGA), name);
-        let mut open = before.history.sagas(&name).filter(|saga| saga.status == Status::Pending);
+        let sagas = before.history.sagas(&name);
+        let mut open = sagas.filter(|saga| saga.status == Status::Pending && !before.is_continued(saga.id));
         let (saga, next_seq) = open.next().map(|saga| (saga.id, saga.next_seq))?;
         Some(Self { before: Arc::clone(&before), saga, next_seq })
     }
