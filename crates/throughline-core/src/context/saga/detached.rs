@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::compensate::Compensating;
 use super::{OnCancel, Saga};
-use crate::context::future::finish_span;
+use crate::context::future::Held;
 use crate::context::span::End;
 use crate::hub::Background;
 use throughline_model::names;
@@ -49,18 +49,18 @@ impl Saga {
         span.stay_open(names::SAGA_DETACHED, None);
         let (before, ends) = span.run.detached.queue();
         let in_background = Background::begin(&span.run.hub.background);
-        let span = Arc::clone(span);
+        let held = Held::new(Arc::clone(span));
         let work = async move {
             // An error says that it has ended, too.
             if let Some(before) = before {
                 let _ = before.await;
             }
             compensating.await;
-            finish_span(&span, End::cancelled()).await;
+            held.finish(End::cancelled()).await;
             drop((ends, in_background));
         };
         match runtime {
-            // A runtime that is shutting down drops it: then the saga stays open.
+            // A runtime that is shutting down drops it: then the saga stays open, and is in nobody's hand.
             Some(runtime) => drop(runtime.spawn(work)),
             None => {
                 let on_its_own =

@@ -1,6 +1,6 @@
 //! [`SagaRecovery`]: undoing what a saga left behind, without running it forward again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::context::TraceContext;
 use crate::context::claim::Claimed;
 use crate::context::failure::NotRecorded;
 use crate::context::future::{begin_span, finish_span};
+use crate::context::keyed::in_time;
 use crate::context::resume::{events, owner, summary};
 use crate::context::resumption::Resumption;
 use crate::context::span::{End, Label, Run};
@@ -17,14 +18,17 @@ use crate::context::spec::{Details, root};
 use crate::hub::Hub;
 use throughline_model::fold::{History, PastSagaStep, PastSpan, RunFold};
 use throughline_model::names::{self, attrs, errors, tags};
-use throughline_model::{Attrs, ErrorInfo, RunState, Status, StepError, Text, TraceEvent, TraceId};
+use throughline_model::{
+    Attrs, ErrorInfo, InstanceId, Liveness, RunState, SpanId, Status, StepError, Text, TraceEvent, TraceId,
+};
 
 /// What a saga needs in order to be undone by somebody else: for each step its input again, and its compensation.
 #[must_use = "nothing is undone before run()"]
 pub struct SagaRecovery {
     of: Of,
     saga: Text,
-    inputs: HashMap<Text, VecDeque<UndoStep>>,
+    /// Name and compensation of each step, as they were given.
+    inputs: Vec<(Text, UndoStep)>,
     when_in_doubt: bool,
 }
 
@@ -38,15 +42,16 @@ enum Of {
 
 impl SagaRecovery {
     pub(super) fn resumed(context: TraceContext, saga: Text) -> Self {
-        Self { of: Of::Resumed(context), saga, inputs: HashMap::new(), when_in_doubt: false }
+        Self { of: Of::Resumed(context), saga, inputs: Vec::new(), when_in_doubt: false }
     }
 
     pub(crate) fn left_behind(hub: Arc<Hub>, trace_id: TraceId, saga: Text) -> Self {
-        Self { of: Of::Left { hub, trace_id }, saga, inputs: HashMap::new(), when_in_doubt: false }
+        Self { of: Of::Left { hub, trace_id }, saga, inputs: Vec::new(), when_in_doubt: false }
     }
 
     /// A step that may have succeeded: what it was given, and how it is undone. For several steps of one name call it once
-    /// for each, in the order in which they succeeded.
+    /// for each that succeeded, in the order in which they did, be they undone already or not: so that each is undone with
+    /// its own input.
     pub fn step<I, C, F, E, K>(mut self, name: impl Into<Text>, input: I, undo: C) -> Self
     where
         I: Send + 'static,
@@ -55,7 +60,7 @@ impl SagaRecovery {
         E: StepError<K>,
     {
         let undo = boxed_undo(undo);
-        self.inputs.entry(name.into()).or_default().push_back(Box::new(move |context| undo(input, context)));
+        self.inputs.push((name.into(), Box::new(move |context| undo(input, context))));
         self
     }
 
@@ -117,15 +122,21 @@ impl SagaRecovery {
     ) -> Result<SagaFailed<Text>, NotRecorded> {
         let hub = &context.0.run.hub;
         let name = hub.redactor.findable(Some(attrs::SAGA), &self.saga);
-        let candidates: Vec<_> = history.sagas(&name).filter(|saga| saga.status != Status::Success).collect();
+        // What is gone on with in this process already is undone by that.
+        let resumption = context.0.run.resumption.as_deref();
+        let is_taken = |saga: &PastSpan| resumption.is_some_and(|before| before.is_continued(saga.id));
+        let candidates: Vec<_> =
+            history.sagas(&name).filter(|saga| saga.status != Status::Success && !is_taken(saga)).collect();
+        let ids: HashSet<SpanId> = candidates.iter().map(|saga| saga.id).collect();
         let when_in_doubt = self.when_in_doubt;
-        let steps_of = |saga: &PastSpan| -> Vec<PastSagaStep<'_>> {
-            let steps = history.compensable_steps(saga.id).into_iter();
-            steps.filter(|step| is_to_be_undone(step, when_in_doubt)).collect()
+        let mut steps = history.compensable_steps_of(|saga| ids.contains(&saga));
+        let has_something_to_undo = |saga: &&&PastSpan| {
+            let steps = steps.get(&saga.id);
+            steps.is_some_and(|steps| steps.iter().any(|step| is_to_be_undone(step, when_in_doubt)))
         };
-        let last = candidates.iter().rev().find(|saga| !steps_of(saga).is_empty()).or(candidates.last());
+        let last = candidates.iter().rev().find(has_something_to_undo).or(candidates.last());
         let saga = *last.ok_or_else(|| NotRecorded::NoSuchSaga { saga: self.saga.clone() })?;
-        let steps = steps_of(saga);
+        let steps = steps.remove(&saga.id).unwrap_or_default();
         let (status, error) = match saga.status {
             Status::Pending => (Status::Failed, Some(interrupted())),
             status => (status, saga.error.clone()),
@@ -133,19 +144,35 @@ impl SagaRecovery {
         let message =
             error.as_ref().map_or(Text::literal("the saga was cancelled"), |error| error.message.clone());
         let failed = |compensations| SagaFailed { error: message, compensations, as_error: |_| None };
-        if steps.is_empty() && saga.status != Status::Pending {
+        let is_undone = !steps.iter().any(|step| is_to_be_undone(step, when_in_doubt));
+        if is_undone && saga.status != Status::Pending {
             return Ok(failed(Vec::new()));
+        }
+        if saga.status == Status::Pending && matches!(self.of, Of::Left { .. }) {
+            is_in_nobodys_hand(hub, saga).await?;
         }
 
         let mut completed = Vec::new();
         let mut unregistered = Vec::new();
+        let mut inputs: HashMap<Text, VecDeque<UndoStep>> = HashMap::new();
+        for (name, undo) in self.inputs.drain(..) {
+            inputs.entry(hub.redactor.name(&name).into()).or_default().push_back(undo);
+        }
         for step in steps {
+            let is_to_be_undone = is_to_be_undone(&step, when_in_doubt);
+            if !is_to_be_undone && !step.has_succeeded() && !step.is_undone() {
+                continue;
+            }
+            let undo = inputs.get_mut(&step.last().event_type).and_then(VecDeque::pop_front);
+            if !is_to_be_undone {
+                continue;
+            }
             let (name, resource) = (step.last().event_type.clone(), step.last().resource.clone());
             let mut spans: Vec<_> = step.standing().map(|span| span.id).collect();
             if spans.is_empty() {
                 spans.push(step.last().id);
             }
-            match self.inputs.get_mut(&name).and_then(VecDeque::pop_front) {
+            match undo {
                 Some(undo) => completed.push(Completed { step: name, spans, resource, undo }),
                 None => unregistered.push((name, resource)),
             }
@@ -162,8 +189,19 @@ impl SagaRecovery {
             _ => context.clone(),
         };
         let step = saga_step(&above, self.saga.clone()).tag(Text::literal(tags::DETACHED));
-        let span = begin_span(step.continuing(Some((saga.id, saga.next_seq))).spec()).await?;
-        let saga = Saga::new(TraceContext(Arc::clone(&span)), None);
+        if let Some(before) = resumption {
+            before.continue_with(saga.id);
+        }
+        let held = match begin_span(step.continuing(Some((saga.id, saga.next_seq))).spec()).await {
+            Ok(held) => held,
+            Err(error) => {
+                if let Some(before) = resumption {
+                    before.give_back(saga.id);
+                }
+                return Err(error);
+            }
+        };
+        let saga = Saga::new(TraceContext(Arc::clone(held.span())), None);
         saga.state().completed = completed;
         let mut compensations = saga.compensate_all().await;
         compensations.extend(
@@ -171,8 +209,22 @@ impl SagaRecovery {
                 .into_iter()
                 .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::NotRegistered)),
         );
-        finish_span(&span, End { status, error, output: None }).await;
+        held.finish(End { status, error, output: None }).await;
         Ok(failed(compensations))
+    }
+}
+
+/// A saga may be at work although its run has ended: in a task that outlives the run's root.
+async fn is_in_nobodys_hand(hub: &Hub, saga: &PastSpan) -> Result<(), NotRecorded> {
+    let reader = &hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader;
+    let (instance, trace_id) = (saga.last_event.instance, saga.last_event.id.trace_id);
+    if instance == InstanceId::NOBODY {
+        return Ok(());
+    }
+    let liveness = in_time(reader.liveness(&[instance])).await;
+    match liveness.map_err(|error| NotRecorded::NotRead(Arc::new(error)))?.contains(&Liveness::Alive) {
+        true => Err(NotRecorded::AtWork { trace_id, instance }),
+        false => Ok(()),
     }
 }
 
