@@ -49,10 +49,8 @@ async fn state(throughline: &Throughline, run: TraceId) -> RunState {
 }
 
 /// What this emitter left open is interrupted from now on.
-fn die(store: &MemoryStore, throughline: &Throughline, run: TraceId) {
-    let last = store.trace(run).pop().unwrap();
-    store.abandon(last.instance);
-    drop(throughline.clone());
+fn die(store: &MemoryStore, run: TraceId) {
+    store.abandon(store.trace(run).pop().unwrap().instance);
 }
 
 /// A process that does this in a run, and dies where it hangs.
@@ -66,7 +64,7 @@ async fn die_in<F: Future<Output = ()> + Send + 'static>(
     tokio::spawn(run.run_infallible(|ctx| body(ctx, hangs)));
     hung.await.unwrap();
     let run = trace_of(store, "loan-42");
-    die(store, &throughline, run);
+    die(store, run);
     run
 }
 
@@ -83,7 +81,7 @@ async fn die_again_in<F: Future<Output = ()> + Send + 'static>(
         Ok::<_, String>(())
     }));
     hung.await.unwrap();
-    die(store, &throughline, run);
+    die(store, run);
 }
 
 async fn hang(hangs: oneshot::Sender<()>) {
@@ -290,12 +288,10 @@ async fn a_step_that_is_tried_several_times_goes_on_in_a_second_life() {
 }
 
 #[tokio::test]
-async fn a_workflow_within_a_run_goes_on_in_a_second_life() {
+async fn a_step_of_a_step_goes_on_in_a_second_life() {
     let store = MemoryStore::new();
     let run = die_in(&store, |ctx, hangs| async move {
         ctx.trace_infallible("stage:a", async {}).await.unwrap();
-        let inner = emitter(&MemoryStore::new());
-        drop(inner);
         let inner = ctx.step("stage:b").steps(1).run_infallible(|ctx| async move {
             ctx.trace_infallible("stage:b-1", hang(hangs)).await.unwrap();
         });
@@ -331,7 +327,7 @@ async fn a_keyless_workflow_within_a_run_goes_on_in_a_second_life() {
     }));
     hung.await.unwrap();
     let run = trace_of(&store, "loan-42");
-    die(&store, &first, run);
+    die(&store, run);
     let throughline = emitter(&store);
     let inner = throughline.clone();
     let resumed = throughline.resume(run).run(|ctx| async move {
@@ -356,7 +352,7 @@ async fn work_starts_although_the_run_before_it_can_not_be_closed() {
     let store = MemoryStore::new();
     let first = emitter(&store);
     let before = start_endless(&first, "loan-42").await;
-    die(&store, &first, before);
+    die(&store, before);
     let faulty = FaultyStore::around(store.clone());
     let faults = faulty.faults();
     let throughline = Throughline::builder("test").store(faulty).build().unwrap();
@@ -371,7 +367,7 @@ async fn a_unique_run_does_not_start_beside_one_that_is_about_to_be_resumed() {
     let store = MemoryStore::new();
     let first = emitter(&store);
     let before = start_endless(&first, "loan-42").await;
-    die(&store, &first, before);
+    die(&store, before);
     // Another process has the claim, and has not said yet that it resumes the run.
     let other = InstanceId::random();
     let claims = StoreConfig::open(&store, Instance::new(other, "test")).await.unwrap();
@@ -427,15 +423,16 @@ async fn a_saga_whose_dropping_panics_is_undone_all_the_same() {
     let undone = Undone::default();
     let inside = undone.clone();
     let (hangs, hung) = oneshot::channel();
-    let dropped = tokio::spawn(throughline.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
-        let saga = ctx.saga("approval").run(|saga| async move {
-            inside.step(&saga, "stage:a", "a").await;
-            let _bug = Bug;
-            hang(hangs).await;
-            Ok::<_, NotRecorded>(())
-        });
-        saga.await.unwrap().unwrap();
-    }));
+    let dropped =
+        tokio::spawn(throughline.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
+            let saga = ctx.saga("approval").run(|saga| async move {
+                inside.step(&saga, "stage:a", "a").await;
+                let _bug = Bug;
+                hang(hangs).await;
+                Ok::<_, NotRecorded>(())
+            });
+            saga.await.unwrap().unwrap();
+        }));
     hung.await.unwrap();
     dropped.abort();
     let _ = dropped.await;
@@ -480,7 +477,7 @@ fn what_a_dead_process_left_is_looked_through_in_no_time() {
         event
     };
     let mut events = vec![event(1, None, "workflow:started", Status::Pending)];
-    for saga in (2..20_000).step_by(2) {
+    for saga in (2..8_000).step_by(2) {
         let mut started = event(saga, Some(1), "saga:started", Status::Pending);
         started.attrs = started.attrs.with("saga", "approval".to_owned());
         events.push(started);
@@ -504,4 +501,73 @@ fn what_is_resumed_undone_or_abandoned_can_be_spawned() {
     is_send(throughline.undo(run, "a").step("b", "c", undo).run());
     is_send(throughline.abandon(run, "it is old"));
     is_send(throughline.shutdown(SOON));
+}
+
+#[tokio::test]
+async fn two_sagas_of_one_name_go_on_in_a_second_life_each_in_its_own_span() {
+    let store = MemoryStore::new();
+    let run = die_in(&store, |ctx, hangs| async move {
+        let outer = ctx.saga("item").run(|_| async {
+            let inner = ctx.saga("item").run(|_| async {
+                hang(hangs).await;
+                Ok::<_, NotRecorded>(())
+            });
+            inner.await.unwrap().unwrap();
+            Ok::<_, NotRecorded>(())
+        });
+        outer.await.unwrap().unwrap();
+    })
+    .await;
+    let throughline = emitter(&store);
+    let resumed = throughline.resume(run).run(|ctx| async move {
+        for _ in 0..3 {
+            let saga = ctx.saga("item").run(|saga| async move {
+                saga.trace_infallible("stage:a", async {}).await?;
+                Ok::<_, NotRecorded>(())
+            });
+            saga.await.unwrap().unwrap();
+        }
+        Ok::<_, String>(())
+    });
+    resumed.await.unwrap().unwrap();
+    let events = store.trace(run);
+    let of_type = |name: &str| events.iter().filter(|event| event.event_type == name).count();
+    assert_eq!((of_type("saga:started"), of_type("saga:resumed"), of_type("saga:completed")), (3, 2, 3));
+}
+
+#[tokio::test]
+async fn a_run_of_which_only_a_job_is_left_is_not_closed_as_failed() {
+    let store = MemoryStore::new();
+    let first = emitter(&store);
+    let own = first.clone();
+    let (hangs, hung) = oneshot::channel();
+    let run = first.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
+        let sent = ctx.propagation();
+        let job = own.workflow("mail").event_type("job:mail").continue_from(sent).detached();
+        tokio::spawn(job.run_infallible(|_| hang(hangs)));
+        hung.await.unwrap();
+    });
+    run.await.unwrap();
+    let before = trace_of(&store, "loan-42");
+    store.abandon(store.trace(before)[0].instance);
+    let throughline = emitter(&store);
+    assert_eq!(state(&throughline, before).await, RunState::Interrupted);
+    throughline.workflow("loan").key("loan-42").run_infallible(|_| async {}).await.unwrap();
+    assert_eq!(state(&throughline, before).await, RunState::Interrupted);
+}
+
+#[tokio::test]
+async fn a_run_that_is_abandoned_is_no_step_that_took_long() {
+    let store = MemoryStore::new();
+    let first = emitter(&store);
+    let run = start_endless(&first, "loan-42").await;
+    die(&store, run);
+    let recorder = metrics_util::debugging::DebuggingRecorder::new();
+    let seen = recorder.snapshotter();
+    let metrics = throughline_core::metrics::Metrics::to(recorder);
+    let throughline = Throughline::builder("test").store(store.clone()).metrics(metrics).build().unwrap();
+    throughline.abandon(run, "nobody needs it").await.unwrap();
+    let series = seen.snapshot().into_vec();
+    let labels = series.iter().flat_map(|(key, ..)| key.key().labels());
+    assert!(!labels.into_iter().any(|label| label.value() == "workflow:abandoned"));
 }
