@@ -571,3 +571,45 @@ async fn a_run_that_is_abandoned_is_no_step_that_took_long() {
     let labels = series.iter().flat_map(|(key, ..)| key.key().labels());
     assert!(!labels.into_iter().any(|label| label.value() == "workflow:abandoned"));
 }
+
+#[tokio::test]
+async fn a_dropped_saga_does_not_wait_for_one_beside_it_that_hangs() {
+    let (throughline, _store) = open();
+    let undone = Undone::default();
+    let inside = undone.clone();
+    let run = throughline.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
+        let stuck = |hangs| {
+            ctx.saga("stuck").run(|saga| async move {
+                let step = saga.step("stage:a").input(());
+                let step = step.compensate(|(), _| pending::<Result<(), NotRecorded>>());
+                step.run(|(), _| async { Ok::<_, NotRecorded>(()) }).await.unwrap().unwrap();
+                hang(hangs).await;
+                Ok::<_, NotRecorded>(())
+            })
+        };
+        let other = |hangs| {
+            ctx.saga("other").run(|saga| async move {
+                inside.step(&saga, "stage:b", "b").await;
+                hang(hangs).await;
+                Ok::<_, NotRecorded>(())
+            })
+        };
+        let (first, first_hangs) = oneshot::channel();
+        tokio::select! {
+            _ = stuck(first) => unreachable!(),
+            hangs = first_hangs => hangs.unwrap(),
+        }
+        let (second, second_hangs) = oneshot::channel();
+        tokio::select! {
+            _ = other(second) => unreachable!(),
+            hangs = second_hangs => hangs.unwrap(),
+        }
+    });
+    run.await.unwrap();
+    let is_undone = async {
+        while undone.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), is_undone).await.expect("it is undone");
+}
