@@ -1,16 +1,20 @@
 //! Closing for good what a dead process left open.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use throughline_model::fold::{History, by_span};
+use futures_timer::Delay;
+use futures_util::future::{Either, select};
+use throughline_model::fold::{History, RunFold, by_span};
 use throughline_model::names::{self, errors};
-use throughline_model::{ErrorInfo, Moment, RunState, SpanId, Status, Text, TraceEvent, TraceId};
+use throughline_model::{ErrorInfo, InstanceId, Moment, RunState, SpanId, Status, Text, TraceEvent, TraceId};
 
 use super::claim::{Claimed, NotClaimed};
 use super::failure::NotRecorded;
 use super::ingest::record;
+use super::keyed::PATIENCE;
 use super::resume::{events, owner, summary};
 use crate::hub::Hub;
 
@@ -32,9 +36,14 @@ pub(crate) async fn abandon(hub: &Arc<Hub>, trace_id: TraceId, reason: &str) -> 
 }
 
 /// Closes a run that its process left open, because `by` does the work again from the start. One of which something stands
-/// that could be undone stays open. Nobody waits for the answer: that this run was not closed is no reason not to do its
-/// work.
-pub(super) async fn superseded(hub: &Arc<Hub>, trace_id: TraceId, claim: Option<Claimed>, by: TraceId) {
+/// that could be undone, or of which only a job is left, stays open. That this run was not closed, or not in time, is no
+/// reason not to do its work; the answer is who has it in hand at this moment, to resume, undo or abandon it.
+pub(super) async fn superseded(
+    hub: &Arc<Hub>,
+    trace_id: TraceId,
+    claim: Option<Claimed>,
+    by: TraceId,
+) -> Option<InstanceId> {
     let closed = async {
         let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
         let claim = match claim {
@@ -44,22 +53,32 @@ pub(super) async fn superseded(hub: &Arc<Hub>, trace_id: TraceId, claim: Option<
         let _claim = match claim {
             Ok(claim) => claim,
             Err(NotClaimed::Failed(error)) => return Err(error),
-            // Somebody resumes, undoes or abandons it at this moment.
-            Err(NotClaimed::By(_) | NotClaimed::ByUs) => return Ok(()),
+            Err(NotClaimed::By(instance)) => return Ok(Some(instance)),
+            Err(NotClaimed::ByUs) => return Ok(Some(hub.instance)),
         };
-        if summary(&*reader, trace_id).await?.state != RunState::Interrupted {
-            return Ok(());
+        match summary(&*reader, trace_id).await?.state {
+            RunState::Interrupted => {}
+            RunState::Running => return Ok(Some(owner(&*reader, trace_id).await?)),
+            _ => return Ok(None),
         }
         let events = events(&*reader, trace_id).await?;
-        if History::of(&events).has_standing_steps() {
-            return Ok(());
+        // What is left of a run that did its work is a job, which its queue delivers again.
+        let has_done_its_work =
+            RunFold::of(&events).last().is_some_and(|last| last.status == Status::Success);
+        if has_done_its_work || History::of(&events).has_standing_steps() {
+            return Ok(None);
         }
-        close(hub, &events, &format!("its process died, and its work was started again as the run {by}"))
-            .await
+        let reason = format!("its process died, and its work was started again as the run {by}");
+        close(hub, &events, &reason).await.map(|()| None)
     };
-    if let Err(error) = closed.await {
+    let closed = match select(pin!(closed), Delay::new(PATIENCE)).await {
+        Either::Left((closed, _)) => closed.map_err(|error| error.to_string()),
+        Either::Right(_) => Err(format!("the store took longer than {PATIENCE:?}")),
+    };
+    closed.unwrap_or_else(|error| {
         tracing::warn!(target: "throughline", %trace_id, %error, "a run that is done again was not closed");
-    }
+        None
+    })
 }
 
 /// Ends the root of a run, and what is detached from it, where they are open.

@@ -19,8 +19,7 @@ use super::spec::SpanSpec;
 use crate::delivery::Durability;
 use crate::delivery::queue::Ack;
 use crate::hub::{Delivery, Emitted};
-use throughline_model::BoxFuture;
-use throughline_model::{ErrorInfo, Status};
+use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
 
 pin_project! {
     /// A step: it records its start, runs the future, and records its end. Returned by
@@ -53,9 +52,10 @@ pin_project! {
             *this.state = State::Done;
             // What runs inside is cancelled first, in the context of this span.
             let entered = Entered::new(Arc::clone(&open));
-            this.future.set(None);
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
             drop(entered);
             open.end_unawaited(End::cancelled());
+            go_on_panicking(dropped);
         }
     }
 }
@@ -255,6 +255,15 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     }
 }
 
+/// Goes on with the panic of a drop, unless this thread panics already: then that would end the process.
+pub(super) fn go_on_panicking(dropped: std::thread::Result<()>) {
+    if let Err(panic) = dropped
+        && !std::thread::panicking()
+    {
+        resume_unwind(panic);
+    }
+}
+
 fn finish<T>(outcome: Outcome<T>) -> T {
     match outcome {
         Outcome::Output(output) => output,
@@ -269,8 +278,39 @@ fn reserve_and_start<T>(spec: SpanSpec) -> Result<State<T>, NotRecorded> {
     }
 }
 
-/// Begins a span that no future runs in, and waits until its start is recorded.
-pub(super) async fn begin_span(spec: SpanSpec) -> Result<Arc<Span>, NotRecorded> {
+/// A saga that no future of its own runs. If it is dropped before it ended, it says that nobody works on it any more: it can
+/// be undone by others then, although this process lives.
+pub(super) struct Held {
+    span: Arc<Span>,
+    has_ended: bool,
+}
+
+impl Held {
+    pub(super) fn new(span: Arc<Span>) -> Self {
+        Self { span, has_ended: false }
+    }
+
+    pub(super) fn span(&self) -> &Arc<Span> {
+        &self.span
+    }
+
+    /// Ends it, and waits until that is recorded, or it is known that it will not be.
+    pub(super) async fn finish(mut self, end: End) {
+        self.has_ended = true;
+        finish_span(&self.span, end).await;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.span.stay_open(names::SAGA_LEFT_OPEN, Some(InstanceId::NOBODY));
+        }
+    }
+}
+
+/// Begins a saga that no future of its own runs, and waits until its start is recorded.
+pub(super) async fn begin_span(spec: SpanSpec) -> Result<Held, NotRecorded> {
     let spec = match reserve(spec) {
         Ok(spec) => spec,
         Err((spec, place)) => match place.await {
@@ -279,14 +319,18 @@ pub(super) async fn begin_span(spec: SpanSpec) -> Result<Arc<Span>, NotRecorded>
         },
     };
     match start::<()>(spec)? {
-        State::Starting { span, ack, .. } => match recorded_or_why(ack.await) {
-            Ok(()) => Ok(span),
-            Err(cause) => {
-                span.end_in_process();
-                Err(cause)
+        State::Starting { span, ack, .. } => {
+            let mut held = Held::new(span);
+            match recorded_or_why(ack.await) {
+                Ok(()) => Ok(held),
+                Err(cause) => {
+                    held.has_ended = true;
+                    held.span.end_in_process();
+                    Err(cause)
+                }
             }
-        },
-        State::Running { span, .. } => Ok(span),
+        }
+        State::Running { span, .. } => Ok(Held::new(span)),
         _ => Err(NotRecorded::ShutDown),
     }
 }

@@ -17,8 +17,8 @@ use super::spec::RunSpec;
 use super::{abandon, resume};
 use crate::hub::Hub;
 
-/// How long the start of a run waits at most to learn what ran before.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the start of a run waits at most to learn what ran before, and again to close that.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Of how many runs under a key it is known whether they are at work, or succeeded: an older one that is still at work
 /// would have been passed by as many later ones.
 const RUNS_OF_A_KEY: usize = 100;
@@ -77,7 +77,8 @@ impl RunSpec {
             match in_time(identity.latest(&*readers.reader, 1)).await {
                 Ok(runs) => {
                     if let Some(before) = runs.first() {
-                        self.follow(before, None).await;
+                        // It may be resumed at this moment: then the two run side by side.
+                        let _ = self.follow(before, None).await;
                     }
                 }
                 Err(error) => tracing::warn!(
@@ -129,7 +130,7 @@ impl RunSpec {
             }
             let Some(before) = runs.first_mut() else { break };
             if !before.state.is_open() {
-                self.follow(before, None).await;
+                self.follow(before, None).await?;
                 break;
             }
             // The key does not keep it from being resumed by its id, which may have happened since it was looked at.
@@ -143,20 +144,21 @@ impl RunSpec {
             if self.or_resume && before.can_be_resumed() {
                 return resume::prepare(self, before.trace_id, claim, Some(key)).await;
             }
-            self.follow(before, Some(claim)).await;
+            self.follow(before, Some(claim)).await?;
             break;
         }
         self.correlation_id = Some(identity.key);
         Ok(Prepared { spec: self, claims: Some(RunClaims::new(None, Some(key))) })
     }
 
-    /// Says that this run tries again what the one before it, which may be claimed, did not do.
-    async fn follow(&mut self, before: &RunSummary, claim: Option<Claimed>) {
+    /// Says that this run tries again what the one before it, which may be claimed, did not do. An error says that another
+    /// instance has that one in hand.
+    async fn follow(&mut self, before: &RunSummary, claim: Option<Claimed>) -> Result<(), NotRecorded> {
         let tries_again = match before.state {
             RunState::Failed | RunState::Cancelled | RunState::Interrupted | RunState::Unfinished => true,
             RunState::Running | RunState::Succeeded => false,
         };
-        let Some(root) = before.root.as_ref().filter(|_| tries_again) else { return };
+        let Some(root) = before.root.as_ref().filter(|_| tries_again) else { return Ok(()) };
         let attempt = root.attempt.unwrap_or(1).saturating_add(1);
         self.details.attempt = self.details.attempt.max(Some(attempt));
         self.details.links.push(Link {
@@ -166,8 +168,12 @@ impl RunSpec {
         });
         if before.state == RunState::Interrupted {
             let own = *self.trace_id.get_or_insert_with(TraceId::random);
-            abandon::superseded(&self.hub, before.trace_id, claim, own).await;
+            let trace_id = before.trace_id;
+            if let Some(instance) = abandon::superseded(&self.hub, trace_id, claim, own).await {
+                return Err(NotRecorded::AtWork { trace_id, instance });
+            }
         }
+        Ok(())
     }
 }
 

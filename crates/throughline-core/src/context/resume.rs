@@ -55,7 +55,9 @@ impl TraceContext {
     /// Whether a step of this name succeeded before the process died, in a run that was
     /// [resumed](crate::Throughline::resume); `false` in every other run.
     pub fn completed_before(&self, event_type: &str) -> bool {
-        self.0.run.resumption.as_ref().is_some_and(|before| before.history.has_completed(event_type))
+        let run = &self.0.run;
+        let Some(before) = &run.resumption else { return false };
+        before.history.has_completed(&run.hub.redactor.name(event_type))
     }
 }
 

@@ -151,13 +151,16 @@ fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>
 
 fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> StartedSpan {
     let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
-    let before = run.resumption.as_ref().and_then(|before| before.begun(&parent, &label, details.as_deref()));
+    let before =
+        run.resumption.as_ref().and_then(|before| before.begun(&parent, &run, &label, details.as_deref()));
     let counts =
         |details: &Details| !details.unnumbered && details.attempt.is_none_or(|attempt| attempt <= 1);
     let numbered = parent.announced_steps > 0 && details.as_deref().is_none_or(counts);
-    let step_index = match before {
-        Some(before) if before.step_index.is_some() => before.step_index,
-        _ => numbered.then(|| parent.numbered_steps.fetch_add(1, Ordering::Relaxed) + 1),
+    let earlier_index =
+        before.zip(run.resumption.as_ref()).and_then(|(before, past)| past.step_index(before));
+    let step_index = match earlier_index {
+        Some(index) => Some(index),
+        None => numbered.then(|| parent.numbered_steps.fetch_add(1, Ordering::Relaxed) + 1),
     };
     let step_total = step_index.map(|_| parent.announced_steps);
     if let Some(before) = before {

@@ -130,7 +130,8 @@ impl Step {
     }
 
     /// Runs the step up to `attempts` times, until it succeeds. Each attempt is a separate span that links to the previous
-    /// one; the closure gets its number, from 1, and may wait before it retries.
+    /// one; the closure gets its number, from 1, and may wait before it retries. In a run that was
+    /// [resumed](crate::Throughline::resume) the attempts of the previous instance are counted in what is recorded.
     ///
     /// # Errors
     /// The last attempt's error, or [`NotRecorded`] if an attempt could not be recorded.
@@ -141,7 +142,9 @@ impl Step {
         E: StepError<K>,
     {
         let mut attempt = 1;
-        let mut before = None;
+        let mut before: Option<(SpanId, u32)> = None;
+        // The first attempt may be a further one at a step that was begun before the run was resumed.
+        let is_resumed = self.context.0.run.resumption.is_some();
         loop {
             let mut step = Self {
                 context: self.context.clone(),
@@ -155,15 +158,16 @@ impl Step {
                     unnumbered: self.details.unnumbered,
                     ..Details::default()
                 }),
-            }
-            .attempt(attempt);
-            if let Some(before) = before {
-                step = step.retry_of(before);
+            };
+            match before {
+                Some((span, number)) => step = step.attempt(number.saturating_add(1)).retry_of(span),
+                None if is_resumed => {}
+                None => step = step.attempt(attempt),
             }
             let mut span = None;
             let tried = step
                 .run(|context| {
-                    span = Some(context.span_id());
+                    span = Some((context.span_id(), context.attempt().unwrap_or(1)));
                     body(context, attempt)
                 })
                 .await?;

@@ -35,13 +35,11 @@ impl EventMetrics {
         let attr = |key| event.attrs.get(key).unwrap_or_default();
         let (name, status) = (&*event.event_type, event.status.as_str());
         let (tenant, workflow) = (attr(names::attrs::TENANT), event.workflow.as_deref().unwrap_or_default());
-        let ends_run = [
-            names::WORKFLOW_COMPLETED,
-            names::WORKFLOW_FAILED,
-            names::WORKFLOW_CANCELLED,
-            names::WORKFLOW_ABANDONED,
-        ];
-        if is_one_of(name, ends_run) {
+        if name == names::WORKFLOW_ABANDONED {
+            // It says how long ago it began, not how long it took: nobody worked on it.
+            return;
+        }
+        if is_one_of(name, [names::WORKFLOW_COMPLETED, names::WORKFLOW_FAILED, names::WORKFLOW_CANCELLED]) {
             self.workflows.with([tenant, workflow, status]).record(seconds);
         } else if is_one_of(name, [names::SAGA_COMPLETED, names::SAGA_FAILED, names::SAGA_CANCELLED]) {
             self.sagas.with([attr(names::attrs::SAGA), status]).record(seconds);

@@ -11,6 +11,7 @@ mod claims;
 mod context;
 mod delivery;
 mod destinations;
+mod edges;
 mod inline;
 mod keys;
 mod lifecycle;

@@ -35,10 +35,21 @@ impl<'h> PastSagaStep<'h> {
         self.attempts.iter().all(|span| span.status != Status::Success && !span.is_undone)
     }
 
-    /// When it succeeded last, whether that was undone or not; if it never did, when the last event of it came.
+    /// Whether an attempt succeeded, be it undone or not.
+    pub fn has_succeeded(&self) -> bool {
+        self.attempts.iter().any(|span| span.status == Status::Success)
+    }
+
+    /// Whether an attempt is undone.
+    pub fn is_undone(&self) -> bool {
+        self.attempts.iter().any(|span| span.is_undone)
+    }
+
+    /// When it succeeded last; if it never did, when the last event of it came. It keeps its place when it is undone: those
+    /// who undo the rest give the inputs of all again, in this order.
     fn place(&self) -> (bool, Option<Position>, Position) {
-        let succeeded = self.attempts.iter().filter(|span| span.status == Status::Success);
-        let ended = succeeded.filter_map(|span| span.ended).max();
+        let successes = self.attempts.iter().filter(|span| span.status == Status::Success);
+        let ended = successes.filter_map(|span| span.ended).max();
         (ended.is_none(), ended, self.last().last_event)
     }
 }
@@ -57,32 +68,46 @@ impl History {
     /// The steps of a saga that can be undone, in the order in which they succeeded; those that did not are the last. A step
     /// of a saga within it is none of its own.
     pub fn compensable_steps(&self, saga: SpanId) -> Vec<PastSagaStep<'_>> {
-        let mut steps: Vec<PastSagaStep<'_>> = Vec::new();
+        self.compensable_steps_of(|id| id == saga).remove(&saga).unwrap_or_default()
+    }
+
+    /// The same of each of these sagas that has any. All are found in one walk: a run may have very many.
+    pub fn compensable_steps_of(
+        &self,
+        is_wanted: impl Fn(SpanId) -> bool,
+    ) -> HashMap<SpanId, Vec<PastSagaStep<'_>>> {
+        let mut steps: HashMap<SpanId, Vec<PastSagaStep<'_>>> = HashMap::new();
         // The step that each attempt belongs to.
-        let mut step_of: HashMap<SpanId, usize> = HashMap::new();
+        let mut step_of: HashMap<(SpanId, SpanId), usize> = HashMap::new();
         let sagas = self.nearest(|at| self.spans[at].is_saga());
         let saga_around = |at| sagas[self.above(at)?].map(|saga| self.spans[saga].id);
         for (at, span) in self.spans.iter().enumerate() {
-            if span.is_saga() || span.is_compensation || saga_around(at) != Some(saga) {
+            let Some(saga) = saga_around(at).filter(|saga| is_wanted(*saga)) else { continue };
+            if span.is_saga() || span.is_compensation {
                 continue;
             }
-            let earlier = span.linked(Relation::RetryOf).find_map(|earlier| step_of.get(&earlier).copied());
+            let steps = steps.entry(saga).or_default();
+            let mut retried = span.linked(Relation::RetryOf);
+            let earlier = retried.find_map(|earlier| step_of.get(&(saga, earlier)).copied());
             let step = earlier.unwrap_or_else(|| {
                 steps.push(PastSagaStep { attempts: Vec::new() });
                 steps.len() - 1
             });
-            step_of.insert(span.id, step);
+            step_of.insert((saga, span.id), step);
             steps[step].attempts.push(span);
         }
-        steps.retain(|step| step.attempts.iter().any(|span| span.is_compensable));
-        steps.sort_by_key(PastSagaStep::place);
+        for steps in steps.values_mut() {
+            steps.retain(|step| step.attempts.iter().any(|span| span.is_compensable));
+            steps.sort_by_key(PastSagaStep::place);
+        }
+        steps.retain(|_, steps| !steps.is_empty());
         steps
     }
 
     /// Whether a saga of the run was left open, and what one of its steps did stands.
     pub fn has_standing_steps(&self) -> bool {
-        let open = self.spans().filter(|span| span.is_saga() && span.status == Status::Pending);
-        open.into_iter().any(|saga| self.compensable_steps(saga.id).iter().any(PastSagaStep::stands))
+        let is_open = |saga| self.span(saga).is_some_and(|saga| saga.status == Status::Pending);
+        self.compensable_steps_of(is_open).values().flatten().any(PastSagaStep::stands)
     }
 }
 

@@ -1,29 +1,47 @@
 //! Sagas whose callers are gone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::compensate::Compensating;
 use super::{OnCancel, Saga};
-use crate::context::future::finish_span;
-use crate::context::span::End;
+use crate::context::future::Held;
+use crate::context::span::{End, Span};
 use crate::hub::{Background, Hub};
 use throughline_model::names;
 
-/// The sagas of one run whose callers are gone, in the order in which these went: each waits for the one before, for a saga
-/// within another one is dropped first and is to be undone first.
+/// The sagas of one run whose callers are gone. Those within another one are dropped first and are to be undone first; those
+/// beside each other do not wait for one that takes long.
 #[derive(Default)]
-pub(crate) struct Detached(Mutex<Option<oneshot::Receiver<()>>>);
+pub(crate) struct Detached(Mutex<Vec<(Weak<Span>, HasEnded)>>);
+
+type HasEnded = Shared<oneshot::Receiver<()>>;
 
 impl Detached {
-    /// The end of the one before, if there is one, and the end of this one.
-    fn queue(&self) -> (Option<oneshot::Receiver<()>>, oneshot::Sender<()>) {
+    /// The ends of those within this one, and the end of this one.
+    fn queue(&self, own: &Arc<Span>) -> (Vec<HasEnded>, oneshot::Sender<()>) {
         let (ends, has_ended) = oneshot::channel();
         // No code of others runs under this lock.
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(has_ended);
-        (before, ends)
+        let mut sagas = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut within = Vec::new();
+        let mut spans = Vec::new();
+        sagas.retain(|(span, has_ended)| {
+            let Some(span) = span.upgrade() else { return false };
+            if span.descends_from(own) {
+                within.push(has_ended.clone());
+            }
+            spans.push(span);
+            true
+        });
+        sagas.push((Arc::downgrade(own), has_ended.shared()));
+        drop(sagas);
+        // The last handle of a span may be that of its emitter: not under the lock.
+        drop(spans);
+        (within, ends)
     }
 }
 
@@ -64,20 +82,20 @@ impl Saga {
             None => self.compensate_all(),
         };
         span.stay_open(names::SAGA_DETACHED, None);
-        let (before, ends) = span.run.detached.queue();
+        let (within, ends) = span.run.detached.queue(span);
         let in_background = Background::begin(&span.run.hub.background);
-        let span = Arc::clone(span);
+        let held = Held::new(Arc::clone(span));
         let work = async move {
-            // An error says that it has ended, too.
-            if let Some(before) = before {
-                let _ = before.await;
+            for saga in within {
+                // An error says that it has ended, too.
+                let _ = saga.await;
             }
             compensating.await;
-            finish_span(&span, End::cancelled()).await;
+            held.finish(End::cancelled()).await;
             drop((ends, in_background));
         };
         match runtime {
-            // A runtime that is shutting down drops it: then the saga stays open.
+            // A runtime that is shutting down drops it: then the saga stays open, and is in nobody's hand.
             Some(runtime) => drop(runtime.spawn(work)),
             None => {
                 let on_its_own =

@@ -1,6 +1,6 @@
 //! [`SagaRecovery`]: undoing what a saga left behind, without running it forward again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::context::TraceContext;
 use crate::context::claim::Claimed;
 use crate::context::failure::NotRecorded;
 use crate::context::future::{begin_span, finish_span};
+use crate::context::keyed::in_time;
 use crate::context::resume::{events, owner, summary};
 use crate::context::resumption::Resumption;
 use crate::context::span::{End, Label, Run};
@@ -18,14 +19,17 @@ use crate::context::spec::{Details, root};
 use crate::hub::Hub;
 use throughline_model::fold::{History, PastSagaStep, PastSpan, RunFold};
 use throughline_model::names::{self, attrs, errors, tags};
-use throughline_model::{Attrs, ErrorInfo, RunState, Status, StepError, Text, TraceEvent, TraceId};
+use throughline_model::{
+    Attrs, ErrorInfo, InstanceId, Liveness, RunState, SpanId, Status, StepError, Text, TraceEvent, TraceId,
+};
 
 /// What a saga needs in order to be undone by somebody else: for each step its input again, and its compensation.
 #[must_use = "nothing is undone before run()"]
 pub struct SagaRecovery {
     of: Of,
     saga: Text,
-    inputs: HashMap<Text, VecDeque<UndoStep>>,
+    /// Name and compensation of each step, as they were given.
+    inputs: Vec<(Text, UndoStep)>,
     when_in_doubt: bool,
 }
 
@@ -39,15 +43,16 @@ enum Of {
 
 impl SagaRecovery {
     pub(super) fn resumed(context: TraceContext, saga: Text) -> Self {
-        Self { of: Of::Resumed(context), saga, inputs: HashMap::new(), when_in_doubt: false }
+        Self { of: Of::Resumed(context), saga, inputs: Vec::new(), when_in_doubt: false }
     }
 
     pub(crate) fn left_behind(hub: Arc<Hub>, trace_id: TraceId, saga: Text) -> Self {
-        Self { of: Of::Left { hub, trace_id }, saga, inputs: HashMap::new(), when_in_doubt: false }
+        Self { of: Of::Left { hub, trace_id }, saga, inputs: Vec::new(), when_in_doubt: false }
     }
 
     /// A step that may have succeeded: what it was given, and how it is undone. For several steps of one name call it once
-    /// for each, in the order in which they succeeded; those that are undone already count.
+    /// for each that succeeded, in the order in which they did, be they undone already or not: so that each is undone with
+    /// its own input.
     pub fn step<I, C, F, E, K>(mut self, name: impl Into<Text>, input: I, undo: C) -> Self
     where
         I: Send + 'static,
@@ -56,7 +61,7 @@ impl SagaRecovery {
         E: StepError<K>,
     {
         let undo = boxed_undo(undo);
-        self.inputs.entry(name.into()).or_default().push_back(Box::new(move |context| undo(input, context)));
+        self.inputs.push((name.into(), Box::new(move |context| undo(input, context))));
         self
     }
 
@@ -79,7 +84,7 @@ impl SagaRecovery {
                 let context = context.clone();
                 let no_such_saga = || NotRecorded::NoSuchSaga { saga: self.saga.clone() };
                 let before = context.0.run.resumption.clone().ok_or_else(no_such_saga)?;
-                return self.undo(&context, &before.history, None).await;
+                return self.undo(&context, &before, None).await;
             }
             Of::Left { hub, trace_id } => (Arc::clone(hub), *trace_id),
         };
@@ -100,7 +105,7 @@ impl SagaRecovery {
         let run = run_of(&hub, head, History::of(&recorded));
         let before = run.resumption.clone().ok_or(NotRecorded::NoSuchRun(trace_id))?;
         let context = place(&run, head, &before.history);
-        let failed = self.undo(&context, &before.history, Some(Arc::clone(&claim))).await?;
+        let failed = self.undo(&context, &before, Some(Arc::clone(&claim))).await?;
         let is_open = fold.last().is_some_and(|last| last.status == Status::Pending);
         if is_open && failed.is_undone() {
             let recorded = events(&*reader, trace_id).await?;
@@ -114,18 +119,24 @@ impl SagaRecovery {
     async fn undo(
         &mut self,
         context: &TraceContext,
-        history: &History,
+        before: &Arc<Resumption>,
         claim: Option<Arc<Claimed>>,
     ) -> Result<SagaFailed<Text>, NotRecorded> {
-        let hub = &context.0.run.hub;
+        let (hub, history) = (&context.0.run.hub, &before.history);
         let name = hub.redactor.findable(Some(attrs::SAGA), &self.saga);
-        let candidates: Vec<_> = history.sagas(&name).filter(|saga| saga.status != Status::Success).collect();
+        // What is gone through again in this process already is undone by that.
+        let sagas = history.sagas(&name).filter(|saga| !before.has_reached(saga.id));
+        let candidates: Vec<_> = sagas.filter(|saga| saga.status != Status::Success).collect();
+        let ids: HashSet<SpanId> = candidates.iter().map(|saga| saga.id).collect();
         let when_in_doubt = self.when_in_doubt;
-        let has_to_be_undone = |saga: &PastSpan| {
-            history.compensable_steps(saga.id).iter().any(|step| is_to_be_undone(step, when_in_doubt))
+        let mut steps = history.compensable_steps_of(|saga| ids.contains(&saga));
+        let has_something_to_undo = |saga: &&&PastSpan| {
+            let steps = steps.get(&saga.id);
+            steps.is_some_and(|steps| steps.iter().any(|step| is_to_be_undone(step, when_in_doubt)))
         };
-        let last = candidates.iter().rev().find(|saga| has_to_be_undone(saga)).or(candidates.last());
+        let last = candidates.iter().rev().find(has_something_to_undo).or(candidates.last());
         let saga = *last.ok_or_else(|| NotRecorded::NoSuchSaga { saga: self.saga.clone() })?;
+        let steps = steps.remove(&saga.id).unwrap_or_default();
         let (status, error) = match saga.status {
             Status::Pending => (Status::Failed, Some(interrupted())),
             status => (status, saga.error.clone()),
@@ -133,19 +144,30 @@ impl SagaRecovery {
         let message =
             error.as_ref().map_or(Text::literal("the saga was cancelled"), |error| error.message.clone());
         let failed = |compensations| SagaFailed { error: message, compensations, as_error: |_| None };
-        if !has_to_be_undone(saga) && saga.status != Status::Pending {
+        let is_undone = !steps.iter().any(|step| is_to_be_undone(step, when_in_doubt));
+        if is_undone && saga.status != Status::Pending {
             return Ok(failed(Vec::new()));
+        }
+        if saga.status == Status::Pending && matches!(self.of, Of::Left { .. }) {
+            is_in_nobodys_hand(hub, saga).await?;
         }
 
         let mut completed = Vec::new();
         let mut unregistered = Vec::new();
-        for step in history.compensable_steps(saga.id) {
-            let (name, resource) = (step.last().event_type.clone(), step.last().resource.clone());
-            // Of what is undone already the input is known, too, and must not be taken for that of the next step.
-            let undo = self.inputs.get_mut(&name).and_then(VecDeque::pop_front);
-            if !is_to_be_undone(&step, when_in_doubt) {
+        let mut inputs: HashMap<Text, VecDeque<UndoStep>> = HashMap::new();
+        for (name, undo) in self.inputs.drain(..) {
+            inputs.entry(hub.redactor.name(&name).into()).or_default().push_back(undo);
+        }
+        for step in steps {
+            let is_to_be_undone = is_to_be_undone(&step, when_in_doubt);
+            if !is_to_be_undone && !step.has_succeeded() && !step.is_undone() {
                 continue;
             }
+            let undo = inputs.get_mut(&step.last().event_type).and_then(VecDeque::pop_front);
+            if !is_to_be_undone {
+                continue;
+            }
+            let (name, resource) = (step.last().event_type.clone(), step.last().resource.clone());
             let mut spans: Vec<_> = step.standing().map(|span| span.id).collect();
             if spans.is_empty() {
                 spans.push(step.last().id);
@@ -168,21 +190,37 @@ impl SagaRecovery {
         };
         let step = saga_step(&above, self.saga.clone()).tag(Text::literal(tags::DETACHED));
         let spec = step.continuing(Some((saga.id, saga.next_seq))).spec();
+        before.reach(saga.id);
+        let (before, id) = (Arc::clone(before), saga.id);
         // A caller that no longer waits does not cut it off.
         let undoing = in_background(hub, async move {
-            let span = begin_span(spec).await?;
-            let saga = Saga::new(TraceContext(Arc::clone(&span)), None);
+            let held = begin_span(spec).await.inspect_err(|_| before.leave_saga(id))?;
+            let saga = Saga::new(TraceContext(Arc::clone(held.span())), None);
             saga.state().completed = completed;
             let mut compensations = saga.compensate_all().await;
             let unregistered = unregistered
                 .into_iter()
                 .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::NotRegistered));
             compensations.extend(unregistered);
-            finish_span(&span, End { status, error, output: None }).await;
+            held.finish(End { status, error, output: None }).await;
             drop(claim);
             Ok(compensations)
         });
         undoing.await.unwrap_or(Err(NotRecorded::ShutDown)).map(failed)
+    }
+}
+
+/// A saga may be at work although its run has ended: in a task that outlives the run's root.
+async fn is_in_nobodys_hand(hub: &Hub, saga: &PastSpan) -> Result<(), NotRecorded> {
+    let reader = &hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader;
+    let (instance, trace_id) = (saga.last_event.instance, saga.last_event.id.trace_id);
+    if instance == InstanceId::NOBODY {
+        return Ok(());
+    }
+    let liveness = in_time(reader.liveness(&[instance])).await;
+    match liveness.map_err(|error| NotRecorded::NotRead(Arc::new(error)))?.contains(&Liveness::Alive) {
+        true => Err(NotRecorded::AtWork { trace_id, instance }),
+        false => Ok(()),
     }
 }
 

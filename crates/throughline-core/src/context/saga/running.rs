@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 
 use super::compensate::Compensating;
 use super::{OnCancel, Saga, SagaFailed};
+use crate::context::future::go_on_panicking;
 
 pin_project! {
     /// A saga: it runs the closure's future and, if that fails, the compensations. If it is dropped before it ended, what is
@@ -35,9 +36,10 @@ pin_project! {
                 return;
             }
             // Its steps are cancelled first.
-            this.body.set(None);
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.body.set(None)));
             let undoing = this.undoing.take().map(|undoing| undoing.compensating);
             this.saga.continue_without_caller(undoing, *this.on_cancel, this.runtime.take());
+            go_on_panicking(dropped);
         }
     }
 }
@@ -74,18 +76,21 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(body) = this.body.as_mut().as_pin_mut() {
-            let cause = match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
+            let polled = match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(Ok(value))) => {
-                    this.body.set(None);
+                Ok(Poll::Ready(outcome)) => Ok(outcome),
+                Err(panic) => Err(panic),
+            };
+            // What the future still holds belongs to its steps.
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.body.set(None)));
+            let cause = match (polled, dropped) {
+                (Ok(Ok(value)), Ok(())) => {
                     *this.has_ended = true;
                     return Poll::Ready(Ok(value));
                 }
-                Ok(Poll::Ready(Err(error))) => Cause::Error(error),
-                Err(panic) => Cause::Panic(panic),
+                (Ok(Err(error)), Ok(())) => Cause::Error(error),
+                (Err(panic), _) | (Ok(_), Err(panic)) => Cause::Panic(panic),
             };
-            // What the future still holds belongs to its steps.
-            this.body.set(None);
             *this.undoing = Some(Undoing { compensating: this.saga.compensate_all(), cause });
         }
         let Some(undoing) = this.undoing else { return Poll::Pending };
