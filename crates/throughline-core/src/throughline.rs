@@ -84,7 +84,7 @@ impl Throughline {
     /// # }
     /// ```
     pub fn undo(&self, trace_id: TraceId, saga: impl Into<Text>) -> SagaRecovery {
-        SagaRecovery::left_behind(Arc::clone(&self.0), trace_id, saga.into())
+        SagaRecovery::new(Arc::clone(&self.0), trace_id, saga.into())
     }
 
     /// Closes for good a run that no process works on and that is not to be resumed: it counts as failed, for this reason.
@@ -176,7 +176,7 @@ impl Throughline {
         self.0.report()
     }
 
-    /// Waits for the sagas that are being undone without their callers, then accepts no new steps, delivers what is pending, releases the lease, and reports what was delivered, what is
+    /// Waits for the sagas that are being undone without their callers, for three quarters of the time, then accepts no new steps, delivers what is pending, releases the lease, and reports what was delivered, what is
     /// pending in the spool, and what was dropped because it could not be delivered in time. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
@@ -185,7 +185,7 @@ impl Throughline {
         let background = &self.0.background;
         if !background.is_idle() {
             // What they record is still to be delivered.
-            let (background, until) = (Arc::clone(background), later(timeout.mul_f64(0.6)));
+            let (background, until) = (Arc::clone(background), later(timeout.mul_f64(0.75)));
             let _ = on_helper_thread(move || background.wait_idle(until)).await;
         }
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.

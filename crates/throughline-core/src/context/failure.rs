@@ -88,11 +88,37 @@ pub enum NotRecorded {
         /// The run that succeeded.
         trace_id: TraceId,
     },
-    /// A saga was undoing its steps when its process died: it can be [undone](crate::SagaBuilder::undo), not run.
-    #[error("not started: the saga `{saga}` was being undone when its process died; continue with .undo()")]
+    /// The run is not resumed, because one of its sagas was being undone: that can be [finished](crate::Throughline::undo).
+    #[error(
+        "the run {trace_id} is not resumed: its saga `{saga}` was being undone; finish that with \
+         throughline.undo(trace_id, \"{saga}\")"
+    )]
     BeingUndone {
+        /// The run.
+        trace_id: TraceId,
         /// The saga's name.
         saga: Text,
+    },
+    /// The run is not resumed, because a later run under its key does its work again.
+    #[error(
+        "the run {trace_id} is not resumed: its work was started again as the run {by}; undo its sagas, or abandon it"
+    )]
+    StartedAgain {
+        /// The run.
+        trace_id: TraceId,
+        /// The latest run under its key.
+        by: TraceId,
+    },
+    /// None of the steps that are named is one that has to be undone.
+    #[error(
+        "nothing was undone: none of the names that were given is that of a step of the saga `{saga}` which has to be \
+         undone, such as `{step}`"
+    )]
+    NoSuchStep {
+        /// The saga's name.
+        saga: Text,
+        /// A step that has to be undone.
+        step: Text,
     },
     /// The run has no saga of this name that failed, was cancelled or was left open.
     #[error("nothing to undo: no saga `{saga}` of the run failed, was cancelled or was left open")]

@@ -19,7 +19,7 @@ use crate::hub::Hub;
 
 /// How long the start of a run waits at most to learn what ran before, and again to close that.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// Of how many runs under a key it is known whether they are at work, or succeeded: an older one that is still at work
+/// Of how many runs under a key it is known whether they are at work: an older one that is still at work
 /// would have been passed by as many later ones.
 const RUNS_OF_A_KEY: usize = 100;
 
@@ -59,6 +59,7 @@ impl RunSpec {
     pub(super) async fn prepare(self: Box<Self>) -> Result<Prepared, NotRecorded> {
         if let Some(trace_id) = self.resumes {
             let claim = resume::claim(&self.hub, trace_id).await?;
+            not_started_again(&self.hub, trace_id).await?;
             return resume::prepare(self, trace_id, claim, None).await;
         }
         let hub = Arc::clone(&self.hub);
@@ -124,9 +125,9 @@ impl RunSpec {
                 return Err(at_work(&**reader, run.trace_id).await?);
             }
             if self.unique == Unique::UntilSuccess
-                && let Some(run) = runs.iter().find(|run| run.state == RunState::Succeeded)
+                && let Some(trace_id) = identity.success(&**reader).await?
             {
-                return Err(NotRecorded::HasSucceeded { trace_id: run.trace_id });
+                return Err(NotRecorded::HasSucceeded { trace_id });
             }
             let Some(before) = runs.first_mut() else { break };
             if !before.state.is_open() {
@@ -187,6 +188,22 @@ fn is_at_work(run: &RunSummary) -> bool {
     run.state == RunState::Running
 }
 
+/// A run whose work a later one under its key does again is not resumed.
+async fn not_started_again(hub: &Hub, trace_id: TraceId) -> Result<(), NotRecorded> {
+    let reader = &hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader;
+    let run = resume::summary(&**reader, trace_id).await?;
+    let (Some(key), Some(workflow)) = (run.correlation_id, run.workflow) else { return Ok(()) };
+    let identity = Identity { service: run.service, workflow, key };
+    let latest = in_time(identity.latest(&**reader, 1)).await;
+    let latest = latest.map_err(|error| NotRecorded::NotRead(Arc::new(error)))?;
+    match latest.first() {
+        Some(latest) if latest.trace_id != trace_id && latest.started > run.started => {
+            Err(NotRecorded::StartedAgain { trace_id, by: latest.trace_id })
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn at_work(reader: &dyn TraceReader, trace_id: TraceId) -> Result<NotRecorded, NotRecorded> {
     Ok(NotRecorded::AtWork { trace_id, instance: resume::owner(reader, trace_id).await? })
 }
@@ -209,11 +226,30 @@ impl Identity {
 
     /// The runs under the key, the last started first.
     async fn latest(&self, reader: &dyn TraceReader, limit: usize) -> Result<Vec<RunSummary>, ReadError> {
-        let filter = Filter::new()
+        Ok(reader.runs(&self.filter(), &Page::first(limit)).await?.items)
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::new()
             .scope(Scope::all().workflow(self.workflow.clone()))
             .correlation_id(self.key.clone())
-            .service(self.service.clone());
-        Ok(reader.runs(&filter, &Page::first(limit)).await?.items)
+            .service(self.service.clone())
+    }
+
+    /// The latest run under the key that succeeded, however long ago.
+    async fn success(&self, reader: &dyn TraceReader) -> Result<Option<TraceId>, NotRecorded> {
+        let mut page = Page::first(RUNS_OF_A_KEY);
+        loop {
+            let found = in_time(reader.runs(&self.filter(), &page)).await;
+            let found = found.map_err(|error| NotRecorded::NotRead(Arc::new(error)))?;
+            if let Some(run) = found.items.iter().find(|run| run.state == RunState::Succeeded) {
+                return Ok(Some(run.trace_id));
+            }
+            match found.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// What is claimed so that one run under the key is at work. It is the id of no run: those are random.

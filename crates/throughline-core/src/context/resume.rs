@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use throughline_model::fold::History;
-use throughline_model::{InstanceId, RunState, RunSummary, StepError, TraceEvent, TraceId, TraceReader};
+use throughline_model::fold::{History, PastSpan};
+use throughline_model::names::attrs;
+use throughline_model::{
+    InstanceId, RunState, RunSummary, Status, StepError, TraceEvent, TraceId, TraceReader,
+};
 
 use super::claim::Claimed;
 use super::failure::NotRecorded;
@@ -84,7 +87,15 @@ pub(super) async fn prepare(
     let events = events(&*reader, trace_id).await?;
     let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
     let history = History::of(&events);
-    let span = history.span(root.span_id).ok_or(NotRecorded::NoSuchRun(trace_id))?;
+    let root_span = history.span(root.span_id).ok_or(NotRecorded::NoSuchRun(trace_id))?;
+    let (next_seq, started) = (root_span.next_seq, root_span.started);
+    let is_being_undone = |span: &&PastSpan| {
+        span.is_saga() && span.status == Status::Pending && history.is_being_undone(span.id)
+    };
+    if let Some(saga) = history.spans().find(is_being_undone) {
+        let name = saga.attrs.get(attrs::SAGA).unwrap_or_default();
+        return Err(NotRecorded::BeingUndone { trace_id, saga: name.to_owned().into() });
+    }
     let spec = RunSpec {
         workflow: root.workflow.clone(),
         label: asked.label,
@@ -92,14 +103,14 @@ pub(super) async fn prepare(
             tags: root.tags.clone(),
             attempt: root.attempt,
             announced_steps: root.step_total.unwrap_or(asked.details.announced_steps),
-            continues: Some((root.span_id, span.next_seq)),
+            continues: Some((root.span_id, next_seq)),
             ..Details::default()
         },
         resumed: Some(Resumed {
             trace_id,
             correlation_id: root.correlation_id.clone(),
             attrs: root.attrs.clone(),
-            started: span.started,
+            started,
             history,
         }),
         ..RunSpec::new(hub)

@@ -42,16 +42,6 @@ impl Resumption {
         sagas.find(|saga| matches!(saga.status, Status::Pending | Status::Success) && reached.insert(saga.id))
     }
 
-    /// Takes note that this saga is gone through again.
-    pub(super) fn reach(&self, saga: SpanId) {
-        self.sagas_reached.lock().unwrap_or_else(PoisonError::into_inner).insert(saga);
-    }
-
-    /// Whether it is gone through again.
-    pub(super) fn has_reached(&self, saga: SpanId) -> bool {
-        self.sagas_reached.lock().unwrap_or_else(PoisonError::into_inner).contains(&saga)
-    }
-
     /// The saga was not run, and may be reached another time.
     pub(super) fn leave_saga(&self, saga: SpanId) {
         self.sagas_reached.lock().unwrap_or_else(PoisonError::into_inner).remove(&saga);

@@ -112,10 +112,6 @@ impl SagaBuilder {
         E: StepError<K>,
     {
         let earlier = PreviousSaga::of(&self.context, &self.name);
-        if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.was_being_undone()) {
-            earlier.leave();
-            return Err(NotRecorded::BeingUndone { saga: self.name });
-        }
         let capture: Capture<Result<T, SagaFailed<E>>> = Capture {
             error: |result| result.as_ref().err().map(|failed| failed.error.describe()),
             output: |_| None,
@@ -135,12 +131,6 @@ impl SagaBuilder {
             earlier.leave();
         }
         ran
-    }
-
-    /// Undoes what an interrupted saga left behind, in a run that was [resumed](crate::Throughline::resume), without
-    /// running it forward again. In a run that is not being resumed, use [`Throughline::undo`](crate::Throughline::undo).
-    pub fn undo(self) -> SagaRecovery {
-        SagaRecovery::resumed(self.context, self.name)
     }
 
     fn builder(&self, earlier: Option<&PreviousSaga>) -> Step {
@@ -172,10 +162,6 @@ impl PreviousSaga {
     fn leave(&self) {
         self.before.leave_saga(self.saga);
     }
-
-    fn was_being_undone(&self) -> bool {
-        self.before.history.is_being_undone(self.saga)
-    }
 }
 
 /// A saga that runs: the context of its span, and the steps that can be undone. Cheap to clone.
@@ -189,12 +175,21 @@ pub struct Saga {
 struct SagaState {
     /// What is undone if the saga fails, in the order of their ends.
     completed: Vec<Completed>,
-    /// Steps that have not ended and are undone if they never do, by their numbers.
-    under_way: Vec<(u64, Completed)>,
+    /// Steps that have not ended.
+    under_way: Vec<UnderWayStep>,
+    /// Name and resource of those that did not succeed, and are not undone.
+    in_doubt: Vec<(Text, Option<Text>)>,
     /// The number of the next step.
     next: u64,
     /// What the previous instance began: steps that have not been reached again yet, by name.
     earlier: HashMap<Text, VecDeque<EarlierStep>>,
+}
+
+/// A step that has not ended. If it never does, it is undone as far as `step` names attempts; else it is in doubt.
+struct UnderWayStep {
+    number: u64,
+    has_begun: bool,
+    step: Completed,
 }
 
 /// A step that the previous instance began.

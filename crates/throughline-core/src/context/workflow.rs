@@ -79,7 +79,8 @@ impl Workflow {
     }
 
     /// Lets at most one run under its [key](Self::key) be at work, in this process or in any other that uses the store. If
-    /// there is one, this run does not start, and [`NotRecorded::AtWork`](crate::NotRecorded::AtWork) has its id.
+    /// there is one, this run does not start, and [`NotRecorded::AtWork`](crate::NotRecorded::AtWork) has its id. An emitter
+    /// that is [off](crate::ThroughlineBuilder::disabled) knows of no other runs, and refuses none.
     pub fn unique(mut self) -> Self {
         self.0.unique = self.0.unique.max(Unique::WhileAtWork);
         self

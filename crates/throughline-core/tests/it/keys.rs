@@ -418,3 +418,42 @@ async fn the_secret_of_a_store_is_the_same_for_all_its_handles() {
     let secret = readers.reader.secret().await.unwrap().unwrap();
     assert_eq!(MemoryStore::readers(&store).reader.secret().await.unwrap(), Some(secret));
 }
+
+#[tokio::test]
+async fn a_success_long_ago_counts_for_a_run_that_is_to_succeed_once() {
+    let (throughline, _store) = open();
+    let done = succeed(&throughline, "loan", "loan-42").await;
+    for _ in 0..250 {
+        fail(&throughline, "loan", "loan-42").await;
+    }
+    let refused = throughline.workflow("loan").key("loan-42").once().run_infallible(|_| async {}).await;
+    assert!(
+        matches!(refused, Err(NotRecorded::HasSucceeded { trace_id }) if trace_id == done),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_run_whose_work_was_started_again_is_not_resumed() {
+    let (throughline, store) = open();
+    let dying = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let (tx, rx) = oneshot::channel();
+    // A saga of which something stands, so that the run stays open.
+    tokio::spawn(dying.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
+        let saga = ctx.saga("approval").run(|saga| async move {
+            let step = saga.step("stage:a").input(()).compensate(|(), _| async { Ok::<_, NotRecorded>(()) });
+            step.run(|(), _| async { Ok::<_, NotRecorded>(()) }).await??;
+            tx.send(saga.trace_id()).unwrap();
+            std::future::pending::<Result<(), NotRecorded>>().await
+        });
+        saga.await.unwrap().unwrap();
+    }));
+    let first = rx.await.unwrap();
+    store.abandon(store.trace(first)[0].instance);
+    let second = succeed(&throughline, "loan", "loan-42").await;
+    let reader = throughline.reader().unwrap();
+    assert_eq!(reader.run(first).await.unwrap().unwrap().state, RunState::Interrupted);
+    let refused = throughline.resume(first).run(|_| async { Ok::<_, NotRecorded>(()) }).await.unwrap_err();
+    let NotRecorded::StartedAgain { trace_id, by } = refused else { panic!("{refused}") };
+    assert_eq!((trace_id, by), (first, second));
+}

@@ -262,28 +262,44 @@ async fn a_saga_that_died_while_it_was_undone_is_undone_to_the_end() {
     let store = MemoryStore::new();
     let trace_id = die_in_saga(&store, true).await;
     let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let resumed = throughline.resume(trace_id).run(|_| async { Ok::<_, NotRecorded>(()) }).await;
+    let refused = resumed.unwrap_err();
+    assert!(
+        matches!(&refused, NotRecorded::BeingUndone { saga, .. } if saga == "loan-approval"),
+        "{refused}"
+    );
+    let again =
+        throughline.workflow("loan").key("loan-42").run_or_resume(|_| async { Ok::<_, NotRecorded>(()) });
+    assert!(matches!(again.await, Err(NotRecorded::BeingUndone { .. })));
+    let unknown = throughline.undo(trace_id, "loan-approval");
+    let unknown = unknown.step("stage:zzz", (), |(), _| async { Ok::<_, LoanError>(()) });
+    insta::assert_snapshot!(unknown.run().await.unwrap_err(), @"nothing was undone: none of the names that were given is that of a step of the saga `loan-approval` which has to be undone, such as `stage:a`");
+
     let undone = Undone::default();
     let log = undone.clone();
-    let run = throughline.resume(trace_id).run(|ctx| async move {
-        let forward = ctx.saga("loan-approval").run(|_| async { Ok::<_, LoanError>(()) }).await;
-        assert!(matches!(forward, Err(NotRecorded::BeingUndone { .. })), "{forward:?}");
-        let undo = move |input: u32, _ctx| {
-            let log = log.clone();
-            async move {
-                log.0.lock().unwrap().push(input);
-                Ok::<_, LoanError>(())
-            }
-        };
-        let undoing =
-            ctx.saga("loan-approval").undo().step("stage:a", 1, undo.clone()).step("stage:b", 2, undo);
-        Ok::<_, LoanError>(undoing.run().await?)
-    });
-    let failed = run.await.unwrap().unwrap();
+    let undo = move |input: u32, _| {
+        let log = log.clone();
+        async move {
+            log.0.lock().unwrap().push(input);
+            Ok::<_, LoanError>(())
+        }
+    };
+    let undoing = || {
+        let of = throughline.undo(trace_id, "loan-approval");
+        of.step("stage:a", 1, undo.clone()).step("stage:b", 2, undo.clone())
+    };
+    let failed = undoing().run().await.unwrap();
     assert_eq!(undone.seen(), [2, 1]);
     // The step whose compensation was cut off was not named again, and is reported all the same.
     let left: Vec<_> = failed.orphaned().map(|step| (step.step.as_str(), step.outcome.clone())).collect();
     assert_eq!(left, [("stage:hang", CompensationOutcome::NotRegistered)]);
-    assert_eq!(ended(&store.trace(trace_id), names::SAGA_FAILED).error.unwrap().kind, "interrupted");
+    let state = async || throughline.reader().unwrap().run(trace_id).await.unwrap().unwrap().state;
+    assert_eq!(state().await, RunState::Interrupted, "that one stands");
+    let rest = undoing().step("stage:hang", (), |(), _| async { Ok::<_, LoanError>(()) });
+    assert!(rest.run().await.unwrap().is_undone());
+    assert_eq!(undone.seen(), [2, 1]);
+    assert_eq!(state().await, RunState::Failed);
+    assert_eq!(ended(&store.trace(trace_id), names::WORKFLOW_FAILED).error.unwrap().kind, "interrupted");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use serde_json::json;
 
-use super::{Compensated, CompensationOutcome, Saga};
+use super::{Compensated, CompensationOutcome, Saga, UnderWayStep};
 use crate::context::TraceContext;
 use crate::context::future::Capture;
 use crate::redaction;
@@ -64,32 +64,45 @@ impl Saga {
     /// Whether a step succeeded, or may have, that is to be undone.
     pub(super) fn has_something_to_undo(&self) -> bool {
         let state = self.state();
-        let is_to_be_undone = |(_, step): &(u64, Completed)| !step.spans.is_empty();
-        !state.completed.is_empty() || state.under_way.iter().any(is_to_be_undone)
+        !state.completed.is_empty()
+            || state.under_way.iter().any(|under_way| !under_way.step.spans.is_empty())
     }
 
     /// Undoes everything, the last to end first.
     pub(super) fn compensate_all(&self) -> Compensating {
         let saga = self.clone();
         Box::pin(async move {
-            let steps: Vec<_> = {
-                let mut state = saga.state();
-                let completed = std::mem::take(&mut state.completed);
-                let under_way = std::mem::take(&mut state.under_way);
-                let all = completed.into_iter().chain(under_way.into_iter().map(|(_, step)| step));
-                all.filter(|step| !step.spans.is_empty()).collect()
-            };
+            let (steps, in_doubt) = saga.take_steps();
+            let in_doubt = in_doubt
+                .into_iter()
+                .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::InDoubt));
             let mut compensated = Vec::with_capacity(steps.len());
             if steps.is_empty() {
-                return compensated;
+                return in_doubt.collect();
             }
             // That the undoing began is worth knowing; that it could not be said must not keep it from being done.
             let _ = saga.event(names::SAGA_COMPENSATING, json!({ "steps": steps.len() })).await;
             for step in steps.into_iter().rev() {
                 compensated.push(saga.compensate_step(step).await);
             }
+            compensated.extend(in_doubt);
             compensated
         })
+    }
+
+    /// What is to be undone, in the order of their ends, and what is in doubt.
+    fn take_steps(&self) -> (Vec<Completed>, Vec<(Text, Option<Text>)>) {
+        let mut state = self.state();
+        let (mut steps, mut in_doubt) =
+            (std::mem::take(&mut state.completed), std::mem::take(&mut state.in_doubt));
+        for UnderWayStep { has_begun, step, .. } in state.under_way.drain(..) {
+            match step.spans.is_empty() {
+                false => steps.push(step),
+                true if has_begun => in_doubt.push((step.step, step.resource)),
+                true => {}
+            }
+        }
+        (steps, in_doubt)
     }
 
     async fn compensate_step(&self, step: Completed) -> Compensated {

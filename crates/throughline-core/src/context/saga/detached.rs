@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::compensate::Compensating;
-use super::{OnCancel, Saga};
+use super::{Compensated, CompensationOutcome, OnCancel, Saga};
 use crate::context::future::Held;
 use crate::context::span::{End, Span};
 use crate::hub::{Background, Hub};
@@ -90,8 +90,14 @@ impl Saga {
                 // An error says that it has ended, too.
                 let _ = saga.await;
             }
-            compensating.await;
-            held.finish(End::cancelled()).await;
+            let compensations = compensating.await;
+            let was_tried = |step: &Compensated| !matches!(step.outcome, CompensationOutcome::NotStarted(_));
+            if compensations.iter().all(was_tried) {
+                held.finish(End::cancelled()).await;
+            } else {
+                // The emitter was shut down, or its store is broken: the saga stays open.
+                drop(held);
+            }
             drop((ends, in_background));
         };
         match runtime {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::compensate::{Completed, UndoStep, boxed_undo};
 use super::detached::in_background;
-use super::{CompensationOutcome, Saga, SagaFailed, saga_step};
+use super::{Compensated, CompensationOutcome, Saga, SagaFailed, saga_step};
 use crate::context::TraceContext;
 use crate::context::claim::Claimed;
 use crate::context::failure::NotRecorded;
@@ -26,28 +26,17 @@ use throughline_model::{
 /// What a saga needs in order to be undone by somebody else: for each step its input again, and its compensation.
 #[must_use = "nothing is undone before run()"]
 pub struct SagaRecovery {
-    of: Of,
+    hub: Arc<Hub>,
+    trace_id: TraceId,
     saga: Text,
     /// Name and compensation of each step, as they were given.
     inputs: Vec<(Text, UndoStep)>,
     when_in_doubt: bool,
 }
 
-/// The run that the saga belongs to.
-enum Of {
-    /// One that is being resumed.
-    Resumed(TraceContext),
-    /// One that no process works on.
-    Left { hub: Arc<Hub>, trace_id: TraceId },
-}
-
 impl SagaRecovery {
-    pub(super) fn resumed(context: TraceContext, saga: Text) -> Self {
-        Self { of: Of::Resumed(context), saga, inputs: Vec::new(), when_in_doubt: false }
-    }
-
-    pub(crate) fn left_behind(hub: Arc<Hub>, trace_id: TraceId, saga: Text) -> Self {
-        Self { of: Of::Left { hub, trace_id }, saga, inputs: Vec::new(), when_in_doubt: false }
+    pub(crate) fn new(hub: Arc<Hub>, trace_id: TraceId, saga: Text) -> Self {
+        Self { hub, trace_id, saga, inputs: Vec::new(), when_in_doubt: false }
     }
 
     /// A step that may have succeeded: what it was given, and how it is undone. For several steps of one name call it once
@@ -72,22 +61,14 @@ impl SagaRecovery {
         self
     }
 
-    /// Undoes what succeeded and is not undone yet, the last to end first. A saga that had not ended has failed then, and so
-    /// has its run, if nothing else of it could be undone.
+    /// Undoes what succeeded and is not undone yet, the last to end first. Once all of it is undone, a saga that had not ended
+    /// is cancelled, and its run has failed, if nothing else of it could be undone; until then both stay open.
     ///
     /// # Errors
-    /// The outer error says that nothing was tried: there is no such run or saga, an instance is at work on it, or the store
-    /// does not respond. The inner one always comes, and says what became of each step.
-    pub async fn run(mut self) -> Result<SagaFailed<Text>, NotRecorded> {
-        let (hub, trace_id) = match &self.of {
-            Of::Resumed(context) => {
-                let context = context.clone();
-                let no_such_saga = || NotRecorded::NoSuchSaga { saga: self.saga.clone() };
-                let before = context.0.run.resumption.clone().ok_or_else(no_such_saga)?;
-                return self.undo(&context, &before, None).await;
-            }
-            Of::Left { hub, trace_id } => (Arc::clone(hub), *trace_id),
-        };
+    /// The outer error says that nothing was tried: there is no such run, saga or step, an instance is at work on it, or the
+    /// store does not respond. The inner one always comes, and says what became of each step.
+    pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
+        let (hub, trace_id) = (Arc::clone(&self.hub), self.trace_id);
         let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
         let is_left = async || match summary(&*reader, trace_id).await?.state {
             RunState::Running => {
@@ -105,9 +86,9 @@ impl SagaRecovery {
         let run = run_of(&hub, head, History::of(&recorded));
         let before = run.resumption.clone().ok_or(NotRecorded::NoSuchRun(trace_id))?;
         let context = place(&run, head, &before.history);
-        let failed = self.undo(&context, &before, Some(Arc::clone(&claim))).await?;
+        let failed = self.undo(&context, &before, Arc::clone(&claim)).await?;
         let is_open = fold.last().is_some_and(|last| last.status == Status::Pending);
-        if is_open && failed.is_undone() {
+        if is_open && failed.orphaned().next().is_none() {
             let recorded = events(&*reader, trace_id).await?;
             if !History::of(&recorded).has_standing_steps() {
                 finish_span(&context.0, End::failed(interrupted())).await;
@@ -117,16 +98,14 @@ impl SagaRecovery {
     }
 
     async fn undo(
-        &mut self,
+        self,
         context: &TraceContext,
-        before: &Arc<Resumption>,
-        claim: Option<Arc<Claimed>>,
+        before: &Resumption,
+        claim: Arc<Claimed>,
     ) -> Result<SagaFailed<Text>, NotRecorded> {
         let (hub, history) = (&context.0.run.hub, &before.history);
         let name = hub.redactor.findable(Some(attrs::SAGA), &self.saga);
-        // What is gone through again in this process already is undone by that.
-        let sagas = history.sagas(&name).filter(|saga| !before.has_reached(saga.id));
-        let candidates: Vec<_> = sagas.filter(|saga| saga.status != Status::Success).collect();
+        let candidates: Vec<_> = history.sagas(&name).filter(|saga| saga.status != Status::Success).collect();
         let ids: HashSet<SpanId> = candidates.iter().map(|saga| saga.id).collect();
         let when_in_doubt = self.when_in_doubt;
         let mut steps = history.compensable_steps_of(|saga| ids.contains(&saga));
@@ -138,29 +117,33 @@ impl SagaRecovery {
         let saga = *last.ok_or_else(|| NotRecorded::NoSuchSaga { saga: self.saga.clone() })?;
         let steps = steps.remove(&saga.id).unwrap_or_default();
         let (status, error) = match saga.status {
-            Status::Pending => (Status::Failed, Some(interrupted())),
+            Status::Pending => (Status::Cancelled, None),
             status => (status, saga.error.clone()),
         };
-        let message =
-            error.as_ref().map_or(Text::literal("the saga was cancelled"), |error| error.message.clone());
+        let message = match (&error, saga.status) {
+            (Some(error), _) => error.message.clone(),
+            (None, Status::Pending) => Text::literal("it was interrupted"),
+            (None, _) => Text::literal("it was cancelled"),
+        };
         let failed = |compensations| SagaFailed { error: message, compensations, as_error: |_| None };
-        let is_undone = !steps.iter().any(|step| is_to_be_undone(step, when_in_doubt));
-        if is_undone && saga.status != Status::Pending {
-            return Ok(failed(Vec::new()));
-        }
-        if saga.status == Status::Pending && matches!(self.of, Of::Left { .. }) {
+        let was_open = saga.status == Status::Pending;
+        if was_open {
             is_in_nobodys_hand(hub, saga).await?;
         }
 
         let mut completed = Vec::new();
-        let mut unregistered = Vec::new();
+        let (mut unregistered, mut in_doubt) = (Vec::new(), Vec::new());
         let mut inputs: HashMap<Text, VecDeque<UndoStep>> = HashMap::new();
-        for (name, undo) in self.inputs.drain(..) {
+        for (name, undo) in self.inputs {
             inputs.entry(hub.redactor.name(&name).into()).or_default().push_back(undo);
+        }
+        if let Some(step) = not_named(&steps, &inputs, when_in_doubt) {
+            return Err(NotRecorded::NoSuchStep { saga: self.saga, step });
         }
         for step in steps {
             let is_to_be_undone = is_to_be_undone(&step, when_in_doubt);
             if !is_to_be_undone && !step.has_succeeded() && !step.is_undone() {
+                in_doubt.push((step.last().event_type.clone(), step.last().resource.clone()));
                 continue;
             }
             let undo = inputs.get_mut(&step.last().event_type).and_then(VecDeque::pop_front);
@@ -188,21 +171,36 @@ impl SagaRecovery {
             )),
             _ => context.clone(),
         };
-        let step = saga_step(&above, self.saga.clone()).tag(Text::literal(tags::DETACHED));
-        let spec = step.continuing(Some((saga.id, saga.next_seq))).spec();
-        before.reach(saga.id);
-        let (before, id) = (Arc::clone(before), saga.id);
+        let (has_work, continues) = (!completed.is_empty(), Some((saga.id, saga.next_seq)));
+        let spec =
+            saga_step(&above, self.saga).tag(Text::literal(tags::DETACHED)).continuing(continues).spec();
+        let not_undone = move |saga: &Saga| {
+            let unregistered =
+                unregistered.into_iter().map(|step| (step, CompensationOutcome::NotRegistered));
+            let in_doubt = in_doubt.into_iter().map(|step| (step, CompensationOutcome::InDoubt));
+            let both = unregistered.chain(in_doubt);
+            both.map(|((step, resource), outcome)| saga.compensated(step, resource, outcome))
+                .collect::<Vec<_>>()
+        };
+        if !has_work && !was_open {
+            return Ok(failed(not_undone(&Saga::new(context.clone(), None))));
+        }
         // A caller that no longer waits does not cut it off.
         let undoing = in_background(hub, async move {
-            let held = begin_span(spec).await.inspect_err(|_| before.leave_saga(id))?;
+            let held = begin_span(spec).await?;
             let saga = Saga::new(TraceContext(Arc::clone(held.span())), None);
             saga.state().completed = completed;
             let mut compensations = saga.compensate_all().await;
-            let unregistered = unregistered
-                .into_iter()
-                .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::NotRegistered));
-            compensations.extend(unregistered);
-            held.finish(End { status, error, output: None }).await;
+            compensations.extend(not_undone(&saga));
+            let is_left = |step: &Compensated| {
+                !matches!(step.outcome, CompensationOutcome::Undone | CompensationOutcome::InDoubt)
+            };
+            if was_open && compensations.iter().any(is_left) {
+                // It stays open, for those who undo the rest.
+                drop(held);
+            } else {
+                held.finish(End { status, error, output: None }).await;
+            }
             drop(claim);
             Ok(compensations)
         });
@@ -222,6 +220,19 @@ async fn is_in_nobodys_hand(hub: &Hub, saga: &PastSpan) -> Result<(), NotRecorde
         true => Err(NotRecorded::AtWork { trace_id, instance }),
         false => Ok(()),
     }
+}
+
+/// A step that has to be undone, if none of those is among the ones that are named. Some of the named ones may never have
+/// begun; but if none of the names fits, they are wrong.
+fn not_named(
+    steps: &[PastSagaStep<'_>],
+    named: &HashMap<Text, VecDeque<UndoStep>>,
+    when_in_doubt: bool,
+) -> Option<Text> {
+    let mut wanted = steps.iter().filter(|step| is_to_be_undone(step, when_in_doubt));
+    let first = wanted.clone().next().filter(|_| !named.is_empty())?;
+    let is_named = wanted.any(|step| named.contains_key(&step.last().event_type));
+    (!is_named).then(|| first.last().event_type.clone())
 }
 
 fn is_to_be_undone(step: &PastSagaStep<'_>, when_in_doubt: bool) -> bool {

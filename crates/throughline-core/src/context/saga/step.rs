@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::Serialize;
 
 use super::compensate::{Completed, UndoInput, UndoStep, boxed_undo};
-use super::{EarlierStep, Saga};
+use super::{EarlierStep, Saga, UnderWayStep};
 use crate::context::failure::NotRecorded;
 use crate::context::{Decision, Step, TraceContext};
 use throughline_model::names::{attrs, tags};
@@ -164,10 +164,8 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
         let mut own = None;
         let done = step
             .run(|context| {
-                if let Some(under_way) = &under_way
-                    && when_in_doubt
-                {
-                    under_way.is_to_be_undone(context.span_id());
+                if let Some(under_way) = &under_way {
+                    under_way.begins(when_in_doubt.then(|| context.span_id()));
                 }
                 own = Some(context.clone());
                 body(given, context)
@@ -192,30 +190,35 @@ impl<'s> UnderWay<'s> {
         let mut state = saga.state();
         let number = state.next;
         state.next += 1;
-        state.under_way.push((number, step));
+        state.under_way.push(UnderWayStep { number, has_begun: false, step });
         drop(state);
         Self { saga, number }
     }
 
-    fn is_to_be_undone(&self, span: SpanId) {
+    /// The step begins; its span is undone in any case, if it is given.
+    fn begins(&self, undone: Option<SpanId>) {
         let mut state = self.saga.state();
-        if let Some((_, step)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
-            step.spans.insert(0, span);
+        if let Some(own) = state.under_way.iter_mut().find(|other| other.number == self.number) {
+            own.has_begun = true;
+            own.step.spans.splice(0..0, undone);
         }
     }
 
     fn end(self, well: bool, own: Option<&TraceContext>) {
         let mut state = self.saga.state();
-        let Some(at) = state.under_way.iter().position(|(number, _)| *number == self.number) else { return };
-        let (_, mut step) = state.under_way.remove(at);
+        let own_place = state.under_way.iter().position(|other| other.number == self.number);
+        let Some(at) = own_place else { return };
+        let UnderWayStep { has_begun, mut step, .. } = state.under_way.remove(at);
         if let Some(own) = own {
             if well && !step.spans.contains(&own.span_id()) {
                 step.spans.insert(0, own.span_id());
             }
             step.resource = step.resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
         }
-        if !step.spans.is_empty() {
-            state.completed.push(step);
+        match step.spans.is_empty() {
+            false => state.completed.push(step),
+            true if has_begun => state.in_doubt.push((step.step, step.resource)),
+            true => {}
         }
     }
 }

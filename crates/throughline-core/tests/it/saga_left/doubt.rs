@@ -71,7 +71,7 @@ async fn the_error_of_a_saga_is_the_source_of_its_failure() {
         saga.await.unwrap()
     });
     let failed = run.await.unwrap().unwrap_err();
-    assert_eq!(failed.to_string(), "the saga failed; 1 of 1 steps were undone");
+    assert_eq!(failed.to_string(), "the saga failed; the one step before was undone");
     let source = failed.source().unwrap();
     assert!(source.is::<Bureau>());
     assert_eq!(source.source().unwrap().to_string(), "connection reset");

@@ -307,3 +307,39 @@ async fn a_saga_of_an_emitter_that_is_off_is_undone_all_the_same() {
     throughline.shutdown(SOON).await;
     assert_eq!(world.seen(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_shutdown_that_comes_before_all_is_undone_leaves_the_saga_open() {
+    let (throughline, store) = open();
+    let (world, (hangs, hung), slow) = (World::default(), oneshot::channel(), Arc::new(Notify::new()));
+    let (inside, wait) = (world.clone(), Arc::clone(&slow));
+    let run = throughline.workflow("loan").run_infallible(|ctx| async move {
+        let saga = ctx.saga("loan-approval").run(|saga| async move {
+            inside.reserve(&saga, "stage:a", "a").await?;
+            let step = saga.step("stage:slow").input(()).compensate(move |(), _| async move {
+                wait.notified().await;
+                Ok::<_, NotRecorded>(())
+            });
+            step.run(|(), _| async { Ok::<_, NotRecorded>(()) }).await??;
+            hangs.send(saga.trace_id()).unwrap();
+            pending::<Result<(), NotRecorded>>().await
+        });
+        saga.await.unwrap().unwrap();
+    });
+    let run = tokio::select! {
+        _ = run => unreachable!(),
+        id = hung => id.unwrap(),
+    };
+    throughline.shutdown(Duration::from_millis(100)).await;
+    // The compensation that was under way ends; the next one is refused.
+    slow.notify_one();
+    while !store.trace(run).iter().any(|event| event.event_type == names::SAGA_LEFT_OPEN)
+        && throughline.delivery_report().destinations[0].pending > 0
+    {
+        tokio::task::yield_now().await;
+    }
+    let after = Throughline::builder("test").store(store.clone()).build().unwrap();
+    assert_eq!(world.seen(), ["a"]);
+    assert_eq!(state(&after, run).await, RunState::Interrupted);
+    assert!(store.trace(run).iter().all(|event| event.event_type != names::SAGA_CANCELLED));
+}
