@@ -4,20 +4,22 @@
 //!
 //! ```
 //! use throughline::query::{RunState, Verdict};
+//! use throughline::store::{Filter, Page};
 //! use throughline::{MemoryStore, Throughline};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
-//! let run = throughline.workflow("loan-approval").key("loan-42");
-//! let trace_id = run.trace_id().ok_or("a keyed run has its id before it runs")?;
-//! let run = run.run(|ctx| async move {
+//! let run = throughline.workflow("loan-approval").key("loan-42").run(|ctx| async move {
 //!     ctx.trace("stage:sign", async { Err::<(), _>("no pen") }).await??;
 //!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
 //! });
 //! assert!(run.await?.is_err());
 //!
-//! let query = throughline.query(trace_id).await?;
+//! // The latest run under the key.
+//! let reader = throughline.reader().ok_or("there is a store")?;
+//! let found = reader.runs(&Filter::new().correlation_id("loan-42"), &Page::first(1)).await?;
+//! let query = throughline.query(found.items[0].trace_id).await?;
 //! assert_eq!(query.summary().map(|run| run.state), Some(RunState::Failed));
 //! assert_eq!(query.failure().map(|span| span.name().into_owned()).as_deref(), Some("stage:sign"));
 //! assert_eq!(query.explain().verdict, Verdict::Failed);
