@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use super::TraceContext;
 use super::current::Entered;
 use super::failure::NotRecorded;
-use super::keyed::{Prepared, RunClaims};
+use super::keyed::RunClaims;
 use super::span::{End, Span};
-use super::spec::SpanSpec;
+use super::spec::{RunSpec, SpanSpec};
 use crate::delivery::Durability;
 use crate::delivery::queue::Ack;
 use crate::hub::{Delivery, Emitted};
@@ -38,15 +38,16 @@ pin_project! {
         future: Option<F>,
         capture: Capture<T>,
         state: State<T>,
-        // Held for as long as the run is at work.
-        claims: Option<Box<RunClaims>>,
     }
 
     impl<F, T> PinnedDrop for TraceFuture<F, T> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let open = match this.state {
-                State::Running { span, .. } | State::Starting { span, .. } => Arc::clone(span),
+            // The claims are given back once the end is on its way.
+            let (open, _claims) = match this.state {
+                State::Running { span, claims, .. } | State::Starting { span, claims, .. } => {
+                    (Arc::clone(span), claims.take())
+                }
                 _ => return,
             };
             *this.state = State::Done;
@@ -85,7 +86,7 @@ enum State<T> {
     Off,
     New(SpanSpec),
     /// Finds out whether the run may start, and what ran before it.
-    Preparing(BoxFuture<'static, Result<Prepared, NotRecorded>>),
+    Preparing(BoxFuture<'static, Result<Box<RunSpec>, NotRecorded>>),
     /// The queue is full: waits for a place for the start.
     Reserving {
         spec: SpanSpec,
@@ -96,17 +97,22 @@ enum State<T> {
         span: Arc<Span>,
         tracing: Option<Arc<tracing::Span>>,
         ack: Ack,
+        /// Held for as long as the run is at work.
+        claims: Option<Box<RunClaims>>,
     },
     Running {
         span: Arc<Span>,
         tracing: Option<Arc<tracing::Span>>,
         start: Option<Ack>,
+        claims: Option<Box<RunClaims>>,
     },
     /// The store has the end and has not said so yet.
     Ending {
         outcome: Outcome<T>,
         start: Option<Ack>,
         end: Option<Ack>,
+        #[expect(dead_code, reason = "held for what its drop does")]
+        claims: Option<Box<RunClaims>>,
     },
     Done,
 }
@@ -125,7 +131,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
         spec: impl FnOnce() -> SpanSpec,
     ) -> Self {
         let state = if recording { State::New(spec()) } else { State::Off };
-        Self { future: Some(future), capture, state, claims: None }
+        Self { future: Some(future), capture, state }
     }
 }
 
@@ -136,12 +142,7 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !matches!(self.state, State::Off) {
-            let mut recorded = self;
-            let polled = recorded.as_mut().poll_recorded(cx);
-            if polled.is_ready() {
-                *recorded.project().claims = None;
-            }
-            return polled;
+            return self.poll_recorded(cx);
         }
         match self.project().future.as_pin_mut() {
             Some(future) => future.poll(cx).map(Ok),
@@ -167,9 +168,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                 State::Preparing(preparing) => {
                     let prepared = ready!(preparing.as_mut().poll(cx));
                     *this.state = State::Done;
-                    let Prepared { spec, claims } = prepared?;
-                    *this.claims = claims;
-                    *this.state = reserve_and_start(SpanSpec::Run(spec))?;
+                    *this.state = reserve_and_start(SpanSpec::Run(prepared?))?;
                 }
                 State::Reserving { place, .. } => {
                     let reserved = ready!(place.as_mut().poll(cx));
@@ -183,19 +182,17 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                 }
                 State::Starting { ack, .. } => {
                     let recorded = ready!(Pin::new(ack).poll(cx));
-                    let State::Starting { span, tracing, .. } = std::mem::replace(this.state, State::Done)
-                    else {
-                        continue;
-                    };
+                    let state = std::mem::replace(this.state, State::Done);
+                    let State::Starting { span, tracing, claims, .. } = state else { continue };
                     if let Err(cause) = recorded_or_why(recorded) {
                         this.future.set(None);
                         // Those who saw it start see it end.
                         span.end_in_process();
                         return Poll::Ready(Err(cause));
                     }
-                    *this.state = State::Running { span, tracing, start: None };
+                    *this.state = State::Running { span, tracing, start: None, claims };
                 }
-                State::Running { span, tracing, start } => {
+                State::Running { span, tracing, start, claims } => {
                     let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
                     let entered = Entered::new(Arc::clone(span));
                     let polled = {
@@ -220,10 +217,12 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         tracing.record("status", end.status.as_str());
                     }
                     let emitted = span.end(end);
-                    let start = start.take();
+                    let (start, claims) = (start.take(), claims.take());
                     *this.state = match (emitted, start) {
-                        (Emitted::Awaiting(end), start) => State::Ending { outcome, start, end: Some(end) },
-                        (_, Some(start)) => State::Ending { outcome, start: Some(start), end: None },
+                        (Emitted::Awaiting(end), start) => {
+                            State::Ending { outcome, start, end: Some(end), claims }
+                        }
+                        (_, Some(start)) => State::Ending { outcome, start: Some(start), end: None, claims },
                         (_, None) => {
                             *this.state = State::Done;
                             return Poll::Ready(Ok(finish(outcome)));
@@ -357,8 +356,12 @@ fn reserve(spec: SpanSpec) -> Result<SpanSpec, (SpanSpec, BoxFuture<'static, boo
 }
 
 /// Opens the span and emits its start; its place is held.
-fn start<T>(spec: SpanSpec) -> Result<State<T>, NotRecorded> {
+fn start<T>(mut spec: SpanSpec) -> Result<State<T>, NotRecorded> {
     let hub = spec.hub_handle();
+    let claims = match &mut spec {
+        SpanSpec::Run(run) => run.claims.take(),
+        SpanSpec::Step { .. } => None,
+    };
     let mut opened = match spec.open() {
         Ok(opened) => opened,
         Err(error) => {
@@ -373,11 +376,11 @@ fn start<T>(spec: SpanSpec) -> Result<State<T>, NotRecorded> {
     let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
     let span = opened.span;
     Ok(match emitted {
-        Emitted::NotAwaited => State::Running { span, tracing, start: None },
+        Emitted::NotAwaited => State::Running { span, tracing, start: None, claims },
         Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
-            State::Running { span, tracing, start: Some(ack) }
+            State::Running { span, tracing, start: Some(ack), claims }
         }
-        Emitted::Awaiting(ack) => State::Starting { span, tracing, ack },
+        Emitted::Awaiting(ack) => State::Starting { span, tracing, ack, claims },
         Emitted::Closed => {
             span.end_in_process();
             return Err(NotRecorded::ShutDown);

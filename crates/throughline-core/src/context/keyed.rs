@@ -35,12 +35,6 @@ pub(super) enum Unique {
     UntilSuccess,
 }
 
-/// A run that may start.
-pub(super) struct Prepared {
-    pub(super) spec: Box<RunSpec>,
-    pub(super) claims: Option<Box<RunClaims>>,
-}
-
 /// What is held for as long as a run is at work.
 pub(super) struct RunClaims {
     #[expect(dead_code, reason = "held for what its drop does")]
@@ -56,7 +50,7 @@ impl RunSpec {
     }
 
     /// Finds out which runs there were under the key, and whether this one may start; or reads the run to resume.
-    pub(super) async fn prepare(self: Box<Self>) -> Result<Prepared, NotRecorded> {
+    pub(super) async fn prepare(self: Box<Self>) -> Result<Box<Self>, NotRecorded> {
         if let Some(trace_id) = self.resumes {
             let claim = resume::claim(&self.hub, trace_id).await?;
             not_started_again(&self.hub, trace_id).await?;
@@ -72,7 +66,7 @@ impl RunSpec {
     }
 
     /// Work is not refused because nobody knows what ran before.
-    async fn prepare_any(mut self: Box<Self>, identity: Identity) -> Result<Prepared, NotRecorded> {
+    async fn prepare_any(mut self: Box<Self>, identity: Identity) -> Result<Box<Self>, NotRecorded> {
         let hub = Arc::clone(&self.hub);
         if let Some(readers) = &hub.readers {
             match in_time(identity.latest(&*readers.reader, 1)).await {
@@ -90,10 +84,10 @@ impl RunSpec {
             }
         }
         self.correlation_id = Some(identity.key);
-        Ok(Prepared { spec: self, claims: None })
+        Ok(self)
     }
 
-    async fn prepare_unique(mut self: Box<Self>, identity: Identity) -> Result<Prepared, NotRecorded> {
+    async fn prepare_unique(mut self: Box<Self>, identity: Identity) -> Result<Box<Self>, NotRecorded> {
         let hub = Arc::clone(&self.hub);
         let reader = &hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader;
         let latest = || async {
@@ -149,7 +143,8 @@ impl RunSpec {
             break;
         }
         self.correlation_id = Some(identity.key);
-        Ok(Prepared { spec: self, claims: Some(RunClaims::new(None, Some(key))) })
+        self.claims = Some(RunClaims::new(None, Some(key)));
+        Ok(self)
     }
 
     /// Says that this run tries again what the one before it, which may be claimed, did not do. An error says that another

@@ -11,7 +11,7 @@ use throughline_model::{
 use super::claim::Claimed;
 use super::failure::NotRecorded;
 use super::future::{Deferred, TraceFuture};
-use super::keyed::{Prepared, RunClaims, in_time};
+use super::keyed::{RunClaims, in_time};
 use super::spec::{Details, Resumed, RunSpec};
 use super::{TraceContext, Workflow};
 use crate::hub::Hub;
@@ -81,7 +81,7 @@ pub(super) async fn prepare(
     trace_id: TraceId,
     claim: Claimed,
     key: Option<Claimed>,
-) -> Result<Prepared, NotRecorded> {
+) -> Result<Box<RunSpec>, NotRecorded> {
     let hub = Arc::clone(&asked.hub);
     let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
     let events = events(&*reader, trace_id).await?;
@@ -113,9 +113,10 @@ pub(super) async fn prepare(
             started,
             history,
         }),
+        claims: Some(RunClaims::new(Some(claim), key)),
         ..RunSpec::new(hub)
     };
-    Ok(Prepared { spec: Box::new(spec), claims: Some(RunClaims::new(Some(claim), key)) })
+    Ok(Box::new(spec))
 }
 
 /// The summary of a run that can be resumed.

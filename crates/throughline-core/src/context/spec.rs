@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::current;
 use super::failure::NotRecorded;
-use super::keyed::Unique;
+use super::keyed::{RunClaims, Unique};
 use super::propagation::Propagation;
 use super::resumption::Resumption;
 use super::span::{Label, Run, Span};
@@ -72,6 +72,8 @@ pub(super) struct RunSpec {
     pub(super) own_trace: bool,
     pub(super) remote: Option<Propagation>,
     pub(super) resumed: Option<Resumed>,
+    /// What is held for as long as the run is at work.
+    pub(super) claims: Option<Box<RunClaims>>,
     pub(super) details: Details,
 }
 
@@ -100,6 +102,7 @@ impl RunSpec {
             own_trace: false,
             remote: None,
             resumed: None,
+            claims: None,
             details: Details::default(),
         }
     }
