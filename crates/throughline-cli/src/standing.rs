@@ -21,7 +21,9 @@ impl Left {
     pub(crate) fn of(run: &TraceQuery) -> Self {
         let ledger = run.compensation_ledger();
         let (standing, in_doubt) = (ledger.all_that_stands().count(), ledger.in_doubt().count());
-        let mut with_any = ledger.sagas.iter().filter(|saga| !saga.is_clean());
+        let mut with_any = ledger.sagas.iter().filter(|saga| {
+            saga.entries.iter().any(|entry| entry.state.stands() || entry.state.is_in_doubt())
+        });
         Self { standing, in_doubt, can_be_resumed: with_any.all(|saga| saga.can_be_resumed) }
     }
 

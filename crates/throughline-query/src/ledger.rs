@@ -169,6 +169,11 @@ impl CompensationState {
         matches!(self, Self::Standing) || self.is_orphaned()
     }
 
+    /// Whether nobody knows if the step had its effect.
+    pub const fn is_in_doubt(self) -> bool {
+        matches!(self, Self::InDoubt)
+    }
+
     /// The state as text.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -190,3 +190,26 @@ async fn a_saga_that_was_left_open_by_choice_is_told_as_that() {
     assert!(seen.contains(" saga:loan-approval ") && !seen.contains("left_open"), "{seen}");
     assert!(seen.contains("1 step of loan-42 stands: resume or undo"), "{seen}");
 }
+
+#[tokio::test]
+async fn a_workflow_of_which_only_a_job_is_left_is_said_to_be_a_run_that_cannot_be_resumed() {
+    let sandbox = Sandbox::empty();
+    let loans = service(&sandbox, "loan-service");
+    let request = loans.workflow("loan-approval").key("loan-42");
+    let carried = request.run_infallible(|ctx| async move { ctx.propagation() }).await.unwrap();
+    let (entered, in_job) = oneshot::channel();
+    let job = loans.workflow("payout").event_type("job:payout").detached().continue_from(carried);
+    let job = tokio::spawn(job.run_infallible(|_| async move {
+        entered.send(()).unwrap();
+        std::future::pending::<()>().await;
+    }));
+    in_job.await.unwrap();
+    end(loans).await;
+    drop(job);
+
+    for command in [&["running"][..], &["running", "--check"]] {
+        let seen = sandbox.see(command);
+        assert!(seen.contains("\n1 interrupted run can't be resumed; `throughline abandon RUN`"), "{seen}");
+        assert!(!seen.contains("interrupted request"), "{seen}");
+    }
+}
