@@ -3,6 +3,7 @@
 mod filter;
 mod moment;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ Times are UTC.
 Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
-     undone, steps stand that no process works on, or it is not safe to deploy
+     undone, steps stand or are in doubt that no process works on, or it is not
+     safe to deploy
   2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
@@ -96,6 +98,19 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Says how a run is undone; no command can do it
+    #[command(hide = true, disable_help_flag = true)]
+    Undo(AnyArgs),
+    /// Says how a run is resumed; no command can do it
+    #[command(hide = true, disable_help_flag = true)]
+    Resume(AnyArgs),
+}
+
+/// Whatever somebody expected a command to take.
+#[derive(Debug, Args)]
+pub(crate) struct AnyArgs {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _any: Vec<OsString>,
 }
 
 /// `list`.
@@ -167,12 +182,13 @@ Examples:
   throughline running
   throughline running --check --stuck-after 30m && ./deploy
 
-A run that was interrupted waits to be resumed, unless it is an HTTP request or a
-job, which can't be: those are listed last. Steps of interrupted runs stand if
-they succeeded and can still be undone.
+A run that was interrupted waits to be resumed, unless it can't be, such as an
+HTTP request, a job, or a workflow that has ended: those are listed last. Steps
+of interrupted runs stand if they succeeded and are not undone; they are in
+doubt if nobody knows whether they had their effect.
 
-Exit code 1: no run is listed, or steps stand that no process works on; with
---check, a deployment would interrupt a run.")]
+Exit code 1: no run is listed, or steps stand or are in doubt that no process
+works on; with --check, a deployment would interrupt a run.")]
 pub(crate) struct RunningArgs {
     /// Check whether a deployment would interrupt a run; exit code 1 if it would
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! The commands, each in the file of its name.
 
 mod abandon;
+mod by_code;
 mod compensations;
 mod completions;
 mod decisions;
@@ -26,8 +27,12 @@ use crate::store::Store;
 
 /// Carries out what the command line says.
 pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliError> {
-    if let Command::Completions(args) = &cli.command {
-        return completions::run(args, screen);
+    // These need no store.
+    match &cli.command {
+        Command::Completions(args) => return completions::run(args, screen),
+        Command::Undo(_) => return Err(by_code::undo()),
+        Command::Resume(_) => return Err(by_code::resume()),
+        _ => {}
     }
     let store = Store::named(cli.global.store.as_deref())?;
     match &cli.command {
@@ -45,6 +50,8 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
+        Command::Undo(_) => Err(by_code::undo()),
+        Command::Resume(_) => Err(by_code::resume()),
     }
 }
 

@@ -10,6 +10,7 @@ use throughline_core::{Cursor, Filter, Page, RunState, RunSummary, Scope, Text, 
 use crate::error::CliError;
 use crate::output::{Screen, clean, group, kind_of, moment, short_id, state_style};
 use crate::resolve::{self, Run};
+use crate::standing::{Left, tally};
 
 /// How many runs before and after one are listed.
 const ATTEMPTS: usize = 5;
@@ -33,6 +34,9 @@ pub(crate) struct WithRelated<'a, T> {
 pub(crate) struct Related {
     /// The last runs before it under its key, of its workflow and service, the last first.
     earlier: Vec<RunSummary>,
+    /// What those left behind that no process works on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<LeftBehind>,
     /// The last runs after it under its key, of its workflow and service, the last first; the one that followed it is among
     /// them, unless there are more than a thousand.
     later: Vec<RunSummary>,
@@ -47,6 +51,17 @@ pub(crate) struct Related {
     /// The id of the run that caused it, if the store does not have that run.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_cause: Option<TraceId>,
+}
+
+/// What an earlier run left behind.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeftBehind {
+    /// The run.
+    trace_id: TraceId,
+    /// How many of its steps stand: they succeeded, and were not undone.
+    standing: usize,
+    /// How many of its steps are in doubt: nobody knows whether they had their effect.
+    in_doubt: usize,
 }
 
 /// How many more runs there are than are listed; of each kind at most a thousand are counted.
@@ -100,6 +115,16 @@ impl Related {
         let mut earlier = reader.runs(&filter, &before).await?.items;
         earlier.retain(is_of_kind);
         self.more.earlier = cut(&mut earlier, ATTEMPTS);
+        for run in &earlier {
+            // One that succeeded has nothing to undo, and the process of one that runs may still undo what it did.
+            if !matches!(run.state, RunState::Succeeded | RunState::Running) {
+                let left = Left::read(reader, run).await?;
+                if !left.is_nothing() {
+                    let Left { standing, in_doubt, .. } = left;
+                    self.left_behind.push(LeftBehind { trace_id: run.trace_id, standing, in_doubt });
+                }
+            }
+        }
         self.earlier = earlier;
 
         filter.scope.since = Some(run.started);
@@ -127,11 +152,12 @@ impl Related {
     ) -> Result<(), CliError> {
         let mut rows = Rows { reader, run, rows: Vec::new() };
         for (label, later) in self.later_labels(run).into_iter().zip(&self.later) {
-            rows.attempt(label, later).await?;
+            rows.attempt(label, later, None).await?;
         }
         rows.more(self.more.later, None);
         for (label, earlier) in self.earlier_labels(run).into_iter().zip(&self.earlier) {
-            rows.attempt(label, earlier).await?;
+            let left = self.left_behind.iter().find(|left| left.trace_id == earlier.trace_id);
+            rows.attempt(label, earlier, left).await?;
         }
         rows.more(self.more.earlier, run.correlation_id.as_deref().and_then(list_of_key));
         for cause in &self.caused_by {
@@ -220,9 +246,22 @@ struct Row {
 }
 
 impl Rows<'_> {
-    /// Another run of the same work.
-    async fn attempt(&mut self, label: String, run: &RunSummary) -> Result<(), CliError> {
-        let text = format!("{}  {}", moment(run.started), self.command(run).await?);
+    /// Another run of the same work. Where something is left of it, that is what is to be looked at.
+    async fn attempt(
+        &mut self,
+        label: String,
+        run: &RunSummary,
+        left: Option<&LeftBehind>,
+    ) -> Result<(), CliError> {
+        let started = moment(run.started);
+        let text = match left {
+            Some(LeftBehind { standing, in_doubt, .. }) => {
+                let id = resolve::shortest_id(self.reader, run.trace_id).await?;
+                let left = tally(*standing, *in_doubt, "");
+                format!("{started}  {left}  throughline compensations {id}")
+            }
+            None => format!("{started}  {}", self.command(run).await?),
+        };
         self.rows.push(Row { label, state: Some(run.state), text });
         Ok(())
     }

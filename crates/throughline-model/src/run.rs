@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fold::{Position, SpanFold, Spans, place_in_span};
+use crate::fold::{Position, Spans, place_in_span};
 use crate::{ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 /// A summary of one run, as shown in lists. [`RunSummary::of`] defines it; the conformance suite holds every store to that.
@@ -219,12 +219,13 @@ impl OpenRun {
         let current = spans
             .iter()
             .filter(|span| span.is_open())
-            .map(SpanFold::last)
-            .filter(|last| is_step(last) && !is_left_over(last) && !given_up.contains(last))
-            .max_by_key(|last| Position::of(last))
-            .map(|event| CurrentStep {
+            .map(|span| (span.first(), span.last()))
+            .filter(|(_, last)| is_step(last) && !is_left_over(last) && !given_up.contains(last))
+            .max_by_key(|(_, last)| Position::of(last))
+            .map(|(first, event)| CurrentStep {
                 span_id: event.span_id,
-                event_type: event.event_type.clone(),
+                // What came later says how it goes on, not what it is: `saga:left_open`.
+                event_type: first.event_type.clone(),
                 started: event.timestamp,
                 attempt: event.attempt,
                 step_index: event.step_index,
@@ -273,9 +274,9 @@ impl GivenUp<'_> {
 pub struct CurrentStep {
     /// The step's span.
     pub span_id: SpanId,
-    /// The step's type.
+    /// The step's type as it began: `stage:score`, `saga:started`.
     pub event_type: Text,
-    /// When it started.
+    /// When it started; if it was resumed or left since, when that was.
     pub started: Timestamp,
     /// Which attempt it is.
     pub attempt: Option<u32>,
@@ -319,5 +320,33 @@ impl DeployCheck {
     /// resumed.
     pub fn is_safe(&self) -> bool {
         self.running.is_empty() && self.stuck.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names;
+
+    #[test]
+    fn the_current_step_is_named_by_what_it_began_as_and_not_by_how_it_was_left() {
+        let (trace, at) = (TraceId::from_key("loan-1"), Timestamp::from_micros);
+        let [root, saga] = [1, 2].map(|id| SpanId::from_u64(id).unwrap());
+        let event = |span, event_type, micros, seq| {
+            let mut event = TraceEvent::new(trace, span, event_type, at(micros), "loan-service");
+            (event.seq, event.status) = (seq, Status::Pending);
+            event.parent_span_id = Some(root).filter(|root| *root != span);
+            event
+        };
+        for left in [names::SAGA_LEFT_OPEN, names::SAGA_DETACHED] {
+            let events = [
+                event(root, names::WORKFLOW_STARTED, 1, 0),
+                event(saga, names::SAGA_STARTED, 2, 0),
+                event(saga, left, 3, 1),
+            ];
+            let summary = RunSummary::new(trace, RunState::Interrupted, "loan-service", at(1));
+            let current = OpenRun::of(summary, &events).current.unwrap();
+            assert_eq!((&*current.event_type, current.started), (names::SAGA_STARTED, at(3)));
+        }
     }
 }

@@ -6,10 +6,12 @@
 //! - What fails while others are undone is a consequence, not a cause.
 //! - A failed span was brought down by a failed child if their errors agree, or if nothing was begun after the
 //!   child had failed. If the parent went on to other work, it had tolerated that failure.
+//! - What was abandoned failed for the reason that was given.
 //! - The cause is where the descent ends.
 
 use super::index::NONE;
 use super::{Span, TraceQuery};
+use throughline_model::names::errors;
 use throughline_model::{ErrorInfo, Relation, RunState, Status};
 
 /// Facts about every span of a query, each worked out once for all.
@@ -177,6 +179,10 @@ impl<'q> Causes<'q> {
 
     /// The child that brought a span down.
     pub(super) fn culprit(&self, span: Span<'q>, status: Status) -> Option<Span<'q>> {
+        // Somebody closed it and said why, whatever had happened in it before or was undone since.
+        if span.error().is_some_and(|error| error.kind == errors::ABANDONED) {
+            return None;
+        }
         let suspects = || {
             span.children().filter(|child| {
                 !self.in_compensation[child.index as usize] && self.retried_by[child.index as usize] == NONE
@@ -200,13 +206,17 @@ impl<'q> Causes<'q> {
     }
 
     /// The step a dead process was in: of the open spans without an open child, the last that began. What a later process
-    /// tried again is not it.
+    /// tried again is not it, nor what the process itself had left open before it died.
     fn innermost_open(&self, top: Span<'q>) -> Found {
         let mut at = top;
-        let is_left = |child: &Span<'q>| {
-            child.state() == RunState::Interrupted && self.retried_by[child.index as usize] == NONE
+        let is_left = |at: &Span<'q>, child: &Span<'q>| {
+            let was_left_before =
+                child.is_left_to_nobody() && at.state() == RunState::Interrupted && !at.is_left_to_nobody();
+            child.state() == RunState::Interrupted
+                && self.retried_by[child.index as usize] == NONE
+                && !was_left_before
         };
-        while let Some(child) = at.children().rev().find(is_left) {
+        while let Some(child) = at.children().rev().find(|child| is_left(&at, child)) {
             at = child;
         }
         Found { span: Some(at.index), top: Some(top.index) }

@@ -112,6 +112,8 @@ pub enum CauseKind {
     Cancelled,
     /// Its process died while it ran.
     Interrupted,
+    /// It was left open on purpose, so that somebody resumes or undoes it.
+    LeftOpen,
 }
 
 /// A span with its input and output.
@@ -298,6 +300,7 @@ fn describe(cause: Span<'_>, causes: &Causes<'_>) -> Cause {
     let kind = match cause.status() {
         Status::Failed if cause.error().is_some_and(|error| error.kind == errors::PANIC) => CauseKind::Panic,
         Status::Cancelled => CauseKind::Cancelled,
+        Status::Pending if cause.is_left_to_nobody() => CauseKind::LeftOpen,
         Status::Pending => CauseKind::Interrupted,
         Status::Failed | Status::Success => CauseKind::Error,
     };

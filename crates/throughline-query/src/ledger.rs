@@ -46,6 +46,13 @@ impl CompensationLedger {
         self.entries(CompensationState::Standing)
     }
 
+    /// All that was done and is not undone, of all sagas, and that no process is about to undo: what
+    /// [stands](CompensationState::Standing), and what [was left behind](CompensationState::is_orphaned) where undoing was
+    /// tried or ended.
+    pub fn all_that_stands(&self) -> impl Iterator<Item = &CompensationEntry> {
+        self.sagas.iter().flat_map(|saga| &saga.entries).filter(|entry| entry.state.stands())
+    }
+
     /// The steps that are [in doubt](CompensationState::InDoubt), of all sagas: somebody has to find out whether they had
     /// their effect.
     pub fn in_doubt(&self) -> impl Iterator<Item = &CompensationEntry> {
@@ -72,6 +79,9 @@ pub struct SagaCompensation {
     /// How long undoing took in microseconds, until its last compensation ended; not set while one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
+    /// Whether resuming the run goes on with it: neither has ended, and it has not begun to undo. One that has can only be
+    /// undone.
+    pub can_be_resumed: bool,
     /// The steps, in the order in which they should be undone: the last to end first. What is in doubt has the place of the
     /// last that was recorded of it.
     pub entries: Vec<CompensationEntry>,
@@ -152,6 +162,16 @@ impl CompensationState {
     /// have had no effect.
     pub const fn is_orphaned(self) -> bool {
         matches!(self, Self::Interrupted | Self::Failed | Self::Missing)
+    }
+
+    /// Whether the step's effect is there, and no process is about to undo it.
+    pub const fn stands(self) -> bool {
+        matches!(self, Self::Standing) || self.is_orphaned()
+    }
+
+    /// Whether nobody knows if the step had its effect.
+    pub const fn is_in_doubt(self) -> bool {
+        matches!(self, Self::InDoubt)
     }
 
     /// The state as text.
@@ -238,12 +258,16 @@ impl TraceQuery {
                 owed.entry(owner).or_default().push(Owed { step, is_doubtful, attempts });
             }
         }
+        let run = self.summary();
+        let can_be_resumed = run.as_ref().is_some_and(RunSummary::can_be_resumed);
         let settle = |(owner, owed): (Option<u32>, Vec<Owed<'_>>)| {
             let owner = owner.map(|owner| self.at(owner));
-            settle(owner, owner.map_or(Duty::Nothing, |owner| duties.of(owner)), owed)
+            let mut saga = settle(owner, owner.map_or(Duty::Nothing, |owner| duties.of(owner)), owed);
+            saga.can_be_resumed &= can_be_resumed;
+            saga
         };
         CompensationLedger {
-            run: self.summary(),
+            run,
             sagas: owed.into_iter().map(settle).collect(),
             unmatched: unmatched.into_iter().map(|span| span.summary()).collect(),
             problems: self.problems().to_vec(),
@@ -355,12 +379,13 @@ impl Duties {
     }
 }
 
+fn says_that_undoing_began(span: &Span<'_>) -> bool {
+    span.first_event().event_type == names::SAGA_COMPENSATING
+}
+
 fn duty(owner: Span<'_>) -> Duty {
-    let began_to_undo = || {
-        owner.children().any(|child| {
-            child.is_compensation() || child.first_event().event_type == names::SAGA_COMPENSATING
-        })
-    };
+    let began_to_undo =
+        || owner.children().any(|child| child.is_compensation() || says_that_undoing_began(&child));
     match owner.state() {
         RunState::Failed | RunState::Cancelled => Duty::Ended,
         RunState::Succeeded => Duty::Nothing,
@@ -430,9 +455,8 @@ fn settle(owner: Option<Span<'_>>, duty: Duty, mut owed: Vec<Owed<'_>>) -> SagaC
         })
         .collect();
     let attempts = || owed.iter().flat_map(|owed| &owed.attempts);
-    let signal = owner.into_iter().flat_map(|owner| owner.children());
-    let signal = signal.filter(|child| child.first_event().event_type == names::SAGA_COMPENSATING);
-    let first = attempts().copied().chain(signal).min_by_key(Span::start_place);
+    let signals = || owner.into_iter().flat_map(|owner| owner.children()).filter(says_that_undoing_began);
+    let first = attempts().copied().chain(signals()).min_by_key(Span::start_place);
     let open = attempts().any(|attempt| attempt.status() == Status::Pending);
     let last = attempts().filter_map(Span::ended).max().filter(|_| !open);
     SagaCompensation {
@@ -442,29 +466,35 @@ fn settle(owner: Option<Span<'_>>, duty: Duty, mut owed: Vec<Owed<'_>>) -> SagaC
         took_us: first
             .zip(last)
             .map(|(first, last)| u64::try_from(last.since(first.started()).as_micros()).unwrap_or(u64::MAX)),
+        can_be_resumed: owner.is_some_and(|owner| owner.status() == Status::Pending)
+            && signals().next().is_none(),
         entries,
         orphaned,
     }
 }
 
-/// For each step, one that began after it had ended (and so may be built upon it) and whose undoing began later
-/// than its own. Steps that overlapped may be undone in any order among themselves; what has no end overlapped all
-/// that began after it.
+/// For each step, one that began after it had ended (and so may be built upon it) and that nobody had tried to undo before
+/// the step was undone. That a later step could be undone only by a later attempt does not count: what is left of it then
+/// is told by its state. Steps that overlapped may be undone in any order among themselves. A step that never succeeded has
+/// no place in the order: it may have had no effect for others to be built upon, and is often undone once somebody has
+/// found out.
 fn out_of_order<'q>(owed: &[Owed<'q>]) -> Vec<Option<Span<'q>>> {
+    let has_place = |owed: &&Owed<'q>| owed.step.status() == Status::Success;
     let mut by_start: Vec<(u32, u32, Span<'q>)> = owed
         .iter()
-        .filter_map(|owed| Some((owed.step.start_place(), owed.speaker()?.start_place(), owed.step)))
+        .filter(has_place)
+        .filter_map(|owed| Some((owed.step.start_place(), owed.attempts.first()?.start_place(), owed.step)))
         .collect();
     by_start.sort_unstable_by_key(|(start, ..)| *start);
-    // From each place on, the step whose undoing began last.
+    // From each place on, the step whose undoing was first tried last.
     for at in (0..by_start.len().saturating_sub(1)).rev() {
-        let (_, undone, step) = by_start[at + 1];
-        if undone > by_start[at].1 {
-            (by_start[at].1, by_start[at].2) = (undone, step);
+        let (_, tried, step) = by_start[at + 1];
+        if tried > by_start[at].1 {
+            (by_start[at].1, by_start[at].2) = (tried, step);
         }
     }
     let check = |owed: &Owed<'q>| {
-        let undone = owed.step.end().and(owed.speaker())?.start_place();
+        let undone = Some(owed).filter(has_place)?.speaker()?.start_place();
         let later = by_start.partition_point(|(start, ..)| *start < owed.step.end_place());
         let (_, latest, step) = by_start.get(later)?;
         (*latest > undone).then_some(*step)

@@ -98,6 +98,11 @@ impl<'q> Span<'q> {
         self.last_event().instance
     }
 
+    /// Whether it was left open on purpose: no process has it in hand, and none died in it.
+    pub(super) fn is_left_to_nobody(&self) -> bool {
+        self.status() == Status::Pending && self.owner() == InstanceId::NOBODY
+    }
+
     /// Whether it is a point event: something that happened and took no time.
     pub fn is_point(&self) -> bool {
         let first = self.first_event();

@@ -9,7 +9,7 @@ use crate::args::AbandonArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{Screen, clean, name_of};
 use crate::resolve::{resolve, shortest_id};
-use crate::standing::{self, standing};
+use crate::standing::Left;
 use crate::store::Store;
 
 /// The name under which the end of the run is recorded.
@@ -22,6 +22,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 struct Abandoned {
     run: RunSummary,
     standing: usize,
+    in_doubt: usize,
 }
 
 pub(super) async fn run(args: &AbandonArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
@@ -41,9 +42,9 @@ pub(super) async fn run(args: &AbandonArgs, store: &Store, screen: &mut Screen) 
     abandoned.map_err(|error| refused(&run, &error))?;
 
     let run = reader.run(run.trace_id).await?.unwrap_or(run);
-    let standing = standing(&*reader, &run).await?;
+    let left = Left::read(&*reader, &run).await?;
     if screen.wants_json() {
-        screen.json(&Abandoned { run, standing })?;
+        screen.json(&Abandoned { run, standing: left.standing, in_doubt: left.in_doubt })?;
         return Ok(Answer::Yes);
     }
     let id = shortest_id(&*reader, run.trace_id).await?;
@@ -52,8 +53,8 @@ pub(super) async fn run(args: &AbandonArgs, store: &Store, screen: &mut Screen) 
         name_of(&run),
         clean(&args.reason)
     ))?;
-    if standing > 0 {
-        screen.line(standing::sentence(&*reader, &run, standing).await?)?;
+    if !left.is_nothing() {
+        screen.line(left.sentence(&*reader, &run).await?)?;
     }
     Ok(Answer::Yes)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use throughline_core::{
-    Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary, Timestamp, TraceReader,
+    Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary, Timestamp, TraceQuery,
+    TraceReader,
 };
 
 use crate::args::RunningArgs;
@@ -13,7 +14,7 @@ use crate::error::{Answer, CliError};
 use crate::output::{
     Cell, Screen, Table, clean, count, duration, group, kind_of, name_of, short_id, state_style,
 };
-use crate::standing::{self, standing};
+use crate::standing::Left;
 use crate::store::Store;
 
 /// The JSON of `running`.
@@ -31,6 +32,27 @@ struct Listed {
     run: OpenRun,
     /// How many of its steps stand.
     standing: usize,
+    /// How many of its steps are in doubt.
+    in_doubt: usize,
+    #[serde(skip)]
+    left: Left,
+    /// What the step that it is in is called elsewhere, where all of the run was read.
+    #[serde(skip)]
+    current: Option<String>,
+}
+
+impl Listed {
+    async fn read(reader: &dyn TraceReader, run: OpenRun) -> Result<Self, CliError> {
+        let (mut left, mut current) = (Left::default(), None);
+        // The process of one that runs may still undo what it did.
+        if matches!(run.summary.state, RunState::Interrupted | RunState::Unfinished) {
+            let query = TraceQuery::read(reader, run.summary.trace_id).await?;
+            left = Left::of(&query);
+            let span = run.current.as_ref().and_then(|step| query.span(step.span_id));
+            current = span.map(|span| span.name().into_owned());
+        }
+        Ok(Self { run, standing: left.standing, in_doubt: left.in_doubt, left, current })
+    }
 }
 
 /// The JSON of `running --check`.
@@ -39,6 +61,8 @@ struct Checked {
     safe_to_deploy: bool,
     /// How many steps of interrupted runs stand.
     standing: usize,
+    /// How many steps of interrupted runs are in doubt.
+    in_doubt: usize,
     #[serde(flatten)]
     check: DeployCheck,
 }
@@ -53,14 +77,9 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     let Paged { items, next } = reader.open_runs(&page).await?;
     let mut runs = Vec::with_capacity(items.len());
     for run in items {
-        let standing = match run.summary.state {
-            RunState::Interrupted | RunState::Unfinished => standing(reader, &run.summary).await?,
-            // Its process may still undo what it did.
-            _ => 0,
-        };
-        runs.push(Listed { run, standing });
+        runs.push(Listed::read(reader, run).await?);
     }
-    let answer = Answer::of(!runs.is_empty() && runs.iter().all(|listed| listed.standing == 0));
+    let answer = Answer::of(!runs.is_empty() && runs.iter().all(|listed| listed.left.is_nothing()));
     if screen.wants_json() {
         screen.json(&Open { runs, next })?;
         return Ok(answer);
@@ -82,8 +101,9 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
         ">QUIET FOR",
     ]);
     let now = Timestamp::now();
-    for OpenRun { summary, current, last_event, .. } in runs.iter().map(|listed| &listed.run) {
+    for Listed { run: OpenRun { summary, current, last_event, .. }, current: name, .. } in &runs {
         let current = current.as_ref();
+        let name = name.as_deref().or(current.map(|step| step.event_type.as_str()));
         let step = current.and_then(|step| step.step_index.zip(step.step_total));
         let attempt = current.and_then(|step| step.attempt);
         let [id, key, workflow, state, age, quiet] = cells(summary, *last_event, now, args.stuck_after);
@@ -93,7 +113,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
             workflow,
             state,
             age,
-            current.map_or("", |step| step.event_type.as_str()).into(),
+            name.unwrap_or_default().into(),
             step.map_or_else(String::new, |(index, total)| format!("step {index} of {total}")).into(),
             current.map_or_else(String::new, |step| duration(now.since(step.started))).into(),
             attempt.map_or_else(String::new, |attempt| attempt.to_string()).into(),
@@ -103,8 +123,8 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     screen.table(&table)?;
     let mut notes = Vec::new();
     notes.extend(note_on_not_resumable(runs.iter().map(|listed| &listed.run.summary)));
-    for Listed { run, standing } in runs.iter().filter(|listed| listed.standing > 0) {
-        notes.push(standing::sentence(reader, &run.summary, *standing).await?);
+    for Listed { run, left, .. } in runs.iter().filter(|listed| !listed.left.is_nothing()) {
+        notes.push(left.sentence(reader, &run.summary).await?);
     }
     if let Some(next) = next {
         notes.push(format!("There are more: use --after {}", clean(next.as_str())));
@@ -121,13 +141,14 @@ async fn check(
     let check = reader.safe_to_deploy(args.stuck_after).await?;
     let safe_to_deploy = check.is_safe();
     // Not of all: each has to be read as a whole.
-    let mut standing_in = Vec::new();
+    let mut left_of = Vec::new();
     for OpenSummary { summary, .. } in check.interrupted.iter().take(args.limit) {
-        standing_in.push((summary.clone(), standing(reader, summary).await?));
+        left_of.push((summary.clone(), Left::read(reader, summary).await?));
     }
     if screen.wants_json() {
-        let standing = standing_in.iter().map(|(_, standing)| standing).sum();
-        screen.json(&Checked { safe_to_deploy, standing, check })?;
+        let standing = left_of.iter().map(|(_, left)| left.standing).sum();
+        let in_doubt = left_of.iter().map(|(_, left)| left.in_doubt).sum();
+        screen.json(&Checked { safe_to_deploy, standing, in_doubt, check })?;
         return Ok(Answer::of(safe_to_deploy));
     }
     let (running, stuck, interrupted) = (check.running.len(), check.stuck.len(), check.interrupted.len());
@@ -163,13 +184,13 @@ async fn check(
         screen.table(&table)?;
     }
     let mut notes = Vec::new();
-    for (run, standing) in standing_in.iter().filter(|(_, standing)| *standing > 0) {
-        notes.push(standing::sentence(reader, run, *standing).await?);
+    for (run, left) in left_of.iter().filter(|(_, left)| !left.is_nothing()) {
+        notes.push(left.sentence(reader, run).await?);
     }
-    let not_searched = interrupted - standing_in.len();
+    let not_searched = interrupted - left_of.len();
     if not_searched > 0 {
         let runs = count(not_searched as u64, "more interrupted run");
-        notes.push(format!("Not searched for steps that stand: {runs}; use --limit"));
+        notes.push(format!("Not searched for steps that stand or are in doubt: {runs}; use --limit"));
     }
     write_notes(&notes, screen)?;
     Ok(Answer::of(safe_to_deploy))
@@ -184,11 +205,9 @@ fn cannot_be_resumed(run: &RunSummary) -> bool {
 fn note_on_not_resumable<'r>(runs: impl Iterator<Item = &'r RunSummary>) -> Option<String> {
     match runs.filter(|run| cannot_be_resumed(run)).count() {
         0 => None,
-        1 => Some(
-            "1 interrupted request or job can't be resumed; `throughline abandon RUN` closes it.".to_owned(),
-        ),
+        1 => Some("1 interrupted run can't be resumed; `throughline abandon RUN` closes it.".to_owned()),
         runs => Some(format!(
-            "{} interrupted requests or jobs can't be resumed; `throughline abandon RUN` closes one.",
+            "{} interrupted runs can't be resumed; `throughline abandon RUN` closes one.",
             group(runs as u64)
         )),
     }

@@ -56,6 +56,8 @@ async fn steps_that_stand_in_an_abandoned_run_are_named_and_can_still_be_undone(
     assert!(undone.await.unwrap().is_undone());
     end(loans).await;
     assert_eq!(sandbox.run(&["compensations", "loan-42"]).code, 0);
+    let why = sandbox.see(&["why", "loan-42"]);
+    assert!(why.contains("failed with abandoned: the customer withdrew"), "{why}");
     assert_eq!(sandbox.json(&["list", "--failed"])["runs"].as_array().unwrap().len(), 1);
 }
 

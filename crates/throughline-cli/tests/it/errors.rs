@@ -214,3 +214,26 @@ fn a_wrong_command_line_says_how_it_is_meant() {
     [exit code 2]
     ");
 }
+
+#[test]
+fn undoing_and_resuming_are_no_commands_and_whoever_tries_is_told_how_it_is_done() {
+    let sandbox = Sandbox::empty();
+    for (command, code, guide) in [
+        ("undo", "throughline.undo(ID, \"saga\")", "docs/guide/sagas-in-handlers.md"),
+        ("resume", "throughline.resume(ID)", "docs/guide/starting-up-after-a-crash.md"),
+    ] {
+        for more in [&[][..], &["loan-42"], &["loan-42", "--saga", "loan"], &["--help"], &["--all", "--json"]]
+        {
+            let said = sandbox.run(&[&[command], more].concat());
+            assert_eq!((said.code, &*said.stdout), (2, ""), "{command} {more:?}");
+            for part in [code, guide, "nothing was changed"] {
+                assert!(said.stderr.contains(part), "{}", said.stderr);
+            }
+            assert!(!said.stderr.contains("abandon") && !said.stderr.contains("prune"), "{}", said.stderr);
+        }
+        let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(guide);
+        assert!(guide.exists(), "{guide:?}");
+        assert!(!sandbox.run(&["--help"]).stdout.contains(&format!("  {command} ")));
+    }
+    assert!(!sandbox.path("traces.db").exists());
+}

@@ -34,6 +34,8 @@ fn there_are_completions_for_the_usual_shells() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let said = sandbox.run(&["completions", shell]);
         assert_eq!(said.code, 0);
-        assert!(said.stdout.contains("compensations"), "{shell}");
+        assert!(said.stdout.contains("compensations") && said.stdout.contains("store"), "{shell}");
+        let mut words = said.stdout.split(|c: char| !c.is_alphanumeric());
+        assert!(!words.any(|word| ["undo", "resume"].contains(&word)), "{shell}");
     }
 }

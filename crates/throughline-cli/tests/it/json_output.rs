@@ -31,13 +31,14 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["decisions"], "`{decisions}`: a [ChoiceOutcome](#choiceoutcome) for each choice of all runs."),
     (
         &["running"],
-        "`{runs, next}`: a page of [OpenRun](#openrun), each with `standing`, and the cursor that `--after` takes, or `null`. \
-         `standing` is the number of steps that stand: they succeeded, can still be undone, and no process works on the run.",
+        "`{runs, next}`: a page of [OpenRun](#openrun), each with `standing` and `in_doubt`, and the cursor that `--after` takes, or \
+         `null`. `standing` is the number of steps that stand: they succeeded, are not undone, and no process works on the run. \
+         `in_doubt` is the number of those of which nobody knows whether they had their effect.",
     ),
     (
         &["running", "--check"],
-        "`safe_to_deploy`, `standing` (the number of steps that stand in interrupted runs; in the first of them, if there are \
-         more than `--limit`) and the fields of a [DeployCheck](#deploycheck).",
+        "`safe_to_deploy`, `standing` and `in_doubt` (the numbers of such steps in interrupted runs; in the first of them, if \
+         there are more than `--limit`) and the fields of a [DeployCheck](#deploycheck).",
     ),
     (
         &["stats"],
@@ -52,7 +53,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["import", "loans.xes"], "The same of an event log."),
     (
         &["abandon", "loan-4", "--reason", "the customer withdrew"],
-        "`{run, standing}`: the [RunSummary](#runsummary) as it is now, and the number of steps that can still be undone.",
+        "`{run, standing, in_doubt}`: the [RunSummary](#runsummary) as it is now, the number of steps that can still be undone, \
+         and of those that are in doubt.",
     ),
     (
         &["export", "order-6"],
@@ -73,6 +75,7 @@ const TYPES: &[(&str, &str)] = &[
     ("RunState", "throughline-model/src/run.rs"),
     ("FailureSummary", "throughline-model/src/run.rs"),
     ("Related", "throughline-cli/src/related.rs"),
+    ("LeftBehind", "throughline-cli/src/related.rs"),
     ("More", "throughline-cli/src/related.rs"),
     ("OpenRun", "throughline-model/src/run.rs"),
     ("CurrentStep", "throughline-model/src/run.rs"),

@@ -4,7 +4,7 @@ use throughline_core::{SpanId, Status, Timestamp, TraceEvent, TraceId, names};
 use throughline_sqlite::SqliteStore;
 
 use crate::sandbox::{Sandbox, follow, related};
-use crate::services::{end, fail, service, stay, succeed};
+use crate::services::{end, fail, service, stay, stay_in_doubt, stay_in_saga, succeed};
 
 #[tokio::test]
 async fn of_two_workflows_with_the_same_key_the_one_that_failed_is_told_and_the_other_is_named() {
@@ -169,6 +169,38 @@ async fn a_second_run_of_a_key_that_is_in_a_step_is_running_and_not_safe_to_depl
     assert!(check.stdout.starts_with("Not safe to deploy: 1 running"), "{}", check.stdout);
     assert_eq!(sandbox.json(&["show", "4711"])["run"]["state"], "running");
     end(shop).await;
+}
+
+#[tokio::test]
+async fn an_earlier_run_under_the_key_of_which_steps_stand_says_so() {
+    let sandbox = Sandbox::empty();
+    let loans = service(&sandbox, "loan-service");
+    let (left, _run) = stay_in_saga(&loans, "loan-42").await;
+    end(loans).await;
+    let loans = service(&sandbox, "loan-service");
+    let closed = stay_in_doubt(&loans, "loan-42").await;
+    end(loans).await;
+    let said = sandbox.run(&["abandon", &closed.0.to_string(), "--reason", "sent again"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let loans = service(&sandbox, "loan-service");
+    succeed(loans.workflow("loan-approval").key("loan-42")).await;
+    end(loans).await;
+
+    for command in ["why", "compensations"] {
+        let rows = related(&sandbox.see(&[command, "loan-42"]));
+        let has = |state: &str, left: &str| {
+            rows.iter()
+                .position(|row| row.contains(state) && row.contains(left))
+                .unwrap_or_else(|| panic!("{rows:?}"))
+        };
+        let interrupted = has(" interrupted 2", " 2 steps stand throughline compensations ");
+        has(" failed 2", " 1 step stands, 1 is in doubt throughline compensations ");
+        assert_eq!(follow(&sandbox, &rows[interrupted])["run"]["trace_id"], left.to_string());
+    }
+    let related = sandbox.json(&["why", "loan-42"])["related"].clone();
+    let left_behind = |at: usize, what: &str| related["left_behind"][at][what].as_u64().unwrap();
+    assert_eq!((left_behind(0, "standing"), left_behind(0, "in_doubt")), (1, 1));
+    assert_eq!((left_behind(1, "standing"), left_behind(1, "in_doubt")), (2, 0));
 }
 
 /// Many runs of a workflow under a key, one a minute, and the ids of the first and the last.

@@ -88,7 +88,7 @@ fn why_names_the_cause_of_a_failure() {
       enclosing: saga:order, workflow:order
 
     Compensation
-    ✗ saga:order: none of 1 step undone, 1 in doubt, started at +321 ms, took 11 ms
+    ✗ saga:order: 1 step not undone, 1 in doubt, started at +321 ms, took 11 ms
       ? in doubt      stage:charge-card
       ✗ failed        stage:reserve-stock    +322 ms     10 ms  stock-reservation s-1
                       StockError: the warehouse does not answer
@@ -104,7 +104,7 @@ fn compensations_say_what_was_left_behind() {
     order · order-7 · failed after 334 ms
     trace 5a6a0000000000000000000000000001 · started 2026-03-01T09:00:00.000000Z · shop
 
-    ✗ saga:order: none of 1 step undone, 1 in doubt, started at +321 ms, took 11 ms
+    ✗ saga:order: 1 step not undone, 1 in doubt, started at +321 ms, took 11 ms
       ? in doubt      stage:charge-card
       ✗ failed        stage:reserve-stock    +322 ms     10 ms  stock-reservation s-1
                       StockError: the warehouse does not answer

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline_core::{BoxError, Throughline, TraceContext, TraceId, Workflow};
+use throughline_core::{BoxError, OnCancel, Throughline, TraceContext, TraceId, Workflow};
 use throughline_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -80,4 +80,49 @@ pub(crate) async fn stay_in_saga(service: &Throughline, key: &'static str) -> (T
         run.await.unwrap().unwrap();
     });
     (in_saga.await.unwrap(), run)
+}
+
+/// A run of a saga of one step that succeeded and of one that may have had its effect, and that does not end.
+pub(crate) async fn stay_in_doubt(service: &Throughline, key: &'static str) -> (TraceId, JoinHandle<()>) {
+    let (entered, in_step) = oneshot::channel();
+    let run = service.workflow("loan-approval").key(key).run(|ctx| async move {
+        let id = ctx.trace_id();
+        let saga = ctx.saga("loan-approval").run(|saga| async move {
+            let step = saga.step("stage:reserve-funds").compensate(|(), _| async { Ok::<_, BoxError>(()) });
+            step.run(|(), _| async { Ok::<_, BoxError>(()) }).await??;
+            let step = saga.step("stage:charge").compensate(|(), _| async { Ok::<_, BoxError>(()) });
+            let charging = step.run(|(), _| async move {
+                entered.send(id).unwrap();
+                std::future::pending::<Result<(), BoxError>>().await
+            });
+            charging.await?
+        });
+        saga.await?.map_err(|failed| failed.error)
+    });
+    let run = tokio::spawn(async move {
+        drop(run.await);
+    });
+    (in_step.await.unwrap(), run)
+}
+
+/// A run whose caller went away, and whose saga of one step was left open by choice.
+pub(crate) async fn leave_open(service: &Throughline, key: &'static str) -> TraceId {
+    let (entered, in_saga) = oneshot::channel();
+    let run = service.workflow("loan-approval").key(key).run(|ctx| async move {
+        let id = ctx.trace_id();
+        let saga = ctx.saga("loan-approval").on_cancel(OnCancel::LeaveOpen).run(|saga| async move {
+            let step = saga.step("stage:reserve-funds").compensate(|(), _| async { Ok::<_, BoxError>(()) });
+            step.run(|(), _| async { Ok::<_, BoxError>(()) }).await??;
+            entered.send(id).unwrap();
+            std::future::pending::<Result<(), BoxError>>().await
+        });
+        saga.await?.map_err(|failed| failed.error)
+    });
+    let run = tokio::spawn(async move {
+        drop(run.await);
+    });
+    let id = in_saga.await.unwrap();
+    run.abort();
+    assert!(run.await.is_err());
+    id
 }

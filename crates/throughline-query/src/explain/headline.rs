@@ -81,6 +81,18 @@ fn answer(explanation: &Explanation) -> String {
             1 => format!("{run} was cancelled"),
             _ => format!("{run} was cancelled: {at}"),
         },
+        Verdict::Interrupted if let Some(left) = left_open(explanation) => {
+            let can_be_resumed = explanation
+                .compensations
+                .iter()
+                .find(|saga| saga.saga.as_ref().is_some_and(|saga| saga.span_id == left.span_id))
+                .map_or_else(|| root.can_be_resumed(), |saga| saga.can_be_resumed);
+            let what = if can_be_resumed { "resume or undo it" } else { "undo it" };
+            match explanation.path.len() {
+                1 => format!("{run} was left open: {what}"),
+                _ => format!("{run} was left open at {}: {what}", position(left)),
+            }
+        }
         Verdict::Interrupted => match explanation.path.len() {
             1 => format!("{run} was interrupted: its process died"),
             _ => format!("{run} was interrupted: {at}"),
@@ -88,6 +100,11 @@ fn answer(explanation: &Explanation) -> String {
         Verdict::Running => format!("{run} is running, now at {}", open()),
         Verdict::Unfinished => format!("{run} has no recorded end; the last step that started is {}", open()),
     }
+}
+
+/// The span that was left open on purpose, if that is why the run has not ended.
+fn left_open(explanation: &Explanation) -> Option<&SpanSummary> {
+    explanation.cause.as_ref().filter(|cause| cause.kind == CauseKind::LeftOpen).map(|cause| &cause.span)
 }
 
 /// Which attempt a run is, if it is not the first of those under its key.
@@ -106,6 +123,7 @@ fn place(cause: &Cause) -> String {
             format!("{at} panicked: {message}")
         }
         (CauseKind::Cancelled, _) => format!("{at} was dropped first"),
+        (CauseKind::LeftOpen, _) => format!("{at} was left open"),
         (CauseKind::Interrupted, _) => format!("the process died in {at}"),
     }
 }

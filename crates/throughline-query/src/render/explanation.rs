@@ -30,7 +30,7 @@ impl Explanation {
         if self.compensations.iter().any(|saga| !saga.entries.is_empty()) {
             printer.heading("Compensation");
             for saga in &self.compensations {
-                ledger::write_saga(&mut printer, saga, self.run.as_ref());
+                ledger::write_saga(&mut printer, saga);
             }
         }
         self.write_other_failures(&mut printer);

@@ -4,7 +4,6 @@ use super::printer::{Line, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::{CompensationEntry, CompensationLedger, CompensationState, SagaCompensation};
-use throughline_model::RunSummary;
 
 /// Where the name of a step begins in an entry.
 const NAME: usize = 18;
@@ -23,7 +22,7 @@ impl CompensationLedger {
         }
         for saga in self.sagas.iter().filter(|saga| !saga.entries.is_empty()) {
             printer.put(printer.line());
-            write_saga(&mut printer, saga, self.run.as_ref());
+            write_saga(&mut printer, saga);
         }
         if !self.unmatched.is_empty() {
             printer.heading("Unmatched compensations");
@@ -43,7 +42,7 @@ impl CompensationLedger {
 }
 
 /// One saga: the tally, what stands, the steps, what was left behind.
-pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation, run: Option<&RunSummary>) {
+pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation) {
     let (mark, emphasis) = mark(saga);
     let mut line = printer.line();
     line.push(emphasis, mark);
@@ -59,8 +58,7 @@ pub(super) fn write_saga(printer: &mut Printer<'_>, saga: &SagaCompensation, run
     let standing = saga.in_state(CompensationState::Standing).count();
     if standing > 0 {
         let stand = if standing == 1 { "stands" } else { "stand" };
-        let can_resume = run.is_some_and(RunSummary::can_be_resumed);
-        let what = if can_resume { "resume or undo" } else { "undo" };
+        let what = if saga.can_be_resumed { "resume or undo" } else { "undo" };
         printer.say(Emphasis::Warn, &format!("  {} {stand}: {what}", text::count(standing, "step")));
     }
 
@@ -111,6 +109,12 @@ fn tally(saga: &SagaCompensation) -> String {
     let owed = saga.entries.len() - in_doubt;
     let undone = saga.entries.iter().filter(|entry| entry.state.is_undone()).count();
     let (steps, doubtful) = (text::count(owed, "step"), text::count(in_doubt, "step"));
+    let done = match (undone, owed) {
+        (0, 1) => format!("{steps} not undone"),
+        (0, _) => format!("none of {steps} undone"),
+        _ if undone == owed => format!("{steps} undone"),
+        _ => format!("{undone} of {steps} undone"),
+    };
     match (&saga.saga, in_doubt) {
         _ if owed == 0 => format!("{doubtful} in doubt"),
         // Nothing has been tried yet: what is to be said is why the steps stand.
@@ -118,11 +122,8 @@ fn tally(saga: &SagaCompensation) -> String {
         (Some(owner), _) if standing == owed && saga.began.is_none() => {
             format!("{}, {doubtful} in doubt", owner.state)
         }
-        (_, 0) if undone == 0 => format!("none of {steps} undone"),
-        (_, 0) if undone == owed => format!("{steps} undone"),
-        (_, 0) => format!("{undone} of {steps} undone"),
-        _ if undone == 0 => format!("none of {steps} undone, {in_doubt} in doubt"),
-        _ => format!("{undone} of {steps} undone, {in_doubt} in doubt"),
+        (_, 0) => done,
+        _ => format!("{done}, {in_doubt} in doubt"),
     }
 }
 

@@ -90,7 +90,7 @@ fn what_is_in_doubt_is_not_counted_among_the_steps_that_were_or_were_not_undone(
     let (mut s, root, saga, [_, charge]) = charging(super::builder::ALIVE);
     s.fail(charge, "Timeout", "no answer within 5 s");
     let text = lines(&end(&mut s, saga, root));
-    assert!(text.starts_with("✗ saga:loan: none of 1 step undone, 1 in doubt\n"), "{text}");
+    assert!(text.starts_with("✗ saga:loan: 1 step not undone, 1 in doubt\n"), "{text}");
 }
 
 #[test]
@@ -368,5 +368,70 @@ fn a_saga_whose_start_was_lost_is_known_by_its_other_events() {
         detach(&mut s, saga, event_type);
         s.events.retain(|event| event.span_id != saga || event.seq > 0);
         assert!(s.query().span(saga).unwrap().is_saga());
+    }
+}
+
+#[test]
+fn a_saga_that_began_to_undo_can_only_be_undone() {
+    let (mut s, _, saga, [_, charge]) = charging(DEAD);
+    s.ok(charge);
+    let before = s.query().compensation_ledger();
+    assert!(before.sagas[0].can_be_resumed);
+    assert!(lines(&before).contains("\n  2 steps stand: resume or undo\n"), "{}", lines(&before));
+    s.point(saga, names::SAGA_COMPENSATING);
+    let begun = s.query().compensation_ledger();
+    assert!(!begun.sagas[0].can_be_resumed);
+    assert!(lines(&begun).contains("\n  2 steps stand: undo\n"), "{}", lines(&begun));
+}
+
+#[test]
+fn a_saga_that_was_left_open_is_not_said_to_be_where_a_process_died() {
+    let (mut s, root, saga, [_, charge]) = charging(super::builder::ALIVE);
+    s.cancel(charge).by(InstanceId::NOBODY);
+    detach(&mut s, saga, names::SAGA_LEFT_OPEN);
+    s.by(super::builder::ALIVE).cancel(root);
+    let explanation = s.query().explain();
+    assert_eq!(explanation.headline, "loan-approval was left open at saga:loan: resume or undo it");
+    assert_eq!(explanation.cause.unwrap().kind, crate::CauseKind::LeftOpen);
+    // Where its undoing was begun, or its run has ended otherwise, resuming is refused.
+    s.by(InstanceId::NOBODY).point(saga, names::SAGA_COMPENSATING);
+    let headline = s.query().explain().headline;
+    assert_eq!(headline, "loan-approval was left open at saga:loan: undo it");
+}
+
+#[test]
+fn a_run_whose_process_died_after_it_had_left_a_saga_open_was_interrupted() {
+    let (mut s, _, saga, [_, charge]) = charging(DEAD);
+    s.cancel(charge).by(InstanceId::NOBODY);
+    detach(&mut s, saga, names::SAGA_LEFT_OPEN);
+    let headline = s.query().explain().headline;
+    assert_eq!(headline, "loan-approval was interrupted: its process died");
+}
+
+#[test]
+fn an_abandoned_run_whose_saga_was_undone_later_tells_why_it_was_abandoned() {
+    type EndSaga = fn(&mut Story, SpanId);
+    let ends: [EndSaga; 2] = [
+        |s, saga| {
+            s.cancel(saga);
+        },
+        // As earlier versions recorded it.
+        |s, saga| {
+            s.fail(saga, "interrupted", "the process died before the saga ended");
+        },
+    ];
+    for end_saga in ends {
+        let (mut s, root, saga, [reserve, charge]) = charging(DEAD);
+        s.fail(charge, "Timeout", "no answer within 5 s").wait(100).by(super::builder::ALIVE);
+        s.fail(root, "abandoned", "the customer withdrew").wait(100).by(SUCCESSOR);
+        let abandoned = s.query().explain().headline;
+        assert_eq!(abandoned, "workflow:loan-approval failed with abandoned: the customer withdrew");
+        s.more(saga, Status::Pending).tag(tags::DETACHED).point(saga, names::SAGA_COMPENSATING);
+        undo(&mut s, saga, reserve);
+        undo(&mut s, saga, charge);
+        end_saga(&mut s, saga);
+        let query = s.query();
+        assert_eq!(query.explain().headline, abandoned);
+        assert!(query.compensation_ledger().is_clean());
     }
 }

@@ -235,3 +235,82 @@ fn what_undid_an_earlier_life_does_not_undo_the_later_one() {
     assert_eq!(states(&ledger), [("stage:a", Missing)]);
     assert_eq!(ledger.orphaned().next().unwrap().resource.as_deref(), Some("a-2"));
 }
+
+#[test]
+fn what_was_tried_in_order_and_undone_by_a_later_process_is_in_order() {
+    let (mut s, root, saga, [a, b]) = failed_saga();
+    let failed = s.undo(saga, b);
+    s.wait(2).fail(failed, "LimitError", "locked");
+    undo(&mut s, saga, a);
+    s.wait(1).fail(saga, "Error", "no").fail(root, "Error", "no").wait(100);
+    undo(&mut s, saga, b);
+    let ledger = s.query().compensation_ledger();
+    assert_eq!(states(&ledger), [("stage:b", Compensated), ("stage:a", Compensated)]);
+    assert!(ledger.is_clean());
+}
+
+#[test]
+fn what_was_tried_too_early_and_undone_after_what_ran_later_is_in_order() {
+    let (mut s, root, saga, [a, b]) = failed_saga();
+    let failed = s.undo(saga, a);
+    s.wait(2).fail(failed, "LimitError", "locked");
+    undo(&mut s, saga, b);
+    undo(&mut s, saga, a);
+    assert!(end(&mut s, saga, root).is_clean());
+}
+
+#[test]
+fn a_step_that_never_succeeded_has_no_place_in_the_order() {
+    let (mut s, root) = Story::started("loan-1");
+    let saga = s.saga(root, "loan");
+    let a = s.compensable(saga, "stage:a", 5, "a-1");
+    s.wait(1);
+    let doubtful = s.open(saga, "stage:b");
+    s.tag(names::tags::COMPENSABLE).wait(5).fail(doubtful, "Timeout", "no answer").wait(1);
+    let c = s.compensable(saga, "stage:c", 5, "c-1");
+    s.wait(1);
+    let last = s.open(saga, "stage:d");
+    s.tag(names::tags::COMPENSABLE).wait(5).fail(last, "Timeout", "no answer").wait(1);
+    for step in [c, doubtful, a, last] {
+        undo(&mut s, saga, step);
+    }
+    let ledger = end(&mut s, saga, root);
+    assert!(ledger.is_clean(), "{:?}", states(&ledger));
+    // Neither as the earlier one.
+    let (mut s, root) = Story::started("loan-1");
+    let saga = s.saga(root, "loan");
+    let doubtful = s.open(saga, "stage:a");
+    s.tag(names::tags::COMPENSABLE).wait(5).fail(doubtful, "Timeout", "no answer").wait(1);
+    let b = s.compensable(saga, "stage:b", 5, "b-1");
+    for step in [doubtful, b] {
+        undo(&mut s, saga, step);
+    }
+    let ledger = end(&mut s, saga, root);
+    assert!(ledger.is_clean(), "{:?}", states(&ledger));
+}
+
+#[test]
+fn a_single_step_is_not_counted_as_one_of_one() {
+    let (mut s, root) = Story::started("loan-1");
+    let saga = s.saga(root, "loan");
+    let a = s.compensable(saga, "stage:a", 5, "a-1");
+    let doubtful = s.open(saga, "stage:b");
+    s.tag(names::tags::COMPENSABLE).wait(5).fail(doubtful, "Timeout", "no answer");
+    let mut undone = s.clone();
+    undo(&mut undone, saga, a);
+    let text = end(&mut undone, saga, root).render(&Style::plain());
+    assert!(text.contains("saga:loan: 1 step undone, 1 in doubt"), "{text}");
+    let text = end(&mut s, saga, root).render(&Style::plain());
+    assert!(text.contains("saga:loan: 1 step not undone, 1 in doubt"), "{text}");
+}
+
+#[test]
+fn what_stands_is_all_that_was_done_and_is_not_undone_for_whatever_reason() {
+    let (mut s, _, saga, [_, b]) = failed_saga();
+    let failed = s.undo(saga, b);
+    s.wait(2).fail(failed, "LimitError", "locked");
+    s.events.iter_mut().for_each(|event| event.instance = DEAD);
+    let ledger = s.query().compensation_ledger();
+    assert_eq!(states(&ledger), [("stage:b", Failed), ("stage:a", Standing)]);
+    assert_eq!((ledger.standing().count(), ledger.all_that_stands().count()), (1, 2));
+}
