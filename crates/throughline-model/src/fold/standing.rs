@@ -65,10 +65,10 @@ impl<K: Clone> RunFold<K> {
     fn deciding<'f>(&'f self, root: &'f Mark<K>) -> impl Iterator<Item = &'f Mark<K>> {
         let alone = Some(root).filter(|root| !self.detached.contains(root.span_id()));
         let all = move || alone.into_iter().chain(self.detached.marks());
-        let counts = |last: &&Mark<K>| !self.detached.is_retried(last.span_id());
-        // Spans that all claim to try each other again decide nothing.
-        let fallback = Some(root).filter(|_| !all().any(|last| counts(&last)));
-        all().filter(counts).chain(fallback)
+        let counts = |last: &Mark<K>| !self.detached.is_retried(last.span_id());
+        // Spans that all claim to try each other again decide nothing: the root span does.
+        let none_counts = !all().any(counts);
+        all().filter(move |last| counts(last) || (none_counts && last.span_id() == root.span_id()))
     }
 
     /// The last event of the span by which a run with a root stands as it does.
