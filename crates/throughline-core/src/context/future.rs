@@ -42,21 +42,10 @@ pin_project! {
 
     impl<F, T> PinnedDrop for TraceFuture<F, T> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            // The claims are given back once the end is on its way.
-            let (open, _claims) = match this.state {
-                State::Running { span, claims, .. } | State::Starting { span, claims, .. } => {
-                    (Arc::clone(span), claims.take())
-                }
-                _ => return,
-            };
-            *this.state = State::Done;
-            // What runs inside is cancelled first, in the context of this span.
-            let entered = Entered::new(Arc::clone(&open));
-            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-            drop(entered);
-            open.end_unawaited(End::cancelled());
-            go_on_panicking(dropped);
+            // As little as possible where nothing is recorded.
+            if let State::Running { .. } | State::Starting { .. } = this.state {
+                this.cancel();
+            }
         }
     }
 }
@@ -132,6 +121,27 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     ) -> Self {
         let state = if recording { State::New(spec()) } else { State::Off };
         Self { future: Some(future), capture, state }
+    }
+}
+
+impl<F, T> TraceFuture<F, T> {
+    /// Ends the step before its future has completed.
+    fn cancel(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        // The claims are given back once the end is on its way.
+        let (open, _claims) = match this.state {
+            State::Running { span, claims, .. } | State::Starting { span, claims, .. } => {
+                (Arc::clone(span), claims.take())
+            }
+            _ => return,
+        };
+        *this.state = State::Done;
+        // What runs inside is cancelled first, in the context of this span.
+        let entered = Entered::new(Arc::clone(&open));
+        let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+        drop(entered);
+        open.end_unawaited(End::cancelled());
+        go_on_panicking(dropped);
     }
 }
 
