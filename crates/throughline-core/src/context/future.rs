@@ -15,7 +15,7 @@ use super::current::Entered;
 use super::failure::NotRecorded;
 use super::keyed::RunClaims;
 use super::span::{End, Span};
-use super::spec::{RunSpec, SpanSpec};
+use super::spec::SpanSpec;
 use crate::delivery::Durability;
 use crate::delivery::queue::Ack;
 use crate::hub::{Delivery, Emitted};
@@ -74,13 +74,8 @@ enum State<T> {
     /// Nothing is recorded.
     Off,
     New(SpanSpec),
-    /// Finds out whether the run may start, and what ran before it.
-    Preparing(BoxFuture<'static, Result<Box<RunSpec>, NotRecorded>>),
-    /// The queue is full: waits for a place for the start.
-    Reserving {
-        spec: SpanSpec,
-        place: BoxFuture<'static, bool>,
-    },
+    /// Finds out whether the run may start and what ran before it, or waits for a place in the queue.
+    Waiting(BoxFuture<'static, Result<SpanSpec, NotRecorded>>),
     /// The store has the start and has not said so yet.
     Starting {
         span: Arc<Span>,
@@ -168,27 +163,15 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
             match this.state {
                 State::New(_) => {
                     let State::New(spec) = std::mem::replace(this.state, State::Done) else { continue };
-                    *this.state = match spec {
-                        SpanSpec::Run(run) if run.is_to_be_prepared() => {
-                            State::Preparing(Box::pin(run.prepare()))
-                        }
-                        spec => reserve_and_start(spec)?,
+                    *this.state = match reserve(spec) {
+                        Ok(spec) => start(spec)?,
+                        Err(waiting) => State::Waiting(waiting),
                     };
                 }
-                State::Preparing(preparing) => {
-                    let prepared = ready!(preparing.as_mut().poll(cx));
+                State::Waiting(waiting) => {
+                    let spec = ready!(waiting.as_mut().poll(cx));
                     *this.state = State::Done;
-                    *this.state = reserve_and_start(SpanSpec::Run(prepared?))?;
-                }
-                State::Reserving { place, .. } => {
-                    let reserved = ready!(place.as_mut().poll(cx));
-                    let State::Reserving { spec, .. } = std::mem::replace(this.state, State::Done) else {
-                        continue;
-                    };
-                    if !reserved {
-                        return Poll::Ready(Err(NotRecorded::ShutDown));
-                    }
-                    *this.state = start(spec)?;
+                    *this.state = start(spec?)?;
                 }
                 State::Starting { ack, .. } => {
                     let recorded = ready!(Pin::new(ack).poll(cx));
@@ -280,13 +263,6 @@ fn finish<T>(outcome: Outcome<T>) -> T {
     }
 }
 
-fn reserve_and_start<T>(spec: SpanSpec) -> Result<State<T>, NotRecorded> {
-    match reserve(spec) {
-        Ok(spec) => start(spec),
-        Err((spec, place)) => Ok(State::Reserving { spec, place }),
-    }
-}
-
 /// A saga that no future of its own runs. If it is dropped before it ended, it says that nobody works on it any more: it can
 /// be undone by others then, although this process lives.
 pub(super) struct Held {
@@ -322,10 +298,7 @@ impl Drop for Held {
 pub(super) async fn begin_span(spec: SpanSpec) -> Result<Held, NotRecorded> {
     let spec = match reserve(spec) {
         Ok(spec) => spec,
-        Err((spec, place)) => match place.await {
-            true => spec,
-            false => return Err(NotRecorded::ShutDown),
-        },
+        Err(waiting) => waiting.await?,
     };
     match start::<()>(spec)? {
         State::Starting { span, ack, .. } => {
@@ -355,14 +328,25 @@ pub(super) async fn finish_span(span: &Span, end: End) {
     }
 }
 
-/// Takes a place for the start in the store's queue, or says how to wait for one.
-fn reserve(spec: SpanSpec) -> Result<SpanSpec, (SpanSpec, BoxFuture<'static, bool>)> {
-    let Some(store) = &spec.hub().store else { return Ok(spec) };
-    if store.queue.try_reserve() {
-        return Ok(spec);
+/// Takes a place for the start in the store's queue, or says how to wait until the span may start.
+fn reserve(spec: SpanSpec) -> Result<SpanSpec, BoxFuture<'static, Result<SpanSpec, NotRecorded>>> {
+    match spec {
+        SpanSpec::Run(run) if run.is_to_be_prepared() => Err(Box::pin(async {
+            let spec = SpanSpec::Run(run.prepare().await?);
+            reserve_in_turn(spec).await
+        })),
+        spec => match &spec.hub().store {
+            Some(store) if !store.queue.try_reserve() => Err(Box::pin(reserve_in_turn(spec))),
+            _ => Ok(spec),
+        },
     }
-    let queue = Arc::clone(&store.queue);
-    Err((spec, Box::pin(async move { queue.reserve().await })))
+}
+
+async fn reserve_in_turn(spec: SpanSpec) -> Result<SpanSpec, NotRecorded> {
+    match &spec.hub().store {
+        Some(store) if !store.queue.reserve().await => Err(NotRecorded::ShutDown),
+        _ => Ok(spec),
+    }
 }
 
 /// Opens the span and emits its start; its place is held.
@@ -414,8 +398,7 @@ impl<F, T> std::fmt::Debug for TraceFuture<F, T> {
         let state = match &self.state {
             State::Off => "off",
             State::New(_) => "new",
-            State::Preparing(_) => "starting",
-            State::Reserving { .. } | State::Starting { .. } => "starting",
+            State::Waiting(_) | State::Starting { .. } => "starting",
             State::Running { .. } => "running",
             State::Ending { .. } => "ending",
             State::Done => "done",
