@@ -13,7 +13,7 @@ pub(crate) struct Left {
     pub(crate) standing: usize,
     /// How many steps nobody knows of whether they had their effect.
     pub(crate) in_doubt: usize,
-    /// Whether resuming the run goes on with all of that.
+    /// Whether resuming the run continues all of that.
     can_be_resumed: bool,
 }
 

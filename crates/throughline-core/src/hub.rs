@@ -43,7 +43,7 @@ pub(crate) struct Hub {
     pub(crate) meter: Meter,
     /// Runs that this process has in hand because it claimed them.
     pub(crate) claims: Arc<Claims>,
-    /// Sagas that go on without their callers.
+    /// Sagas that continue without their callers.
     pub(crate) background: Arc<Background>,
     /// Measures the delivery report at each collection.
     #[expect(dead_code, reason = "held for what its drop does")]

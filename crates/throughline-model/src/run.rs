@@ -224,7 +224,7 @@ impl OpenRun {
             .max_by_key(|(_, last)| Position::of(last))
             .map(|(first, event)| CurrentStep {
                 span_id: event.span_id,
-                // What came later says how it goes on, not what it is: `saga:left_open`.
+                // What came later says how it continues, not what it is: `saga:left_open`.
                 event_type: first.event_type.clone(),
                 started: event.timestamp,
                 attempt: event.attempt,

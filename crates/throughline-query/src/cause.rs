@@ -193,7 +193,7 @@ impl<'q> Causes<'q> {
         first(&mut same_end().filter(|child| same_error(span.error(), child.error())))
             .or_else(|| first(&mut same_end().filter(|child| !self.is_tolerated(*child))))
             .or_else(|| {
-                // The child's end was not recorded, or it goes on without its parent, but something in it ended so.
+                // The child's end was not recorded, or it continues without its parent, but something in it ended so.
                 let below = match status {
                     Status::Cancelled => &self.cancellation_below,
                     _ => &self.failure_below,

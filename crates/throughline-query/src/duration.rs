@@ -1,6 +1,20 @@
 //! Durations as people say them, in headlines and in every rendered answer.
 
-/// A duration as people say it: `87 µs`, `1.2 ms`, `340 ms`, `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`.
+use std::time::Duration;
+
+/// A duration for people to read, as in all answers: `87 µs`, `1.2 ms`, `340 ms`, `4.2 s`, `3 min 12 s`, `2 h 5 min`,
+/// `3 d 4 h`. Cut, not rounded.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(throughline_query::human_duration(Duration::from_millis(4_250)), "4.2 s");
+/// ```
+pub fn human_duration(duration: Duration) -> String {
+    self::duration(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Microseconds as [`human_duration`] shows them.
 pub(crate) fn duration(micros: u64) -> String {
     const SECOND: u64 = 1_000_000;
     let tenths = |unit: u64, name: &str| format!("{}.{} {name}", micros / unit, micros % unit * 10 / unit);
@@ -38,5 +52,6 @@ mod tests {
             assert_eq!(duration(micros), text);
         }
         assert!(duration(u64::MAX).ends_with('h'));
+        assert_eq!(human_duration(Duration::MAX), duration(u64::MAX));
     }
 }

@@ -79,8 +79,8 @@ pub struct SagaCompensation {
     /// How long undoing took in microseconds, until its last compensation ended; not set while one is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
-    /// Whether resuming the run goes on with it: neither has ended, and it has not begun to undo. One that has can only be
-    /// undone.
+    /// Whether resuming the run continues the saga: neither has ended, and no step is being undone yet. Once undoing has
+    /// begun, the saga can only be undone.
     pub can_be_resumed: bool,
     /// The steps, in the order in which they should be undone: the last to end first. What is in doubt has the place of the
     /// last that was recorded of it.

@@ -46,6 +46,7 @@ pub use decisions::{Alternative, Basis, Consequence, Decision, DecisionOutcome, 
 pub use diff::{
     ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, SlowerSpan, StateChange, UnmatchedSpan,
 };
+pub use duration::human_duration;
 pub use explain::{
     Cascade, CascadeKind, Cause, CauseKind, Explanation, FailureOutcome, OtherFailure, PathStep,
     UpstreamDecision, Verdict,

@@ -259,7 +259,7 @@ impl<'q> Span<'q> {
         members[members.len() - 1]
     }
 
-    /// Where in the timeline the events stand with which another instance went on with it.
+    /// Where in the timeline the events stand with which another instance continued it.
     pub(super) fn resumptions(&self) -> impl Iterator<Item = u32> + use<'q> {
         let query = self.query;
         let mut before = None;

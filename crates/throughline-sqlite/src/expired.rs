@@ -1,6 +1,6 @@
 //! Which runs a policy removes: those that ended, or that nobody works on any more, long enough ago.
 //!
-//! Runs are looked at the oldest first and so many at a time, and the next look goes on where the last one stopped. So any
+//! Runs are looked at the oldest first and so many at a time, and the next look continues where the last one stopped. So any
 //! number of runs that have to stay, because a process works on them, neither hides the others nor makes one look long.
 
 use std::path::Path;

@@ -136,7 +136,7 @@ impl<F, T> TraceFuture<F, T> {
         let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
         drop(entered);
         open.end_unawaited(End::cancelled());
-        go_on_panicking(dropped);
+        resume_panic_of_drop(dropped);
     }
 }
 
@@ -247,8 +247,8 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     }
 }
 
-/// Goes on with the panic of a drop, unless this thread panics already: then that would end the process.
-pub(super) fn go_on_panicking(dropped: std::thread::Result<()>) {
+/// Resumes a panic that happened in a drop, unless this thread is panicking already: that would abort the process.
+pub(super) fn resume_panic_of_drop(dropped: std::thread::Result<()>) {
     if let Err(panic) = dropped
         && !std::thread::panicking()
     {

@@ -1,4 +1,4 @@
-//! [`Resume`]: going on with a run that a dead process left open.
+//! [`Resume`]: continuing a run that a dead process left open.
 
 use std::sync::Arc;
 

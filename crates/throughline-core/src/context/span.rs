@@ -99,7 +99,7 @@ pub(crate) struct Span {
     pub(crate) earlier: Option<SpanId>,
     /// How long before `started` the span began in that instance, in microseconds.
     pub(crate) earlier_us: u64,
-    /// Whether the span goes on without the future that began it: that does not record its end then.
+    /// Whether the span continues without the future that began it: that does not record its end then.
     pub(crate) ends_elsewhere: AtomicBool,
     /// Attributes that became known while the span was open.
     pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,

@@ -1,9 +1,9 @@
-//! What goes on without its caller.
+//! Work that continues after its caller has gone.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How many sagas of an emitter go on without their callers.
+/// How many sagas of an emitter continue without their callers.
 #[derive(Default)]
 pub(crate) struct Background {
     sagas: Mutex<usize>,

@@ -14,6 +14,9 @@ mod store {
         fn config(&self) -> Box<dyn StoreConfig> {
             Box::new(self.0.clone())
         }
+        fn keeps_secret(&self) -> bool {
+            true
+        }
     }
 
     throughline_core::store_conformance!(Memory);

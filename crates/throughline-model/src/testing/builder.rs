@@ -184,7 +184,7 @@ impl RunBuilder {
         self.events.push(event);
     }
 
-    /// The caller of a span is gone, and the span goes on without it. A span that is not open is left as it is.
+    /// The caller of a span is gone, and the span continues without it. A span that is not open is left as it is.
     pub fn detach(&mut self, span: SpanId, event_type: &str) {
         let Some((began, last)) = self.open.remove(&span) else { return };
         let stamp = self.event(span, event_type.to_owned());

@@ -105,6 +105,11 @@ pub trait StoreFixture: Sized {
         let _ = time;
         false
     }
+
+    /// Whether the store keeps a [secret](crate::TraceReader::secret).
+    fn keeps_secret(&self) -> bool {
+        false
+    }
 }
 
 /// A live feed, made for one test and gone with it.

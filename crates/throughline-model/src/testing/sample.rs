@@ -14,7 +14,7 @@ use crate::names::{
 use crate::{InstanceId, Link, Relation, SpanId, Timestamp, TraceEvent};
 
 /// A log of so many runs with all that runs have: retries, decisions, failures, compensations, runs that are
-/// cancelled, still open, resumed, that put jobs into a queue, whose sagas go on without their callers, or of which the root never appeared.
+/// cancelled, still open, resumed, that put jobs into a queue, whose sagas continue without their callers, or of which the root never appeared.
 ///
 /// It begins at 2026-03-01T00:00:00Z; runs start within a minute and a half of each other and no two at the same moment.
 /// The same seed gives the same log (except across versions of this library). The events are emitted by these instances in

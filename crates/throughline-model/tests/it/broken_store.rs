@@ -37,6 +37,9 @@ macro_rules! broken_stores {
                         self.0.advance(time);
                         true
                     }
+                    fn keeps_secret(&self) -> bool {
+                        true
+                    }
                 }
 
                 assert_broken(&[$((stringify!($rule), rules::$rule::<Broken>)),+]);

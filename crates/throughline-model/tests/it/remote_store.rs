@@ -94,6 +94,9 @@ mod without_analytics {
             self.0.advance(time);
             true
         }
+        fn keeps_secret(&self) -> bool {
+            true
+        }
     }
 
     throughline_model::store_conformance!(Fixture);

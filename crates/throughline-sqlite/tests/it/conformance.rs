@@ -31,6 +31,10 @@ impl StoreFixture for Fixture {
     fn config(&self) -> Box<dyn StoreConfig> {
         Box::new(self.store())
     }
+
+    fn keeps_secret(&self) -> bool {
+        true
+    }
 }
 
 throughline_model::store_conformance!(Fixture);

@@ -45,7 +45,7 @@ impl Detached {
     }
 }
 
-/// Does some work that goes on if nobody waits for it any more, where there is a tokio runtime; `None` if that ends first.
+/// Does some work that continues if nobody waits for it any more, where there is a tokio runtime; `None` if that ends first.
 pub(super) async fn in_background<T: Send + 'static>(
     hub: &Hub,
     work: impl Future<Output = T> + Send + 'static,

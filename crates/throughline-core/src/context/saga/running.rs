@@ -12,17 +12,17 @@ use tokio::runtime::Handle;
 
 use super::compensate::Compensating;
 use super::{OnCancel, Saga, SagaFailed};
-use crate::context::future::go_on_panicking;
+use crate::context::future::resume_panic_of_drop;
 
 pin_project! {
     /// A saga: it runs the closure's future and, if that fails, the compensations. If it is dropped before it ended, what is
-    /// left of that goes on without it.
+    /// left of that continues without it.
     pub(super) struct SagaRun<F, E> {
         #[pin]
         body: Option<F>,
         saga: Saga,
         on_cancel: OnCancel,
-        // Where it goes on.
+        // Where it continues.
         runtime: Option<Handle>,
         as_error: fn(&E) -> Option<&(dyn Error + 'static)>,
         undoing: Option<Undoing<E>>,
@@ -39,7 +39,7 @@ pin_project! {
             let dropped = catch_unwind(AssertUnwindSafe(|| this.body.set(None)));
             let undoing = this.undoing.take().map(|undoing| undoing.compensating);
             this.saga.continue_without_caller(undoing, *this.on_cancel, this.runtime.take());
-            go_on_panicking(dropped);
+            resume_panic_of_drop(dropped);
         }
     }
 }

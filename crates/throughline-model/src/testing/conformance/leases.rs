@@ -38,7 +38,13 @@ pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
 pub fn a_secret_is_the_same_for_everybody_and_stays<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let (mine, other) = (open(fixture).await, open(fixture).await);
-        let Some(secret) = mine.reader.secret().await.unwrap() else { return };
+        let kept = mine.reader.secret().await.unwrap();
+        assert_eq!(
+            kept.is_some(),
+            fixture.keeps_secret(),
+            "a secret, and what `StoreFixture::keeps_secret` says"
+        );
+        let Some(secret) = kept else { return };
         assert!(secret.as_bytes().len() >= 16, "{} bytes can be guessed", secret.as_bytes().len());
         assert!(!format!("{secret:?}").contains(&format!("{:?}", secret.as_bytes())));
         assert_eq!(other.reader.secret().await.unwrap().as_ref(), Some(&secret));
