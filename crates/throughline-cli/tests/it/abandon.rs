@@ -4,7 +4,7 @@ use throughline_core::{BoxError, NotRecorded};
 use tokio::sync::oneshot;
 
 use crate::sandbox::Sandbox;
-use crate::services::{end, fail, service, stay, stay_in_saga, succeed};
+use crate::services::{end, fail, left_in_saga, service, stay, succeed};
 
 #[tokio::test]
 async fn a_run_that_its_process_left_open_is_closed_for_good_and_says_why() {
@@ -32,10 +32,7 @@ async fn a_run_that_its_process_left_open_is_closed_for_good_and_says_why() {
 
 #[tokio::test]
 async fn steps_that_stand_in_an_abandoned_run_are_named_and_can_still_be_undone() {
-    let sandbox = Sandbox::empty();
-    let loans = service(&sandbox, "loan-service");
-    let (id, _run) = stay_in_saga(&loans, "loan-42").await;
-    end(loans).await;
+    let (sandbox, id) = left_in_saga("loan-42").await;
 
     let said = sandbox.run(&["abandon", "loan-42", "--reason", "the customer withdrew"]);
     assert!(
@@ -111,10 +108,7 @@ async fn a_run_is_not_abandoned_without_a_reason() {
 
 #[tokio::test]
 async fn what_is_abandoned_is_answered_as_json_and_the_reason_is_redacted() {
-    let sandbox = Sandbox::empty();
-    let loans = service(&sandbox, "loan-service");
-    let (id, _run) = stay_in_saga(&loans, "loan-42").await;
-    end(loans).await;
+    let (sandbox, id) = left_in_saga("loan-42").await;
     let said = sandbox.json(&["abandon", &id.to_string()[..16], "--reason", "ada@example.org withdrew"]);
     assert_eq!(said["run"]["trace_id"], id.to_string());
     assert_eq!((&said["run"]["state"], &said["standing"]), (&"failed".into(), &2.into()));
@@ -132,10 +126,7 @@ fn abandoning_a_run_creates_no_store() {
 
 #[tokio::test]
 async fn a_run_that_is_being_undone_at_this_moment_is_not_abandoned() {
-    let sandbox = Sandbox::empty();
-    let loans = service(&sandbox, "loan-service");
-    let (id, _run) = stay_in_saga(&loans, "loan-42").await;
-    end(loans).await;
+    let (sandbox, id) = left_in_saga("loan-42").await;
     let loans = service(&sandbox, "loan-service");
     let (entered, in_step) = oneshot::channel();
     let undoing = loans.undo(id, "loan-approval").step("stage:open-file", 1, |_, _| async move {

@@ -4,7 +4,7 @@ use throughline_core::{SpanId, Status, Timestamp, TraceEvent, TraceId, names};
 use throughline_sqlite::SqliteStore;
 
 use crate::sandbox::{Sandbox, follow, related};
-use crate::services::{end, fail, service, stay, stay_in_doubt, stay_in_saga, succeed};
+use crate::services::{end, fail, left_in_saga, service, stay, stay_in_doubt, succeed};
 
 #[tokio::test]
 async fn of_two_workflows_with_the_same_key_the_one_that_failed_is_told_and_the_other_is_named() {
@@ -173,10 +173,7 @@ async fn a_second_run_of_a_key_that_is_in_a_step_is_running_and_not_safe_to_depl
 
 #[tokio::test]
 async fn an_earlier_run_under_the_key_of_which_steps_stand_says_so() {
-    let sandbox = Sandbox::empty();
-    let loans = service(&sandbox, "loan-service");
-    let (left, _run) = stay_in_saga(&loans, "loan-42").await;
-    end(loans).await;
+    let (sandbox, left) = left_in_saga("loan-42").await;
     let loans = service(&sandbox, "loan-service");
     let closed = stay_in_doubt(&loans, "loan-42").await;
     end(loans).await;

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::sandbox::Sandbox;
-use crate::services::{end, leave_open, service, stay, stay_in_doubt, stay_in_saga};
+use crate::services::{end, leave_open, left_in_saga, service, stay, stay_in_doubt, stay_in_saga};
 
 /// A request that its service is at work on.
 async fn open_request(service: &Throughline) -> RequestSpan {
@@ -150,10 +150,7 @@ async fn steps_in_doubt_are_told_beside_those_that_stand() {
 
 #[tokio::test]
 async fn steps_whose_compensation_failed_stand_and_can_only_be_undone() {
-    let sandbox = Sandbox::empty();
-    let loans = service(&sandbox, "loan-service");
-    let (id, _run) = stay_in_saga(&loans, "loan-42").await;
-    end(loans).await;
+    let (sandbox, id) = left_in_saga("loan-42").await;
     // The process that undoes it dies after one of them could not be undone.
     let loans = service(&sandbox, "loan-service");
     let (entered, in_step) = oneshot::channel();

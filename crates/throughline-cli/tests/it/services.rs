@@ -82,6 +82,15 @@ pub(crate) async fn stay_in_saga(service: &Throughline, key: &'static str) -> (T
     (in_saga.await.unwrap(), run)
 }
 
+/// A sandbox with the run of a saga whose two steps succeeded and whose process ended before it did.
+pub(crate) async fn left_in_saga(key: &'static str) -> (Sandbox, TraceId) {
+    let sandbox = Sandbox::empty();
+    let loans = service(&sandbox, "loan-service");
+    let (id, _run) = stay_in_saga(&loans, key).await;
+    end(loans).await;
+    (sandbox, id)
+}
+
 /// A run of a saga of one step that succeeded and of one that may have had its effect, and that does not end.
 pub(crate) async fn stay_in_doubt(service: &Throughline, key: &'static str) -> (TraceId, JoinHandle<()>) {
     let (entered, in_step) = oneshot::channel();
