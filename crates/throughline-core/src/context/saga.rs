@@ -185,6 +185,17 @@ struct SagaState {
     earlier: HashMap<Text, VecDeque<EarlierStep>>,
 }
 
+impl SagaState {
+    /// Takes note of what is left of a step that runs no more.
+    fn settle(&mut self, UnderWayStep { has_begun, step, .. }: UnderWayStep) {
+        match step.spans.is_empty() {
+            false => self.completed.push(step),
+            true if has_begun => self.in_doubt.push((step.step, step.resource)),
+            true => {}
+        }
+    }
+}
+
 /// A step that has not ended. If it never does, it is undone as far as `step` names attempts; else it is in doubt.
 struct UnderWayStep {
     number: u64,

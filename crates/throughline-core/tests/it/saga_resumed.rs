@@ -4,7 +4,8 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use throughline_core::{
-    MemoryStore, NotRecorded, RunState, SagaFailed, Throughline, TraceContext, TraceId, names,
+    CompensationOutcome, MemoryStore, NotRecorded, RunState, SagaFailed, Throughline, TraceContext, TraceId,
+    names,
 };
 use tokio::sync::oneshot;
 
@@ -138,4 +139,77 @@ async fn sagas_of_one_name_are_found_again_in_the_order_in_which_they_began() {
     let starts = |name| events.iter().filter(|event| event.event_type == name).count();
     assert_eq!((starts(names::SAGA_STARTED), starts(names::SAGA_RESUMED)), (3, 2));
     assert!(throughline.query(run).await.unwrap().compensation_ledger().is_clean());
+}
+
+/// Undoes what the saga of the run paid for.
+async fn undo(throughline: &Throughline, run: TraceId, log: &Log) -> SagaFailed<throughline_core::Text> {
+    let log = log.clone();
+    let undoing = throughline.undo(run, "payment").step("stage:pay", "a", move |item, _| async move {
+        log.add(format!("{item} undone"));
+        Ok::<_, NotRecorded>(())
+    });
+    undoing.run().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_resumed_saga_fails_before_it_reaches_is_not_said_to_be_undone() {
+    let (store, log) = (MemoryStore::new(), Log::default());
+    let run = die(&store, &log, &[], Some("a")).await;
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let resumed = throughline.resume(run).run(|ctx| async move {
+        ctx.saga("payment").run(|_| async { Err::<(), _>("the account is closed") }).await.unwrap()
+    });
+    let failed = resumed.await.unwrap().unwrap_err();
+    assert!(!failed.is_undone());
+    let left: Vec<_> = failed.orphaned().map(|step| (&*step.step, step.outcome.clone())).collect();
+    assert_eq!(left, [("stage:pay", CompensationOutcome::NotRegistered)]);
+    assert_eq!(throughline.query(run).await.unwrap().compensation_ledger().all_that_stands().count(), 1);
+    assert!(undo(&throughline, run, &log).await.is_undone());
+    assert_eq!(log.take(), ["a paid", "a undone"]);
+    assert!(throughline.query(run).await.unwrap().compensation_ledger().is_clean());
+}
+
+#[tokio::test]
+async fn a_resumed_saga_that_is_dropped_before_it_reaches_what_stands_stays_open() {
+    let (store, log) = (MemoryStore::new(), Log::default());
+    let run = die(&store, &log, &[], Some("a")).await;
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let (hangs, hung) = oneshot::channel();
+    let resumed = tokio::spawn(throughline.resume(run).run(|ctx| async move {
+        let saga = ctx.saga("payment").run(|_| async move {
+            hangs.send(()).unwrap();
+            pending::<Result<(), NotRecorded>>().await
+        });
+        saga.await?.map_err(SagaFailed::into_error)
+    }));
+    hung.await.unwrap();
+    resumed.abort();
+    assert!(resumed.await.is_err());
+    let reader = throughline.reader().unwrap();
+    assert_eq!(reader.run(run).await.unwrap().unwrap().state, RunState::Interrupted);
+    assert!(undo(&throughline, run, &log).await.is_undone());
+    assert_eq!(log.take(), ["a paid", "a undone"]);
+    assert!(throughline.query(run).await.unwrap().compensation_ledger().is_clean());
+}
+
+#[tokio::test]
+async fn a_step_that_can_not_be_recovered_is_undone_all_the_same() {
+    let (store, log) = (MemoryStore::new(), Log::default());
+    let run = die(&store, &log, &[], Some("a")).await;
+    let throughline = Throughline::builder("test").store(store.clone()).build().unwrap();
+    let seen = log.clone();
+    let resumed = throughline.resume(run).run(|ctx| async move {
+        let saga = ctx.saga("payment").run(|saga| async move {
+            let step = saga.step("stage:pay").input("a").compensate(move |item, _| async move {
+                seen.add(format!("{item} undone"));
+                Ok::<_, NotRecorded>(())
+            });
+            step.run_or_recover(|_, _| async { Ok(()) }, |_| async { Err("the receipt is lost") })
+                .await
+                .unwrap()
+        });
+        saga.await.unwrap()
+    });
+    assert!(resumed.await.unwrap().unwrap_err().is_undone());
+    assert_eq!(log.take(), ["a paid", "a undone"]);
 }

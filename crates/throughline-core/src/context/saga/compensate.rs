@@ -1,14 +1,15 @@
 //! Undoing the steps of a saga.
 
-use std::any::Any;
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 
-use super::{Compensated, CompensationOutcome, Saga, UnderWayStep};
+use super::{Compensated, CompensationOutcome, Saga, SagaState};
 use crate::context::TraceContext;
 use crate::context::future::Capture;
 use crate::redaction;
@@ -68,41 +69,50 @@ impl Saga {
             || state.under_way.iter().any(|under_way| !under_way.step.spans.is_empty())
     }
 
+    /// Whether a step of the previous instance stands that has not been reached again: nobody said yet how to undo it.
+    pub(super) fn has_unreached_steps(&self) -> bool {
+        self.state().earlier.values().flatten().any(|step| !step.standing.is_empty())
+    }
+
     /// Undoes everything, the last to end first.
     pub(super) fn compensate_all(&self) -> Compensating {
         let saga = self.clone();
         Box::pin(async move {
-            let (steps, in_doubt) = saga.take_steps();
-            let in_doubt = in_doubt
-                .into_iter()
-                .map(|(step, resource)| saga.compensated(step, resource, CompensationOutcome::InDoubt));
-            let mut compensated = Vec::with_capacity(steps.len());
+            let (steps, not_undone) = saga.take_steps();
+            let mut compensated = Vec::with_capacity(steps.len() + not_undone.len());
             if steps.is_empty() {
-                return in_doubt.collect();
+                return not_undone;
             }
             // That the undoing began is worth knowing; that it could not be said must not keep it from being done.
             let _ = saga.event(names::SAGA_COMPENSATING, json!({ "steps": steps.len() })).await;
             for step in steps.into_iter().rev() {
                 compensated.push(saga.compensate_step(step).await);
             }
-            compensated.extend(in_doubt);
+            compensated.extend(not_undone);
             compensated
         })
     }
 
-    /// What is to be undone, in the order of their ends, and what is in doubt.
-    fn take_steps(&self) -> (Vec<Completed>, Vec<(Text, Option<Text>)>) {
+    /// What is to be undone, in the order of their ends, and what can't be: what has not been reached again of what the
+    /// previous instance did, and what is in doubt.
+    fn take_steps(&self) -> (Vec<Completed>, Vec<Compensated>) {
         let mut state = self.state();
-        let (mut steps, mut in_doubt) =
-            (std::mem::take(&mut state.completed), std::mem::take(&mut state.in_doubt));
-        for UnderWayStep { has_begun, step, .. } in state.under_way.drain(..) {
-            match step.spans.is_empty() {
-                false => steps.push(step),
-                true if has_begun => in_doubt.push((step.step, step.resource)),
-                true => {}
-            }
+        for under_way in std::mem::take(&mut state.under_way) {
+            state.settle(under_way);
         }
-        (steps, in_doubt)
+        let SagaState { completed, in_doubt, earlier, .. } = std::mem::take(&mut *state);
+        drop(state);
+        let by_name: BTreeMap<_, _> = earlier.into_iter().collect();
+        let unreached = by_name.into_iter().flat_map(|(name, steps)| {
+            let standing = steps.into_iter().filter(|step| !step.standing.is_empty());
+            standing.map(move |step| (name.clone(), step.resource, CompensationOutcome::NotRegistered))
+        });
+        let in_doubt =
+            in_doubt.into_iter().map(|(step, resource)| (step, resource, CompensationOutcome::InDoubt));
+        let not_undone = unreached.chain(in_doubt);
+        let not_undone =
+            not_undone.map(|(step, resource, outcome)| self.compensated(step, resource, outcome)).collect();
+        (completed, not_undone)
     }
 
     async fn compensate_step(&self, step: Completed) -> Compensated {
@@ -115,7 +125,7 @@ impl Saga {
             None => tried,
         };
         // A panic of one compensation is that one's failure: the others must still be tried.
-        let outcome = match catch(tried.run_capturing(undo, capture)).await {
+        let outcome = match AssertUnwindSafe(tried.run_capturing(undo, capture)).catch_unwind().await {
             Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
             Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
             Ok(Err(error)) => CompensationOutcome::NotStarted(error),
@@ -138,15 +148,4 @@ impl Saga {
         let resource = resource.map(|resource| redactor.findable(Some(attrs::RESOURCE), &resource).into());
         Compensated { step: redactor.name(&step).into(), resource, outcome }
     }
-}
-
-/// Awaits a future and catches its panic.
-async fn catch<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
 }

@@ -63,7 +63,7 @@ pub(super) async fn in_background<T: Send + 'static>(
 }
 
 impl Saga {
-    /// Goes on where the caller left it: undoes what there is to undo, or leaves it open. Where there is nothing to undo,
+    /// Continues where the caller left off: undoes what there is to undo, or leaves it open. Where there is nothing to undo,
     /// the saga ends as cancelled with the future that is being dropped.
     pub(super) fn continue_without_caller(
         &self,
@@ -74,8 +74,8 @@ impl Saga {
         let span = &self.context.0;
         let compensating = match undoing {
             Some(compensating) => compensating,
-            None if !self.has_something_to_undo() => return,
-            None if on_cancel == OnCancel::LeaveOpen => {
+            None if !self.has_something_to_undo() && !self.has_unreached_steps() => return,
+            None if on_cancel == OnCancel::LeaveOpen || !self.has_something_to_undo() => {
                 span.stay_open(names::SAGA_LEFT_OPEN, Some(throughline_model::InstanceId::NOBODY));
                 return;
             }
@@ -91,11 +91,14 @@ impl Saga {
                 let _ = saga.await;
             }
             let compensations = compensating.await;
-            let was_tried = |step: &Compensated| !matches!(step.outcome, CompensationOutcome::NotStarted(_));
+            let was_tried = |step: &Compensated| {
+                use CompensationOutcome::{NotRegistered, NotStarted};
+                !matches!(step.outcome, NotStarted(_) | NotRegistered)
+            };
             if compensations.iter().all(was_tried) {
                 held.finish(End::cancelled()).await;
             } else {
-                // The emitter was shut down, or its store is broken: the saga stays open.
+                // The emitter was shut down, its store is broken, or nobody said how to undo a step: the saga stays open.
                 drop(held);
             }
             drop((ends, in_background));

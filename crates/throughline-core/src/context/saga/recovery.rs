@@ -65,8 +65,9 @@ impl SagaRecovery {
     /// is cancelled, and its run has failed, if nothing else of it could be undone; until then both stay open.
     ///
     /// # Errors
-    /// The outer error says that nothing was tried: there is no such run, saga or step, an instance is at work on it, or the
-    /// store does not respond. The inner one always comes, and says what became of each step.
+    /// [`NotRecorded`] if nothing was tried: there is no such run, saga or step, an instance is at work on it, or the store
+    /// does not respond. Otherwise the answer says what became of each step. If the runtime ends meanwhile,
+    /// [`NotRecorded::ShutDown`]: some steps may have been undone then.
     pub async fn run(self) -> Result<SagaFailed<Text>, NotRecorded> {
         let (hub, trace_id) = (Arc::clone(&self.hub), self.trace_id);
         let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
@@ -89,9 +90,13 @@ impl SagaRecovery {
         let failed = self.undo(&context, &before, Arc::clone(&claim)).await?;
         let is_open = fold.last().is_some_and(|last| last.status == Status::Pending);
         if is_open && failed.orphaned().next().is_none() {
-            let recorded = events(&*reader, trace_id).await?;
-            if !History::of(&recorded).has_standing_steps() {
-                finish_span(&context.0, End::failed(interrupted())).await;
+            match events(&*reader, trace_id).await {
+                Ok(recorded) if History::of(&recorded).has_standing_steps() => {}
+                Ok(_) => finish_span(&context.0, End::failed(interrupted())).await,
+                // What was undone is to be known all the same. Undoing once more closes the run.
+                Err(error) => {
+                    tracing::warn!(target: "throughline", %error, %trace_id, "a run stays open after its saga was undone");
+                }
             }
         }
         Ok(failed)

@@ -130,13 +130,15 @@ impl<I: Clone + Send + 'static> SagaStep<I> {
             Some(earlier) if !earlier.standing.is_empty() => earlier,
             earlier => return self.run_after(earlier, body).await,
         };
-        let recovered = recover(self.input.clone()).await;
-        if recovered.is_ok()
-            && let Some(undo) = with_input(self.undo, self.input)
-        {
-            let resource = self.resource.or(earlier.resource);
+        let resource = self.resource.or(earlier.resource);
+        let under_way = with_input(self.undo, self.input.clone()).map(|undo| {
             let step = Completed { step: self.name, spans: earlier.standing, resource, undo };
-            self.saga.state().completed.push(step);
+            UnderWay::new(&self.saga, step)
+        });
+        let recovered = recover(self.input).await;
+        if let Some(under_way) = under_way {
+            // What the previous instance did stands, whatever came of recovering it.
+            under_way.end(false, None);
         }
         Ok(recovered)
     }
@@ -208,18 +210,15 @@ impl<'s> UnderWay<'s> {
         let mut state = self.saga.state();
         let own_place = state.under_way.iter().position(|other| other.number == self.number);
         let Some(at) = own_place else { return };
-        let UnderWayStep { has_begun, mut step, .. } = state.under_way.remove(at);
+        let mut under_way = state.under_way.remove(at);
+        let step = &mut under_way.step;
         if let Some(own) = own {
             if well && !step.spans.contains(&own.span_id()) {
                 step.spans.insert(0, own.span_id());
             }
-            step.resource = step.resource.or_else(|| own.0.late_attr(attrs::RESOURCE));
+            step.resource = step.resource.take().or_else(|| own.0.late_attr(attrs::RESOURCE));
         }
-        match step.spans.is_empty() {
-            false => state.completed.push(step),
-            true if has_begun => state.in_doubt.push((step.step, step.resource)),
-            true => {}
-        }
+        state.settle(under_way);
     }
 }
 
