@@ -1,11 +1,13 @@
-//! The runs that a run has to do with: attempts before and after it, what caused it, what it caused, and what else has its
+//! Runs related to a run: attempts before and after it, what caused it, what it caused, and what else has its
 //! key.
 
 use std::io;
 
 use serde::Serialize;
 use throughline_core::names::attrs;
-use throughline_core::{Cursor, Filter, Page, RunState, RunSummary, Scope, Text, TraceId, TraceReader};
+use throughline_core::{
+    Cursor, Filter, Page, Paged, RunState, RunSummary, Scope, Text, TraceId, TraceReader,
+};
 
 use crate::error::CliError;
 use crate::output::{Screen, clean, group, kind_of, moment, short_id, state_style};
@@ -78,7 +80,7 @@ pub(crate) struct More {
 }
 
 impl Related {
-    /// Reads what a run has to do with. The number of reads does not depend on how many runs there are.
+    /// Reads what a run has to do with. The number of reads is bounded, however many runs there are.
     pub(crate) async fn read(reader: &dyn TraceReader, run: &Run) -> Result<Self, CliError> {
         let mut related = Self::default();
         if let Some(key) = &run.summary.correlation_id {
@@ -128,13 +130,17 @@ impl Related {
         self.earlier = earlier;
 
         filter.scope.since = Some(run.started);
-        let mut later = reader.runs(&filter, &Page::first(ATTEMPTS + COUNTED + 1)).await?.items;
+        let Paged { items: mut later, next } =
+            reader.runs(&filter, &Page::first(ATTEMPTS + COUNTED + 1)).await?;
         let place = |run: &RunSummary| (run.started, run.trace_id);
         later.retain(|other| is_of_kind(other) && place(other) > place(run));
         // Of very many the first is not among those that were read.
-        let next = if later.len() > COUNTED { None } else { later.pop() };
+        let first = if next.is_none() { later.pop() } else { None };
         self.more.later = cut(&mut later, ATTEMPTS - 1);
-        self.later = later.into_iter().chain(next).collect();
+        if next.is_some() {
+            self.more.later = COUNTED;
+        }
+        self.later = later.into_iter().chain(first).collect();
 
         let mut same_key = resolve::latest_of_each(reader, key).await?;
         same_key.retain(|other| !is_of_kind(other));

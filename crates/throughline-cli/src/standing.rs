@@ -11,7 +11,7 @@ use crate::resolve::shortest_id;
 pub(crate) struct Left {
     /// How many steps stand: they succeeded, and were not undone.
     pub(crate) standing: usize,
-    /// How many steps nobody knows of whether they had their effect.
+    /// How many steps are in doubt: nobody knows whether they had their effect.
     pub(crate) in_doubt: usize,
     /// Whether resuming the run continues all of that.
     can_be_resumed: bool,

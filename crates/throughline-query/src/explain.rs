@@ -199,9 +199,11 @@ impl TraceQuery {
     pub fn explain(&self) -> Explanation {
         let causes = Causes::new(self);
         let found = causes.find();
+        let run = self.summary();
+        let (compensations, _) = self.compensations_by_saga(run.as_ref(), &causes);
         let resumed_after_us = self.resumed_after_us();
         let mut explanation = Explanation {
-            run: self.summary(),
+            run,
             verdict: Verdict::Empty,
             headline: String::new(),
             cause: None,
@@ -211,7 +213,7 @@ impl TraceQuery {
             decisions: Vec::new(),
             attempts: Vec::new(),
             cascades: Vec::new(),
-            compensations: self.compensation_ledger().sagas,
+            compensations,
             other_failures: Vec::new(),
             open: self.innermost_open_spans(&causes),
             resumed: resumed_after_us.len(),

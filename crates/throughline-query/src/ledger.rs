@@ -235,12 +235,22 @@ impl TraceQuery {
     /// this also works with other saga engines; but as a workflow that was interrupted is usually resumed, its steps are
     /// only listed if it had begun to undo them.
     pub fn compensation_ledger(&self) -> CompensationLedger {
-        let causes = Causes::new(self);
-        let (attempts, unmatched) = self.compensations_by_step(&causes);
+        let run = self.summary();
+        let (sagas, unmatched) = self.compensations_by_saga(run.as_ref(), &Causes::new(self));
+        CompensationLedger { run, sagas, unmatched, problems: self.problems().to_vec() }
+    }
+
+    /// What the ledger says of each saga, and the compensations that belong to no step.
+    pub(crate) fn compensations_by_saga(
+        &self,
+        run: Option<&RunSummary>,
+        causes: &Causes<'_>,
+    ) -> (Vec<SagaCompensation>, Vec<SpanSummary>) {
+        let (attempts, unmatched) = self.compensations_by_step(causes);
         let (owners, mut duties) = (self.owners(), Duties::default());
 
         let mut owed: BTreeMap<Option<u32>, Vec<Owed<'_>>> = BTreeMap::new();
-        for (last, (step, is_doubtful)) in self.steps_to_undo(&causes, &attempts) {
+        for (last, (step, is_doubtful)) in self.steps_to_undo(causes, &attempts) {
             let (step, owner) = (self.at(step), owners[step as usize]);
             let mut attempts = attempts.get(&last).cloned().unwrap_or_default();
             // What undid an earlier life's attempt did not undo the one that was made after it.
@@ -258,20 +268,15 @@ impl TraceQuery {
                 owed.entry(owner).or_default().push(Owed { step, is_doubtful, attempts });
             }
         }
-        let run = self.summary();
-        let can_be_resumed = run.as_ref().is_some_and(RunSummary::can_be_resumed);
+        let can_be_resumed = run.is_some_and(RunSummary::can_be_resumed);
         let settle = |(owner, owed): (Option<u32>, Vec<Owed<'_>>)| {
             let owner = owner.map(|owner| self.at(owner));
             let mut saga = settle(owner, owner.map_or(Duty::Nothing, |owner| duties.of(owner)), owed);
             saga.can_be_resumed &= can_be_resumed;
             saga
         };
-        CompensationLedger {
-            run,
-            sagas: owed.into_iter().map(settle).collect(),
-            unmatched: unmatched.into_iter().map(|span| span.summary()).collect(),
-            problems: self.problems().to_vec(),
-        }
+        let sagas = owed.into_iter().map(settle).collect();
+        (sagas, unmatched.into_iter().map(|span| span.summary()).collect())
     }
 
     /// The steps that may have to be undone, and whether each is in doubt, by the last attempt at it: all attempts at a step

@@ -1,6 +1,6 @@
 //! Which runs a policy removes: those that ended, or that nobody works on any more, long enough ago.
 //!
-//! Runs are looked at the oldest first and so many at a time, and the next look continues where the last one stopped. So any
+//! Runs are examined oldest first, a limited number at a time; the next look continues where the last one stopped. So any
 //! number of runs that have to stay, because a process works on them, neither hides the others nor makes one look long.
 
 use std::path::Path;
@@ -74,7 +74,7 @@ pub(crate) struct Found {
 }
 
 impl Pass {
-    /// Goes on to look for runs to remove, until there are `wanted` of them. It only reads, and where the table `latest` is
+    /// Continues looking for runs to remove, until there are `wanted` of them. It only reads, and where the table `latest` is
     /// behind it finds too many; the removal [asks again](still_expired) when nobody else can write.
     pub(crate) fn look(
         &mut self,

@@ -36,7 +36,7 @@ pub use throughline_query::{
     CompensationLedger, CompensationState, Consequence, Decision, DecisionOutcome, Decisions, Diff,
     Divergence, DivergenceKind, Explanation, FailureOutcome, InputChange, OrphanedResource, OtherFailure,
     PathStep, Problem, ProblemKind, SagaCompensation, SlowerSpan, Span, SpanSummary, StateChange, Timeline,
-    TimelineEntry, TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Verdict,
+    TimelineEntry, TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Verdict, human_duration,
 };
 #[cfg(feature = "render")]
 pub use throughline_query::{Emphasis, Style, is_unsafe};

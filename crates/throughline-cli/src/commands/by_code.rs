@@ -6,7 +6,7 @@ use crate::error::CliError;
 /// How a run is undone.
 pub(super) fn undo() -> CliError {
     CliError::Usage(
-        "a run is undone by the service itself, for how its steps are undone is code; nothing was changed\n\
+        "a run is undone by the service itself, because undoing its steps takes the service's own code; nothing was changed\n\
          In the service:  throughline.undo(ID, \"saga\").step(\"stage:...\", input, compensation).run().await\n\
          What to undo:    throughline compensations ID\n\
          To read:         docs/guide/sagas-in-handlers.md, \"Undoing later\""
@@ -17,7 +17,7 @@ pub(super) fn undo() -> CliError {
 /// How a run is resumed.
 pub(super) fn resume() -> CliError {
     CliError::Usage(
-        "a run is resumed by the service itself, for its steps are code; nothing was changed\n\
+        "a run is resumed by the service itself, because its steps are code; nothing was changed\n\
          In the service:  throughline.resume(ID), followed by .run(...) with the function of the workflow\n\
          What to resume:  throughline running\n\
          To read:         docs/guide/starting-up-after-a-crash.md"

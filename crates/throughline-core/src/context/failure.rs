@@ -30,7 +30,8 @@ use crate::delivery::DeliveryFailure;
 /// }
 /// ```
 ///
-/// In an axum handler, `HandlerError` of `throughline-tower` responds with 503 if this is the cause.
+/// In an axum handler, `HandlerError` of `throughline-tower` responds to it with 503 if the service can't record right now,
+/// with 409 if another run under the key is at work or has succeeded, and otherwise with 500.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotRecorded {
@@ -64,8 +65,8 @@ pub enum NotRecorded {
     },
     /// The run can't be resumed, only undone or abandoned.
     #[error(
-        "the run {trace_id} can't be resumed: its root is `{root}`, and only a run that began as a workflow can; \
-         undo its sagas, or abandon it"
+        "the run {trace_id} can't be resumed: only a workflow that has neither succeeded nor failed can, and its root is \
+         `{root}`; undo its sagas, or abandon it"
     )]
     NotResumable {
         /// The run.
@@ -127,7 +128,7 @@ pub enum NotRecorded {
         saga: Text,
     },
     /// The store could not be read to find what runs and what ran.
-    #[error("not started: {0}")]
+    #[error("what runs and what ran could not be read: {0}")]
     NotRead(Arc<ReadError>),
 }
 

@@ -29,8 +29,8 @@ pin_project! {
     /// recorded, in which case the future was not polled. If it is dropped before it completes, it records `cancelled`; a
     /// panic is recorded as failed and then resumed.
     ///
-    /// `T` is what the future gives. It is a parameter, for were it `F::Output` the compiler could not see that a
-    /// task may be spawned which holds such a step of a closure that borrows
+    /// `T` is the future's output. It is a parameter of its own because with `F::Output` the compiler cannot prove that a
+    /// task is `Send` if it holds a step whose closure borrows
     /// ([rust#110338](https://github.com/rust-lang/rust/issues/110338)).
     #[must_use = "a step does nothing unless it is awaited"]
     pub struct TraceFuture<F, T> {

@@ -38,7 +38,7 @@ pub(crate) struct Run {
     pub(crate) lazy_root: Option<LazyRoot>,
 }
 
-/// How a span is called at its start and at its end.
+/// What a span is called at its start and at its end.
 #[derive(Clone)]
 pub(crate) enum Label {
     /// By one name.

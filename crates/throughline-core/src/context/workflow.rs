@@ -41,7 +41,8 @@ impl Workflow {
     /// Each run has a trace of its own, also of those under one key of one workflow and service: the key stands as its latest
     /// run stands. A run that follows one that failed, was cancelled or interrupted is recorded as the next attempt and
     /// linked to it as `retry_of`; one that its process left open is closed by that, unless it has a saga that could be
-    /// undone. To learn this, the start of the run reads the store, for two seconds at most. To continue an
+    /// undone. To learn this, the start of the run reads the store, for two seconds at most, and
+    /// waits as long again to close one that was left open. To continue an
     /// interrupted run in its own trace, use [`run_or_resume`](Self::run_or_resume).
     pub fn key(mut self, key: impl Into<Text>) -> Self {
         self.0.key = Some(key.into());

@@ -24,7 +24,7 @@ pub(crate) struct InHand {
 }
 
 impl InHand {
-    /// Takes a run in hand, unless it is; waits until one that is being released is.
+    /// Takes a run in hand, or answers `None` if it is taken already; if it is being released, waits for that first.
     pub(crate) async fn take(claims: &Arc<Claims>, trace_id: TraceId) -> Option<Self> {
         loop {
             let released = match claims.lock().entry(trace_id) {

@@ -354,7 +354,7 @@ async fn what_was_left_of_a_request_does_not_wait_to_be_resumed_and_can_be_aband
     let refused = throughline.resume(run).run(|_| async { Ok::<_, NotRecorded>(()) }).await.unwrap_err();
     insta::assert_snapshot!(
         refused.to_string().replace(&run.to_string(), "TRACE"),
-        @"the run TRACE can't be resumed: its root is `http:request`, and only a run that began as a workflow can; undo its sagas, or abandon it"
+        @"the run TRACE can't be resumed: only a workflow that has neither succeeded nor failed can, and its root is `http:request`; undo its sagas, or abandon it"
     );
     throughline.abandon(run, "the client is gone").await.unwrap();
     assert_eq!(reader.run(run).await.unwrap().unwrap().state, RunState::Failed);

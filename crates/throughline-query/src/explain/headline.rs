@@ -51,6 +51,11 @@ fn answer(explanation: &Explanation) -> String {
         let like_the_run = explanation.open.iter().filter(|span| span.state == root.state);
         list(like_the_run.map(position), 3)
     };
+    let at_work = |at: String| match at.is_empty() {
+        // It was resumed, and no step has begun since.
+        true => format!("{run} is running"),
+        false => format!("{run} is running, now at {at}"),
+    };
     match explanation.verdict {
         Verdict::Empty => "there are no events".to_owned(),
         Verdict::Succeeded if explanation.resumed > 0 => match root.ended {
@@ -97,7 +102,7 @@ fn answer(explanation: &Explanation) -> String {
             1 => format!("{run} was interrupted: its process died"),
             _ => format!("{run} was interrupted: {at}"),
         },
-        Verdict::Running => format!("{run} is running, now at {}", open()),
+        Verdict::Running => at_work(open()),
         Verdict::Unfinished => format!("{run} has no recorded end; the last step that started is {}", open()),
     }
 }

@@ -262,3 +262,17 @@ fn the_gap_begins_with_the_last_event_of_any_process_before_the_one_that_resumed
     resume(&mut s, root, 1, 1_000);
     assert_eq!(s.query().explain().resumed_after_us, [1_500_000]);
 }
+
+#[test]
+fn a_run_that_was_resumed_and_has_begun_no_step_since_is_running_and_nowhere_yet() {
+    let (mut s, root) = first_life();
+    s.open(root, "stage:b");
+    resume(&mut s, root, 5, 1_900);
+    let query = TraceQuery::new(s.events.clone()).with_liveness(|instance| match instance == LIVES[5] {
+        true => Liveness::Alive,
+        false => Liveness::Dead,
+    });
+    let explanation = query.explain();
+    assert_eq!(explanation.verdict, Verdict::Running);
+    assert_eq!(explanation.headline, "loan-approval is running; interrupted once and resumed after 1.9 s");
+}
