@@ -98,8 +98,13 @@ impl Delivering {
                         AppendError::Unavailable { retry_after, .. } => *retry_after,
                         _ => None,
                     };
+                    let delay = self.retry.delay(failed, retry_after);
+                    let is_overdue_then = |queued: &Queued| self.may_wait(queued) <= delay;
+                    if self.has_spool && group.iter().any(is_overdue_then) {
+                        return Err(Undelivered { group, attempts: failed, error });
+                    }
                     let failure = self.failure(failed, error);
-                    self.pause(self.retry.delay(failed, retry_after), &mut group, &failure).await;
+                    self.pause(delay, &mut group, &failure).await;
                 }
             }
         }
@@ -110,30 +115,33 @@ impl Delivering {
     async fn pause(&self, delay: Duration, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) {
         let until = Instant::now() + delay;
         loop {
-            let now = Instant::now();
-            let overdue_in = if self.has_spool { Duration::MAX } else { self.refuse_overdue(group, failure) };
-            if now >= until || group.is_empty() || self.queue.is_out_of_time() {
+            let overdue_in = self.refuse_overdue(group, failure);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || group.is_empty() || self.queue.is_out_of_time() {
                 return;
             }
-            self.queue.pause(until.saturating_duration_since(now).min(overdue_in)).await;
+            self.queue.pause(left.min(overdue_in)).await;
         }
     }
 
     /// Gives up waiting for a store that takes nothing: what may be refused and has waited for as long as it may is
     /// dropped, and whoever has waited so long for anything gets the error. Answers when the next will have.
     pub(super) fn refuse_overdue(&self, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) -> Duration {
-        let (now, longest) = (Instant::now(), self.retry.longest());
-        let left = |queued: &Queued| longest.saturating_sub(now.saturating_duration_since(queued.since));
-        let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep && left(queued).is_zero()).collect();
-        self.drop_all(dropped, failure);
+        let is_refused = |queued: &mut Queued| !queued.keep && self.may_wait(queued).is_zero();
+        self.drop_all(group.extract_if(.., is_refused).collect(), failure);
         let mut next = Duration::MAX;
         for queued in group.iter_mut().filter(|queued| queued.waiter.is_some()) {
-            match left(queued) {
+            match self.may_wait(queued) {
                 Duration::ZERO => fail(queued.waiter.take(), failure),
                 left => next = next.min(left),
             }
         }
         next
+    }
+
+    /// For how much longer an event may wait for a store that takes nothing.
+    fn may_wait(&self, queued: &Queued) -> Duration {
+        self.retry.longest().saturating_sub(queued.since.elapsed())
     }
 
     fn drop_all(&self, dropped: Vec<Queued>, failure: &Arc<DeliveryFailure>) {

@@ -17,8 +17,8 @@ use super::group::{Delivering, Undelivered};
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
-/// How many events are taken from the queue at once.
-const GROUP: usize = 512;
+/// How many events are taken from the queue at once. A simulation never fills a large group.
+const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 /// How often a spool is tried for draining, and kept events are tried again, while nothing else happens.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often they are tried during a shutdown at most.
@@ -68,6 +68,7 @@ pub(super) struct Worker {
     recover_at: Instant,
     /// When it is looked for those who have waited too long.
     look: Pin<Box<Sleep>>,
+    look_interval: Duration,
     is_closing: bool,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
@@ -75,6 +76,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, u64)>) -> Self {
         let outbox = spool.map(|(spool, waiting)| Outbox::new(Arc::clone(&delivering), spool, waiting));
+        let look_interval = (delivering.retry.longest() / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
         Self {
             delivering,
             outbox,
@@ -85,7 +87,8 @@ impl Worker {
             is_turn_of_failed: false,
             try_spool: false,
             recover_at: Instant::now() + RECOVERY_INTERVAL,
-            look: Box::pin(sleep(RECOVERY_INTERVAL)),
+            look: Box::pin(sleep(look_interval)),
+            look_interval,
             is_closing: false,
             under_way: FuturesUnordered::new(),
         }
@@ -265,8 +268,7 @@ impl Worker {
     fn refuse_overdue(&mut self) {
         let delivering = &*self.delivering;
         let longest = delivering.retry.longest();
-        let interval = (longest / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
-        self.look.as_mut().reset(Instant::now() + interval);
+        self.look.as_mut().reset(Instant::now() + self.look_interval);
         if self.outbox.is_some() {
             return;
         }

@@ -28,8 +28,9 @@ pub(super) enum Fault {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operation {
-    /// A run of so many steps begins, each of which takes so long; after each there is an event.
+    /// So many runs of so many steps begin, each of which takes so long; after each there is an event.
     Run {
+        runs: u8,
         steps: u8,
         millis: u16,
         panics: bool,
@@ -89,8 +90,13 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
     let millis = || prop_oneof![0_u16..8, 0_u16..200, 0_u16..3000];
     let some = 1_u8..12;
     prop_oneof![
-        8 => (0_u8..4, prop_oneof![Just(0_u16), 0_u16..50], prop::bool::weighted(0.1))
-            .prop_map(|(steps, millis, panics)| Run { steps, millis, panics }),
+        8 => (
+            prop_oneof![6 => Just(1_u8), 1 => 2_u8..24],
+            0_u8..4,
+            prop_oneof![Just(0_u16), 0_u16..50],
+            prop::bool::weighted(0.1),
+        )
+            .prop_map(|(runs, steps, millis, panics)| Run { runs, steps, millis, panics }),
         3 => any::<u8>().prop_map(Cancel),
         3 => (fault(), some.clone()).prop_map(|(fault, calls)| Appends(fault, calls)),
         2 => fault().prop_map(Outage),

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_millis(20);
 const MAX_DELAY: Duration = Duration::from_millis(8);
 const ATTEMPTS: u32 = 3;
 /// How long a throttled call asks to be left alone.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+const RETRY_AFTER: Duration = Duration::from_millis(400);
 /// The longest that anybody waits for an answer of the emitter: for room in the queue, for the attempts at what was
 /// there before, for the attempts at the event itself, and for the calls of the spool.
 pub(super) const PATIENCE: Duration = Duration::from_millis(2 * (3 * 20 + 2 * 8) + 20 + 19 + 4 * 20);

@@ -37,9 +37,12 @@ impl World {
         let millis = |millis: u16| Duration::from_millis(millis.into());
         let process = &mut self.process;
         match operation {
-            Operation::Run { steps, millis: time, panics } => {
-                let work = Work { steps, time: millis(time), panics, is_pipelined: self.setting.pipelined };
-                process.runs.push(client::start(&process.throughline, work, self.told.clone()));
+            Operation::Run { runs, steps, millis: time, panics } => {
+                let is_pipelined = self.setting.pipelined;
+                for _ in 0..runs {
+                    let work = Work { steps, time: millis(time), panics, is_pipelined };
+                    process.runs.push(client::start(&process.throughline, work, self.told.clone()));
+                }
                 tokio::task::yield_now().await;
             }
             Operation::Cancel(which) => {
