@@ -77,6 +77,7 @@ impl Delivering {
     /// Delivers a group in order; answers what is left once a call has failed so often.
     pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
         let mut failed = 0;
+        self.drop_those_without_a_start(&mut group);
         while !group.is_empty() {
             let count = self.fitting(group.iter().map(|queued| &*queued.event));
             let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
@@ -129,6 +130,7 @@ impl Delivering {
     pub(super) fn refuse_overdue(&self, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) -> Duration {
         let is_refused = |queued: &mut Queued| !queued.keep && self.may_wait(queued).is_zero();
         self.drop_all(group.extract_if(.., is_refused).collect(), failure);
+        self.drop_those_without_a_start(group);
         let mut next = Duration::MAX;
         for queued in group.iter_mut().filter(|queued| queued.waiter.is_some()) {
             match self.may_wait(queued) {
@@ -142,6 +144,13 @@ impl Delivering {
     /// For how much longer an event may wait for a store that takes nothing.
     fn may_wait(&self, queued: &Queued) -> Duration {
         self.retry.longest().saturating_sub(queued.since.elapsed())
+    }
+
+    /// Ends whose starts were refused are dropped as well, and nobody waits for them.
+    pub(super) fn drop_those_without_a_start(&self, group: &mut Vec<Queued>) {
+        let dropped: Vec<_> = group.extract_if(.., Queued::has_no_start).collect();
+        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
+        self.queue.settle(dropped.iter());
     }
 
     fn drop_all(&self, dropped: Vec<Queued>, failure: &Arc<DeliveryFailure>) {
@@ -226,6 +235,7 @@ impl Delivering {
         let failure = self.failure(attempts, error);
         let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep).collect();
         self.drop_all(dropped, &failure);
+        self.drop_those_without_a_start(&mut group);
         for queued in &mut group {
             fail(queued.waiter.take(), &failure);
         }

@@ -116,7 +116,7 @@ impl Worker {
                 Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended).await,
                 () = queue.arrival(), if takes_more => {}
                 () = tokio::time::sleep_until(self.recover_at), if is_recovering => {}
-                () = &mut self.look, if is_waiting => self.refuse_overdue(),
+                () = &mut self.look, if is_waiting => self.look_for_overdue().await,
                 () = queue.closing(), if !is_closing => {}
                 () = queue.out_of_time(), if is_closing && self.under_way.is_empty() => {}
             }
@@ -161,7 +161,9 @@ impl Worker {
     fn start_groups(&mut self) {
         while self.under_way.len() < self.delivering.limits.in_flight {
             let Some(lane) = self.next_lane() else { break };
-            let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
+            // One that was emptied and has got events since may be listed twice.
+            let is_idle = |waiting: &&mut Waiting| !waiting.is_under_way && !waiting.events.is_empty();
+            let Some(waiting) = self.lanes.get_mut(&lane).filter(is_idle) else { continue };
             // Events that were kept are tried again with every group, and by themselves once in a while.
             waiting.is_probe = waiting.fresh == 0;
             let attempts = if waiting.is_probe { 1 } else { self.delivering.retry.attempts };
@@ -264,29 +266,34 @@ impl Worker {
         }
     }
 
-    /// Nobody waits for ever behind calls that take long or fail.
-    fn refuse_overdue(&mut self) {
-        let delivering = &*self.delivering;
-        let longest = delivering.retry.longest();
+    /// Nobody waits for ever behind calls that take long or fail: what has waited for as long as it may goes into the spool,
+    /// or is refused.
+    async fn look_for_overdue(&mut self) {
         self.look.as_mut().reset(Instant::now() + self.look_interval);
-        if self.outbox.is_some() {
-            return;
+        let longest = self.delivering.retry.longest();
+        let mut overdue = Vec::new();
+        self.delivering.queue.take_overdue(&mut overdue, longest);
+        overdue.into_iter().for_each(|queued| self.put_into_its_lane(queued));
+        if self.outbox.is_none() {
+            return self.refuse_overdue(longest);
         }
+        let is_overdue = |queued: &Queued| queued.since.elapsed() >= longest;
+        if self.lanes.values().any(|lane| !lane.is_under_way && lane.events.first().is_some_and(is_overdue)) {
+            self.go_through_the_outbox().await;
+        }
+    }
+
+    fn refuse_overdue(&mut self, longest: Duration) {
+        let delivering = &*self.delivering;
         let reason = format!("it took nothing of what waited for it within {longest:?}");
         let failure =
             delivering.failure(1, AppendError::Unavailable { reason, retry_after: None, source: None });
-        let mut overdue = Vec::new();
-        delivering.queue.take_overdue(&mut overdue, longest);
         for lane in self.lanes.values_mut() {
             let tried = lane.events.len() - lane.fresh;
             delivering.refuse_overdue(&mut lane.events, &failure);
             lane.fresh = lane.events.len() - tried;
         }
         self.lanes.retain(|_, lane| lane.is_under_way || !lane.events.is_empty());
-        delivering.refuse_overdue(&mut overdue, &failure);
-        for queued in overdue {
-            self.put_into_its_lane(queued);
-        }
     }
 
     /// What becomes of a group that the store did not take: answers what stays pending.

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use throughline_model::{EventId, SpanId, TraceId};
+use throughline_model::{ErrorInfo, EventId, SpanId, TraceId, names};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -53,6 +53,8 @@ pub(super) struct Work {
     pub(super) steps: u8,
     pub(super) time: Duration,
     pub(super) panics: bool,
+    /// Whether it is a request, with a lazy root, and not a run.
+    pub(super) is_request: bool,
     /// Whether a step begins before its start is recorded.
     pub(super) is_pipelined: bool,
 }
@@ -72,28 +74,46 @@ impl Ended {
     }
 }
 
-/// Starts a run.
+/// Starts a run or a request.
 pub(super) fn start(throughline: &Throughline, work: Work, told: Told) -> JoinHandle<()> {
     let throughline = throughline.clone();
-    tokio::spawn(async move {
-        let asked = Instant::now();
-        let (ended, is_pipelined) = (Ended::default(), work.is_pipelined);
-        let (of_run, end_of_run) = (told.clone(), ended.clone());
-        let run = throughline.workflow("work").run_infallible(move |ctx| async move {
-            of_run.waited("the start of a run", asked);
-            if !is_pipelined {
-                of_run.began(&ctx);
-            }
-            for _ in 0..work.steps {
-                step(&ctx, &work, &of_run).await;
-            }
-            end_of_run.now(Some(ctx));
-        });
-        settle(run.await.is_ok(), asked, &ended, is_pipelined, &told);
-    })
+    match work.is_request {
+        true => tokio::spawn(request(throughline, work, told)),
+        false => tokio::spawn(run(throughline, work, told)),
+    }
 }
 
-async fn step(ctx: &TraceContext, work: &Work, told: &Told) {
+/// A request fails if one of its steps can't be recorded, as a handler's does.
+async fn request(throughline: Throughline, work: Work, told: Told) {
+    let request = throughline.request(names::HTTP_REQUEST).open();
+    let ctx = request.context().clone();
+    for _ in 0..work.steps {
+        if !step(&ctx, &work, &told).await {
+            return request.fail(ErrorInfo::of_panic(&"503"));
+        }
+    }
+    request.succeed();
+}
+
+async fn run(throughline: Throughline, work: Work, told: Told) {
+    let asked = Instant::now();
+    let (ended, is_pipelined) = (Ended::default(), work.is_pipelined);
+    let (of_run, end_of_run) = (told.clone(), ended.clone());
+    let run = throughline.workflow("work").run_infallible(move |ctx| async move {
+        of_run.waited("the start of a run", asked);
+        if !is_pipelined {
+            of_run.began(&ctx);
+        }
+        for _ in 0..work.steps {
+            step(&ctx, &work, &of_run).await;
+        }
+        end_of_run.now(Some(ctx));
+    });
+    settle(run.await.is_ok(), asked, &ended, is_pipelined, &told);
+}
+
+/// Answers whether it was recorded.
+async fn step(ctx: &TraceContext, work: &Work, told: &Told) -> bool {
     let asked = Instant::now();
     let (ended, is_pipelined) = (Ended::default(), work.is_pipelined);
     let (of_step, end_of_step, time, panics) = (told.clone(), ended.clone(), work.time, work.panics);
@@ -109,13 +129,15 @@ async fn step(ctx: &TraceContext, work: &Work, told: &Told) {
         }
         end_of_step.now(context);
     });
-    settle(step.await.is_ok(), asked, &ended, is_pipelined, told);
+    let is_recorded = step.await.is_ok();
+    settle(is_recorded, asked, &ended, is_pipelined, told);
     let asked = Instant::now();
     let event = ctx.event("business:done", serde_json::json!({})).await;
     told.waited("an event", asked);
     if let Ok(span) = event {
         told.acknowledged(ctx.trace_id(), span);
     }
+    is_recorded
 }
 
 /// A run or a step is over.

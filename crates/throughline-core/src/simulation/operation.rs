@@ -28,9 +28,10 @@ pub(super) enum Fault {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Operation {
-    /// So many runs of so many steps begin, each of which takes so long; after each there is an event.
+    /// So many runs or requests of so many steps begin, each of which takes so long; after each there is an event.
     Run {
         runs: u8,
+        is_request: bool,
         steps: u8,
         millis: u16,
         panics: bool,
@@ -92,11 +93,12 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         8 => (
             prop_oneof![6 => Just(1_u8), 1 => 2_u8..24],
+            prop::bool::weighted(0.3),
             0_u8..4,
             prop_oneof![Just(0_u16), 0_u16..50],
             prop::bool::weighted(0.1),
         )
-            .prop_map(|(runs, steps, millis, panics)| Run { runs, steps, millis, panics }),
+            .prop_map(|(runs, is_request, steps, millis, panics)| Run { runs, is_request, steps, millis, panics }),
         3 => any::<u8>().prop_map(Cancel),
         3 => (fault(), some.clone()).prop_map(|(fault, calls)| Appends(fault, calls)),
         2 => fault().prop_map(Outage),

@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 3;
 const RETRY_AFTER: Duration = Duration::from_millis(400);
 /// The longest that anybody waits for an answer of the emitter: for room in the queue, for the attempts at what was
 /// there before, for the attempts at the event itself, and for the calls of the spool.
-pub(super) const PATIENCE: Duration = Duration::from_millis(2 * (3 * 20 + 2 * 8) + 20 + 19 + 4 * 20);
+pub(super) const PATIENCE: Duration = Duration::from_millis(2 * (3 * 20 + 2 * 8) + 20 + 19 + 12 * 20);
 
 pub(super) struct Process {
     pub(super) throughline: Throughline,
@@ -34,7 +34,6 @@ pub(super) struct Process {
     /// Events that it found in the spool.
     pub(super) inherited: u64,
     pub(super) heartbeats_are_faulty: bool,
-    pub(super) refuses: bool,
 }
 
 impl Process {
@@ -71,7 +70,6 @@ impl Process {
             feed: feed_faults,
             inherited,
             heartbeats_are_faulty: false,
-            refuses: false,
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prop_assert;
 use proptest::test_runner::TestCaseError;
-use throughline_model::EventId;
 use throughline_model::testing::MemorySpool;
+use throughline_model::{EventId, TraceEvent, names};
 use tokio::time::{Instant, sleep};
 
 use super::client::{self, Told, Work};
@@ -24,23 +24,25 @@ pub(super) struct World {
     process: Process,
     /// Events that the store refused for good in earlier processes.
     refused: u64,
+    /// Whether a store or a spool refused anything for good.
+    refuses: bool,
 }
 
 impl World {
     pub(super) fn new(setting: Setting) -> Self {
         let (store, spool) = (Recorded::new(setting.by_trace), MemorySpool::new());
         let process = Process::start(setting, &store, &spool);
-        Self { setting, store, spool, told: Told::default(), process, refused: 0 }
+        Self { setting, store, spool, told: Told::default(), process, refused: 0, refuses: false }
     }
 
     pub(super) async fn apply(&mut self, operation: Operation) -> Checked {
         let millis = |millis: u16| Duration::from_millis(millis.into());
         let process = &mut self.process;
         match operation {
-            Operation::Run { runs, steps, millis: time, panics } => {
+            Operation::Run { runs, is_request, steps, millis: time, panics } => {
                 let is_pipelined = self.setting.pipelined;
                 for _ in 0..runs {
-                    let work = Work { steps, time: millis(time), panics, is_pipelined };
+                    let work = Work { steps, time: millis(time), panics, is_request, is_pipelined };
                     process.runs.push(client::start(&process.throughline, work, self.told.clone()));
                 }
                 tokio::task::yield_now().await;
@@ -54,11 +56,11 @@ impl World {
                 }
             }
             Operation::Appends(fault, calls) => {
-                process.refuses |= matches!(fault, Fault::Refused);
+                self.refuses |= matches!(fault, Fault::Refused);
                 plan(process.faults.append(), fault, calls.into());
             }
             Operation::Outage(fault) => {
-                process.refuses |= matches!(fault, Fault::Refused);
+                self.refuses |= matches!(fault, Fault::Refused);
                 plan(process.faults.append(), fault, u64::MAX);
             }
             Operation::Heal => process.heal(),
@@ -69,7 +71,7 @@ impl World {
             }
             Operation::Closes(fault) => plan(process.faults.close(), fault, 1),
             Operation::Pushes(fault, calls) => {
-                process.refuses |= matches!(fault, Fault::Refused);
+                self.refuses |= matches!(fault, Fault::Refused);
                 process.spool.iter().for_each(|spool| plan(spool.push(), fault, calls.into()));
             }
             Operation::Peeks(fault, calls) => {
@@ -115,15 +117,16 @@ impl World {
         let told = self.told.state();
         let is_gone = |id: &&EventId| !store.ids.contains(id) && !spooled.contains(id);
         let gone: Vec<_> = told.acknowledged.iter().filter(is_gone).collect();
-        // What the store refuses for good although the spool took it is counted.
-        let refused = self.refused + self.process.refused();
-        prop_assert!(gone.len() as u64 <= refused, "acknowledged, and gone, {refused} refused: {gone:?}");
+        // What the store refuses for good although the spool took it is counted, if not at this moment.
+        prop_assert!(gone.is_empty() || self.refuses, "acknowledged, and gone: {gone:?}");
         prop_assert!(told.impatient.is_empty(), "somebody waited too long: {:?}", told.impatient);
         let (delivered, stored) = (reports[0].delivered, store.of_instance(self.process.instance()));
         let most = stored + self.process.inherited;
         prop_assert!(delivered <= most, "{delivered} delivered, of which at most {most} are stored");
         let mut last = HashMap::new();
-        for event in &store.events {
+        // The root of a request that was refused with its first step is written by the next one.
+        let is_late = |event: &TraceEvent| event.seq == 0 && event.event_type == names::HTTP_REQUEST;
+        for event in store.events.iter().filter(|event| !is_late(event)) {
             let before = last.insert((event.trace_id, event.instance), event.n);
             prop_assert!(before < Some(event.n), "event {} of a trace came after {before:?}", event.n);
         }
@@ -166,8 +169,8 @@ impl World {
         self.store.state().latency = Duration::ZERO;
         self.let_runs_end().await?;
         self.let_pending_go().await?;
-        let work =
-            Work { steps: 1, time: Duration::ZERO, panics: false, is_pipelined: self.setting.pipelined };
+        let is_pipelined = self.setting.pipelined;
+        let work = Work { steps: 1, time: Duration::ZERO, panics: false, is_request: false, is_pipelined };
         let acknowledged = self.told.state().acknowledged.len();
         self.process.runs.push(client::start(&self.process.throughline, work, self.told.clone()));
         self.let_runs_end().await?;
@@ -176,7 +179,16 @@ impl World {
         self.shut_down(Duration::from_secs(1)).await?;
         let spooled = self.spool.events().len();
         prop_assert!(spooled == 0, "{spooled} events are left in the spool");
+        let acknowledged = self.told.state().acknowledged.len();
+        let gone = acknowledged - self.stored_of_acknowledged();
+        let refused = self.refused + self.process.refused();
+        prop_assert!(gone as u64 <= refused, "{gone} acknowledged and gone, {refused} refused");
         self.ends_are_there()
+    }
+
+    fn stored_of_acknowledged(&self) -> usize {
+        let store = self.store.state();
+        self.told.state().acknowledged.iter().filter(|id| store.ids.contains(id)).count()
     }
 
     async fn let_pending_go(&self) -> Checked {
@@ -196,14 +208,26 @@ impl World {
 
     /// Of the steps that began, in the last process, the ends are there as well.
     fn ends_are_there(&self) -> Checked {
-        if self.process.refuses {
+        if self.refuses {
             return Ok(());
         }
         let store = self.store.state();
-        let own = |event: &&std::sync::Arc<crate::TraceEvent>| event.instance == self.process.instance();
+        let own = |event: &&std::sync::Arc<TraceEvent>| event.instance == self.process.instance();
         let began: HashSet<_> = store.events.iter().filter(own).map(|event| event.span_id).collect();
         let ended: HashSet<_> =
             store.events.iter().filter(|event| event.seq > 0).map(|event| event.span_id).collect();
+        // A pipelined step may have begun although its start is refused later.
+        let is_strict = !self.setting.pipelined;
+        let started: HashSet<_> =
+            store.events.iter().filter(|event| event.seq == 0).map(|event| event.span_id).collect();
+        for event in store.events.iter().filter(|event| event.seq > 0 && is_strict) {
+            prop_assert!(started.contains(&event.span_id), "an end without a start: {event:?}");
+        }
+        let roots: HashSet<_> =
+            store.events.iter().filter(|event| event.is_root()).map(|event| event.trace_id).collect();
+        for event in store.events.iter().filter(|_| is_strict) {
+            prop_assert!(roots.contains(&event.trace_id), "a trace without a root: {event:?}");
+        }
         for (trace, span) in self.told.state().began.iter().filter(|(_, span)| began.contains(span)) {
             prop_assert!(ended.contains(span), "the end of {trace}:{span} is gone");
         }
