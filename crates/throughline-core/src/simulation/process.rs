@@ -131,7 +131,7 @@ pub(super) fn plan(calls: &CallFaults, fault: Fault, times: u64) {
         Fault::Unavailable => calls.fail_next(times, move || unavailable(None)),
         Fault::Throttled => calls.fail_next(times, move || unavailable(Some(RETRY_AFTER))),
         Fault::Broken => {
-            calls.fail_next(times, || AppendError::Broken { reason: "broken".to_owned(), source: None })
+            calls.fail_next(times, || AppendError::Broken { reason: "broken".to_owned(), source: None });
         }
         Fault::Refused => {
             calls.fail_next(times, || AppendError::Rejected { index: 0, reason: "refused".to_owned() });
