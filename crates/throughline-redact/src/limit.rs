@@ -157,8 +157,7 @@ impl Cut<'_> {
             // There is a part for each field.
             let Some((place, part)) = parts.next() else { return true };
             let (size, around) = (part.bytes(), part.key + 1);
-            let fits =
-                place < share.kept && (size <= share.each || around + LEAST / 2 <= share.each);
+            let fits = place < share.kept && (size <= share.each || around + LEAST / 2 <= share.each);
             if !fits {
                 count += 1;
                 bytes += size;
