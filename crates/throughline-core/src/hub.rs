@@ -14,7 +14,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::select;
 
 use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery, on_helper_thread};
+use crate::delivery::{
+    Condition, Counters, DropReason, FeedDelivery, StoreDelivery, describe_panic, on_helper_thread,
+};
 use crate::delivery::{DeliveryReport, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
@@ -54,11 +56,12 @@ pub(crate) struct Hub {
 pub(crate) struct Sink {
     sink: Box<dyn EventSink>,
     counters: Counters,
+    condition: Condition,
 }
 
 impl Sink {
     pub(crate) fn new(sink: Box<dyn EventSink>) -> Self {
-        Self { sink, counters: Counters::default() }
+        Self { sink, counters: Counters::default(), condition: Condition::default() }
     }
 }
 
@@ -134,11 +137,17 @@ impl Hub {
 
     /// Hands an event to the sinks.
     pub(crate) fn show(&self, event: &Arc<TraceEvent>) {
-        for Sink { sink, counters } in &self.sinks {
+        for Sink { sink, counters, condition } in &self.sinks {
             counters.accept(1);
             match catch_unwind(AssertUnwindSafe(|| sink.on_event(event))) {
-                Ok(()) => counters.deliver(1),
-                Err(_) => counters.lose(DropReason::Panicked, 1),
+                Ok(()) => {
+                    condition.went_well();
+                    counters.deliver(1);
+                }
+                Err(panic) => {
+                    condition.panicked(&describe_panic(&*panic));
+                    counters.lose(DropReason::Panicked, 1);
+                }
             }
         }
     }
@@ -195,7 +204,7 @@ impl Hub {
     pub(crate) fn report(&self) -> DeliveryReport {
         let store = self.store.iter().map(StoreDelivery::report);
         let feeds = self.feeds.iter().map(FeedDelivery::report);
-        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.report(sink.name(), 0));
+        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), 0, &sink.condition));
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
         DeliveryReport { destinations }

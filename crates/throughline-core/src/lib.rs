@@ -24,7 +24,7 @@ pub use context::{
     RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Step,
     TraceContext, TraceFuture, TraceParent, Workflow,
 };
-pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry};
+pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use redaction::redact_event;
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};

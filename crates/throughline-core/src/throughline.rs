@@ -189,7 +189,7 @@ impl Throughline {
             let _ = on_helper_thread(move || background.wait_idle(until)).await;
         }
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
-        let stop = Stop { deliver_until, close_until };
+        let stop = Stop { deliver_until: deliver_until.into(), close_until: close_until.into() };
         self.0.queues().for_each(|queue| queue.close(stop));
         let queues: Vec<_> = self.0.queues().map(Arc::clone).collect();
         let waited = on_helper_thread(move || queues.iter().for_each(|queue| queue.wait_finished(deadline)));

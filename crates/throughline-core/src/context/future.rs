@@ -343,10 +343,10 @@ fn reserve(spec: SpanSpec) -> Result<SpanSpec, BoxFuture<'static, Result<SpanSpe
 }
 
 async fn reserve_in_turn(spec: SpanSpec) -> Result<SpanSpec, NotRecorded> {
-    match &spec.hub().store {
-        Some(store) if !store.queue.reserve().await => Err(NotRecorded::ShutDown),
-        _ => Ok(spec),
+    if let Some(store) = &spec.hub().store {
+        store.reserve().await?;
     }
+    Ok(spec)
 }
 
 /// Opens the span and emits its start; its place is held.

@@ -1,11 +1,13 @@
 //! The bounded queue between the code that emits and the thread that delivers.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::time::Instant;
 
+use super::locks::{Condvar, Mutex, MutexGuard};
 use super::{Counters, DeliveryFailure, DropReason};
 use throughline_model::TraceEvent;
 
@@ -23,6 +25,20 @@ pub(crate) struct Queued {
     pub(crate) keep: bool,
     /// Whether it holds a place, which is free again once it is settled.
     pub(crate) place: bool,
+    /// Since when it waits.
+    pub(crate) since: Instant,
+}
+
+impl Queued {
+    /// An event that is dropped if it can't be delivered.
+    pub(crate) fn new(event: Arc<TraceEvent>, waiter: Option<Waiter>) -> Self {
+        Self { event, waiter, keep: false, place: true, since: Instant::now() }
+    }
+
+    /// An event that stays pending until it is delivered.
+    pub(crate) fn kept(event: Arc<TraceEvent>, waiter: Option<Waiter>, place: bool) -> Self {
+        Self { event, waiter, keep: true, place, since: Instant::now() }
+    }
 }
 
 /// Room is given out as places. What may be refused (the start of a step, a point event) waits for a place; what must not be
@@ -189,6 +205,18 @@ impl Queue {
         count
     }
 
+    /// Moves the first events behind those in `group`, up to the first that has not waited this long.
+    pub(crate) fn take_overdue(&self, group: &mut Vec<Queued>, longest: Duration) {
+        let mut state = self.state();
+        let now = Instant::now();
+        while let Some(queued) =
+            state.waiting.pop_front_if(|queued| now.saturating_duration_since(queued.since) >= longest)
+        {
+            state.unsettled += 1;
+            group.push(queued);
+        }
+    }
+
     /// These events, which were taken, are delivered or dropped; their places are free again.
     pub(crate) fn settle<'a>(&self, events: impl Iterator<Item = &'a Queued>) {
         let (mut count, mut places) = (0, 0);
@@ -220,7 +248,7 @@ impl Queue {
     }
 
     /// Blocks until nothing waits any more, or until the deadline.
-    pub(crate) fn wait_idle(&self, deadline: Instant) {
+    pub(crate) fn wait_idle(&self, deadline: std::time::Instant) {
         self.wait(deadline, State::is_idle);
     }
 
@@ -237,14 +265,14 @@ impl Queue {
     }
 
     /// Blocks until the delivery thread is gone, or until the deadline.
-    pub(crate) fn wait_finished(&self, deadline: Instant) {
+    pub(crate) fn wait_finished(&self, deadline: std::time::Instant) {
         self.wait(deadline, |state| state.finished);
     }
 
-    fn wait(&self, deadline: Instant, done: impl Fn(&State) -> bool) {
+    fn wait(&self, deadline: std::time::Instant, done: impl Fn(&State) -> bool) {
         let mut state = self.state();
         while !state.finished && !done(&state) {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            let Some(left) = deadline.checked_duration_since(std::time::Instant::now()) else { return };
             state = self.idle.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -297,7 +325,8 @@ impl Queue {
                     }
                 }
                 Some(until) => tokio::select! {
-                    () = tokio::time::sleep_until(until.into()) => return,
+                    biased;
+                    () = tokio::time::sleep_until(until) => return,
                     // It may be called off earlier.
                     _ = stop.changed() => {}
                 },
@@ -312,6 +341,7 @@ impl Queue {
     /// Waits this long, or until the time for delivery is over.
     pub(crate) async fn pause(&self, delay: Duration) {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(delay) => {}
             () = self.out_of_time() => {}
         }

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use throughline_model::Text;
+
+use super::Condition;
 
 /// Why an event did not reach a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -52,6 +55,10 @@ pub struct DestinationReport {
     pub pending: u64,
     /// Events that were dropped, by reason; reasons without events are omitted.
     pub dropped: Vec<(DropReason, u64)>,
+    /// How often it panicked. What it was given then is tried again, or counted as dropped.
+    pub panics: u64,
+    /// Why it takes nothing until somebody repairs it; `None` if it works as far as is known.
+    pub broken: Option<Text>,
 }
 
 impl DestinationReport {
@@ -88,7 +95,7 @@ impl Counters {
         self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn report(&self, name: &str, pending: u64) -> DestinationReport {
+    pub(crate) fn report(&self, name: &str, pending: u64, condition: &Condition) -> DestinationReport {
         let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Relaxed);
         DestinationReport {
             name: name.to_owned(),
@@ -100,6 +107,8 @@ impl Counters {
                 .map(|reason| (reason, count(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            panics: condition.panics(),
+            broken: condition.broken(),
         }
     }
 }
@@ -124,10 +133,17 @@ impl std::fmt::Display for DeliveryReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, destination) in self.destinations.iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
-            let DestinationReport { name, accepted, delivered, pending, dropped } = destination;
+            let DestinationReport { name, accepted, delivered, pending, dropped, panics, broken } =
+                destination;
             write!(f, "{separator}{name}: {delivered} of {accepted} delivered, {pending} pending")?;
             for (reason, count) in dropped {
                 write!(f, ", {count} dropped ({})", reason.as_str())?;
+            }
+            if *panics > 0 {
+                write!(f, ", {panics} panics")?;
+            }
+            if let Some(reason) = broken {
+                write!(f, ", broken: {reason}")?;
             }
         }
         Ok(())

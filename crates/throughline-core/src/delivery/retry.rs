@@ -51,6 +51,15 @@ impl Retry {
         self
     }
 
+    /// How long all attempts and the waits between them take at most: nobody waits longer than that for a store which
+    /// takes nothing.
+    pub(crate) fn longest(&self) -> Duration {
+        let attempts = self.attempts.max(1);
+        self.attempt_timeout
+            .saturating_mul(attempts)
+            .saturating_add(self.max_delay.saturating_mul(attempts - 1))
+    }
+
     /// The wait after a number of failed attempts.
     pub(crate) fn delay(&self, failed: u32, retry_after: Option<Duration>) -> Duration {
         let bound = self.base_delay.saturating_mul(1 << failed.saturating_sub(1).min(20)).min(self.max_delay);

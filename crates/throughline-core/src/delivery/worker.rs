@@ -1,14 +1,17 @@
 //! The worker of a store: groups of events from the queue into the store, one trace beside another where the store
 //! takes that, and through a spool if there is one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use throughline_model::{Spool, TraceId};
+use rustc_hash::FxHashMap;
+use throughline_model::{AppendError, Spool, TraceId};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::group::{Delivering, Undelivered};
 use super::outbox::{Moved, Outbox};
@@ -48,7 +51,7 @@ enum Ended {
 pub(super) struct Worker {
     delivering: Arc<Delivering>,
     outbox: Option<Outbox>,
-    lanes: HashMap<Lane, Waiting>,
+    lanes: FxHashMap<Lane, Waiting>,
     /// Lanes with fresh events of which nothing is in progress.
     ready: VecDeque<Lane>,
     /// Lanes whose events were all tried in vain, those that have waited longest first. One that has got fresh events
@@ -63,6 +66,8 @@ pub(super) struct Worker {
     try_spool: bool,
     /// When what was tried in vain is to be tried again.
     recover_at: Instant,
+    /// When it is looked for those who have waited too long.
+    look: Pin<Box<Sleep>>,
     is_closing: bool,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
@@ -73,13 +78,14 @@ impl Worker {
         Self {
             delivering,
             outbox,
-            lanes: HashMap::new(),
+            lanes: FxHashMap::default(),
             ready: VecDeque::new(),
             failed: VecDeque::new(),
             probes: 0,
             is_turn_of_failed: false,
             try_spool: false,
             recover_at: Instant::now() + RECOVERY_INTERVAL,
+            look: Box::pin(sleep(RECOVERY_INTERVAL)),
             is_closing: false,
             under_way: FuturesUnordered::new(),
         }
@@ -101,11 +107,13 @@ impl Worker {
             }
             let takes_more = is_spooling || self.under_way.len() < self.delivering.limits.in_flight;
             let (is_recovering, is_closing) = (self.is_recovering(), self.is_closing);
+            let is_waiting = !self.under_way.is_empty();
             tokio::select! {
                 biased;
                 Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended).await,
                 () = queue.arrival(), if takes_more => {}
-                () = tokio::time::sleep_until(self.recover_at.into()), if is_recovering => {}
+                () = tokio::time::sleep_until(self.recover_at), if is_recovering => {}
+                () = &mut self.look, if is_waiting => self.refuse_overdue(),
                 () = queue.closing(), if !is_closing => {}
                 () = queue.out_of_time(), if is_closing && self.under_way.is_empty() => {}
             }
@@ -191,25 +199,27 @@ impl Worker {
 
     /// Takes a group from the queue and puts each event into its lane.
     fn take(&mut self) {
-        if !self.delivering.limits.one_trace {
-            let lane = self.lanes.entry(None).or_default();
-            let fresh = self.delivering.queue.take(&mut lane.events, GROUP);
-            if fresh > 0 && lane.fresh == 0 && !lane.is_under_way {
-                self.ready.push_back(None);
-            }
-            lane.fresh += fresh;
+        if self.delivering.limits.one_trace {
+            let mut taken = Vec::new();
+            self.delivering.queue.take(&mut taken, GROUP);
+            taken.into_iter().for_each(|queued| self.put_into_its_lane(queued));
             return;
         }
-        let mut taken = Vec::new();
-        self.delivering.queue.take(&mut taken, GROUP);
-        for queued in taken {
-            let key = Some(queued.event.trace_id);
-            let lane = self.lanes.entry(key).or_default();
-            lane.events.push(queued);
-            lane.fresh += 1;
-            if lane.fresh == 1 && !lane.is_under_way {
-                self.ready.push_back(key);
-            }
+        let lane = self.lanes.entry(None).or_default();
+        let fresh = self.delivering.queue.take(&mut lane.events, GROUP);
+        if fresh > 0 && lane.fresh == 0 && !lane.is_under_way {
+            self.ready.push_back(None);
+        }
+        lane.fresh += fresh;
+    }
+
+    fn put_into_its_lane(&mut self, queued: Queued) {
+        let key = self.delivering.limits.one_trace.then_some(queued.event.trace_id);
+        let lane = self.lanes.entry(key).or_default();
+        lane.events.push(queued);
+        lane.fresh += 1;
+        if lane.fresh == 1 && !lane.is_under_way {
+            self.ready.push_back(key);
         }
     }
 
@@ -248,6 +258,32 @@ impl Worker {
             self.ready.push_back(lane);
         } else if !std::mem::replace(&mut waiting.is_listed, true) {
             self.failed.push_back(lane);
+        }
+    }
+
+    /// Nobody waits for ever behind calls that take long or fail.
+    fn refuse_overdue(&mut self) {
+        let delivering = &*self.delivering;
+        let longest = delivering.retry.longest();
+        let interval = (longest / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
+        self.look.as_mut().reset(Instant::now() + interval);
+        if self.outbox.is_some() {
+            return;
+        }
+        let reason = format!("it took nothing of what waited for it within {longest:?}");
+        let failure =
+            delivering.failure(1, AppendError::Unavailable { reason, retry_after: None, source: None });
+        let mut overdue = Vec::new();
+        delivering.queue.take_overdue(&mut overdue, longest);
+        for lane in self.lanes.values_mut() {
+            let tried = lane.events.len() - lane.fresh;
+            delivering.refuse_overdue(&mut lane.events, &failure);
+            lane.fresh = lane.events.len() - tried;
+        }
+        self.lanes.retain(|_, lane| lane.is_under_way || !lane.events.is_empty());
+        delivering.refuse_overdue(&mut overdue, &failure);
+        for queued in overdue {
+            self.put_into_its_lane(queued);
         }
     }
 
