@@ -108,14 +108,14 @@ impl Delivering {
 
     /// Waits before another attempt. Those who have waited for as long as they may get the error meanwhile.
     async fn pause(&self, delay: Duration, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) {
-        let until = Instant::now() + delay;
+        let began = Instant::now();
         loop {
-            let now = Instant::now();
+            let left = delay.saturating_sub(began.elapsed());
             let overdue_in = if self.has_spool { Duration::MAX } else { self.refuse_overdue(group, failure) };
-            if now >= until || group.is_empty() || self.queue.is_out_of_time() {
+            if left.is_zero() || group.is_empty() || self.queue.is_out_of_time() {
                 return;
             }
-            self.queue.pause(until.saturating_duration_since(now).min(overdue_in)).await;
+            self.queue.pause(left.min(overdue_in)).await;
         }
     }
 

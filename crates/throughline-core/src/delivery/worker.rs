@@ -14,6 +14,7 @@ use throughline_model::{AppendError, Spool, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::group::{Delivering, Undelivered};
+use super::later;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
@@ -151,7 +152,7 @@ impl Worker {
 
     fn next_recovery(&self) -> Instant {
         let pause = if self.is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
-        Instant::now() + pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL)
+        later(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL)).into()
     }
 
     /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
@@ -266,7 +267,7 @@ impl Worker {
         let delivering = &*self.delivering;
         let longest = delivering.retry.longest();
         let interval = (longest / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
-        self.look.as_mut().reset(Instant::now() + interval);
+        self.look.as_mut().reset(later(interval).into());
         if self.outbox.is_some() {
             return;
         }
