@@ -1,5 +1,7 @@
 //! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
 
+use std::cell::LazyCell;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::fold::Folded;
@@ -126,7 +128,11 @@ impl Keys {
         let len = letters.len();
         // A plural may stand for its singular: `pins`, `api_keys`.
         let ends = |end: usize| starts[end] || (letters[end] == b's' && starts[end + 1]);
-        let last_word = || starts[..len].iter().rposition(|&start| start).unwrap_or(0);
+        // Where the last word starts, if it is a measure.
+        let measure = LazyCell::new(|| {
+            let last = starts[..len].iter().rposition(|&start| start).unwrap_or(0);
+            words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..]).then_some(last)
+        });
         self.automaton.find_overlapping_iter(letters).find_map(|found| {
             let needle = self.needles[found.pattern()];
             let (start, end) = (found.start(), found.end());
@@ -136,7 +142,8 @@ impl Keys {
                 Place::Last => starts[start] && end == len,
                 Place::Whole => start == 0 && end == len && !at_end,
             };
-            let harmless = match needle.exceptions {
+            // A key may have many needles, and this looks back: only for those in their place.
+            let is_harmless = || match needle.exceptions {
                 Exceptions::None => false,
                 Exceptions::Secret => {
                     !starts[end]
@@ -149,12 +156,9 @@ impl Keys {
                     words.iter().any(|word| word.as_bytes() == &letters[before..start])
                 }
             };
-            let about = |last: usize| {
-                end <= last && words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..])
-            };
             let sensitive = in_place
-                && !harmless
-                && !(needle.measurable && about(last_word()))
+                && !is_harmless()
+                && !(needle.measurable && measure.is_some_and(|last| end <= last))
                 && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
             sensitive.then_some(needle.kind)
         })

@@ -63,6 +63,9 @@ pub(crate) const SPOOL_FILE: Kind = Kind {
     migrations: &[include_str!("schema/spool-001.sql")],
 };
 
+/// The longest that SQLite waits, 24 days.
+const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// Where the file is, and how it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -81,7 +84,8 @@ impl Kind {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-        connection.busy_timeout(place.busy_timeout).map_err(fail)?;
+        // SQLite counts milliseconds in 32 bits, and rusqlite panics beyond.
+        connection.busy_timeout(place.busy_timeout.min(LONGEST_BUSY_TIMEOUT)).map_err(fail)?;
         if exclusive {
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(fail)?;
         }

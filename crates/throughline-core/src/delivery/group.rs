@@ -114,10 +114,10 @@ impl Delivering {
 
     /// Waits before another attempt. Those who have waited for as long as they may get the error meanwhile.
     async fn pause(&self, delay: Duration, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) {
-        let until = Instant::now() + delay;
+        let began = Instant::now();
         loop {
             let overdue_in = self.refuse_overdue(group, failure);
-            let left = until.saturating_duration_since(Instant::now());
+            let left = delay.saturating_sub(began.elapsed());
             if left.is_zero() || group.is_empty() || self.queue.is_out_of_time() {
                 return;
             }

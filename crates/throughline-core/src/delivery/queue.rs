@@ -204,9 +204,12 @@ impl Queue {
     fn gather_blocking(&self, count: usize, delay: Duration) {
         let mut state = self.state();
         state.gathering = count;
-        let deadline = Instant::now() + delay;
+        let began = Instant::now();
         while state.waiting.len() < count && !state.is_stopping {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
+            let left = delay.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
             state = self.enough.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.gathering = 0;

@@ -14,6 +14,7 @@ use throughline_model::{AppendError, Spool, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::group::{Delivering, Undelivered};
+use super::later_here;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
@@ -154,7 +155,7 @@ impl Worker {
 
     fn next_recovery(&self) -> Instant {
         let pause = if self.is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
-        Instant::now() + pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL)
+        later_here(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL))
     }
 
     /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
@@ -269,7 +270,7 @@ impl Worker {
     /// Nobody waits for ever behind calls that take long or fail: what has waited for as long as it may goes into the spool,
     /// or is refused.
     async fn look_for_overdue(&mut self) {
-        self.look.as_mut().reset(Instant::now() + self.look_interval);
+        self.look.as_mut().reset(later_here(self.look_interval));
         let longest = self.delivering.retry.longest();
         let mut overdue = Vec::new();
         self.delivering.queue.take_overdue(&mut overdue, longest);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::operation::{Fault, Setting};
 use super::recorded::Recorded;
 use super::tasks::started;
-use crate::delivery::Stop;
+use crate::delivery::{Stop, later_here};
 use crate::{DestinationReport, DropReason, Durability, MemoryFeed, Redaction, Retry, Throughline};
 
 const TIMEOUT: Duration = Duration::from_millis(20);
@@ -107,14 +107,16 @@ impl Process {
 
     /// As `Throughline::shutdown`, whose waiting takes a thread; answers whether it was in time.
     pub(super) async fn shut_down(&mut self, timeout: Duration) -> bool {
-        let now = Instant::now();
-        let stop =
-            Stop { deliver_until: now + timeout.mul_f64(0.8), close_until: now + timeout.mul_f64(0.95) };
+        let begun = Instant::now();
+        let stop = Stop {
+            deliver_until: later_here(timeout / 20 * 16),
+            close_until: later_here(timeout / 20 * 19),
+        };
         self.throughline.0.queues().for_each(|queue| queue.close(stop));
         // The least that the clock measures is a millisecond.
-        let deadline = now + timeout + Duration::from_millis(2);
+        let longest = timeout + Duration::from_millis(2);
         while !self.delivery.iter().all(JoinHandle::is_finished) {
-            if Instant::now() > deadline {
+            if begun.elapsed() > longest {
                 return false;
             }
             sleep(Duration::from_millis(1)).await;

@@ -63,6 +63,18 @@ fn a_reader_does_not_create_the_file_and_says_who_does() {
 }
 
 #[tokio::test]
+async fn a_busy_timeout_may_be_of_any_length() {
+    for timeout in [Duration::ZERO, Duration::from_millis(i32::MAX as u64 + 1), Duration::MAX] {
+        let place = Place::new();
+        let store = open(place.store().busy_timeout(timeout)).await;
+        let mut loan = run("loan");
+        loan.complete_run();
+        store.append(&shared(&loan.events())).await.unwrap();
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_locked_file_is_retryable_and_the_group_goes_in_later() {
     let place = Place::new();
     let store = open(place.store().busy_timeout(Duration::ZERO)).await;
