@@ -95,11 +95,7 @@ impl Delivering {
                     if failed >= attempts || !error.is_retryable() || self.queue.is_out_of_time() {
                         return Err(Undelivered { group, attempts: failed, error });
                     }
-                    let retry_after = match &error {
-                        AppendError::Unavailable { retry_after, .. } => *retry_after,
-                        _ => None,
-                    };
-                    let delay = self.retry.delay(failed, retry_after);
+                    let delay = self.retry.delay(failed, retry_after(&error));
                     let is_overdue_then = |queued: &Queued| self.may_wait(queued) <= delay;
                     if self.has_spool && group.iter().any(is_overdue_then) {
                         return Err(Undelivered { group, attempts: failed, error });
@@ -266,6 +262,14 @@ impl Delivering {
 
     pub(super) fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {
         Arc::new(DeliveryFailure { store: self.store.name().to_owned(), attempts, error })
+    }
+}
+
+/// How long the store asked to be left alone.
+pub(super) fn retry_after(error: &AppendError) -> Option<Duration> {
+    match error {
+        AppendError::Unavailable { retry_after, .. } => *retry_after,
+        _ => None,
     }
 }
 

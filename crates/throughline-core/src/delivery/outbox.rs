@@ -26,10 +26,10 @@ pub(super) struct Outbox {
 }
 
 /// How far the first events of the spool came.
-pub(super) struct Moved(Result<Taken, AppendError>);
+pub(super) struct Moved(pub(super) Result<Taken, AppendError>);
 
 /// What the store said of the first events.
-struct Taken {
+pub(super) struct Taken {
     delivered: usize,
     /// Whether it refused the one after them.
     refused: bool,

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use throughline_model::{AppendError, Spool, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::group::{Delivering, Undelivered};
+use super::group::{Delivering, Undelivered, retry_after};
 use super::later_here;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
@@ -67,6 +67,8 @@ pub(super) struct Worker {
     try_spool: bool,
     /// When what was tried in vain is to be tried again.
     recover_at: Instant,
+    /// Until when the store asked to be left alone.
+    not_before: Instant,
     /// When it is looked for those who have waited too long.
     look: Pin<Box<Sleep>>,
     look_interval: Duration,
@@ -88,6 +90,7 @@ impl Worker {
             is_turn_of_failed: false,
             try_spool: false,
             recover_at: Instant::now() + RECOVERY_INTERVAL,
+            not_before: Instant::now(),
             look: Box::pin(sleep(look_interval)),
             look_interval,
             is_closing: false,
@@ -155,7 +158,8 @@ impl Worker {
 
     fn next_recovery(&self) -> Instant {
         let pause = if self.is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
-        later_here(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL))
+        let next = later_here(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL));
+        if self.is_closing { next } else { next.max(self.not_before) }
     }
 
     /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
@@ -230,6 +234,13 @@ impl Worker {
     }
 
     async fn ended(&mut self, ended: Ended) {
+        let failed = match &ended {
+            Ended::Group(_, result) => result.as_ref().err().map(|undelivered| &undelivered.error),
+            Ended::Moved(Moved(result)) => result.as_ref().err(),
+        };
+        if let Some(asked) = failed.and_then(retry_after) {
+            self.not_before = later_here(asked.min(self.delivering.retry.max_delay));
+        }
         let was_recovering = self.is_recovering();
         match ended {
             Ended::Group(lane, result) => self.group_ended(lane, result).await,
@@ -241,6 +252,8 @@ impl Worker {
         }
         if !was_recovering && self.is_recovering() {
             self.recover_at = self.next_recovery();
+        } else if !self.is_closing {
+            self.recover_at = self.recover_at.max(self.not_before);
         }
         // A store that never waits would keep this thread from anything else.
         self.delivering.let_others_run().await;

@@ -108,10 +108,8 @@ impl Process {
     /// As `Throughline::shutdown`, whose waiting takes a thread; answers whether it was in time.
     pub(super) async fn shut_down(&mut self, timeout: Duration) -> bool {
         let begun = Instant::now();
-        let stop = Stop {
-            deliver_until: later_here(timeout / 20 * 16),
-            close_until: later_here(timeout / 20 * 19),
-        };
+        let stop =
+            Stop { deliver_until: later_here(timeout / 20 * 16), close_until: later_here(timeout / 20 * 19) };
         self.throughline.0.queues().for_each(|queue| queue.close(stop));
         // The least that the clock measures is a millisecond.
         let longest = timeout + Duration::from_millis(2);

@@ -29,11 +29,12 @@ fn away() -> AppendError {
 async fn a_store_that_hangs_is_given_up_after_its_deadline() {
     let faulty = FaultyStore::around(MemoryStore::new());
     let faults = faulty.faults();
-    let throughline = Throughline::builder("test").store(faulty).retry(impatient(2)).build().unwrap();
+    let retry = impatient(2).attempt_timeout(Duration::from_millis(250));
+    let throughline = Throughline::builder("test").store(faulty).retry(retry).build().unwrap();
     faults.append().hold();
     let run = throughline.workflow("test").run_infallible(|_| async {});
     let error = run.await.unwrap_err();
-    assert!(error.is_retryable() && error.to_string().contains("did not respond within 20ms"), "{error}");
+    assert!(error.is_retryable() && error.to_string().contains("did not respond within 250ms"), "{error}");
     assert_eq!(faults.append().attempts(), 2);
     let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.balances(), &*account.dropped), (true, &[(DropReason::Unavailable, 1)][..]));
@@ -509,4 +510,26 @@ async fn a_spool_of_a_hundred_thousand_events_holds_up_neither_new_work_nor_a_sh
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(report.destinations[0].pending, spool.events().len() as u64, "{report}");
     assert!(report.destinations[0].balances() && store.violations().is_empty(), "{report}");
+}
+
+#[tokio::test]
+async fn a_store_that_asks_to_be_left_alone_is_left_alone_while_an_end_waits_for_it() {
+    const ASKED: Duration = Duration::from_secs(1);
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let retry = impatient(1).delays(Duration::from_micros(10), ASKED);
+    let throughline = Throughline::builder("test").store(faulty).retry(retry).build().unwrap();
+    let end = throughline.workflow("test").run_infallible(|_| async {
+        faults.append().fail_next(1, || AppendError::Unavailable {
+            reason: "throttled".to_owned(),
+            retry_after: Some(ASKED),
+            source: None,
+        });
+    });
+    end.await.unwrap();
+    let (failed, begun) = (faults.append().attempts(), Instant::now());
+    faults.append().attempted(failed + 1).await;
+    // Without being asked it would have tried again after half a second.
+    assert!(begun.elapsed() > ASKED / 4 * 3, "{:?}", begun.elapsed());
+    assert!(throughline.flush(SOON).await.is_complete());
 }
