@@ -144,8 +144,9 @@ fn what_came_before_the_break_is_kept() {
     let jsonl = std::fs::read_to_string(data_file("saga.jsonl")).unwrap();
     sandbox.write("broken.jsonl", jsonl.replace("2026-03-01T08:00:00.003000Z", "soon"));
     insta::assert_snapshot!(sandbox.see(&["import", "broken.jsonl"]), @r"
-    broken.jsonl → sqlite:traces.db: 14 new events, 0 already there
-    throughline: broken.jsonl: line 15: this is not an event: `soon` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 200); what came before is imported
+    broken.jsonl → sqlite:traces.db: 15 new events, 0 already there
+    throughline: broken.jsonl: 1 line is not an event; all others are imported
+      line 15: this is not an event: `soon` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 200)
     [exit code 3]
     ");
     assert_eq!(sandbox.json(&["list"])["runs"].as_array().unwrap().len(), 4);
