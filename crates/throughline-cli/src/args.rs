@@ -325,7 +325,7 @@ pub(crate) struct ExportArgs {
     /// The format: JSON lines, which keep everything, or an XES event log
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
-    /// Where to write; standard output by default
+    /// Where to write; - is standard output, the default
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
