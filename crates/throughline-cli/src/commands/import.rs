@@ -37,6 +37,9 @@ struct Report {
     /// Lines that are no events; only of JSON lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     bad_lines: Option<BadLines>,
+    /// Events with digits beyond the microsecond in their timestamp, which are not kept; only of JSON lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_timestamps: Option<u64>,
     /// Why the rest of the input was not read; `null` if all was.
     broke_off: Option<String>,
 }
@@ -203,7 +206,15 @@ async fn import_json_lines(input: Input, store: &Store) -> Result<Report, CliErr
         None => (0, 0),
     };
     progress.finish_and_clear();
-    Ok(Report { format: "jsonl", log: None, events_new, events_known, bad_lines: Some(bad_lines), broke_off })
+    Ok(Report {
+        format: "jsonl",
+        log: None,
+        events_new,
+        events_known,
+        bad_lines: Some(bad_lines),
+        cut_timestamps: Some(reader.cut_timestamps()),
+        broke_off,
+    })
 }
 
 async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Report, CliError> {
@@ -242,7 +253,15 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
         missing_starts: converter.missing_starts(),
         log_attributes: reader.log_attributes(),
     };
-    Ok(Report { format: "xes", log: Some(log), events_new, events_known, bad_lines: None, broke_off })
+    Ok(Report {
+        format: "xes",
+        log: Some(log),
+        events_new,
+        events_known,
+        bad_lines: None,
+        cut_timestamps: None,
+        broke_off,
+    })
 }
 
 /// Has the store remember which log was imported with which options. Says whether it was imported before.
@@ -296,6 +315,13 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         count(*events_new, "new event"),
         group(*events_known)
     ))?;
+    if let Some(cut @ 1..) = report.cut_timestamps {
+        let are = if cut == 1 { "is" } else { "are" };
+        screen.line(format_args!(
+            "{} {are} finer than a microsecond, and cut to that",
+            count(cut, "timestamp")
+        ))?;
+    }
     let Some(LogReport { workflow, imported_before, tally, missing_starts, log_attributes, .. }) = log else {
         return Ok(());
     };
