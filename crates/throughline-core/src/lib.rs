@@ -15,6 +15,7 @@ pub mod env;
 mod hub;
 mod memory;
 pub mod metrics;
+mod payload;
 mod redaction;
 mod throughline;
 
@@ -26,6 +27,7 @@ pub use context::{
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
+pub use payload::to_payload;
 pub use redaction::redact_event;
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
