@@ -28,7 +28,7 @@ pub use context::{
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use payload::to_payload;
-pub use redaction::redact_event;
+pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,

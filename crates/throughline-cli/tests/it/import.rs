@@ -148,7 +148,8 @@ fn lines_around_a_bad_one_are_read_and_the_bad_one_is_named() {
       "cut_timestamps": 0,
       "events_known": 2,
       "events_new": 0,
-      "format": "jsonl"
+      "format": "jsonl",
+      "redacted": {}
     }
     "#);
 }
@@ -235,4 +236,67 @@ fn moments_of_all_years_and_of_any_precision_are_read_and_a_cut_is_said_once() {
     {
         assert!(sandbox.run(command).code < 2, "{command:?}");
     }
+}
+
+#[test]
+fn what_is_redacted_is_counted_by_kind_and_can_be_kept() {
+    let data = r#""attrs":{"user":"ada@example.org"},"data":{"gender":true,"phoneType":"T2","phone":"020 7946 0018","pin":1234,"note":"ada@example.org, bob@example.org","amount":0.5,"done":false,"card":[4111111111111111],"was":"[redacted:email]"}"#;
+    let event = line(1).replace("\"service\"", &format!("{data},\"service\""));
+    let sandbox = Sandbox::empty();
+    sandbox.write("some.jsonl", &event);
+    insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl"]), @r"
+    some.jsonl → sqlite:traces.db: 1 new event, 0 already there
+    6 values redacted or cut (email 2, key 3, pseudonym 1); --redaction off keeps them
+    ");
+    let kept: serde_json::Value = serde_json::from_str(&sandbox.run(&["export"]).stdout).unwrap();
+    insta::assert_json_snapshot!(kept["data"], @r#"
+    {
+      "amount": 0.5,
+      "card": "[redacted]",
+      "done": false,
+      "gender": true,
+      "note": "[redacted:email], [redacted:email]",
+      "phone": "[redacted]",
+      "phoneType": "T2",
+      "pin": "[redacted]",
+      "was": "[redacted:email]"
+    }
+    "#);
+    insta::assert_json_snapshot!(sandbox.json(&["import", "some.jsonl"])["redacted"], @r#"
+    {
+      "email": 2,
+      "key": 3,
+      "pseudonym": 1
+    }
+    "#);
+
+    let sandbox = Sandbox::empty();
+    sandbox.write("some.jsonl", &event);
+    let report = sandbox.json(&["import", "some.jsonl", "--redaction", "off"]);
+    assert_eq!((&report["events_new"], &report["redacted"]), (&1.into(), &serde_json::json!({})));
+    let kept: serde_json::Value = serde_json::from_str(&sandbox.run(&["export"]).stdout).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&event).unwrap();
+    assert_eq!((&kept["data"], &kept["attrs"]), (&whole["data"], &whole["attrs"]));
+}
+
+#[test]
+fn an_event_log_is_redacted_and_counted_in_the_same_way() {
+    let log = "<log><trace><string key='concept:name' value='1'/><boolean key='gender' value='true'/>\
+               <int key='phone' value='2079460018'/><string key='phoneType' value='T2'/>\
+               <event><string key='concept:name' value='pay'/><string key='to' value='ada@example.org'/></event>\
+               </trace></log>";
+    let sandbox = Sandbox::empty();
+    sandbox.write("log.xes", log);
+    assert_eq!(sandbox.json(&["import", "log.xes"])["redacted"], serde_json::json!({"email": 1, "key": 1}));
+    let exported = sandbox.run(&["export", "--format", "xes"]).stdout;
+    assert!(exported.contains("<boolean key=\"gender\" value=\"true\"/>"), "{exported}");
+    assert!(exported.contains("value=\"T2\"") && !exported.contains("2079460018"), "{exported}");
+    // With other options it would be another import.
+    assert_eq!(sandbox.run(&["import", "log.xes", "--redaction", "off"]).code, 3);
+
+    let sandbox = Sandbox::empty();
+    sandbox.write("log.xes", log);
+    assert_eq!(sandbox.json(&["import", "log.xes", "--redaction", "off"])["redacted"], serde_json::json!({}));
+    let exported = sandbox.run(&["export", "--format", "xes"]).stdout;
+    assert!(exported.contains("2079460018") && exported.contains("ada@example.org"), "{exported}");
 }
