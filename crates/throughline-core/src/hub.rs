@@ -195,7 +195,7 @@ impl Hub {
     pub(crate) fn report(&self) -> DeliveryReport {
         let store = self.store.iter().map(StoreDelivery::report);
         let feeds = self.feeds.iter().map(FeedDelivery::report);
-        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.report(sink.name(), 0));
+        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.report(sink.name()));
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
         DeliveryReport { destinations }

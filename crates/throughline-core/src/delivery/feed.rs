@@ -58,7 +58,7 @@ impl FeedDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending())
+        self.counters.report(&self.name)
     }
 }
 

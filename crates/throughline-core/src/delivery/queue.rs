@@ -213,12 +213,6 @@ impl Queue {
         self.idle.notify_all();
     }
 
-    /// Events that wait, in memory or in the spool.
-    pub(crate) fn pending(&self) -> u64 {
-        let state = self.state();
-        (state.waiting.len() + state.unsettled) as u64 + state.spooled
-    }
-
     /// Blocks until nothing waits any more, or until the deadline.
     pub(crate) fn wait_idle(&self, deadline: Instant) {
         self.wait(deadline, State::is_idle);

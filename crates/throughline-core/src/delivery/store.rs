@@ -158,7 +158,7 @@ impl StoreDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending())
+        self.counters.report(&self.name)
     }
 }
 

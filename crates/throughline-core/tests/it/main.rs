@@ -16,6 +16,7 @@ mod inline;
 mod keys;
 mod lifecycle;
 mod locks;
+mod looks;
 mod query;
 mod recovery;
 mod remote;

@@ -12,7 +12,7 @@ catalogue! {
     EVENTS_DROPPED: Counter["service", "destination", "reason"] = "throughline_events_dropped_total", Count,
         "Events that were dropped for a destination, by reason.";
     EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
-        "Events that wait for a destination.";
+        "Events of which it is not known yet whether a destination gets them: those accepted, less those delivered and dropped.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,
