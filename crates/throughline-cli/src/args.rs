@@ -306,6 +306,16 @@ pub(crate) struct ImportArgs {
     /// XES: the service of the runs
     #[arg(long, value_name = "NAME", default_value = "import")]
     pub(crate) service: String,
+    /// What is redacted: what looks like personal data or credentials, or nothing
+    #[arg(long, value_name = "WHAT", default_value = "standard")]
+    pub(crate) redaction: ImportRedaction,
+}
+
+/// What an import redacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportRedaction {
+    Standard,
+    Off,
 }
 
 /// `export`.
@@ -325,7 +335,7 @@ pub(crate) struct ExportArgs {
     /// The format: JSON lines, which keep everything, or an XES event log
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
-    /// Where to write; standard output by default
+    /// Where to write; - is standard output, the default
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]

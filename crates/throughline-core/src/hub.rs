@@ -238,7 +238,7 @@ impl Hub {
     pub(crate) fn report(&self) -> DeliveryReport {
         let store = self.store.iter().map(StoreDelivery::report);
         let feeds = self.feeds.iter().map(FeedDelivery::report);
-        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), 0, &sink.condition));
+        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), &sink.condition));
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
         DeliveryReport { destinations }

@@ -15,6 +15,7 @@ pub mod env;
 mod hub;
 mod memory;
 pub mod metrics;
+mod payload;
 mod redaction;
 #[cfg(test)]
 mod simulation;
@@ -28,7 +29,8 @@ pub use context::{
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use redaction::redact_event;
+pub use payload::to_payload;
+pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use throughline_core::{TraceEvent, TraceId, TraceReader};
 
@@ -26,23 +27,52 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
             false => CliError::NotFound("no run matches, so nothing was written".into()),
         });
     }
-    let Some(path) = &args.output else {
+    let Some(path) = args.output.as_deref().filter(|path| !is_stdout(path)) else {
         write(args.format, &*reader, &runs, screen.writer()).await?;
         return Ok(Answer::Yes);
     };
-    let refused = |error: io::Error| CliError::Input(format!("{}: {error}", path.display()));
+    let refused = |error: io::Error| match error.kind() {
+        // Nobody reads the other end of it any more.
+        io::ErrorKind::BrokenPipe => CliError::Output(error),
+        _ => CliError::Input(format!("{}: {error}", path.display())),
+    };
     let mut file = BufWriter::new(File::create(path).map_err(refused)?);
     let events = match write(args.format, &*reader, &runs, &mut file).await {
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };
-    file.into_inner()
-        .map_err(io::IntoInnerError::into_error)
-        .and_then(|file| file.sync_all())
-        .map_err(refused)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error).and_then(sync).map_err(refused)?;
     let (runs, events) = (count(runs.len() as u64, "run"), count(events, "event"));
     screen.line(format_args!("Wrote {runs}, {events}, to {}", path.display()))?;
     Ok(Answer::Yes)
+}
+
+/// Makes a file durable. A pipe or a device can't be, and refuses.
+fn sync(file: File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+}
+
+/// Whether a path is the standard output under another name, which is to be written as it stands: opened anew, a file
+/// to which it is redirected would be truncated.
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-") || is_open_as_stdout(path)
+}
+
+#[cfg(unix)]
+fn is_open_as_stdout(path: &Path) -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let stdout = io::stdout().as_fd().try_clone_to_owned().and_then(|stdout| File::from(stdout).metadata());
+    let there = path.metadata();
+    stdout.is_ok_and(|stdout| {
+        there.is_ok_and(|there| (there.dev(), there.ino()) == (stdout.dev(), stdout.ino()))
+    })
+}
+
+#[cfg(not(unix))]
+fn is_open_as_stdout(_: &Path) -> bool {
+    false
 }
 
 /// Writes runs one after the other. Returns how many events were written.

@@ -7,6 +7,7 @@ mod canary;
 mod errors;
 mod formats;
 mod help;
+mod import;
 mod json_output;
 mod keys;
 mod live;

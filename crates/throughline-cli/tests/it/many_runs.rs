@@ -41,6 +41,7 @@ fn an_import_accounts_for_everything() {
       "open_starts": 1,
       "other_transitions": 1,
       "pairs": 2,
+      "redacted": {},
       "runs": 4,
       "unfinished": 1,
       "unmatched_completes": 8,
