@@ -14,7 +14,7 @@ pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 use moment::{parse_duration, parse_size};
 
 use crate::output::Color;
-use crate::xes::runs::Condition;
+use crate::xes::rules::Condition;
 
 const AFTER_HELP: &str = "\
 A TRACE is the business key of a run, its id, the beginning of its id if that is

@@ -73,7 +73,8 @@ impl Keys {
                     _ => Exceptions::None,
                 };
                 texts.push(text.to_owned());
-                needles.push(Needle { place, kind, measurable: kind != SecretKind::Words, exceptions });
+                let measurable = !words::TRAITS.contains(&text);
+                needles.push(Needle { place, kind, measurable, exceptions });
             }
         };
         add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, SecretKind::Credential);
@@ -274,7 +275,7 @@ mod tests {
             customer.email userEmail email e-mail cc card phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
             passportNumber accountNumber sort_code driversLicense billing_address address email
             wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
-            LOAN-PURPOSES
+            LOAN-PURPOSES allergyType diagnosis_type genderType prescription_count bloodType phoneTypeOther
         ";
         for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
             assert!(keys.classify(key).is_some(), "{key} is sensitive");
@@ -295,7 +296,8 @@ mod tests {
             status discard_number panel span company classname dobro ibanez cvvx otpx description basic
             input output choice alternatives reasoning confidence decider resource saga dependency
             treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
-            email_template send_email emails_sent notifyByEmail card_brand
+            email_template send_email emails_sent notifyByEmail card_brand phoneType phone_count
+            PHONE_TYPE passport-required ibanLength accountNumberType customer_name_length
         ";
         for key in words.split_whitespace().chain([""]) {
             assert_eq!(keys.classify(key), None, "{key:?} is innocent");

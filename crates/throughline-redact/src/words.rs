@@ -127,10 +127,38 @@ pub(crate) const CREDENTIALS_WHOLE: &[&str] = &["auth", "cookies", "pass", "sas"
 /// Secrets of several words.
 pub(crate) const PHRASES: &[&str] = &["mnemonic", "passphrase", "recoveryphrase", "seedphrase"];
 
-/// What makes a credential's key speak *about* it: `password_length`, `token_type`, `pin_attempts`.
+/// What makes a key speak *about* what it names: `password_length`, `token_type`, `pin_attempts`, `phone_type`. It does
+/// not where the type of something is as personal as the thing: see [`TRAITS`].
 pub(crate) const MEASURES: &[&str] = &[
     "at", "attempts", "count", "enabled", "file", "length", "path", "policy", "required", "retries",
     "strength", "ttl", "type", "version",
+];
+
+/// Personal data that is no number or address but what somebody is or has: an `allergy_type` is an allergy.
+pub(crate) const TRAITS: &[&str] = &[
+    "allergies",
+    "allergy",
+    "biometric",
+    "bloodgroup",
+    "bloodtype",
+    "diagnoses",
+    "diagnosis",
+    "ethnicity",
+    "ethnicorigin",
+    "gender",
+    "healthinsurance",
+    "hiv",
+    "labresult",
+    "maritalstatus",
+    "medicalhistory",
+    "medicalrecord",
+    "medication",
+    "nationality",
+    "politicalopinion",
+    "prescription",
+    "religion",
+    "sexualorientation",
+    "tradeunion",
 ];
 
 /// What follows `secret` in words that have nothing to do with one: secretary, secretion.

@@ -11,6 +11,7 @@ mod import;
 mod json_output;
 mod keys;
 mod live;
+mod logs;
 mod many_runs;
 mod one_run;
 mod open_runs;
