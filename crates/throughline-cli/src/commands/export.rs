@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use throughline_core::{Text, TraceId, TraceReader};
+use throughline_core::{Redactor, Text, TraceId, TraceReader};
 
 use super::nothing_here;
 use crate::args::{ExportArgs, ExportFormat};
@@ -17,6 +17,7 @@ use crate::xes::writer::XesWriter;
 
 pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
+    let redactor = store.redactor().await?;
     let runs = match &args.trace {
         Some(name) => {
             let run = resolve(store, &*reader, name).await?;
@@ -31,7 +32,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         });
     }
     let Some(path) = args.output.as_deref().filter(|path| !is_stdout(path)) else {
-        write(args.format, &*reader, &runs, screen.writer()).await?;
+        write(args.format, &*reader, &redactor, &runs, screen.writer()).await?;
         return Ok(Answer::Yes);
     };
     let refused = |error: io::Error| match error.kind() {
@@ -40,7 +41,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         _ => CliError::Input(format!("{}: {error}", path.display())),
     };
     let mut file = BufWriter::new(File::create(path).map_err(refused)?);
-    let events = match write(args.format, &*reader, &runs, &mut file).await {
+    let events = match write(args.format, &*reader, &redactor, &runs, &mut file).await {
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };
@@ -82,6 +83,7 @@ fn is_open_as_stdout(_: &Path) -> bool {
 async fn write(
     format: ExportFormat,
     reader: &dyn TraceReader,
+    redactor: &Redactor,
     runs: &[(TraceId, Option<Text>)],
     mut output: &mut dyn Write,
 ) -> Result<u64, CliError> {
@@ -100,7 +102,7 @@ async fn write(
             let mut workflows = runs.iter().map(|(_, workflow)| workflow.as_deref());
             let name = workflows.next().flatten();
             let is_one = workflows.all(|workflow| workflow == name);
-            let mut writer = XesWriter::begin()?;
+            let mut writer = XesWriter::begin(redactor.clone())?;
             for (id, _) in runs {
                 events += writer.run(reader.trace(*id).await?, !is_one)?;
             }

@@ -19,7 +19,7 @@ use crate::xes::copies::{self, Relation};
 use crate::xes::ids::RunId;
 use crate::xes::kinds;
 use crate::xes::reader::XesReader;
-use crate::xes::rules::{Condition, Rules};
+use crate::xes::rules::{Condition, Rules, SERVICE};
 use crate::xes::runs::{Converted, Converter, Tally};
 
 /// How many events are appended at a time.
@@ -300,7 +300,8 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
     let rules = Rules {
         workflow: workflow.clone().into(),
         overrides_workflow: workflow_from == WorkflowFrom::Option,
-        service: args.service.clone().into(),
+        service: service(args).to_owned().into(),
+        overrides_service: args.service.is_some(),
         failed_when: args.failed_when.clone(),
         cancelled_when: args.cancelled_when.clone(),
     };
@@ -346,6 +347,10 @@ fn remember(args: &ImportArgs, log: &str, workflow: &str, sink: &mut Sink) -> Re
     }
 }
 
+fn service(args: &ImportArgs) -> &str {
+    args.service.as_deref().unwrap_or(SERVICE)
+}
+
 /// The options that decide what a log becomes, as one would give them again.
 fn options(args: &ImportArgs, workflow: &str) -> String {
     let of = |name: &str, conditions: &[Condition]| {
@@ -353,7 +358,7 @@ fn options(args: &ImportArgs, workflow: &str) -> String {
         options.sort();
         options
     };
-    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", args.service)];
+    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", service(args))];
     options.extend(of("--failed-when", &args.failed_when));
     options.extend(of("--cancelled-when", &args.cancelled_when));
     options.join(" ")

@@ -30,6 +30,16 @@ impl Transition {
             _ => Self::Other,
         }
     }
+
+    /// The status of an event of this transition, which may be one of an activity that has started.
+    pub(crate) const fn status(self, is_of_open: bool) -> Status {
+        match self {
+            Self::Begin => Status::Pending,
+            Self::Continue if is_of_open => Status::Pending,
+            Self::End(status) => status,
+            Self::Continue | Self::Other => Status::Success,
+        }
+    }
 }
 
 /// Whether a transition says that the whole case was aborted.

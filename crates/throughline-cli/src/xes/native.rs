@@ -7,11 +7,16 @@ use throughline_core::{Liveness, RunState, RunSummary, SCHEMA_VERSION, Status, T
 use super::attribute::{Attribute, Kind, is_date};
 use super::keys;
 use super::reader::{XesEvent, XesRun};
+use super::rules::Verdict;
 
 /// The workflow of a run.
 pub(crate) const WORKFLOW: &str = "throughline.workflow";
 
 const PREFIX: &str = "throughline.";
+/// The service of a run.
+pub(crate) const SERVICE: &str = "throughline.service";
+const STATUS: &str = "throughline.status";
+const ERROR: &str = "throughline.error";
 const SPAN_ID: &str = "throughline.span_id";
 const ID: &str = "identity:id";
 /// Marks a text that is JSON: of what XES lacks, such as `null`.
@@ -27,7 +32,7 @@ pub(super) fn of_run(root: &TraceEvent) -> Vec<Attribute> {
     let mut attributes = vec![
         Attribute::new(keys::NAME, Kind::String, name),
         Attribute::new(ID, Kind::Id, uuid),
-        Attribute::new("throughline.service", Kind::String, root.service.as_str()),
+        Attribute::new(SERVICE, Kind::String, root.service.as_str()),
     ];
     if let Some(workflow) = &root.workflow {
         attributes.push(Attribute::new(WORKFLOW, Kind::String, workflow.as_str()));
@@ -90,6 +95,26 @@ pub(super) fn read(run: &XesRun) -> Option<Vec<TraceEvent>> {
     events.collect()
 }
 
+/// What says of an imported event that it counts as this, whatever its transition says.
+pub(super) fn of_verdict(event: &TraceEvent) -> Vec<Attribute> {
+    let error = event.error.as_ref().and_then(|error| serde_json::to_value(error).ok());
+    let status = Value::from(event.status.as_str());
+    let mut attributes = vec![of_json(STATUS, &status, 0)];
+    attributes.extend(error.map(|error| of_json(ERROR, &error, 0)));
+    attributes
+}
+
+/// Takes what an export said of an imported event out of its attributes.
+pub(super) fn take_verdict(attributes: &mut Vec<Attribute>) -> Option<Verdict> {
+    let status = find(attributes, STATUS)?.text.parse().ok()?;
+    let error = match find(attributes, ERROR) {
+        Some(error) => Some(Box::new(serde_json::from_value(to_json(error)?).ok()?)),
+        None => None,
+    };
+    attributes.retain(|attribute| attribute.key != STATUS && attribute.key != ERROR);
+    Some(Verdict { status, error })
+}
+
 /// How a run stands.
 pub(super) fn status(events: &[TraceEvent]) -> Status {
     match RunSummary::of(events, |_| Liveness::Unknown).map(|run| run.state) {
@@ -146,6 +171,14 @@ fn to_json(attribute: &Attribute) -> Option<Value> {
             Value::Object(fields.collect::<Option<_>>()?)
         }
     })
+}
+
+/// Whether a log can hold an attribute.
+pub(super) fn is_writable(attribute: &Attribute, depth: usize) -> bool {
+    let Attribute { key, kind, text, values, children } = attribute;
+    let is_sound = is_xml(key) && is_xml(text) && (*kind != Kind::Container || children.is_empty());
+    let mut inner = values.iter().chain(children);
+    is_sound && depth < DEEPEST && inner.all(|attribute| is_writable(attribute, depth + 1))
 }
 
 /// Whether XML can hold a text.

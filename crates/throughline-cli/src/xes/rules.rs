@@ -4,6 +4,9 @@ use throughline_core::{ErrorInfo, Status, Text};
 
 use super::reader::XesEvent;
 
+/// The service of imported runs, unless another is named.
+pub(crate) const SERVICE: &str = "import";
+
 /// `KEY=VALUE`: an event that has this attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
@@ -40,13 +43,16 @@ pub(crate) struct Rules {
     pub(crate) workflow: Text,
     /// Whether it is that of all runs, whatever they say.
     pub(crate) overrides_workflow: bool,
+    /// The service of runs that do not name one.
     pub(crate) service: Text,
+    /// Whether it is that of all runs, whatever they say.
+    pub(crate) overrides_service: bool,
     pub(crate) failed_when: Vec<Condition>,
     pub(crate) cancelled_when: Vec<Condition>,
 }
 
 /// How a run ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Verdict {
     pub(super) status: Status,
     pub(super) error: Option<Box<ErrorInfo>>,

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use throughline_core::names::{self, tags};
-use throughline_core::{ErrorInfo, Redactor, Status, Text, Timestamp, TraceEvent, TraceId};
+use throughline_core::{ErrorInfo, Redactor, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 use super::attribute::{self, Attribute};
 use super::ids::{RunId, RunIds, SpanIds};
@@ -104,28 +104,25 @@ impl Converter {
             self.count_end(native::status(&events));
             return Converted { events, id: None };
         }
-        let workflow = self.workflow(&mut run.attributes);
+        let Rules { workflow, overrides_workflow, service, overrides_service, .. } = &self.rules;
+        let workflow = own(&mut run.attributes, native::WORKFLOW, workflow, *overrides_workflow);
+        let service = own(&mut run.attributes, native::SERVICE, service, *overrides_service);
         let key = run.attributes.iter().find(|attribute| attribute.key == keys::NAME);
         let key = key.map(|attribute| attribute.text.as_str()).filter(|key| !key.is_empty());
-        let id = self.ids.next(&self.identity(&workflow, key, index));
-        let story = Story::new(self, id.shared, workflow, key.map(|key| Text::from(key.to_owned())));
-        let events = story.tell(run);
+        let id = self.ids.next(&self.identity(&service, &workflow, key, index));
+        let mut spans = SpanIds::new(id.shared, &workflow);
+        let root = spans.next(&["root"]);
+        let mut blank = TraceEvent::new(id.shared, root, Text::default(), Timestamp::UNKNOWN, service);
+        blank.correlation_id = key.map(|key| Text::from(key.to_owned()));
+        blank.workflow = Some(workflow);
+        let events = Story::new(self, spans, blank).tell(run);
         Converted { events, id: Some(id) }
-    }
-
-    /// The workflow of a run: an export of several workflows names it on each.
-    fn workflow(&self, attributes: &mut Vec<Attribute>) -> Text {
-        let own = attributes.iter().position(|attribute| attribute.key == native::WORKFLOW);
-        match own.filter(|at| !attributes[*at].text.is_empty()) {
-            Some(at) if !self.rules.overrides_workflow => attributes.remove(at).text.into(),
-            _ => self.rules.workflow.clone(),
-        }
     }
 
     /// What identifies a run. The same key of another service or another workflow is another run. Made of what is
     /// recorded of them, for a hash of what is not can be guessed; a run without such a key is known by its place.
-    fn identity(&self, workflow: &str, key: Option<&str>, index: u64) -> String {
-        let (service, workflow) = (self.redactor.name(&self.rules.service), self.redactor.name(workflow));
+    fn identity(&self, service: &str, workflow: &str, key: Option<&str>, index: u64) -> String {
+        let (service, workflow) = (self.redactor.name(service), self.redactor.name(workflow));
         // With the lengths, so that ("a", "bc") is not ("ab", "c").
         let (service_len, workflow_len) = (service.len(), workflow.len());
         match key {
@@ -169,13 +166,8 @@ struct Story<'c> {
 }
 
 impl<'c> Story<'c> {
-    fn new(converter: &'c mut Converter, trace_id: TraceId, workflow: Text, key: Option<Text>) -> Self {
-        let mut spans = SpanIds::new(trace_id, &workflow);
-        let root = spans.next(&["root"]);
-        let service = converter.rules.service.clone();
-        let mut blank = TraceEvent::new(trace_id, root, Text::default(), Timestamp::UNKNOWN, service);
-        blank.correlation_id = key;
-        blank.workflow = Some(workflow);
+    /// The story of a run whose root events are like this one.
+    fn new(converter: &'c mut Converter, spans: SpanIds, blank: TraceEvent) -> Self {
         Self {
             converter,
             blank,
@@ -232,8 +224,9 @@ impl<'c> Story<'c> {
     }
 
     /// The event that an XES event becomes; `n` is its place in the run.
-    fn event(&mut self, xes: XesEvent, timestamp: Timestamp, has_time: bool, n: u64) -> TraceEvent {
-        let classified = self.converter.rules.classify(&xes);
+    fn event(&mut self, mut xes: XesEvent, timestamp: Timestamp, has_time: bool, n: u64) -> TraceEvent {
+        let exported = native::take_verdict(&mut xes.attributes);
+        let classified = self.converter.rules.classify(&xes).or(exported);
         let at = timestamp.to_string();
         let parts = Parts::of(xes.attributes, has_time.then_some(at.as_str()));
         let mut event = self.blank.clone();
@@ -331,6 +324,19 @@ impl<'c> Story<'c> {
     }
 }
 
+/// What a run says of itself in this attribute, which an export writes, unless the options say otherwise.
+fn own(attributes: &mut Vec<Attribute>, key: &str, default: &Text, overrides: bool) -> Text {
+    let at = attributes.iter().position(|attribute| attribute.key == key && !attribute.text.is_empty());
+    match at {
+        Some(at) => {
+            let own = attributes.remove(at).text;
+            if overrides { default.clone() } else { own.into() }
+        }
+        None => default.clone(),
+    }
+}
+
+/// The error of an activity that was aborted.
 fn aborted(activity: &str) -> ErrorInfo {
     let name = activity.strip_prefix(names::ACTIVITY_PREFIX).unwrap_or(activity);
     ErrorInfo {
@@ -354,4 +360,46 @@ pub(crate) fn is_activity(event: &TraceEvent) -> bool {
     event.instance == throughline_core::InstanceId::IMPORTED
         && (event.event_type.starts_with(names::ACTIVITY_PREFIX)
             || event.event_type == names::ACTIVITY_UNNAMED)
+}
+
+/// Whether the status of an imported activity is what its transition makes of it.
+pub(super) fn is_as_its_transition_says(event: &TraceEvent) -> bool {
+    let transition = event.data.as_ref().and_then(|data| data.get(keys::TRANSITION)).and_then(Value::as_str);
+    let status =
+        transition.map_or(Status::Success, |transition| Transition::parse(transition).status(event.seq > 0));
+    let error = (status == Status::Failed).then(|| aborted(&event.event_type));
+    event.status == status && event.error.as_deref() == error.as_ref()
+}
+
+/// Whether this run of a log is read as these events, but for the ids.
+pub(super) fn reads_as(run: XesRun, events: &[TraceEvent], redactor: &Redactor) -> bool {
+    let Some(root) = events.iter().find(|event| event.is_root()) else { return false };
+    let Some(workflow) = root.workflow.clone() else { return false };
+    let rules = Rules {
+        workflow,
+        overrides_workflow: true,
+        service: root.service.clone(),
+        overrides_service: true,
+        failed_when: Vec::new(),
+        cancelled_when: Vec::new(),
+    };
+    let read = Converter::new(rules, "", redactor.clone()).convert(run).events;
+    numbered(&read) == numbered(events)
+}
+
+/// Events with numbers in the place of ids, in the order in which they are met.
+fn numbered(events: &[TraceEvent]) -> Vec<TraceEvent> {
+    let mut numbers: HashMap<SpanId, SpanId> = HashMap::new();
+    let mut number = |id: SpanId| {
+        let next = SpanId::from_u64(numbers.len() as u64 + 1).unwrap_or(id);
+        *numbers.entry(id).or_insert(next)
+    };
+    let trace_id = TraceId::from_key("");
+    let mut events = events.to_vec();
+    for event in &mut events {
+        event.trace_id = trace_id;
+        event.span_id = number(event.span_id);
+        event.parent_span_id = event.parent_span_id.map(&mut number);
+    }
+    events
 }

@@ -18,6 +18,7 @@ fn rules() -> Rules {
         workflow: "loans".into(),
         overrides_workflow: false,
         service: "import".into(),
+        overrides_service: false,
         failed_when: vec!["concept:name=DECLINED".parse().unwrap()],
         cancelled_when: vec!["concept:name=CANCELLED".parse().unwrap()],
     }
@@ -302,7 +303,7 @@ proptest! {
             written.push(run);
         }
         let mut converter = converter();
-        let mut writer = XesWriter::begin().unwrap();
+        let mut writer = XesWriter::begin(Redaction::standard().build().unwrap()).unwrap();
         for run in &written {
             let run = XesRun {
                 attributes: run.attributes.clone(),

@@ -1,7 +1,8 @@
 //! Writes runs as an XES log, one after the other.
 //!
 //! What was imported from a log comes out as it went in: the roots that the import made up are left out again,
-//! attributes have their kinds, events their order. What a service emitted has its life-cycle transition rebuilt
+//! attributes have their kinds, events their order; what the options of the import said of an event is said by the event.
+//! Any other run is written so that it is read back as it is: what a service emitted has its life-cycle transition rebuilt
 //! (`start`, `complete`, `ate_abort` for what failed or was cancelled) and its other fields as [`native`] attributes.
 
 use std::borrow::Cow;
@@ -14,10 +15,11 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, Event};
 use quick_xml::name::QName;
 use tempfile::SpooledTempFile;
 use throughline_core::names::tags;
-use throughline_core::{TraceEvent, names};
+use throughline_core::{InstanceId, Redactor, TraceEvent, names};
 
 use super::attribute::{self, Attribute, Kind};
-use super::{keys, native, runs};
+use super::reader::{XesEvent, XesRun};
+use super::{keys, native, rules, runs};
 
 /// Names, prefixes and addresses of the standard's extensions that the log uses.
 const EXTENSIONS: [[&str; 3]; 5] = [
@@ -47,6 +49,8 @@ pub(crate) struct XesWriter {
     begin: u64,
     of_traces: Common<1>,
     of_events: Common<3>,
+    /// The one that an import has.
+    redactor: Redactor,
 }
 
 /// Which attributes all elements had so far.
@@ -80,8 +84,9 @@ impl<const N: usize> Common<N> {
 
 impl XesWriter {
     /// Begins a log.
-    pub(crate) fn begin() -> io::Result<Self> {
+    pub(crate) fn begin(redactor: Redactor) -> io::Result<Self> {
         let mut writer = Self {
+            redactor,
             xml: Writer::new_with_indent(SpooledTempFile::new(IN_MEMORY), b'\t', 1),
             begin: 0,
             of_traces: Common::new(OF_TRACES),
@@ -96,38 +101,33 @@ impl XesWriter {
     /// Writes a run, whose events come in the order of a trace, and its workflow, if the log does not say it. Returns
     /// how many events were written.
     pub(crate) fn run(&mut self, mut events: Vec<TraceEvent>, with_workflow: bool) -> io::Result<u64> {
-        let is_made_up = |event: &&TraceEvent| event.has_tag(tags::SYNTHESISED);
-        let is_imported = events.iter().all(|event| is_made_up(&event) || runs::is_activity(event));
-        if is_imported {
+        if events.iter().all(|event| event.instance == InstanceId::IMPORTED) {
             // Times may go back within an imported run; its order is that of the log.
             events.sort_by_key(|event| event.n);
         }
-        let root = events.iter().find(|event| event.is_root());
-        let mut attributes = match root {
-            Some(root) if is_imported => root.data.as_ref().map(attribute::from_json).unwrap_or_default(),
-            Some(root) => native::of_run(root),
-            None => events.first().map(native::of_run).unwrap_or_default(),
+        let XesRun { attributes, events } = match imported(&events, with_workflow) {
+            Some(run) if runs::reads_as(run.clone(), &events, &self.redactor) => run,
+            _ => XesRun {
+                attributes: events
+                    .iter()
+                    .find(|event| event.is_root())
+                    .or(events.first())
+                    .map(native::of_run)
+                    .unwrap_or_default(),
+                events: events.iter().map(|event| XesEvent { attributes: native::of_event(event) }).collect(),
+            },
         };
-        if let Some(workflow) = root.and_then(|root| root.workflow.as_deref())
-            && with_workflow
-            && is_imported
-        {
-            attributes.push(Attribute::new(native::WORKFLOW, Kind::String, workflow));
-        }
         open(&mut self.xml, "trace", &[])?;
         self.of_traces.count(&attributes);
         write_all(&mut self.xml, &attributes)?;
-        let mut written = 0;
-        for event in events.iter().filter(|event| !(is_imported && is_made_up(event))) {
-            let attributes = if is_imported { imported(event) } else { native::of_event(event) };
+        for XesEvent { attributes } in &events {
             open(&mut self.xml, "event", &[])?;
-            self.of_events.count(&attributes);
-            write_all(&mut self.xml, &attributes)?;
+            self.of_events.count(attributes);
+            write_all(&mut self.xml, attributes)?;
             close(&mut self.xml, "event")?;
-            written += 1;
         }
         close(&mut self.xml, "trace")?;
-        Ok(written)
+        Ok(events.len() as u64)
     }
 
     /// Writes the log, under this name if it has one.
@@ -175,8 +175,27 @@ impl XesWriter {
     }
 }
 
+/// A run that was imported from a log, as it was there; `None` if it has what a log does not hold.
+fn imported(events: &[TraceEvent], with_workflow: bool) -> Option<XesRun> {
+    let (made_up, of_log): (Vec<_>, Vec<_>) =
+        events.iter().partition(|event| event.has_tag(tags::SYNTHESISED));
+    let root = made_up.first().filter(|_| of_log.iter().all(|event| runs::is_activity(event)))?;
+    let mut attributes = root.data.as_ref().map(attribute::from_json).unwrap_or_default();
+    let mut say = |key, value: &str| attributes.push(Attribute::new(key, Kind::String, value));
+    if with_workflow && let Some(workflow) = &root.workflow {
+        say(native::WORKFLOW, workflow);
+    }
+    if root.service != rules::SERVICE {
+        say(native::SERVICE, &root.service);
+    }
+    let events = of_log.into_iter().map(|event| XesEvent { attributes: activity(event) });
+    let run = XesRun { attributes, events: events.collect() };
+    let mut attributes = run.attributes.iter().chain(run.events.iter().flat_map(|event| &event.attributes));
+    attributes.all(|attribute| native::is_writable(attribute, 0)).then_some(run)
+}
+
 /// The attributes of an event that was imported from a log.
-fn imported(event: &TraceEvent) -> Vec<Attribute> {
+fn activity(event: &TraceEvent) -> Vec<Attribute> {
     let mut attributes = event.data.as_ref().map(attribute::from_json).unwrap_or_default();
     let lacks = |key| event.data.as_ref().is_none_or(|data| !data.contains_key(key));
     let (lacks_name, lacks_time) = (lacks(keys::NAME), lacks(keys::TIME));
@@ -187,6 +206,9 @@ fn imported(event: &TraceEvent) -> Vec<Attribute> {
     }
     if !event.has_tag(tags::UNTIMED) && lacks_time {
         attributes.push(Attribute::new(keys::TIME, Kind::Date, event.timestamp.to_string()));
+    }
+    if !runs::is_as_its_transition_says(event) {
+        attributes.extend(native::of_verdict(event));
     }
     attributes
 }

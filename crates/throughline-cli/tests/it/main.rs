@@ -17,6 +17,7 @@ mod one_run;
 mod open_runs;
 mod pseudonyms;
 mod requests;
+mod round_trip;
 mod sandbox;
 mod services;
 mod terminal;
