@@ -14,7 +14,7 @@ pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 use moment::{parse_duration, parse_size};
 
 use crate::output::Color;
-use crate::xes::runs::Condition;
+use crate::xes::rules::Condition;
 
 const AFTER_HELP: &str = "\
 A TRACE is the business key of a run, its id, the beginning of its id if that is
@@ -300,12 +300,13 @@ pub(crate) struct ImportArgs {
     /// XES: an event with this attribute marks its run as cancelled; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) cancelled_when: Vec<Condition>,
-    /// XES: the workflow of the runs; by default the name of the log or else of the file
+    /// XES: the workflow of the runs; by default the one that an export says, or else the name of the log, or of the
+    /// file if it has none
     #[arg(long, value_name = "NAME")]
     pub(crate) workflow: Option<String>,
-    /// XES: the service of the runs
-    #[arg(long, value_name = "NAME", default_value = "import")]
-    pub(crate) service: String,
+    /// XES: the service of the runs; by default the one that an export says, or else `import`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
     /// What is redacted: what looks like personal data or credentials, or nothing
     #[arg(long, value_name = "WHAT", default_value = "standard")]
     pub(crate) redaction: ImportRedaction,

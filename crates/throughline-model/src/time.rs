@@ -21,6 +21,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// Stands for a time that nobody knows: that of what was imported without one. It is the beginning of the year 0,
+    /// which RFC 3339 can write and nothing that is recorded happened in; so it comes before all others.
+    pub const UNKNOWN: Self = Self(-62_167_219_200_000_000);
+
+    /// Whether it is a time, and not [`UNKNOWN`](Self::UNKNOWN).
+    pub const fn is_known(self) -> bool {
+        self.0 != Self::UNKNOWN.0
+    }
+
     /// The moment this many microseconds after the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -217,6 +226,14 @@ mod tests {
         for text in texts {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn an_unknown_time_survives_as_text() {
+        let text = Timestamp::UNKNOWN.to_string();
+        assert_eq!(text, "0000-01-01T00:00:00.000000Z");
+        assert!(!text.parse::<Timestamp>().unwrap().is_known());
+        assert!(Timestamp::from_micros(0).is_known());
     }
 
     #[test]

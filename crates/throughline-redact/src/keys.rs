@@ -276,6 +276,7 @@ mod tests {
             passportNumber accountNumber sort_code driversLicense billing_address address email
             wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
             LOAN-PURPOSES loan_purpose_type blood_type allergyType diagnosis_count labResultVersion
+            LOAN-PURPOSES diagnosis_type genderType prescription_count phoneTypeOther
         ";
         for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
             assert!(keys.classify(key).is_some(), "{key} is sensitive");
@@ -298,6 +299,8 @@ mod tests {
             treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
             email_template send_email emails_sent notifyByEmail card_brand phoneType phone_type passport_version
             street_type iban_count genderRequired
+            phone_count
+            PHONE_TYPE passport-required ibanLength accountNumberType customer_name_length
         ";
         for key in words.split_whitespace().chain([""]) {
             assert_eq!(keys.classify(key), None, "{key:?} is innocent");

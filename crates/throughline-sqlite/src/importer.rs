@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::{OptionalExtension, params};
-use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent};
+use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent, TraceId};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
@@ -121,6 +121,35 @@ impl SqliteImporter {
     /// If the file can't be written to. The events of the current transaction are rolled back then; if the error is
     /// retryable, import the log again.
     pub fn append(&mut self, events: &[TraceEvent]) -> Result<u64, AppendError> {
+        self.write(None, events)
+    }
+
+    /// Puts these events of a run in the place of all that the file has of it, for a later copy of a log may say more of a
+    /// run, and something else; returns how many there are.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be written to, as [`append`](Self::append).
+    pub fn replace(&mut self, run: TraceId, events: &[TraceEvent]) -> Result<u64, AppendError> {
+        self.write(Some(run), events)
+    }
+
+    /// Whether the file has this run.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read.
+    pub fn contains(&mut self, run: TraceId) -> Result<bool, AppendError> {
+        let find = || {
+            let mut find =
+                self.writer.connection().prepare_cached("SELECT 1 FROM run WHERE trace_id = ?1")?;
+            find.exists([run.to_bytes()])
+        };
+        find().map_err(|error| append_error(&self.path, error))
+    }
+
+    /// Writes events in the current transaction, in the place of this run if there is one.
+    fn write(&mut self, replaced: Option<TraceId>, events: &[TraceEvent]) -> Result<u64, AppendError> {
         let fail = |error| append_error(&self.path, error);
         let (since, held) = match self.begun.take() {
             Some(begun) => begun,
@@ -129,6 +158,9 @@ impl SqliteImporter {
                 (Instant::now(), 0)
             }
         };
+        if let Some(run) = replaced {
+            self.writer.remove(run).map_err(fail)?;
+        }
         let new = self.writer.write(events).map_err(fail)?;
         let held = held + events.len();
         if held >= Self::EVENTS || since.elapsed() >= Self::PATIENCE {

@@ -60,6 +60,7 @@ mod lease;
 mod names;
 mod prune;
 mod reader;
+mod replace;
 mod retention;
 mod rollup;
 mod run;

@@ -16,6 +16,7 @@ use crate::block::{Block, Entry, status_code, tag_bit};
 use crate::json::{Rest, StoredError};
 use crate::latest;
 use crate::names::Names;
+use crate::replace;
 use crate::rollup;
 use crate::run::Run;
 use crate::run_rows;
@@ -71,6 +72,12 @@ impl Writer {
     pub(crate) fn write<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
         let written = self.cache.write(&self.connection, events);
         self.or_abandon(written)
+    }
+
+    /// Removes a run in the current transaction, as if it had never been there.
+    pub(crate) fn remove(&mut self, trace_id: TraceId) -> Result<()> {
+        let removed = self.cache.remove(&self.connection, trace_id);
+        self.or_abandon(removed)
     }
 
     /// Commits the current transaction.
@@ -259,6 +266,11 @@ impl Cache {
         self.write_runs(connection)?;
         self.fold(connection, Self::UNFOLDED)?;
         Ok((self.next_event - first) as u64)
+    }
+
+    fn remove(&mut self, connection: &Connection, trace_id: TraceId) -> Result<()> {
+        self.runs.remove(&trace_id);
+        replace::remove(connection, self.folded, trace_id).map(drop)
     }
 
     fn write_block(&mut self, connection: &Connection) -> Result<()> {

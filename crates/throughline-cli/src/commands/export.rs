@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use throughline_core::{TraceEvent, TraceId, TraceReader};
+use throughline_core::{Redactor, Text, TraceId, TraceReader};
 
 use super::nothing_here;
 use crate::args::{ExportArgs, ExportFormat};
@@ -17,8 +17,12 @@ use crate::xes::writer::XesWriter;
 
 pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
+    let redactor = store.redactor().await?;
     let runs = match &args.trace {
-        Some(name) => vec![resolve(store, &*reader, name).await?.trace_id],
+        Some(name) => {
+            let run = resolve(store, &*reader, name).await?;
+            vec![(run.trace_id, run.workflow)]
+        }
         None => select::all(store, &*reader, &args.filter).await?,
     };
     if runs.is_empty() {
@@ -28,7 +32,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         });
     }
     let Some(path) = args.output.as_deref().filter(|path| !is_stdout(path)) else {
-        write(args.format, &*reader, &runs, screen.writer()).await?;
+        write(args.format, &*reader, &redactor, &runs, screen.writer()).await?;
         return Ok(Answer::Yes);
     };
     let refused = |error: io::Error| match error.kind() {
@@ -37,7 +41,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         _ => CliError::Input(format!("{}: {error}", path.display())),
     };
     let mut file = BufWriter::new(File::create(path).map_err(refused)?);
-    let events = match write(args.format, &*reader, &runs, &mut file).await {
+    let events = match write(args.format, &*reader, &redactor, &runs, &mut file).await {
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };
@@ -79,13 +83,14 @@ fn is_open_as_stdout(_: &Path) -> bool {
 async fn write(
     format: ExportFormat,
     reader: &dyn TraceReader,
-    runs: &[TraceId],
+    redactor: &Redactor,
+    runs: &[(TraceId, Option<Text>)],
     mut output: &mut dyn Write,
 ) -> Result<u64, CliError> {
     let mut events = 0;
     match format {
         ExportFormat::Jsonl => {
-            for id in runs {
+            for (id, _) in runs {
                 for event in reader.trace(*id).await? {
                     crate::output::write_json(&mut output, &event, false)?;
                     events += 1;
@@ -93,21 +98,16 @@ async fn write(
             }
         }
         ExportFormat::Xes => {
-            // The log is called after the workflow of its first run: an import gives the name back.
-            let first = match runs.first() {
-                Some(id) => reader.trace(*id).await?,
-                None => Vec::new(),
-            };
-            let mut writer = XesWriter::begin(&mut output, name_of(&first))?;
-            for id in runs {
-                events += writer.run(reader.trace(*id).await?)?;
+            // An import gives the name of the log, or else that of each run, back to its workflow.
+            let mut workflows = runs.iter().map(|(_, workflow)| workflow.as_deref());
+            let name = workflows.next().flatten();
+            let is_one = workflows.all(|workflow| workflow == name);
+            let mut writer = XesWriter::begin(redactor.clone())?;
+            for (id, _) in runs {
+                events += writer.run(reader.trace(*id).await?, !is_one)?;
             }
-            writer.finish()?;
+            writer.finish(name.filter(|_| is_one), &mut output)?;
         }
     }
     Ok(events)
-}
-
-fn name_of(run: &[TraceEvent]) -> &str {
-    run.iter().find_map(|event| event.workflow.as_deref()).unwrap_or("throughline")
 }

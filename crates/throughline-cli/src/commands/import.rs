@@ -7,7 +7,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use throughline_core::{Redactor, TraceEvent, redact_event_counted};
+use throughline_core::{Redactor, TraceEvent, TraceReader, redact_event_counted};
 use throughline_sqlite::{Imported, SqliteImporter};
 
 use crate::args::{ImportArgs, ImportRedaction};
@@ -16,8 +16,12 @@ use crate::input::{Format, Input};
 use crate::jsonl::{JsonlError, JsonlReader};
 use crate::output::{Screen, clean, count, group};
 use crate::store::{Store, no_redactor};
+use crate::xes::copies::{self, Relation};
+use crate::xes::ids::RunId;
+use crate::xes::kinds;
 use crate::xes::reader::XesReader;
-use crate::xes::runs::{Condition, Converter, Rules, Tally};
+use crate::xes::rules::{Condition, Rules, SERVICE};
+use crate::xes::runs::{Converted, Converter, Tally};
 
 /// How many events are appended at a time.
 const BATCH: usize = 4_096;
@@ -74,6 +78,8 @@ impl BadLines {
 #[derive(Debug, Serialize)]
 struct LogReport {
     workflow: String,
+    /// Where its name is from.
+    workflow_from: WorkflowFrom,
     /// SHA-256 of the log, decompressed.
     log: String,
     /// Whether the log was imported before.
@@ -82,8 +88,24 @@ struct LogReport {
     tally: Tally,
     /// Of the unmatched completes, those of activities that have a start elsewhere in the log.
     missing_starts: u64,
+    /// Runs of which the store had an earlier copy that said less.
+    runs_replaced: u64,
+    /// Runs under whose key the store has another run of the same workflow, from another log.
+    runs_apart: u64,
     /// Attributes of the log itself, which are not kept.
     log_attributes: u64,
+    /// Elements that are not of XES, which are not kept.
+    foreign_elements: u64,
+}
+
+/// Where the name of a workflow is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum WorkflowFrom {
+    Option,
+    Log,
+    /// The log has no name.
+    File,
 }
 
 pub(super) async fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
@@ -140,6 +162,16 @@ fn unusable(args: &ImportArgs, error: &dyn std::fmt::Display) -> CliError {
     CliError::Input(format!("{}: {error}", args.file.display()))
 }
 
+/// What became of a run.
+enum Stored {
+    /// It is new, or the store has it.
+    Added,
+    /// It has taken the place of an earlier copy.
+    Replaced,
+    /// It stands beside another run of its workflow and key.
+    Apart,
+}
+
 /// Where events go: through the redactor into the store, a batch at a time.
 struct Sink {
     importer: SqliteImporter,
@@ -169,6 +201,54 @@ impl Sink {
 
     fn push(&mut self, mut event: TraceEvent) -> Result<(), CliError> {
         redact_event_counted(&self.redactor, &mut event, &mut self.written.redacted);
+        self.put(event)
+    }
+
+    /// Adds a run of an event log. What of it the store has is read by this reader.
+    async fn push_run(&mut self, run: Converted, reader: &dyn TraceReader) -> Result<Stored, CliError> {
+        let Converted { mut events, id } = run;
+        for event in &mut events {
+            let redacted = &mut self.written.redacted;
+            kinds::redact(event, |event| redact_event_counted(&self.redactor, event, redacted));
+        }
+        let Some(RunId { shared, of_log }) = id else {
+            events.into_iter().try_for_each(|event| self.put(event))?;
+            return Ok(Stored::Added);
+        };
+        let mut stored = Stored::Added;
+        for id in [shared, of_log] {
+            events.iter_mut().for_each(|event| event.trace_id = id);
+            let known =
+                match self.importer.contains(id).map_err(|error| CliError::Write(error.to_string()))? {
+                    true => reader.trace(id).await?,
+                    false => Vec::new(),
+                };
+            match copies::relation(&known, &events) {
+                Relation::Extended if known.is_empty() => {
+                    events.drain(..).try_for_each(|event| self.put(event))?;
+                }
+                Relation::Extended => {
+                    self.flush()?;
+                    self.importer.replace(id, &events).map_err(|error| CliError::Write(error.to_string()))?;
+                    let more = events.len().saturating_sub(known.len()) as u64;
+                    self.written.new += more;
+                    self.written.known += events.len() as u64 - more;
+                    return Ok(Stored::Replaced);
+                }
+                Relation::Contained => self.written.known += events.len() as u64,
+                Relation::Other => {
+                    stored = Stored::Apart;
+                    continue;
+                }
+            }
+            return Ok(stored);
+        }
+        // This log was imported before, and the store has more of this run from elsewhere.
+        events.into_iter().try_for_each(|event| self.put(event))?;
+        Ok(stored)
+    }
+
+    fn put(&mut self, event: TraceEvent) -> Result<(), CliError> {
         self.batch.push(event);
         if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
     }
@@ -235,23 +315,32 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
     let input = input.into_log().map_err(|error| unusable(args, &error))?;
     let progress = progress(Some(input.bytes));
     let mut reader = XesReader::open(input.content).map_err(|error| unusable(args, &error))?;
-    let workflow = args
-        .workflow
-        .clone()
-        .or_else(|| reader.name().filter(|name| !name.is_empty()).map(str::to_owned))
-        .unwrap_or_else(|| stem(&args.file));
+    let name = reader.name().filter(|name| !name.is_empty()).map(str::to_owned);
+    let (workflow, workflow_from) = match (args.workflow.clone(), name) {
+        (Some(workflow), _) => (workflow, WorkflowFrom::Option),
+        (None, Some(name)) => (name, WorkflowFrom::Log),
+        (None, None) => (stem(&args.file), WorkflowFrom::File),
+    };
     let mut sink = Sink::open(args, store).await?;
     let imported_before = remember(args, &input.sha256, &workflow, &mut sink)?;
     let rules = Rules {
         workflow: workflow.clone().into(),
-        service: args.service.clone().into(),
+        overrides_workflow: workflow_from == WorkflowFrom::Option,
+        service: service(args).to_owned().into(),
+        overrides_service: args.service.is_some(),
         failed_when: args.failed_when.clone(),
         cancelled_when: args.cancelled_when.clone(),
     };
+    let stored = store.readers().await?.reader;
+    let (mut runs_replaced, mut runs_apart) = (0, 0);
     let mut converter = Converter::new(rules, &input.sha256, sink.redactor.clone());
     let broke_off = loop {
         match reader.next_run() {
-            Ok(Some(run)) => converter.convert(run).into_iter().try_for_each(|event| sink.push(event))?,
+            Ok(Some(run)) => match sink.push_run(converter.convert(run), &*stored).await? {
+                Stored::Added => {}
+                Stored::Replaced => runs_replaced += 1,
+                Stored::Apart => runs_apart += 1,
+            },
             Ok(None) => break None,
             Err(error) => break Some(error.to_string()),
         }
@@ -261,11 +350,15 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
     progress.finish_and_clear();
     let log = LogReport {
         workflow,
+        workflow_from,
         log: input.sha256,
         imported_before,
         tally: converter.tally().clone(),
         missing_starts: converter.missing_starts(),
+        runs_replaced,
+        runs_apart,
         log_attributes: reader.log_attributes(),
+        foreign_elements: reader.foreign_elements(),
     };
     Ok(Report {
         format: "xes",
@@ -289,6 +382,10 @@ fn remember(args: &ImportArgs, log: &str, workflow: &str, sink: &mut Sink) -> Re
     }
 }
 
+fn service(args: &ImportArgs) -> &str {
+    args.service.as_deref().unwrap_or(SERVICE)
+}
+
 /// The options that decide what a log becomes, as one would give them again.
 fn options(args: &ImportArgs, workflow: &str) -> String {
     let of = |name: &str, conditions: &[Condition]| {
@@ -296,7 +393,7 @@ fn options(args: &ImportArgs, workflow: &str) -> String {
         options.sort();
         options
     };
-    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", args.service)];
+    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", service(args))];
     if args.redaction == ImportRedaction::Off {
         options.push("--redaction off".to_owned());
     }
@@ -349,9 +446,8 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
             count(cut, "timestamp")
         ))?;
     }
-    let Some(LogReport { workflow, imported_before, tally, missing_starts, log_attributes, .. }) = log else {
-        return Ok(());
-    };
+    let Some(log) = log else { return Ok(()) };
+    let LogReport { workflow, workflow_from, imported_before, tally, missing_starts, .. } = log;
     let Tally { runs, failed, cancelled, unfinished, .. } = tally;
     let completed = runs - failed - cancelled - unfinished;
     screen.line(format_args!(
@@ -374,12 +470,46 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         format!("{} without a complete", count(tally.open_starts, "start")),
         count(tally.other_transitions, "other transition"),
     ];
-    if tally.untimed > 0 {
-        parts.push(format!("{} without a timestamp", group(tally.untimed)));
-    }
+    let mut add = |number: u64, what: &str| {
+        if number > 0 {
+            parts.push(format!("{} {what}", group(number)));
+        }
+    };
+    add(tally.emitted, "emitted by a service");
+    add(tally.untimed, "without a timestamp");
+    add(tally.ends_before_start, "that end before they start");
     screen.line(format_args!("{}: {}", count(tally.xes_events, "XES event"), parts.join(", ")))?;
-    if *log_attributes > 0 {
-        screen.line(format_args!("Not kept: {} of the log itself", count(*log_attributes, "attribute")))?;
+    notes(log).iter().try_for_each(|note| screen.line(format_args!("{note}")))?;
+    if *workflow_from == WorkflowFrom::File {
+        screen.line(format_args!(
+            "The log has no name, so that its workflow is called after the file. If the file is renamed, import it with \
+             --workflow '{}', or its runs are others",
+            clean(workflow)
+        ))?;
     }
     Ok(())
+}
+
+/// What is special about a log.
+fn notes(log: &LogReport) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut add = |number: u64, what: &str, note: &str| {
+        if number > 0 {
+            notes.push(format!("{}{note}", count(number, what)));
+        }
+    };
+    add(log.tally.untimed_runs, "run", " without any time");
+    add(log.runs_replaced, "run", " replaced, of which the store had an earlier copy");
+    add(log.runs_apart, "run", " kept apart from another run of the same workflow and key");
+    let mut lost = Vec::new();
+    if log.log_attributes > 0 {
+        lost.push(format!("{} of the log itself", count(log.log_attributes, "attribute")));
+    }
+    if log.foreign_elements > 0 {
+        lost.push(format!("{} of no XES", count(log.foreign_elements, "element")));
+    }
+    if !lost.is_empty() {
+        notes.push(format!("Not kept: {}", lost.join(", ")));
+    }
+    notes
 }

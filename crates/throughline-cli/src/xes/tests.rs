@@ -9,13 +9,16 @@ use super::attribute::tests::{any_attribute, sorted};
 use super::attribute::{Attribute, Kind};
 use super::keys;
 use super::reader::{XesEvent, XesReader, XesRun};
-use super::runs::{Converter, Rules};
+use super::rules::Rules;
+use super::runs::Converter;
 use super::writer::XesWriter;
 
 fn rules() -> Rules {
     Rules {
         workflow: "loans".into(),
+        overrides_workflow: false,
         service: "import".into(),
+        overrides_service: false,
         failed_when: vec!["concept:name=DECLINED".parse().unwrap()],
         cancelled_when: vec!["concept:name=CANCELLED".parse().unwrap()],
     }
@@ -49,7 +52,7 @@ fn converter() -> Converter {
 }
 
 fn convert(run: XesRun) -> Vec<TraceEvent> {
-    converter().convert(run)
+    converter().convert(run).events
 }
 
 fn log(contents: &str) -> String {
@@ -219,14 +222,15 @@ fn a_later_copy_of_a_log_with_more_events_repeats_the_ids_of_the_first() {
 fn no_trace_id_is_made_of_what_must_not_be_known() {
     let id = |redaction: Redaction, key: &str| {
         let mut converter = Converter::new(rules(), "log", redaction.build().unwrap());
-        converter.convert(run(key, vec![event("a", "complete", 1)]))[0].trace_id
+        converter.convert(run(key, vec![event("a", "complete", 1)])).events[0].trace_id
     };
     assert_eq!(id(Redaction::standard(), "loan-42"), TraceId::from_key("6:import5:loansloan-42"));
     let address = "ada@example.org";
-    assert_eq!(id(Redaction::standard(), address), TraceId::from_key("log#0"));
+    let unnamed = TraceId::from_key("#0 6:import5:loans");
+    assert_eq!(id(Redaction::standard(), address), unnamed);
     let keyed = id(Redaction::standard().pseudonym_key("a secret of this test"), address);
     let guessed = TraceId::from_key(&format!("6:import5:loans{address}"));
-    assert!(keyed != TraceId::from_key("log#0") && keyed != guessed);
+    assert!(keyed != unnamed && keyed != guessed);
 }
 
 proptest! {
@@ -244,7 +248,7 @@ proptest! {
             event(&format!("a{activity}"), transition(number), second)
         });
         let mut converter = converter();
-        let events = converter.convert(run("1", xes.collect()));
+        let events = converter.convert(run("1", xes.collect())).events;
         let tally = converter.tally().clone();
         prop_assert_eq!(tally.xes_events, steps.len() as u64);
         prop_assert_eq!(
@@ -299,17 +303,19 @@ proptest! {
             written.push(run);
         }
         let mut converter = converter();
-        let mut writer = XesWriter::begin(Vec::new(), "loans").unwrap();
+        let mut writer = XesWriter::begin(Redaction::standard().build().unwrap()).unwrap();
         for run in &written {
             let run = XesRun {
                 attributes: run.attributes.clone(),
                 events: run.events.iter().map(|e| XesEvent { attributes: e.attributes.clone() }).collect(),
             };
-            let mut events = converter.convert(run);
+            let mut events = converter.convert(run).events;
             events.sort_by_key(TraceEvent::order);
-            writer.run(events).unwrap();
+            writer.run(events, false).unwrap();
         }
-        let (mut read, error) = read(&writer.finish().unwrap());
+        let mut log = Vec::new();
+        writer.finish(Some("loans"), &mut log).unwrap();
+        let (mut read, error) = read(&log);
         prop_assert_eq!(error, None);
         for run in read.iter_mut().chain(&mut written) {
             run.attributes = sorted(std::mem::take(&mut run.attributes));
