@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The shortest input that is measured, in bytes.
 const SHORTEST: usize = 1 << 9;
 /// The longest.
-const LONGEST: usize = 1 << 19;
+const LONGEST: usize = 1 << 17;
 /// How much longer each input is than the one before: doubled twice, so that a growth that is not linear stands out.
 const LONGER: usize = 4;
 /// By how much the time may grow meanwhile: linear is 4, quadratic 16.
