@@ -55,3 +55,9 @@ pub(crate) fn later(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout.min(FOR_EVER)).unwrap_or(now)
 }
+
+/// The same by the clock of this thread's runtime, which a test may stop.
+pub(crate) fn later_here(timeout: Duration) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    now.checked_add(timeout.min(FOR_EVER)).unwrap_or(now)
+}

@@ -78,6 +78,15 @@ pub(crate) enum Delivery {
     InProcess,
 }
 
+/// Why the start of a root is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// Because of an event that hangs on it and goes into the queue next: it is recorded with that or not at all.
+    Before,
+    /// It stays pending.
+    ForItsOwnSake,
+}
+
 /// What became of an event at once.
 pub(crate) enum Emitted {
     /// There is nothing to wait for.
@@ -120,13 +129,46 @@ impl Hub {
         self.enqueue(event, delivery)
     }
 
-    /// Emits an event that nobody awaits, for a caller that holds a lock: sinks are other people's code, so the caller
+    /// Emits the start of a root for a caller that holds a lock: sinks are other people's code, so the caller
     /// [shows](Self::show) it to them once the lock is gone.
-    pub(crate) fn emit_unshown(&self, mut event: TraceEvent) -> Arc<TraceEvent> {
+    pub(crate) fn emit_unshown(&self, mut event: TraceEvent, root: Root) -> (Arc<TraceEvent>, Option<Ack>) {
         self.prepare(&mut event);
         let event = Arc::new(event);
-        self.enqueue(Arc::clone(&event), Delivery::Kept);
-        event
+        self.feeds.iter().for_each(|feed| feed.offer(Arc::clone(&event)));
+        let ack = self.store_root(Arc::clone(&event), root);
+        (event, ack)
+    }
+
+    /// Hands the start of a root to the store, perhaps again; says how it can be found out whether it is refused.
+    pub(crate) fn store_root(&self, event: Arc<TraceEvent>, root: Root) -> Option<Ack> {
+        let store = self.store.as_ref()?;
+        if store.append_inline(&event) {
+            return None;
+        }
+        match root {
+            Root::ForItsOwnSake => {
+                // After a shutdown there is nothing to tell.
+                let _ = store.push_unawaited(event, None);
+                None
+            }
+            Root::Before => store.push_before(event).ok(),
+        }
+    }
+
+    /// Emits the end of something of which it is not known yet whether the store takes its start.
+    pub(crate) fn emit_end(&self, mut event: TraceEvent, start: Option<Ack>) {
+        let Some(store) = &self.store else {
+            self.emit(event, Delivery::Kept);
+            return;
+        };
+        self.prepare(&mut event);
+        let event = Arc::new(event);
+        self.show(&event);
+        self.feeds.iter().for_each(|feed| feed.offer(Arc::clone(&event)));
+        if !store.append_inline(&event) {
+            // After a shutdown there is nothing to tell.
+            let _ = store.push_unawaited(event, start);
+        }
     }
 
     pub(crate) fn prepare(&self, event: &mut TraceEvent) {
@@ -168,7 +210,9 @@ impl Hub {
         let pushed = match delivery {
             Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
             Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
-            Delivery::Kept | Delivery::InProcess => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
+            Delivery::Kept | Delivery::InProcess => {
+                store.push_unawaited(event, None).map(|()| Emitted::NotAwaited)
+            }
         };
         pushed.unwrap_or(Emitted::Closed)
     }

@@ -16,6 +16,8 @@ mod hub;
 mod memory;
 pub mod metrics;
 mod redaction;
+#[cfg(test)]
+mod simulation;
 mod throughline;
 
 pub use context::{

@@ -77,6 +77,7 @@ impl Delivering {
     /// Delivers a group in order; answers what is left once a call has failed so often.
     pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
         let mut failed = 0;
+        self.drop_those_without_a_start(&mut group);
         while !group.is_empty() {
             let count = self.fitting(group.iter().map(|queued| &*queued.event));
             let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
@@ -94,12 +95,13 @@ impl Delivering {
                     if failed >= attempts || !error.is_retryable() || self.queue.is_out_of_time() {
                         return Err(Undelivered { group, attempts: failed, error });
                     }
-                    let retry_after = match &error {
-                        AppendError::Unavailable { retry_after, .. } => *retry_after,
-                        _ => None,
-                    };
+                    let delay = self.retry.delay(failed, retry_after(&error));
+                    let is_overdue_then = |queued: &Queued| self.may_wait(queued) <= delay;
+                    if self.has_spool && group.iter().any(is_overdue_then) {
+                        return Err(Undelivered { group, attempts: failed, error });
+                    }
                     let failure = self.failure(failed, error);
-                    self.pause(self.retry.delay(failed, retry_after), &mut group, &failure).await;
+                    self.pause(delay, &mut group, &failure).await;
                 }
             }
         }
@@ -110,8 +112,8 @@ impl Delivering {
     async fn pause(&self, delay: Duration, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) {
         let began = Instant::now();
         loop {
+            let overdue_in = self.refuse_overdue(group, failure);
             let left = delay.saturating_sub(began.elapsed());
-            let overdue_in = if self.has_spool { Duration::MAX } else { self.refuse_overdue(group, failure) };
             if left.is_zero() || group.is_empty() || self.queue.is_out_of_time() {
                 return;
             }
@@ -122,18 +124,29 @@ impl Delivering {
     /// Gives up waiting for a store that takes nothing: what may be refused and has waited for as long as it may is
     /// dropped, and whoever has waited so long for anything gets the error. Answers when the next will have.
     pub(super) fn refuse_overdue(&self, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) -> Duration {
-        let (now, longest) = (Instant::now(), self.retry.longest());
-        let left = |queued: &Queued| longest.saturating_sub(now.saturating_duration_since(queued.since));
-        let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep && left(queued).is_zero()).collect();
-        self.drop_all(dropped, failure);
+        let is_refused = |queued: &mut Queued| !queued.keep && self.may_wait(queued).is_zero();
+        self.drop_all(group.extract_if(.., is_refused).collect(), failure);
+        self.drop_those_without_a_start(group);
         let mut next = Duration::MAX;
         for queued in group.iter_mut().filter(|queued| queued.waiter.is_some()) {
-            match left(queued) {
+            match self.may_wait(queued) {
                 Duration::ZERO => fail(queued.waiter.take(), failure),
                 left => next = next.min(left),
             }
         }
         next
+    }
+
+    /// For how much longer an event may wait for a store that takes nothing.
+    fn may_wait(&self, queued: &Queued) -> Duration {
+        self.retry.longest().saturating_sub(queued.since.elapsed())
+    }
+
+    /// Ends whose starts were refused are dropped as well, and nobody waits for them.
+    pub(super) fn drop_those_without_a_start(&self, group: &mut Vec<Queued>) {
+        let dropped: Vec<_> = group.extract_if(.., Queued::has_no_start).collect();
+        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
+        self.queue.settle(dropped.iter());
     }
 
     fn drop_all(&self, dropped: Vec<Queued>, failure: &Arc<DeliveryFailure>) {
@@ -218,6 +231,7 @@ impl Delivering {
         let failure = self.failure(attempts, error);
         let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep).collect();
         self.drop_all(dropped, &failure);
+        self.drop_those_without_a_start(&mut group);
         for queued in &mut group {
             fail(queued.waiter.take(), &failure);
         }
@@ -248,6 +262,14 @@ impl Delivering {
 
     pub(super) fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {
         Arc::new(DeliveryFailure { store: self.store.name().to_owned(), attempts, error })
+    }
+}
+
+/// How long the store asked to be left alone.
+pub(super) fn retry_after(error: &AppendError) -> Option<Duration> {
+    match error {
+        AppendError::Unavailable { retry_after, .. } => *retry_after,
+        _ => None,
     }
 }
 

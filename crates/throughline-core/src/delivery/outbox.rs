@@ -9,8 +9,8 @@ use super::DropReason;
 use super::group::{Delivering, Undelivered};
 use super::queue::Queued;
 
-/// How many events are read from the spool at once.
-const GROUP: usize = 512;
+/// How many events are read from the spool at once. A simulation never fills a large group.
+const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 
 pub(super) struct Outbox {
     delivering: Arc<Delivering>,
@@ -26,10 +26,10 @@ pub(super) struct Outbox {
 }
 
 /// How far the first events of the spool came.
-pub(super) struct Moved(Result<Taken, AppendError>);
+pub(super) struct Moved(pub(super) Result<Taken, AppendError>);
 
 /// What the store said of the first events.
-struct Taken {
+pub(super) struct Taken {
     delivered: usize,
     /// Whether it refused the one after them.
     refused: bool,
@@ -60,6 +60,7 @@ impl Outbox {
 
     /// Takes a group, or says why the spool does not.
     pub(super) async fn push_group(&mut self, mut group: Vec<Queued>) -> Result<(), Undelivered> {
+        self.delivering.drop_those_without_a_start(&mut group);
         while !group.is_empty() {
             let events: Vec<_> = group.iter().map(|queued| Arc::clone(&queued.event)).collect();
             match self.in_time(|| self.spool.push(&events)).await {

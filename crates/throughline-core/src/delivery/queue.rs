@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
@@ -27,17 +28,31 @@ pub(crate) struct Queued {
     pub(crate) place: bool,
     /// Since when it waits.
     pub(crate) since: Instant,
+    /// What becomes of the start that this is the end of, where that was not known when it ended.
+    pub(crate) start: Option<Ack>,
 }
 
 impl Queued {
     /// An event that is dropped if it can't be delivered.
     pub(crate) fn new(event: Arc<TraceEvent>, waiter: Option<Waiter>) -> Self {
-        Self { event, waiter, keep: false, place: true, since: Instant::now() }
+        Self { event, waiter, keep: false, place: true, since: Instant::now(), start: None }
     }
 
     /// An event that stays pending until it is delivered.
     pub(crate) fn kept(event: Arc<TraceEvent>, waiter: Option<Waiter>, place: bool) -> Self {
-        Self { event, waiter, keep: true, place, since: Instant::now() }
+        Self { event, waiter, keep: true, place, since: Instant::now(), start: None }
+    }
+
+    /// Whether its start was refused: then there is nothing that it could be the end of.
+    pub(crate) fn has_no_start(&mut self) -> bool {
+        match self.start.as_mut().map(oneshot::Receiver::try_recv) {
+            None | Some(Err(TryRecvError::Empty)) => false,
+            Some(Ok(Err(_))) => true,
+            Some(Ok(Ok(())) | Err(TryRecvError::Closed)) => {
+                self.start = None;
+                false
+            }
+        }
     }
 }
 
@@ -52,6 +67,7 @@ pub(crate) struct Queue {
     /// Wakes those who wait for the queue to run empty.
     idle: Condvar,
     places: Semaphore,
+    capacity: usize,
     /// Set by shutdown.
     stop: watch::Sender<Option<Stop>>,
 }
@@ -99,6 +115,7 @@ impl Queue {
             enough: Condvar::new(),
             idle: Condvar::new(),
             places: Semaphore::new(capacity),
+            capacity,
             stop: watch::Sender::new(None),
         }
     }
@@ -123,9 +140,9 @@ impl Queue {
         self.places.add_permits(1);
     }
 
-    /// Whether there is a place right now.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.places.is_closed() && self.places.available_permits() > 0
+    /// Whether at least half of all places are free.
+    pub(crate) fn is_half_free(&self) -> bool {
+        !self.places.is_closed() && self.places.available_permits() * 2 >= self.capacity
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -190,10 +190,20 @@ impl StoreDelivery {
         Ok(rx)
     }
 
-    /// Hands over an event whose delivery nobody awaits; it stays pending until it is delivered.
-    pub(crate) fn push_unawaited(&self, event: Arc<TraceEvent>) -> Result<(), Closed> {
+    /// Hands over an event whose delivery nobody awaits. It stays pending until it is delivered, or the `start` that it is
+    /// the end of is refused.
+    pub(crate) fn push_unawaited(&self, event: Arc<TraceEvent>, start: Option<Ack>) -> Result<(), Closed> {
         let place = self.queue.try_reserve();
-        self.hand_over(Queued::kept(event, None, place))
+        self.hand_over(Queued { start, ..Queued::kept(event, None, place) })
+    }
+
+    /// Hands over the start of something that an event for which a place is held hangs on, and says how its delivery can be
+    /// awaited. It is refused where that is.
+    pub(crate) fn push_before(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
+        let (tx, rx) = oneshot::channel();
+        let place = self.queue.try_reserve();
+        self.hand_over(Queued { place, ..Queued::new(event, Some(tx)) })?;
+        Ok(rx)
     }
 
     /// Counts events as dropped that there was no room for.

@@ -7,6 +7,8 @@ use throughline_model::{BoxFuture, OpenError};
 use tokio::sync::oneshot;
 
 use super::FOR_EVER;
+#[cfg(test)]
+use crate::simulation;
 
 /// Keeps the runtime of a thread running until it is dropped.
 pub(crate) struct KeepAlive(#[expect(dead_code, reason = "held for what its drop does")] oneshot::Sender<()>);
@@ -22,6 +24,11 @@ pub(super) fn start<T, R>(
 where
     R: Send + 'static,
 {
+    #[cfg(test)]
+    if simulation::is_on() {
+        let (keep_alive, _) = oneshot::channel();
+        return simulation::start(open, opened, run).map(|opened| (opened, KeepAlive(keep_alive)));
+    }
     let unusable = move |source: std::io::Error| OpenError::Unusable {
         store: name,
         reason: "its delivery thread could not be started".to_owned(),
@@ -79,6 +86,10 @@ pub(crate) async fn on_helper_thread<T: Send + 'static>(
 }
 
 /// Completes after this time, on whatever runtime the caller has.
-pub(super) fn timer(time: Duration) -> impl Future<Output = ()> + Unpin {
-    Delay::new(time.min(FOR_EVER))
+pub(super) fn timer(time: Duration) -> BoxFuture<'static, ()> {
+    #[cfg(test)]
+    if simulation::is_on() {
+        return Box::pin(tokio::time::sleep(time));
+    }
+    Box::pin(Delay::new(time.min(FOR_EVER)))
 }

@@ -13,13 +13,13 @@ use rustc_hash::FxHashMap;
 use throughline_model::{AppendError, Spool, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::group::{Delivering, Undelivered};
-use super::later;
+use super::group::{Delivering, Undelivered, retry_after};
+use super::later_here;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
-/// How many events are taken from the queue at once.
-const GROUP: usize = 512;
+/// How many events are taken from the queue at once. A simulation never fills a large group.
+const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 /// How often a spool is tried for draining, and kept events are tried again, while nothing else happens.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often they are tried during a shutdown at most.
@@ -67,8 +67,11 @@ pub(super) struct Worker {
     try_spool: bool,
     /// When what was tried in vain is to be tried again.
     recover_at: Instant,
+    /// Until when the store asked to be left alone.
+    not_before: Instant,
     /// When it is looked for those who have waited too long.
     look: Pin<Box<Sleep>>,
+    look_interval: Duration,
     is_closing: bool,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
@@ -76,6 +79,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, u64)>) -> Self {
         let outbox = spool.map(|(spool, waiting)| Outbox::new(Arc::clone(&delivering), spool, waiting));
+        let look_interval = (delivering.retry.longest() / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
         Self {
             delivering,
             outbox,
@@ -86,7 +90,9 @@ impl Worker {
             is_turn_of_failed: false,
             try_spool: false,
             recover_at: Instant::now() + RECOVERY_INTERVAL,
-            look: Box::pin(sleep(RECOVERY_INTERVAL)),
+            not_before: Instant::now(),
+            look: Box::pin(sleep(look_interval)),
+            look_interval,
             is_closing: false,
             under_way: FuturesUnordered::new(),
         }
@@ -114,7 +120,7 @@ impl Worker {
                 Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended).await,
                 () = queue.arrival(), if takes_more => {}
                 () = tokio::time::sleep_until(self.recover_at), if is_recovering => {}
-                () = &mut self.look, if is_waiting => self.refuse_overdue(),
+                () = &mut self.look, if is_waiting => self.look_for_overdue().await,
                 () = queue.closing(), if !is_closing => {}
                 () = queue.out_of_time(), if is_closing && self.under_way.is_empty() => {}
             }
@@ -152,14 +158,17 @@ impl Worker {
 
     fn next_recovery(&self) -> Instant {
         let pause = if self.is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
-        later(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL)).into()
+        let next = later_here(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL));
+        if self.is_closing { next } else { next.max(self.not_before) }
     }
 
     /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
     fn start_groups(&mut self) {
         while self.under_way.len() < self.delivering.limits.in_flight {
             let Some(lane) = self.next_lane() else { break };
-            let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
+            // One that was emptied and has got events since may be listed twice.
+            let is_idle = |waiting: &&mut Waiting| !waiting.is_under_way && !waiting.events.is_empty();
+            let Some(waiting) = self.lanes.get_mut(&lane).filter(is_idle) else { continue };
             // Events that were kept are tried again with every group, and by themselves once in a while.
             waiting.is_probe = waiting.fresh == 0;
             let attempts = if waiting.is_probe { 1 } else { self.delivering.retry.attempts };
@@ -225,6 +234,13 @@ impl Worker {
     }
 
     async fn ended(&mut self, ended: Ended) {
+        let failed = match &ended {
+            Ended::Group(_, result) => result.as_ref().err().map(|undelivered| &undelivered.error),
+            Ended::Moved(Moved(result)) => result.as_ref().err(),
+        };
+        if let Some(asked) = failed.and_then(retry_after) {
+            self.not_before = later_here(asked.min(self.delivering.retry.max_delay));
+        }
         let was_recovering = self.is_recovering();
         match ended {
             Ended::Group(lane, result) => self.group_ended(lane, result).await,
@@ -236,6 +252,8 @@ impl Worker {
         }
         if !was_recovering && self.is_recovering() {
             self.recover_at = self.next_recovery();
+        } else if !self.is_closing {
+            self.recover_at = self.recover_at.max(self.not_before);
         }
         // A store that never waits would keep this thread from anything else.
         self.delivering.let_others_run().await;
@@ -262,30 +280,34 @@ impl Worker {
         }
     }
 
-    /// Nobody waits for ever behind calls that take long or fail.
-    fn refuse_overdue(&mut self) {
-        let delivering = &*self.delivering;
-        let longest = delivering.retry.longest();
-        let interval = (longest / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
-        self.look.as_mut().reset(later(interval).into());
-        if self.outbox.is_some() {
-            return;
+    /// Nobody waits for ever behind calls that take long or fail: what has waited for as long as it may goes into the spool,
+    /// or is refused.
+    async fn look_for_overdue(&mut self) {
+        self.look.as_mut().reset(later_here(self.look_interval));
+        let longest = self.delivering.retry.longest();
+        let mut overdue = Vec::new();
+        self.delivering.queue.take_overdue(&mut overdue, longest);
+        overdue.into_iter().for_each(|queued| self.put_into_its_lane(queued));
+        if self.outbox.is_none() {
+            return self.refuse_overdue(longest);
         }
+        let is_overdue = |queued: &Queued| queued.since.elapsed() >= longest;
+        if self.lanes.values().any(|lane| !lane.is_under_way && lane.events.first().is_some_and(is_overdue)) {
+            self.go_through_the_outbox().await;
+        }
+    }
+
+    fn refuse_overdue(&mut self, longest: Duration) {
+        let delivering = &*self.delivering;
         let reason = format!("it took nothing of what waited for it within {longest:?}");
         let failure =
             delivering.failure(1, AppendError::Unavailable { reason, retry_after: None, source: None });
-        let mut overdue = Vec::new();
-        delivering.queue.take_overdue(&mut overdue, longest);
         for lane in self.lanes.values_mut() {
             let tried = lane.events.len() - lane.fresh;
             delivering.refuse_overdue(&mut lane.events, &failure);
             lane.fresh = lane.events.len() - tried;
         }
         self.lanes.retain(|_, lane| lane.is_under_way || !lane.events.is_empty());
-        delivering.refuse_overdue(&mut overdue, &failure);
-        for queued in overdue {
-            self.put_into_its_lane(queued);
-        }
     }
 
     /// What becomes of a group that the store did not take: answers what stays pending.

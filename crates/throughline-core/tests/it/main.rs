@@ -13,6 +13,7 @@ mod delivery;
 mod destinations;
 mod edges;
 mod inline;
+mod interleavings;
 mod keys;
 mod lifecycle;
 mod locks;
