@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use throughline::SqliteStore;
 use throughline::store::{SqliteImporter, SqliteReader};
-use throughline_fuzz::{Target, fuzz, growth};
+use throughline_fuzz::{Target, assert_linear, fuzz};
 use throughline_model::testing::sample_log;
 use throughline_model::{Filter, Page, ReadError, Scope, TraceAnalytics, TraceEvent, TraceId, TraceReader};
 
@@ -60,7 +60,7 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let path = folder.path().join("traces.db");
     let mut importer: SqliteImporter = SqliteStore::new(&path).open_importer().unwrap();
     importer.append(&sample_log(7, 4, &[])).unwrap();
-    drop(importer);
+    importer.finish().unwrap();
     let connection = Connection::open(&path).unwrap();
     connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(connection);
@@ -123,42 +123,45 @@ async fn read_all(reader: &SqliteReader) {
     }
 }
 
-fn check(input: &[u8]) {
+/// Reads a file into which something was written.
+fn read<T>(input: &[u8], read: impl AsyncFnOnce(&SqliteReader) -> T) -> Option<T> {
     const NEVER: Duration = Duration::from_secs(60);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("traces.db");
     std::fs::write(&path, &*FILE).unwrap();
     write(&path, input);
-    let Ok(reader) = SqliteStore::new(&path).open_reader() else { return };
+    let reader = SqliteStore::new(&path).open_reader().ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(NEVER, read_all(&reader)).await }).unwrap();
+    Some(runtime.block_on(async { tokio::time::timeout(NEVER, read(&reader)).await }).unwrap())
+}
+
+async fn events(reader: &SqliteReader) -> Option<Vec<TraceEvent>> {
+    answered(reader.events(&Filter::new(), &Page::first(1)).await).map(|found| found.items)
 }
 
 #[test]
 fn what_is_written_into_a_column_is_what_is_read() {
-    let read = |input: &[u8]| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("traces.db");
-        std::fs::write(&path, &*FILE).unwrap();
-        write(&path, input);
-        let reader = SqliteStore::new(&path).open_reader().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(reader.events(&Filter::new(), &Page::first(1))).map(|found| found.items)
-    };
     let amount = |event: &TraceEvent| event.data.as_ref().and_then(|data| data.get("amount")?.as_u64());
-    let events = read(b"event.data\n{\"amount\":5}").unwrap();
-    assert_eq!(events.iter().map(amount).collect::<Vec<_>>(), [Some(5)]);
-    assert!(read(b"event.data\n{\"amount\":").is_err(), "it is no JSON");
+    let found = read(b"event.data\n{\"amount\":5}", events).unwrap().unwrap();
+    assert_eq!(found.iter().map(amount).collect::<Vec<_>>(), [Some(5)]);
+    assert!(read(b"event.data\n{\"amount\":", events).unwrap().is_none(), "it is no JSON");
 }
 
 #[test]
 fn any_row_is_read_or_refused() {
-    fuzz!(ROW, |bytes: &[u8]| check(bytes), 100);
+    let read_all = |bytes: &[u8]| {
+        read(bytes, read_all);
+    };
+    fuzz!(ROW, read_all, 100);
 }
 
 #[test]
 fn reading_rows_takes_time_linear_in_them() {
-    for column in ["event.data\n", "event.data\n{\"a\":", "event.attrs\n", "event.tags\n[", "name.text\n"] {
-        growth!(ROW.between(column, ""), |bytes: &[u8]| check(bytes));
+    for column in
+        ["event.data\n{\"a\":[0", "event.attrs\n{\"a\":\"", "event.tags\n[0", "event.error\n", "name.text\n"]
+    {
+        for unit in ["[", "{\"a\":", ",0", "\\u0041", "é"] {
+            assert_linear(unit.as_bytes(), (column, ""), &|bytes| drop(read(bytes, events)));
+        }
     }
 }
