@@ -94,11 +94,14 @@ impl Drop for Said<'_> {
 /// ```
 #[macro_export]
 macro_rules! fuzz {
-    ($target:expr, $check:expr) => {{
+    ($target:expr, $check:expr) => {
+        $crate::fuzz!($target, $check, $crate::ITERATIONS)
+    };
+    ($target:expr, $check:expr, $iterations:expr) => {{
         let (target, check): ($crate::Target, _) = ($target, $check);
         target.check_seeds(&check);
         $crate::bolero::check!()
-            .with_iterations($crate::ITERATIONS)
+            .with_iterations($iterations)
             .with_generator($crate::Inputs::of(&target))
             .for_each(|input: &Vec<u8>| check(input));
     }};

@@ -6,3 +6,4 @@
 mod headers;
 mod propagation;
 mod redaction;
+mod rows;
