@@ -121,7 +121,7 @@ impl SqliteReader {
     /// If the file can't be read.
     pub async fn info(&self) -> Result<StoreInfo, ReadError> {
         let path = self.inner.path.clone();
-        self.ask(move |session| info(session.connection(), path)).await
+        self.ask(move |session| info(&session.snapshot()?.0, path)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -208,11 +208,7 @@ impl TraceReader for SqliteReader {
         instances: &'a [InstanceId],
     ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
         let instances = instances.to_vec();
-        Box::pin(
-            self.ask(move |session| {
-                instances.into_iter().map(|instance| session.liveness(instance)).collect()
-            }),
-        )
+        Box::pin(self.ask(move |session| session.liveness(&instances)))
     }
 
     fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {

@@ -1,6 +1,7 @@
 //! The threads that questions are answered on.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -53,7 +54,7 @@ impl Pool {
         }))?;
         match rx.await {
             Ok(answer) => answer.map_err(|fault| fault.into_read_error(&self.shared.path)),
-            Err(_) => Err(self.unavailable("a reader thread has died, or can no longer open the file")),
+            Err(_) => Err(self.unavailable("the question panicked, or the file can no longer be opened")),
         }
     }
 
@@ -133,12 +134,17 @@ impl Shared {
                 session =
                     STORE_FILE.open_read_only(&self.path).ok().map(|opened| Session::new(opened, &self.path));
             }
-            match &mut session {
-                Some(session) => job(session),
+            session = match session {
+                Some(mut session) => {
+                    // A panic must not cost the thread: once all were gone, every question would wait for ever. The caller
+                    // learns of it because the job is dropped, and the panic hook has reported it.
+                    let answered = catch_unwind(AssertUnwindSafe(|| job(&mut session)));
+                    answered.is_ok().then_some(session)
+                }
                 // The file was there when the reader was opened, and was moved away since. Dropping the job tells the
                 // caller.
-                None => drop(job),
-            }
+                None => None,
+            };
         }
     }
 
@@ -150,5 +156,45 @@ impl Shared {
         }
         state.idle -= 1;
         state.jobs.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connection::{Place, Synchronous};
+
+    fn pool(folder: &tempfile::TempDir) -> Pool {
+        let path = folder.path().join("x.db");
+        let place = Place { path, synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
+        drop(STORE_FILE.open(&place, false).unwrap());
+        let first = Session::new(STORE_FILE.open_read_only(&place.path).unwrap(), &place.path);
+        Pool::new(place.path, first)
+    }
+
+    #[tokio::test]
+    async fn questions_that_panic_are_errors_and_do_not_keep_others_from_their_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool(&folder);
+        for _ in 0..3 * Pool::THREADS {
+            let error = pool.ask::<()>(|_| panic!("a question that panics")).await.unwrap_err();
+            assert!(error.is_retryable() && error.to_string().contains("panicked"), "{error}");
+        }
+        let answered = tokio::time::timeout(Duration::from_secs(30), pool.ask(|session| session.secret()));
+        answered.await.expect("a thread is there to answer").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_question_that_panics_in_the_middle_leaves_no_transaction_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool(&folder);
+        let in_the_middle = |session: &mut Session| -> Result<(), Fault> {
+            let _snapshot = session.snapshot()?;
+            panic!("in the middle of a question")
+        };
+        pool.ask(in_the_middle).await.unwrap_err();
+        pool.ask(|session| session.snapshot().map(drop)).await.unwrap();
     }
 }

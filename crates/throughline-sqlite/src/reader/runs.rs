@@ -338,7 +338,8 @@ pub(super) fn find_by_id_prefix(
         let digits = format!("{prefix:\0<32}").replace('\0', fill);
         u128::from_str_radix(&digits, 16).unwrap_or_default().to_be_bytes()
     };
-    let mut statement = session.connection().prepare_cached(
+    let (snapshot, _) = session.snapshot()?;
+    let mut statement = snapshot.prepare_cached(
         "SELECT trace_id FROM run WHERE trace_id BETWEEN ?1 AND ?2 ORDER BY trace_id LIMIT ?3",
     )?;
     let mut rows =

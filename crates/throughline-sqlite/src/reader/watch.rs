@@ -7,6 +7,7 @@
 
 use std::collections::hash_map::Entry;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -191,7 +192,7 @@ impl Watchers {
                 let shared = Arc::clone(&self.shared);
                 let spawned = std::thread::Builder::new()
                     .name("throughline-watch".to_owned())
-                    .spawn(move || shared.run());
+                    .spawn(move || shared.run_or_give_up());
                 if spawned.is_err() {
                     state.new.clear();
                     return Err(unavailable("the operating system can't start a thread to watch with"));
@@ -232,6 +233,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// After a panic, which the panic hook has reported, those who watch see the end of their stream, and the next one who
+    /// wants to watch starts a new thread.
+    fn run_or_give_up(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            let mut state = self.lock();
+            state.new.clear();
+            state.is_running = false;
+        }
+    }
+
     fn run(&self) {
         let (mut session, file) = match self.open() {
             Ok(opened) => opened,
@@ -249,7 +260,7 @@ impl Shared {
         let mut watchers: Vec<Watcher> = Vec::new();
         loop {
             let new = std::mem::take(&mut self.lock().new);
-            self.accept(&session, &file, new, &mut watchers);
+            self.accept(&mut session, &file, new, &mut watchers);
             if let Err(fault) = read_on(&mut session, &file, &mut watchers) {
                 self.fail(fault, &mut watchers);
             }
@@ -280,12 +291,11 @@ impl Shared {
     }
 
     /// Adds new watchers: they see what is written after they have learnt that they are accepted.
-    fn accept(&self, session: &Session, file: &str, new: Vec<New>, watchers: &mut Vec<Watcher>) {
+    fn accept(&self, session: &mut Session, file: &str, new: Vec<New>, watchers: &mut Vec<Watcher>) {
         if new.is_empty() {
             return;
         }
-        let last = last_event(session.connection())
-            .map_err(|error| Fault::from(error).into_read_error(&self.path).to_string());
+        let last = last_number(session).map_err(|fault| fault.into_read_error(&self.path).to_string());
         for new in new {
             let (answer, watcher, accepted) = match &last {
                 Ok(last) => {
@@ -312,6 +322,10 @@ impl Shared {
     }
 }
 
+fn last_number(session: &mut Session) -> Result<i64, Fault> {
+    Ok(last_event(&session.snapshot()?.0)?)
+}
+
 /// How many events are read at a time.
 const CHUNK: i64 = 512;
 
@@ -320,7 +334,7 @@ fn read_on(session: &mut Session, file: &str, watchers: &mut [Watcher]) -> Resul
     for watcher in watchers.iter_mut() {
         watcher.is_stalled = !watcher.report_missed();
     }
-    let last = last_event(session.connection())?;
+    let last = last_number(session)?;
     loop {
         let places = || watchers.iter().filter(|watcher| !watcher.is_stalled).map(|watcher| watcher.seen);
         let Some(seen) = places().min().filter(|seen| *seen < last) else { return Ok(()) };
