@@ -8,6 +8,7 @@ use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
+use crate::presence::Gone;
 use crate::store::resolved;
 use crate::writer::Writer;
 
@@ -82,8 +83,8 @@ impl SqliteImporter {
     const PATIENCE: Duration = Duration::from_millis(250);
 
     pub(crate) fn open(place: &Place) -> Result<Self, OpenError> {
-        let connection = STORE_FILE.open(place, false)?;
-        Ok(Self { path: resolved(&place.path), writer: Writer::new(connection), log: None, begun: None })
+        let writer = Writer::new(STORE_FILE.open(place, false)?);
+        Ok(Self { path: resolved(&place.path), writer, log: None, begun: None })
     }
 
     /// Records that a log is imported, and with which options. The log is recognised by `log_id`, such as a hash of its
@@ -133,6 +134,7 @@ impl SqliteImporter {
         let held = held + events.len();
         if held >= Self::EVENTS || since.elapsed() >= Self::PATIENCE {
             self.writer.commit().map_err(fail)?;
+            self.writer.confirm().map_err(Gone::into_append_error)?;
         } else {
             self.begun = Some((since, held));
         }
@@ -159,7 +161,8 @@ impl SqliteImporter {
                 )
                 .map_err(fail)?;
         }
-        Ok(())
+        self.writer.empty_log().map_err(fail)?;
+        self.writer.confirm().map_err(Gone::into_append_error)
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn prune(
 ) -> std::result::Result<PruneReport, PruneError> {
     // Pruning must not create the file that is to be pruned.
     drop(STORE_FILE.open_read_only(&place.path)?);
-    let connection = STORE_FILE.open(place, false)?;
+    let connection = STORE_FILE.open(place, false)?.connection;
     let fail = |error| append_error(&place.path, error);
     let bytes_before = size(&connection).map_err(fail)?.file;
     let mut report = PruneReport { bytes_before, ..PruneReport::default() };

@@ -31,11 +31,11 @@ impl Retention {
     pub(crate) fn start(
         place: &Place,
         policy: PrunePolicy,
-        open: Arc<Mutex<Open>>,
+        open: Arc<Mutex<Option<Open>>>,
     ) -> Result<Self, OpenError> {
         // Removals need not be synced: what a power cut undoes is removed again.
         let place = Place { synchronous: Synchronous::Normal, ..place.clone() };
-        let connection = STORE_FILE.open(&place, false)?;
+        let connection = STORE_FILE.open(&place, false)?.connection;
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
         let signal = Arc::clone(&ended);
         let thread = std::thread::Builder::new()
@@ -100,7 +100,7 @@ fn one_step(
     connection: &Connection,
     database: &Path,
     policy: &PrunePolicy,
-    open: &Mutex<Open>,
+    open: &Mutex<Option<Open>>,
     progress: &mut Progress,
 ) -> Duration {
     let began = Instant::now();

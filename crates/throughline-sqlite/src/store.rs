@@ -14,6 +14,7 @@ use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::{STORE, append_error};
 use crate::importer::SqliteImporter;
 use crate::lease::Lease;
+use crate::presence::Gone;
 use crate::prune::{PruneError, PrunePolicy, PruneReport, prune};
 use crate::reader::SqliteReader;
 use crate::retention::Retention;
@@ -138,11 +139,13 @@ impl SqliteStore {
     }
 
     fn open_store(mut self, instance: &Instance) -> Result<Arc<dyn TraceStore>, OpenError> {
-        let connection = STORE_FILE.open(&self.place, false)?;
-        self.place.path = resolved(&self.place.path);
-        let lease = Lease::take(&connection, &self.place.path, instance)?;
+        let opened = STORE_FILE.open(&self.place, false)?;
         let reader = SqliteReader::open(&self.place.path)?;
-        let open = Arc::new(Mutex::new(Open { writer: Writer::new(connection), lease: Some(lease) }));
+        reader.check_same_database(&opened.presence).map_err(Gone::into_open_error)?;
+        self.place.path = resolved(&self.place.path);
+        let writer = Writer::new(opened);
+        let lease = Lease::take(writer.connection(), &self.place.path, instance)?;
+        let open = Arc::new(Mutex::new(Some(Open { writer, lease })));
         let retention = match self.policy.is_empty() {
             true => None,
             false => Some(Retention::start(&self.place, self.policy, Arc::clone(&open))?),
@@ -182,15 +185,15 @@ impl StoreConfig for SqliteStore {
     }
 }
 
-/// What is shared with the thread that applies the retention.
+/// What a store has until it is closed.
 pub(crate) struct Open {
-    pub(crate) writer: Writer,
-    lease: Option<Lease>,
+    writer: Writer,
+    lease: Lease,
 }
 
 struct OpenStore {
     path: PathBuf,
-    open: Arc<Mutex<Open>>,
+    open: Arc<Mutex<Option<Open>>>,
     reader: SqliteReader,
     retention: Mutex<Option<Retention>>,
 }
@@ -201,32 +204,38 @@ impl OpenStore {
         write: impl FnOnce(&mut Writer, &Lease) -> rusqlite::Result<T>,
     ) -> Result<T, AppendError> {
         let mut open = lock(&self.open);
-        let Open { writer, lease } = &mut *open;
-        let Some(lease) = lease else {
+        let Some(Open { writer, lease }) = &mut *open else {
             return Err(AppendError::Broken {
                 reason: format!("{} is closed; open it again", self.path.display()),
                 source: None,
             });
         };
-        write(writer, lease).map_err(|error| append_error(&self.path, error))
+        let written = write(writer, lease);
+        // Also the better answer to why something failed.
+        writer.confirm().map_err(Gone::into_append_error)?;
+        written.map_err(|error| append_error(&self.path, error))
     }
 
     fn close_now(&self) -> Result<(), AppendError> {
         let retention = lock_plain(&self.retention).take();
         drop(retention);
-        let mut open = lock(&self.open);
-        let Some(lease) = open.lease.take() else { return Ok(()) };
+        let Some(Open { mut writer, lease }) = lock(&self.open).take() else { return Ok(()) };
+        writer.confirm().map_err(Gone::into_append_error)?;
         // Readers count what is not folded yet. To fold it now makes them faster, nothing more.
-        let folded = open.writer.fold();
-        lease.give_back(open.writer.connection()).and(folded).map_err(|error| append_error(&self.path, error))
+        let folded = writer.fold();
+        let closed = lease.give_back(writer.connection()).and(folded).and_then(|()| writer.empty_log());
+        writer.confirm().map_err(Gone::into_append_error)?;
+        closed.map_err(|error| append_error(&self.path, error))
     }
 }
 
 /// A panic while the lock was held may have left a transaction open: it is rolled back.
-pub(crate) fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+pub(crate) fn lock(open: &Mutex<Option<Open>>) -> MutexGuard<'_, Option<Open>> {
     open.lock().unwrap_or_else(|poisoned| {
         let mut guard = poisoned.into_inner();
-        guard.writer.abandon();
+        if let Some(open) = &mut *guard {
+            open.writer.abandon();
+        }
         guard
     })
 }

@@ -13,9 +13,12 @@ use throughline_model::names::{data, tags};
 use throughline_model::{InstanceId, TraceEvent, TraceId};
 
 use crate::block::{Block, Entry, status_code, tag_bit};
+use crate::connection::Opened;
 use crate::json::{Rest, StoredError};
 use crate::latest;
+use crate::log::Log;
 use crate::names::Names;
+use crate::presence::{Gone, Presence};
 use crate::rollup;
 use crate::run::Run;
 use crate::run_rows;
@@ -23,6 +26,8 @@ use crate::run_rows;
 /// A connection that writes, with a cache of what the file holds.
 pub(crate) struct Writer {
     connection: Connection,
+    presence: Presence,
+    log: Log,
     cache: Cache,
 }
 
@@ -48,8 +53,9 @@ struct Cache {
 }
 
 impl Writer {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, cache: Cache::default() }
+    pub(crate) fn new(opened: Opened) -> Self {
+        let Opened { connection, presence, busy_timeout } = opened;
+        Self { connection, presence, log: Log::new(busy_timeout), cache: Cache::default() }
     }
 
     /// Writes a group, all or none; returns how many of its events were new.
@@ -62,6 +68,7 @@ impl Writer {
 
     /// Begins a transaction; from now on other writers wait.
     pub(crate) fn begin(&mut self) -> Result<()> {
+        self.log.keep_short(&self.connection)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let refreshed = self.cache.refresh(&self.connection);
         self.or_abandon(refreshed)
@@ -77,6 +84,28 @@ impl Writer {
     pub(crate) fn commit(&mut self) -> Result<()> {
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         self.or_abandon(committed.map(drop))
+    }
+
+    /// Whether what was committed is in the file at the path. To be asked after a commit and before anybody is told of it.
+    pub(crate) fn confirm(&mut self) -> std::result::Result<(), Gone> {
+        let present = self.presence.check();
+        if present.is_err() && self.presence.lacks_only_its_log() {
+            // What was acknowledged before is in the log, which is still open, and goes into the database as long as nobody has
+            // begun another log. If it can't, nothing is worse than before.
+            let _ = self.empty_log();
+        }
+        self.log.bytes = present?;
+        Ok(())
+    }
+
+    /// Moves the log into the database, as far as nobody reads it, so that the database alone has everything.
+    pub(crate) fn empty_log(&mut self) -> Result<()> {
+        self.log.empty(&self.connection, Log::LAST_PATIENCE).map(drop)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log(&mut self) -> &mut Log {
+        &mut self.log
     }
 
     /// Brings the tables that are folded from blocks up to date.

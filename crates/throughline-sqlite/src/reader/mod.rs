@@ -11,9 +11,8 @@ use throughline_model::{
     TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate, WatchRequest,
 };
 
-use crate::connection::STORE_FILE;
 use crate::error::Fault;
-use crate::store::resolved;
+use crate::presence::{Gone, Presence};
 
 mod across;
 mod counts;
@@ -26,7 +25,7 @@ mod session;
 mod watch;
 
 use pool::{InPlace, Pool};
-use session::Session;
+use session::{Session, Source};
 use watch::Watchers;
 
 /// Reads a file that a store writes, in this process or another: [`TraceReader`] for single runs, [`TraceAnalytics`] for
@@ -98,11 +97,18 @@ pub struct StoreInfo {
 
 impl SqliteReader {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let connection = STORE_FILE.open_read_only(path)?;
-        let path = resolved(path);
-        let pool = Pool::new(path.clone(), Session::new(connection, &path));
-        let inner = Inner { watchers: Watchers::new(path.clone()), path, pool };
+        let (source, first) = Source::open(path)?;
+        let inner = Inner {
+            path: source.path.clone(),
+            watchers: Watchers::new(source.clone()),
+            pool: Pool::new(source, first),
+        };
         Ok(Self { inner: Arc::new(inner), in_place: None })
+    }
+
+    /// An error if this reads another file.
+    pub(crate) fn check_same_database(&self, presence: &Presence) -> Result<(), Gone> {
+        self.inner.pool.source().presence.check_same_database(presence)
     }
 
     /// Answers on the calling thread, one question at a time, and is never pending (except to watch).
@@ -111,7 +117,7 @@ impl SqliteReader {
     /// longer than a short answer. On a runtime that has other work, it holds that work up for as long as the disk takes.
     #[must_use]
     pub fn in_place(self) -> Self {
-        Self { in_place: Some(Arc::new(InPlace::new(self.inner.path.clone()))), ..self }
+        Self { in_place: Some(Arc::new(InPlace::new(self.inner.pool.source().clone()))), ..self }
     }
 
     /// What the file holds, and how large it is.

@@ -378,7 +378,7 @@ mod tests {
             }
             writer.append(&run.events()).unwrap();
         }
-        STORE_FILE.open_read_only(path).unwrap()
+        STORE_FILE.open_read_only(path).unwrap().0
     }
 
     fn plan(connection: &Connection, filter: &Filter, after: Option<(Timestamp, TraceId)>) -> Vec<String> {
@@ -397,7 +397,7 @@ mod tests {
         for analysed in [false, true] {
             if analysed {
                 Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();
-                connection = STORE_FILE.open_read_only(&path).unwrap();
+                connection = STORE_FILE.open_read_only(&path).unwrap().0;
             }
             let moment = Timestamp::from_micros(100_000_000);
             for asked in 0..64 {

@@ -7,16 +7,51 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use throughline_model::fold::Position;
-use throughline_model::{Attrs, InstanceId, Liveness, Secret, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::{
+    Attrs, InstanceId, Liveness, OpenError, ReadError, Secret, SpanId, Text, Timestamp, TraceEvent, TraceId,
+};
 
 use crate::block::status_of;
+use crate::connection::STORE_FILE;
 use crate::error::Fault;
 use crate::json::{Rest, StoredError};
 use crate::lease;
+use crate::presence::{Gone, Presence};
+use crate::store::resolved;
+
+/// The file that a reader was opened for. Whatever is at its path later, its sessions read this file or nothing.
+#[derive(Clone)]
+pub(super) struct Source {
+    named: PathBuf,
+    /// The path by which the files beside the database are found.
+    pub(super) path: PathBuf,
+    pub(super) presence: Presence,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<(Self, Session), OpenError> {
+        let (connection, presence) = STORE_FILE.open_read_only(path)?;
+        let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let source = Self { named, path: resolved(path), presence: presence.clone() };
+        let session = Session::new(connection, presence, &source.path);
+        Ok((source, session))
+    }
+
+    pub(super) fn session(&self) -> Result<Session, ReadError> {
+        let opened = STORE_FILE.open_read_only(&self.named);
+        let (connection, presence) = opened.map_err(|error| ReadError::Unavailable {
+            reason: error.to_string(),
+            source: Some(error.into()),
+        })?;
+        self.presence.check_same_database(&presence).map_err(Gone::into_read_error)?;
+        Ok(Session::new(connection, presence, &self.path))
+    }
+}
 
 /// A connection of one thread, with a cache of what never changes once it is there: names and instances.
 pub(crate) struct Session {
     connection: Connection,
+    presence: Presence,
     cache: Cache,
 }
 
@@ -57,10 +92,21 @@ pub(super) struct SharedColumns {
 }
 
 impl Session {
-    pub(crate) fn new(connection: Connection, path: &Path) -> Self {
+    fn new(connection: Connection, presence: Presence, path: &Path) -> Self {
         let cache =
             Cache { path: path.to_owned(), names: FxHashMap::default(), instances: FxHashMap::default() };
-        Self { connection, cache }
+        Self { connection, presence, cache }
+    }
+
+    /// Answers a question, if the file that was asked is the one at the path.
+    pub(super) fn answer<T>(
+        &mut self,
+        question: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let answer = question(self);
+        // Also the better answer to why something failed.
+        self.presence.check().map_err(Gone::into_read_error)?;
+        answer
     }
 
     /// One state of the file, and the cache beside it. There is no other way to the connection: an answer that takes several
@@ -330,7 +376,7 @@ mod tests {
                 Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
             let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
             writer.append(&[event(0)]).unwrap();
-            let mut connection = STORE_FILE.open_read_only(&path).unwrap();
+            let (_, mut session) = Source::open(&path).unwrap();
             let left = Arc::new(AtomicI64::new(instruction));
             let countdown = Arc::clone(&left);
             let write = move || {
@@ -340,8 +386,8 @@ mod tests {
                 }
                 false
             };
-            connection.progress_handler(1, Some(write)).unwrap();
-            check(question(&mut Session::new(connection, &path)).unwrap());
+            session.connection.progress_handler(1, Some(write)).unwrap();
+            check(question(&mut session).unwrap());
             if left.load(Ordering::Relaxed) > 0 {
                 assert!(instruction > 20, "{instruction} instructions are too few for any question");
                 break;

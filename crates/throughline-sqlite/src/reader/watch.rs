@@ -8,7 +8,6 @@
 use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,9 +19,8 @@ use rustc_hash::FxHashMap;
 use throughline_model::{Cursor, EventStream, ReadError, StreamItem, TraceEvent, WatchFrom, WatchRequest};
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::{Session, SharedColumns, select_events};
+use super::session::{Session, SharedColumns, Source, select_events};
 use crate::block::last_event;
-use crate::connection::STORE_FILE;
 use crate::error::Fault;
 
 type Item = Result<StreamItem, ReadError>;
@@ -32,7 +30,7 @@ pub(super) struct Watchers {
 }
 
 struct Shared {
-    path: PathBuf,
+    source: Source,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -169,8 +167,8 @@ impl Watcher {
 }
 
 impl Watchers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { shared: Arc::new(Shared { path, state: Mutex::default(), changed: Condvar::new() }) }
+    pub(super) fn new(source: Source) -> Self {
+        Self { shared: Arc::new(Shared { source, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
     pub(super) async fn watch(&self, request: WatchRequest) -> Result<EventStream, ReadError> {
@@ -182,7 +180,7 @@ impl Watchers {
         let (accepted, is_accepted) = oneshot::channel();
         let is_full = Arc::new(AtomicBool::new(false));
         let unavailable = |what: &str| ReadError::Unavailable {
-            reason: format!("{}: {what}", self.shared.path.display()),
+            reason: format!("{}: {what}", self.shared.source.path.display()),
             source: None,
         };
         {
@@ -261,7 +259,7 @@ impl Shared {
         loop {
             let new = std::mem::take(&mut self.lock().new);
             self.accept(&mut session, &file, new, &mut watchers);
-            if let Err(fault) = read_on(&mut session, &file, &mut watchers) {
+            if let Err(fault) = session.answer(|session| read_on(session, &file, &mut watchers)) {
                 self.fail(fault, &mut watchers);
             }
             watchers.retain(|watcher| !watcher.tx.is_closed());
@@ -283,11 +281,16 @@ impl Shared {
 
     /// A connection, and the id of the file.
     fn open(&self) -> Result<(Session, String), String> {
-        let connection = STORE_FILE.open_read_only(&self.path).map_err(|error| error.to_string())?;
-        let file = connection
-            .query_row("SELECT id FROM file", [], |row| row.get(0))
-            .map_err(|error| Fault::from(error).into_read_error(&self.path).to_string())?;
-        Ok((Session::new(connection, &self.path), file))
+        let mut session = self.source.session().map_err(|error| error.to_string())?;
+        let id = |session: &mut Session| {
+            Ok(session.snapshot()?.0.query_row("SELECT id FROM file", [], |row| row.get(0))?)
+        };
+        let file = session.answer(id).map_err(|fault| self.put(fault))?;
+        Ok((session, file))
+    }
+
+    fn put(&self, fault: Fault) -> String {
+        fault.into_read_error(&self.source.path).to_string()
     }
 
     /// Adds new watchers: they see what is written after they have learnt that they are accepted.
@@ -295,7 +298,7 @@ impl Shared {
         if new.is_empty() {
             return;
         }
-        let last = last_number(session).map_err(|fault| fault.into_read_error(&self.path).to_string());
+        let last = session.answer(last_number).map_err(|fault| self.put(fault));
         for new in new {
             let (answer, watcher, accepted) = match &last {
                 Ok(last) => {
@@ -314,7 +317,7 @@ impl Shared {
     }
 
     fn fail(&self, fault: Fault, watchers: &mut Vec<Watcher>) {
-        let reason = fault.into_read_error(&self.path).to_string();
+        let reason = self.put(fault);
         for watcher in watchers.drain(..) {
             // If there is no room for the error, the stream ends without it.
             let _ = watcher.tx.try_send(Err(ReadError::Unavailable { reason: reason.clone(), source: None }));

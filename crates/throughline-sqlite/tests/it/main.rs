@@ -10,6 +10,7 @@ mod import;
 mod lease;
 mod open_runs;
 mod pages;
+mod presence;
 mod processes;
 mod prune;
 mod prune_open;
