@@ -68,6 +68,7 @@ mod run;
 mod run_rows;
 mod spool;
 mod store;
+mod turn;
 mod writer;
 
 pub use connection::Synchronous;

@@ -11,10 +11,13 @@ use throughline_model::{AppendError, OpenError, ReadError};
 
 use crate::connection::beside;
 use crate::error::STORE;
+use crate::store::resolved;
 
 /// The files of a database as they were when it was opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Presence {
+    /// The database without links, by which the files beside it are found.
+    target: PathBuf,
     database: Known,
     /// SQLite's log, and the index of it that connections share. Some databases are open without one or both.
     log: Option<Known>,
@@ -49,12 +52,18 @@ impl Presence {
         // Absolute, for the process may change its folder. The database by its name and not by what a link leads to, for the
         // link may be changed; SQLite puts its own files beside what it leads to.
         let named = std::path::absolute(database).unwrap_or_else(|_| database.to_owned());
-        let target = std::fs::canonicalize(&named).unwrap_or_else(|_| named.clone());
+        let target = resolved(&named);
         let beside = |suffix| match Known::find(beside(&target, suffix)) {
             Err(Gone { error: Some(error), .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             found => found.map(Some),
         };
-        Ok(Self { log: beside("-wal")?, index: beside("-shm")?, database: Known::find(named)? })
+        let (log, index, database) = (beside("-wal")?, beside("-shm")?, Known::find(named)?);
+        Ok(Self { target, database, log, index })
+    }
+
+    /// The path by which the files beside the database are found, whatever name it was given by.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
     }
 
     /// An error if the other is of another database.
