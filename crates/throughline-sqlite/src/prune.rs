@@ -334,3 +334,140 @@ fn drop_old_rollups(connection: &Connection, moment: i64) -> Result<()> {
         connection.prepare_cached("SELECT min(started) FROM run")?.query_row([], |row| row.get(0))?;
     rollup::forget_before(connection, first_run.unwrap_or(i64::MAX).max(moment).div_euclid(HOUR))
 }
+
+#[cfg(test)]
+mod tests {
+    use throughline_model::testing::run;
+    use throughline_model::{TraceEvent, TraceId};
+
+    use super::*;
+    use crate::turn::Turn;
+
+    const ALL: PrunePolicy = PrunePolicy { age: Some(Duration::ZERO), bytes: None };
+    const STEPS: usize = 320;
+
+    fn place(folder: &tempfile::TempDir) -> Place {
+        let path = folder.path().join("x.db");
+        Place { path, synchronous: Synchronous::Off, busy_timeout: Duration::from_secs(5) }
+    }
+
+    fn writer(place: &Place) -> Writer {
+        Writer::new(STORE_FILE.open(place, false).unwrap())
+    }
+
+    /// A run with many events, attributes and decisions.
+    fn long_run() -> Vec<TraceEvent> {
+        let mut run = run("loan").key("long");
+        run.root();
+        for step in 0..STEPS {
+            run.point("stage:score");
+            run.edit(|event| {
+                event.attrs = [("request_id", format!("req-{step}"))].into_iter().collect();
+                event.tags = vec!["decision".into()];
+                event.data = serde_json::json!({ "choice": format!("choice-{step}") }).as_object().cloned();
+            });
+        }
+        run.complete_run();
+        run.events()
+    }
+
+    fn count(connection: &Connection, table: &str) -> usize {
+        let sql = format!("SELECT count(*) FROM {table}");
+        connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap() as usize
+    }
+
+    fn is_there(connection: &Connection) -> bool {
+        count(connection, "runs WHERE trace_id IS NOT NULL") + count(connection, "events") > 0
+    }
+
+    #[test]
+    fn a_long_run_is_gone_at_once_and_what_is_left_of_it_goes_in_short_transactions() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(&folder);
+        let events = long_run();
+        let mut writer = writer(&place);
+        writer.append(&events).unwrap();
+        assert_eq!(count(writer.connection(), "run_attr"), STEPS);
+        assert_eq!(count(writer.connection(), "decision"), STEPS);
+
+        // Somebody waits to write all the time.
+        let leases = folder.path().join("x.db-leases");
+        std::fs::create_dir_all(&leases).unwrap();
+        let waiting = std::fs::File::create(leases.join("waiting")).unwrap();
+        waiting.lock_shared().unwrap();
+        let mut pruner = Pruner::open(&place, ALL).unwrap();
+        let (mut left, mut steps, mut removed) = (events.len(), 0, 0);
+        loop {
+            let step = pruner.step().unwrap();
+            removed += step.events as usize;
+            let now = count(writer.connection(), "event");
+            assert!(left - now <= 64, "{} events went in one transaction", left - now);
+            assert!(!is_there(writer.connection()), "parts of a run are seen");
+            left = now;
+            if step.is_last {
+                break;
+            }
+            steps += 1;
+        }
+        assert!(steps > events.len() / 64 && removed == events.len(), "{steps} steps, {removed} events");
+        for table in ["event", "run", "run_attr", "decision", "latest", "removed"] {
+            assert_eq!(count(writer.connection(), table), 0, "{table}");
+        }
+        assert_eq!(count(writer.connection(), "block"), 1, "the last one says what the next numbers are");
+    }
+
+    #[test]
+    fn what_a_process_left_of_a_run_that_it_removed_goes_with_the_next_removal() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(&folder);
+        let events = long_run();
+        let mut writer = writer(&place);
+        writer.append(&events).unwrap();
+        let mut pruner = Pruner::open(&place, ALL).unwrap();
+        assert_eq!(pruner.step().unwrap().runs, 1);
+        // It dies here. The run goes on elsewhere, and has what comes from now on.
+        drop(pruner);
+        let (first, rest) = events.split_at(100);
+        writer.append(first).unwrap();
+        assert_eq!(count(writer.connection(), "events"), 100);
+
+        let pruner = Pruner::open(&place, PrunePolicy::default()).unwrap();
+        let report = pruner.prune().unwrap();
+        assert_eq!((report.runs, report.events), (0, events.len() as u64));
+        writer.append(rest).unwrap();
+        assert_eq!(count(writer.connection(), "event"), events.len());
+        let reader = crate::SqliteStore::new(&place.path).open_reader().unwrap().in_place();
+        let read = throughline_model::TraceReader::trace(&reader, TraceId::from_key("long"));
+        assert_eq!(futures_util::FutureExt::now_or_never(read).unwrap().unwrap(), events);
+    }
+
+    #[test]
+    fn whoever_waits_to_write_has_its_turn_before_an_import_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(&folder);
+        let mut importer = writer(&place);
+        let mut other = Turn::new(&place.path, Duration::from_secs(60));
+        let connection = STORE_FILE.open(&place, false).unwrap().connection;
+        let log = throughline_model::testing::sample_log(1, 1000, &[]);
+        let events = std::thread::scope(|scope| {
+            scope.spawn(|| importer.append_in_bulk(&log).unwrap());
+            // Not before the import has begun.
+            while count(&connection, "event") == 0 && !importing_holds_the_lock(&connection) {
+                std::thread::yield_now();
+            }
+            other.begin(&connection).unwrap();
+            let events = count(&connection, "event");
+            connection.execute_batch("ROLLBACK").unwrap();
+            events
+        });
+        assert!(events < log.len(), "the other one waited for all of the import");
+        assert_eq!(count(&connection, "event"), log.len());
+    }
+
+    fn importing_holds_the_lock(connection: &Connection) -> bool {
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        let begun = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        begun.is_err()
+    }
+}
