@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use throughline_model::{
-    BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, Liveness, OpenError, OpenRun,
-    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes, Timestamp,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate, WatchRequest,
+    BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness,
+    OpenError, OpenRun, OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan,
+    StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
+    WatchRequest,
 };
 
 use crate::error::Fault;
@@ -18,6 +19,7 @@ mod across;
 mod counts;
 mod descending;
 mod events;
+mod jobs;
 mod page;
 mod pool;
 mod runs;
@@ -175,6 +177,15 @@ impl TraceReader for SqliteReader {
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         let page = page.clone();
         Box::pin(self.ask(move |session| page::of_trace(session, id, &page)))
+    }
+
+    fn last_attempt<'a>(
+        &'a self,
+        id: TraceId,
+        job: &'a JobKey,
+    ) -> BoxFuture<'a, Result<Option<JobAttempt>, ReadError>> {
+        let job = job.clone();
+        Box::pin(self.ask(move |session| jobs::last_attempt(session, id, &job)))
     }
 
     fn events<'a>(
