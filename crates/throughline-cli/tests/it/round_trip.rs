@@ -131,16 +131,22 @@ fn any_runs() -> impl Strategy<Value = Vec<TraceEvent>> {
         let trace_id = TraceId::from_key(&number.to_string());
         proptest::collection::vec(any_event(trace_id), 1..6)
     };
-    (0_u64..6).prop_map(move |runs| (0..=runs).map(run).collect::<Vec<_>>()).prop_flat_map(|runs| runs).prop_map(
-        |runs| {
+    (0_u64..6)
+        .prop_map(move |runs| (0..=runs).map(run).collect::<Vec<_>>())
+        .prop_flat_map(|runs| runs)
+        .prop_map(|runs| {
             let mut seen = BTreeSet::new();
             runs.into_iter().flatten().filter(|event| seen.insert(event.id())).collect()
-        },
-    )
+        })
+}
+
+/// Each of them starts the command seven times. `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn any_run_is_the_same_after_an_export_and_an_import(runs in any_runs()) {
