@@ -176,7 +176,7 @@ impl Redactor {
     ///
     /// What stands under a sensitive key is replaced whatever it is, an object as a whole; only `null` stays. With an
     /// [allow-list](crate::Redaction::allow_only) the structure stays, and the values that it names. Keys that
-    /// become the same by redaction are numbered. What is nested deeper than 64 levels is cut.
+    /// become the same by redaction are numbered. What is nested deeper than 100 levels is cut.
     ///
     /// ```
     /// # use serde_json::{Map, Value, json};
