@@ -281,9 +281,13 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The traces of an XES event log become runs. concept:name is the business key of
-a run; an activity becomes an event `activity:NAME`, and its start and complete
-become a span. Importing a log again adds nothing; importing it with other
-options is refused.
+a run; an activity becomes an event `activity:NAME`, and its start and end become
+a span. Importing a log again adds nothing; importing it with other options is
+refused. A run of a longer copy takes the place of the run that was there; a run
+that is another one, with the same key, is kept beside it.
+
+A copy is known by its workflow, which is the name of the log. A log without a
+name is called after its file: if the file is renamed, say --workflow.
 
 Examples:
   throughline import events.jsonl

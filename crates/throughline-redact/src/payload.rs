@@ -10,8 +10,8 @@ use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
 use crate::{limit, marker, numbers};
 
-/// Deeper than this nothing is kept: nobody reads it, and the walk must not exhaust the stack.
-const DEPTH: usize = 64;
+/// Deeper than this nothing is kept: the walk must not exhaust the stack, and readers of JSON stop soon after.
+const DEPTH: usize = 100;
 
 /// Whether the allow-list, if there is one, is about these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -182,7 +182,7 @@ impl Redactor {
     /// What stands under a sensitive key is replaced, an object as a whole. What stays is `null`, and a boolean or a number
     /// of one or two digits, unless a yes or a no would tell the secret, as of `hiv`. With an
     /// [allow-list](crate::Redaction::allow_only) the structure stays, and the values that it names. Keys that
-    /// become the same by redaction are numbered. What is nested deeper than 64 levels is cut.
+    /// become the same by redaction are numbered. What is nested deeper than 100 levels is cut.
     ///
     /// ```
     /// # use serde_json::{Map, Value, json};

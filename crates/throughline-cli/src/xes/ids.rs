@@ -28,6 +28,11 @@ impl RunIds {
         Self { log: log.into(), asked: HashMap::new() }
     }
 
+    /// Takes note of a run that has an id of its own.
+    pub(crate) fn note(&mut self, id: TraceId) {
+        *self.asked.entry(id).or_default() += 1;
+    }
+
     /// The id of the next run that this text identifies. A log may have several traces of one case.
     pub(crate) fn next(&mut self, identity: &str) -> RunId {
         let first = TraceId::from_key(identity);

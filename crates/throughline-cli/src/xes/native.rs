@@ -6,7 +6,7 @@ use throughline_core::{Liveness, RunState, RunSummary, SCHEMA_VERSION, Status, T
 
 use super::attribute::{Attribute, Kind, is_date};
 use super::keys;
-use super::reader::{XesEvent, XesRun};
+use super::reader::{MAX_NESTING, XesEvent, XesRun};
 use super::rules::Verdict;
 
 /// The workflow of a run.
@@ -177,8 +177,12 @@ fn to_json(attribute: &Attribute) -> Option<Value> {
 pub(super) fn is_writable(attribute: &Attribute, depth: usize) -> bool {
     let Attribute { key, kind, text, values, children } = attribute;
     let is_sound = is_xml(key) && is_xml(text) && (*kind != Kind::Container || children.is_empty());
-    let mut inner = values.iter().chain(children);
-    is_sound && depth < DEEPEST && inner.all(|attribute| is_writable(attribute, depth + 1))
+    // The contents of a list are in an element of their own.
+    let contents = if *kind == Kind::List { depth + 2 } else { depth + 1 };
+    is_sound
+        && depth <= MAX_NESTING
+        && values.iter().all(|value| is_writable(value, contents))
+        && children.iter().all(|child| is_writable(child, depth + 1))
 }
 
 /// Whether XML can hold a text.

@@ -36,7 +36,7 @@ impl Times {
 }
 
 impl XesEvent {
-    fn timestamp(&self) -> Option<Timestamp> {
+    pub(super) fn timestamp(&self) -> Option<Timestamp> {
         let time = self.attributes.iter().find(|attribute| attribute.key == keys::TIME)?;
         time::instant(&time.text)
     }

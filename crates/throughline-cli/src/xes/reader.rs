@@ -17,7 +17,7 @@ const MAX_TAG: usize = 16 << 20;
 /// The largest run, in bytes of XML. A run is held in memory as a whole.
 const MAX_RUN: u64 = 64 << 20;
 /// How deep attributes nest. Each level is up to three of JSON, whose readers stop at 128.
-const MAX_NESTING: usize = 32;
+pub(super) const MAX_NESTING: usize = 32;
 /// How deep elements nest that are not of XES.
 const MAX_DEPTH: usize = 256;
 

@@ -96,11 +96,11 @@ impl Converter {
     /// The events of a run: the start of its root, one for each event of the log, the end of its root. What a service
     /// emitted and an export wrote is read back as it was.
     pub(crate) fn convert(&mut self, mut run: XesRun) -> Converted {
-        let index = self.tally.runs;
         self.tally.runs += 1;
         self.tally.xes_events += run.events.len() as u64;
         if let Some(events) = native::read(&run) {
             self.tally.emitted += events.len() as u64;
+            events.iter().take(1).for_each(|event| self.ids.note(event.trace_id));
             self.count_end(native::status(&events));
             return Converted { events, id: None };
         }
@@ -109,7 +109,7 @@ impl Converter {
         let service = own(&mut run.attributes, native::SERVICE, service, *overrides_service);
         let key = run.attributes.iter().find(|attribute| attribute.key == keys::NAME);
         let key = key.map(|attribute| attribute.text.as_str()).filter(|key| !key.is_empty());
-        let id = self.ids.next(&self.identity(&service, &workflow, key, index));
+        let id = self.ids.next(&self.identity(&service, &workflow, key, run.events.first()));
         let mut spans = SpanIds::new(id.shared, &workflow);
         let root = spans.next(&["root"]);
         let mut blank = TraceEvent::new(id.shared, root, Text::default(), Timestamp::UNKNOWN, service);
@@ -120,8 +120,8 @@ impl Converter {
     }
 
     /// What identifies a run. The same key of another service or another workflow is another run. Made of what is
-    /// recorded of them, for a hash of what is not can be guessed; a run without such a key is known by its place.
-    fn identity(&self, service: &str, workflow: &str, key: Option<&str>, index: u64) -> String {
+    /// recorded of them, for a hash of what is not can be guessed; a run without such a key is known by how it begins.
+    fn identity(&self, service: &str, workflow: &str, key: Option<&str>, first: Option<&XesEvent>) -> String {
         let (service, workflow) = (self.redactor.name(service), self.redactor.name(workflow));
         // With the lengths, so that ("a", "bc") is not ("ab", "c").
         let (service_len, workflow_len) = (service.len(), workflow.len());
@@ -130,7 +130,13 @@ impl Converter {
                 let key = self.redactor.findable(None, key);
                 format!("{service_len}:{service}{workflow_len}:{workflow}{key}")
             }
-            _ => format!("#{index} {service_len}:{service}{workflow_len}:{workflow}"),
+            _ => {
+                let said = |key| first.and_then(|event| event.attributes.iter().find(|of| of.key == key));
+                let activity = said(keys::NAME).map_or("", |name| &name.text);
+                let time = first.and_then(XesEvent::timestamp).unwrap_or(Timestamp::UNKNOWN);
+                let activity = self.redactor.name(activity);
+                format!("#{service_len}:{service}{workflow_len}:{workflow}{time} {activity}")
+            }
         }
     }
 

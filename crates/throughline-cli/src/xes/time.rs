@@ -3,13 +3,17 @@
 use jiff::civil::Date;
 use throughline_core::Timestamp;
 
+const YEAR_10000: Timestamp = Timestamp::from_micros(253_402_300_800_000_000);
+
 /// The instant that a text names: `xs:dateTime` and `xs:date` as XML Schema has them, a date for its first moment, and
 /// what else [`Timestamp`] reads. A time without an offset is taken for UTC, which is as good a guess as any. Digits
 /// below the microsecond are cut.
 pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     // XML Schema takes blanks around a date for nothing.
     let text = text.trim_matches([' ', '\t', '\n', '\r']);
-    xml_schema(text).or_else(|| text.parse().ok()).or_else(|| format!("{text}Z").parse().ok())
+    let instant = xml_schema(text).or_else(|| text.parse().ok()).or_else(|| format!("{text}Z").parse().ok());
+    // RFC 3339, in which events are written, has the years 0 to 9999.
+    instant.filter(|instant| (Timestamp::UNKNOWN..YEAR_10000).contains(instant))
 }
 
 fn xml_schema(text: &str) -> Option<Timestamp> {
@@ -114,7 +118,7 @@ mod tests {
         assert_eq!(utc("2026-12-31T24:00:00.000+01:00"), "2026-12-31T23:00:00.000000Z");
         assert_eq!(utc("2026-01-01T10:00:00.123456789Z"), "2026-01-01T10:00:00.123456Z");
         assert_eq!(utc("1969-12-31T23:59:59.9999999Z"), "1969-12-31T23:59:59.999999Z");
-        assert_eq!(utc("-0044-03-15T10:00:00Z"), "-000044-03-15T10:00:00.000000Z");
+        assert_eq!(instant("9999-12-31T23:59:59Z").unwrap().as_micros(), 253_402_300_799_000_000);
     }
 
     #[test]
@@ -137,6 +141,8 @@ mod tests {
             "2026-01-01T10:60:00Z",
             "2026-01-01T10:00:00.Z",
             "12026-01-01T10:00:00Z",
+            "9999-12-31T24:00:00Z",
+            "-0044-03-15T10:00:00Z",
             "01.01.2026 10:00",
             "1767261600000",
             "Thu Jan 01 10:00:00 CET 2026",

@@ -15,7 +15,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, Event};
 use quick_xml::name::QName;
 use tempfile::SpooledTempFile;
 use throughline_core::names::tags;
-use throughline_core::{InstanceId, Redactor, TraceEvent, names};
+use throughline_core::{InstanceId, Redactor, Status, TraceEvent, names};
 
 use super::attribute::{self, Attribute, Kind};
 use super::reader::{XesEvent, XesRun};
@@ -105,9 +105,14 @@ impl XesWriter {
             // Times may go back within an imported run; its order is that of the log.
             events.sort_by_key(|event| event.n);
         }
-        let XesRun { attributes, events } = match imported(&events, with_workflow) {
-            Some(run) if runs::reads_as(run.clone(), &events, &self.redactor) => run,
-            _ => XesRun {
+        // First with nothing that the log did not say, and else with what made the run end as it did.
+        let as_in_log = [false, true]
+            .into_iter()
+            .filter_map(|with_verdict| imported(&events, with_workflow, with_verdict))
+            .find(|run| runs::reads_as(run.clone(), &events, &self.redactor));
+        let XesRun { attributes, events } = match as_in_log {
+            Some(run) => run,
+            None => XesRun {
                 attributes: events
                     .iter()
                     .find(|event| event.is_root())
@@ -176,7 +181,7 @@ impl XesWriter {
 }
 
 /// A run that was imported from a log, as it was there; `None` if it has what a log does not hold.
-fn imported(events: &[TraceEvent], with_workflow: bool) -> Option<XesRun> {
+fn imported(events: &[TraceEvent], with_workflow: bool, with_verdict: bool) -> Option<XesRun> {
     let (made_up, of_log): (Vec<_>, Vec<_>) =
         events.iter().partition(|event| event.has_tag(tags::SYNTHESISED));
     let root = made_up.first().filter(|_| of_log.iter().all(|event| runs::is_activity(event)))?;
@@ -188,14 +193,18 @@ fn imported(events: &[TraceEvent], with_workflow: bool) -> Option<XesRun> {
     if root.service != rules::SERVICE {
         say(native::SERVICE, &root.service);
     }
-    let events = of_log.into_iter().map(|event| XesEvent { attributes: activity(event) });
+    let verdict = made_up.iter().find(|event| with_verdict && event.status != Status::Pending);
+    let decides = |event: &TraceEvent| {
+        verdict.is_some_and(|end| (end.status, &end.error) == (event.status, &event.error))
+    };
+    let events = of_log.into_iter().map(|event| XesEvent { attributes: activity(event, decides(event)) });
     let run = XesRun { attributes, events: events.collect() };
     let mut attributes = run.attributes.iter().chain(run.events.iter().flat_map(|event| &event.attributes));
     attributes.all(|attribute| native::is_writable(attribute, 0)).then_some(run)
 }
 
 /// The attributes of an event that was imported from a log.
-fn activity(event: &TraceEvent) -> Vec<Attribute> {
+fn activity(event: &TraceEvent, decides: bool) -> Vec<Attribute> {
     let mut attributes = event.data.as_ref().map(attribute::from_json).unwrap_or_default();
     let lacks = |key| event.data.as_ref().is_none_or(|data| !data.contains_key(key));
     let (lacks_name, lacks_time) = (lacks(keys::NAME), lacks(keys::TIME));
@@ -207,7 +216,7 @@ fn activity(event: &TraceEvent) -> Vec<Attribute> {
     if !event.has_tag(tags::UNTIMED) && lacks_time {
         attributes.push(Attribute::new(keys::TIME, Kind::Date, event.timestamp.to_string()));
     }
-    if !runs::is_as_its_transition_says(event) {
+    if decides || !runs::is_as_its_transition_says(event) {
         attributes.extend(native::of_verdict(event));
     }
     attributes

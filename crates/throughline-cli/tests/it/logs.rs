@@ -181,6 +181,24 @@ fn an_event_of_any_size_is_kept_whole() {
 }
 
 #[test]
+fn attributes_are_kept_as_deep_as_they_are_read() {
+    for (open, close, times) in [
+        ("<container key='c'>", "</container>", 32),
+        ("<string key='s' value='v'>", "</string>", 32),
+        ("<list key='l'><values>", "</values></list>", 16),
+    ] {
+        let deep = format!("{}<int key='i' value='7'/>{}", open.repeat(times), close.repeat(times));
+        let sandbox = Sandbox::empty();
+        let report =
+            import_text(&sandbox, "deep", &format!("<trace>{deep}<event>{deep}</event></trace>"), &[]);
+        assert_eq!(report["xes_events"], 1, "{report}");
+        let exported = exported(&sandbox);
+        assert_eq!(exported.matches("value=\"7\"").count(), 2, "{exported}");
+        assert!(!exported.contains("[cut"), "{exported}");
+    }
+}
+
+#[test]
 fn what_a_tag_says_besides_key_and_value_is_kept() {
     let sandbox = Sandbox::empty();
     let report = import_text(
@@ -270,8 +288,10 @@ fn what_has_no_time_has_none_and_says_so() {
         .join("\n");
     assert!(!said.contains("1970") && !said.contains(" 0 µs"), "{said}");
     assert!(!exported(&sandbox).contains("time:timestamp\" value"));
+    import(&sandbox, "orders", &[]);
+    insta::assert_snapshot!("untimed_stats", sandbox.see(&["stats"]));
     // They are not lost behind those that have times.
-    assert_eq!(runs(&sandbox).len(), 3);
+    assert_eq!(runs(&sandbox).len(), 5);
 }
 
 #[test]

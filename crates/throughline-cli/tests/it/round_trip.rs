@@ -140,8 +140,13 @@ fn any_runs() -> impl Strategy<Value = Vec<TraceEvent>> {
         })
 }
 
+/// Each of them starts the command seven times. `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn any_run_is_the_same_after_an_export_and_an_import(runs in any_runs()) {

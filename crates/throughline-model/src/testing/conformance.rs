@@ -384,6 +384,7 @@ macro_rules! store_conformance {
             answers_across_runs_count_nothing_twice,
             answers_across_runs_survive_reopening,
             answers_across_runs_follow_a_run_from_open_to_ended,
+            a_run_at_no_known_time_counts_and_is_at_no_time,
             an_empty_store_answers_with_nothing,
             answers_keep_to_their_limit,
         }

@@ -124,7 +124,11 @@ pub(super) fn over_time(session: &mut Session, scope: &Scope, width: Duration) -
     let mut rows = statement.query(params![runs.first, runs.last, runs.workflow])?;
     let mut rates: FxHashMap<i64, Rate> = FxHashMap::default();
     while let Some(row) = rows.next()? {
-        let rate = rates.entry(row.get::<_, i64>(0)?.div_euclid(width)).or_default();
+        let started = Timestamp::from_micros(row.get(0)?);
+        if !started.is_known() {
+            continue;
+        }
+        let rate = rates.entry(started.as_micros().div_euclid(width)).or_default();
         let status = status_of(row.get(1)?);
         rate.total += u64::from(status != Status::Pending);
         rate.hits += u64::from(status == Status::Failed);

@@ -1,9 +1,10 @@
 //! Loading logs in bulk.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use throughline_model::testing::{run, sample_log};
-use throughline_model::{Filter, Page, TraceReader};
+use throughline_model::{Filter, Page, Scope, TraceAnalytics, TraceEvent, TraceId, TraceReader};
 use throughline_sqlite::{ImportError, Imported};
 
 use crate::{Place, open, shared};
@@ -66,4 +67,63 @@ async fn an_importer_that_waits_for_its_input_keeps_nobody_from_writing() {
     store.append(&shared(&loan.events())).await.unwrap();
     importer.finish().unwrap();
     assert_eq!(store.readers().reader.trace(loan.trace_id()).await.unwrap(), loan.events());
+}
+
+/// What the store answers about all of time and about a part that begins and ends within an hour.
+async fn answers(place: &Place, log: &[TraceEvent]) -> Vec<String> {
+    let reader = place.store().open_reader().unwrap();
+    let (first, last) = (log[0].timestamp, log[log.len() - 1].timestamp);
+    let part = last.since(first) / 3;
+    let within = Scope::all().since(first.plus(part)).until(last.minus(part));
+    let mut answers = Vec::new();
+    for scope in [Scope::all(), within] {
+        answers.push(format!("{:#?}", reader.failure_rate(&scope).await.unwrap()));
+        answers.push(format!("{:#?}", reader.failure_rate_by_type(&scope).await.unwrap()));
+        answers.push(format!("{:#?}", reader.slowest_stages(&scope, 100).await.unwrap()));
+        answers.push(format!("{:#?}", reader.slowest_spans(&scope, 100).await.unwrap()));
+        answers.push(format!("{:#?}", reader.compensation_rate(&scope).await.unwrap()));
+        answers.push(format!("{:#?}", reader.hot_spots(&scope, 100).await.unwrap()));
+        answers.push(format!("{:#?}", reader.decision_outcomes(&scope).await.unwrap()));
+        answers.push(format!("{:#?}", reader.over_time(&scope, Duration::from_secs(60)).await.unwrap()));
+    }
+    let all = Page::first(10_000);
+    answers.push(format!("{:#?}", reader.runs(&Filter::new(), &all).await.unwrap().items));
+    answers.push(format!("{:#?}", reader.events(&Filter::new(), &all).await.unwrap().items));
+    answers.push(format!("{:#?}", reader.open_runs(&all).await.unwrap().items));
+    answers
+}
+
+#[tokio::test]
+async fn a_run_that_was_replaced_leaves_no_trace_of_what_was_there() {
+    // So many that some are folded into the counts and some are not.
+    let log = sample_log(11, 700, &[]);
+    assert!(log.len() > 5_000);
+    let mut runs: BTreeMap<TraceId, Vec<TraceEvent>> = BTreeMap::new();
+    for event in &log {
+        runs.entry(event.trace_id).or_default().push(event.clone());
+    }
+    let (replaced, alone) = (Place::new(), Place::new());
+    for (place, is_early) in [(&replaced, true), (&alone, false)] {
+        let mut importer = place.store().open_importer().unwrap();
+        for (number, events) in runs.values().enumerate() {
+            // Of some runs a part, of some nothing, of the others all.
+            let known = match number % 3 {
+                0 if is_early => &events[..events.len() / 2],
+                1 if is_early => &[],
+                _ => &events[..],
+            };
+            importer.append(known).unwrap();
+        }
+        if is_early {
+            for (id, events) in &runs {
+                assert_eq!(importer.replace(*id, events).unwrap(), events.len() as u64);
+                assert!(importer.contains(*id).unwrap());
+            }
+        }
+        assert!(!importer.contains(TraceId::from_key("none")).unwrap());
+        importer.finish().unwrap();
+    }
+    for (replaced, alone) in answers(&replaced, &log).await.iter().zip(answers(&alone, &log).await) {
+        assert_eq!(*replaced, alone);
+    }
 }
