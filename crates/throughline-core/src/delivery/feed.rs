@@ -97,6 +97,7 @@ impl Worker {
             queue.take(&mut group, GROUP);
             let count = group.len() as u64;
             let events: Vec<_> = group.iter().map(|queued: &Queued| Arc::clone(&queued.event)).collect();
+            let begun = Instant::now();
             let published = if events.is_empty() { Ok(()) } else { self.publish(feed, &events).await };
             match &published {
                 Ok(()) => counters.deliver(count),
@@ -108,7 +109,9 @@ impl Worker {
             queue.settle(group.iter());
             group.clear();
             let stop_by = queue.stop_by();
-            if queue.is_done() || stop_by.is_some_and(|stop_by| Instant::now() >= stop_by) {
+            // One that hung when it was to stop would do so with each group.
+            let is_over = |stop_by| Instant::now() >= stop_by || begun.elapsed() >= DEADLINE;
+            if queue.is_done() || stop_by.is_some_and(is_over) {
                 break;
             }
             if published.is_err() {

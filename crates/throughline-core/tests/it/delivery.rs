@@ -13,11 +13,7 @@ use throughline_core::{
     ThroughlineBuilder, TraceEvent, TraceStream, WatchRequest, names,
 };
 
-use crate::support::{ended, started};
-
-fn away() -> AppendError {
-    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
-}
+use crate::support::{away, ended, started};
 
 /// Retries that do not make a test wait.
 fn quick(attempts: u32) -> Retry {

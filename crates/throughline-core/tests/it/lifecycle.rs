@@ -11,11 +11,9 @@ use throughline_core::{
 };
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(15);
+use crate::support::away;
 
-fn away() -> AppendError {
-    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
-}
+const SOON: Duration = Duration::from_secs(15);
 
 /// Builds until nothing of an earlier attempt is in the way.
 async fn built(builder: impl Fn() -> ThroughlineBuilder) -> Throughline {

@@ -18,6 +18,7 @@ mod keys;
 mod lifecycle;
 mod locks;
 mod looks;
+mod outage;
 mod query;
 mod recovery;
 mod remote;

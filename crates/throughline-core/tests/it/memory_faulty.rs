@@ -5,6 +5,8 @@ use std::sync::Arc;
 use throughline_core::testing::{Faults, FaultyStore, run};
 use throughline_core::{AppendError, Instance, InstanceId, MemoryStore, StoreConfig, TraceEvent, TraceStore};
 
+use crate::support::away;
+
 async fn faulty() -> (MemoryStore, Faults, Arc<dyn TraceStore>) {
     let memory = MemoryStore::new();
     let store = FaultyStore::around(memory.clone());
@@ -17,10 +19,6 @@ fn group() -> Vec<Arc<TraceEvent>> {
     let mut told = run("loan-approval");
     told.complete_run();
     told.events().into_iter().map(Arc::new).collect()
-}
-
-fn away() -> AppendError {
-    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
 }
 
 #[tokio::test]

@@ -14,13 +14,9 @@ use throughline_core::{
 use tokio::sync::{Barrier, Semaphore};
 use tokio::time::timeout;
 
-use crate::support::leave_to_inner;
+use crate::support::{away, leave_to_inner};
 
 const SOON: Duration = Duration::from_secs(15);
-
-fn away() -> AppendError {
-    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
-}
 
 fn quick(attempts: u32) -> Retry {
     Retry::attempts(attempts).delays(Duration::from_micros(10), Duration::from_micros(10))

@@ -12,7 +12,7 @@ use throughline_core::{
     StoreConfig, Throughline, TraceContext, TraceEvent, TraceId, TraceStore, kind,
 };
 
-use crate::support::{leave_to_inner, start_endless};
+use crate::support::{away, leave_to_inner, start_endless};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -22,10 +22,6 @@ fn with(store: impl StoreConfig) -> Throughline {
 
 fn quick(attempts: u32) -> Retry {
     Retry::attempts(attempts).delays(Duration::from_micros(10), Duration::from_micros(10))
-}
-
-fn away() -> AppendError {
-    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
 }
 
 /// A run whose steps go side by side, so that many of its events wait at once.

@@ -1,8 +1,24 @@
 //! What the tests of contexts, sagas and delivery share.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use throughline_core::{MemoryStore, Status, Throughline, TraceEvent, TraceId};
+use throughline_core::{AppendError, MemoryStore, Retry, Status, Throughline, TraceEvent, TraceId};
+
+/// Longer than anything here takes.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Retries that do not make a test wait, each with little time.
+pub(crate) fn impatient(attempts: u32) -> Retry {
+    Retry::attempts(attempts)
+        .delays(Duration::from_micros(10), Duration::from_micros(10))
+        .attempt_timeout(Duration::from_millis(20))
+}
+
+/// The answer of a store that is away.
+pub(crate) fn away() -> AppendError {
+    AppendError::Unavailable { reason: "away".to_owned(), retry_after: None, source: None }
+}
 
 /// An emitter with a memory store.
 pub(crate) fn open() -> (Throughline, MemoryStore) {
