@@ -115,7 +115,8 @@ pub fn runs(
     let mut n = 0;
     (0..blocks).flat_map(move |block| {
         let width = ABREAST.min(count - block * ABREAST);
-        let began = start.plus(span.mul_f64(block as f64 / blocks as f64));
+        let began =
+            start.plus(span.checked_div(blocks as u32).unwrap_or_default().saturating_mul(block as u32));
         let runs: Vec<_> = (0..width).map(|_| run(&mut random)).collect();
         let mut events = Vec::with_capacity(width * EVENTS_OF_A_RUN);
         for place in 0..EVENTS_OF_A_RUN {

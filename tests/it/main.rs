@@ -25,6 +25,7 @@ mod redis;
 mod resume_storm;
 mod saga_kills;
 mod source;
+mod time_limits;
 mod trace_context;
 mod weight;
 mod worker;

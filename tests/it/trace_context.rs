@@ -242,11 +242,11 @@ fn tracestates() -> Vec<(&'static str, Vec<String>, Option<String>)> {
             &["foo=1,bar=2", "rojo=1,congo=2", "baz=3"],
             "foo=1,bar=2,rojo=1,congo=2,baz=3",
         ),
-        // Duplicates.
-        dropped("the same member twice", &["foo=1,foo=1"]),
-        dropped("the same key twice", &["foo=1,foo=2"]),
-        dropped("the same member in two headers", &["foo=1", "foo=1"]),
-        dropped("the same key in two headers", &["foo=1", "foo=2"]),
+        // Duplicates: the sender's fault.
+        kept("the same member twice", &["foo=1,foo=1"], "foo=1,foo=1"),
+        kept("the same key twice", &["foo=1,foo=2"], "foo=1,foo=2"),
+        kept("the same member in two headers", &["foo=1", "foo=1"], "foo=1,foo=1"),
+        kept("the same key in two headers", &["foo=1", "foo=2"], "foo=1,foo=2"),
         // Characters.
         kept(
             "every character",
@@ -266,10 +266,10 @@ fn tracestates() -> Vec<(&'static str, Vec<String>, Option<String>)> {
         dropped("no value", &["foo=,bar=3"]),
         dropped("no equals sign", &["foo,bar=3"]),
         dropped("two equals signs", &["foo=bar=baz"]),
-        dropped("no system behind the tenant", &["foo@=1,bar=2"]),
-        dropped("no tenant", &["@foo=1,bar=2"]),
-        dropped("two at signs in a row", &["foo@@bar=1,bar=2"]),
-        dropped("two at signs", &["foo@bar@baz=1,bar=2"]),
+        dropped("an at sign in front", &["@foo=1,bar=2"]),
+        kept("an at sign at the end", &["foo@=1,bar=2"], "foo@=1,bar=2"),
+        kept("two at signs in a row", &["foo@@bar=1,bar=2"], "foo@@bar=1,bar=2"),
+        kept("two at signs", &["foo@bar@baz=1,bar=2"], "foo@bar@baz=1,bar=2"),
         // Whitespace around members is no part of them.
         kept("spaces and tabs around", &["foo=1 \t , \t bar=2, \t baz=3"], "foo=1,bar=2,baz=3"),
         kept("tabs and spaces around", &["foo=1\t \t,\t \tbar=2,\t \tbaz=3"], "foo=1,bar=2,baz=3"),
@@ -286,8 +286,9 @@ fn tracestates() -> Vec<(&'static str, Vec<String>, Option<String>)> {
             &[&format!("{}@{}=1", key(241), key(14))],
             &format!("{}@{}=1", key(241), key(14)),
         ),
-        dropped("a tenant of 242", &["foo=1", &format!("{}@v=1", key(242))]),
-        dropped("a system of 15", &["foo=1", &format!("t@{}=1", key(15))]),
+        kept("a tenant of 242", &[&format!("{}@v=1", key(242))], &format!("{}@v=1", key(242))),
+        kept("a system of 15", &[&format!("t@{}=1", key(15))], &format!("t@{}=1", key(15))),
+        dropped("a tenant and a system of 257 in all", &["foo=1", &format!("{}@v=1", key(255))]),
         kept("a value of 256", &[&format!("foo={}", key(256))], &format!("foo={}", key(256))),
         dropped("a value of 257", &["bar=1", &format!("foo={}", key(257))]),
         kept(

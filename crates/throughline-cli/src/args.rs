@@ -311,6 +311,16 @@ pub(crate) struct ImportArgs {
     /// XES: the service of the runs; by default the one that an export says, or else `import`
     #[arg(long, value_name = "NAME")]
     pub(crate) service: Option<String>,
+    /// What is redacted: what looks like personal data or credentials, or nothing
+    #[arg(long, value_name = "WHAT", default_value = "standard")]
+    pub(crate) redaction: ImportRedaction,
+}
+
+/// What an import redacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportRedaction {
+    Standard,
+    Off,
 }
 
 /// `export`.

@@ -1,7 +1,10 @@
 //! Reads events from JSON lines.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
+use memchr::memmem;
+use serde::Deserialize;
 use throughline_core::TraceEvent;
 
 /// The longest line, in bytes.
@@ -47,17 +50,23 @@ pub(crate) struct JsonlReader<R> {
     /// How much may be read without an event, in all and from here.
     patience: u64,
     left: u64,
+    cut_timestamps: u64,
 }
 
 impl<R: BufRead> JsonlReader<R> {
     /// Reads all there is.
     pub(crate) fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), line: 0, patience: u64::MAX, left: u64::MAX }
+        Self { input, buffer: Vec::new(), line: 0, patience: u64::MAX, left: u64::MAX, cut_timestamps: 0 }
     }
 
     /// Reads what may have no end, and stops where no more events are to be expected.
     pub(crate) fn of_stream(input: R) -> Self {
         Self { patience: PATIENCE, left: PATIENCE, ..Self::new(input) }
+    }
+
+    /// How many events so far had a timestamp with digits beyond the microsecond.
+    pub(crate) fn cut_timestamps(&self) -> u64 {
+        self.cut_timestamps
     }
 
     /// The next event; `None` at the end. After an error that [is of one line](Problem::is_of_line) there may be more.
@@ -81,6 +90,7 @@ impl<R: BufRead> JsonlReader<R> {
                 return match serde_json::from_slice(line) {
                     Ok(event) => {
                         self.left = self.patience;
+                        self.cut_timestamps += u64::from(is_cut(line, &event));
                         Ok(Some(event))
                     }
                     Err(error) => Err(self.error(Problem::NoEvent(error))),
@@ -109,6 +119,25 @@ impl<R: BufRead> JsonlReader<R> {
     fn error(&self, problem: Problem) -> JsonlError {
         JsonlError { line: self.line, problem }
     }
+}
+
+/// Whether the timestamp in a line is finer than that of its event.
+fn is_cut(line: &[u8], event: &TraceEvent) -> bool {
+    #[derive(Deserialize)]
+    struct Written<'a> {
+        #[serde(borrow)]
+        timestamp: Cow<'a, str>,
+    }
+    // Most often it is written as it is read, which spares a second look at the line.
+    if memmem::find(line, event.timestamp.to_string().as_bytes()).is_some() {
+        return false;
+    }
+    let written = serde_json::from_slice::<Written<'_>>(line);
+    written.is_ok_and(|Written { timestamp }| {
+        let (_, fraction) = timestamp.split_once(['.', ',']).unwrap_or_default();
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit);
+        digits.skip(6).any(|digit| digit != b'0')
+    })
 }
 
 /// What is wrong with a line; that the parser calls it line 1 would mislead.

@@ -6,6 +6,8 @@
 mod args;
 mod commands;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod jsonl;
 mod output;

@@ -108,6 +108,11 @@ impl Store {
     }
 }
 
+/// The redactor of what is imported as it is.
+pub(crate) fn no_redactor() -> Result<Redactor, CliError> {
+    Redaction::off().build().map_err(|error| CliError::Usage(error.to_string()))
+}
+
 /// The standard redactor, with the key for pseudonyms of the environment, if that has one.
 fn redactor() -> Result<Redactor, CliError> {
     // What is imported is kept whole, however large an event is.

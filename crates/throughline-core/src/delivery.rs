@@ -6,33 +6,36 @@
 //! while nothing waits in its queue: see [`AppendInline`](crate::AppendInline).
 
 mod calls;
+mod condition;
 mod durability;
 mod feed;
 mod group;
 mod lease;
+mod locks;
 mod outbox;
 pub(crate) mod queue;
 mod report;
 mod retry;
 mod store;
 mod thread;
+mod when_full;
 mod worker;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-use throughline_model::{AppendError, BoxFuture, ErrorInfo};
+use throughline_model::AppendError;
 
 pub(crate) use calls::Calls;
+pub(crate) use condition::{Condition, describe_panic};
 pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use queue::Stop;
 pub(crate) use report::Counters;
 pub use report::{DeliveryReport, DestinationReport, DropReason};
 pub use retry::Retry;
-pub(crate) use store::StoreDelivery;
+pub(crate) use store::{NoRoom, Room, StoreDelivery};
 pub(crate) use thread::on_helper_thread;
+pub use when_full::WhenFull;
 
 /// Why a store did not accept an event.
 #[derive(Debug, thiserror::Error)]
@@ -44,26 +47,17 @@ pub(crate) struct DeliveryFailure {
     pub(crate) error: AppendError,
 }
 
-/// A call of foreign code: its panic is an error like any other, and the thread that delivers lives on.
-async fn guarded<'a, T>(
-    call: impl FnOnce() -> BoxFuture<'a, Result<T, AppendError>>,
-) -> Result<T, AppendError> {
-    let answer = match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
-        Err(panic) => Err(panic),
-    };
-    answer.unwrap_or_else(|panic| {
-        Err(AppendError::Unavailable {
-            reason: format!("it panicked: {}", ErrorInfo::of_panic(&*panic).message),
-            retry_after: None,
-            source: None,
-        })
-    })
-}
+/// Longer than anybody waits, and short enough to be added to any moment.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The moment after this time, which may be as long as anybody likes.
 pub(crate) fn later(timeout: Duration) -> Instant {
-    const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     let now = Instant::now();
+    now.checked_add(timeout.min(FOR_EVER)).unwrap_or(now)
+}
+
+/// The same by the clock of this thread's runtime, which a test may stop.
+pub(crate) fn later_here(timeout: Duration) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
     now.checked_add(timeout.min(FOR_EVER)).unwrap_or(now)
 }

@@ -14,7 +14,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::select;
 
 use crate::delivery::queue::{Ack, Queue};
-use crate::delivery::{Counters, DropReason, FeedDelivery, StoreDelivery, on_helper_thread};
+use crate::delivery::{
+    Condition, Counters, DropReason, FeedDelivery, StoreDelivery, describe_panic, on_helper_thread,
+};
 use crate::delivery::{DeliveryReport, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
@@ -54,16 +56,17 @@ pub(crate) struct Hub {
 pub(crate) struct Sink {
     sink: Box<dyn EventSink>,
     counters: Counters,
+    condition: Condition,
 }
 
 impl Sink {
     pub(crate) fn new(sink: Box<dyn EventSink>) -> Self {
-        Self { sink, counters: Counters::default() }
+        Self { sink, counters: Counters::default(), condition: Condition::default() }
     }
 }
 
 /// What becomes of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Delivery {
     /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
     Awaited,
@@ -71,8 +74,20 @@ pub(crate) enum Delivery {
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,
+    /// The same for the end of something of which it is not known whether the store takes its start. It is dropped if the
+    /// start is refused.
+    KeptUnlessRefused { start: Ack },
     /// The store does not get it.
     InProcess,
+}
+
+/// Why the start of a root is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// Because of an event that hangs on it and goes into the queue next: it is recorded with that or not at all.
+    Before,
+    /// It stays pending.
+    ForItsOwnSake,
 }
 
 /// What became of an event at once.
@@ -105,7 +120,7 @@ impl Hub {
         delivery: Delivery,
         prepare: impl FnOnce(&mut TraceEvent),
     ) -> Emitted {
-        if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
+        if self.feeds.is_empty() && (self.store.is_none() || matches!(delivery, Delivery::InProcess)) {
             if !self.sinks.is_empty() {
                 with_shared(&mut event, prepare, |event| self.show(event));
             }
@@ -117,13 +132,30 @@ impl Hub {
         self.enqueue(event, delivery)
     }
 
-    /// Emits an event that nobody awaits, for a caller that holds a lock: sinks are other people's code, so the caller
+    /// Emits the start of a root for a caller that holds a lock: sinks are other people's code, so the caller
     /// [shows](Self::show) it to them once the lock is gone.
-    pub(crate) fn emit_unshown(&self, mut event: TraceEvent) -> Arc<TraceEvent> {
+    pub(crate) fn emit_unshown(&self, mut event: TraceEvent, root: Root) -> (Arc<TraceEvent>, Option<Ack>) {
         self.prepare(&mut event);
         let event = Arc::new(event);
-        self.enqueue(Arc::clone(&event), Delivery::Kept);
-        event
+        self.feeds.iter().for_each(|feed| feed.offer(Arc::clone(&event)));
+        let ack = self.store_root(Arc::clone(&event), root);
+        (event, ack)
+    }
+
+    /// Hands the start of a root to the store, perhaps again; says how it can be found out whether it is refused.
+    pub(crate) fn store_root(&self, event: Arc<TraceEvent>, root: Root) -> Option<Ack> {
+        let store = self.store.as_ref()?;
+        if store.append_inline(&event) {
+            return None;
+        }
+        match root {
+            Root::ForItsOwnSake => {
+                // After a shutdown there is nothing to tell.
+                let _ = store.push_unawaited(event, None);
+                None
+            }
+            Root::Before => store.push_before(event).ok(),
+        }
     }
 
     pub(crate) fn prepare(&self, event: &mut TraceEvent) {
@@ -134,24 +166,30 @@ impl Hub {
 
     /// Hands an event to the sinks.
     pub(crate) fn show(&self, event: &Arc<TraceEvent>) {
-        for Sink { sink, counters } in &self.sinks {
+        for Sink { sink, counters, condition } in &self.sinks {
             counters.accept(1);
             match catch_unwind(AssertUnwindSafe(|| sink.on_event(event))) {
-                Ok(()) => counters.deliver(1),
-                Err(_) => counters.lose(DropReason::Panicked, 1),
+                Ok(()) => {
+                    condition.went_well();
+                    counters.deliver(1);
+                }
+                Err(panic) => {
+                    condition.panicked(&describe_panic(&*panic));
+                    counters.lose(DropReason::Panicked, 1);
+                }
             }
         }
     }
 
     /// Hands an event to the queues of the feeds and of the store.
     fn enqueue(&self, event: Arc<TraceEvent>, delivery: Delivery) -> Emitted {
-        let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
+        let store = self.store.as_ref().filter(|_| !matches!(delivery, Delivery::InProcess));
         for feed in &self.feeds {
             feed.offer(Arc::clone(&event));
         }
         let Some(store) = store else { return Emitted::NotAwaited };
         if store.append_inline(&event) {
-            if delivery == Delivery::Awaited {
+            if matches!(delivery, Delivery::Awaited) {
                 store.queue.release();
             }
             return Emitted::NotAwaited;
@@ -159,7 +197,12 @@ impl Hub {
         let pushed = match delivery {
             Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
             Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
-            Delivery::Kept | Delivery::InProcess => store.push_unawaited(event).map(|()| Emitted::NotAwaited),
+            Delivery::Kept | Delivery::InProcess => {
+                store.push_unawaited(event, None).map(|()| Emitted::NotAwaited)
+            }
+            Delivery::KeptUnlessRefused { start } => {
+                store.push_unawaited(event, Some(start)).map(|()| Emitted::NotAwaited)
+            }
         };
         pushed.unwrap_or(Emitted::Closed)
     }
@@ -195,7 +238,7 @@ impl Hub {
     pub(crate) fn report(&self) -> DeliveryReport {
         let store = self.store.iter().map(StoreDelivery::report);
         let feeds = self.feeds.iter().map(FeedDelivery::report);
-        let sinks = self.sinks.iter().map(|Sink { sink, counters }| counters.report(sink.name(), 0));
+        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), &sink.condition));
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
         DeliveryReport { destinations }

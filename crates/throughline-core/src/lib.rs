@@ -15,7 +15,10 @@ pub mod env;
 mod hub;
 mod memory;
 pub mod metrics;
+mod payload;
 mod redaction;
+#[cfg(test)]
+mod simulation;
 mod throughline;
 
 pub use context::{
@@ -24,9 +27,10 @@ pub use context::{
     RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Step,
     TraceContext, TraceFuture, TraceParent, Workflow,
 };
-pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry};
+pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use redaction::redact_event;
+pub use payload::to_payload;
+pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,

@@ -181,15 +181,15 @@ impl Throughline {
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
         let deadline = later(timeout);
-        let (deliver_until, close_until) = (later(timeout.mul_f64(0.8)), later(timeout.mul_f64(0.95)));
+        let (deliver_until, close_until) = (later(timeout / 20 * 16), later(timeout / 20 * 19));
         let background = &self.0.background;
         if !background.is_idle() {
             // What they record is still to be delivered.
-            let (background, until) = (Arc::clone(background), later(timeout.mul_f64(0.75)));
+            let (background, until) = (Arc::clone(background), later(timeout / 4 * 3));
             let _ = on_helper_thread(move || background.wait_idle(until)).await;
         }
         // The delivery threads stop trying a little earlier, so that what they gave up is in the report.
-        let stop = Stop { deliver_until, close_until };
+        let stop = Stop { deliver_until: deliver_until.into(), close_until: close_until.into() };
         self.0.queues().for_each(|queue| queue.close(stop));
         let queues: Vec<_> = self.0.queues().map(Arc::clone).collect();
         let waited = on_helper_thread(move || queues.iter().for_each(|queue| queue.wait_finished(deadline)));

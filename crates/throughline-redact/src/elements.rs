@@ -40,12 +40,15 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
 pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
     const SIGN: Sign = Sign { colon: true, quoted: false, spaced: true, sectioned: false };
     let bytes = text.as_bytes();
-    let mut done = 0;
+    let (mut done, mut name_end) = (0, 0);
     for at in memchr_iter(b'-', bytes) {
         if at < done || bytes.get(at + 1) != Some(&b'-') {
             continue;
         }
-        let name_end = run_end(bytes, at + 2, is_in_name);
+        // A name may have dashes in it: then what starts at them ends where it ends.
+        if name_end < at + 2 {
+            name_end = run_end(bytes, at + 2, is_in_name);
+        }
         let name = &text[at + 2..name_end];
         let is_flag = bytes.get(name_end) == Some(&b' ')
             && bytes.get(name_end + 1) != Some(&b'-')

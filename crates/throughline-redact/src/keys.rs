@@ -1,5 +1,7 @@
 //! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
 
+use std::cell::LazyCell;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::fold::Folded;
@@ -20,6 +22,8 @@ pub(crate) enum SecretKind {
     Header,
     /// Something of several words: a passphrase, a name, an address.
     Words,
+    /// As words, but a yes or a no tells it too: a diagnosis, and whatever users say is sensitive.
+    Fact,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +38,6 @@ enum Place {
 struct Needle {
     place: Place,
     kind: SecretKind,
-    /// Whether a word of [`words::MEASURES`] at the end makes the key harmless.
-    measurable: bool,
     /// What makes it harmless.
     exceptions: Exceptions,
 }
@@ -73,8 +75,7 @@ impl Keys {
                     _ => Exceptions::None,
                 };
                 texts.push(text.to_owned());
-                let measurable = !words::TRAITS.contains(&text);
-                needles.push(Needle { place, kind, measurable, exceptions });
+                needles.push(Needle { place, kind, exceptions });
             }
         };
         add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, SecretKind::Credential);
@@ -85,6 +86,8 @@ impl Keys {
         add(words::PHRASES, Place::Anywhere, SecretKind::Words);
         add(words::PERSONAL_ANYWHERE, Place::Anywhere, SecretKind::Words);
         add(words::PERSONAL_WORD, Place::Word, SecretKind::Words);
+        add(words::FACTS_ANYWHERE, Place::Anywhere, SecretKind::Fact);
+        add(words::FACTS_WORD, Place::Word, SecretKind::Fact);
         add(words::PERSONAL_LAST, Place::Last, SecretKind::Words);
         add(words::PERSONAL_WHOLE, Place::Whole, SecretKind::Words);
         let of_people: Vec<String> = words::PEOPLE
@@ -94,12 +97,7 @@ impl Keys {
         add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, SecretKind::Words);
         for text in more {
             texts.push(text.clone());
-            needles.push(Needle {
-                place: Place::Word,
-                kind: SecretKind::Words,
-                measurable: false,
-                exceptions: Exceptions::None,
-            });
+            needles.push(Needle { place: Place::Word, kind: SecretKind::Fact, exceptions: Exceptions::None });
         }
         let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
         Ok(Self { automaton, needles, known: Memo::new(), known_phrases: Memo::new() })
@@ -127,7 +125,11 @@ impl Keys {
         let len = letters.len();
         // A plural may stand for its singular: `pins`, `api_keys`.
         let ends = |end: usize| starts[end] || (letters[end] == b's' && starts[end + 1]);
-        let last_word = || starts[..len].iter().rposition(|&start| start).unwrap_or(0);
+        // Where the last word starts, if it is a measure.
+        let measure = LazyCell::new(|| {
+            let last = starts[..len].iter().rposition(|&start| start).unwrap_or(0);
+            words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..]).then_some(last)
+        });
         self.automaton.find_overlapping_iter(letters).find_map(|found| {
             let needle = self.needles[found.pattern()];
             let (start, end) = (found.start(), found.end());
@@ -137,7 +139,8 @@ impl Keys {
                 Place::Last => starts[start] && end == len,
                 Place::Whole => start == 0 && end == len && !at_end,
             };
-            let harmless = match needle.exceptions {
+            // A key may have many needles, and this looks back: only for those in their place.
+            let is_harmless = || match needle.exceptions {
                 Exceptions::None => false,
                 Exceptions::Secret => {
                     !starts[end]
@@ -150,12 +153,9 @@ impl Keys {
                     words.iter().any(|word| word.as_bytes() == &letters[before..start])
                 }
             };
-            let about = |last: usize| {
-                end <= last && words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..])
-            };
             let sensitive = in_place
-                && !harmless
-                && !(needle.measurable && about(last_word()))
+                && !is_harmless()
+                && !(needle.kind != SecretKind::Fact && measure.is_some_and(|last| end <= last))
                 && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
             sensitive.then_some(needle.kind)
         })
@@ -275,7 +275,8 @@ mod tests {
             customer.email userEmail email e-mail cc card phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
             passportNumber accountNumber sort_code driversLicense billing_address address email
             wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
-            LOAN-PURPOSES allergyType diagnosis_type genderType prescription_count bloodType phoneTypeOther
+            LOAN-PURPOSES loan_purpose_type blood_type allergyType diagnosis_count labResultVersion
+            LOAN-PURPOSES diagnosis_type genderType prescription_count phoneTypeOther
         ";
         for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
             assert!(keys.classify(key).is_some(), "{key} is sensitive");
@@ -296,7 +297,9 @@ mod tests {
             status discard_number panel span company classname dobro ibanez cvvx otpx description basic
             input output choice alternatives reasoning confidence decider resource saga dependency
             treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
-            email_template send_email emails_sent notifyByEmail card_brand phoneType phone_count
+            email_template send_email emails_sent notifyByEmail card_brand phoneType phone_type passport_version
+            street_type iban_count genderRequired
+            phone_count
             PHONE_TYPE passport-required ibanLength accountNumberType customer_name_length
         ";
         for key in words.split_whitespace().chain([""]) {

@@ -20,8 +20,9 @@ pub(crate) fn most_bytes(text: &str) -> usize {
 /// Cuts an object to so many bytes of JSON. `hits` says whether there is something sensitive in a text: what a
 /// cut brings to light is hidden.
 pub(crate) fn fit(fields: &mut Map<String, Value>, limit: usize, hits: &dyn Fn(&str) -> bool) {
-    if json_len(fields) > limit {
-        Cut { hits }.fields(fields, limit);
+    let size = Size::of_fields(fields);
+    if size.bytes > limit {
+        Cut { hits }.fields(fields, &size, limit);
     }
 }
 
@@ -53,7 +54,7 @@ fn escaped_len(c: char) -> usize {
     }
 }
 
-/// How many bytes the JSON of something has. Its depth is bounded by then.
+/// How many bytes the JSON of something has.
 fn json_len(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl io::Write for Count {
@@ -71,27 +72,74 @@ fn json_len(value: &impl Serialize) -> usize {
     count.0
 }
 
+/// How many bytes the JSON of a value has, and each of its parts: counted once for all levels, since whoever counts on
+/// every level counts the innermost values as often as they are deep.
+struct Size {
+    bytes: usize,
+    parts: Vec<Part>,
+}
+
+struct Part {
+    /// The key with its colon; nothing in an array.
+    key: usize,
+    value: Size,
+}
+
+impl Part {
+    /// The part with the comma behind it.
+    fn bytes(&self) -> usize {
+        self.key + self.value.bytes + 1
+    }
+}
+
+impl Size {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Array(items) => {
+                Self::of_parts(items.iter().map(|item| Part { key: 0, value: Self::of(item) }).collect())
+            }
+            Value::Object(fields) => Self::of_fields(fields),
+            leaf => Self { bytes: json_len(leaf), parts: Vec::new() },
+        }
+    }
+
+    fn of_fields(fields: &Map<String, Value>) -> Self {
+        let part = |(key, value)| Part { key: json_len(key) + 1, value: Self::of(value) };
+        Self::of_parts(fields.iter().map(part).collect())
+    }
+
+    /// Brackets, and the parts with commas between.
+    fn of_parts(parts: Vec<Part>) -> Self {
+        let with_commas: usize = parts.iter().map(Part::bytes).sum();
+        Self { bytes: 2 + with_commas.saturating_sub(1), parts }
+    }
+
+    fn of_each_part(&self) -> Vec<usize> {
+        self.parts.iter().map(Part::bytes).collect()
+    }
+}
+
 struct Cut<'h> {
     hits: &'h dyn Fn(&str) -> bool,
 }
 
 impl Cut<'_> {
-    fn value(&self, value: &mut Value, limit: usize) {
+    fn value(&self, value: &mut Value, size: &Size, limit: usize) {
         match value {
             Value::String(text) => *text = cut_text(text, limit.saturating_sub(2), self.hits),
-            Value::Array(items) => self.items(items, limit),
-            Value::Object(fields) => self.fields(fields, limit),
+            Value::Array(items) => self.items(items, size, limit),
+            Value::Object(fields) => self.fields(fields, size, limit),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    fn items(&self, items: &mut Vec<Value>, limit: usize) {
-        let sizes: Vec<usize> = items.iter().map(|item| json_len(item) + 1).collect();
+    fn items(&self, items: &mut Vec<Value>, size: &Size, limit: usize) {
+        let sizes = size.of_each_part();
         let share = Share::of(&sizes, limit.saturating_sub(2));
         items.truncate(share.kept);
-        for (item, size) in items.iter_mut().zip(&sizes) {
-            if *size > share.each {
-                self.value(item, share.each - 1);
+        for (item, part) in items.iter_mut().zip(&size.parts) {
+            if part.bytes() > share.each {
+                self.value(item, &part.value, share.each - 1);
             }
         }
         if share.kept < sizes.len() {
@@ -100,22 +148,21 @@ impl Cut<'_> {
         }
     }
 
-    fn fields(&self, fields: &mut Map<String, Value>, limit: usize) {
-        let sizes: Vec<usize> =
-            fields.iter().map(|(key, value)| json_len(key) + json_len(value) + 2).collect();
+    fn fields(&self, fields: &mut Map<String, Value>, size: &Size, limit: usize) {
         // Room for the mark is kept in any case: a field with a long key may have to go as well.
-        let share = Share::of(&sizes, limit.saturating_sub(2 + MARK));
-        let (mut count, mut bytes, mut place) = (0_usize, 0, 0);
-        fields.retain(|key, value| {
-            let size = sizes[place];
-            place += 1;
-            let key_len = json_len(key) + 2;
-            let fits = place <= share.kept && (size <= share.each || key_len + LEAST / 2 <= share.each);
+        let share = Share::of(&size.of_each_part(), limit.saturating_sub(2 + MARK));
+        let (mut count, mut bytes) = (0_usize, 0);
+        let mut parts = size.parts.iter().enumerate();
+        fields.retain(|_, value| {
+            // There is a part for each field.
+            let Some((place, part)) = parts.next() else { return true };
+            let (size, around) = (part.bytes(), part.key + 1);
+            let fits = place < share.kept && (size <= share.each || around + LEAST / 2 <= share.each);
             if !fits {
                 count += 1;
                 bytes += size;
             } else if size > share.each {
-                self.value(value, share.each - key_len);
+                self.value(value, &part.value, share.each - around);
             }
             fits
         });

@@ -22,6 +22,9 @@ pub(crate) enum Scope {
 
 /// Redacts the fields of an object, then cuts them to the limit.
 pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
+    if rules.scanner().is_off {
+        return;
+    }
     let mut walk = Walk { rules, bound: 0 };
     walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
     if walk.bound > rules.payload_limit() {
@@ -44,7 +47,8 @@ impl Walk<'_> {
             dirty |= is_dirty;
             self.bound += limit::most_bytes(key) + 2;
             match class {
-                KeyClass::Sensitive => self.hide(value),
+                KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
+                KeyClass::Sensitive | KeyClass::Fact => self.hide(value),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
                 KeyClass::Plain => self.value(value, depth + 1, readable),
             }
@@ -111,6 +115,15 @@ impl Walk<'_> {
             renamed.insert(unique, value);
         }
         *fields = renamed;
+    }
+}
+
+/// Whether a value is neither a password nor somebody's number, whatever its key says: a yes or a no, or so small a number.
+fn is_too_short(value: &Value) -> bool {
+    match value {
+        Value::Bool(_) => true,
+        Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() < 100.0),
+        _ => false,
     }
 }
 

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use throughline_model::OpenError;
 
-use crate::error::{open_error, unusable};
+use crate::error::{empty, open_error, unusable};
+
+/// How long a reader waits for a file that is being created: the creator brings it to the disk several times.
+const CREATION: Duration = Duration::from_secs(1);
 
 /// How often SQLite asks the operating system to bring its writes to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,6 +66,9 @@ pub(crate) const SPOOL_FILE: Kind = Kind {
     migrations: &[include_str!("schema/spool-001.sql")],
 };
 
+/// The longest that SQLite waits, 24 days.
+const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// Where the file is, and how it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -81,7 +87,8 @@ impl Kind {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
-        connection.busy_timeout(place.busy_timeout).map_err(fail)?;
+        // SQLite counts milliseconds in 32 bits, and rusqlite panics beyond.
+        connection.busy_timeout(place.busy_timeout.min(LONGEST_BUSY_TIMEOUT)).map_err(fail)?;
         if exclusive {
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(fail)?;
         }
@@ -113,7 +120,8 @@ impl Kind {
         Ok(connection)
     }
 
-    /// Opens the file for reading. It must exist and have this schema version.
+    /// Opens the file for reading. It must exist and have this schema version. Whoever is creating it at this moment is
+    /// waited for.
     pub(crate) fn open_read_only(&self, path: &Path) -> Result<Connection, OpenError> {
         if !path.exists() {
             return Err(unusable(format!(
@@ -122,13 +130,25 @@ impl Kind {
             )));
         }
         check_folder(path)?;
+        let began = Instant::now();
+        loop {
+            match self.try_open_read_only(path) {
+                Err(error) if error.is_retryable() && began.elapsed() < CREATION => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn try_open_read_only(&self, path: &Path) -> Result<Connection, OpenError> {
         let fail = |error| open_error(path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
         let version = match self.version(&connection, path) {
             // On a read-only medium SQLite can't create the files beside the database that coordinate it with writers.
             // There are no writers then, so the database can be read as it is, if no log is left to be read.
-            Err(_) if has_no_log(path) => {
+            Err(error) if !error.is_retryable() && has_no_log(path) => {
                 connection =
                     Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
                         .map_err(fail)?;
@@ -136,16 +156,17 @@ impl Kind {
             }
             version => version?,
         };
-        if version < self.migrations.len() {
-            return Err(unusable(match version {
-                0 => format!("{} is empty; nothing has been written to it yet", path.display()),
-                _ => format!(
+        match version {
+            0 => return Err(empty(path)),
+            version if version < self.migrations.len() => {
+                return Err(unusable(format!(
                     "{} has schema version {version}, this release reads version {}; any process of this release \
                      that opens it for writing migrates it",
                     path.display(),
                     self.migrations.len()
-                ),
-            }));
+                )));
+            }
+            _ => {}
         }
         connection.busy_timeout(Duration::from_secs(2)).map_err(fail)?;
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(fail)?;

@@ -123,8 +123,8 @@ fn not_recorded_in<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e NotRecord
 
 /// Whether it is about the state of the service. The others are mistakes: they fail next time as well.
 fn may_pass(not_recorded: &NotRecorded) -> bool {
-    use NotRecorded::{NotRead, ShutDown, Store};
-    matches!(not_recorded, Store { .. } | ShutDown | NotRead(_))
+    use NotRecorded::{NotRead, QueueFull, ShutDown, Store};
+    matches!(not_recorded, Store { .. } | QueueFull { .. } | ShutDown | NotRead(_))
 }
 
 impl IntoResponse for HandlerError {

@@ -28,8 +28,8 @@ impl Split {
             return None;
         }
         let queue = queue.min(round_trip);
-        let callee = app.min(round_trip - queue);
-        Some(Self { transport: round_trip - queue - callee, queue, callee })
+        let callee = app.min(round_trip.saturating_sub(queue));
+        Some(Self { transport: round_trip.saturating_sub(queue).saturating_sub(callee), queue, callee })
     }
 
     /// The names of the parts, as in metrics, with their times.

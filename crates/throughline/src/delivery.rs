@@ -21,4 +21,5 @@
 
 pub use throughline_core::{
     BuildError, DeliveryReport, DestinationReport, DropReason, Durability, Retry, ThroughlineBuilder,
+    WhenFull,
 };

@@ -1,20 +1,21 @@
 //! `throughline import`: events from JSON lines, or from an event log of the XES standard.
 //!
-//! Whatever is imported passes the redactor, as everything does that reaches a store.
+//! Whatever is imported passes the redactor, as everything does that reaches a store, unless it is to be kept as it is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use throughline_core::{Redactor, TraceEvent, TraceReader, redact_event};
+use throughline_core::{Redactor, TraceEvent, TraceReader, redact_event_counted};
 use throughline_sqlite::{Imported, SqliteImporter};
 
-use crate::args::ImportArgs;
+use crate::args::{ImportArgs, ImportRedaction};
 use crate::error::{Answer, CliError};
 use crate::input::{Format, Input};
 use crate::jsonl::{JsonlError, JsonlReader};
 use crate::output::{Screen, clean, count, group};
-use crate::store::Store;
+use crate::store::{Store, no_redactor};
 use crate::xes::copies::{self, Relation};
 use crate::xes::ids::RunId;
 use crate::xes::kinds;
@@ -38,9 +39,14 @@ struct Report {
     events_new: u64,
     /// Events that were in the store already.
     events_known: u64,
+    /// What was redacted or cut, by kind: `key` is what stood under a sensitive key.
+    redacted: BTreeMap<String, u64>,
     /// Lines that are no events; only of JSON lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     bad_lines: Option<BadLines>,
+    /// Events with digits beyond the microsecond in their timestamp, which are not kept; only of JSON lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_timestamps: Option<u64>,
     /// Why the rest of the input was not read; `null` if all was.
     broke_off: Option<String>,
 }
@@ -115,7 +121,7 @@ pub(super) async fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -
     }
     let report = match format {
         Format::Xes => import_xes(args, input, store).await,
-        Format::JsonLines => import_json_lines(input, store).await,
+        Format::JsonLines => import_json_lines(args, input, store).await,
     }?;
     if screen.wants_json() {
         screen.json(&report)?;
@@ -171,20 +177,30 @@ struct Sink {
     importer: SqliteImporter,
     redactor: Redactor,
     batch: Vec<TraceEvent>,
+    written: Written,
+}
+
+/// What became of the events.
+#[derive(Default)]
+struct Written {
     new: u64,
     known: u64,
+    redacted: BTreeMap<String, u64>,
 }
 
 impl Sink {
     /// Opens the store, which makes it if it is not there: to be done when the input is known to be sound so far.
-    async fn open(store: &Store) -> Result<Self, CliError> {
+    async fn open(args: &ImportArgs, store: &Store) -> Result<Self, CliError> {
         let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
-        let redactor = store.redactor().await?;
-        Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 })
+        let redactor = match args.redaction {
+            ImportRedaction::Standard => store.redactor().await?,
+            ImportRedaction::Off => no_redactor()?,
+        };
+        Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), written: Written::default() })
     }
 
     fn push(&mut self, mut event: TraceEvent) -> Result<(), CliError> {
-        redact_event(&self.redactor, &mut event);
+        redact_event_counted(&self.redactor, &mut event, &mut self.written.redacted);
         self.put(event)
     }
 
@@ -192,7 +208,8 @@ impl Sink {
     async fn push_run(&mut self, run: Converted, reader: &dyn TraceReader) -> Result<Stored, CliError> {
         let Converted { mut events, id } = run;
         for event in &mut events {
-            kinds::redact(event, |event| redact_event(&self.redactor, event));
+            let redacted = &mut self.written.redacted;
+            kinds::redact(event, |event| redact_event_counted(&self.redactor, event, redacted));
         }
         let Some(RunId { shared, of_log }) = id else {
             events.into_iter().try_for_each(|event| self.put(event))?;
@@ -214,11 +231,11 @@ impl Sink {
                     self.flush()?;
                     self.importer.replace(id, &events).map_err(|error| CliError::Write(error.to_string()))?;
                     let more = events.len().saturating_sub(known.len()) as u64;
-                    self.new += more;
-                    self.known += events.len() as u64 - more;
+                    self.written.new += more;
+                    self.written.known += events.len() as u64 - more;
                     return Ok(Stored::Replaced);
                 }
-                Relation::Contained => self.known += events.len() as u64,
+                Relation::Contained => self.written.known += events.len() as u64,
                 Relation::Other => {
                     stored = Stored::Apart;
                     continue;
@@ -238,21 +255,21 @@ impl Sink {
 
     fn flush(&mut self) -> Result<(), CliError> {
         let new = self.importer.append(&self.batch).map_err(|error| CliError::Write(error.to_string()))?;
-        self.new += new;
-        self.known += self.batch.len() as u64 - new;
+        self.written.new += new;
+        self.written.known += self.batch.len() as u64 - new;
         self.batch.clear();
         Ok(())
     }
 
-    /// Makes all durable. Returns how many events were new, and how many were there already.
-    fn finish(mut self) -> Result<(u64, u64), CliError> {
+    /// Makes all durable.
+    fn finish(mut self) -> Result<Written, CliError> {
         self.flush()?;
         self.importer.finish().map_err(|error| CliError::Write(error.to_string()))?;
-        Ok((self.new, self.known))
+        Ok(self.written)
     }
 }
 
-async fn import_json_lines(input: Input, store: &Store) -> Result<Report, CliError> {
+async fn import_json_lines(args: &ImportArgs, input: Input, store: &Store) -> Result<Report, CliError> {
     let progress = progress(input.file.as_ref().map(|file| file.size));
     let mut reader = match input.file {
         Some(_) => JsonlReader::new(input.content),
@@ -265,7 +282,7 @@ async fn import_json_lines(input: Input, store: &Store) -> Result<Report, CliErr
             Ok(Some(event)) => {
                 let sink = match &mut sink {
                     Some(sink) => sink,
-                    none => none.insert(Sink::open(store).await?),
+                    none => none.insert(Sink::open(args, store).await?),
                 };
                 sink.push(event)?;
             }
@@ -277,12 +294,21 @@ async fn import_json_lines(input: Input, store: &Store) -> Result<Report, CliErr
             progress.set_position(file.position());
         }
     };
-    let (events_new, events_known) = match sink {
+    let Written { new: events_new, known: events_known, redacted } = match sink {
         Some(sink) => sink.finish()?,
-        None => (0, 0),
+        None => Written::default(),
     };
     progress.finish_and_clear();
-    Ok(Report { format: "jsonl", log: None, events_new, events_known, bad_lines: Some(bad_lines), broke_off })
+    Ok(Report {
+        format: "jsonl",
+        log: None,
+        events_new,
+        events_known,
+        redacted,
+        bad_lines: Some(bad_lines),
+        cut_timestamps: Some(reader.cut_timestamps()),
+        broke_off,
+    })
 }
 
 async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Report, CliError> {
@@ -295,7 +321,7 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
         (None, Some(name)) => (name, WorkflowFrom::Log),
         (None, None) => (stem(&args.file), WorkflowFrom::File),
     };
-    let mut sink = Sink::open(store).await?;
+    let mut sink = Sink::open(args, store).await?;
     let imported_before = remember(args, &input.sha256, &workflow, &mut sink)?;
     let rules = Rules {
         workflow: workflow.clone().into(),
@@ -320,7 +346,7 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
         }
         progress.set_position(reader.bytes());
     };
-    let (events_new, events_known) = sink.finish()?;
+    let Written { new: events_new, known: events_known, redacted } = sink.finish()?;
     progress.finish_and_clear();
     let log = LogReport {
         workflow,
@@ -334,7 +360,16 @@ async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Re
         log_attributes: reader.log_attributes(),
         foreign_elements: reader.foreign_elements(),
     };
-    Ok(Report { format: "xes", log: Some(log), events_new, events_known, bad_lines: None, broke_off })
+    Ok(Report {
+        format: "xes",
+        log: Some(log),
+        events_new,
+        events_known,
+        redacted,
+        bad_lines: None,
+        cut_timestamps: None,
+        broke_off,
+    })
 }
 
 /// Has the store remember which log was imported with which options. Says whether it was imported before.
@@ -359,6 +394,9 @@ fn options(args: &ImportArgs, workflow: &str) -> String {
         options
     };
     let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", service(args))];
+    if args.redaction == ImportRedaction::Off {
+        options.push("--redaction off".to_owned());
+    }
     options.extend(of("--failed-when", &args.failed_when));
     options.extend(of("--cancelled-when", &args.cancelled_when));
     options.join(" ")
@@ -392,6 +430,22 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         count(*events_new, "new event"),
         group(*events_known)
     ))?;
+    if !report.redacted.is_empty() {
+        let number = count(report.redacted.values().sum(), "value");
+        let kinds: Vec<_> =
+            report.redacted.iter().map(|(kind, of)| format!("{kind} {}", group(*of))).collect();
+        screen.line(format_args!(
+            "{number} redacted or cut ({}); --redaction off keeps them",
+            kinds.join(", ")
+        ))?;
+    }
+    if let Some(cut @ 1..) = report.cut_timestamps {
+        let are = if cut == 1 { "is" } else { "are" };
+        screen.line(format_args!(
+            "{} {are} finer than a microsecond, and cut to that",
+            count(cut, "timestamp")
+        ))?;
+    }
     let Some(log) = log else { return Ok(()) };
     let LogReport { workflow, workflow_from, imported_before, tally, missing_starts, .. } = log;
     let Tally { runs, failed, cancelled, unfinished, .. } = tally;

@@ -43,6 +43,19 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
 }
 
 #[test]
+fn a_file_that_nothing_has_been_written_to_yet_says_so_and_is_no_error() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("traces.db", "");
+    insta::assert_snapshot!(sandbox.see(&["list"]), @r"
+    throughline: sqlite:traces.db: traces.db is empty; nothing has been written to it yet
+    [exit code 1]
+    ");
+    assert_eq!(sandbox.run(&["running"]).code, 1);
+    assert_eq!(sandbox.run(&["prune", "--older-than", "1d"]).code, 1);
+    assert_eq!(std::fs::metadata(sandbox.path("traces.db")).unwrap().len(), 0);
+}
+
+#[test]
 fn an_empty_store_says_how_to_fill_it() {
     let sandbox = Sandbox::empty();
     sandbox.write("none.xes", "<log/>");

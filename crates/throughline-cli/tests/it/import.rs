@@ -145,9 +145,11 @@ fn lines_around_a_bad_one_are_read_and_the_bad_one_is_named() {
         ]
       },
       "broke_off": null,
+      "cut_timestamps": 0,
       "events_known": 2,
       "events_new": 0,
-      "format": "jsonl"
+      "format": "jsonl",
+      "redacted": {}
     }
     "#);
 }
@@ -189,4 +191,112 @@ fn a_file_in_which_no_line_is_an_event_makes_no_store() {
     let said = sandbox.run(&["import", "package.json"]);
     assert!(said.code == 3 && said.stderr.contains("4 lines are not events"), "{}", said.stderr);
     assert!(!sandbox.path("traces.db").exists());
+}
+
+#[test]
+fn moments_of_all_years_and_of_any_precision_are_read_and_a_cut_is_said_once() {
+    let sandbox = Sandbox::empty();
+    let at = |number, moment: &str| line(number).replace("2026-01-01T00:00:00Z", moment);
+    sandbox.write(
+        "some.jsonl",
+        [
+            at(1, "0001-01-01T00:00:00Z"),
+            at(2, "2026-01-01T00:00:00.123456789012345678901234567890+02:00"),
+            at(3, "2026-01-01T00:00:00.1234560000Z"),
+            at(4, "2026-01-01T24:00:00,1Z"),
+            at(5, "2026-01-01t24:00:00.0000000000z"),
+            at(6, "9999-12-31T23:59:59.9999999Z"),
+        ]
+        .join("\n"),
+    );
+    insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl"]), @r"
+    some.jsonl → sqlite:traces.db: 5 new events, 0 already there
+    2 timestamps are finer than a microsecond, and cut to that
+    throughline: some.jsonl: 1 line is not an event; all others are imported
+      line 4: this is not an event: `2026-01-01T24:00:00,1Z` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 129)
+    [exit code 3]
+    ");
+    assert_eq!(sandbox.json(&["import", "some.jsonl"])["cut_timestamps"], 2);
+    insta::assert_snapshot!(sandbox.see(&["list"]), @r"
+    ID                WORKFLOW  STATE      STARTED
+    0000000000000000  a         succeeded  9999-12-31 23:59:59
+    0000000000000000  a         succeeded  2026-01-02 00:00:00
+    0000000000000000  a         succeeded  2026-01-01 00:00:00
+    0000000000000000  a         succeeded  2025-12-31 22:00:00
+    0000000000000000  a         succeeded  0001-01-01 00:00:00
+    ");
+    let exported = sandbox.run(&["export"]).stdout;
+    sandbox.write("exported.jsonl", &exported);
+    let again = Sandbox::empty();
+    again.write("exported.jsonl", &exported);
+    assert_eq!(again.json(&["import", "exported.jsonl"])["cut_timestamps"], 0);
+    assert_eq!(again.run(&["export"]).stdout, exported);
+    for command in
+        [&["stats"][..], &["export", "--format", "xes"], &["running"], &["list", "--since", "9999-01-01"]]
+    {
+        assert!(sandbox.run(command).code < 2, "{command:?}");
+    }
+}
+
+#[test]
+fn what_is_redacted_is_counted_by_kind_and_can_be_kept() {
+    let data = r#""attrs":{"user":"ada@example.org"},"data":{"gender":true,"phoneType":"T2","phone":"020 7946 0018","pin":1234,"note":"ada@example.org, bob@example.org","amount":0.5,"done":false,"card":[4111111111111111],"was":"[redacted:email]"}"#;
+    let event = line(1).replace("\"service\"", &format!("{data},\"service\""));
+    let sandbox = Sandbox::empty();
+    sandbox.write("some.jsonl", &event);
+    insta::assert_snapshot!(sandbox.see(&["import", "some.jsonl"]), @r"
+    some.jsonl → sqlite:traces.db: 1 new event, 0 already there
+    6 values redacted or cut (email 2, key 3, pseudonym 1); --redaction off keeps them
+    ");
+    let kept: serde_json::Value = serde_json::from_str(&sandbox.run(&["export"]).stdout).unwrap();
+    insta::assert_json_snapshot!(kept["data"], @r#"
+    {
+      "amount": 0.5,
+      "card": "[redacted]",
+      "done": false,
+      "gender": true,
+      "note": "[redacted:email], [redacted:email]",
+      "phone": "[redacted]",
+      "phoneType": "T2",
+      "pin": "[redacted]",
+      "was": "[redacted:email]"
+    }
+    "#);
+    insta::assert_json_snapshot!(sandbox.json(&["import", "some.jsonl"])["redacted"], @r#"
+    {
+      "email": 2,
+      "key": 3,
+      "pseudonym": 1
+    }
+    "#);
+
+    let sandbox = Sandbox::empty();
+    sandbox.write("some.jsonl", &event);
+    let report = sandbox.json(&["import", "some.jsonl", "--redaction", "off"]);
+    assert_eq!((&report["events_new"], &report["redacted"]), (&1.into(), &serde_json::json!({})));
+    let kept: serde_json::Value = serde_json::from_str(&sandbox.run(&["export"]).stdout).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&event).unwrap();
+    assert_eq!((&kept["data"], &kept["attrs"]), (&whole["data"], &whole["attrs"]));
+}
+
+#[test]
+fn an_event_log_is_redacted_and_counted_in_the_same_way() {
+    let log = "<log><trace><string key='concept:name' value='1'/><boolean key='gender' value='true'/>\
+               <int key='phone' value='2079460018'/><string key='phoneType' value='T2'/>\
+               <event><string key='concept:name' value='pay'/><string key='to' value='ada@example.org'/></event>\
+               </trace></log>";
+    let sandbox = Sandbox::empty();
+    sandbox.write("log.xes", log);
+    assert_eq!(sandbox.json(&["import", "log.xes"])["redacted"], serde_json::json!({"email": 1, "key": 1}));
+    let exported = sandbox.run(&["export", "--format", "xes"]).stdout;
+    assert!(exported.contains("<boolean key=\"gender\" value=\"true\"/>"), "{exported}");
+    assert!(exported.contains("value=\"T2\"") && !exported.contains("2079460018"), "{exported}");
+    // With other options it would be another import.
+    assert_eq!(sandbox.run(&["import", "log.xes", "--redaction", "off"]).code, 3);
+
+    let sandbox = Sandbox::empty();
+    sandbox.write("log.xes", log);
+    assert_eq!(sandbox.json(&["import", "log.xes", "--redaction", "off"])["redacted"], serde_json::json!({}));
+    let exported = sandbox.run(&["export", "--format", "xes"]).stdout;
+    assert!(exported.contains("2079460018") && exported.contains("ada@example.org"), "{exported}");
 }

@@ -44,6 +44,7 @@ fn an_import_accounts_for_everything() {
       "open_starts": 1,
       "other_transitions": 1,
       "pairs": 2,
+      "redacted": {},
       "runs": 4,
       "runs_apart": 0,
       "runs_replaced": 0,

@@ -68,11 +68,8 @@ impl EventDraft {
         if !hub.enabled {
             return Ok(span_id);
         }
-        if let Some(store) = &hub.store
-            && !store.queue.try_reserve()
-            && !store.queue.reserve().await
-        {
-            return Err(NotRecorded::ShutDown);
+        if let Some(store) = &hub.store {
+            store.reserve().await?;
         }
         parent.ensure_root();
         let at = Moment::now().timestamp();

@@ -1,10 +1,11 @@
 //! Why a step never began, or an event was not recorded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use throughline_model::{AppendError, InstanceId, ReadError, RunState, Text, TraceId};
 
-use crate::delivery::DeliveryFailure;
+use crate::delivery::{DeliveryFailure, NoRoom};
 
 /// Why something was not recorded: an event, a step or a run. A step or a run has not begun: its future was not polled, and
 /// nothing has happened (but see [`Durability::Pipelined`](crate::Durability::Pipelined)).
@@ -42,6 +43,15 @@ pub enum NotRecorded {
         reason: Text,
         /// Whether a retry may succeed.
         retryable: bool,
+    },
+    /// The store's queue was full: it takes events more slowly than they come, or none.
+    #[error(
+        "not recorded: there was no room in the store's queue for {waited:?}, because the store is away or slow; see \
+         .queue_capacity(..) and .when_full(..) of the builder"
+    )]
+    QueueFull {
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The emitter has been shut down.
     #[error("not recorded: the emitter has been shut down")]
@@ -145,8 +155,17 @@ impl NotRecorded {
         match self {
             Self::Store { retryable, .. } => *retryable,
             Self::NotRead(cause) => cause.is_retryable(),
-            Self::AtWork { .. } => true,
+            Self::AtWork { .. } | Self::QueueFull { .. } => true,
             _ => false,
+        }
+    }
+}
+
+impl From<NoRoom> for NotRecorded {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Closed => Self::ShutDown,
+            NoRoom::Full { waited } => Self::QueueFull { waited },
         }
     }
 }

@@ -124,18 +124,16 @@ impl<F, T> TraceFuture<F, T> {
     fn cancel(self: Pin<&mut Self>) {
         let mut this = self.project();
         // The claims are given back once the end is on its way.
-        let (open, _claims) = match this.state {
-            State::Running { span, claims, .. } | State::Starting { span, claims, .. } => {
-                (Arc::clone(span), claims.take())
-            }
+        let (open, start, _claims) = match std::mem::replace(this.state, State::Done) {
+            State::Starting { span, ack, claims, .. } => (span, Some(ack), claims),
+            State::Running { span, start, claims, .. } => (span, start, claims),
             _ => return,
         };
-        *this.state = State::Done;
         // What runs inside is cancelled first, in the context of this span.
         let entered = Entered::new(Arc::clone(&open));
         let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
         drop(entered);
-        open.end_unawaited(End::cancelled());
+        open.end_unawaited(End::cancelled(), start);
         resume_panic_of_drop(dropped);
     }
 }
@@ -343,10 +341,10 @@ fn reserve(spec: SpanSpec) -> Result<SpanSpec, BoxFuture<'static, Result<SpanSpe
 }
 
 async fn reserve_in_turn(spec: SpanSpec) -> Result<SpanSpec, NotRecorded> {
-    match &spec.hub().store {
-        Some(store) if !store.queue.reserve().await => Err(NotRecorded::ShutDown),
-        _ => Ok(spec),
+    if let Some(store) = &spec.hub().store {
+        store.reserve().await?;
     }
+    Ok(spec)
 }
 
 /// Opens the span and emits its start; its place is held.

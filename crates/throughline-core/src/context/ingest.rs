@@ -28,11 +28,8 @@ pub(crate) async fn record(
         {
             recorded_or_why(ack.await)?;
         }
-        if let Some(store) = &hub.store
-            && !store.queue.try_reserve()
-            && !store.queue.reserve().await
-        {
-            return Err(NotRecorded::ShutDown);
+        if let Some(store) = &hub.store {
+            store.reserve().await?;
         }
         redact_event(&hub.redactor, &mut event);
         match hub.emit_as_it_is(event, Delivery::Awaited) {

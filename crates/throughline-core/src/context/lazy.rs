@@ -3,23 +3,27 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use super::spec::Details;
-use crate::hub::Hub;
+use crate::delivery::queue::Ack;
+use crate::hub::{Hub, Root};
 use crate::redaction;
 use throughline_model::Moment;
-use throughline_model::{Attrs, Link, Status, Text};
+use throughline_model::{Attrs, Link, Status, Text, TraceEvent};
 
 /// The start of a root, until something happens under it.
 ///
 /// No lock is held while the closure that describes the request or a sink runs: both are other people's code.
 pub(crate) struct LazyRoot {
     written: AtomicBool,
+    /// Whether the store has it, or there is none.
+    is_stored: AtomicBool,
     describe: Option<Describe>,
     attrs: OnceLock<Attrs>,
     /// What is known while the request is being described.
@@ -31,6 +35,10 @@ pub(crate) struct LazyRoot {
 struct Unwritten {
     input: Option<Map<String, Value>>,
     links: Vec<Link>,
+    /// The start once it was emitted, until the store has it.
+    start: Option<Arc<TraceEvent>>,
+    /// Says what becomes of it, while that is not known.
+    ack: Option<Ack>,
     /// How it ended with nothing under it. What was spawned in it may still write it.
     ended: Option<Ended>,
 }
@@ -52,6 +60,7 @@ impl LazyRoot {
     pub(super) fn new(describe: Option<Describe>) -> Self {
         Self {
             written: AtomicBool::new(false),
+            is_stored: AtomicBool::new(false),
             describe,
             attrs: OnceLock::new(),
             no_attrs: Attrs::new(),
@@ -59,7 +68,27 @@ impl LazyRoot {
         }
     }
 
+    /// Whether it was emitted, and not refused.
     pub(crate) fn is_written(&self) -> bool {
+        if self.is_stored.load(Ordering::Acquire) {
+            return true;
+        }
+        self.written.load(Ordering::Acquire) && self.look(&mut self.unwritten())
+    }
+
+    /// Looks what became of the start that was emitted; answers whether it was not refused.
+    fn look(&self, unwritten: &mut Unwritten) -> bool {
+        match unwritten.ack.as_mut().map(Ack::try_recv) {
+            None | Some(Err(TryRecvError::Empty)) => {}
+            Some(Ok(Ok(()))) => {
+                (unwritten.start, unwritten.ack) = (None, None);
+                self.is_stored.store(true, Ordering::Release);
+            }
+            Some(Ok(Err(_)) | Err(TryRecvError::Closed)) => {
+                unwritten.ack = None;
+                self.written.store(false, Ordering::Release);
+            }
+        }
         self.written.load(Ordering::Acquire)
     }
 
@@ -100,9 +129,9 @@ impl LazyRoot {
         })
     }
 
-    /// Writes the start of `root`, if that has not been done. It goes into the store's queue before whatever hangs on it,
-    /// so that one wait is enough for both.
-    pub(super) fn ensure_written(&self, root: &Span) {
+    /// Writes the start of `root`, if that has not been done or it was refused. It goes into the store's queue before
+    /// whatever hangs on it, so that one wait is enough for both.
+    pub(super) fn ensure_written(&self, root: &Span, why: Root) {
         if self.is_written() {
             return;
         }
@@ -110,25 +139,39 @@ impl LazyRoot {
         self.attrs(hub);
         // Held until the root is in the queue: a concurrent first step must find it there.
         let mut unwritten = self.unwritten();
-        if self.is_written() {
+        if self.written.load(Ordering::Acquire) {
             return;
         }
-        let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
-        let start = hub.emit_unshown(root.start_event(input, links));
+        let refused = unwritten.start.take();
+        let was_shown = refused.is_some();
+        let (start, ack) = match refused {
+            Some(start) => (Arc::clone(&start), hub.store_root(start, why)),
+            None => {
+                let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
+                hub.emit_unshown(root.start_event(input, links), why)
+            }
+        };
+        match ack {
+            Some(ack) => (unwritten.start, unwritten.ack) = (Some(Arc::clone(&start)), Some(ack)),
+            None => self.is_stored.store(true, Ordering::Release),
+        }
         self.written.store(true, Ordering::Release);
         let ended = unwritten.ended.take();
         drop(unwritten);
-        hub.show(&start);
+        if !was_shown {
+            hub.show(&start);
+        }
         if let Some(ended) = ended {
-            root.end_request(End { status: ended.status, error: None, output: None }, ended);
+            root.end_request(End { status: ended.status, error: None, output: None }, ended, None);
         }
     }
 
-    /// Records an end that is not worth writing; gives it back if the start has been written, and the end must be.
-    pub(super) fn end_unless_written(&self, ended: Ended) -> Option<Ended> {
+    /// Records an end that is not worth writing; gives it back if the start has been written, and the end must be. If it is
+    /// not known yet whether the store takes the start, the end depends on that.
+    pub(super) fn end_unless_written(&self, ended: Ended) -> Option<(Ended, Option<Ack>)> {
         let mut unwritten = self.unwritten();
-        if self.is_written() {
-            return Some(ended);
+        if self.look(&mut unwritten) {
+            return Some((ended, unwritten.ack.take()));
         }
         unwritten.ended = Some(ended);
         None

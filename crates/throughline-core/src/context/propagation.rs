@@ -80,7 +80,7 @@ impl Propagation {
     /// [W3C Baggage](https://www.w3.org/TR/baggage/). Their bytes may be anything, and as many as a server takes:
     ///
     /// - Without exactly one valid `traceparent` the receiver begins a trace of its own, and the `tracestate` is void.
-    /// - A `tracestate` with anything malformed in it, a key that stands twice, or more than 32 members is void.
+    /// - A `tracestate` with anything malformed in it, or more than 32 members, is void.
     /// - Members of the `baggage` that are malformed, or beyond 64 members or 8192 bytes, are left out.
     pub fn from_header_values<'h>(
         traceparent: impl IntoIterator<Item = &'h [u8]>,

@@ -184,9 +184,9 @@ impl RequestSpan {
         let (status, now) = (end.status, Moment::now());
         let ended = Ended { status, at: now, answer: self.answer.take() };
         if let Some(lazy) = &span.run.lazy_root
-            && let Some(ended) = lazy.end_unless_written(ended)
+            && let Some((ended, start)) = lazy.end_unless_written(ended)
         {
-            span.end_request(end, ended);
+            span.end_request(end, ended, start);
         }
         span.close_tracing_with(status);
     }

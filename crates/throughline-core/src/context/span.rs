@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
-use crate::hub::{Delivery, Emitted, Hub};
+use crate::delivery::queue::Ack;
+use crate::hub::{Delivery, Emitted, Hub, Root};
 use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::names;
@@ -134,16 +135,16 @@ impl Span {
     /// queue and goes into it next.
     pub(crate) fn ensure_root(&self) {
         if let Some((lazy, root)) = self.unwritten_root() {
-            lazy.ensure_written(root);
+            lazy.ensure_written(root, Root::Before);
         }
     }
 
-    /// The same for its own sake. Without room in the store's queue it is not written: those who fail while the store is
-    /// away must not fill the memory.
+    /// The same for its own sake. Unless half of the store's queue is free it is not written: those who fail while the store
+    /// is away must neither fill the memory nor keep others waiting.
     pub(crate) fn ensure_root_if_there_is_room(&self) {
-        let has_room = || self.run.hub.store.as_ref().is_none_or(|store| store.queue.has_room());
+        let has_room = || self.run.hub.store.as_ref().is_none_or(|store| store.queue.is_half_free());
         if let Some((lazy, root)) = self.unwritten_root().filter(|_| has_room()) {
-            lazy.ensure_written(root);
+            lazy.ensure_written(root, Root::ForItsOwnSake);
         }
     }
 
@@ -203,12 +204,13 @@ impl Span {
         late.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
-    /// Ends the span where nobody can wait for it: its end event stays pending until it is delivered.
-    pub(crate) fn end_unawaited(&self, end: End) {
+    /// Ends the span where nobody can wait for it: its end event stays pending until it is delivered, or its `start` is
+    /// refused.
+    pub(crate) fn end_unawaited(&self, end: End, start: Option<Ack>) {
         if self.ends_elsewhere.load(Ordering::Relaxed) {
             return;
         }
-        self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::Kept);
+        self.run.hub.emit(self.end_event(end, Moment::now()), kept(start));
         self.close_tracing();
     }
 
@@ -230,13 +232,17 @@ impl Span {
     }
 
     /// Ends the root of a request, whose `tracing` span is closed by the code that ends the request.
-    pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended) {
+    pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended, start: Option<Ack>) {
         self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
-        self.run.hub.emit(self.end_event(end, at), Delivery::Kept);
+        self.run.hub.emit(self.end_event(end, at), kept(start));
     }
 
     /// Ends the span and says how that can be awaited.
     pub(crate) fn end(&self, end: End) -> Emitted {
+        // The root above may have been refused while the store took the start of this span.
+        if let Some((lazy, root)) = self.unwritten_root() {
+            lazy.ensure_written(root, Root::ForItsOwnSake);
+        }
         let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedAndKept);
         self.close_tracing();
         emitted
@@ -303,6 +309,11 @@ impl Span {
         let span = self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(span);
     }
+}
+
+/// How an end is delivered that nobody awaits.
+fn kept(start: Option<Ack>) -> Delivery {
+    start.map_or(Delivery::Kept, |start| Delivery::KeptUnlessRefused { start })
 }
 
 /// How a span ended.

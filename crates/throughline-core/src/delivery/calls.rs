@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use throughline_model::{AppendError, BoxFuture, TraceStore};
 use tokio::sync::{mpsc, oneshot};
 
-use super::guarded;
+use super::Condition;
 
 type Call = Box<dyn FnOnce(Asked) -> BoxFuture<'static, ()> + Send>;
 
@@ -20,19 +20,21 @@ pub(crate) struct Calls(mpsc::UnboundedSender<Call>);
 pub(super) struct Received {
     calls: mpsc::UnboundedReceiver<Call>,
     deadline: Duration,
+    condition: Arc<Condition>,
 }
 
 /// The store, on its own thread.
 pub(crate) struct Asked {
     store: Arc<dyn TraceStore>,
     deadline: Duration,
+    condition: Arc<Condition>,
 }
 
 /// A way to call a store, each time for so long. Each call is awaited by its caller, so that their number is bounded
 /// by that of the tasks that wait.
-pub(super) fn calls(deadline: Duration) -> (Calls, Received) {
+pub(super) fn calls(deadline: Duration, condition: Arc<Condition>) -> (Calls, Received) {
     let (tx, calls) = mpsc::unbounded_channel();
-    (Calls(tx), Received { calls, deadline })
+    (Calls(tx), Received { calls, deadline, condition })
 }
 
 impl Calls {
@@ -67,7 +69,7 @@ impl Asked {
         &'a self,
         call: impl FnOnce(&'a dyn TraceStore) -> BoxFuture<'a, Result<T, AppendError>>,
     ) -> Result<T, AppendError> {
-        let answer = tokio::time::timeout(self.deadline, guarded(|| call(&*self.store))).await;
+        let answer = tokio::time::timeout(self.deadline, self.condition.guard(|| call(&*self.store))).await;
         answer.unwrap_or_else(|_| {
             Err(AppendError::Unavailable {
                 reason: format!("it did not answer within {:?}", self.deadline),
@@ -85,9 +87,11 @@ impl Received {
         let mut is_open = true;
         loop {
             tokio::select! {
+                biased;
                 call = self.calls.recv(), if is_open => match call {
                     Some(call) => {
-                        let asked = Asked { store: Arc::clone(store), deadline: self.deadline };
+                        let (store, condition) = (Arc::clone(store), Arc::clone(&self.condition));
+                        let asked = Asked { store, deadline: self.deadline, condition };
                         under_way.push(call(asked));
                     }
                     None => is_open = false,

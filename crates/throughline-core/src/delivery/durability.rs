@@ -8,7 +8,7 @@ pub enum Durability {
     #[default]
     Strict,
     /// A step begins at once, and ends when it has completed and its start is durable: this saves a round trip to the
-    /// store, but a step may have begun although it is then reported as
-    /// [not started](crate::NotRecorded).
+    /// store, but a step may have begun although it is then reported as [not started](crate::NotRecorded), and what it
+    /// recorded meanwhile may be stored without its start.
     Pipelined,
 }

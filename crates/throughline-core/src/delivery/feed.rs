@@ -1,13 +1,14 @@
 //! Delivery to a live feed: bounded, never awaited.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use throughline_model::{AppendError, FeedConfig, Instance, LiveFeed, OpenError, TraceEvent, TraceStream};
+use tokio::time::Instant;
 
 use super::queue::{Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
-use super::{Counters, DestinationReport, DropReason, Stop, guarded};
+use super::{Condition, Counters, DestinationReport, DropReason, Stop};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.
@@ -20,6 +21,7 @@ pub(crate) struct FeedDelivery {
     name: String,
     pub(crate) queue: Arc<Queue>,
     counters: Arc<Counters>,
+    condition: Arc<Condition>,
     pub(crate) stream: Option<Arc<dyn TraceStream>>,
     /// The runtime of the feed goes with it: its stream may need it for longer than delivery does.
     #[expect(dead_code, reason = "held for what its drop does")]
@@ -35,15 +37,20 @@ impl FeedDelivery {
     ) -> Result<Self, OpenError> {
         let queue = Arc::new(Queue::new(capacity));
         let counters = Arc::new(Counters::default());
-        let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
+        let condition = Arc::new(Condition::default());
+        let worker = Worker {
+            queue: Arc::clone(&queue),
+            counters: Arc::clone(&counters),
+            condition: Arc::clone(&condition),
+        };
         let opened = |feed: &Arc<dyn LiveFeed>| (feed.name().to_owned(), feed.stream());
         let ((name, stream), keep_alive) = thread::start(
             "throughline-feed",
             move || config.open(instance),
             opened,
-            move |feed, runtime| runtime.block_on(run(&*feed, &worker_queue, &worker_counters)),
+            move |feed| Box::pin(async move { worker.run(&*feed).await }),
         )?;
-        Ok(Self { name, queue, counters, stream, keep_alive })
+        Ok(Self { name, queue, counters, condition, stream, keep_alive })
     }
 
     /// Offers an event; a full queue drops it and counts that.
@@ -52,13 +59,13 @@ impl FeedDelivery {
         if !self.queue.try_reserve() {
             let reason = if self.queue.is_closed() { DropReason::Shutdown } else { DropReason::QueueFull };
             self.counters.lose(reason, 1);
-        } else if self.queue.push(Queued { event, waiter: None, keep: false, place: true }).is_err() {
+        } else if self.queue.push(Queued::new(event, None)).is_err() {
             self.counters.lose(DropReason::Shutdown, 1);
         }
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending())
+        self.counters.report(&self.name, &self.condition)
     }
 }
 
@@ -69,44 +76,54 @@ impl Drop for FeedDelivery {
     }
 }
 
-async fn run(feed: &dyn LiveFeed, queue: &Queue, counters: &Counters) {
-    let _finish = Finish { queue, counters };
-    let mut group = Vec::with_capacity(GROUP);
-    loop {
-        tokio::select! {
-            biased;
-            () = queue.arrival() => {}
-            () = queue.closing() => {}
-        }
-        queue.take(&mut group, GROUP);
-        let count = group.len() as u64;
-        let events: Vec<_> = group.iter().map(|queued: &Queued| Arc::clone(&queued.event)).collect();
-        let published = if events.is_empty() { Ok(()) } else { publish(feed, queue, &events).await };
-        match &published {
-            Ok(()) => counters.deliver(count),
-            Err(error) => {
-                tracing::warn!(target: "throughline", feed = feed.name(), %error, "the feed did not accept a group of events");
-                counters.lose(DropReason::Unavailable, count);
-            }
-        }
-        queue.settle(group.iter());
-        group.clear();
-        let stop_by = queue.stop_by();
-        if queue.is_done() || stop_by.is_some_and(|stop_by| Instant::now() >= stop_by) {
-            break;
-        }
-        if published.is_err() {
-            queue.pause(PAUSE).await;
-        }
-    }
+/// The delivering side of a feed.
+struct Worker {
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    condition: Arc<Condition>,
 }
 
-async fn publish(feed: &dyn LiveFeed, queue: &Queue, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
-    let late = |reason: String| AppendError::Unavailable { reason, retry_after: None, source: None };
-    tokio::select! {
-        biased;
-        published = guarded(|| feed.publish(events)) => published,
-        () = tokio::time::sleep(DEADLINE) => Err(late(format!("it did not respond within {DEADLINE:?}"))),
-        () = queue.out_of_time() => Err(late("it did not answer before the shutdown's deadline".to_owned())),
+impl Worker {
+    async fn run(self, feed: &dyn LiveFeed) {
+        let Self { queue, counters, .. } = &self;
+        let _finish = Finish { queue, counters };
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            tokio::select! {
+                biased;
+                () = queue.arrival() => {}
+                () = queue.closing() => {}
+            }
+            queue.take(&mut group, GROUP);
+            let count = group.len() as u64;
+            let events: Vec<_> = group.iter().map(|queued: &Queued| Arc::clone(&queued.event)).collect();
+            let published = if events.is_empty() { Ok(()) } else { self.publish(feed, &events).await };
+            match &published {
+                Ok(()) => counters.deliver(count),
+                Err(error) => {
+                    tracing::warn!(target: "throughline", feed = feed.name(), %error, "the feed did not accept a group of events");
+                    counters.lose(DropReason::Unavailable, count);
+                }
+            }
+            queue.settle(group.iter());
+            group.clear();
+            let stop_by = queue.stop_by();
+            if queue.is_done() || stop_by.is_some_and(|stop_by| Instant::now() >= stop_by) {
+                break;
+            }
+            if published.is_err() {
+                queue.pause(PAUSE).await;
+            }
+        }
+    }
+
+    async fn publish(&self, feed: &dyn LiveFeed, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
+        let late = |reason: String| AppendError::Unavailable { reason, retry_after: None, source: None };
+        tokio::select! {
+            biased;
+            published = self.condition.deliver(|| feed.publish(events)) => published,
+            () = tokio::time::sleep(DEADLINE) => Err(late(format!("it did not respond within {DEADLINE:?}"))),
+            () = self.queue.out_of_time() => Err(late("it did not answer before the shutdown's deadline".to_owned())),
+        }
     }
 }

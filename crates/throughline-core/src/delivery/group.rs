@@ -2,12 +2,13 @@
 //! with retries.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use throughline_model::{AppendError, Limits, TraceEvent, TraceStore};
+use tokio::time::Instant;
 
 use super::queue::{Queue, Queued, Waiter};
-use super::{Counters, DeliveryFailure, DropReason, Retry, guarded};
+use super::{Condition, Counters, DeliveryFailure, DropReason, Retry};
 
 /// What all groups for one store share.
 pub(super) struct Delivering {
@@ -15,7 +16,10 @@ pub(super) struct Delivering {
     pub(super) limits: Limits,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
+    pub(super) condition: Arc<Condition>,
     pub(super) retry: Retry,
+    /// Whether what the store does not take goes into a spool.
+    has_spool: bool,
     /// When other work of this thread was last let run.
     rested: Mutex<Instant>,
 }
@@ -32,13 +36,24 @@ impl Delivering {
         store: Arc<dyn TraceStore>,
         queue: Arc<Queue>,
         counters: Arc<Counters>,
+        condition: Arc<Condition>,
         retry: Retry,
+        has_spool: bool,
     ) -> Self {
         let mut limits = store.limits();
         (limits.events, limits.in_flight) = (limits.events.max(1), limits.in_flight.max(1));
         // Calls that are under way at once have traces of their own.
         limits.one_trace |= limits.in_flight > 1;
-        Self { store, limits, queue, counters, retry, rested: Mutex::new(Instant::now()) }
+        Self {
+            store,
+            limits,
+            queue,
+            counters,
+            condition,
+            retry,
+            has_spool,
+            rested: Mutex::new(Instant::now()),
+        }
     }
 
     /// Lets the lease be renewed and runs be claimed, unless that was done a moment ago: a store that blocks, as a local
@@ -62,6 +77,7 @@ impl Delivering {
     /// Delivers a group in order; answers what is left once a call has failed so often.
     pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
         let mut failed = 0;
+        self.drop_those_without_a_start(&mut group);
         while !group.is_empty() {
             let count = self.fitting(group.iter().map(|queued| &*queued.event));
             let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
@@ -79,15 +95,66 @@ impl Delivering {
                     if failed >= attempts || !error.is_retryable() || self.queue.is_out_of_time() {
                         return Err(Undelivered { group, attempts: failed, error });
                     }
-                    let retry_after = match &error {
-                        AppendError::Unavailable { retry_after, .. } => *retry_after,
-                        _ => None,
-                    };
-                    self.queue.pause(self.retry.delay(failed, retry_after)).await;
+                    let delay = self.retry.delay(failed, retry_after(&error));
+                    let is_overdue_then = |queued: &Queued| self.may_wait(queued) <= delay;
+                    if self.has_spool && group.iter().any(is_overdue_then) {
+                        return Err(Undelivered { group, attempts: failed, error });
+                    }
+                    let failure = self.failure(failed, error);
+                    self.pause(delay, &mut group, &failure).await;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Waits before another attempt. Those who have waited for as long as they may get the error meanwhile.
+    async fn pause(&self, delay: Duration, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) {
+        let began = Instant::now();
+        loop {
+            let overdue_in = self.refuse_overdue(group, failure);
+            let left = delay.saturating_sub(began.elapsed());
+            if left.is_zero() || group.is_empty() || self.queue.is_out_of_time() {
+                return;
+            }
+            self.queue.pause(left.min(overdue_in)).await;
+        }
+    }
+
+    /// Gives up waiting for a store that takes nothing: what may be refused and has waited for as long as it may is
+    /// dropped, and whoever has waited so long for anything gets the error. Answers when the next will have.
+    pub(super) fn refuse_overdue(&self, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) -> Duration {
+        let is_refused = |queued: &mut Queued| !queued.keep && self.may_wait(queued).is_zero();
+        self.drop_all(group.extract_if(.., is_refused).collect(), failure);
+        self.drop_those_without_a_start(group);
+        let mut next = Duration::MAX;
+        for queued in group.iter_mut().filter(|queued| queued.waiter.is_some()) {
+            match self.may_wait(queued) {
+                Duration::ZERO => fail(queued.waiter.take(), failure),
+                left => next = next.min(left),
+            }
+        }
+        next
+    }
+
+    /// For how much longer an event may wait for a store that takes nothing.
+    fn may_wait(&self, queued: &Queued) -> Duration {
+        self.retry.longest().saturating_sub(queued.since.elapsed())
+    }
+
+    /// Ends whose starts were refused are dropped as well, and nobody waits for them.
+    pub(super) fn drop_those_without_a_start(&self, group: &mut Vec<Queued>) {
+        let dropped: Vec<_> = group.extract_if(.., Queued::has_no_start).collect();
+        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
+        self.queue.settle(dropped.iter());
+    }
+
+    fn drop_all(&self, dropped: Vec<Queued>, failure: &Arc<DeliveryFailure>) {
+        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
+        self.queue.settle(dropped.iter());
+        for queued in dropped {
+            fail(queued.waiter, failure);
+        }
     }
 
     /// How many of these events, which come in order, one call may take.
@@ -115,7 +182,7 @@ impl Delivering {
         let deadline = self.retry.attempt_timeout;
         tokio::select! {
             biased;
-            appended = guarded(|| self.store.append(events)) => appended,
+            appended = self.condition.deliver(|| self.store.append(events)) => appended,
             () = tokio::time::sleep(deadline) => {
                 Err(unknown(format!("it did not respond within {deadline:?}")))
             }
@@ -163,11 +230,8 @@ impl Delivering {
         );
         let failure = self.failure(attempts, error);
         let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep).collect();
-        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
-        self.queue.settle(dropped.iter());
-        for queued in dropped {
-            fail(queued.waiter, &failure);
-        }
+        self.drop_all(dropped, &failure);
+        self.drop_those_without_a_start(&mut group);
         for queued in &mut group {
             fail(queued.waiter.take(), &failure);
         }
@@ -177,7 +241,9 @@ impl Delivering {
     /// Closes the store; what is left and what still waits is counted as dropped.
     pub(super) async fn close(&self, mut left: Vec<Queued>) {
         // Nobody is woken before the store is closed: a process may end at that moment.
-        let close = tokio::time::timeout(self.queue.time_to_close(), guarded(|| self.store.close())).await;
+        let close =
+            tokio::time::timeout(self.queue.time_to_close(), self.condition.guard(|| self.store.close()))
+                .await;
         let error = match close {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -194,8 +260,16 @@ impl Delivering {
         }
     }
 
-    fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {
+    pub(super) fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {
         Arc::new(DeliveryFailure { store: self.store.name().to_owned(), attempts, error })
+    }
+}
+
+/// How long the store asked to be left alone.
+pub(super) fn retry_after(error: &AppendError) -> Option<Duration> {
+    match error {
+        AppendError::Unavailable { retry_after, .. } => *retry_after,
+        _ => None,
     }
 }
 

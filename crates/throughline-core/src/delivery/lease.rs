@@ -1,15 +1,16 @@
 //! Keeping the lease of this instance, whatever else is in progress.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use throughline_model::{AppendError, Lease, TraceStore};
+use tokio::time::Instant;
 
-use super::guarded;
+use super::Condition;
 
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// Renews the lease for as long as it is polled; never ends.
-pub(super) async fn keep(store: &dyn TraceStore) {
+pub(super) async fn keep(store: &dyn TraceStore, condition: &Condition) {
     let Lease::Heartbeat { interval, expires_after } = store.lease() else {
         return std::future::pending().await;
     };
@@ -20,7 +21,7 @@ pub(super) async fn keep(store: &dyn TraceStore) {
     loop {
         tokio::time::sleep(wait).await;
         // A renewal that hangs is given up in time for another before the lease expires.
-        let renewal = tokio::time::timeout(interval, guarded(|| store.heartbeat())).await;
+        let renewal = tokio::time::timeout(interval, condition.guard(|| store.heartbeat())).await;
         let error = match renewal {
             Ok(Ok(())) => {
                 (renewed, wait) = (Instant::now(), interval);

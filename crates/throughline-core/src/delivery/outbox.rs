@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use throughline_model::{AppendError, BoxFuture, Spool, Spooled, TraceEvent};
 
+use super::DropReason;
 use super::group::{Delivering, Undelivered};
 use super::queue::Queued;
-use super::{DropReason, guarded};
 
-/// How many events are read from the spool at once.
-const GROUP: usize = 512;
+/// How many events are read from the spool at once. A simulation never fills a large group.
+const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 
 pub(super) struct Outbox {
     delivering: Arc<Delivering>,
@@ -26,10 +26,10 @@ pub(super) struct Outbox {
 }
 
 /// How far the first events of the spool came.
-pub(super) struct Moved(Result<Taken, AppendError>);
+pub(super) struct Moved(pub(super) Result<Taken, AppendError>);
 
 /// What the store said of the first events.
-struct Taken {
+pub(super) struct Taken {
     delivered: usize,
     /// Whether it refused the one after them.
     refused: bool,
@@ -60,6 +60,7 @@ impl Outbox {
 
     /// Takes a group, or says why the spool does not.
     pub(super) async fn push_group(&mut self, mut group: Vec<Queued>) -> Result<(), Undelivered> {
+        self.delivering.drop_those_without_a_start(&mut group);
         while !group.is_empty() {
             let events: Vec<_> = group.iter().map(|queued| Arc::clone(&queued.event)).collect();
             match self.in_time(|| self.spool.push(&events)).await {
@@ -70,14 +71,29 @@ impl Outbox {
                 Err(AppendError::Rejected { index, reason }) if index < group.len() => {
                     self.delivering.reject(group.remove(index), reason);
                 }
+                Err(error) if self.has_taken(group.len()).await => {
+                    self.trouble(&error);
+                    self.set_waiting(self.waiting + group.len() as u64);
+                    self.delivering.acknowledge(std::mem::take(&mut group));
+                }
                 Err(error) => {
-                    let spool = self.spool.name();
-                    tracing::warn!(target: "throughline", spool, %error, "the spool did not accept a group of events");
+                    self.trouble(&error);
                     return Err(Undelivered { group, attempts: 1, error });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether the spool has taken so many events, although it did not say so.
+    async fn has_taken(&self, count: usize) -> bool {
+        let usage = self.in_time(|| self.spool.usage()).await;
+        usage.is_ok_and(|usage| usage.events >= self.waiting + count as u64)
+    }
+
+    fn trouble(&self, error: &AppendError) {
+        let spool = self.spool.name();
+        tracing::warn!(target: "throughline", spool, %error, "the spool did not accept a group of events");
     }
 
     /// Begins to move the first events to the store, as many as one call takes, unless some are on their way. After a
@@ -134,16 +150,18 @@ impl Outbox {
         } else {
             self.read.drain(..count);
         }
-        if taken.refused {
-            self.delivering.counters.lose(DropReason::Rejected, 1);
-        }
         self.leave(taken.delivered as u64, u64::from(taken.refused));
         Ok(())
     }
 
+    /// So many of the first events are gone. There may be more of them in the spool than were counted: of those that it
+    /// took without saying so.
     fn leave(&mut self, delivered: u64, refused: u64) {
+        let refused = refused.min(self.waiting);
+        let delivered = delivered.min(self.waiting - refused);
         self.delivering.counters.deliver(delivered);
-        self.set_waiting(self.waiting.saturating_sub(delivered + refused));
+        self.delivering.counters.lose(DropReason::Rejected, refused);
+        self.set_waiting(self.waiting - delivered - refused);
     }
 
     fn set_waiting(&mut self, waiting: u64) {
@@ -156,19 +174,19 @@ impl Outbox {
         tracing::debug!(target: "throughline", spool = self.spool.name(), %error, "the spool was not drained");
     }
 
-    /// A call of the spool, which must not hold up a shutdown.
+    /// A call of the spool, which must hold up neither delivery nor a shutdown.
     async fn in_time<'a, T>(
         &'a self,
         call: impl FnOnce() -> BoxFuture<'a, Result<T, AppendError>>,
     ) -> Result<T, AppendError> {
+        let Delivering { queue, condition, retry, .. } = &*self.delivering;
+        let late = |reason| Err(AppendError::Unavailable { reason, retry_after: None, source: None });
+        let deadline = retry.attempt_timeout;
         tokio::select! {
             biased;
-            answer = guarded(call) => answer,
-            () = self.delivering.queue.time_is_up() => Err(AppendError::Unavailable {
-                reason: "the spool did not answer before the shutdown's deadline".to_owned(),
-                retry_after: None,
-                source: None,
-            }),
+            answer = condition.guard(call) => answer,
+            () = tokio::time::sleep(deadline) => late(format!("the spool did not answer within {deadline:?}")),
+            () = queue.time_is_up() => late("the spool did not answer before the shutdown's deadline".to_owned()),
         }
     }
 

@@ -1,11 +1,14 @@
 //! The bounded queue between the code that emits and the thread that delivers.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::time::Instant;
 
+use super::locks::{Condvar, Mutex, MutexGuard};
 use super::{Counters, DeliveryFailure, DropReason};
 use throughline_model::TraceEvent;
 
@@ -23,6 +26,34 @@ pub(crate) struct Queued {
     pub(crate) keep: bool,
     /// Whether it holds a place, which is free again once it is settled.
     pub(crate) place: bool,
+    /// Since when it waits.
+    pub(crate) since: Instant,
+    /// What becomes of the start that this is the end of, where that was not known when it ended.
+    pub(crate) start: Option<Ack>,
+}
+
+impl Queued {
+    /// An event that is dropped if it can't be delivered.
+    pub(crate) fn new(event: Arc<TraceEvent>, waiter: Option<Waiter>) -> Self {
+        Self { event, waiter, keep: false, place: true, since: Instant::now(), start: None }
+    }
+
+    /// An event that stays pending until it is delivered.
+    pub(crate) fn kept(event: Arc<TraceEvent>, waiter: Option<Waiter>, place: bool) -> Self {
+        Self { event, waiter, keep: true, place, since: Instant::now(), start: None }
+    }
+
+    /// Whether its start was refused: then there is nothing that it could be the end of.
+    pub(crate) fn has_no_start(&mut self) -> bool {
+        match self.start.as_mut().map(oneshot::Receiver::try_recv) {
+            None | Some(Err(TryRecvError::Empty)) => false,
+            Some(Ok(Err(_))) => true,
+            Some(Ok(Ok(())) | Err(TryRecvError::Closed)) => {
+                self.start = None;
+                false
+            }
+        }
+    }
 }
 
 /// Room is given out as places. What may be refused (the start of a step, a point event) waits for a place; what must not be
@@ -36,6 +67,7 @@ pub(crate) struct Queue {
     /// Wakes those who wait for the queue to run empty.
     idle: Condvar,
     places: Semaphore,
+    capacity: usize,
     /// Set by shutdown.
     stop: watch::Sender<Option<Stop>>,
 }
@@ -83,6 +115,7 @@ impl Queue {
             enough: Condvar::new(),
             idle: Condvar::new(),
             places: Semaphore::new(capacity),
+            capacity,
             stop: watch::Sender::new(None),
         }
     }
@@ -107,9 +140,9 @@ impl Queue {
         self.places.add_permits(1);
     }
 
-    /// Whether there is a place right now.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.places.is_closed() && self.places.available_permits() > 0
+    /// Whether at least half of all places are free.
+    pub(crate) fn is_half_free(&self) -> bool {
+        !self.places.is_closed() && self.places.available_permits() * 2 >= self.capacity
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -171,9 +204,12 @@ impl Queue {
     fn gather_blocking(&self, count: usize, delay: Duration) {
         let mut state = self.state();
         state.gathering = count;
-        let deadline = Instant::now() + delay;
+        let began = Instant::now();
         while state.waiting.len() < count && !state.is_stopping {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
+            let left = delay.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
             state = self.enough.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.gathering = 0;
@@ -187,6 +223,18 @@ impl Queue {
         state.unsettled += count;
         group.extend(state.waiting.drain(..count));
         count
+    }
+
+    /// Moves the first events behind those in `group`, up to the first that has not waited this long.
+    pub(crate) fn take_overdue(&self, group: &mut Vec<Queued>, longest: Duration) {
+        let mut state = self.state();
+        let now = Instant::now();
+        while let Some(queued) =
+            state.waiting.pop_front_if(|queued| now.saturating_duration_since(queued.since) >= longest)
+        {
+            state.unsettled += 1;
+            group.push(queued);
+        }
     }
 
     /// These events, which were taken, are delivered or dropped; their places are free again.
@@ -214,13 +262,14 @@ impl Queue {
     }
 
     /// Events that wait, in memory or in the spool.
+    #[cfg(test)]
     pub(crate) fn pending(&self) -> u64 {
         let state = self.state();
         (state.waiting.len() + state.unsettled) as u64 + state.spooled
     }
 
     /// Blocks until nothing waits any more, or until the deadline.
-    pub(crate) fn wait_idle(&self, deadline: Instant) {
+    pub(crate) fn wait_idle(&self, deadline: std::time::Instant) {
         self.wait(deadline, State::is_idle);
     }
 
@@ -237,14 +286,14 @@ impl Queue {
     }
 
     /// Blocks until the delivery thread is gone, or until the deadline.
-    pub(crate) fn wait_finished(&self, deadline: Instant) {
+    pub(crate) fn wait_finished(&self, deadline: std::time::Instant) {
         self.wait(deadline, |state| state.finished);
     }
 
-    fn wait(&self, deadline: Instant, done: impl Fn(&State) -> bool) {
+    fn wait(&self, deadline: std::time::Instant, done: impl Fn(&State) -> bool) {
         let mut state = self.state();
         while !state.finished && !done(&state) {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            let Some(left) = deadline.checked_duration_since(std::time::Instant::now()) else { return };
             state = self.idle.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -297,7 +346,8 @@ impl Queue {
                     }
                 }
                 Some(until) => tokio::select! {
-                    () = tokio::time::sleep_until(until.into()) => return,
+                    biased;
+                    () = tokio::time::sleep_until(until) => return,
                     // It may be called off earlier.
                     _ = stop.changed() => {}
                 },
@@ -312,6 +362,7 @@ impl Queue {
     /// Waits this long, or until the time for delivery is over.
     pub(crate) async fn pause(&self, delay: Duration) {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(delay) => {}
             () = self.out_of_time() => {}
         }

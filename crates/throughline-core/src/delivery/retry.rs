@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Retries with exponential backoff and full jitter; a store's own retry-after is honoured when it is longer.
+/// Retries with exponential backoff and full jitter. A store that asks for a longer wait (`retry_after`) gets it, up to
+/// [`max_delay`](Self::max_delay): nobody else says how long the steps of a service wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retry {
@@ -10,7 +11,7 @@ pub struct Retry {
     pub attempts: u32,
     /// The upper bound of the first wait; it doubles from try to try.
     pub base_delay: Duration,
-    /// The upper bound of every wait.
+    /// The upper bound of every wait, whatever the store asks for.
     pub max_delay: Duration,
     /// How long one attempt may take. What became of the events of an attempt that took longer is unknown, and they are
     /// sent again as they were, which a store skips where it has them. A claim of a run, which is tried once, may take as
@@ -51,11 +52,20 @@ impl Retry {
         self
     }
 
+    /// How long all attempts and the waits between them take at most: nobody waits longer than that for a store which
+    /// takes nothing.
+    pub(crate) fn longest(&self) -> Duration {
+        let attempts = self.attempts.max(1);
+        self.attempt_timeout
+            .saturating_mul(attempts)
+            .saturating_add(self.max_delay.saturating_mul(attempts - 1))
+    }
+
     /// The wait after a number of failed attempts.
     pub(crate) fn delay(&self, failed: u32, retry_after: Option<Duration>) -> Duration {
         let bound = self.base_delay.saturating_mul(1 << failed.saturating_sub(1).min(20)).min(self.max_delay);
-        let jittered = bound.mul_f64(rand::random::<f64>());
-        jittered.max(retry_after.unwrap_or_default())
+        let jittered = rand::random_range(Duration::ZERO..=bound);
+        jittered.max(retry_after.unwrap_or_default().min(self.max_delay))
     }
 }
 
@@ -64,12 +74,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_the_bound_and_honour_the_servers_wish() {
+    fn waits_grow_to_the_bound_and_honour_the_servers_wish_within_it() {
         let retry = Retry::default();
         for failed in 1..40 {
             let bound = Duration::from_millis(50 << (failed - 1).min(6)).min(Duration::from_secs(2));
             assert!(retry.delay(failed, None) <= bound);
         }
-        assert_eq!(retry.delay(1, Some(Duration::from_secs(9))), Duration::from_secs(9));
+        assert_eq!(retry.delay(1, Some(Duration::from_secs(1))), Duration::from_secs(1));
+        for endless in [Duration::from_secs(9), Duration::MAX] {
+            assert_eq!(retry.delay(1, Some(endless)), retry.max_delay);
+        }
+        let patient = Retry::default().delays(Duration::MAX, Duration::MAX);
+        assert_eq!(patient.delay(u32::MAX, Some(Duration::MAX)), Duration::MAX);
     }
 }

@@ -1,8 +1,11 @@
 //! The emitting side of a store.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use throughline_model::{
     AppendInline, BoxFuture, Instance, OpenError, Readers, Secret, Spool, SpoolConfig, StoreConfig,
     TraceEvent, TraceStore,
@@ -14,7 +17,9 @@ use super::group::Delivering;
 use super::queue::{Ack, Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
-use super::{Counters, DestinationReport, DropReason, Retry, Stop, lease};
+use super::{
+    Condition, Counters, DestinationReport, DropReason, Retry, Stop, WhenFull, describe_panic, lease,
+};
 
 /// The emitting side of a store.
 pub(crate) struct StoreDelivery {
@@ -22,6 +27,8 @@ pub(crate) struct StoreDelivery {
     pub(crate) queue: Arc<Queue>,
     pub(crate) calls: Calls,
     counters: Arc<Counters>,
+    condition: Arc<Condition>,
+    when_full: WhenFull,
     inline: Option<Arc<dyn AppendInline>>,
     pub(crate) readers: Readers,
     /// What pseudonyms are made with where nobody sets a key.
@@ -29,6 +36,13 @@ pub(crate) struct StoreDelivery {
     /// The runtime of the store goes with it: readers may need it for longer than delivery does.
     #[expect(dead_code, reason = "held for what its drop does")]
     keep_alive: KeepAlive,
+}
+
+/// How much room the queue of a store has.
+pub(crate) struct Room {
+    pub(crate) capacity: usize,
+    /// What happens when it is full; by default what fits the retries.
+    pub(crate) when_full: Option<WhenFull>,
 }
 
 struct OpenStore {
@@ -45,11 +59,13 @@ impl StoreDelivery {
         spool: Option<Box<dyn SpoolConfig>>,
         instance: Instance,
         retry: Retry,
-        capacity: usize,
+        room: Room,
     ) -> Result<Self, OpenError> {
-        let queue = Arc::new(Queue::new(capacity));
+        let when_full = room.when_full.unwrap_or(WhenFull::BlockFor(retry.longest()));
+        let condition = Arc::new(Condition::default());
+        let queue = Arc::new(Queue::new(room.capacity));
         let counters = Arc::new(Counters::default());
-        let (calls, received) = calls(retry.attempt_timeout);
+        let (calls, received) = calls(retry.attempt_timeout, Arc::clone(&condition));
         let (worker_queue, worker_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> BoxFuture<'static, _> {
@@ -86,35 +102,73 @@ impl StoreDelivery {
             let store = &opened.store;
             (store.name().to_owned(), store.inline(), opened.readers.clone(), opened.secret.clone())
         };
+        let worker_condition = Arc::clone(&condition);
         let ((name, inline, readers, secret), keep_alive) =
-            thread::start("throughline-store", open, opened, move |opened, runtime| {
+            thread::start("throughline-store", open, opened, move |opened| {
                 let OpenStore { store, spool, .. } = opened;
-                let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
-                let _finish = Finish { queue: &queue, counters: &counters };
-                let delivering =
-                    Arc::new(Delivering::new(Arc::clone(&store), worker_queue, worker_counters, retry));
-                let worker = Worker::new(Arc::clone(&delivering), spool);
-                runtime.block_on(async move {
+                Box::pin(async move {
+                    let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
+                    let _finish = Finish { queue: &queue, counters: &counters };
+                    let condition = Arc::clone(&worker_condition);
+                    let delivering = Arc::new(Delivering::new(
+                        Arc::clone(&store),
+                        worker_queue,
+                        worker_counters,
+                        worker_condition,
+                        retry,
+                        spool.is_some(),
+                    ));
+                    let worker = Worker::new(Arc::clone(&delivering), spool);
                     // One future after the other is polled on this thread: none of them waits for another.
                     let left = tokio::select! {
-                        left = worker.run() => left,
-                        () = lease::keep(&*store) => Vec::new(),
+                        biased;
+                        () = lease::keep(&*store, &condition) => Vec::new(),
                         () = received.serve(&store) => Vec::new(),
+                        left = worker.run() => left,
                     };
                     delivering.close(left).await;
-                });
+                })
             })?;
-        Ok(Self { name, queue, calls, counters, inline, readers, secret, keep_alive })
+        Ok(Self { name, queue, calls, counters, condition, when_full, inline, readers, secret, keep_alive })
+    }
+
+    /// Takes a place in the queue for an event that may be refused, or says why it got none.
+    pub(crate) async fn reserve(&self) -> Result<(), NoRoom> {
+        let limit = match self.when_full {
+            _ if self.queue.try_reserve() => return Ok(()),
+            _ if self.queue.is_closed() => return Err(NoRoom::Closed),
+            WhenFull::Block => None,
+            WhenFull::BlockFor(limit) => Some(limit),
+            WhenFull::Fail => Some(Duration::ZERO),
+        };
+        let has_place = match limit {
+            None => self.queue.reserve().await,
+            Some(limit) => match select(pin!(self.queue.reserve()), thread::timer(limit)).await {
+                Either::Left((has_place, _)) => has_place,
+                Either::Right(_) => {
+                    self.refuse(1);
+                    return Err(NoRoom::Full { waited: limit });
+                }
+            },
+        };
+        if has_place { Ok(()) } else { Err(NoRoom::Closed) }
     }
 
     /// Appends an event on this thread, where the store can do that and no earlier event waits for it; the event needs no
     /// place then. What is not appended goes through the queue, with all that the delivery thread does about failures.
     pub(crate) fn append_inline(&self, event: &Arc<TraceEvent>) -> bool {
         let Some(inline) = &self.inline else { return false };
+        if !self.queue.may_be_passed() {
+            return false;
+        }
         // A panic would be the store's and harm the host; appending again is safe, whatever was appended before.
-        let appended = self.queue.may_be_passed()
-            && catch_unwind(AssertUnwindSafe(|| inline.append_inline(event))).unwrap_or(false);
+        let appended =
+            catch_unwind(AssertUnwindSafe(|| inline.append_inline(event))).unwrap_or_else(|panic| {
+                self.condition.panicked(&describe_panic(&*panic));
+                false
+            });
         if appended {
+            self.condition.went_well();
             self.counters.accept(1);
             self.counters.deliver(1);
         }
@@ -124,7 +178,7 @@ impl StoreDelivery {
     /// Hands over an event for which a place is held, and says how its delivery can be awaited.
     pub(crate) fn push(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
         let (tx, rx) = oneshot::channel();
-        self.hand_over(Queued { event, waiter: Some(tx), keep: false, place: true })?;
+        self.hand_over(Queued::new(event, Some(tx)))?;
         Ok(rx)
     }
 
@@ -132,14 +186,24 @@ impl StoreDelivery {
     pub(crate) fn push_kept(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
         let (tx, rx) = oneshot::channel();
         let place = self.queue.try_reserve();
-        self.hand_over(Queued { event, waiter: Some(tx), keep: true, place })?;
+        self.hand_over(Queued::kept(event, Some(tx), place))?;
         Ok(rx)
     }
 
-    /// Hands over an event whose delivery nobody awaits; it stays pending until it is delivered.
-    pub(crate) fn push_unawaited(&self, event: Arc<TraceEvent>) -> Result<(), Closed> {
+    /// Hands over an event whose delivery nobody awaits. It stays pending until it is delivered, or the `start` that it is
+    /// the end of is refused.
+    pub(crate) fn push_unawaited(&self, event: Arc<TraceEvent>, start: Option<Ack>) -> Result<(), Closed> {
         let place = self.queue.try_reserve();
-        self.hand_over(Queued { event, waiter: None, keep: true, place })
+        self.hand_over(Queued { start, ..Queued::kept(event, None, place) })
+    }
+
+    /// Hands over the start of something that an event for which a place is held hangs on, and says how its delivery can be
+    /// awaited. It is refused where that is.
+    pub(crate) fn push_before(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
+        let (tx, rx) = oneshot::channel();
+        let place = self.queue.try_reserve();
+        self.hand_over(Queued { place, ..Queued::new(event, Some(tx)) })?;
+        Ok(rx)
     }
 
     /// Counts events as dropped that there was no room for.
@@ -158,7 +222,7 @@ impl StoreDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending())
+        self.counters.report(&self.name, &self.condition)
     }
 }
 
@@ -173,3 +237,12 @@ impl Drop for StoreDelivery {
 /// The delivery thread is gone.
 #[derive(Debug)]
 pub(crate) struct Closed;
+
+/// Why an event got no place in the queue.
+#[derive(Debug)]
+pub(crate) enum NoRoom {
+    /// It is closed.
+    Closed,
+    /// It was full all this time.
+    Full { waited: Duration },
+}

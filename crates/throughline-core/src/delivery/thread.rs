@@ -1,7 +1,14 @@
 //! Threads with a runtime of their own, on which stores and feeds live.
 
+use std::time::Duration;
+
+use futures_timer::Delay;
 use throughline_model::{BoxFuture, OpenError};
 use tokio::sync::oneshot;
+
+use super::FOR_EVER;
+#[cfg(test)]
+use crate::simulation;
 
 /// Keeps the runtime of a thread running until it is dropped.
 pub(crate) struct KeepAlive(#[expect(dead_code, reason = "held for what its drop does")] oneshot::Sender<()>);
@@ -12,11 +19,16 @@ pub(super) fn start<T, R>(
     name: &'static str,
     open: impl FnOnce() -> BoxFuture<'static, Result<T, OpenError>> + Send + 'static,
     opened: impl FnOnce(&T) -> R + Send + 'static,
-    run: impl FnOnce(T, &tokio::runtime::Runtime) + Send + 'static,
+    run: impl FnOnce(T) -> BoxFuture<'static, ()> + Send + 'static,
 ) -> Result<(R, KeepAlive), OpenError>
 where
     R: Send + 'static,
 {
+    #[cfg(test)]
+    if simulation::is_on() {
+        let (keep_alive, _) = oneshot::channel();
+        return simulation::start(open, opened, run).map(|opened| (opened, KeepAlive(keep_alive)));
+    }
     let unusable = move |source: std::io::Error| OpenError::Unusable {
         store: name,
         reason: "its delivery thread could not be started".to_owned(),
@@ -37,7 +49,7 @@ where
             match runtime.block_on(open()) {
                 Ok(destination) => {
                     if tx.send(Ok(opened(&destination))).is_ok() {
-                        run(destination, &runtime);
+                        runtime.block_on(run(destination));
                         // An error says that the sender was dropped, which is what is waited for.
                         let _ = runtime.block_on(dropped);
                     }
@@ -71,4 +83,13 @@ pub(crate) async fn on_helper_thread<T: Send + 'static>(
         })
         .ok()?;
     rx.await.ok()
+}
+
+/// Completes after this time, on whatever runtime the caller has.
+pub(super) fn timer(time: Duration) -> BoxFuture<'static, ()> {
+    #[cfg(test)]
+    if simulation::is_on() {
+        return Box::pin(tokio::time::sleep(time));
+    }
+    Box::pin(Delay::new(time.min(FOR_EVER)))
 }

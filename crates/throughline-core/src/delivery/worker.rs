@@ -1,21 +1,25 @@
 //! The worker of a store: groups of events from the queue into the store, one trace beside another where the store
 //! takes that, and through a spool if there is one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use throughline_model::{Spool, TraceId};
+use rustc_hash::FxHashMap;
+use throughline_model::{AppendError, Spool, TraceId};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::group::{Delivering, Undelivered};
+use super::group::{Delivering, Undelivered, retry_after};
+use super::later_here;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
-/// How many events are taken from the queue at once.
-const GROUP: usize = 512;
+/// How many events are taken from the queue at once. A simulation never fills a large group.
+const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 /// How often a spool is tried for draining, and kept events are tried again, while nothing else happens.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often they are tried during a shutdown at most.
@@ -48,7 +52,7 @@ enum Ended {
 pub(super) struct Worker {
     delivering: Arc<Delivering>,
     outbox: Option<Outbox>,
-    lanes: HashMap<Lane, Waiting>,
+    lanes: FxHashMap<Lane, Waiting>,
     /// Lanes with fresh events of which nothing is in progress.
     ready: VecDeque<Lane>,
     /// Lanes whose events were all tried in vain, those that have waited longest first. One that has got fresh events
@@ -63,6 +67,11 @@ pub(super) struct Worker {
     try_spool: bool,
     /// When what was tried in vain is to be tried again.
     recover_at: Instant,
+    /// Until when the store asked to be left alone.
+    not_before: Instant,
+    /// When to look for those who have waited too long.
+    look: Pin<Box<Sleep>>,
+    look_interval: Duration,
     is_closing: bool,
     under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
 }
@@ -70,16 +79,20 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, u64)>) -> Self {
         let outbox = spool.map(|(spool, waiting)| Outbox::new(Arc::clone(&delivering), spool, waiting));
+        let look_interval = (delivering.retry.longest() / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
         Self {
             delivering,
             outbox,
-            lanes: HashMap::new(),
+            lanes: FxHashMap::default(),
             ready: VecDeque::new(),
             failed: VecDeque::new(),
             probes: 0,
             is_turn_of_failed: false,
             try_spool: false,
             recover_at: Instant::now() + RECOVERY_INTERVAL,
+            not_before: Instant::now(),
+            look: Box::pin(sleep(look_interval)),
+            look_interval,
             is_closing: false,
             under_way: FuturesUnordered::new(),
         }
@@ -101,11 +114,13 @@ impl Worker {
             }
             let takes_more = is_spooling || self.under_way.len() < self.delivering.limits.in_flight;
             let (is_recovering, is_closing) = (self.is_recovering(), self.is_closing);
+            let is_waiting = !self.under_way.is_empty();
             tokio::select! {
                 biased;
                 Some(ended) = self.under_way.next(), if !self.under_way.is_empty() => self.ended(ended).await,
                 () = queue.arrival(), if takes_more => {}
-                () = tokio::time::sleep_until(self.recover_at.into()), if is_recovering => {}
+                () = tokio::time::sleep_until(self.recover_at), if is_recovering => {}
+                () = &mut self.look, if is_waiting => self.look_for_overdue().await,
                 () = queue.closing(), if !is_closing => {}
                 () = queue.out_of_time(), if is_closing && self.under_way.is_empty() => {}
             }
@@ -143,14 +158,17 @@ impl Worker {
 
     fn next_recovery(&self) -> Instant {
         let pause = if self.is_closing { self.delivering.retry.base_delay } else { RECOVERY_INTERVAL };
-        Instant::now() + pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL)
+        let next = later_here(pause.clamp(LEAST_INTERVAL, RECOVERY_INTERVAL));
+        if self.is_closing { next } else { next.max(self.not_before) }
     }
 
     /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
     fn start_groups(&mut self) {
         while self.under_way.len() < self.delivering.limits.in_flight {
             let Some(lane) = self.next_lane() else { break };
-            let Some(waiting) = self.lanes.get_mut(&lane) else { continue };
+            // One that was emptied and has got events since may be listed twice.
+            let is_idle = |waiting: &&mut Waiting| !waiting.is_under_way && !waiting.events.is_empty();
+            let Some(waiting) = self.lanes.get_mut(&lane).filter(is_idle) else { continue };
             // Events that were kept are tried again with every group, and by themselves once in a while.
             waiting.is_probe = waiting.fresh == 0;
             let attempts = if waiting.is_probe { 1 } else { self.delivering.retry.attempts };
@@ -191,29 +209,38 @@ impl Worker {
 
     /// Takes a group from the queue and puts each event into its lane.
     fn take(&mut self) {
-        if !self.delivering.limits.one_trace {
-            let lane = self.lanes.entry(None).or_default();
-            let fresh = self.delivering.queue.take(&mut lane.events, GROUP);
-            if fresh > 0 && lane.fresh == 0 && !lane.is_under_way {
-                self.ready.push_back(None);
-            }
-            lane.fresh += fresh;
+        if self.delivering.limits.one_trace {
+            let mut taken = Vec::new();
+            self.delivering.queue.take(&mut taken, GROUP);
+            taken.into_iter().for_each(|queued| self.put_into_its_lane(queued));
             return;
         }
-        let mut taken = Vec::new();
-        self.delivering.queue.take(&mut taken, GROUP);
-        for queued in taken {
-            let key = Some(queued.event.trace_id);
-            let lane = self.lanes.entry(key).or_default();
-            lane.events.push(queued);
-            lane.fresh += 1;
-            if lane.fresh == 1 && !lane.is_under_way {
-                self.ready.push_back(key);
-            }
+        let lane = self.lanes.entry(None).or_default();
+        let fresh = self.delivering.queue.take(&mut lane.events, GROUP);
+        if fresh > 0 && lane.fresh == 0 && !lane.is_under_way {
+            self.ready.push_back(None);
+        }
+        lane.fresh += fresh;
+    }
+
+    fn put_into_its_lane(&mut self, queued: Queued) {
+        let key = self.delivering.limits.one_trace.then_some(queued.event.trace_id);
+        let lane = self.lanes.entry(key).or_default();
+        lane.events.push(queued);
+        lane.fresh += 1;
+        if lane.fresh == 1 && !lane.is_under_way {
+            self.ready.push_back(key);
         }
     }
 
     async fn ended(&mut self, ended: Ended) {
+        let failed = match &ended {
+            Ended::Group(_, result) => result.as_ref().err().map(|undelivered| &undelivered.error),
+            Ended::Moved(Moved(result)) => result.as_ref().err(),
+        };
+        if let Some(asked) = failed.and_then(retry_after) {
+            self.not_before = later_here(asked.min(self.delivering.retry.max_delay));
+        }
         let was_recovering = self.is_recovering();
         match ended {
             Ended::Group(lane, result) => self.group_ended(lane, result).await,
@@ -225,6 +252,8 @@ impl Worker {
         }
         if !was_recovering && self.is_recovering() {
             self.recover_at = self.next_recovery();
+        } else if !self.is_closing {
+            self.recover_at = self.recover_at.max(self.not_before);
         }
         // A store that never waits would keep this thread from anything else.
         self.delivering.let_others_run().await;
@@ -249,6 +278,36 @@ impl Worker {
         } else if !std::mem::replace(&mut waiting.is_listed, true) {
             self.failed.push_back(lane);
         }
+    }
+
+    /// Nobody waits for ever behind calls that take long or fail: what has waited for as long as it may goes into the spool,
+    /// or is refused.
+    async fn look_for_overdue(&mut self) {
+        self.look.as_mut().reset(later_here(self.look_interval));
+        let longest = self.delivering.retry.longest();
+        let mut overdue = Vec::new();
+        self.delivering.queue.take_overdue(&mut overdue, longest);
+        overdue.into_iter().for_each(|queued| self.put_into_its_lane(queued));
+        if self.outbox.is_none() {
+            return self.refuse_overdue(longest);
+        }
+        let is_overdue = |queued: &Queued| queued.since.elapsed() >= longest;
+        if self.lanes.values().any(|lane| !lane.is_under_way && lane.events.first().is_some_and(is_overdue)) {
+            self.go_through_the_outbox().await;
+        }
+    }
+
+    fn refuse_overdue(&mut self, longest: Duration) {
+        let delivering = &*self.delivering;
+        let reason = format!("it took nothing of what waited for it within {longest:?}");
+        let failure =
+            delivering.failure(1, AppendError::Unavailable { reason, retry_after: None, source: None });
+        for lane in self.lanes.values_mut() {
+            let tried = lane.events.len() - lane.fresh;
+            delivering.refuse_overdue(&mut lane.events, &failure);
+            lane.fresh = lane.events.len() - tried;
+        }
+        self.lanes.retain(|_, lane| lane.is_under_way || !lane.events.is_empty());
     }
 
     /// What becomes of a group that the store did not take: answers what stays pending.

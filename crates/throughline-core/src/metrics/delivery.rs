@@ -15,6 +15,8 @@ pub(crate) fn measure_delivery(
     let delivered = meter.counter(&catalogue::EVENTS_DELIVERED);
     let dropped = meter.counter(&catalogue::EVENTS_DROPPED);
     let pending = meter.gauge(&catalogue::EVENTS_PENDING);
+    let panics = meter.counter(&catalogue::DESTINATION_PANICS);
+    let broken = meter.gauge(&catalogue::DESTINATION_BROKEN);
     meter.on_collect(move || {
         let Some(report) = report() else { return };
         for figures in report.destinations {
@@ -22,6 +24,8 @@ pub(crate) fn measure_delivery(
             accepted.with([service, destination]).absolute(figures.accepted);
             delivered.with([service, destination]).absolute(figures.delivered);
             pending.with([service, destination]).set(figures.pending as f64);
+            panics.with([service, destination]).absolute(figures.panics);
+            broken.with([service, destination]).set(f64::from(u8::from(figures.broken.is_some())));
             for (reason, count) in &figures.dropped {
                 dropped.with([service, destination, reason.as_str()]).absolute(*count);
             }

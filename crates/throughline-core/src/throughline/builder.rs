@@ -11,7 +11,7 @@ use throughline_model::{
 use throughline_redact::{Redaction, RedactionError, Redactor};
 
 use super::Throughline;
-use crate::delivery::{Durability, FeedDelivery, Retry, StoreDelivery, on_helper_thread};
+use crate::delivery::{Durability, FeedDelivery, Retry, Room, StoreDelivery, WhenFull, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_delivery};
 
@@ -28,6 +28,7 @@ pub struct ThroughlineBuilder {
     durability: Durability,
     retry: Retry,
     capacity: usize,
+    when_full: Option<WhenFull>,
     disabled: bool,
 }
 
@@ -44,6 +45,7 @@ impl ThroughlineBuilder {
             durability: Durability::default(),
             retry: Retry::default(),
             capacity: 8192,
+            when_full: None,
             disabled: false,
         }
     }
@@ -102,6 +104,13 @@ impl ThroughlineBuilder {
     /// counted.
     pub fn queue_capacity(mut self, events: usize) -> Self {
         self.capacity = events;
+        self
+    }
+
+    /// What a step or an event does that finds no room in the store's queue. By default it waits for as long as all
+    /// attempts of [`retry`](Self::retry) may take, and then fails.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = Some(when_full);
         self
     }
 
@@ -183,8 +192,8 @@ impl ThroughlineBuilder {
             return Err(BuildError::NoDestination);
         }
         if let Some(config) = self.store {
-            let delivery =
-                StoreDelivery::start(config, self.spool, instance.clone(), self.retry, self.capacity)?;
+            let room = Room { capacity: self.capacity, when_full: self.when_full };
+            let delivery = StoreDelivery::start(config, self.spool, instance.clone(), self.retry, room)?;
             if let Some(secret) = &delivery.secret {
                 opened.redactor.pseudonym_key_if_unset(secret.as_bytes());
             }

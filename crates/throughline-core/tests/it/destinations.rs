@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use throughline_core::testing::{FaultyFeed, FaultySpool, FaultyStore, MemorySpool, run};
+use throughline_core::testing::{FaultyFeed, FaultySpool, FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
     AppendError, BoxFuture, DropReason, EventSink, Filter, InstanceId, MemoryFeed, MemoryStore, NotRecorded,
-    Page, Retry, Throughline, TraceEvent,
+    Page, Retry, Throughline, TraceEvent, WhenFull, names,
 };
 
 use crate::support::start_endless;
@@ -29,11 +29,12 @@ fn away() -> AppendError {
 async fn a_store_that_hangs_is_given_up_after_its_deadline() {
     let faulty = FaultyStore::around(MemoryStore::new());
     let faults = faulty.faults();
-    let throughline = Throughline::builder("test").store(faulty).retry(impatient(2)).build().unwrap();
+    let retry = impatient(2).attempt_timeout(Duration::from_millis(250));
+    let throughline = Throughline::builder("test").store(faulty).retry(retry).build().unwrap();
     faults.append().hold();
     let run = throughline.workflow("test").run_infallible(|_| async {});
     let error = run.await.unwrap_err();
-    assert!(error.is_retryable() && error.to_string().contains("did not respond within 20ms"), "{error}");
+    assert!(error.is_retryable() && error.to_string().contains("did not respond within 250ms"), "{error}");
     assert_eq!(faults.append().attempts(), 2);
     let account = &throughline.delivery_report().destinations[0];
     assert_eq!((account.balances(), &*account.dropped), (true, &[(DropReason::Unavailable, 1)][..]));
@@ -286,4 +287,249 @@ async fn of_two_tasks_of_one_process_that_resume_a_run_one_does_however_slow_the
     faults.append().release();
     first.await.unwrap().unwrap().unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_panicking_is_broken_and_steps_fail_with_that_until_it_works_again() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let throughline = Throughline::builder("test").store(faulty).retry(impatient(9)).build().unwrap();
+    faults.append().panic_next(u64::MAX);
+    let error = throughline.workflow("test").run_infallible(|_| async {}).await.unwrap_err();
+    assert!(
+        !error.is_retryable() && error.to_string().contains("the store has failed: it panicked"),
+        "{error}"
+    );
+    let account = &throughline.delivery_report().destinations[0];
+    assert_eq!((account.panics, account.balances()), (3, true));
+    assert!(
+        account.broken.as_deref().is_some_and(|reason| reason.contains("3 times in a row")),
+        "{account:?}"
+    );
+    faults.append().heal();
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    let account = &throughline.delivery_report().destinations[0];
+    assert_eq!((account.panics, &account.broken), (3, &None));
+}
+
+#[tokio::test]
+async fn a_feed_and_a_sink_that_keep_panicking_are_reported_as_broken() {
+    struct Panicking;
+    impl EventSink for Panicking {
+        fn name(&self) -> &str {
+            "panicking"
+        }
+        fn on_event(&self, _: &Arc<TraceEvent>) {
+            std::panic::resume_unwind(Box::new("ouch"));
+        }
+    }
+    let faulty = FaultyFeed::around(MemoryFeed::new());
+    let faults = faulty.faults();
+    let throughline = Throughline::builder("test").feed(faulty).sink(Panicking).build().unwrap();
+    faults.publish().panic_next(u64::MAX);
+    for attempt in 1..=3 {
+        throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+        faults.publish().attempted(attempt).await;
+        throughline.flush(SOON).await;
+    }
+    let report = throughline.delivery_report();
+    for account in &report.destinations {
+        assert!(account.panics >= 3 && account.balances(), "{account:?}");
+        assert!(
+            account.broken.as_deref().is_some_and(|reason| reason.starts_with("it panicked")),
+            "{account:?}"
+        );
+    }
+    assert!(report.to_string().contains("panics, broken: it panicked: "), "{report}");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_waited_for_as_long_as_the_builder_says() {
+    let waits = [
+        (WhenFull::Fail, Some(Duration::ZERO)),
+        (WhenFull::BlockFor(Duration::from_millis(20)), Some(Duration::from_millis(20))),
+        (WhenFull::BlockFor(Duration::MAX), None),
+        (WhenFull::Block, None),
+    ];
+    for (when_full, limit) in waits {
+        let faulty = FaultyStore::around(MemoryStore::new());
+        let faults = faulty.faults();
+        let builder = Throughline::builder("test").store(faulty).queue_capacity(1);
+        let throughline = builder.when_full(when_full).build().unwrap();
+        faults.append().hold();
+        let first = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
+        faults.append().attempted(1).await;
+        let second = throughline.workflow("test").run_infallible(|_| async {});
+        match limit {
+            Some(limit) => {
+                let error = second.await.unwrap_err();
+                assert!(error.is_retryable(), "{error}");
+                assert!(matches!(error, NotRecorded::QueueFull { waited } if waited == limit), "{error}");
+                let account = &throughline.delivery_report().destinations[0];
+                assert_eq!(
+                    (account.balances(), &*account.dropped),
+                    (true, &[(DropReason::QueueFull, 1)][..])
+                );
+                faults.append().release();
+            }
+            None => {
+                let mut second = Box::pin(second);
+                let waits = tokio::time::timeout(Duration::from_millis(20), &mut second).await;
+                assert!(waits.is_err(), "there is no room");
+                faults.append().release();
+                second.await.unwrap();
+            }
+        }
+        first.await.unwrap().unwrap();
+        assert_eq!(throughline.flush(SOON).await.destinations[0].pending, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_step_waits_no_longer_for_a_store_that_takes_nothing_than_its_attempts_may_take() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    // By default a full queue is waited for that long as well.
+    let throughline =
+        Throughline::builder("test").store(faulty).retry(impatient(2)).queue_capacity(4).build().unwrap();
+    faults.append().hold();
+    let runs: Vec<_> =
+        (0..64).map(|_| tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}))).collect();
+    for run in runs {
+        let error = tokio::time::timeout(SOON, run).await.expect("it is told").unwrap().unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+    }
+    let account = &throughline.delivery_report().destinations[0];
+    assert_eq!((account.pending, account.balances()), (0, true), "{account:?}");
+}
+
+#[tokio::test]
+async fn requests_that_fail_in_a_long_outage_hold_no_place_and_leave_no_root_without_a_step() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline =
+        Throughline::builder("test").store(faulty).retry(impatient(1)).queue_capacity(4).build().unwrap();
+    faults.append().fail_next(u64::MAX, away);
+    for _ in 0..100 {
+        let request = throughline.request(names::HTTP_REQUEST).open();
+        let step = request.context().trace_infallible("stage:a", async {}).await;
+        assert!(matches!(step, Err(NotRecorded::Store { .. })), "{step:?}");
+        request.succeed();
+    }
+    let account = &throughline.delivery_report().destinations[0];
+    assert_eq!((account.pending, account.balances()), (0, true), "{account:?}");
+
+    // A request whose first step was refused has a root as soon as another step is recorded.
+    let request = throughline.request(names::HTTP_REQUEST).open();
+    request.context().trace_infallible("stage:a", async {}).await.unwrap_err();
+    faults.append().heal();
+    request.context().trace_infallible("stage:b", async {}).await.unwrap();
+    request.succeed();
+    assert_eq!(throughline.flush(SOON).await.destinations[0].pending, 0);
+    let events = store.events();
+    let types: Vec<_> = events.iter().map(|event| &*event.event_type).collect();
+    assert_eq!(types, [names::HTTP_REQUEST, "stage:b", "stage:b", names::HTTP_REQUEST]);
+}
+
+#[tokio::test]
+async fn the_end_of_what_was_cancelled_before_its_start_was_refused_is_dropped_with_it() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = Throughline::builder("test").store(faulty).retry(impatient(1)).build().unwrap();
+    faults.append().hold();
+    let run = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
+    faults.append().attempted(1).await;
+    run.abort();
+    assert!(run.await.is_err());
+    faults.append().fail_next(1, away);
+    faults.append().release();
+    let report = throughline.flush(SOON).await;
+    assert_eq!(report.destinations[0].dropped, [(DropReason::Unavailable, 2)], "{report}");
+    assert!(store.events().is_empty());
+}
+
+#[tokio::test]
+async fn a_spool_that_hangs_holds_nobody_up() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let spool = FaultySpool::around(MemorySpool::new());
+    let (faults, spool_faults) = (faulty.faults(), spool.faults());
+    let throughline =
+        Throughline::builder("test").store(faulty).spool(spool).retry(impatient(1)).build().unwrap();
+    faults.append().fail_next(u64::MAX, away);
+    spool_faults.push().hold();
+    let run = throughline.workflow("test").run_infallible(|_| async {});
+    let error = tokio::time::timeout(SOON, run).await.expect("it is told").unwrap_err();
+    assert!(error.to_string().contains("away"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_spool_took_without_saying_so_is_acknowledged_and_delivered_once() {
+    let (store, spool) = (MemoryStore::new(), MemorySpool::new());
+    let (faulty, faulty_spool) = (FaultyStore::around(store.clone()), FaultySpool::around(spool.clone()));
+    let (faults, spool_faults) = (faulty.faults(), faulty_spool.faults());
+    let throughline =
+        Throughline::builder("test").store(faulty).spool(faulty_spool).retry(impatient(1)).build().unwrap();
+    faults.append().fail_next(1, away);
+    spool_faults.push().lose_next(1);
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    let report = throughline.flush(SOON).await;
+    assert!(report.is_complete() && report.destinations[0].delivered == 2, "{report}");
+    assert_eq!(store.events().len(), 2);
+}
+
+#[tokio::test]
+async fn a_spool_of_a_hundred_thousand_events_holds_up_neither_new_work_nor_a_shutdown_nor_the_lease() {
+    let spool = MemorySpool::new().capacity_bytes(1 << 30);
+    let faulty = FaultyStore::around(MemoryStore::new());
+    faulty.faults().append().fail_next(u64::MAX, away);
+    let earlier =
+        Throughline::builder("test").store(faulty).spool(spool.clone()).retry(impatient(1)).build().unwrap();
+    let runs = (0..50_000).flat_map(|n| {
+        let mut loan = run("loan").key(&format!("loan-{n}"));
+        loan.complete_run();
+        loan.events()
+    });
+    earlier.ingest(runs).await.unwrap();
+    earlier.shutdown(SOON).await;
+    assert_eq!(spool.events().len(), 100_000);
+
+    let store = RemoteStore::new().lease_interval(Duration::from_millis(5));
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let later = Throughline::builder("test").store(faulty).spool(spool.clone()).build().unwrap();
+    faults.append().attempted(1_000).await;
+    later.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    assert!(!spool.events().is_empty(), "the workflow did not wait for the drain");
+    let (renewals, appends) = (faults.heartbeat().attempts(), faults.append().attempts());
+    faults.heartbeat().attempted(renewals + 3).await;
+    faults.append().attempted(appends + 1).await;
+    let begun = Instant::now();
+    let report = later.shutdown(Duration::from_millis(500)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(report.destinations[0].pending, spool.events().len() as u64, "{report}");
+    assert!(report.destinations[0].balances() && store.violations().is_empty(), "{report}");
+}
+
+#[tokio::test]
+async fn a_store_that_asks_to_be_left_alone_is_left_alone_while_an_end_waits_for_it() {
+    const ASKED: Duration = Duration::from_secs(1);
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let retry = impatient(1).delays(Duration::from_micros(10), ASKED);
+    let throughline = Throughline::builder("test").store(faulty).retry(retry).build().unwrap();
+    let end = throughline.workflow("test").run_infallible(|_| async {
+        faults.append().fail_next(1, || AppendError::Unavailable {
+            reason: "throttled".to_owned(),
+            retry_after: Some(ASKED),
+            source: None,
+        });
+    });
+    end.await.unwrap();
+    let (failed, begun) = (faults.append().attempts(), Instant::now());
+    faults.append().attempted(failed + 1).await;
+    // Without being asked it would have tried again after half a second.
+    assert!(begun.elapsed() > ASKED / 4 * 3, "{:?}", begun.elapsed());
+    assert!(throughline.flush(SOON).await.is_complete());
 }

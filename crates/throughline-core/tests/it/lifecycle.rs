@@ -114,6 +114,23 @@ async fn time_limits_may_be_of_any_size() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_an_endless_wait_is_asked_again_after_the_longest_wait_of_ours() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    faulty.faults().fail_next(2, || AppendError::Unavailable {
+        reason: "throttled".to_owned(),
+        retry_after: Some(Duration::MAX),
+        source: None,
+    });
+    let millisecond = Duration::from_millis(1);
+    let retry = Retry::default().delays(millisecond, millisecond);
+    let throughline = Throughline::builder("test").store(faulty).retry(retry).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|_| async {});
+    timeout(SOON, run).await.expect("an answer").unwrap();
+    assert_eq!(store.events().len(), 2);
+}
+
+#[tokio::test]
 async fn a_server_that_asks_for_an_endless_wait_does_not_hold_up_a_shutdown() {
     let faulty = FaultyStore::around(MemoryStore::new());
     let faults = faulty.faults();

@@ -58,8 +58,21 @@ fn a_reader_does_not_create_the_file_and_says_who_does() {
     assert!(text.contains("there is no file") && text.contains("first process that writes"), "{text}");
     assert!(!place.path().exists());
     std::fs::write(place.path(), "").unwrap();
-    let text = place.store().open_reader().unwrap_err().to_string();
-    assert!(text.contains("is empty"), "{text}");
+    let error = place.store().open_reader().unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("is empty"), "{error}");
+    assert_eq!(std::fs::metadata(place.path()).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_busy_timeout_may_be_of_any_length() {
+    for timeout in [Duration::ZERO, Duration::from_millis(i32::MAX as u64 + 1), Duration::MAX] {
+        let place = Place::new();
+        let store = open(place.store().busy_timeout(timeout)).await;
+        let mut loan = run("loan");
+        loan.complete_run();
+        store.append(&shared(&loan.events())).await.unwrap();
+        store.close().await.unwrap();
+    }
 }
 
 #[tokio::test]

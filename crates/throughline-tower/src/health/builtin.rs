@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use throughline_core::{DropReason, Throughline, TraceId, WatchRequest};
+use throughline_core::{BoxError, DestinationReport, DropReason, Throughline, TraceId, WatchRequest};
 use tokio::time::Instant;
 
 use super::check::Ask;
@@ -25,10 +25,19 @@ pub(super) fn store(throughline: &Throughline) -> Option<Ask> {
             // The store comes first in the report.
             let report = throughline.delivery_report();
             let Some(account) = report.destinations.first() else { return Ok(None) };
+            works(account)?;
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.check(account.delivered + account.dropped(), account.pending, Instant::now())
         }
     }))
+}
+
+/// What is broken takes nothing, whatever it still answers.
+fn works(account: &DestinationReport) -> Result<(), BoxError> {
+    account
+        .broken
+        .as_ref()
+        .map_or(Ok(()), |reason| Err(format!("{} is broken: {reason}", account.name).into()))
 }
 
 /// How far the store was when it last took something or had nothing to take.
@@ -63,7 +72,12 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
         let (stream, throughline, seen) = (Arc::clone(&stream), throughline.clone(), Arc::clone(&seen));
         async move {
             drop(stream.watch(WatchRequest::new()).await?);
-            let dropped = dropped_by_feeds(&throughline);
+            let report = throughline.delivery_report();
+            // The store comes first in the report.
+            let stores = usize::from(throughline.reader().is_some());
+            let feeds_and_sinks = report.destinations.get(stores..).unwrap_or_default();
+            feeds_and_sinks.iter().try_for_each(works)?;
+            let dropped = dropped_by_feeds(feeds_and_sinks);
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
             match dropped.saturating_sub(std::mem::replace(&mut *seen, dropped)) {
                 0 => Ok(None),
@@ -73,11 +87,9 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
     }))
 }
 
-/// The store comes first in the report. Sinks, which come last, drop only events on which they panic.
-fn dropped_by_feeds(throughline: &Throughline) -> u64 {
-    let stores = usize::from(throughline.reader().is_some());
-    let accounts = throughline.delivery_report().destinations;
-    let dropped = accounts.iter().skip(stores).flat_map(|account| &account.dropped);
+/// Sinks drop only events on which they panic.
+fn dropped_by_feeds(feeds_and_sinks: &[DestinationReport]) -> u64 {
+    let dropped = feeds_and_sinks.iter().flat_map(|account| &account.dropped);
     dropped.filter(|(reason, _)| *reason != DropReason::Panicked).map(|(_, count)| count).sum()
 }
 

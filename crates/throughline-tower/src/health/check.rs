@@ -16,7 +16,8 @@ use super::{HealthBuildError, builtin, disk, memory};
 /// Kubernetes waits one second for a probe by default: a slower check could not be named any more.
 const TIMEOUT: Duration = Duration::from_millis(800);
 const TTL: Duration = Duration::from_secs(2);
-const LONGEST_TTL: Duration = Duration::from_secs(60 * 60);
+/// Nobody probes a service so rarely.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 const LONGEST_NAME: usize = 64;
 
 /// Which probes a check counts for.
@@ -168,9 +169,10 @@ impl Check {
         self
     }
 
-    /// How long it has to answer. The prober has to wait a little longer, or it never learns which check it was.
+    /// How long it has to answer; an hour if this is longer. The prober has to wait a little longer, or it never learns which
+    /// check it was.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(LONGEST);
         self
     }
 
@@ -208,7 +210,7 @@ impl Check {
         if self.timeout.is_zero() {
             return Err(HealthBuildError::ZeroTimeout { name });
         }
-        if self.ttl > LONGEST_TTL {
+        if self.ttl > LONGEST {
             return Err(HealthBuildError::LongTtl { name, ttl: self.ttl });
         }
         let ask = match self.kind {

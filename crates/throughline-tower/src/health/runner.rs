@@ -52,7 +52,7 @@ struct State {
 /// A run of a check that has not completed yet.
 #[derive(Clone)]
 pub(super) struct InFlight {
-    deadline: Instant,
+    started: Instant,
     result: watch::Receiver<Option<Arc<CheckResult>>>,
 }
 
@@ -124,7 +124,7 @@ impl CheckRunner {
             return Next::Fail(still_busy, self.timeout);
         }
         let (tx, result) = watch::channel(None);
-        let in_flight = InFlight { deadline: Instant::now() + self.timeout, result };
+        let in_flight = InFlight { started: Instant::now(), result };
         state.in_flight = Some(in_flight.clone());
         Next::Start(tx, in_flight)
     }
@@ -236,7 +236,7 @@ impl Fresh {
             Self::Known(result) => return result,
             Self::Awaited(in_flight, timeout) => (in_flight, timeout),
         };
-        let left = (in_flight.deadline + GRACE).saturating_duration_since(Instant::now());
+        let left = timeout.saturating_add(GRACE).saturating_sub(in_flight.started.elapsed());
         let result = within(left, in_flight.result.wait_for(Option::is_some)).await;
         let outcome = match result.map(|result| result.map(|result| result.clone())) {
             Some(Ok(Some(result))) => return result,

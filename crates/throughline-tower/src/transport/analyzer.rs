@@ -360,7 +360,8 @@ impl Look<'_> {
         let other = other.filter(|profile| profile.successes() >= self.analyzer.min_calls);
         let Some(other) = other else { return String::new() };
         let (own, others) = (self.profile.total.p50, other.total.p50);
-        let (is_slower, is_worthwhile) = (others >= own, others <= own.mul_f64(WORTHWHILE));
+        let (is_slower, is_worthwhile) =
+            (others >= own, others.as_secs_f64() <= own.as_secs_f64() * WORTHWHILE);
         let (transport, own, others) = (other.transport, printer::duration(own), printer::duration(others));
         if is_slower {
             return format!(

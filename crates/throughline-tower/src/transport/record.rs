@@ -146,8 +146,8 @@ impl CallTimes {
         let round_trip = match self.callee {
             Some(CalleeTimes { queue, app }) => {
                 let queue = queue.min(self.round_trip);
-                let app = app.min(self.round_trip - queue);
-                let transport = self.round_trip - queue - app;
+                let app = app.min(self.round_trip.saturating_sub(queue));
+                let transport = self.round_trip.saturating_sub(queue).saturating_sub(app);
                 [Some((Part::Transport, transport)), Some((Part::Queue, queue)), Some((Part::Callee, app))]
             }
             None => [Some((Part::RoundTrip, self.round_trip)), None, None],

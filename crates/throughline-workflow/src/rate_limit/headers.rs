@@ -1,5 +1,6 @@
 //! What the headers of an answer say about a rate limit.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sfv::{BareItem, Dictionary, Item, List, ListEntry, Parser};
@@ -100,8 +101,10 @@ fn structured(limits: &str, policies: &str) -> Vec<RateLimit> {
     };
     let Some(limits) = items(limits) else { return version_7().into_iter().collect() };
     let policies = items(policies).unwrap_or_default();
+    // Of two of one name the first counts.
+    let policies: HashMap<_, _> = policies.iter().rev().map(|policy| (name(policy), policy)).collect();
     let limits = limits.iter().map(|limit| {
-        let policy = policies.iter().find(|policy| name(policy) == name(limit));
+        let policy = policies.get(&name(limit)).copied();
         RateLimit {
             limit: policy.and_then(|policy| parameter(policy, "q")),
             remaining: parameter(limit, "r"),

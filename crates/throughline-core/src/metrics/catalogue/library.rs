@@ -12,7 +12,11 @@ catalogue! {
     EVENTS_DROPPED: Counter["service", "destination", "reason"] = "throughline_events_dropped_total", Count,
         "Events that were dropped for a destination, by reason.";
     EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
-        "Events that wait for a destination.";
+        "Events of which it is not known yet whether a destination gets them: those accepted, less those delivered and dropped.";
+    DESTINATION_PANICS: Counter["service", "destination"] = "throughline_destination_panics_total", Count,
+        "How often a destination panicked; what it was given then is tried again, or counted as dropped.";
+    DESTINATION_BROKEN: Gauge["service", "destination"] = "throughline_destination_broken", Count,
+        "1 if a destination takes nothing until somebody repairs it, otherwise 0.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,

@@ -1,0 +1,214 @@
+//! Redaction: of texts, of payloads, and of whole events.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+use throughline::Redaction;
+use throughline::redact::Redactor;
+use throughline_core::{Text, TraceEvent, redact_event};
+use throughline_fuzz::{Target, fuzz, growth};
+
+/// What starts one detector or another, or ends what it looks for.
+const WORDS: &[&str] = &[
+    "-",
+    "--",
+    "-----",
+    "-----BEGIN",
+    "-----END",
+    "PRIVATE KEY",
+    " ",
+    "\n",
+    "\t",
+    "eyJ",
+    ".",
+    "://",
+    "http",
+    "@",
+    "a",
+    "Z",
+    "s",
+    "4",
+    "1",
+    "0",
+    "ab",
+    "git@",
+    "a.b",
+    "%40",
+    "\\u0040",
+    "\\",
+    "\"",
+    "'",
+    "`",
+    "\\\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    "<",
+    ">",
+    "</",
+    "/",
+    ":",
+    "=",
+    "pin",
+    "pin=",
+    "pin:",
+    "password: ",
+    "\"pin\":",
+    "token",
+    "email",
+    "secret",
+    "secretion",
+    "count",
+    "null",
+    "Some(",
+    "Bearer ",
+    "Basic ",
+    "sk-",
+    "SG.",
+    "AKIA",
+    "ghp_",
+    "xoxb-",
+    "whsec_",
+    "hooks.slack.com/services/",
+    "dapi",
+    "NO",
+    "NL91",
+    "MT",
+    "4111",
+    "4111 1111 1111 1111",
+    "078-05-1120",
+    "[redacted]",
+    "[redacted:",
+    "[cut: ",
+    "pseudonym:",
+    "é",
+    "\u{200b}",
+    "\u{ff11}",
+    "–",
+    "_",
+    "A",
+    ",",
+    ";",
+    "&",
+    "=>",
+    "!",
+    "?",
+    "#",
+    "xn--",
+    "name",
+    "card number",
+    "Cookie: ",
+    "550e8400-e29b-41d4-a716-446655440000",
+];
+
+const TEXT: Target = Target::new("redaction", WORDS);
+const EVENT: Target = Target::new("event", WORDS);
+
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| {
+    Redaction::standard().pseudonym_key("sixteen bytes at least").payload_limit(2_000).build().unwrap()
+});
+
+fn payload(data: &Map<String, Value>) -> Map<String, Value> {
+    let mut data = data.clone();
+    REDACTOR.payload(&mut data);
+    data
+}
+
+fn one_field(key: &str, value: impl Into<Value>) -> Map<String, Value> {
+    Map::from_iter([(key.to_owned(), value.into())])
+}
+
+/// A payload that is as deep as may be, with something of the text on every level.
+fn deep(text: &str) -> Map<String, Value> {
+    let part = text.ceil_char_boundary(text.len() / 64);
+    let mut rest = text;
+    let mut value = Value::Null;
+    for level in 0..64 {
+        let (here, after) = rest.split_at(rest.ceil_char_boundary(part.min(rest.len())));
+        rest = after;
+        value = if level % 2 == 0 {
+            Value::from(vec![value, here.into()])
+        } else {
+            one_field(here, value).into()
+        };
+    }
+    one_field("deep", value)
+}
+
+/// A payload with many keys, all of them short.
+fn wide(text: &str) -> Map<String, Value> {
+    let chars: Vec<char> = text.chars().collect();
+    chars.chunks(7).enumerate().map(|(n, key)| (format!("{}{n}", String::from_iter(key)), n.into())).collect()
+}
+
+#[test]
+fn any_text_is_redacted_and_then_stays_as_it_is() {
+    fuzz!(TEXT, |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let once = REDACTOR.text(&text).into_owned();
+        assert_eq!(REDACTOR.text(&once), once);
+        for data in [one_field("note", &*text), one_field(&text, 1), deep(&text), wide(&text)] {
+            let once = payload(&data);
+            assert_eq!(payload(&once), once);
+        }
+    });
+}
+
+#[test]
+fn redacting_a_text_takes_time_linear_in_it() {
+    growth!(TEXT, |bytes: &[u8]| drop(REDACTOR.text(&String::from_utf8_lossy(bytes))));
+}
+
+#[test]
+fn redacting_and_cutting_a_text_takes_time_linear_in_it() {
+    growth!(TEXT, |bytes: &[u8]| drop(payload(&one_field("note", String::from_utf8_lossy(bytes)))));
+}
+
+#[test]
+fn classifying_a_key_takes_time_linear_in_it() {
+    growth!(TEXT, |bytes: &[u8]| drop(REDACTOR.findable(Some(&String::from_utf8_lossy(bytes)), "x")));
+}
+
+#[test]
+fn redacting_a_payload_takes_time_linear_in_it_however_deep_or_wide_it_is() {
+    growth!(TEXT, |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        drop((payload(&deep(&text)), payload(&wide(&text))));
+    });
+}
+
+#[test]
+fn any_event_is_redacted_and_then_stays_as_it_is() {
+    fuzz!(EVENT, |bytes: &[u8]| {
+        let Ok(mut event) = serde_json::from_slice::<TraceEvent>(bytes) else { return };
+        redact_event(&REDACTOR, &mut event);
+        let once = event.clone();
+        redact_event(&REDACTOR, &mut event);
+        assert_eq!(event, once);
+    });
+}
+
+#[test]
+fn redacting_an_event_takes_time_linear_in_it() {
+    let seed = EVENT.seeds().remove(0).1;
+    let event: TraceEvent = serde_json::from_slice(&seed).unwrap();
+    growth!(EVENT, |bytes: &[u8]| {
+        let whole = String::from_utf8_lossy(bytes);
+        let text = |text: &str| Text::from(text.to_owned());
+        let parts = || whole.split_inclusive(' ').map(text);
+        let mut event = event.clone();
+        event.event_type = text(&whole);
+        event.correlation_id = Some(text(&whole));
+        event.tags = parts().collect();
+        event.attrs = parts().map(|part| (part.clone(), part)).collect();
+        if let Some(error) = &mut event.error {
+            error.kind = text(&whole);
+            error.message = text(&whole);
+            error.chain = parts().collect();
+        }
+        redact_event(&REDACTOR, &mut event);
+    });
+}
