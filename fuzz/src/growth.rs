@@ -50,7 +50,7 @@ fn grows(times: [Duration; 3]) -> bool {
     times[0] >= LEAST && times.windows(2).all(|pair| pair[1] > pair[0].saturating_mul(FACTOR))
 }
 
-fn least_time(input: &[u8], runs: usize, work: &impl Fn(&[u8])) -> Duration {
+pub(crate) fn least_time(input: &[u8], runs: usize, work: &impl Fn(&[u8])) -> Duration {
     let time = |_| {
         let began = Instant::now();
         work(input);

@@ -8,6 +8,7 @@
 
 mod growth;
 mod inputs;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ pub use bolero;
 
 pub use growth::assert_linear;
 pub use inputs::{Inputs, Units};
+pub use search::slowest;
 
 /// How many inputs a test makes at random if nobody says otherwise.
 pub const ITERATIONS: usize = 1_000;

@@ -1,12 +1,13 @@
 //! Redaction: of texts, of payloads, and of whole events.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use throughline::Redaction;
 use throughline::redact::Redactor;
 use throughline_core::{Text, TraceEvent, redact_event};
-use throughline_fuzz::{Target, fuzz, growth};
+use throughline_fuzz::{Target, fuzz, growth, slowest};
 
 /// What starts one detector or another, or ends what it looks for.
 const WORDS: &[&str] = &[
@@ -211,4 +212,28 @@ fn redacting_an_event_takes_time_linear_in_it() {
         }
         redact_event(&REDACTOR, &mut event);
     });
+}
+
+/// With `cargo test --release --test fuzz -- nanoseconds`.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "it measures a release build")]
+fn no_text_takes_more_than_100_nanoseconds_a_byte() {
+    const SEARCH: Duration = Duration::from_secs(20);
+    let in_payloads = |text: &str| drop(payload(&one_field("note", text)));
+    let as_keys = |text: &str| drop(payload(&one_field(text, 1)));
+    let nested = |text: &str| drop(payload(&deep(text)));
+    let many = |text: &str| drop(payload(&wide(text)));
+    let searched = |work: &dyn Fn(&str)| {
+        slowest(&TEXT, SEARCH, 1, &|bytes| work(std::str::from_utf8(bytes).unwrap_or_default()))
+    };
+    for (place, work) in [
+        ("value", &in_payloads as &dyn Fn(&str)),
+        ("key", &as_keys),
+        ("nested values", &nested),
+        ("keys", &many),
+    ] {
+        let (nanoseconds, words) = searched(work);
+        println!("{place}: {nanoseconds:.0} ns a byte: {words:?}");
+        assert!(nanoseconds <= 100.0, "{place}: {nanoseconds} ns a byte: {words:?}");
+    }
 }

@@ -150,7 +150,8 @@ impl Redaction {
 
     /// One more format of a secret, as a regular expression of the crate [`regex`](https://docs.rs/regex). What it
     /// matches becomes `[redacted:name]`. There may be any number of patterns, but each is tried on every text, which
-    /// takes time.
+    /// takes time. Prefer those that end: one that reads to the end of the text before it knows that a match was shorter,
+    /// such as `.*[^A-Z]|[A-Z]`, reads the rest again for each match.
     ///
     /// ```
     /// # use throughline_redact::Redaction;

@@ -41,10 +41,10 @@ struct Walk<'r> {
 impl Walk<'_> {
     fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
         self.bound += 2;
-        let mut dirty = false;
-        for (key, value) in fields.iter_mut() {
-            let (class, is_dirty) = self.rules.classify(key);
-            dirty |= is_dirty;
+        let mut redacted_keys = HashMap::new();
+        for (place, (key, value)) in fields.iter_mut().enumerate() {
+            let (class, redacted) = self.rules.classify(key);
+            redacted_keys.extend(redacted.map(|key| (place, key)));
             self.bound += limit::most_bytes(key) + 2;
             match class {
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
@@ -53,8 +53,8 @@ impl Walk<'_> {
                 KeyClass::Plain => self.value(value, depth + 1, readable),
             }
         }
-        if dirty {
-            self.rename(fields);
+        if !redacted_keys.is_empty() {
+            self.rename(fields, redacted_keys);
         }
     }
 
@@ -99,12 +99,13 @@ impl Walk<'_> {
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
     }
 
-    /// Redacts the keys. Those that become the same are numbered.
-    fn rename(&mut self, fields: &mut Map<String, Value>) {
+    /// Puts the redacted keys in place, each of which is known by the place of its field. Those that become the same are
+    /// numbered.
+    fn rename(&mut self, fields: &mut Map<String, Value>, mut redacted: HashMap<usize, String>) {
         let mut same: HashMap<String, usize> = HashMap::new();
         let mut renamed = Map::new();
-        for (key, value) in std::mem::take(fields) {
-            let clean = self.rules.scanner().clean(&key, Reading::Name).into_owned();
+        for (place, (key, value)) in std::mem::take(fields).into_iter().enumerate() {
+            let clean = redacted.remove(&place).unwrap_or(key);
             let mut unique = clean.clone();
             while renamed.contains_key(&unique) {
                 let count = same.entry(clean.clone()).or_insert(1);

@@ -173,7 +173,7 @@ impl Redactor {
     /// # Ok::<(), throughline_redact::RedactionError>(())
     /// ```
     pub fn findable_key<'a>(&self, key: &'a str) -> Cow<'a, str> {
-        if self.0.classify(key).1 { self.findable(None, key) } else { Cow::Borrowed(key) }
+        if self.0.classify(key).1.is_some() { self.findable(None, key) } else { Cow::Borrowed(key) }
     }
 
     /// Redacts a payload, keys and values at any depth, and cuts it to the
@@ -275,17 +275,17 @@ impl Rules {
         self.allowed.is_some()
     }
 
-    /// What a key says of the value under it, and whether the key itself must be redacted.
+    /// What a key says of the value under it, and the key as it is redacted if it must be.
     #[inline]
-    pub(crate) fn classify(&self, key: &str) -> (KeyClass, bool) {
+    pub(crate) fn classify(&self, key: &str) -> (KeyClass, Option<String>) {
         match self.key_classes.get(key) {
-            Some(class) => (class, false),
+            Some(class) => (class, None),
             None => self.classify_new(key),
         }
     }
 
     #[cold]
-    fn classify_new(&self, key: &str) -> (KeyClass, bool) {
+    fn classify_new(&self, key: &str) -> (KeyClass, Option<String>) {
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);
@@ -304,7 +304,7 @@ impl Rules {
         if !is_dirty {
             self.key_classes.put(key, class);
         }
-        (class, is_dirty)
+        (class, is_dirty.then(|| clean.into_owned()))
     }
 }
 

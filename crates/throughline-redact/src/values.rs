@@ -101,9 +101,10 @@ fn bracketed(bytes: &[u8], start: usize) -> Range<usize> {
 /// A value without quotes or brackets.
 fn bare(text: &str, start: usize, kind: SecretKind, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let token = start..token_end(bytes, start);
-    let word = &text[token.clone()];
+    // The token is looked at only where the value ends with it, or white space follows each sign: what is read beyond the
+    // value is read again for the next one.
     if sign.is_prose() {
+        let word = &text[start..token_end(bytes, start)];
         let about = words::PROSE.iter().any(|prose| word.eq_ignore_ascii_case(prose));
         let looks_secret = word.len() >= 20 || word.bytes().any(|byte| byte.is_ascii_digit());
         if about || (kind == SecretKind::Ambiguous && !looks_secret) {
@@ -123,11 +124,14 @@ fn bare(text: &str, start: usize, kind: SecretKind, sign: Sign) -> Option<Range<
         _ if sign.sectioned && !sign.colon => {
             run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b';' | b'"'))
         }
-        _ => match scheme(word) {
-            Scheme::None => token.end,
-            Scheme::OneToken => token_end(bytes, run_end(bytes, token.end, |byte| byte == b' ')),
-            Scheme::Line => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')),
-        },
+        _ => {
+            let token = token_end(bytes, start);
+            match scheme(&text[start..token]) {
+                Scheme::None => token,
+                Scheme::OneToken => token_end(bytes, run_end(bytes, token, |byte| byte == b' ')),
+                Scheme::Line => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')),
+            }
+        }
     };
     let value = text[start..end].trim_ascii_end();
     (!value.is_empty()).then_some(start..start + value.len())

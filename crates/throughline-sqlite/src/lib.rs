@@ -57,7 +57,9 @@ mod importer;
 mod json;
 mod latest;
 mod lease;
+mod log;
 mod names;
+mod presence;
 mod prune;
 mod reader;
 mod replace;
@@ -67,6 +69,7 @@ mod run;
 mod run_rows;
 mod spool;
 mod store;
+mod turn;
 mod writer;
 
 pub use connection::Synchronous;

@@ -327,6 +327,7 @@ macro_rules! store_conformance {
             a_run_is_found_by_its_summary_and_by_what_one_event_is,
             what_is_not_there_is_answered_with_nothing,
             runs_are_found_by_the_beginning_of_their_id,
+            the_last_attempt_at_a_job_is_found_among_others,
             // paging
             pages_of_events_cover_everything_once,
             pages_of_runs_cover_everything_once,

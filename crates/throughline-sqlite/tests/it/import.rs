@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use throughline_model::testing::sample_log;
+use throughline_model::testing::{run, sample_log};
 use throughline_model::{Filter, Page, Scope, TraceAnalytics, TraceEvent, TraceId, TraceReader};
 use throughline_sqlite::{ImportError, Imported};
 
-use crate::Place;
+use crate::{Place, open, shared};
 
 #[tokio::test]
 async fn importing_twice_adds_nothing_and_other_options_are_refused() {
@@ -31,7 +31,7 @@ async fn importing_twice_adds_nothing_and_other_options_are_refused() {
 
     let reader = place.store().open_reader().unwrap();
     let info = reader.info().await.unwrap();
-    assert_eq!((info.events, info.schema_version), (log.len() as u64, 4));
+    assert_eq!((info.events, info.schema_version), (log.len() as u64, 5));
     assert_eq!(info.last, log.iter().map(|event| event.timestamp).max());
     assert_eq!(info.first, log.iter().map(|event| event.timestamp).min());
     let runs = reader.runs(&Filter::new(), &Page::first(1000)).await.unwrap();
@@ -44,12 +44,29 @@ fn what_was_not_finished_is_added_by_the_next_import() {
     let log = sample_log(8, 50, &[]);
     let mut importer = place.store().open_importer().unwrap();
     importer.import_once("log", "").unwrap();
-    importer.append(&log[..100]).unwrap();
+    assert_eq!(importer.append(&log[..100]).unwrap(), 100);
     drop(importer);
     let mut importer = place.store().open_importer().unwrap();
     assert_eq!(importer.import_once("log", "").unwrap(), Imported::SameAgain);
-    assert_eq!(importer.append(&log).unwrap(), log.len() as u64);
+    assert_eq!(importer.append(&log).unwrap(), log.len() as u64 - 100);
     importer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn an_importer_that_waits_for_its_input_keeps_nobody_from_writing() {
+    let place = Place::new();
+    let mut importer = place.store().open_importer().unwrap();
+    importer.import_once("log", "").unwrap();
+    importer.append(&sample_log(8, 50, &[])).unwrap();
+    let store = open(place.store().busy_timeout(Duration::ZERO)).await;
+    let mut loan = run("loan");
+    loan.complete_run();
+    store.append(&shared(&loan.events())).await.unwrap();
+    importer.append(&sample_log(9, 50, &[])).unwrap();
+    loan.point("stage:signed");
+    store.append(&shared(&loan.events())).await.unwrap();
+    importer.finish().unwrap();
+    assert_eq!(store.readers().reader.trace(loan.trace_id()).await.unwrap(), loan.events());
 }
 
 /// What the store answers about all of time and about a part that begins and ends within an hour.

@@ -1,0 +1,49 @@
+//! The search for the input that takes longest.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::Target;
+use crate::growth::least_time;
+
+/// How long the inputs are that are compared.
+const LENGTH: usize = 8 << 10;
+/// The best so far, from which the search continues.
+const KEPT: usize = 6;
+/// How often something is measured that seems to be worse than all before: the least time counts.
+const RUNS: usize = 8;
+
+/// Looks for so long for the words of a target which, repeated, make the work take longest, and returns what it takes for
+/// each byte, in nanoseconds, and the words.
+pub fn slowest(target: &Target, search: Duration, seed: u64, work: &impl Fn(&[u8])) -> (f64, String) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut worst: Vec<(f64, Vec<&str>)> = Vec::new();
+    let began = Instant::now();
+    while began.elapsed() < search {
+        let mut words = worst.choose(&mut random).map(|(_, words)| words.clone()).unwrap_or_default();
+        if random.random_bool(0.3) {
+            words.clear();
+        }
+        for _ in 0..random.random_range(1..5) {
+            let at = random.random_range(0..=words.len());
+            match target.words.choose(&mut random) {
+                Some(word) if words.is_empty() || random.random_bool(0.6) => words.insert(at, word),
+                _ if words.len() > 1 => drop(words.remove(at.min(words.len() - 1))),
+                _ => {}
+            }
+        }
+        let unit = words.concat();
+        let input = unit.repeat(LENGTH / unit.len().max(1) + 1).into_bytes();
+        let rate = |runs| least_time(&input, runs, work).as_nanos() as f64 / input.len().max(1) as f64;
+        let least_kept = worst.get(KEPT - 1).map_or(0.0, |(rate, _)| *rate);
+        if rate(1) > least_kept {
+            worst.push((rate(RUNS), words));
+            worst.sort_by(|one, other| other.0.total_cmp(&one.0));
+            worst.truncate(KEPT);
+        }
+    }
+    worst.into_iter().next().map(|(rate, words)| (rate, words.concat())).unwrap_or_default()
+}
