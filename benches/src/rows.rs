@@ -12,6 +12,7 @@ mod analytics;
 mod durable;
 #[cfg(feature = "http")]
 mod http_layer;
+mod import;
 mod key;
 mod lookup;
 mod off;
@@ -36,6 +37,7 @@ pub const NAMES: &[&str] = &[
     durable::NAME,
     durable::BULK,
     single::NAME,
+    import::NAME,
     lookup::NAME,
     key::NAME,
     analytics::NAME,
@@ -54,6 +56,7 @@ pub const ALL: &[Row] = &[
     Row { name: durable::NAME, measure: durable::measure },
     Row { name: durable::BULK, measure: durable::measure_bulk },
     Row { name: single::NAME, measure: single::measure },
+    Row { name: import::NAME, measure: import::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
     Row { name: key::NAME, measure: key::measure },
     Row { name: analytics::NAME, measure: analytics::measure },

@@ -15,10 +15,20 @@ pub(crate) struct Options {
     /// How often the crash test kills a process, 200 unless said otherwise.
     #[arg(long, value_name = "N")]
     kills: Option<u32>,
+    /// How many sequences of faults delivery is played with, 10,000 unless said otherwise.
+    #[arg(long, value_name = "N")]
+    sequences: Option<u32>,
+    /// How many inputs each fuzz target is given at random, 1,000 unless said otherwise.
+    #[arg(long, value_name = "N")]
+    inputs: Option<u32>,
 }
 
 /// The crash test reads from it how often to kill.
 const KILLS: &str = "THROUGHLINE_KILLS";
+/// The simulation of delivery reads from it how many sequences to play.
+const SEQUENCES: &str = "THROUGHLINE_SEQUENCES";
+/// The fuzz targets' engine reads from it how many inputs to make.
+const INPUTS: &str = "BOLERO_RANDOM_ITERATIONS";
 
 /// Tests that need a tool read this variable: with `required` a missing tool is a failure, with `off` they are
 /// left out, and where it is unset (plain `cargo test`) they run if the tool is there.
@@ -52,8 +62,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     steps.take("unit and integration tests", || {
         let mut tests = cargo();
         tests.arg("test").args(SHARED).args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
-        if let Some(kills) = options.kills {
-            tests.env(KILLS, kills.to_string());
+        for (variable, count) in
+            [(KILLS, options.kills), (SEQUENCES, options.sequences), (INPUTS, options.inputs)]
+        {
+            tests.envs(count.map(|count| (variable, count.to_string())));
         }
         tests.env(python::PYTHON, python::interpreter()?).env(node::MODULES, node::modules()?);
         call(tests.env(SERVICES, services))

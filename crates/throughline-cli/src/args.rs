@@ -14,7 +14,7 @@ pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 use moment::{parse_duration, parse_size};
 
 use crate::output::Color;
-use crate::xes::runs::Condition;
+use crate::xes::rules::Condition;
 
 const AFTER_HELP: &str = "\
 A TRACE is the business key of a run, its id, the beginning of its id if that is
@@ -281,9 +281,13 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The traces of an XES event log become runs. concept:name is the business key of
-a run; an activity becomes an event `activity:NAME`, and its start and complete
-become a span. Importing a log again adds nothing; importing it with other
-options is refused.
+a run; an activity becomes an event `activity:NAME`, and its start and end become
+a span. Importing a log again adds nothing; importing it with other options is
+refused. A run of a longer copy takes the place of the run that was there; a run
+that is another one, with the same key, is kept beside it.
+
+A copy is known by its workflow, which is the name of the log. A log without a
+name is called after its file: if the file is renamed, say --workflow.
 
 Examples:
   throughline import events.jsonl
@@ -300,12 +304,23 @@ pub(crate) struct ImportArgs {
     /// XES: an event with this attribute marks its run as cancelled; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) cancelled_when: Vec<Condition>,
-    /// XES: the workflow of the runs; by default the name of the log or else of the file
+    /// XES: the workflow of the runs; by default the one that an export says, or else the name of the log, or of the
+    /// file if it has none
     #[arg(long, value_name = "NAME")]
     pub(crate) workflow: Option<String>,
-    /// XES: the service of the runs
-    #[arg(long, value_name = "NAME", default_value = "import")]
-    pub(crate) service: String,
+    /// XES: the service of the runs; by default the one that an export says, or else `import`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// What is redacted: what looks like personal data or credentials, or nothing
+    #[arg(long, value_name = "WHAT", default_value = "standard")]
+    pub(crate) redaction: ImportRedaction,
+}
+
+/// What an import redacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportRedaction {
+    Standard,
+    Off,
 }
 
 /// `export`.
@@ -325,7 +340,7 @@ pub(crate) struct ExportArgs {
     /// The format: JSON lines, which keep everything, or an XES event log
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
-    /// Where to write; standard output by default
+    /// Where to write; - is standard output, the default
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]

@@ -66,7 +66,7 @@ impl CliError {
     /// The exit code that goes with it; the help documents them.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::NotFound(_) => 1,
+            Self::NotFound(_) | Self::Open { error: OpenError::NothingYet { .. }, .. } => 1,
             Self::Usage(_) | Self::Read(ReadError::InvalidQuery { .. }) => 2,
             _ => 3,
         })
@@ -87,7 +87,9 @@ impl From<serde_json::Error> for CliError {
 /// What is wrong, without the kind of the store: its name says that.
 fn reason(error: &OpenError) -> String {
     match error {
-        OpenError::Unavailable { reason, .. } | OpenError::Unusable { reason, .. } => reason.clone(),
+        OpenError::Unavailable { reason, .. }
+        | OpenError::Unusable { reason, .. }
+        | OpenError::NothingYet { reason, .. } => reason.clone(),
         error => error.to_string(),
     }
 }

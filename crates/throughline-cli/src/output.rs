@@ -20,8 +20,7 @@ pub(crate) use json::write_json;
 pub(crate) use run::{kind_of, name_of, state_style};
 pub(crate) use table::{Cell, Table};
 pub(crate) use text::{clean, count, group, short_id};
-pub(crate) use throughline_core::query::human_duration as duration;
-pub(crate) use time::{micros, millis, moment};
+pub(crate) use time::{ago, micros, millis, moment};
 
 /// How wide text is when nobody says how wide the terminal is.
 const DEFAULT_WIDTH: usize = 100;

@@ -1,6 +1,6 @@
 //! Finds the runs that a filter of the command line wants.
 
-use throughline_core::{Cursor, Page, RunSummary, Timestamp, TraceId, TraceReader};
+use throughline_core::{Cursor, Page, RunSummary, Text, Timestamp, TraceId, TraceReader};
 
 use crate::args::RunFilter;
 use crate::error::CliError;
@@ -33,22 +33,22 @@ pub(crate) async fn page(
     }
 }
 
-/// All runs that are wanted, the first started first.
+/// All runs that are wanted with their workflows, the first started first.
 pub(crate) async fn all(
     store: &Store,
     reader: &dyn TraceReader,
     wanted: &RunFilter,
-) -> Result<Vec<TraceId>, CliError> {
-    let mut runs: Vec<(Timestamp, TraceId)> = Vec::new();
+) -> Result<Vec<(TraceId, Option<Text>)>, CliError> {
+    let mut runs: Vec<(Timestamp, TraceId, Option<Text>)> = Vec::new();
     let mut after = None;
     loop {
         let (found, next) = page(store, reader, wanted, PAGE, after).await?;
-        runs.extend(found.iter().map(|run| (run.started, run.trace_id)));
+        runs.extend(found.into_iter().map(|run| (run.started, run.trace_id, run.workflow)));
         if next.is_none() {
             // Stable, so that runs that started together stay in the reverse of the store's order.
             runs.reverse();
-            runs.sort_by_key(|(started, _)| *started);
-            return Ok(runs.into_iter().map(|(_, id)| id).collect());
+            runs.sort_by_key(|(started, ..)| *started);
+            return Ok(runs.into_iter().map(|(_, id, workflow)| (id, workflow)).collect());
         }
         after = next;
     }

@@ -108,9 +108,15 @@ impl Store {
     }
 }
 
+/// The redactor of what is imported as it is.
+pub(crate) fn no_redactor() -> Result<Redactor, CliError> {
+    Redaction::off().build().map_err(|error| CliError::Usage(error.to_string()))
+}
+
 /// The standard redactor, with the key for pseudonyms of the environment, if that has one.
 fn redactor() -> Result<Redactor, CliError> {
-    let mut redaction = Redaction::standard();
+    // What is imported is kept whole, however large an event is.
+    let mut redaction = Redaction::standard().payload_limit(usize::MAX);
     let secret = std::env::var(THROUGHLINE_PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty());
     if let Some(secret) = secret {
         redaction = redaction.pseudonym_key(secret);

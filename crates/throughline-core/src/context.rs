@@ -236,11 +236,6 @@ impl fmt::Debug for TraceContext {
     }
 }
 
-/// A value that cannot be serialised to JSON is replaced by an error in the payload, not silently omitted.
-fn to_payload(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("[not serialisable: {error}]")))
-}
-
 fn to_map(value: Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(map) => (!map.is_empty()).then_some(map),

@@ -66,7 +66,7 @@ impl Sink {
 }
 
 /// What becomes of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Delivery {
     /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
     Awaited,
@@ -74,6 +74,9 @@ pub(crate) enum Delivery {
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,
+    /// The same for the end of something of which it is not known whether the store takes its start. It is dropped if the
+    /// start is refused.
+    KeptUnlessRefused { start: Ack },
     /// The store does not get it.
     InProcess,
 }
@@ -117,7 +120,7 @@ impl Hub {
         delivery: Delivery,
         prepare: impl FnOnce(&mut TraceEvent),
     ) -> Emitted {
-        if self.feeds.is_empty() && (self.store.is_none() || delivery == Delivery::InProcess) {
+        if self.feeds.is_empty() && (self.store.is_none() || matches!(delivery, Delivery::InProcess)) {
             if !self.sinks.is_empty() {
                 with_shared(&mut event, prepare, |event| self.show(event));
             }
@@ -155,22 +158,6 @@ impl Hub {
         }
     }
 
-    /// Emits the end of something of which it is not known yet whether the store takes its start.
-    pub(crate) fn emit_end(&self, mut event: TraceEvent, start: Option<Ack>) {
-        let Some(store) = &self.store else {
-            self.emit(event, Delivery::Kept);
-            return;
-        };
-        self.prepare(&mut event);
-        let event = Arc::new(event);
-        self.show(&event);
-        self.feeds.iter().for_each(|feed| feed.offer(Arc::clone(&event)));
-        if !store.append_inline(&event) {
-            // After a shutdown there is nothing to tell.
-            let _ = store.push_unawaited(event, start);
-        }
-    }
-
     pub(crate) fn prepare(&self, event: &mut TraceEvent) {
         event_but_attrs(&self.redactor, event);
         event.instance = self.instance;
@@ -196,13 +183,13 @@ impl Hub {
 
     /// Hands an event to the queues of the feeds and of the store.
     fn enqueue(&self, event: Arc<TraceEvent>, delivery: Delivery) -> Emitted {
-        let store = self.store.as_ref().filter(|_| delivery != Delivery::InProcess);
+        let store = self.store.as_ref().filter(|_| !matches!(delivery, Delivery::InProcess));
         for feed in &self.feeds {
             feed.offer(Arc::clone(&event));
         }
         let Some(store) = store else { return Emitted::NotAwaited };
         if store.append_inline(&event) {
-            if delivery == Delivery::Awaited {
+            if matches!(delivery, Delivery::Awaited) {
                 store.queue.release();
             }
             return Emitted::NotAwaited;
@@ -212,6 +199,9 @@ impl Hub {
             Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
             Delivery::Kept | Delivery::InProcess => {
                 store.push_unawaited(event, None).map(|()| Emitted::NotAwaited)
+            }
+            Delivery::KeptUnlessRefused { start } => {
+                store.push_unawaited(event, Some(start)).map(|()| Emitted::NotAwaited)
             }
         };
         pushed.unwrap_or(Emitted::Closed)
@@ -248,7 +238,7 @@ impl Hub {
     pub(crate) fn report(&self) -> DeliveryReport {
         let store = self.store.iter().map(StoreDelivery::report);
         let feeds = self.feeds.iter().map(FeedDelivery::report);
-        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), 0, &sink.condition));
+        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), &sink.condition));
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
         DeliveryReport { destinations }

@@ -15,6 +15,7 @@ pub mod env;
 mod hub;
 mod memory;
 pub mod metrics;
+mod payload;
 mod redaction;
 #[cfg(test)]
 mod simulation;
@@ -28,17 +29,18 @@ pub use context::{
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use redaction::redact_event;
+pub use payload::to_payload;
+pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,
     DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
-    HotSpot, Instance, InstanceId, Lease, Limits, Link, LiveFeed, Liveness, OpenError, OpenRun, OpenSummary,
-    Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError, Rate, ReadError,
-    Readers, Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SlowSpan, SpanId,
-    Spool, SpoolConfig, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
-    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
-    TypeRate, WatchFrom, WatchRequest, fold, kind, names,
+    HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link, LiveFeed, Liveness, OpenError,
+    OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError,
+    Rate, ReadError, Readers, Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope, Secret,
+    SlowSpan, SpanId, Spool, SpoolConfig, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig,
+    StreamItem, Text, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream,
+    TypeMatch, TypeRate, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

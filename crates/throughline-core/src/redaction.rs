@@ -2,7 +2,9 @@
 //! [`throughline_redact`].
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+use serde_json::Value;
 use throughline_redact::Redactor;
 
 use throughline_model::{Attrs, ErrorInfo, Link, Text, TraceEvent};
@@ -31,6 +33,79 @@ pub fn redact_event(redactor: &Redactor, event: &mut TraceEvent) {
     }
     if let Some(id) = &mut event.correlation_id {
         replace(id, |id| redactor.findable(None, id));
+    }
+}
+
+/// As [`redact_event`], and adds up what was put in place of something, by [kind](Redactor::marks).
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use throughline_core::{Redaction, SpanId, Timestamp, TraceEvent, TraceId, redact_event_counted};
+///
+/// let redactor = Redaction::standard().build()?;
+/// let (trace_id, span_id) = (TraceId::from_key("loan-42"), SpanId::random());
+/// let mut event = TraceEvent::new(trace_id, span_id, "mail:sent", Timestamp::now(), "loans");
+/// event.data = serde_json::json!({ "to": "ada@example.org", "pin": 1234 }).as_object().cloned();
+/// let mut counts = BTreeMap::new();
+/// redact_event_counted(&redactor, &mut event, &mut counts);
+/// assert_eq!(counts, BTreeMap::from([("email".to_owned(), 1), ("key".to_owned(), 1)]));
+/// # Ok::<(), throughline_core::RedactionError>(())
+/// ```
+pub fn redact_event_counted(redactor: &Redactor, event: &mut TraceEvent, counts: &mut BTreeMap<String, u64>) {
+    let before = marks(redactor, event);
+    redact_event(redactor, event);
+    for (kind, count) in marks(redactor, event) {
+        // What is hidden as a whole may have had marks in it.
+        let new = count.saturating_sub(before.get(&kind).copied().unwrap_or(0));
+        if new > 0 {
+            *counts.entry(kind).or_default() += new;
+        }
+    }
+}
+
+fn marks(redactor: &Redactor, event: &TraceEvent) -> BTreeMap<String, u64> {
+    let mut marks: BTreeMap<String, u64> = BTreeMap::new();
+    each_text(event, &mut |text| {
+        redactor.marks(text).for_each(|kind| *marks.entry(kind.to_owned()).or_default() += 1);
+    });
+    marks
+}
+
+/// Visits everything in an event that can carry text.
+fn each_text(event: &TraceEvent, visit: &mut dyn FnMut(&str)) {
+    let texts = [
+        Some(&event.event_type),
+        Some(&event.service),
+        event.workflow.as_ref(),
+        event.correlation_id.as_ref(),
+    ];
+    texts.into_iter().flatten().chain(&event.tags).for_each(|text| visit(text));
+    for (key, value) in &event.attrs {
+        visit(key);
+        visit(value);
+    }
+    if let Some(ErrorInfo { kind, message, chain }) = event.error.as_deref() {
+        [kind, message].into_iter().chain(chain).for_each(|text| visit(text));
+    }
+    // Not by recursion: a payload may be of any depth before it is redacted.
+    let mut values: Vec<&Value> = Vec::new();
+    for (key, value) in event.data.iter().flatten().chain(&event.extra) {
+        visit(key);
+        values.push(value);
+    }
+    while let Some(value) = values.pop() {
+        match value {
+            Value::String(text) => visit(text),
+            Value::Array(items) => values.extend(items),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    visit(key);
+                    values.push(value);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! a few readable [`Operation`]s: emitters, the delivery thread, the store, the spool and the feed. A process that dies is
 //! a delivery task that is aborted at an await, with whatever its store and its spool had taken until then.
 //!
-//! `cargo test` runs 10,000 sequences, `PROPTEST_CASES=1000000 cargo test -p throughline-core simulation` a million.
+//! `cargo test` plays 10,000 sequences, `cargo xtask test --sequences 1000000` a million; for these tests alone the variable
+//! `THROUGHLINE_SEQUENCES` says how many.
 
 mod client;
 mod operation;
@@ -26,12 +27,14 @@ const LONGEST: usize = 24;
 
 #[test]
 fn whatever_fails_what_was_acknowledged_is_there_once_and_in_order_and_nobody_waits_for_ever() {
-    let mut config = Config { source_file: Some(file!()), max_shrink_iters: 4096, ..Config::default() };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = SEQUENCES;
-    }
+    let sequences = std::env::var("THROUGHLINE_SEQUENCES").map_or(SEQUENCES, |count| count.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    config.cases /= u32::try_from(threads).unwrap_or(1);
+    let config = Config {
+        cases: sequences.div_ceil(u32::try_from(threads).unwrap_or(1)),
+        source_file: Some(file!()),
+        max_shrink_iters: 4096,
+        ..Config::default()
+    };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| play(config.clone()));

@@ -90,7 +90,7 @@ pub trait TraceAnalytics: Send + Sync + 'static {
     }
 
     /// Ended runs and failures by the time they started, one for each `width` from the first to the last with a
-    /// run, open ones included. A width of less than a minute is taken as a minute; more buckets than can be
+    /// run, open ones included. Runs at [no known time](crate::Timestamp::UNKNOWN) are in none. A width of less than a minute is taken as a minute; more buckets than can be
     /// held are an [invalid query](ReadError::InvalidQuery).
     fn over_time<'a>(
         &'a self,

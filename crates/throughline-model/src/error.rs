@@ -31,12 +31,20 @@ pub enum OpenError {
         #[source]
         source: Option<BoxError>,
     },
+    /// There is nothing to be read: whoever writes to it first has not done so yet.
+    #[error("{store} cannot be read yet: {reason}")]
+    NothingYet {
+        /// The store's name.
+        store: &'static str,
+        /// What is missing.
+        reason: String,
+    },
 }
 
 impl OpenError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NothingYet { .. })
     }
 }
 

@@ -33,6 +33,7 @@ mod filter;
 pub mod fold;
 mod future;
 mod ids;
+mod job;
 pub mod names;
 mod page;
 mod reader;
@@ -59,6 +60,7 @@ pub use feed::{EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, Watch
 pub use filter::{Filter, TypeMatch};
 pub use future::BoxFuture;
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
+pub use job::{JobAttempt, JobKey};
 pub use page::{Page, Paged};
 pub use reader::{Secret, TraceReader};
 pub use run::{

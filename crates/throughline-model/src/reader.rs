@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    BoxFuture, Cursor, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged,
-    ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
+    BoxFuture, Cursor, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary,
+    Page, Paged, ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
 /// Random bytes that a store keeps: see [`TraceReader::secret`]. They don't appear in `Debug`.
@@ -54,6 +54,18 @@ pub trait TraceReader: Send + Sync + 'static {
             let next = events.last().filter(|_| !is_all).map(Cursor::of_event);
             Ok(Paged { items: events, next })
         })
+    }
+
+    /// The last attempt at a job in a run, which the next attempt links. A request may put thousands of jobs into a queue, so
+    /// the cost should not depend on the number of events of the run.
+    ///
+    /// By default the whole run is read.
+    fn last_attempt<'a>(
+        &'a self,
+        id: TraceId,
+        job: &'a JobKey,
+    ) -> BoxFuture<'a, Result<Option<JobAttempt>, ReadError>> {
+        Box::pin(async move { Ok(job.last_attempt(&self.trace(id).await?)) })
     }
 
     /// Events that match, newest first.

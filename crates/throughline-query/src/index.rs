@@ -187,7 +187,7 @@ impl Index {
                     index.members_of(span).iter().map(named).find(|parent| *parent != 0).unwrap_or(0);
             }
         }
-        index.look_at_spans(&marks, &mut problems);
+        index.look_at_spans(events, &marks, &mut problems);
         index.adopt(events, &parents, &mut problems);
         index.cut_cycles(events, &mut problems);
         index.list_children();
@@ -197,7 +197,7 @@ impl Index {
     }
 
     /// Notes the data problems of single spans.
-    fn look_at_spans(&self, marks: &[Mark], problems: &mut Problems) {
+    fn look_at_spans(&self, events: &[TraceEvent], marks: &[Mark], problems: &mut Problems) {
         for (span, node) in self.spans.iter().enumerate() {
             let members = self.members_of(span as u32);
             let mark = |place: u32| marks[place as usize];
@@ -211,6 +211,11 @@ impl Index {
             }
             if members.windows(2).any(|pair| mark(pair[0]).ended && mark(pair[1]).ended) {
                 note(ProblemKind::SeveralEnds, problems);
+            }
+            let at = |place: u32| events[self.timeline[place as usize] as usize].timestamp;
+            let (first, last) = (members[0], members[members.len() - 1]);
+            if mark(last).ended && at(last) < at(first) {
+                note(ProblemKind::EndBeforeStart, problems);
             }
         }
     }

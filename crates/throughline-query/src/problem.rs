@@ -40,6 +40,9 @@ pub enum ProblemKind {
     Cycle,
     /// A span began before its parent: clocks disagree, or events were lost.
     ChildBeforeParent,
+    /// A span ended before it began: clocks disagree, or the times are wrong. How long it took is not known, unless its
+    /// emitter measured it.
+    EndBeforeStart,
     /// An event is there more than once; it counts once.
     Duplicate,
     /// Two events have the same identity and different content; the first in order is kept.
@@ -68,6 +71,9 @@ impl fmt::Display for Problem {
                 write!(f, "{count} cycle{} of parents, cut at the earliest span", if many { "s" } else { "" })
             }
             ProblemKind::ChildBeforeParent => write!(f, "{count} {spans} started before their parent"),
+            ProblemKind::EndBeforeStart => {
+                write!(f, "{count} {spans} ended before {} start", if many { "their" } else { "its" })
+            }
             ProblemKind::Duplicate => write!(f, "{count} {events} appeared more than once, counted once"),
             ProblemKind::Conflict => {
                 write!(f, "{count} {events} with an identity that another event has, ignored")

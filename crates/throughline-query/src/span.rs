@@ -158,16 +158,18 @@ impl<'q> Span<'q> {
     }
 
     /// How long it took; `None` for point events and while it is open. By the emitter's monotonic clock if that was
-    /// recorded, else from the first event to the last.
+    /// recorded, else from the first event to the last; `None` as well if these have no times that tell.
     pub fn duration(&self) -> Option<Duration> {
         self.duration_us().map(Duration::from_micros)
     }
 
     pub(super) fn duration_us(&self) -> Option<u64> {
         let end = self.end()?;
-        let measured = || u64::try_from(end.timestamp.since(self.started()).as_micros()).ok();
-        end.duration_us
-            .or_else(|| measured().filter(|_| !self.is_point() && end.seq != self.first_event().seq))
+        let start = self.first_event();
+        let tells =
+            !end.has_tag(tags::UNTIMED) && !start.has_tag(tags::UNTIMED) && start.timestamp <= end.timestamp;
+        let measured = || u64::try_from(end.timestamp.since(start.timestamp).as_micros()).ok();
+        end.duration_us.or_else(|| measured().filter(|_| tells && !self.is_point() && end.seq != start.seq))
     }
 
     /// Why it failed.

@@ -38,6 +38,7 @@ pub struct Redaction {
     patterns: Vec<(String, String)>,
     pseudonym_key: Option<Vec<u8>>,
     payload_limit: usize,
+    is_off: bool,
 }
 
 impl Redaction {
@@ -92,7 +93,21 @@ impl Redaction {
             patterns: Vec::new(),
             pseudonym_key: None,
             payload_limit: PAYLOAD_LIMIT,
+            is_off: false,
         }
+    }
+
+    /// Nothing is redacted, and nothing is cut: for what has been redacted already, or what nobody else gets to see, such
+    /// as a copy on one's own machine.
+    ///
+    /// ```
+    /// # use throughline_redact::Redaction;
+    /// let redactor = Redaction::off().build()?;
+    /// assert_eq!(redactor.text("no mail to ada@example.org"), "no mail to ada@example.org");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn off() -> Self {
+        Self { payload_limit: usize::MAX, is_off: true, ..Self::standard() }
     }
 
     /// One more sensitive key. `loan officer` stands for `loanOfficer`, `LOAN_OFFICER` and `branch-loan-officer-2`
@@ -201,7 +216,8 @@ impl Redaction {
         };
         let patterns =
             self.patterns.iter().map(|(name, regex)| pattern(name, regex)).collect::<Result<_, _>>()?;
-        Ok(Redactor::new(Scanner::new(keys, patterns), allowed, pseudonyms, self.payload_limit))
+        let scanner = Scanner::new(keys, patterns, self.is_off);
+        Ok(Redactor::new(scanner, allowed, pseudonyms, self.payload_limit))
     }
 }
 
@@ -234,6 +250,7 @@ impl fmt::Debug for Redaction {
             .field("patterns", &self.patterns)
             .field("pseudonym_key", &self.pseudonym_key.as_ref().map(|_| marker::REDACTED))
             .field("payload_limit", &self.payload_limit)
+            .field("is_off", &self.is_off)
             .finish()
     }
 }

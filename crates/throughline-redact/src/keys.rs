@@ -22,6 +22,8 @@ pub(crate) enum SecretKind {
     Header,
     /// Something of several words: a passphrase, a name, an address.
     Words,
+    /// As words, but a yes or a no tells it too: a diagnosis, and whatever users say is sensitive.
+    Fact,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,6 @@ enum Place {
 struct Needle {
     place: Place,
     kind: SecretKind,
-    /// Whether a word of [`words::MEASURES`] at the end makes the key harmless.
-    measurable: bool,
     /// What makes it harmless.
     exceptions: Exceptions,
 }
@@ -75,7 +75,7 @@ impl Keys {
                     _ => Exceptions::None,
                 };
                 texts.push(text.to_owned());
-                needles.push(Needle { place, kind, measurable: kind != SecretKind::Words, exceptions });
+                needles.push(Needle { place, kind, exceptions });
             }
         };
         add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, SecretKind::Credential);
@@ -86,6 +86,8 @@ impl Keys {
         add(words::PHRASES, Place::Anywhere, SecretKind::Words);
         add(words::PERSONAL_ANYWHERE, Place::Anywhere, SecretKind::Words);
         add(words::PERSONAL_WORD, Place::Word, SecretKind::Words);
+        add(words::FACTS_ANYWHERE, Place::Anywhere, SecretKind::Fact);
+        add(words::FACTS_WORD, Place::Word, SecretKind::Fact);
         add(words::PERSONAL_LAST, Place::Last, SecretKind::Words);
         add(words::PERSONAL_WHOLE, Place::Whole, SecretKind::Words);
         let of_people: Vec<String> = words::PEOPLE
@@ -95,12 +97,7 @@ impl Keys {
         add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, SecretKind::Words);
         for text in more {
             texts.push(text.clone());
-            needles.push(Needle {
-                place: Place::Word,
-                kind: SecretKind::Words,
-                measurable: false,
-                exceptions: Exceptions::None,
-            });
+            needles.push(Needle { place: Place::Word, kind: SecretKind::Fact, exceptions: Exceptions::None });
         }
         let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
         Ok(Self { automaton, needles, known: Memo::new(), known_phrases: Memo::new() })
@@ -158,7 +155,7 @@ impl Keys {
             };
             let sensitive = in_place
                 && !is_harmless()
-                && !(needle.measurable && measure.is_some_and(|last| end <= last))
+                && !(needle.kind != SecretKind::Fact && measure.is_some_and(|last| end <= last))
                 && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
             sensitive.then_some(needle.kind)
         })
@@ -278,7 +275,8 @@ mod tests {
             customer.email userEmail email e-mail cc card phone mobilePhone postcode diagnosis bloodType medicalRecordNumber
             passportNumber accountNumber sort_code driversLicense billing_address address email
             wachtwoord Passwort contraseña CONTRASEÑA ｐａｓｓｗｏｒｄ loan_purpose customerLoanPurpose
-            LOAN-PURPOSES
+            LOAN-PURPOSES loan_purpose_type blood_type allergyType diagnosis_count labResultVersion
+            LOAN-PURPOSES diagnosis_type genderType prescription_count phoneTypeOther
         ";
         for key in words.split_whitespace().chain(["credit card", "pass\u{200b}word"]) {
             assert!(keys.classify(key).is_some(), "{key} is sensitive");
@@ -299,7 +297,10 @@ mod tests {
             status discard_number panel span company classname dobro ibanez cvvx otpx description basic
             input output choice alternatives reasoning confidence decider resource saga dependency
             treatment race signature_valid purpose sex_ratio tint blast_name forecast mobile_app
-            email_template send_email emails_sent notifyByEmail card_brand
+            email_template send_email emails_sent notifyByEmail card_brand phoneType phone_type passport_version
+            street_type iban_count genderRequired
+            phone_count
+            PHONE_TYPE passport-required ibanLength accountNumberType customer_name_length
         ";
         for key in words.split_whitespace().chain([""]) {
             assert_eq!(keys.classify(key), None, "{key:?} is innocent");

@@ -29,6 +29,15 @@ pub(crate) fn of_pattern(name: &str) -> String {
     format!("[redacted:{name}]")
 }
 
+/// What a mark says of what it stands for.
+pub(crate) fn kind(mark: &str) -> &str {
+    match mark.trim_start_matches('[').split_once([':', ']']) {
+        Some(("redacted", name)) => name.strip_suffix(']').unwrap_or("key"),
+        Some((kind, _)) => kind,
+        None => mark,
+    }
+}
+
 /// How long the name of a pattern may be.
 pub(crate) const LONGEST_NAME: usize = 40;
 
@@ -129,5 +138,20 @@ mod tests {
         }
         let text = "a [redacted:ssn] pp pseudonym:0123456789abcdef0123456789abcdef[redacted]é";
         assert_eq!(marks.in_text(text).map(|mark| text[mark].len()).collect::<Vec<_>>(), [14, 42, 10]);
+    }
+
+    #[test]
+    fn a_mark_says_what_it_stands_for() {
+        for (mark, said) in [
+            (REDACTED, "key"),
+            (EMAIL, "email"),
+            (PRIVATE_KEY, "private-key"),
+            (TOO_DEEP, "cut"),
+            ("[cut: 3 items, 12 bytes]", "cut"),
+            ("[redacted:loan-number]", "loan-number"),
+            ("pseudonym:0123456789abcdef0123456789abcdef", "pseudonym"),
+        ] {
+            assert_eq!(kind(mark), said, "{mark}");
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
 use crate::{limit, marker, numbers};
 
-/// Deeper than this nothing is kept: nobody reads it, and the walk must not exhaust the stack.
-const DEPTH: usize = 64;
+/// Deeper than this nothing is kept: the walk must not exhaust the stack, and readers of JSON stop soon after.
+const DEPTH: usize = 100;
 
 /// Whether the allow-list, if there is one, is about these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub(crate) enum Scope {
 
 /// Redacts the fields of an object, then cuts them to the limit.
 pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scope) {
+    if rules.scanner().is_off {
+        return;
+    }
     let mut walk = Walk { rules, bound: 0 };
     walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
     if walk.bound > rules.payload_limit() {
@@ -45,7 +48,8 @@ impl Walk<'_> {
             redacted_keys.extend(redacted.map(|key| (place, key)));
             self.bound += limit::most_bytes(key) + 2;
             match class {
-                KeyClass::Sensitive => self.hide(value),
+                KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
+                KeyClass::Sensitive | KeyClass::Fact => self.hide(value),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
                 KeyClass::Plain => self.value(value, depth + 1, readable),
             }
@@ -116,6 +120,15 @@ impl Walk<'_> {
             entry.or_insert(value);
         }
         *fields = renamed;
+    }
+}
+
+/// Whether a value is neither a password nor somebody's number, whatever its key says: a yes or a no, or so small a number.
+fn is_too_short(value: &Value) -> bool {
+    match value {
+        Value::Bool(_) => true,
+        Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() < 100.0),
+        _ => false,
     }
 }
 

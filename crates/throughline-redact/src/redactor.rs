@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
 use crate::error::LEAST_PSEUDONYM_KEY;
+use crate::keys::SecretKind;
 use crate::marker::Marks;
 use crate::memo::Memo;
 use crate::pseudonym::Pseudonyms;
@@ -46,7 +47,10 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyClass {
     Plain,
+    /// It is personal or a credential, if it is long enough to be one.
     Sensitive,
+    /// It is, whatever it is.
+    Fact,
     /// It is on the allow-list.
     Allowed,
 }
@@ -144,7 +148,8 @@ impl Redactor {
     pub fn findable<'a>(&self, key: Option<&str>, text: &'a str) -> Cow<'a, str> {
         let sensitive = match key {
             Some(key) => {
-                self.0.classify(key).0 == KeyClass::Sensitive || self.0.scanner.hits(text, Reading::Prose)
+                matches!(self.0.classify(key).0, KeyClass::Sensitive | KeyClass::Fact)
+                    || self.0.scanner.hits(text, Reading::Prose)
             }
             None => self.0.scanner.hits(text, Reading::Name),
         };
@@ -174,9 +179,10 @@ impl Redactor {
     /// Redacts a payload, keys and values at any depth, and cuts it to the
     /// [limit](crate::Redaction::payload_limit).
     ///
-    /// What stands under a sensitive key is replaced whatever it is, an object as a whole; only `null` stays. With an
+    /// What stands under a sensitive key is replaced, an object as a whole. What stays is `null`, and a boolean or a number
+    /// of one or two digits, unless a yes or a no would tell the secret, as of `hiv`. With an
     /// [allow-list](crate::Redaction::allow_only) the structure stays, and the values that it names. Keys that
-    /// become the same by redaction are numbered. What is nested deeper than 64 levels is cut.
+    /// become the same by redaction are numbered. What is nested deeper than 100 levels is cut.
     ///
     /// ```
     /// # use serde_json::{Map, Value, json};
@@ -213,6 +219,19 @@ impl Redactor {
     /// ```
     pub fn hits(&self, text: &str) -> bool {
         self.0.scanner.hits(text, Reading::Prose)
+    }
+
+    /// What stands in a text in place of something else, in order: the `email` of `[redacted:email]`, `key` for `[redacted]`,
+    /// which most often stands under a sensitive key, `pseudonym`, and `cut` for what was too long or nested too deep.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// let text = redactor.text("pin=1234, mail to ada@example.org");
+    /// assert!(redactor.marks(&text).eq(["key", "email"]));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn marks<'t>(&'t self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        self.0.scanner.marks.in_text(text).map(|mark| marker::kind(&text[mark]))
     }
 
     /// Whether there is a [key to make pseudonyms with](crate::Redaction::pseudonym_key): if not,
@@ -270,15 +289,17 @@ impl Rules {
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);
-        let is_sensitive = |words: &str| self.scanner.keys.classify(words).is_some();
+        let kind = |words: &str| self.scanner.keys.classify(words).filter(|_| !self.scanner.is_off);
         // A key that is redacted is classified as it was and as it will be: so that a second pass finds no more.
+        let before = || is_dirty.then(|| kind(&without_marks(key, &self.scanner.marks))).flatten();
         let class = if self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words))) {
             KeyClass::Allowed
-        } else if is_sensitive(&words) || (is_dirty && is_sensitive(&without_marks(key, &self.scanner.marks)))
-        {
-            KeyClass::Sensitive
         } else {
-            KeyClass::Plain
+            match kind(&words).or_else(before) {
+                Some(SecretKind::Fact) => KeyClass::Fact,
+                Some(_) => KeyClass::Sensitive,
+                None => KeyClass::Plain,
+            }
         };
         if !is_dirty {
             self.key_classes.put(key, class);

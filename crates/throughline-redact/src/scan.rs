@@ -63,12 +63,14 @@ pub(crate) struct Scanner {
     pub(crate) keys: Keys,
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) marks: Marks,
+    /// Whether nothing is looked for.
+    pub(crate) is_off: bool,
 }
 
 impl Scanner {
-    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>) -> Self {
+    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>, is_off: bool) -> Self {
         let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
-        Self { keys, patterns, marks }
+        Self { keys, patterns, marks, is_off }
     }
 
     /// Whether there is anything to hide in a text.
@@ -92,7 +94,7 @@ impl Scanner {
     /// Whether a text is clean at a glance.
     #[inline]
     fn is_clean(&self, text: &str, prefilter: Prefilter) -> bool {
-        (prefilter.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty()
+        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty())
     }
 
     fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {

@@ -113,10 +113,10 @@ fn what_is_innocent_survives_untouched() {
 }
 
 #[test]
-fn values_under_sensitive_keys_go_whatever_they_are() {
+fn values_under_sensitive_keys_go_whatever_their_type_is() {
     let data = json!({
-        "pin": 1234, "cvv": "12", "Secrets": ["a", {"b": 1}], "credit_card": {"no": 1}, "dob": true,
-        "password": null, "iban": 1.5, "shipping": {"pin": 1, "note": "fast"}, "author": "Ann",
+        "pin": 1234, "cvv": "12", "Secrets": ["a", {"b": 1}], "credit_card": {"no": 1}, "dob": 19_850_304,
+        "password": null, "iban": 100.5, "shipping": {"pin": 4321, "note": "fast"}, "author": "Ann",
     });
     let redacted = json!({
         "pin": "[redacted]", "cvv": "[redacted]", "Secrets": "[redacted]", "credit_card": "[redacted]",
@@ -124,6 +124,39 @@ fn values_under_sensitive_keys_go_whatever_they_are() {
         "shipping": {"pin": "[redacted]", "note": "fast"}, "author": "Ann",
     });
     assert_eq!(payload(&standard(), data), redacted);
+}
+
+#[test]
+fn a_yes_a_no_or_a_small_number_is_no_secret_and_keeps_its_type() {
+    let data = json!({
+        "gender": true, "password": false, "phone": 5, "pin": 13, "pan": 0.5, "tin": -99, "phoneType": "T2",
+        "nested": {"mobile": true, "auth": false},
+    });
+    assert_eq!(payload(&standard(), data.clone()), data);
+    // Of these it tells enough, and what users name themselves may be of the kind.
+    let redactor = Redaction::standard().key("vip").build().unwrap();
+    let data = json!({"hiv": true, "allergies": 0, "trade_union_member": false, "vip": true, "vip_type": 1});
+    let hidden = payload(&redactor, data);
+    assert!(hidden.as_object().unwrap().values().all(|value| value == "[redacted]"), "{hidden}");
+    // Nor does an allow-list name them.
+    let redactor = Redaction::standard().allow_only(["amount"]).build().unwrap();
+    assert_eq!(payload(&redactor, json!({"gender": true})), json!({"gender": "[redacted]"}));
+}
+
+#[test]
+fn what_is_off_leaves_everything_as_it_is() {
+    let redactor = Redaction::off().pseudonym_key(SECRET).build().unwrap();
+    let text = "password=hunter2 card 4111 1111 1111 1111 ada@example.org";
+    let long = text.repeat(5_000);
+    assert_eq!(redactor.text(text), text);
+    assert_eq!(redactor.message(&long), long);
+    assert_eq!(redactor.name(text), text);
+    assert_eq!(redactor.findable(Some("password"), text), text);
+    assert_eq!(redactor.findable(None, text), text);
+    assert_eq!(redactor.findable_key("ada@example.org"), "ada@example.org");
+    let data = json!({"password": text, "ada@example.org": 4_111_111_111_111_111_u64, "long": long});
+    assert_eq!(payload(&redactor, data.clone()), data);
+    assert!(!redactor.hits(text));
 }
 
 #[test]
@@ -146,7 +179,7 @@ fn keys_that_become_the_same_are_numbered() {
 
 #[test]
 fn a_key_is_classified_as_it_will_be_once_it_is_redacted() {
-    let once = payload(&standard(), json!({"pin[redacted]pin%40example.org": false}));
+    let once = payload(&standard(), json!({"pin[redacted]pin%40example.org": 1234}));
     assert_eq!(once, json!({"pin[redacted][redacted:email]": "[redacted]"}));
     assert_eq!(payload(&standard(), once.clone()), once);
 }
@@ -160,7 +193,7 @@ fn an_allow_list_keeps_the_structure_and_the_values_named() {
         .unwrap();
     let data = json!({
         "input": {"AMOUNT": 5, "name": "Ada", "active": true, "none": null, "rows": [[1, "x"], []]},
-        "applicant_address": {"city": "London", "note": "ada@example.org", "pin": 1},
+        "applicant_address": {"city": "London", "note": "ada@example.org", "pin": 1234},
         "choice": "manual review",
     });
     let redacted = json!({
@@ -284,7 +317,8 @@ fn a_long_message_is_redacted_and_cut() {
 #[test]
 fn fields_that_are_not_known_are_redacted_without_the_allow_list() {
     let redactor = Redaction::standard().allow_only(["amount"]).build().unwrap();
-    let serde_json::Value::Object(mut fields) = json!({"colour": "green", "to": "ada@example.org", "pin": 1})
+    let serde_json::Value::Object(mut fields) =
+        json!({"colour": "green", "to": "ada@example.org", "pin": 1234})
     else {
         unreachable!()
     };

@@ -120,7 +120,7 @@ fn bare(text: &str, start: usize, kind: SecretKind, sign: Sign) -> Option<Range<
         SecretKind::Header if sign.colon => {
             run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"'))
         }
-        SecretKind::Words if sign.colon => words_end(bytes, start),
+        SecretKind::Words | SecretKind::Fact if sign.colon => words_end(bytes, start),
         _ if sign.sectioned && !sign.colon => {
             run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b';' | b'"'))
         }

@@ -127,7 +127,7 @@ pub(crate) const CREDENTIALS_WHOLE: &[&str] = &["auth", "cookies", "pass", "sas"
 /// Secrets of several words.
 pub(crate) const PHRASES: &[&str] = &["mnemonic", "passphrase", "recoveryphrase", "seedphrase"];
 
-/// What makes a credential's key speak *about* it: `password_length`, `token_type`, `pin_attempts`.
+/// What makes a key speak *about* a secret: `password_length`, `token_type`, `pin_attempts`, `phone_type`.
 pub(crate) const MEASURES: &[&str] = &[
     "at", "attempts", "count", "enabled", "file", "length", "path", "policy", "required", "retries",
     "strength", "ttl", "type", "version",
@@ -146,12 +146,9 @@ pub(crate) const PERSONAL_ANYWHERE: &[&str] = &[
     "bankaccount",
     "beneficiaryname",
     "billingaddress",
-    "biometric",
     "birthdate",
     "birthday",
     "birthplace",
-    "bloodgroup",
-    "bloodtype",
     "cardexpir",
     "cardholder",
     "creditcard",
@@ -161,8 +158,6 @@ pub(crate) const PERSONAL_ANYWHERE: &[&str] = &[
     "driverslicen",
     "drivinglicen",
     "emailaddress",
-    "ethnicity",
-    "ethnicorigin",
     "familyname",
     "firstname",
     "fullname",
@@ -170,14 +165,10 @@ pub(crate) const PERSONAL_ANYWHERE: &[&str] = &[
     "healthinsurance",
     "homeaddress",
     "insurancenumber",
-    "labresult",
     "licenceplate",
     "licenseplate",
     "mailingaddress",
     "maidenname",
-    "maritalstatus",
-    "medicalhistory",
-    "medicalrecord",
     "medicarenumber",
     "middlename",
     "mobilenumber",
@@ -188,18 +179,15 @@ pub(crate) const PERSONAL_ANYWHERE: &[&str] = &[
     "passport",
     "phonenumber",
     "placeofbirth",
-    "politicalopinion",
     "postaladdress",
     "residentialaddress",
     "routingnumber",
-    "sexualorientation",
     "shippingaddress",
     "socialinsurance",
     "socialsecurity",
     "socialsecuritynumber",
     "streetaddress",
     "telephonenumber",
-    "tradeunion",
     // Dutch, German, French.
     "achternaam",
     "burgerservicenummer",
@@ -216,8 +204,6 @@ pub(crate) const PERSONAL_ANYWHERE: &[&str] = &[
 pub(crate) const PERSONAL_WORD: &[&str] = &[
     "accountno",
     "acctno",
-    "allergies",
-    "allergy",
     "bban",
     "bsn",
     "cardexp",
@@ -228,25 +214,18 @@ pub(crate) const PERSONAL_WORD: &[&str] = &[
     "ccnum",
     "ccnumber",
     "cpf",
-    "diagnoses",
-    "diagnosis",
     "dob",
     "gender",
-    "hiv",
     "iban",
     "itin",
     "lastname",
-    "medication",
     "mrn",
     "nachname",
-    "nationality",
     "nino",
     "pan",
     "phone",
     "postalcode",
     "postcode",
-    "prescription",
-    "religion",
     "sortcode",
     "ssn",
     "street",
@@ -257,6 +236,35 @@ pub(crate) const PERSONAL_WORD: &[&str] = &[
     "voornaam",
     "vorname",
     "zipcode",
+];
+
+/// Facts about people of which a yes, a no or a kind tells enough, recognised inside compounds too.
+pub(crate) const FACTS_ANYWHERE: &[&str] = &[
+    "biometric",
+    "bloodgroup",
+    "bloodtype",
+    "ethnicity",
+    "ethnicorigin",
+    "labresult",
+    "maritalstatus",
+    "medicalhistory",
+    "medicalrecord",
+    "politicalopinion",
+    "sexualorientation",
+    "tradeunion",
+];
+
+/// Facts about people that are recognised as whole words only.
+pub(crate) const FACTS_WORD: &[&str] = &[
+    "allergies",
+    "allergy",
+    "diagnoses",
+    "diagnosis",
+    "hiv",
+    "medication",
+    "nationality",
+    "prescription",
+    "religion",
 ];
 
 /// Personal data that is recognised as the whole key only: an `address` may also be a server's

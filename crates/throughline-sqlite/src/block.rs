@@ -134,10 +134,22 @@ pub(crate) fn last_event(connection: &Connection) -> Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
+/// The run of an entry whose event was [taken out](void): runs are numbered from 1.
+const NO_RUN: i64 = 0;
+
 /// The entries of a stored block, each with the number of its event. An incomplete entry at the end is ignored.
 pub(crate) fn entries(first: i64, bytes: &[u8]) -> impl DoubleEndedIterator<Item = (i64, Entry)> + '_ {
     let (whole, _) = bytes.as_chunks::<{ Entry::SIZE }>();
-    whole.iter().enumerate().map(move |(at, bytes)| (first + at as i64, Entry::read(bytes)))
+    let entries = whole.iter().enumerate().map(move |(at, bytes)| (first + at as i64, Entry::read(bytes)));
+    entries.filter(|(_, entry)| entry.run != NO_RUN)
+}
+
+/// Takes an entry out of a stored block. Its place stays, for the places are the numbers of events.
+pub(crate) fn void(bytes: &mut [u8], at: usize) -> Option<Entry> {
+    let bytes = bytes.as_chunks_mut::<{ Entry::SIZE }>().0.get_mut(at)?;
+    let entry = Entry::read(bytes);
+    bytes.fill(0);
+    (entry.run != NO_RUN).then_some(entry)
 }
 
 #[cfg(test)]
@@ -148,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn entries_survive_packing(
-            run in 0..i64::MAX, ts: i64, duration in proptest::option::of(0..u64::MAX - 1),
+            run in 1..i64::MAX, ts: i64, duration in proptest::option::of(0..u64::MAX - 1),
             event_type in 0_i64..1 << 30, status in 0_i64..4, workflow in 0..i64::from(u32::MAX),
             service: u16, tags: u16, filler in 0_usize..3,
         ) {

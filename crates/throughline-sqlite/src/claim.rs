@@ -5,36 +5,34 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Result, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 use throughline_model::{Claim, InstanceId, Liveness, TraceId};
 
 use crate::lease::{key, liveness};
 
-/// Claims a run for an instance.
+/// Claims a run for an instance, in a transaction that writes.
 pub(crate) fn claim(
     connection: &Connection,
     database: &Path,
     trace: TraceId,
     instance: InstanceId,
 ) -> Result<Claim> {
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let holder = transaction
+    let holder = connection
         .prepare_cached("SELECT instance FROM claim WHERE trace_id = ?1")?
         .query_row([trace.to_bytes()], |row| row.get::<_, i64>(0))
         .optional()?
         .map(|key| InstanceId::from_u64(key as u64));
     if let Some(holder) = holder.filter(|holder| *holder != instance)
-        && liveness(&transaction, database, holder)? == Liveness::Alive
+        && liveness(connection, database, holder)? == Liveness::Alive
     {
         return Ok(Claim::HeldBy(holder));
     }
-    transaction
+    connection
         .prepare_cached(
             "INSERT INTO claim (trace_id, instance) VALUES (?1, ?2) \
              ON CONFLICT (trace_id) DO UPDATE SET instance = excluded.instance",
         )?
         .execute(params![trace.to_bytes(), key(instance)])?;
-    transaction.commit()?;
     Ok(Claim::Granted)
 }
 

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use throughline_model::OpenError;
 
-use crate::error::{open_error, unusable};
+use crate::error::{empty, open_error, unusable};
+use crate::presence::{Gone, Presence};
+
+/// How long a reader waits for a file that is being created: the creator brings it to the disk several times.
+const CREATION: Duration = Duration::from_secs(1);
 
 /// How often SQLite asks the operating system to bring its writes to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +57,7 @@ pub(crate) const STORE_FILE: Kind = Kind {
         include_str!("schema/002.sql"),
         include_str!("schema/003.sql"),
         include_str!("schema/004.sql"),
+        include_str!("schema/005.sql"),
     ],
 };
 
@@ -74,18 +79,28 @@ pub(crate) struct Place {
     pub(crate) busy_timeout: Duration,
 }
 
+/// A file that is open for writing.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) presence: Presence,
+    pub(crate) busy_timeout: Duration,
+}
+
 impl Kind {
     /// Opens the file for writing. Creates it if it does not exist, and migrates it if its schema is older.
-    pub(crate) fn open(&self, place: &Place, exclusive: bool) -> Result<Connection, OpenError> {
+    pub(crate) fn open(&self, place: &Place, exclusive: bool) -> Result<Opened, OpenError> {
         let path = place.path.as_path();
         check_folder(path)?;
+        let before = Presence::of(path).ok();
         let fail = |error| open_error(path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+        let before = before.map_or_else(|| Presence::of(path), Ok).map_err(Gone::into_open_error)?;
         // SQLite counts milliseconds in 32 bits, and rusqlite panics beyond.
-        connection.busy_timeout(place.busy_timeout.min(LONGEST_BUSY_TIMEOUT)).map_err(fail)?;
+        let busy_timeout = place.busy_timeout.min(LONGEST_BUSY_TIMEOUT);
+        connection.busy_timeout(busy_timeout).map_err(fail)?;
         if exclusive {
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(fail)?;
         }
@@ -114,11 +129,14 @@ impl Kind {
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(64);
         self.migrate(&mut connection, path)?;
-        Ok(connection)
+        let presence = Presence::of(path).map_err(Gone::into_open_error)?;
+        presence.check_same_database(&before).map_err(Gone::into_open_error)?;
+        Ok(Opened { connection, presence, busy_timeout })
     }
 
-    /// Opens the file for reading. It must exist and have this schema version.
-    pub(crate) fn open_read_only(&self, path: &Path) -> Result<Connection, OpenError> {
+    /// Opens the file for reading. It must exist and have this schema version. Whoever is creating it at this moment is
+    /// waited for.
+    pub(crate) fn open_read_only(&self, path: &Path) -> Result<(Connection, Presence), OpenError> {
         if !path.exists() {
             return Err(unusable(format!(
                 "there is no file {}; the first process that writes to it creates it",
@@ -126,13 +144,34 @@ impl Kind {
             )));
         }
         check_folder(path)?;
+        let began = Instant::now();
+        loop {
+            match self.try_open_read_only(path) {
+                Err(error) if error.is_retryable() && began.elapsed() < CREATION => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(OpenError::NothingYet { .. }) if lacks_its_log(path) => {
+                    return Err(unusable(format!(
+                        "{} is empty, and its log {} is missing; if this is a copy, copy both files, or copy the database \
+                         after the process that writes it has ended",
+                        path.display(),
+                        beside(path, "-wal").display()
+                    )));
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    fn try_open_read_only(&self, path: &Path) -> Result<(Connection, Presence), OpenError> {
+        let before = Presence::of(path).map_err(Gone::into_open_error)?;
         let fail = |error| open_error(path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
         let version = match self.version(&connection, path) {
             // On a read-only medium SQLite can't create the files beside the database that coordinate it with writers.
             // There are no writers then, so the database can be read as it is, if no log is left to be read.
-            Err(_) if has_no_log(path) => {
+            Err(error) if !error.is_retryable() && has_no_log(path) => {
                 connection =
                     Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
                         .map_err(fail)?;
@@ -140,21 +179,24 @@ impl Kind {
             }
             version => version?,
         };
-        if version < self.migrations.len() {
-            return Err(unusable(match version {
-                0 => format!("{} is empty; nothing has been written to it yet", path.display()),
-                _ => format!(
+        match version {
+            0 => return Err(empty(path)),
+            version if version < self.migrations.len() => {
+                return Err(unusable(format!(
                     "{} has schema version {version}, this release reads version {}; any process of this release \
                      that opens it for writing migrates it",
                     path.display(),
                     self.migrations.len()
-                ),
-            }));
+                )));
+            }
+            _ => {}
         }
         connection.busy_timeout(Duration::from_secs(2)).map_err(fail)?;
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(connection)
+        let presence = Presence::of(path).map_err(Gone::into_open_error)?;
+        presence.check_same_database(&before).map_err(Gone::into_open_error)?;
+        Ok((connection, presence))
     }
 
     /// The schema version of the file; 0 if it is empty.
@@ -247,6 +289,11 @@ fn has_no_log(path: &Path) -> bool {
     beside(path, "-wal").metadata().map_or(true, |log| log.len() == 0)
 }
 
+/// Whether a database that is no longer as it was created has nothing in it, and no log that would have it.
+fn lacks_its_log(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.len() > 0) && has_no_log(path)
+}
+
 fn immutable_uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -282,11 +329,11 @@ mod tests {
         let error = NEW.open_read_only(&place.path).unwrap_err().to_string();
         assert!(error.contains("schema version 1") && error.contains("x.db"), "{error}");
         for _ in 0..2 {
-            let connection = NEW.open(&place, false).unwrap();
+            let connection = NEW.open(&place, false).unwrap().connection;
             let rows: i64 = connection.query_row("SELECT sum(y) FROM a", [], |row| row.get(0)).unwrap();
             assert_eq!(rows, 2);
         }
-        let error = OLD.open(&place, false).unwrap_err();
+        let error = OLD.open(&place, false).map(drop).unwrap_err();
         assert!(!error.is_retryable());
         let error = error.to_string();
         assert!(error.contains("schema version 2") && error.contains("later one"), "{error}");
@@ -298,7 +345,7 @@ mod tests {
         let place = place(folder.path());
         Connection::open(&place.path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
         let before = std::fs::read(&place.path).unwrap();
-        let error = NEW.open(&place, false).unwrap_err().to_string();
+        let error = NEW.open(&place, false).map(drop).unwrap_err().to_string();
         assert!(error.contains("not a test"), "{error}");
         assert_eq!(std::fs::read(&place.path).unwrap(), before);
     }

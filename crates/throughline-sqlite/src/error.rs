@@ -76,6 +76,11 @@ pub(crate) fn unusable(reason: String) -> OpenError {
     OpenError::Unusable { store: STORE, reason, source: None }
 }
 
+pub(crate) fn empty(path: &Path) -> OpenError {
+    let reason = format!("{} is empty; nothing has been written to it yet", path.display());
+    OpenError::NothingYet { store: STORE, reason }
+}
+
 pub(crate) fn append_error(path: &Path, error: Error) -> AppendError {
     let Diagnosis { reason, is_temporary } = diagnose(path, &error);
     let source = Some(error.into());

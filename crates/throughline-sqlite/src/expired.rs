@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::claim::claim;
-    use crate::connection::{Place, STORE_FILE, Synchronous};
+    use crate::connection::{Opened, Place, STORE_FILE, Synchronous};
     use crate::lease::Lease;
     use crate::prune::remove;
     use crate::writer::Writer;
@@ -223,13 +223,14 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("x.db");
-            let connection = Self::connect(&path);
+            let connection = Self::open(&path).connection;
             let live = InstanceId::random();
-            let lease = Lease::take(&connection, &path, &Instance::new(live, "loan-service")).unwrap();
+            let mut writer = Writer::new(Self::open(&path));
+            let lease = Lease::take(&mut writer, &path, &Instance::new(live, "loan-service")).unwrap();
             Self { _folder: folder, path, connection, live, _lease: lease }
         }
 
-        fn connect(path: &Path) -> Connection {
+        fn open(path: &Path) -> Opened {
             let place = Place {
                 path: path.to_owned(),
                 synchronous: Synchronous::Off,
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_claimed_or_goes_on_between_the_look_and_the_removal_stays() {
         let file = File::new();
-        let mut writer = Writer::new(File::connect(&file.path));
+        let mut writer = Writer::new(File::open(&file.path));
         let mut begun = ["claimed", "continued", "resumed", "dead"].map(|key| {
             let mut begun = run("loan").key(key).at(Timestamp::from_micros(0));
             begun.root();
@@ -319,8 +320,7 @@ mod tests {
         resumed.resume(file.live);
         writer.append(&continued.events()).unwrap();
         writer.append(&resumed.events()).unwrap();
-        let removed = remove(&file.connection, &file.path, &found).unwrap();
-        assert_eq!((removed.runs, removed.events), (1, 1));
+        assert_eq!(remove(&file.connection, &file.path, &found).unwrap(), 1);
         let mut left = file.connection.prepare("SELECT correlation_id FROM run ORDER BY 1").unwrap();
         let left = left.query_map([], |row| row.get::<_, String>(0)).unwrap();
         assert_eq!(left.collect::<Result<Vec<_>>>().unwrap(), ["claimed", "continued", "resumed"]);

@@ -1,21 +1,21 @@
 //! [`SqliteImporter`], which loads events in bulk.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use rusqlite::{OptionalExtension, params};
-use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent};
+use rusqlite::{Connection, OptionalExtension, params};
+use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent, TraceId};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
+use crate::presence::Gone;
 use crate::store::resolved;
 use crate::writer::Writer;
 
-/// Loads events in bulk, in large transactions. Events that the file already has are skipped, so that an import that
-/// was cut short can be repeated. Other processes may read and write the file meanwhile.
+/// Loads events in bulk. Events that the file already has are skipped, so that an import that was cut short can be repeated.
+/// Other processes may read and write the file meanwhile: an importer gives way to those that wait to write, and holds nothing
+/// while it is not called.
 ///
-/// Events are durable after [`finish`](Self::finish). If the importer is dropped before, those of the last transaction
-/// are rolled back.
+/// [`finish`](Self::finish) brings what is derived from events up to date.
 ///
 /// ```
 /// use throughline_model::{SpanId, Timestamp, TraceEvent, TraceId};
@@ -45,8 +45,6 @@ pub struct SqliteImporter {
     path: PathBuf,
     writer: Writer,
     log: Option<String>,
-    /// When the open transaction began, and how many events it holds.
-    begun: Option<(Instant, usize)>,
 }
 
 /// Whether a log was imported before.
@@ -76,14 +74,9 @@ pub enum ImportError {
 }
 
 impl SqliteImporter {
-    /// Events in one transaction: so many that the cost of a transaction does not matter.
-    const EVENTS: usize = 20_000;
-    /// A transaction that is older than this is committed, because other writers wait for it.
-    const PATIENCE: Duration = Duration::from_millis(250);
-
     pub(crate) fn open(place: &Place) -> Result<Self, OpenError> {
-        let connection = STORE_FILE.open(place, false)?;
-        Ok(Self { path: resolved(&place.path), writer: Writer::new(connection), log: None, begun: None })
+        let writer = Writer::new(STORE_FILE.open(place, false)?);
+        Ok(Self { path: resolved(&place.path), writer, log: None })
     }
 
     /// Records that a log is imported, and with which options. The log is recognised by `log_id`, such as a hash of its
@@ -93,8 +86,7 @@ impl SqliteImporter {
     ///
     /// If the log was imported with other options, and if the file can't be written to.
     pub fn import_once(&mut self, log_id: &str, options: &str) -> Result<Imported, ImportError> {
-        let connection = self.writer.connection();
-        let find_or_insert = || {
+        let find_or_insert = |connection: &Connection| {
             let new = connection.execute(
                 "INSERT INTO import (log, options, started) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
                 params![log_id, options, Timestamp::now().as_micros()],
@@ -106,7 +98,8 @@ impl SqliteImporter {
                 .optional()?;
             Ok((new, first))
         };
-        let (new, first) = find_or_insert().map_err(|error| append_error(&self.path, error))?;
+        let found = self.writer.transaction(find_or_insert);
+        let (new, first) = found.map_err(|error| append_error(&self.path, error))?;
         match first {
             Some(first) if first != options => return Err(ImportError::OtherOptions { first }),
             _ => self.log = Some(log_id.to_owned()),
@@ -114,52 +107,66 @@ impl SqliteImporter {
         Ok(if new > 0 { Imported::New } else { Imported::SameAgain })
     }
 
-    /// Adds events; returns how many of them were new.
+    /// Adds events; returns how many of them were new. The more there are, the less each costs: pass thousands.
     ///
     /// # Errors
     ///
-    /// If the file can't be written to. The events of the current transaction are rolled back then; if the error is
-    /// retryable, import the log again.
+    /// If the file can't be written to. Some of the events may have been added; if the error is retryable, import the log
+    /// again.
     pub fn append(&mut self, events: &[TraceEvent]) -> Result<u64, AppendError> {
-        let fail = |error| append_error(&self.path, error);
-        let (since, held) = match self.begun.take() {
-            Some(begun) => begun,
-            None => {
-                self.writer.begin().map_err(fail)?;
-                (Instant::now(), 0)
-            }
-        };
-        let new = self.writer.write(events).map_err(fail)?;
-        let held = held + events.len();
-        if held >= Self::EVENTS || since.elapsed() >= Self::PATIENCE {
-            self.writer.commit().map_err(fail)?;
-        } else {
-            self.begun = Some((since, held));
-        }
-        Ok(new)
+        let new = self.writer.append_in_bulk(events);
+        self.confirmed(new)
     }
 
-    /// Makes durable what was added, and brings the counts up to date.
+    /// Puts these events of a run in the place of all that the file has of it, for a later copy of a log may say more of a
+    /// run, and something else; returns how many there are.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be written to; the run is as it was then.
+    pub fn replace(&mut self, run: TraceId, events: &[TraceEvent]) -> Result<u64, AppendError> {
+        let new = self.writer.replace(run, events);
+        self.confirmed(new)
+    }
+
+    /// Whether the file has this run.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read.
+    pub fn contains(&mut self, run: TraceId) -> Result<bool, AppendError> {
+        let find = || {
+            let mut find =
+                self.writer.connection().prepare_cached("SELECT 1 FROM run WHERE trace_id = ?1")?;
+            find.exists([run.to_bytes()])
+        };
+        find().map_err(|error| append_error(&self.path, error))
+    }
+
+    /// What was written, if it is in the file at the path.
+    fn confirmed(&mut self, new: rusqlite::Result<u64>) -> Result<u64, AppendError> {
+        self.writer.confirm().map_err(Gone::into_append_error)?;
+        new.map_err(|error| append_error(&self.path, error))
+    }
+
+    /// Brings the counts up to date, and moves all that was added from SQLite's log into the database.
     ///
     /// # Errors
     ///
     /// If the file can't be written to.
     pub fn finish(mut self) -> Result<(), AppendError> {
-        let fail = |error| append_error(&self.path, error);
-        if self.begun.take().is_some() {
-            self.writer.commit().map_err(fail)?;
-        }
-        self.writer.fold().map_err(fail)?;
+        let finished = self.finish_log();
+        self.writer.confirm().map_err(Gone::into_append_error)?;
+        finished.map_err(|error| append_error(&self.path, error))
+    }
+
+    fn finish_log(&mut self) -> rusqlite::Result<()> {
+        self.writer.fold()?;
         if let Some(log) = &self.log {
-            self.writer
-                .connection()
-                .execute(
-                    "UPDATE import SET finished = ?2 WHERE log = ?1",
-                    params![log, Timestamp::now().as_micros()],
-                )
-                .map_err(fail)?;
+            let (sql, now) = ("UPDATE import SET finished = ?2 WHERE log = ?1", Timestamp::now().as_micros());
+            self.writer.transaction(|connection| connection.execute(sql, params![log, now]))?;
         }
-        Ok(())
+        self.writer.empty_log()
     }
 }
 

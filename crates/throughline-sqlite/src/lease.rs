@@ -11,12 +11,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use throughline_model::{Instance, InstanceId, Liveness, OpenError, Timestamp};
 
 use crate::claim;
 use crate::connection::beside;
 use crate::error::{STORE, open_error};
+use crate::writer::Writer;
 
 /// The lease of this instance. Dropping it releases the lock.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Lease {
     _locked: File,
 }
 
-fn folder(database: &Path) -> PathBuf {
+pub(crate) fn folder(database: &Path) -> PathBuf {
     beside(database, "-leases")
 }
 
@@ -37,38 +38,41 @@ fn lease_path(database: &Path, instance: InstanceId) -> PathBuf {
 impl Lease {
     /// Takes out the lease of an instance, marks those as closed whose process is dead, and frees their claims. All in
     /// one write transaction, so that no other process removes a lease file between its creation and its locking.
-    pub(crate) fn take(connection: &Connection, database: &Path, of: &Instance) -> Result<Self, OpenError> {
-        let fail = |error| open_error(database, error);
-        let transaction =
-            Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(fail)?;
+    pub(crate) fn take(writer: &mut Writer, database: &Path, of: &Instance) -> Result<Self, OpenError> {
         let path = lease_path(database, of.id);
-        let locked = lock_new(database, &path)?;
-        let register = || {
-            transaction.execute(
-                "INSERT INTO instance (key, service, opened) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE \
-                 SET service = ?2, opened = ?3, closed = NULL",
-                params![key(of.id), of.service.as_str(), Timestamp::now().as_micros()],
-            )?;
-            // What it held when it was last open ended with the lease that it had then.
-            claim::release_all(&transaction, of.id)?;
-            close_dead(&transaction, database)?;
-            claim::release_closed(&transaction)
-        };
-        register().map_err(fail)?;
-        transaction.commit().map_err(fail)?;
+        let taken = writer.transaction(|connection| {
+            let locked = lock_new(database, &path);
+            if locked.is_ok() {
+                register(connection, database, of)?;
+            }
+            Ok(locked)
+        });
+        let locked = taken.map_err(|error| open_error(database, error))??;
         Ok(Self { instance: of.id, path, _locked: locked })
     }
 
     /// Gives the lease back, and with it every claim: open spans of this instance are interrupted from now on.
-    pub(crate) fn give_back(self, connection: &Connection) -> rusqlite::Result<()> {
-        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        mark_closed(&transaction, key(self.instance))?;
-        claim::release_all(&transaction, self.instance)?;
-        transaction.commit()?;
+    pub(crate) fn give_back(self, writer: &mut Writer) -> rusqlite::Result<()> {
+        writer.transaction(|connection| {
+            mark_closed(connection, key(self.instance))?;
+            claim::release_all(connection, self.instance)
+        })?;
         // The row says that it is closed. If the file can't be removed, the next process that opens the store does it.
         let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
+}
+
+fn register(connection: &Connection, database: &Path, of: &Instance) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO instance (key, service, opened) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE \
+         SET service = ?2, opened = ?3, closed = NULL",
+        params![key(of.id), of.service.as_str(), Timestamp::now().as_micros()],
+    )?;
+    // What it held when it was last open ended with the lease that it had then.
+    claim::release_all(connection, of.id)?;
+    close_dead(connection, database)?;
+    claim::release_closed(connection)
 }
 
 /// Creates a file if need be, and locks it.

@@ -46,6 +46,23 @@ impl Counts {
         }
     }
 
+    fn subtract(&mut self, entry: &Entry) {
+        let count = &mut self.by_status[usize::from(status_code(entry.status))];
+        *count = (*count - 1).max(0);
+        if let Some(duration) = entry.duration {
+            let gone = Histogram::bucket(duration);
+            let mut left = Histogram::default();
+            for (bucket, count) in self.durations.buckets() {
+                left.add(bucket, count - u64::from(bucket == gone));
+            }
+            self.max_duration = match left.buckets().filter(|(_, count)| *count > 0).last() {
+                Some((longest, _)) => self.max_duration.min(Some(Histogram::upper_bound(longest))),
+                None => None,
+            };
+            self.durations = left;
+        }
+    }
+
     fn merge(&mut self, other: &Self) {
         self.by_status.iter_mut().zip(other.by_status).for_each(|(sum, count)| *sum += count);
         self.max_duration = self.max_duration.max(other.max_duration);
@@ -111,6 +128,39 @@ pub(crate) fn fold(connection: &Connection, after: i64, last: i64) -> Result<()>
         }
     }
     connection.prepare_cached("UPDATE folded SET event = ?1")?.execute([last])?;
+    Ok(())
+}
+
+/// Takes entries out of the rollups that count them. The longest duration of a row is then the greatest that it may be.
+pub(crate) fn subtract(connection: &Connection, entries: &[Entry]) -> Result<()> {
+    for entry in entries {
+        for width in WIDTHS {
+            let Key { hour, event_type, workflow } = key(entry);
+            let of_row = params![width, hour.div_euclid(width), event_type, workflow];
+            let row = connection
+                .prepare_cached(
+                    "SELECT pending, success, failed, cancelled, max_duration, durations FROM rollup \
+                     WHERE width = ?1 AND start = ?2 AND type = ?3 AND workflow = ?4",
+                )?
+                .query_row(of_row, |row| {
+                    let mut counts = Counts::default();
+                    counts.add_row(row, 0)?;
+                    Ok(counts)
+                })
+                .optional()?;
+            // It is gone where the retention has forgotten its hour.
+            let Some(mut counts) = row else { continue };
+            counts.subtract(entry);
+            connection
+                .prepare_cached(
+                    "DELETE FROM rollup WHERE width = ?1 AND start = ?2 AND type = ?3 AND workflow = ?4",
+                )?
+                .execute(of_row)?;
+            if counts.by_status.iter().any(|count| *count > 0) {
+                add(connection, width, Key { hour: hour.div_euclid(width), event_type, workflow }, counts)?;
+            }
+        }
+    }
     Ok(())
 }
 

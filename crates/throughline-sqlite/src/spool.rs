@@ -11,9 +11,10 @@ use throughline_model::{
     AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolUsage, Spooled, TraceEvent,
 };
 
-use crate::connection::{Place, SPOOL_FILE, Synchronous, beside};
+use crate::connection::{Opened, Place, SPOOL_FILE, Synchronous, beside};
 use crate::error::{STORE, append_error, open_error};
 use crate::lease;
+use crate::presence::{Gone, Presence};
 
 /// The description of an outbox in a SQLite file of its own: durable, in order, bounded. For stores that can be
 /// unreachable.
@@ -82,9 +83,9 @@ impl SqliteSpool {
         let path = self.place.path.as_path();
         crate::connection::check_folder(path)?;
         let lease = take_lease(path, instance)?;
-        let connection = SPOOL_FILE.open(&self.place, true)?;
+        let Opened { connection, presence, .. } = SPOOL_FILE.open(&self.place, true)?;
         let waiting = Waiting::count(&connection).map_err(|error| open_error(path, error))?;
-        let open = Open { connection, _lease: lease, waiting: Some(waiting) };
+        let open = Open { connection, presence, _lease: lease, waiting: Some(waiting) };
         Ok(Arc::new(OpenSpool {
             path: self.place.path,
             capacity_bytes: self.capacity_bytes,
@@ -155,6 +156,7 @@ struct OpenSpool {
 
 struct Open {
     connection: Connection,
+    presence: Presence,
     _lease: File,
     /// `None` after a write whose outcome is not known: it is counted again then.
     waiting: Option<Waiting>,
@@ -260,7 +262,10 @@ impl OpenSpool {
                     source: None,
                 });
             }
-            open.push(&texts).map_err(|error| self.fail(error))?;
+            let pushed = open.push(&texts).map_err(|error| self.fail(error));
+            // What was written to a file that nobody finds is not kept.
+            open.presence.check().map_err(Gone::into_append_error)?;
+            pushed?;
             open.waiting = Some(Waiting {
                 events: waiting.events + events.len() as u64,
                 bytes: waiting.bytes + bytes,

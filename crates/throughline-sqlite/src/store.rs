@@ -1,7 +1,7 @@
 //! [`SqliteStore`], and the store that it describes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use throughline_model::{
@@ -14,6 +14,7 @@ use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::{STORE, append_error};
 use crate::importer::SqliteImporter;
 use crate::lease::Lease;
+use crate::presence::Gone;
 use crate::prune::{PruneError, PrunePolicy, PruneReport, prune};
 use crate::reader::SqliteReader;
 use crate::retention::Retention;
@@ -134,20 +135,22 @@ impl SqliteStore {
     ///
     /// Those of opening a store, and of writing to it.
     pub fn prune(&self, policy: &PrunePolicy) -> Result<PruneReport, PruneError> {
-        prune(&self.place, &resolved(&self.place.path), policy)
+        prune(&self.place, policy)
     }
 
     fn open_store(mut self, instance: &Instance) -> Result<Arc<dyn TraceStore>, OpenError> {
-        let connection = STORE_FILE.open(&self.place, false)?;
-        self.place.path = resolved(&self.place.path);
-        let lease = Lease::take(&connection, &self.place.path, instance)?;
+        let opened = STORE_FILE.open(&self.place, false)?;
         let reader = SqliteReader::open(&self.place.path)?;
-        let open = Arc::new(Mutex::new(Open { writer: Writer::new(connection), lease: Some(lease) }));
+        reader.check_same_database(&opened.presence).map_err(Gone::into_open_error)?;
+        self.place.path = resolved(&self.place.path);
+        let mut writer = Writer::new(opened);
+        let lease = Lease::take(&mut writer, &self.place.path, instance)?;
         let retention = match self.policy.is_empty() {
             true => None,
-            false => Some(Retention::start(&self.place, self.policy, Arc::clone(&open))?),
+            false => Some(Retention::start(&self.place, self.policy)?),
         };
-        Ok(Arc::new(OpenStore { path: self.place.path, open, reader, retention: Mutex::new(retention) }))
+        let open = Mutex::new(Some(Open { writer, lease, retention }));
+        Ok(Arc::new(OpenStore { path: self.place.path, open, reader }))
     }
 }
 
@@ -182,17 +185,17 @@ impl StoreConfig for SqliteStore {
     }
 }
 
-/// What is shared with the thread that applies the retention.
-pub(crate) struct Open {
-    pub(crate) writer: Writer,
-    lease: Option<Lease>,
+/// What a store has until it is closed.
+struct Open {
+    writer: Writer,
+    lease: Lease,
+    retention: Option<Retention>,
 }
 
 struct OpenStore {
     path: PathBuf,
-    open: Arc<Mutex<Open>>,
+    open: Mutex<Option<Open>>,
     reader: SqliteReader,
-    retention: Mutex<Option<Retention>>,
 }
 
 impl OpenStore {
@@ -200,39 +203,40 @@ impl OpenStore {
         &self,
         write: impl FnOnce(&mut Writer, &Lease) -> rusqlite::Result<T>,
     ) -> Result<T, AppendError> {
-        let mut open = lock(&self.open);
-        let Open { writer, lease } = &mut *open;
-        let Some(lease) = lease else {
+        let mut open = self.lock();
+        let Some(Open { writer, lease, .. }) = &mut *open else {
             return Err(AppendError::Broken {
                 reason: format!("{} is closed; open it again", self.path.display()),
                 source: None,
             });
         };
-        write(writer, lease).map_err(|error| append_error(&self.path, error))
+        let written = write(writer, lease);
+        // Also the better answer to why something failed.
+        writer.confirm().map_err(Gone::into_append_error)?;
+        written.map_err(|error| append_error(&self.path, error))
+    }
+
+    /// A panic while the lock was held may have left a transaction open: it is rolled back.
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(|poisoned| {
+            let mut guard = poisoned.into_inner();
+            if let Some(open) = &mut *guard {
+                open.writer.abandon();
+            }
+            guard
+        })
     }
 
     fn close_now(&self) -> Result<(), AppendError> {
-        let retention = lock_plain(&self.retention).take();
+        let Some(Open { mut writer, lease, retention }) = self.lock().take() else { return Ok(()) };
         drop(retention);
-        let mut open = lock(&self.open);
-        let Some(lease) = open.lease.take() else { return Ok(()) };
+        writer.confirm().map_err(Gone::into_append_error)?;
         // Readers count what is not folded yet. To fold it now makes them faster, nothing more.
-        let folded = open.writer.fold();
-        lease.give_back(open.writer.connection()).and(folded).map_err(|error| append_error(&self.path, error))
+        let folded = writer.fold();
+        let closed = lease.give_back(&mut writer).and(folded).and_then(|()| writer.empty_log());
+        writer.confirm().map_err(Gone::into_append_error)?;
+        closed.map_err(|error| append_error(&self.path, error))
     }
-}
-
-/// A panic while the lock was held may have left a transaction open: it is rolled back.
-pub(crate) fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
-    open.lock().unwrap_or_else(|poisoned| {
-        let mut guard = poisoned.into_inner();
-        guard.writer.abandon();
-        guard
-    })
-}
-
-fn lock_plain<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl TraceStore for OpenStore {
@@ -256,14 +260,16 @@ impl TraceStore for OpenStore {
     fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
         Box::pin(async move {
             self.with_writer(|writer, lease| {
-                claim::claim(writer.connection(), &self.path, trace, lease.instance)
+                writer.transaction(|connection| claim::claim(connection, &self.path, trace, lease.instance))
             })
         })
     }
 
     fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(async move {
-            self.with_writer(|writer, lease| claim::release(writer.connection(), trace, lease.instance))
+            self.with_writer(|writer, lease| {
+                writer.transaction(|connection| claim::release(connection, trace, lease.instance))
+            })
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, params};
@@ -13,16 +14,24 @@ use throughline_model::names::{data, tags};
 use throughline_model::{InstanceId, TraceEvent, TraceId};
 
 use crate::block::{Block, Entry, status_code, tag_bit};
+use crate::connection::Opened;
 use crate::json::{Rest, StoredError};
 use crate::latest;
+use crate::log::Log;
 use crate::names::Names;
+use crate::presence::{Gone, Presence};
+use crate::replace;
 use crate::rollup;
 use crate::run::Run;
 use crate::run_rows;
+use crate::turn::Turn;
 
 /// A connection that writes, with a cache of what the file holds.
 pub(crate) struct Writer {
     connection: Connection,
+    presence: Presence,
+    log: Log,
+    turn: Turn,
     cache: Cache,
 }
 
@@ -48,8 +57,15 @@ struct Cache {
 }
 
 impl Writer {
-    pub(crate) fn new(connection: Connection) -> Self {
-        Self { connection, cache: Cache::default() }
+    /// Events that are written before another look whether anybody waits: about a millisecond.
+    const CHUNK: usize = 256;
+    /// How long a transaction of pieces takes at most, about: what begins to wait at its end does not wait for long either.
+    const PATIENCE: Duration = Duration::from_millis(10);
+
+    pub(crate) fn new(opened: Opened) -> Self {
+        let Opened { connection, presence, busy_timeout } = opened;
+        let turn = Turn::new(presence.target(), busy_timeout);
+        Self { connection, presence, log: Log::new(busy_timeout), turn, cache: Cache::default() }
     }
 
     /// Writes a group, all or none; returns how many of its events were new.
@@ -60,23 +76,97 @@ impl Writer {
         Ok(new)
     }
 
+    /// Writes many events, and lets others write in between; returns how many were new.
+    pub(crate) fn append_in_bulk<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
+        let mut new = 0;
+        self.begin()?;
+        for events in events.chunks(Self::CHUNK) {
+            new += self.write(events)?;
+            if self.turn.is_wanted() {
+                self.commit()?;
+                self.turn.give_way();
+                self.begin()?;
+            }
+        }
+        self.commit()?;
+        Ok(new)
+    }
+
+    /// Makes other changes in a transaction of their own. The cache must not be about what they change.
+    pub(crate) fn transaction<T>(&mut self, change: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.begin()?;
+        let changed = change(&self.connection);
+        let changed = self.or_abandon(changed)?;
+        self.commit()?;
+        Ok(changed)
+    }
+
+    /// Repeats a small piece of work in one transaction, as long as it says that there is more of it, nobody else waits to write,
+    /// and it has not taken long; then lets others write. The cache must not be about what it changes.
+    pub(crate) fn in_turn(&mut self, mut piece: impl FnMut(&Connection) -> Result<bool>) -> Result<()> {
+        self.begin()?;
+        let began = Instant::now();
+        loop {
+            let is_more = piece(&self.connection);
+            if !self.or_abandon(is_more)? || self.turn.is_wanted() || began.elapsed() >= Self::PATIENCE {
+                break;
+            }
+        }
+        self.commit()?;
+        self.turn.give_way();
+        Ok(())
+    }
+
     /// Begins a transaction; from now on other writers wait.
-    pub(crate) fn begin(&mut self) -> Result<()> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    fn begin(&mut self) -> Result<()> {
+        self.log.keep_short(&self.connection)?;
+        self.turn.begin(&self.connection)?;
         let refreshed = self.cache.refresh(&self.connection);
         self.or_abandon(refreshed)
     }
 
     /// Writes events in the current transaction; returns how many were new.
-    pub(crate) fn write<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
+    fn write<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
         let written = self.cache.write(&self.connection, events);
         self.or_abandon(written)
     }
 
+    /// Puts these events in the place of all that there is of a run, all or none; returns how many there are.
+    pub(crate) fn replace<E: Borrow<TraceEvent>>(&mut self, run: TraceId, events: &[E]) -> Result<u64> {
+        self.begin()?;
+        let removed = self.cache.remove(&self.connection, run);
+        self.or_abandon(removed)?;
+        let new = self.write(events)?;
+        self.commit()?;
+        Ok(new)
+    }
+
     /// Commits the current transaction.
-    pub(crate) fn commit(&mut self) -> Result<()> {
+    fn commit(&mut self) -> Result<()> {
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         self.or_abandon(committed.map(drop))
+    }
+
+    /// Whether what was committed is in the file at the path. To be asked after a commit and before anybody is told of it.
+    pub(crate) fn confirm(&mut self) -> std::result::Result<(), Gone> {
+        let present = self.presence.check();
+        if present.is_err() && self.presence.lacks_only_its_log() {
+            // What was acknowledged before is in the log, which is still open, and goes into the database as long as nobody has
+            // begun another log. If it can't, nothing is worse than before.
+            let _ = self.empty_log();
+        }
+        self.log.bytes = present?;
+        Ok(())
+    }
+
+    /// Moves the log into the database, as far as nobody reads it, so that the database alone has everything.
+    pub(crate) fn empty_log(&mut self) -> Result<()> {
+        self.log.empty(&self.connection, Log::LAST_PATIENCE).map(drop)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log(&mut self) -> &mut Log {
+        &mut self.log
     }
 
     /// Brings the tables that are folded from blocks up to date.
@@ -87,7 +177,7 @@ impl Writer {
         self.commit()
     }
 
-    /// The connection, for statements that change nothing that the cache is about.
+    /// The connection, to read.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -259,6 +349,11 @@ impl Cache {
         self.write_runs(connection)?;
         self.fold(connection, Self::UNFOLDED)?;
         Ok((self.next_event - first) as u64)
+    }
+
+    fn remove(&mut self, connection: &Connection, trace_id: TraceId) -> Result<()> {
+        self.runs.remove(&trace_id);
+        replace::remove(connection, self.folded, trace_id).map(drop)
     }
 
     fn write_block(&mut self, connection: &Connection) -> Result<()> {

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use throughline_core::metrics::{CounterFamily, GaugeFamily, GaugeGuard, HistogramFamily, catalogue};
 use throughline_core::names::{JOB_PREFIX, attrs, data};
-use throughline_core::{BoxError, SpanId, Status, Text, Throughline, Timestamp, TraceContext, TraceId};
+use throughline_core::{
+    BoxError, JobAttempt, JobKey, Status, Text, Throughline, Timestamp, TraceContext, TraceId,
+};
 use tower_layer::Layer;
 
 use crate::Carrier;
 use crate::failure::{Failure, passed_on};
-use crate::previous::history;
+use crate::previous::last_attempt;
 use crate::service::{Inner, Record, Recorded, RecordedService};
 
 /// What a worker knows of a job. Leave out what your queue does not know.
@@ -66,8 +68,7 @@ pub trait Job {
         None
     }
 
-    /// Whether a worker may have had the job before. If so, the store is asked for that attempt, which reads the job's
-    /// whole trace; `false` is for queues that know that this is the first time. An [attempt](Self::attempt) of 1 does
+    /// Whether a worker may have had the job before. If so, the store is asked for that attempt; `false` is for queues that know that this is the first time. An [attempt](Self::attempt) of 1 does
     /// not prove it: few queues count an attempt in which the worker died.
     fn may_be_retry(&self) -> bool {
         true
@@ -261,7 +262,7 @@ impl Attempt {
             }
             _ => None,
         };
-        let number = before.map_or(number, |(_, counted)| number.max(counted.saturating_add(1)));
+        let number = before.map_or(number, |before| number.max(before.number.saturating_add(1)));
         // When a later attempt became due, nobody knows.
         let waited = waited.filter(|_| number == 1);
 
@@ -278,8 +279,8 @@ impl Attempt {
         if let Some(key) = key {
             run = run.key(key);
         }
-        if let Some((before, _)) = before {
-            run = run.retry_of(before);
+        if let Some(before) = before {
+            run = run.retry_of(before.span_id);
         }
         if let Some(waited) = waited {
             let wait_us = Value::from(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
@@ -314,20 +315,15 @@ impl Attempt {
 
 impl Shared {
     /// The last attempt at a job that was started, and its number.
-    async fn attempt_before(
-        &self,
-        trace_id: TraceId,
-        event_type: &str,
-        job_id: &str,
-    ) -> Option<(SpanId, u32)> {
-        let history = history(&self.throughline, trace_id, None).await;
+    async fn attempt_before(&self, trace_id: TraceId, event_type: &str, job_id: &str) -> Option<JobAttempt> {
         // As they are stored.
         let redactor = self.throughline.redactor();
-        let event_type = redactor.name(event_type);
-        let queue = redactor.findable(Some(attrs::QUEUE), &self.queue);
-        let job_id = redactor.findable(Some(attrs::JOB_ID), job_id);
-        let before = history.last_attempt_at(&event_type, &queue, &job_id)?;
-        Some((before.id, before.attempt.unwrap_or(1)))
+        let job = JobKey::new(
+            redactor.name(event_type),
+            redactor.findable(Some(attrs::QUEUE), &self.queue),
+            redactor.findable(Some(attrs::JOB_ID), job_id),
+        );
+        last_attempt(&self.throughline, trace_id, job).await
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use throughline_core::fold::History;
 use throughline_core::metrics::{GaugeFamily, catalogue};
 use throughline_core::names::{COMPENSATE_PREFIX, STEP_PREFIX, attrs, tags};
-use throughline_core::{BoxError, SpanId, Status, Step, Text, Throughline, TraceContext};
+use throughline_core::{BoxError, SpanId, Status, Step, Text, Throughline, TraceContext, to_payload};
 use tower_layer::Layer;
 
 use crate::failure::{Failure, passed_on};
@@ -76,11 +76,10 @@ impl StepCall {
         self
     }
 
-    /// The input of the step, stored as `data.input`, redacted and truncated. If it cannot be turned into JSON, that is noted
-    /// there.
+    /// The input of the step, stored as `data.input`, redacted and truncated. A part that cannot be turned into JSON becomes
+    /// a text that says so.
     pub fn input(mut self, input: &impl Serialize) -> Self {
-        let said = |error| Value::String(format!("[not serialisable: {error}]"));
-        self.input = Some(serde_json::to_value(input).unwrap_or_else(said));
+        self.input = Some(to_payload(input));
         self
     }
 

@@ -1,26 +1,32 @@
 //! `throughline import`: events from JSON lines, or from an event log of the XES standard.
 //!
-//! Whatever is imported passes the redactor, as everything does that reaches a store.
+//! Whatever is imported passes the redactor, as everything does that reaches a store, unless it is to be kept as it is.
 
-use std::io::BufRead;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use throughline_core::{Redactor, TraceEvent, redact_event};
+use throughline_core::{Redactor, TraceEvent, TraceReader, redact_event_counted};
 use throughline_sqlite::{Imported, SqliteImporter};
 
-use crate::args::ImportArgs;
+use crate::args::{ImportArgs, ImportRedaction};
 use crate::error::{Answer, CliError};
-use crate::input::{Format, Input, InputError};
-use crate::jsonl::JsonlReader;
+use crate::input::{Format, Input};
+use crate::jsonl::{JsonlError, JsonlReader};
 use crate::output::{Screen, clean, count, group};
-use crate::store::Store;
+use crate::store::{Store, no_redactor};
+use crate::xes::copies::{self, Relation};
+use crate::xes::ids::RunId;
+use crate::xes::kinds;
 use crate::xes::reader::XesReader;
-use crate::xes::runs::{Condition, Converter, Rules, Tally};
+use crate::xes::rules::{Condition, Rules, SERVICE};
+use crate::xes::runs::{Converted, Converter, Tally};
 
 /// How many events are appended at a time.
 const BATCH: usize = 4_096;
+/// How many bad lines are named.
+const NAMED: usize = 20;
 
 /// The JSON of `import`.
 #[derive(Debug, Serialize)]
@@ -33,14 +39,47 @@ struct Report {
     events_new: u64,
     /// Events that were in the store already.
     events_known: u64,
+    /// What was redacted or cut, by kind: `key` is what stood under a sensitive key.
+    redacted: BTreeMap<String, u64>,
+    /// Lines that are no events; only of JSON lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bad_lines: Option<BadLines>,
+    /// Events with digits beyond the microsecond in their timestamp, which are not kept; only of JSON lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_timestamps: Option<u64>,
     /// Why the rest of the input was not read; `null` if all was.
     broke_off: Option<String>,
+}
+
+/// Lines that are no events.
+#[derive(Debug, Default, Serialize)]
+struct BadLines {
+    count: u64,
+    /// The first of them.
+    first: Vec<BadLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct BadLine {
+    line: u64,
+    problem: String,
+}
+
+impl BadLines {
+    fn add(&mut self, error: &JsonlError) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(BadLine { line: error.line, problem: error.problem.to_string() });
+        }
+    }
 }
 
 /// What became of an event log.
 #[derive(Debug, Serialize)]
 struct LogReport {
     workflow: String,
+    /// Where its name is from.
+    workflow_from: WorkflowFrom,
     /// SHA-256 of the log, decompressed.
     log: String,
     /// Whether the log was imported before.
@@ -49,14 +88,29 @@ struct LogReport {
     tally: Tally,
     /// Of the unmatched completes, those of activities that have a start elsewhere in the log.
     missing_starts: u64,
+    /// Runs of which the store had an earlier copy that said less.
+    runs_replaced: u64,
+    /// Runs under whose key the store has another run of the same workflow, from another log.
+    runs_apart: u64,
     /// Attributes of the log itself, which are not kept.
     log_attributes: u64,
+    /// Elements that are not of XES, which are not kept.
+    foreign_elements: u64,
+}
+
+/// Where the name of a workflow is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum WorkflowFrom {
+    Option,
+    Log,
+    /// The log has no name.
+    File,
 }
 
 pub(super) async fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
-    let input = Input::open(&args.file).map_err(unusable)?;
-    let format = input.format().map_err(unusable)?;
+    let input = Input::open(&args.file).map_err(|error| unusable(args, &error))?;
+    let format = input.format;
     if format == Format::JsonLines
         && (args.workflow.is_some() || !args.failed_when.is_empty() || !args.cancelled_when.is_empty())
     {
@@ -66,20 +120,56 @@ pub(super) async fn run(args: &ImportArgs, store: &Store, screen: &mut Screen) -
         ));
     }
     let report = match format {
-        Format::Xes => import_xes(args, &input, store).await,
-        Format::JsonLines => import_json_lines(&input, store).await,
+        Format::Xes => import_xes(args, input, store).await,
+        Format::JsonLines => import_json_lines(args, input, store).await,
     }?;
     if screen.wants_json() {
         screen.json(&report)?;
     } else {
         show(&report, args, store, screen)?;
     }
-    match report.broke_off {
+    match complaints(&report) {
         None => Ok(Answer::Yes),
-        Some(why) => {
-            Err(CliError::Input(format!("{}: {why}; what came before is imported", args.file.display())))
-        }
+        Some(complaints) => Err(CliError::Input(format!("{}: {complaints}", args.file.display()))),
     }
+}
+
+/// What the input lacks, if anything.
+fn complaints(report: &Report) -> Option<String> {
+    let bad_lines = report.bad_lines.as_ref().filter(|bad_lines| bad_lines.count > 0).map(named);
+    let broke_off = report.broke_off.as_ref().map(|why| format!("{why}; what came before is imported"));
+    match (bad_lines, broke_off) {
+        (Some(bad_lines), Some(broke_off)) => Some(format!("{broke_off}\n{bad_lines}")),
+        (bad_lines, broke_off) => bad_lines.or(broke_off),
+    }
+}
+
+fn named(bad_lines: &BadLines) -> String {
+    let BadLines { count: number, first } = bad_lines;
+    let are = if *number == 1 { "is not an event" } else { "are not events" };
+    let mut text = format!("{} {are}; all others are imported", count(*number, "line"));
+    for BadLine { line, problem } in first {
+        text.push_str(&format!("\n  line {line}: {problem}"));
+    }
+    let more = number - first.len() as u64;
+    if more > 0 {
+        text.push_str(&format!("\n  and {} more", group(more)));
+    }
+    text
+}
+
+fn unusable(args: &ImportArgs, error: &dyn std::fmt::Display) -> CliError {
+    CliError::Input(format!("{}: {error}", args.file.display()))
+}
+
+/// What became of a run.
+enum Stored {
+    /// It is new, or the store has it.
+    Added,
+    /// It has taken the place of an earlier copy.
+    Replaced,
+    /// It stands beside another run of its workflow and key.
+    Apart,
 }
 
 /// Where events go: through the redactor into the store, a batch at a time.
@@ -87,96 +177,199 @@ struct Sink {
     importer: SqliteImporter,
     redactor: Redactor,
     batch: Vec<TraceEvent>,
+    written: Written,
+}
+
+/// What became of the events.
+#[derive(Default)]
+struct Written {
     new: u64,
     known: u64,
+    redacted: BTreeMap<String, u64>,
 }
 
 impl Sink {
     /// Opens the store, which makes it if it is not there: to be done when the input is known to be sound so far.
-    async fn open(store: &Store) -> Result<Self, CliError> {
+    async fn open(args: &ImportArgs, store: &Store) -> Result<Self, CliError> {
         let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
-        let redactor = store.redactor().await?;
-        Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), new: 0, known: 0 })
+        let redactor = match args.redaction {
+            ImportRedaction::Standard => store.redactor().await?,
+            ImportRedaction::Off => no_redactor()?,
+        };
+        Ok(Self { importer, redactor, batch: Vec::with_capacity(BATCH), written: Written::default() })
     }
 
     fn push(&mut self, mut event: TraceEvent) -> Result<(), CliError> {
-        redact_event(&self.redactor, &mut event);
+        redact_event_counted(&self.redactor, &mut event, &mut self.written.redacted);
+        self.put(event)
+    }
+
+    /// Adds a run of an event log. What of it the store has is read by this reader.
+    async fn push_run(&mut self, run: Converted, reader: &dyn TraceReader) -> Result<Stored, CliError> {
+        let Converted { mut events, id } = run;
+        for event in &mut events {
+            let redacted = &mut self.written.redacted;
+            kinds::redact(event, |event| redact_event_counted(&self.redactor, event, redacted));
+        }
+        let Some(RunId { shared, of_log }) = id else {
+            events.into_iter().try_for_each(|event| self.put(event))?;
+            return Ok(Stored::Added);
+        };
+        let mut stored = Stored::Added;
+        for id in [shared, of_log] {
+            events.iter_mut().for_each(|event| event.trace_id = id);
+            let known =
+                match self.importer.contains(id).map_err(|error| CliError::Write(error.to_string()))? {
+                    true => reader.trace(id).await?,
+                    false => Vec::new(),
+                };
+            match copies::relation(&known, &events) {
+                Relation::Extended if known.is_empty() => {
+                    events.drain(..).try_for_each(|event| self.put(event))?;
+                }
+                Relation::Extended => {
+                    self.flush()?;
+                    self.importer.replace(id, &events).map_err(|error| CliError::Write(error.to_string()))?;
+                    let more = events.len().saturating_sub(known.len()) as u64;
+                    self.written.new += more;
+                    self.written.known += events.len() as u64 - more;
+                    return Ok(Stored::Replaced);
+                }
+                Relation::Contained => self.written.known += events.len() as u64,
+                Relation::Other => {
+                    stored = Stored::Apart;
+                    continue;
+                }
+            }
+            return Ok(stored);
+        }
+        // This log was imported before, and the store has more of this run from elsewhere.
+        events.into_iter().try_for_each(|event| self.put(event))?;
+        Ok(stored)
+    }
+
+    fn put(&mut self, event: TraceEvent) -> Result<(), CliError> {
         self.batch.push(event);
         if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), CliError> {
         let new = self.importer.append(&self.batch).map_err(|error| CliError::Write(error.to_string()))?;
-        self.new += new;
-        self.known += self.batch.len() as u64 - new;
+        self.written.new += new;
+        self.written.known += self.batch.len() as u64 - new;
         self.batch.clear();
         Ok(())
     }
 
-    /// Makes all durable. Returns how many events were new, and how many were there already.
-    fn finish(mut self) -> Result<(u64, u64), CliError> {
+    /// Makes all durable.
+    fn finish(mut self) -> Result<Written, CliError> {
         self.flush()?;
         self.importer.finish().map_err(|error| CliError::Write(error.to_string()))?;
-        Ok((self.new, self.known))
+        Ok(self.written)
     }
 }
 
-async fn import_json_lines(input: &Input, store: &Store) -> Result<Report, CliError> {
-    let progress = progress(input.size());
-    let mut reader = JsonlReader::new(content(input)?);
-    let mut sink = Sink::open(store).await?;
+async fn import_json_lines(args: &ImportArgs, input: Input, store: &Store) -> Result<Report, CliError> {
+    let progress = progress(input.file.as_ref().map(|file| file.size));
+    let mut reader = match input.file {
+        Some(_) => JsonlReader::new(input.content),
+        None => JsonlReader::of_stream(input.content),
+    };
+    let mut bad_lines = BadLines::default();
+    let mut sink = None;
     let broke_off = loop {
         match reader.next_event() {
-            Ok(Some(event)) => sink.push(event)?,
+            Ok(Some(event)) => {
+                let sink = match &mut sink {
+                    Some(sink) => sink,
+                    none => none.insert(Sink::open(args, store).await?),
+                };
+                sink.push(event)?;
+            }
             Ok(None) => break None,
+            Err(error) if error.problem.is_of_line() => bad_lines.add(&error),
             Err(error) => break Some(error.to_string()),
         }
-        progress.set_position(input.position());
+        if let Some(file) = &input.file {
+            progress.set_position(file.position());
+        }
     };
-    let (events_new, events_known) = sink.finish()?;
+    let Written { new: events_new, known: events_known, redacted } = match sink {
+        Some(sink) => sink.finish()?,
+        None => Written::default(),
+    };
     progress.finish_and_clear();
-    Ok(Report { format: "jsonl", log: None, events_new, events_known, broke_off })
+    Ok(Report {
+        format: "jsonl",
+        log: None,
+        events_new,
+        events_known,
+        redacted,
+        bad_lines: Some(bad_lines),
+        cut_timestamps: Some(reader.cut_timestamps()),
+        broke_off,
+    })
 }
 
-async fn import_xes(args: &ImportArgs, input: &Input, store: &Store) -> Result<Report, CliError> {
-    let unusable = |error: InputError| CliError::Input(format!("{}: {error}", args.file.display()));
-    let fingerprint = input.fingerprint().map_err(unusable)?;
-    let progress = progress(fingerprint.bytes);
-    let mut reader = XesReader::open(content(input)?)
-        .map_err(|error| CliError::Input(format!("{}: {error}", args.file.display())))?;
-    let workflow = args
-        .workflow
-        .clone()
-        .or_else(|| reader.name().filter(|name| !name.is_empty()).map(str::to_owned))
-        .unwrap_or_else(|| stem(&args.file));
-    let mut sink = Sink::open(store).await?;
-    let imported_before = remember(args, &fingerprint.sha256, &workflow, &mut sink)?;
+async fn import_xes(args: &ImportArgs, input: Input, store: &Store) -> Result<Report, CliError> {
+    let input = input.into_log().map_err(|error| unusable(args, &error))?;
+    let progress = progress(Some(input.bytes));
+    let mut reader = XesReader::open(input.content).map_err(|error| unusable(args, &error))?;
+    let name = reader.name().filter(|name| !name.is_empty()).map(str::to_owned);
+    let (workflow, workflow_from) = match (args.workflow.clone(), name) {
+        (Some(workflow), _) => (workflow, WorkflowFrom::Option),
+        (None, Some(name)) => (name, WorkflowFrom::Log),
+        (None, None) => (stem(&args.file), WorkflowFrom::File),
+    };
+    let mut sink = Sink::open(args, store).await?;
+    let imported_before = remember(args, &input.sha256, &workflow, &mut sink)?;
     let rules = Rules {
         workflow: workflow.clone().into(),
-        service: args.service.clone().into(),
+        overrides_workflow: workflow_from == WorkflowFrom::Option,
+        service: service(args).to_owned().into(),
+        overrides_service: args.service.is_some(),
         failed_when: args.failed_when.clone(),
         cancelled_when: args.cancelled_when.clone(),
     };
-    let mut converter = Converter::new(rules, &fingerprint.sha256, sink.redactor.clone());
+    let stored = store.readers().await?.reader;
+    let (mut runs_replaced, mut runs_apart) = (0, 0);
+    let mut converter = Converter::new(rules, &input.sha256, sink.redactor.clone());
     let broke_off = loop {
         match reader.next_run() {
-            Ok(Some(run)) => converter.convert(run).into_iter().try_for_each(|event| sink.push(event))?,
+            Ok(Some(run)) => match sink.push_run(converter.convert(run), &*stored).await? {
+                Stored::Added => {}
+                Stored::Replaced => runs_replaced += 1,
+                Stored::Apart => runs_apart += 1,
+            },
             Ok(None) => break None,
             Err(error) => break Some(error.to_string()),
         }
         progress.set_position(reader.bytes());
     };
-    let (events_new, events_known) = sink.finish()?;
+    let Written { new: events_new, known: events_known, redacted } = sink.finish()?;
     progress.finish_and_clear();
     let log = LogReport {
         workflow,
-        log: fingerprint.sha256,
+        workflow_from,
+        log: input.sha256,
         imported_before,
         tally: converter.tally().clone(),
         missing_starts: converter.missing_starts(),
+        runs_replaced,
+        runs_apart,
         log_attributes: reader.log_attributes(),
+        foreign_elements: reader.foreign_elements(),
     };
-    Ok(Report { format: "xes", log: Some(log), events_new, events_known, broke_off })
+    Ok(Report {
+        format: "xes",
+        log: Some(log),
+        events_new,
+        events_known,
+        redacted,
+        bad_lines: None,
+        cut_timestamps: None,
+        broke_off,
+    })
 }
 
 /// Has the store remember which log was imported with which options. Says whether it was imported before.
@@ -189,6 +382,10 @@ fn remember(args: &ImportArgs, log: &str, workflow: &str, sink: &mut Sink) -> Re
     }
 }
 
+fn service(args: &ImportArgs) -> &str {
+    args.service.as_deref().unwrap_or(SERVICE)
+}
+
 /// The options that decide what a log becomes, as one would give them again.
 fn options(args: &ImportArgs, workflow: &str) -> String {
     let of = |name: &str, conditions: &[Condition]| {
@@ -196,14 +393,13 @@ fn options(args: &ImportArgs, workflow: &str) -> String {
         options.sort();
         options
     };
-    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", args.service)];
+    let mut options = vec![format!("--workflow '{workflow}'"), format!("--service '{}'", service(args))];
+    if args.redaction == ImportRedaction::Off {
+        options.push("--redaction off".to_owned());
+    }
     options.extend(of("--failed-when", &args.failed_when));
     options.extend(of("--cancelled-when", &args.cancelled_when));
     options.join(" ")
-}
-
-fn content(input: &Input) -> Result<Box<dyn BufRead>, CliError> {
-    input.content().map_err(|error| CliError::Input(error.to_string()))
 }
 
 /// The name of a file without what comes after its first dot.
@@ -213,8 +409,9 @@ fn stem(file: &Path) -> String {
     if stem == "-" { "import".to_owned() } else { stem.to_owned() }
 }
 
-/// A bar on the standard error, if that is a terminal.
-fn progress(bytes: u64) -> ProgressBar {
+/// A bar on the standard error, if that is a terminal and it is known how much there is.
+fn progress(bytes: Option<u64>) -> ProgressBar {
+    let Some(bytes) = bytes else { return ProgressBar::hidden() };
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}  {eta} to go");
     let bar = ProgressBar::new(bytes);
     match style {
@@ -233,9 +430,24 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         count(*events_new, "new event"),
         group(*events_known)
     ))?;
-    let Some(LogReport { workflow, imported_before, tally, missing_starts, log_attributes, .. }) = log else {
-        return Ok(());
-    };
+    if !report.redacted.is_empty() {
+        let number = count(report.redacted.values().sum(), "value");
+        let kinds: Vec<_> =
+            report.redacted.iter().map(|(kind, of)| format!("{kind} {}", group(*of))).collect();
+        screen.line(format_args!(
+            "{number} redacted or cut ({}); --redaction off keeps them",
+            kinds.join(", ")
+        ))?;
+    }
+    if let Some(cut @ 1..) = report.cut_timestamps {
+        let are = if cut == 1 { "is" } else { "are" };
+        screen.line(format_args!(
+            "{} {are} finer than a microsecond, and cut to that",
+            count(cut, "timestamp")
+        ))?;
+    }
+    let Some(log) = log else { return Ok(()) };
+    let LogReport { workflow, workflow_from, imported_before, tally, missing_starts, .. } = log;
     let Tally { runs, failed, cancelled, unfinished, .. } = tally;
     let completed = runs - failed - cancelled - unfinished;
     screen.line(format_args!(
@@ -258,12 +470,46 @@ fn show(report: &Report, args: &ImportArgs, store: &Store, screen: &mut Screen) 
         format!("{} without a complete", count(tally.open_starts, "start")),
         count(tally.other_transitions, "other transition"),
     ];
-    if tally.untimed > 0 {
-        parts.push(format!("{} without a timestamp", group(tally.untimed)));
-    }
+    let mut add = |number: u64, what: &str| {
+        if number > 0 {
+            parts.push(format!("{} {what}", group(number)));
+        }
+    };
+    add(tally.emitted, "emitted by a service");
+    add(tally.untimed, "without a timestamp");
+    add(tally.ends_before_start, "that end before they start");
     screen.line(format_args!("{}: {}", count(tally.xes_events, "XES event"), parts.join(", ")))?;
-    if *log_attributes > 0 {
-        screen.line(format_args!("Not kept: {} of the log itself", count(*log_attributes, "attribute")))?;
+    notes(log).iter().try_for_each(|note| screen.line(format_args!("{note}")))?;
+    if *workflow_from == WorkflowFrom::File {
+        screen.line(format_args!(
+            "The log has no name, so that its workflow is called after the file. If the file is renamed, import it with \
+             --workflow '{}', or its runs are others",
+            clean(workflow)
+        ))?;
     }
     Ok(())
+}
+
+/// What is special about a log.
+fn notes(log: &LogReport) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut add = |number: u64, what: &str, note: &str| {
+        if number > 0 {
+            notes.push(format!("{}{note}", count(number, what)));
+        }
+    };
+    add(log.tally.untimed_runs, "run", " without any time");
+    add(log.runs_replaced, "run", " replaced, of which the store had an earlier copy");
+    add(log.runs_apart, "run", " kept apart from another run of the same workflow and key");
+    let mut lost = Vec::new();
+    if log.log_attributes > 0 {
+        lost.push(format!("{} of the log itself", count(log.log_attributes, "attribute")));
+    }
+    if log.foreign_elements > 0 {
+        lost.push(format!("{} of no XES", count(log.foreign_elements, "element")));
+    }
+    if !lost.is_empty() {
+        notes.push(format!("Not kept: {}", lost.join(", ")));
+    }
+    notes
 }

@@ -2,7 +2,7 @@
 
 use indicatif::HumanBytes;
 use serde::Serialize;
-use throughline_sqlite::{PrunePolicy, PruneReport};
+use throughline_sqlite::{PruneError, PrunePolicy, PruneReport};
 
 use crate::args::PruneArgs;
 use crate::error::{Answer, CliError};
@@ -24,7 +24,10 @@ pub(super) fn run(args: &PruneArgs, store: &Store, screen: &mut Screen) -> Resul
     policy.age = args.older_than;
     policy.bytes = args.max_size;
     let PruneReport { runs, events, bytes_before, bytes_after, .. } =
-        store.sqlite().prune(&policy).map_err(|error| CliError::Write(error.to_string()))?;
+        store.sqlite().prune(&policy).map_err(|error| match error {
+            PruneError::Open(error) => store.open_error(error),
+            error => CliError::Write(error.to_string()),
+        })?;
     if screen.wants_json() {
         screen.json(&Pruned { runs, events, bytes_before, bytes_after })?;
     } else {

@@ -11,9 +11,7 @@ use throughline_core::{
 
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{
-    Cell, Screen, Table, clean, count, duration, group, kind_of, name_of, short_id, state_style,
-};
+use crate::output::{Cell, Screen, Table, ago, clean, count, group, kind_of, name_of, short_id, state_style};
 use crate::standing::Left;
 use crate::store::Store;
 
@@ -115,7 +113,7 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
             age,
             name.unwrap_or_default().into(),
             step.map_or_else(String::new, |(index, total)| format!("step {index} of {total}")).into(),
-            current.map_or_else(String::new, |step| duration(now.since(step.started))).into(),
+            current.map_or_else(String::new, |step| ago(now, step.started)).into(),
             attempt.map_or_else(String::new, |attempt| attempt.to_string()).into(),
             quiet,
         ]);
@@ -232,7 +230,7 @@ fn cells(run: &RunSummary, last_event: Timestamp, now: Timestamp, stuck_after: D
         if run.correlation_id.is_some() { name_of(run) } else { String::new() }.into(),
         kind_of(run).into(),
         Cell::styled(state, style),
-        duration(now.since(run.started)).into(),
-        duration(quiet).into(),
+        ago(now, run.started).into(),
+        ago(now, last_event).into(),
     ]
 }

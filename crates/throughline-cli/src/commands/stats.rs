@@ -5,7 +5,8 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use throughline_core::{
-    Bucket, ChoiceOutcome, HotSpot, Rate, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate, names,
+    Bucket, ChoiceOutcome, HotSpot, Rate, ReadError, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate,
+    names,
 };
 
 use super::nothing_here;
@@ -17,6 +18,7 @@ use crate::store::Store;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// What the ends of workflows and sagas are called.
 const OUTCOMES: [&str; 6] = [
     names::WORKFLOW_COMPLETED,
@@ -100,7 +102,11 @@ async fn ask(analytics: &dyn TraceAnalytics, scope: &Scope, limit: usize) -> Res
 
 /// Buckets as wide as the time that runs span makes sensible.
 async fn over_time(analytics: &dyn TraceAnalytics, scope: &Scope) -> Result<Vec<Bucket>, CliError> {
-    let days = analytics.over_time(scope, DAY).await?;
+    let days = match analytics.over_time(scope, DAY).await {
+        // There are too many of them: some logs have a run in 9999, which stands for never.
+        Err(ReadError::InvalidQuery { .. }) => return Ok(analytics.over_time(scope, YEAR).await?),
+        days => days?,
+    };
     Ok(match days.len() {
         0..=2 => {
             let hours = analytics.over_time(scope, HOUR).await?;

@@ -6,11 +6,12 @@
 //! order of attributes, which has no meaning in XES.
 
 use serde_json::{Map, Value};
-use throughline_core::Timestamp;
 use throughline_core::names::data::xes as fields;
 
+use super::time;
+
 /// What is under one key several times, which XES forbids and some logs have.
-const REPEATED: &str = "repeated";
+pub(super) const REPEATED: &str = "repeated";
 
 /// One attribute of a log, a run, an event or another attribute.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +81,13 @@ impl Attribute {
         Self { key: key.into(), kind, text: text.into(), values: Vec::new(), children: Vec::new() }
     }
 
+    /// An attribute of this JSON, under no key; of several under one key the first.
+    pub(super) fn of(value: &Value) -> Self {
+        let mut several = Vec::new();
+        Self::from_json("", value, &mut several);
+        several.into_iter().next().unwrap_or_else(|| Self::new("", Kind::String, ""))
+    }
+
     fn to_json(&self) -> Value {
         if self.children.is_empty()
             && let Some(plain) = self.plain()
@@ -106,7 +114,7 @@ impl Attribute {
             Kind::String => (!is_date(text)).then(|| text.as_str().into()),
             Kind::Date => is_date(text).then(|| text.as_str().into()),
             Kind::Int => text.parse::<i64>().ok().filter(|int| int.to_string() == *text).map(Value::from),
-            Kind::Float => text.parse::<f64>().ok().and_then(exact_float),
+            Kind::Float => exact_float(text),
             Kind::Boolean => match text.as_str() {
                 "true" => Some(true.into()),
                 "false" => Some(false.into()),
@@ -173,16 +181,19 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// A float that survives being written and read by serde_json, which may be off in the last digit.
-fn exact_float(float: f64) -> Option<Value> {
-    let value = serde_json::Number::from_f64(float)?;
-    (serde_json::from_str::<f64>(&value.to_string()).ok()? == float).then(|| value.into())
+/// A float that JSON writes with these digits: `1.10` and what has more digits than a float holds stay texts.
+fn exact_float(text: &str) -> Option<Value> {
+    let float: f64 = text.parse().ok()?;
+    let json = serde_json::Number::from_f64(float)?;
+    // What serde_json reads may be off in the last digit.
+    (json.to_string() == text && serde_json::from_str::<f64>(text).ok()? == float).then(|| json.into())
 }
 
-fn is_date(text: &str) -> bool {
+/// Whether a text reads as a date.
+pub(crate) fn is_date(text: &str) -> bool {
     // Most texts are no dates: a look at two characters spares them the parser.
     let bytes = text.as_bytes();
-    bytes.len() >= 20 && bytes[4] == b'-' && bytes[7] == b'-' && text.parse::<Timestamp>().is_ok()
+    bytes.len() >= 19 && bytes[4] == b'-' && bytes[7] == b'-' && time::instant(text).is_some()
 }
 
 /// Attributes as the fields of a JSON object.
@@ -234,6 +245,7 @@ pub(crate) mod tests {
             any::<i32>().prop_map(|int| (Kind::Float, format!("{}", f64::from(int) / 8.0 + 0.0625))),
             any::<f64>().prop_map(|float| (Kind::Float, Value::from(float).to_string())),
             Just((Kind::Float, "NaN".to_owned())),
+            "-?[0-9]{1,20}\\.[0-9]{0,20}(E[0-9])?".prop_map(|float| (Kind::Float, float)),
             any::<bool>().prop_map(|bool| (Kind::Boolean, bool.to_string())),
             Just((Kind::Id, "5a1f".to_owned())),
         ];

@@ -17,9 +17,12 @@ const MAX_TAG: usize = 16 << 20;
 /// The largest run, in bytes of XML. A run is held in memory as a whole.
 const MAX_RUN: u64 = 64 << 20;
 /// How deep attributes nest. Each level is up to three of JSON, whose readers stop at 128.
-const MAX_NESTING: usize = 32;
+pub(super) const MAX_NESTING: usize = 32;
 /// How deep elements nest that are not of XES.
 const MAX_DEPTH: usize = 256;
+
+/// Elements of XES that say what is in a log and are not kept.
+const DECLARATIONS: [&str; 3] = ["extension", "global", "classifier"];
 
 /// Why a log can't be read on.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,7 @@ pub(crate) struct XesReader<R> {
     declared_encoding: Option<String>,
     name: Option<String>,
     log_attributes: u64,
+    foreign_elements: u64,
     /// The tag that ended what was read last but belongs to what comes next.
     pushed_back: Option<Tag>,
     ended: bool,
@@ -97,6 +101,8 @@ struct Element {
     what: What,
     /// It has no content and no closing tag.
     is_empty: bool,
+    /// Attributes that XML allows and XES knows nothing of.
+    foreign: Vec<Attribute>,
 }
 
 #[derive(Debug)]
@@ -124,12 +130,16 @@ impl<R: BufRead> XesReader<R> {
             declared_encoding: None,
             name: None,
             log_attributes: 0,
+            foreign_elements: 0,
             pushed_back: None,
             ended: false,
         };
         reader.xml.config_mut().check_end_names = true;
         match reader.next_tag()? {
-            Tag::Open(Element { what: What::Log, is_empty }) => reader.ended = is_empty,
+            Tag::Open(Element { what: What::Log, is_empty, foreign }) => {
+                reader.ended = is_empty;
+                reader.log_attributes = foreign.len() as u64;
+            }
             Tag::Open(element) => return Err(reader.error(Problem::NotALog(element.what.name().to_owned()))),
             Tag::Close | Tag::EndOfFile => return Err(reader.error(Problem::Unfinished)),
         }
@@ -145,6 +155,11 @@ impl<R: BufRead> XesReader<R> {
     /// How many attributes the log itself has had so far.
     pub(crate) fn log_attributes(&self) -> u64 {
         self.log_attributes
+    }
+
+    /// How many elements were passed over that are not of XES.
+    pub(crate) fn foreign_elements(&self) -> u64 {
+        self.foreign_elements
     }
 
     /// How many bytes were read so far.
@@ -163,8 +178,12 @@ impl<R: BufRead> XesReader<R> {
         let begins = self.bytes();
         let mut run = XesRun::default();
         match tag {
-            Tag::Open(Element { what: What::Trace, is_empty: true }) => {}
-            Tag::Open(Element { what: What::Trace, .. }) => self.read_trace(begins, &mut run)?,
+            Tag::Open(Element { what: What::Trace, is_empty, foreign }) => {
+                run.attributes = foreign;
+                if !is_empty {
+                    self.read_trace(begins, &mut run)?;
+                }
+            }
             Tag::Open(element) => self.read_loose_events(element, begins, &mut run)?,
             Tag::Close | Tag::EndOfFile => {}
         }
@@ -176,14 +195,14 @@ impl<R: BufRead> XesReader<R> {
         while !self.ended {
             match self.next_tag()? {
                 tag @ Tag::Open(Element { what: What::Trace | What::Event, .. }) => return Ok(Some(tag)),
-                Tag::Open(Element { what: What::Attribute(attribute), is_empty }) => {
+                Tag::Open(Element { what: What::Attribute(attribute), is_empty, .. }) => {
                     let attribute = self.read_attribute(attribute, is_empty, 0)?;
                     self.log_attributes += 1;
                     if attribute.key == keys::NAME {
-                        self.name = Some(attribute.text);
+                        self.name.get_or_insert(attribute.text);
                     }
                 }
-                Tag::Open(element) => self.skip(element.is_empty)?,
+                Tag::Open(element) => self.skip(&element)?,
                 Tag::Close => self.ended = true,
                 Tag::EndOfFile => return Err(self.error(Problem::Unfinished)),
             }
@@ -194,13 +213,13 @@ impl<R: BufRead> XesReader<R> {
     fn read_trace(&mut self, begins: u64, run: &mut XesRun) -> Result<(), XesError> {
         loop {
             match self.next_tag()? {
-                Tag::Open(Element { what: What::Event, is_empty }) => {
-                    run.events.push(self.read_event(is_empty)?);
+                Tag::Open(element @ Element { what: What::Event, .. }) => {
+                    run.events.push(self.read_event(element)?);
                 }
-                Tag::Open(Element { what: What::Attribute(attribute), is_empty }) => {
+                Tag::Open(Element { what: What::Attribute(attribute), is_empty, .. }) => {
                     run.attributes.push(self.read_attribute(attribute, is_empty, 0)?);
                 }
-                Tag::Open(element) => self.skip(element.is_empty)?,
+                Tag::Open(element) => self.skip(&element)?,
                 Tag::Close => return Ok(()),
                 Tag::EndOfFile => return Err(self.error(Problem::Unfinished)),
             }
@@ -212,7 +231,7 @@ impl<R: BufRead> XesReader<R> {
     fn read_loose_events(&mut self, first: Element, begins: u64, run: &mut XesRun) -> Result<(), XesError> {
         let mut element = first;
         loop {
-            run.events.push(self.read_event(element.is_empty)?);
+            run.events.push(self.read_event(element)?);
             self.check_size(begins)?;
             match self.skip_to_run()? {
                 Some(Tag::Open(next)) if matches!(next.what, What::Event) => element = next,
@@ -228,9 +247,9 @@ impl<R: BufRead> XesReader<R> {
         if self.bytes() - begins > MAX_RUN { Err(self.error(Problem::RunTooLarge)) } else { Ok(()) }
     }
 
-    fn read_event(&mut self, is_empty: bool) -> Result<XesEvent, XesError> {
-        let mut event = XesEvent::default();
-        if !is_empty {
+    fn read_event(&mut self, element: Element) -> Result<XesEvent, XesError> {
+        let mut event = XesEvent { attributes: element.foreign };
+        if !element.is_empty {
             self.read_attributes(&mut event.attributes, &mut None, 0)?;
         }
         Ok(event)
@@ -246,12 +265,17 @@ impl<R: BufRead> XesReader<R> {
             return Err(self.error(Problem::AttributesTooDeep));
         }
         if !is_empty {
-            let (mut children, mut values) = (Vec::new(), None);
+            let (mut children, mut values) = (std::mem::take(&mut attribute.children), None);
             self.read_attributes(&mut children, &mut values, depth + 1)?;
             (attribute.values, attribute.children) = match (attribute.kind, values) {
                 (Kind::List, Some(values)) => (values, children),
                 // A container holds its contents directly; so does a list in logs older than the standard.
-                (Kind::List | Kind::Container, _) => (children, Vec::new()),
+                (Kind::List, None) => (children, Vec::new()),
+                (Kind::Container, _) => {
+                    let mut contents = attribute.values;
+                    contents.extend(children);
+                    (contents, Vec::new())
+                }
                 _ => (Vec::new(), children),
             };
         }
@@ -268,10 +292,10 @@ impl<R: BufRead> XesReader<R> {
     ) -> Result<(), XesError> {
         loop {
             match self.next_tag()? {
-                Tag::Open(Element { what: What::Attribute(attribute), is_empty }) => {
+                Tag::Open(Element { what: What::Attribute(attribute), is_empty, .. }) => {
                     attributes.push(self.read_attribute(attribute, is_empty, depth)?);
                 }
-                Tag::Open(Element { what: What::Values, is_empty }) => {
+                Tag::Open(Element { what: What::Values, is_empty, .. }) => {
                     if depth > MAX_NESTING {
                         return Err(self.error(Problem::AttributesTooDeep));
                     }
@@ -280,7 +304,7 @@ impl<R: BufRead> XesReader<R> {
                         self.read_attributes(values, &mut None, depth + 1)?;
                     }
                 }
-                Tag::Open(element) => self.skip(element.is_empty)?,
+                Tag::Open(element) => self.skip(&element)?,
                 Tag::Close => return Ok(()),
                 Tag::EndOfFile => return Err(self.error(Problem::Unfinished)),
             }
@@ -288,8 +312,11 @@ impl<R: BufRead> XesReader<R> {
     }
 
     /// Passes over the contents of an element.
-    fn skip(&mut self, is_empty: bool) -> Result<(), XesError> {
-        let mut open = usize::from(!is_empty);
+    fn skip(&mut self, element: &Element) -> Result<(), XesError> {
+        if let What::Other(name) = &element.what {
+            self.foreign_elements += u64::from(!DECLARATIONS.contains(&name.as_str()));
+        }
+        let mut open = usize::from(!element.is_empty);
         while open > 0 {
             match self.next_tag()? {
                 Tag::Open(element) => open += usize::from(!element.is_empty),
@@ -336,7 +363,7 @@ impl<R: BufRead> XesReader<R> {
                 return Err(self.error(Problem::ElementsTooDeep));
             }
             return match element {
-                Ok(what) => Ok(Tag::Open(Element { what, is_empty })),
+                Ok((what, foreign)) => Ok(Tag::Open(Element { what, is_empty, foreign })),
                 Err(problem) => Err(self.error(problem)),
             };
         }
@@ -370,33 +397,61 @@ impl What {
     }
 }
 
-fn element(start: &BytesStart<'_>, version: XmlVersion) -> Result<What, Problem> {
+fn element(start: &BytesStart<'_>, version: XmlVersion) -> Result<(What, Vec<Attribute>), Problem> {
     let name = start.local_name();
     let name: &str = name.as_ref();
-    Ok(match name {
+    let what = match name {
         "log" => What::Log,
         "trace" => What::Trace,
         "event" => What::Event,
         "values" => What::Values,
         other => match Kind::parse(other) {
-            Some(kind) => What::Attribute(attribute(start, kind, version)?),
+            Some(kind) => return Ok((What::Attribute(attribute(start, kind, version)?), Vec::new())),
             None => What::Other(other.chars().take(64).collect()),
         },
-    })
+    };
+    let mut foreign = Vec::new();
+    for_each_attribute(start, version, |key, value| {
+        // Versions of the standard and what else a log says of itself is no data.
+        if !key.starts_with("xes.") && !key.starts_with("openxes.") {
+            foreign.push(Attribute::new(key, Kind::String, value));
+        }
+    })?;
+    Ok((what, foreign))
 }
 
+/// An attribute of XES. What its tag says besides key and value is kept as attributes of it.
 fn attribute(start: &BytesStart<'_>, kind: Kind, version: XmlVersion) -> Result<Attribute, Problem> {
     // Real logs have attributes without a key or a value; the empty text stands for what is missing.
-    let (mut key, mut value) = (String::new(), String::new());
+    let mut attribute = Attribute::new("", kind, "");
+    let mut foreign = Vec::new();
+    for_each_attribute(start, version, |key, value| match key {
+        "key" => attribute.key = value,
+        "value" if !kind.is_collection() => attribute.text = value,
+        // Some logs of version 1 give lists an empty value.
+        "value" if value.is_empty() => {}
+        _ => foreign.push(Attribute::new(key, Kind::String, value)),
+    })?;
+    match kind {
+        // What is in a container is its contents.
+        Kind::Container => attribute.values = foreign,
+        _ => attribute.children = foreign,
+    }
+    Ok(attribute)
+}
+
+/// Each attribute of a tag but declarations of namespaces.
+fn for_each_attribute(
+    start: &BytesStart<'_>,
+    version: XmlVersion,
+    mut each: impl FnMut(&str, String),
+) -> Result<(), Problem> {
     for found in start.attributes() {
         let found = found.map_err(|error| Problem::Xml(error.into()))?;
-        let to = match found.key.as_ref() {
-            "key" => &mut key,
-            "value" => &mut value,
-            _ => continue,
-        };
-        *to = found.normalized_value(version).map_err(Problem::Xml)?.into_owned();
+        let key: &str = found.key.as_ref();
+        if key != "xmlns" && !key.starts_with("xmlns:") {
+            each(key, found.normalized_value(version).map_err(Problem::Xml)?.into_owned());
+        }
     }
-    // Some logs of version 1 give lists a value, which has no meaning.
-    Ok(Attribute::new(key, kind, if kind.is_collection() { String::new() } else { value }))
+    Ok(())
 }

@@ -1,64 +1,30 @@
 //! Makes events of the runs of an XES log.
 //!
-//! Every XES event becomes exactly one [`TraceEvent`]; a root span is made up around them. The start and the
-//! complete of one activity are the two ends of a span, first in, first out; whatever else happens is a point.
+//! Every XES event becomes exactly one [`TraceEvent`]; a root span is made up around them. The start and the end of one
+//! activity are the two ends of a span, see [`lifecycle`]; whatever else happens is a point.
 //!
 //! How a run ended is what `--failed-when` and `--cancelled-when` say; the last event that one of them names
-//! decides. Where none does, a run has completed, unless an activity is still open at its end: then nobody knows,
-//! and the root stays open too.
+//! decides. Where none does, the life cycles do: a run whose case was aborted is cancelled, and one with an activity
+//! that was aborted and never completed has failed. Else it has completed, unless nothing happened in it or an activity
+//! is still open at its end: then nobody knows, and the root stays open too.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-use throughline_core::names::{self, attrs, tags};
-use throughline_core::{Attrs, ErrorInfo, Redactor, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
+use throughline_core::names::{self, tags};
+use throughline_core::{ErrorInfo, Redactor, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
-use super::attribute::{self, Attribute, Kind};
-use super::keys;
+use super::attribute::{self, Attribute};
+use super::ids::{RunId, RunIds, SpanIds};
+use super::lifecycle::{Open, OpenActivities, Transition};
+use super::parts::{Parts, Times};
 use super::reader::{XesEvent, XesRun};
+use super::rules::{Rules, Verdict};
+use super::{keys, native};
 
 /// Activities to keep count of. A log has a few dozen; one made to hurt has millions.
 const MAX_ACTIVITIES: usize = 10_000;
-
-/// `KEY=VALUE`: an event that has this attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Condition {
-    key: String,
-    value: String,
-}
-
-impl std::str::FromStr for Condition {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Self { key: key.into(), value: value.into() }),
-            _ => Err("expected KEY=VALUE, as in concept:name=A_DECLINED".into()),
-        }
-    }
-}
-
-impl std::fmt::Display for Condition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}={}", self.key, self.value)
-    }
-}
-
-impl Condition {
-    fn holds(&self, event: &XesEvent) -> bool {
-        event.attributes.iter().any(|attribute| attribute.key == self.key && attribute.text == self.value)
-    }
-}
-
-/// What the log does not say about its runs.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    pub(crate) workflow: Text,
-    pub(crate) service: Text,
-    pub(crate) failed_when: Vec<Condition>,
-    pub(crate) cancelled_when: Vec<Condition>,
-}
 
 /// Where every event of a log has gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -71,16 +37,22 @@ pub(crate) struct Tally {
     pub(crate) cancelled: u64,
     /// Runs of these that were left open.
     pub(crate) unfinished: u64,
-    /// Events of the log; the sum of twice the pairs and the three that follow.
+    /// Runs of these of which no event has a time.
+    pub(crate) untimed_runs: u64,
+    /// Events of the log; the sum of twice the pairs and the four that follow.
     pub(crate) xes_events: u64,
-    /// Starts with their complete.
+    /// Starts with their end.
     pub(crate) pairs: u64,
     /// Completes, or events without a transition, that no start came before.
     pub(crate) unmatched_completes: u64,
-    /// Starts that no complete followed.
+    /// Starts that no end followed.
     pub(crate) open_starts: u64,
     /// Other transitions.
     pub(crate) other_transitions: u64,
+    /// Events that a service emitted, and that an export wrote.
+    pub(crate) emitted: u64,
+    /// Ends that are earlier than their start.
+    pub(crate) ends_before_start: u64,
     /// Events without a time that can be read.
     pub(crate) untimed: u64,
 }
@@ -89,26 +61,26 @@ pub(crate) struct Tally {
 pub(crate) struct Converter {
     rules: Rules,
     redactor: Redactor,
-    log: String,
+    ids: RunIds,
     tally: Tally,
-    /// The place in the log: of roots and events alike.
-    n: u64,
     /// For each activity whether it ever had a start, and its unmatched completes.
     activities: HashMap<Text, (bool, u64)>,
 }
 
-/// How a run ends.
-#[derive(Debug, Clone)]
-struct Verdict {
-    status: Status,
-    error: Option<Box<ErrorInfo>>,
+/// The events of a run.
+#[derive(Debug)]
+pub(crate) struct Converted {
+    pub(crate) events: Vec<TraceEvent>,
+    /// `None` for what a service emitted: its ids are its own.
+    pub(crate) id: Option<RunId>,
 }
 
 impl Converter {
     /// A converter of the log with this identity. Its events are still to be redacted; but no id must be made of
     /// what the redactor takes out, for a hash can be guessed.
     pub(crate) fn new(rules: Rules, log: impl Into<String>, redactor: Redactor) -> Self {
-        Self { rules, redactor, log: log.into(), tally: Tally::default(), n: 0, activities: HashMap::new() }
+        let ids = RunIds::new(log);
+        Self { rules, redactor, ids, tally: Tally::default(), activities: HashMap::new() }
     }
 
     /// Where all events so far have gone.
@@ -121,128 +93,60 @@ impl Converter {
         self.activities.values().filter(|(has_start, _)| *has_start).map(|(_, unmatched)| unmatched).sum()
     }
 
-    /// The events of a run: the start of its root, one for each event of the log, the end of its root.
-    pub(crate) fn convert(&mut self, run: XesRun) -> Vec<TraceEvent> {
-        let index = self.tally.runs;
+    /// The events of a run: the start of its root, one for each event of the log, the end of its root. What a service
+    /// emitted and an export wrote is read back as it was.
+    pub(crate) fn convert(&mut self, mut run: XesRun) -> Converted {
         self.tally.runs += 1;
         self.tally.xes_events += run.events.len() as u64;
-
+        if let Some(events) = native::read(&run) {
+            self.tally.emitted += events.len() as u64;
+            events.iter().take(1).for_each(|event| self.ids.note(event.trace_id));
+            self.count_end(native::status(&events));
+            return Converted { events, id: None };
+        }
+        let Rules { workflow, overrides_workflow, service, overrides_service, .. } = &self.rules;
+        let workflow = own(&mut run.attributes, native::WORKFLOW, workflow, *overrides_workflow);
+        let service = own(&mut run.attributes, native::SERVICE, service, *overrides_service);
         let key = run.attributes.iter().find(|attribute| attribute.key == keys::NAME);
         let key = key.map(|attribute| attribute.text.as_str()).filter(|key| !key.is_empty());
-        let trace_id = match key {
-            Some(key) if self.redactor.can_pseudonymise() || !self.redactor.hits(key) => self.trace_id(key),
-            _ => TraceId::from_key(&format!("{}#{index}", self.log)),
-        };
-        let correlation_id = key.map(|key| Text::from(key.to_owned()));
-        let mut spans = SpanIds::new(trace_id, &self.rules.workflow);
+        let id = self.ids.next(&self.identity(&service, &workflow, key, run.events.first()));
+        let mut spans = SpanIds::new(id.shared, &workflow);
         let root = spans.next(&["root"]);
-        let Rules { workflow, service, .. } = self.rules.clone();
-        let blank = |event_type: Text, span_id, timestamp| {
-            let mut event = TraceEvent::new(trace_id, span_id, event_type, timestamp, &service);
-            event.correlation_id.clone_from(&correlation_id);
-            event.workflow = Some(workflow.clone());
-            event
-        };
-
-        let times = Times::of(&run.events);
-        self.tally.untimed += times.untimed;
-        let mut events = Vec::with_capacity(run.events.len() + 2);
-        let mut start = blank(names::WORKFLOW_STARTED.into(), root, times.first);
-        start.n = self.n;
-        start.status = Status::Pending;
-        start.tags.push(Text::literal(tags::SYNTHESISED));
-        start.data = some(attribute::to_json(&run.attributes));
-        events.push(start);
-
-        let mut verdict = None;
-        let mut open: HashMap<Text, VecDeque<(SpanId, Timestamp)>> = HashMap::new();
-        for (XesEvent { attributes }, (timestamp, has_time)) in run.events.into_iter().zip(times.events) {
-            self.n += 1;
-            let xes = XesEvent { attributes };
-            let classified = self.rules.classify(&xes);
-            let parts = Parts::of(xes.attributes, has_time);
-            let mut event = blank(parts.event_type, root, timestamp);
-            event.n = self.n;
-            event.parent_span_id = Some(root);
-            event.attrs = parts.attrs;
-            event.data = some(parts.data);
-            if !has_time {
-                event.tags.push(Text::literal(tags::UNTIMED));
-            }
-            let activity = event.event_type.clone();
-            match parts.step {
-                Step::Start => {
-                    event.span_id = spans.next(&[&activity, "start", &timestamp.to_string()]);
-                    event.status = Status::Pending;
-                    open.entry(activity.clone()).or_default().push_back((event.span_id, timestamp));
-                    self.tally.open_starts += 1;
-                    self.count(activity, true);
-                }
-                Step::Complete => match open.get_mut(&activity).and_then(VecDeque::pop_front) {
-                    Some((span_id, started)) => {
-                        event.span_id = span_id;
-                        event.seq = 1;
-                        event.duration_us = Some(micros_between(started, timestamp));
-                        self.tally.open_starts -= 1;
-                        self.tally.pairs += 1;
-                    }
-                    None => {
-                        event.span_id = spans.next(&[&activity, "complete", &timestamp.to_string()]);
-                        self.tally.unmatched_completes += 1;
-                        self.count(activity, false);
-                    }
-                },
-                Step::Other => {
-                    event.span_id = spans.next(&[&activity, "other", &timestamp.to_string()]);
-                    self.tally.other_transitions += 1;
-                }
-            }
-            if let Some(classified) = classified {
-                // A start stays open whatever it means for the run: its own end is still to come.
-                if event.status != Status::Pending {
-                    event.status = classified.status;
-                    event.error = classified.error.clone();
-                }
-                verdict = Some(classified);
-            }
-            events.push(event);
-        }
-
-        self.n += 1;
-        let is_open = open.values().any(|starts| !starts.is_empty());
-        let verdict =
-            verdict.or_else(|| (!is_open).then_some(Verdict { status: Status::Success, error: None }));
-        match verdict {
-            Some(Verdict { status, error }) => {
-                let (event_type, count) = match status {
-                    Status::Failed => (names::WORKFLOW_FAILED, Some(&mut self.tally.failed)),
-                    Status::Cancelled => (names::WORKFLOW_CANCELLED, Some(&mut self.tally.cancelled)),
-                    _ => (names::WORKFLOW_COMPLETED, None),
-                };
-                count.into_iter().for_each(|count| *count += 1);
-                let mut end = blank(event_type.into(), root, times.last);
-                end.n = self.n;
-                end.seq = 1;
-                end.status = status;
-                end.error = error;
-                end.duration_us = Some(micros_between(times.first, times.last));
-                end.tags.push(Text::literal(tags::SYNTHESISED));
-                events.push(end);
-            }
-            None => self.tally.unfinished += 1,
-        }
-        self.n += 1;
-        events
+        let mut blank = TraceEvent::new(id.shared, root, Text::default(), Timestamp::UNKNOWN, service);
+        blank.correlation_id = key.map(|key| Text::from(key.to_owned()));
+        blank.workflow = Some(workflow);
+        let events = Story::new(self, spans, blank).tell(run);
+        Converted { events, id: Some(id) }
     }
 
-    /// The id of the run with this key. The same key of another service or another workflow is another run. Made of what
-    /// is recorded of them, for a hash of what is not can be guessed.
-    fn trace_id(&self, key: &str) -> TraceId {
-        let (service, workflow) =
-            (self.redactor.name(&self.rules.service), self.redactor.name(&self.rules.workflow));
+    /// What identifies a run. The same key of another service or another workflow is another run. Made of what is
+    /// recorded of them, for a hash of what is not can be guessed; a run without such a key is known by how it begins.
+    fn identity(&self, service: &str, workflow: &str, key: Option<&str>, first: Option<&XesEvent>) -> String {
+        let (service, workflow) = (self.redactor.name(service), self.redactor.name(workflow));
         // With the lengths, so that ("a", "bc") is not ("ab", "c").
-        let key = self.redactor.findable(None, key);
-        TraceId::from_key(&format!("{}:{service}{}:{workflow}{key}", service.len(), workflow.len()))
+        let (service_len, workflow_len) = (service.len(), workflow.len());
+        match key {
+            Some(key) if self.redactor.can_pseudonymise() || !self.redactor.hits(key) => {
+                let key = self.redactor.findable(None, key);
+                format!("{service_len}:{service}{workflow_len}:{workflow}{key}")
+            }
+            _ => {
+                let said = |key| first.and_then(|event| event.attributes.iter().find(|of| of.key == key));
+                let activity = said(keys::NAME).map_or("", |name| &name.text);
+                let time = first.and_then(XesEvent::timestamp).unwrap_or(Timestamp::UNKNOWN);
+                let activity = self.redactor.name(activity);
+                format!("#{service_len}:{service}{workflow_len}:{workflow}{time} {activity}")
+            }
+        }
+    }
+
+    fn count_end(&mut self, status: Status) {
+        match status {
+            Status::Failed => self.tally.failed += 1,
+            Status::Cancelled => self.tally.cancelled += 1,
+            Status::Pending => self.tally.unfinished += 1,
+            Status::Success => {}
+        }
     }
 
     fn count(&mut self, activity: Text, is_start: bool) {
@@ -254,21 +158,197 @@ impl Converter {
     }
 }
 
-impl Rules {
-    fn classify(&self, event: &XesEvent) -> Option<Verdict> {
-        if let Some(condition) = self.failed_when.iter().find(|condition| condition.holds(event)) {
-            let Condition { key, value } = condition;
-            return Some(Verdict {
-                status: Status::Failed,
-                error: Some(Box::new(ErrorInfo {
-                    kind: value.clone().into(),
-                    message: format!("{key} is {value}, which counts as a failure").into(),
-                    chain: Vec::new(),
-                })),
-            });
+/// A run while its events are made.
+struct Story<'c> {
+    converter: &'c mut Converter,
+    blank: TraceEvent,
+    spans: SpanIds,
+    open: OpenActivities,
+    /// Activities that were aborted and did not complete since.
+    aborted: HashSet<Text>,
+    is_case_aborted: bool,
+    /// What the rules say.
+    verdict: Option<Verdict>,
+}
+
+impl<'c> Story<'c> {
+    /// The story of a run whose root events are like this one.
+    fn new(converter: &'c mut Converter, spans: SpanIds, blank: TraceEvent) -> Self {
+        Self {
+            converter,
+            blank,
+            spans,
+            open: OpenActivities::default(),
+            aborted: HashSet::new(),
+            is_case_aborted: false,
+            verdict: None,
         }
-        let cancelled = self.cancelled_when.iter().any(|condition| condition.holds(event));
-        cancelled.then_some(Verdict { status: Status::Cancelled, error: None })
+    }
+
+    fn tell(mut self, run: XesRun) -> Vec<TraceEvent> {
+        let is_empty = run.events.is_empty();
+        let times = Times::of(&run.events);
+        self.converter.tally.untimed += times.untimed;
+        self.converter.tally.untimed_runs += u64::from(times.ends.is_none());
+        let mut events = Vec::with_capacity(run.events.len() + 2);
+        let mut start = self.root_event(names::WORKFLOW_STARTED, times.ends.map(|(first, _)| first));
+        start.status = Status::Pending;
+        start.data = some(attribute::to_json(&run.attributes));
+        events.push(start);
+        for (xes, (timestamp, has_time)) in run.events.into_iter().zip(times.events) {
+            let event = self.event(xes, timestamp, has_time, events.len() as u64);
+            events.push(event);
+        }
+        let verdict = self.verdict(is_empty);
+        self.converter.count_end(verdict.as_ref().map_or(Status::Pending, |verdict| verdict.status));
+        if let Some(Verdict { status, error }) = verdict {
+            let event_type = match status {
+                Status::Failed => names::WORKFLOW_FAILED,
+                Status::Cancelled => names::WORKFLOW_CANCELLED,
+                _ => names::WORKFLOW_COMPLETED,
+            };
+            let mut end = self.root_event(event_type, times.ends.map(|(_, last)| last));
+            end.n = events.len() as u64;
+            end.seq = 1;
+            end.status = status;
+            end.error = error;
+            end.duration_us = times.ends.and_then(|(first, last)| micros_between(first, last));
+            events.push(end);
+        }
+        events
+    }
+
+    fn root_event(&self, event_type: &'static str, timestamp: Option<Timestamp>) -> TraceEvent {
+        let mut event = self.blank.clone();
+        event.event_type = Text::literal(event_type);
+        event.tags.push(Text::literal(tags::SYNTHESISED));
+        match timestamp {
+            Some(timestamp) => event.timestamp = timestamp,
+            None => event.tags.push(Text::literal(tags::UNTIMED)),
+        }
+        event
+    }
+
+    /// The event that an XES event becomes; `n` is its place in the run.
+    fn event(&mut self, mut xes: XesEvent, timestamp: Timestamp, has_time: bool, n: u64) -> TraceEvent {
+        let exported = native::take_verdict(&mut xes.attributes);
+        let classified = self.converter.rules.classify(&xes).or(exported);
+        let at = timestamp.to_string();
+        let parts = Parts::of(xes.attributes, has_time.then_some(at.as_str()));
+        let mut event = self.blank.clone();
+        event.parent_span_id = Some(event.span_id);
+        event.event_type = parts.event_type;
+        event.timestamp = timestamp;
+        event.n = n;
+        event.attrs = parts.attrs;
+        event.data = some(parts.data);
+        if !has_time {
+            event.tags.push(Text::literal(tags::UNTIMED));
+        }
+        let known_time = has_time.then_some(timestamp);
+        let (activity, instance) = (event.event_type.clone(), parts.instance);
+        let tally = &mut self.converter.tally;
+        match parts.transition {
+            Transition::Begin => {
+                event.span_id = self.spans.next(&[&activity, "start", &at]);
+                event.status = Status::Pending;
+                let open = Open { span_id: event.span_id, started: known_time, next_seq: 1 };
+                self.open.begin(activity.clone(), instance, open);
+                tally.open_starts += 1;
+                self.converter.count(activity, true);
+            }
+            Transition::Continue => {
+                match self.open.continued(&activity, &instance) {
+                    Some(open) => {
+                        (event.span_id, event.seq) = (open.span_id, open.next_seq);
+                        event.status = Status::Pending;
+                    }
+                    None => event.span_id = self.spans.next(&[&activity, "other", &at]),
+                }
+                tally.other_transitions += 1;
+            }
+            Transition::End(status) => {
+                event.status = status;
+                match (self.open.end(&activity, &instance), status) {
+                    (Some(open), _) => {
+                        (event.span_id, event.seq) = (open.span_id, open.next_seq);
+                        event.duration_us = open.started.zip(known_time).and_then(|(started, ended)| {
+                            tally.ends_before_start += u64::from(ended < started);
+                            micros_between(started, ended)
+                        });
+                        tally.open_starts -= 1;
+                        tally.pairs += 1;
+                    }
+                    (None, Status::Success) => {
+                        event.span_id = self.spans.next(&[&activity, "complete", &at]);
+                        tally.unmatched_completes += 1;
+                        self.converter.count(activity.clone(), false);
+                    }
+                    (None, _) => {
+                        event.span_id = self.spans.next(&[&activity, "other", &at]);
+                        tally.other_transitions += 1;
+                    }
+                }
+                match status {
+                    Status::Failed => {
+                        event.error = Some(Box::new(aborted(&activity)));
+                        self.aborted.insert(activity);
+                    }
+                    Status::Success => drop(self.aborted.remove(&activity)),
+                    Status::Cancelled | Status::Pending => self.is_case_aborted |= parts.aborts_case,
+                }
+            }
+            Transition::Other => {
+                event.span_id = self.spans.next(&[&activity, "other", &at]);
+                tally.other_transitions += 1;
+            }
+        }
+        if let Some(classified) = classified {
+            // A start stays open whatever it means for the run: its own end is still to come.
+            if event.status != Status::Pending {
+                event.status = classified.status;
+                event.error = classified.error.clone();
+            }
+            self.verdict = Some(classified);
+        }
+        event
+    }
+
+    fn verdict(&mut self, is_empty: bool) -> Option<Verdict> {
+        let verdict = |status, error| Some(Verdict { status, error });
+        if self.verdict.is_some() {
+            self.verdict.take()
+        } else if self.is_case_aborted {
+            verdict(Status::Cancelled, None)
+        } else if let Some(activity) = self.aborted.iter().min() {
+            verdict(Status::Failed, Some(Box::new(aborted(activity))))
+        } else if is_empty || !self.open.is_empty() {
+            None
+        } else {
+            verdict(Status::Success, None)
+        }
+    }
+}
+
+/// What a run says of itself in this attribute, which an export writes, unless the options say otherwise.
+fn own(attributes: &mut Vec<Attribute>, key: &str, default: &Text, overrides: bool) -> Text {
+    let at = attributes.iter().position(|attribute| attribute.key == key && !attribute.text.is_empty());
+    match at {
+        Some(at) => {
+            let own = attributes.remove(at).text;
+            if overrides { default.clone() } else { own.into() }
+        }
+        None => default.clone(),
+    }
+}
+
+/// The error of an activity that was aborted.
+fn aborted(activity: &str) -> ErrorInfo {
+    let name = activity.strip_prefix(names::ACTIVITY_PREFIX).unwrap_or(activity);
+    ErrorInfo {
+        kind: Text::literal("ate_abort"),
+        message: format!("{name} was aborted").into(),
+        chain: Vec::new(),
     }
 }
 
@@ -276,130 +356,9 @@ fn some(object: Map<String, Value>) -> Option<Map<String, Value>> {
     (!object.is_empty()).then_some(object)
 }
 
-fn micros_between(start: Timestamp, end: Timestamp) -> u64 {
-    u64::try_from(end.since(start).as_micros()).unwrap_or(u64::MAX)
-}
-
-/// When the events of a run happened. An event without a time is given that of the one before, or, at the
-/// beginning, of the first that has one.
-struct Times {
-    first: Timestamp,
-    last: Timestamp,
-    events: Vec<(Timestamp, bool)>,
-    untimed: u64,
-}
-
-impl Times {
-    fn of(events: &[XesEvent]) -> Self {
-        let own: Vec<Option<Timestamp>> = events.iter().map(XesEvent::timestamp).collect();
-        let mut last_seen = own.iter().flatten().next().copied().unwrap_or_default();
-        let events: Vec<(Timestamp, bool)> = own
-            .iter()
-            .map(|own| {
-                last_seen = own.unwrap_or(last_seen);
-                (last_seen, own.is_some())
-            })
-            .collect();
-        let times = || events.iter().map(|(timestamp, _)| *timestamp);
-        Self {
-            first: times().min().unwrap_or_default(),
-            last: times().max().unwrap_or_default(),
-            untimed: own.iter().filter(|own| own.is_none()).count() as u64,
-            events,
-        }
-    }
-}
-
-impl XesEvent {
-    fn timestamp(&self) -> Option<Timestamp> {
-        let time = self.attributes.iter().find(|attribute| attribute.key == keys::TIME)?;
-        // XML Schema allows a time without an offset; UTC is as good a guess as any.
-        time.text.parse().or_else(|_| format!("{}Z", time.text).parse()).ok()
-    }
-}
-
-/// What a life-cycle transition means for a span.
-enum Step {
-    Start,
-    Complete,
-    Other,
-}
-
-/// The attributes of an XES event, each in its place.
-struct Parts {
-    event_type: Text,
-    step: Step,
-    attrs: Attrs,
-    data: Map<String, Value>,
-}
-
-impl Parts {
-    /// Name and time leave the attributes for fields of their own, if nothing of them is lost by it.
-    fn of(mut attributes: Vec<Attribute>, has_time: bool) -> Self {
-        let mut event_type = None;
-        let mut attrs = Attrs::new();
-        // Most activities simply happen: the standard has no transition for that.
-        let mut step = Step::Complete;
-        attributes.retain(|attribute| {
-            let is_plain = attribute.children.is_empty();
-            match attribute.key.as_str() {
-                keys::NAME if event_type.is_none() && !attribute.kind.is_collection() => {
-                    event_type = Some(format!("{}{}", names::ACTIVITY_PREFIX, attribute.text));
-                    return !(is_plain && attribute.kind == Kind::String);
-                }
-                keys::TIME => return !(has_time && is_plain && attribute.kind == Kind::Date),
-                keys::TRANSITION => {
-                    step = match attribute.text.to_ascii_lowercase().as_str() {
-                        "start" => Step::Start,
-                        "complete" => Step::Complete,
-                        _ => Step::Other,
-                    }
-                }
-                keys::RESOURCE => attrs = attrs.with(attrs::ORG_RESOURCE, attribute.text.clone()),
-                _ => {}
-            }
-            true
-        });
-        let event_type = event_type.map_or(Text::literal(names::ACTIVITY_UNNAMED), Text::from);
-        Self { event_type, step, attrs, data: attribute::to_json(&attributes) }
-    }
-}
-
-/// Gives out the ids of spans. They follow from the run, the workflow and what happened when, so that importing
-/// a log again adds nothing, and importing a later, longer copy of it adds what is new.
-struct SpanIds {
-    base: Sha256,
-    given: HashSet<SpanId>,
-}
-
-impl SpanIds {
-    fn new(trace_id: TraceId, workflow: &str) -> Self {
-        let mut base = Sha256::new();
-        base.update(trace_id.to_bytes());
-        base.update(workflow);
-        Self { base, given: HashSet::new() }
-    }
-
-    fn next(&mut self, what: &[&str]) -> SpanId {
-        let mut hash = self.base.clone();
-        for part in what {
-            hash.update([0]);
-            hash.update(part);
-        }
-        let digest = hash.finalize();
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&digest[..8]);
-        let mut id = u64::from_be_bytes(bytes);
-        loop {
-            // The same thing at the same moment happened again: it takes the next number.
-            if let Some(span_id) = SpanId::from_u64(id)
-                && self.given.insert(span_id)
-            {
-                return span_id;
-            }
-            id = id.wrapping_add(1);
-        }
-    }
+/// How long something took; `None` if it ended before it began, for nobody knows then.
+fn micros_between(start: Timestamp, end: Timestamp) -> Option<u64> {
+    (start <= end).then(|| u64::try_from(end.since(start).as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Whether an event was imported from an XES log, so that its `data` are XES attributes.
@@ -407,4 +366,46 @@ pub(crate) fn is_activity(event: &TraceEvent) -> bool {
     event.instance == throughline_core::InstanceId::IMPORTED
         && (event.event_type.starts_with(names::ACTIVITY_PREFIX)
             || event.event_type == names::ACTIVITY_UNNAMED)
+}
+
+/// Whether the status of an imported activity is what its transition makes of it.
+pub(super) fn is_as_its_transition_says(event: &TraceEvent) -> bool {
+    let transition = event.data.as_ref().and_then(|data| data.get(keys::TRANSITION)).and_then(Value::as_str);
+    let status =
+        transition.map_or(Status::Success, |transition| Transition::parse(transition).status(event.seq > 0));
+    let error = (status == Status::Failed).then(|| aborted(&event.event_type));
+    event.status == status && event.error.as_deref() == error.as_ref()
+}
+
+/// Whether this run of a log is read as these events, but for the ids.
+pub(super) fn reads_as(run: XesRun, events: &[TraceEvent], redactor: &Redactor) -> bool {
+    let Some(root) = events.iter().find(|event| event.is_root()) else { return false };
+    let Some(workflow) = root.workflow.clone() else { return false };
+    let rules = Rules {
+        workflow,
+        overrides_workflow: true,
+        service: root.service.clone(),
+        overrides_service: true,
+        failed_when: Vec::new(),
+        cancelled_when: Vec::new(),
+    };
+    let read = Converter::new(rules, "", redactor.clone()).convert(run).events;
+    numbered(&read) == numbered(events)
+}
+
+/// Events with numbers in the place of ids, in the order in which they are met.
+fn numbered(events: &[TraceEvent]) -> Vec<TraceEvent> {
+    let mut numbers: HashMap<SpanId, SpanId> = HashMap::new();
+    let mut number = |id: SpanId| {
+        let next = SpanId::from_u64(numbers.len() as u64 + 1).unwrap_or(id);
+        *numbers.entry(id).or_insert(next)
+    };
+    let trace_id = TraceId::from_key("");
+    let mut events = events.to_vec();
+    for event in &mut events {
+        event.trace_id = trace_id;
+        event.span_id = number(event.span_id);
+        event.parent_span_id = event.parent_span_id.map(&mut number);
+    }
+    events
 }

@@ -43,6 +43,19 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
 }
 
 #[test]
+fn a_file_that_nothing_has_been_written_to_yet_says_so_and_is_no_error() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("traces.db", "");
+    insta::assert_snapshot!(sandbox.see(&["list"]), @r"
+    throughline: sqlite:traces.db: traces.db is empty; nothing has been written to it yet
+    [exit code 1]
+    ");
+    assert_eq!(sandbox.run(&["running"]).code, 1);
+    assert_eq!(sandbox.run(&["prune", "--older-than", "1d"]).code, 1);
+    assert_eq!(std::fs::metadata(sandbox.path("traces.db")).unwrap().len(), 0);
+}
+
+#[test]
 fn an_empty_store_says_how_to_fill_it() {
     let sandbox = Sandbox::empty();
     sandbox.write("none.xes", "<log/>");
@@ -144,8 +157,9 @@ fn what_came_before_the_break_is_kept() {
     let jsonl = std::fs::read_to_string(data_file("saga.jsonl")).unwrap();
     sandbox.write("broken.jsonl", jsonl.replace("2026-03-01T08:00:00.003000Z", "soon"));
     insta::assert_snapshot!(sandbox.see(&["import", "broken.jsonl"]), @r"
-    broken.jsonl → sqlite:traces.db: 14 new events, 0 already there
-    throughline: broken.jsonl: line 15: this is not an event: `soon` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 200); what came before is imported
+    broken.jsonl → sqlite:traces.db: 15 new events, 0 already there
+    throughline: broken.jsonl: 1 line is not an event; all others are imported
+      line 15: this is not an event: `soon` is not a timestamp: expected RFC 3339, as in 2026-03-01T09:30:00.000000Z (column 200)
     [exit code 3]
     ");
     assert_eq!(sandbox.json(&["list"])["runs"].as_array().unwrap().len(), 4);

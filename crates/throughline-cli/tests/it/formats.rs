@@ -14,17 +14,11 @@ fn an_event_log_comes_out_as_it_went_in() {
     let exported = first.run(&["export", "--format", "xes"]).stdout;
     insta::assert_snapshot!("exported.xes", exported);
 
-    // The log that was written is read again, and written again the same.
+    // The log that was written is read again, and written again the same. It says itself which events count as failures.
     let second = Sandbox::empty();
     second.write("exported.xes", &exported);
-    let report = second.json(&[
-        "import",
-        "exported.xes",
-        "--failed-when",
-        "concept:name=A_DECLINED",
-        "--cancelled-when",
-        "concept:name=A_CANCELLED",
-    ]);
+    let report = second.json(&["import", "exported.xes"]);
+    assert_eq!((&report["failed"], &report["cancelled"]), (&1.into(), &1.into()));
     assert_eq!((&report["runs"], &report["xes_events"]), (&4.into(), &14.into()));
     assert_eq!(second.run(&["export", "--format", "xes"]).stdout, exported);
     let without_place = |sandbox: &Sandbox| sandbox.run(&["export"]).stdout;
@@ -93,4 +87,46 @@ fn secrets_in_an_event_log_do_not_reach_the_store() {
     assert_eq!(sandbox.run(&["import", "log.xes"]).code, 0);
     let exported = sandbox.run(&["export"]).stdout;
     assert!(!exported.contains("hunter2") && !exported.contains("4111 1111"), "{exported}");
+}
+
+/// Runs a line of shell in the folder of a sandbox, in which `$EXPORT` is the command that exports.
+#[cfg(unix)]
+fn in_shell(sandbox: &Sandbox, line: &str) -> (i32, String, String) {
+    let mut shell = std::process::Command::new("sh");
+    let export = format!("{} export", env!("CARGO_BIN_EXE_throughline"));
+    let output = shell
+        .args(["-c", line])
+        .current_dir(sandbox.path("."))
+        .env("THROUGHLINE_STORE", "sqlite:traces.db")
+        .env("EXPORT", export)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[cfg(unix)]
+#[test]
+fn runs_are_exported_to_whatever_can_be_written_and_not_only_to_files() {
+    let sandbox = Sandbox::with_sagas();
+    let exported = sandbox.run(&["export"]).stdout;
+    let quiet = |output: &str| (0, output.to_owned(), String::new());
+    for output in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "-"] {
+        assert_eq!(in_shell(&sandbox, &format!("$EXPORT -o {output}")), quiet(&exported), "{output}");
+        let xes = sandbox.run(&["export", "--format", "xes"]).stdout;
+        assert_eq!(in_shell(&sandbox, &format!("$EXPORT --format xes -o {output}")), quiet(&xes), "{output}");
+        // What is in the file of a redirection stays there.
+        let line = format!("echo first > log; $EXPORT -o {output} >> log && echo last >> log && cat log");
+        assert_eq!(in_shell(&sandbox, &line), quiet(&format!("first\n{exported}last\n")), "{output}");
+        // A reader that leaves early is no error.
+        let line = format!("{{ $EXPORT -o {output}; echo $? >&2; }} | head -n 0");
+        assert_eq!(in_shell(&sandbox, &line), (0, String::new(), "0\n".into()), "{output}");
+    }
+    let said = "Wrote 2 runs, 16 events, to pipe\n";
+    assert_eq!(in_shell(&sandbox, "mkfifo pipe; cat pipe > copy & $EXPORT -o pipe && wait $!"), quiet(said));
+    assert_eq!(sandbox.read("copy"), exported);
+    let said = "Wrote 2 runs, 16 events, to /dev/null\n";
+    assert_eq!(in_shell(&sandbox, "$EXPORT -o /dev/null"), quiet(said));
+    let (code, _, complaint) = in_shell(&sandbox, "$EXPORT -o /dev/full");
+    assert!(code == 3 && complaint.contains("/dev/full: No space left"), "{complaint}");
 }

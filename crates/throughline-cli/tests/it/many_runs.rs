@@ -30,9 +30,12 @@ fn an_import_accounts_for_everything() {
     {
       "broke_off": null,
       "cancelled": 1,
+      "emitted": 0,
+      "ends_before_start": 0,
       "events_known": 21,
       "events_new": 0,
       "failed": 1,
+      "foreign_elements": 0,
       "format": "xes",
       "imported_before": true,
       "log": "6858dfad8ab365a49fd6d9d1148f223318cd6fb19f7cdabe73c3e8a7c85ec47c",
@@ -41,11 +44,16 @@ fn an_import_accounts_for_everything() {
       "open_starts": 1,
       "other_transitions": 1,
       "pairs": 2,
+      "redacted": {},
       "runs": 4,
+      "runs_apart": 0,
+      "runs_replaced": 0,
       "unfinished": 1,
       "unmatched_completes": 8,
       "untimed": 0,
+      "untimed_runs": 0,
       "workflow": "Loans & more",
+      "workflow_from": "log",
       "xes_events": 14
     }
     "#);

@@ -210,7 +210,7 @@ impl Span {
         if self.ends_elsewhere.load(Ordering::Relaxed) {
             return;
         }
-        self.run.hub.emit_end(self.end_event(end, Moment::now()), start);
+        self.run.hub.emit(self.end_event(end, Moment::now()), kept(start));
         self.close_tracing();
     }
 
@@ -234,7 +234,7 @@ impl Span {
     /// Ends the root of a request, whose `tracing` span is closed by the code that ends the request.
     pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended, start: Option<Ack>) {
         self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
-        self.run.hub.emit_end(self.end_event(end, at), start);
+        self.run.hub.emit(self.end_event(end, at), kept(start));
     }
 
     /// Ends the span and says how that can be awaited.
@@ -309,6 +309,11 @@ impl Span {
         let span = self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(span);
     }
+}
+
+/// How an end is delivered that nobody awaits.
+fn kept(start: Option<Ack>) -> Delivery {
+    start.map_or(Delivery::Kept, |start| Delivery::KeptUnlessRefused { start })
 }
 
 /// How a span ended.

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
-use super::current;
 use super::failure::NotRecorded;
 use super::keyed::{RunClaims, Unique};
 use super::propagation::Propagation;
 use super::resumption::Resumption;
 use super::span::{Label, Run, Span};
-use super::{TraceContext, to_payload};
+use super::{TraceContext, current};
 use crate::hub::Hub;
+use crate::payload::to_payload;
 use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::fold::History;

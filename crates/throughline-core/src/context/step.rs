@@ -9,7 +9,8 @@ use super::failure::NotRecorded;
 use super::future::{Capture, Deferred, TraceFuture};
 use super::span::Label;
 use super::spec::{Details, SpanSpec};
-use super::{Decision, TraceContext, to_payload};
+use super::{Decision, TraceContext};
+use crate::payload::to_payload;
 use throughline_model::StepError;
 use throughline_model::{ErrorInfo, Link, Relation, SpanId, Text, names};
 
@@ -48,7 +49,8 @@ impl Step {
         Self { context, label, details: Box::default() }
     }
 
-    /// The input of the step, stored as `data.input`, redacted and truncated.
+    /// The input of the step, stored as `data.input`, redacted and truncated. What JSON lacks is written
+    /// [in the nearest way](crate::to_payload).
     pub fn input(mut self, input: &impl Serialize) -> Self {
         self.details.set_input(input);
         self

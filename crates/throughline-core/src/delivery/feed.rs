@@ -65,7 +65,7 @@ impl FeedDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending(), &self.condition)
+        self.counters.report(&self.name, &self.condition)
     }
 }
 

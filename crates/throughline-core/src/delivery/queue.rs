@@ -262,6 +262,7 @@ impl Queue {
     }
 
     /// Events that wait, in memory or in the spool.
+    #[cfg(test)]
     pub(crate) fn pending(&self) -> u64 {
         let state = self.state();
         (state.waiting.len() + state.unsettled) as u64 + state.spooled

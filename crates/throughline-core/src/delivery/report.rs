@@ -41,7 +41,7 @@ impl DropReason {
     }
 }
 
-/// What became of the events of one destination. Always `accepted == delivered + pending + dropped()`.
+/// What became of the events of one destination. At any moment, `accepted == delivered + pending + dropped()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DestinationReport {
@@ -51,7 +51,7 @@ pub struct DestinationReport {
     pub accepted: u64,
     /// Events that it acknowledged.
     pub delivered: u64,
-    /// Events that wait, in memory or in the spool.
+    /// Events of which it is not known yet what becomes of them: they wait, in memory or in the spool, or are on their way.
     pub pending: u64,
     /// Events that were dropped, by reason; reasons without events are omitted.
     pub dropped: Vec<(DropReason, u64)>,
@@ -67,14 +67,14 @@ impl DestinationReport {
         self.dropped.iter().map(|(_, count)| count).sum()
     }
 
-    /// Whether every accepted event is accounted for. Only meaningful without concurrent traffic: events that are in
-    /// flight while the figures are read may be counted in only one of them.
+    /// Whether every accepted event is accounted for once, also while events are on their way. What is lost without being
+    /// counted stays pending.
     pub fn balances(&self) -> bool {
         self.accepted == self.delivered + self.pending + self.dropped()
     }
 }
 
-/// The counters behind a [`DestinationReport`].
+/// The counters behind a [`DestinationReport`]. An event is accepted before it is delivered or dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     accepted: AtomicU64,
@@ -88,25 +88,31 @@ impl Counters {
     }
 
     pub(crate) fn deliver(&self, count: u64) {
-        self.delivered.fetch_add(count, Ordering::Relaxed);
+        self.delivered.fetch_add(count, Ordering::Release);
     }
 
     pub(crate) fn lose(&self, reason: DropReason, count: u64) {
-        self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
+        self.dropped[reason as usize].fetch_add(count, Ordering::Release);
     }
 
-    pub(crate) fn report(&self, name: &str, pending: u64, condition: &Condition) -> DestinationReport {
-        let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Relaxed);
+    pub(crate) fn report(&self, name: &str, condition: &Condition) -> DestinationReport {
+        let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Acquire);
+        let dropped: Vec<_> = DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason, count(reason)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let delivered = self.delivered.load(Ordering::Acquire);
+        // Read last: all that is delivered or dropped by now was accepted before. What was accepted in between counts as
+        // pending, so that the figures belong together without a lock.
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        let done = delivered + dropped.iter().map(|(_, count)| count).sum::<u64>();
         DestinationReport {
             name: name.to_owned(),
-            accepted: self.accepted.load(Ordering::Relaxed),
-            delivered: self.delivered.load(Ordering::Relaxed),
-            pending,
-            dropped: DropReason::ALL
-                .into_iter()
-                .map(|reason| (reason, count(reason)))
-                .filter(|(_, count)| *count > 0)
-                .collect(),
+            accepted,
+            delivered,
+            pending: accepted.saturating_sub(done),
+            dropped,
             panics: condition.panics(),
             broken: condition.broken(),
         }

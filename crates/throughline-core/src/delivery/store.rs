@@ -222,7 +222,7 @@ impl StoreDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending(), &self.condition)
+        self.counters.report(&self.name, &self.condition)
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) struct Worker {
     recover_at: Instant,
     /// Until when the store asked to be left alone.
     not_before: Instant,
-    /// When it is looked for those who have waited too long.
+    /// When to look for those who have waited too long.
     look: Pin<Box<Sleep>>,
     look_interval: Duration,
     is_closing: bool,

@@ -9,9 +9,9 @@ use super::store::{Run, State, lock};
 use throughline_model::BoxFuture;
 use throughline_model::fold::run_matches;
 use throughline_model::{
-    Bucket, ChoiceOutcome, Cursor, Filter, HotSpot, InstanceId, Liveness, Log, OpenRun, OpenSummary, Page,
-    Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes, TraceAnalytics, TraceEvent,
-    TraceId, TraceReader, TypeRate,
+    Bucket, ChoiceOutcome, Cursor, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness, Log, OpenRun,
+    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes,
+    TraceAnalytics, TraceEvent, TraceId, TraceReader, TypeRate,
 };
 
 /// Reads what a [`MemoryStore`](super::MemoryStore) keeps, under its lock and without waiting for anything else.
@@ -69,6 +69,14 @@ impl TraceReader for MemoryReader {
             let cursor = |(_, event): &(_, &Arc<TraceEvent>)| Cursor::of_event(event);
             Ok(take_page(page, following, cursor, |(_, event)| TraceEvent::clone(event)))
         })
+    }
+
+    fn last_attempt<'a>(
+        &'a self,
+        id: TraceId,
+        job: &'a JobKey,
+    ) -> BoxFuture<'a, Result<Option<JobAttempt>, ReadError>> {
+        Box::pin(async move { Ok(self.state().runs.get(&id).and_then(|run| run.last_attempt(job))) })
     }
 
     fn events<'a>(

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::reader::MemoryReader;
 use throughline_model::fold::{Mark, Position, RunFold, Spans};
+use throughline_model::names::attrs;
 use throughline_model::{
-    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, Liveness, OpenError, Readers,
-    RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp, TraceEvent, TraceId, TraceStore,
+    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, JobAttempt, JobKey, Liveness,
+    OpenError, Readers, RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp, TraceEvent, TraceId,
+    TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -198,6 +200,8 @@ pub(super) struct Run {
     pub(super) events: BTreeMap<Position, Arc<TraceEvent>>,
     ids: HashSet<(SpanId, u32)>,
     spans: Spans<Arc<TraceEvent>>,
+    /// Detached spans with the id of a job, by that.
+    jobs: HashMap<Text, HashSet<SpanId>>,
     fold: RunFold<Arc<TraceEvent>>,
 }
 
@@ -213,6 +217,11 @@ impl Run {
             self.fold
                 .add_missing([span.first(), span.last()].map(|event| Mark::of(Arc::clone(event), event)));
         }
+        if event.is_detached()
+            && let Some(job_id) = event.attrs.get(attrs::JOB_ID)
+        {
+            self.jobs.entry(Text::from(job_id.to_owned())).or_default().insert(event.span_id);
+        }
         self.ids.insert((event.span_id, event.seq));
         self.events.insert(Position::of(&event), event);
     }
@@ -220,6 +229,13 @@ impl Run {
     /// When its last event happened.
     pub(super) fn last_event(&self) -> Option<Timestamp> {
         Some(self.events.last_key_value()?.0.timestamp)
+    }
+
+    pub(super) fn last_attempt(&self, job: &JobKey) -> Option<JobAttempt> {
+        let spans = self.jobs.get(&job.job_id)?.iter();
+        let firsts = spans.filter_map(|span| Some(self.spans.get(*span)?.first()));
+        let attempts = firsts.filter_map(|first| Some((Position::of(first), job.attempt_of(first)?)));
+        attempts.max_by_key(|(position, _)| *position).map(|(_, attempt)| attempt)
     }
 
     /// When its first and its last event happened.

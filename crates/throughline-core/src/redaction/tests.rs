@@ -39,7 +39,7 @@ fn every_place_of_an_event_that_carries_text_is_redacted() {
     event.attrs =
         Attrs::new().with("user", "ada@example.org").with("ada@example.org", "1").with("pin", "1234");
     event.tags = vec!["decision".into(), "ada@example.org".into()];
-    let serde_json::Value::Object(data) =
+    let Value::Object(data) =
         json!({"note": "ada@example.org", "list": [{"ada@example.org": 1}], "pin": 1234})
     else {
         unreachable!()
@@ -69,7 +69,7 @@ fn an_event_reads_well_after_redaction() {
         chain: vec!["https://bureau:hunter2@api.example.org/score: 401".into()],
     }));
     event.attrs = Attrs::new().with("tenant", "acme").with("customer_name", "Ada");
-    let serde_json::Value::Object(data) = json!({
+    let Value::Object(data) = json!({
         "input": {"amount": 25000, "applicant": {"firstName": "Ada", "ssn": [78, 5, 1120], "city": "London"}},
         "reference": 4_111_111_111_111_111_u64,
         "request": "{\"pin\":\"1234\",\"amount\":25000}",

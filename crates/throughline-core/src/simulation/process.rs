@@ -81,6 +81,11 @@ impl Process {
         self.throughline.delivery_report().destinations
     }
 
+    /// How many events wait for each destination.
+    pub(super) fn waiting(&self) -> Vec<u64> {
+        self.throughline.0.queues().map(|queue| queue.pending()).collect()
+    }
+
     /// How many events its store refused for good.
     pub(super) fn refused(&self) -> u64 {
         let dropped = self.reports().into_iter().take(1).flat_map(|report| report.dropped);

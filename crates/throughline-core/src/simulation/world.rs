@@ -103,8 +103,10 @@ impl World {
     /// What is true at any moment.
     fn check(&self) -> Checked {
         let reports = self.process.reports();
-        for report in &reports {
-            prop_assert!(report.balances(), "the ledger does not balance: {report:?}");
+        // What is pending is worked out of what was accepted: it must be what there is.
+        for (report, waiting) in reports.iter().zip(self.process.waiting()) {
+            let balances = report.balances() && report.pending == waiting;
+            prop_assert!(balances, "the ledger does not balance: {report:?}, and {waiting} events wait");
         }
         let store = self.store.state();
         prop_assert!(store.violations.is_empty(), "{:?}", store.violations);

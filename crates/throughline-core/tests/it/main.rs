@@ -17,6 +17,7 @@ mod interleavings;
 mod keys;
 mod lifecycle;
 mod locks;
+mod looks;
 mod query;
 mod recovery;
 mod remote;

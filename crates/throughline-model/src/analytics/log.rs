@@ -172,7 +172,7 @@ impl<E: Deref<Target = TraceEvent>> Log<E> {
     pub fn over_time(&self, scope: &Scope, width: Duration) -> Result<Vec<Bucket>, ReadError> {
         let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(60_000_000);
         let mut rates: HashMap<i64, Rate> = HashMap::new();
-        for run in self.runs_in(scope) {
+        for run in self.runs_in(scope).filter(|run| run.summary.started.is_known()) {
             let bucket = run.summary.started.as_micros().div_euclid(width);
             count_end(rates.entry(bucket).or_default(), run.summary.state);
         }

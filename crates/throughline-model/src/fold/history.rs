@@ -194,16 +194,6 @@ impl History {
         self.spans().rev().find(|span| span.is_compensation && undoes(span))
     }
 
-    /// The last attempt at a job. Two queues may give their jobs the same ids, and one queue may have jobs of several
-    /// kinds with ids of their own.
-    pub fn last_attempt_at(&self, event_type: &str, queue: &str, job_id: &str) -> Option<&PastSpan> {
-        self.spans().rev().find(|span| {
-            span.event_type == event_type
-                && span.attrs.get(attrs::QUEUE) == Some(queue)
-                && span.attrs.get(attrs::JOB_ID) == Some(job_id)
-        })
-    }
-
     pub(super) fn above(&self, at: usize) -> Option<usize> {
         self.by_id.get(&self.spans[at].parent?).copied()
     }

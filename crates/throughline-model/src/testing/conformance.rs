@@ -327,6 +327,7 @@ macro_rules! store_conformance {
             a_run_is_found_by_its_summary_and_by_what_one_event_is,
             what_is_not_there_is_answered_with_nothing,
             runs_are_found_by_the_beginning_of_their_id,
+            the_last_attempt_at_a_job_is_found_among_others,
             // paging
             pages_of_events_cover_everything_once,
             pages_of_runs_cover_everything_once,
@@ -383,6 +384,7 @@ macro_rules! store_conformance {
             answers_across_runs_count_nothing_twice,
             answers_across_runs_survive_reopening,
             answers_across_runs_follow_a_run_from_open_to_ended,
+            a_run_at_no_known_time_counts_and_is_at_no_time,
             an_empty_store_answers_with_nothing,
             answers_keep_to_their_limit,
         }

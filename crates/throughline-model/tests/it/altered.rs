@@ -59,6 +59,7 @@ pub(crate) enum Change {
     TakesUnknownForImported,
     /// Each time the secret is another.
     TellsEachAnotherSecret,
+    TakesJobsOfAllQueuesForOne,
     /// A page of events begins with the last one of the page before.
     EventsRepeat,
     /// A page of runs leaves out the first run after the page before.

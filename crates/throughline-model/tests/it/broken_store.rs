@@ -90,6 +90,8 @@ broken_stores! {
         an_instance_that_does_not_renew_its_lease_dies_when_it_expires;
     a_lease_without_room_for_a_late_renewal_is_found: NoRoomForALateRenewal breaks
         a_lease_expires_after_three_intervals_or_more;
+    an_attempt_at_another_job_is_found: TakesJobsOfAllQueuesForOne breaks
+        the_last_attempt_at_a_job_is_found_among_others;
     a_secret_that_changes_is_found: TellsEachAnotherSecret breaks
         a_secret_is_the_same_for_everybody_and_stays;
     an_unknown_instance_that_counts_as_imported_is_found: TakesUnknownForImported breaks

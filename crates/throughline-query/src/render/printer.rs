@@ -88,8 +88,12 @@ impl<'s> Printer<'s> {
         let mut line = self.line();
         line.push_run(run);
         self.put(line);
-        let (trace, started) = (run.trace_id, run.started);
-        self.say(Emphasis::Dim, &format!("trace {trace} · started {started} · {}", run.service));
+        let trace = run.trace_id;
+        let started = match run.started.is_known() {
+            true => format!("started {}", run.started),
+            false => "no time".to_owned(),
+        };
+        self.say(Emphasis::Dim, &format!("trace {trace} · {started} · {}", run.service));
     }
 
     /// Data problems: what is missing or contradictory in the events, at the end of an answer.

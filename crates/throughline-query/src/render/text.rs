@@ -2,6 +2,7 @@
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::SpanSummary;
 pub(super) use crate::duration::duration;
 
 /// Appends a text, escaped, as far as it fits; returns the columns that it took and whether all of it fitted.
@@ -70,6 +71,11 @@ pub fn is_unsafe(char: char) -> bool {
                 | '\u{fff9}'..='\u{fffb}'
                 | '\u{e0000}'..='\u{e007f}'
         )
+}
+
+/// When a span began, as the time since the run began; blank if nobody knows.
+pub(super) fn offset_of(span: &SpanSummary) -> String {
+    if span.started.is_known() { offset(span.offset_us) } else { String::new() }
 }
 
 /// A moment as the time since the run began.

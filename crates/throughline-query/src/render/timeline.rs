@@ -25,7 +25,7 @@ impl Timeline {
         for (node, _) in self.spans.iter().zip(shown).filter(|(_, shown)| *shown) {
             let span = &node.span;
             let mut line = printer.line();
-            line.push_right(Emphasis::Dim, &text::offset(span.offset_us), OFFSET);
+            line.push_right(Emphasis::Dim, &text::offset_of(span), OFFSET);
             let bar = bar(span, self.duration_us, columns);
             line.push(Emphasis::Dim, " │").push(Emphasis::of(span.state), &bar).push(Emphasis::Dim, "│");
             line.push_right(

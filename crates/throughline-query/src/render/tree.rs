@@ -53,7 +53,7 @@ fn write(printer: &mut Printer<'_>, node: &TreeNode, prefix: &Prefix) {
     line.pad_to(left);
     let took = span.duration_us.map_or_else(String::new, text::duration);
     line.push_right(Emphasis::Normal, &took, DURATION);
-    line.push_right(Emphasis::Dim, &text::offset(span.offset_us), OFFSET);
+    line.push_right(Emphasis::Dim, &text::offset_of(span), OFFSET);
     printer.put(line);
     if let Some(error) = &span.error {
         let mut line = printer.line();

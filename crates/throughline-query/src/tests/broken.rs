@@ -110,6 +110,24 @@ fn a_child_that_began_before_its_parent_stays_its_child() {
 }
 
 #[test]
+fn a_span_that_ended_before_it_began_took_nobody_knows_how_long() {
+    let (mut events, [_, step, _]) = sound();
+    let early = events[0].timestamp;
+    let end = events.iter_mut().find(|event| event.span_id == step && event.seq == 1).unwrap();
+    (end.timestamp, end.duration_us) = (early, None);
+    let query = TraceQuery::new(events.clone());
+    assert_eq!(query.span(step).unwrap().duration(), None);
+    assert_eq!(kinds(&query), [(ProblemKind::EndBeforeStart, 1)]);
+    ask_all(&query);
+
+    // What its emitter measured is true whatever the wall clock did.
+    events.iter_mut().find(|event| event.span_id == step && event.seq == 1).unwrap().duration_us = Some(7);
+    let query = TraceQuery::new(events);
+    assert_eq!(query.span(step).unwrap().duration(), Some(std::time::Duration::from_micros(7)));
+    assert_eq!(kinds(&query), [(ProblemKind::EndBeforeStart, 1)]);
+}
+
+#[test]
 fn an_event_that_came_twice_counts_once() {
     let (mut events, _) = sound();
     let all = events.len();

@@ -53,8 +53,8 @@ impl Runs {
 }
 
 fn count_of_runs(session: &mut Session, scope: &Scope, hits: &str, total: &str) -> Result<Rate, Fault> {
-    let connection = session.connection();
-    let Some(runs) = Runs::of(connection, scope)? else { return Ok(Rate::default()) };
+    let (connection, _) = session.snapshot()?;
+    let Some(runs) = Runs::of(&connection, scope)? else { return Ok(Rate::default()) };
     let sql = runs.select(&format!("SELECT coalesce(sum({hits}), 0), coalesce(sum({total}), 0) FROM run r"));
     let (hits, total) =
         connection.prepare_cached(&sql)?.query_row(params![runs.first, runs.last, runs.workflow], |row| {
@@ -117,14 +117,18 @@ pub(super) fn decision_outcomes(session: &mut Session, scope: &Scope) -> Result<
 }
 
 pub(super) fn over_time(session: &mut Session, scope: &Scope, width: Duration) -> Result<Vec<Bucket>, Fault> {
-    let connection = session.connection();
-    let Some(runs) = Runs::of(connection, scope)? else { return Ok(Vec::new()) };
+    let (connection, _) = session.snapshot()?;
+    let Some(runs) = Runs::of(&connection, scope)? else { return Ok(Vec::new()) };
     let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(60_000_000);
     let mut statement = connection.prepare_cached(&runs.select("SELECT r.started, r.status FROM run r"))?;
     let mut rows = statement.query(params![runs.first, runs.last, runs.workflow])?;
     let mut rates: FxHashMap<i64, Rate> = FxHashMap::default();
     while let Some(row) = rows.next()? {
-        let rate = rates.entry(row.get::<_, i64>(0)?.div_euclid(width)).or_default();
+        let started = Timestamp::from_micros(row.get(0)?);
+        if !started.is_known() {
+            continue;
+        }
+        let rate = rates.entry(started.as_micros().div_euclid(width)).or_default();
         let status = status_of(row.get(1)?);
         rate.total += u64::from(status != Status::Pending);
         rate.hits += u64::from(status == Status::Failed);

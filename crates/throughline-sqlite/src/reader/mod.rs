@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use throughline_model::{
-    BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, Liveness, OpenError, OpenRun,
-    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes, Timestamp,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate, WatchRequest,
+    BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness,
+    OpenError, OpenRun, OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan,
+    StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
+    WatchRequest,
 };
 
-use crate::connection::STORE_FILE;
 use crate::error::Fault;
-use crate::store::resolved;
+use crate::presence::{Gone, Presence};
 
 mod across;
 mod counts;
 mod descending;
 mod events;
+mod jobs;
 mod page;
 mod pool;
 mod runs;
@@ -26,7 +27,7 @@ mod session;
 mod watch;
 
 use pool::{InPlace, Pool};
-use session::Session;
+use session::{Session, Source};
 use watch::Watchers;
 
 /// Reads a file that a store writes, in this process or another: [`TraceReader`] for single runs, [`TraceAnalytics`] for
@@ -98,11 +99,18 @@ pub struct StoreInfo {
 
 impl SqliteReader {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let connection = STORE_FILE.open_read_only(path)?;
-        let path = resolved(path);
-        let pool = Pool::new(path.clone(), Session::new(connection, &path));
-        let inner = Inner { watchers: Watchers::new(path.clone()), path, pool };
+        let (source, first) = Source::open(path)?;
+        let inner = Inner {
+            path: source.path.clone(),
+            watchers: Watchers::new(source.clone()),
+            pool: Pool::new(source, first),
+        };
         Ok(Self { inner: Arc::new(inner), in_place: None })
+    }
+
+    /// An error if this reads another file.
+    pub(crate) fn check_same_database(&self, presence: &Presence) -> Result<(), Gone> {
+        self.inner.pool.source().presence.check_same_database(presence)
     }
 
     /// Answers on the calling thread, one question at a time, and is never pending (except to watch).
@@ -111,7 +119,7 @@ impl SqliteReader {
     /// longer than a short answer. On a runtime that has other work, it holds that work up for as long as the disk takes.
     #[must_use]
     pub fn in_place(self) -> Self {
-        Self { in_place: Some(Arc::new(InPlace::new(self.inner.path.clone()))), ..self }
+        Self { in_place: Some(Arc::new(InPlace::new(self.inner.pool.source().clone()))), ..self }
     }
 
     /// What the file holds, and how large it is.
@@ -121,7 +129,7 @@ impl SqliteReader {
     /// If the file can't be read.
     pub async fn info(&self) -> Result<StoreInfo, ReadError> {
         let path = self.inner.path.clone();
-        self.ask(move |session| info(session.connection(), path)).await
+        self.ask(move |session| info(&session.snapshot()?.0, path)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -171,6 +179,15 @@ impl TraceReader for SqliteReader {
         Box::pin(self.ask(move |session| page::of_trace(session, id, &page)))
     }
 
+    fn last_attempt<'a>(
+        &'a self,
+        id: TraceId,
+        job: &'a JobKey,
+    ) -> BoxFuture<'a, Result<Option<JobAttempt>, ReadError>> {
+        let job = job.clone();
+        Box::pin(self.ask(move |session| jobs::last_attempt(session, id, &job)))
+    }
+
     fn events<'a>(
         &'a self,
         filter: &'a Filter,
@@ -208,11 +225,7 @@ impl TraceReader for SqliteReader {
         instances: &'a [InstanceId],
     ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
         let instances = instances.to_vec();
-        Box::pin(
-            self.ask(move |session| {
-                instances.into_iter().map(|instance| session.liveness(instance)).collect()
-            }),
-        )
+        Box::pin(self.ask(move |session| session.liveness(&instances)))
     }
 
     fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {

@@ -1,17 +1,17 @@
 //! The threads that questions are answered on.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use throughline_model::ReadError;
 use tokio::sync::oneshot;
 
-use super::session::Session;
-use crate::connection::STORE_FILE;
+use super::session::{Session, Source};
 use crate::error::Fault;
 
-type Job = Box<dyn FnOnce(&mut Session) + Send>;
+/// Gets an error where no session could be had.
+type Job = Box<dyn FnOnce(Result<&mut Session, ReadError>) + Send>;
 
 /// A few threads, each with a connection of its own. They are started when they are needed, and end with the pool.
 pub(super) struct Pool {
@@ -19,7 +19,7 @@ pub(super) struct Pool {
 }
 
 struct Shared {
-    path: PathBuf,
+    source: Source,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -36,9 +36,13 @@ struct State {
 impl Pool {
     const THREADS: usize = 3;
 
-    pub(super) fn new(path: PathBuf, first: Session) -> Self {
+    pub(super) fn new(source: Source, first: Session) -> Self {
         let state = State { jobs: VecDeque::new(), first: Some(first), threads: 0, idle: 0, ended: false };
-        Self { shared: Arc::new(Shared { path, state: Mutex::new(state), work: Condvar::new() }) }
+        Self { shared: Arc::new(Shared { source, state: Mutex::new(state), work: Condvar::new() }) }
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.shared.source
     }
 
     /// Has a question answered by the first thread that is free.
@@ -48,12 +52,13 @@ impl Pool {
     ) -> Result<T, ReadError> {
         let (tx, rx) = oneshot::channel();
         self.submit(Box::new(move |session| {
+            let answer = session.map_err(Fault::from).and_then(|session| session.answer(question));
             // If nobody waits for the answer any more, it is dropped.
-            let _ = tx.send(question(session));
+            let _ = tx.send(answer);
         }))?;
         match rx.await {
-            Ok(answer) => answer.map_err(|fault| fault.into_read_error(&self.shared.path)),
-            Err(_) => Err(self.unavailable("a reader thread has died, or can no longer open the file")),
+            Ok(answer) => answer.map_err(|fault| fault.into_read_error(&self.shared.source.path)),
+            Err(_) => Err(self.unavailable("the question panicked")),
         }
     }
 
@@ -80,19 +85,22 @@ impl Pool {
     }
 
     fn unavailable(&self, what: &str) -> ReadError {
-        ReadError::Unavailable { reason: format!("{}: {what}", self.shared.path.display()), source: None }
+        ReadError::Unavailable {
+            reason: format!("{}: {what}", self.shared.source.path.display()),
+            source: None,
+        }
     }
 }
 
 /// A connection for the thread that asks.
 pub(super) struct InPlace {
-    path: PathBuf,
+    source: Source,
     session: Mutex<Option<Session>>,
 }
 
 impl InPlace {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, session: Mutex::new(None) }
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, session: Mutex::new(None) }
     }
 
     pub(super) fn ask<T>(
@@ -103,14 +111,9 @@ impl InPlace {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let session = match &mut *session {
             Some(session) => session,
-            none => {
-                let connection = STORE_FILE.open_read_only(&self.path).map_err(|error| {
-                    ReadError::Unavailable { reason: error.to_string(), source: Some(error.into()) }
-                })?;
-                none.insert(Session::new(connection, &self.path))
-            }
+            none => none.insert(self.source.session()?),
         };
-        question(session).map_err(|fault| fault.into_read_error(&self.path))
+        session.answer(question).map_err(|fault| fault.into_read_error(&self.source.path))
     }
 }
 
@@ -129,16 +132,20 @@ impl Shared {
     fn serve(&self) {
         let mut session = self.lock().first.take();
         while let Some(job) = self.next_job() {
-            if session.is_none() {
-                session =
-                    STORE_FILE.open_read_only(&self.path).ok().map(|opened| Session::new(opened, &self.path));
-            }
-            match &mut session {
-                Some(session) => job(session),
-                // The file was there when the reader was opened, and was moved away since. Dropping the job tells the
-                // caller.
-                None => drop(job),
-            }
+            let opened = session.take().map_or_else(|| self.source.session(), Ok);
+            // A panic must not cost the thread: once all were gone, every question would wait for ever. The caller learns of it
+            // because the job is dropped, and the panic hook has reported it.
+            session = catch_unwind(AssertUnwindSafe(|| match opened {
+                Ok(mut opened) => {
+                    job(Ok(&mut opened));
+                    Some(opened)
+                }
+                Err(error) => {
+                    job(Err(error));
+                    None
+                }
+            }))
+            .unwrap_or_default();
         }
     }
 
@@ -150,5 +157,45 @@ impl Shared {
         }
         state.idle -= 1;
         state.jobs.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connection::{Place, STORE_FILE, Synchronous};
+
+    fn pool(folder: &tempfile::TempDir) -> Pool {
+        let path = folder.path().join("x.db");
+        let place = Place { path, synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
+        drop(STORE_FILE.open(&place, false).unwrap());
+        let (source, first) = Source::open(&place.path).unwrap();
+        Pool::new(source, first)
+    }
+
+    #[tokio::test]
+    async fn questions_that_panic_are_errors_and_do_not_keep_others_from_their_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool(&folder);
+        for _ in 0..3 * Pool::THREADS {
+            let error = pool.ask::<()>(|_| panic!("a question that panics")).await.unwrap_err();
+            assert!(error.is_retryable() && error.to_string().contains("panicked"), "{error}");
+        }
+        let answered = tokio::time::timeout(Duration::from_secs(30), pool.ask(|session| session.secret()));
+        answered.await.expect("a thread is there to answer").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_question_that_panics_in_the_middle_leaves_no_transaction_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool(&folder);
+        let in_the_middle = |session: &mut Session| -> Result<(), Fault> {
+            let _snapshot = session.snapshot()?;
+            panic!("in the middle of a question")
+        };
+        pool.ask(in_the_middle).await.unwrap_err();
+        pool.ask(|session| session.snapshot().map(drop)).await.unwrap();
     }
 }

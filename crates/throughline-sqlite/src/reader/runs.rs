@@ -338,7 +338,8 @@ pub(super) fn find_by_id_prefix(
         let digits = format!("{prefix:\0<32}").replace('\0', fill);
         u128::from_str_radix(&digits, 16).unwrap_or_default().to_be_bytes()
     };
-    let mut statement = session.connection().prepare_cached(
+    let (snapshot, _) = session.snapshot()?;
+    let mut statement = snapshot.prepare_cached(
         "SELECT trace_id FROM run WHERE trace_id BETWEEN ?1 AND ?2 ORDER BY trace_id LIMIT ?3",
     )?;
     let mut rows =
@@ -377,7 +378,7 @@ mod tests {
             }
             writer.append(&run.events()).unwrap();
         }
-        STORE_FILE.open_read_only(path).unwrap()
+        STORE_FILE.open_read_only(path).unwrap().0
     }
 
     fn plan(connection: &Connection, filter: &Filter, after: Option<(Timestamp, TraceId)>) -> Vec<String> {
@@ -396,7 +397,7 @@ mod tests {
         for analysed in [false, true] {
             if analysed {
                 Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();
-                connection = STORE_FILE.open_read_only(&path).unwrap();
+                connection = STORE_FILE.open_read_only(&path).unwrap().0;
             }
             let moment = Timestamp::from_micros(100_000_000);
             for asked in 0..64 {

@@ -3,20 +3,55 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row};
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use throughline_model::fold::Position;
-use throughline_model::{Attrs, InstanceId, Liveness, Secret, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::{
+    Attrs, InstanceId, Liveness, OpenError, ReadError, Secret, SpanId, Text, Timestamp, TraceEvent, TraceId,
+};
 
 use crate::block::status_of;
+use crate::connection::STORE_FILE;
 use crate::error::Fault;
 use crate::json::{Rest, StoredError};
 use crate::lease;
+use crate::presence::{Gone, Presence};
+use crate::store::resolved;
+
+/// The file that a reader was opened for. Whatever is at its path later, its sessions read this file or nothing.
+#[derive(Clone)]
+pub(super) struct Source {
+    named: PathBuf,
+    /// The path by which the files beside the database are found.
+    pub(super) path: PathBuf,
+    pub(super) presence: Presence,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<(Self, Session), OpenError> {
+        let (connection, presence) = STORE_FILE.open_read_only(path)?;
+        let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let source = Self { named, path: resolved(path), presence: presence.clone() };
+        let session = Session::new(connection, presence, &source.path);
+        Ok((source, session))
+    }
+
+    pub(super) fn session(&self) -> Result<Session, ReadError> {
+        let opened = STORE_FILE.open_read_only(&self.named);
+        let (connection, presence) = opened.map_err(|error| ReadError::Unavailable {
+            reason: error.to_string(),
+            source: Some(error.into()),
+        })?;
+        self.presence.check_same_database(&presence).map_err(Gone::into_read_error)?;
+        Ok(Session::new(connection, presence, &self.path))
+    }
+}
 
 /// A connection of one thread, with a cache of what never changes once it is there: names and instances.
 pub(crate) struct Session {
     connection: Connection,
+    presence: Presence,
     cache: Cache,
 }
 
@@ -57,35 +92,72 @@ pub(super) struct SharedColumns {
 }
 
 impl Session {
-    pub(crate) fn new(connection: Connection, path: &Path) -> Self {
+    fn new(connection: Connection, presence: Presence, path: &Path) -> Self {
         let cache =
             Cache { path: path.to_owned(), names: FxHashMap::default(), instances: FxHashMap::default() };
-        Self { connection, cache }
+        Self { connection, presence, cache }
     }
 
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+    /// Answers a question, if the file that was asked is the one at the path.
+    pub(super) fn answer<T>(
+        &mut self,
+        question: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let answer = question(self);
+        // Also the better answer to why something failed.
+        self.presence.check().map_err(Gone::into_read_error)?;
+        answer
     }
 
-    /// One state of the file for several statements, and the cache beside it.
-    pub(super) fn snapshot(&mut self) -> Result<(Transaction<'_>, &mut Cache), Fault> {
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
-        Ok((transaction, &mut self.cache))
+    /// One state of the file, and the cache beside it. There is no other way to the connection: an answer that takes several
+    /// statements must not be put together from several states.
+    pub(super) fn snapshot(&mut self) -> Result<(Snapshot<'_>, &mut Cache), Fault> {
+        Ok((Snapshot::begin(&self.connection)?, &mut self.cache))
     }
 
-    pub(super) fn liveness(&self, instance: InstanceId) -> Result<Liveness, Fault> {
-        Ok(lease::liveness(&self.connection, &self.cache.path, instance)?)
+    pub(super) fn liveness(&mut self, instances: &[InstanceId]) -> Result<Vec<Liveness>, Fault> {
+        let (snapshot, cache) = self.snapshot()?;
+        let of = |instance: &InstanceId| Ok(lease::liveness(&snapshot, &cache.path, *instance)?);
+        instances.iter().map(of).collect()
     }
 
-    pub(super) fn secret(&self) -> Result<Secret, Fault> {
+    pub(super) fn secret(&mut self) -> Result<Secret, Fault> {
+        let (snapshot, _) = self.snapshot()?;
         let bytes: Vec<u8> =
-            self.connection.prepare_cached("SELECT bytes FROM secret")?.query_row([], |row| row.get(0))?;
+            snapshot.prepare_cached("SELECT bytes FROM secret")?.query_row([], |row| row.get(0))?;
         Ok(Secret::new(bytes))
     }
 
     pub(super) fn trace(&mut self, id: TraceId) -> Result<Vec<TraceEvent>, Fault> {
-        let Some((run, shared)) = run_of(&self.connection, id)? else { return Ok(Vec::new()) };
-        self.cache.events_of(&self.connection, run, &shared, EVENTS_OF_RUN)
+        let (snapshot, cache) = self.snapshot()?;
+        let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Vec::new()) };
+        cache.events_of(&snapshot, run, &shared, EVENTS_OF_RUN)
+    }
+}
+
+/// A read transaction: a connection that sees one state of the file until this is dropped.
+pub(super) struct Snapshot<'a>(&'a Connection);
+
+impl<'a> Snapshot<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        // Prepared once: a short answer takes not much longer than preparing these two statements does.
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self(connection))
+    }
+}
+
+impl std::ops::Deref for Snapshot<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was written. If it fails, SQLite has ended the transaction itself.
+        let _ = self.0.prepare_cached("ROLLBACK").and_then(|mut rollback| rollback.execute([]));
     }
 }
 
@@ -267,4 +339,80 @@ fn shared(row: &Row<'_>) -> Result<SharedColumns, Fault> {
 
 pub(super) fn trace_id(value: ValueRef<'_>) -> Option<TraceId> {
     TraceId::from_bytes(value.as_blob().ok()?.try_into().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use throughline_model::Status;
+
+    use super::*;
+    use crate::connection::{Place, STORE_FILE, Synchronous};
+    use crate::reader::runs;
+    use crate::writer::Writer;
+
+    const RUN: &str = "loan-42";
+
+    /// The events of a run in the order of their arrival. The second comes before the first in time, so that it changes which
+    /// correlation id the run has, and with it what the third, which has the same one, refers to.
+    fn event(number: u64) -> TraceEvent {
+        let span = SpanId::from_u64(number + 1).unwrap();
+        let moment = Timestamp::from_micros(1_000_000 - number as i64);
+        let mut event = TraceEvent::new(TraceId::from_key(RUN), span, "stage:score", moment, "loan-service");
+        event.status = Status::Failed;
+        event.correlation_id = Some(format!("key-{}", number.min(1)).into());
+        event
+    }
+
+    /// Asks a question once for each instruction that SQLite executes for it, and has another connection write at that one.
+    fn ask_while_the_run_changes<T>(question: impl Fn(&mut Session) -> Result<T, Fault>, check: impl Fn(T)) {
+        for instruction in 1.. {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.db");
+            let place =
+                Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
+            let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+            writer.append(&[event(0)]).unwrap();
+            let (_, mut session) = Source::open(&path).unwrap();
+            let left = Arc::new(AtomicI64::new(instruction));
+            let countdown = Arc::clone(&left);
+            let write = move || {
+                if countdown.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    writer.append(&[event(1)]).unwrap();
+                    writer.append(&[event(2)]).unwrap();
+                }
+                false
+            };
+            session.connection.progress_handler(1, Some(write)).unwrap();
+            check(question(&mut session).unwrap());
+            if left.load(Ordering::Relaxed) > 0 {
+                assert!(instruction > 20, "{instruction} instructions are too few for any question");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_changes_while_it_is_read_has_each_event_as_it_was_written() {
+        let check = |events: Vec<TraceEvent>| {
+            assert!(!events.is_empty());
+            events.into_iter().for_each(|read| assert_eq!(read, event(read.span_id.to_u64() - 1)));
+        };
+        ask_while_the_run_changes(|session| session.trace(TraceId::from_key(RUN)), check);
+    }
+
+    #[test]
+    fn the_summary_of_a_run_is_of_one_state_of_the_file() {
+        ask_while_the_run_changes(
+            |session| runs::one(session, TraceId::from_key(RUN)),
+            |summary| {
+                let summary = summary.unwrap();
+                let first = event(u64::from(summary.started < event(0).timestamp));
+                assert_eq!(summary.correlation_id, first.correlation_id);
+            },
+        );
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::hash_map::Entry;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,9 +19,8 @@ use rustc_hash::FxHashMap;
 use throughline_model::{Cursor, EventStream, ReadError, StreamItem, TraceEvent, WatchFrom, WatchRequest};
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::{Session, SharedColumns, select_events};
+use super::session::{Session, SharedColumns, Source, select_events};
 use crate::block::last_event;
-use crate::connection::STORE_FILE;
 use crate::error::Fault;
 
 type Item = Result<StreamItem, ReadError>;
@@ -31,7 +30,7 @@ pub(super) struct Watchers {
 }
 
 struct Shared {
-    path: PathBuf,
+    source: Source,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -168,8 +167,8 @@ impl Watcher {
 }
 
 impl Watchers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { shared: Arc::new(Shared { path, state: Mutex::default(), changed: Condvar::new() }) }
+    pub(super) fn new(source: Source) -> Self {
+        Self { shared: Arc::new(Shared { source, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
     pub(super) async fn watch(&self, request: WatchRequest) -> Result<EventStream, ReadError> {
@@ -181,7 +180,7 @@ impl Watchers {
         let (accepted, is_accepted) = oneshot::channel();
         let is_full = Arc::new(AtomicBool::new(false));
         let unavailable = |what: &str| ReadError::Unavailable {
-            reason: format!("{}: {what}", self.shared.path.display()),
+            reason: format!("{}: {what}", self.shared.source.path.display()),
             source: None,
         };
         {
@@ -191,7 +190,7 @@ impl Watchers {
                 let shared = Arc::clone(&self.shared);
                 let spawned = std::thread::Builder::new()
                     .name("throughline-watch".to_owned())
-                    .spawn(move || shared.run());
+                    .spawn(move || shared.run_or_give_up());
                 if spawned.is_err() {
                     state.new.clear();
                     return Err(unavailable("the operating system can't start a thread to watch with"));
@@ -232,6 +231,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// After a panic, which the panic hook has reported, those who watch see the end of their stream, and the next one who
+    /// wants to watch starts a new thread.
+    fn run_or_give_up(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            let mut state = self.lock();
+            state.new.clear();
+            state.is_running = false;
+        }
+    }
+
     fn run(&self) {
         let (mut session, file) = match self.open() {
             Ok(opened) => opened,
@@ -249,8 +258,8 @@ impl Shared {
         let mut watchers: Vec<Watcher> = Vec::new();
         loop {
             let new = std::mem::take(&mut self.lock().new);
-            self.accept(&session, &file, new, &mut watchers);
-            if let Err(fault) = read_on(&mut session, &file, &mut watchers) {
+            self.accept(&mut session, &file, new, &mut watchers);
+            if let Err(fault) = session.answer(|session| read_on(session, &file, &mut watchers)) {
                 self.fail(fault, &mut watchers);
             }
             watchers.retain(|watcher| !watcher.tx.is_closed());
@@ -272,20 +281,24 @@ impl Shared {
 
     /// A connection, and the id of the file.
     fn open(&self) -> Result<(Session, String), String> {
-        let connection = STORE_FILE.open_read_only(&self.path).map_err(|error| error.to_string())?;
-        let file = connection
-            .query_row("SELECT id FROM file", [], |row| row.get(0))
-            .map_err(|error| Fault::from(error).into_read_error(&self.path).to_string())?;
-        Ok((Session::new(connection, &self.path), file))
+        let mut session = self.source.session().map_err(|error| error.to_string())?;
+        let id = |session: &mut Session| {
+            Ok(session.snapshot()?.0.query_row("SELECT id FROM file", [], |row| row.get(0))?)
+        };
+        let file = session.answer(id).map_err(|fault| self.put(fault))?;
+        Ok((session, file))
+    }
+
+    fn put(&self, fault: Fault) -> String {
+        fault.into_read_error(&self.source.path).to_string()
     }
 
     /// Adds new watchers: they see what is written after they have learnt that they are accepted.
-    fn accept(&self, session: &Session, file: &str, new: Vec<New>, watchers: &mut Vec<Watcher>) {
+    fn accept(&self, session: &mut Session, file: &str, new: Vec<New>, watchers: &mut Vec<Watcher>) {
         if new.is_empty() {
             return;
         }
-        let last = last_event(session.connection())
-            .map_err(|error| Fault::from(error).into_read_error(&self.path).to_string());
+        let last = session.answer(last_number).map_err(|fault| self.put(fault));
         for new in new {
             let (answer, watcher, accepted) = match &last {
                 Ok(last) => {
@@ -304,12 +317,16 @@ impl Shared {
     }
 
     fn fail(&self, fault: Fault, watchers: &mut Vec<Watcher>) {
-        let reason = fault.into_read_error(&self.path).to_string();
+        let reason = self.put(fault);
         for watcher in watchers.drain(..) {
             // If there is no room for the error, the stream ends without it.
             let _ = watcher.tx.try_send(Err(ReadError::Unavailable { reason: reason.clone(), source: None }));
         }
     }
+}
+
+fn last_number(session: &mut Session) -> Result<i64, Fault> {
+    Ok(last_event(&session.snapshot()?.0)?)
 }
 
 /// How many events are read at a time.
@@ -320,7 +337,7 @@ fn read_on(session: &mut Session, file: &str, watchers: &mut [Watcher]) -> Resul
     for watcher in watchers.iter_mut() {
         watcher.is_stalled = !watcher.report_missed();
     }
-    let last = last_event(session.connection())?;
+    let last = last_number(session)?;
     loop {
         let places = || watchers.iter().filter(|watcher| !watcher.is_stalled).map(|watcher| watcher.seen);
         let Some(seen) = places().min().filter(|seen| *seen < last) else { return Ok(()) };

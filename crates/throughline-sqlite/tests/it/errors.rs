@@ -58,8 +58,9 @@ fn a_reader_does_not_create_the_file_and_says_who_does() {
     assert!(text.contains("there is no file") && text.contains("first process that writes"), "{text}");
     assert!(!place.path().exists());
     std::fs::write(place.path(), "").unwrap();
-    let text = place.store().open_reader().unwrap_err().to_string();
-    assert!(text.contains("is empty"), "{text}");
+    let error = place.store().open_reader().unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("is empty"), "{error}");
+    assert_eq!(std::fs::metadata(place.path()).unwrap().len(), 0);
 }
 
 #[tokio::test]

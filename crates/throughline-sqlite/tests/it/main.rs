@@ -1,6 +1,6 @@
 //! What the store on SQLite promises, beyond what every store does.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod claims;
 mod conformance;
@@ -10,6 +10,7 @@ mod import;
 mod lease;
 mod open_runs;
 mod pages;
+mod presence;
 mod processes;
 mod prune;
 mod prune_open;

@@ -26,6 +26,32 @@ fn a_new_file_can_be_opened_by_many_at_once() {
     });
 }
 
+#[test]
+fn a_reader_in_the_moment_of_a_files_creation_finds_no_file_or_a_whole_one() {
+    for round in 0..100 {
+        let place = Place::new();
+        let barrier = Barrier::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let created = loop {
+                        let error = match place.store().open_reader() {
+                            Ok(reader) => break reader,
+                            Err(error) => error.to_string(),
+                        };
+                        assert!(error.contains("there is no file"), "in round {round}: {error}");
+                    };
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    assert_eq!(runtime.block_on(created.info()).unwrap().events, 0);
+                });
+            }
+            barrier.wait();
+            place.store().open_importer().unwrap();
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_reader_in_the_middle_of_a_question_does_not_hold_up_the_writer() {
     let place = Place::new();

@@ -12,7 +12,7 @@ catalogue! {
     EVENTS_DROPPED: Counter["service", "destination", "reason"] = "throughline_events_dropped_total", Count,
         "Events that were dropped for a destination, by reason.";
     EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
-        "Events that wait for a destination.";
+        "Events of which it is not known yet whether a destination gets them: those accepted, less those delivered and dropped.";
     DESTINATION_PANICS: Counter["service", "destination"] = "throughline_destination_panics_total", Count,
         "How often a destination panicked; what it was given then is tried again, or counted as dropped.";
     DESTINATION_BROKEN: Gauge["service", "destination"] = "throughline_destination_broken", Count,

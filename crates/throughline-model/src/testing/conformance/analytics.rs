@@ -219,6 +219,29 @@ pub fn answers_across_runs_follow_a_run_from_open_to_ended<F: StoreFixture>() {
     });
 }
 
+pub fn a_run_at_no_known_time_counts_and_is_at_no_time<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut known = run("loan").key("known");
+        known.root();
+        known.complete_run();
+        let mut unknown = run("loan").key("unknown").at(Timestamp::UNKNOWN);
+        unknown.root();
+        unknown.fail_run("Timeout", "no answer");
+        let events = [known.events(), unknown.events()].concat();
+        store.append(&events).await;
+        let scope = Scope::all();
+        if let Some(found) = supported("failure_rate", store.analytics.failure_rate(&scope).await) {
+            assert_eq!(found, Rate::new(1, 2));
+        }
+        let minutes = store.analytics.over_time(&scope, Duration::from_secs(60)).await;
+        if let Some(minutes) = supported("over_time", minutes) {
+            assert_eq!(minutes.iter().map(|minute| minute.failed).collect::<Vec<_>>(), [Rate::new(0, 1)]);
+        }
+        Oracle::with_living(&events, &[]).assert_analytics(&*store.analytics).await;
+    });
+}
+
 pub fn an_empty_store_answers_with_nothing<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;

@@ -2,8 +2,8 @@
 
 use super::oracle::Oracle;
 use super::{StoreFixture, hold, open};
-use crate::testing::{run, sample_log};
-use crate::{Filter, ReadError, Scope, Status, Timestamp, TraceEvent, TraceId, TypeMatch};
+use crate::testing::{RunBuilder, run, sample_log};
+use crate::{Filter, JobKey, ReadError, Scope, SpanId, Status, Timestamp, TraceEvent, TraceId, TypeMatch};
 
 /// Every way to ask for one thing alone, with what is there, what is not, and what must not be taken for a
 /// pattern.
@@ -236,6 +236,67 @@ pub fn what_is_not_there_is_answered_with_nothing<F: StoreFixture>() {
             assert_eq!(store.events(&nobody).await, []);
             assert_eq!(store.runs(&nobody).await, []);
         }
+    });
+}
+
+pub fn the_last_attempt_at_a_job_is_found_among_others<F: StoreFixture>() {
+    /// Adds a span with the attributes of a job, and answers its id.
+    fn job(run: &mut RunBuilder, (kind, queue, id): (&str, &str, &str), number: Option<u32>) -> SpanId {
+        let span = run.begin(kind);
+        run.edit(|event| {
+            event.attrs = [("tenant", "acme"), ("queue", queue), ("job_id", id)]
+                .map(|(key, value)| (key, value.to_owned()))
+                .into_iter()
+                .collect();
+            event.tags = vec!["detached".into()];
+            event.attempt = number;
+        });
+        span
+    }
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let wanted = ("job:payout", "payouts", "j-\"1\"%");
+        // One run that a request began, and one of which a job is all that is known.
+        for is_rooted in [true, false] {
+            let mut run = run("loan-approval").key(if is_rooted { "rooted" } else { "rootless" });
+            let key = |(kind, queue, id): (&str, &str, &str)| {
+                JobKey::new(kind.to_owned(), queue.to_owned(), id.to_owned())
+            };
+            let last = async |run: &RunBuilder, job| {
+                let mut events = run.events();
+                events.retain(|event| is_rooted || event.parent_span_id.is_some());
+                store.append(&events).await;
+                let found = store.reader.last_attempt(run.trace_id(), &key(job)).await.unwrap();
+                found.map(|attempt| (attempt.span_id, attempt.number))
+            };
+            assert_eq!(last(&run, wanted).await, None);
+            let first = job(&mut run, wanted, None);
+            assert_eq!(last(&run, wanted).await, Some((first, 1)));
+            run.fail(first, "Timeout", "too late");
+            let others = [
+                ("job:refund", "payouts", "j-\"1\"%"),
+                ("job:payout", "emails", "j-\"1\"%"),
+                ("job:payout", "payouts", "j-\"1\"_"),
+            ];
+            for other in others {
+                let span = job(&mut run, other, Some(7));
+                assert_eq!(last(&run, other).await, Some((span, 7)));
+                assert_eq!(last(&run, wanted).await, Some((first, 1)), "beside {other:?}");
+            }
+            let step = job(&mut run, wanted, Some(9));
+            run.edit(|event| event.tags.clear());
+            assert_eq!(
+                last(&run, wanted).await,
+                Some((first, 1)),
+                "a span that is not detached is no attempt: {step}"
+            );
+            let second = job(&mut run, wanted, Some(2));
+            assert_eq!(last(&run, wanted).await, Some((second, 2)));
+            run.succeed(second);
+            assert_eq!(last(&run, wanted).await, Some((second, 2)));
+        }
+        let nowhere = JobKey::new("job:payout", "payouts", "j-1");
+        assert_eq!(store.reader.last_attempt(TraceId::from_key("nowhere"), &nowhere).await.unwrap(), None);
     });
 }
 

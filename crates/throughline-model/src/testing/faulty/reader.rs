@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::CallFaults;
 use crate::{
-    BoxFuture, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError,
-    RunSummary, Secret, TraceEvent, TraceId, TraceReader,
+    BoxFuture, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page,
+    Paged, ReadError, RunSummary, Secret, TraceEvent, TraceId, TraceReader,
 };
 
 pub(super) struct FaultyReader {
@@ -35,6 +35,14 @@ impl TraceReader for FaultyReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         self.answer(self.inner.trace_page(id, page))
+    }
+
+    fn last_attempt<'a>(
+        &'a self,
+        id: TraceId,
+        job: &'a JobKey,
+    ) -> BoxFuture<'a, Result<Option<JobAttempt>, ReadError>> {
+        self.answer(self.inner.last_attempt(id, job))
     }
 
     fn events<'a>(

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use throughline_model::names::attrs;
 use throughline_model::{
-    BoxFuture, Cursor, DeployCheck, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, Rate,
-    ReadError, RunState, RunSummary, Scope, Secret, Timestamp, TraceAnalytics, TraceEvent, TraceId,
-    TraceReader,
+    BoxFuture, Cursor, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary,
+    Page, Paged, Rate, ReadError, RunState, RunSummary, Scope, Secret, Timestamp, TraceAnalytics, TraceEvent,
+    TraceId, TraceReader,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -126,6 +127,22 @@ impl TraceReader for AlteredReader {
                 found.next = None;
             }
             Ok(self.answered(page, found, Cursor::of_event))
+        })
+    }
+
+    fn last_attempt<'a>(
+        &'a self,
+        id: TraceId,
+        job: &'a JobKey,
+    ) -> BoxFuture<'a, Result<Option<JobAttempt>, ReadError>> {
+        Box::pin(async move {
+            let mut events = self.inner.trace(id).await?;
+            if self.store.is(TakesJobsOfAllQueuesForOne) {
+                events.iter_mut().filter(|event| event.attrs.get(attrs::QUEUE).is_some()).for_each(|event| {
+                    event.attrs = event.attrs.with(attrs::QUEUE, job.queue.clone());
+                });
+            }
+            Ok(job.last_attempt(&events))
         })
     }
 

@@ -1,0 +1,104 @@
+//! Whose turn it is to write.
+//!
+//! SQLite lets one connection write at a time. The others ask again and again, less and less often, so that somebody who begins
+//! the next transaction as soon as the last one is committed, as an import or the removal of many runs does, can keep them out
+//! for seconds. So whoever waits says so with a shared lock on a file beside the leases, and whoever writes in bulk looks there
+//! often, and gives way. The operating system frees the lock of a process that dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, Result};
+
+use crate::lease;
+
+/// How a connection gets its turn.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    path: PathBuf,
+    /// Opened when it is first needed. Where it can't be opened, everything works, less fairly.
+    file: Option<File>,
+    busy_timeout: Duration,
+}
+
+impl Turn {
+    /// How often one who waits tries again; at first this often, later less.
+    const POLL: Duration = Duration::from_micros(200);
+    const LATER_POLL: Duration = Duration::from_millis(2);
+    /// How long one who writes in bulk waits at most until those who waited have had their turn.
+    const LONGEST_WAY: Duration = Duration::from_millis(100);
+
+    /// The database is the path by which leases are found.
+    pub(crate) fn new(database: &Path, busy_timeout: Duration) -> Self {
+        Self { path: lease::folder(database).join("waiting"), file: None, busy_timeout }
+    }
+
+    /// Begins a transaction that writes, when nobody else is in one.
+    pub(crate) fn begin(&mut self, connection: &Connection) -> Result<()> {
+        let mut begin = connection.prepare_cached("BEGIN IMMEDIATE")?;
+        connection.busy_timeout(Duration::ZERO)?;
+        let begun = match begin.execute([]) {
+            Err(error) if is_busy(&error) => self.wait(|| begin.execute([])),
+            begun => begun,
+        };
+        connection.busy_timeout(self.busy_timeout)?;
+        begun.map(drop)
+    }
+
+    fn wait(&mut self, mut begin: impl FnMut() -> Result<usize>) -> Result<usize> {
+        let began = Instant::now();
+        let busy_timeout = self.busy_timeout;
+        let file = self.file();
+        // Another one who looks whether anybody waits holds it for a moment only.
+        let is_told = file.is_some_and(|file| file.lock_shared().is_ok());
+        let begun = loop {
+            match begin() {
+                Err(error) if is_busy(&error) && began.elapsed() < busy_timeout => {
+                    let is_new = began.elapsed() < 100 * Self::POLL;
+                    std::thread::sleep(if is_new { Self::POLL } else { Self::LATER_POLL });
+                }
+                begun => break begun,
+            }
+        };
+        if is_told && let Some(file) = file {
+            // It can't fail in a way that anybody could do anything about.
+            let _ = file.unlock();
+        }
+        begun
+    }
+
+    /// Whether another connection waits to write: asked by one that writes in bulk.
+    pub(crate) fn is_wanted(&mut self) -> bool {
+        let Some(file) = self.file() else { return false };
+        match file.try_lock() {
+            Ok(()) => file.unlock().is_err(),
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(_)) => false,
+        }
+    }
+
+    /// Waits, between two transactions, until those who waited have had their turn; answers whether anybody did.
+    pub(crate) fn give_way(&mut self) -> bool {
+        let began = Instant::now();
+        let mut gave_way = false;
+        while self.is_wanted() && began.elapsed() < Self::LONGEST_WAY {
+            gave_way = true;
+            std::thread::sleep(Self::POLL);
+        }
+        gave_way
+    }
+
+    fn file(&mut self) -> Option<&File> {
+        if self.file.is_none() {
+            let open =
+                || OpenOptions::new().create(true).truncate(false).write(true).read(true).open(&self.path);
+            self.file = std::fs::create_dir_all(self.path.parent()?).and_then(|()| open()).ok();
+        }
+        self.file.as_ref()
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy))
+}
