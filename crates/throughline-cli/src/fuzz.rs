@@ -1,11 +1,17 @@
 //! What the command reads of others, on any bytes: XES and JSON lines.
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 
+use throughline_core::{Redaction, Redactor};
 use throughline_fuzz::{Target, fuzz, growth};
 
 use crate::jsonl::JsonlReader;
 use crate::xes::reader::XesReader;
+use crate::xes::rules::Rules;
+use crate::xes::runs::Converter;
+
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redaction::standard().build().unwrap());
 
 const XES: Target = Target::new(
     "xes",
@@ -54,14 +60,22 @@ const JSON_LINES: Target = Target::new(
     ],
 );
 
-/// The runs up to what can't be read.
-fn xes(bytes: &[u8]) -> usize {
+/// Converts the runs up to what can't be read.
+fn xes(bytes: &[u8]) -> u64 {
+    let rules = Rules {
+        workflow: "loans".into(),
+        overrides_workflow: false,
+        service: "import".into(),
+        overrides_service: false,
+        failed_when: Vec::new(),
+        cancelled_when: Vec::new(),
+    };
+    let mut converter = Converter::new(rules, "log", REDACTOR.clone());
     let Ok(mut reader) = XesReader::open(bytes) else { return 0 };
-    let mut events = 0;
     while let Ok(Some(run)) = reader.next_run() {
-        events += run.events.len();
+        black_box(converter.convert(run));
     }
-    events
+    converter.tally().xes_events
 }
 
 /// How many lines are events, and how many are not.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::redactor::{KeyClass, Rules};
@@ -106,14 +107,17 @@ impl Walk<'_> {
         let mut renamed = Map::new();
         for (place, (key, value)) in std::mem::take(fields).into_iter().enumerate() {
             let clean = redacted.remove(&place).unwrap_or(key);
-            let mut unique = clean.clone();
-            while renamed.contains_key(&unique) {
+            let mut entry = renamed.entry(clean);
+            if let Entry::Occupied(taken) = &entry {
+                let clean = taken.key().clone();
                 let count = same.entry(clean.clone()).or_insert(1);
-                *count += 1;
-                unique = format!("{clean} ({count})");
+                while matches!(entry, Entry::Occupied(_)) {
+                    *count += 1;
+                    entry = renamed.entry(format!("{clean} ({count})"));
+                }
             }
-            self.bound += limit::most_bytes(&unique);
-            renamed.insert(unique, value);
+            self.bound += limit::most_bytes(entry.key());
+            entry.or_insert(value);
         }
         *fields = renamed;
     }
