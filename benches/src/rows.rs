@@ -9,6 +9,7 @@ use crate::million::Million;
 use crate::report::Line;
 
 mod analytics;
+mod beside;
 mod durable;
 #[cfg(feature = "http")]
 mod http_layer;
@@ -36,6 +37,7 @@ pub const NAMES: &[&str] = &[
     durable::NAME,
     durable::BULK,
     single::NAME,
+    beside::NAME,
     lookup::NAME,
     key::NAME,
     analytics::NAME,
@@ -54,6 +56,7 @@ pub const ALL: &[Row] = &[
     Row { name: durable::NAME, measure: durable::measure },
     Row { name: durable::BULK, measure: durable::measure_bulk },
     Row { name: single::NAME, measure: single::measure },
+    Row { name: beside::NAME, measure: beside::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
     Row { name: key::NAME, measure: key::measure },
     Row { name: analytics::NAME, measure: analytics::measure },

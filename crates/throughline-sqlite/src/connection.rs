@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use throughline_model::OpenError;
 
 use crate::error::{open_error, unusable};
+use crate::paths::beside;
 use crate::presence::{Gone, Presence};
 
 /// How often SQLite asks the operating system to bring its writes to the disk.
@@ -252,13 +253,6 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), OpenError> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// The path of a file that SQLite keeps beside the database.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn has_no_log(path: &Path) -> bool {

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use throughline_model::{AppendError, OpenError, ReadError};
 
-use crate::connection::beside;
 use crate::error::STORE;
-use crate::store::resolved;
+use crate::paths::{beside, resolved};
 
 /// The files of a database as they were when it was opened.
 #[derive(Debug, Clone)]

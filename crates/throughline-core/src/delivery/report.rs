@@ -52,6 +52,10 @@ pub struct DestinationReport {
     pub pending: u64,
     /// Events that were dropped, by reason; reasons without events are omitted.
     pub dropped: Vec<(DropReason, u64)>,
+    /// How often work failed that a store does on its own, such as removing old runs. It costs no event.
+    pub upkeep_failures: u64,
+    /// What was wrong the last time.
+    pub last_upkeep_failure: Option<String>,
 }
 
 impl DestinationReport {
@@ -100,6 +104,8 @@ impl Counters {
                 .map(|reason| (reason, count(reason)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            upkeep_failures: 0,
+            last_upkeep_failure: None,
         }
     }
 }
@@ -124,10 +130,17 @@ impl std::fmt::Display for DeliveryReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, destination) in self.destinations.iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
-            let DestinationReport { name, accepted, delivered, pending, dropped } = destination;
+            let DestinationReport { name, accepted, delivered, pending, dropped, .. } = destination;
             write!(f, "{separator}{name}: {delivered} of {accepted} delivered, {pending} pending")?;
             for (reason, count) in dropped {
                 write!(f, ", {count} dropped ({})", reason.as_str())?;
+            }
+            if let Some(last) = &destination.last_upkeep_failure {
+                write!(
+                    f,
+                    ", upkeep failed {} times, the last time because {last}",
+                    destination.upkeep_failures
+                )?;
             }
         }
         Ok(())

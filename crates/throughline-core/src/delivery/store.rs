@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use throughline_model::{
     AppendInline, BoxFuture, Instance, OpenError, Readers, Secret, Spool, SpoolConfig, StoreConfig,
-    TraceEvent, TraceStore,
+    TraceEvent, TraceStore, Upkeep, UpkeepFailures,
 };
 use tokio::sync::oneshot;
 
@@ -23,6 +23,7 @@ pub(crate) struct StoreDelivery {
     pub(crate) calls: Calls,
     counters: Arc<Counters>,
     inline: Option<Arc<dyn AppendInline>>,
+    upkeep: Upkeep,
     pub(crate) readers: Readers,
     /// What pseudonyms are made with where nobody sets a key.
     pub(crate) secret: Option<Secret>,
@@ -84,9 +85,10 @@ impl StoreDelivery {
         };
         let opened = |opened: &OpenStore| {
             let store = &opened.store;
-            (store.name().to_owned(), store.inline(), opened.readers.clone(), opened.secret.clone())
+            let (inline, upkeep) = (store.inline(), store.upkeep());
+            (store.name().to_owned(), inline, upkeep, opened.readers.clone(), opened.secret.clone())
         };
-        let ((name, inline, readers, secret), keep_alive) =
+        let ((name, inline, upkeep, readers, secret), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened, runtime| {
                 let OpenStore { store, spool, .. } = opened;
                 let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
@@ -104,7 +106,7 @@ impl StoreDelivery {
                     delivering.close(left).await;
                 });
             })?;
-        Ok(Self { name, queue, calls, counters, inline, readers, secret, keep_alive })
+        Ok(Self { name, queue, calls, counters, inline, upkeep, readers, secret, keep_alive })
     }
 
     /// Appends an event on this thread, where the store can do that and no earlier event waits for it; the event needs no
@@ -158,7 +160,12 @@ impl StoreDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, self.queue.pending())
+        let UpkeepFailures { count, last, .. } = self.upkeep.failures();
+        DestinationReport {
+            upkeep_failures: count,
+            last_upkeep_failure: last,
+            ..self.counters.report(&self.name, self.queue.pending())
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) fn measure_delivery(
     let delivered = meter.counter(&catalogue::EVENTS_DELIVERED);
     let dropped = meter.counter(&catalogue::EVENTS_DROPPED);
     let pending = meter.gauge(&catalogue::EVENTS_PENDING);
+    let upkeep = meter.counter(&catalogue::UPKEEP_FAILURES);
     meter.on_collect(move || {
         let Some(report) = report() else { return };
         for figures in report.destinations {
@@ -22,6 +23,7 @@ pub(crate) fn measure_delivery(
             accepted.with([service, destination]).absolute(figures.accepted);
             delivered.with([service, destination]).absolute(figures.delivered);
             pending.with([service, destination]).set(figures.pending as f64);
+            upkeep.with([service, destination]).absolute(figures.upkeep_failures);
             for (reason, count) in &figures.dropped {
                 dropped.with([service, destination, reason.as_str()]).absolute(*count);
             }

@@ -16,8 +16,8 @@ use crate::connection::STORE_FILE;
 use crate::error::Fault;
 use crate::json::{Rest, StoredError};
 use crate::lease;
+use crate::paths::resolved;
 use crate::presence::{Gone, Presence};
-use crate::store::resolved;
 
 /// The file that a reader was opened for. Whatever is at its path later, its sessions read this file or nothing.
 #[derive(Clone)]

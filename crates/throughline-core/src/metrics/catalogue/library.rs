@@ -13,6 +13,8 @@ catalogue! {
         "Events that were dropped for a destination, by reason.";
     EVENTS_PENDING: Gauge["service", "destination"] = "throughline_events_pending", Count,
         "Events that wait for a destination.";
+    UPKEEP_FAILURES: Counter["service", "destination"] = "throughline_store_upkeep_failures_total", Count,
+        "How often work failed that a store does on its own, such as removing old runs. Events are not lost by it.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,
