@@ -101,7 +101,8 @@ async fn happens_at_random_instants(happens: impl Fn(&Path)) {
             let events = kept.trace(run).await.unwrap();
             assert!(events.iter().any(|stored| stored.span_id == event), "an acknowledged event is lost");
         }
-        throughline.shutdown(Duration::from_secs(10)).await;
+        // What the store no longer takes is pending: there is nothing to wait for.
+        throughline.shutdown(Duration::ZERO).await;
     }
 }
 
