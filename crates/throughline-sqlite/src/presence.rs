@@ -84,9 +84,14 @@ impl Presence {
             && self.index.as_ref().is_none_or(index_is_ours)
     }
 
+    /// An error if the database is not where it was.
+    pub(crate) fn check_database(&self) -> Result<(), Gone> {
+        self.database.check().map(drop)
+    }
+
     /// Answers how many bytes the log has, if all files are where they were.
     pub(crate) fn check(&self) -> Result<u64, Gone> {
-        self.database.check()?;
+        self.check_database()?;
         if let Some(index) = &self.index {
             index.check()?;
         }

@@ -143,8 +143,8 @@ mod tests {
         };
         let kept = named("kept", 10, Timestamp::now());
         let long_ago = named("gone", 600, Timestamp::from_micros(0)).events();
-        writer.append(&long_ago).unwrap();
         writer.append(&kept.events()).unwrap();
+        writer.append(&long_ago).unwrap();
         let (before, greatest) = count(&writer);
         assert!(before > 3 * 600);
         let reader = SqliteStore::new(&path).open_reader().unwrap().in_place();
