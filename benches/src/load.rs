@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -26,6 +27,7 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Meter {
     wanted: usize,
+    is_over: Option<Arc<AtomicBool>>,
     counted: usize,
     latencies: Vec<f64>,
 }
@@ -33,12 +35,18 @@ pub struct Meter {
 impl Meter {
     /// A meter for so many emits.
     pub fn new(wanted: usize) -> Self {
-        Self { wanted, counted: 0, latencies: Vec::with_capacity(wanted) }
+        Self { wanted, is_over: None, counted: 0, latencies: Vec::with_capacity(wanted) }
+    }
+
+    /// A meter for all emits until something is over.
+    pub fn until(is_over: Arc<AtomicBool>) -> Self {
+        Self { wanted: usize::MAX, is_over: Some(is_over), counted: 0, latencies: Vec::new() }
     }
 
     /// Whether there is more to emit.
     pub fn wants_more(&self) -> bool {
-        self.counted < self.wanted
+        let is_over = self.is_over.as_ref().is_some_and(|is_over| is_over.load(Ordering::Relaxed));
+        self.counted < self.wanted && !is_over
     }
 
     /// Measures one emit.
@@ -56,6 +64,11 @@ impl Meter {
     /// The nanoseconds that this part of the measured emits (0 to 1) did not exceed.
     pub fn quantile(&self, part: f64) -> f64 {
         quantile(&self.latencies, part)
+    }
+
+    /// How many nanoseconds each measured emit took.
+    pub fn into_latencies(self) -> Vec<f64> {
+        self.latencies
     }
 
     /// Counts emits that were not measured by themselves.

@@ -9,6 +9,7 @@ use crate::million::Million;
 use crate::report::Line;
 
 mod analytics;
+mod beside;
 mod durable;
 #[cfg(feature = "http")]
 mod http_layer;
@@ -38,6 +39,7 @@ pub const NAMES: &[&str] = &[
     durable::BULK,
     single::NAME,
     import::NAME,
+    beside::NAME,
     lookup::NAME,
     key::NAME,
     analytics::NAME,
@@ -57,6 +59,7 @@ pub const ALL: &[Row] = &[
     Row { name: durable::BULK, measure: durable::measure_bulk },
     Row { name: single::NAME, measure: single::measure },
     Row { name: import::NAME, measure: import::measure },
+    Row { name: beside::NAME, measure: beside::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
     Row { name: key::NAME, measure: key::measure },
     Row { name: analytics::NAME, measure: analytics::measure },

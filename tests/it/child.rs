@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use throughline::store::Synchronous;
+use throughline::store::{PrunePolicy, Synchronous};
 use throughline::{NotRecorded, SqliteStore, Throughline, TraceContext};
 
 use crate::json_lines_store::JsonLinesStore;
@@ -22,12 +22,15 @@ pub(crate) enum Role {
     EmitJsonLines,
     /// Emits some events one after the other, then many at once, and ends.
     Mark,
+    /// Imports runs that are old, and removes what is old, until it is killed.
+    Prune,
     /// As [`Role::Mark`], with a store that does not wait for the disk.
     MarkWithoutSync,
 }
 
-const ROLES: [(Role, &str); 4] = [
+const ROLES: [(Role, &str); 5] = [
     (Role::Emit, "emit"),
+    (Role::Prune, "prune"),
     (Role::EmitJsonLines, "emit-json-lines"),
     (Role::Mark, "mark"),
     (Role::MarkWithoutSync, "mark-without-sync"),
@@ -59,10 +62,13 @@ fn this_process_is_the_child_when_it_is_told_to_be() {
     let Ok(name) = std::env::var(ROLE) else { return };
     let role = ROLES.iter().find(|(_, known)| *known == name).map(|(role, _)| *role).unwrap();
     let database = std::env::var_os(DATABASE).unwrap();
+    if role == Role::Prune {
+        prune(&SqliteStore::new(&database));
+    }
     let builder = Throughline::builder("child");
     let builder = match role {
         Role::EmitJsonLines => builder.store(JsonLinesStore::new(database)),
-        Role::Emit | Role::Mark => builder.store(SqliteStore::new(database)),
+        Role::Emit | Role::Mark | Role::Prune => builder.store(SqliteStore::new(database)),
         Role::MarkWithoutSync => builder.store(SqliteStore::new(database).synchronous(Synchronous::Off)),
     };
     let throughline = builder.build().unwrap();
@@ -71,8 +77,22 @@ fn this_process_is_the_child_when_it_is_told_to_be() {
         match role {
             Role::Emit | Role::EmitJsonLines => emit(&throughline).await,
             Role::Mark | Role::MarkWithoutSync => mark(&throughline).await,
+            Role::Prune => {}
         }
     });
+}
+
+/// The runs are of long ago, those of the other children are not.
+fn prune(store: &SqliteStore) {
+    let policy = PrunePolicy::default().age(std::time::Duration::from_secs(3600));
+    for round in 0.. {
+        let mut importer = store.open_importer().unwrap();
+        importer.append(&throughline_model::testing::sample_log(round, 100, &[])).unwrap();
+        importer.finish().unwrap();
+        let removed = store.prune(&policy).unwrap().events;
+        assert!(removed > 0, "nothing was there to be removed");
+        acknowledge(format_args!("removed {removed}"));
+    }
 }
 
 /// Says that an event was acknowledged. One write, so that a line is whole or not there.

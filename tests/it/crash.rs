@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Child;
 
 use throughline::event::{Status, TraceEvent};
 use throughline::query::{Liveness, RunState};
-use throughline::store::{Page, TraceReader};
+use throughline::store::{Filter, Page, PrunePolicy, TraceReader};
 use throughline::{SqliteStore, TraceId, TraceQuery};
 
 use crate::child::{self, Role};
@@ -53,7 +55,115 @@ async fn every_acknowledged_event_survives_sigkill_once_and_unfinished_steps_sho
     println!("{} kills: {tally:?}", kills());
 }
 
-fn random_up_to(most: usize) -> usize {
+/// Two that emit and one that imports and removes old runs, on one file; one after the other is killed.
+#[tokio::test]
+async fn what_two_processes_acknowledged_beside_a_prune_survives_sigkill_of_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("traces.db");
+    let mut tally = BTreeMap::<&str, usize>::new();
+    for _ in 0..kills().div_ceil(20) {
+        let mut emitting = [Emitting::start(&database), Emitting::start(&database)];
+        let mut pruning = child::start(Role::Prune, &database);
+        let mut removals = acknowledgements(&mut pruning);
+        for child in &mut emitting {
+            child.read(random_up_to(200));
+        }
+        assert!(removals.next().unwrap().starts_with("removed"), "it removes while the others emit");
+        pruning.kill().unwrap();
+        pruning.wait().unwrap();
+        for child in &mut emitting {
+            child.read(random_up_to(50));
+            child.kill();
+            let reader = SqliteStore::new(&database).open_reader().unwrap();
+            *tally.entry("acknowledged").or_default() += child.acknowledged.len();
+            check(&reader, &child.acknowledged, &mut tally).await;
+        }
+    }
+    println!("{tally:?}");
+    // What a killed process left of runs that it removed goes, too, and only what is old.
+    let store = SqliteStore::new(&database);
+    store.prune(&PrunePolicy::default().age(std::time::Duration::from_secs(3600))).unwrap();
+    let reader = store.open_reader().unwrap();
+    let info = reader.info().await.unwrap();
+    let (mut events, mut page) = (0, Page::first(1000));
+    loop {
+        let runs = reader.runs(&Filter::new(), &page).await.unwrap();
+        for run in &runs.items {
+            events += reader.trace(run.trace_id).await.unwrap().len() as u64;
+        }
+        match runs.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(info.events, events, "each event that is left is of a run that is there");
+}
+
+/// Some die before the file is complete; those that come after them complete it.
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_creates_the_file_leaves_one_that_the_next_can_use() {
+    let mut tally = BTreeMap::<&str, usize>::new();
+    for _ in 0..kills().div_ceil(5) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("traces.db");
+        let mut creating = [Emitting::start(&database), Emitting::start(&database)];
+        while !database.exists() {
+            std::thread::yield_now();
+        }
+        // From a few system calls to the first events.
+        for _ in 0..random_up_to(20_000) {
+            std::hint::spin_loop();
+            std::thread::yield_now();
+        }
+        for child in &mut creating {
+            child.kill();
+        }
+        let is_complete = SqliteStore::new(&database).open_reader().is_ok();
+        *tally.entry(if is_complete { "complete" } else { "not complete" }).or_default() += 1;
+        let mut next = Emitting::start(&database);
+        next.read(1);
+        next.kill();
+        let reader = SqliteStore::new(&database).open_reader().unwrap();
+        for child in creating.iter().chain([&next]) {
+            *tally.entry("acknowledged").or_default() += child.acknowledged.len();
+            check(&reader, &child.acknowledged, &mut tally).await;
+        }
+    }
+    println!("{tally:?}");
+}
+
+/// A child that emits until it is killed, and what it said was acknowledged.
+struct Emitting {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+    acknowledged: Vec<String>,
+}
+
+impl Emitting {
+    fn start(database: &Path) -> Self {
+        let mut child = child::start(Role::Emit, database);
+        let lines = acknowledgements(&mut child);
+        Self { child, lines: Box::new(lines), acknowledged: Vec::new() }
+    }
+
+    fn read(&mut self, count: usize) {
+        self.acknowledged.extend(self.lines.by_ref().take(count));
+    }
+
+    /// Kills it, and reads what it said until then.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.read(usize::MAX);
+    }
+}
+
+fn acknowledgements(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.filter_map(|line| line.strip_prefix("ack ").map(str::to_owned))
+}
+
+pub(crate) fn random_up_to(most: usize) -> usize {
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
     1 + random as usize % most
 }

@@ -14,6 +14,7 @@ mod durability;
 mod event_schema;
 mod facade;
 mod features;
+mod gone;
 mod json_lines_store;
 mod metrics;
 mod module_rings;

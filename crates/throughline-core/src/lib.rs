@@ -40,7 +40,7 @@ pub use throughline_model::{
     Rate, ReadError, Readers, Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope, Secret,
     SlowSpan, SpanId, Spool, SpoolConfig, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig,
     StreamItem, Text, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream,
-    TypeMatch, TypeRate, WatchFrom, WatchRequest, fold, kind, names,
+    TypeMatch, TypeRate, Upkeep, UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

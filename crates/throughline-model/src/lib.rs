@@ -71,7 +71,9 @@ pub use scope::Scope;
 pub use sink::EventSink;
 pub use spool::{Spool, SpoolConfig, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
-pub use store::{AppendInline, Claim, Instance, Lease, Limits, Readers, StoreConfig, TraceStore};
+pub use store::{
+    AppendInline, Claim, Instance, Lease, Limits, Readers, StoreConfig, TraceStore, Upkeep, UpkeepFailures,
+};
 pub use text::Text;
 pub use time::{Moment, ParseTimestampError, Timestamp};
 

@@ -1,6 +1,6 @@
 //! [`TraceStore`], a durable destination of events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::{
@@ -135,6 +135,34 @@ impl Lease {
     }
 }
 
+/// What went wrong with the work that a store does on its own, such as removing old runs, which nobody waits for. Clones are of
+/// one account: the store adds to it, and emitters report it.
+#[derive(Debug, Clone, Default)]
+pub struct Upkeep(Arc<Mutex<UpkeepFailures>>);
+
+/// The failures of the work that a store does on its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UpkeepFailures {
+    /// How many there have been.
+    pub count: u64,
+    /// What was wrong the last time, and how to fix it.
+    pub last: Option<String>,
+}
+
+impl Upkeep {
+    /// Adds a failure.
+    pub fn failed(&self, reason: impl Into<String>) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (failures.count, failures.last) = (failures.count + 1, Some(reason.into()));
+    }
+
+    /// The failures so far.
+    pub fn failures(&self) -> UpkeepFailures {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The result of claiming a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -210,6 +238,11 @@ pub trait TraceStore: Send + Sync + 'static {
 
     /// The readers of this store. They may be used after the store was [closed](Self::close).
     fn readers(&self) -> Readers;
+
+    /// The account of the work that the store does on its own. Called once, when the store is opened.
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::default()
+    }
 
     /// Releases the lease and every claim. Open spans of this instance are *interrupted* from now on. This is the last call
     /// that an emitter makes.

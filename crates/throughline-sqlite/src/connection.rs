@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use throughline_model::OpenError;
 
 use crate::error::{empty, open_error, unusable};
+use crate::paths::beside;
 use crate::presence::{Gone, Presence};
 
 /// How long a reader waits for a file that is being created: the creator brings it to the disk several times.
@@ -276,13 +277,6 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), OpenError> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// The path of a file that SQLite keeps beside the database.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn has_no_log(path: &Path) -> bool {

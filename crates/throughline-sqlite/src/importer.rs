@@ -7,8 +7,8 @@ use throughline_model::{AppendError, OpenError, Timestamp, TraceEvent, TraceId};
 
 use crate::connection::{Place, STORE_FILE};
 use crate::error::append_error;
+use crate::paths::resolved;
 use crate::presence::Gone;
-use crate::store::resolved;
 use crate::writer::Writer;
 
 /// Loads events in bulk. Events that the file already has are skipped, so that an import that was cut short can be repeated.

@@ -1,4 +1,4 @@
-//! The JSON in the columns `error` and `rest` of an event.
+//! The JSON in the columns of an event.
 
 use std::borrow::Cow;
 
@@ -90,5 +90,52 @@ impl<'a> Rest<'a> {
 
     pub(crate) fn extra(self) -> Map<String, Value> {
         self.extra.into_owned()
+    }
+}
+
+/// A buffer for the JSON of one event's columns.
+#[derive(Default)]
+pub(crate) struct Json {
+    buffer: Vec<u8>,
+}
+
+/// The JSON of columns that are not empty.
+#[derive(Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) attrs: Option<&'a [u8]>,
+    pub(crate) tags: Option<&'a [u8]>,
+    pub(crate) error: Option<&'a [u8]>,
+    pub(crate) data: Option<&'a [u8]>,
+    pub(crate) rest: Option<&'a [u8]>,
+}
+
+impl Json {
+    pub(crate) fn of(&mut self, event: &TraceEvent, with_attrs: bool) -> Columns<'_> {
+        self.buffer.clear();
+        let (error, rest) = (event.error.as_deref().map(StoredError::from), Rest::of(event));
+        let ends = [
+            self.put(with_attrs && !event.attrs.is_empty(), &event.attrs),
+            self.put(!event.tags.is_empty(), &event.tags),
+            self.put(error.is_some(), &error),
+            self.put(event.data.is_some(), &event.data),
+            self.put(!rest.is_empty(), &rest),
+        ];
+        let mut begin = 0;
+        let [attrs, tags, error, data, rest] = ends.map(|end| {
+            let column = (end > begin).then(|| &self.buffer[begin..end]);
+            begin = end;
+            column
+        });
+        Columns { attrs, tags, error, data, rest }
+    }
+
+    /// Appends the JSON of a value; returns where it ends.
+    fn put(&mut self, is_present: bool, value: &impl Serialize) -> usize {
+        if is_present {
+            // Writing to a buffer does not fail, nor does serialising the fields of an event: they are maps with text
+            // keys, lists, texts and numbers.
+            let _ = serde_json::to_writer(&mut self.buffer, value);
+        }
+        self.buffer.len()
     }
 }

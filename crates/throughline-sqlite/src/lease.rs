@@ -15,8 +15,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use throughline_model::{Instance, InstanceId, Liveness, OpenError, Timestamp};
 
 use crate::claim;
-use crate::connection::beside;
 use crate::error::{STORE, open_error};
+use crate::paths::leases;
 use crate::writer::Writer;
 
 /// The lease of this instance. Dropping it releases the lock.
@@ -27,12 +27,8 @@ pub(crate) struct Lease {
     _locked: File,
 }
 
-pub(crate) fn folder(database: &Path) -> PathBuf {
-    beside(database, "-leases")
-}
-
 fn lease_path(database: &Path, instance: InstanceId) -> PathBuf {
-    folder(database).join(format!("{instance}.lease"))
+    leases(database).join(format!("{instance}.lease"))
 }
 
 impl Lease {
@@ -93,7 +89,7 @@ fn lock_new(database: &Path, path: &Path) -> Result<File, OpenError> {
         ),
         source: Some(error.into()),
     };
-    std::fs::create_dir_all(folder(database)).map_err(fail)?;
+    std::fs::create_dir_all(leases(database)).map_err(fail)?;
     lock(path).map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::Unavailable {
             store: STORE,

@@ -37,7 +37,11 @@
 //! It is an ordinary SQLite database in WAL mode, and is readable in the `sqlite3` shell: the views `events`, `runs` and
 //! `failures` show ids as hex, times as RFC 3339 and payloads as JSON. Beside it are SQLite's own `-wal` and `-shm`, and a
 //! directory `-leases` with an empty, locked file for each live process. The locks distinguish a running step from an
-//! interrupted one, and the claim of a live process on a run from that of a dead one.
+//! interrupted one, and the claim of a live process on a run from that of a dead one. A lock on the file `waiting` there says
+//! that a process waits to write.
+//!
+//! Nothing is acknowledged, and no question answered, while one of these files (the database, `-wal`, `-shm`) is not where it
+//! was when it was opened. Closing the store moves everything into the database, so that it can be copied alone.
 //!
 //! Keep it on a local file system. Over NFS neither SQLite's shared memory nor the locks of the leases can be relied on.
 //! If a power failure truncates the write-ahead log, the file opens at its last complete commit.
@@ -59,6 +63,7 @@ mod latest;
 mod lease;
 mod log;
 mod names;
+mod paths;
 mod presence;
 mod prune;
 mod reader;
@@ -70,6 +75,7 @@ mod run_rows;
 mod spool;
 mod store;
 mod turn;
+mod unused;
 mod writer;
 
 pub use connection::Synchronous;

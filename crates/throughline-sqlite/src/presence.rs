@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use throughline_model::{AppendError, OpenError, ReadError};
 
-use crate::connection::beside;
 use crate::error::STORE;
-use crate::store::resolved;
+use crate::paths::{beside, resolved};
 
 /// The files of a database as they were when it was opened.
 #[derive(Debug, Clone)]
@@ -85,9 +84,14 @@ impl Presence {
             && self.index.as_ref().is_none_or(index_is_ours)
     }
 
+    /// An error if the database is not where it was.
+    pub(crate) fn check_database(&self) -> Result<(), Gone> {
+        self.database.check().map(drop)
+    }
+
     /// Answers how many bytes the log has, if all files are where they were.
     pub(crate) fn check(&self) -> Result<u64, Gone> {
-        self.database.check()?;
+        self.check_database()?;
         if let Some(index) = &self.index {
             index.check()?;
         }

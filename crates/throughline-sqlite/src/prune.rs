@@ -1,4 +1,4 @@
-//! Removing old runs: whole runs, a few at a time, the oldest first.
+//! Removing old runs: whole runs, a few at a time, the oldest first, and their events in short transactions.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,9 +12,10 @@ use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::append_error;
 use crate::expired::{Found, Limits, Pass, still_expired};
 use crate::latest;
+use crate::paths::resolved;
 use crate::presence::Gone;
 use crate::rollup::{self, HOUR};
-use crate::store::resolved;
+use crate::unused::remove_unused;
 use crate::writer::Writer;
 
 /// Which runs to remove. The default removes none; with both limits a run goes when either says so.
@@ -105,6 +106,8 @@ pub(crate) struct Pruner {
     database: PathBuf,
     policy: PrunePolicy,
     pass: Pass,
+    /// Whether runs went since names were last looked at.
+    has_removed: bool,
 }
 
 /// What one step did.
@@ -128,10 +131,16 @@ impl Pruner {
         // Removals need not be synced: what a power cut undoes is removed again.
         let place = Place { synchronous: Synchronous::Normal, ..place.clone() };
         let writer = Writer::new(STORE_FILE.open(&place, false)?);
-        Ok(Self { writer, database: resolved(&place.path), policy, pass: Pass::default() })
+        Ok(Self {
+            writer,
+            database: resolved(&place.path),
+            policy,
+            pass: Pass::default(),
+            has_removed: false,
+        })
     }
 
-    fn prune(mut self) -> std::result::Result<PruneReport, AppendError> {
+    pub(crate) fn prune(mut self) -> std::result::Result<PruneReport, AppendError> {
         let mut report = PruneReport::default();
         let pruned = self.prune_all(&mut report);
         self.writer.confirm().map_err(Gone::into_append_error)?;
@@ -149,7 +158,7 @@ impl Pruner {
                 break;
             }
         }
-        self.shrink(|_| true)?;
+        while self.shrink(|_| true)? {}
         self.writer.empty_log()?;
         report.bytes_after = size(self.writer.connection())?.file;
         Ok(())
@@ -178,7 +187,11 @@ impl Pruner {
         if !found.runs.is_empty() {
             let database = &self.database;
             let runs = self.writer.transaction(|connection| remove(connection, database, &found))?;
+            self.has_removed |= runs > 0;
             return Ok(Step { runs, did_something: true, ..Step::default() });
+        }
+        if found.is_last && std::mem::take(&mut self.has_removed) {
+            remove_unused(&mut self.writer)?;
         }
         let too_large =
             |policy: &PrunePolicy, size: Size| policy.bytes.is_some_and(|bytes| size.file > bytes);
@@ -189,13 +202,11 @@ impl Pruner {
 
     /// Deletes what is left of runs that were removed; returns how many events that were.
     fn sweep(&mut self) -> Result<u64> {
-        let (mut events, mut blocks) = (0, FxHashSet::default());
+        let mut events = 0;
         self.writer.in_turn(|connection| {
-            let swept = sweep(connection, &mut blocks)?;
-            events += swept.unwrap_or_default();
-            Ok(swept.is_some())
+            events += sweep(connection)?;
+            has_remains(connection)
         })?;
-        self.writer.transaction(|connection| drop_empty_blocks(connection, &blocks))?;
         Ok(events)
     }
 
@@ -278,41 +289,56 @@ fn has_remains(connection: &Connection) -> Result<bool> {
     connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM removed)")?.query_row([], |row| row.get(0))
 }
 
-/// Deletes a few rows of a run that was removed, and notes the blocks that they were in. Returns how many events it deleted,
-/// or `None` if nothing is left.
-fn sweep(connection: &Connection, blocks: &mut FxHashSet<i64>) -> Result<Option<u64>> {
+/// Deletes a few rows of runs that were removed; returns how many events were among them.
+fn sweep(connection: &Connection) -> Result<u64> {
     const ROWS: usize = 64;
-    let first = connection
-        .prepare_cached("SELECT run FROM removed LIMIT 1")?
-        .query_row([], |row| row.get::<_, i64>(0))
-        .optional()?;
-    let Some(run) = first else { return Ok(None) };
-    let events = connection
-        .prepare_cached("SELECT id FROM event INDEXED BY event_identity WHERE run = ?1 LIMIT ?2")?
-        .query_map(params![run, ROWS as i64], |row| row.get::<_, i64>(0))?
-        .collect::<Result<Vec<_>>>()?;
-    {
-        let mut block_of = connection.prepare_cached("SELECT max(id) FROM block WHERE id <= ?1")?;
-        let mut delete = connection.prepare_cached("DELETE FROM event WHERE id = ?1")?;
-        for event in &events {
-            let block: Option<i64> = block_of.query_row([event], |row| row.get(0))?;
-            blocks.extend(block);
-            delete.execute([event])?;
+    let (mut events, mut rows, mut blocks) = (0, 0, FxHashSet::default());
+    while rows < ROWS {
+        let first = connection
+            .prepare_cached("SELECT run FROM removed LIMIT 1")?
+            .query_row([], |row| row.get::<_, i64>(0))
+            .optional()?;
+        let Some(run) = first else { break };
+        let room = ROWS - rows;
+        let of_run = sweep_events(connection, run, room, &mut blocks)?;
+        events += of_run as u64;
+        let mut most = of_run;
+        for sql in [
+            "DELETE FROM run_attr WHERE (run, key, value) IN \
+             (SELECT run, key, value FROM run_attr WHERE run = ?1 LIMIT ?2)",
+            "DELETE FROM decision WHERE (run, type, choice) IN \
+             (SELECT run, type, choice FROM decision WHERE run = ?1 LIMIT ?2)",
+        ] {
+            most = most.max(connection.prepare_cached(sql)?.execute(params![run, room as i64])?);
+        }
+        rows += most.max(1);
+        if most < room {
+            connection.prepare_cached("DELETE FROM removed WHERE run = ?1")?.execute([run])?;
         }
     }
-    let mut most = events.len();
-    for sql in [
-        "DELETE FROM run_attr WHERE (run, key, value) IN \
-         (SELECT run, key, value FROM run_attr WHERE run = ?1 LIMIT ?2)",
-        "DELETE FROM decision WHERE (run, type, choice) IN \
-         (SELECT run, type, choice FROM decision WHERE run = ?1 LIMIT ?2)",
-    ] {
-        most = most.max(connection.prepare_cached(sql)?.execute(params![run, ROWS as i64])?);
+    drop_empty_blocks(connection, &blocks)?;
+    Ok(events)
+}
+
+/// Deletes some events of a run, and notes the blocks that they were in; returns how many they were.
+fn sweep_events(
+    connection: &Connection,
+    run: i64,
+    most: usize,
+    blocks: &mut FxHashSet<i64>,
+) -> Result<usize> {
+    let events = connection
+        .prepare_cached("SELECT id FROM event INDEXED BY event_identity WHERE run = ?1 LIMIT ?2")?
+        .query_map(params![run, most as i64], |row| row.get::<_, i64>(0))?
+        .collect::<Result<Vec<_>>>()?;
+    let mut block_of = connection.prepare_cached("SELECT max(id) FROM block WHERE id <= ?1")?;
+    let mut delete = connection.prepare_cached("DELETE FROM event WHERE id = ?1")?;
+    for event in &events {
+        let block: Option<i64> = block_of.query_row([event], |row| row.get(0))?;
+        blocks.extend(block);
+        delete.execute([event])?;
     }
-    if most < ROWS {
-        connection.prepare_cached("DELETE FROM removed WHERE run = ?1")?.execute([run])?;
-    }
-    Ok(Some(events.len() as u64))
+    Ok(events.len())
 }
 
 /// Blocks of which no event is left, but for the last, which says what the next numbers are.

@@ -1,16 +1,17 @@
 //! The thread of a store that applies its retention.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use throughline_model::OpenError;
+use throughline_model::{OpenError, Upkeep};
 
 use crate::connection::Place;
 use crate::error::STORE;
 use crate::prune::{PrunePolicy, Pruner, Step};
 
-/// Removes runs while the store is open, until it is dropped.
+/// Removes runs while the store is open, until it is dropped. What goes wrong is told in the account of the store's upkeep.
 pub(crate) struct Retention {
     ended: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
@@ -20,7 +21,7 @@ impl Retention {
     /// How often to look whether there is anything to remove.
     const INTERVAL: Duration = Duration::from_secs(1);
 
-    pub(crate) fn start(place: &Place, policy: PrunePolicy) -> Result<Self, OpenError> {
+    pub(crate) fn start(place: &Place, policy: PrunePolicy, upkeep: Upkeep) -> Result<Self, OpenError> {
         let mut pruner = Pruner::open(place, policy)?;
         let ended = Arc::new((Mutex::new(false), Condvar::new()));
         let signal = Arc::clone(&ended);
@@ -30,9 +31,15 @@ impl Retention {
                 let (mut pause, mut in_vain) = (Duration::ZERO, 0);
                 while !wait(&signal, pause) {
                     let began = Instant::now();
-                    pause = match pruner.step() {
+                    // A panic, which the panic hook has reported, is a failure like any other.
+                    let stepped =
+                        catch_unwind(AssertUnwindSafe(|| pruner.step().map_err(|error| error.to_string())));
+                    pause = match stepped.unwrap_or_else(|_| Err("it panicked".to_owned())) {
                         Ok(step) => pause_after(&step, began.elapsed(), &mut in_vain),
-                        Err(_) => Self::INTERVAL,
+                        Err(reason) => {
+                            upkeep.failed(format!("old runs were not removed: {reason}"));
+                            Self::INTERVAL
+                        }
                     };
                 }
             })

@@ -11,9 +11,10 @@ use throughline_model::{
     AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolUsage, Spooled, TraceEvent,
 };
 
-use crate::connection::{Opened, Place, SPOOL_FILE, Synchronous, beside};
+use crate::connection::{Opened, Place, SPOOL_FILE, Synchronous};
 use crate::error::{STORE, append_error, open_error};
 use crate::lease;
+use crate::paths::beside;
 use crate::presence::{Gone, Presence};
 
 /// The description of an outbox in a SQLite file of its own: durable, in order, bounded. For stores that can be

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use throughline_model::{
-    AppendError, BoxFuture, Claim, Instance, OpenError, Readers, StoreConfig, TraceEvent, TraceId, TraceStore,
+    AppendError, BoxFuture, Claim, Instance, OpenError, Readers, StoreConfig, TraceEvent, TraceId,
+    TraceStore, Upkeep,
 };
 use tokio::sync::oneshot;
 
@@ -14,6 +15,7 @@ use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::{STORE, append_error};
 use crate::importer::SqliteImporter;
 use crate::lease::Lease;
+use crate::paths::resolved;
 use crate::presence::Gone;
 use crate::prune::{PruneError, PrunePolicy, PruneReport, prune};
 use crate::reader::SqliteReader;
@@ -145,18 +147,14 @@ impl SqliteStore {
         self.place.path = resolved(&self.place.path);
         let mut writer = Writer::new(opened);
         let lease = Lease::take(&mut writer, &self.place.path, instance)?;
+        let upkeep = Upkeep::default();
         let retention = match self.policy.is_empty() {
             true => None,
-            false => Some(Retention::start(&self.place, self.policy)?),
+            false => Some(Retention::start(&self.place, self.policy, upkeep.clone())?),
         };
         let open = Mutex::new(Some(Open { writer, lease, retention }));
-        Ok(Arc::new(OpenStore { path: self.place.path, open, reader }))
+        Ok(Arc::new(OpenStore { path: self.place.path, open, reader, upkeep }))
     }
-}
-
-/// The path by which the files beside a database are found, whatever name it was given by.
-pub(crate) fn resolved(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl StoreConfig for SqliteStore {
@@ -196,6 +194,7 @@ struct OpenStore {
     path: PathBuf,
     open: Mutex<Option<Open>>,
     reader: SqliteReader,
+    upkeep: Upkeep,
 }
 
 impl OpenStore {
@@ -275,6 +274,10 @@ impl TraceStore for OpenStore {
 
     fn readers(&self) -> Readers {
         Readers::of(self.reader.clone())
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.upkeep.clone()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Result};
 
-use crate::lease;
+use crate::paths::leases;
 
 /// How a connection gets its turn.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Turn {
 
     /// The database is the path by which leases are found.
     pub(crate) fn new(database: &Path, busy_timeout: Duration) -> Self {
-        Self { path: lease::folder(database).join("waiting"), file: None, busy_timeout }
+        Self { path: leases(database).join("waiting"), file: None, busy_timeout }
     }
 
     /// Begins a transaction that writes, when nobody else is in one.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, params};
 use rustc_hash::{FxHashMap, FxHasher};
-use serde::Serialize;
 use serde_json::Value;
 use throughline_model::fold::Change;
 use throughline_model::names::{data, tags};
@@ -15,7 +14,7 @@ use throughline_model::{InstanceId, TraceEvent, TraceId};
 
 use crate::block::{Block, Entry, status_code, tag_bit};
 use crate::connection::Opened;
-use crate::json::{Rest, StoredError};
+use crate::json::Json;
 use crate::latest;
 use crate::log::Log;
 use crate::names::Names;
@@ -485,53 +484,6 @@ fn is_news(run: &mut Run, fact: impl Hash) -> bool {
         run.noted.clear();
     }
     run.noted.insert(hasher.finish())
-}
-
-/// A buffer for the JSON of one event's columns.
-#[derive(Default)]
-struct Json {
-    buffer: Vec<u8>,
-}
-
-/// The JSON of columns that are not empty.
-#[derive(Default)]
-struct Columns<'a> {
-    attrs: Option<&'a [u8]>,
-    tags: Option<&'a [u8]>,
-    error: Option<&'a [u8]>,
-    data: Option<&'a [u8]>,
-    rest: Option<&'a [u8]>,
-}
-
-impl Json {
-    fn of(&mut self, event: &TraceEvent, with_attrs: bool) -> Columns<'_> {
-        self.buffer.clear();
-        let (error, rest) = (event.error.as_deref().map(StoredError::from), Rest::of(event));
-        let ends = [
-            self.put(with_attrs && !event.attrs.is_empty(), &event.attrs),
-            self.put(!event.tags.is_empty(), &event.tags),
-            self.put(error.is_some(), &error),
-            self.put(event.data.is_some(), &event.data),
-            self.put(!rest.is_empty(), &rest),
-        ];
-        let mut begin = 0;
-        let [attrs, tags, error, data, rest] = ends.map(|end| {
-            let column = (end > begin).then(|| &self.buffer[begin..end]);
-            begin = end;
-            column
-        });
-        Columns { attrs, tags, error, data, rest }
-    }
-
-    /// Appends the JSON of a value; returns where it ends.
-    fn put(&mut self, is_present: bool, value: &impl Serialize) -> usize {
-        if is_present {
-            // Writing to a buffer does not fail, nor does serialising the fields of an event: they are maps with text
-            // keys, lists, texts and numbers.
-            let _ = serde_json::to_writer(&mut self.buffer, value);
-        }
-        self.buffer.len()
-    }
 }
 
 #[cfg(test)]

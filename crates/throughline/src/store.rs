@@ -34,7 +34,7 @@ pub use throughline_core::MemoryStore;
 pub use throughline_model::{
     AppendError, AppendInline, BoxError, BoxFuture, Claim, Cursor, Filter, Instance, JobAttempt, JobKey,
     Lease, Limits, OpenError, Page, Paged, ReadError, Readers, Scope, Secret, Spool, SpoolConfig, SpoolUsage,
-    Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch,
+    Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch, Upkeep, UpkeepFailures,
 };
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::{

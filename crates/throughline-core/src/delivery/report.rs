@@ -59,6 +59,10 @@ pub struct DestinationReport {
     pub panics: u64,
     /// Why it takes nothing until somebody repairs it; `None` if it works as far as is known.
     pub broken: Option<Text>,
+    /// How often work failed that a store does on its own, such as removing old runs. It costs no event.
+    pub upkeep_failures: u64,
+    /// What was wrong the last time.
+    pub last_upkeep_failure: Option<String>,
 }
 
 impl DestinationReport {
@@ -115,6 +119,8 @@ impl Counters {
             dropped,
             panics: condition.panics(),
             broken: condition.broken(),
+            upkeep_failures: 0,
+            last_upkeep_failure: None,
         }
     }
 }
@@ -139,17 +145,23 @@ impl std::fmt::Display for DeliveryReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, destination) in self.destinations.iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };
-            let DestinationReport { name, accepted, delivered, pending, dropped, panics, broken } =
-                destination;
+            let DestinationReport { name, accepted, delivered, pending, dropped, .. } = destination;
             write!(f, "{separator}{name}: {delivered} of {accepted} delivered, {pending} pending")?;
             for (reason, count) in dropped {
                 write!(f, ", {count} dropped ({})", reason.as_str())?;
             }
-            if *panics > 0 {
-                write!(f, ", {panics} panics")?;
+            if destination.panics > 0 {
+                write!(f, ", {} panics", destination.panics)?;
             }
-            if let Some(reason) = broken {
+            if let Some(reason) = &destination.broken {
                 write!(f, ", broken: {reason}")?;
+            }
+            if let Some(last) = &destination.last_upkeep_failure {
+                write!(
+                    f,
+                    ", upkeep failed {} times, the last time because {last}",
+                    destination.upkeep_failures
+                )?;
             }
         }
         Ok(())

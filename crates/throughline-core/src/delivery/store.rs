@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use throughline_model::{
     AppendInline, BoxFuture, Instance, OpenError, Readers, Secret, Spool, SpoolConfig, StoreConfig,
-    TraceEvent, TraceStore,
+    TraceEvent, TraceStore, Upkeep, UpkeepFailures,
 };
 use tokio::sync::oneshot;
 
@@ -30,6 +30,7 @@ pub(crate) struct StoreDelivery {
     condition: Arc<Condition>,
     when_full: WhenFull,
     inline: Option<Arc<dyn AppendInline>>,
+    upkeep: Upkeep,
     pub(crate) readers: Readers,
     /// What pseudonyms are made with where nobody sets a key.
     pub(crate) secret: Option<Secret>,
@@ -100,10 +101,11 @@ impl StoreDelivery {
         };
         let opened = |opened: &OpenStore| {
             let store = &opened.store;
-            (store.name().to_owned(), store.inline(), opened.readers.clone(), opened.secret.clone())
+            let (inline, upkeep) = (store.inline(), store.upkeep());
+            (store.name().to_owned(), inline, upkeep, opened.readers.clone(), opened.secret.clone())
         };
         let worker_condition = Arc::clone(&condition);
-        let ((name, inline, readers, secret), keep_alive) =
+        let ((name, inline, upkeep, readers, secret), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened| {
                 let OpenStore { store, spool, .. } = opened;
                 Box::pin(async move {
@@ -129,7 +131,19 @@ impl StoreDelivery {
                     delivering.close(left).await;
                 })
             })?;
-        Ok(Self { name, queue, calls, counters, condition, when_full, inline, readers, secret, keep_alive })
+        Ok(Self {
+            name,
+            queue,
+            calls,
+            counters,
+            condition,
+            when_full,
+            inline,
+            upkeep,
+            readers,
+            secret,
+            keep_alive,
+        })
     }
 
     /// Takes a place in the queue for an event that may be refused, or says why it got none.
@@ -222,7 +236,12 @@ impl StoreDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, &self.condition)
+        let UpkeepFailures { count, last, .. } = self.upkeep.failures();
+        DestinationReport {
+            upkeep_failures: count,
+            last_upkeep_failure: last,
+            ..self.counters.report(&self.name, &self.condition)
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn measure_delivery(
     let pending = meter.gauge(&catalogue::EVENTS_PENDING);
     let panics = meter.counter(&catalogue::DESTINATION_PANICS);
     let broken = meter.gauge(&catalogue::DESTINATION_BROKEN);
+    let upkeep = meter.counter(&catalogue::UPKEEP_FAILURES);
     meter.on_collect(move || {
         let Some(report) = report() else { return };
         for figures in report.destinations {
@@ -26,6 +27,7 @@ pub(crate) fn measure_delivery(
             pending.with([service, destination]).set(figures.pending as f64);
             panics.with([service, destination]).absolute(figures.panics);
             broken.with([service, destination]).set(f64::from(u8::from(figures.broken.is_some())));
+            upkeep.with([service, destination]).absolute(figures.upkeep_failures);
             for (reason, count) in &figures.dropped {
                 dropped.with([service, destination, reason.as_str()]).absolute(*count);
             }

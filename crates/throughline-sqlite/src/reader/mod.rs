@@ -151,7 +151,7 @@ impl std::fmt::Debug for SqliteReader {
 
 fn info(connection: &Connection, path: PathBuf) -> Result<StoreInfo, Fault> {
     let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
-    let bytes = size(&path) + size(&crate::connection::beside(&path, "-wal"));
+    let bytes = size(&path) + size(&crate::paths::beside(&path, "-wal"));
     let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let moment = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
     Ok(StoreInfo {

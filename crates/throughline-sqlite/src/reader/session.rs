@@ -1,6 +1,7 @@
 //! A connection that reads, and how rows become events.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -16,8 +17,8 @@ use crate::connection::STORE_FILE;
 use crate::error::Fault;
 use crate::json::{Rest, StoredError};
 use crate::lease;
+use crate::paths::resolved;
 use crate::presence::{Gone, Presence};
-use crate::store::resolved;
 
 /// The file that a reader was opened for. Whatever is at its path later, its sessions read this file or nothing.
 #[derive(Clone)]
@@ -52,6 +53,8 @@ impl Source {
 pub(crate) struct Session {
     connection: Connection,
     presence: Presence,
+    /// When all files were last looked at.
+    looked: Option<Instant>,
     cache: Cache,
 }
 
@@ -92,10 +95,13 @@ pub(super) struct SharedColumns {
 }
 
 impl Session {
+    /// How soon all files are looked at again.
+    const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
     fn new(connection: Connection, presence: Presence, path: &Path) -> Self {
         let cache =
             Cache { path: path.to_owned(), names: FxHashMap::default(), instances: FxHashMap::default() };
-        Self { connection, presence, cache }
+        Self { connection, presence, looked: None, cache }
     }
 
     /// Answers a question, if the file that was asked is the one at the path.
@@ -104,8 +110,14 @@ impl Session {
         question: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let answer = question(self);
+        // A short answer takes not much longer than a look at all files, so that many in a row share one: they are true of the
+        // database as long as that is where it was.
+        let present = match self.looked.is_some_and(|looked| looked.elapsed() < Self::LOOK_AGAIN) {
+            true => self.presence.check_database(),
+            false => self.presence.check().map(|_| self.looked = Some(Instant::now())),
+        };
         // Also the better answer to why something failed.
-        self.presence.check().map_err(Gone::into_read_error)?;
+        present.map_err(Gone::into_read_error)?;
         answer
     }
 
@@ -345,7 +357,6 @@ pub(super) fn trace_id(value: ValueRef<'_>) -> Option<TraceId> {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
-    use std::time::Duration;
 
     use throughline_model::Status;
 

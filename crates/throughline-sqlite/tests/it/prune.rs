@@ -54,6 +54,7 @@ async fn of_old_runs_nothing_is_left_and_of_the_others_all() {
     assert_eq!(store.prune(&PrunePolicy::default()).unwrap().runs, 0);
     store.prune(&PrunePolicy::default().age(Duration::ZERO)).unwrap();
     assert_eq!((count(&place, "run"), count(&place, "event"), count(&place, "latest")), (0, 0, 0));
+    assert_eq!(count(&place, "pragma_freelist_count WHERE freelist_count > 0"), 0, "all room is given back");
 }
 
 #[tokio::test]
@@ -142,6 +143,31 @@ async fn a_store_applies_its_retention_while_it_is_open() {
         tokio::task::yield_now().await;
     }
     assert_eq!(runs().await[0].trace_id, fresh.trace_id());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_is_told_and_tried_again() {
+    let place = Place::new();
+    load(&place.store(), 50);
+    let shell = Connection::open(place.path()).unwrap();
+    shell
+        .execute_batch(
+            "CREATE TRIGGER keep BEFORE DELETE ON run BEGIN SELECT raise(ABORT, 'nothing is removed here'); END",
+        )
+        .unwrap();
+    let store = open(place.store().retention_age(Duration::from_secs(3600))).await;
+    let upkeep = store.upkeep();
+    while upkeep.failures().count == 0 {
+        tokio::task::yield_now().await;
+    }
+    let last = upkeep.failures().last.unwrap();
+    assert!(last.contains("old runs were not removed") && last.contains("traces.db"), "{last}");
+    assert!(count(&place, "run") > 0 && count(&place, "event") > 0);
+    shell.execute_batch("DROP TRIGGER keep").unwrap();
+    while count(&place, "run") + count(&place, "event") > 0 {
+        tokio::task::yield_now().await;
+    }
     store.close().await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use super::CallFaults;
 use super::reader::FaultyReader;
 use crate::{
     AppendError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, ReadError, Readers, StoreConfig,
-    TraceEvent, TraceId, TraceStore,
+    TraceEvent, TraceId, TraceStore, Upkeep,
 };
 
 /// Wraps a store that fails when its [`Faults`] say so: for tests of what happens while a store is away.
@@ -243,6 +243,10 @@ impl TraceStore for OpenFaultyStore {
 
     fn readers(&self) -> Readers {
         self.faults.around(self.inner.readers())
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.inner.upkeep()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
