@@ -33,6 +33,7 @@ mod filter;
 pub mod fold;
 mod future;
 mod ids;
+mod json;
 pub mod names;
 mod page;
 mod reader;
