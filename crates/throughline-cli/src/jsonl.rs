@@ -87,7 +87,7 @@ impl<R: BufRead> JsonlReader<R> {
             // Files with such a mark may have been put together.
             let line = self.buffer.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&self.buffer);
             if !line.trim_ascii().is_empty() {
-                return match serde_json::from_slice(line) {
+                return match TraceEvent::from_json(line) {
                     Ok(event) => {
                         self.left = self.patience;
                         self.cut_timestamps += u64::from(is_cut(line, &event));

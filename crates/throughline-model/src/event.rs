@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::json::keep_digits;
 use crate::{Attrs, EventId, InstanceId, SpanId, Text, Timestamp, TraceId};
 
 /// The version of the event schema that this release writes.
@@ -95,6 +96,28 @@ fn imported() -> InstanceId {
 }
 
 impl TraceEvent {
+    /// Reads an event from its public JSON. In its data, numbers that neither 64 bits nor a float hold become texts of their
+    /// digits, which [`Deserialize`] would round.
+    ///
+    /// ```
+    /// # use throughline_model::TraceEvent;
+    /// let json = r#"{
+    ///     "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "00f067aa0ba902b7", "event_type": "loan:paid",
+    ///     "timestamp": "2026-03-01T09:30:00.000000Z", "service": "loans",
+    ///     "data": {"wei": 123456789012345678901234567890, "euros": 5.5}
+    /// }"#;
+    /// let data = TraceEvent::from_json(json.as_bytes())?.data.unwrap_or_default();
+    /// assert_eq!((&data["wei"], &data["euros"]), (&"123456789012345678901234567890".into(), &5.5.into()));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If it is not JSON, or not that of an event.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(&keep_digits(json))
+    }
+
     /// An event with what every event has; the rest is empty, the status `success`, the instance
     /// [`InstanceId::IMPORTED`]. Code that runs a workflow has no need of it: a
     /// `TraceContext` makes its events.

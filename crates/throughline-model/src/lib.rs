@@ -34,6 +34,7 @@ pub mod fold;
 mod future;
 mod ids;
 mod job;
+mod json;
 pub mod names;
 mod page;
 mod reader;

@@ -300,3 +300,38 @@ fn an_event_log_is_redacted_and_counted_in_the_same_way() {
     let exported = sandbox.run(&["export", "--format", "xes"]).stdout;
     assert!(exported.contains("2079460018") && exported.contains("ada@example.org"), "{exported}");
 }
+
+#[test]
+fn numbers_come_out_with_the_digits_that_came_in() {
+    let long = [
+        "123456789012345678901234567890",
+        "-170141183460469231731687303715884105729",
+        "18446744073709551616",
+        "0.1234567890123456789012345678901234567891",
+        "1e400",
+    ];
+    let short = ["18446744073709551615", "-9223372036854775808", "0.30000000000000004", "1.1", "-7"];
+    let (list, same) = (long.join(","), short.join(","));
+    let event = line(1).replace(
+        "\"service\"",
+        &format!(
+            "\"data\":{{\"list\":[{list},{same}],\"one\":{}}},\"later\":{},\"service\"",
+            long[0], long[1]
+        ),
+    );
+    let sandbox = Sandbox::empty();
+    sandbox.write("some.jsonl", &event);
+    let said = sandbox.run(&["import", "some.jsonl"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let exported = sandbox.run(&["export"]).stdout;
+    let texts = long.map(|number| format!("\"{number}\""));
+    let written = format!("\"data\":{{\"list\":[{},{same}],\"one\":{}}}", texts.join(","), texts[0]);
+    assert!(exported.contains(&written), "{exported}");
+    assert!(exported.contains(&format!("\"later\":{}", texts[1])), "{exported}");
+    let again = Sandbox::empty();
+    again.write("exported.jsonl", &exported);
+    assert_eq!(again.run(&["import", "exported.jsonl"]).code, 0);
+    assert_eq!(again.run(&["export"]).stdout, exported);
+    let xes = sandbox.run(&["export", "--format", "xes"]).stdout;
+    assert!(long.iter().all(|number| xes.contains(&format!("value=\"{number}\""))), "{xes}");
+}

@@ -6,6 +6,7 @@ mod abandon;
 mod canary;
 mod errors;
 mod formats;
+mod growth;
 mod help;
 mod import;
 mod json_output;
