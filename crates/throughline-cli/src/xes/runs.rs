@@ -133,7 +133,9 @@ impl Converter {
             _ => {
                 let said = |key| first.and_then(|event| event.attributes.iter().find(|of| of.key == key));
                 let activity = said(keys::NAME).map_or("", |name| &name.text);
-                let time = first.and_then(XesEvent::timestamp).unwrap_or(Timestamp::UNKNOWN);
+                let time = first
+                    .map(|event| event.timestamp().unwrap_or(Timestamp::UNKNOWN).to_string())
+                    .unwrap_or_default();
                 let activity = self.redactor.name(activity);
                 format!("#{service_len}:{service}{workflow_len}:{workflow}{time} {activity}")
             }

@@ -106,9 +106,9 @@ impl XesWriter {
             events.sort_by_key(|event| event.n);
         }
         // First with nothing that the log did not say, and else with what made the run end as it did.
-        let as_in_log = [false, true]
+        let as_in_log = [Verdict::Unsaid, Verdict::AtEnds, Verdict::AtLastStart]
             .into_iter()
-            .filter_map(|with_verdict| imported(&events, with_workflow, with_verdict))
+            .filter_map(|verdict| imported(&events, with_workflow, verdict))
             .find(|run| runs::reads_as(run.clone(), &events, &self.redactor));
         let XesRun { attributes, events } = match as_in_log {
             Some(run) => run,
@@ -180,8 +180,18 @@ impl XesWriter {
     }
 }
 
+/// Where in a log it is said how a run ended, if the log itself did not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Unsaid,
+    /// By the events that ended as the run did.
+    AtEnds,
+    /// By the last start: one that counts for the run says nothing of its own end.
+    AtLastStart,
+}
+
 /// A run that was imported from a log, as it was there; `None` if it has what a log does not hold.
-fn imported(events: &[TraceEvent], with_workflow: bool, with_verdict: bool) -> Option<XesRun> {
+fn imported(events: &[TraceEvent], with_workflow: bool, verdict: Verdict) -> Option<XesRun> {
     let (made_up, of_log): (Vec<_>, Vec<_>) =
         events.iter().partition(|event| event.has_tag(tags::SYNTHESISED));
     let root = made_up.first().filter(|_| of_log.iter().all(|event| runs::is_activity(event)))?;
@@ -193,18 +203,24 @@ fn imported(events: &[TraceEvent], with_workflow: bool, with_verdict: bool) -> O
     if root.service != rules::SERVICE {
         say(native::SERVICE, &root.service);
     }
-    let verdict = made_up.iter().find(|event| with_verdict && event.status != Status::Pending);
-    let decides = |event: &TraceEvent| {
-        verdict.is_some_and(|end| (end.status, &end.error) == (event.status, &event.error))
+    let end = made_up.iter().find(|event| event.status != Status::Pending);
+    let last_start = of_log.iter().rposition(|event| event.status == Status::Pending);
+    let decides = |at: usize, end: &TraceEvent| match verdict {
+        Verdict::Unsaid => false,
+        Verdict::AtEnds => (end.status, &end.error) == (of_log[at].status, &of_log[at].error),
+        Verdict::AtLastStart => last_start == Some(at),
     };
-    let events = of_log.into_iter().map(|event| XesEvent { attributes: activity(event, decides(event)) });
+    let events = of_log.iter().enumerate().map(|(at, event)| {
+        let end = end.filter(|end| decides(at, end));
+        XesEvent { attributes: activity(event, end.copied()) }
+    });
     let run = XesRun { attributes, events: events.collect() };
     let mut attributes = run.attributes.iter().chain(run.events.iter().flat_map(|event| &event.attributes));
     attributes.all(|attribute| native::is_writable(attribute, 0)).then_some(run)
 }
 
-/// The attributes of an event that was imported from a log.
-fn activity(event: &TraceEvent, decides: bool) -> Vec<Attribute> {
+/// The attributes of an event that was imported from a log, and says how its run ended if it is given that end.
+fn activity(event: &TraceEvent, end: Option<&TraceEvent>) -> Vec<Attribute> {
     let mut attributes = event.data.as_ref().map(attribute::from_json).unwrap_or_default();
     let lacks = |key| event.data.as_ref().is_none_or(|data| !data.contains_key(key));
     let (lacks_name, lacks_time) = (lacks(keys::NAME), lacks(keys::TIME));
@@ -216,9 +232,8 @@ fn activity(event: &TraceEvent, decides: bool) -> Vec<Attribute> {
     if !event.has_tag(tags::UNTIMED) && lacks_time {
         attributes.push(Attribute::new(keys::TIME, Kind::Date, event.timestamp.to_string()));
     }
-    if decides || !runs::is_as_its_transition_says(event) {
-        attributes.extend(native::of_verdict(event));
-    }
+    let says = end.or_else(|| (!runs::is_as_its_transition_says(event)).then_some(event));
+    attributes.extend(says.into_iter().flat_map(native::of_verdict));
     attributes
 }
 

@@ -360,6 +360,22 @@ fn a_case_that_was_aborted_is_cancelled() {
 }
 
 #[test]
+fn a_start_that_counts_for_its_run_counts_after_an_export_too() {
+    let sandbox = Sandbox::empty();
+    let start = "<event><string key='concept:name' value='reject'/><string key='lifecycle:transition' value='start'/></event>";
+    import_text(
+        &sandbox,
+        "claims",
+        &format!("<trace>{start}</trace>"),
+        &["--failed-when", "concept:name=reject"],
+    );
+    let again = Sandbox::empty();
+    again.write("claims.xes", exported(&sandbox));
+    assert_eq!(again.json(&["import", "claims.xes"])["failed"], 1);
+    assert_eq!(events(&again), events(&sandbox));
+}
+
+#[test]
 fn what_an_export_declares_of_all_events_is_true_of_all() {
     let global = |xml: &str| {
         let globals = xml.split("<trace>").next().unwrap().split("<global").skip(1);
