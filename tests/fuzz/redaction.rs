@@ -139,10 +139,14 @@ fn deep(text: &str) -> Map<String, Value> {
     one_field("deep", value)
 }
 
-/// A payload with many keys, all of them short.
+/// A payload with many keys.
 fn wide(text: &str) -> Map<String, Value> {
     let chars: Vec<char> = text.chars().collect();
-    chars.chunks(7).enumerate().map(|(n, key)| (format!("{}{n}", String::from_iter(key)), n.into())).collect()
+    chars
+        .chunks(24)
+        .enumerate()
+        .map(|(n, key)| (format!("{}{n}", String::from_iter(key)), n.into()))
+        .collect()
 }
 
 #[test]
