@@ -91,8 +91,8 @@ async fn an_id_that_several_requests_came_with_is_an_error_that_names_each() {
 
 #[tokio::test]
 async fn a_cause_that_the_store_does_not_have_is_named_by_its_id() {
-    let (sandbox, other) = (Sandbox::empty(), Sandbox::empty());
-    let (gateway, shop) = (service(&other, "gateway"), service(&sandbox, "shop"));
+    let (sandbox, elsewhere) = (Sandbox::empty(), Sandbox::empty());
+    let (gateway, shop) = (service(&elsewhere, "gateway"), service(&sandbox, "shop"));
     let (mut run, mut cause) = (None, None);
     let outer = gateway.workflow("checkout").run_infallible(|ctx| {
         cause = Some(ctx.trace_id());

@@ -27,3 +27,4 @@ mod saga;
 mod saga_left;
 mod saga_resumed;
 mod support;
+mod upkeep;
