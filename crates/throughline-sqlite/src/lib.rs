@@ -53,11 +53,13 @@
 //! the schema version of the file and says to use the newer release.
 
 mod block;
+mod cache;
 mod claim;
 mod connection;
 mod error;
 mod expired;
 mod importer;
+mod instances;
 mod json;
 mod latest;
 mod lease;

@@ -10,10 +10,10 @@ use throughline_model::names::tags;
 use throughline_model::{EventId, InstanceId, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::{status_code, status_of};
+use crate::instances::instance_id;
 use crate::json::Rest;
 use crate::names::Names;
 use crate::run::{Mark, Run};
-use crate::writer::instance_id;
 
 /// A run as the writer keeps it, read from its row and the events that the row names.
 pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<Run>> {

@@ -1,0 +1,312 @@
+//! [`Cache`], what the writer keeps from group to group, and how events are written with it.
+
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Result, params};
+use rustc_hash::{FxHashMap, FxHasher};
+use serde_json::Value;
+use throughline_model::fold::Change;
+use throughline_model::names::{data, tags};
+use throughline_model::{InstanceId, TraceEvent, TraceId};
+
+use crate::block::{Block, Entry, status_code, tag_bit};
+use crate::instances::instance_id;
+use crate::json::Json;
+use crate::latest;
+use crate::names::Names;
+use crate::replace;
+use crate::rollup;
+use crate::run::Run;
+use crate::run_rows;
+
+/// What the writer keeps from group to group, so that most events cost no look-up. It is thrown away when another
+/// connection has written, and when a transaction fails.
+#[derive(Default)]
+pub(crate) struct Cache {
+    /// The state of the file that this is a cache of.
+    data_version: Option<i64>,
+    names: Names,
+    instances: FxHashMap<InstanceId, i64>,
+    runs: FxHashMap<TraceId, Run>,
+    /// Runs whose rows are out of date.
+    changed: Vec<TraceId>,
+    next_event: i64,
+    last_run: i64,
+    /// The last event that the rollups count.
+    folded: i64,
+    /// The last event that the table `latest` covers.
+    latest_folded: i64,
+    block: Block,
+    json: Json,
+}
+
+impl Cache {
+    /// The cache holds no more runs than this.
+    const RUNS: usize = 8192;
+    /// How many events readers look at one by one before they are folded.
+    const UNFOLDED: i64 = 4096;
+
+    pub(crate) fn refresh(&mut self, connection: &Connection) -> Result<()> {
+        let version =
+            connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get::<_, i64>(0))?;
+        if self.data_version == Some(version) {
+            return Ok(());
+        }
+        self.runs.clear();
+        self.names.clear();
+        self.instances.clear();
+        (self.next_event, self.last_run) = connection
+            .prepare_cached("SELECT coalesce(max(id) + count, 1), coalesce(runs, 0) FROM block")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.folded = rollup::folded(connection)?;
+        self.latest_folded = latest::folded(connection)?;
+        self.data_version = Some(version);
+        Ok(())
+    }
+
+    pub(crate) fn write<E: Borrow<TraceEvent>>(
+        &mut self,
+        connection: &Connection,
+        events: &[E],
+    ) -> Result<u64> {
+        let first = self.next_event;
+        {
+            let mut insert = connection.prepare_cached(INSERT_EVENT)?;
+            for event in events {
+                let event = event.borrow();
+                // Without `..`: a new field does not compile until somebody has said where it is stored. Those that
+                // are `_` here are in the columns of `Json`.
+                let TraceEvent {
+                    v: _,
+                    trace_id,
+                    span_id,
+                    seq,
+                    parent_span_id,
+                    parent_trace_id: _,
+                    correlation_id,
+                    event_type,
+                    timestamp,
+                    instance,
+                    n,
+                    status,
+                    duration_us,
+                    error: _,
+                    attrs,
+                    data: _,
+                    tags: _,
+                    links: _,
+                    service,
+                    workflow,
+                    attempt,
+                    step_index,
+                    step_total,
+                    extra: _,
+                } = event;
+                let instance = instance_id(&mut self.instances, connection, *instance)?;
+                let event_type = self.names.id(connection, event_type)?;
+                let service = self.names.id(connection, service)?;
+                let workflow = match workflow {
+                    Some(workflow) => Some(self.names.id(connection, workflow)?),
+                    None => None,
+                };
+                let run = match self.runs.get_mut(trace_id) {
+                    Some(run) => run,
+                    None => {
+                        let run = match run_rows::load(connection, *trace_id)? {
+                            Some(run) => run,
+                            None => {
+                                self.last_run += 1;
+                                self.changed.push(*trace_id);
+                                Run::begin(self.last_run, event)
+                            }
+                        };
+                        self.runs.entry(*trace_id).or_insert(run)
+                    }
+                };
+                let has_attrs_of_run = *attrs == run.attrs;
+                let json = self.json.of(event, !has_attrs_of_run);
+                let new = insert.execute(params![
+                    self.next_event,
+                    run.id,
+                    span_id.to_u64() as i64,
+                    seq,
+                    parent_span_id.map(|parent| parent.to_u64() as i64),
+                    timestamp.as_micros(),
+                    instance,
+                    *n as i64,
+                    event_type,
+                    status_code(*status),
+                    service,
+                    workflow,
+                    duration_us.map(|micros| micros as i64),
+                    attempt,
+                    step_index,
+                    step_total,
+                    match correlation_id {
+                        None => text(None),
+                        same if *same == run.correlation => same_as_run(),
+                        Some(other) => text(Some(other.as_bytes())),
+                    },
+                    match attrs.is_empty() {
+                        true => text(None),
+                        false if has_attrs_of_run => same_as_run(),
+                        false => text(json.attrs),
+                    },
+                    text(json.tags),
+                    text(json.error),
+                    text(json.data),
+                    text(json.rest),
+                ])?;
+                if new == 0 {
+                    continue;
+                }
+                let id = self.next_event;
+                self.next_event += 1;
+                let was_up_to_date = run.change == Change::Nothing;
+                if let Some(span) = run.add(id, event) {
+                    let marks = run_rows::marks_of_span(connection, run, span)?;
+                    run.fold.add_missing(marks);
+                }
+                if was_up_to_date && run.change != Change::Nothing {
+                    self.changed.push(event.trace_id);
+                }
+                let mut mask = 0;
+                for tag in &event.tags {
+                    mask |= tag_bit(self.names.id(connection, tag)?);
+                }
+                note(connection, &mut self.names, run, event, event_type)?;
+                self.block.push(&Entry {
+                    run: run.id,
+                    ts: event.timestamp.as_micros(),
+                    duration: event.duration_us,
+                    event_type,
+                    status: event.status,
+                    workflow: workflow.unwrap_or(0),
+                    service: service as u16,
+                    tags: mask,
+                });
+                if self.block.len() == Block::CAPACITY {
+                    self.write_block(connection)?;
+                }
+            }
+        }
+        self.write_block(connection)?;
+        self.write_runs(connection)?;
+        self.fold(connection, Self::UNFOLDED)?;
+        Ok((self.next_event - first) as u64)
+    }
+
+    pub(crate) fn remove(&mut self, connection: &Connection, trace_id: TraceId) -> Result<()> {
+        self.runs.remove(&trace_id);
+        replace::remove(connection, self.folded, trace_id).map(drop)
+    }
+
+    fn write_block(&mut self, connection: &Connection) -> Result<()> {
+        let count = self.block.len() as i64;
+        if count > 0 {
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO block (id, count, runs, first_ts, last_ts, max_duration, entries) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            insert.execute(params![
+                self.next_event - count,
+                count,
+                self.last_run,
+                self.block.first_ts,
+                self.block.last_ts,
+                self.block.max_duration,
+                self.block.entries,
+            ])?;
+            self.block.clear();
+        }
+        Ok(())
+    }
+
+    fn write_runs(&mut self, connection: &Connection) -> Result<()> {
+        for trace_id in self.changed.drain(..) {
+            if let Some(run) = self.runs.get_mut(&trace_id) {
+                run_rows::store(connection, &mut self.names, &mut self.instances, run)?;
+            }
+        }
+        if self.runs.len() > Self::RUNS {
+            self.runs.retain(|_, run| run.fold.is_open());
+            if self.runs.len() > Self::RUNS / 2 {
+                self.runs.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds blocks if more than so many events are not folded yet.
+    pub(crate) fn fold(&mut self, connection: &Connection, unfolded: i64) -> Result<()> {
+        let last = self.next_event - 1;
+        if last - self.folded > unfolded {
+            rollup::fold(connection, self.folded, last)?;
+            self.folded = last;
+        }
+        if last - self.latest_folded > unfolded {
+            self.latest_folded = latest::fold(connection, self.latest_folded)?;
+        }
+        Ok(())
+    }
+}
+
+// The columns of all statements are named, so that they still fit when a later release has added some.
+const INSERT_EVENT: &str = "INSERT INTO event (id, run, span, seq, parent, ts, instance, n, type, status, service, \
+    workflow, duration, attempt, step_index, step_total, correlation, attrs, tags, error, data, rest) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+    ON CONFLICT (run, span, seq) DO NOTHING";
+
+fn text(bytes: Option<&[u8]>) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(bytes.map_or(ValueRef::Null, ValueRef::Text))
+}
+
+/// The `1` of a column whose value is that of the run.
+fn same_as_run() -> ToSqlOutput<'static> {
+    ToSqlOutput::Borrowed(ValueRef::Integer(1))
+}
+
+/// Records which attributes and choices appear in a run.
+fn note(
+    connection: &Connection,
+    names: &mut Names,
+    run: &mut Run,
+    event: &TraceEvent,
+    event_type: i64,
+) -> Result<()> {
+    if event.attrs != run.attrs {
+        for (key, value) in &event.attrs {
+            if run.attrs.get(key) != Some(value) && is_news(run, (key, value)) {
+                let key = names.id(connection, key)?;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO run_attr (run, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                    )?
+                    .execute(params![run.id, key, value.as_str()])?;
+            }
+        }
+    }
+    if event.has_tag(tags::DECISION)
+        && let Some(Value::String(choice)) = event.data.as_ref().and_then(|data| data.get(data::CHOICE))
+        && is_news(run, (event_type, choice))
+    {
+        connection
+            .prepare_cached(
+                "INSERT INTO decision (run, type, choice) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![run.id, event_type, choice])?;
+    }
+    Ok(())
+}
+
+/// Whether this was not yet noted of the run.
+fn is_news(run: &mut Run, fact: impl Hash) -> bool {
+    let mut hasher = FxHasher::default();
+    fact.hash(&mut hasher);
+    if run.noted.len() >= 4096 {
+        run.noted.clear();
+    }
+    run.noted.insert(hasher.finish())
+}
