@@ -214,7 +214,8 @@ impl Index {
             }
             let at = |place: u32| events[self.timeline[place as usize] as usize].timestamp;
             let (first, last) = (members[0], members[members.len() - 1]);
-            if mark(last).ended && at(last) < at(first) {
+            // What comes later in the timeline is not earlier.
+            if last < first && mark(last).ended && at(last) < at(first) {
                 note(ProblemKind::EndBeforeStart, problems);
             }
         }

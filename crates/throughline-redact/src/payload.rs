@@ -42,10 +42,13 @@ struct Walk<'r> {
 impl Walk<'_> {
     fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
         self.bound += 2;
-        let mut redacted_keys = HashMap::new();
+        let mut redacted_keys = Vec::new();
         for (place, (key, value)) in fields.iter_mut().enumerate() {
-            let (class, redacted) = self.rules.classify(key);
-            redacted_keys.extend(redacted.map(|key| (place, key)));
+            let class = self.rules.known_class(key).unwrap_or_else(|| {
+                let (class, redacted) = self.rules.classify_new(key);
+                redacted_keys.extend(redacted.map(|key| (place, key)));
+                class
+            });
             self.bound += limit::most_bytes(key) + 2;
             match class {
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
@@ -100,13 +103,14 @@ impl Walk<'_> {
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
     }
 
-    /// Puts the redacted keys in place, each of which is known by the place of its field. Those that become the same are
-    /// numbered.
-    fn rename(&mut self, fields: &mut Map<String, Value>, mut redacted: HashMap<usize, String>) {
+    /// Puts the redacted keys in place, each of which is known by the place of its field, in order. Those that become the
+    /// same are numbered.
+    fn rename(&mut self, fields: &mut Map<String, Value>, redacted: Vec<(usize, String)>) {
+        let mut redacted = redacted.into_iter().peekable();
         let mut same: HashMap<String, usize> = HashMap::new();
         let mut renamed = Map::new();
         for (place, (key, value)) in std::mem::take(fields).into_iter().enumerate() {
-            let clean = redacted.remove(&place).unwrap_or(key);
+            let clean = redacted.next_if(|(of, _)| *of == place).map_or(key, |(_, clean)| clean);
             let mut entry = renamed.entry(clean);
             if let Entry::Occupied(taken) = &entry {
                 let clean = taken.key().clone();

@@ -275,17 +275,20 @@ impl Rules {
         self.allowed.is_some()
     }
 
-    /// What a key says of the value under it, and the key as it is redacted if it must be.
+    /// What a key that was seen before says of the value under it. Such a key need not be redacted.
     #[inline]
-    pub(crate) fn classify(&self, key: &str) -> (KeyClass, Option<String>) {
-        match self.key_classes.get(key) {
-            Some(class) => (class, None),
-            None => self.classify_new(key),
-        }
+    pub(crate) fn known_class(&self, key: &str) -> Option<KeyClass> {
+        self.key_classes.get(key)
     }
 
+    /// What a key says of the value under it, and the key as it is redacted if it must be.
+    fn classify(&self, key: &str) -> (KeyClass, Option<String>) {
+        self.known_class(key).map_or_else(|| self.classify_new(key), |class| (class, None))
+    }
+
+    /// The same of a key that was not seen before.
     #[cold]
-    fn classify_new(&self, key: &str) -> (KeyClass, Option<String>) {
+    pub(crate) fn classify_new(&self, key: &str) -> (KeyClass, Option<String>) {
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);
