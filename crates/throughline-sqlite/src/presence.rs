@@ -114,7 +114,19 @@ impl Known {
     }
 }
 
-#[cfg(unix)]
+/// Asks for no more than is needed: a kernel that was asked for a file's times dates the next write to it anew, in the
+/// journal of the file system, which costs a store a tenth of its speed.
+#[cfg(target_os = "linux")]
+fn look(path: &Path) -> Result<(Identity, u64), Gone> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::INO | StatxFlags::SIZE)
+        .map_err(|error| Gone { path: path.to_owned(), error: Some(error.into()) })?;
+    let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
+    Ok((Identity { device, inode: found.stx_ino }, found.stx_size))
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
 fn look(path: &Path) -> Result<(Identity, u64), Gone> {
     use std::os::unix::fs::MetadataExt as _;
 
