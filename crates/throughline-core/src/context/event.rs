@@ -88,7 +88,11 @@ impl EventDraft {
         event.links = self.links;
         match hub.emit(event, Delivery::Awaited) {
             Emitted::NotAwaited => Ok(span_id),
-            Emitted::Awaiting(ack) => recorded_or_why(ack.await).map(|()| span_id),
+            Emitted::Awaiting(ack) => {
+                recorded_or_why(ack.await)?;
+                parent.restore_root();
+                Ok(span_id)
+            }
             Emitted::Closed => Err(NotRecorded::ShutDown),
         }
     }

@@ -148,6 +148,13 @@ impl Span {
         }
     }
 
+    /// Writes the root above again, if that was refused while the store took something that hangs on it.
+    pub(crate) fn restore_root(&self) {
+        if let Some((lazy, root)) = self.unwritten_root() {
+            lazy.ensure_written(root, Root::ForItsOwnSake);
+        }
+    }
+
     fn unwritten_root(&self) -> Option<(&LazyRoot, &Self)> {
         let lazy = self.run.lazy_root.as_ref().filter(|lazy| !lazy.is_written())?;
         let mut root = self;
@@ -210,6 +217,9 @@ impl Span {
         if self.ends_elsewhere.load(Ordering::Relaxed) {
             return;
         }
+        if start.is_none() {
+            self.restore_root();
+        }
         self.run.hub.emit(self.end_event(end, Moment::now()), kept(start));
         self.close_tracing();
     }
@@ -239,10 +249,7 @@ impl Span {
 
     /// Ends the span and says how that can be awaited.
     pub(crate) fn end(&self, end: End) -> Emitted {
-        // The root above may have been refused while the store took the start of this span.
-        if let Some((lazy, root)) = self.unwritten_root() {
-            lazy.ensure_written(root, Root::ForItsOwnSake);
-        }
+        self.restore_root();
         let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedAndKept);
         self.close_tracing();
         emitted
