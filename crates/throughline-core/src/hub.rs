@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use futures_util::future::select;
 
-use crate::delivery::queue::{Ack, Queue};
+use crate::delivery::queue::{Ack, Dependency, Fate, Queue};
 use crate::delivery::{
     Condition, Counters, DropReason, FeedDelivery, StoreDelivery, describe_panic, on_helper_thread,
 };
@@ -68,15 +68,16 @@ impl Sink {
 /// What becomes of an event.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it.
-    Awaited,
+    /// Its emitter holds a place in the store's queue for it, awaits it, and gives up with it. It is refused with the root of
+    /// its request, where it is not known whether the store takes that.
+    Awaited { root: Option<Arc<Fate>> },
     /// Its emitter awaits it; it stays pending anyway.
     AwaitedAndKept,
     /// Nobody awaits it; it stays pending.
     Kept,
-    /// The same for the end of something of which it is not known whether the store takes its start. It is dropped if the
-    /// start is refused.
-    KeptUnlessRefused { start: Ack },
+    /// The same for the end of something of which it is not known whether the store takes its start. It is dropped if that
+    /// is refused.
+    KeptUnlessRefused(Dependency),
     /// The store does not get it.
     InProcess,
 }
@@ -134,16 +135,20 @@ impl Hub {
 
     /// Emits the start of a root for a caller that holds a lock: sinks are other people's code, so the caller
     /// [shows](Self::show) it to them once the lock is gone.
-    pub(crate) fn emit_unshown(&self, mut event: TraceEvent, root: Root) -> (Arc<TraceEvent>, Option<Ack>) {
+    pub(crate) fn emit_unshown(
+        &self,
+        mut event: TraceEvent,
+        root: Root,
+    ) -> (Arc<TraceEvent>, Option<Arc<Fate>>) {
         self.prepare(&mut event);
         let event = Arc::new(event);
         self.feeds.iter().for_each(|feed| feed.offer(Arc::clone(&event)));
-        let ack = self.store_root(Arc::clone(&event), root);
-        (event, ack)
+        let fate = self.store_root(Arc::clone(&event), root);
+        (event, fate)
     }
 
-    /// Hands the start of a root to the store, perhaps again; says how it can be found out whether it is refused.
-    pub(crate) fn store_root(&self, event: Arc<TraceEvent>, root: Root) -> Option<Ack> {
+    /// Hands the start of a root to the store, perhaps again; answers what tells whether it is refused, if it can be.
+    pub(crate) fn store_root(&self, event: Arc<TraceEvent>, root: Root) -> Option<Arc<Fate>> {
         let store = self.store.as_ref()?;
         if store.append_inline(&event) {
             return None;
@@ -154,7 +159,7 @@ impl Hub {
                 let _ = store.push_unawaited(event, None);
                 None
             }
-            Root::Before => store.push_before(event).ok(),
+            Root::Before => store.push_root(event).ok(),
         }
     }
 
@@ -189,18 +194,20 @@ impl Hub {
         }
         let Some(store) = store else { return Emitted::NotAwaited };
         if store.append_inline(&event) {
-            if matches!(delivery, Delivery::Awaited) {
+            if matches!(delivery, Delivery::Awaited { .. }) {
                 store.queue.release();
             }
             return Emitted::NotAwaited;
         }
         let pushed = match delivery {
-            Delivery::Awaited => store.push(event).map(Emitted::Awaiting),
+            Delivery::Awaited { root } => {
+                store.push(event, root.map(Dependency::Root)).map(Emitted::Awaiting)
+            }
             Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
             Delivery::Kept | Delivery::InProcess => {
                 store.push_unawaited(event, None).map(|()| Emitted::NotAwaited)
             }
-            Delivery::KeptUnlessRefused { start } => {
+            Delivery::KeptUnlessRefused(start) => {
                 store.push_unawaited(event, Some(start)).map(|()| Emitted::NotAwaited)
             }
         };

@@ -71,7 +71,7 @@ impl EventDraft {
         if let Some(store) = &hub.store {
             store.reserve().await?;
         }
-        parent.ensure_root();
+        let root = parent.ensure_root();
         let at = Moment::now().timestamp();
         let mut event = TraceEvent::new(run.trace_id, span_id, self.event_type, at, hub.service.clone());
         event.parent_span_id = Some(parent.id);
@@ -86,13 +86,9 @@ impl EventDraft {
         event.data = self.data;
         event.tags = self.tags;
         event.links = self.links;
-        match hub.emit(event, Delivery::Awaited) {
+        match hub.emit(event, Delivery::Awaited { root }) {
             Emitted::NotAwaited => Ok(span_id),
-            Emitted::Awaiting(ack) => {
-                recorded_or_why(ack.await)?;
-                parent.restore_root();
-                Ok(span_id)
-            }
+            Emitted::Awaiting(ack) => recorded_or_why(ack.await).map(|()| span_id),
             Emitted::Closed => Err(NotRecorded::ShutDown),
         }
     }

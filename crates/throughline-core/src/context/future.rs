@@ -17,7 +17,7 @@ use super::keyed::RunClaims;
 use super::span::{End, Span};
 use super::spec::SpanSpec;
 use crate::delivery::Durability;
-use crate::delivery::queue::Ack;
+use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
 use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
 
@@ -133,7 +133,7 @@ impl<F, T> TraceFuture<F, T> {
         let entered = Entered::new(Arc::clone(&open));
         let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
         drop(entered);
-        open.end_unawaited(End::cancelled(), start);
+        open.end_unawaited(End::cancelled(), start.map(Dependency::Start));
         resume_panic_of_drop(dropped);
     }
 }
@@ -364,8 +364,8 @@ fn start<T>(mut spec: SpanSpec) -> Result<State<T>, NotRecorded> {
         }
     };
     let tracing = opened.span.open_tracing();
-    opened.span.ensure_root();
-    let emitted = hub.emit(opened.start_event(), Delivery::Awaited);
+    let root = opened.span.ensure_root();
+    let emitted = hub.emit(opened.start_event(), Delivery::Awaited { root });
     let span = opened.span;
     Ok(match emitted {
         Emitted::NotAwaited => State::Running { span, tracing, start: None, claims },

@@ -32,7 +32,7 @@ pub(crate) async fn record(
             store.reserve().await?;
         }
         redact_event(&hub.redactor, &mut event);
-        match hub.emit_as_it_is(event, Delivery::Awaited) {
+        match hub.emit_as_it_is(event, Delivery::Awaited { root: None }) {
             Emitted::Awaiting(ack) => awaited.push_back(ack),
             Emitted::NotAwaited => {}
             Emitted::Closed => return Err(NotRecorded::ShutDown),

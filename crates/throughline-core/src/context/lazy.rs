@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value};
-use tokio::sync::oneshot::error::TryRecvError;
 
 use super::request::{Describe, RequestDetails};
 use super::span::{End, Span};
 use super::spec::Details;
-use crate::delivery::queue::Ack;
+use crate::delivery::queue::{Dependency, Fate};
 use crate::hub::{Hub, Root};
 use crate::redaction;
 use throughline_model::Moment;
@@ -38,7 +37,7 @@ struct Unwritten {
     /// The start once it was emitted, until the store has it.
     start: Option<Arc<TraceEvent>>,
     /// Says what becomes of it, while that is not known.
-    ack: Option<Ack>,
+    fate: Option<Arc<Fate>>,
     /// How it ended with nothing under it. What was spawned in it may still write it.
     ended: Option<Ended>,
 }
@@ -78,18 +77,23 @@ impl LazyRoot {
 
     /// Looks what became of the start that was emitted; answers whether it was not refused.
     fn look(&self, unwritten: &mut Unwritten) -> bool {
-        match unwritten.ack.as_mut().map(Ack::try_recv) {
-            None | Some(Err(TryRecvError::Empty)) => {}
-            Some(Ok(Ok(()))) => {
-                (unwritten.start, unwritten.ack) = (None, None);
-                self.is_stored.store(true, Ordering::Release);
-            }
-            Some(Ok(Err(_)) | Err(TryRecvError::Closed)) => {
-                unwritten.ack = None;
-                self.written.store(false, Ordering::Release);
-            }
+        let Some(fate) = &unwritten.fate else { return self.written.load(Ordering::Acquire) };
+        if fate.is_stored() {
+            (unwritten.start, unwritten.fate) = (None, None);
+            self.is_stored.store(true, Ordering::Release);
+        } else if fate.is_refused() {
+            unwritten.fate = None;
+            self.written.store(false, Ordering::Release);
         }
         self.written.load(Ordering::Acquire)
+    }
+
+    /// What tells whether the start is refused, while that is not known.
+    pub(super) fn open_fate(&self) -> Option<Arc<Fate>> {
+        if self.is_stored.load(Ordering::Acquire) {
+            return None;
+        }
+        self.unwritten().fate.clone()
     }
 
     fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
@@ -144,15 +148,15 @@ impl LazyRoot {
         }
         let refused = unwritten.start.take();
         let was_shown = refused.is_some();
-        let (start, ack) = match refused {
+        let (start, fate) = match refused {
             Some(start) => (Arc::clone(&start), hub.store_root(start, why)),
             None => {
                 let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
                 hub.emit_unshown(root.start_event(input, links), why)
             }
         };
-        match ack {
-            Some(ack) => (unwritten.start, unwritten.ack) = (Some(Arc::clone(&start)), Some(ack)),
+        match fate {
+            Some(fate) => (unwritten.start, unwritten.fate) = (Some(Arc::clone(&start)), Some(fate)),
             None => self.is_stored.store(true, Ordering::Release),
         }
         self.written.store(true, Ordering::Release);
@@ -168,10 +172,10 @@ impl LazyRoot {
 
     /// Records an end that is not worth writing; gives it back if the start has been written, and the end must be. If it is
     /// not known yet whether the store takes the start, the end depends on that.
-    pub(super) fn end_unless_written(&self, ended: Ended) -> Option<(Ended, Option<Ack>)> {
+    pub(super) fn end_unless_written(&self, ended: Ended) -> Option<(Ended, Option<Dependency>)> {
         let mut unwritten = self.unwritten();
         if self.look(&mut unwritten) {
-            return Some((ended, unwritten.ack.take()));
+            return Some((ended, unwritten.fate.clone().map(Dependency::Root)));
         }
         unwritten.ended = Some(ended);
         None

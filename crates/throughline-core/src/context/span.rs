@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
-use crate::delivery::queue::Ack;
+use crate::delivery::queue::{Dependency, Fate};
 use crate::hub::{Delivery, Emitted, Hub, Root};
 use crate::redaction;
 use throughline_model::Moment;
@@ -132,11 +132,12 @@ impl Span {
     }
 
     /// Writes the root above, if that is lazy and has not been written, for an event that holds a place in the store's
-    /// queue and goes into it next.
-    pub(crate) fn ensure_root(&self) {
+    /// queue and goes into it next; answers what that event depends on, if the root may still be refused.
+    pub(crate) fn ensure_root(&self) -> Option<Arc<Fate>> {
         if let Some((lazy, root)) = self.unwritten_root() {
             lazy.ensure_written(root, Root::Before);
         }
+        self.run.lazy_root.as_ref()?.open_fate()
     }
 
     /// The same for its own sake. Unless half of the store's queue is free it is not written: those who fail while the store
@@ -144,13 +145,6 @@ impl Span {
     pub(crate) fn ensure_root_if_there_is_room(&self) {
         let has_room = || self.run.hub.store.as_ref().is_none_or(|store| store.queue.is_half_free());
         if let Some((lazy, root)) = self.unwritten_root().filter(|_| has_room()) {
-            lazy.ensure_written(root, Root::ForItsOwnSake);
-        }
-    }
-
-    /// Writes the root above again, if that was refused while the store took something that hangs on it.
-    pub(crate) fn restore_root(&self) {
-        if let Some((lazy, root)) = self.unwritten_root() {
             lazy.ensure_written(root, Root::ForItsOwnSake);
         }
     }
@@ -213,12 +207,9 @@ impl Span {
 
     /// Ends the span where nobody can wait for it: its end event stays pending until it is delivered, or its `start` is
     /// refused.
-    pub(crate) fn end_unawaited(&self, end: End, start: Option<Ack>) {
+    pub(crate) fn end_unawaited(&self, end: End, start: Option<Dependency>) {
         if self.ends_elsewhere.load(Ordering::Relaxed) {
             return;
-        }
-        if start.is_none() {
-            self.restore_root();
         }
         self.run.hub.emit(self.end_event(end, Moment::now()), kept(start));
         self.close_tracing();
@@ -242,14 +233,13 @@ impl Span {
     }
 
     /// Ends the root of a request, whose `tracing` span is closed by the code that ends the request.
-    pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended, start: Option<Ack>) {
+    pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended, start: Option<Dependency>) {
         self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
         self.run.hub.emit(self.end_event(end, at), kept(start));
     }
 
     /// Ends the span and says how that can be awaited.
     pub(crate) fn end(&self, end: End) -> Emitted {
-        self.restore_root();
         let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedAndKept);
         self.close_tracing();
         emitted
@@ -319,8 +309,8 @@ impl Span {
 }
 
 /// How an end is delivered that nobody awaits.
-fn kept(start: Option<Ack>) -> Delivery {
-    start.map_or(Delivery::Kept, |start| Delivery::KeptUnlessRefused { start })
+fn kept(start: Option<Dependency>) -> Delivery {
+    start.map_or(Delivery::Kept, Delivery::KeptUnlessRefused)
 }
 
 /// How a span ended.

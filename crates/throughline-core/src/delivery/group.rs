@@ -77,7 +77,7 @@ impl Delivering {
     /// Delivers a group in order; answers what is left once a call has failed so often.
     pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
         let mut failed = 0;
-        self.drop_those_without_a_start(&mut group);
+        self.drop_orphans(&mut group);
         while !group.is_empty() {
             let count = self.fitting(group.iter().map(|queued| &*queued.event));
             let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
@@ -126,7 +126,7 @@ impl Delivering {
     pub(super) fn refuse_overdue(&self, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) -> Duration {
         let is_refused = |queued: &mut Queued| !queued.keep && self.may_wait(queued).is_zero();
         self.drop_all(group.extract_if(.., is_refused).collect(), failure);
-        self.drop_those_without_a_start(group);
+        self.drop_orphans(group);
         let mut next = Duration::MAX;
         for queued in group.iter_mut().filter(|queued| queued.waiter.is_some()) {
             match self.may_wait(queued) {
@@ -142,19 +142,20 @@ impl Delivering {
         self.retry.longest().saturating_sub(queued.since.elapsed())
     }
 
-    /// Ends whose starts were refused are dropped as well, and nobody waits for them.
-    pub(super) fn drop_those_without_a_start(&self, group: &mut Vec<Queued>) {
-        let dropped: Vec<_> = group.extract_if(.., Queued::has_no_start).collect();
-        self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
-        self.queue.settle(dropped.iter());
+    /// What depends on something that was refused is dropped as well.
+    pub(super) fn drop_orphans(&self, group: &mut Vec<Queued>) {
+        let orphans: Vec<_> = group.extract_if(.., Queued::is_orphaned).collect();
+        if !orphans.is_empty() {
+            let reason = "it refused the start of what the event is about".to_owned();
+            let error = AppendError::Unavailable { reason, retry_after: None, source: None };
+            self.drop_all(orphans, &self.failure(1, error));
+        }
     }
 
     fn drop_all(&self, dropped: Vec<Queued>, failure: &Arc<DeliveryFailure>) {
         self.counters.lose(DropReason::Unavailable, dropped.len() as u64);
         self.queue.settle(dropped.iter());
-        for queued in dropped {
-            fail(queued.waiter, failure);
-        }
+        dropped.into_iter().for_each(|queued| queued.refused(failure));
     }
 
     /// How many of these events, which come in order, one call may take.
@@ -207,11 +208,7 @@ impl Delivering {
     pub(super) fn acknowledge(&self, group: Vec<Queued>) {
         // Settled first: a caller that this wakes may flush at once and must find nothing pending.
         self.queue.settle(group.iter());
-        for queued in group {
-            if let Some(waiter) = queued.waiter {
-                let _ = waiter.send(Ok(()));
-            }
-        }
+        group.into_iter().for_each(Queued::taken);
     }
 
     pub(super) fn reject(&self, queued: Queued, reason: String) {
@@ -219,7 +216,7 @@ impl Delivering {
         self.counters.lose(DropReason::Rejected, 1);
         self.queue.settle(std::iter::once(&queued));
         let failure = self.failure(1, AppendError::Rejected { index: 0, reason });
-        fail(queued.waiter, &failure);
+        queued.refused(&failure);
     }
 
     /// After the last attempt: what must not be lost stays pending, the rest is dropped, and those who wait get the error.
@@ -231,7 +228,7 @@ impl Delivering {
         let failure = self.failure(attempts, error);
         let dropped: Vec<_> = group.extract_if(.., |queued| !queued.keep).collect();
         self.drop_all(dropped, &failure);
-        self.drop_those_without_a_start(&mut group);
+        self.drop_orphans(&mut group);
         for queued in &mut group {
             fail(queued.waiter.take(), &failure);
         }
@@ -255,9 +252,7 @@ impl Delivering {
         left.extend(self.queue.finish(&self.counters));
         let closed = AppendError::Broken { reason: "it has been shut down".to_owned(), source: None };
         let failure = self.failure(0, closed);
-        for queued in left {
-            fail(queued.waiter, &failure);
-        }
+        left.into_iter().for_each(|queued| queued.refused(&failure));
     }
 
     pub(super) fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {

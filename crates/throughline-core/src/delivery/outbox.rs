@@ -60,7 +60,7 @@ impl Outbox {
 
     /// Takes a group, or says why the spool does not.
     pub(super) async fn push_group(&mut self, mut group: Vec<Queued>) -> Result<(), Undelivered> {
-        self.delivering.drop_those_without_a_start(&mut group);
+        self.delivering.drop_orphans(&mut group);
         while !group.is_empty() {
             let events: Vec<_> = group.iter().map(|queued| Arc::clone(&queued.event)).collect();
             match self.in_time(|| self.spool.push(&events)).await {

@@ -1,6 +1,7 @@
 //! The bounded queue between the code that emits and the thread that delivers.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -28,30 +29,83 @@ pub(crate) struct Queued {
     pub(crate) place: bool,
     /// Since when it waits.
     pub(crate) since: Instant,
-    /// What becomes of the start that this is the end of, where that was not known when it ended.
-    pub(crate) start: Option<Ack>,
+    /// What this makes no sense without, where it was not known yet whether the store takes that.
+    pub(crate) depends_on: Option<Dependency>,
+    /// Where others depend on this, what becomes of it.
+    pub(crate) fate: Option<Arc<Fate>>,
+}
+
+/// What an event makes no sense without.
+#[derive(Debug)]
+pub(crate) enum Dependency {
+    /// The start of what it is the end of.
+    Start(Ack),
+    /// The root of its request.
+    Root(Arc<Fate>),
+}
+
+/// What becomes of the root of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    is_stored: AtomicBool,
+    is_refused: AtomicBool,
+}
+
+impl Fate {
+    pub(crate) fn is_stored(&self) -> bool {
+        self.is_stored.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Acquire)
+    }
 }
 
 impl Queued {
     /// An event that is dropped if it can't be delivered.
     pub(crate) fn new(event: Arc<TraceEvent>, waiter: Option<Waiter>) -> Self {
-        Self { event, waiter, keep: false, place: true, since: Instant::now(), start: None }
+        Self { event, waiter, keep: false, place: true, since: Instant::now(), depends_on: None, fate: None }
     }
 
     /// An event that stays pending until it is delivered.
     pub(crate) fn kept(event: Arc<TraceEvent>, waiter: Option<Waiter>, place: bool) -> Self {
-        Self { event, waiter, keep: true, place, since: Instant::now(), start: None }
+        Self { event, waiter, keep: true, place, since: Instant::now(), depends_on: None, fate: None }
     }
 
-    /// Whether its start was refused: then there is nothing that it could be the end of.
-    pub(crate) fn has_no_start(&mut self) -> bool {
-        match self.start.as_mut().map(oneshot::Receiver::try_recv) {
-            None | Some(Err(TryRecvError::Empty)) => false,
-            Some(Ok(Err(_))) => true,
-            Some(Ok(Ok(())) | Err(TryRecvError::Closed)) => {
-                self.start = None;
-                false
-            }
+    /// Whether what it depends on was refused.
+    pub(crate) fn is_orphaned(&mut self) -> bool {
+        let refused = match &mut self.depends_on {
+            None => return false,
+            Some(Dependency::Root(root)) if root.is_refused() => Some(true),
+            Some(Dependency::Root(root)) => root.is_stored().then_some(false),
+            Some(Dependency::Start(ack)) => match ack.try_recv() {
+                Err(TryRecvError::Empty) => None,
+                answered => Some(matches!(answered, Ok(Err(_)))),
+            },
+        };
+        if refused == Some(false) {
+            self.depends_on = None;
+        }
+        refused == Some(true)
+    }
+
+    /// The store has it, or the spool.
+    pub(crate) fn taken(self) {
+        if let Some(fate) = &self.fate {
+            fate.is_stored.store(true, Ordering::Release);
+        }
+        if let Some(waiter) = self.waiter {
+            let _ = waiter.send(Ok(()));
+        }
+    }
+
+    /// It is dropped.
+    pub(crate) fn refused(self, failure: &Arc<DeliveryFailure>) {
+        if let Some(fate) = &self.fate {
+            fate.is_refused.store(true, Ordering::Release);
+        }
+        if let Some(waiter) = self.waiter {
+            let _ = waiter.send(Err(Arc::clone(failure)));
         }
     }
 }

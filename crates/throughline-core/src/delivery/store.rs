@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::calls::{Calls, calls};
 use super::group::Delivering;
-use super::queue::{Ack, Finish, Queue, Queued};
+use super::queue::{Ack, Dependency, Fate, Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
 use super::{
@@ -190,9 +190,9 @@ impl StoreDelivery {
     }
 
     /// Hands over an event for which a place is held, and says how its delivery can be awaited.
-    pub(crate) fn push(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
+    pub(crate) fn push(&self, event: Arc<TraceEvent>, depends_on: Option<Dependency>) -> Result<Ack, Closed> {
         let (tx, rx) = oneshot::channel();
-        self.hand_over(Queued::new(event, Some(tx)))?;
+        self.hand_over(Queued { depends_on, ..Queued::new(event, Some(tx)) })?;
         Ok(rx)
     }
 
@@ -204,20 +204,22 @@ impl StoreDelivery {
         Ok(rx)
     }
 
-    /// Hands over an event whose delivery nobody awaits. It stays pending until it is delivered, or the `start` that it is
-    /// the end of is refused.
-    pub(crate) fn push_unawaited(&self, event: Arc<TraceEvent>, start: Option<Ack>) -> Result<(), Closed> {
+    /// Hands over an event whose delivery nobody awaits. It stays pending until it is delivered, or what it depends on is
+    /// refused.
+    pub(crate) fn push_unawaited(
+        &self,
+        event: Arc<TraceEvent>,
+        depends_on: Option<Dependency>,
+    ) -> Result<(), Closed> {
         let place = self.queue.try_reserve();
-        self.hand_over(Queued { start, ..Queued::kept(event, None, place) })
+        self.hand_over(Queued { depends_on, ..Queued::kept(event, None, place) })
     }
 
-    /// Hands over the start of something that an event for which a place is held hangs on, and says how its delivery can be
-    /// awaited. It is refused where that is.
-    pub(crate) fn push_before(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
-        let (tx, rx) = oneshot::channel();
-        let place = self.queue.try_reserve();
-        self.hand_over(Queued { place, ..Queued::new(event, Some(tx)) })?;
-        Ok(rx)
+    /// Hands over the root of an event for which a place is held. It is refused where that is; others depend on it.
+    pub(crate) fn push_root(&self, event: Arc<TraceEvent>) -> Result<Arc<Fate>, Closed> {
+        let (place, fate) = (self.queue.try_reserve(), Arc::<Fate>::default());
+        self.hand_over(Queued { place, fate: Some(Arc::clone(&fate)), ..Queued::new(event, None) })?;
+        Ok(fate)
     }
 
     /// Counts events as dropped that there was no room for.

@@ -22,6 +22,7 @@ mod locks {
 }
 
 /// Why an event was not delivered, which is nothing to the queue.
+#[derive(Debug)]
 struct DeliveryFailure;
 
 #[derive(Default)]

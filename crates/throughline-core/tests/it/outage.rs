@@ -200,3 +200,31 @@ async fn a_feed_that_hangs_does_not_take_all_the_time_of_a_shutdown() {
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!((report.destinations[0].dropped(), report.destinations[0].pending), (2_000, 0), "{report}");
 }
+
+#[tokio::test]
+async fn what_comes_after_a_root_that_is_refused_is_refused_with_it_and_the_next_step_has_a_root() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = Throughline::builder("test").store(faulty).retry(impatient(1)).build().unwrap();
+    let request = throughline.request(names::HTTP_REQUEST).open();
+    let ctx = request.context().clone();
+    faults.append().hold();
+    let first = tokio::spawn(ctx.trace_infallible("stage:a", async {}));
+    faults.append().attempted(1).await;
+    // Its root is on its way to the store, with the first step.
+    let mut second = Box::pin(ctx.trace_infallible("stage:b", async {}));
+    let waits = tokio::time::timeout(Duration::from_millis(1), &mut second).await;
+    assert!(waits.is_err(), "nothing is known yet");
+    faults.append().fail_next(1, away);
+    faults.append().release();
+    assert!(matches!(first.await.unwrap(), Err(NotRecorded::Store { .. })));
+    let refused = second.await;
+    assert!(matches!(refused, Err(NotRecorded::Store { retryable: true, .. })), "{refused:?}");
+    ctx.trace_infallible("stage:c", async {}).await.unwrap();
+    request.succeed();
+    assert_eq!(throughline.flush(SOON).await.destinations[0].pending, 0);
+    let events = store.events();
+    let types: Vec<_> = events.iter().map(|event| &*event.event_type).collect();
+    assert_eq!(types, [names::HTTP_REQUEST, "stage:c", "stage:c", names::HTTP_REQUEST]);
+}
