@@ -44,7 +44,7 @@ impl Payload {
     }
 
     fn items(self, length: Option<usize>, variant: Option<&'static str>) -> Items {
-        // Whoever asks for more than there is memory for is not believed.
+        // The length is only a hint, and may be more than there is memory for.
         let items = Vec::with_capacity(length.unwrap_or(0).min(1024));
         Items { payload: self, items, variant }
     }

@@ -31,7 +31,7 @@ pub enum OpenError {
         #[source]
         source: Option<BoxError>,
     },
-    /// There is nothing to be read: whoever writes to it first has not done so yet.
+    /// There is nothing to read yet: no process has written to it.
     #[error("{store} cannot be read yet: {reason}")]
     NothingYet {
         /// The store's name.

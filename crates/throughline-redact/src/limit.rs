@@ -72,8 +72,8 @@ fn json_len(value: &impl Serialize) -> usize {
     count.0
 }
 
-/// How many bytes the JSON of a value has, and each of its parts: counted once for all levels, since whoever counts on
-/// every level counts the innermost values as often as they are deep.
+/// How many bytes of JSON a value has, and each of its parts. It is computed once for the whole value: computed for each level
+/// anew, the innermost values would be counted as often as they are deep.
 struct Size {
     bytes: usize,
     parts: Vec<Part>,

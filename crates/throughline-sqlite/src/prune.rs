@@ -117,7 +117,7 @@ pub(crate) struct Step {
     pub(crate) events: u64,
     /// Whether it changed anything.
     pub(crate) did_something: bool,
-    /// Whether all is done for now.
+    /// Whether no run is left that the policy would remove now.
     pub(crate) is_last: bool,
 }
 

@@ -157,7 +157,7 @@ impl<R: BufRead> XesReader<R> {
         self.log_attributes
     }
 
-    /// How many elements were passed over that are not of XES.
+    /// How many elements were skipped that are not part of XES.
     pub(crate) fn foreign_elements(&self) -> u64 {
         self.foreign_elements
     }

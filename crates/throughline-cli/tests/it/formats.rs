@@ -1,7 +1,6 @@
 //! What goes in comes out again.
 
 use std::io::Write;
-use std::process::Stdio;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -55,15 +54,7 @@ fn the_content_says_what_a_file_is_and_not_its_name() {
     assert_eq!((&report["format"], &report["runs"]), (&"xes".into(), &4.into()));
 
     // The same bytes from a pipe are the same log.
-    let mut import = sandbox
-        .command(&["import", "-", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    import.stdin.take().unwrap().write_all(&gzip).unwrap();
-    let output = import.wait_with_output().unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = sandbox.json_of_pipe(&["import", "-"], &gzip);
     assert_eq!((&report["imported_before"], &report["events_new"]), (&true.into(), &0.into()));
 }
 

@@ -103,15 +103,7 @@ fn an_event_log_from_a_pipe_is_the_log_of_the_file() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&log).unwrap();
     for bytes in [log, gzip.finish().unwrap()] {
-        let mut import = sandbox
-            .command(&["import", "-", "--json"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        import.stdin.take().unwrap().write_all(&bytes).unwrap();
-        let output = import.wait_with_output().unwrap();
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = sandbox.json_of_pipe(&["import", "-"], &bytes);
         assert_eq!((&report["log"], &report["events_new"]), (&from_file["log"], &0.into()));
     }
 }

@@ -1,6 +1,7 @@
 //! A folder with a store, and what the command says when it is run there.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -94,6 +95,14 @@ impl Sandbox {
         let said = self.run(&[args, &["--json"]].concat());
         serde_json::from_str(&said.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}{}", said.stdout, said.stderr))
+    }
+
+    /// What the command says as JSON of bytes that it gets through a pipe, whatever its exit code.
+    pub(crate) fn json_of_pipe(&self, args: &[&str], bytes: &[u8]) -> serde_json::Value {
+        let mut command = self.command(&[args, &["--json"]].concat());
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        process.stdin.take().unwrap().write_all(bytes).unwrap();
+        serde_json::from_slice(&process.wait_with_output().unwrap().stdout).unwrap()
     }
 }
 

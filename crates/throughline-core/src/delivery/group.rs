@@ -121,8 +121,8 @@ impl Delivering {
         }
     }
 
-    /// Gives up waiting for a store that takes nothing: what may be refused and has waited for as long as it may is
-    /// dropped, and whoever has waited so long for anything gets the error. Answers when the next will have.
+    /// Applies the bound on waiting: events that may be refused are dropped once they have waited that long, and everybody who
+    /// has awaited an event for that long gets the error. Returns the time until the bound is next reached.
     pub(super) fn refuse_overdue(&self, group: &mut Vec<Queued>, failure: &Arc<DeliveryFailure>) -> Duration {
         let is_refused = |queued: &mut Queued| !queued.keep && self.may_wait(queued).is_zero();
         self.drop_all(group.extract_if(.., is_refused).collect(), failure);

@@ -19,7 +19,7 @@ pub(super) struct Told(Arc<Mutex<State>>);
 pub(super) struct State {
     /// Events of which somebody was told that they are recorded.
     pub(super) acknowledged: Vec<EventId>,
-    /// Steps that began, whoever was told that their end is recorded.
+    /// Steps that began. Their ends must be recorded, even if nobody was told so.
     pub(super) began: Vec<(TraceId, SpanId)>,
     /// How long the shutdown takes that is under way: what it gives up is said at its end.
     pub(super) shutdown: Duration,
