@@ -146,7 +146,7 @@ impl Delivering {
     pub(super) fn drop_orphans(&self, group: &mut Vec<Queued>) {
         let orphans: Vec<_> = group.extract_if(.., Queued::is_orphaned).collect();
         if !orphans.is_empty() {
-            let reason = "it refused the start of what the event is about".to_owned();
+            let reason = "it did not take the start that this event depends on".to_owned();
             let error = AppendError::Unavailable { reason, retry_after: None, source: None };
             self.drop_all(orphans, &self.failure(1, error));
         }
