@@ -142,10 +142,13 @@ impl Delivering {
         self.retry.longest().saturating_sub(queued.since.elapsed())
     }
 
-    /// What depends on something that was refused is dropped as well.
+    /// What depends on something that was refused is dropped as well, and then what depends on that.
     pub(super) fn drop_orphans(&self, group: &mut Vec<Queued>) {
-        let orphans: Vec<_> = group.extract_if(.., Queued::is_orphaned).collect();
-        if !orphans.is_empty() {
+        loop {
+            let orphans: Vec<_> = group.extract_if(.., Queued::is_orphaned).collect();
+            if orphans.is_empty() {
+                return;
+            }
             let reason = "it did not take the start that this event depends on".to_owned();
             let error = AppendError::Unavailable { reason, retry_after: None, source: None };
             self.drop_all(orphans, &self.failure(1, error));
