@@ -16,6 +16,7 @@ mod request;
 mod resume;
 mod resumption;
 mod saga;
+mod settled;
 mod span;
 mod spec;
 mod step;
@@ -40,6 +41,7 @@ pub use resume::Resume;
 pub use saga::{
     Compensated, CompensationOutcome, OnCancel, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
 };
+pub use settled::Settled;
 pub use step::{CapturingStep, Step};
 pub use workflow::Workflow;
 

@@ -19,7 +19,7 @@
 
 pub use throughline_core::{
     CapturingStep, Decision, DecisionDraft, Deferred, EventDraft, InContext, InContextFuture, NotRecorded,
-    ParseTraceParentError, Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Step,
+    ParseTraceParentError, Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Settled, Step,
     TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use throughline_model::{StepError, kind};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::TraceContext;
 use super::lazy::{Ended, LazyRoot};
 use super::propagation::{Propagation, TraceParent};
+use super::settled::LastEnd;
 use super::span::{End, Label, Run};
 use super::spec::{Details, root};
 use crate::hub::Hub;
@@ -110,6 +111,7 @@ impl RequestStart {
             request_id: self.request_id,
             resumption: None,
             detached: Arc::default(),
+            last_end: LastEnd::default(),
             lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
@@ -223,6 +225,7 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
         request_id,
         resumption: None,
         detached: Arc::default(),
+        last_end: LastEnd::default(),
         lazy_root: None,
     });
     let label = Label::Step(Text::default());

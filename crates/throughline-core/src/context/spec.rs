@@ -9,6 +9,7 @@ use super::failure::NotRecorded;
 use super::keyed::{RunClaims, Unique};
 use super::propagation::Propagation;
 use super::resumption::Resumption;
+use super::settled::LastEnd;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, current};
 use crate::hub::Hub;
@@ -235,6 +236,7 @@ impl RunSpec {
                 request_id: above.request_id.clone(),
                 resumption: above.resumption.clone(),
                 detached: Arc::clone(&above.detached),
+                last_end: LastEnd::default(),
                 lazy_root: None,
             });
             caller.0.ensure_root();
@@ -305,6 +307,7 @@ impl RunSpec {
             request_id,
             resumption,
             detached: Arc::default(),
+            last_end: LastEnd::default(),
             lazy_root: None,
             hub,
         });
