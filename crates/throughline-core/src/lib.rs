@@ -22,10 +22,10 @@ mod simulation;
 mod throughline;
 
 pub use context::{
-    CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, OnCancel, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Step,
-    TraceContext, TraceFuture, TraceParent, Workflow,
+    CancelledBy, CapturingStep, Compensated, CompensationOutcome, DeadlinePassed, Decision, DecisionDraft,
+    Deferred, EventDraft, InContext, InContextFuture, NotRecorded, OnCancel, ParseTraceParentError,
+    Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed,
+    SagaRecovery, SagaStep, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};

@@ -10,12 +10,13 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use serde_json::{Map, Value};
 
-use super::TraceContext;
 use super::current::Entered;
 use super::failure::NotRecorded;
+use super::failures::Place;
 use super::keyed::RunClaims;
 use super::span::{End, Span};
 use super::spec::SpanSpec;
+use super::{TraceContext, cancellation};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
@@ -129,11 +130,14 @@ impl<F, T> TraceFuture<F, T> {
             State::Running { span, start, claims, .. } => (span, start, claims),
             _ => return,
         };
-        // What runs inside is cancelled first, in the context of this span.
+        let reason = cancellation::reason(&open);
+        // What runs inside is cancelled first, in the context of this span and for the same reason.
         let entered = Entered::new(Arc::clone(&open));
-        let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            cancellation::while_dropping(reason.clone(), || this.future.set(None));
+        }));
         drop(entered);
-        open.end_unawaited(End::cancelled(), start.map(Dependency::Start));
+        open.end_unawaited(End::cancelled(reason), start.map(Dependency::Start));
         resume_panic_of_drop(dropped);
     }
 }
@@ -156,20 +160,21 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
 
 impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotRecorded>> {
+        let place = Place::of(&*self);
         let mut this = self.project();
         loop {
             match this.state {
                 State::New(_) => {
                     let State::New(spec) = std::mem::replace(this.state, State::Done) else { continue };
                     *this.state = match reserve(spec) {
-                        Ok(spec) => start(spec)?,
+                        Ok(spec) => start(spec, place.clone())?,
                         Err(waiting) => State::Waiting(waiting),
                     };
                 }
                 State::Waiting(waiting) => {
                     let spec = ready!(waiting.as_mut().poll(cx));
                     *this.state = State::Done;
-                    *this.state = start(spec?)?;
+                    *this.state = start(spec?, place.clone())?;
                 }
                 State::Starting { ack, .. } => {
                     let recorded = ready!(Pin::new(ack).poll(cx));
@@ -298,7 +303,7 @@ pub(super) async fn begin_span(spec: SpanSpec) -> Result<Held, NotRecorded> {
         Ok(spec) => spec,
         Err(waiting) => waiting.await?,
     };
-    match start::<()>(spec)? {
+    match start::<()>(spec, Place::default())? {
         State::Starting { span, ack, .. } => {
             let mut held = Held::new(span);
             match recorded_or_why(ack.await) {
@@ -348,13 +353,13 @@ async fn reserve_in_turn(spec: SpanSpec) -> Result<SpanSpec, NotRecorded> {
 }
 
 /// Opens the span and emits its start; its place is held.
-fn start<T>(mut spec: SpanSpec) -> Result<State<T>, NotRecorded> {
+fn start<T>(mut spec: SpanSpec, place: Place) -> Result<State<T>, NotRecorded> {
     let hub = spec.hub_handle();
     let claims = match &mut spec {
         SpanSpec::Run(run) => run.claims.take(),
         SpanSpec::Step { .. } => None,
     };
-    let mut opened = match spec.open() {
+    let mut opened = match spec.open(place) {
         Ok(opened) => opened,
         Err(error) => {
             if let Some(store) = &hub.store {

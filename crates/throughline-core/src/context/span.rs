@@ -5,15 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::failures::{Failure, Failures, Place};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
+use super::{cancellation, current};
 use crate::delivery::queue::{Dependency, Fate};
 use crate::hub::{Delivery, Emitted, Hub, Root};
 use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::names;
-use throughline_model::{Attrs, ErrorInfo, InstanceId, Link, SpanId, Status, Text, TraceEvent, TraceId};
+use throughline_model::{
+    Attrs, ErrorInfo, InstanceId, Link, Relation, SpanId, Status, Text, TraceEvent, TraceId,
+};
 
 /// What the spans of one run in this process share.
 pub(crate) struct Run {
@@ -80,6 +84,8 @@ pub(crate) struct Span {
     pub(crate) recording: bool,
     pub(crate) run: Arc<Run>,
     pub(crate) parent: Option<Arc<Span>>,
+    /// Who began it, if it is the root of a trace of its own.
+    pub(crate) caller: Option<Arc<Span>>,
     pub(crate) id: SpanId,
     pub(crate) parent_span_id: Option<SpanId>,
     pub(crate) parent_trace_id: Option<TraceId>,
@@ -102,6 +108,10 @@ pub(crate) struct Span {
     pub(crate) earlier_us: u64,
     /// Whether the span continues without the future that began it: that does not record its end then.
     pub(crate) ends_elsewhere: AtomicBool,
+    /// Where its future is, if it has one.
+    pub(super) place: Place,
+    /// What failed in it and may bring it down.
+    pub(super) failures: Failures,
     /// Attributes that became known while the span was open.
     pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,
     /// The `tracing` span with the same ids, as long as this one is open. Shared, for even to clone a `tracing` span runs
@@ -187,6 +197,10 @@ impl Span {
 
     fn end_event(&self, end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
+        if let Some(error) = end.error.as_ref().filter(|_| end.status == Status::Failed) {
+            event.links.extend(self.failures.cause_of(error, |cause| cause.link.clone()));
+        }
+        self.tell_above(&end, at);
         event.status = end.status;
         event.duration_us = Some(at.micros_since(self.started).saturating_add(self.earlier_us));
         event.error = end.error.map(Box::new);
@@ -197,6 +211,32 @@ impl Span {
             event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
         }
         event
+    }
+
+    /// Lets the span around this one know how this one ended.
+    fn tell_above(&self, end: &End, at: Moment) {
+        let Some(above) = self.parent.as_ref().or(self.caller.as_ref()) else { return };
+        let error = match (end.status, &end.error) {
+            (Status::Failed, Some(error)) => error.clone(),
+            (Status::Cancelled, reason) => match cancellation::as_failure(reason.as_ref()) {
+                Some(error) => error,
+                None => return,
+            },
+            _ => return,
+        };
+        let trace_id = (self.run.trace_id != above.run.trace_id).then_some(self.run.trace_id);
+        above.failures.add(Failure {
+            link: Link { rel: Relation::FailedBy, trace_id, span_id: self.id },
+            name: self.label.end(end.status),
+            has_failed: end.status == Status::Failed,
+            error,
+            started: self.started,
+            ended: at,
+            place: self.place.clone(),
+            task: tokio::task::try_id(),
+            turn: current::turn(),
+            is_followed: false,
+        });
     }
 
     /// An attribute that became known while the span was open.
@@ -247,7 +287,7 @@ impl Span {
 
     /// Ends a span whose start the store did not take, for those who saw it start.
     pub(crate) fn end_in_process(&self) {
-        let end = self.end_event(End::cancelled(), Moment::now());
+        let end = self.end_event(End::cancelled(None), Moment::now());
         self.run.hub.emit(end, Delivery::InProcess);
         self.close_tracing();
     }
@@ -321,8 +361,8 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) const fn cancelled() -> Self {
-        Self { status: Status::Cancelled, error: None, output: None }
+    pub(crate) const fn cancelled(reason: Option<ErrorInfo>) -> Self {
+        Self { status: Status::Cancelled, error: reason, output: None }
     }
 
     pub(crate) const fn success() -> Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use throughline_model::{
     EventSink, FeedConfig, Instance, InstanceId, OpenError, Readers, SpoolConfig, StoreConfig, Text,
@@ -232,6 +232,7 @@ impl OpenDestinations {
             service: service.clone(),
             instance: instance.id,
             enabled,
+            stopping: AtomicBool::new(false),
             redactor,
             durability,
             n: AtomicU64::new(0),

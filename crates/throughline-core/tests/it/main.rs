@@ -7,11 +7,13 @@ mod memory_faulty;
 mod memory_store;
 mod memory_tree;
 
+mod cancelled;
 mod claims;
 mod context;
 mod delivery;
 mod destinations;
 mod edges;
+mod failed_by;
 mod inline;
 mod interleavings;
 mod keys;
