@@ -15,6 +15,7 @@ pub mod env;
 mod hub;
 mod memory;
 pub mod metrics;
+mod panics;
 mod payload;
 mod redaction;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use context::{
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
+pub use panics::describe_panic;
 pub use payload::to_payload;
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};

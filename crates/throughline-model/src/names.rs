@@ -207,6 +207,8 @@ pub mod labels {
 
 /// Kinds of errors with a meaning.
 pub mod errors {
+    /// An error that is a text and nothing more.
+    pub const ERROR: &str = "error";
     /// The step panicked.
     pub const PANIC: &str = "panic";
     /// The process died before it ended.

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use throughline_core::{ErrorInfo, StepError};
+use throughline_core::{ErrorInfo, StepError, describe_panic};
 
 use crate::BoxError;
 use crate::server::{Exchange, Outcome};
@@ -40,7 +40,7 @@ pin_project! {
             let Some(exchange) = exchange else { return };
             match emptied {
                 Ok(()) => exchange.end(Outcome::Cancelled),
-                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+                Err(panic) => exchange.end(Outcome::Panicked(describe_panic(&*panic))),
             }
         }
     }
@@ -176,7 +176,7 @@ where
             Err(panic) => {
                 // It must not be asked again, and may well panic once more when it goes.
                 let _ = guard(this.exchange.as_deref(), || this.content.set(Content::Broken));
-                end(this.exchange, Outcome::Panicked(ErrorInfo::of_panic(&*panic)));
+                end(this.exchange, Outcome::Panicked(describe_panic(&*panic)));
                 Some(Err(BodyError(Broken::Panicked)))
             }
         })

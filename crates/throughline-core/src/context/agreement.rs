@@ -1,6 +1,7 @@
 //! Whether an error is another one on its way up.
 
-use throughline_model::ErrorInfo;
+use crate::panics::without_place;
+use throughline_model::{ErrorInfo, names::errors};
 
 /// How much of an error is found again in one that a caller ended with; more is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,11 @@ pub(super) fn agreement(above: &ErrorInfo, below: &ErrorInfo) -> Option<Agreemen
 
 /// The message and its sources, outermost first.
 fn texts(error: &ErrorInfo) -> impl Iterator<Item = &str> {
-    std::iter::once(&error.message).chain(&error.chain).map(|text| bare(text))
+    let message = match error.kind == errors::PANIC {
+        true => without_place(&error.message),
+        false => error.message.as_str(),
+    };
+    std::iter::once(message).chain(error.chain.iter().map(|text| text.as_str())).map(bare)
 }
 
 fn bare(text: &str) -> &str {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::agreement::{Agreement, agreement};
 use super::current::Turn;
-use throughline_model::{ErrorInfo, Link, Moment, Text};
+use throughline_model::{ErrorInfo, Link, Moment, Text, names::errors};
 
 /// How many are kept of a span. Only those can be so many that fail beside each other.
 const KEPT: usize = 32;
@@ -103,27 +103,24 @@ impl Failures {
         }
     }
 
-    /// What brought the span down that ends with this error, if it is known.
-    pub(super) fn cause_of<T>(&self, error: &ErrorInfo, take: impl FnOnce(&Failure) -> T) -> Option<T> {
+    /// What brought the span down that ends with this error, if it is known. Whatever was known of the error down there and
+    /// is hidden up here is added to it.
+    pub(super) fn explain(&self, error: &mut ErrorInfo) -> Option<Link> {
         if !self.has_any() {
             return None;
         }
         let list = self.list();
-        let mut best: Option<(Agreement, &Failure)> = None;
-        for failure in list.iter() {
-            let Some(agreement) = agreement(error, &failure.error) else { continue };
-            if failure.is_followed && agreement == Agreement::Innermost {
-                continue;
-            }
-            let is_better = best.is_none_or(|(known, before)| {
-                // Of those that failed beside each other the first one counts, of attempts the last one.
-                agreement > known || agreement == known && failure.started >= before.ended
-            });
-            if is_better {
-                best = Some((agreement, failure));
-            }
+        let (agreement, cause) = cause_in(&list, error)?;
+        let known = &cause.error;
+        // Its type, where the span got it in a box; where it panicked, if it was carried here from another thread.
+        let is_the_variant = known.kind.strip_suffix(&*error.kind).is_some_and(|of| of.ends_with("::"));
+        if is_the_variant || error.kind == errors::ERROR && agreement == Agreement::Whole {
+            error.kind.clone_from(&known.kind);
         }
-        best.map(|(_, failure)| take(failure))
+        if error.kind == errors::PANIC && known.kind == errors::PANIC {
+            error.message.clone_from(&known.message);
+        }
+        Some(cause.link.clone())
     }
 
     /// What failed in the span beside what began at this moment: in this poll, or at any time if it is not known in which.
@@ -138,4 +135,23 @@ impl Failures {
         };
         list.iter().rfind(is_beside).map(|failure| failure.name.clone())
     }
+}
+
+/// The failure whose error this one is, on its way up.
+fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'f Failure)> {
+    let mut best: Option<(Agreement, &Failure)> = None;
+    for failure in list {
+        let Some(agreement) = agreement(error, &failure.error) else { continue };
+        if failure.is_followed && agreement == Agreement::Innermost {
+            continue;
+        }
+        let is_better = best.is_none_or(|(known, before)| {
+            // Of those that failed beside each other the first one counts, of attempts the last one.
+            agreement > known || agreement == known && failure.started >= before.ended
+        });
+        if is_better {
+            best = Some((agreement, failure));
+        }
+    }
+    best
 }

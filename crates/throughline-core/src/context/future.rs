@@ -20,6 +20,7 @@ use super::{TraceContext, cancellation};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
+use crate::panics::describe_panic;
 use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
 
 pin_project! {
@@ -186,6 +187,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         span.end_in_process();
                         return Poll::Ready(Err(cause));
                     }
+                    span.tell_caller();
                     *this.state = State::Running { span, tracing, start: None, claims };
                 }
                 State::Running { span, tracing, start, claims } => {
@@ -202,7 +204,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                             (Outcome::Output(output), end)
                         }
                         Err(panic) => {
-                            let end = End::failed(ErrorInfo::of_panic(&*panic));
+                            let end = End::failed(describe_panic(&*panic));
                             (Outcome::Panic(panic), end)
                         }
                     };
@@ -373,8 +375,12 @@ fn start<T>(mut spec: SpanSpec, place: Place) -> Result<State<T>, NotRecorded> {
     let emitted = hub.emit(opened.start_event(), Delivery::Awaited { root });
     let span = opened.span;
     Ok(match emitted {
-        Emitted::NotAwaited => State::Running { span, tracing, start: None, claims },
+        Emitted::NotAwaited => {
+            span.tell_caller();
+            State::Running { span, tracing, start: None, claims }
+        }
         Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
+            span.tell_caller();
             State::Running { span, tracing, start: Some(ack), claims }
         }
         Emitted::Awaiting(ack) => State::Starting { span, tracing, ack, claims },

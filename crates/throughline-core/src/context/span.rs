@@ -195,10 +195,10 @@ impl Span {
         event
     }
 
-    fn end_event(&self, end: End, at: Moment) -> TraceEvent {
+    fn end_event(&self, mut end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
-        if let Some(error) = end.error.as_ref().filter(|_| end.status == Status::Failed) {
-            event.links.extend(self.failures.cause_of(error, |cause| cause.link.clone()));
+        if let Some(error) = end.error.as_mut().filter(|_| end.status == Status::Failed) {
+            event.links.extend(self.failures.explain(error));
         }
         self.tell_above(&end, at);
         event.status = end.status;
@@ -211,6 +211,26 @@ impl Span {
             event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
         }
         event
+    }
+
+    /// Has the run that began this one say so, if that is another one.
+    pub(super) fn tell_caller(&self) {
+        let Some(caller) = self.caller.as_deref().filter(|caller| caller.recording) else { return };
+        let (run, above) = (&*self.run, &*caller.run);
+        let (event_type, service) = (Text::literal(names::CHILD_BEGAN), above.hub.service.clone());
+        let at = Moment::now().timestamp();
+        let mut event = TraceEvent::new(above.trace_id, SpanId::random(), event_type, at, service);
+        event.parent_span_id = Some(caller.id);
+        event.correlation_id.clone_from(&above.correlation_id);
+        event.workflow.clone_from(&above.workflow);
+        event.attrs = caller.attrs().clone();
+        event.links.push(Link { rel: Relation::Began, trace_id: Some(run.trace_id), span_id: self.id });
+        let said = [(names::data::WORKFLOW, &run.workflow), (names::data::KEY, &run.correlation_id)];
+        let said =
+            said.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
+        event.data = Some(Map::from_iter(said));
+        let root = caller.ensure_root().map(Dependency::Root);
+        above.hub.emit(event, kept(root));
     }
 
     /// Lets the span around this one know how this one ended.

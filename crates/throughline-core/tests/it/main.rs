@@ -29,4 +29,5 @@ mod saga;
 mod saga_left;
 mod saga_resumed;
 mod support;
+mod told;
 mod upkeep;
