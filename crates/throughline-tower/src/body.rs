@@ -36,9 +36,11 @@ pin_project! {
             let mut this = this.project();
             let exchange = this.exchange.take();
             // What runs inside is cancelled first, and belongs to the request to its last.
-            let emptied = guard(exchange.as_deref(), || this.content.set(Content::Broken));
-            let Some(exchange) = exchange else { return };
-            match emptied {
+            let Some(exchange) = exchange else {
+                let _ = guard(None, || this.content.set(Content::Broken));
+                return;
+            };
+            match exchange.give_up(|| this.content.set(Content::Broken)) {
                 Ok(()) => exchange.end(Outcome::Cancelled),
                 Err(panic) => exchange.end(Outcome::Panicked(describe_panic(&*panic))),
             }

@@ -31,7 +31,7 @@ pin_project! {
             let mut this = this.project();
             let Some(exchange) = this.exchange.take() else { return };
             // What runs inside is cancelled first, and belongs to the request to its last.
-            match exchange.guard(|| this.state.set(State::Answered)) {
+            match exchange.give_up(|| this.state.set(State::Answered)) {
                 Ok(()) => exchange.end(Outcome::Cancelled),
                 Err(panic) => exchange.end(Outcome::Panicked(describe_panic(&*panic))),
             }
