@@ -20,9 +20,12 @@ pub(crate) fn remember_locations() {
         panic::set_hook(Box::new(move |panic| {
             let message = panic.payload_as_str().unwrap_or_default().to_owned();
             let place = panic.location().map(place);
-            // Not while something else has it: a panic here would end the process.
-            let _ = LAST
-                .try_with(|last| Some(*last.try_borrow_mut().ok()? = place.map(|place| (message, place))));
+            // A panic in here would end the process: where the place is in use, or gone, the old one stays.
+            let _ = LAST.try_with(|last| {
+                if let Ok(mut last) = last.try_borrow_mut() {
+                    *last = place.map(|place| (message, place));
+                }
+            });
             before(panic);
         }));
     });

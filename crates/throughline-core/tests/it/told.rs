@@ -143,3 +143,17 @@ async fn a_request_that_begins_a_run_links_it_too() {
     assert_eq!(began.parent_span_id, Some(started(&events, "http:request").span_id));
     assert_eq!(began.data, json!({ "workflow": "loan", "key": "loan-42" }).as_object().cloned());
 }
+
+#[tokio::test]
+async fn the_store_knows_the_host_the_process_and_the_version_of_what_runs() {
+    let store = MemoryStore::new();
+    let throughline = Throughline::builder("test").store(store.clone()).version("1.4.1").build().unwrap();
+    throughline.workflow("loan").run_infallible(|_| async {}).await.unwrap();
+    let instance = store.events()[0].instance;
+    let known = throughline.reader().unwrap().processes(&[instance]).await.unwrap();
+    let process = known[0].as_ref().unwrap();
+    assert_eq!((process.service.as_str(), process.version.as_deref()), ("test", Some("1.4.1")));
+    assert_eq!(process.pid, Some(std::process::id()));
+    assert!(process.host.as_deref().is_some_and(|host| !host.is_empty()));
+    assert!(process.started <= process.last_seen);
+}
