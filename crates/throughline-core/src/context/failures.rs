@@ -58,6 +58,8 @@ pub(super) struct Failure {
     pub(super) task: Option<tokio::task::Id>,
     /// During which poll it happened, if it was in one.
     pub(super) turn: Option<Turn>,
+    /// Whether it was to undo something: that is no further attempt at what failed before.
+    pub(super) undoes: bool,
     /// Whether something began later, perhaps beside it.
     pub(super) is_followed: bool,
 }
@@ -147,7 +149,7 @@ fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'
         }
         let is_better = best.is_none_or(|(known, before)| {
             // Of those that failed beside each other the first one counts, of attempts the last one.
-            agreement > known || agreement == known && failure.started >= before.ended
+            agreement > known || agreement == known && !failure.undoes && failure.started >= before.ended
         });
         if is_better {
             best = Some((agreement, failure));

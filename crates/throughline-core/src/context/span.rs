@@ -255,6 +255,7 @@ impl Span {
             place: self.place.clone(),
             task: tokio::task::try_id(),
             turn: current::turn(),
+            undoes: self.tags.iter().any(|tag| tag == names::tags::COMPENSATION),
             is_followed: false,
         });
     }
