@@ -47,9 +47,16 @@ fn fullest() -> TraceEvent {
     event.attrs = [("tenant", "acme")].into_iter().collect();
     event.data = json!({"input": {"amount": 12_000}, "output": null}).as_object().cloned();
     event.tags = vec!["expensive".into()];
-    event.links = [Relation::Compensates, Relation::DecidedBy, Relation::RetryOf, Relation::CausedBy]
-        .map(|rel| Link::to(rel, SpanId::from_u64(9).unwrap()))
-        .into();
+    event.links = [
+        Relation::Compensates,
+        Relation::DecidedBy,
+        Relation::RetryOf,
+        Relation::CausedBy,
+        Relation::FailedBy,
+        Relation::Began,
+    ]
+    .map(|rel| Link::to(rel, SpanId::from_u64(9).unwrap()))
+    .into();
     event.links[0].trace_id = Some(TraceId::from_key("loan-41"));
     event.workflow = Some("loan-approval".into());
     event.attempt = Some(2);

@@ -1,11 +1,14 @@
 //! [`TraceContext`]: where code stands in a run, and everything that it can say from there.
 
 mod abandon;
+mod agreement;
+mod cancellation;
 mod claim;
 mod current;
 mod decision;
 mod event;
 mod failure;
+mod failures;
 mod future;
 mod ingest;
 mod keyed;
@@ -20,6 +23,7 @@ mod settled;
 mod span;
 mod spec;
 mod step;
+mod timeout;
 mod workflow;
 
 use std::fmt;
@@ -29,6 +33,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Map, Value};
 
 pub(crate) use abandon::abandon;
+pub use cancellation::CancelledBy;
 pub use current::{InContext, InContextFuture};
 pub use decision::{Decision, DecisionDraft};
 pub use event::EventDraft;
@@ -43,6 +48,7 @@ pub use saga::{
 };
 pub use settled::Settled;
 pub use step::{CapturingStep, Step};
+pub use timeout::{DeadlinePassed, Timeout};
 pub use workflow::Workflow;
 
 use future::Capture;
@@ -163,6 +169,29 @@ impl TraceContext {
     /// event's `data`, anything else its field `value`. Await it.
     pub fn event(&self, event_type: impl Into<Text>, data: impl Into<Value>) -> EventDraft {
         EventDraft::new(self.clone(), event_type.into(), to_map(data.into()))
+    }
+
+    /// Records that something failed and that the code continues without it: what it does instead, and the error. If
+    /// something goes wrong later, this is where to look. Await it.
+    ///
+    /// ```
+    /// # use throughline_core::{NotRecorded, TraceContext};
+    /// # async fn read_limit() -> Result<u32, std::io::Error> { Ok(7) }
+    /// # async fn example(ctx: TraceContext) -> Result<(), NotRecorded> {
+    /// let limit = match ctx.trace("stage:read-limit", read_limit()).await? {
+    ///     Ok(limit) => limit,
+    ///     Err(error) => {
+    ///         ctx.fallback("no limit known, 0 taken", &error).await?;
+    ///         0
+    ///     }
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fallback<E: StepError<K>, K>(&self, message: impl Into<Text>, error: &E) -> EventDraft {
+        let data = Map::from_iter([(names::data::MESSAGE.to_owned(), message.into().as_str().into())]);
+        let event = EventDraft::new(self.clone(), Text::literal(names::FALLBACK), Some(data));
+        event.tag(Text::literal(names::tags::FALLBACK)).tolerating(error.describe())
     }
 
     /// Records a decision: what was considered, what was chosen, why, and how confidently. Await it.

@@ -34,7 +34,7 @@ pub(crate) use report::Counters;
 pub use report::{DeliveryReport, DestinationReport, DropReason};
 pub use retry::Retry;
 pub(crate) use store::{NoRoom, Room, StoreDelivery};
-pub(crate) use thread::on_helper_thread;
+pub(crate) use thread::{on_helper_thread, timer};
 pub use when_full::WhenFull;
 
 /// Why a store did not accept an event.

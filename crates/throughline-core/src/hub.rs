@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     pub(crate) service: Text,
     pub(crate) instance: InstanceId,
     pub(crate) enabled: bool,
+    /// Whether the process has said that it is shutting down.
+    pub(crate) stopping: AtomicBool,
     pub(crate) redactor: Redactor,
     pub(crate) durability: Durability,
     /// The place of the next event in this instance.
@@ -163,6 +165,10 @@ impl Hub {
             }
             Root::Before => store.push_root(event).ok(),
         }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     pub(crate) fn prepare(&self, event: &mut TraceEvent) {

@@ -15,6 +15,7 @@ pub mod env;
 mod hub;
 mod memory;
 pub mod metrics;
+mod panics;
 mod payload;
 mod redaction;
 #[cfg(test)]
@@ -22,13 +23,14 @@ mod simulation;
 mod throughline;
 
 pub use context::{
-    CapturingStep, Compensated, CompensationOutcome, Decision, DecisionDraft, Deferred, EventDraft,
-    InContext, InContextFuture, NotRecorded, OnCancel, ParseTraceParentError, Propagation, RequestDetails,
-    RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep, Settled, Step,
-    TraceContext, TraceFuture, TraceParent, Workflow,
+    CancelledBy, CapturingStep, Compensated, CompensationOutcome, DeadlinePassed, Decision, DecisionDraft,
+    Deferred, EventDraft, InContext, InContextFuture, NotRecorded, OnCancel, ParseTraceParentError,
+    Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed,
+    SagaRecovery, SagaStep, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
+pub use panics::describe_panic;
 pub use payload::to_payload;
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
@@ -37,10 +39,10 @@ pub use throughline_model::{
     DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
     HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link, LiveFeed, Liveness, OpenError,
     OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError, ParseTimestampError,
-    Rate, ReadError, Readers, Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope, Secret,
-    SlowSpan, SpanId, Spool, SpoolConfig, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig,
-    StreamItem, Text, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream,
-    TypeMatch, TypeRate, Upkeep, UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
+    Process, Rate, ReadError, Readers, Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope,
+    Secret, SlowSpan, SpanId, Spool, SpoolConfig, SpoolUsage, Spooled, StageTimes, Status, StepError,
+    StoreConfig, StreamItem, Text, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore,
+    TraceStream, TypeMatch, TypeRate, Upkeep, UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance, testing};

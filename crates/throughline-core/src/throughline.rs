@@ -4,6 +4,7 @@ mod builder;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use throughline_model::{ReadError, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream};
@@ -176,10 +177,18 @@ impl Throughline {
         self.0.report()
     }
 
+    /// Says that the process is about to stop, before the server and the tasks do: what is cancelled from now on, because
+    /// they are dropped, is recorded as cancelled by the shutdown. Everything else continues as before; when nothing runs any
+    /// more, call [`shutdown`](Self::shutdown).
+    pub fn announce_shutdown(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for the sagas that are being undone without their callers, for three quarters of the time, then accepts no new steps, delivers what is pending, releases the lease, and reports what was delivered, what is
     /// pending in the spool, and what was dropped because it could not be delivered in time. Returns after
     /// `timeout` at the latest, whatever the store does.
     pub async fn shutdown(&self, timeout: Duration) -> DeliveryReport {
+        self.announce_shutdown();
         let deadline = later(timeout);
         let (deliver_until, close_until) = (later(timeout / 20 * 16), later(timeout / 20 * 19));
         let background = &self.0.background;

@@ -53,7 +53,7 @@ pub struct TraceEvent {
     /// Microseconds by a monotonic clock; on the event that ends a span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
-    /// Why it failed.
+    /// Why it failed; of one that was cancelled, who did that, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<ErrorInfo>>,
     /// Attributes: short, searchable values.
@@ -245,7 +245,7 @@ impl FromStr for Status {
     }
 }
 
-/// The error of a failed event.
+/// The error of an event that failed, or that went on without the one that did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorInfo {
     /// The type of the error, with few distinct values: `BureauError::Timeout`, `panic`.
@@ -301,6 +301,11 @@ pub enum Relation {
     RetryOf,
     /// It happened because of the other, in another trace.
     CausedBy,
+    /// It failed because the other did: its error is the other's, on its way up. Known when it happened, not inferred from
+    /// texts afterwards.
+    FailedBy,
+    /// It began the other: the root of a run that has a trace of its own.
+    Began,
 }
 
 impl Relation {
@@ -311,6 +316,8 @@ impl Relation {
             Self::DecidedBy => "decided_by",
             Self::RetryOf => "retry_of",
             Self::CausedBy => "caused_by",
+            Self::FailedBy => "failed_by",
+            Self::Began => "began",
         }
     }
 }

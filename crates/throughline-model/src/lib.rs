@@ -37,6 +37,7 @@ mod job;
 mod json;
 pub mod names;
 mod page;
+mod process;
 mod reader;
 mod run;
 mod scope;
@@ -63,6 +64,7 @@ pub use future::BoxFuture;
 pub use ids::{EventId, InstanceId, ParseIdError, SpanId, TraceId};
 pub use job::{JobAttempt, JobKey};
 pub use page::{Page, Paged};
+pub use process::Process;
 pub use reader::{Secret, TraceReader};
 pub use run::{
     CurrentStep, DeployCheck, FailureSummary, Liveness, OpenRun, OpenSummary, RootSummary, RunState,

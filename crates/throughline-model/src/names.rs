@@ -40,6 +40,12 @@ pub const COMPENSATE_PREFIX: &str = "compensate:";
 /// What the event type of every call to a dependency starts with; its kind follows, as in `dependency:db`.
 pub const DEPENDENCY_PREFIX: &str = "dependency:";
 
+/// Something failed, and the code continues without it: a point event whose error is the one that was tolerated. See
+/// [`tags::FALLBACK`].
+pub const FALLBACK: &str = "fallback";
+/// A run with a trace of its own was begun: a point event that links its root as `began`.
+pub const CHILD_BEGAN: &str = "child:began";
+
 /// What the event type of every transition of a state machine starts with; the machine and the state that is entered
 /// follow, as in `state:session:running`.
 pub const STATE_PREFIX: &str = "state:";
@@ -79,6 +85,8 @@ pub mod tags {
     /// A span that nobody waits for, such as a job that a request put into a queue, or a saga whose caller is gone: the run
     /// has not ended before it has, and failed if it failed. See [`RunSummary::of`](crate::RunSummary::of).
     pub const DETACHED: &str = "detached";
+    /// A point event that says what the code did instead of what failed.
+    pub const FALLBACK: &str = "fallback";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
     /// A root that an import made up, because its input has runs but no events for their start and end.
@@ -156,6 +164,12 @@ pub mod data {
     pub const WAIT_US: &str = "wait_us";
     /// What a step gave back.
     pub const OUTPUT: &str = "output";
+    /// What was done instead of what failed, in words.
+    pub const MESSAGE: &str = "message";
+    /// The business key of a run that was begun.
+    pub const KEY: &str = "key";
+    /// The workflow of a run that was begun.
+    pub const WORKFLOW: &str = "workflow";
     /// What a decision chose: a text.
     pub const CHOICE: &str = "choice";
     /// What a decision weighed: a list of `{name, score?, reason?}`.
@@ -193,12 +207,27 @@ pub mod labels {
 
 /// Kinds of errors with a meaning.
 pub mod errors {
+    /// An error that is a text and nothing more.
+    pub const ERROR: &str = "error";
     /// The step panicked.
     pub const PANIC: &str = "panic";
     /// The process died before it ended.
     pub const INTERRUPTED: &str = "interrupted";
     /// The run was closed for good.
     pub const ABANDONED: &str = "abandoned";
+
+    // Who cancelled a span, where that is known.
+
+    /// It took longer than it was allowed to.
+    pub const DEADLINE: &str = "deadline";
+    /// The client that it worked for went away.
+    pub const CLIENT_GONE: &str = "client_gone";
+    /// Another one failed that ran beside it for the same purpose.
+    pub const SIBLING_FAILED: &str = "sibling_failed";
+    /// The process is shutting down.
+    pub const SHUTDOWN: &str = "shutdown";
+    /// The task that it ran in was aborted.
+    pub const ABORTED: &str = "aborted";
 }
 
 /// Environment variables: the façade builds an emitter from them, and the command line reads some of them too.

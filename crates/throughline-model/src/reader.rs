@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     BoxFuture, Cursor, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary,
-    Page, Paged, ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
+    Page, Paged, Process, ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
 
 /// Random bytes that a store keeps: see [`TraceReader::secret`]. They don't appear in `Debug`.
@@ -99,6 +99,15 @@ pub trait TraceReader: Send + Sync + 'static {
     /// The liveness of each of these instances, in the same order.
     fn liveness<'a>(&'a self, instances: &'a [InstanceId])
     -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>>;
+
+    /// In which process each of these instances ran, in the same order; `None`, the default for all, where the store knows
+    /// nothing of that.
+    fn processes<'a>(
+        &'a self,
+        instances: &'a [InstanceId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Process>>, ReadError>> {
+        Box::pin(std::future::ready(Ok(vec![None; instances.len()])))
+    }
 
     /// A random secret that the store keeps for those that set no pseudonym key of their own, so that what they replace by
     /// a pseudonym can be found again: at least 16 bytes, the same for everybody who opens the store, for as long as it

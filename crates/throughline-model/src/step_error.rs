@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::fmt::{Debug, Write};
+use std::fmt::Write;
+use std::io;
+use std::sync::Arc;
 
+use crate::names::errors;
 use crate::{BoxError, ErrorInfo, Text};
 
 /// How many sources of an error are kept.
@@ -48,7 +51,7 @@ pub mod kind {
 
 impl<E: Error + 'static> StepError<kind::Typed> for E {
     fn describe(&self) -> ErrorInfo {
-        info(typed_kind(short_type_name::<E>(), self), self)
+        info(std::any::type_name::<E>(), self)
     }
 
     fn as_error(&self) -> Option<&(dyn Error + 'static)> {
@@ -58,7 +61,7 @@ impl<E: Error + 'static> StepError<kind::Typed> for E {
 
 impl<E: AsRef<dyn Error + 'static>> StepError<kind::Holding> for E {
     fn describe(&self) -> ErrorInfo {
-        info(held_kind::<E>(self.as_ref()), self.as_ref())
+        info(HIDDEN, self.as_ref())
     }
 
     fn as_error(&self) -> Option<&(dyn Error + 'static)> {
@@ -68,7 +71,7 @@ impl<E: AsRef<dyn Error + 'static>> StepError<kind::Holding> for E {
 
 impl StepError<kind::Boxed> for Box<dyn Error + Send + Sync> {
     fn describe(&self) -> ErrorInfo {
-        info(held_kind::<Self>(&**self), &**self)
+        info(HIDDEN, &**self)
     }
 
     fn as_error(&self) -> Option<&(dyn Error + 'static)> {
@@ -80,7 +83,7 @@ macro_rules! plain {
     ($($text:ty),*) => {$(
         impl StepError<kind::Plain> for $text {
             fn describe(&self) -> ErrorInfo {
-                ErrorInfo { kind: Text::literal("error"), message: Text::from(self.to_string()), chain: Vec::new() }
+                ErrorInfo { kind: Text::literal(errors::ERROR), message: Text::from(self.to_string()), chain: Vec::new() }
             }
         }
     )*};
@@ -91,58 +94,82 @@ impl ErrorInfo {
     /// What is recorded of an error that was boxed on its way through a layer; `type_name` is what
     /// [`std::any::type_name`] says of it as it was before.
     pub fn of_boxed(error: &BoxError, type_name: &'static str) -> Self {
-        // Of these the type says nothing about what went wrong.
-        let hidden =
-            type_name.contains("dyn ") || ["anyhow::", "eyre::"].iter().any(|of| type_name.starts_with(of));
-        let kind = match type_name {
-            "alloc::string::String" | "&str" => Text::literal("error"),
-            _ if hidden => held_kind::<BoxError>(&**error),
-            _ => typed_kind(short_name(type_name), &**error),
-        };
-        info(kind, &**error)
+        info(type_name, &**error)
     }
 }
 
-/// Of an error whose type is known, that and its variant.
-fn typed_kind<E: Debug + ?Sized>(name: &'static str, error: &E) -> Text {
-    match variant(error) {
+fn info(type_name: &'static str, error: &(dyn Error + 'static)) -> ErrorInfo {
+    ErrorInfo {
+        kind: kind(type_name, error),
+        message: error.to_string().into(),
+        chain: chain(error).skip(1).map(|source| source.to_string().into()).collect(),
+    }
+}
+
+/// An error and its sources. No chain is longer, but one may go round in a circle.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source()).take(1 + CHAIN)
+}
+
+/// The type of an error whose type is hidden.
+const HIDDEN: &str = "dyn Error";
+
+/// The kind of an error: its type and its variant, as far as they are known.
+fn kind(type_name: &'static str, error: &(dyn Error + 'static)) -> Text {
+    let type_name = pointee(type_name);
+    let says_nothing = type_name.contains("dyn ")
+        || ["str", "alloc::string::String"].contains(&type_name)
+        || ["anyhow::", "eyre::"].iter().any(|of| type_name.starts_with(of));
+    if says_nothing {
+        return chain(error).find_map(own_name).unwrap_or(Text::literal(errors::ERROR));
+    }
+    if let Some(kind) = io_kind(error) {
+        return kind;
+    }
+    let name = short_name(type_name);
+    match identifier(error) {
         Some(variant) if variant != name => Text::from(format!("{name}::{variant}")),
         _ => Text::from(name),
     }
 }
 
-fn info(kind: Text, error: &(dyn Error + 'static)) -> ErrorInfo {
-    let sources = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
-    ErrorInfo {
-        kind,
-        message: error.to_string().into(),
-        chain: sources.take(CHAIN).map(|source| source.to_string().into()).collect(),
-    }
+/// What an error of hidden type calls itself, unless that says nothing: a text, or what holds another error.
+fn own_name(error: &(dyn Error + 'static)) -> Option<Text> {
+    io_kind(error).or_else(|| Some(identifier(error).filter(|name| name != "Error")?.into()))
 }
 
-/// Of an error whose type is hidden, what the innermost source calls itself.
-fn held_kind<E>(error: &(dyn Error + 'static)) -> Text {
-    let innermost = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
-        .take(CHAIN)
-        .last();
-    match innermost.and_then(variant) {
-        Some(variant) => variant.into(),
-        None => short_type_name::<E>().into(),
-    }
+/// The kind of an error of the operating system, or of what somebody made one of.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<Text> {
+    let io: &io::Error = error
+        .downcast_ref()
+        .or_else(|| error.downcast_ref::<Arc<io::Error>>().map(Arc::as_ref))
+        .or_else(|| error.downcast_ref::<Box<io::Error>>().map(Box::as_ref))?;
+    let inside = || own_name(io.get_ref()?);
+    let kind = || format!("io::{:?}", io.kind()).into();
+    Some(match io.kind() {
+        io::ErrorKind::Other => inside().unwrap_or_else(kind),
+        _ => kind(),
+    })
+}
+
+/// The type that a smart pointer points to.
+fn pointee(type_name: &'static str) -> &'static str {
+    let unboxed =
+        ["alloc::boxed::Box<", "alloc::sync::Arc<", "alloc::rc::Rc<", "&"].iter().find_map(|pointer| {
+            let inner = type_name.strip_prefix(pointer)?;
+            Some(inner.strip_suffix('>').unwrap_or(inner))
+        });
+    unboxed.map_or(type_name, pointee)
 }
 
 /// The type's own name, without its path and its parameters.
-fn short_type_name<T>() -> &'static str {
-    short_name(std::any::type_name::<T>())
-}
-
 fn short_name(type_name: &'static str) -> &'static str {
     let name = type_name.split('<').next().unwrap_or(type_name);
     name.rsplit("::").next().unwrap_or(name)
 }
 
 /// The name that the `Debug` of an enum or a struct begins with.
-fn variant<E: Debug + ?Sized>(error: &E) -> Option<String> {
+fn identifier(error: &(dyn Error + 'static)) -> Option<String> {
     struct Identifier(String);
     impl Write for Identifier {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -168,7 +195,7 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     enum BureauError {
         #[error("the bureau did not answer")]
-        Timeout(#[source] std::io::Error),
+        Timeout(#[source] io::Error),
     }
 
     fn describe<K, E: StepError<K>>(error: E) -> ErrorInfo {
@@ -177,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_typed_error_gives_its_variant_its_text_and_its_sources() {
-        let found = describe(BureauError::Timeout(std::io::Error::other("connection reset")));
+        let found = describe(BureauError::Timeout(io::Error::other("connection reset")));
         assert_eq!(found.kind, "BureauError::Timeout");
         assert_eq!(found.message, "the bureau did not answer");
         assert_eq!(found.chain, ["connection reset"]);
@@ -185,12 +212,11 @@ mod tests {
 
     #[test]
     fn anyhow_and_boxed_errors_give_their_chains() {
-        let error =
-            anyhow::Error::new(BureauError::Timeout(std::io::Error::other("reset"))).context("scoring");
+        let error = anyhow::Error::new(BureauError::Timeout(io::Error::other("reset"))).context("scoring");
         let found = describe(error);
         assert_eq!(found.message, "scoring");
         assert_eq!(found.chain, ["the bureau did not answer", "reset"]);
-        assert_eq!(describe(anyhow::anyhow!("plain")).kind, "Error");
+        assert_eq!(found.kind, "Timeout");
         let boxed: Box<dyn Error + Send + Sync> = "text".into();
         assert_eq!(describe(boxed).message, "text");
     }
@@ -200,7 +226,7 @@ mod tests {
         fn boxed<E: Into<BoxError>>(error: E) -> ErrorInfo {
             ErrorInfo::of_boxed(&error.into(), std::any::type_name::<E>())
         }
-        let timeout = || BureauError::Timeout(std::io::Error::other("connection reset"));
+        let timeout = || BureauError::Timeout(io::Error::other("connection reset"));
         assert_eq!(boxed(timeout()), describe(timeout()));
         assert_eq!(boxed("no funds").kind, "error");
         assert_eq!(boxed("no funds".to_owned()).kind, "error");
@@ -208,6 +234,48 @@ mod tests {
         assert_eq!(boxed(hidden).chain, ["connection reset"]);
         let held = boxed(anyhow::Error::new(timeout()).context("scoring"));
         assert_eq!((held.message.as_str(), held.chain.len()), ("scoring", 2));
+    }
+
+    #[test]
+    fn an_error_of_the_operating_system_is_told_by_its_kind_whatever_holds_it() {
+        let missing = || io::Error::from_raw_os_error(2);
+        assert_eq!(describe(missing()).kind, "io::NotFound");
+        assert_eq!(describe(Arc::new(missing())).kind, "io::NotFound");
+        assert_eq!(describe(Box::new(missing())).kind, "io::NotFound");
+        assert_eq!(
+            describe(anyhow::Error::new(missing()).context("opening the ledger")).kind,
+            "io::NotFound"
+        );
+        let boxed: BoxError = missing().into();
+        assert_eq!(describe(boxed).kind, "io::NotFound");
+        assert_eq!(describe(io::Error::from(io::ErrorKind::TimedOut)).kind, "io::TimedOut");
+        assert_eq!(describe(io::Error::new(io::ErrorKind::InvalidData, "no JSON")).kind, "io::InvalidData");
+        assert_eq!(describe(io::Error::other("full")).kind, "io::Other");
+        assert_eq!(describe(io::Error::other(BureauError::Timeout(missing()))).kind, "Timeout");
+    }
+
+    #[test]
+    fn a_pointer_to_an_error_is_told_by_what_it_points_to() {
+        let timeout = || BureauError::Timeout(missing());
+        fn missing() -> io::Error {
+            io::Error::from_raw_os_error(2)
+        }
+        assert_eq!(describe(Arc::new(timeout())).kind, "BureauError::Timeout");
+        assert_eq!(describe(Box::new(Arc::new(timeout()))).kind, "BureauError::Timeout");
+        let shared: Arc<dyn Error + Send + Sync> = Arc::new(timeout());
+        assert_eq!(describe(shared).kind, "Timeout");
+        let boxed: Box<dyn Error + Send + Sync> = Box::new(timeout());
+        assert_eq!(describe(boxed).kind, "Timeout");
+    }
+
+    #[test]
+    fn a_text_is_of_one_kind_whatever_holds_it() {
+        let boxed: Box<dyn Error + Send + Sync> = "no funds".into();
+        let shared: Arc<dyn Error + Send + Sync> =
+            Arc::from(Box::<dyn Error + Send + Sync>::from("no funds"));
+        let held = anyhow::anyhow!("no funds").context("paying");
+        let kinds = [describe("no funds"), describe(boxed), describe(shared), describe(held)];
+        assert_eq!(kinds.map(|info| info.kind), ["error", "error", "error", "error"].map(Text::from));
     }
 
     #[test]

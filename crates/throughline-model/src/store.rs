@@ -15,12 +15,32 @@ pub struct Instance {
     pub id: InstanceId,
     /// The service's name.
     pub service: Text,
+    /// The service's version, as in `1.4.1`.
+    pub version: Option<Text>,
+    /// The name of the host that it runs on.
+    pub host: Option<Text>,
+    /// The process that it runs in.
+    pub pid: Option<u32>,
 }
 
 impl Instance {
     /// An instance of a service.
     pub fn new(id: InstanceId, service: impl Into<Text>) -> Self {
-        Self { id, service: service.into() }
+        Self { id, service: service.into(), version: None, host: None, pid: None }
+    }
+
+    /// The service's version.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<Text>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Where it runs: the name of the host, and the number of the process there.
+    #[must_use]
+    pub fn runs_on(mut self, host: impl Into<Text>, pid: u32) -> Self {
+        (self.host, self.pid) = (Some(host.into()), Some(pid));
+        self
     }
 }
 

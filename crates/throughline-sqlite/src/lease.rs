@@ -10,20 +10,27 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_model::{Instance, InstanceId, Liveness, OpenError, Timestamp};
+use throughline_model::{Instance, InstanceId, Liveness, OpenError, Process, Timestamp};
 
 use crate::claim;
 use crate::error::{STORE, open_error};
 use crate::paths::leases;
+use crate::periodic::Periodic;
 use crate::writer::Writer;
+
+/// How often an instance shows that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// The lease of this instance. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) instance: InstanceId,
     path: PathBuf,
+    // Ends before the lock does: it has the same file.
+    _signs_of_life: Periodic,
     _locked: File,
 }
 
@@ -44,13 +51,14 @@ impl Lease {
             Ok(locked)
         });
         let locked = taken.map_err(|error| open_error(database, error))??;
-        Ok(Self { instance: of.id, path, _locked: locked })
+        let signs_of_life = touch_from_now_on(&locked, database)?;
+        Ok(Self { instance: of.id, path, _signs_of_life: signs_of_life, _locked: locked })
     }
 
     /// Gives the lease back, and with it every claim: open spans of this instance are interrupted from now on.
     pub(crate) fn give_back(self, writer: &mut Writer) -> rusqlite::Result<()> {
         writer.transaction(|connection| {
-            mark_closed(connection, key(self.instance))?;
+            mark_closed(connection, key(self.instance), Some(Timestamp::now()))?;
             claim::release_all(connection, self.instance)
         })?;
         // The row says that it is closed. If the file can't be removed, the next process that opens the store does it.
@@ -64,6 +72,10 @@ fn register(connection: &Connection, database: &Path, of: &Instance) -> rusqlite
         "INSERT INTO instance (key, service, opened) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE \
          SET service = ?2, opened = ?3, closed = NULL",
         params![key(of.id), of.service.as_str(), Timestamp::now().as_micros()],
+    )?;
+    connection.execute(
+        "INSERT OR REPLACE INTO process (instance, version, host, pid) VALUES (?1, ?2, ?3, ?4)",
+        params![key(of.id), of.version.as_deref(), of.host.as_deref(), of.pid],
     )?;
     // What it held when it was last open ended with the lease that it had then.
     claim::release_all(connection, of.id)?;
@@ -111,18 +123,46 @@ fn close_dead(connection: &Connection, database: &Path) -> rusqlite::Result<()> 
     for key in keys {
         let path = lease_path(database, InstanceId::from_u64(key as u64));
         if !is_locked(&path).unwrap_or(true) {
-            mark_closed(connection, key)?;
+            mark_closed(connection, key, last_touched(&path))?;
             let _ = std::fs::remove_file(path);
         }
     }
     Ok(())
 }
 
-fn mark_closed(connection: &Connection, key: i64) -> rusqlite::Result<()> {
+/// Marks an instance as closed that was last seen then.
+fn mark_closed(connection: &Connection, key: i64, seen: Option<Timestamp>) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE instance SET closed = ?2 WHERE key = ?1")?
-        .execute(params![key, Timestamp::now().as_micros()])
+        .execute(params![key, Timestamp::now().as_micros()])?;
+    connection
+        .prepare_cached("UPDATE process SET seen = ?2 WHERE instance = ?1")?
+        .execute(params![key, seen.map(Timestamp::as_micros)])
         .map(drop)
+}
+
+/// Touches a lease file once a second. The lock says that a process lives; this says until when it did, and nothing depends
+/// on it.
+fn touch_from_now_on(locked: &File, database: &Path) -> Result<Periodic, OpenError> {
+    let file = locked.try_clone().map_err(|error| OpenError::Unavailable {
+        store: STORE,
+        reason: format!(
+            "the operating system has no file handle left for the lease of {}",
+            database.display()
+        ),
+        source: Some(error.into()),
+    })?;
+    Periodic::start("throughline-lease", SIGN_OF_LIFE, move || {
+        // A file system that can't, keeps the time when the file was made.
+        let _ = file.set_modified(SystemTime::now());
+        SIGN_OF_LIFE
+    })
+}
+
+/// When a lease file was last touched.
+fn last_touched(path: &Path) -> Option<Timestamp> {
+    let touched = path.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(i64::try_from(touched.as_micros()).ok()?))
 }
 
 /// Whether somebody holds the lock of a lease file. Tried as a shared lock, so that readers who look at the same moment
@@ -168,4 +208,32 @@ pub(crate) fn liveness(
         }
         Some((Some(_), None)) => Liveness::Dead,
     })
+}
+
+/// In which process an instance ran; `None` if it never held a lease here.
+pub(crate) fn process(
+    connection: &Connection,
+    database: &Path,
+    instance: InstanceId,
+) -> rusqlite::Result<Option<Process>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT service, version, host, pid, opened, seen FROM instance LEFT JOIN process ON instance = key \
+             WHERE key = ?1 AND opened IS NOT NULL",
+        )?
+        .query_row([key(instance)], |row| {
+            let text = |at| row.get::<_, Option<String>>(at);
+            let of = Instance::new(instance, text(0)?.unwrap_or_default());
+            let mut process = Process::starting(&of, Timestamp::from_micros(row.get(4)?));
+            process.version = text(1)?.map(Into::into);
+            process.host = text(2)?.map(Into::into);
+            process.pid = row.get(3)?;
+            Ok((process, row.get::<_, Option<i64>>(5)?.map(Timestamp::from_micros)))
+        })
+        .optional()?;
+    Ok(found.map(|(mut process, seen)| {
+        let seen = seen.or_else(|| last_touched(&lease_path(database, instance)));
+        process.last_seen = process.last_seen.max(seen.unwrap_or(process.started));
+        process
+    }))
 }

@@ -66,6 +66,7 @@ mod lease;
 mod log;
 mod names;
 mod paths;
+mod periodic;
 mod presence;
 mod prune;
 mod reader;

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use throughline_core::{ErrorInfo, StepError};
+use throughline_core::{ErrorInfo, StepError, describe_panic};
 
 use crate::BoxError;
 use crate::server::{Exchange, Outcome};
@@ -36,11 +36,13 @@ pin_project! {
             let mut this = this.project();
             let exchange = this.exchange.take();
             // What runs inside is cancelled first, and belongs to the request to its last.
-            let emptied = guard(exchange.as_deref(), || this.content.set(Content::Broken));
-            let Some(exchange) = exchange else { return };
-            match emptied {
+            let Some(exchange) = exchange else {
+                let _ = guard(None, || this.content.set(Content::Broken));
+                return;
+            };
+            match exchange.give_up(|| this.content.set(Content::Broken)) {
                 Ok(()) => exchange.end(Outcome::Cancelled),
-                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+                Err(panic) => exchange.end(Outcome::Panicked(describe_panic(&*panic))),
             }
         }
     }
@@ -176,7 +178,7 @@ where
             Err(panic) => {
                 // It must not be asked again, and may well panic once more when it goes.
                 let _ = guard(this.exchange.as_deref(), || this.content.set(Content::Broken));
-                end(this.exchange, Outcome::Panicked(ErrorInfo::of_panic(&*panic)));
+                end(this.exchange, Outcome::Panicked(describe_panic(&*panic)));
                 Some(Err(BodyError(Broken::Panicked)))
             }
         })

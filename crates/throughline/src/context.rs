@@ -18,8 +18,8 @@
 //! ```
 
 pub use throughline_core::{
-    CapturingStep, Decision, DecisionDraft, Deferred, EventDraft, InContext, InContextFuture, NotRecorded,
-    ParseTraceParentError, Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Settled, Step,
-    TraceContext, TraceFuture, TraceParent, Workflow,
+    CancelledBy, CapturingStep, DeadlinePassed, Decision, DecisionDraft, Deferred, EventDraft, InContext,
+    InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
+    RequestStart, Resume, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use throughline_model::{StepError, kind};

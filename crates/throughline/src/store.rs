@@ -33,8 +33,8 @@
 pub use throughline_core::MemoryStore;
 pub use throughline_model::{
     AppendError, AppendInline, BoxError, BoxFuture, Claim, Cursor, Filter, Instance, JobAttempt, JobKey,
-    Lease, Limits, OpenError, Page, Paged, ReadError, Readers, Scope, Secret, Spool, SpoolConfig, SpoolUsage,
-    Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch, Upkeep, UpkeepFailures,
+    Lease, Limits, OpenError, Page, Paged, Process, ReadError, Readers, Scope, Secret, Spool, SpoolConfig,
+    SpoolUsage, Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch, Upkeep, UpkeepFailures,
 };
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::{

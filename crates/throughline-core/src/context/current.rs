@@ -1,10 +1,11 @@
 //! The context of the code that runs on this thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread::ThreadId;
 
 use super::TraceContext;
 use super::span::Span;
@@ -12,6 +13,21 @@ use crate::metrics::Exemplar;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Span>>> = const { RefCell::new(None) };
+    /// How often this thread began to run code of a span.
+    static TURN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// One stretch of time in which a thread runs code of spans, as in one poll of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turn {
+    thread: ThreadId,
+    n: u64,
+}
+
+/// The turn that this thread is in, if it runs code of a span.
+pub(super) fn turn() -> Option<Turn> {
+    let is_in_one = CURRENT.try_with(|current| current.borrow().is_some()).unwrap_or_default();
+    is_in_one.then(|| Turn { thread: std::thread::current().id(), n: TURN.get() })
 }
 
 /// The current span, if this thread runs code of one.
@@ -39,7 +55,11 @@ pub(super) struct Entered {
 
 impl Entered {
     pub(super) fn new(span: Arc<Span>) -> Self {
-        Self { before: CURRENT.try_with(|current| current.replace(Some(span))).ok().flatten() }
+        let before = CURRENT.try_with(|current| current.replace(Some(span))).ok().flatten();
+        if before.is_none() {
+            TURN.set(TURN.get().wrapping_add(1));
+        }
+        Self { before }
     }
 }
 

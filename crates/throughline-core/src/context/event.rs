@@ -11,7 +11,7 @@ use crate::hub::{Delivery, Emitted};
 use crate::redaction;
 use throughline_model::BoxFuture;
 use throughline_model::Moment;
-use throughline_model::{Link, Relation, SpanId, Status, Text, TraceEvent};
+use throughline_model::{ErrorInfo, Link, Relation, SpanId, Status, Text, TraceEvent};
 
 /// A point event; it is recorded when awaited.
 #[must_use = "an event is not recorded unless it is awaited"]
@@ -23,12 +23,19 @@ pub struct EventDraft {
     tags: Vec<Text>,
     links: Vec<Link>,
     status: Status,
+    error: Option<ErrorInfo>,
 }
 
 impl EventDraft {
     pub(super) fn new(context: TraceContext, event_type: Text, data: Option<Map<String, Value>>) -> Self {
         let (attrs, tags, links) = Default::default();
-        Self { context, event_type, data, attrs, tags, links, status: Status::Success }
+        Self { context, event_type, data, attrs, tags, links, status: Status::Success, error: None }
+    }
+
+    /// What failed, and the code continues without.
+    pub(super) fn tolerating(mut self, error: ErrorInfo) -> Self {
+        self.error = Some(error);
+        self
     }
 
     /// A tag, to filter by.
@@ -83,6 +90,10 @@ impl EventDraft {
             let own = redaction::attrs(&hub.redactor, &self.attrs.into_iter().collect());
             event.attrs = event.attrs.iter().cloned().chain(own.iter().cloned()).collect();
         }
+        if let Some(error) = &self.error {
+            parent.failures.tolerated(error);
+        }
+        event.error = self.error.map(Box::new);
         event.data = self.data;
         event.tags = self.tags;
         event.links = self.links;

@@ -10,15 +10,17 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use serde_json::{Map, Value};
 
-use super::TraceContext;
 use super::current::Entered;
 use super::failure::NotRecorded;
+use super::failures::Place;
 use super::keyed::RunClaims;
 use super::span::{End, Span};
 use super::spec::SpanSpec;
+use super::{TraceContext, cancellation};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
+use crate::panics::describe_panic;
 use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
 
 pin_project! {
@@ -129,11 +131,14 @@ impl<F, T> TraceFuture<F, T> {
             State::Running { span, start, claims, .. } => (span, start, claims),
             _ => return,
         };
-        // What runs inside is cancelled first, in the context of this span.
+        let reason = cancellation::reason(&open);
+        // What runs inside is cancelled first, in the context of this span and for the same reason.
         let entered = Entered::new(Arc::clone(&open));
-        let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            cancellation::while_dropping(reason.clone(), || this.future.set(None));
+        }));
         drop(entered);
-        open.end_unawaited(End::cancelled(), start.map(Dependency::Start));
+        open.end_unawaited(End::cancelled(reason), start.map(Dependency::Start));
         resume_panic_of_drop(dropped);
     }
 }
@@ -156,20 +161,21 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
 
 impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotRecorded>> {
+        let place = Place::of(&*self);
         let mut this = self.project();
         loop {
             match this.state {
                 State::New(_) => {
                     let State::New(spec) = std::mem::replace(this.state, State::Done) else { continue };
                     *this.state = match reserve(spec) {
-                        Ok(spec) => start(spec)?,
+                        Ok(spec) => start(spec, place.clone())?,
                         Err(waiting) => State::Waiting(waiting),
                     };
                 }
                 State::Waiting(waiting) => {
                     let spec = ready!(waiting.as_mut().poll(cx));
                     *this.state = State::Done;
-                    *this.state = start(spec?)?;
+                    *this.state = start(spec?, place.clone())?;
                 }
                 State::Starting { ack, .. } => {
                     let recorded = ready!(Pin::new(ack).poll(cx));
@@ -181,6 +187,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         span.end_in_process();
                         return Poll::Ready(Err(cause));
                     }
+                    span.tell_caller();
                     *this.state = State::Running { span, tracing, start: None, claims };
                 }
                 State::Running { span, tracing, start, claims } => {
@@ -197,7 +204,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                             (Outcome::Output(output), end)
                         }
                         Err(panic) => {
-                            let end = End::failed(ErrorInfo::of_panic(&*panic));
+                            let end = End::failed(describe_panic(&*panic));
                             (Outcome::Panic(panic), end)
                         }
                     };
@@ -298,7 +305,7 @@ pub(super) async fn begin_span(spec: SpanSpec) -> Result<Held, NotRecorded> {
         Ok(spec) => spec,
         Err(waiting) => waiting.await?,
     };
-    match start::<()>(spec)? {
+    match start::<()>(spec, Place::default())? {
         State::Starting { span, ack, .. } => {
             let mut held = Held::new(span);
             match recorded_or_why(ack.await) {
@@ -348,13 +355,13 @@ async fn reserve_in_turn(spec: SpanSpec) -> Result<SpanSpec, NotRecorded> {
 }
 
 /// Opens the span and emits its start; its place is held.
-fn start<T>(mut spec: SpanSpec) -> Result<State<T>, NotRecorded> {
+fn start<T>(mut spec: SpanSpec, place: Place) -> Result<State<T>, NotRecorded> {
     let hub = spec.hub_handle();
     let claims = match &mut spec {
         SpanSpec::Run(run) => run.claims.take(),
         SpanSpec::Step { .. } => None,
     };
-    let mut opened = match spec.open() {
+    let mut opened = match spec.open(place) {
         Ok(opened) => opened,
         Err(error) => {
             if let Some(store) = &hub.store {
@@ -368,8 +375,12 @@ fn start<T>(mut spec: SpanSpec) -> Result<State<T>, NotRecorded> {
     let emitted = hub.emit(opened.start_event(), Delivery::Awaited { root });
     let span = opened.span;
     Ok(match emitted {
-        Emitted::NotAwaited => State::Running { span, tracing, start: None, claims },
+        Emitted::NotAwaited => {
+            span.tell_caller();
+            State::Running { span, tracing, start: None, claims }
+        }
         Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
+            span.tell_caller();
             State::Running { span, tracing, start: Some(ack), claims }
         }
         Emitted::Awaiting(ack) => State::Starting { span, tracing, ack, claims },

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::TraceContext;
+use super::cancellation::{self, CancelledBy};
 use super::lazy::{Ended, LazyRoot};
 use super::propagation::{Propagation, TraceParent};
 use super::settled::LastEnd;
 use super::span::{End, Label, Run};
-use super::spec::{Details, root};
+use super::spec::{Above, Details, root};
 use crate::hub::Hub;
 use throughline_model::Moment;
 use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceId, names};
@@ -118,8 +119,8 @@ impl RequestStart {
         if parent.is_some() {
             details.tags.push(Text::literal(names::tags::REMOTE_PARENT));
         }
-        let parents = (parent.map(|parent| parent.span_id), None);
-        let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), parents);
+        let above = Above { parent_span_id: parent.map(|parent| parent.span_id), ..Above::default() };
+        let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), above);
         // What is logged in the request carries its ids, whether its root will be written or not.
         span.open_tracing();
         RequestSpan { context: TraceContext(span), open: true, answer: None }
@@ -196,7 +197,8 @@ impl RequestSpan {
 
 impl Drop for RequestSpan {
     fn drop(&mut self) {
-        self.end(End::cancelled());
+        let reason = CancelledBy::ClientGone.while_dropping(|| cancellation::reason(&self.context.0));
+        self.end(End::cancelled(reason));
     }
 }
 
@@ -231,5 +233,5 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
     let label = Label::Step(Text::default());
     let continues = parent.map(|parent| (parent.span_id, 0));
     let mut details = Details { continues, ..Details::default() };
-    TraceContext(root(run, label, &mut details, Attrs::new(), (None, None)))
+    TraceContext(root(run, label, &mut details, Attrs::new(), Above::default()))
 }

@@ -5,17 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::failures::{Failure, Failures, Place};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
 use super::settled::LastEnd;
+use super::{cancellation, current};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Dependency, Fate};
 use crate::hub::{Delivery, Emitted, Hub, Root};
 use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::names;
-use throughline_model::{Attrs, ErrorInfo, InstanceId, Link, SpanId, Status, Text, TraceEvent, TraceId};
+use throughline_model::{
+    Attrs, ErrorInfo, InstanceId, Link, Relation, SpanId, Status, Text, TraceEvent, TraceId,
+};
 
 /// What the spans of one run in this process share.
 pub(crate) struct Run {
@@ -84,6 +88,8 @@ pub(crate) struct Span {
     pub(crate) recording: bool,
     pub(crate) run: Arc<Run>,
     pub(crate) parent: Option<Arc<Span>>,
+    /// Who began it, if it is the root of a trace of its own.
+    pub(crate) caller: Option<Arc<Span>>,
     pub(crate) id: SpanId,
     pub(crate) parent_span_id: Option<SpanId>,
     pub(crate) parent_trace_id: Option<TraceId>,
@@ -106,6 +112,10 @@ pub(crate) struct Span {
     pub(crate) earlier_us: u64,
     /// Whether the span continues without the future that began it: that does not record its end then.
     pub(crate) ends_elsewhere: AtomicBool,
+    /// Where its future is, if it has one.
+    pub(super) place: Place,
+    /// What failed in it and may bring it down.
+    pub(super) failures: Failures,
     /// Attributes that became known while the span was open.
     pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,
     /// The `tracing` span with the same ids, as long as this one is open. Shared, for even to clone a `tracing` span runs
@@ -189,8 +199,12 @@ impl Span {
         event
     }
 
-    fn end_event(&self, end: End, at: Moment) -> TraceEvent {
+    fn end_event(&self, mut end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
+        if let Some(error) = end.error.as_mut().filter(|_| end.status == Status::Failed) {
+            event.links.extend(self.failures.explain(error));
+        }
+        self.tell_above(&end, at);
         event.status = end.status;
         event.duration_us = Some(at.micros_since(self.started).saturating_add(self.earlier_us));
         event.error = end.error.map(Box::new);
@@ -201,6 +215,53 @@ impl Span {
             event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
         }
         event
+    }
+
+    /// Has the run that began this one say so, if that is another one.
+    pub(super) fn tell_caller(&self) {
+        let Some(caller) = self.caller.as_deref().filter(|caller| caller.recording) else { return };
+        let (run, above) = (&*self.run, &*caller.run);
+        let (event_type, service) = (Text::literal(names::CHILD_BEGAN), above.hub.service.clone());
+        let at = Moment::now().timestamp();
+        let mut event = TraceEvent::new(above.trace_id, SpanId::random(), event_type, at, service);
+        event.parent_span_id = Some(caller.id);
+        event.correlation_id.clone_from(&above.correlation_id);
+        event.workflow.clone_from(&above.workflow);
+        event.attrs = caller.attrs().clone();
+        event.links.push(Link { rel: Relation::Began, trace_id: Some(run.trace_id), span_id: self.id });
+        let said = [(names::data::WORKFLOW, &run.workflow), (names::data::KEY, &run.correlation_id)];
+        let said =
+            said.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
+        event.data = Some(Map::from_iter(said));
+        let root = caller.ensure_root().map(Dependency::Root);
+        above.hub.emit(event, kept(root));
+    }
+
+    /// Lets the span around this one know how this one ended.
+    fn tell_above(&self, end: &End, at: Moment) {
+        let Some(above) = self.parent.as_ref().or(self.caller.as_ref()) else { return };
+        let error = match (end.status, &end.error) {
+            (Status::Failed, Some(error)) => error.clone(),
+            (Status::Cancelled, reason) => match cancellation::as_failure(reason.as_ref()) {
+                Some(error) => error,
+                None => return,
+            },
+            _ => return,
+        };
+        let trace_id = (self.run.trace_id != above.run.trace_id).then_some(self.run.trace_id);
+        above.failures.add(Failure {
+            link: Link { rel: Relation::FailedBy, trace_id, span_id: self.id },
+            name: self.label.end(end.status),
+            has_failed: end.status == Status::Failed,
+            error,
+            started: self.started,
+            ended: at,
+            place: self.place.clone(),
+            task: tokio::task::try_id(),
+            turn: current::turn(),
+            undoes: self.tags.iter().any(|tag| tag == names::tags::COMPENSATION),
+            is_followed: false,
+        });
     }
 
     /// An attribute that became known while the span was open.
@@ -267,7 +328,7 @@ impl Span {
 
     /// Ends a span whose start the store did not take, for those who saw it start.
     pub(crate) fn end_in_process(&self) {
-        let end = self.end_event(End::cancelled(), Moment::now());
+        let end = self.end_event(End::cancelled(None), Moment::now());
         self.run.hub.emit(end, Delivery::InProcess);
         self.close_tracing();
     }
@@ -341,8 +402,8 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) const fn cancelled() -> Self {
-        Self { status: Status::Cancelled, error: None, output: None }
+    pub(crate) const fn cancelled(reason: Option<ErrorInfo>) -> Self {
+        Self { status: Status::Cancelled, error: reason, output: None }
     }
 
     pub(crate) const fn success() -> Self {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value};
 
 use super::failure::NotRecorded;
+use super::failures::{Failures, Place};
 use super::keyed::{RunClaims, Unique};
 use super::propagation::Propagation;
 use super::resumption::Resumption;
@@ -39,6 +40,10 @@ impl Details {
     pub(super) fn input_payload(&mut self) -> Option<Map<String, Value>> {
         let input = self.input.take()?;
         Some(Map::from_iter([(names::data::INPUT.to_owned(), input)]))
+    }
+
+    fn undoes(&self) -> bool {
+        self.tags.iter().any(|tag| tag == tags::COMPENSATION)
     }
 
     pub(super) fn set_input(&mut self, input: &impl serde::Serialize) {
@@ -124,11 +129,15 @@ impl SpanSpec {
         }
     }
 
-    /// Opens the span; its start is to be emitted.
-    pub(super) fn open(self) -> Result<StartedSpan, NotRecorded> {
+    /// Opens the span, whose future is at this place; its start is to be emitted.
+    pub(super) fn open(self, place: Place) -> Result<StartedSpan, NotRecorded> {
         match self {
-            Self::Step { context, label, details } => Ok(open_step(&context, label, details)),
-            Self::Run(spec) => spec.open(),
+            Self::Step { context, label, details } => {
+                let parent = current::parent_for(&context.0);
+                let run = Arc::clone(&parent.run);
+                Ok(child(parent, run, label, details, place))
+            }
+            Self::Run(spec) => spec.open(place),
         }
     }
 }
@@ -147,13 +156,17 @@ impl StartedSpan {
     }
 }
 
-fn open_step(context: &TraceContext, label: Label, details: Option<Box<Details>>) -> StartedSpan {
-    let parent = current::parent_for(&context.0);
-    let run = Arc::clone(&parent.run);
-    child(parent, run, label, details)
-}
-
-fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box<Details>>) -> StartedSpan {
+fn child(
+    parent: Arc<Span>,
+    run: Arc<Run>,
+    label: Label,
+    mut details: Option<Box<Details>>,
+    place: Place,
+) -> StartedSpan {
+    // To undo what was done is no way to continue.
+    if !details.as_deref().is_some_and(Details::undoes) {
+        parent.failures.begun(&place, &parent.place);
+    }
     let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
     let before =
         run.resumption.as_ref().and_then(|before| before.begun(&parent, &run, &label, details.as_deref()));
@@ -198,10 +211,13 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
         earlier,
         earlier_us,
         ends_elsewhere: AtomicBool::new(false),
+        place,
+        failures: Failures::default(),
         late_attrs: Mutex::default(),
         tracing: Mutex::default(),
         run,
         parent: Some(parent),
+        caller: None,
     });
     match details {
         None => StartedSpan { span, input: None, links: Vec::new() },
@@ -210,7 +226,7 @@ fn child(parent: Arc<Span>, run: Arc<Run>, label: Label, mut details: Option<Box
 }
 
 impl RunSpec {
-    fn open(self: Box<Self>) -> Result<StartedSpan, NotRecorded> {
+    fn open(self: Box<Self>, place: Place) -> Result<StartedSpan, NotRecorded> {
         let mut spec = *self;
         let hub = Arc::clone(&spec.hub);
         // Once for all events of the run.
@@ -240,7 +256,7 @@ impl RunSpec {
                 lazy_root: None,
             });
             caller.0.ensure_root();
-            return Ok(child(Arc::clone(&caller.0), run, spec.label, Some(Box::new(spec.details))));
+            return Ok(child(Arc::clone(&caller.0), run, spec.label, Some(Box::new(spec.details)), place));
         }
 
         let mut details = spec.details;
@@ -253,7 +269,7 @@ impl RunSpec {
             (None, None, Some(parent)) => (parent.trace_id, parent.random),
             (None, _, _) => (own_trace(), true),
         };
-        let (mut parent_span_id, mut parent_trace_id) = (None, None);
+        let mut above = Above { place, ..Above::default() };
         // What the run is found by that began somewhere else.
         let mut inherited = Attrs::new();
         if let Some(id) = remote.request_id() {
@@ -261,11 +277,11 @@ impl RunSpec {
         }
         let mut request_id = None;
         if let Some(parent) = remote_parent {
-            parent_span_id = Some(parent.span_id);
+            above.parent_span_id = Some(parent.span_id);
             if parent.trace_id == trace_id {
                 details.tags.push(Text::literal(tags::REMOTE_PARENT));
             } else {
-                parent_trace_id = Some(parent.trace_id);
+                above.parent_trace_id = Some(parent.trace_id);
                 let link = Link {
                     rel: Relation::CausedBy,
                     trace_id: Some(parent.trace_id),
@@ -279,16 +295,16 @@ impl RunSpec {
                 inherited = inherited.with(attrs::REQUEST_ID, id.to_owned());
             }
             request_id.clone_from(&caller.0.run.request_id);
-            parent_span_id = Some(caller.0.id);
-            parent_trace_id = Some(caller.0.run.trace_id);
-            let link =
-                Link { rel: Relation::CausedBy, trace_id: Some(caller.0.run.trace_id), span_id: caller.0.id };
-            details.links.push(link);
+            let (trace_id, span_id) = (caller.0.run.trace_id, caller.0.id);
+            details.links.push(Link { rel: Relation::CausedBy, trace_id: Some(trace_id), span_id });
+            caller.0.failures.begun(&above.place, &caller.0.place);
+            (above.parent_span_id, above.parent_trace_id) = (Some(span_id), Some(trace_id));
+            above.caller = Some(caller.0);
         }
         let correlation_id = correlation_id
             .or_else(|| spec.resumed.as_ref().and_then(|resumed| resumed.correlation_id.clone()))
             .or_else(|| remote.correlation_id().map(|id| hub.redactor.findable(None, id).into()));
-        if let Some(cause) = parent_trace_id {
+        if let Some(cause) = above.parent_trace_id {
             inherited = inherited.with(attrs::CAUSED_BY, cause.to_string());
         }
         let resumption = spec.resumed.map(|resumed| {
@@ -311,9 +327,20 @@ impl RunSpec {
             lazy_root: None,
             hub,
         });
-        let span = root(run, spec.label, &mut details, inherited, (parent_span_id, parent_trace_id));
+        let span = root(run, spec.label, &mut details, inherited, above);
         Ok(StartedSpan { span, input: details.input_payload(), links: details.links })
     }
+}
+
+/// What is above and around the root of a run.
+#[derive(Default)]
+pub(super) struct Above {
+    pub(super) parent_span_id: Option<SpanId>,
+    pub(super) parent_trace_id: Option<TraceId>,
+    /// The parent, if it is a span of this process.
+    pub(super) caller: Option<Arc<Span>>,
+    /// Where its future is.
+    pub(super) place: Place,
 }
 
 /// The root span of a run.
@@ -322,7 +349,7 @@ pub(super) fn root(
     label: Label,
     details: &mut Details,
     inherited: Attrs,
-    (parent_span_id, parent_trace_id): (Option<SpanId>, Option<TraceId>),
+    above: Above,
 ) -> Arc<Span> {
     let (id, seq) = details.continues.unwrap_or_else(|| (SpanId::random(), 0));
     let own = std::mem::take(&mut details.attrs);
@@ -340,8 +367,9 @@ pub(super) fn root(
         recording: run.hub.enabled,
         id,
         parent: None,
-        parent_span_id,
-        parent_trace_id,
+        caller: above.caller,
+        parent_span_id: above.parent_span_id,
+        parent_trace_id: above.parent_trace_id,
         label,
         started: Moment::now(),
         attrs,
@@ -355,6 +383,8 @@ pub(super) fn root(
         earlier,
         earlier_us,
         ends_elsewhere: AtomicBool::new(false),
+        place: above.place,
+        failures: Failures::default(),
         late_attrs: Mutex::default(),
         tracing: Mutex::default(),
         run,

@@ -86,7 +86,7 @@ pub(crate) async fn on_helper_thread<T: Send + 'static>(
 }
 
 /// Completes after this time, on whatever runtime the caller has.
-pub(super) fn timer(time: Duration) -> BoxFuture<'static, ()> {
+pub(crate) fn timer(time: Duration) -> BoxFuture<'static, ()> {
     #[cfg(test)]
     if simulation::is_on() {
         return Box::pin(tokio::time::sleep(time));

@@ -10,7 +10,7 @@ use throughline_model::BoxFuture;
 use throughline_model::fold::run_matches;
 use throughline_model::{
     Bucket, ChoiceOutcome, Cursor, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness, Log, OpenRun,
-    OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes,
+    OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes,
     TraceAnalytics, TraceEvent, TraceId, TraceReader, TypeRate,
 };
 
@@ -159,6 +159,16 @@ impl TraceReader for MemoryReader {
         Box::pin(async move {
             let state = self.state();
             Ok(instances.iter().map(|instance| state.liveness(*instance)).collect())
+        })
+    }
+
+    fn processes<'a>(
+        &'a self,
+        instances: &'a [InstanceId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Process>>, ReadError>> {
+        Box::pin(async move {
+            let state = self.state();
+            Ok(instances.iter().map(|instance| state.process(*instance)).collect())
         })
     }
 

@@ -9,8 +9,8 @@ use throughline_model::fold::{Mark, Position, RunFold, Spans};
 use throughline_model::names::attrs;
 use throughline_model::{
     AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, JobAttempt, JobKey, Liveness,
-    OpenError, Readers, RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp, TraceEvent, TraceId,
-    TraceStore,
+    OpenError, Process, Readers, RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp, TraceEvent,
+    TraceId, TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -72,6 +72,9 @@ impl MemoryStore {
     pub fn abandon(&self, instance: InstanceId) {
         let mut state = self.state();
         state.leases.insert(instance, Liveness::Dead);
+        if let Some(process) = state.processes.get_mut(&instance) {
+            process.last_seen = Timestamp::now();
+        }
         state.claims.retain(|_, holder| *holder != instance);
     }
 
@@ -102,7 +105,10 @@ impl Default for MemoryStore {
 
 impl StoreConfig for MemoryStore {
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
-        self.state().leases.insert(instance.id, Liveness::Alive);
+        let mut state = self.state();
+        state.leases.insert(instance.id, Liveness::Alive);
+        state.processes.insert(instance.id, Process::starting(&instance, Timestamp::now()));
+        drop(state);
         let store = Self { shared: Arc::clone(&self.shared), instance: Some(instance.id) };
         Box::pin(std::future::ready(Ok(Arc::new(store) as Arc<dyn TraceStore>)))
     }
@@ -182,6 +188,7 @@ pub(super) struct State {
     evicted: u64,
     /// How the instances stand that opened the store or emitted what is in it.
     pub(super) leases: HashMap<InstanceId, Liveness>,
+    processes: HashMap<InstanceId, Process>,
     claims: HashMap<TraceId, InstanceId>,
     pub(super) index: BTreeMap<Position, Arc<TraceEvent>>,
     pub(super) runs: BTreeMap<TraceId, Run>,
@@ -255,6 +262,7 @@ impl State {
             used: 0,
             evicted: 0,
             leases: HashMap::new(),
+            processes: HashMap::new(),
             claims: HashMap::new(),
             index: BTreeMap::new(),
             runs: BTreeMap::new(),
@@ -277,6 +285,15 @@ impl State {
             None if instance == InstanceId::IMPORTED => Liveness::Imported,
             None => Liveness::Unknown,
         }
+    }
+
+    /// Those that live show it at this moment.
+    pub(super) fn process(&self, instance: InstanceId) -> Option<Process> {
+        let mut process = self.processes.get(&instance)?.clone();
+        if self.liveness(instance) == Liveness::Alive {
+            process.last_seen = Timestamp::now();
+        }
+        Some(process)
     }
 
     fn claim(&mut self, trace: TraceId, instance: InstanceId) -> Claim {

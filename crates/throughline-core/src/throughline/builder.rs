@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use throughline_model::{
     EventSink, FeedConfig, Instance, InstanceId, OpenError, Readers, SpoolConfig, StoreConfig, Text,
@@ -14,6 +14,7 @@ use super::Throughline;
 use crate::delivery::{Durability, FeedDelivery, Retry, Room, StoreDelivery, WhenFull, on_helper_thread};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_delivery};
+use crate::panics::remember_locations;
 
 /// Configures how a service records its runs; nothing is opened before [`build`](Self::build).
 #[must_use = "nothing is recorded before build()"]
@@ -29,6 +30,8 @@ pub struct ThroughlineBuilder {
     retry: Retry,
     capacity: usize,
     when_full: Option<WhenFull>,
+    version: Option<Text>,
+    panic_locations: bool,
     disabled: bool,
 }
 
@@ -46,6 +49,8 @@ impl ThroughlineBuilder {
             retry: Retry::default(),
             capacity: 8192,
             when_full: None,
+            version: None,
+            panic_locations: false,
             disabled: false,
         }
     }
@@ -114,6 +119,21 @@ impl ThroughlineBuilder {
         self
     }
 
+    /// The version of the service, as in `env!("CARGO_PKG_VERSION")`: stores keep it of each process, so that it can be said
+    /// which one was running when a run failed or its process died.
+    pub fn version(mut self, version: impl Into<Text>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Records of each panic in a step where it happened, as in `at src/pay.rs:81`. Only a panic hook knows that, and there is
+    /// one for the whole process: this installs one in front of the one that there is. A hook that is set later, and does not
+    /// call the one before it, turns this off.
+    pub fn panic_locations(mut self) -> Self {
+        self.panic_locations = true;
+        self
+    }
+
     /// Records nothing at all, at almost no cost.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = disabled;
@@ -170,7 +190,11 @@ impl ThroughlineBuilder {
             return Err(BuildError::QueueCapacity { given: self.capacity });
         }
         let redactor = self.redaction.build()?;
-        let instance = Instance::new(InstanceId::random(), redactor.name(&self.service));
+        let mut instance = Instance::new(InstanceId::random(), redactor.name(&self.service))
+            .runs_on(redactor.name(&gethostname::gethostname().to_string_lossy()), std::process::id());
+        if let Some(version) = &self.version {
+            instance = instance.version(redactor.name(version));
+        }
         let mut opened = OpenDestinations {
             instance: instance.clone(),
             enabled: !self.disabled,
@@ -183,6 +207,9 @@ impl ThroughlineBuilder {
         };
         if self.disabled {
             return Ok(opened);
+        }
+        if self.panic_locations {
+            remember_locations();
         }
         if let Some(metrics) = self.metrics {
             opened.meter = metrics.into_meter(opened.redactor.clone())?;
@@ -232,6 +259,7 @@ impl OpenDestinations {
             service: service.clone(),
             instance: instance.id,
             enabled,
+            stopping: AtomicBool::new(false),
             redactor,
             durability,
             n: AtomicU64::new(0),

@@ -14,6 +14,9 @@ mod store {
         fn config(&self) -> Box<dyn StoreConfig> {
             Box::new(self.0.clone())
         }
+        fn keeps_processes(&self) -> bool {
+            true
+        }
         fn keeps_secret(&self) -> bool {
             true
         }

@@ -45,7 +45,7 @@ async fn the_tree_of_a_concurrent_workflow_is_the_same_in_every_run() {
         approve(&throughline, &key).await;
         insta::allow_duplicates! {
             insta::assert_snapshot!(tree(&store.trace(trace_of(&store, &key))), @"
-            workflow:started > workflow:failed failed [Refused]
+            workflow:started > workflow:failed failed [Refused] (failed_by stage:sign)
               stage:credit success
               stage:fraud success
               stage:identity success

@@ -110,6 +110,11 @@ pub trait StoreFixture: Sized {
     fn keeps_secret(&self) -> bool {
         false
     }
+
+    /// Whether the store keeps in which [process](crate::TraceReader::processes) each instance ran.
+    fn keeps_processes(&self) -> bool {
+        false
+    }
 }
 
 /// A live feed, made for one test and gone with it.
@@ -364,6 +369,7 @@ macro_rules! store_conformance {
             a_deployment_is_safe_when_nothing_runs,
             // leases
             liveness_is_answered_in_the_order_asked,
+            a_process_is_known_from_its_lease_also_when_it_has_ended,
             a_secret_is_the_same_for_everybody_and_stays,
             an_instance_that_opens_again_is_alive_again,
             a_renewal_after_the_end_brings_nothing_back,

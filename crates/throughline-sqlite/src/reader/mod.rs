@@ -7,8 +7,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness,
-    OpenError, OpenRun, OpenSummary, Page, Paged, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan,
-    StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
+    OpenError, OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret,
+    SlowSpan, StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
     WatchRequest,
 };
 
@@ -226,6 +226,14 @@ impl TraceReader for SqliteReader {
     ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
         let instances = instances.to_vec();
         Box::pin(self.ask(move |session| session.liveness(&instances)))
+    }
+
+    fn processes<'a>(
+        &'a self,
+        instances: &'a [InstanceId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Process>>, ReadError>> {
+        let instances = instances.to_vec();
+        Box::pin(self.ask(move |session| session.processes(&instances)))
     }
 
     fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {

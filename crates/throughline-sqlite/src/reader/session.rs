@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use throughline_model::fold::Position;
 use throughline_model::{
-    Attrs, InstanceId, Liveness, OpenError, ReadError, Secret, SpanId, Text, Timestamp, TraceEvent, TraceId,
+    Attrs, InstanceId, Liveness, OpenError, Process, ReadError, Secret, SpanId, Text, Timestamp, TraceEvent,
+    TraceId,
 };
 
 use crate::block::status_of;
@@ -130,6 +131,12 @@ impl Session {
     pub(super) fn liveness(&mut self, instances: &[InstanceId]) -> Result<Vec<Liveness>, Fault> {
         let (snapshot, cache) = self.snapshot()?;
         let of = |instance: &InstanceId| Ok(lease::liveness(&snapshot, &cache.path, *instance)?);
+        instances.iter().map(of).collect()
+    }
+
+    pub(super) fn processes(&mut self, instances: &[InstanceId]) -> Result<Vec<Option<Process>>, Fault> {
+        let (snapshot, cache) = self.snapshot()?;
+        let of = |instance: &InstanceId| Ok(lease::process(&snapshot, &cache.path, *instance)?);
         instances.iter().map(of).collect()
     }
 

@@ -32,6 +32,10 @@ impl StoreFixture for Fixture {
         Box::new(self.store())
     }
 
+    fn keeps_processes(&self) -> bool {
+        true
+    }
+
     fn keeps_secret(&self) -> bool {
         true
     }

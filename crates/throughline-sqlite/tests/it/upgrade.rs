@@ -24,6 +24,7 @@ const LATER: &str = "
     ALTER TABLE folded ADD COLUMN colour INTEGER;
     ALTER TABLE latest_folded ADD COLUMN colour INTEGER;
     ALTER TABLE import ADD COLUMN colour INTEGER;
+    ALTER TABLE process ADD COLUMN colour INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE removed ADD COLUMN colour INTEGER;
     CREATE TABLE colours (id INTEGER PRIMARY KEY) STRICT;";
 

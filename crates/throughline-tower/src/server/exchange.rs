@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::{HeaderMap, StatusCode};
 use throughline_core::metrics::GaugeGuard;
-use throughline_core::{ErrorInfo, RequestSpan, TraceContext, names};
+use throughline_core::{CancelledBy, ErrorInfo, RequestSpan, TraceContext, names};
 
 use super::{Arrival, Labels};
 use crate::{ServerTiming, grpc};
@@ -76,6 +76,14 @@ impl Exchange {
     /// Runs a part of the handler or of its body: in the context of the request, and its panics are caught.
     pub(crate) fn guard<T>(&self, part: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(|| self.context.scope(part)))
+    }
+
+    /// Drops what is left of the handler or of its body, because nobody asks for the rest.
+    pub(crate) fn give_up(&self, drop: impl FnOnce()) -> Result<(), Box<dyn Any + Send>> {
+        self.guard(|| match self.is_out {
+            true => drop(),
+            false => CancelledBy::ClientGone.while_dropping(drop),
+        })
     }
 
     /// Whether a server asks for the end of a body, even if it has all the bytes that it was promised.

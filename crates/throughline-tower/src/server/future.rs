@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use throughline_core::{ErrorInfo, RequestSpan, Settled};
+use throughline_core::{ErrorInfo, RequestSpan, Settled, describe_panic};
 use tower_service::Service;
 
 use super::{Arrival, Exchange, Outcome, panic};
@@ -32,9 +32,9 @@ pin_project! {
             let mut this = this.project();
             let Some(exchange) = this.exchange.take() else { return };
             // What runs inside is cancelled first, and belongs to the request to its last.
-            match exchange.guard(|| this.state.set(State::Answered)) {
+            match exchange.give_up(|| this.state.set(State::Answered)) {
                 Ok(()) => exchange.end(Outcome::Cancelled),
-                Err(panic) => exchange.end(Outcome::Panicked(ErrorInfo::of_panic(&*panic))),
+                Err(panic) => exchange.end(Outcome::Panicked(describe_panic(&*panic))),
             }
         }
     }
@@ -180,7 +180,7 @@ fn answer_panic<R>(panic: &(dyn Any + Send), mut exchange: Box<Exchange>) -> Res
         false => panic::problem(exchange.context(), &exchange.arrival.id),
     };
     exchange.answered(response.status(), response.headers(), None);
-    exchange.end(Outcome::Panicked(ErrorInfo::of_panic(panic)));
+    exchange.end(Outcome::Panicked(describe_panic(panic)));
     response
 }
 

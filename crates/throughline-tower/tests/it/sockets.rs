@@ -69,10 +69,13 @@ async fn a_client_that_hangs_up_cancels_the_request_and_the_steps_in_it() {
     let client = tokio::spawn(crate::support::http().get(url).send());
     begun.notified().await;
     client.abort();
-    assert_eq!(server.request_end().await.status, Status::Cancelled);
+    let request = server.request_end().await;
     let events = server.events().await;
     let step = events.iter().find(|event| event.event_type == "stage:slow" && event.seq == 1).unwrap();
-    assert_eq!(step.status, Status::Cancelled);
+    for end in [&request, step] {
+        assert_eq!(end.status, Status::Cancelled);
+        assert_eq!(end.error.as_ref().unwrap().kind, names::errors::CLIENT_GONE);
+    }
     assert_eq!(server.measured().await, "GET / cancelled");
 }
 
@@ -95,7 +98,33 @@ async fn a_client_that_hangs_up_in_mid_body_cancels_the_request() {
     drop(client);
     let end = server.request_end().await;
     assert_eq!((end.status, end.attrs.get(names::attrs::HTTP_STATUS)), (Status::Cancelled, Some("200")));
+    assert_eq!(end.error.unwrap().kind, names::errors::CLIENT_GONE);
     assert_eq!(server.measured().await, "GET / 200 cancelled");
+}
+
+#[tokio::test]
+async fn a_connection_that_a_server_closes_because_it_stops_is_no_client_that_hung_up() {
+    let begun = Arc::new(Notify::new());
+    let told = Arc::clone(&begun);
+    let server = Server::start(|router| {
+        let hang = move |Traced(ctx): Traced| {
+            let told = Arc::clone(&told);
+            async move {
+                let step = async {
+                    told.notify_one();
+                    std::future::pending::<()>().await;
+                };
+                ctx.trace_infallible("stage:slow", step).await.unwrap();
+            }
+        };
+        router.route("/", get(hang))
+    })
+    .await;
+    let client = tokio::spawn(crate::support::http().get(server.url("/")).send());
+    begun.notified().await;
+    server.throughline.announce_shutdown();
+    client.abort();
+    assert_eq!(server.request_end().await.error.unwrap().kind, names::errors::SHUTDOWN);
 }
 
 #[tokio::test]

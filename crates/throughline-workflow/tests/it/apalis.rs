@@ -66,8 +66,8 @@ async fn a_task_goes_on_in_the_producers_run_and_each_attempt_is_seen() {
     assert_snapshot!(bench.tree().await, @r"
     workflow:started > workflow:completed success
       dependency:queue success #dependency
-        job:payout failed attempt 1 [Custom] #detached #remote_parent
-        job:payout failed attempt 2 [Custom] #detached #remote_parent (retry_of job:payout)
+        job:payout failed attempt 1 [Timeout] #detached #remote_parent
+        job:payout failed attempt 2 [Timeout] #detached #remote_parent (retry_of job:payout)
         job:payout success attempt 3 #detached #remote_parent (retry_of job:payout)
           stage:transfer success
     ");

@@ -291,7 +291,7 @@ async fn a_job_that_is_dropped_was_cancelled_and_workers_and_jobs_are_counted_as
     assert_snapshot!(gauges(), @"throughline_workers_active{queue=payouts} 1throughline_jobs_in_flight{queue=payouts,job_type=payout} 0");
     drop(worker);
     assert_snapshot!(gauges(), @"throughline_workers_active{queue=payouts} 0throughline_jobs_in_flight{queue=payouts,job_type=payout} 0");
-    assert_snapshot!(bench.tree().await, @"job:payout cancelled attempt 1 #detached");
+    assert_snapshot!(bench.tree().await, @"job:payout cancelled attempt 1 [aborted] #detached");
     assert!(bench.readings("throughline_job_attempts").contains("outcome=cancelled} 1"));
 }
 

@@ -64,7 +64,7 @@ async fn the_making_of_a_resource_is_a_step_and_its_time_is_measured_by_outcome(
     workflow:started > workflow:completed success
       provision:sandbox success
       provision:sandbox failed [error]
-      provision:sandbox cancelled
+      provision:sandbox cancelled [aborted]
       provision:sandbox failed [panic]
     ");
     insta::assert_snapshot!(bench.series("provisioning"), @"

@@ -223,7 +223,7 @@ async fn work_that_fails_panics_or_is_dropped_leaves_the_entity_where_it_was() {
       state:session:idle success
       state:session:starting failed [error]
       state:session:starting failed [panic]
-      state:session:starting cancelled
+      state:session:starting cancelled [aborted]
       state:session:starting success
     ");
     insta::assert_snapshot!(bench.series("state_transitions"), @"
@@ -296,7 +296,7 @@ async fn a_transition_that_is_dropped_before_its_start_is_durable_is_not_made() 
     insta::assert_snapshot!(bench.tree().await, @"
     workflow:started > workflow:completed success
       state:session:idle success
-      state:session:starting cancelled
+      state:session:starting cancelled [aborted]
       state:session:starting success
     ");
 }

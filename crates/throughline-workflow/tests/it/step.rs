@@ -138,7 +138,7 @@ async fn compensations_link_what_they_undo_so_that_the_ledger_balances() {
     )
     .await;
     assert_snapshot!(bench.tree().await, @r"
-    workflow:started > workflow:failed failed [Trouble::Timeout]
+    workflow:started > workflow:failed failed [Trouble::Timeout] (failed_by step:sign)
       step:reserve success #compensable
       step:transfer success #compensable
       step:notify success #compensable

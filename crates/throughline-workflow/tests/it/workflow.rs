@@ -113,7 +113,7 @@ async fn a_call_that_is_dropped_was_cancelled_and_counts_as_active_until_then() 
     assert!(bench.readings("throughline_workflows_active").ends_with("} 1"));
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
-    assert_snapshot!(bench.tree().await, @"workflow:started > workflow:cancelled cancelled");
+    assert_snapshot!(bench.tree().await, @"workflow:started > workflow:cancelled cancelled [aborted]");
     assert!(bench.readings("throughline_workflows_active").ends_with("} 0"));
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{Compensated, CompensationOutcome, Saga, SagaState};
 use crate::context::TraceContext;
 use crate::context::future::Capture;
+use crate::panics::describe_panic;
 use crate::redaction;
 use throughline_model::names::{self, attrs};
 use throughline_model::{BoxFuture, ErrorInfo, SpanId, StepError, Text};
@@ -129,7 +130,7 @@ impl Saga {
             Ok(Ok(Ok(()))) => CompensationOutcome::Undone,
             Ok(Ok(Err(Described(error)))) => CompensationOutcome::Failed(error),
             Ok(Err(error)) => CompensationOutcome::NotStarted(error),
-            Err(panic) => CompensationOutcome::Failed(ErrorInfo::of_panic(&*panic)),
+            Err(panic) => CompensationOutcome::Failed(describe_panic(&*panic)),
         };
         self.compensated(step, resource, outcome)
     }

@@ -96,7 +96,7 @@ impl Saga {
                 !matches!(step.outcome, NotStarted(_) | NotRegistered)
             };
             if compensations.iter().all(was_tried) {
-                held.finish(End::cancelled()).await;
+                held.finish(End::cancelled(None)).await;
             } else {
                 // The emitter was shut down, its store is broken, or nobody said how to undo a step: the saga stays open.
                 drop(held);

@@ -16,7 +16,7 @@ use crate::context::resume::{events, owner, summary};
 use crate::context::resumption::Resumption;
 use crate::context::settled::LastEnd;
 use crate::context::span::{End, Label, Run};
-use crate::context::spec::{Details, root};
+use crate::context::spec::{Above, Details, root};
 use crate::hub::Hub;
 use throughline_model::fold::{History, PastSagaStep, PastSpan, RunFold};
 use throughline_model::names::{self, attrs, errors, tags};
@@ -173,7 +173,7 @@ impl SagaRecovery {
                 Label::Step(Text::default()),
                 &mut Details { continues: Some((parent, 0)), ..Details::default() },
                 context.attrs().clone(),
-                (None, None),
+                Above::default(),
             )),
             _ => context.clone(),
         };
@@ -288,8 +288,9 @@ fn place(run: &Arc<Run>, head: &TraceEvent, history: &History) -> TraceContext {
         continues: Some((head.span_id, next_seq)),
         ..Details::default()
     };
-    let parents = (head.parent_span_id, head.parent_trace_id);
-    TraceContext(root(Arc::clone(run), label, &mut details, head.attrs.clone(), parents))
+    let (parent_span_id, parent_trace_id) = (head.parent_span_id, head.parent_trace_id);
+    let above = Above { parent_span_id, parent_trace_id, ..Above::default() };
+    TraceContext(root(Arc::clone(run), label, &mut details, head.attrs.clone(), above))
 }
 
 impl std::fmt::Debug for SagaRecovery {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{OpenStore, StoreFixture, hold, open, open_as, open_silently};
 use crate::testing::run;
-use crate::{Claim, InstanceId, Lease, Liveness, RunState, TraceId};
+use crate::{Claim, Instance, InstanceId, Lease, Liveness, RunState, Timestamp, TraceId};
 
 /// Long enough for a busy machine; a promise that holds never waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +32,36 @@ pub fn liveness_is_answered_in_the_order_asked<F: StoreFixture>() {
         assert_eq!(mine.reader.liveness(&many).await.unwrap(), vec![Dead; 2000]);
         mine.store.heartbeat().await.unwrap();
         assert_eq!(liveness(&mine, mine.id).await, Alive);
+    });
+}
+
+pub fn a_process_is_known_from_its_lease_also_when_it_has_ended<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let watcher = open(fixture).await;
+        let before = Timestamp::now();
+        let of = Instance::new(InstanceId::random(), "loan-service").version("1.4.1").runs_on("app-2", 4711);
+        let store = fixture.config().open(of.clone()).await.unwrap();
+        let stranger = InstanceId::from_u64(0xfeed);
+        let asked = [stranger, of.id, InstanceId::IMPORTED, InstanceId::NOBODY];
+        let living = watcher.reader.processes(&asked).await.unwrap();
+        store.close().await.unwrap();
+        let after = Timestamp::now();
+        let ended = watcher.reader.processes(&asked).await.unwrap();
+        let kept = fixture.keeps_processes();
+        for found in [living, ended] {
+            let [None, process, None, None] = &found[..] else {
+                panic!("one answer to each question: {found:?}")
+            };
+            assert_eq!(process.is_some(), kept, "a process, and what `StoreFixture::keeps_processes` says");
+            let Some(process) = process else { return };
+            assert_eq!(process.service, "loan-service");
+            assert_eq!((process.version.as_deref(), process.host.as_deref()), (Some("1.4.1"), Some("app-2")));
+            assert_eq!(process.pid, Some(4711));
+            assert!(before <= process.started && process.started <= process.last_seen, "{process:?}");
+            assert!(process.last_seen <= after, "{process:?}");
+        }
+        let none: [InstanceId; 0] = [];
+        assert_eq!(watcher.reader.processes(&none).await.unwrap(), []);
     });
 }
 

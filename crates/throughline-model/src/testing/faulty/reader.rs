@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::CallFaults;
 use crate::{
     BoxFuture, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page,
-    Paged, ReadError, RunSummary, Secret, TraceEvent, TraceId, TraceReader,
+    Paged, Process, ReadError, RunSummary, Secret, TraceEvent, TraceId, TraceReader,
 };
 
 pub(super) struct FaultyReader {
@@ -78,6 +78,13 @@ impl TraceReader for FaultyReader {
         instances: &'a [InstanceId],
     ) -> BoxFuture<'a, Result<Vec<Liveness>, ReadError>> {
         self.answer(self.inner.liveness(instances))
+    }
+
+    fn processes<'a>(
+        &'a self,
+        instances: &'a [InstanceId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Process>>, ReadError>> {
+        self.answer(self.inner.processes(instances))
     }
 
     fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
