@@ -10,6 +10,9 @@ use crate::error::{empty, open_error, unusable};
 use crate::paths::beside;
 use crate::presence::{Gone, Presence};
 
+/// After so many pages, about 16 MB, the log is moved into the database: measured in ADR 2.
+pub(crate) const CHECKPOINT_AFTER: u32 = 4000;
+
 /// How long a reader waits for a file that is being created: the creator brings it to the disk several times.
 const CREATION: Duration = Duration::from_secs(1);
 
@@ -123,8 +126,7 @@ impl Kind {
             )));
         }
         connection.pragma_update(None, "synchronous", place.synchronous.pragma()).map_err(fail)?;
-        // A checkpoint about every 16 MB: measured in ADR 0002.
-        connection.pragma_update(None, "wal_autocheckpoint", 4000).map_err(fail)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AFTER).map_err(fail)?;
         connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(fail)?;
         // The page cache is left at its small default: measured, a larger one costs more in misses of the
         // processor's caches than it saves in copies from the system's cache.

@@ -65,6 +65,11 @@ impl Presence {
         &self.target
     }
 
+    /// The path of SQLite's log, if the database is open with one.
+    pub(crate) fn log(&self) -> Option<&Path> {
+        self.log.as_ref().map(|log| log.path.as_path())
+    }
+
     /// An error if the other is of another database.
     pub(crate) fn check_same_database(&self, other: &Self) -> Result<(), Gone> {
         match self.database.identity == other.database.identity {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::claim;
 use crate::connection::{Place, STORE_FILE, Synchronous};
-use crate::error::{STORE, append_error};
+use crate::error::{STORE, append_error, open_error};
 use crate::importer::SqliteImporter;
 use crate::lease::Lease;
 use crate::paths::resolved;
@@ -146,6 +146,9 @@ impl SqliteStore {
         reader.check_same_database(&opened.presence).map_err(Gone::into_open_error)?;
         self.place.path = resolved(&self.place.path);
         let mut writer = Writer::new(opened);
+        if self.place.synchronous == Synchronous::Full {
+            writer.extend_log().map_err(|error| open_error(&self.place.path, error))?;
+        }
         let lease = Lease::take(&mut writer, &self.place.path, instance)?;
         let upkeep = Upkeep::default();
         let retention = match self.policy.is_empty() {

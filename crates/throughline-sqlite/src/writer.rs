@@ -142,6 +142,14 @@ impl Writer {
         &mut self.log
     }
 
+    /// Lets the log be as large as it usually grows, so that the commits to come are synced sooner. Where there is no room for that,
+    /// everything works, less quickly.
+    pub(crate) fn extend_log(&mut self) -> Result<()> {
+        self.begin()?;
+        let _ = self.presence.log().map(Log::extend);
+        self.connection.execute_batch("ROLLBACK")
+    }
+
     /// Brings the tables that are folded from blocks up to date.
     pub(crate) fn fold(&mut self) -> Result<()> {
         self.begin()?;

@@ -3,8 +3,37 @@
 use proptest::prelude::*;
 use throughline_model::testing::sample_log;
 use throughline_model::{Filter, Page};
+use throughline_sqlite::SqliteStore;
 
 use crate::{Place, open, shared, unsynced};
+
+#[tokio::test]
+async fn all_that_was_committed_is_found_before_the_room_that_the_log_has() {
+    let place = Place::new();
+    let log = |place: &Place| place.folder.path().join("traces.db-wal");
+    let synced = |place: &Place| SqliteStore::new(place.path());
+    let room = |place: &Place| std::fs::metadata(log(place)).unwrap().len();
+    let store = open(synced(&place)).await;
+    let before = room(&place);
+    assert!(before > 16 << 20, "{before} bytes: the file of the log would grow with each commit");
+    let events = sample_log(5, 12, &[]);
+    for group in events.chunks(9) {
+        store.append(&shared(group)).await.unwrap();
+    }
+    assert_eq!(room(&place), before);
+
+    // What a process leaves that dies, without the index that processes share.
+    let left = Place::new();
+    std::fs::copy(place.path(), left.path()).unwrap();
+    std::fs::copy(log(&place), log(&left)).unwrap();
+    let reader = synced(&left).open_reader().unwrap();
+    assert_eq!(reader.info().await.unwrap().events, events.len() as u64);
+    let next = open(synced(&left)).await;
+    assert_eq!(room(&left), before);
+    next.append(&shared(&sample_log(6, 1, &[]))).await.unwrap();
+    next.close().await.unwrap();
+    assert_eq!(room(&left), 0, "a store that is closed gives the room back");
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
