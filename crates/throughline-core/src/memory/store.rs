@@ -107,7 +107,7 @@ impl StoreConfig for MemoryStore {
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let mut state = self.state();
         state.leases.insert(instance.id, Liveness::Alive);
-        state.processes.insert(instance.id, Process::starting(&instance, Timestamp::now()));
+        state.processes.insert(instance.id, instance.process(Timestamp::now()));
         drop(state);
         let store = Self { shared: Arc::clone(&self.shared), instance: Some(instance.id) };
         Box::pin(std::future::ready(Ok(Arc::new(store) as Arc<dyn TraceStore>)))
