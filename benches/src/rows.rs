@@ -21,6 +21,7 @@ mod query;
 mod redaction;
 mod single;
 mod step;
+mod steps;
 
 /// One comparison.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub const NAMES: &[&str] = &[
     durable::NAME,
     durable::BULK,
     single::NAME,
+    steps::NAME,
     import::NAME,
     beside::NAME,
     lookup::NAME,
@@ -58,6 +60,7 @@ pub const ALL: &[Row] = &[
     Row { name: durable::NAME, measure: durable::measure },
     Row { name: durable::BULK, measure: durable::measure_bulk },
     Row { name: single::NAME, measure: single::measure },
+    Row { name: steps::NAME, measure: steps::measure },
     Row { name: import::NAME, measure: import::measure },
     Row { name: beside::NAME, measure: beside::measure },
     Row { name: lookup::NAME, measure: lookup::measure },

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
+use throughline::delivery::Durability;
 use throughline::store::{PrunePolicy, Synchronous};
 use throughline::{NotRecorded, SqliteStore, Throughline, TraceContext};
 
@@ -18,6 +19,9 @@ const ROLE: &str = "THROUGHLINE_TEST_ROLE";
 pub(crate) enum Role {
     /// Emits from many tasks until it is killed.
     Emit,
+    /// The same, in another mode of durability.
+    EmitCoalesced,
+    EmitPipelined,
     /// As [`Role::Emit`], into the store of the example `json_lines_store`.
     EmitJsonLines,
     /// Emits some events one after the other, then many at once, and ends.
@@ -28,8 +32,10 @@ pub(crate) enum Role {
     MarkWithoutSync,
 }
 
-const ROLES: [(Role, &str); 5] = [
+const ROLES: [(Role, &str); 7] = [
     (Role::Emit, "emit"),
+    (Role::EmitCoalesced, "emit-coalesced"),
+    (Role::EmitPipelined, "emit-pipelined"),
     (Role::Prune, "prune"),
     (Role::EmitJsonLines, "emit-json-lines"),
     (Role::Mark, "mark"),
@@ -68,14 +74,21 @@ fn this_process_is_the_child_when_it_is_told_to_be() {
     let builder = Throughline::builder("child");
     let builder = match role {
         Role::EmitJsonLines => builder.store(JsonLinesStore::new(database)),
-        Role::Emit | Role::Mark | Role::Prune => builder.store(SqliteStore::new(database)),
         Role::MarkWithoutSync => builder.store(SqliteStore::new(database).synchronous(Synchronous::Off)),
+        _ => builder.store(SqliteStore::new(database)),
     };
-    let throughline = builder.build().unwrap();
+    let durability = match role {
+        Role::EmitCoalesced => Durability::Coalesced,
+        Role::EmitPipelined => Durability::Pipelined,
+        _ => Durability::Strict,
+    };
+    let throughline = builder.durability(durability).build().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         match role {
-            Role::Emit | Role::EmitJsonLines => emit(&throughline).await,
+            Role::Emit | Role::EmitJsonLines | Role::EmitCoalesced | Role::EmitPipelined => {
+                emit(&throughline, durability).await;
+            }
             Role::Mark | Role::MarkWithoutSync => mark(&throughline).await,
             Role::Prune => {}
         }
@@ -102,23 +115,40 @@ fn acknowledge(what: impl std::fmt::Display) {
     stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).unwrap();
 }
 
-async fn emit(throughline: &Throughline) {
+/// Each event is acknowledged as soon as the mode of durability says that it is recorded.
+async fn emit(throughline: &Throughline, durability: Durability) {
+    let starts_are_awaited = durability != Durability::Pipelined;
     let runs = (0..16).map(|_| {
-        throughline.workflow("crash").run(|ctx| async move {
-            acknowledge(event_id(&ctx, 0));
-            loop {
-                let done = ctx.step("stage:work").run(|ctx| async move {
-                    acknowledge(event_id(&ctx, 0));
-                    let noted = ctx.event("business:noted", json!({ "some": "payload" })).await?;
-                    acknowledge(format_args!("{}:{noted}:0", ctx.trace_id()));
-                    Ok::<_, NotRecorded>(event_id(&ctx, 1))
-                });
-                acknowledge(done.await??);
+        throughline.workflow("crash").run(move |ctx| async move {
+            if starts_are_awaited {
+                acknowledge(event_id(&ctx, 0));
             }
-            #[expect(
-                unreachable_code,
-                reason = "the loop ends with the process; this names the error's type"
-            )]
+            let mut unsettled = None;
+            for round in 0_u32.. {
+                let before = unsettled.take();
+                let done = ctx.step("stage:work").run(move |ctx| async move {
+                    if starts_are_awaited {
+                        before.into_iter().for_each(|end: String| acknowledge(end));
+                        acknowledge(event_id(&ctx, 0));
+                    }
+                    let noted = ctx.event("business:noted", json!({ "some": "payload" })).await?;
+                    if starts_are_awaited {
+                        acknowledge(format_args!("{}:{noted}:0", ctx.trace_id()));
+                    }
+                    Ok::<_, NotRecorded>((event_id(&ctx, 0), event_id(&ctx, 1)))
+                });
+                let (start, end) = done.await??;
+                if !starts_are_awaited {
+                    acknowledge(start);
+                }
+                match durability {
+                    Durability::Coalesced if round % 4 > 0 => unsettled = Some(end),
+                    _ => {
+                        ctx.settled().await?;
+                        acknowledge(end);
+                    }
+                }
+            }
             Ok::<(), NotRecorded>(())
         })
     });

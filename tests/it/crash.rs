@@ -19,12 +19,26 @@ fn kills() -> u32 {
 
 #[tokio::test]
 async fn every_acknowledged_event_survives_sigkill_once_and_unfinished_steps_show_as_interrupted() {
+    kill_again_and_again(Role::Emit, kills()).await;
+}
+
+#[tokio::test]
+async fn what_comes_after_an_end_is_acknowledged_with_it_where_a_step_returns_before_its_end_is_stored() {
+    kill_again_and_again(Role::EmitCoalesced, kills().div_ceil(4)).await;
+}
+
+#[tokio::test]
+async fn the_events_of_a_step_that_has_returned_survive_sigkill_where_it_begins_before_its_start_is_stored() {
+    kill_again_and_again(Role::EmitPipelined, kills().div_ceil(4)).await;
+}
+
+async fn kill_again_and_again(role: Role, kills: u32) {
     let folder = tempfile::tempdir().unwrap();
     let mut tally = BTreeMap::<&str, usize>::new();
-    for round in 0..kills() {
+    for round in 0..kills {
         // A file for every 25 kills: most rounds find what others left, and the file stays small.
         let database = folder.path().join(format!("traces-{}.db", round / 25));
-        let mut child = child::start(Role::Emit, &database);
+        let mut child = child::start(role, &database);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut acknowledged = Vec::new();
         let mut read = |acknowledged: &mut Vec<String>, wanted: usize| {
@@ -52,7 +66,7 @@ async fn every_acknowledged_event_survives_sigkill_once_and_unfinished_steps_sho
         let reader = SqliteStore::new(&database).open_reader().unwrap();
         check(&reader, &acknowledged, &mut tally).await;
     }
-    println!("{} kills: {tally:?}", kills());
+    println!("{kills} kills: {tally:?}");
 }
 
 /// Two that emit and one that imports and removes old runs, on one file; one after the other is killed.

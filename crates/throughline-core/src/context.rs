@@ -19,6 +19,7 @@ mod request;
 mod resume;
 mod resumption;
 mod saga;
+mod settled;
 mod span;
 mod spec;
 mod step;
@@ -45,6 +46,7 @@ pub use resume::Resume;
 pub use saga::{
     Compensated, CompensationOutcome, OnCancel, Saga, SagaBuilder, SagaFailed, SagaRecovery, SagaStep,
 };
+pub use settled::Settled;
 pub use step::{CapturingStep, Step};
 pub use timeout::{DeadlinePassed, Timeout};
 pub use workflow::Workflow;

@@ -75,6 +75,8 @@ pub(crate) enum Delivery {
     Awaited { root: Option<Arc<Fate>> },
     /// Its emitter awaits it; it stays pending anyway.
     AwaitedAndKept,
+    /// The same for something that is awaited together with what comes next, and may wait for that a moment.
+    AwaitedWithTheNext,
     /// Nobody awaits it; it stays pending.
     Kept,
     /// The same for the end of something of which it is not known whether the store takes its start. It is dropped if that
@@ -209,7 +211,8 @@ impl Hub {
             Delivery::Awaited { root } => {
                 store.push(event, root.map(Dependency::Root)).map(Emitted::Awaiting)
             }
-            Delivery::AwaitedAndKept => store.push_kept(event).map(Emitted::Awaiting),
+            Delivery::AwaitedAndKept => store.push_kept(event, false).map(Emitted::Awaiting),
+            Delivery::AwaitedWithTheNext => store.push_kept(event, true).map(Emitted::Awaiting),
             Delivery::Kept | Delivery::InProcess => {
                 store.push_unawaited(event, None).map(|()| Emitted::NotAwaited)
             }

@@ -26,7 +26,7 @@ pub use context::{
     CancelledBy, CapturingStep, Compensated, CompensationOutcome, DeadlinePassed, Decision, DecisionDraft,
     Deferred, EventDraft, InContext, InContextFuture, NotRecorded, OnCancel, ParseTraceParentError,
     Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed,
-    SagaRecovery, SagaStep, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
+    SagaRecovery, SagaStep, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};

@@ -5,13 +5,13 @@ use std::hash::{Hash, Hasher};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, params};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use serde_json::Value;
 use throughline_model::fold::Change;
 use throughline_model::names::{data, tags};
 use throughline_model::{InstanceId, TraceEvent, TraceId};
 
-use crate::block::{Block, Entry, status_code, tag_bit};
+use crate::block::{Block, Entry, entries, status_code, tag_bit};
 use crate::instances::instance_id;
 use crate::json::Json;
 use crate::latest;
@@ -21,12 +21,14 @@ use crate::rollup;
 use crate::run::Run;
 use crate::run_rows;
 
-/// What the writer keeps from group to group, so that most events cost no look-up. It is thrown away when another
-/// connection has written, and when a transaction fails.
+/// What the writer keeps from group to group, so that most events cost no look-up. When another connection has written, what
+/// that wrote to is forgotten; when something was removed, and when a transaction fails, all of it.
 #[derive(Default)]
 pub(crate) struct Cache {
     /// The state of the file that this is a cache of.
     data_version: Option<i64>,
+    /// The last removal of a run or a name that it knows of.
+    last_removal: i64,
     names: Names,
     instances: FxHashMap<InstanceId, i64>,
     runs: FxHashMap<TraceId, Run>,
@@ -54,9 +56,14 @@ impl Cache {
         if self.data_version == Some(version) {
             return Ok(());
         }
-        self.runs.clear();
-        self.names.clear();
-        self.instances.clear();
+        if self.data_version.is_none() || !self.forget_what_others_changed(connection)? {
+            self.runs.clear();
+            self.names.clear();
+            self.instances.clear();
+            self.last_removal = connection
+                .prepare_cached("SELECT coalesce(max(id), 0) FROM removal")?
+                .query_row([], |row| row.get(0))?;
+        }
         (self.next_event, self.last_run) = connection
             .prepare_cached("SELECT coalesce(max(id) + count, 1), coalesce(runs, 0) FROM block")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -64,6 +71,32 @@ impl Cache {
         self.latest_folded = latest::folded(connection)?;
         self.data_version = Some(version);
         Ok(())
+    }
+
+    /// Forgets the runs that others have removed or written to; `false` if that is not enough.
+    fn forget_what_others_changed(&mut self, connection: &Connection) -> Result<bool> {
+        let mut others = FxHashSet::default();
+        let mut removals =
+            connection.prepare_cached("SELECT id, run FROM removal WHERE id > ?1 ORDER BY id")?;
+        let mut rows = removals.query([self.last_removal])?;
+        while let Some(row) = rows.next()? {
+            let (id, run): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+            let (true, Some(run)) = (id == self.last_removal + 1, run) else { return Ok(false) };
+            self.last_removal = id;
+            others.insert(run);
+        }
+        let mut blocks = connection.prepare_cached("SELECT id, entries FROM block WHERE id >= ?1")?;
+        let mut rows = blocks.query([self.next_event])?;
+        while let Some(row) = rows.next()? {
+            others.extend(entries(row.get(0)?, row.get_ref(1)?.as_blob()?).map(|(_, entry)| entry.run));
+            if others.len() > Self::RUNS {
+                return Ok(false);
+            }
+        }
+        if !others.is_empty() {
+            self.runs.retain(|_, run| !others.contains(&run.id));
+        }
+        Ok(true)
     }
 
     pub(crate) fn write<E: Borrow<TraceEvent>>(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
+use crate::turn::{Anew, Turn};
+
 /// The log of a file as one of its writers knows it.
 ///
 /// SQLite begins the log anew when all of it is in the database and nobody reads from it, which readers that overlap prevent for
@@ -19,6 +21,8 @@ pub(crate) struct Log {
     /// How long to wait for those who read, the next time.
     patience: Duration,
     busy_timeout: Duration,
+    /// Turns since the last time that it was moved beside others.
+    turns: u32,
 }
 
 impl Log {
@@ -29,16 +33,23 @@ impl Log {
     pub(crate) const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(busy_timeout: Duration) -> Self {
-        Self { bytes: 0, limit: Self::LIMIT, due: Self::LIMIT, patience: Self::FIRST_PATIENCE, busy_timeout }
+        Self {
+            bytes: 0,
+            limit: Self::LIMIT,
+            due: Self::LIMIT,
+            patience: Self::FIRST_PATIENCE,
+            busy_timeout,
+            turns: 0,
+        }
     }
 
     /// Empties the log if it has become too large. A reader that stays for long must not hold up the writer for long, so that
     /// each attempt in vain makes the next one later, and more patient.
-    pub(crate) fn keep_short(&mut self, connection: &Connection) -> Result<()> {
+    pub(crate) fn keep_short(&mut self, connection: &Connection, turn: &mut Turn) -> Result<()> {
         if self.bytes <= self.due {
             return Ok(());
         }
-        if self.empty(connection, self.patience)? {
+        if turn.begin_log_anew(connection, Anew::Truncated, self.patience)? {
             (self.due, self.patience) = (self.limit, Self::FIRST_PATIENCE);
         } else {
             self.due = self.bytes + self.limit / 4;
@@ -47,13 +58,15 @@ impl Log {
         Ok(())
     }
 
-    /// Moves the log into the database and cuts it to nothing; answers whether nobody prevented that.
-    pub(crate) fn empty(&self, connection: &Connection, patience: Duration) -> Result<bool> {
-        connection.busy_timeout(patience)?;
-        let emptied =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        connection.busy_timeout(self.busy_timeout)?;
-        Ok(!emptied?)
+    /// Moves the log into the database while others write: asked for now and then by one that writes in bulk, so that the others
+    /// need not do it.
+    pub(crate) fn move_beside_others(&mut self, connection: &Connection, turn: &mut Turn) -> Result<()> {
+        const TURNS: u32 = 8;
+        self.turns = (self.turns + 1) % TURNS;
+        if self.turns == 0 {
+            turn.begin_log_anew(connection, Anew::Overwritten, Self::FIRST_PATIENCE)?;
+        }
+        Ok(())
     }
 }
 

@@ -106,6 +106,9 @@ pub(crate) struct Pruner {
     database: PathBuf,
     policy: PrunePolicy,
     pass: Pass,
+    /// The moment by which runs are old or not: if it moved on, and as many runs grew old as were removed, there would be no end.
+    /// Else it is that of each step.
+    now: Option<Timestamp>,
     /// Whether runs went since names were last looked at.
     has_removed: bool,
 }
@@ -136,11 +139,14 @@ impl Pruner {
             database: resolved(&place.path),
             policy,
             pass: Pass::default(),
+            now: None,
             has_removed: false,
         })
     }
 
+    /// Removes what the policy removes now.
     pub(crate) fn prune(mut self) -> std::result::Result<PruneReport, AppendError> {
+        self.now = Some(Timestamp::now());
         let mut report = PruneReport::default();
         let pruned = self.prune_all(&mut report);
         self.writer.confirm().map_err(Gone::into_append_error)?;
@@ -182,7 +188,7 @@ impl Pruner {
         }
         // The writer need not wait for this: it only reads.
         let connection = self.writer.connection();
-        let limits = limits(connection, &self.policy)?;
+        let limits = limits(connection, &self.policy, self.now.unwrap_or_else(Timestamp::now))?;
         let found = self.pass.look(connection, &self.database, limits, Self::RUNS)?;
         if !found.runs.is_empty() {
             let database = &self.database;
@@ -241,13 +247,13 @@ fn size(connection: &Connection) -> Result<Size> {
     Ok(Size { file: (page * pages) as u64, used: (page * (pages - free)) as u64 })
 }
 
-/// What a policy says of the file now.
-fn limits(connection: &Connection, policy: &PrunePolicy) -> Result<Limits> {
+/// What a policy says of the file at a moment.
+fn limits(connection: &Connection, policy: &PrunePolicy, now: Timestamp) -> Result<Limits> {
     let too_large = match policy.bytes {
         Some(bytes) => size(connection)?.used > bytes,
         None => false,
     };
-    let oldest = policy.age.map(|age| Timestamp::now().minus(age).as_micros());
+    let oldest = policy.age.map(|age| now.minus(age).as_micros());
     Ok(Limits { too_large, oldest })
 }
 
@@ -465,6 +471,35 @@ mod tests {
         let reader = crate::SqliteStore::new(&place.path).open_reader().unwrap().in_place();
         let read = throughline_model::TraceReader::trace(&reader, TraceId::from_key("long"));
         assert_eq!(futures_util::FutureExt::now_or_never(read).unwrap().unwrap(), events);
+    }
+
+    #[test]
+    fn a_removal_ends_although_more_runs_grow_old_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(&folder);
+        let mut writer = writer(&place);
+        let ended_at = |key: &str, at| {
+            let mut run = run("loan").key(key).at(at);
+            run.root();
+            run.complete_run();
+            run.events()
+        };
+        let mut pruner = Pruner::open(&place, ALL).unwrap();
+        let now = Timestamp::now();
+        pruner.now = Some(now);
+        let mut removed = 0;
+        // A run that ended before the removal began goes; for each one that goes, another one ends.
+        writer.append(&ended_at("0", now.minus(Duration::from_secs(9)))).unwrap();
+        for key in 1.. {
+            let step = pruner.step().unwrap();
+            if step.is_last {
+                break;
+            }
+            removed += step.runs;
+            writer.append(&ended_at(&key.to_string(), Timestamp::now())).unwrap();
+        }
+        assert_eq!(removed, 1);
+        assert!(count(writer.connection(), "run") > 0);
     }
 
     #[test]

@@ -22,6 +22,15 @@ pub(crate) struct Turn {
     busy_timeout: Duration,
 }
 
+/// How a log begins anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Anew {
+    /// What comes next overwrites it from its beginning.
+    Overwritten,
+    /// It is cut to nothing.
+    Truncated,
+}
+
 impl Turn {
     /// How often one who waits tries again; at first this often, later less.
     const POLL: Duration = Duration::from_micros(200);
@@ -38,34 +47,75 @@ impl Turn {
     pub(crate) fn begin(&mut self, connection: &Connection) -> Result<()> {
         let mut begin = connection.prepare_cached("BEGIN IMMEDIATE")?;
         connection.busy_timeout(Duration::ZERO)?;
-        let begun = match begin.execute([]) {
-            Err(error) if is_busy(&error) => self.wait(|| begin.execute([])),
-            begun => begun,
+        let mut busy = None;
+        let attempt = || match begin.execute([]) {
+            Err(error) if is_busy(&error) => {
+                busy = Some(error);
+                Ok(None)
+            }
+            begun => begun.map(Some),
         };
+        let begun = self.wait(self.busy_timeout, attempt);
         connection.busy_timeout(self.busy_timeout)?;
-        begun.map(drop)
+        match (begun?, busy) {
+            (None, Some(busy)) => Err(busy),
+            _ => Ok(()),
+        }
     }
 
-    fn wait(&mut self, mut begin: impl FnMut() -> Result<usize>) -> Result<usize> {
+    /// Moves the log into the database, and begins it anew in this way once nobody writes and nobody reads from it; answers
+    /// whether that came about.
+    pub(crate) fn begin_log_anew(
+        &mut self,
+        connection: &Connection,
+        way: Anew,
+        patience: Duration,
+    ) -> Result<bool> {
+        let checkpoint = |mode| {
+            let pragma = format!("PRAGMA wal_checkpoint({mode})");
+            connection.query_row(&pragma, [], |row| Ok((!row.get::<_, bool>(0)?).then_some(())))
+        };
+        let mode = match way {
+            Anew::Overwritten => "RESTART",
+            Anew::Truncated => "TRUNCATE",
+        };
+        connection.busy_timeout(Duration::ZERO)?;
+        // Others may write during the first, which moves nearly all of it, and not during the second.
+        let begun = match checkpoint("PASSIVE") {
+            Ok(Some(())) => self.wait(patience, || checkpoint(mode)),
+            moved_by_another => moved_by_another,
+        };
+        connection.busy_timeout(self.busy_timeout)?;
+        begun.map(|begun| begun.is_some())
+    }
+
+    /// Attempts something again and again for as long as the connection is busy, and says so to those who write in bulk.
+    fn wait<T>(
+        &mut self,
+        patience: Duration,
+        mut attempt: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        if let Some(done) = attempt()? {
+            return Ok(Some(done));
+        }
         let began = Instant::now();
-        let busy_timeout = self.busy_timeout;
         let file = self.file();
         // Another one who looks whether anybody waits holds it for a moment only.
         let is_told = file.is_some_and(|file| file.lock_shared().is_ok());
-        let begun = loop {
-            match begin() {
-                Err(error) if is_busy(&error) && began.elapsed() < busy_timeout => {
+        let attempted = loop {
+            match attempt() {
+                Ok(None) if began.elapsed() < patience => {
                     let is_new = began.elapsed() < 100 * Self::POLL;
                     std::thread::sleep(if is_new { Self::POLL } else { Self::LATER_POLL });
                 }
-                begun => break begun,
+                attempted => break attempted,
             }
         };
         if is_told && let Some(file) = file {
             // It can't fail in a way that anybody could do anything about.
             let _ = file.unlock();
         }
-        begun
+        attempted
     }
 
     /// Whether another connection waits to write: asked by one that writes in bulk.

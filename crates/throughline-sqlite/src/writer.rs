@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::connection::Opened;
 use crate::log::Log;
 use crate::presence::{Gone, Presence};
-use crate::turn::Turn;
+use crate::turn::{Anew, Turn};
 
 /// A connection that writes, with a cache of what the file holds.
 pub(crate) struct Writer {
@@ -49,7 +49,7 @@ impl Writer {
             new += self.write(events)?;
             if self.turn.is_wanted() {
                 self.commit()?;
-                self.turn.give_way();
+                self.give_way()?;
                 self.begin()?;
             }
         }
@@ -78,13 +78,21 @@ impl Writer {
             }
         }
         self.commit()?;
-        self.turn.give_way();
+        self.give_way()
+    }
+
+    /// Lets those write who wait for it. Meanwhile the log is moved into the database, so that they need not do that.
+    fn give_way(&mut self) -> Result<()> {
+        if self.turn.is_wanted() {
+            self.log.move_beside_others(&self.connection, &mut self.turn)?;
+            self.turn.give_way();
+        }
         Ok(())
     }
 
     /// Begins a transaction; from now on other writers wait.
     fn begin(&mut self) -> Result<()> {
-        self.log.keep_short(&self.connection)?;
+        self.log.keep_short(&self.connection, &mut self.turn)?;
         self.turn.begin(&self.connection)?;
         let refreshed = self.cache.refresh(&self.connection);
         self.or_abandon(refreshed)
@@ -126,7 +134,7 @@ impl Writer {
 
     /// Moves the log into the database, as far as nobody reads it, so that the database alone has everything.
     pub(crate) fn empty_log(&mut self) -> Result<()> {
-        self.log.empty(&self.connection, Log::LAST_PATIENCE).map(drop)
+        self.turn.begin_log_anew(&self.connection, Anew::Truncated, Log::LAST_PATIENCE).map(drop)
     }
 
     #[cfg(test)]

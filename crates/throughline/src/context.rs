@@ -20,6 +20,6 @@
 pub use throughline_core::{
     CancelledBy, CapturingStep, DeadlinePassed, Decision, DecisionDraft, Deferred, EventDraft, InContext,
     InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
-    RequestStart, Resume, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
+    RequestStart, Resume, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
 pub use throughline_model::{StepError, kind};

@@ -214,7 +214,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     if let Some(tracing) = tracing {
                         tracing.record("status", end.status.as_str());
                     }
-                    let emitted = span.end(end);
+                    let emitted = span.end_step(end);
                     let (start, claims) = (start.take(), claims.take());
                     *this.state = match (emitted, start) {
                         (Emitted::Awaiting(end), start) => {

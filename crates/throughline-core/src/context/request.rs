@@ -6,6 +6,7 @@ use super::TraceContext;
 use super::cancellation::{self, CancelledBy};
 use super::lazy::{Ended, LazyRoot};
 use super::propagation::{Propagation, TraceParent};
+use super::settled::LastEnd;
 use super::span::{End, Label, Run};
 use super::spec::{Above, Details, root};
 use crate::hub::Hub;
@@ -111,6 +112,7 @@ impl RequestStart {
             request_id: self.request_id,
             resumption: None,
             detached: Arc::default(),
+            last_end: LastEnd::default(),
             lazy_root: Some(LazyRoot::new(self.describe)),
         };
         let mut details = Details::default();
@@ -225,6 +227,7 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
         request_id,
         resumption: None,
         detached: Arc::default(),
+        last_end: LastEnd::default(),
         lazy_root: None,
     });
     let label = Label::Step(Text::default());

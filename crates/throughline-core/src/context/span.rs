@@ -9,7 +9,9 @@ use super::failures::{Failure, Failures, Place};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
+use super::settled::LastEnd;
 use super::{cancellation, current};
+use crate::delivery::Durability;
 use crate::delivery::queue::{Dependency, Fate};
 use crate::hub::{Delivery, Emitted, Hub, Root};
 use crate::redaction;
@@ -39,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) resumption: Option<Arc<Resumption>>,
     /// The sagas of the run whose callers are gone.
     pub(crate) detached: Arc<Detached>,
+    /// The end of the step that returned last before it was recorded.
+    pub(super) last_end: LastEnd,
     /// A root that is written by the first that hangs on it.
     pub(crate) lazy_root: Option<LazyRoot>,
 }
@@ -304,6 +308,22 @@ impl Span {
         let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedAndKept);
         self.close_tracing();
         emitted
+    }
+
+    /// Ends a step and says how that can be awaited, unless what comes next in the run will be awaited for it as well.
+    pub(crate) fn end_step(&self, end: End) -> Emitted {
+        let is_inner_step = self.parent.is_some() && matches!(self.label, Label::Step(_));
+        if self.run.hub.durability != Durability::Coalesced || !is_inner_step {
+            return self.end(end);
+        }
+        let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedWithTheNext);
+        self.close_tracing();
+        match emitted {
+            Emitted::Awaiting(end) => self.run.last_end.set(end),
+            Emitted::Closed => self.run.last_end.set_lost(),
+            Emitted::NotAwaited => {}
+        }
+        Emitted::NotAwaited
     }
 
     /// Ends a span whose start the store did not take, for those who saw it start.

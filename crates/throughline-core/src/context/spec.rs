@@ -10,6 +10,7 @@ use super::failures::{Failures, Place};
 use super::keyed::{RunClaims, Unique};
 use super::propagation::Propagation;
 use super::resumption::Resumption;
+use super::settled::LastEnd;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, current};
 use crate::hub::Hub;
@@ -251,6 +252,7 @@ impl RunSpec {
                 request_id: above.request_id.clone(),
                 resumption: above.resumption.clone(),
                 detached: Arc::clone(&above.detached),
+                last_end: LastEnd::default(),
                 lazy_root: None,
             });
             caller.0.ensure_root();
@@ -321,6 +323,7 @@ impl RunSpec {
             request_id,
             resumption,
             detached: Arc::default(),
+            last_end: LastEnd::default(),
             lazy_root: None,
             hub,
         });

@@ -195,15 +195,16 @@ impl Delivering {
     }
 
     async fn delivered(&self, group: Vec<Queued>, is_all: bool) {
-        let count = group.len();
-        self.counters.deliver(count as u64);
+        // Those who wait now are likely to be back with their next events at once.
+        let released = group.iter().filter(|queued| queued.waiter.is_some() && !queued.lingers).count();
+        self.counters.deliver(group.len() as u64);
         self.acknowledge(group);
         if !is_all {
             return self.let_others_run().await;
         }
         let delay = self.store.group_commit_delay();
-        if count > 1 && self.limits.in_flight == 1 && !delay.is_zero() {
-            self.queue.gather(count, delay).await;
+        if released > 1 && self.limits.in_flight == 1 && !delay.is_zero() {
+            self.queue.gather(released, delay).await;
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Queued {
     pub(crate) keep: bool,
     /// Whether it holds a place, which is free again once it is settled.
     pub(crate) place: bool,
+    /// Whether it may wait for a moment, to be delivered together with what comes next.
+    pub(crate) lingers: bool,
     /// Since when it waits.
     pub(crate) since: Instant,
     /// What this makes no sense without, where it was not known yet whether the store takes that.
@@ -64,12 +66,21 @@ impl Fate {
 impl Queued {
     /// An event that is dropped if it can't be delivered.
     pub(crate) fn new(event: Arc<TraceEvent>, waiter: Option<Waiter>) -> Self {
-        Self { event, waiter, keep: false, place: true, since: Instant::now(), depends_on: None, fate: None }
+        Self { keep: false, ..Self::kept(event, waiter, true) }
     }
 
     /// An event that stays pending until it is delivered.
     pub(crate) fn kept(event: Arc<TraceEvent>, waiter: Option<Waiter>, place: bool) -> Self {
-        Self { event, waiter, keep: true, place, since: Instant::now(), depends_on: None, fate: None }
+        Self {
+            event,
+            waiter,
+            keep: true,
+            place,
+            lingers: false,
+            since: Instant::now(),
+            depends_on: None,
+            fate: None,
+        }
     }
 
     /// Whether what it depends on was refused.
@@ -146,6 +157,10 @@ impl Stop {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Queued>,
+    /// How many of them linger.
+    lingering: usize,
+    /// Whether somebody waits for what lingers.
+    is_urgent: bool,
     /// Taken by the delivery thread and not yet settled, or waiting in the spool.
     unsettled: usize,
     spooled: u64,
@@ -155,13 +170,45 @@ struct State {
     finished: bool,
 }
 
+/// When the delivery thread is to look at what waits.
+enum Due {
+    Now,
+    At(Instant),
+    WithTheNext,
+}
+
 impl State {
+    fn due(&self) -> Due {
+        match self.waiting.front() {
+            None => Due::WithTheNext,
+            Some(_) if self.is_urgent || self.is_stopping || self.fresh() > 0 => Due::Now,
+            Some(first) => Due::At(first.since + Queue::LINGERING),
+        }
+    }
+
+    /// How many wait and don't linger.
+    fn fresh(&self) -> usize {
+        self.waiting.len() - self.lingering
+    }
+
+    /// Takes the first event out that waits, if it is as wanted.
+    fn take_if(&mut self, is_wanted: impl FnOnce(&Queued) -> bool) -> Option<Queued> {
+        let taken = self.waiting.pop_front_if(|queued| is_wanted(queued))?;
+        self.unsettled += 1;
+        self.lingering -= usize::from(taken.lingers);
+        self.is_urgent &= self.lingering > 0;
+        Some(taken)
+    }
+
     fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.unsettled == 0 && self.spooled == 0
     }
 }
 
 impl Queue {
+    /// How long an event lingers at most if nothing comes after it.
+    const LINGERING: Duration = Duration::from_millis(2);
+
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             state: Mutex::default(),
@@ -209,25 +256,47 @@ impl Queue {
         if state.finished {
             return Err(queued);
         }
+        let lingers = queued.lingers;
+        state.lingering += usize::from(lingers);
         state.waiting.push_back(queued);
         if state.gathering == 0 {
+            // Of those that linger the first makes the delivery thread set its timer.
+            let is_news = !lingers || state.waiting.len() == 1;
             drop(state);
-            self.arrived.notify_one();
-        } else if state.waiting.len() >= state.gathering {
+            if is_news {
+                self.arrived.notify_one();
+            }
+        } else if state.fresh() >= state.gathering {
             self.enough.notify_one();
             self.arrived.notify_one();
         }
         Ok(())
     }
 
-    /// Waits until something has arrived.
+    /// Waits until something has arrived that does not linger any more.
     pub(crate) async fn arrival(&self) {
         loop {
             let arrived = self.arrived.notified();
-            if !self.state().waiting.is_empty() {
-                return;
+            let due = self.state().due();
+            match due {
+                Due::Now => return,
+                Due::At(moment) if moment <= Instant::now() => return,
+                Due::At(moment) => {
+                    // Whichever comes first, the next look finds out.
+                    let _ = tokio::time::timeout_at(moment, arrived).await;
+                }
+                Due::WithTheNext => arrived.await,
             }
-            arrived.await;
+        }
+    }
+
+    /// Nothing lingers any longer.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.state();
+        if state.lingering > 0 {
+            state.is_urgent = true;
+            drop(state);
+            self.arrived.notify_one();
         }
     }
 
@@ -244,7 +313,7 @@ impl Queue {
                 let arrived = self.arrived.notified();
                 {
                     let state = self.state();
-                    if state.waiting.len() >= count || state.is_stopping {
+                    if state.fresh() >= count || state.is_stopping {
                         return;
                     }
                 }
@@ -259,7 +328,7 @@ impl Queue {
         let mut state = self.state();
         state.gathering = count;
         let began = Instant::now();
-        while state.waiting.len() < count && !state.is_stopping {
+        while state.fresh() < count && !state.is_stopping {
             let left = delay.saturating_sub(began.elapsed());
             if left.is_zero() {
                 break;
@@ -273,22 +342,17 @@ impl Queue {
     /// many there were.
     pub(crate) fn take(&self, group: &mut Vec<Queued>, most: usize) -> usize {
         let mut state = self.state();
-        let count = most.min(state.waiting.len());
-        state.unsettled += count;
-        group.extend(state.waiting.drain(..count));
-        count
+        let before = group.len();
+        group.extend(std::iter::from_fn(|| state.take_if(|_| true)).take(most));
+        group.len() - before
     }
 
     /// Moves the first events behind those in `group`, up to the first that has not waited this long.
     pub(crate) fn take_overdue(&self, group: &mut Vec<Queued>, longest: Duration) {
         let mut state = self.state();
         let now = Instant::now();
-        while let Some(queued) =
-            state.waiting.pop_front_if(|queued| now.saturating_duration_since(queued.since) >= longest)
-        {
-            state.unsettled += 1;
-            group.push(queued);
-        }
+        let is_overdue = |queued: &Queued| now.saturating_duration_since(queued.since) >= longest;
+        group.extend(std::iter::from_fn(|| state.take_if(is_overdue)));
     }
 
     /// These events, which were taken, are delivered or dropped; their places are free again.
@@ -324,6 +388,7 @@ impl Queue {
 
     /// Blocks until nothing waits any more, or until the deadline.
     pub(crate) fn wait_idle(&self, deadline: std::time::Instant) {
+        self.hurry();
         self.wait(deadline, State::is_idle);
     }
 

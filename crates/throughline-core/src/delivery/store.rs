@@ -197,10 +197,10 @@ impl StoreDelivery {
     }
 
     /// Hands over an event that stays pending until it is delivered, and says how that can be awaited.
-    pub(crate) fn push_kept(&self, event: Arc<TraceEvent>) -> Result<Ack, Closed> {
+    pub(crate) fn push_kept(&self, event: Arc<TraceEvent>, lingers: bool) -> Result<Ack, Closed> {
         let (tx, rx) = oneshot::channel();
         let place = self.queue.try_reserve();
-        self.hand_over(Queued::kept(event, Some(tx), place))?;
+        self.hand_over(Queued { lingers, ..Queued::kept(event, Some(tx), place) })?;
         Ok(rx)
     }
 

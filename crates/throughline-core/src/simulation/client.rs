@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::process::PATIENCE;
-use crate::{Throughline, TraceContext};
+use crate::{Durability, Throughline, TraceContext};
 
 /// What was said to those who record.
 #[derive(Clone, Default)]
@@ -32,12 +32,12 @@ impl Told {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn acknowledged(&self, trace_id: TraceId, span_id: SpanId) {
-        self.state().acknowledged.push(EventId { trace_id, span_id, seq: 0 });
+    pub(super) fn acknowledged(&self, trace_id: TraceId, span_id: SpanId, seq: u32) {
+        self.state().acknowledged.push(EventId { trace_id, span_id, seq });
     }
 
     fn began(&self, context: &TraceContext) {
-        self.acknowledged(context.trace_id(), context.span_id());
+        self.acknowledged(context.trace_id(), context.span_id(), 0);
         self.state().began.push((context.trace_id(), context.span_id()));
     }
 
@@ -55,8 +55,14 @@ pub(super) struct Work {
     pub(super) panics: bool,
     /// Whether it is a request, with a lazy root, and not a run.
     pub(super) is_request: bool,
+    pub(super) durability: Durability,
+}
+
+impl Work {
     /// Whether a step begins before its start is recorded.
-    pub(super) is_pipelined: bool,
+    fn is_pipelined(&self) -> bool {
+        self.durability == Durability::Pipelined
+    }
 }
 
 /// When what was recorded had ended by itself: what comes then is a wait for the emitter.
@@ -97,7 +103,7 @@ async fn request(throughline: Throughline, work: Work, told: Told) {
 
 async fn run(throughline: Throughline, work: Work, told: Told) {
     let asked = Instant::now();
-    let (ended, is_pipelined) = (Ended::default(), work.is_pipelined);
+    let (ended, is_pipelined) = (Ended::default(), work.is_pipelined());
     let (of_run, end_of_run) = (told.clone(), ended.clone());
     let run = throughline.workflow("work").run_infallible(move |ctx| async move {
         of_run.waited("the start of a run", asked);
@@ -115,7 +121,7 @@ async fn run(throughline: Throughline, work: Work, told: Told) {
 /// Answers whether it was recorded.
 async fn step(ctx: &TraceContext, work: &Work, told: &Told) -> bool {
     let asked = Instant::now();
-    let (ended, is_pipelined) = (Ended::default(), work.is_pipelined);
+    let (ended, is_pipelined) = (Ended::default(), work.is_pipelined());
     let (of_step, end_of_step, time, panics) = (told.clone(), ended.clone(), work.time, work.panics);
     let step = ctx.trace_infallible("stage:work", async move {
         of_step.waited("the start of a step", asked);
@@ -130,25 +136,35 @@ async fn step(ctx: &TraceContext, work: &Work, told: &Told) -> bool {
         end_of_step.now(context);
     });
     let is_recorded = step.await.is_ok();
-    settle(is_recorded, asked, &ended, is_pipelined, told);
+    let step = settle(is_recorded, asked, &ended, is_pipelined, told);
     let asked = Instant::now();
     let event = ctx.event("business:done", serde_json::json!({})).await;
     told.waited("an event", asked);
     if let Ok(span) = event {
-        told.acknowledged(ctx.trace_id(), span);
+        told.acknowledged(ctx.trace_id(), span, 0);
+        // Whatever the step itself waited for, its end was recorded before the event.
+        if let Some(step) = step {
+            told.acknowledged(step.trace_id(), step.span_id(), 1);
+        }
     }
     is_recorded
 }
 
-/// A run or a step is over.
-fn settle(is_recorded: bool, asked: Instant, ended: &Ended, is_pipelined: bool, told: &Told) {
-    match ended.take() {
-        Some((context, ended)) => {
-            told.waited("the end of a run or a step", ended);
-            if is_recorded && is_pipelined {
-                told.began(&context);
-            }
-        }
-        None => told.waited("the refusal of a run or a step", asked),
+/// A run or a step is over; answers which, if it is recorded.
+fn settle(
+    is_recorded: bool,
+    asked: Instant,
+    ended: &Ended,
+    is_pipelined: bool,
+    told: &Told,
+) -> Option<TraceContext> {
+    let Some((context, ended)) = ended.take() else {
+        told.waited("the refusal of a run or a step", asked);
+        return None;
+    };
+    told.waited("the end of a run or a step", ended);
+    if is_recorded && is_pipelined {
+        told.began(&context);
     }
+    is_recorded.then_some(context)
 }

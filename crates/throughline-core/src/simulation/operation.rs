@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use crate::Durability;
+
 /// What a sequence is played on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
@@ -9,7 +11,7 @@ pub(super) struct Setting {
     pub(super) by_trace: bool,
     pub(super) has_spool: bool,
     pub(super) capacity: usize,
-    pub(super) pipelined: bool,
+    pub(super) durability: Durability,
 }
 
 /// How a call of a destination fails.
@@ -68,7 +70,10 @@ pub(super) enum Operation {
 pub(super) fn setting() -> impl Strategy<Value = Setting> {
     let capacity = prop_oneof![1 => Just(1_usize), 2 => Just(3), 4 => Just(64)];
     (any::<bool>(), any::<bool>(), capacity, prop::bool::weighted(0.2)).prop_map(
-        |(by_trace, has_spool, capacity, pipelined)| Setting { by_trace, has_spool, capacity, pipelined },
+        |(by_trace, has_spool, capacity, is_pipelined)| {
+            let durability = if is_pipelined { Durability::Pipelined } else { Durability::Strict };
+            Setting { by_trace, has_spool, capacity, durability }
+        },
     )
 }
 

@@ -13,7 +13,7 @@ use super::operation::{Fault, Setting};
 use super::recorded::Recorded;
 use super::tasks::started;
 use crate::delivery::{Stop, later_here};
-use crate::{DestinationReport, DropReason, Durability, MemoryFeed, Redaction, Retry, Throughline};
+use crate::{DestinationReport, DropReason, MemoryFeed, Redaction, Retry, Throughline};
 
 const TIMEOUT: Duration = Duration::from_millis(20);
 const MAX_DELAY: Duration = Duration::from_millis(8);
@@ -41,12 +41,11 @@ impl Process {
         let store = FaultyStore::around(store.clone());
         let feed = FaultyFeed::around(MemoryFeed::new());
         let (faults, feed_faults) = (store.faults(), feed.faults());
-        let durability = if setting.pipelined { Durability::Pipelined } else { Durability::Strict };
         let mut builder = Throughline::builder("simulated")
             .store(store)
             .feed(feed)
             .redaction(Redaction::standard())
-            .durability(durability)
+            .durability(setting.durability)
             .retry(
                 Retry::attempts(ATTEMPTS)
                     .delays(Duration::from_millis(2), MAX_DELAY)

@@ -13,6 +13,7 @@ use super::client::{self, Told, Work};
 use super::operation::{Fault, Operation, Setting};
 use super::process::{Process, plan};
 use super::recorded::{LEASE_INTERVAL, Recorded, STORE};
+use crate::Durability;
 
 type Checked = Result<(), TestCaseError>;
 
@@ -35,14 +36,19 @@ impl World {
         Self { setting, store, spool, told: Told::default(), process, refused: 0, refuses: false }
     }
 
+    /// Calls of the store so far.
+    pub(super) fn appends(&self) -> u64 {
+        self.process.faults.append().attempts()
+    }
+
     pub(super) async fn apply(&mut self, operation: Operation) -> Checked {
         let millis = |millis: u16| Duration::from_millis(millis.into());
         let process = &mut self.process;
         match operation {
             Operation::Run { runs, is_request, steps, millis: time, panics } => {
-                let is_pipelined = self.setting.pipelined;
+                let durability = self.setting.durability;
                 for _ in 0..runs {
-                    let work = Work { steps, time: millis(time), panics, is_request, is_pipelined };
+                    let work = Work { steps, time: millis(time), panics, is_request, durability };
                     process.runs.push(client::start(&process.throughline, work, self.told.clone()));
                 }
                 tokio::task::yield_now().await;
@@ -171,8 +177,8 @@ impl World {
         self.store.state().latency = Duration::ZERO;
         self.let_runs_end().await?;
         self.let_pending_go().await?;
-        let is_pipelined = self.setting.pipelined;
-        let work = Work { steps: 1, time: Duration::ZERO, panics: false, is_request: false, is_pipelined };
+        let durability = self.setting.durability;
+        let work = Work { steps: 1, time: Duration::ZERO, panics: false, is_request: false, durability };
         let acknowledged = self.told.state().acknowledged.len();
         self.process.runs.push(client::start(&self.process.throughline, work, self.told.clone()));
         self.let_runs_end().await?;
@@ -219,15 +225,15 @@ impl World {
         let ended: HashSet<_> =
             store.events.iter().filter(|event| event.seq > 0).map(|event| event.span_id).collect();
         // A pipelined step may have begun although its start is refused later.
-        let is_strict = !self.setting.pipelined;
+        let starts_are_awaited = self.setting.durability != Durability::Pipelined;
         let started: HashSet<_> =
             store.events.iter().filter(|event| event.seq == 0).map(|event| event.span_id).collect();
-        for event in store.events.iter().filter(|event| event.seq > 0 && is_strict) {
+        for event in store.events.iter().filter(|event| event.seq > 0 && starts_are_awaited) {
             prop_assert!(started.contains(&event.span_id), "an end without a start: {event:?}");
         }
         let roots: HashSet<_> =
             store.events.iter().filter(|event| event.is_root()).map(|event| event.trace_id).collect();
-        for event in store.events.iter().filter(|_| is_strict) {
+        for event in store.events.iter().filter(|_| starts_are_awaited) {
             prop_assert!(roots.contains(&event.trace_id), "a trace without a root: {event:?}");
         }
         for (trace, span) in self.told.state().began.iter().filter(|(_, span)| began.contains(span)) {

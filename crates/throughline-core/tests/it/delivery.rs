@@ -126,6 +126,83 @@ async fn a_pipelined_step_begins_before_its_start_is_durable_and_ends_after() {
 }
 
 #[tokio::test]
+async fn a_coalesced_step_returns_before_its_end_is_durable_and_what_comes_next_is_not_recorded_before() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).durability(Durability::Coalesced).build().unwrap();
+    let (held, stored) = (faults.clone(), store.clone());
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        // It is in a step now, whose start is stored.
+        ctx.trace_infallible("stage:a", async { held.hold() }).await.unwrap();
+        assert_eq!(stored.events().len(), 2, "the start of the run and that of the step");
+        let attempts = held.attempts();
+        let next = tokio::spawn(ctx.event("business:next", serde_json::json!({})).into_future());
+        held.attempted(attempts + 1).await;
+        assert!(!next.is_finished());
+        held.release();
+        next.await.unwrap().unwrap();
+        let stored: Vec<_> =
+            stored.events().iter().skip(2).map(|event| event.event_type.to_string()).collect();
+        assert_eq!(stored, ["stage:a", "business:next"]);
+    });
+    run.await.unwrap();
+    assert!(throughline.delivery_report().is_complete());
+}
+
+#[tokio::test]
+async fn settled_waits_for_the_ends_of_steps_that_have_returned() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline = with(faulty).durability(Durability::Coalesced).build().unwrap();
+    let (held, stored) = (faults.clone(), store.clone());
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        ctx.settled().await.expect("nothing has to be recorded");
+        ctx.trace_infallible("stage:a", async { held.hold() }).await.unwrap();
+        let attempts = held.attempts();
+        let settled = [tokio::spawn(ctx.settled()), tokio::spawn(ctx.settled())];
+        held.attempted(attempts + 1).await;
+        assert!(settled.iter().all(|settled| !settled.is_finished()));
+        held.release();
+        for settled in settled {
+            settled.await.unwrap().unwrap();
+        }
+        assert_eq!(stored.events().len(), 3);
+
+        // What can't be recorded is said, and stays pending.
+        let faults = held.clone();
+        let fail = async move { faults.fail_next(u64::MAX, away) };
+        ctx.trace_infallible("stage:b", fail).await.unwrap();
+        let error = ctx.settled().await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        held.heal();
+        ctx.trace_infallible("stage:c", async {}).await.unwrap();
+        ctx.settled().await.unwrap();
+    });
+    run.await.unwrap();
+    assert!(throughline.delivery_report().is_complete());
+    assert_eq!(store.events().len(), 8);
+}
+
+#[tokio::test]
+async fn an_end_that_nothing_follows_is_stored_by_itself() {
+    let store = MemoryStore::new();
+    let throughline =
+        with(FaultyStore::around(store.clone())).durability(Durability::Coalesced).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        ctx.trace_infallible("stage:a", async {}).await.unwrap();
+        let stored = tokio::task::spawn_blocking(move || {
+            while store.events().len() < 3 {
+                std::thread::yield_now();
+            }
+        });
+        stored.await.unwrap();
+    });
+    run.await.unwrap();
+}
+
+#[tokio::test]
 async fn steps_wait_for_room_and_none_is_lost() {
     let store = MemoryStore::new();
     let faulty = FaultyStore::around(store.clone());

@@ -83,11 +83,14 @@ fn summaries(events: &[TraceEvent]) -> BTreeMap<TraceId, RunSummary> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// What one writer has cached of a run is out of date as soon as another has written.
+    /// What one writer remembers of a run is out of date as soon as another has written to it, or has put it into its place anew.
     #[test]
     fn writers_in_turn_on_shuffled_and_repeated_groups_give_the_same_answers(
         seed: u64,
-        cuts in proptest::collection::vec((1_usize..60, 0_usize..3, any::<bool>()), 4..40),
+        cuts in proptest::collection::vec(
+            (1_usize..60, 0_usize..3, any::<bool>(), proptest::option::weighted(0.2, any::<proptest::sample::Index>())),
+            4..40,
+        ),
         rotation in 0_usize..500,
     ) {
         let mut log = sample_log(seed, 25, &[]);
@@ -98,8 +101,10 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let writers = [open(place.store()).await, open(place.store()).await, open(place.store()).await];
+            let mut importer = place.store().open_importer().unwrap();
+            let runs: Vec<_> = want.keys().copied().collect();
             let mut rest = log.as_slice();
-            for (size, writer, again) in cuts.iter().cycle() {
+            for (size, writer, again, replaced) in cuts.iter().cycle() {
                 if rest.is_empty() {
                     break;
                 }
@@ -109,6 +114,11 @@ proptest! {
                 writers[*writer].append(&group).await.unwrap();
                 if *again {
                     writers[(*writer + 1) % 3].append(&group).await.unwrap();
+                }
+                if let Some(replaced) = replaced {
+                    let run = *replaced.get(&runs);
+                    let events: Vec<_> = log.iter().filter(|event| event.trace_id == run).cloned().collect();
+                    importer.replace(run, &events).unwrap();
                 }
                 rest = later;
             }

@@ -4,29 +4,30 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use throughline_core::{ErrorInfo, RequestSpan, describe_panic};
+use throughline_core::{ErrorInfo, RequestSpan, Settled, describe_panic};
 use tower_service::Service;
 
 use super::{Arrival, Exchange, Outcome, panic};
 use crate::{BoxError, REQUEST_ID, SERVER_TIMING, TracedBody};
 
 type Panic = Box<dyn Any + Send>;
+type Answer<F> = Result<<F as Future>::Output, Panic>;
 
 pin_project! {
     /// A request that is being served; `F` is the future of the service inside.
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F: Future> {
         #[pin]
         state: State<F>,
         exchange: Option<Box<Exchange>>,
     }
 
-    impl<F> PinnedDrop for ResponseFuture<F> {
+    impl<F: Future> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(exchange) = this.exchange.take() else { return };
@@ -41,15 +42,17 @@ pin_project! {
 
 pin_project! {
     #[project = StateProjection]
-    enum State<F> {
+    enum State<F: Future> {
         Called { #[pin] future: F },
         // It panicked when it was called.
         Panicked { panic: Option<Panic> },
+        // It has answered, and the ends of its steps are not recorded yet.
+        Settling { #[pin] settled: Settled, answer: Option<Answer<F>> },
         Answered,
     }
 }
 
-impl<F> ResponseFuture<F> {
+impl<F: Future> ResponseFuture<F> {
     /// Calls the service.
     pub(super) fn called<S, B>(
         service: &mut S,
@@ -93,6 +96,14 @@ where
                 Some(panic) => Err(panic),
                 None => return Poll::Pending,
             },
+            StateProjection::Settling { settled, answer } => {
+                // Whatever the store says: a failure to record an end leaves it pending, and changes no answer.
+                let _ = ready!(settled.poll(cx));
+                match answer.take() {
+                    Some(answer) => answer,
+                    None => return Poll::Pending,
+                }
+            }
             // Polled again after it was ready: never wakes, as a fused future would.
             StateProjection::Answered => return Poll::Pending,
         };
@@ -100,6 +111,13 @@ where
         let emptied = exchange.guard(|| this.state.set(State::Answered));
         // The first panic is the one to report.
         let answer = answer.and_then(|answer| emptied.map(|()| answer));
+        // Nobody outside learns of what is not recorded. Most of the time there is nothing to wait for.
+        let mut settled = exchange.context().settled();
+        if Pin::new(&mut settled).poll(cx).is_pending() {
+            *this.exchange = Some(exchange);
+            this.state.set(State::Settling { settled, answer: Some(answer) });
+            return Poll::Pending;
+        }
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
         let mut response = match answer {
             Ok(Ok(response)) => follow(response, exchange),
@@ -166,7 +184,7 @@ fn answer_panic<R>(panic: &(dyn Any + Send), mut exchange: Box<Exchange>) -> Res
     response
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").field("exchange", &self.exchange).finish_non_exhaustive()
     }

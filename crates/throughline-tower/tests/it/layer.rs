@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use throughline_core::testing::FaultyStore;
-use throughline_core::{MemoryStore, SpanId, Status, Throughline, TraceContext};
+use throughline_core::{Durability, MemoryStore, SpanId, Status, Throughline, TraceContext};
 use throughline_tower::{LayerExt as _, ServerTiming, Traced};
 use tokio::sync::Notify;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
@@ -166,6 +166,33 @@ async fn a_request_in_which_nothing_is_recorded_is_answered_while_the_store_does
     assert_eq!(answer.status(), StatusCode::OK);
     faults.release();
     stuck.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_the_ends_of_steps_that_have_not_waited_themselves() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let faults = faulty.faults();
+    let throughline =
+        Throughline::builder("test").store(faulty).durability(Durability::Coalesced).build().unwrap();
+    let (held, returned) = (faults.clone(), Arc::new(Notify::new()));
+    let has_returned = Arc::clone(&returned);
+    let handler = async move |Traced(ctx): Traced| {
+        // It is in a step now, whose start is stored.
+        ctx.trace_infallible("stage:a", async { held.hold() }).await.unwrap();
+        has_returned.notify_one();
+        "done"
+    };
+    let app = Router::new().route("/", get(handler)).layer(throughline.layer());
+    let attempts = faults.attempts();
+    let answer = tokio::spawn(async move { send(&app, request("GET", "/")).await });
+    returned.notified().await;
+    faults.attempted(attempts + 2).await;
+    assert!(!answer.is_finished(), "the end of the step is not stored");
+    faults.release();
+    assert_eq!(&answer.await.unwrap().body()[..], b"done");
+    let stored: Vec<_> = store.events().iter().map(|event| event.event_type.to_string()).collect();
+    assert_eq!(stored[..3], ["http:request", "stage:a", "stage:a"]);
 }
 
 #[tokio::test]

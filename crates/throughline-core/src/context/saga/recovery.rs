@@ -14,6 +14,7 @@ use crate::context::future::{begin_span, finish_span};
 use crate::context::keyed::in_time;
 use crate::context::resume::{events, owner, summary};
 use crate::context::resumption::Resumption;
+use crate::context::settled::LastEnd;
 use crate::context::span::{End, Label, Run};
 use crate::context::spec::{Above, Details, root};
 use crate::hub::Hub;
@@ -269,6 +270,7 @@ fn run_of(hub: &Arc<Hub>, head: &TraceEvent, history: History) -> Arc<Run> {
         request_id: None,
         resumption: Some(Arc::new(Resumption::new(history, head.timestamp))),
         detached: Arc::default(),
+        last_end: LastEnd::default(),
         lazy_root: None,
     })
 }
