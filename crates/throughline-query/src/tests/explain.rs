@@ -53,7 +53,7 @@ fn a_run_without_a_workflow_is_called_by_the_type_of_its_root() {
     let text = query.explain().render(&Style::plain());
     assert!(text.starts_with("http:request · succeeded after 1.0 ms\n"), "{text}");
     let text = query.diff(&query).render(&Style::plain());
-    assert!(text.starts_with("+ http:request · succeeded after 1.0 ms\n"), "{text}");
+    assert!(text.starts_with("- http:request · succeeded after 1.0 ms\n"), "{text}");
 }
 
 #[test]
@@ -298,8 +298,11 @@ fn a_run_that_was_cancelled_by_a_deadline_says_what_it_was_waiting_for() {
     s.wait(5_000).cancel(step).fail(root, "Elapsed", "deadline has elapsed");
     let explanation = s.query().explain();
     assert_eq!(cause(&explanation).0, "workflow:loan-approval");
-    assert_eq!(explanation.cause.as_ref().unwrap().last_inside.as_ref().unwrap().name, "stage:score");
-    assert_eq!(explanation.headline, "workflow:loan-approval failed with Elapsed: deadline has elapsed");
+    assert_eq!(explanation.cause.as_ref().unwrap().waiting_for.as_ref().unwrap().name, "stage:score");
+    assert_eq!(
+        explanation.headline,
+        "workflow:loan-approval failed with Elapsed: deadline has elapsed while it waited for stage:score"
+    );
 }
 
 #[test]
