@@ -166,6 +166,30 @@ fn of_two_failed_branches_the_one_whose_error_the_parent_has_is_the_cause() {
 }
 
 #[test]
+fn of_failures_with_one_error_that_were_all_put_up_with_the_last_is_the_cause() {
+    let (mut s, root) = Story::started("loan-1");
+    for step in ["stage:primary", "stage:secondary"] {
+        let span = s.open(root, step);
+        s.wait(5).fail(span, "Timeout", "no answer");
+    }
+    s.step(root, "stage:log", 5);
+    s.fail(root, "Timeout", "no answer");
+    assert_eq!(cause(&s.query().explain()).0, "stage:secondary");
+}
+
+#[test]
+fn a_failed_clean_up_is_not_the_cause_even_if_its_error_is_handed_on() {
+    let (mut s, root) = Story::started("loan-1");
+    let step = s.open(root, "stage:import");
+    s.wait(5).fail(step, "RowError", "row 7 has no date");
+    let clean = s.open(root, "stage:cleanup");
+    s.wait(5).fail(clean, "IoError", "directory not empty").fail(root, "IoError", "directory not empty");
+    let explanation = s.query().explain();
+    assert_eq!(cause(&explanation).0, "stage:import");
+    assert_eq!(outcomes(&explanation), [("stage:cleanup", FailureOutcome::Aftermath)]);
+}
+
+#[test]
 fn an_error_that_only_the_errors_behind_the_parents_contain_was_passed_on() {
     let behind: [&'static [&'static str]; 2] =
         [&["three chargebacks", "no answer"], &["step 2 failed: three chargebacks"]];

@@ -82,7 +82,11 @@ fn joint_at(before: &str, after: &str) -> Option<Joint> {
     // What an error adds behind another stands behind punctuation too: `no such file (after 3 attempts)`.
     let ends =
         after.is_empty() || after.trim_start().starts_with(['(', '[', ';', ',', ')', ']', '"', '\'', '`']);
-    let before = before.trim_end_matches(['"', '\'', '`']);
+    let is_quoted =
+        ['"', '\'', '`'].iter().any(|quote| before.ends_with(*quote) && after.starts_with(*quote));
+    if is_quoted {
+        return Some(Joint::Punctuation);
+    }
     let spaced = before.trim_end();
     if !ends {
         return None;
@@ -315,7 +319,7 @@ mod tests {
             ("no answer", &[], "scoring: no answer", &[], Some(Innermost)),
             ("", &[], "", &[], None),
             ("refused", &[], "", &[], None),
-            ("it said \"out of stock\"", &[], "out of stock", &[], Some(Phrase)),
+            ("it said \"out of stock\"", &[], "out of stock", &[], Some(Innermost)),
             ("upstream failed", &[], "connection reset", &[], None),
         ];
         for (outer, outer_chain, inner, inner_chain, expected) in cases {
