@@ -1,9 +1,9 @@
-//! Making a `TraceQuery` of one large run.
+//! Making a `TraceQuery` of one large run, and explaining it.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-use throughline_core::{SpanId, TraceEvent, TraceQuery};
+use throughline_core::{ErrorInfo, SpanId, Status, TraceEvent, TraceQuery};
 
 use super::Bench;
 use crate::duel::{by_turns, nanos};
@@ -38,7 +38,25 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
             }),
         ],
     )?;
+    let [large, small] = [200_000, 30].map(|events| {
+        let query = TraceQuery::new(failing_run(events));
+        move || {
+            let started = Instant::now();
+            std::hint::black_box(query.explain());
+            Ok(nanos(started.elapsed()))
+        }
+    });
+    let [large, small] = by_turns(NAME, 11, [Box::new(large), Box::new(small)])?;
+    let explained = |what: &str, took: f64, most| Line {
+        what: what.to_owned(),
+        ours: time(took),
+        peer: String::new(),
+        value: took / 1e6,
+        target: Target::MillisBelow(most),
+    };
     Ok(vec![
+        explained("`explain`, 100,000 spans", large.median(), 300.0),
+        explained("`explain`, 15 spans", small.median(), 5.0),
         Line {
             what: "`TraceQuery::new`, 10,000 events".to_owned(),
             ours: time(ours.median()),
@@ -54,6 +72,23 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
             target: Target::MillisBelow(1.0),
         },
     ])
+}
+
+/// A large run in which every third span failed, and the run with the last of them.
+fn failing_run(events: usize) -> Vec<TraceEvent> {
+    let mut run = large_run(events, 7);
+    let last = run.len() - 1;
+    let ends =
+        run.iter_mut().enumerate().filter(|(at, event)| event.seq == 1 && (at % 3 == 0 || *at == last));
+    for (at, event) in ends {
+        event.status = Status::Failed;
+        event.error = Some(Box::new(ErrorInfo {
+            kind: "StageError".into(),
+            message: format!("stage {} failed: no answer", at % 100).into(),
+            chain: vec!["no answer".into()],
+        }));
+    }
+    run
 }
 
 /// What one writes at first, and what the same questions need: the events in order, those of each span, and the

@@ -75,7 +75,7 @@ pub(crate) enum Command {
     /// Show what happened in a run, as a tree or a timeline
     Show(ShowArgs),
     /// Explain why a run failed
-    Why(TraceArgs),
+    Why(WhyArgs),
     /// Show which steps of a failed run were undone
     Compensations(TraceArgs),
     /// Show the decisions of a run, or how runs ended after each choice
@@ -127,6 +127,9 @@ pub(crate) struct ListArgs {
     /// Continue after this cursor, as printed by the previous page
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
+    /// Leave out HTTP requests that ran no workflow
+    #[arg(long)]
+    pub(crate) no_http: bool,
     #[command(flatten)]
     pub(crate) filter: RunFilter,
 }
@@ -146,15 +149,40 @@ pub(crate) struct ShowArgs {
     pub(crate) timeline: bool,
 }
 
+/// `why`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What it came from is said first, then what the run ended with, and what else may
+have led to it, each with how sure that is: recorded, linked, inferred from
+texts and times, or by comparison with the last good runs of the workflow.
+docs/explain.md has the rules.
+
+Examples:
+  throughline why loan-42
+  throughline why loan-42 --full
+  throughline why loan-42 --json | jq .statements
+
+Exit code 1: nothing failed.")]
+pub(crate) struct WhyArgs {
+    /// The run: its key, its id, the beginning of its id, or the id of its request
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: String,
+    /// Show everything, on more than one screen
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Another store, in which runs that it caused are looked for; may be repeated
+    #[arg(long, value_name = "STORE")]
+    pub(crate) also: Vec<String>,
+}
+
 /// A command about one run.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  throughline why loan-42
-  throughline compensations a74f87c4
-  throughline why loan-42 --json | jq .cause
+  throughline compensations loan-42
+  throughline compensations a74f87c4 --json
 
-Exit code 1: nothing failed (why), or not everything was undone (compensations).")]
+Exit code 1: not everything was undone.")]
 pub(crate) struct TraceArgs {
     /// The run: its key, its id, the beginning of its id, or the id of its request
     #[arg(value_name = "TRACE")]

@@ -4,6 +4,7 @@
 //! [`xes`] and [`jsonl`] are what can be imported.
 
 mod args;
+mod beside;
 mod commands;
 mod error;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use throughline_core::query;
 
-pub(crate) use chart::{bar, bars};
+pub(crate) use chart::{bars, stacked};
 pub(crate) use json::write_json;
 pub(crate) use run::{kind_of, name_of, state_style};
 pub(crate) use table::{Cell, Table};

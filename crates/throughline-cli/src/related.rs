@@ -149,6 +149,11 @@ impl Related {
         Ok(())
     }
 
+    /// The runs that it caused, those first that did not succeed.
+    pub(crate) fn caused(&self) -> &[RunSummary] {
+        &self.caused
+    }
+
     /// Writes the section about these runs, if there are any.
     pub(crate) async fn write(
         &self,
@@ -156,6 +161,15 @@ impl Related {
         run: &RunSummary,
         screen: &mut Screen,
     ) -> Result<(), CliError> {
+        Ok(self.rows(reader, run).await?.write(screen)?)
+    }
+
+    /// The rows of the section about these runs.
+    pub(crate) async fn rows<'a>(
+        &self,
+        reader: &'a dyn TraceReader,
+        run: &'a RunSummary,
+    ) -> Result<Rows<'a>, CliError> {
         let mut rows = Rows { reader, run, rows: Vec::new() };
         for (label, later) in self.later_labels(run).into_iter().zip(&self.later) {
             rows.attempt(label, later, None).await?;
@@ -185,7 +199,7 @@ impl Related {
             rows.other("same key", other).await?;
         }
         rows.more(self.more.same_key, None);
-        Ok(rows.write(screen)?)
+        Ok(rows)
     }
 
     /// What the runs before this one are to it. Attempts at the same work count down from its own.
@@ -239,7 +253,7 @@ fn cut(runs: &mut Vec<RunSummary>, to: usize) -> usize {
 }
 
 /// The rows of the section.
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     reader: &'a dyn TraceReader,
     run: &'a RunSummary,
     rows: Vec<Row>,
@@ -310,7 +324,13 @@ impl Rows<'_> {
         Ok(format!("throughline why {id}"))
     }
 
-    fn write(self, screen: &mut Screen) -> io::Result<()> {
+    /// How many lines the section takes.
+    pub(crate) fn lines(&self) -> usize {
+        // With an empty line and a heading before them.
+        if self.rows.is_empty() { 0 } else { self.rows.len() + 2 }
+    }
+
+    pub(crate) fn write(self, screen: &mut Screen) -> io::Result<()> {
         if self.rows.is_empty() {
             return Ok(());
         }

@@ -9,13 +9,14 @@ use crate::store::Store;
 /// How many runs to ask for at a time when all are wanted.
 const PAGE: usize = 1_000;
 
-/// A page of the runs that are wanted, the last started first.
+/// A page of the runs that are wanted, and of which this is so as well, the last started first.
 pub(crate) async fn page(
     store: &Store,
     reader: &dyn TraceReader,
     wanted: &RunFilter,
     limit: usize,
     after: Option<Cursor>,
+    also: impl Fn(&RunSummary) -> bool,
 ) -> Result<(Vec<RunSummary>, Option<Cursor>), CliError> {
     let filter = wanted.to_filter(store);
     let mut runs = Vec::new();
@@ -25,7 +26,7 @@ pub(crate) async fn page(
         // than are missing keeps the cursor at the last one that was looked at.
         page.limit = limit - runs.len();
         let found = reader.runs(&filter, &page).await?;
-        runs.extend(found.items.into_iter().filter(|run| wanted.wants(run.state)));
+        runs.extend(found.items.into_iter().filter(|run| wanted.wants(run.state) && also(run)));
         match found.next {
             Some(next) if runs.len() < limit => page.after = Some(next),
             next => return Ok((runs, next)),
@@ -42,7 +43,7 @@ pub(crate) async fn all(
     let mut runs: Vec<(Timestamp, TraceId, Option<Text>)> = Vec::new();
     let mut after = None;
     loop {
-        let (found, next) = page(store, reader, wanted, PAGE, after).await?;
+        let (found, next) = page(store, reader, wanted, PAGE, after, |_| true).await?;
         runs.extend(found.into_iter().map(|run| (run.started, run.trace_id, run.workflow)));
         if next.is_none() {
             // Stable, so that runs that started together stay in the reverse of the store's order.

@@ -66,8 +66,8 @@ pub trait TraceAnalytics: Send + Sync + 'static {
         unsupported("compensation_rate")
     }
 
-    /// Where runs fail: the first failures of runs that started in the scope, by event type and error type; the
-    /// most first.
+    /// Where runs fail: the causes of runs that started in the scope and failed, by event type and error type; the most
+    /// first. A run whose cause is not known counts with its first failure.
     fn hot_spots<'a>(
         &'a self,
         scope: &'a Scope,

@@ -8,8 +8,10 @@
 //! - [`SpanFold`] is one span, [`Spans`] all spans of a run, an event at a time; [`by_span`] groups all events at once.
 //! - [`RunFold`] is how a run stands, in the few marks that a store keeps in the row of a run. Begin with its
 //!   documentation if you write a store; [`RunSummary::of`](crate::RunSummary::of) is the definition it follows.
+//! - [`Causes`] says which failure brought a run down, [`cause_of_run`] what that is in a line.
 //! - [`History`] is what a run did so far, for those that resume it or try a part of it again.
 
+mod cause;
 mod detached;
 mod group;
 mod history;
@@ -23,6 +25,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use cause::{Agreement, Causes, Found, Ground, SpanFacts, agreement, cause_of_run, is_time_out};
 pub use group::by_span;
 pub use history::{History, PastSpan};
 pub use mark::{Mark, Placed};

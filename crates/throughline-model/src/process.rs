@@ -1,6 +1,6 @@
 //! [`Process`], where an instance ran.
 
-use crate::{Instance, Text, Timestamp};
+use crate::{Text, Timestamp};
 
 /// The process in which an instance ran, as it is known from its lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,4 @@ pub struct Process {
     pub started: Timestamp,
     /// The last sign of life that the store has of it. Of a process that died it is about when that happened.
     pub last_seen: Timestamp,
-}
-
-impl Process {
-    /// The process of an instance that opens a store at this moment.
-    pub fn starting(instance: &Instance, now: Timestamp) -> Self {
-        let Instance { id: _, service, version, host, pid } = instance.clone();
-        Self { service, version, host, pid, started: now, last_seen: now }
-    }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::fold::{Position, Spans, place_in_span};
+use crate::names::{HTTP_REQUEST, attrs};
 use crate::{ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 /// A summary of one run, as shown in lists. [`RunSummary::of`] defines it; the conformance suite holds every store to that.
@@ -33,6 +34,9 @@ pub struct RunSummary {
     pub duration_us: Option<u64>,
     /// Its first failed event, whether or not the run recovered.
     pub first_failure: Option<FailureSummary>,
+    /// What went wrong, if it has ended and something did for good: the origin, by the rules of
+    /// [`Causes`](crate::fold::Causes).
+    pub cause: Option<FailureSummary>,
 }
 
 impl RunSummary {
@@ -49,6 +53,7 @@ impl RunSummary {
             ended: None,
             duration_us: None,
             first_failure: None,
+            cause: None,
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct RootSummary {
     pub span_id: SpanId,
     /// Its type as it began: `workflow:started`, `http:request`, `job:payout`.
     pub event_type: Text,
+    /// What to call it: `POST /loans/{id}` if it is a request that matched a route, else its type.
+    pub name: Text,
     /// Which attempt the run is, of those under its key.
     pub attempt: Option<u32>,
     /// Whether the run can be resumed, should it be interrupted: the root began as a workflow, is not
@@ -88,6 +95,12 @@ impl RootSummary {
         Self {
             span_id: first.span_id,
             event_type: first.event_type.clone(),
+            name: match (first.attrs.get(attrs::HTTP_METHOD), first.attrs.get(attrs::HTTP_ROUTE)) {
+                (Some(method), Some(route)) if first.event_type == HTTP_REQUEST => {
+                    Text::from(format!("{method} {route}"))
+                }
+                _ => first.event_type.clone(),
+            },
             attempt: first.attempt,
             is_resumable: first.workflow.is_some()
                 && !first.is_detached()
@@ -96,7 +109,7 @@ impl RootSummary {
     }
 }
 
-/// The first failure of a run.
+/// A failure of a run: the first, or the one that is its cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailureSummary {
     /// The span that failed.
@@ -105,6 +118,16 @@ pub struct FailureSummary {
     pub event_type: Text,
     /// The error, if one was recorded.
     pub error: Option<ErrorInfo>,
+}
+
+impl From<&TraceEvent> for FailureSummary {
+    fn from(event: &TraceEvent) -> Self {
+        Self {
+            span_id: event.span_id,
+            event_type: event.event_type.clone(),
+            error: event.error.as_deref().cloned(),
+        }
+    }
 }
 
 /// The state of a run.

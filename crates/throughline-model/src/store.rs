@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::{
-    AppendError, BoxFuture, InstanceId, OpenError, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader,
+    AppendError, BoxFuture, InstanceId, OpenError, Process, Text, Timestamp, TraceAnalytics, TraceEvent,
+    TraceId, TraceReader,
 };
 
 /// An instance of a service that opens a store or a feed: one emitter, from its start to its end.
@@ -41,6 +42,12 @@ impl Instance {
     pub fn runs_on(mut self, host: impl Into<Text>, pid: u32) -> Self {
         (self.host, self.pid) = (Some(host.into()), Some(pid));
         self
+    }
+
+    /// What a store keeps of its process, if it opens that at this moment.
+    pub fn process(&self, now: Timestamp) -> Process {
+        let Self { id: _, service, version, host, pid } = self.clone();
+        Process { service, version, host, pid, started: now, last_seen: now }
     }
 }
 

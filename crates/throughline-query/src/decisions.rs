@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::cause::Causes;
 use super::index::NONE;
 use super::{Problem, Span, SpanSummary, TraceQuery};
+use throughline_model::fold::Found;
 use throughline_model::names::data;
 use throughline_model::{Relation, RunSummary, SpanId, Status, Text, Timestamp};
 
@@ -148,9 +149,13 @@ fn text(value: &Value) -> Text {
 }
 
 /// What is known about spans as consequences.
-struct Consequences<'q> {
-    causes: Causes<'q>,
-    cause: Option<u32>,
+pub(super) struct Consequences<'q> {
+    pub(super) causes: Causes<'q>,
+    /// What went wrong, and where.
+    pub(super) found: Option<Found>,
+    /// The decisions that led to the cause, in order: those that are linked by what holds it or, if there are none, the last
+    /// after which it followed.
+    led: Vec<u32>,
     /// The spans that link each decision, sorted by decision.
     linked: Vec<(u32, u32)>,
     /// For each span how many forward siblings begin after it.
@@ -169,7 +174,7 @@ impl TraceQuery {
     pub fn decisions(&self) -> Decisions {
         let known = Consequences::new(self);
         Decisions {
-            run: self.summary(),
+            run: self.summary_with(|| known.found.as_ref().map(|found| found.cause)),
             outcomes: self.spans().filter(Span::is_decision).map(|span| known.outcome(span)).collect(),
             problems: self.problems().to_vec(),
         }
@@ -177,7 +182,7 @@ impl TraceQuery {
 }
 
 impl<'q> Consequences<'q> {
-    fn new(query: &'q TraceQuery) -> Self {
+    pub(super) fn new(query: &'q TraceQuery) -> Self {
         let causes = Causes::new(query);
         let mut linked = Vec::new();
         for span in query.spans() {
@@ -210,13 +215,21 @@ impl<'q> Consequences<'q> {
             let failed = query.at(span).status() == Status::Failed;
             failed_before.push(failed_before.last().copied().unwrap_or(0) + u32::from(failed));
         }
-        Self { cause: causes.find().span, causes, linked, later, origin, failed_before }
+        let found = causes.find();
+        let mut consequences = Self { found, led: Vec::new(), causes, linked, later, origin, failed_before };
+        let holding = query
+            .spans()
+            .filter(|span| span.is_decision() && consequences.consequence_with_cause(*span).is_some());
+        let (linked, followed): (Vec<_>, Vec<_>) =
+            holding.partition(|span| !consequences.linked_to(*span).is_empty());
+        let led =
+            if linked.is_empty() { followed.into_iter().next_back().into_iter().collect() } else { linked };
+        consequences.led = led.iter().map(|span| span.index).collect();
+        consequences
     }
 
     fn outcome(&self, decision: Span<'q>) -> DecisionOutcome {
-        let from = self.linked.partition_point(|(of, _)| *of < decision.index);
-        let to = self.linked.partition_point(|(of, _)| *of <= decision.index);
-        let linked = &self.linked[from..to];
+        let linked = self.linked_to(decision);
         let (basis, spans, total): (_, Box<dyn Iterator<Item = u32>>, _) = if linked.is_empty() {
             match self.origin_of_what_followed(decision) {
                 Some(at) => {
@@ -230,10 +243,11 @@ impl<'q> Consequences<'q> {
             (Basis::Linked, Box::new(linked.iter().map(|(_, span)| *span)), linked.len())
         };
         let outline = decision.query.index.outline();
-        let holds_cause = |span: u32| self.cause.is_some_and(|cause| outline.is_within(cause, span));
+        let holds_cause =
+            |span: u32| self.found.as_ref().is_some_and(|found| outline.is_within(found.cause, span));
         let mut listed: Vec<u32> = spans.take(DecisionOutcome::CONSEQUENCES).collect();
         if !listed.iter().any(|span| holds_cause(*span))
-            && let Some(late) = self.consequence_with_cause(decision, linked)
+            && let Some(late) = self.consequence_with_cause(decision)
         {
             listed.pop();
             listed.push(late);
@@ -244,14 +258,32 @@ impl<'q> Consequences<'q> {
             decision: Decision::of(decision),
             basis,
             more: total - consequences.len(),
-            led_to_cause: consequences.iter().any(|consequence| consequence.holds_cause),
+            led_to_cause: self.led_to_cause(decision),
             consequences,
         }
     }
 
+    /// Whether a decision led to the cause.
+    pub(super) fn led_to_cause(&self, decision: Span<'_>) -> bool {
+        self.led.binary_search(&decision.index).is_ok()
+    }
+
+    /// Whether spans link a decision, whatever they hold.
+    pub(super) fn is_linked(&self, decision: Span<'_>) -> bool {
+        !self.linked_to(decision).is_empty()
+    }
+
+    /// The spans that link a decision, each with the decision before it.
+    fn linked_to(&self, decision: Span<'_>) -> &[(u32, u32)] {
+        let from = self.linked.partition_point(|(of, _)| *of < decision.index);
+        let to = self.linked.partition_point(|(of, _)| *of <= decision.index);
+        &self.linked[from..to]
+    }
+
     /// The consequence that holds the cause, wherever among many it stands.
-    fn consequence_with_cause(&self, decision: Span<'q>, linked: &[(u32, u32)]) -> Option<u32> {
-        let (index, cause) = (&decision.query.index, self.cause?);
+    fn consequence_with_cause(&self, decision: Span<'q>) -> Option<u32> {
+        let linked = self.linked_to(decision);
+        let (index, cause) = (&decision.query.index, self.found.as_ref()?.cause);
         let outline = index.outline();
         let holds_cause = |span: &u32| outline.is_within(cause, *span);
         if !linked.is_empty() {
@@ -285,9 +317,9 @@ impl<'q> Consequences<'q> {
 /// Whether a span is forward work, neither a compensation nor a decision of its own nor an attempt that was made
 /// again.
 fn is_forward(causes: &Causes<'_>, span: u32) -> bool {
-    let (at, view) = (span as usize, causes.at(span));
-    !causes.in_compensation[at]
-        && causes.retried_by[at] == NONE
+    let view = causes.at(span);
+    !causes.is_in_compensation(view)
+        && !causes.is_retried(view)
         && view.first_event().event_type != throughline_model::names::SAGA_COMPENSATING
         && !view.is_decision()
 }

@@ -1,6 +1,6 @@
 //! [`Diff`]: what was different in another run, say the last good one?
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub struct Diff {
     pub first_divergence: Option<Divergence>,
     /// The input values that differ at the first divergence, or at the nearest enclosing span whose input differs.
     pub inputs: Vec<InputChange>,
+    /// Attributes that differ, each at the outermost span at which it does.
+    pub attrs: Vec<AttrChange>,
     /// Decisions that chose differently.
     pub choices: Vec<ChoiceChange>,
     /// Spans that ended differently.
@@ -124,6 +126,22 @@ pub struct ChoiceChange {
     pub there: Decision,
 }
 
+/// An attribute that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AttrChange {
+    /// The path to the span, as in [`Divergence::path`].
+    pub path: String,
+    /// The name of the attribute.
+    pub key: Text,
+    /// The value here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub here: Option<Text>,
+    /// The value there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub there: Option<Text>,
+}
+
 /// A value that differs between two inputs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -170,6 +188,7 @@ impl TraceQuery {
             there: other.summary(),
             inputs: first.map_or_else(Vec::new, |(_, found)| pairing.inputs(found)),
             first_divergence: first.map(|(kind, found)| pairing.divergence(kind, found)),
+            attrs: pairing.attrs(),
             choices: pairing.pairs().filter_map(|(here, there)| pairing.choice_change(here, there)).collect(),
             changed: pairing
                 .pairs()
@@ -311,6 +330,33 @@ impl<'a> Pairing<'a> {
             there: there.cloned(),
         };
         changes.into_iter().map(change).collect()
+    }
+
+    /// Attributes that differ between counterparts, unless they differ in the same way around them.
+    fn attrs(&self) -> Vec<AttrChange> {
+        let mut found = Vec::new();
+        for (here, there) in self.pairs() {
+            let twin = |span: Span<'a>| Some(self.there.at(self.in_there[span.index as usize]?));
+            let around = here.parent().and_then(|parent| Some((parent, twin(parent)?)));
+            let events = here.events().chain(there.events());
+            let keys: BTreeSet<&Text> =
+                events.flat_map(|event| event.attrs.iter().map(|(key, _)| key)).collect();
+            for key in keys {
+                let values = (here.attr(key), there.attr(key));
+                let is_around =
+                    around.is_some_and(|(here, there)| (here.attr(key), there.attr(key)) == values);
+                if values.0 != values.1 && !is_around {
+                    let text = |value: Option<&str>| value.map(|value| Text::from(value.to_owned()));
+                    found.push(AttrChange {
+                        path: self.path_here(here),
+                        key: key.clone(),
+                        here: text(values.0),
+                        there: text(values.1),
+                    });
+                }
+            }
+        }
+        found
     }
 
     fn slower(&self) -> Vec<SlowerSpan> {

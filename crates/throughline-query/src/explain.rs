@@ -1,16 +1,20 @@
 //! [`Explanation`]: why did it fail?
 
+mod beside;
 pub(crate) mod headline;
 mod resumption;
+mod statements;
+mod surroundings;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::cause::Causes;
-use super::index::NONE;
+use super::decisions::Consequences;
 use super::{Decision, Problem, SagaCompensation, Span, SpanSummary, TraceQuery};
-use throughline_model::names::errors;
-use throughline_model::{Relation, RunState, RunSummary, Status};
+#[cfg(feature = "render")]
+pub(crate) use statements::facts;
+pub use statements::{Certainty, Says, Statement};
+use throughline_model::{Attrs, RunState, RunSummary};
 
 /// Why a run failed, or its state if it did not. Returned by [`TraceQuery::explain`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,7 +26,10 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The answer in a sentence.
     pub headline: String,
-    /// Where it went wrong.
+    /// What is said, sentence by sentence, each with the events that it rests on: what the run ended with, what the origin
+    /// of that is, and what else may have led to it, the likeliest first.
+    pub statements: Vec<Statement>,
+    /// Where it went wrong: the origin of what the run ended with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// The path from the root down to the cause, both included.
@@ -56,8 +63,10 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// How many steps before the cause are listed.
+    /// How many steps before the cause, and how many inside it, are listed.
     pub const STEPS_BEFORE: usize = 100;
+    /// In a list of more than this many steps those that are like each other are taken together.
+    pub const FOLDED: usize = 12;
 }
 
 /// What an explanation explains.
@@ -93,10 +102,40 @@ pub struct Cause {
     pub span: SpanSummary,
     /// How it went wrong.
     pub kind: CauseKind,
+    /// How sure it is that this is the origin.
+    pub certainty: Certainty,
+    /// Its own attributes: those that the span around it does not have.
+    #[serde(skip_serializing_if = "Attrs::is_empty")]
+    pub attrs: Attrs,
+    /// The point events that it recorded, at most the last [`Cause::RECORDED`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<Recorded>,
+    /// The steps inside it, in the order in which they began; at most the last [`Explanation::STEPS_BEFORE`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<PathStep>,
+    /// What it was waiting for when its time ran out: the innermost span that was dropped with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<SpanSummary>,
     /// The last span that ended inside it, if there is one. If a step failed with its own error, this is what happened just
     /// before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_inside: Option<SpanSummary>,
+}
+
+impl Cause {
+    /// How many of the point events that it recorded are listed.
+    pub const RECORDED: usize = 10;
+}
+
+/// A point event, with what was recorded about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// The event.
+    pub span: SpanSummary,
+    /// Its payload.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub data: Map<String, Value>,
 }
 
 /// How a span went wrong.
@@ -120,8 +159,12 @@ pub enum CauseKind {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PathStep {
-    /// The span.
+    /// The span; of several in a row, the last.
     pub span: SpanSummary,
+    /// How many there were in a row, one like the other: of the same name, which ended in the same way. More than one only
+    /// in long lists.
+    #[serde(skip_serializing_if = "is_one")]
+    pub times: usize,
     /// Its input, if that was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
@@ -138,6 +181,8 @@ pub struct UpstreamDecision {
     pub decision: Decision,
     /// Whether the cause, or an enclosing span, links to this decision.
     pub linked: bool,
+    /// Whether the cause is among its consequences: by the same rule as [`DecisionOutcome::led_to_cause`](crate::DecisionOutcome::led_to_cause).
+    pub led_to_cause: bool,
 }
 
 /// A span that failed or was cancelled because of the cause.
@@ -185,6 +230,8 @@ pub enum FailureOutcome {
     Retried,
     /// The enclosing work continued without it.
     Tolerated,
+    /// It failed while it cleaned up after the cause, or told somebody of it.
+    Aftermath,
     /// A failure that is independent of the cause.
     Independent,
 }
@@ -193,19 +240,20 @@ impl TraceQuery {
     /// Explains why the run failed: the root cause with the path to it, what led there, what followed. For a run that did
     /// not fail, it gives the state of the run and the failures that were recovered from.
     ///
-    /// The root cause is the deepest failed span whose failure was not caused by a failed child. The following are not
-    /// causes: a failed attempt that was retried, a failed compensation, a parent that ended with its child's error, a
-    /// branch that was cancelled because its sibling failed, a failure that the enclosing work tolerated.
+    /// The root cause is the deepest failed span whose failure was not caused by another: the origin. What the run ended
+    /// with is the symptom. The rules by which the one is found from the other are those of
+    /// [`Causes`](throughline_model::fold::Causes).
     pub fn explain(&self) -> Explanation {
-        let causes = Causes::new(self);
-        let found = causes.find();
-        let run = self.summary();
-        let (compensations, _) = self.compensations_by_saga(run.as_ref(), &causes);
+        let consequences = Consequences::new(self);
+        let causes = &consequences.causes;
+        let run = self.summary_with(|| consequences.found.as_ref().map(|found| found.cause));
+        let (compensations, _) = self.compensations_by_saga(run.as_ref(), causes);
         let resumed_after_us = self.resumed_after_us();
         let mut explanation = Explanation {
             run,
             verdict: Verdict::Empty,
             headline: String::new(),
+            statements: Vec::new(),
             cause: None,
             path: Vec::new(),
             steps_before: Vec::new(),
@@ -215,34 +263,36 @@ impl TraceQuery {
             cascades: Vec::new(),
             compensations,
             other_failures: Vec::new(),
-            open: self.innermost_open_spans(&causes),
+            open: self.innermost_open_spans(causes),
             resumed: resumed_after_us.len(),
             resumed_after_us,
             problems: self.problems().to_vec(),
         };
-        let mut on_path = vec![false; self.index.len() as usize];
-        if let (Some(cause), Some(top)) = (found.span, found.top) {
-            let (cause, top) = (self.at(cause), self.at(top));
+        let mut explained = vec![false; self.index.len() as usize];
+        let found = consequences.found.as_ref();
+        if let Some(found) = found {
+            let (cause, top) = (self.at(found.cause), self.at(found.top));
             let path = self.path(cause.id());
             for span in &path {
-                on_path[span.index as usize] = true;
+                explained[span.index as usize] = true;
             }
-            explanation.cause = Some(describe(cause, &causes));
-            explanation.attempts = attempts(&path, &causes);
-            explanation.cascades = cascades(cause, top, &on_path, &causes);
-            explanation.decisions = self.decisions_before(cause, &path, &causes);
-            (explanation.steps_before, explanation.earlier_steps) = steps_before(&path, &causes);
+            explanation.cause = Some(self.describe(cause, found, causes));
+            explanation.attempts = surroundings::attempts(&path, causes);
+            explanation.cascades = surroundings::cascades(cause, top, &explained, causes);
+            explanation.decisions = self.decisions_before(cause, &path, &consequences);
+            (explanation.steps_before, explanation.earlier_steps) = surroundings::steps_before(&path, causes);
             explanation.path = path.into_iter().map(path_step).collect();
         }
-        explanation.other_failures = other_failures(&on_path, &causes);
+        explanation.other_failures = surroundings::other_failures(&explained, found, causes);
         explanation.verdict = self.verdict(&explanation);
         explanation.headline = headline::headline(&explanation);
+        explanation.statements = self.statements(&explanation, &consequences);
         explanation
     }
 
     fn verdict(&self, explanation: &Explanation) -> Verdict {
-        let Some(standing) = self.standing() else { return Verdict::Empty };
-        match standing.state() {
+        let Some((_, state)) = self.standing() else { return Verdict::Empty };
+        match state {
             RunState::Failed => Verdict::Failed,
             RunState::Cancelled => Verdict::Cancelled,
             RunState::Interrupted => Verdict::Interrupted,
@@ -253,156 +303,12 @@ impl TraceQuery {
             RunState::Succeeded => Verdict::Succeeded,
         }
     }
+}
 
-    fn innermost_open_spans(&self, causes: &Causes<'_>) -> Vec<SpanSummary> {
-        let is_open = |span: &Span<'_>| {
-            // An earlier attempt may be at work beside the later one.
-            let was_made_again = causes.within_retried[span.index as usize] != NONE;
-            span.status() == Status::Pending && (!was_made_again || span.state() == RunState::Running)
-        };
-        self.spans()
-            .filter(|span| is_open(span) && !span.children().any(|child| is_open(&child)))
-            .map(|span| span.summary())
-            .collect()
-    }
-
-    fn decisions_before(
-        &self,
-        cause: Span<'_>,
-        path: &[Span<'_>],
-        causes: &Causes<'_>,
-    ) -> Vec<UpstreamDecision> {
-        let mut linked: Vec<u32> = path
-            .iter()
-            .flat_map(|span| span.linked(Relation::DecidedBy))
-            .filter_map(|id| self.index.find(id))
-            .collect();
-        linked.sort_unstable();
-        let mut decisions: Vec<(bool, Span<'_>)> = self
-            .spans()
-            .map(|span| (linked.binary_search(&span.index).is_ok(), span))
-            .filter(|(linked, span)| {
-                let earlier = span.start_place() < cause.start_place();
-                *linked || (span.is_decision() && earlier && !causes.in_compensation[span.index as usize])
-            })
-            .collect();
-        decisions.sort_by_key(|(linked, span)| (!linked, std::cmp::Reverse(span.start_place())));
-        decisions
-            .into_iter()
-            .map(|(linked, span)| UpstreamDecision { decision: Decision::of(span), linked })
-            .collect()
-    }
+fn is_one(times: &usize) -> bool {
+    *times == 1
 }
 
 fn path_step(span: Span<'_>) -> PathStep {
-    PathStep { span: span.summary(), input: span.input().cloned(), output: span.output().cloned() }
-}
-
-fn describe(cause: Span<'_>, causes: &Causes<'_>) -> Cause {
-    let kind = match cause.status() {
-        Status::Failed if cause.error().is_some_and(|error| error.kind == errors::PANIC) => CauseKind::Panic,
-        Status::Cancelled => CauseKind::Cancelled,
-        Status::Pending if cause.is_left_to_nobody() => CauseKind::LeftOpen,
-        Status::Pending => CauseKind::Interrupted,
-        Status::Failed | Status::Success => CauseKind::Error,
-    };
-    let last_inside = cause
-        .children()
-        .filter(|child| child.status() != Status::Pending && !causes.in_compensation[child.index as usize])
-        .max_by_key(|child| child.end_place())
-        .map(|child| child.summary());
-    Cause { span: cause.summary(), kind, last_inside }
-}
-
-/// The work that ended before the path went by, outermost steps first, which is also the order of time.
-fn steps_before(path: &[Span<'_>], causes: &Causes<'_>) -> (Vec<PathStep>, usize) {
-    let mut steps = Vec::new();
-    for (parent, next) in path.iter().zip(path.iter().skip(1)) {
-        steps.extend(parent.children().take_while(|sibling| sibling.index < next.index).filter(|sibling| {
-            let at = sibling.index as usize;
-            sibling.end_place() < next.start_place()
-                && sibling.status() != Status::Pending
-                && causes.retried_by[at] == NONE
-                && !causes.in_compensation[at]
-                && !sibling.is_decision()
-        }));
-    }
-    let earlier = steps.len().saturating_sub(Explanation::STEPS_BEFORE);
-    (steps.into_iter().skip(earlier).map(path_step).collect(), earlier)
-}
-
-/// The attempts of the innermost step on the path that was tried more than once.
-fn attempts(path: &[Span<'_>], causes: &Causes<'_>) -> Vec<SpanSummary> {
-    let retried = |span: &Span<'_>| causes.retried_by[span.index as usize] != NONE;
-    let last = path.iter().rev().find(|last| {
-        let original = last.linked(Relation::RetryOf).filter_map(|id| causes.query.span(id));
-        original.into_iter().any(|original| causes.last_attempt[original.index as usize] == last.index)
-    });
-    let Some(last) = last else { return Vec::new() };
-    let earlier = causes
-        .query
-        .spans()
-        .filter(|span| retried(span) && causes.last_attempt[span.index as usize] == last.index);
-    earlier.chain([*last]).map(|span| span.summary()).collect()
-}
-
-fn cascades(cause: Span<'_>, top: Span<'_>, on_path: &[bool], causes: &Causes<'_>) -> Vec<Cascade> {
-    let ended_badly = |span: &Span<'_>| matches!(span.status(), Status::Failed | Status::Cancelled);
-    let propagated = std::iter::successors(cause.parent(), Span::parent)
-        .take_while(|span| causes.query.index.outline().is_within(span.index, top.index))
-        .filter(ended_badly)
-        .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Propagated });
-    let cancelled = causes
-        .query
-        .index
-        .outline()
-        .subtree(top.index)
-        .iter()
-        .map(|index| causes.at(*index))
-        .filter(|span| {
-            let outermost = span
-                .parent()
-                .is_some_and(|parent| on_path[parent.index as usize] || parent.status() != Status::Cancelled);
-            span.status() == Status::Cancelled
-                && outermost
-                && !on_path[span.index as usize]
-                && !causes.in_compensation[span.index as usize]
-                && span.end_place() > cause.end_place()
-        })
-        .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Cancelled });
-    propagated.chain(cancelled).collect()
-}
-
-fn other_failures(on_path: &[bool], causes: &Causes<'_>) -> Vec<OtherFailure> {
-    // Whether the work around a failed span, or around one that it brought down, went on.
-    let mut tolerated = vec![false; on_path.len()];
-    let mut failures = Vec::new();
-    for &index in &causes.query.index.outline().rows {
-        let (span, at) = (causes.at(index), index as usize);
-        if span.status() != Status::Failed || causes.in_compensation[at] || on_path[at] {
-            continue;
-        }
-        tolerated[at] = span.parent().is_some_and(|parent| {
-            parent.status() == Status::Success
-                || causes.is_tolerated(span)
-                || tolerated[parent.index as usize]
-        });
-        if causes.culprit(span, Status::Failed).is_some() {
-            continue;
-        }
-        let retried = causes.within_retried[at];
-        let last = (retried != NONE).then(|| causes.at(causes.last_attempt[retried as usize]));
-        let outcome = match last.map(|last| last.status()) {
-            // The last attempt failed too, and speaks for this one.
-            Some(Status::Failed) => continue,
-            Some(Status::Success) => FailureOutcome::Recovered,
-            Some(_) => FailureOutcome::Retried,
-            None if tolerated[at] => FailureOutcome::Tolerated,
-            None => FailureOutcome::Independent,
-        };
-        let retried_by = last.map(|last| last.summary());
-        failures.push((index, OtherFailure { span: span.summary(), outcome, retried_by }));
-    }
-    failures.sort_by_key(|(index, _)| *index);
-    failures.into_iter().map(|(_, failure)| failure).collect()
+    PathStep { span: span.summary(), times: 1, input: span.input().cloned(), output: span.output().cloned() }
 }

@@ -290,8 +290,8 @@ impl TraceQuery {
             attempts.keys().map(|last| (*last, (*last, false))).collect();
         let (mut succeeded, mut doubtful) = (HashMap::<u32, Span<'_>>::new(), HashMap::<u32, u32>::new());
         let mut under_way = HashSet::new();
-        for span in self.spans().filter(|span| !causes.in_compensation[span.index as usize]) {
-            let last = causes.last_attempt[span.index as usize];
+        for span in self.spans().filter(|span| !causes.is_in_compensation(*span)) {
+            let last = causes.last_attempt(span.index);
             let is_compensable = span.has_tag(tags::COMPENSABLE);
             if span.status() == Status::Success {
                 succeeded.insert(last, span);
@@ -326,7 +326,7 @@ impl TraceQuery {
             let mut known = false;
             for step in span.linked(Relation::Compensates).filter_map(|id| self.index.find(id)) {
                 // What undoes an attempt undoes the step.
-                let attempts = by_step.entry(causes.last_attempt[step as usize]).or_default();
+                let attempts = by_step.entry(causes.last_attempt(step)).or_default();
                 if attempts.last() != Some(&span) {
                     attempts.push(span);
                 }

@@ -24,6 +24,7 @@
 //! ```
 
 mod cause;
+mod compare;
 mod decisions;
 mod diff;
 mod duration;
@@ -42,21 +43,23 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
+pub use compare::{Comparison, Difference, DifferenceKind, Usual};
 pub use decisions::{Alternative, Basis, Consequence, Decision, DecisionOutcome, Decisions};
 pub use diff::{
-    ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, SlowerSpan, StateChange, UnmatchedSpan,
+    AttrChange, ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, SlowerSpan, StateChange,
+    UnmatchedSpan,
 };
 pub use duration::human_duration;
 pub use explain::{
-    Cascade, CascadeKind, Cause, CauseKind, Explanation, FailureOutcome, OtherFailure, PathStep,
-    UpstreamDecision, Verdict,
+    Cascade, CascadeKind, Cause, CauseKind, Certainty, Explanation, FailureOutcome, OtherFailure, PathStep,
+    Recorded, Says, Statement, UpstreamDecision, Verdict,
 };
 pub use ledger::{
     CompensationEntry, CompensationLedger, CompensationState, OrphanedResource, SagaCompensation,
 };
 pub use problem::{Problem, ProblemKind};
 #[cfg(feature = "render")]
-pub use render::{Emphasis, Style, is_unsafe};
+pub use render::{Emphasis, Style, escape, is_unsafe};
 pub use span::{Span, SpanSummary};
 pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 
@@ -157,7 +160,7 @@ impl TraceQuery {
 
     /// The root cause of what went wrong, as [`explain`](Self::explain) finds it; `None` if nothing did.
     pub fn failure(&self) -> Option<Span<'_>> {
-        self.find_cause().span.map(|index| self.at(index))
+        self.find_cause().map(|found| self.at(found.cause))
     }
 
     /// Spans and point events that succeeded, in the order in which they began.
@@ -237,18 +240,30 @@ impl TraceQuery {
         }))
     }
 
-    /// The span that decides the state of the run.
-    fn standing(&self) -> Option<Span<'_>> {
-        self.span(self.fold()?.decided_by()?.span_id())
+    /// The span that decides the state of the run, and that state, which is not that of the span if it is a detached one: how
+    /// that ended does not matter.
+    fn standing(&self) -> Option<(Span<'_>, RunState)> {
+        let fold = self.fold()?;
+        let last = fold.decided_by()?;
+        let state = RunState::of(last.status, self.liveness_of(last.instance()));
+        Some((self.span(last.span_id())?, state))
     }
 
     /// The run in a line; `None` if there are no events.
     pub fn summary(&self) -> Option<RunSummary> {
+        self.summary_with(|| self.find_cause().map(|found| found.cause))
+    }
+
+    /// The run in a line, with the cause that is asked for if there may be one.
+    fn summary_with(&self, cause: impl FnOnce() -> Option<u32>) -> Option<RunSummary> {
         let fold = self.fold()?;
         let mut summary = fold.summary(|owner| self.liveness_of(owner))?;
         if !fold.has_detached() {
             // Where nothing was measured it is worked out, as it is for every span.
             summary.duration_us = self.root()?.duration_us();
+        }
+        if fold.may_have_cause() {
+            summary.cause = cause().map(|cause| self.at(cause).last_event().into());
         }
         Some(summary)
     }

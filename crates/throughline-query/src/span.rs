@@ -60,7 +60,8 @@ impl<'q> Span<'q> {
     }
 
     /// The name of the span: `workflow:loan-approval` or `saga:booking` if the workflow or the saga has a name,
-    /// `POST /loans/{id}` if a request matched a route, the event type of its start for all others.
+    /// `POST /loans/{id}` if a request matched a route, `dependency:http carrier-api` if it is a call to a dependency with a
+    /// name, the event type of its start for all others.
     pub fn name(&self) -> Cow<'q, str> {
         let first = self.first_event();
         if self.is_workflow() {
@@ -75,6 +76,11 @@ impl<'q> Span<'q> {
             && let (Some(method), Some(route)) = (self.attr(attrs::HTTP_METHOD), self.attr(attrs::HTTP_ROUTE))
         {
             return format!("{method} {route}").into();
+        }
+        if first.event_type.starts_with(names::DEPENDENCY_PREFIX)
+            && let Some(dependency) = self.attr(attrs::DEPENDENCY)
+        {
+            return format!("{} {dependency}", first.event_type).into();
         }
         Cow::Borrowed(&first.event_type)
     }

@@ -2,11 +2,14 @@
 
 mod broken;
 mod builder;
+mod compare;
 mod decisions;
 mod diff;
 mod doubt;
 mod explain;
+mod growth;
 mod ledger;
+mod linked;
 mod loan;
 mod properties;
 mod resumed;

@@ -198,6 +198,10 @@ impl Cache {
                 let id = self.next_event;
                 self.next_event += 1;
                 let was_up_to_date = run.change == Change::Nothing;
+                if !run.fold.is_open() {
+                    // What comes after the end may be another reason for it.
+                    run.change = run.change.max(Change::Course);
+                }
                 if let Some(span) = run.add(id, event) {
                     let marks = run_rows::marks_of_span(connection, run, span)?;
                     run.fold.add_missing(marks);

@@ -63,6 +63,7 @@ pub(crate) const STORE_FILE: Kind = Kind {
         include_str!("schema/004.sql"),
         include_str!("schema/005.sql"),
         include_str!("schema/006.sql"),
+        include_str!("schema/007.sql"),
     ],
 };
 

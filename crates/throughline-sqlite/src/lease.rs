@@ -224,7 +224,7 @@ pub(crate) fn process(
         .query_row([key(instance)], |row| {
             let text = |at| row.get::<_, Option<String>>(at);
             let of = Instance::new(instance, text(0)?.unwrap_or_default());
-            let mut process = Process::starting(&of, Timestamp::from_micros(row.get(4)?));
+            let mut process = of.process(Timestamp::from_micros(row.get(4)?));
             process.version = text(1)?.map(Into::into);
             process.host = text(2)?.map(Into::into);
             process.pid = row.get(3)?;

@@ -54,6 +54,7 @@
 
 mod block;
 mod cache;
+mod cause;
 mod claim;
 mod connection;
 mod error;

@@ -279,6 +279,7 @@ pub(crate) fn remove(connection: &Connection, database: &Path, found: &Found) ->
         for sql in [
             "INSERT INTO removed (run) VALUES (?1)",
             "DELETE FROM latest WHERE run = ?1",
+            "DELETE FROM cause WHERE run = ?1",
             // A dead process has left it, or it would keep the run here.
             "DELETE FROM claim WHERE trace_id = (SELECT trace_id FROM run WHERE id = ?1)",
             "DELETE FROM run WHERE id = ?1",

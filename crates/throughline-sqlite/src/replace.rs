@@ -19,6 +19,7 @@ pub(crate) fn remove(connection: &Connection, folded: i64, trace_id: TraceId) ->
         "DELETE FROM run_attr WHERE run = ?1",
         "DELETE FROM decision WHERE run = ?1",
         "DELETE FROM latest WHERE run = ?1",
+        "DELETE FROM cause WHERE run = ?1",
         "DELETE FROM run WHERE id = ?1",
     ] {
         connection.prepare_cached(sql)?.execute([run])?;

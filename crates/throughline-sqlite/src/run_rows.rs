@@ -10,6 +10,7 @@ use throughline_model::names::tags;
 use throughline_model::{EventId, InstanceId, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::{status_code, status_of};
+use crate::cause;
 use crate::instances::instance_id;
 use crate::json::Rest;
 use crate::names::Names;
@@ -172,6 +173,7 @@ pub(crate) fn store(
     else {
         return Ok(());
     };
+    cause::store(connection, run.id, run.trace_id, fold)?;
     let owner = instance_id(instances, connection, owner)?;
     let ended = fold.ended().map(Timestamp::as_micros);
     let key = |mark: Option<&Mark>| mark.map(|mark| mark.key);

@@ -12,7 +12,7 @@
 //!
 //! The public JSON is described by `docs/event.schema.json`.
 
-pub use throughline_core::to_payload;
+pub use throughline_core::{describe_panic, to_payload};
 pub use throughline_model::{
     Attrs, ErrorInfo, EventId, InstanceId, Link, Moment, ParseIdError, ParseStatusError, ParseTimestampError,
     Relation, SCHEMA_VERSION, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,

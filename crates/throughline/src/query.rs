@@ -32,11 +32,12 @@ pub use throughline_model::{
     RunSummary, fold,
 };
 pub use throughline_query::{
-    Alternative, Basis, Cascade, CascadeKind, Cause, CauseKind, ChoiceChange, CompensationEntry,
-    CompensationLedger, CompensationState, Consequence, Decision, DecisionOutcome, Decisions, Diff,
-    Divergence, DivergenceKind, Explanation, FailureOutcome, InputChange, OrphanedResource, OtherFailure,
-    PathStep, Problem, ProblemKind, SagaCompensation, SlowerSpan, Span, SpanSummary, StateChange, Timeline,
-    TimelineEntry, TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Verdict, human_duration,
+    Alternative, AttrChange, Basis, Cascade, CascadeKind, Cause, CauseKind, Certainty, ChoiceChange,
+    Comparison, CompensationEntry, CompensationLedger, CompensationState, Consequence, Decision,
+    DecisionOutcome, Decisions, Diff, Difference, DifferenceKind, Divergence, DivergenceKind, Explanation,
+    FailureOutcome, InputChange, OrphanedResource, OtherFailure, PathStep, Problem, ProblemKind, Recorded,
+    SagaCompensation, Says, SlowerSpan, Span, SpanSummary, StateChange, Statement, Timeline, TimelineEntry,
+    TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Usual, Verdict, human_duration,
 };
 #[cfg(feature = "render")]
-pub use throughline_query::{Emphasis, Style, is_unsafe};
+pub use throughline_query::{Emphasis, Style, escape, is_unsafe};

@@ -1,10 +1,11 @@
 //! `throughline diff`: how a run differs from another.
 
-use throughline_core::{Filter, Page, RunState, RunSummary, Status, TraceReader};
+use throughline_core::{Filter, Page, RunSummary, Status, TraceReader};
 
 use crate::args::DiffArgs;
+use crate::beside::{good_runs, no_good_run, only_good};
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean};
+use crate::output::Screen;
 use crate::resolve::Run;
 use crate::store::Store;
 
@@ -22,33 +23,21 @@ pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> 
     if screen.wants_json() {
         screen.json(&diff)?;
     } else {
-        screen.text(&diff.render(&screen.style()))?;
+        // As diffs do it: `-` marks what is in A, `+` what is in B.
+        let from_a_to_b = there.query.diff(&here.query);
+        screen.text(&from_a_to_b.render(&screen.style()))?;
     }
     Ok(Answer::of(!diff.is_same()))
 }
 
 /// The last run of the same workflow before this one that succeeded; or, if there is none, the last of all.
 async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSummary, CliError> {
+    let before = good_runs(reader, run, CANDIDATES).await?;
+    if let Some(last) = before.into_iter().next() {
+        return Ok(last);
+    }
     let mut filter = Filter::new().status(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
-    let mut before = filter.clone();
-    before.scope.until = Some(run.started);
-    for filter in [before, filter] {
-        let candidates = reader.runs(&filter, &Page::first(CANDIDATES)).await?.items;
-        // One without any failure tells more than one that tolerated some.
-        let good = |candidate: &&RunSummary| {
-            candidate.state == RunState::Succeeded && candidate.trace_id != run.trace_id
-        };
-        let flawless = candidates.iter().filter(good).find(|candidate| candidate.first_failure.is_none());
-        if let Some(found) = flawless.or_else(|| candidates.iter().find(good)) {
-            return Ok(found.clone());
-        }
-    }
-    Err(CliError::NotFound(match &run.workflow {
-        Some(workflow) => format!(
-            "no other run of the workflow {} succeeded; name the run to compare it with",
-            clean(workflow)
-        ),
-        None => "no other run succeeded; name the run to compare it with".to_owned(),
-    }))
+    let candidates = reader.runs(&filter, &Page::first(CANDIDATES)).await?.items;
+    only_good(candidates, run).into_iter().next().ok_or_else(|| no_good_run(run))
 }

@@ -1,7 +1,7 @@
 //! `throughline list`: runs, the last started first.
 
 use serde::Serialize;
-use throughline_core::{Cursor, RunSummary, TraceReader};
+use throughline_core::{Cursor, RunState, RunSummary, TraceReader, names};
 
 use super::nothing_here;
 use crate::args::ListArgs;
@@ -21,7 +21,10 @@ struct Listed {
 pub(super) async fn run(args: &ListArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
     let after = args.after.as_deref().map(Cursor::new);
-    let (runs, next) = select::page(store, &*reader, &args.filter, args.limit, after).await?;
+    let (runs, next) = select::page(store, &*reader, &args.filter, args.limit, after, |run| {
+        !args.no_http || !is_bare_request(run)
+    })
+    .await?;
     let answer = Answer::of(!runs.is_empty());
     if screen.wants_json() {
         screen.json(&Listed { runs, next })?;
@@ -50,6 +53,11 @@ async fn nothing_found(
     })
 }
 
+/// Whether it is an HTTP request that ran no workflow.
+fn is_bare_request(run: &RunSummary) -> bool {
+    run.workflow.is_none() && run.root.as_ref().is_some_and(|root| root.event_type == names::HTTP_REQUEST)
+}
+
 fn table(runs: &[RunSummary]) -> Table {
     let mut table = Table::new(&[
         "ID",
@@ -60,12 +68,16 @@ fn table(runs: &[RunSummary]) -> Table {
         ">ATTEMPT",
         "STARTED",
         ">TOOK",
-        "~FIRST FAILURE",
+        "~CAUSE",
     ]);
+    // A run is found by its key, and its cause is what people look for.
+    table.leave_out_first(&["STARTED", "ID", "SERVICE", "TOOK", "ATTEMPT", "WORKFLOW", "STATE"]);
     // A column that says the same everywhere says nothing.
     let services: std::collections::HashSet<&str> = runs.iter().map(|run| run.service.as_str()).collect();
     for run in runs {
-        let failure = run.first_failure.as_ref().map_or_else(String::new, |failure| {
+        let is_unknown = run.cause.is_none() && run.root.is_none() && run.state == RunState::Failed;
+        let failure = run.cause.as_ref().or(run.first_failure.as_ref().filter(|_| is_unknown));
+        let failure = failure.map_or_else(String::new, |failure| {
             let error =
                 failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
             format!("{}{error}", failure.event_type)

@@ -5,14 +5,14 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use throughline_core::{
-    Bucket, ChoiceOutcome, HotSpot, Rate, ReadError, Scope, SlowSpan, StageTimes, TraceAnalytics, TypeRate,
-    names,
+    Bucket, ChoiceOutcome, HotSpot, Rate, ReadError, Readers, Scope, SlowSpan, StageTimes, Text,
+    TraceAnalytics, TraceReader, TypeRate, names,
 };
 
 use super::nothing_here;
 use crate::args::StatsArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, bar, bars, count, group, micros, moment, short_id};
+use crate::output::{Cell, Screen, Table, bars, count, group, micros, moment, short_id, stacked};
 use crate::store::Store;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,8 +40,21 @@ struct Stats {
     hot_spots: Vec<HotSpot>,
     failure_rate_by_type: Vec<TypeRate>,
     slowest_stages: Vec<StageTimes>,
-    slowest_spans: Vec<SlowSpan>,
+    slowest_spans: Vec<SlowSpanOfRun>,
     decisions: Vec<ChoiceOutcome>,
+}
+
+/// A slow span, and the run that it is of.
+#[derive(Serialize)]
+struct SlowSpanOfRun {
+    #[serde(flatten)]
+    span: SlowSpan,
+    /// The run's workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow: Option<Text>,
+    /// The run's business key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<Text>,
 }
 
 /// A rate, and how sure it is.
@@ -61,9 +74,9 @@ impl From<Rate> for WithInterval {
 }
 
 pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let analytics = store.readers().await?.analytics;
+    let Readers { reader, analytics, .. } = store.readers().await?;
     let scope = args.scope.to_scope();
-    let stats = ask(&*analytics, &scope, args.limit).await?;
+    let stats = ask(&*analytics, &*reader, &scope, args.limit).await?;
     let answer = Answer::of(stats.failures.rate.total > 0 || !stats.slowest_stages.is_empty());
     if screen.wants_json() {
         screen.json(&stats)?;
@@ -80,7 +93,12 @@ pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) ->
     Ok(answer)
 }
 
-async fn ask(analytics: &dyn TraceAnalytics, scope: &Scope, limit: usize) -> Result<Stats, CliError> {
+async fn ask(
+    analytics: &dyn TraceAnalytics,
+    reader: &dyn TraceReader,
+    scope: &Scope,
+    limit: usize,
+) -> Result<Stats, CliError> {
     // The end of a workflow or saga is named after its outcome: as a stage, `workflow:failed` always fails.
     let is_stage = |event_type: &str| !OUTCOMES.contains(&event_type);
     let mut failure_rate_by_type = analytics.failure_rate_by_type(scope).await?;
@@ -95,9 +113,20 @@ async fn ask(analytics: &dyn TraceAnalytics, scope: &Scope, limit: usize) -> Res
         hot_spots: analytics.hot_spots(scope, limit).await?,
         failure_rate_by_type,
         slowest_stages,
-        slowest_spans: analytics.slowest_spans(scope, limit).await?,
+        slowest_spans: of_runs(reader, analytics.slowest_spans(scope, limit).await?).await?,
         decisions: analytics.decision_outcomes(scope).await?,
     })
+}
+
+/// Spans with the runs that they are of.
+async fn of_runs(reader: &dyn TraceReader, spans: Vec<SlowSpan>) -> Result<Vec<SlowSpanOfRun>, CliError> {
+    let mut of_runs = Vec::with_capacity(spans.len());
+    for span in spans {
+        let run = reader.run(span.trace_id).await?;
+        let (workflow, correlation_id) = run.map_or((None, None), |run| (run.workflow, run.correlation_id));
+        of_runs.push(SlowSpanOfRun { span, workflow, correlation_id });
+    }
+    Ok(of_runs)
 }
 
 /// Buckets as wide as the time that runs span makes sensible.
@@ -141,7 +170,7 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
         let error = error_type.as_deref().unwrap_or_default();
         table.row([event_type.into(), error.into(), group(share.hits).into(), percent(share.ratio()).into()]);
     }
-    section(screen, "Where runs fail first", &table)?;
+    section(screen, "Where runs fail", &table)?;
 
     let mut table = Table::new(&["~TYPE", ">FAILED", ">OF", ">RATE", "INTERVAL"]);
     let failing = stats.failure_rate_by_type.iter().filter(|of| of.rate.hits > 0);
@@ -163,9 +192,15 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
     }
     section(screen, "Slowest stages", &table)?;
 
-    let mut table = Table::new(&["~TYPE", ">TOOK", "ID"]);
-    for SlowSpan { trace_id, event_type, duration_us, .. } in stats.slowest_spans.iter().take(limit.min(5)) {
-        table.row([event_type.into(), micros(*duration_us).into(), short_id(*trace_id).into()]);
+    let mut table = Table::new(&["~TYPE", ">TOOK", "~WORKFLOW", "~KEY", "ID"]);
+    for SlowSpanOfRun { span, workflow, correlation_id } in stats.slowest_spans.iter().take(limit.min(5)) {
+        table.row([
+            (&span.event_type).into(),
+            micros(span.duration_us).into(),
+            workflow.as_deref().unwrap_or_default().into(),
+            correlation_id.as_deref().unwrap_or_default().into(),
+            short_id(span.trace_id).into(),
+        ]);
     }
     section(screen, "Slowest spans", &table)?;
     section(screen, "Outcomes by decision", &decisions_table(&stats.decisions))
@@ -181,7 +216,7 @@ fn section(screen: &mut Screen, heading: &str, table: &Table) -> Result<(), CliE
 
 fn over_time_table(buckets: &[Bucket]) -> Table {
     let bars = bars(buckets);
-    let most = bars.iter().map(|(_, rate)| rate.hits).max().unwrap_or(0).max(1);
+    let most = bars.iter().map(|(_, rate)| rate.total).max().unwrap_or(0).max(1);
     let is_by_day = bars.windows(2).all(|pair| pair[1].0.since(pair[0].0) >= DAY);
     let mut table = Table::new(&["FROM", ">FAILED", ">OF", ">RATE", " "]);
     for (start, rate) in bars {
@@ -192,7 +227,7 @@ fn over_time_table(buckets: &[Bucket]) -> Table {
             group(rate.hits).into(),
             group(rate.total).into(),
             if rate.total > 0 { percent(rate.ratio()) } else { String::new() }.into(),
-            Cell::styled(bar(rate.hits as f64 / most as f64, BAR), AnsiColor::Red.on_default()),
+            Cell::styled(stacked(rate, most, BAR), AnsiColor::Red.on_default()),
         ]);
     }
     table

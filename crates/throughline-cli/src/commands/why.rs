@@ -1,22 +1,53 @@
 //! `throughline why`: why a run failed.
 
-use crate::args::TraceArgs;
+use serde::Serialize;
+use throughline_core::query::{Comparison, Explanation};
+
+use crate::args::WhyArgs;
+use crate::beside;
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
 use crate::related::{Related, WithRelated};
 use crate::resolve::Run;
 use crate::store::Store;
 
-pub(super) async fn run(args: &TraceArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+/// An explanation, and what was found beside the run.
+#[derive(Serialize)]
+struct Explained<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    /// How it differs from good runs; `null` if there are none, or if it is one.
+    comparison: Option<&'a Comparison>,
+}
+
+/// How many lines a page has.
+const PAGE: usize = 50;
+
+pub(super) async fn run(args: &WhyArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
     let run = Run::named(store, &*reader, &args.trace).await?;
     let related = Related::read(&*reader, &run).await?;
-    let explanation = run.query.explain();
+    let mut explanation = run.query.explain();
+    beside::add_process(&mut explanation, &*reader, &run).await?;
+    beside::add_children(&mut explanation, &*reader, related.caused(), None).await?;
+    for name in &args.also {
+        beside::add_children_in(&mut explanation, &Store::named(Some(name))?, &run.summary).await?;
+    }
+    let comparison = beside::compare(&*reader, &run, &explanation).await?;
+    if let Some(comparison) = &comparison {
+        explanation.add_comparison(comparison);
+    }
     if screen.wants_json() {
-        screen.json(&WithRelated { answer: &explanation, related: &related })?;
+        let answer = Explained { explanation: &explanation, comparison: comparison.as_ref() };
+        screen.json(&WithRelated { answer: &answer, related: &related })?;
     } else {
-        screen.text(&explanation.render(&screen.style()))?;
-        related.write(&*reader, &run.summary, screen).await?;
+        let rows = related.rows(&*reader, &run.summary).await?;
+        let style = match args.full {
+            true => screen.style().full(),
+            false => screen.style().page(PAGE.saturating_sub(rows.lines())),
+        };
+        screen.text(&explanation.render(&style))?;
+        rows.write(screen)?;
     }
     Ok(Answer::of(explanation.cause.is_some()))
 }

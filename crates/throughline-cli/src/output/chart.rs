@@ -5,11 +5,16 @@ use throughline_core::{Bucket, Rate, Timestamp};
 /// How many bars a chart has at most.
 const MAX_BARS: usize = 24;
 
-/// A bar of this part (0 to 1) of so many columns, to an eighth of a column.
-pub(crate) fn bar(part: f64, columns: usize) -> String {
-    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = (part.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
-    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+/// A bar for this many failed runs of so many, on a scale on which `most` runs take all columns: what failed is dark, the rest
+/// light.
+pub(crate) fn stacked(rate: Rate, most: u64, columns: usize) -> String {
+    let scaled = |runs: u64| {
+        let exact = u128::from(runs) * columns as u128 / u128::from(most.max(1));
+        // A few of very many are still seen.
+        usize::try_from(exact).unwrap_or(columns).clamp(usize::from(runs > 0), columns)
+    };
+    let failed = scaled(rate.hits);
+    format!("{}{}", "█".repeat(failed), "░".repeat(scaled(rate.total).saturating_sub(failed)))
 }
 
 /// Buckets taken together by twos, threes…, until there are few enough for a chart.
@@ -30,11 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_is_as_long_as_its_part() {
-        assert_eq!(bar(0.0, 4), "");
-        assert_eq!(bar(0.5, 4), "██");
-        assert_eq!(bar(0.28, 4), "█▏");
-        assert_eq!(bar(7.0, 2), "██");
+    fn all_bars_of_a_chart_are_on_one_scale() {
+        assert_eq!(stacked(Rate::new(0, 0), 8, 4), "");
+        assert_eq!(stacked(Rate::new(8, 8), 8, 4), "████");
+        assert_eq!(stacked(Rate::new(2, 8), 8, 4), "█░░░");
+        assert_eq!(stacked(Rate::new(1, 2), 8, 4), "█");
+        assert_eq!(stacked(Rate::new(1, 1_000_000), 1_000_000, 4), "█░░░");
     }
 
     #[test]

@@ -14,10 +14,10 @@ pub(crate) fn name_of(run: &RunSummary) -> String {
     }
 }
 
-/// What kind of run it is: its workflow, or else the type of its root, as of an HTTP request. Empty if neither says
+/// What kind of run it is: its workflow, or else what its root is called, as `POST /loans` for an HTTP request. Empty if neither says
 /// anything.
 pub(crate) fn kind_of(run: &RunSummary) -> &str {
-    let root = run.root.as_ref().map(|root| root.event_type.as_str());
+    let root = run.root.as_ref().map(|root| root.name.as_str());
     let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
     run.workflow.as_deref().or(root).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ use super::text::{clean, fit};
 
 /// The least that a column is cut to.
 const LEAST_WIDTH: usize = 8;
+/// The least that a column is cut to while others can be left out.
+const READABLE_WIDTH: usize = 24;
 const GAP: &str = "  ";
 
 /// A cell.
@@ -37,6 +39,8 @@ impl<T: AsRef<str>> From<T> for Cell {
 pub(crate) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
+    /// Columns that are left out, in this order, before others become too narrow to be read.
+    left_out_first: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -66,7 +70,13 @@ impl Table {
             };
             Column { name: name.to_owned(), layout }
         };
-        Self { columns: columns.iter().map(column).collect(), rows: Vec::new() }
+        Self { columns: columns.iter().map(column).collect(), rows: Vec::new(), left_out_first: Vec::new() }
+    }
+
+    /// Says which columns are left out, in this order, before others become too narrow to be read.
+    pub(crate) fn leave_out_first(&mut self, names: &[&str]) {
+        let place = |name: &&str| self.columns.iter().position(|column| column.name == *name);
+        self.left_out_first = names.iter().filter_map(place).collect();
     }
 
     /// Adds a row.
@@ -116,25 +126,35 @@ impl Table {
         cells.chain([self.columns[column].name.width()]).max().unwrap_or(0)
     }
 
-    /// Takes from the widest flexible columns until all fit.
+    /// Leaves out columns, those first that are to be left out first, until the others are wide enough to be read; then takes
+    /// from the widest flexible columns until all fit.
     fn fit(&self, shown: &mut Vec<(usize, usize)>, room: usize) {
-        let is_flexible = |column: usize| self.columns[column].layout == Layout::Flexible;
-        loop {
-            let gaps = GAP.len() * shown.len().saturating_sub(1);
-            if shown.iter().map(|(_, width)| width).sum::<usize>() + gaps <= room {
-                return;
+        for out in &self.left_out_first {
+            let readable = |(column, width): &(usize, usize)| match self.is_flexible(*column) {
+                true => (*width).min(READABLE_WIDTH),
+                false => *width,
+            };
+            if needed(shown.iter().map(readable)) <= room {
+                break;
             }
-            let flexible = shown.iter_mut().filter(|(column, _)| is_flexible(*column));
+            shown.retain(|(column, _)| column != out);
+        }
+        while needed(shown.iter().map(|(_, width)| *width)) > room {
+            let flexible = shown.iter_mut().filter(|(column, _)| self.is_flexible(*column));
             if let Some((_, widest)) = flexible.max_by_key(|(_, width)| *width)
                 && *widest > LEAST_WIDTH
             {
                 *widest -= 1;
-            } else if let Some(last) = shown.iter().rposition(|(column, _)| is_flexible(*column)) {
+            } else if let Some(last) = shown.iter().rposition(|(column, _)| self.is_flexible(*column)) {
                 shown.remove(last);
             } else {
                 return;
             }
         }
+    }
+
+    fn is_flexible(&self, column: usize) -> bool {
+        self.columns[column].layout == Layout::Flexible
     }
 
     fn line(&self, shown: &[(usize, usize)], colour: bool, cell: impl Fn(usize) -> Cell) -> String {
@@ -158,6 +178,11 @@ impl Table {
         line.truncate(line.trim_end().len());
         line
     }
+}
+
+/// How wide columns of these widths are together.
+fn needed(widths: impl Iterator<Item = usize> + Clone) -> usize {
+    widths.clone().sum::<usize>() + GAP.len() * widths.count().saturating_sub(1)
 }
 
 fn cell(row: &[Cell], column: usize) -> Cell {
@@ -188,6 +213,20 @@ mod tests {
         stage:prüfung      7  first of all the notes
         stage:漢        1200  b\u{1b}[0m
         ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_leaves_out_what_matters_least_before_texts_are_too_short_to_be_read() {
+        let mut table = Table::new(&["ID", "~KEY", "STARTED", "~CAUSE"]);
+        table.leave_out_first(&["STARTED", "ID"]);
+        let cause = "stage:charge: the card was declined by the bank";
+        table.row(["0190a7f3c2b1d4e5".into(), "order-7".into(), "2026-03-01 09:30:00".into(), cause.into()]);
+        let heading = |room| shown(&table, Some(room)).lines().next().unwrap().to_owned();
+        let columns = |room| heading(room).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(columns(100), "ID KEY STARTED CAUSE");
+        assert_eq!(columns(60), "ID KEY CAUSE");
+        assert_eq!(columns(50), "KEY CAUSE");
+        assert!(shown(&table, Some(50)).contains("stage:charge: the card was declined by"));
     }
 
     #[test]

@@ -3,19 +3,13 @@
 use std::borrow::Cow;
 
 use throughline_core::TraceId;
-use throughline_core::query::is_unsafe;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use throughline_core::query::escape;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
 /// A text from a store, made harmless: what could do something is escaped.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut cleaned = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unsafe(c) { cleaned.extend(c.escape_default()) } else { cleaned.push(c) }
-    }
-    cleaned.into()
+    escape(text)
 }
 
 /// The beginning of an id that every command accepts. Ids begin with 48 bits of time, so that it takes some more
@@ -50,13 +44,12 @@ pub(super) fn fit(text: &str, columns: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut room = columns.saturating_sub(1);
-    let kept = text.chars().take_while(|c| {
-        let width = c.width().unwrap_or(0);
-        let fits = width <= room;
-        room = room.saturating_sub(width);
+    let kept = text.graphemes(true).take_while(|piece| {
+        let fits = piece.width() <= room;
+        room = room.saturating_sub(piece.width());
         fits
     });
-    Cow::Owned(kept.chain(['…']).collect())
+    Cow::Owned(kept.chain(["…"]).collect())
 }
 
 #[cfg(test)]
@@ -79,5 +72,7 @@ mod tests {
         assert_eq!(fit("activity", 8), "activity");
         assert_eq!(fit("activity", 5), "acti…");
         assert_eq!(fit("漢字漢字", 5), "漢字…");
+        assert_eq!(fit("👩‍👩‍👧 and more", 3), "👩‍👩‍👧…");
+        assert_eq!(fit(&clean("👩‍👩‍👧 and more"), 2), "…");
     }
 }

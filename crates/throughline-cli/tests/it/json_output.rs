@@ -21,7 +21,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     ),
     (
         &["why", "order-7"],
-        "The fields of an [Explanation](#explanation), and `related`: the [Related](#related) runs.",
+        "The fields of an [Explanation](#explanation); `comparison`, a [Comparison](#comparison) or `null`; and `related`: the \
+         [Related](#related) runs.",
     ),
     (
         &["compensations", "order-7"],
@@ -98,6 +99,14 @@ const TYPES: &[(&str, &str)] = &[
     ("Verdict", "throughline-query/src/explain.rs"),
     ("Cause", "throughline-query/src/explain.rs"),
     ("CauseKind", "throughline-query/src/explain.rs"),
+    ("Recorded", "throughline-query/src/explain.rs"),
+    ("Statement", "throughline-query/src/explain/statements.rs"),
+    ("Says", "throughline-query/src/explain/statements.rs"),
+    ("Certainty", "throughline-query/src/explain/statements.rs"),
+    ("Comparison", "throughline-query/src/compare.rs"),
+    ("Difference", "throughline-query/src/compare.rs"),
+    ("DifferenceKind", "throughline-query/src/compare.rs"),
+    ("Usual", "throughline-query/src/compare.rs"),
     ("PathStep", "throughline-query/src/explain.rs"),
     ("UpstreamDecision", "throughline-query/src/explain.rs"),
     ("Cascade", "throughline-query/src/explain.rs"),
@@ -119,6 +128,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Divergence", "throughline-query/src/diff.rs"),
     ("DivergenceKind", "throughline-query/src/diff.rs"),
     ("InputChange", "throughline-query/src/diff.rs"),
+    ("AttrChange", "throughline-query/src/diff.rs"),
     ("ChoiceChange", "throughline-query/src/diff.rs"),
     ("StateChange", "throughline-query/src/diff.rs"),
     ("UnmatchedSpan", "throughline-query/src/diff.rs"),
@@ -343,6 +353,8 @@ fn json_type(kind: &str, known: &BTreeSet<&str>) -> String {
         "Timestamp" => "time".to_owned(),
         "Status" => "status of an event".to_owned(),
         "Value" => "any JSON".to_owned(),
+        "Attrs" => "object of texts".to_owned(),
+        "Map<String, Value>" => "object".to_owned(),
         name if known.contains(name) => format!("[{name}](#{})", name.to_lowercase()),
         other => panic!("what is `{other}` in JSON?"),
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
 mod abandon;
+mod beside;
 mod canary;
 mod errors;
 mod formats;

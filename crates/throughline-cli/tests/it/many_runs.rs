@@ -67,32 +67,32 @@ fn an_import_accounts_for_everything() {
 fn runs_are_listed_the_last_first() {
     let sandbox = Sandbox::with_loans();
     insta::assert_snapshot!(sandbox.see(&["list"]), @r"
-    ID                KEY     WORKFLOW      STATE       STARTED                    TOOK  FIRST FAILURE
+    ID                KEY     WORKFLOW      STATE       STARTED                    TOOK  CAUSE
     deb4436b0f1777b3  loan-4  Loans & more  unfinished  2011-10-03 08:00:00
-    90811f5cbbce98ee  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s
+    90811f5cbbce98ee  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s  activity:A_CANCELLED
     27e30bcf17268476  loan-2  Loans & more  failed      2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
     bd6cd04282009ec2  loan-1  Loans & more  succeeded   2011-09-30 22:38:44  11 h 6 min
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--failed"]), @r"
-    ID                KEY     WORKFLOW      STATE   STARTED                    TOOK  FIRST FAILURE
+    ID                KEY     WORKFLOW      STATE   STARTED                    TOOK  CAUSE
     27e30bcf17268476  loan-2  Loans & more  failed  2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--state", "cancelled", "--state", "unfinished"]), @r"
-    ID                KEY     WORKFLOW      STATE       STARTED                    TOOK
+    ID                KEY     WORKFLOW      STATE       STARTED                    TOOK  CAUSE
     deb4436b0f1777b3  loan-4  Loans & more  unfinished  2011-10-03 08:00:00
-    90811f5cbbce98ee  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s
+    90811f5cbbce98ee  loan-3  Loans & more  cancelled   2011-10-03 07:00:00  30 min 0 s  activity:A_CANCELLED
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--type", "activity:A_ACC*"]), @r"
     ID                KEY     WORKFLOW      STATE      STARTED                    TOOK
     bd6cd04282009ec2  loan-1  Loans & more  succeeded  2011-09-30 22:38:44  11 h 6 min
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--attr", "org.resource=11"]), @r"
-    ID                KEY     WORKFLOW      STATE   STARTED                    TOOK  FIRST FAILURE
+    ID                KEY     WORKFLOW      STATE   STARTED                    TOOK  CAUSE
     27e30bcf17268476  loan-2  Loans & more  failed  2011-10-02 07:00:00  31 min 0 s  activity:A_DECLINED: concept:name is A_DECLINED, which counts as a failure
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--key", "loan-3", "--since", "2011-10-03"]), @r"
-    ID                KEY     WORKFLOW      STATE      STARTED                    TOOK
-    90811f5cbbce98ee  loan-3  Loans & more  cancelled  2011-10-03 07:00:00  30 min 0 s
+    ID                KEY     WORKFLOW      STATE      STARTED                    TOOK  CAUSE
+    90811f5cbbce98ee  loan-3  Loans & more  cancelled  2011-10-03 07:00:00  30 min 0 s  activity:A_CANCELLED
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--since", "24h"]), @r"
     throughline: no run matches; `throughline list` without filters shows the latest runs
@@ -103,6 +103,14 @@ fn runs_are_listed_the_last_first() {
       "next": null,
       "runs": [
         {
+          "cause": {
+            "error": {
+              "message": "concept:name is A_DECLINED, which counts as a failure",
+              "type": "A_DECLINED"
+            },
+            "event_type": "activity:A_DECLINED",
+            "span_id": "2482d2ed325d0b40"
+          },
           "correlation_id": "loan-2",
           "duration_us": 1860000000,
           "ended": "2011-10-02T07:31:00.000000Z",
@@ -118,6 +126,7 @@ fn runs_are_listed_the_last_first() {
             "attempt": null,
             "event_type": "workflow:started",
             "is_resumable": false,
+            "name": "workflow:started",
             "span_id": "efd044508f4c0837"
           },
           "service": "import",
@@ -156,12 +165,12 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
 
     Failures over time
     FROM        FAILED  OF     RATE
-    2011-09-30       0   1    0.0 %
+    2011-09-30       0   1    0.0 %  ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
     2011-10-01       0   0
     2011-10-02       1   1  100.0 %  ██████████████████████████████
-    2011-10-03       0   1    0.0 %
+    2011-10-03       0   1    0.0 %  ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
 
-    Where runs fail first
+    Where runs fail
     TYPE                 ERROR       RUNS    SHARE
     activity:A_DECLINED  A_DECLINED     1  100.0 %
 
@@ -174,12 +183,12 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
     activity:W_Check      2  8 min 31 s  21 min 0 s  21 min 0 s  21 min 0 s
 
     Slowest spans
-    TYPE                      TOOK  ID
-    workflow:completed  11 h 6 min  bd6cd04282009ec2
-    workflow:failed     31 min 0 s  27e30bcf17268476
-    workflow:cancelled  30 min 0 s  90811f5cbbce98ee
-    activity:W_Check    21 min 0 s  27e30bcf17268476
-    activity:W_Check    8 min 27 s  bd6cd04282009ec2
+    TYPE                      TOOK  WORKFLOW      KEY     ID
+    workflow:completed  11 h 6 min  Loans & more  loan-1  bd6cd04282009ec2
+    workflow:failed     31 min 0 s  Loans & more  loan-2  27e30bcf17268476
+    workflow:cancelled  30 min 0 s  Loans & more  loan-3  90811f5cbbce98ee
+    activity:W_Check    21 min 0 s  Loans & more  loan-2  27e30bcf17268476
+    activity:W_Check    8 min 27 s  Loans & more  loan-1  bd6cd04282009ec2
     ");
     insta::assert_snapshot!(Sandbox::with_sagas().see(&["stats", "--workflow", "order"]), @r"
     1 of 2 ended runs failed: 50.0 % (95 % interval 9.5–90.5 %)
@@ -187,10 +196,10 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
 
     Failures over time
     FROM              FAILED  OF     RATE
-    2026-03-01 08:00       0   1    0.0 %
+    2026-03-01 08:00       0   1    0.0 %  ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
     2026-03-01 09:00       1   1  100.0 %  ██████████████████████████████
 
-    Where runs fail first
+    Where runs fail
     TYPE               ERROR                RUNS    SHARE
     stage:charge-card  CardError::Declined     1  100.0 %
 
@@ -206,12 +215,12 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
     stage:reserve-stock           2  2.0 ms   10 ms   10 ms   10 ms
 
     Slowest spans
-    TYPE                        TOOK  ID
-    workflow:failed           334 ms  5a6a000000000000
-    saga:failed               332 ms  5a6a000000000000
-    stage:charge-card         300 ms  5a6a000000000000
-    stage:reserve-stock        10 ms  5a6a000000000000
-    compensate:reserve-stock   10 ms  5a6a000000000000
+    TYPE                        TOOK  WORKFLOW  KEY      ID
+    workflow:failed           334 ms  order     order-7  5a6a000000000000
+    saga:failed               332 ms  order     order-7  5a6a000000000000
+    stage:charge-card         300 ms  order     order-7  5a6a000000000000
+    stage:reserve-stock        10 ms  order     order-7  5a6a000000000000
+    compensate:reserve-stock   10 ms  order     order-7  5a6a000000000000
 
     Outcomes by decision
     DECISION  CHOICE   FAILED  OF     RATE  INTERVAL
@@ -312,10 +321,12 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
       ],
       "slowest_spans": [
         {
+          "correlation_id": "order-7",
           "duration_us": 334000,
           "event_type": "workflow:failed",
           "span_id": "0000000000000001",
-          "trace_id": "5a6a0000000000000000000000000001"
+          "trace_id": "5a6a0000000000000000000000000001",
+          "workflow": "order"
         }
       ],
       "slowest_stages": [

@@ -43,16 +43,15 @@ fn why_names_the_cause_of_a_failure() {
 
     ✗ Loans & more failed: activity:A_DECLINED failed with A_DECLINED: concept:name is A_DECLINED, which
       counts as a failure
+      it ended with the same error (origin inferred)
+      org.resource 11
 
     How it got there
       ✗ workflow:Loans & more  31 min 0 s  +0
-      └─ ✗ activity:A_DECLINED  +30 min 0 s  ← here
+      └─ ← here ✗ activity:A_DECLINED  +30 min 0 s
 
     Steps before it
       · activity:A_SUBMITTED
-
-    Also affected
-      enclosing: workflow:Loans & more
     ");
     insta::assert_snapshot!(loans.see(&["why", "loan-1"]), @r"
     Loans & more · loan-1 · succeeded after 11 h 6 min
@@ -68,24 +67,27 @@ fn why_names_the_cause_of_a_failure() {
 
     ✗ order failed: stage:charge-card (step 2 of 3) failed with CardError::Declined: the card was
       declined\u{1b}[2J
+      it ended with the same error (origin inferred)
+
+    What may have led to it
+      • saga:order is new: the last good run did not have it (by comparison)
+      • it left the way of the nearest good run at stage:reserve-stock, which did not happen here (by
+        comparison)
 
     How it got there
       ✗ workflow:order  334 ms  +0
       └─ ✗ saga:order  332 ms  +100 µs
-         └─ ✗ stage:charge-card  300 ms  +20 ms  ← here
+         └─ ← here ✗ stage:charge-card  300 ms  +20 ms
               in  {"amount":1200}
 
     Steps before it
-      ✓ stage:reserve-stock                     10 ms
+      ✓ stage:reserve-stock      10 ms
 
     Decisions before it
-      ◆ ai:route chose express, 80 % sure  +12 ms
+      ◆ ai:route chose express, 80 % sure  +12 ms  ← led here
           the customer waits
           ● express                   0.80
           ○ post                      0.60
-
-    Also affected
-      enclosing: saga:order, workflow:order
 
     Compensation
     ✗ saga:order: 1 step not undone, 1 in doubt, started at +321 ms, took 11 ms
@@ -143,25 +145,22 @@ fn a_failure_is_compared_with_the_last_good_run() {
     let sandbox = Sandbox::with_sagas();
     let with_last_good = sandbox.see(&["diff", "order-7"]);
     insta::assert_snapshot!(with_last_good, @r"
-    + order · order-7 · failed after 334 ms
+    - order · order-7 · failed after 334 ms
       trace 5a6a0000000000000000000000000001 · started 2026-03-01T09:00:00.000000Z
-    - order · order-6 · succeeded after 4.0 ms
+    + order · order-6 · succeeded after 4.0 ms
       trace 5a6a0000000000000000000000000002 · started 2026-03-01T08:00:00.000000Z
 
-    first divergence: workflow:order › stage:reserve-stock happened only there  +1.0 ms
+    first divergence: workflow:order › saga:order happened only in -  +100 µs
+      CardError::Declined: the card was declined\u{1b}[2J
 
     Different outcomes
-      workflow:order: succeeded → failed
-        CardError::Declined: the card was declined\u{1b}[2J
+      workflow:order: failed → succeeded
 
-    Only here
-      + workflow:order › saga:order and 5 spans below  +100 µs
+    Only in +
+      + workflow:order › stage:reserve-stock  +1.0 ms
 
-    Only there
-      - workflow:order › stage:reserve-stock  +1.0 ms
-
-    Much slower
-      workflow:order: 4.0 ms → 334 ms  83.5 times as long
+    Only in -
+      - workflow:order › saga:order and 5 spans below  +100 µs
     ");
     assert_eq!(sandbox.see(&["diff", "order-7", "order-6"]), with_last_good);
     insta::assert_snapshot!(sandbox.see(&["diff", "order-6"]), @r"

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::reader::MemoryReader;
-use throughline_model::fold::{Mark, Position, RunFold, Spans};
+use throughline_model::fold::{Mark, Position, RunFold, Spans, cause_of_run};
 use throughline_model::names::attrs;
 use throughline_model::{
-    AppendError, AppendInline, BoxFuture, Claim, Instance, InstanceId, JobAttempt, JobKey, Liveness,
-    OpenError, Process, Readers, RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp, TraceEvent,
-    TraceId, TraceStore,
+    AppendError, AppendInline, BoxFuture, Claim, FailureSummary, Instance, InstanceId, JobAttempt, JobKey,
+    Liveness, OpenError, Process, Readers, RunSummary, Secret, SpanId, StoreConfig, Text, Timestamp,
+    TraceEvent, TraceId, TraceStore,
 };
 
 /// A bounded store within the process: for tests, for development, and for services that want the questions
@@ -107,7 +107,7 @@ impl StoreConfig for MemoryStore {
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let mut state = self.state();
         state.leases.insert(instance.id, Liveness::Alive);
-        state.processes.insert(instance.id, Process::starting(&instance, Timestamp::now()));
+        state.processes.insert(instance.id, instance.process(Timestamp::now()));
         drop(state);
         let store = Self { shared: Arc::clone(&self.shared), instance: Some(instance.id) };
         Box::pin(std::future::ready(Ok(Arc::new(store) as Arc<dyn TraceStore>)))
@@ -210,6 +210,8 @@ pub(super) struct Run {
     /// Detached spans with the id of a job, by that.
     jobs: HashMap<Text, HashSet<SpanId>>,
     fold: RunFold<Arc<TraceEvent>>,
+    /// What went wrong, as long as nothing has been added since somebody asked.
+    cause: OnceLock<Option<FailureSummary>>,
 }
 
 impl Run {
@@ -231,6 +233,13 @@ impl Run {
         }
         self.ids.insert((event.span_id, event.seq));
         self.events.insert(Position::of(&event), event);
+        self.cause = OnceLock::new();
+    }
+
+    fn cause(&self) -> Option<FailureSummary> {
+        let find =
+            || cause_of_run(&self.fold, self.events.values().map(|event| &**event)).map(FailureSummary::from);
+        self.cause.get_or_init(find).clone()
     }
 
     /// When its last event happened.
@@ -309,7 +318,9 @@ impl State {
     }
 
     pub(super) fn summary(&self, run: &Run) -> Option<RunSummary> {
-        run.fold.summary(|instance| self.liveness(instance))
+        let mut summary = run.fold.summary(|instance| self.liveness(instance))?;
+        summary.cause = run.cause();
+        Some(summary)
     }
 
     fn append(&mut self, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {

@@ -138,7 +138,10 @@ impl<E: Deref<Target = TraceEvent>> Log<E> {
     /// See [`TraceAnalytics::hot_spots`](crate::TraceAnalytics::hot_spots).
     pub fn hot_spots(&self, scope: &Scope, limit: usize) -> Vec<HotSpot> {
         let mut counts: BTreeMap<(Text, Option<Text>), u64> = BTreeMap::new();
-        for failure in self.runs_in(scope).filter_map(|run| run.summary.first_failure.as_ref()) {
+        let failed = self.runs_in(scope).filter(|run| run.summary.state == RunState::Failed);
+        for failure in
+            failed.filter_map(|run| run.summary.cause.as_ref().or(run.summary.first_failure.as_ref()))
+        {
             let error_type = failure.error.as_ref().map(|error| error.kind.clone());
             *counts.entry((failure.event_type.clone(), error_type)).or_default() += 1;
         }

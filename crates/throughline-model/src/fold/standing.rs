@@ -39,6 +39,15 @@ impl<K: Clone> RunFold<K> {
         self.first_failure.as_ref()
     }
 
+    /// Whether it is worth asking for its [cause](super::cause_of_run): it has ended, and something went wrong in it.
+    pub fn may_have_cause(&self) -> bool {
+        match self.decided_by().map(|last| last.status) {
+            None | Some(Status::Pending) => false,
+            Some(Status::Success) => self.first_failure.is_some(),
+            Some(Status::Failed | Status::Cancelled) => true,
+        }
+    }
+
     /// Its earliest event that names a workflow.
     pub fn names_workflow(&self) -> Option<&Mark<K>> {
         self.names_workflow.as_ref()

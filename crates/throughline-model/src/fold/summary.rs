@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::{Position, RunFold};
+use super::{Position, RunFold, cause_of_run};
 use crate::{FailureSummary, Filter, InstanceId, Liveness, RootSummary, RunState, RunSummary, TraceEvent};
 
 impl RunSummary {
@@ -27,6 +27,7 @@ impl RunSummary {
     ///   for the correlation id.
     /// - `started` is the time of the earliest event of the run, `first_failure` its earliest event of status
     ///   `failed`, in the order of events.
+    /// - `cause` is the last event of the span that [`cause_of_run`] finds.
     /// - A run of which **no root event** has appeared takes service, workflow and correlation id from its earliest event. While any
     ///   of its spans is open, the instance of the latest such span decides how it stands; else it has failed
     ///   if any event failed, was cancelled if any span was, and succeeded otherwise. It has no `ended` and no
@@ -35,7 +36,10 @@ impl RunSummary {
         events: impl IntoIterator<Item = &'a TraceEvent>,
         liveness: impl FnOnce(InstanceId) -> Liveness,
     ) -> Option<Self> {
-        RunFold::of(events).summary(liveness)
+        let events: Vec<&TraceEvent> = events.into_iter().collect();
+        let fold = RunFold::of(events.iter().copied());
+        let cause = cause_of_run(&fold, events.iter().copied()).map(FailureSummary::from);
+        Some(Self { cause, ..fold.summary(liveness)? })
     }
 }
 
@@ -56,7 +60,8 @@ impl<E: Clone + Deref<Target = TraceEvent>> RunFold<E> {
         fold
     }
 
-    /// The run in a line; `None` before the first event.
+    /// The run in a line, without its cause, which only all its events tell: see [`cause_of_run`]. `None` before the first
+    /// event.
     pub fn summary(&self, liveness: impl FnOnce(InstanceId) -> Liveness) -> Option<RunSummary> {
         let (head, standing) = (self.head()?, self.standing()?);
         let liveness = match standing.owner {
@@ -69,11 +74,7 @@ impl<E: Clone + Deref<Target = TraceEvent>> RunFold<E> {
             root: self.last().map(|last| RootSummary::of(&head.key, last.status)),
             ended: self.ended(),
             duration_us: self.duration_us(),
-            first_failure: self.first_failure().map(|failure| FailureSummary {
-                span_id: failure.key.span_id,
-                event_type: failure.key.event_type.clone(),
-                error: failure.key.error.as_deref().cloned(),
-            }),
+            first_failure: self.first_failure().map(|failure| FailureSummary::from(&*failure.key)),
             ..RunSummary::new(
                 head.position.id.trace_id,
                 RunState::of(standing.status, liveness),

@@ -152,6 +152,7 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
     let root_summary = root.map(|root| RootSummary {
         span_id: head.span_id,
         event_type: head.event_type.clone(),
+        name: head.event_type.clone(),
         attempt: head.attempt,
         is_resumable: head.workflow.is_some()
             && !head.is_detached()
@@ -167,6 +168,8 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
         event_type: failed.event_type.clone(),
         error: failed.error.as_deref().cloned(),
     });
+    summary.cause = super::cause_of_run(&RunFold::of(ordered.iter().copied()), ordered.iter().copied())
+        .map(crate::FailureSummary::from);
     if let Some(root) = root.filter(|_| latest_of(Status::Pending).is_none()) {
         summary.ended = lasts.iter().map(|last| last.timestamp).max();
         summary.duration_us = match (detached.is_empty(), summary.ended) {

@@ -1,5 +1,6 @@
 //! What happened in a run, in a sentence.
 
+use throughline_model::names::{DEPENDENCY_PREFIX, errors};
 use throughline_model::{ErrorInfo, RunSummary};
 
 use crate::duration::duration;
@@ -82,10 +83,7 @@ fn answer(explanation: &Explanation) -> String {
             1 => at,
             _ => format!("{run} failed: {at}"),
         },
-        Verdict::Cancelled => match explanation.path.len() {
-            1 => format!("{run} was cancelled"),
-            _ => format!("{run} was cancelled: {at}"),
-        },
+        Verdict::Cancelled => cancelled(&run, root, explanation),
         Verdict::Interrupted if let Some(left) = left_open(explanation) => {
             let can_be_resumed = explanation
                 .compensations
@@ -107,6 +105,34 @@ fn answer(explanation: &Explanation) -> String {
     }
 }
 
+/// Who cancelled a run, after how long, and while it was in what.
+fn cancelled(run: &str, root: &RunSummary, explanation: &Explanation) -> String {
+    let cause = explanation.cause.as_ref().map(|cause| &cause.span);
+    let top = explanation.path.first().map(|top| &top.span);
+    let error = [top, cause].into_iter().flatten().find_map(|span| span.error.as_ref());
+    let after = root.duration_us.map_or_else(String::new, |took| format!(" after {}", duration(took)));
+    let place = cause.filter(|_| explanation.path.len() > 1).map_or_else(String::new, |span| {
+        match span.name.starts_with(DEPENDENCY_PREFIX) {
+            true => format!(" while it waited for {}", position(span)),
+            false => format!(" in {}", position(span)),
+        }
+    });
+    match error {
+        None => format!("{run} was cancelled{after}{place}"),
+        Some(error) => {
+            let who = match error.kind.as_str() {
+                errors::CLIENT_GONE => "the client hung up",
+                errors::DEADLINE => "its time ran out",
+                errors::SIBLING_FAILED => "another part of it failed",
+                errors::SHUTDOWN => "the process was shut down",
+                errors::ABORTED => "its task was aborted",
+                _ => return format!("{run} was cancelled{after}{place}: {}", one_line(error)),
+            };
+            format!("{run} was cancelled: {who}{after}{place}")
+        }
+    }
+}
+
 /// The span that was left open on purpose, if that is why the run has not ended.
 fn left_open(explanation: &Explanation) -> Option<&SpanSummary> {
     explanation.cause.as_ref().filter(|cause| cause.kind == CauseKind::LeftOpen).map(|cause| &cause.span)
@@ -118,10 +144,15 @@ pub(crate) fn later_attempt(run: &RunSummary) -> Option<u32> {
 }
 
 /// What happened at the cause.
-fn place(cause: &Cause) -> String {
+pub(crate) fn place(cause: &Cause) -> String {
     let at = position(&cause.span);
     match (cause.kind, &cause.span.error) {
-        (CauseKind::Error, Some(error)) => format!("{at} failed with {}", one_line(error)),
+        (CauseKind::Error, Some(error)) => match &cause.waiting_for {
+            Some(waiting) => {
+                format!("{at} failed with {} while it waited for {}", one_line(error), position(waiting))
+            }
+            None => format!("{at} failed with {}", one_line(error)),
+        },
         (CauseKind::Error, None) => format!("{at} failed, no error was recorded"),
         (CauseKind::Panic, error) => {
             let message = error.as_ref().map_or("", |error| error.message.as_str());

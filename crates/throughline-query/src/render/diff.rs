@@ -16,18 +16,19 @@ impl Diff {
     /// The diff as text for people. `-` marks what happened in the other run, `+` what happened in this one.
     pub fn render(&self, style: &Style) -> String {
         let mut printer = Printer::new(style);
-        head(&mut printer, "+ ", Emphasis::Good, self.here.as_ref());
         head(&mut printer, "- ", Emphasis::Bad, self.there.as_ref());
+        head(&mut printer, "+ ", Emphasis::Good, self.here.as_ref());
         printer.put(printer.line());
         match &self.first_divergence {
             None => printer.say(Emphasis::Good, "✓ both runs did the same"),
             Some(first) => write_first(&mut printer, first),
         }
         self.write_inputs(&mut printer);
+        self.write_attrs(&mut printer);
         self.write_choices(&mut printer);
         self.write_changed(&mut printer);
-        write_unmatched(&mut printer, "Only here", "+ ", Emphasis::Good, &self.only_here);
-        write_unmatched(&mut printer, "Only there", "- ", Emphasis::Bad, &self.only_there);
+        write_unmatched(&mut printer, "Only in +", "+ ", Emphasis::Good, &self.only_here);
+        write_unmatched(&mut printer, "Only in -", "- ", Emphasis::Bad, &self.only_there);
         self.write_slower(&mut printer);
         printer.problems(&self.problems);
         printer.finish()
@@ -47,6 +48,28 @@ impl Diff {
             }
         }
         say_more(printer, self.inputs.len(), "value");
+    }
+
+    fn write_attrs(&self, printer: &mut Printer<'_>) {
+        if self.attrs.is_empty() {
+            return;
+        }
+        printer.heading("Different attributes");
+        let mut before = None;
+        for change in self.attrs.iter().take(LIST) {
+            if before.replace(&change.path) != Some(&change.path) {
+                printer
+                    .say(Emphasis::Normal, &format!("  {}", text::path_end(&change.path, room(printer, 2))));
+            }
+            for (sign, emphasis, value) in
+                [("-", Emphasis::Bad, &change.there), ("+", Emphasis::Good, &change.here)]
+            {
+                if let Some(value) = value {
+                    printer.say(emphasis, &format!("    {sign} {} {value}", change.key));
+                }
+            }
+        }
+        say_more(printer, self.attrs.len(), "attribute");
     }
 
     fn write_choices(&self, printer: &mut Printer<'_>) {
@@ -142,8 +165,8 @@ fn write_first(printer: &mut Printer<'_>, first: &Divergence) {
         match first.kind {
             DivergenceKind::Choice => " chose differently",
             DivergenceKind::State => " ended differently",
-            DivergenceKind::OnlyHere => " happened only here",
-            DivergenceKind::OnlyThere => " happened only there",
+            DivergenceKind::OnlyHere => " happened only in +",
+            DivergenceKind::OnlyThere => " happened only in -",
         },
     );
     line.push(Emphasis::Dim, &format!("  {}", text::offset(first.span.offset_us)));

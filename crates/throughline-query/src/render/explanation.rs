@@ -1,16 +1,25 @@
-//! An explanation as text.
+//! An explanation as text: a page that says what a person needs first.
+
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::ledger;
-use super::printer::{self, Printer};
+use super::printer::{self, Keeps, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::explain::headline::{list, position, tells_resumptions};
-use crate::{CascadeKind, Explanation, FailureOutcome, OtherFailure, PathStep, SpanSummary, Verdict};
+use crate::explain::headline::{list, one_line, position, tells_resumptions};
+use crate::{
+    CascadeKind, Cause, Explanation, FailureOutcome, OtherFailure, PathStep, Says, SpanSummary, Statement,
+    Verdict,
+};
+use throughline_model::RunState;
+use throughline_model::names::attrs;
 
 /// How many rows a list within an explanation has at most.
 const LIST: usize = 12;
+/// How many lines a sentence takes at most.
+const SENTENCE: usize = 3;
 
 impl Explanation {
     /// The explanation as text for people.
@@ -22,13 +31,18 @@ impl Explanation {
         }
         printer.put(printer.line());
         self.write_headline(&mut printer);
+        self.write_suspects(&mut printer);
         self.write_path(&mut printer);
+        if let Some(cause) = self.cause.as_ref().filter(|cause| !cause.inside.is_empty()) {
+            printer.section("Inside it", Keeps::Last);
+            write_steps(&mut printer, &cause.inside);
+        }
         self.write_steps_before(&mut printer);
         self.write_attempts(&mut printer);
         self.write_decisions(&mut printer);
         self.write_cascades(&mut printer);
         if self.compensations.iter().any(|saga| !saga.entries.is_empty()) {
-            printer.heading("Compensation");
+            printer.section("Compensation", Keeps::Ends);
             for saga in &self.compensations {
                 ledger::write_saga(&mut printer, saga);
             }
@@ -36,7 +50,7 @@ impl Explanation {
         self.write_other_failures(&mut printer);
         self.write_open(&mut printer);
         printer.problems(&self.problems);
-        printer.finish()
+        printer.finish_page()
     }
 
     fn write_headline(&self, printer: &mut Printer<'_>) {
@@ -48,7 +62,8 @@ impl Explanation {
             Verdict::Unfinished | Verdict::Empty => ("? ", Emphasis::Dim),
             Verdict::Succeeded | Verdict::Recovered | Verdict::Tolerated => ("✓ ", Emphasis::Good),
         };
-        for (at, words) in text::wrap(&self.headline, printer.style.columns() - 2, 4).iter().enumerate() {
+        let room = printer.style.columns() - 2;
+        for (at, words) in text::wrap(&self.headline, room, printer.at_most(6)).iter().enumerate() {
             let mut line = printer.line();
             line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
             printer.put(line);
@@ -60,11 +75,45 @@ impl Explanation {
         if let Some(error) = &cause.span.error {
             printer.chain(2, error);
         }
-        if let Some(last) = &cause.last_inside {
-            let mut line = printer.line();
-            line.push(Emphasis::Dim, "  last inside it: ").push_state(last).push_span(last);
-            line.push(Emphasis::Dim, &format!("  {}", text::offset(last.offset_us)));
-            printer.put(line);
+        self.write_symptom(printer, cause);
+        write_facts(printer, cause);
+        let facts = [Says::Process, Says::Recorded];
+        for statement in self.statements.iter().filter(|statement| facts.contains(&statement.says)) {
+            printer.wrapped(2, Emphasis::Normal, &statement.text, SENTENCE);
+        }
+        for statement in self.statements.iter().filter(|statement| statement.says == Says::Missing) {
+            printer.wrapped(2, Emphasis::Dim, &statement.text, SENTENCE);
+        }
+    }
+
+    /// What the run ended with: that is what people hold in their hand.
+    fn write_symptom(&self, printer: &mut Printer<'_>, cause: &Cause) {
+        let symptom = self.statements.iter().find(|statement| statement.says == Says::Symptom);
+        let Some(symptom) = symptom.filter(|symptom| symptom.spans.first() != Some(&cause.span.span_id))
+        else {
+            return;
+        };
+        let error = cause.span.error.as_ref().map(one_line);
+        let same = error.is_some_and(|error| symptom.text.ends_with(&format!("with {error}")));
+        let text = if same { "it ended with the same error" } else { &symptom.text };
+        let text = format!("{text} (origin {})", cause.certainty.as_str());
+        printer.wrapped(2, Emphasis::Normal, &text, SENTENCE);
+    }
+
+    fn write_suspects(&self, printer: &mut Printer<'_>) {
+        let is_suspect = |statement: &&Statement| {
+            !matches!(
+                statement.says,
+                Says::Symptom | Says::Origin | Says::Recorded | Says::Missing | Says::Process
+            )
+        };
+        if self.statements.iter().any(|statement| is_suspect(&statement)) {
+            let heading = if self.cause.is_some() { "What may have led to it" } else { "Beside good runs" };
+            printer.heading(heading);
+        }
+        for statement in self.statements.iter().filter(is_suspect) {
+            let text = format!("{} ({})", statement.text, statement.certainty.as_str());
+            printer.labelled(2, "• ", &text, SENTENCE);
         }
     }
 
@@ -72,23 +121,30 @@ impl Explanation {
         if self.path.is_empty() {
             return;
         }
-        printer.heading("How it got there");
+        printer.section("How it got there", Keeps::Ends);
         // Of a long path the top, for orientation, and the end, where it went wrong.
-        let hidden = self.path.len().saturating_sub(LIST);
+        let most = if printer.style.lines() == usize::MAX { usize::MAX } else { LIST };
+        let hidden = self.path.len().saturating_sub(most);
         let shown = self.path.iter().enumerate().filter(|(at, _)| *at < 2 || *at >= 2 + hidden);
         let end = self.path.len() - 1;
         for (row, (at, step)) in shown.enumerate() {
             if row == 2 && hidden > 0 {
                 printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(hidden, "span")));
             }
-            let indent =
-                format!("  {}{}", "   ".repeat(row.saturating_sub(1)), if row > 0 { "└─ " } else { "" });
+            let indent = format!(
+                "  {}{}",
+                "   ".repeat(row.saturating_sub(1).min(LIST)),
+                if row > 0 { "└─ " } else { "" }
+            );
+            let times = times(&step.span);
+            let here = if at == end { "← here " } else { "" };
+            let names_end = printer.style.columns().saturating_sub(text::width(&times));
             let mut line = printer.line();
-            line.push(Emphasis::Dim, &indent).push_state(&step.span).push_span(&step.span);
-            write_times(&mut line, &step.span);
-            if at == end {
-                line.push(Emphasis::Bad, "  ← here");
-            }
+            line.push(Emphasis::Dim, &indent).push(Emphasis::Bad, here).push_state(&step.span);
+            line.within(names_end, |line| {
+                line.push_span(&step.span);
+            });
+            line.push(Emphasis::Dim, &times);
             printer.put(line);
             let below = indent.chars().count() + 2;
             write_value(printer, below, "in ", step.input.as_ref());
@@ -100,36 +156,30 @@ impl Explanation {
         if self.steps_before.is_empty() {
             return;
         }
-        printer.heading("Steps before it");
-        let hidden = self.steps_before.len().saturating_sub(LIST);
-        if hidden + self.earlier_steps > 0 {
-            printer.say(
-                Emphasis::Dim,
-                &format!("  ⋮ {} before", text::count(hidden + self.earlier_steps, "step")),
-            );
+        printer.section("Steps before it", Keeps::Last);
+        if self.earlier_steps > 0 {
+            printer.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(self.earlier_steps, "step")));
         }
-        for step in self.steps_before.iter().skip(hidden) {
-            write_step(printer, step);
-        }
+        write_steps(printer, &self.steps_before);
     }
 
     fn write_attempts(&self, printer: &mut Printer<'_>) {
         if self.attempts.is_empty() {
             return;
         }
-        printer.heading("Attempts");
-        let hidden = self.attempts.len().saturating_sub(LIST);
-        if hidden > 0 {
-            printer.say(Emphasis::Dim, &format!("  ⋮ {} before", text::count(hidden, "attempt")));
-        }
-        for span in self.attempts.iter().skip(hidden) {
+        printer.section("Attempts", Keeps::Last);
+        for span in &self.attempts {
             let mut line = printer.line();
-            line.pad(2).push_state(span).push_span(span);
-            write_times(&mut line, span);
-            if let Some(error) = &span.error {
-                line.pad(2).push_error(error);
+            line.pad(2).push_state(span).push_span(span).push(Emphasis::Dim, &times(span));
+            let error = span.error.as_ref().map(one_line).unwrap_or_default();
+            let fits = line.width + 2 + text::width(&error) <= printer.style.columns();
+            if fits {
+                line.pad(2).push(Emphasis::Bad, &error);
             }
             printer.put(line);
+            if !fits {
+                printer.wrapped(4, Emphasis::Bad, &error, SENTENCE);
+            }
         }
     }
 
@@ -142,7 +192,7 @@ impl Explanation {
             super::decisions::write_choice(
                 printer,
                 &upstream.decision,
-                upstream.linked.then_some("led here"),
+                upstream.led_to_cause.then_some("led here"),
             );
         }
         if self.decisions.len() > LIST {
@@ -151,37 +201,37 @@ impl Explanation {
         }
     }
 
+    /// What was cancelled with it; what it brought down is on the path.
     fn write_cascades(&self, printer: &mut Printer<'_>) {
-        if self.cascades.is_empty() {
+        let cancelled = || self.cascades.iter().filter(|cascade| cascade.kind == CascadeKind::Cancelled);
+        if cancelled().next().is_none() {
             return;
         }
         printer.heading("Also affected");
-        for (kind, what) in [(CascadeKind::Propagated, "enclosing:"), (CascadeKind::Cancelled, "cancelled:")]
-        {
-            let of_kind = || self.cascades.iter().filter(move |cascade| cascade.kind == kind);
-            if of_kind().next().is_some() {
-                let names = list(of_kind().map(|cascade| cascade.span.name.to_string()), LIST);
-                let mut line = printer.line();
-                line.pad(2)
-                    .push(Emphasis::Dim, what)
-                    .push(Emphasis::Normal, " ")
-                    .push(Emphasis::Normal, &names);
-                printer.put(line);
-            }
-        }
+        let names = list(cancelled().map(|cascade| cascade.span.name.to_string()), LIST);
+        printer.labelled(2, "cancelled: ", &names, SENTENCE);
     }
 
+    /// The other failures; those that are like each other are taken together.
     fn write_other_failures(&self, printer: &mut Printer<'_>) {
         if self.other_failures.is_empty() {
             return;
         }
         printer.heading("Other failures");
-        for failure in self.other_failures.iter().take(LIST) {
-            write_failure(printer, failure);
+        let mut groups: Vec<Vec<&OtherFailure>> = Vec::new();
+        let mut by_likeness: HashMap<(&str, FailureOutcome, Option<String>), usize> = HashMap::new();
+        for failure in &self.other_failures {
+            let error = failure.span.error.as_ref().map(one_line);
+            let group = *by_likeness
+                .entry((failure.span.name.as_str(), failure.outcome, error))
+                .or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Vec::new());
+            }
+            groups[group].push(failure);
         }
-        if self.other_failures.len() > LIST {
-            let more = self.other_failures.len() - LIST;
-            printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(more, "failure")));
+        for group in &groups {
+            write_failures(printer, group);
         }
     }
 
@@ -192,22 +242,38 @@ impl Explanation {
             return;
         }
         printer.heading("Not ended");
-        for span in open().take(LIST) {
+        for span in open() {
             let mut line = printer.line();
             line.pad(2).push_state(span).push(Emphasis::Normal, &position(span));
             line.push(Emphasis::of(span.state), &format!(" {}", span.state));
             line.push(Emphasis::Dim, &format!(" since {}", text::offset(span.offset_us)));
             printer.put(line);
         }
-        if open().count() > LIST {
-            printer.say(Emphasis::Dim, &format!("  ⋮ {}", text::more(open().count() - LIST, "span")));
-        }
     }
 }
 
-fn write_times(line: &mut printer::Line, span: &SpanSummary) {
+/// How long a span took, and when it began.
+fn times(span: &SpanSummary) -> String {
     let took = span.duration_us.map_or_else(String::new, |took| format!("  {}", text::duration(took)));
-    line.push(Emphasis::Normal, &took).push(Emphasis::Dim, &format!("  {}", text::offset(span.offset_us)));
+    format!("{took}  {}", text::offset(span.offset_us))
+}
+
+/// The attributes of the cause that are its own.
+fn write_facts(printer: &mut Printer<'_>, cause: &Cause) {
+    let fact = |(key, value): &(throughline_model::Text, throughline_model::Text)| match key.as_str() {
+        attrs::HTTP_STATUS => value.to_string(),
+        key => format!("{key} {value}"),
+    };
+    let facts: Vec<String> = cause.attrs.iter().map(fact).collect();
+    if !facts.is_empty() {
+        printer.wrapped(2, Emphasis::Normal, &facts.join(" · "), SENTENCE);
+    }
+    for point in cause.recorded.iter().filter(|point| point.span.state == RunState::Succeeded) {
+        let facts = crate::explain::facts(&point.data, 6);
+        if !facts.is_empty() {
+            printer.labelled(2, &format!("· {}  ", point.span.name), &facts, SENTENCE);
+        }
+    }
 }
 
 fn write_value(printer: &mut Printer<'_>, indent: usize, what: &str, value: Option<&Value>) {
@@ -221,43 +287,68 @@ fn write_value(printer: &mut Printer<'_>, indent: usize, what: &str, value: Opti
     }
 }
 
-fn write_step(printer: &mut Printer<'_>, step: &PathStep) {
-    let mut line = printer.line();
-    let names_end = (printer.style.columns() / 2 - 12).clamp(20, 38);
-    line.pad(2).push_state(&step.span).within(names_end, |line| {
-        line.push_span(&step.span);
-    });
-    line.pad_to(names_end);
-    line.push_right(Emphasis::Normal, &step.span.duration_us.map_or_else(String::new, text::duration), 11);
-    match (&step.span.error, &step.output) {
-        (Some(error), _) => {
-            line.pad(2).push_error(error);
+fn write_steps(printer: &mut Printer<'_>, steps: &[PathStep]) {
+    let name = |step: &PathStep| match step.times {
+        1 => String::new(),
+        times => format!(" ×{times}"),
+    };
+    let needed =
+        steps.iter().map(|step| 4 + printer::span_width(&step.span) + name(step).chars().count()).max();
+    let says_more = steps.iter().any(|step| step.span.error.is_some() || step.output.is_some());
+    // What a step gave back has a third of the page at least.
+    let most = printer.style.columns() - if says_more { printer.style.columns() / 3 + 11 } else { 11 };
+    let names_end = needed.unwrap_or(0).min(most).max(20);
+    for step in steps {
+        let times = name(step);
+        let mut line = printer.line();
+        line.pad(2).push_state(&step.span).within(names_end - times.chars().count(), |line| {
+            line.push_span(&step.span);
+        });
+        line.push(Emphasis::Normal, &times).pad_to(names_end);
+        let took = step.span.duration_us.filter(|_| step.times == 1).map_or_else(String::new, text::duration);
+        line.push_right(Emphasis::Normal, &took, 11);
+        match (&step.span.error, &step.output) {
+            (Some(error), _) => {
+                line.pad(2).push_error(error);
+            }
+            (None, Some(output)) => {
+                line.push(Emphasis::Dim, "  → ").push(Emphasis::Normal, &output.to_string());
+            }
+            (None, None) => {}
         }
-        (None, Some(output)) => {
-            line.push(Emphasis::Dim, "  → ").push(Emphasis::Normal, &output.to_string());
-        }
-        (None, None) => {}
+        printer.put(line);
     }
-    printer.put(line);
 }
 
-fn write_failure(printer: &mut Printer<'_>, failure: &OtherFailure) {
-    let mut line = printer.line();
-    line.pad(2).push_state(&failure.span).push_span(&failure.span);
-    let what = match failure.outcome {
+/// Failures of one name, with one error and one outcome.
+fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
+    let [failure, ..] = failures else { return };
+    let (count, last) = (failures.len(), failures[failures.len() - 1]);
+    let mut what = match failure.outcome {
         FailureOutcome::Recovered => "recovered: a retry succeeded",
         FailureOutcome::Retried => "retried",
         FailureOutcome::Tolerated => "tolerated: the work continued without it",
+        FailureOutcome::Aftermath => "while it cleaned up after the cause",
         FailureOutcome::Independent => "an independent failure",
-    };
-    line.push(Emphasis::Dim, &format!("  {}  {what}", text::offset(failure.span.offset_us)));
-    if let Some(retry) = failure.retried_by.as_ref().filter(|_| failure.outcome == FailureOutcome::Retried) {
-        line.push(Emphasis::Dim, &format!(", the last attempt is {}", retry.state));
     }
+    .to_owned();
+    if let Some(retry) = failure.retried_by.as_ref().filter(|_| failure.outcome == FailureOutcome::Retried) {
+        what.push_str(&format!(", the last attempt is {}", retry.state));
+    }
+    let times = if count > 1 { format!(" ×{count}") } else { String::new() };
+    let mut when = text::offset(failure.span.offset_us);
+    if count > 1 {
+        when.push_str(&format!(" to {}", text::offset(last.span.offset_us)));
+    }
+    let what = format!("{times}  {when}  {what}");
+    let mut line = printer.line();
+    let names_end = printer.style.columns().saturating_sub(text::width(&what)).max(20);
+    line.pad(2).push_state(&failure.span).within(names_end, |line| {
+        line.push_span(&failure.span);
+    });
+    line.push(Emphasis::Dim, &what);
     printer.put(line);
     if let Some(error) = &failure.span.error {
-        let mut line = printer.line();
-        line.pad(4).push_error(error);
-        printer.put(line);
+        printer.wrapped(4, Emphasis::Bad, &one_line(error), 2);
     }
 }

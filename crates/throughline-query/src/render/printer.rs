@@ -1,23 +1,52 @@
 //! [`Printer`] and [`Line`]: text is put together in columns and cut to the width of the output.
 
+use unicode_segmentation::UnicodeSegmentation;
+
 use super::style::{Emphasis, Style};
 use super::text;
 use crate::explain::headline::{later_attempt, one_line};
 use crate::{Problem, SpanSummary};
 use throughline_model::{ErrorInfo, RunState, RunSummary, names};
 
-/// How many errors behind an error are shown.
-const CHAIN: usize = 12;
+/// How many errors behind an error are shown, and how many lines each takes.
+const CHAIN: usize = 8;
+const SOURCE: usize = 2;
+/// How many lines an error takes.
+const ERROR: usize = 4;
+/// How many columns a name takes at least, however little room there is.
+const NAME: usize = 8;
 
 /// The text of an answer, growing line by line.
 pub(super) struct Printer<'s> {
     pub(super) style: &'s Style,
-    out: String,
+    lines: Vec<String>,
+    sections: Vec<Section>,
 }
+
+/// A part of an answer, from its heading to the next.
+struct Section {
+    /// The first line under its heading.
+    from: usize,
+    keeps: Keeps,
+}
+
+/// What is kept of a section that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// Its first lines.
+    First,
+    /// Its last lines.
+    Last,
+    /// Its first and its last lines.
+    Ends,
+}
+
+/// How many lines are kept of each section at least.
+const LEAST: usize = 3;
 
 impl<'s> Printer<'s> {
     pub(super) fn new(style: &'s Style) -> Self {
-        Self { style, out: String::new() }
+        Self { style, lines: Vec::new(), sections: Vec::new() }
     }
 
     pub(super) fn line(&self) -> Line {
@@ -31,12 +60,13 @@ impl<'s> Printer<'s> {
         while line.cells.last().is_some_and(|(_, text)| text.trim_end_matches(' ').is_empty()) {
             line.cells.pop();
         }
+        let mut out = String::new();
         let last = line.cells.len().saturating_sub(1);
         for (at, (emphasis, text)) in line.cells.iter().enumerate() {
             let text = if at == last { text.trim_end_matches(' ') } else { text };
-            self.style.paint(*emphasis, text, &mut self.out);
+            self.style.paint(*emphasis, text, &mut out);
         }
-        self.out.push('\n');
+        self.lines.push(out);
     }
 
     /// A line of one kind.
@@ -48,13 +78,19 @@ impl<'s> Printer<'s> {
 
     /// A heading with an empty line before it.
     pub(super) fn heading(&mut self, text: &str) {
-        self.out.push('\n');
+        self.section(text, Keeps::First);
+    }
+
+    /// A heading with an empty line before it, and what is kept of that section if the page is full.
+    pub(super) fn section(&mut self, text: &str, keeps: Keeps) {
+        self.lines.push(String::new());
         self.say(Emphasis::Heading, text);
+        self.sections.push(Section { from: self.lines.len(), keeps });
     }
 
     /// Text in at most so many lines, each behind an indent.
     pub(super) fn wrapped(&mut self, indent: usize, emphasis: Emphasis, words: &str, lines: usize) {
-        for words in text::wrap(words, self.style.columns().saturating_sub(indent), lines) {
+        for words in text::wrap(words, self.style.columns().saturating_sub(indent), self.at_most(lines)) {
             let mut line = self.line();
             line.pad(indent);
             line.push(emphasis, &words);
@@ -62,20 +98,36 @@ impl<'s> Printer<'s> {
         }
     }
 
+    /// A text with what it is in front, in at most so many lines.
+    pub(super) fn labelled(&mut self, indent: usize, label: &str, words: &str, lines: usize) {
+        let beside = indent + text::width(label);
+        let room = self.style.columns().saturating_sub(beside);
+        for (at, words) in text::wrap(words, room, self.at_most(lines)).iter().enumerate() {
+            let mut line = self.line();
+            match at {
+                0 => line.pad(indent).push(Emphasis::Dim, label),
+                _ => line.pad(beside),
+            };
+            line.push(Emphasis::Normal, words);
+            self.put(line);
+        }
+    }
+
+    /// How many lines a text may take.
+    pub(super) fn at_most(&self, lines: usize) -> usize {
+        if self.style.lines() == usize::MAX { usize::MAX } else { lines }
+    }
+
     /// An error, and below it the errors behind it.
     pub(super) fn error(&mut self, indent: usize, error: &ErrorInfo) {
-        let mut line = self.line();
-        line.pad(indent).push_error(error);
-        self.put(line);
+        self.wrapped(indent, Emphasis::Bad, &one_line(error), ERROR);
         self.chain(indent, error);
     }
 
     /// The errors behind an error, a line each.
     pub(super) fn chain(&mut self, indent: usize, error: &ErrorInfo) {
-        for source in error.chain.iter().take(CHAIN) {
-            let mut line = self.line();
-            line.pad(indent).push(Emphasis::Dim, "because: ").push(Emphasis::Normal, source);
-            self.put(line);
+        for source in error.chain.iter().take(self.at_most(CHAIN)) {
+            self.labelled(indent, "because: ", source, SOURCE);
         }
     }
 
@@ -108,7 +160,41 @@ impl<'s> Printer<'s> {
     }
 
     pub(super) fn finish(self) -> String {
-        self.out
+        self.lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
+    }
+
+    /// The answer on a page: the longest sections are cut until it fits.
+    pub(super) fn finish_page(mut self) -> String {
+        let ends: Vec<usize> =
+            self.sections.iter().skip(1).map(|next| next.from - 2).chain([self.lines.len()]).collect();
+        let lengths: Vec<usize> =
+            self.sections.iter().zip(&ends).map(|(section, end)| end - section.from).collect();
+        let mut kept = lengths.clone();
+        let mut excess = self.lines.len().saturating_sub(self.style.lines());
+        while excess > 0 {
+            let longest = (0..kept.len()).rev().max_by_key(|at| kept[*at]).filter(|at| kept[*at] > LEAST);
+            let Some(longest) = longest else { break };
+            // The first cut saves nothing: a line says how many there were.
+            excess -= usize::from(kept[longest] < lengths[longest]);
+            kept[longest] -= 1;
+        }
+        for ((section, length), kept) in self.sections.iter().zip(lengths).zip(kept).rev() {
+            // A line that says that there is one more takes no less room than that one.
+            if kept + 1 >= length {
+                continue;
+            }
+            let before = match section.keeps {
+                Keeps::First => kept,
+                Keeps::Last => 0,
+                Keeps::Ends => kept / 2,
+            };
+            let mut note = String::new();
+            let hidden = format!("  ⋮ {}", text::more(length - kept, "line"));
+            self.style.paint(Emphasis::Dim, &hidden, &mut note);
+            let from = section.from + before;
+            self.lines.splice(from..from + length - kept, [note]);
+        }
+        self.finish()
     }
 }
 
@@ -123,7 +209,7 @@ pub(super) struct Line {
 impl Line {
     /// Appends which run it is, and how it stands.
     pub(super) fn push_run(&mut self, run: &RunSummary) -> &mut Self {
-        let root = run.root.as_ref().map(|root| root.event_type.as_str());
+        let root = run.root.as_ref().map(|root| root.name.as_str());
         // A workflow without a name has no more than a service.
         let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
         self.push(Emphasis::Heading, run.workflow.as_deref().or(root).unwrap_or(&run.service));
@@ -192,7 +278,9 @@ impl Line {
 
     /// A span by its name, which attempt it was, and how it stands if it did not simply end.
     pub(super) fn push_span(&mut self, span: &SpanSummary) -> &mut Self {
-        self.push(Emphasis::Normal, &span.name);
+        let beside = span_width(span) - text::width(&span.name);
+        let room = (self.room - self.width).saturating_sub(beside).max(NAME);
+        self.push(Emphasis::Normal, &text::elided(&span.name, room));
         if let Some(attempt) = span.attempt.filter(|attempt| *attempt > 1) {
             self.push(Emphasis::Normal, &format!(" attempt {attempt}"));
         }
@@ -211,8 +299,11 @@ impl Line {
     fn elide(&mut self) {
         while self.width + 1 > self.room {
             let Some((_, cell)) = self.cells.last_mut() else { break };
-            match cell.pop() {
-                Some(char) => self.width -= text::width(char.encode_utf8(&mut [0; 4])),
+            match cell.grapheme_indices(true).next_back().map(|(at, last)| (at, text::width(last))) {
+                Some((at, width)) => {
+                    cell.truncate(at);
+                    self.width -= width;
+                }
                 None => {
                     self.cells.pop();
                 }
@@ -223,6 +314,17 @@ impl Line {
         self.width += 1;
         self.cut = false;
     }
+}
+
+/// How many columns [`Line::push_span`] takes, if there is room.
+pub(super) fn span_width(span: &SpanSummary) -> usize {
+    let attempt =
+        span.attempt.filter(|attempt| *attempt > 1).map_or(0, |attempt| format!(" attempt {attempt}").len());
+    let state = match span.state {
+        RunState::Succeeded | RunState::Failed => 0,
+        other => 1 + other.as_str().len(),
+    };
+    text::width(&span.name) + attempt + state
 }
 
 /// A sign for how a span stands.

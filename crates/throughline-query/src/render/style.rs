@@ -16,12 +16,13 @@ pub struct Style {
     ansi: bool,
     width: usize,
     rows: usize,
+    page: usize,
 }
 
 impl Style {
-    /// Text without colours, 100 columns wide, at most 200 rows to a tree or a timeline.
+    /// Text without colours, 100 columns wide, at most 200 rows to a tree or a timeline and 50 lines to an explanation.
     pub const fn plain() -> Self {
-        Self { ansi: false, width: 100, rows: 200 }
+        Self { ansi: false, width: 100, rows: 200, page: 50 }
     }
 
     /// The same with ANSI colours.
@@ -40,6 +41,23 @@ impl Style {
     #[must_use]
     pub const fn rows(self, rows: usize) -> Self {
         Self { rows: if rows < 5 { 5 } else { rows }, ..self }
+    }
+
+    /// So many lines at most to an explanation, whose lists are cut to that; less than 20 are taken as 20. The answer itself
+    /// and the errors behind it are never cut.
+    #[must_use]
+    pub const fn page(self, lines: usize) -> Self {
+        Self { page: if lines < 20 { 20 } else { lines }, ..self }
+    }
+
+    /// As many lines and rows as there are: nothing is left out.
+    #[must_use]
+    pub const fn full(self) -> Self {
+        Self { page: usize::MAX, rows: usize::MAX, ..self }
+    }
+
+    pub(super) const fn lines(&self) -> usize {
+        self.page
     }
 
     /// How many columns there are.

@@ -1,36 +1,73 @@
 //! Pieces of text: escaping, cutting to a width, moments, counts.
 
-use unicode_width::UnicodeWidthChar;
+use std::borrow::Cow;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
 use crate::SpanSummary;
 pub(super) use crate::duration::duration;
 
-/// Appends a text, escaped, as far as it fits; returns the columns that it took and whether all of it fitted.
+/// Appends a text, escaped, as far as it fits; returns the columns that it took and whether all of it fitted. What people
+/// see as one character is kept or left out as a whole.
 pub(super) fn append(text: &str, room: usize, out: &mut String) -> (usize, bool) {
     let mut used = 0;
-    for char in text.chars() {
-        let before = out.len();
-        let width = if is_unsafe(char) {
-            out.extend(char.escape_default());
-            out.len() - before
-        } else {
-            out.push(char);
-            char.width().unwrap_or(0)
-        };
+    for piece in text.graphemes(true) {
+        let piece = escaped(piece);
+        let width = piece.width();
         if used + width > room {
-            out.truncate(before);
             return (used, false);
         }
+        out.push_str(&piece);
         used += width;
     }
     (used, true)
 }
 
+/// What people see as one character, made harmless. A joiner between two emoji does nothing but join them.
+fn escaped(piece: &str) -> Cow<'_, str> {
+    let joins = |char| char == '\u{200d}' && piece.width() > 1;
+    if !piece.contains(|char| is_unsafe(char) && !joins(char)) {
+        return Cow::Borrowed(piece);
+    }
+    let mut harmless = String::new();
+    for char in piece.chars() {
+        if is_unsafe(char) { harmless.extend(char.escape_default()) } else { harmless.push(char) }
+    }
+    harmless.into()
+}
+
+/// A text made harmless: what could do something to a terminal is escaped. See [`is_unsafe`].
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    text.graphemes(true).map(escaped).collect::<String>().into()
+}
+
 /// How many columns a text takes once it is escaped.
 pub(super) fn width(text: &str) -> usize {
-    text.chars()
-        .map(|char| if is_unsafe(char) { char.escape_default().count() } else { char.width().unwrap_or(0) })
-        .sum()
+    text.graphemes(true).map(|piece| escaped(piece).width()).sum()
+}
+
+/// A text that fits into so many columns; of one that does not, the beginning and the end: names often differ at the end.
+pub(super) fn elided(text: &str, room: usize) -> Cow<'_, str> {
+    if width(text) <= room {
+        return Cow::Borrowed(text);
+    }
+    let room = room.saturating_sub(1);
+    let mut start = String::new();
+    append(text, room / 2, &mut start);
+    let (mut left, mut end) = (room - room / 2, Vec::new());
+    for piece in text.graphemes(true).rev() {
+        match left.checked_sub(escaped(piece).width()) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        end.push(piece);
+    }
+    let end: String = end.into_iter().rev().collect();
+    format!("{start}…{end}").into()
 }
 
 /// A text in as many lines as it needs, broken at white space, at most so many.
@@ -129,6 +166,26 @@ mod tests {
         assert_eq!(append("日本語", 5, &mut out), (4, false));
         assert_eq!(out, "日本");
         assert_eq!(width("日本"), 4);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_keeps_its_end() {
+        assert_eq!(elided("stage:prepare", 20), "stage:prepare");
+        assert_eq!(elided("dependency:db-transaction-commit", 16), "depende…n-commit");
+        assert_eq!(width(&elided("日本語日本語日本語", 8)), 7);
+    }
+
+    #[test]
+    fn an_emoji_of_several_characters_is_kept_or_left_out_as_a_whole() {
+        let family = "👩‍👩‍👧";
+        let mut out = String::new();
+        assert_eq!(append(family, 2, &mut out), (2, true));
+        assert_eq!(out, family);
+        assert_eq!(append(family, 1, &mut String::new()), (0, false));
+        // A joiner that joins nothing is not seen, and so is escaped.
+        let mut out = String::new();
+        append("a\u{200d}b", 20, &mut out);
+        assert_eq!(out, r"a\u{200d}b");
     }
 
     #[test]

@@ -3,12 +3,15 @@
 use super::printer::{self, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
+use crate::explain::headline::one_line;
 use crate::{Tree, TreeNode};
 use throughline_model::RunState;
 
 /// The columns at the right: how long it took, when it began.
 const DURATION: usize = 12;
 const OFFSET: usize = 13;
+/// How many lines an error takes at most.
+const ERROR: usize = 3;
 
 impl Tree {
     /// The tree as text for people.
@@ -56,9 +59,12 @@ fn write(printer: &mut Printer<'_>, node: &TreeNode, prefix: &Prefix) {
     line.push_right(Emphasis::Dim, &text::offset_of(span), OFFSET);
     printer.put(line);
     if let Some(error) = &span.error {
-        let mut line = printer.line();
-        line.push(Emphasis::Dim, &prefix.below).push_error(error);
-        printer.put(line);
+        let room = printer.style.columns().saturating_sub(text::width(&prefix.below));
+        for words in text::wrap(&one_line(error), room, printer.at_most(ERROR)) {
+            let mut line = printer.line();
+            line.push(Emphasis::Dim, &prefix.below).push(Emphasis::Bad, &words);
+            printer.put(line);
+        }
     }
 }
 

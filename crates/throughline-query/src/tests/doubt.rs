@@ -326,7 +326,7 @@ fn a_saga_that_goes_on_without_its_caller_is_at_work_until_it_ends() {
     let query = s.query();
     let ended = query.compensation_ledger();
     assert_eq!(states(&ended), [("stage:charge", InDoubt), ("stage:reserve", Compensated)]);
-    assert_eq!(query.explain().headline, "loan-approval was cancelled: stage:charge was dropped first");
+    assert_eq!(query.explain().headline, "loan-approval was cancelled after 15 ms in stage:charge");
     assert!(query.problems().is_empty(), "{:?}", query.problems());
 }
 

@@ -53,7 +53,7 @@ fn a_run_without_a_workflow_is_called_by_the_type_of_its_root() {
     let text = query.explain().render(&Style::plain());
     assert!(text.starts_with("http:request · succeeded after 1.0 ms\n"), "{text}");
     let text = query.diff(&query).render(&Style::plain());
-    assert!(text.starts_with("+ http:request · succeeded after 1.0 ms\n"), "{text}");
+    assert!(text.starts_with("- http:request · succeeded after 1.0 ms\n"), "{text}");
 }
 
 #[test]
@@ -163,6 +163,30 @@ fn of_two_failed_branches_the_one_whose_error_the_parent_has_is_the_cause() {
     let explanation = s.query().explain();
     assert_eq!(cause(&explanation).0, "stage:fraud");
     assert_eq!(outcomes(&explanation), [("stage:kyc", FailureOutcome::Independent)]);
+}
+
+#[test]
+fn of_failures_with_one_error_that_were_all_put_up_with_the_last_is_the_cause() {
+    let (mut s, root) = Story::started("loan-1");
+    for step in ["stage:primary", "stage:secondary"] {
+        let span = s.open(root, step);
+        s.wait(5).fail(span, "Timeout", "no answer");
+    }
+    s.step(root, "stage:log", 5);
+    s.fail(root, "Timeout", "no answer");
+    assert_eq!(cause(&s.query().explain()).0, "stage:secondary");
+}
+
+#[test]
+fn a_failed_clean_up_is_not_the_cause_even_if_its_error_is_handed_on() {
+    let (mut s, root) = Story::started("loan-1");
+    let step = s.open(root, "stage:import");
+    s.wait(5).fail(step, "RowError", "row 7 has no date");
+    let clean = s.open(root, "stage:cleanup");
+    s.wait(5).fail(clean, "IoError", "directory not empty").fail(root, "IoError", "directory not empty");
+    let explanation = s.query().explain();
+    assert_eq!(cause(&explanation).0, "stage:import");
+    assert_eq!(outcomes(&explanation), [("stage:cleanup", FailureOutcome::Aftermath)]);
 }
 
 #[test]
@@ -298,8 +322,11 @@ fn a_run_that_was_cancelled_by_a_deadline_says_what_it_was_waiting_for() {
     s.wait(5_000).cancel(step).fail(root, "Elapsed", "deadline has elapsed");
     let explanation = s.query().explain();
     assert_eq!(cause(&explanation).0, "workflow:loan-approval");
-    assert_eq!(explanation.cause.as_ref().unwrap().last_inside.as_ref().unwrap().name, "stage:score");
-    assert_eq!(explanation.headline, "workflow:loan-approval failed with Elapsed: deadline has elapsed");
+    assert_eq!(explanation.cause.as_ref().unwrap().waiting_for.as_ref().unwrap().name, "stage:score");
+    assert_eq!(
+        explanation.headline,
+        "workflow:loan-approval failed with Elapsed: deadline has elapsed while it waited for stage:score"
+    );
 }
 
 #[test]

@@ -36,7 +36,13 @@ fn event() -> impl Strategy<Value = TraceEvent> {
         tags::REMOTE_PARENT,
         tags::DETACHED,
     ]));
-    let rels = vec![Relation::Compensates, Relation::DecidedBy, Relation::RetryOf, Relation::CausedBy];
+    let rels = vec![
+        Relation::Compensates,
+        Relation::DecidedBy,
+        Relation::RetryOf,
+        Relation::CausedBy,
+        Relation::FailedBy,
+    ];
     let link = prop::option::of((prop::sample::select(rels), 1_u64..12));
     let place = (1_u64..12, 0_u32..3, prop::option::of(1_u64..14), 0_i64..30, 0_u64..3, 0_u64..4);
     (place, types, statuses, tag, link, prop::option::of(".{0,12}"), any::<bool>()).prop_map(

@@ -99,7 +99,7 @@ fn a_run_that_did_not_simply_succeed_says_so_first() {
                 s.cancel(root);
             },
             Verdict::Cancelled,
-            "loan-approval was cancelled",
+            "loan-approval was cancelled after 2.0 s",
         ),
         (
             |s, root| {

@@ -80,8 +80,10 @@ struct Kind {
 pub(super) fn hot_spots(session: &mut Session, scope: &Scope, limit: usize) -> Result<Vec<HotSpot>, Fault> {
     let (snapshot, cache) = session.snapshot()?;
     let Some(runs) = Runs::of(&snapshot, scope)? else { return Ok(Vec::new()) };
-    let mut statement = snapshot
-        .prepare_cached(&runs.select("SELECT f.type, f.error FROM run r JOIN event f ON f.id = r.failure"))?;
+    let mut statement = snapshot.prepare_cached(&runs.select(
+        "SELECT f.type, f.error FROM run r LEFT JOIN cause c ON c.run = r.id \
+             JOIN event f ON f.id = coalesce(c.event, r.failure) AND r.status = 2",
+    ))?;
     let mut rows = statement.query(params![runs.first, runs.last, runs.workflow])?;
     let mut counts: BTreeMap<(Text, Option<Text>), u64> = BTreeMap::new();
     while let Some(row) = rows.next()? {

@@ -4,13 +4,14 @@ use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashSet;
 use throughline_model::{
-    Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RootSummary, RunState,
-    RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
+    Attrs, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RootSummary,
+    RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
 };
 
 use super::events::Sketch;
 use super::session::{Cache, OUTLINE_OF_RUN, Session, json, trace_id};
 use crate::block::status_of;
+use crate::cause;
 use crate::error::Fault;
 use crate::json::StoredError;
 use crate::names::find_name;
@@ -189,9 +190,9 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
     let mut statement = connection.prepare_cached(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
                 CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error, \
-                r.root, h.span, h.type, h.attempt, h.workflow, h.tags, l.status \
+                r.root, h.span, h.type, h.attempt, h.workflow, h.tags, l.status, c.run, c.event, h.attrs, r.attrs \
          FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure \
-         LEFT JOIN event h ON h.id = r.head WHERE r.id = ?1",
+         LEFT JOIN event h ON h.id = r.head LEFT JOIN cause c ON c.run = r.id WHERE r.id = ?1",
     )?;
     let mut rows = statement.query([run])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -222,18 +223,46 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
     if summary.ended.is_some() {
         summary.duration_us = row.get::<_, Option<i64>>(8)?.map(|micros| micros as u64);
     }
-    if let Some(span) = row.get::<_, Option<i64>>(9)? {
-        let error = match row.get_ref(11)? {
-            ValueRef::Null => None,
-            error => Some(json::<StoredError>(error).ok_or_else(|| invalid("`error`"))?.into()),
+    if row.get::<_, Option<i64>>(9)?.is_some() {
+        summary.first_failure = Some(failure(row, 9, cache, connection)?);
+    }
+    let may_have_cause = summary.root.is_some()
+        && status != Status::Pending
+        && (summary.first_failure.is_some() || status == Status::Cancelled);
+    if may_have_cause {
+        let cause = match row.get::<_, Option<i64>>(19)? {
+            Some(_) => row.get(20)?,
+            None => cause::find(connection, run, summary.trace_id)?,
         };
-        summary.first_failure = Some(FailureSummary {
-            span_id: SpanId::from_u64(span as u64).ok_or_else(|| invalid("failure"))?,
-            event_type: cache.name(connection, row.get(10)?)?,
-            error,
-        });
+        if let Some(event) = cause {
+            let mut statement =
+                connection.prepare_cached("SELECT span, type, error FROM event WHERE id = ?1")?;
+            let mut rows = statement.query([event])?;
+            if let Some(row) = rows.next()? {
+                summary.cause = Some(failure(row, 0, cache, connection)?);
+            }
+        }
     }
     Ok(Some(summary))
+}
+
+/// A failure from the columns `span`, `type` and `error` of its event, the first of which is this one.
+fn failure(
+    row: &Row<'_>,
+    from: usize,
+    cache: &mut Cache,
+    connection: &Connection,
+) -> Result<FailureSummary, Fault> {
+    let invalid = |what: &str| Fault::Damaged(format!("a failed event has an invalid {what}"));
+    let error = match row.get_ref(from + 2)? {
+        ValueRef::Null => None,
+        error => Some(json::<StoredError>(error).ok_or_else(|| invalid("`error`"))?.into()),
+    };
+    Ok(FailureSummary {
+        span_id: SpanId::from_u64(row.get::<_, i64>(from)? as u64).ok_or_else(|| invalid("span id"))?,
+        event_type: cache.name(connection, row.get(from + 1)?)?,
+        error,
+    })
 }
 
 /// The root span, from the columns of its first event.
@@ -252,6 +281,14 @@ fn root(row: &Row<'_>, cache: &mut Cache, connection: &Connection) -> Result<Opt
     first.tags = match row.get_ref(17)? {
         ValueRef::Null => Vec::new(),
         tags => json(tags).unwrap_or_default(),
+    };
+    let attrs = match row.get_ref(21)? {
+        ValueRef::Integer(_) => row.get_ref(22)?,
+        own => own,
+    };
+    first.attrs = match attrs {
+        ValueRef::Null => Attrs::new(),
+        attrs => json(attrs).unwrap_or_default(),
     };
     Ok(Some(RootSummary::of(&first, status_of(row.get(18)?))))
 }

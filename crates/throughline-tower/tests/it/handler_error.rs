@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use throughline_core::testing::{Faults, FaultyStore};
 use throughline_core::{
-    AppendError, MemoryStore, NotRecorded, Retry, Status, Throughline, TraceEvent, names,
+    AppendError, Link, MemoryStore, NotRecorded, Relation, Retry, Status, Throughline, TraceEvent, names,
 };
 use throughline_tower::{HandlerError, LayerExt as _, Traced};
 use tower::ServiceExt as _;
@@ -86,7 +86,14 @@ fn routes(throughline: &Throughline) -> Router {
         .route("/refused", get(refused))
         .route("/broken", get(broken))
         .route("/any", get(any_error))
+        .route("/failing", get(failing_step))
         .layer(throughline.layer())
+}
+
+async fn failing_step(Traced(ctx): Traced) -> Result<(), HandlerError> {
+    ctx.trace("stage:score", ask(Err(ApiError::Bureau("10.0.0.7", std::io::Error::other("reset")))))
+        .await??;
+    Ok(())
 }
 
 /// An emitter whose store is away.
@@ -180,6 +187,15 @@ async fn an_error_of_the_service_is_recorded_as_the_cause_and_not_shown() {
         assert_eq!(end.attrs.get(names::attrs::HTTP_STATUS), Some(status.to_string().as_str()), "{path}");
         assert_eq!(story.measured().await, format!("GET {path} {status} {status}"));
     }
+}
+
+#[tokio::test]
+async fn a_request_that_fails_with_the_error_of_a_step_names_that() {
+    let story = Story::new();
+    assert_eq!(send(&routes(&story.throughline), "/failing").await.status.as_u16(), 500);
+    let (request, step) = (story.request_end().await, story.end_of("stage:score").await);
+    assert_eq!(request.links, [Link::to(Relation::FailedBy, step.span_id)]);
+    assert_eq!(step.links, []);
 }
 
 #[tokio::test]

@@ -333,3 +333,30 @@ pub fn the_first_failure_is_the_earliest_even_if_it_arrives_late<F: StoreFixture
         assert_eq!(state(&store, builder.trace_id()).await, RunState::Succeeded, "it recovered");
     });
 }
+
+pub fn the_cause_is_what_brought_the_run_down_and_not_what_it_put_up_with<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut builder = run("loan-approval").key("loan-1");
+        let tolerated = builder.begin("tool:grep");
+        builder.fail(tolerated, "Exit", "exit status 1");
+        let fatal = builder.begin("stage:pay");
+        builder.fail(fatal, "Refused", "no funds");
+        builder.fail_run("LoanError", "paying: no funds");
+        let mut events = builder.events();
+        let late = events.remove(events.len() - 2);
+        let end = events.pop().unwrap();
+        store.append(&events).await;
+        assert_eq!(summary(&store, builder.trace_id()).await.cause, None, "it is open");
+        store.append(std::slice::from_ref(&end)).await;
+        // The end of what brought it down is not there yet.
+        let cause = summary(&store, builder.trace_id()).await.cause.unwrap();
+        assert_eq!(&*cause.event_type, "workflow:failed");
+        store.append(std::slice::from_ref(&late)).await;
+        let found = summary(&store, builder.trace_id()).await;
+        assert_eq!(found.first_failure.map(|failure| failure.span_id), Some(tolerated));
+        let cause = found.cause.unwrap();
+        assert_eq!((cause.span_id, &*cause.event_type), (fatal, "stage:pay"));
+        assert_eq!(cause.error, late.error.map(|error| *error));
+    });
+}

@@ -1,0 +1,453 @@
+//! [`Causes`]: which failure brought a run down.
+//!
+//! The rules, in the order in which they are applied to a failed span; `docs/explain.md` has an example of each:
+//!
+//! 1. What was abandoned failed for the reason that was given.
+//! 2. A `failed_by` link names the span whose error this one ended with.
+//! 3. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
+//!    before those after which it continued; of equal ones the first counts where the work ended, else the last.
+//! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, or if it is
+//!    that of a saga or a workflow.
+//! 5. A failure is looked for inside a child whose end was not recorded.
+//! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody.
+//! 7. What failed while it cleaned up after another failure is not the reason: that other failure is.
+//!
+//! A failed attempt that was tried again stands for nothing, the last attempt speaks for all; nothing that undoes another
+//! span is a cause, nor is a point event within a span that has an error of its own.
+
+mod record;
+mod words;
+
+pub use record::SpanFacts;
+pub use words::{Agreement, agreement, is_time_out};
+
+use std::collections::HashSet;
+
+use record::Record;
+
+use super::{Position, RunFold, by_span};
+use crate::names::errors;
+use crate::{Status, TraceEvent};
+
+/// Why a span is said to have brought another down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ground {
+    /// A link says so.
+    Linked,
+    /// Their errors agree.
+    SameError(Agreement),
+    /// Nothing was begun after it failed, and the error around it does not say why.
+    NothingAfter,
+    /// It was followed by nothing but aftermath, and the error around it does not say why.
+    OnlyAftermath,
+    /// What ended the span around it had only cleaned up after it.
+    BeforeCleanUp,
+    /// It is inside a span whose end was not recorded.
+    EndMissing,
+    /// It was dropped first.
+    DroppedFirst,
+}
+
+/// What went wrong in a run, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// The span whose end is explained: the one by which the run stands, or what failed within a run that did not.
+    pub top: u32,
+    /// The span that is the cause.
+    pub cause: u32,
+    /// How the cause was found: from span to span, downwards, and why.
+    pub steps: Vec<(u32, Ground)>,
+}
+
+impl Found {
+    /// A cause that was found in another way than by the rules about failures.
+    pub fn at(top: u32, cause: u32) -> Self {
+        Self { top, cause, steps: Vec::new() }
+    }
+}
+
+/// Facts about every span of a run, each worked out once for all. Spans are numbered in the order of their first events.
+pub struct Causes<'e> {
+    record: Record<'e>,
+    retried_by: Vec<Option<u32>>,
+    last_attempt: Vec<u32>,
+    in_compensation: Vec<bool>,
+    within_retried: Vec<Option<u32>>,
+    /// When the span last began work of its own: the start of its last child that is neither a point nor a compensation.
+    last_work: Vec<u32>,
+    /// Whether something below failed, or was cancelled, that is neither compensation nor a retried attempt.
+    failure_below: Vec<bool>,
+    cancellation_below: Vec<bool>,
+}
+
+/// How many steps the aftermath of a failure has at most.
+const AFTERMATH: usize = 8;
+
+/// A failure inside a span that may have brought it down.
+#[derive(Clone, Copy)]
+struct Suspect {
+    span: u32,
+    /// Whether the work around it continued: other work was begun, or a step that holds it ended well.
+    was_survived: bool,
+    agreement: Option<Agreement>,
+}
+
+impl<'e> Causes<'e> {
+    /// The facts about these spans, which stand in the order of their first events.
+    pub fn new(spans: Vec<SpanFacts<'e>>) -> Self {
+        let record = Record::new(spans);
+        let len = record.spans.len();
+        let mut causes = Self {
+            retried_by: vec![None; len],
+            last_attempt: (0..len as u32).collect(),
+            in_compensation: vec![false; len],
+            within_retried: vec![None; len],
+            last_work: vec![0; len],
+            failure_below: vec![false; len],
+            cancellation_below: vec![false; len],
+            record,
+        };
+        causes.follow_retries();
+        causes.look_down();
+        causes.look_up();
+        causes
+    }
+
+    /// Whether it was tried again.
+    pub fn is_retried(&self, span: u32) -> bool {
+        self.retried_by[span as usize].is_some()
+    }
+
+    /// The last attempt at the same thing: the span itself where it was not tried again.
+    pub fn last_attempt(&self, span: u32) -> u32 {
+        self.last_attempt[span as usize]
+    }
+
+    /// Whether it is a compensation or part of one.
+    pub fn is_in_compensation(&self, span: u32) -> bool {
+        self.in_compensation[span as usize]
+    }
+
+    /// The innermost span around it, or itself, that was tried again.
+    pub fn within_retried(&self, span: u32) -> Option<u32> {
+        self.within_retried[span as usize]
+    }
+
+    /// Whether the span around it began other work after this one had ended.
+    pub fn is_tolerated(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        facts.parent.is_some_and(|parent| self.last_work[parent as usize] > facts.ended)
+    }
+
+    fn follow_retries(&mut self) {
+        // For each attempt the first at the same thing, and for each first one the last so far: several attempts may
+        // name the same attempt before them.
+        let mut first: Vec<u32> = self.last_attempt.clone();
+        let mut last = first.clone();
+        for (retry, facts) in (0_u32..).zip(&self.record.spans) {
+            // A retry begins after what it retries: links that say otherwise could go in circles.
+            for original in facts.retries.iter().copied().filter(|original| *original < retry) {
+                let chain = first[original as usize];
+                let before = std::mem::replace(&mut last[chain as usize], retry);
+                if before != retry {
+                    self.retried_by[before as usize] = Some(retry);
+                }
+                first[retry as usize] = chain;
+            }
+        }
+        for span in (0..self.retried_by.len()).rev() {
+            if let Some(next) = self.retried_by[span] {
+                self.last_attempt[span] = self.last_attempt[next as usize];
+            }
+        }
+    }
+
+    /// What a span takes from the spans around it.
+    fn look_down(&mut self) {
+        for &index in &self.record.rows {
+            let (at, facts) = (index as usize, &self.record.spans[index as usize]);
+            let parent = facts.parent.map(|parent| parent as usize);
+            self.in_compensation[at] =
+                facts.undoes || parent.is_some_and(|parent| self.in_compensation[parent]);
+            self.within_retried[at] = match parent {
+                _ if self.retried_by[at].is_some() => Some(index),
+                Some(parent) => self.within_retried[parent],
+                None => None,
+            };
+            if let Some(parent) = parent.filter(|_| !facts.undoes && !facts.is_point()) {
+                self.last_work[parent] = self.last_work[parent].max(facts.began);
+            }
+        }
+    }
+
+    /// What a span takes from the spans below it.
+    fn look_up(&mut self) {
+        for &index in self.record.rows.iter().rev() {
+            let (at, facts) = (index as usize, &self.record.spans[index as usize]);
+            if !self.in_compensation[at]
+                && self.retried_by[at].is_none()
+                && let Some(parent) = facts.parent
+            {
+                let (parent, status) = (parent as usize, facts.last.status);
+                self.failure_below[parent] |= self.failure_below[at] || status == Status::Failed;
+                self.cancellation_below[parent] |= self.cancellation_below[at] || status == Status::Cancelled;
+            }
+        }
+    }
+
+    /// In a run that did not fail, the failure that matters most: of a workflow rather than of a saga, of a saga
+    /// rather than of a step, of a step rather than of a point event, and the first of these.
+    pub fn failed_top(&self) -> Option<u32> {
+        let rank = |span: &u32| {
+            let facts = &self.record.spans[*span as usize];
+            (!facts.is_of("workflow:"), !facts.is_of("saga:"), facts.is_point(), *span)
+        };
+        (0..self.last_attempt.len() as u32).filter(|span| self.is_loose_failure(*span)).min_by_key(rank)
+    }
+
+    /// A failure that is not part of a greater one, nor was made good by trying again.
+    fn is_loose_failure(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        facts.last.status == Status::Failed
+            && !self.in_compensation[span as usize]
+            && self.within_retried[span as usize].is_none()
+            && facts
+                .parent
+                .is_none_or(|parent| self.record.spans[parent as usize].last.status != Status::Failed)
+    }
+
+    /// Where the way from a span leads that ended with this status: from culprit to culprit.
+    pub fn descend(&self, top: u32, status: Status) -> Found {
+        let (mut at, mut found) = (top, Found::at(top, top));
+        // In broken records a link may lead back to where the way has been.
+        let mut seen = HashSet::from([top]);
+        while let Some((culprit, ground)) =
+            self.culprit(at, status).filter(|(culprit, _)| seen.insert(*culprit))
+        {
+            found.steps.push((culprit, ground));
+            at = culprit;
+            // A span whose end was not recorded is on the way to a cause, never the cause itself.
+            if self.record.spans[at as usize].last.status == status {
+                found.cause = at;
+            }
+        }
+        found
+    }
+
+    /// The span that brought another down, and how that is known.
+    pub fn culprit(&self, span: u32, status: Status) -> Option<(u32, Ground)> {
+        if status != Status::Failed {
+            return self.dropped_first(span, status);
+        }
+        let facts = &self.record.spans[span as usize];
+        let error = facts.error();
+        // Somebody closed it and said why, whatever had happened in it before or was undone since.
+        if error.is_some_and(|error| error.kind == errors::ABANDONED) {
+            return None;
+        }
+        if !self.failure_below[span as usize] && facts.failed_by.is_none() {
+            return None;
+        }
+        let suspects = self.suspects(span);
+        let culprit = self.linked_failure(span).or_else(|| Self::passed_on(&suspects));
+        if let Some((culprit, ground)) = culprit {
+            let cleaned_up = self.before_clean_up(span, culprit, &suspects);
+            return Some(cleaned_up.map_or((culprit, ground), |first| (first, Ground::BeforeCleanUp)));
+        }
+        let says_why = error.is_some_and(|error| !words::is_vague(error));
+        let ended_it = |suspect: &&Suspect| {
+            let facts = &self.record.spans[suspect.span as usize];
+            // Whoever runs a saga or a workflow needs its result.
+            !suspect.was_survived && (!says_why || facts.is_of("saga:") || facts.is_of("workflow:"))
+        };
+        if let Some(last) = suspects.iter().find(ended_it) {
+            return Some((last.span, Ground::NothingAfter));
+        }
+        if let Some(open) = self.unended_with(span, &self.failure_below) {
+            return Some((open, Ground::EndMissing));
+        }
+        let is_followed_by_aftermath =
+            |suspect: &&Suspect| self.is_only_aftermath(span, suspect.span, u32::MAX);
+        match says_why {
+            true => None,
+            false => suspects
+                .iter()
+                .find(is_followed_by_aftermath)
+                .map(|suspect| (suspect.span, Ground::OnlyAftermath)),
+        }
+    }
+
+    /// The failures inside a span that are not part of another inside it, in the order in which they ended.
+    fn suspects(&self, span: u32) -> Vec<Suspect> {
+        let own = &self.record.spans[span as usize];
+        let error = own.error();
+        let mut suspects = Vec::new();
+        let mut open = vec![(span, false)];
+        while let Some((around, is_covered)) = open.pop() {
+            for &child in self.record.children(around) {
+                let (at, facts) = (child as usize, &self.record.spans[child as usize]);
+                if self.in_compensation[at] || self.retried_by[at].is_some() {
+                    continue;
+                }
+                // What a process saw fail later did not bring this down; the clocks of two processes may disagree.
+                let has_ended = own.last.status != Status::Pending;
+                if has_ended && facts.ended > own.ended && facts.last.instance == own.last.instance {
+                    continue;
+                }
+                let was_survived = is_covered || self.is_tolerated(child);
+                match facts.last.status {
+                    Status::Failed => {
+                        let agreement =
+                            error.zip(facts.error()).and_then(|(own, other)| agreement(own, other));
+                        // What was recorded on the way to an error of the span's own is a fact about that error.
+                        if agreement.is_some() || error.is_none() || !facts.is_point() {
+                            suspects.push(Suspect { span: child, was_survived, agreement });
+                        }
+                    }
+                    // What ended well had coped with what failed in it, unless somebody took that error from it.
+                    _ if self.failure_below[at] => {
+                        let ended_well = facts.last.status == Status::Success;
+                        open.push((
+                            child,
+                            was_survived || ended_well || facts.last.status == Status::Pending,
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        suspects.sort_by_key(|suspect| self.record.spans[suspect.span as usize].ended);
+        suspects
+    }
+
+    /// What a link names as the failure that brought a span down.
+    fn linked_failure(&self, span: u32) -> Option<(u32, Ground)> {
+        let linked = self.record.spans[span as usize].failed_by.filter(|linked| *linked != span)?;
+        let (own, other) = (&self.record.spans[span as usize], &self.record.spans[linked as usize]);
+        (other.last.status == Status::Failed && other.ended < own.ended).then_some((linked, Ground::Linked))
+    }
+
+    /// The suspect whose error was passed on.
+    fn passed_on(suspects: &[Suspect]) -> Option<(u32, Ground)> {
+        let with = |survived: bool, least: Agreement| {
+            let agree = suspects.iter().filter(move |suspect| {
+                suspect.was_survived == survived && suspect.agreement.is_some_and(|found| found >= least)
+            });
+            agree.filter_map(|suspect| Some((suspect.agreement?, suspect.span)))
+        };
+        let first = with(false, Agreement::Phrase).rev().max_by_key(|(agreement, _)| *agreement);
+        // A phrase may be there by chance: it says too little of what the work had already put up with.
+        let found = first.or_else(|| with(true, Agreement::Message).max_by_key(|(agreement, _)| *agreement));
+        found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
+    }
+
+    /// If a span failed while it cleaned up after another failure in the same place, that failure.
+    fn before_clean_up(&self, around: u32, culprit: u32, suspects: &[Suspect]) -> Option<u32> {
+        let cleaning = self.record.ancestor_below(culprit, around)?;
+        let began = self.record.spans[cleaning as usize].began;
+        let is_named = self.is_aftermath(around, cleaning);
+        let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
+        if !is_named && !is_said() {
+            return None;
+        }
+        let earlier = suspects.iter().filter(|suspect| {
+            suspect.span != culprit && self.record.spans[suspect.span as usize].ended < began
+        });
+        earlier.map(|suspect| suspect.span).find(|first| {
+            self.is_only_aftermath(around, *first, began)
+                || (!is_named && self.next_work(around, *first) == Some(cleaning))
+        })
+    }
+
+    /// The work that was begun next in a span after a failure in it.
+    fn next_work(&self, around: u32, failure: u32) -> Option<u32> {
+        let failed = self.record.spans[failure as usize].ended;
+        let children = self.record.children(around);
+        let later = children.partition_point(|child| self.record.spans[*child as usize].began <= failed);
+        children[later..].iter().copied().find(|child| {
+            let facts = &self.record.spans[*child as usize];
+            !facts.undoes && !facts.is_point()
+        })
+    }
+
+    /// Whether all work that was begun in a span after a failure in it, and not after another place, is aftermath; there
+    /// is some, and not much.
+    fn is_only_aftermath(&self, around: u32, failure: u32, until: u32) -> bool {
+        let failed = self.record.spans[failure as usize].ended;
+        let mut later = self
+            .record
+            .children(around)
+            .iter()
+            .rev()
+            .copied()
+            .take_while(|child| self.record.spans[*child as usize].began > failed)
+            .filter(|child| {
+                let facts = &self.record.spans[*child as usize];
+                facts.began <= until && !facts.undoes && !facts.is_point()
+            })
+            .take(AFTERMATH + 1)
+            .peekable();
+        later.peek().is_some()
+            && later.enumerate().all(|(at, child)| at < AFTERMATH && self.is_aftermath(around, child))
+    }
+
+    /// Whether its name says that it puts something right, or tells somebody, after something has gone wrong.
+    pub fn is_named_as_aftermath(&self, span: u32) -> bool {
+        self.record.spans[span as usize].parent.is_some_and(|parent| self.is_aftermath(parent, span))
+    }
+
+    fn is_aftermath(&self, around: u32, span: u32) -> bool {
+        let name = |span: &u32| self.record.spans[*span as usize].first.event_type.as_str();
+        let before = self.record.children(around).iter().take_while(|other| **other < span).map(name);
+        words::is_aftermath(name(&span), before)
+    }
+
+    fn dropped_first(&self, span: u32, status: Status) -> Option<(u32, Ground)> {
+        let counts = |child: &&u32| {
+            !self.in_compensation[**child as usize] && self.retried_by[**child as usize].is_none()
+        };
+        let children = self.record.children(span).iter().filter(counts);
+        let same_end = children.filter(|child| {
+            self.record.spans[**child as usize].last.status == status && !self.is_tolerated(**child)
+        });
+        same_end
+            .min_by_key(|child| self.record.spans[**child as usize].ended)
+            .map(|child| (*child, Ground::DroppedFirst))
+            .or_else(|| Some((self.unended_with(span, &self.cancellation_below)?, Ground::EndMissing)))
+    }
+
+    /// The child whose end was not recorded, or that continues without its parent, in which something ended so.
+    fn unended_with(&self, span: u32, below: &[bool]) -> Option<u32> {
+        let counts = |child: &u32| {
+            let at = *child as usize;
+            !self.in_compensation[at]
+                && self.retried_by[at].is_none()
+                && self.record.spans[at].last.status == Status::Pending
+                && below[at]
+        };
+        let children = self.record.children(span).iter().copied().filter(counts);
+        children.min_by_key(|child| self.record.spans[*child as usize].ended)
+    }
+}
+
+/// The last event of the span that is the cause of how a run ended, given all its events and their fold. `None` while
+/// the run is open, if it has no root, and if nothing in it went wrong for good.
+pub fn cause_of_run<'e, K: Clone>(
+    fold: &RunFold<K>,
+    events: impl IntoIterator<Item = &'e TraceEvent>,
+) -> Option<&'e TraceEvent> {
+    let decided_by = fold.decided_by().filter(|_| fold.may_have_cause())?;
+    let mut spans = by_span(events);
+    // By what happened first, which of records with clocks that disagree need not be the start.
+    spans.sort_by_cached_key(|events| events.iter().map(|event| Position::of(event)).min());
+    let causes = Causes::new(SpanFacts::of_spans(&spans));
+    let standing = || spans.iter().position(|events| events[0].span_id == decided_by.span_id());
+    let (top, status) = match decided_by.status {
+        Status::Success => (causes.failed_top()?, Status::Failed),
+        status => (u32::try_from(standing()?).ok()?, status),
+    };
+    let cause = causes.descend(top, status).cause;
+    Some(causes.record.spans[cause as usize].last)
+}
