@@ -165,7 +165,7 @@ fn summary(folder: &Folder, events: &[TraceEvent]) -> io::Result<Option<RunSumma
     let Some(standing) = fold.standing() else { return Ok(None) };
     // A run is unfinished whether its owner is imported or unknown: the lease says all that is needed.
     let liveness = by_lease(folder, standing.owner)?.unwrap_or(Liveness::Imported);
-    Ok(fold.summary(|_| liveness))
+    Ok(RunSummary::of(events, |_| liveness))
 }
 
 fn open_runs(folder: &Folder, page: &Page) -> Result<Paged<OpenRun>, ReadError> {
