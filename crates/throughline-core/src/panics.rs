@@ -15,6 +15,10 @@ thread_local! {
 /// Installs a panic hook that remembers the place of each panic, in front of the one that there is.
 pub(crate) fn remember_locations() {
     static INSTALLED: Once = Once::new();
+    // No hook can be set then.
+    if std::thread::panicking() {
+        return;
+    }
     INSTALLED.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {

@@ -89,13 +89,9 @@ fn error(kind: &'static str, message: Text) -> ErrorInfo {
     ErrorInfo { kind: Text::literal(kind), message, chain: Vec::new() }
 }
 
-/// What the caller of a cancelled step is likely to end with, if it gives that up.
-pub(super) fn as_failure(reason: Option<&ErrorInfo>) -> Option<ErrorInfo> {
-    match reason {
-        Some(reason) => (reason.kind == errors::DEADLINE).then(|| reason.clone()),
-        // Nobody is told by tokio's time limit that it has passed, but its error has this text.
-        None => Some(error(errors::DEADLINE, Text::literal("deadline has elapsed"))),
-    }
+/// What the caller of a step ends with that tokio's time limit gave up: nobody else is told that the time has passed.
+pub(super) fn of_an_unknown_limit() -> ErrorInfo {
+    error(errors::DEADLINE, Text::literal("deadline has elapsed"))
 }
 
 /// Drops something for a reason, which may be that none is known: what is cancelled by that is cancelled for the same one.
@@ -130,7 +126,8 @@ pub(super) fn reason(span: &Span) -> Reason {
     if turn.is_none() && tokio::task::try_id().is_none() {
         return None;
     }
-    let sibling = span.parent.as_ref().and_then(|above| above.failures.beside(span.started, turn.as_ref()));
+    let above = span.parent.as_ref().or(span.caller.as_ref());
+    let sibling = above.and_then(|above| above.failures.beside(span.started, turn.as_ref()));
     match sibling {
         Some(name) => {
             Some(error(errors::SIBLING_FAILED, format!("{name} failed, which ran beside it").into()))

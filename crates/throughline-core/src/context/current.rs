@@ -27,7 +27,12 @@ pub(super) struct Turn {
 /// The turn that this thread is in, if it runs code of a span.
 pub(super) fn turn() -> Option<Turn> {
     let is_in_one = CURRENT.try_with(|current| current.borrow().is_some()).unwrap_or_default();
-    is_in_one.then(|| Turn { thread: std::thread::current().id(), n: TURN.get() })
+    is_in_one.then(last_turn)
+}
+
+/// The turn that this thread is in, or was in last.
+pub(super) fn last_turn() -> Turn {
+    Turn { thread: std::thread::current().id(), n: TURN.get() }
 }
 
 /// The current span, if this thread runs code of one.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::agreement::{Agreement, agreement};
-use super::current::Turn;
+use super::current::{Turn, last_turn};
 use throughline_model::{ErrorInfo, Link, Moment, Text, names::errors};
 
 /// How many are kept of a span. Only those can be so many that fail beside each other.
@@ -48,8 +48,8 @@ pub(super) struct Failures {
 pub(super) struct Failure {
     pub(super) link: Link,
     pub(super) name: Text,
-    /// Whether it failed by itself, and was not cancelled.
-    pub(super) has_failed: bool,
+    /// Whether it failed by itself, was cancelled by a time limit, or was given up for an unknown reason.
+    pub(super) how: How,
     pub(super) error: ErrorInfo,
     pub(super) started: Moment,
     pub(super) ended: Moment,
@@ -62,6 +62,14 @@ pub(super) struct Failure {
     pub(super) undoes: bool,
     /// Whether something began later, perhaps beside it.
     pub(super) is_followed: bool,
+}
+
+/// How something ended that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    Failed,
+    TimedOut,
+    GivenUp,
 }
 
 impl Failures {
@@ -133,7 +141,7 @@ impl Failures {
         let list = self.list();
         let is_beside = |failure: &&Failure| {
             let is_now = turn.is_none_or(|turn| failure.turn.as_ref() == Some(turn));
-            failure.has_failed && started <= failure.ended && is_now
+            failure.how == How::Failed && started <= failure.ended && is_now
         };
         list.iter().rfind(is_beside).map(|failure| failure.name.clone())
     }
@@ -141,10 +149,15 @@ impl Failures {
 
 /// The failure whose error this one is, on its way up.
 fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'f Failure)> {
+    let now = last_turn();
     let mut best: Option<(Agreement, &Failure)> = None;
     for failure in list {
         let Some(agreement) = agreement(error, &failure.error) else { continue };
         if failure.is_followed && agreement == Agreement::Innermost {
+            continue;
+        }
+        // Whatever gave it up has said so at once.
+        if failure.how == How::GivenUp && failure.turn.as_ref() != Some(&now) {
             continue;
         }
         let is_better = best.is_none_or(|(known, before)| {

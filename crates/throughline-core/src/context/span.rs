@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::failures::{Failure, Failures, Place};
+use super::failures::{Failure, Failures, How, Place};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
@@ -240,19 +240,19 @@ impl Span {
     /// Lets the span around this one know how this one ended.
     fn tell_above(&self, end: &End, at: Moment) {
         let Some(above) = self.parent.as_ref().or(self.caller.as_ref()) else { return };
-        let error = match (end.status, &end.error) {
-            (Status::Failed, Some(error)) => error.clone(),
-            (Status::Cancelled, reason) => match cancellation::as_failure(reason.as_ref()) {
-                Some(error) => error,
-                None => return,
-            },
+        let (how, error) = match (end.status, &end.error) {
+            (Status::Failed, Some(error)) => (How::Failed, error.clone()),
+            (Status::Cancelled, None) => (How::GivenUp, cancellation::of_an_unknown_limit()),
+            (Status::Cancelled, Some(reason)) if reason.kind == names::errors::DEADLINE => {
+                (How::TimedOut, reason.clone())
+            }
             _ => return,
         };
         let trace_id = (self.run.trace_id != above.run.trace_id).then_some(self.run.trace_id);
         above.failures.add(Failure {
             link: Link { rel: Relation::FailedBy, trace_id, span_id: self.id },
             name: self.label.end(end.status),
-            has_failed: end.status == Status::Failed,
+            how,
             error,
             started: self.started,
             ended: at,

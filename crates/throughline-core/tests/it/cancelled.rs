@@ -100,6 +100,21 @@ async fn a_step_that_a_time_limit_of_tokio_gave_up_is_named_by_the_caller_that_e
     assert_eq!(run.links[0].span_id, started(&events, "stage:ask").span_id);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_step_that_lost_a_race_did_not_time_out_later() {
+    let events = record(|ctx| async move {
+        tokio::select! {
+            _ = ctx.trace("stage:slow", pending::<Result<(), BoxError>>()) => {}
+            () = tokio::task::yield_now() => {}
+        }
+        tokio::time::timeout(SHORT, pending::<()>()).await?;
+        Ok(())
+    })
+    .await;
+    assert_eq!(ended(&events, "stage:slow").status, Status::Cancelled);
+    assert_eq!(ended(&events, names::WORKFLOW_FAILED).links, []);
+}
+
 #[tokio::test]
 async fn what_a_sibling_cancelled_by_failing_names_that() {
     let events = record(|ctx| async move {
