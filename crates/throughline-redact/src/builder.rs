@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{LEAST_PAYLOAD_LIMIT, LEAST_PSEUDONYM_KEY};
-use crate::keys::{self, Keys};
+use crate::keys::{self, Choice, Keys};
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Pattern, Scanner};
 use crate::{RedactionError, Redactor, marker};
@@ -38,6 +38,7 @@ pub struct Redaction {
     patterns: Vec<(String, String)>,
     pseudonym_key: Option<Vec<u8>>,
     payload_limit: usize,
+    choice: Choice,
     is_off: bool,
 }
 
@@ -93,6 +94,7 @@ impl Redaction {
             patterns: Vec::new(),
             pseudonym_key: None,
             payload_limit: PAYLOAD_LIMIT,
+            choice: Choice::default(),
             is_off: false,
         }
     }
@@ -208,8 +210,9 @@ impl Redaction {
             Some(secret) => Pseudonyms::new(secret),
             None => None,
         };
-        let keys = Keys::new(&self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?)
-            .map_err(|source| RedactionError::Keys { source: Box::new(source) })?;
+        let keys =
+            Keys::new(self.choice, &self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?)
+                .map_err(|source| RedactionError::Keys { source: Box::new(source) })?;
         let allowed = match &self.allowed {
             Some(keys) => Some(keys.iter().map(|key| compact(key)).collect::<Result<_, _>>()?),
             None => None,

@@ -41,25 +41,31 @@
 //!   detected: put it under a key of its own.
 
 mod addresses;
+mod armour;
 mod assign;
 mod builder;
 mod elements;
 mod error;
+mod families;
 mod fold;
 mod iban;
+mod judge;
 mod keys;
 mod limit;
 mod marker;
 mod memo;
+mod names;
 mod numbers;
+mod pairs;
 mod payload;
 mod prefilter;
+mod programs;
 mod pseudonym;
 mod redactor;
 mod scan;
+mod tables;
 mod tokens;
 mod values;
-mod words;
 
 pub use builder::Redaction;
 pub use error::RedactionError;

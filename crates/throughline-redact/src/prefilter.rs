@@ -1,5 +1,7 @@
 //! One cheap look at a text, which says what cannot be in it.
 
+use memchr::memmem;
+
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -18,6 +20,18 @@ const DISGUISE: u32 = 1 << 8;
 
 /// The start of a mark.
 const BRACKET: u32 = 1 << 9;
+/// What tuples have beside a comma.
+const QUOTE: u32 = 1 << 10;
+const COMMA: u32 = 1 << 11;
+const OPEN: u32 = 1 << 12;
+/// What is between the cells of a table, beside commas.
+const CELL: u32 = 1 << 13;
+const NEW_LINE: u32 = 1 << 14;
+/// `>` of `->`.
+const ARROW: u32 = 1 << 15;
+const UNDERSCORE: u32 = 1 << 16;
+/// A code that is said: `your code is 482913`.
+const SAID: u32 = 1 << 17;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -26,11 +40,19 @@ const CLASSES: [u32; 256] = {
         classes[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | TOKEN,
             b'b' | b'B' => TOKEN | B,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
+            b'_' => TOKEN | UNDERSCORE,
+            b'a'..=b'z' | b'A'..=b'Z' | b'+' => TOKEN,
             b'-' => TOKEN | DASH,
             b'@' => AT,
             b':' | b'=' => ASSIGN,
-            b' ' | b'\t' => SPACE,
+            b' ' => SPACE,
+            b'\t' => SPACE | CELL,
+            b'|' => CELL,
+            b'"' | b'\'' => QUOTE,
+            b',' | b';' => COMMA,
+            b'(' => OPEN,
+            b'\n' => NEW_LINE,
+            b'>' => ARROW,
             b'<' => ANGLE,
             b'[' => BRACKET,
             b'%' | b'\\' | 0x80..=0xff => DISGUISE,
@@ -57,6 +79,10 @@ const BLOCK: usize = 4;
 pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
+/// The shortest command with a secret: `mysql -px`.
+const COMMAND: usize = 9;
+/// The digits of the shortest code that is sent to somebody.
+const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
 const SHORTEST: usize = 4;
 
@@ -84,12 +110,33 @@ impl Prefilter {
             any |= class(byte);
         }
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
-        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET);
+        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
+        // Together they may be something.
+        if any & QUOTE != 0 {
+            found |= any & COMMA;
+        }
+        if any & COMMA != 0 && any & NEW_LINE != 0 {
+            found |= CELL;
+        }
+        let is_command = any & SPACE != 0 && any & (QUOTE | DASH | OPEN | UNDERSCORE) != 0;
+        if bytes.len() >= COMMAND && (is_command || (any & AT != 0 && any & ASSIGN != 0)) {
+            found |= SPACE;
+        }
+        if any & ARROW != 0 && any & DASH != 0 {
+            found |= ASSIGN;
+        }
         if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
             found |= BRACKET;
         }
-        if any & DIGIT != 0 && digits(bytes) >= NUMBERS {
-            found |= DIGIT;
+        if any & DIGIT != 0 {
+            let digits = digits(bytes);
+            if digits >= NUMBERS {
+                found |= DIGIT;
+            }
+            // `your code is 482913`
+            if digits >= CODE && any & SPACE != 0 && memmem::find(bytes, b" is ").is_some() {
+                found |= SAID;
+            }
         }
         found |= filled;
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
@@ -139,6 +186,30 @@ impl Prefilter {
     /// Two in a row: a flag of a command line, or a private key.
     pub(crate) fn dashes(self) -> bool {
         self.0 & DASH != 0
+    }
+
+    /// `["Authorization", "x"]`
+    pub(crate) fn tuples(self) -> bool {
+        self.0 & COMMA != 0
+    }
+
+    /// `Password("x")`
+    pub(crate) fn calls(self) -> bool {
+        self.0 & OPEN != 0
+    }
+
+    pub(crate) fn tables(self) -> bool {
+        self.0 & CELL != 0
+    }
+
+    /// Commands have more than one word.
+    pub(crate) fn commands(self) -> bool {
+        self.0 & SPACE != 0
+    }
+
+    /// `your code is 482913`
+    pub(crate) fn codes(self) -> bool {
+        self.0 & SAID != 0
     }
 
     pub(crate) fn disguises(self) -> bool {

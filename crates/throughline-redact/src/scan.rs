@@ -9,7 +9,7 @@ use crate::fold::Folded;
 use crate::keys::Keys;
 use crate::marker::Marks;
 use crate::prefilter::{Prefilter, is_id_or_moment};
-use crate::{addresses, assign, elements, marker, numbers, tokens};
+use crate::{addresses, armour, assign, elements, marker, numbers, pairs, programs, tables, tokens};
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
 /// is still not clean then is hidden altogether.
@@ -34,6 +34,15 @@ impl<'s> Found<'s> {
     /// Notes a hit and the mark that is to stand for it.
     pub(crate) fn push(&mut self, hit: Range<usize>, mark: &'s str) {
         self.hits.push((hit, mark));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// Where the last hit ends.
+    pub(crate) fn last_end(&self) -> usize {
+        self.hits.last().map_or(0, |(hit, _)| hit.end)
     }
 
     /// The hits in order, those that overlap made one under the mark of the first.
@@ -173,13 +182,30 @@ impl Scanner {
         }
         if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
+            armour::find_putty(text, &mut found);
         }
         if prefilter.elements() {
             elements::find(text, &self.keys, &mut found);
+            pairs::find_elements(text, &self.keys, &mut found);
         }
         if prefilter.dashes() {
-            tokens::find_private_keys(text, &mut found);
+            armour::find(text, &mut found);
             elements::find_flags(text, &self.keys, &mut found);
+        }
+        if prefilter.tuples() {
+            pairs::find_tuples(text, &self.keys, &mut found);
+        }
+        if prefilter.calls() {
+            pairs::find_debug(text, &self.keys, &mut found);
+        }
+        if prefilter.tables() {
+            tables::find(text, &self.keys, &mut found);
+        }
+        if prefilter.codes() {
+            programs::find_said(text, &self.keys, &mut found);
+        }
+        if prefilter.commands() {
+            programs::find(text, &self.keys, &mut found);
         }
         for pattern in &self.patterns {
             for hit in pattern.regex.find_iter(text).filter(|hit| !hit.is_empty()) {
