@@ -28,10 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let in_texts: usize = texts.iter().map(|text| damaged_lines(&redactor, text, show)).sum();
         let rates = [
             rate(text.len(), || {
-                lines.iter().for_each(|line| drop(std::hint::black_box(redactor.text(line))))
+                lines.iter().for_each(|line| drop(std::hint::black_box(redactor.text(line))));
             }),
             rate(text.len(), || {
-                texts.iter().for_each(|text| drop(std::hint::black_box(redactor.text(text))))
+                texts.iter().for_each(|text| drop(std::hint::black_box(redactor.text(text))));
             }),
             payload_rate(&redactor, &lines),
         ];

@@ -247,9 +247,16 @@ impl<'t> Key<'t> {
     }
 
     fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
-        let by_phrase =
-            || (self.phrase.len() > self.name.len()).then(|| keys.classify_phrase(self.phrase)).flatten();
-        let named = keys.classify_name(self.name).or_else(by_phrase)?;
+        let by_phrase = || {
+            (sign.is_prose() && self.phrase.len() > self.name.len())
+                .then(|| keys.classify_phrase(self.phrase))
+                .flatten()
+        };
+        let by_parameter = || {
+            let is_one = sign.parameter && names::table().lists.has_in_any_case(List::Parameters, self.name);
+            is_one.then_some(Named { kind: SecretKind::Credential, is_weak: true, is_head: true })
+        };
+        let named = keys.classify_name(self.name).or_else(by_phrase).or_else(by_parameter)?;
         if sign.quoted {
             return Some(named);
         }

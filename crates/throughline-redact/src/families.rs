@@ -180,10 +180,18 @@ impl Families {
     ) -> Option<(Range<usize>, &'static str)> {
         let &[one, two, three, ..] = &bytes[at..] else { return None };
         let three = [one, two, three];
-        if !self.inner.has(three) && !(self.starts.has(three) && may_start(bytes, at)) {
+        let may_be = self.inner.has(three) || (self.starts.has(three) && may_start(bytes, at));
+        if !may_be {
             return None;
         }
         self.find(bytes, at, [one, two], runs)
+    }
+
+    /// Whose token a text is.
+    pub(crate) fn issuer_of(&self, token: &str) -> Option<&'static str> {
+        let mut runs = Runs::new();
+        let bytes = token.as_bytes();
+        (0..bytes.len()).find_map(|at| self.at(bytes, at, &mut runs)).map(|(_, issuer)| issuer)
     }
 
     fn find(
@@ -205,7 +213,7 @@ impl Families {
 }
 
 /// Whether no letter or digit stands before.
-fn may_start(bytes: &[u8], at: usize) -> bool {
+pub(crate) fn may_start(bytes: &[u8], at: usize) -> bool {
     bytes[at].is_ascii_punctuation() || !follows_word(bytes, at)
 }
 

@@ -318,18 +318,12 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
             let first_is_secret = looks_secret(token)
                 && !(named.is_weak && token.bytes().all(|byte| byte.is_ascii_digit()))
                 && !(named.kind == SecretKind::Ambiguous && token.bytes().all(|byte| byte.is_ascii_digit()));
-            if first_is_secret {
-                Clause::Word
-            } else if count == 1
+            let is_alone = count == 1
                 && named.kind != SecretKind::Ambiguous
                 && !named.is_weak
                 && !is_status(token)
-                && !has_digit(token)
-            {
-                Clause::Word
-            } else {
-                Clause::Prose
-            }
+                && !has_digit(token);
+            if first_is_secret || is_alone { Clause::Word } else { Clause::Prose }
         }
         SecretKind::Phrase if count > 1 && !words.clone().any(is_of_prose) => Clause::Whole,
         SecretKind::Phrase if count == 1 && !is_status(token) => Clause::Whole,

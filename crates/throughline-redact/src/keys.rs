@@ -5,6 +5,7 @@ use std::cell::LazyCell;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::fold::Folded;
+use crate::gate::Gate;
 use crate::memo::Memo;
 use crate::names::{self, Lists, Place};
 
@@ -58,6 +59,7 @@ struct Needle {
 #[derive(Debug)]
 pub(crate) struct Keys {
     automaton: AhoCorasick,
+    gate: Gate,
     needles: Vec<Needle>,
     lists: &'static Lists,
     /// What is known of names in text.
@@ -71,6 +73,15 @@ pub(crate) struct Choice {
     pub(crate) credentials_only: bool,
     pub(crate) eu: bool,
     pub(crate) us: bool,
+    pub(crate) phones: bool,
+    pub(crate) network: bool,
+}
+
+impl Choice {
+    /// Whether shapes are looked for that the standard leaves alone.
+    pub(crate) fn has_shapes(self) -> bool {
+        self.eu || self.phones || self.network
+    }
 }
 
 impl Keys {
@@ -105,8 +116,9 @@ impl Keys {
             needles.push(Needle { place: Place::Word, kind, is_weak: false, after });
         }
         let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
+        let gate = Gate::of(texts.iter().map(String::as_str));
         let (known, known_phrases) = (Memo::new(), Memo::new());
-        Ok(Self { automaton, needles, lists: &table.lists, known, known_phrases })
+        Ok(Self { automaton, gate, needles, lists: &table.lists, known, known_phrases })
     }
 
     /// What a key names, if it is sensitive.
@@ -116,13 +128,16 @@ impl Keys {
 
     /// As [`classify`](Self::classify), for names in text, which are remembered.
     pub(crate) fn classify_name(&self, name: &str) -> Option<Named> {
-        self.known.get_or(name, || self.classify(name))
+        if self.gate.may_pass(name) { self.known.get_or(name, || self.classify(name)) } else { None }
     }
 
     /// As [`classify`](Self::classify), for the words before the colon in prose: `your card number: 4111…`. They
     /// are sensitive only if the sensitive word stands right before the colon, for `password reset failed: timeout`
     /// names no password.
     pub(crate) fn classify_phrase(&self, phrase: &str) -> Option<Named> {
+        if !self.gate.may_pass(phrase) {
+            return None;
+        }
         self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))
     }
 

@@ -47,7 +47,9 @@ mod builder;
 mod elements;
 mod error;
 mod families;
+mod finding;
 mod fold;
+mod gate;
 mod iban;
 mod judge;
 mod keys;
@@ -57,18 +59,22 @@ mod memo;
 mod names;
 mod numbers;
 mod pairs;
+mod paths;
 mod payload;
+pub mod pii;
 mod prefilter;
 mod programs;
 mod pseudonym;
 mod redactor;
 mod scan;
+mod shapes;
 mod tables;
 mod tokens;
 mod values;
 
 pub use builder::Redaction;
 pub use error::RedactionError;
+pub use finding::Finding;
 pub use redactor::Redactor;
 
 /// The code in the README, compiled and run with the other examples.

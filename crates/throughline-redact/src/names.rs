@@ -91,10 +91,12 @@ pub(crate) enum List {
     OfPeople,
     Prose,
     Outcomes,
+    Segments,
+    Parameters,
 }
 
 impl List {
-    const COUNT: usize = 12;
+    const COUNT: usize = 14;
 
     fn of(title: &str) -> Self {
         match title {
@@ -109,6 +111,8 @@ impl List {
             "of people" => Self::OfPeople,
             "prose" => Self::Prose,
             "outcomes" => Self::Outcomes,
+            "segments" => Self::Segments,
+            "parameters" => Self::Parameters,
             _ => Self::Nothing,
         }
     }

@@ -56,7 +56,7 @@ impl Walk<'_> {
                 KeyClass::Plain if named_elsewhere && pairs::holds_value(key) => self.hide(value),
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
                 KeyClass::Weak(named) if !looks_the_part(value, named) => {
-                    self.value(value, depth + 1, readable)
+                    self.value(value, depth + 1, readable);
                 }
                 KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact => self.hide(value),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
@@ -90,7 +90,7 @@ impl Walk<'_> {
                 self.bound += limit::most_bytes(text);
             }
             Value::Number(number) => {
-                if is_card(number) {
+                if !self.rules.scanner().is_for_credentials() && is_card(number) {
                     *value = Value::String(marker::CARD.to_owned());
                 }
                 self.bound += 32;

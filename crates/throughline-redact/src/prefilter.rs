@@ -32,6 +32,7 @@ const ARROW: u32 = 1 << 15;
 const UNDERSCORE: u32 = 1 << 16;
 /// A code that is said: `your code is 482913`.
 const SAID: u32 = 1 << 17;
+const SLASH: u32 = 1 << 18;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -51,6 +52,7 @@ const CLASSES: [u32; 256] = {
             b'"' | b'\'' => QUOTE,
             b',' | b';' => COMMA,
             b'(' => OPEN,
+            b'/' => SLASH,
             b'\n' => NEW_LINE,
             b'>' => ARROW,
             b'<' => ANGLE,
@@ -79,6 +81,8 @@ const BLOCK: usize = 4;
 pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
+/// The shortest path with a secret: `otp/` and twelve characters.
+const PATH: usize = 16;
 /// The shortest command with a secret: `mysql -px`.
 const COMMAND: usize = 9;
 /// The digits of the shortest code that is sent to somebody.
@@ -111,6 +115,9 @@ impl Prefilter {
         }
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
         let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
+        if any & DIGIT != 0 && bytes.len() >= PATH {
+            found |= any & SLASH;
+        }
         // Together they may be something.
         if any & QUOTE != 0 {
             found |= any & COMMA;
@@ -210,6 +217,11 @@ impl Prefilter {
     /// `your code is 482913`
     pub(crate) fn codes(self) -> bool {
         self.0 & SAID != 0
+    }
+
+    /// A path with a long segment.
+    pub(crate) fn paths(self) -> bool {
+        self.0 & SLASH != 0
     }
 
     pub(crate) fn disguises(self) -> bool {

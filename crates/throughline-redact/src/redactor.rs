@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
+use crate::Finding;
 use crate::error::LEAST_PSEUDONYM_KEY;
 use crate::keys::{Named, SecretKind};
 use crate::marker::Marks;
@@ -225,6 +226,22 @@ impl Redactor {
     /// ```
     pub fn hits(&self, text: &str) -> bool {
         self.0.scanner.hits(text, Reading::Prose)
+    }
+
+    /// What [`text`](Self::text) would replace in a text, in order: for those who want to know rather than to hide.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// let text = "mail to ada@example.org, password=hunter2";
+    /// let findings: Vec<_> = redactor.findings(text).collect();
+    /// assert_eq!(&text[findings[0].range.clone()], "ada@example.org");
+    /// assert_eq!((findings[0].kind.as_str(), findings[1].kind.as_str()), ("email", "key"));
+    /// assert_eq!(findings[1].because, "the value of `password`");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn findings<'t>(&self, text: &'t str) -> impl Iterator<Item = Finding> + use<'t> {
+        let hits = self.0.scanner.hits_in(text);
+        hits.into_iter().map(|(range, mark)| Finding::new(text, range, &mark))
     }
 
     /// What stands in a text in place of something else, in order: the `email` of `[redacted:email]`, `key` for `[redacted]`,

@@ -6,10 +6,12 @@ use std::ops::Range;
 use regex::Regex;
 
 use crate::fold::Folded;
-use crate::keys::Keys;
+use crate::keys::{Choice, Keys};
 use crate::marker::Marks;
 use crate::prefilter::{Prefilter, is_id_or_moment};
-use crate::{addresses, armour, assign, elements, marker, numbers, pairs, programs, tables, tokens};
+use crate::{
+    addresses, armour, assign, elements, marker, numbers, pairs, paths, programs, shapes, tables, tokens,
+};
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
 /// is still not clean then is hidden altogether.
@@ -72,14 +74,20 @@ pub(crate) struct Scanner {
     pub(crate) keys: Keys,
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) marks: Marks,
+    choice: Choice,
     /// Whether nothing is looked for.
     pub(crate) is_off: bool,
 }
 
 impl Scanner {
-    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>, is_off: bool) -> Self {
+    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
         let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
-        Self { keys, patterns, marks, is_off }
+        Self { keys, patterns, marks, choice, is_off }
+    }
+
+    /// Whether personal data is left alone.
+    pub(crate) fn is_for_credentials(&self) -> bool {
+        self.choice.credentials_only
     }
 
     /// Whether there is anything to hide in a text.
@@ -87,6 +95,16 @@ impl Scanner {
     pub(crate) fn hits(&self, text: &str, reading: Reading) -> bool {
         let prefilter = Prefilter::of(text);
         !self.is_clean(text, prefilter) && !self.find(text, prefilter, reading).is_empty()
+    }
+
+    /// All that is to be hidden in a text, with the marks that are to stand for it.
+    pub(crate) fn hits_in(&self, text: &str) -> Vec<(Range<usize>, String)> {
+        let prefilter = Prefilter::of(text);
+        if self.is_clean(text, prefilter) {
+            return Vec::new();
+        }
+        let hits = self.find(text, prefilter, Reading::Prose).into_iter();
+        hits.map(|(range, mark)| (range, mark.to_owned())).collect()
     }
 
     /// The text with marks in place of what is to be hidden.
@@ -103,7 +121,8 @@ impl Scanner {
     /// Whether a text is clean at a glance.
     #[inline]
     fn is_clean(&self, text: &str, prefilter: Prefilter) -> bool {
-        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty())
+        let looks_further = !self.patterns.is_empty() || self.choice.has_shapes();
+        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !looks_further)
     }
 
     fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
@@ -128,7 +147,12 @@ impl Scanner {
     }
 
     /// The hits in a text, in order and apart.
-    fn find(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        prefilter: Prefilter,
+        reading: Reading,
+    ) -> Vec<(Range<usize>, &str)> {
         if prefilter.marks() && self.marks.in_text(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
@@ -167,7 +191,8 @@ impl Scanner {
 
     fn find_in_plain(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
         let mut found = Found::default();
-        if prefilter.numbers() {
+        let personal = !self.choice.credentials_only;
+        if prefilter.numbers() && personal {
             numbers::find(text, &mut found);
         }
         if prefilter.tokens() {
@@ -178,7 +203,9 @@ impl Scanner {
         }
         if prefilter.emails() {
             let behind_passwords = addresses::find_in_urls(text, &mut found);
-            addresses::find_emails(text, &behind_passwords, &mut found);
+            if personal {
+                addresses::find_emails(text, &behind_passwords, &mut found);
+            }
         }
         if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
@@ -206,6 +233,12 @@ impl Scanner {
         }
         if prefilter.commands() {
             programs::find(text, &self.keys, &mut found);
+        }
+        if prefilter.paths() {
+            paths::find(text, &self.keys, &mut found);
+        }
+        if self.choice.has_shapes() {
+            shapes::find(text, self.choice, &mut found);
         }
         for pattern in &self.patterns {
             for hit in pattern.regex.find_iter(text).filter(|hit| !hit.is_empty()) {

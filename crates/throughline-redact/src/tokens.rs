@@ -10,6 +10,9 @@ use crate::marker;
 use crate::prefilter::{LONG_TOKEN, is_in_token};
 use crate::scan::Found;
 
+/// Fewer characters than this have no token that is known by something in its middle.
+const LONGEST_WORD: usize = 30;
+
 /// Finds API keys and JSON Web Tokens.
 pub(crate) fn find(text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
@@ -45,8 +48,10 @@ fn find_in_run(bytes: &[u8], run: Range<usize>, runs: &mut Runs, found: &mut Fou
     let families = families::known();
     let mut done = run.end;
     let (mut hit_end, mut no_token_until) = (run.start, 0);
+    // Only long tokens are known by something in their middle.
+    let is_long = run.len() >= LONGEST_WORD;
     for at in run {
-        if at < hit_end {
+        if at < hit_end || !(is_long || families::may_start(bytes, at)) {
             continue;
         }
         let hit = if at >= no_token_until && bytes[at..].starts_with(b"eyJ") && !follows_word(bytes, at) {

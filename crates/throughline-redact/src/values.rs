@@ -322,8 +322,7 @@ fn header(text: &str, start: usize, named: Named) -> Option<Range<usize>> {
             let token = token_end(bytes, rest);
             let is_prose = matches!(known, Scheme::None)
                 && matches!(judge::clause(&text[start..end], &text[rest..token], named), Clause::Prose)
-                && !(token == end && !judge::is_word(&text[rest..token])
-                    || token - rest <= 3 && token == end);
+                && (token != end || (judge::is_word(&text[rest..token]) && token - rest > 3));
             return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
         }
     } else if !matches!(scheme(word), Scheme::None) {
