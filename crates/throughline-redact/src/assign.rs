@@ -43,7 +43,7 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
                 None => continue,
             },
         };
-        let sign = Sign { field: key.is_field(bytes, sign), ..sign };
+        let sign = Sign { field: key.is_field(bytes, sign), digits: is_number(key.name), ..sign };
         let Some(value) = value_of(text, keys, &key, &operator, named, sign) else { continue };
         // `password:reset-requested` is the name of an event, not a password.
         done = value.end;
@@ -72,7 +72,11 @@ fn value_of(
         }
         let value = values::bracketed(bytes, open);
         let closes = usize::from(bytes[value.end - 1] == b')' && value.len() > 1);
-        value.start + 1..value.end - closes
+        let columns = value.start + 1..value.end - closes;
+        if columns.is_empty() {
+            return None;
+        }
+        columns
     } else {
         values::extent(text, operator.end, named, sign)?
     };
@@ -153,6 +157,11 @@ impl<'t> Key<'t> {
         if is_subscript {
             end -= 1;
         }
+        // The type of a declaration: `password: Option<String> = "x"`.
+        if let [.., b'>'] = &bytes[from..end] {
+            let earliest = from.max(end.saturating_sub(ALIGNED));
+            end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
+        }
         let is_column = !is_subscript && matches!(&bytes[from..end], [.., b')']) && !apart;
         if is_column {
             end -= 1;
@@ -198,7 +207,8 @@ impl<'t> Key<'t> {
                 _ => break,
             }
         }
-        let sectioned = bytes[from..phrase].trim_ascii_end().last() == Some(&b';');
+        let before = bytes[from..phrase].iter().rev().find(|byte| !matches!(byte, b' ' | b'\t'));
+        let sectioned = before == Some(&b';');
         Some(Self { name, start, phrase: &text[phrase..end], quote: None, sectioned, is_column, apart })
     }
 
@@ -219,7 +229,7 @@ impl<'t> Key<'t> {
             compares: operator.end - operator.start > 1
                 && !operator.is_colon
                 && bytes[operator.start..operator.end].starts_with(b"=="),
-            digits: is_number(self.name),
+            digits: false,
         }
     }
 

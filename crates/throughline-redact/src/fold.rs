@@ -50,8 +50,25 @@ impl Folded {
             folded.parts.push((folded.text.len(), at));
         }
         let mut folded = folded?;
-        folded.text.push_str(&text[copied..]);
+        folded.copy(&text[copied..], copied);
         Some(folded)
+    }
+
+    /// Nothing yet, of a text of that length.
+    pub(crate) fn start(len: usize) -> Self {
+        Self { text: String::with_capacity(len), parts: vec![(0, 0)] }
+    }
+
+    /// Adds a part that stands like this at a place of the original.
+    pub(crate) fn copy(&mut self, part: &str, origin: usize) {
+        self.parts.push((self.text.len(), origin));
+        self.text.push_str(part);
+    }
+
+    /// Adds a character for something at a place of the original.
+    pub(crate) fn replace(&mut self, plain: Option<char>, origin: usize) {
+        self.parts.push((self.text.len(), origin));
+        self.text.extend(plain);
     }
 
     /// Where a range of the plain text lies in the original.
@@ -109,7 +126,9 @@ fn escape(bytes: &[u8]) -> Option<(char, usize)> {
     };
     let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
     let byte = u8::from_str_radix(digits, 16).ok()?;
-    (byte == b' ' || byte.is_ascii_graphic()).then_some((char::from(byte), len))
+    // A space ends a value, unless it is within a number.
+    let is_space = byte == b' ' && bytes.get(len).is_some_and(u8::is_ascii_digit);
+    (is_space || byte.is_ascii_graphic()).then_some((char::from(byte), len))
 }
 
 #[cfg(test)]

@@ -26,17 +26,13 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' ' | b':'))
     };
     match bytes {
-        [b'$', b'{', b'{', ..]
-        | [b'$', b'{', .., b'}']
-        | [b'$', b'(', .., b')']
-        | [b'{', b'{', ..]
-        | [b'#', b'{', .., b'}'] => true,
+        [b'$', b'{', ..] | [b'$', b'(', .., b')'] | [b'{', b'{', ..] | [b'#', b'{', .., b'}'] => true,
         [b'{', name @ .., b'}'] => {
             name.is_empty() || (is_name(name) && !has_digit(value) && !value.contains(' '))
         }
         [b'<', name @ .., b'>'] => is_name(name),
         [b'[', name @ .., b']'] => is_name(name) && !has_digit(value),
-        [b'$', name @ ..] => is_variable(name),
+        [b'$', name @ ..] => is_variable(name) || starts_with_variable(name),
         [b'%', name @ .., b'%'] => is_variable(name),
         [b'%', b's' | b'd' | b'q' | b'v' | b'r' | b'@']
         | [b'%', b'(' | b'{', ..]
@@ -55,6 +51,12 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
 fn is_masked(bytes: &[u8]) -> bool {
     let masks = bytes.iter().filter(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'#')).count();
     bytes.len() >= 3 && masks == bytes.len()
+}
+
+/// `$password){…`
+fn starts_with_variable(name: &[u8]) -> bool {
+    let end = run_end(name, 0, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_variable(&name[..end]) && matches!(name.get(end), Some(b')' | b'}' | b',' | b';'))
 }
 
 fn is_variable(name: &[u8]) -> bool {
@@ -104,10 +106,11 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     let follows = rest.trim_start();
     let is_path =
         token.contains("::") || (name > 0 && matches!(after, [b'(' | b'[', ..] | [b'?' | b'!', b'.', ..]));
-    let is_type =
-        matches!(after, [b'<', ..] | [b'[', b']', ..] | [b'!'] | [b'!', b'[' | b'(' | b'{', ..] | [b'?'])
-            && name > 0
-            && !has_digit(token);
+    let is_type = matches!(
+        after,
+        [b'<', ..] | [b'[', b']', ..] | [b'!'] | [b'!', b'[' | b'(' | b'{' | b')', ..] | [b'?']
+    ) && name > 0
+        && !has_digit(token);
     let is_reference = matches!(bytes, [b'&' | b'*', b'A'..=b'Z' | b'a'..=b'z' | b'\'' | b'_' | b'(', ..] | [b'(', ..] | [b'[', ..]);
     let is_object = [
         "self.",
@@ -129,6 +132,7 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     .iter()
     .any(|object| token.starts_with(object));
     let goes_on = (rest.starts_with('<') && is_word(token))
+        || follows.starts_with("= ")
         || follows.starts_with("| ")
         || follows.starts_with("? ")
         || follows.starts_with("=> ")

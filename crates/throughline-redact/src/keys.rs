@@ -60,6 +60,8 @@ struct Needle {
 pub(crate) struct Keys {
     automaton: AhoCorasick,
     gate: Gate,
+    /// The same for the ends of phrases.
+    ends: Gate,
     needles: Vec<Needle>,
     lists: &'static Lists,
     /// What is known of names in text.
@@ -117,8 +119,10 @@ impl Keys {
         }
         let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
         let gate = Gate::of(texts.iter().map(String::as_str));
+        let backwards: Vec<String> = texts.iter().map(|text| text.chars().rev().collect()).collect();
+        let ends = Gate::of(backwards.iter().map(String::as_str));
         let (known, known_phrases) = (Memo::new(), Memo::new());
-        Ok(Self { automaton, gate, needles, lists: &table.lists, known, known_phrases })
+        Ok(Self { automaton, gate, ends, needles, lists: &table.lists, known, known_phrases })
     }
 
     /// What a key names, if it is sensitive.
@@ -135,7 +139,7 @@ impl Keys {
     /// are sensitive only if the sensitive word stands right before the colon, for `password reset failed: timeout`
     /// names no password.
     pub(crate) fn classify_phrase(&self, phrase: &str) -> Option<Named> {
-        if !self.gate.may_pass(phrase) {
+        if !self.ends.may_end(phrase) {
             return None;
         }
         self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))

@@ -51,6 +51,7 @@ mod finding;
 mod fold;
 mod gate;
 mod iban;
+mod json;
 mod judge;
 mod keys;
 mod limit;

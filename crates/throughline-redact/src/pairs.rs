@@ -61,7 +61,8 @@ pub(crate) fn holds_value(key: &str) -> bool {
 }
 
 fn is_one_of(key: &str, names: &[&str]) -> bool {
-    key.len() <= 14 && names.iter().any(|name| key.eq_ignore_ascii_case(name))
+    let first = key.as_bytes().first().map(u8::to_ascii_lowercase);
+    names.iter().any(|name| name.as_bytes().first().copied() == first && key.eq_ignore_ascii_case(name))
 }
 
 /// A name that was read and whose value is to come, or the other way round.
@@ -88,7 +89,7 @@ impl Pair {
             let said = if quoted {
                 values::quoted(&bytes[..bytes.len().min(start + APART)], start)?
             } else {
-                start..values::token_end(bytes, start)
+                start..values::token_end(&bytes[..bytes.len().min(start + APART)], start)
             };
             let name = text.get(said.clone())?;
             let is_name = !name.contains(' ') && name.len() <= 64;
@@ -164,7 +165,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         };
         let Some(name) = text.get(open + 1..name_end) else { continue };
         let opening = without_escapes(bytes[..open].trim_ascii_end());
-        let flag = name.strip_prefix("--").filter(|_| !name.contains('='));
+        let flag = name.strip_prefix("--").filter(|_| !name.contains(['=', ' ']));
         let is_first = matches!(opening, [.., b'[' | b'(']);
         if !is_first && flag.is_none() {
             continue;

@@ -22,9 +22,8 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let end = run_end(&bytes[..bytes.len().min(slash + 512)], slash + 1, is_in_segment);
         let name = text.get(before..slash).filter(|name| (3..=40).contains(&name.len()));
         let (Some(name), true) = (name, end - slash > LEAST) else { continue };
-        let name = &name[name
-            .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_')
-            .map_or(0, |at| at + 1)..];
+        let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
+        let name = name.rsplit(is_sign).next().unwrap_or(name);
         let value = &bytes[slash + 1..end];
         let is_secret = looks_random(value) && !is_uuid(value) && !value.contains(&b'.');
         if is_secret && tells(name, keys) {

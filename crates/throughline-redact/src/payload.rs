@@ -43,7 +43,7 @@ struct Walk<'r> {
 impl Walk<'_> {
     fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
         self.bound += 2;
-        let named_elsewhere = self.is_named_elsewhere(fields);
+        let (mut has_name, mut has_value) = (false, false);
         let mut redacted_keys = Vec::new();
         for (place, (key, value)) in fields.iter_mut().enumerate() {
             let class = self.rules.known_class(key).unwrap_or_else(|| {
@@ -53,7 +53,6 @@ impl Walk<'_> {
             });
             self.bound += limit::most_bytes(key) + 2;
             match class {
-                KeyClass::Plain if named_elsewhere && pairs::holds_value(key) => self.hide(value),
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
                 KeyClass::Weak(named) if !looks_the_part(value, named) => {
                     self.value(value, depth + 1, readable);
@@ -61,7 +60,19 @@ impl Walk<'_> {
                 KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact => self.hide(value),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
                 KeyClass::Plain => self.value(value, depth + 1, readable),
+                KeyClass::HoldsName => {
+                    has_name |= value.as_str().is_some_and(|name| self.names_secret(name));
+                    self.value(value, depth + 1, readable);
+                }
+                KeyClass::HoldsValue => {
+                    has_value = true;
+                    self.value(value, depth + 1, readable);
+                }
             }
+        }
+        if has_name && has_value {
+            let values = fields.iter_mut().filter(|(key, _)| pairs::holds_value(key));
+            values.for_each(|(_, value)| self.hide(value));
         }
         if !redacted_keys.is_empty() {
             self.rename(fields, redacted_keys);
@@ -97,15 +108,6 @@ impl Walk<'_> {
             }
             Value::Bool(_) | Value::Null => self.bound += 5,
         }
-    }
-
-    /// Whether a field names a secret whose value is in another: `{"name": "DB_PASSWORD", "value": "x"}`.
-    fn is_named_elsewhere(&self, fields: &Map<String, Value>) -> bool {
-        (2..=8).contains(&fields.len())
-            && fields.iter().any(|(key, value)| {
-                pairs::holds_name(key) && value.as_str().is_some_and(|name| self.names_secret(name))
-            })
-            && fields.keys().any(|key| pairs::holds_value(key))
     }
 
     /// The place of the item that the one before names: `["Authorization", "x"]`, `["--password", "x"]`.

@@ -83,8 +83,6 @@ pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
 const NUMBERS: usize = 8;
 /// The shortest path with a secret: `otp/` and twelve characters.
 const PATH: usize = 16;
-/// The shortest command with a secret: `mysql -px`.
-const COMMAND: usize = 9;
 /// The digits of the shortest code that is sent to somebody.
 const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
@@ -125,8 +123,19 @@ impl Prefilter {
         if any & COMMA != 0 && any & NEW_LINE != 0 {
             found |= CELL;
         }
-        let is_command = any & SPACE != 0 && any & (QUOTE | DASH | OPEN | UNDERSCORE) != 0;
-        if bytes.len() >= COMMAND && (is_command || (any & AT != 0 && any & ASSIGN != 0)) {
+        if any & (DASH | QUOTE) != 0 {
+            let pairs = Pairs::of(bytes);
+            if pairs.dashes {
+                found |= DASH;
+            }
+            if pairs.command {
+                found |= SPACE;
+            }
+        }
+        // Of the other commands with a secret, some begin a line, and one is the address of a database.
+        let begins = any & SPACE != 0
+            && (any & NEW_LINE != 0 || bytes.starts_with(b"ENV ") || bytes.starts_with(b"machine "));
+        if begins || (any & AT != 0 && any & ASSIGN != 0) {
             found |= SPACE;
         }
         if any & ARROW != 0 && any & DASH != 0 {
@@ -148,9 +157,6 @@ impl Prefilter {
         found |= filled;
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
             found |= B;
-        }
-        if any & DASH != 0 && has_two_dashes(bytes) {
-            found |= DASH;
         }
         Self(found)
     }
@@ -242,9 +248,24 @@ fn digits(bytes: &[u8]) -> usize {
     bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
 }
 
-fn has_two_dashes(bytes: &[u8]) -> bool {
-    let pairs = bytes.iter().zip(&bytes[1..]);
-    pairs.fold(0, |seen, (one, two)| seen | u8::from((*one == b'-') & (*two == b'-'))) != 0
+/// What stands side by side in a text.
+struct Pairs {
+    /// Two dashes.
+    dashes: bool,
+    /// A flag or a quote behind a space, or a quote and what some commands begin with.
+    command: bool,
+}
+
+impl Pairs {
+    fn of(bytes: &[u8]) -> Self {
+        let pairs = bytes.iter().zip(&bytes[1..]);
+        let (dashes, command) = pairs.fold((0, 0), |(dashes, command), (one, two)| {
+            let flag = (*one == b' ') & ((*two == b'-') | (*two == b'\''));
+            let begins = (*one == b'"') & ((*two == b'E') | (*two == b'm'));
+            (dashes | u8::from((*one == b'-') & (*two == b'-')), command | u8::from(flag | begins))
+        });
+        Self { dashes: dashes != 0, command: command != 0 }
+    }
 }
 
 /// Whether `bea` or `bas` is in the text, or what looks similar enough.

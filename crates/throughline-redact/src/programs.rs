@@ -9,7 +9,7 @@ use aho_corasick::packed::{MatchKind, Searcher};
 use memchr::memmem;
 
 use crate::judge;
-use crate::keys::Keys;
+use crate::keys::{Keys, SecretKind};
 use crate::marker;
 use crate::scan::Found;
 use crate::tokens::{follows_word, run_end};
@@ -68,24 +68,32 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         if hit.start() < done {
             continue;
         }
-        let before = found.len();
         let reader = Reader { text, keys };
         let (_, command) = COMMANDS[hit.pattern().as_usize() / 2];
         if follows_word(text.as_bytes(), hit.start()) {
             continue;
         }
-        match command {
-            Command::Quoted => reader.quoted(hit.end(), found),
-            Command::User => reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U"], true, found),
-            Command::Attached => reader.flags(hit.end(), &["-p"], false, found),
-            Command::Netrc => reader.netrc(hit.end(), found),
+        // What was read is not read again for the next command.
+        done = match command {
+            Command::User => {
+                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U"], true, found);
+                reader.line(hit.end())
+            }
+            Command::Attached => {
+                reader.flags(hit.end(), &["-p"], false, found);
+                reader.line(hit.end())
+            }
             Command::Insert => reader.insert(hit.end(), found),
-            Command::Thin => reader.thin(hit.end(), found),
-            Command::Set => reader.set(hit.start(), hit.end(), found),
-        }
-        if found.len() > before {
-            done = found.last_end();
-        }
+            other => {
+                match other {
+                    Command::Netrc => reader.netrc(hit.end(), found),
+                    Command::Thin => reader.thin(hit.end(), found),
+                    Command::Set => reader.set(hit.start(), hit.end(), found),
+                    _ => reader.quoted(hit.end(), found),
+                }
+                hit.end()
+            }
+        };
     }
 }
 
@@ -119,7 +127,8 @@ impl Reader<'_> {
     fn quoted(&self, at: usize, found: &mut Found<'_>) {
         let bytes = self.text.as_bytes();
         let start = if bytes[at - 1] == b'\'' { at - 1 } else { at };
-        let word = run_end(bytes, start, |byte| byte.is_ascii_alphabetic() || byte == b' ' || byte == b'=');
+        let near = &bytes[..bytes.len().min(start + 32)];
+        let word = run_end(near, start, |byte| byte.is_ascii_alphabetic() || byte == b' ' || byte == b'=');
         let start = if bytes.get(start) == Some(&b'\'') || word > start + 12 { start } else { word };
         if !matches!(bytes.get(start), Some(b'\'' | b'"')) {
             return;
@@ -195,7 +204,7 @@ impl Reader<'_> {
 
     fn set(&self, start: usize, at: usize, found: &mut Found<'_>) {
         let bytes = self.text.as_bytes();
-        let is_first = start == 0 || bytes[start - 1] == b'\n';
+        let is_first = start == 0 || matches!(bytes[start - 1], b'\n' | b'"' | b'\'');
         let name_end = run_end(bytes, at, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_first || bytes.get(name_end) != Some(&b' ') {
             return;
@@ -230,13 +239,13 @@ impl Reader<'_> {
         }
     }
 
-    /// The values of the columns that tell.
-    fn insert(&self, at: usize, found: &mut Found<'_>) {
+    /// Finds the values of the columns that tell, and says how far it has read.
+    fn insert(&self, at: usize, found: &mut Found<'_>) -> usize {
         let bytes = self.text.as_bytes();
         let limit = self.text.floor_char_boundary(at + 8 * COMMAND);
         let open = run_end(&bytes[..limit], at, |byte| byte != b'(' && byte != b'\n' && byte != b';');
         if bytes.get(open) != Some(&b'(') {
-            return;
+            return open;
         }
         let columns = values::bracketed(&bytes[..limit], open);
         let named: Vec<bool> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
@@ -247,23 +256,25 @@ impl Reader<'_> {
             })
             .collect();
         if !named.contains(&true) {
-            return;
+            return columns.end;
         }
         let mut at = run_end(&bytes[..limit], columns.end, |byte| byte.is_ascii_whitespace());
         let Some(values) = bytes.get(at..at + 6).filter(|word| word.eq_ignore_ascii_case(b"values")) else {
-            return;
+            return columns.end;
         };
         at += values.len();
         loop {
             let open = run_end(&bytes[..limit], at, |byte| byte.is_ascii_whitespace() || byte == b',');
             if bytes.get(open) != Some(&b'(') || open >= limit {
-                return;
+                return at;
             }
             let row = row_end(&bytes[..limit], open);
             for (value, _) in fields(&bytes[..row], open + 1).zip(&named).filter(|(_, named)| **named) {
-                let is_quoted = matches!(bytes[value.start..value.end], [b'\'' | b'"', .., b'\'' | b'"']);
-                let value = if is_quoted { value.start + 1..value.end - 1 } else { value };
-                if !judge::is_nothing(&self.text[value.clone()], crate::keys::SecretKind::Credential) {
+                let is_quote = |at: usize| matches!(bytes.get(at), Some(b'\'' | b'"'));
+                let start = value.start + usize::from(is_quote(value.start) && !value.is_empty());
+                let end = value.end - usize::from(value.end > start && is_quote(value.end - 1));
+                let value = start..end;
+                if !judge::is_nothing(&self.text[value.clone()], SecretKind::Credential) {
                     self.push(value, found);
                 }
             }

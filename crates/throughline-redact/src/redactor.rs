@@ -14,7 +14,7 @@ use crate::marker::Marks;
 use crate::memo::Memo;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{judge, keys, limit, marker, payload};
+use crate::{judge, keys, limit, marker, pairs, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -48,6 +48,9 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyClass {
     Plain,
+    /// It holds the name of something, or what stands under such a name: `{"name": "DB_PASSWORD", "value": "x"}`.
+    HoldsName,
+    HoldsValue,
     /// It is personal or a credential, if it is long enough to be one.
     Sensitive,
     /// It may be: the key has other meanings.
@@ -154,7 +157,7 @@ impl Redactor {
                 let is_sensitive = match self.0.classify(key).0 {
                     KeyClass::Sensitive | KeyClass::Fact => true,
                     KeyClass::Weak(named) => judge::looks_the_part(text, named),
-                    KeyClass::Plain | KeyClass::Allowed => false,
+                    KeyClass::Plain | KeyClass::HoldsName | KeyClass::HoldsValue | KeyClass::Allowed => false,
                 };
                 is_sensitive || self.0.scanner.hits(text, Reading::Prose)
             }
@@ -325,6 +328,8 @@ impl Rules {
                 Some(named) if named.is_weak || named.kind == SecretKind::Ambiguous => KeyClass::Weak(named),
                 Some(Named { kind: SecretKind::Fact, .. }) => KeyClass::Fact,
                 Some(_) => KeyClass::Sensitive,
+                None if pairs::holds_name(&words) => KeyClass::HoldsName,
+                None if pairs::holds_value(&words) => KeyClass::HoldsValue,
                 None => KeyClass::Plain,
             }
         };

@@ -10,7 +10,8 @@ use crate::keys::{Choice, Keys};
 use crate::marker::Marks;
 use crate::prefilter::{Prefilter, is_id_or_moment};
 use crate::{
-    addresses, armour, assign, elements, marker, numbers, pairs, paths, programs, shapes, tables, tokens,
+    addresses, armour, assign, elements, json, marker, numbers, pairs, paths, programs, shapes, tables,
+    tokens,
 };
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
@@ -26,6 +27,9 @@ pub(crate) enum Reading {
     Name,
 }
 
+/// A hit, and the mark that is to stand for it.
+pub(crate) type Hit<'s> = (Range<usize>, &'s str);
+
 /// What was found in a text.
 #[derive(Debug, Default)]
 pub(crate) struct Found<'s> {
@@ -36,15 +40,6 @@ impl<'s> Found<'s> {
     /// Notes a hit and the mark that is to stand for it.
     pub(crate) fn push(&mut self, hit: Range<usize>, mark: &'s str) {
         self.hits.push((hit, mark));
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.hits.len()
-    }
-
-    /// Where the last hit ends.
-    pub(crate) fn last_end(&self) -> usize {
-        self.hits.last().map_or(0, |(hit, _)| hit.end)
     }
 
     /// The hits in order, those that overlap made one under the mark of the first.
@@ -140,24 +135,50 @@ impl Scanner {
                 done = hit.end;
             }
             marked.push_str(&cleaned[done..]);
-            hits = self.find_between_marks(&marked, reading);
+            hits = self.find(&marked, Prefilter::of(&marked), reading);
             cleaned = Cow::Owned(marked);
         }
         if hits.is_empty() { cleaned } else { Cow::Borrowed(marker::REDACTED) }
     }
 
     /// The hits in a text, in order and apart.
-    pub(crate) fn find(
-        &self,
-        text: &str,
-        prefilter: Prefilter,
-        reading: Reading,
-    ) -> Vec<(Range<usize>, &str)> {
-        if prefilter.marks() && self.marks.in_text(text).next().is_some() {
+    pub(crate) fn find(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<Hit<'_>> {
+        let hits = if prefilter.marks() && self.marks.in_text(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
             self.find_between(text, prefilter, reading)
+        };
+        let may_be_json =
+            text.starts_with(['{', '[', ' ', '\n']) && (!hits.is_empty() || text.contains(['\\', '|']));
+        if may_be_json && json::is_json(text) { self.find_in_json(text, hits, reading) } else { hits }
+    }
+
+    /// The hits in JSON: of those found so far, what is within one string or around whole ones; and what is found in strings
+    /// without their escapes.
+    fn find_in_json<'s>(&'s self, text: &str, hits: Vec<Hit<'s>>, reading: Reading) -> Vec<Hit<'s>> {
+        let literals = json::literals(text);
+        let literal_at = |at: usize| {
+            let next = literals.partition_point(|literal| literal.inner.end < at);
+            literals.get(next).filter(|literal| literal.inner.start <= at)
+        };
+        let mut found = Found::default();
+        for (hit, mark) in hits {
+            match literal_at(hit.start) {
+                Some(literal) if literal.has_escapes && hit != literal.inner => {}
+                Some(literal) => found.push(hit.start..hit.end.min(literal.inner.end), mark),
+                None if literal_at(hit.end).is_none() => found.push(hit, mark),
+                None => {}
+            }
         }
+        for literal in literals.iter().filter(|literal| literal.has_escapes) {
+            let plain = json::unescaped(&text[literal.inner.clone()]);
+            let start = literal.inner.start;
+            for (hit, mark) in self.find(&plain.text, Prefilter::of(&plain.text), reading) {
+                let hit = plain.origin(hit);
+                found.push(start + hit.start..start + hit.end, json::escaped(mark));
+            }
+        }
+        found.merged()
     }
 
     /// The hits in a text with marks: these are no text.

@@ -40,9 +40,9 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 continue;
             }
         }
-        head = Head::of(text, line.clone(), keys);
-        if head.as_ref().is_some_and(|head| head.separator != b',') {
-            beside(text, line, keys, found);
+        let has_cells = text.as_bytes()[line.clone()].iter().any(|byte| matches!(byte, b'\t' | b'|'));
+        if !(has_cells && beside(text, line.clone(), keys, found)) {
+            head = Head::of(text, line, keys);
         }
     }
 }
@@ -65,40 +65,43 @@ impl Head {
         if matches!(separator, b',' | b';') && bytes.contains(&b' ') {
             return None;
         }
-        let columns: Option<Vec<_>> = cells(text, line, separator)
+        let is_name = |cell: Range<usize>| {
+            let name = &text[cell];
+            let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+            (name.is_empty() && separator == b'|')
+                || (name.len() <= 40
+                    && name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                    && name.chars().all(is_word)
+                    && name.split(' ').count() <= 3)
+        };
+        if !cells(text, line.clone(), separator).take(COLUMNS + 1).all(is_name) {
+            return None;
+        }
+        let columns: Vec<_> = cells(text, line, separator)
             .take(COLUMNS + 1)
-            .map(|cell| {
-                let name = &text[cell];
-                let is_name = (name.is_empty() && separator == b'|')
-                    || (name.len() <= 40
-                        && name.starts_with(|c: char| c.is_alphabetic() || c == '_')
-                        && !name.contains([
-                            ':', '=', '(', '{', '<', '.', '"', '\'', '`', ')', '}', '>', '/', '$', '&', '*',
-                            '!', '?',
-                        ])
-                        && name.split(' ').count() <= 3);
-                is_name.then(|| keys.classify_name(name).filter(|named| named.is_head && !named.is_weak))
-            })
+            .map(|cell| keys.classify_name(&text[cell]).filter(|named| named.is_head && !named.is_weak))
             .collect();
-        let columns = columns.filter(|columns| (2..=COLUMNS).contains(&columns.len()))?;
-        columns.iter().any(Option::is_some).then_some(Self { separator, columns })
+        let is_table = (2..=COLUMNS).contains(&columns.len()) && columns.iter().any(Option::is_some);
+        is_table.then_some(Self { separator, columns })
     }
 }
 
-/// `password<tab>hunter2`, `| password | hunter2 |`.
-fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) {
+/// Finds the second of two cells, the first of which names it: `password<tab>hunter2`, `| password | hunter2 |`.
+fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) -> bool {
     let separator = if text.as_bytes()[line.clone()].contains(&b'\t') { b'\t' } else { b'|' };
     let mut cells = cells(text, line, separator).filter(|cell| !cell.is_empty());
-    let (Some(name), Some(value), None) = (cells.next(), cells.next(), cells.next()) else { return };
-    let named = keys.classify_name(&text[name]).filter(|named| named.is_head && !named.is_weak);
+    let (Some(name), Some(value), None) = (cells.next(), cells.next(), cells.next()) else { return false };
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
     let said = &text[value.clone()];
-    if let Some(named) = named
-        && judge::looks_secret(said)
-        && !said.contains(' ')
-        && keys.classify_name(said).is_none()
-    {
+    if !text[name.clone()].chars().all(is_word) || said.contains(' ') || !judge::looks_secret(said) {
+        return false;
+    }
+    let named = keys.classify_name(&text[name]).filter(|named| named.is_head && !named.is_weak);
+    let hits = named.is_some() && keys.classify_name(said).is_none();
+    if let Some(named) = named.filter(|_| hits) {
         push(text, value, named, found);
     }
+    hits
 }
 
 /// The cells of a line without white space, quotes, and the separators at the edges.

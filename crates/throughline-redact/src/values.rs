@@ -41,6 +41,9 @@ impl Sign {
 /// The longest bracket of a key without quotes: such keys are nested, and each is looked at.
 const LONGEST_BRACKET: usize = 240;
 
+/// The longest list of a key: as with brackets.
+const LONGEST_LIST: usize = 1024;
+
 /// The value after the sign, without its quotes; `None` if there is none, or nothing that needs hiding.
 pub(crate) fn extent(text: &str, after: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
@@ -66,8 +69,9 @@ pub(crate) fn extent(text: &str, after: usize, named: Named, sign: Sign) -> Opti
     if is_quote {
         // In text a value ends in its line, unless it is JSON or has three quotes.
         let is_one_line = sign.quoted || value.start - start > 2 || !text[value.clone()].contains('\n');
-        let plain =
-            judge::is_placeholder(said) || judge::is_template(said) || !matches!(scheme(said), Scheme::None);
+        let plain = judge::is_placeholder(&text[value.clone()])
+            || judge::is_template(&text[value.clone()])
+            || !matches!(scheme(said), Scheme::None);
         let is_word = named.kind == SecretKind::Ambiguous
             && !sign.quoted
             && !judge::looks_secret(said)
@@ -85,7 +89,7 @@ fn after_yaml_marks(bytes: &[u8], start: usize, sign: Sign) -> usize {
             byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'_' | b'-' | b':' | b'/')
         });
         match bytes.get(name) {
-            Some(b' ') if name > at + 1 => at = name + 1,
+            Some(b' ') if name > at + 1 && bytes.get(name + 1) != Some(&b'=') => at = name + 1,
             _ => break,
         }
     }
@@ -195,7 +199,12 @@ fn block(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 /// A list of YAML, on the lines below the key.
 fn list(text: &str, line_end: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let value = lines_below(bytes, line_end, next_line(bytes, line_end)?)?;
+    let first = next_line(bytes, line_end)?;
+    if !bytes[run_end(bytes, first, |byte| byte == b' ')..].starts_with(b"- ") {
+        return None;
+    }
+    let near = &bytes[..text.floor_char_boundary(first + LONGEST_LIST)];
+    let value = lines_below(near, line_end, first)?;
     let items = &text[value.clone()];
     (items.starts_with("- ") && !items.contains(": ")).then_some(value)
 }
@@ -239,7 +248,14 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usiz
             return wrapped(text, start, open);
         }
     }
-    let token = token_end(bytes, start);
+    // What is long is judged by its beginning: a value that stays is read again for the next key.
+    let near = text.floor_char_boundary(start + LONGEST_BRACKET);
+    let token = token_end(&bytes[..near], start);
+    if token == near && near < bytes.len() {
+        let is_token =
+            bytes[start..near].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_.~%".contains(byte));
+        return is_token.then(|| start..token_end(bytes, start));
+    }
     let word = &text[start..token];
     if word.is_empty() || judge::is_placeholder(word) {
         return None;
