@@ -102,12 +102,10 @@ impl Operator {
                 is_arrow.then(|| Self { start: at - 1, end: at + 1, is_colon: true })
             }
             b':' => {
-                let colons = run_end(bytes, at, |byte| byte == b':');
                 let is_first = at == 0 || bytes[at - 1] != b':';
                 // A sign that ends with `=` is found there.
-                let is_alone = colons == at + 1
-                    && !matches!(bytes.get(colons), Some(b'='))
-                    && !bytes[colons..].starts_with(b"//");
+                let follows = &bytes[at + 1..];
+                let is_alone = !matches!(follows, [b':' | b'=', ..] | [b'/', b'/', ..]);
                 (is_first && is_alone).then_some(Self { start: at, end: at + 1, is_colon: true })
             }
             _ => {

@@ -12,6 +12,9 @@ use crate::names::{self, Lists, Place};
 /// How long a key may be to be classified without allocating.
 const ON_STACK: usize = 96;
 
+/// What follows a secret in its name is no longer than this, or makes it another thing.
+const LONGEST_REST: usize = 48;
+
 /// What kind of secret a sensitive key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SecretKind {
@@ -168,6 +171,9 @@ impl Keys {
         // What follows a secret in its name: is it still one?
         let stays = |end: usize| {
             let mut at = end + usize::from(end < len && letters[end] == b's' && starts[end + 1]);
+            if len - at > LONGEST_REST {
+                return false;
+            }
             while at < len {
                 let next = (at + 1..=len).find(|&next| starts[next]).unwrap_or(len);
                 let word = &letters[at..next];

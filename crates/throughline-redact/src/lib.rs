@@ -50,6 +50,7 @@ mod families;
 mod finding;
 mod fold;
 mod gate;
+mod headers;
 mod iban;
 mod json;
 mod judge;

@@ -1,5 +1,7 @@
 //! One cheap look at a text, which says what cannot be in it.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use crate::pseudonym;
@@ -88,6 +90,9 @@ const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
 const SHORTEST: usize = 4;
 
+/// Finds what stands before a code that is said; made once.
+static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
+
 /// What kinds of hits a text may contain; all others are ruled out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Prefilter(u32);
@@ -150,7 +155,7 @@ impl Prefilter {
                 found |= DIGIT;
             }
             // `your code is 482913`
-            if digits >= CODE && any & SPACE != 0 && memmem::find(bytes, b" is ").is_some() {
+            if digits >= CODE && any & SPACE != 0 && IS.find(bytes).is_some() {
                 found |= SAID;
             }
         }

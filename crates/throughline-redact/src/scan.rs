@@ -135,7 +135,7 @@ impl Scanner {
                 done = hit.end;
             }
             marked.push_str(&cleaned[done..]);
-            hits = self.find(&marked, Prefilter::of(&marked), reading);
+            hits = self.confined(&marked, self.find_between_marks(&marked, reading), reading);
             cleaned = Cow::Owned(marked);
         }
         if hits.is_empty() { cleaned } else { Cow::Borrowed(marker::REDACTED) }
@@ -148,6 +148,11 @@ impl Scanner {
         } else {
             self.find_between(text, prefilter, reading)
         };
+        self.confined(text, hits, reading)
+    }
+
+    /// The hits as they are where a text is not JSON, and otherwise confined to its strings.
+    fn confined<'s>(&'s self, text: &str, hits: Vec<Hit<'s>>, reading: Reading) -> Vec<Hit<'s>> {
         let may_be_json =
             text.starts_with(['{', '[', ' ', '\n']) && (!hits.is_empty() || text.contains(['\\', '|']));
         if may_be_json && json::is_json(text) { self.find_in_json(text, hits, reading) } else { hits }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::headers::{self, Scheme, scheme};
 use crate::judge::{self, Clause};
 use crate::keys::{Named, SecretKind};
 use crate::tokens::run_end;
@@ -231,7 +232,7 @@ fn indent(bytes: &[u8], line: usize) -> usize {
 }
 
 /// Where the line after this one starts, if there is one.
-fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
     let end = run_end(bytes, at, |byte| byte != b'\n');
     (end < bytes.len()).then_some(end + 1)
 }
@@ -294,7 +295,7 @@ fn in_prose(text: &str, start: usize, token: usize, named: Named) -> Option<Rang
     let word = &text[start..token];
     let follows = &rest[word.len()..rest.floor_char_boundary(word.len() + 8)];
     if named.kind == SecretKind::Header {
-        return header(text, start, named);
+        return headers::value(text, start, named);
     }
     if judge::is_expression(word, follows) {
         return None;
@@ -318,51 +319,6 @@ fn in_prose(text: &str, start: usize, token: usize, named: Named) -> Option<Rang
     }
 }
 
-/// The value of a header: after the name of a scheme what follows it, otherwise the rest of the line.
-fn header(text: &str, start: usize, named: Named) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    // Only as much of the line is read as says whether it is one.
-    let near = &bytes[..text.floor_char_boundary(start + LONGEST_BRACKET)];
-    let mut end = run_end(near, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"'));
-    let word_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let word = &text[start..word_end];
-    let rest = run_end(bytes, word_end, |byte| byte == b' ');
-    if rest > word_end && rest < end {
-        let list = &bytes[rest..end.min(rest + LONGEST_BRACKET)];
-        let is_list = list.contains(&b'=') && list.contains(&b',');
-        let known = scheme(word);
-        if matches!(known, Scheme::Line) {
-            return Some(start..run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')));
-        }
-        if !is_list {
-            let token = token_end(bytes, rest);
-            let is_prose = matches!(known, Scheme::None)
-                && matches!(judge::clause(&text[start..end], &text[rest..token], named), Clause::Prose)
-                && (token != end || (judge::is_word(&text[rest..token]) && token - rest > 3));
-            return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
-        }
-    } else if !matches!(scheme(word), Scheme::None) {
-        return None;
-    } else {
-        let token = token_end(bytes, start);
-        let is_pair = text[start..token].contains('=');
-        if !is_pair && matches!(judge::clause(&text[start..end], &text[start..token], named), Clause::Prose) {
-            return None;
-        }
-    }
-    end = run_end(bytes, end, |byte| !matches!(byte, b'\r' | b'\n' | b'"'));
-    // What is folded continues in the next line, which starts with a blank.
-    while !matches!(bytes.get(end), Some(b'"')) {
-        match next_line(bytes, end) {
-            Some(next) if matches!(bytes.get(next), Some(b' ' | b'\t')) => {
-                end = run_end(bytes, next, |byte| !matches!(byte, b'\r' | b'\n' | b'"'));
-            }
-            _ => break,
-        }
-    }
-    Some(start..end)
-}
-
 /// After a colon without a space, or under a quoted key.
 fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
@@ -383,7 +339,7 @@ fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign)
         return Some(start..end.max(token.min(end)));
     }
     if named.kind == SecretKind::Header {
-        return header(text, start, named);
+        return headers::value(text, start, named);
     }
     // `auth:8080` is a host and its port, `token:refresh` the name of an event.
     let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
@@ -490,39 +446,4 @@ fn words_end(bytes: &[u8], start: usize) -> usize {
         _ => false,
     };
     (start..bytes.len()).find(ends).unwrap_or(bytes.len())
-}
-
-enum Scheme {
-    None,
-    OneToken,
-    Line,
-}
-
-/// What follows the name of an HTTP authentication scheme.
-fn scheme(word: &str) -> Scheme {
-    let is = |name: &&str| word.eq_ignore_ascii_case(name);
-    if [
-        "bearer",
-        "basic",
-        "token",
-        "apikey",
-        "negotiate",
-        "ntlm",
-        "ssws",
-        "geniekey",
-        "bot",
-        "splunk",
-        "key",
-        "jwt",
-        "bearer:",
-    ]
-    .iter()
-    .any(is)
-    {
-        Scheme::OneToken
-    } else if ["digest", "aws4-hmac-sha256", "hawk", "oauth", "signature"].iter().any(is) {
-        Scheme::Line
-    } else {
-        Scheme::None
-    }
 }
