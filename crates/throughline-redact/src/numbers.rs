@@ -116,6 +116,10 @@ fn card(bytes: &[u8], start: usize) -> Option<usize> {
     if start >= 2 && bytes[start - 1] == b'.' && bytes[start - 2].is_ascii_digit() {
         return None;
     }
+    // Nor are those of a number in hex.
+    if bytes[..start].ends_with(b"0x") || bytes[..start].ends_with(b"0X") {
+        return None;
+    }
     loop {
         let group_end = digits_end(bytes, at);
         let group = bytes.get(at..group_end).filter(|group| len + group.len() <= digits.len());
@@ -326,6 +330,8 @@ mod tests {
             "411111111111111",
             "41111111111111111111111",
             "2012-10-01 2012-10-02 2012-10-03",
+            "0x4111111111111111",
+            "4111 11 11 11111111",
         ] {
             assert!(found_in(text, find).is_empty(), "{text}");
         }

@@ -129,7 +129,7 @@ impl Prefilter {
             found |= CELL;
         }
         if any & (DASH | QUOTE) != 0 {
-            let pairs = Pairs::of(bytes);
+            let pairs = Pairs::of(bytes, any);
             if pairs.dashes {
                 found |= DASH;
             }
@@ -262,14 +262,18 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn of(bytes: &[u8]) -> Self {
-        let pairs = bytes.iter().zip(&bytes[1..]);
-        let (dashes, command) = pairs.fold((0, 0), |(dashes, command), (one, two)| {
-            let flag = (*one == b' ') & ((*two == b'-') | (*two == b'\''));
-            let begins = (*one == b'"') & ((*two == b'E') | (*two == b'm'));
-            (dashes | u8::from((*one == b'-') & (*two == b'-')), command | u8::from(flag | begins))
+    fn of(bytes: &[u8], any: u32) -> Self {
+        let pairs = || bytes.iter().zip(&bytes[1..]);
+        let (dashes, flags) = pairs().fold((0, 0), |(dashes, flags), (one, two)| {
+            let dash = *two == b'-';
+            (dashes | u8::from((*one == b'-') & dash), flags | u8::from((*one == b' ') & dash))
         });
-        Self { dashes: dashes != 0, command: command != 0 }
+        let quotes = any & QUOTE != 0
+            && pairs().fold(0, |seen, (one, two)| {
+                let begins = (*one == b'"') & ((*two == b'E') | (*two == b'm'));
+                seen | u8::from(((*one == b' ') & (*two == b'\'')) | begins)
+            }) != 0;
+        Self { dashes: dashes != 0, command: flags != 0 || quotes }
     }
 }
 
