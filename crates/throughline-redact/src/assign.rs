@@ -131,12 +131,10 @@ struct Key<'t> {
     /// The name next to the sign.
     name: &'t str,
     start: usize,
-    /// The name and the words before it; empty if the name is quoted.
-    phrase: &'t str,
+    /// No word that belongs to it stands before this.
+    from: usize,
     /// The quote behind the name, with what escapes it.
     quote: Option<&'t str>,
-    /// Whether a semicolon stands before, as in connection strings: `Server=db;Password=a b;`.
-    sectioned: bool,
     /// Whether it is a column of a database in brackets: `Key (ssn)=(1)`.
     is_column: bool,
     /// Whether white space stands between it and the sign.
@@ -175,15 +173,7 @@ impl<'t> Key<'t> {
             if !opens || text[start..end].contains(['(', '=', '+', '{']) {
                 return None;
             }
-            return Some(Self {
-                name: &text[start..end],
-                start,
-                phrase: "",
-                quote,
-                sectioned: false,
-                is_column: false,
-                apart,
-            });
+            return Some(Self { name: &text[start..end], start, from, quote, is_column: false, apart });
         }
         // Before a sign without quotes there is no new line.
         if bytes[end..sign].contains(&b'\n') {
@@ -196,18 +186,27 @@ impl<'t> Key<'t> {
         if is_column && bytes[from..start].last() != Some(&b'(') {
             return None;
         }
-        let mut phrase = start;
+        Some(Self { name, start, from, quote: None, is_column, apart })
+    }
+
+    /// Where the words start of which the name, which has no quotes, is the last.
+    fn phrase_start(&self, text: &str) -> usize {
+        let mut phrase = self.start;
         for _ in 1..PHRASE_WORDS {
-            match &bytes[from..phrase] {
+            match &text.as_bytes()[self.from..phrase] {
                 [.., before, b' '] if is_in_name(*before) => {
-                    phrase = back_while(text, from, phrase - 1, is_in_name);
+                    phrase = back_while(text, self.from, phrase - 1, is_in_name);
                 }
                 _ => break,
             }
         }
-        let before = bytes[from..phrase].iter().rev().find(|byte| !matches!(byte, b' ' | b'\t'));
-        let sectioned = before == Some(&b';');
-        Some(Self { name, start, phrase: &text[phrase..end], quote: None, sectioned, is_column, apart })
+        phrase
+    }
+
+    /// Whether a semicolon stands before, as in connection strings: `Server=db;Password=a b;`.
+    fn is_sectioned(&self, text: &str) -> bool {
+        let before = &text.as_bytes()[self.from..self.phrase_start(text)];
+        before.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b';')
     }
 
     fn sign(&self, text: &str, operator: &Operator) -> Sign {
@@ -220,7 +219,7 @@ impl<'t> Key<'t> {
             quoted: self.quote.is_some(),
             spaced,
             apart: self.apart,
-            sectioned: self.sectioned && !operator.is_colon,
+            sectioned: is_bare && !operator.is_colon && self.is_sectioned(text),
             parameter: is_bare && matches!(before, Some(b'?' | b'&')),
             first: matches!(before, None | Some(b'\n')),
             field: false,
@@ -256,9 +255,12 @@ impl<'t> Key<'t> {
 
     fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
         let by_phrase = || {
-            (sign.is_prose() && self.phrase.len() > self.name.len())
-                .then(|| keys.classify_phrase(self.phrase))
-                .flatten()
+            let start = if sign.is_prose() { self.phrase_start(text) } else { self.start };
+            if start < self.start {
+                keys.classify_phrase(&text[start..self.start + self.name.len()])
+            } else {
+                None
+            }
         };
         let by_parameter = || {
             let is_one = sign.parameter && names::table().lists.has_in_any_case(List::Parameters, self.name);

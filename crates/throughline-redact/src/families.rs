@@ -119,6 +119,8 @@ pub(crate) struct Families {
     starts: Beginnings,
     /// The anchors of those that start with something else.
     inner: Beginnings,
+    /// Either of them, or a JSON Web Token: nothing is here at most places, and one look says so.
+    any: Beginnings,
 }
 
 /// A bit for each three bytes with which an anchor starts. A set bit may be a false alarm.
@@ -127,18 +129,19 @@ struct Beginnings(Box<[u64]>);
 
 impl Beginnings {
     fn of<'f>(families: impl Iterator<Item = &'f ([u8; 2], Family)>) -> Self {
-        let mut bits = vec![0; (1 << 16) / 64].into_boxed_slice();
-        let mut set = |three| {
-            let bit = Self::bit(three);
-            bits[bit / 64] |= 1 << (bit % 64);
-        };
+        let mut beginnings = Self(vec![0; (1 << 16) / 64].into_boxed_slice());
         for ([one, two], family) in families {
             match family.anchor().get(2) {
-                Some(three) => set([*one, *two, *three]),
-                None => (0..=u8::MAX).for_each(|three| set([*one, *two, three])),
+                Some(three) => beginnings.add([*one, *two, *three]),
+                None => (0..=u8::MAX).for_each(|three| beginnings.add([*one, *two, three])),
             }
         }
-        Self(bits)
+        beginnings
+    }
+
+    fn add(&mut self, three: [u8; 3]) {
+        let bit = Self::bit(three);
+        self.0[bit / 64] |= 1 << (bit % 64);
     }
 
     #[inline]
@@ -167,7 +170,15 @@ impl Families {
         all.sort_by_key(|(start, family)| (*start, std::cmp::Reverse(family.anchor().len())));
         let (led, others): (Vec<_>, Vec<_>) = all.iter().partition(|(_, family)| family.anchor > 0);
         let (starts, inner) = (Beginnings::of(others.into_iter()), Beginnings::of(led.into_iter()));
-        Self { all, starts, inner }
+        let mut any = Beginnings::of(all.iter());
+        any.add(*JSON_WEB_TOKEN);
+        Self { all, starts, inner, any }
+    }
+
+    /// Whether a token may begin here, or have its anchor here; most often it is seen at a glance that none does.
+    #[inline]
+    pub(crate) fn may_be_at(&self, bytes: &[u8], at: usize) -> bool {
+        matches!(bytes[at..], [one, two, three, ..] if self.any.has([one, two, three]))
     }
 
     /// The token whose anchor is here, if there is one of these families.
@@ -217,19 +228,24 @@ pub(crate) fn may_start(bytes: &[u8], at: usize) -> bool {
     bytes[at].is_ascii_punctuation() || !follows_word(bytes, at)
 }
 
+/// What JSON Web Tokens begin with: `{"` in base64.
+pub(crate) const JSON_WEB_TOKEN: &[u8; 3] = b"eyJ";
+
 /// Where runs end. What one family has read of a run the next one does not read again.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    known: [Range<usize>; CLASSES.len()],
+    /// Nothing until a family is tried: most runs have none.
+    known: Option<[Range<usize>; CLASSES.len()]>,
 }
 
 impl Runs {
     pub(crate) fn new() -> Self {
-        Self { known: std::array::from_fn(|_| 0..0) }
+        Self { known: None }
     }
 
     fn end(&mut self, bytes: &[u8], class: u8, at: usize) -> usize {
-        let known = &mut self.known[usize::from(class)];
+        let known = self.known.get_or_insert_with(|| std::array::from_fn(|_| 0..0));
+        let known = &mut known[usize::from(class)];
         if !known.contains(&at) {
             let run = bytes[at..].iter().take_while(|&&byte| is_of(class, byte)).count();
             *known = at..at + run;

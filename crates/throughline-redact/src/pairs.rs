@@ -15,6 +15,9 @@ use crate::values::{self, Sign};
 /// How far a value may stand behind its name.
 const APART: usize = 240;
 
+/// How long the longest of the keys below is.
+const LONGEST_HOLDER: usize = "defaultvalue".len();
+
 /// Whether a key holds the name of something: `"name": "DB_PASSWORD"`.
 pub(crate) fn holds_name(key: &str) -> bool {
     is_one_of(
@@ -61,8 +64,7 @@ pub(crate) fn holds_value(key: &str) -> bool {
 }
 
 fn is_one_of(key: &str, names: &[&str]) -> bool {
-    let first = key.as_bytes().first().map(u8::to_ascii_lowercase);
-    names.iter().any(|name| name.as_bytes().first().copied() == first && key.eq_ignore_ascii_case(name))
+    key.len() <= LONGEST_HOLDER && names.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
 /// A name that was read and whose value is to come, or the other way round.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memchr2;
 use regex::Regex;
 
 use crate::fold::Folded;
@@ -153,8 +154,8 @@ impl Scanner {
 
     /// The hits as they are where a text is not JSON, and otherwise confined to its strings.
     fn confined<'s>(&'s self, text: &str, hits: Vec<Hit<'s>>, reading: Reading) -> Vec<Hit<'s>> {
-        let may_be_json =
-            text.starts_with(['{', '[', ' ', '\n']) && (!hits.is_empty() || text.contains(['\\', '|']));
+        let may_be_json = matches!(text.as_bytes(), [b'{' | b'[' | b' ' | b'\n', ..])
+            && (!hits.is_empty() || memchr2(b'\\', b'|', text.as_bytes()).is_some());
         if may_be_json && json::is_json(text) { self.find_in_json(text, hits, reading) } else { hits }
     }
 

@@ -51,10 +51,11 @@ fn find_in_run(bytes: &[u8], run: Range<usize>, runs: &mut Runs, found: &mut Fou
     // Only long tokens are known by something in their middle.
     let is_long = run.len() >= LONGEST_WORD;
     for at in run {
-        if at < hit_end || !(is_long || families::may_start(bytes, at)) {
+        if at < hit_end || !families.may_be_at(bytes, at) || !(is_long || families::may_start(bytes, at)) {
             continue;
         }
-        let hit = if at >= no_token_until && bytes[at..].starts_with(b"eyJ") && !follows_word(bytes, at) {
+        let starts_token = at >= no_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
+        let hit = if starts_token && !follows_word(bytes, at) {
             json_web_token(bytes, at)
                 .map_err(|end| no_token_until = end)
                 .ok()
