@@ -21,8 +21,8 @@ use crate::rollup;
 use crate::run::Run;
 use crate::run_rows;
 
-/// What the writer keeps from group to group, so that most events cost no look-up. When another connection has written, what
-/// that wrote to is forgotten; when something was removed, and when a transaction fails, all of it.
+/// What the writer keeps from group to group, so that most events cost no look-up. When another connection has written, the
+/// runs that it wrote to or removed are forgotten; when names were removed, and when a transaction fails, all of it.
 #[derive(Default)]
 pub(crate) struct Cache {
     /// The state of the file that this is a cache of.

@@ -78,8 +78,7 @@ impl Log {
         Ok(())
     }
 
-    /// Moves the log into the database while others write: asked for now and then by one that writes in bulk, so that the others
-    /// need not do it.
+    /// Moves the log into the database every few turns of a bulk writer, so that the others who write need not do it.
     pub(crate) fn move_beside_others(&mut self, connection: &Connection, turn: &mut Turn) -> Result<()> {
         const TURNS: u32 = 8;
         self.turns = (self.turns + 1) % TURNS;

@@ -128,15 +128,12 @@ impl Turn {
         }
     }
 
-    /// Waits, between two transactions, until those who waited have had their turn; answers whether anybody did.
-    pub(crate) fn give_way(&mut self) -> bool {
+    /// Waits, between two transactions, until those who waited have had their turn.
+    pub(crate) fn give_way(&mut self) {
         let began = Instant::now();
-        let mut gave_way = false;
         while self.is_wanted() && began.elapsed() < Self::LONGEST_WAY {
-            gave_way = true;
             std::thread::sleep(Self::POLL);
         }
-        gave_way
     }
 
     fn file(&mut self) -> Option<&File> {

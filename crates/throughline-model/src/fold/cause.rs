@@ -259,7 +259,7 @@ impl<'e> Causes<'e> {
         let says_why = error.is_some_and(|error| !words::is_vague(error));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
-            // Whoever runs a saga or a workflow needs its result.
+            // The caller of a saga or a workflow needs its result.
             !suspect.was_survived && (!says_why || facts.is_of("saga:") || facts.is_of("workflow:"))
         };
         if let Some(last) = suspects.iter().find(ended_it) {
