@@ -80,7 +80,8 @@ async fn happens_at_random_instants(happens: impl Fn(&Path)) {
                     let emitted = run.run(|ctx| async move {
                         Ok::<_, NotRecorded>(emit_until_it_fails(&ctx, &is_gone, &count).await)
                     });
-                    emitted.await.unwrap().unwrap()
+                    // The file may be gone before this run has begun: its start is refused, and nothing of it acknowledged.
+                    emitted.await.map_or_else(|_| Vec::new(), Result::unwrap)
                 })
             })
             .collect();
