@@ -8,6 +8,7 @@ use clap::Parser;
 
 mod bench;
 mod examples;
+mod instructions;
 mod node;
 mod packages;
 mod python;
@@ -21,6 +22,7 @@ mod tools;
 enum Command {
     Test(test::Options),
     Bench(bench::Options),
+    Instructions(instructions::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,5 +41,6 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
     }
 }
