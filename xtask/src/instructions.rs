@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use crate::steps::{call, cargo, shown};
 
 /// Counts the instructions of the hot paths with valgrind and compares them with those in benches/instructions.txt.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Only what has this in its name; everything if left out.
     filter: Option<String>,
