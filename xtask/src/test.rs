@@ -75,7 +75,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     steps.take("packages", packages::package)?;
     steps.take("examples", || examples::run_all(SHARED, options.without_services))?;
     if !options.without_services {
-        steps.take("instructions of the hot paths", || instructions::run(&instructions::Options::default()))?;
+        steps
+            .take("instructions of the hot paths", || instructions::run(&instructions::Options::default()))?;
     }
     steps.summarise();
     if options.without_services {
