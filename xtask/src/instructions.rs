@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::steps::{call, cargo, shown};
+use crate::steps::{call, cargo, output_of};
 
 /// Counts the instructions of the hot paths with valgrind and compares them with those in benches/instructions.txt.
 #[derive(clap::Args, Default)]
@@ -155,18 +155,6 @@ fn counted_with() -> anyhow::Result<String> {
 fn target_folder() -> anyhow::Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
     Ok(metadata.target_directory.into())
-}
-
-fn output_of(command: &mut Command) -> anyhow::Result<String> {
-    let line = shown(command);
-    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
-    ensure!(
-        output.status.success(),
-        "`{line}` ended with {}:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something that is not text"))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 
 mod bench;
+mod durable_peers;
 mod examples;
 mod instructions;
 mod node;
