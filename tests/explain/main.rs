@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot be played says so best by failing there")]
 
+mod adversarial;
 mod checker;
 mod scenario;
 mod stories;
@@ -22,6 +23,9 @@ async fn every_failure_is_explained_in_full() {
         let points = usize::from(played.names_origin(&scenario)) + usize::from(played.says_it_all(&scenario));
         score += points;
         report.push_str(&format!("{points} of {POINTS}  {}\n", scenario.name));
+        if points < POINTS {
+            report.push_str(&played.page());
+        }
     }
     let full = stories::all().len() * POINTS;
     println!("{report}{score} of {full} points");

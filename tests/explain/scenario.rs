@@ -19,6 +19,13 @@ pub(crate) enum Story {
     Told(fn() -> TraceQuery),
 }
 
+macro_rules! run {
+    (|$ctx:ident| $body:block) => {
+        $crate::scenario::Story::Run(|$ctx| Box::pin(async move $body))
+    };
+}
+pub(crate) use run;
+
 /// A failure, and what has to be said of it.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
