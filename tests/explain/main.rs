@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot be played says so best by failing there")]
 
 mod adversarial;
+mod cancelled;
 mod checker;
+mod compared;
 mod scenario;
 mod stories;
 
@@ -46,7 +48,8 @@ async fn every_page_fits_a_screen_and_reads_as_it_did() {
 async fn every_sentence_rests_on_the_events_that_it_names() {
     for scenario in stories::all() {
         let played = scenario.play().await;
-        checker::check(&played).unwrap_or_else(|wrong| panic!("{}: {wrong}", scenario.name));
+        checker::check(&played.explanation.statements, &played.events())
+            .unwrap_or_else(|wrong| panic!("{}: {wrong}", scenario.name));
     }
 }
 

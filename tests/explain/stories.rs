@@ -23,6 +23,8 @@ pub(crate) async fn pass(ctx: &TraceContext, name: &'static str) -> anyhow::Resu
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = agreements();
     all.extend(crate::adversarial::all());
+    all.extend(crate::cancelled::all());
+    all.extend(crate::compared::all());
     all.extend(origins());
     all.extend(evidence());
     all.extend(time_and_branches());
