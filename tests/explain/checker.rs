@@ -40,6 +40,7 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
         Says::EarlierAttempt => failed(first) && quotes(first),
         Says::Decision => first.has_tag("decision") && begins_before(first, events[1]),
         Says::LimitReached => says_of_nothing(first),
+        Says::AtWork => first.status.as_str() == "pending" && text.contains(" has been at work for "),
         Says::Missing => true,
         // What a run ended with that another one caused: its own events say so, and whose they are.
         Says::Child => failed(first) && quotes(first) && named_in(text, first),

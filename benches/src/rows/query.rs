@@ -75,7 +75,7 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
 }
 
 /// A large run in which every third span failed, and the run with the last of them.
-fn failing_run(events: usize) -> Vec<TraceEvent> {
+pub(super) fn failing_run(events: usize) -> Vec<TraceEvent> {
     let mut run = large_run(events, 7);
     let last = run.len() - 1;
     let ends =

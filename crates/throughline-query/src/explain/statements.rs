@@ -63,6 +63,8 @@ pub enum Says {
     Child,
     /// In which process it was interrupted.
     Process,
+    /// For how long a step has been at work that has not ended.
+    AtWork,
     /// The record does not say something that would help.
     Missing,
 }
