@@ -22,6 +22,7 @@ mod redaction;
 mod single;
 mod step;
 mod steps;
+mod why;
 
 /// One comparison.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub const NAMES: &[&str] = &[
     key::NAME,
     analytics::NAME,
     query::NAME,
+    why::NAME,
     redaction::NAME,
     HTTP,
 ];
@@ -67,6 +69,7 @@ pub const ALL: &[Row] = &[
     Row { name: key::NAME, measure: key::measure },
     Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },
+    Row { name: why::NAME, measure: why::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
     #[cfg(feature = "http")]
     Row { name: HTTP, measure: http_layer::measure },

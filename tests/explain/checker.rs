@@ -5,35 +5,31 @@ use std::collections::HashMap;
 use throughline::event::TraceEvent;
 use throughline::query::{Says, Statement};
 
-use crate::scenario::Played;
+/// The events that a verdict may name, by their ids.
+pub(crate) type Events<'e> = HashMap<String, &'e TraceEvent>;
 
 /// Says which sentence does not follow from its events.
-pub(crate) fn check(played: &Played) -> Result<(), String> {
-    let events: HashMap<String, &TraceEvent> = played
-        .query
-        .spans()
-        .flat_map(|span| span.events())
-        .map(|event| (event.id().to_string(), event))
-        .collect();
-    for statement in &played.explanation.statements {
+pub(crate) fn check(statements: &[Statement], events: &Events<'_>) -> Result<(), String> {
+    for statement in statements {
         let named: Option<Vec<&TraceEvent>> =
             statement.events.iter().map(|id| events.get(id.as_str()).copied()).collect();
         let named = named.ok_or_else(|| format!("an event of {statement:?} does not exist"))?;
-        if !follows(statement, &named) {
+        if !follows(statement, &named, events) {
             return Err(format!("{statement:?} does not follow from {named:#?}"));
         }
     }
     Ok(())
 }
 
-fn follows(statement: &Statement, events: &[&TraceEvent]) -> bool {
-    let [first, ..] = events else { return false };
+fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> bool {
+    let [first, others @ ..] = events else { return false };
     let text = &statement.text;
     let quotes = |event: &TraceEvent| event.error.as_ref().is_none_or(|error| text.contains(&*error.message));
     let failed = |event: &TraceEvent| event.status.as_str() == "failed";
     let begins_before = |event: &TraceEvent, other: &TraceEvent| event.order() < other.order();
     match statement.says {
         Says::Symptom => (failed(first) || first.status.as_str() == "cancelled") && quotes(first),
+        Says::Origin if first.status.as_str() == "cancelled" => text.ends_with("was dropped first"),
         Says::Origin => quotes(first),
         Says::Recorded => failed(first) && text.contains(&*first.event_type),
         Says::Independent => failed(first) && failed(events[1]) && quotes(first),
@@ -43,7 +39,66 @@ fn follows(statement: &Statement, events: &[&TraceEvent]) -> bool {
         Says::CopedWith => failed(first) && quotes(first) && first.parent_span_id == Some(events[1].span_id),
         Says::EarlierAttempt => failed(first) && quotes(first),
         Says::Decision => first.has_tag("decision") && begins_before(first, events[1]),
-        Says::LimitReached | Says::Missing => true,
+        Says::LimitReached => says_of_nothing(first),
+        Says::AtWork => first.status.as_str() == "pending" && text.contains(" has been at work for "),
+        Says::Missing => true,
+        // What a run ended with that another one caused: its own events say so, and whose they are.
+        Says::Child => failed(first) && quotes(first) && named_in(text, first),
+        Says::Process => first.status.as_str() == "pending" && text.contains(&first.instance.to_string()),
+        Says::Differs => differs(text, first, others, all),
         _ => false,
     }
+}
+
+/// Whether a number in the event is zero, which is what is said of a limit.
+fn says_of_nothing(event: &TraceEvent) -> bool {
+    let data = serde_json::to_string(&event.data).unwrap();
+    event.attrs.iter().any(|(_, value)| value == "0") || data.contains(":0")
+}
+
+/// Whether a text calls the run of an event by its workflow and its key.
+fn named_in(text: &str, event: &TraceEvent) -> bool {
+    let says = |name: Option<&str>| name.is_some_and(|name| text.contains(name));
+    says(event.workflow.as_deref()) && says(event.correlation_id.as_deref())
+}
+
+/// Whether an event of this run says the one thing, and those of good runs the other.
+fn differs(text: &str, here: &TraceEvent, good: &[&TraceEvent], all: &Events<'_>) -> bool {
+    let is_of_others = good.iter().all(|event| event.trace_id != here.trace_id);
+    if let Some((name, values)) = text.split_once(' ').filter(|(_, values)| values.contains(" → ")) {
+        let Some((usual, rest)) = values.split_once(" → ") else { return false };
+        let Some((now, _)) = rest.split_once(" since ") else { return false };
+        if name == "input" {
+            let Some((place, usual)) = usual.rsplit_once(": ") else { return false };
+            let pointer = place.find('/').map_or("", |at| &place[at..]);
+            let given = |event: &TraceEvent| {
+                let input = event.data.as_ref().and_then(|data| data.get("input"));
+                input.and_then(|input| input.pointer(pointer)).map(ToString::to_string)
+            };
+            return is_of_others
+                && given(here).as_deref() == Some(now)
+                && good.iter().all(|event| given(event).as_deref() == Some(usual));
+        }
+        return is_of_others
+            && here.attrs.get(name) == Some(now)
+            && good.iter().all(|event| event.attrs.get(name) == Some(usual));
+    }
+    let began_as = |event: &TraceEvent, name: &str| event.seq == 0 && name.starts_with(&*event.event_type);
+    let have_step = |trace: &TraceEvent, name: &str| {
+        all.values().any(|event| event.trace_id == trace.trace_id && began_as(event, name))
+    };
+    if let Some((name, _)) = text.split_once(" is missing, which ") {
+        return is_of_others && !have_step(here, name) && good.iter().all(|event| began_as(event, name));
+    }
+    if let Some((name, _)) = text.split_once(" is new: ") {
+        return began_as(here, name) && good.iter().all(|run| !have_step(run, name));
+    }
+    if let Some((_, name)) = text.split_once(" good run at ") {
+        return began_as(here, name);
+    }
+    let Some((name, times)) = text.split_once(": ") else { return false };
+    let took = |event: &TraceEvent| event.duration_us.unwrap_or(u64::MAX);
+    times.contains(" usually, ")
+        && name.starts_with(&*here.event_type)
+        && good.iter().all(|event| name.starts_with(&*event.event_type) && took(event) * 3 <= took(here))
 }

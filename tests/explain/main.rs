@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot be played says so best by failing there")]
 
+mod adversarial;
+mod cancelled;
 mod checker;
+mod compared;
 mod scenario;
 mod stories;
 
@@ -22,6 +25,9 @@ async fn every_failure_is_explained_in_full() {
         let points = usize::from(played.names_origin(&scenario)) + usize::from(played.says_it_all(&scenario));
         score += points;
         report.push_str(&format!("{points} of {POINTS}  {}\n", scenario.name));
+        if points < POINTS {
+            report.push_str(&played.page());
+        }
     }
     let full = stories::all().len() * POINTS;
     println!("{report}{score} of {full} points");
@@ -42,7 +48,8 @@ async fn every_page_fits_a_screen_and_reads_as_it_did() {
 async fn every_sentence_rests_on_the_events_that_it_names() {
     for scenario in stories::all() {
         let played = scenario.play().await;
-        checker::check(&played).unwrap_or_else(|wrong| panic!("{}: {wrong}", scenario.name));
+        checker::check(&played.explanation.statements, &played.events())
+            .unwrap_or_else(|wrong| panic!("{}: {wrong}", scenario.name));
     }
 }
 

@@ -4,20 +4,39 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use throughline::event::{Relation, TraceEvent};
+use crate::checker::Events;
+use futures_util::FutureExt as _;
+use throughline::context::CancelledBy;
+use throughline::event::{Relation, Timestamp, TraceEvent};
 use throughline::query::{Explanation, Liveness, RunSummary, Style, TraceQuery};
 use throughline::store::{Filter, Page};
 use throughline::{MemoryStore, Throughline, TraceContext};
 
-type Run = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+pub(crate) type Run = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// How a run comes about.
 pub(crate) enum Story {
     /// It is run.
     Run(fn(TraceContext) -> Run),
+    /// It is dropped once nothing more happens in it, for this reason.
+    Dropped(fn(TraceContext) -> Run, CancelledBy),
+    /// It is run after a few good runs of the same workflow, and compared with them.
+    Compared { good: fn(TraceContext) -> Run, bad: fn(TraceContext) -> Run },
     /// Its events are told, because a process would have to die for them.
     Told(fn() -> TraceQuery),
 }
+
+macro_rules! body {
+    (|$ctx:ident| $body:block) => {
+        |$ctx| Box::pin(async move $body)
+    };
+}
+macro_rules! run {
+    (|$ctx:ident| $body:block) => {
+        $crate::scenario::Story::Run($crate::scenario::body!(|$ctx| $body))
+    };
+}
+pub(crate) use {body, run};
 
 /// A failure, and what has to be said of it.
 pub(crate) struct Scenario {
@@ -32,32 +51,63 @@ pub(crate) struct Scenario {
 /// A scenario that was played.
 pub(crate) struct Played {
     pub(crate) query: TraceQuery,
+    /// The good runs that it was compared with.
+    pub(crate) good: Vec<TraceQuery>,
     pub(crate) explanation: Explanation,
     pub(crate) summary: RunSummary,
 }
 
 impl Scenario {
     pub(crate) async fn play(&self) -> Played {
-        let (query, summary) = match self.story {
+        let (query, summary, good) = match self.story {
             Story::Told(told) => {
                 let query = told();
                 let summary = query.summary().unwrap();
-                (query, summary)
+                (query, summary, Vec::new())
             }
-            Story::Run(story) => {
-                let store = MemoryStore::new();
-                let throughline = Throughline::builder("shop").store(store.clone()).build().unwrap();
-                let _ = throughline.workflow("order").key("order-7").run(story).await.unwrap();
-                let _ = throughline.flush(Duration::from_secs(10)).await;
-                let reader = throughline.reader().unwrap();
-                let found =
-                    reader.runs(&Filter::new().correlation_id("order-7"), &Page::first(1)).await.unwrap();
-                let summary = found.items[0].clone();
-                (TraceQuery::read(&*reader, summary.trace_id).await.unwrap(), summary)
-            }
+            Story::Run(story) => Self::record(story, None, None).await,
+            Story::Dropped(story, reason) => Self::record(story, None, Some(reason)).await,
+            Story::Compared { good, bad } => Self::record(bad, Some(good), None).await,
         };
-        let explanation = query.explain();
-        Played { query, explanation, summary }
+        let mut explanation = query.explain();
+        if let Some(comparison) = query.compare(&good, Timestamp::now()) {
+            explanation.add_comparison(&comparison);
+        }
+        Played { query, good, explanation, summary }
+    }
+
+    async fn record(
+        story: fn(TraceContext) -> Run,
+        good: Option<fn(TraceContext) -> Run>,
+        dropped: Option<CancelledBy>,
+    ) -> (TraceQuery, RunSummary, Vec<TraceQuery>) {
+        let throughline = Throughline::builder("shop").store(MemoryStore::new()).build().unwrap();
+        let order = |key| throughline.workflow("order").key(key);
+        let keys = ["order-1", "order-2", "order-3"];
+        for (good, key) in good.iter().flat_map(|good| keys.map(|key| (good, key))) {
+            order(key).run(good).await.unwrap().unwrap();
+        }
+        let mut run = Box::pin(order("order-7").run(story));
+        match dropped {
+            None => drop(run.await.unwrap()),
+            // Without a store that is waited for, one poll leads to where it waits.
+            Some(reason) => {
+                assert!(run.as_mut().now_or_never().is_none(), "it waits");
+                reason.while_dropping(|| drop(run));
+            }
+        }
+        let _ = throughline.flush(Duration::from_secs(10)).await;
+        let reader = throughline.reader().unwrap();
+        let mut queries = Vec::new();
+        let mut summary = None;
+        for key in ["order-7"].into_iter().chain(keys) {
+            let found = reader.runs(&Filter::new().correlation_id(key), &Page::first(1)).await.unwrap();
+            if let Some(run) = found.items.into_iter().next() {
+                queries.push(TraceQuery::read(&*reader, run.trace_id).await.unwrap());
+                summary.get_or_insert(run);
+            }
+        }
+        (queries.remove(0), summary.unwrap(), queries)
     }
 }
 
@@ -70,7 +120,15 @@ impl Played {
             event.links.retain(|link| link.rel != Relation::FailedBy);
         }
         let query = TraceQuery::new(events).with_liveness(|_| Liveness::Dead);
-        Self { explanation: query.explain(), query, summary: self.summary.clone() }
+        Self { explanation: query.explain(), query, good: Vec::new(), summary: self.summary.clone() }
+    }
+
+    /// All events that a verdict may name.
+    pub(crate) fn events(&self) -> Events<'_> {
+        let queries = [&self.query].into_iter().chain(&self.good);
+        let events =
+            queries.flat_map(|query| query.spans().flat_map(|span| span.events().collect::<Vec<_>>()));
+        events.map(|event| (event.id().to_string(), event)).collect()
     }
 
     pub(crate) fn page(&self) -> String {

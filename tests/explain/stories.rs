@@ -8,26 +8,23 @@ use throughline::event::InstanceId;
 use throughline::query::TraceQuery;
 use throughline::testing::run as told;
 
-use crate::scenario::{Scenario, Story};
-
-macro_rules! run {
-    (|$ctx:ident| $body:block) => {
-        Story::Run(|$ctx| Box::pin(async move $body))
-    };
-}
+use crate::scenario::{Scenario, Story, run};
 
 /// A step that fails.
-async fn fail(ctx: &TraceContext, name: &'static str, error: &'static str) -> anyhow::Result<()> {
+pub(crate) async fn fail(ctx: &TraceContext, name: &'static str, error: &'static str) -> anyhow::Result<()> {
     ctx.trace(name, async move { Err::<(), _>(anyhow::anyhow!(error)) }).await?
 }
 
 /// A step that succeeds.
-async fn pass(ctx: &TraceContext, name: &'static str) -> anyhow::Result<()> {
+pub(crate) async fn pass(ctx: &TraceContext, name: &'static str) -> anyhow::Result<()> {
     ctx.trace(name, async { anyhow::Ok(()) }).await?
 }
 
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = agreements();
+    all.extend(crate::adversarial::all());
+    all.extend(crate::cancelled::all());
+    all.extend(crate::compared::all());
     all.extend(origins());
     all.extend(evidence());
     all.extend(time_and_branches());

@@ -54,6 +54,7 @@ fn fullest() -> TraceEvent {
         Relation::CausedBy,
         Relation::FailedBy,
         Relation::Began,
+        Relation::Other("superseded_by".into()),
     ]
     .map(|rel| Link::to(rel, SpanId::from_u64(9).unwrap()))
     .into();
@@ -145,7 +146,7 @@ fn what_is_no_event_is_rejected() {
         ("/attrs", json!({"amount": 12})),
         ("/data", json!([1, 2])),
         ("/tags", json!("expensive")),
-        ("/links/0/rel", json!("sibling_of")),
+        ("/links/0/rel", json!(7)),
         ("/links/0/span_id", json!("x")),
         ("/attempt", json!("2nd")),
     ];

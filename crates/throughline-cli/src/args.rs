@@ -170,7 +170,7 @@ pub(crate) struct WhyArgs {
     /// Show everything, on more than one screen
     #[arg(long)]
     pub(crate) full: bool,
-    /// Another store, in which runs that it caused are looked for; may be repeated
+    /// Another store, in which runs that it caused, and the one that caused it, are looked for; may be repeated
     #[arg(long, value_name = "STORE")]
     pub(crate) also: Vec<String>,
 }

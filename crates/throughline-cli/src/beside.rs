@@ -1,19 +1,23 @@
 //! What an explanation of a run takes from beside it: its process, the runs that it caused, and good runs of its workflow.
 
-use throughline_core::names::attrs;
 use throughline_core::query::{Comparison, Difference, Explanation, TraceQuery, Verdict};
-use throughline_core::{Filter, Page, RunState, RunSummary, Status, Timestamp, TraceReader};
+use throughline_core::{
+    EventId, Filter, Page, RunState, RunSummary, Status, Timestamp, TraceEvent, TraceReader,
+};
 
 use crate::error::CliError;
 use crate::output::{clean, kind_of};
+use crate::related;
 use crate::resolve::{self, Run};
 use crate::store::Store;
 
 /// With how many good runs a run is compared, and among how many runs these are looked for.
 const GOOD: usize = 5;
 const CANDIDATES: usize = 40;
-/// How many events a run may have to be compared: it is to be quick.
+/// How many spans a run may have to be compared step by step, and a good run events: it is to be quick.
 const EVENTS: usize = 4_000;
+/// Among how many events at the beginning of a run its root is looked for.
+const BEGINNING: usize = 8;
 /// How many runs that it caused are told of.
 const CHILDREN: usize = 3;
 
@@ -31,8 +35,8 @@ pub(crate) async fn add_process(
     };
     let instance = cause.owner();
     let found = reader.processes(&[instance]).await?;
-    if let Some(process) = found.into_iter().flatten().next() {
-        explanation.add_process(instance, &process);
+    if let Some((process, last)) = found.into_iter().flatten().next().zip(cause.events().last()) {
+        explanation.add_process(last.id(), instance, &process);
     }
     Ok(())
 }
@@ -55,20 +59,31 @@ pub(crate) async fn add_children(
             (kind, Some(key)) => format!("{kind} {key}"),
             (kind, None) => kind.to_owned(),
         };
-        explanation.add_child(child, &name, &format!("throughline why {id}{}", place.unwrap_or_default()));
+        let ask = format!("throughline why {id}{}", place.unwrap_or_default());
+        explanation.add_child(child, last_event_of_cause(reader, child).await?, &name, &ask);
     }
     Ok(())
+}
+
+/// The event with which the cause of a run ended; `None` if it is not among the last ones.
+async fn last_event_of_cause(
+    reader: &dyn TraceReader,
+    run: &RunSummary,
+) -> Result<Option<EventId>, CliError> {
+    let Some(cause) = &run.cause else { return Ok(None) };
+    let page = reader.trace_page(run.trace_id, &Page::first(EVENTS)).await?;
+    let events = page.items.iter().filter(|event| event.span_id == cause.span_id);
+    Ok(events.max_by_key(|event| event.seq).map(|event| event.id()))
 }
 
 /// Says what went wrong in runs that this one caused and that are in another store.
 pub(crate) async fn add_children_in(
     explanation: &mut Explanation,
     store: &Store,
-    run: &RunSummary,
+    run: &Run,
 ) -> Result<(), CliError> {
     let reader = store.readers().await?.reader;
-    let caused = Filter::new().attr(attrs::CAUSED_BY, run.trace_id.to_string());
-    let caused = reader.runs(&caused, &Page::first(CANDIDATES)).await?.items;
+    let caused = related::caused_by(&*reader, run, CANDIDATES).await?;
     add_children(explanation, &*reader, &caused, Some(&format!(" --store {}", store.name()))).await
 }
 
@@ -78,15 +93,22 @@ pub(crate) async fn compare(
     run: &Run,
     explanation: &Explanation,
 ) -> Result<Option<Comparison>, CliError> {
-    if matches!(explanation.verdict, Verdict::Empty | Verdict::Succeeded | Verdict::Recovered)
-        || run.query.spans().len() > EVENTS
-    {
+    if matches!(explanation.verdict, Verdict::Empty | Verdict::Succeeded | Verdict::Recovered) {
         return Ok(None);
     }
+    // Of a large run only what it began with is compared: its attributes, its input, its version.
+    let is_large = run.query.spans().len() > EVENTS;
+    let beginning =
+        is_large.then(|| beginning_of(run.query.root().into_iter().flat_map(|root| root.events())));
+    let here = beginning.as_ref().unwrap_or(&run.query);
     let mut good = Vec::new();
     for summary in good_runs(reader, &run.summary, CANDIDATES).await? {
-        let page = reader.trace_page(summary.trace_id, &Page::first(EVENTS)).await?;
-        if page.next.is_none() {
+        let most = if is_large { BEGINNING } else { EVENTS };
+        let page = reader.trace_page(summary.trace_id, &Page::first(most)).await?;
+        if is_large {
+            let root = summary.root.as_ref().map(|root| root.span_id);
+            good.push(beginning_of(page.items.iter().filter(|event| Some(event.span_id) == root)));
+        } else if page.next.is_none() {
             good.push(TraceQuery::new(page.items));
         }
         if good.len() == GOOD {
@@ -103,9 +125,14 @@ pub(crate) async fn compare(
             .max()
             .unwrap_or(run.summary.started),
     };
-    let Some(mut comparison) = run.query.compare(&good, until) else { return Ok(None) };
+    let Some(mut comparison) = here.compare(&good, until) else { return Ok(None) };
     comparison.differences.splice(0..0, version(reader, run, &good).await?);
     Ok(Some(comparison))
+}
+
+/// What a run began with: the start of its root.
+fn beginning_of<'e>(root: impl Iterator<Item = &'e TraceEvent>) -> TraceQuery {
+    TraceQuery::new(root.filter(|event| event.seq == 0).cloned().collect())
 }
 
 /// The version of the service, if it is another one than that of the last good run.

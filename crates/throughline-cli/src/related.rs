@@ -1,23 +1,27 @@
 //! Runs related to a run: attempts before and after it, what caused it, what it caused, and what else has its
 //! key.
 
+use std::collections::HashSet;
 use std::io;
 
 use serde::Serialize;
 use throughline_core::names::attrs;
 use throughline_core::{
-    Cursor, Filter, Page, Paged, RunState, RunSummary, Scope, Text, TraceId, TraceReader,
+    Cursor, Filter, Page, Paged, Relation, RunState, RunSummary, Scope, Text, TraceId, TraceReader,
 };
 
 use crate::error::CliError;
 use crate::output::{Screen, clean, group, kind_of, moment, short_id, state_style};
 use crate::resolve::{self, Run};
 use crate::standing::{Left, tally};
+use crate::store::Store;
 
 /// How many runs before and after one are listed.
 const ATTEMPTS: usize = 5;
 /// How many runs that one caused are listed, and how many others under its key.
 const OTHERS: usize = 12;
+/// Of how many runs that it says it began, and that do not say so themselves, it is looked whether they are there.
+const BEGAN: usize = 64;
 /// How many more are counted.
 const COUNTED: usize = 1_000;
 /// How far apart the clocks of machines are at most, so that a run may seem to start before the one that caused it.
@@ -53,6 +57,20 @@ pub(crate) struct Related {
     /// The id of the run that caused it, if the store does not have that run.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_cause: Option<TraceId>,
+    /// The run that caused it, if another store has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caused_elsewhere: Option<Elsewhere>,
+}
+
+/// A run in another store.
+#[derive(Debug, Serialize)]
+pub(crate) struct Elsewhere {
+    /// The run.
+    run: RunSummary,
+    /// The store.
+    store: String,
+    /// The command that explains it.
+    command: String,
 }
 
 /// What an earlier run left behind.
@@ -93,9 +111,7 @@ impl Related {
                 None => related.unknown_cause = Some(cause),
             }
         }
-        let (id, since) = (run.summary.trace_id.to_string(), run.summary.started.minus(CLOCKS));
-        let caused = Filter::new().scope(Scope::all().since(since)).attr(attrs::CAUSED_BY, id);
-        let mut caused = reader.runs(&caused, &Page::first(OTHERS + COUNTED)).await?.items;
+        let mut caused = caused_by(reader, run, OTHERS + COUNTED).await?;
         // The reason for a failure is more likely to be among these.
         caused.sort_by_key(|run| run.state == RunState::Succeeded);
         related.more.caused = cut(&mut caused, OTHERS);
@@ -149,6 +165,20 @@ impl Related {
         Ok(())
     }
 
+    /// Looks for the run that caused it in another store, if this one does not have it.
+    pub(crate) async fn find_cause_in(&mut self, store: &Store) -> Result<(), CliError> {
+        let Some(id) = self.unknown_cause else { return Ok(()) };
+        let reader = store.readers().await?.reader;
+        if let Some(run) = reader.run(id).await? {
+            let id = resolve::shortest_id(&*reader, id).await?;
+            let store = store.name().to_owned();
+            let command = format!("throughline why {id} --store {store}");
+            self.unknown_cause = None;
+            self.caused_elsewhere = Some(Elsewhere { run, store, command });
+        }
+        Ok(())
+    }
+
     /// The runs that it caused, those first that did not succeed.
     pub(crate) fn caused(&self) -> &[RunSummary] {
         &self.caused
@@ -189,6 +219,10 @@ impl Related {
                 state: None,
                 text: format!("{id}, which is not in this store"),
             });
+        }
+        if let Some(Elsewhere { run, command, .. }) = &self.caused_elsewhere {
+            let text = format!("{} ({}): {command}", rows.name(run), run.state);
+            rows.rows.push(Row { label: "caused by".into(), state: None, text });
         }
         for caused in &self.caused {
             rows.other("caused", caused).await?;
@@ -232,6 +266,24 @@ impl Related {
         labels.reverse();
         labels
     }
+}
+
+/// The runs that a run caused: those that say so themselves, and those of which it says that it began them.
+pub(crate) async fn caused_by(
+    reader: &dyn TraceReader,
+    run: &Run,
+    most: usize,
+) -> Result<Vec<RunSummary>, CliError> {
+    let (id, since) = (run.summary.trace_id.to_string(), run.summary.started.minus(CLOCKS));
+    let filter = Filter::new().scope(Scope::all().since(since)).attr(attrs::CAUSED_BY, id);
+    let mut caused = reader.runs(&filter, &Page::first(most)).await?.items;
+    let known: HashSet<TraceId> = caused.iter().map(|run| run.trace_id).collect();
+    let links = run.query.spans().flat_map(|span| span.events()).flat_map(|event| &event.links);
+    let began = links.filter(|link| link.rel == Relation::Began).filter_map(|link| link.trace_id);
+    for id in began.filter(|id| !known.contains(id)).take(BEGAN) {
+        caused.extend(reader.run(id).await?);
+    }
+    Ok(caused)
 }
 
 /// Which attempt at its work a run is; runs that are the first don't say so.

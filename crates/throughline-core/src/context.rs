@@ -1,7 +1,6 @@
 //! [`TraceContext`]: where code stands in a run, and everything that it can say from there.
 
 mod abandon;
-mod agreement;
 mod cancellation;
 mod claim;
 mod current;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{self, Location};
 use std::sync::Once;
 
-use throughline_model::{ErrorInfo, Text};
+use throughline_model::ErrorInfo;
 
 thread_local! {
     /// The message and the place of the last panic of this thread.
@@ -50,20 +50,9 @@ pub fn describe_panic(payload: &(dyn Any + Send)) -> ErrorInfo {
         (said.unwrap_or_default() == message).then(|| place.clone())
     });
     if let Ok(Some(place)) = place {
-        info.message = Text::from(format!("{}{AT}{place}", info.message));
+        info = info.at_place(&place);
     }
     info
-}
-
-const AT: &str = " at ";
-
-/// The message of a panic without the place.
-pub(crate) fn without_place(message: &str) -> &str {
-    let Some((text, place)) = message.rsplit_once(AT) else { return message };
-    let is_place = place
-        .rsplit_once(':')
-        .is_some_and(|(file, line)| file.ends_with(".rs") && line.parse::<u32>().is_ok());
-    if is_place { text } else { message }
 }
 
 fn place(location: &Location<'_>) -> String {
@@ -105,12 +94,5 @@ mod tests {
         ] {
             assert_eq!(shown(file), expected, "{file}");
         }
-    }
-
-    #[test]
-    fn a_message_is_the_same_without_the_place() {
-        assert_eq!(without_place("boom at src/pay.rs:81"), "boom");
-        assert_eq!(without_place("boom at noon: 12"), "boom at noon: 12");
-        assert_eq!(without_place("boom"), "boom");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use throughline_redact::Redactor;
 
-use throughline_model::{Attrs, ErrorInfo, Link, Text, TraceEvent};
+use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceEvent};
 
 /// Redacts in place everything in an event that can carry text. Doing it twice changes nothing more.
 ///
@@ -81,6 +81,7 @@ fn each_text(event: &TraceEvent, visit: &mut dyn FnMut(&str)) {
         event.correlation_id.as_ref(),
     ];
     texts.into_iter().flatten().chain(&event.tags).for_each(|text| visit(text));
+    event.links.iter().for_each(|link| visit(link.rel.as_str()));
     for (key, value) in &event.attrs {
         visit(key);
         visit(value);
@@ -155,8 +156,10 @@ pub(crate) fn event_but_attrs(redactor: &Redactor, event: &mut TraceEvent) {
     for tag in tags {
         replace(tag, |tag| redactor.findable(None, tag));
     }
-    for Link { rel: _, trace_id: _, span_id: _ } in links {
-        // Nothing in a link is text.
+    for Link { rel, trace_id: _, span_id: _ } in links {
+        if let Relation::Other(name) = rel {
+            replace(name, |name| redactor.name(name));
+        }
     }
     if !extra.is_empty() {
         redactor.unknown_fields(extra);

@@ -268,7 +268,29 @@ impl ErrorInfo {
             .unwrap_or_else(|| Text::literal("a panic without a message"));
         Self { kind: Text::literal(crate::names::errors::PANIC), message, chain: Vec::new() }
     }
+
+    /// Adds where it happened, as in `src/pay.rs:81`, to the message of a panic.
+    pub fn at_place(mut self, place: &str) -> Self {
+        self.message = Text::from(format!("{}{AT}{place}", self.message));
+        self
+    }
+
+    /// The message, of a panic without the place where it happened.
+    pub(crate) fn message_without_place(&self) -> &str {
+        let is_place = |place: &str| {
+            place
+                .rsplit_once(':')
+                .is_some_and(|(file, line)| file.ends_with(".rs") && line.parse::<u32>().is_ok())
+        };
+        match self.message.rsplit_once(AT) {
+            Some((text, place)) if self.kind == crate::names::errors::PANIC && is_place(place) => text,
+            _ => &self.message,
+        }
+    }
 }
+
+/// What stands between the message of a panic and its place.
+const AT: &str = " at ";
 
 /// A relation of a span to another, other than being its child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,8 +312,8 @@ impl Link {
 }
 
 /// How a span is related to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Relation {
     /// It undoes what the other did.
     Compensates,
@@ -306,11 +328,17 @@ pub enum Relation {
     FailedBy,
     /// It began the other: the root of a run that has a trace of its own.
     Began,
+    /// One that this version does not know: written by a later one, or by others.
+    Other(Text),
 }
 
 impl Relation {
+    /// Those that have a meaning here.
+    const KNOWN: [Self; 6] =
+        [Self::Compensates, Self::DecidedBy, Self::RetryOf, Self::CausedBy, Self::FailedBy, Self::Began];
+
     /// The relation as the JSON of an event has it.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Compensates => "compensates",
             Self::DecidedBy => "decided_by",
@@ -318,7 +346,26 @@ impl Relation {
             Self::CausedBy => "caused_by",
             Self::FailedBy => "failed_by",
             Self::Began => "began",
+            Self::Other(name) => name,
         }
+    }
+}
+
+impl From<Text> for Relation {
+    fn from(name: Text) -> Self {
+        Self::KNOWN.into_iter().find(|known| known.as_str() == &*name).unwrap_or(Self::Other(name))
+    }
+}
+
+impl Serialize for Relation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Relation {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Text::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -347,6 +394,31 @@ mod tests {
         json["colour"] = "green".into();
         let read: TraceEvent = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), json);
+    }
+
+    #[test]
+    fn a_relation_that_is_not_known_survives_a_round_trip_and_has_no_meaning() {
+        let mut json = serde_json::to_value(event()).unwrap();
+        json["links"] = serde_json::json!([{ "rel": "superseded_by", "span_id": "0000000000000009" }]);
+        let read: TraceEvent = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!(read.links[0].rel, Relation::Other("superseded_by".into()));
+        assert_eq!(serde_json::to_value(&read).unwrap(), json);
+        for known in Relation::KNOWN {
+            assert_eq!(Relation::from(Text::from(known.as_str().to_owned())), known);
+        }
+    }
+
+    #[test]
+    fn a_message_is_the_same_without_the_place_of_its_panic() {
+        let panic = |message: &str| ErrorInfo {
+            kind: crate::names::errors::PANIC.into(),
+            message: message.to_owned().into(),
+            chain: Vec::new(),
+        };
+        assert_eq!(panic("boom").at_place("src/pay.rs:81").message_without_place(), "boom");
+        assert_eq!(panic("boom at noon: 12").message_without_place(), "boom at noon: 12");
+        let error = ErrorInfo { kind: "error".into(), ..panic("boom at src/pay.rs:81") };
+        assert_eq!(error.message_without_place(), "boom at src/pay.rs:81");
     }
 
     #[test]

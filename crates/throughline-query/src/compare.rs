@@ -1,5 +1,6 @@
 //! [`Comparison`]: what was different in runs of the same workflow that succeeded?
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::explain::{Certainty, Says, Statement};
 use super::{Divergence, DivergenceKind, Explanation, Span, TraceQuery};
 use crate::duration::duration;
 use throughline_model::names::attrs;
-use throughline_model::{RunSummary, Status, Text, Timestamp};
+use throughline_model::{RunSummary, Status, Text, Timestamp, TraceEvent};
 
 /// How a run differs from good runs of its workflow, as far as that may have to do with how it ended. Returned by
 /// [`TraceQuery::compare`].
@@ -44,7 +45,7 @@ impl Comparison {
 pub struct Difference {
     /// What differs.
     pub kind: DifferenceKind,
-    /// Its name: of an attribute, of a step, a JSON pointer into the input.
+    /// Its name: of an attribute, of a step, a JSON pointer into the input, behind the name of the step whose input it is.
     pub name: Text,
     /// What it is in good runs; `None` if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,6 +53,9 @@ pub struct Difference {
     /// What it is here; `None` if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub here: Option<Text>,
+    /// The events that say so, as `trace:span:seq`: of this run first, then of the good ones. What is not there is missing
+    /// from the run whose start is named.
+    pub events: Vec<Text>,
 }
 
 /// What kind of thing differs.
@@ -63,7 +67,7 @@ pub enum DifferenceKind {
     Attribute,
     /// The version of the service.
     Version,
-    /// A value of the run's input.
+    /// A value of the input of the run, or of one of its steps.
     Input,
     /// A step that good runs have before the place of the cause.
     MissingStep,
@@ -83,6 +87,9 @@ pub struct Usual {
     pub usual_us: u64,
     /// Whether it has not ended.
     pub open: bool,
+    /// The events that say so, as `trace:span:seq`: its last one here, and the end of a span in a good run that took the usual
+    /// time.
+    pub events: Vec<Text>,
 }
 
 /// Attributes that are other in each run, that say how a span ended, or that are a part of its name.
@@ -136,30 +143,40 @@ impl TraceQuery {
     /// Steps that good runs have before the place of the cause, and steps that none of them has.
     fn steps(&self, good: &[Self], cause: Option<Span<'_>>) -> Vec<Difference> {
         let Some(cause) = cause else { return Vec::new() };
-        let before = |query: &Self, end: u32| -> BTreeSet<Text> {
+        // The steps by name, each with its first event.
+        let before = |query: &Self, end: u32| -> BTreeMap<Text, Text> {
             let steps = query
                 .spans()
                 .filter(|span| span.start_place() < end && !span.is_workflow() && !span.is_point());
-            steps.map(|span| span.name().into_owned().into()).collect()
+            let mut by_name = BTreeMap::new();
+            for span in steps {
+                by_name.entry(span.name().into_owned().into()).or_insert_with(|| id(span.first_event()));
+            }
+            by_name
         };
         let here = before(self, cause.start_place() + 1);
         let name = cause.name();
-        let (mut always, mut ever): (Option<BTreeSet<Text>>, BTreeSet<Text>) = (None, BTreeSet::new());
+        let (mut before_it, mut ever): (Vec<BTreeMap<Text, Text>>, BTreeSet<Text>) = Default::default();
         for query in good {
             // Where there is no counterpart of the cause, nobody knows what should have come before it.
             let place = query.spans().find(|span| span.name() == name).map(|span| span.start_place());
-            if let Some(place) = place {
-                let own = before(query, place);
-                always = Some(match always {
-                    None => own,
-                    Some(always) => always.intersection(&own).cloned().collect(),
-                });
-            }
-            ever.extend(before(query, u32::MAX));
+            before_it.extend(place.map(|place| before(query, place)));
+            ever.extend(before(query, u32::MAX).into_keys());
         }
-        let step = |kind, name: &Text| Difference { kind, name: name.clone(), usual: None, here: None };
-        let always = always.unwrap_or_default();
-        let missing = always.difference(&here).map(|name| step(DifferenceKind::MissingStep, name));
+        let step = |kind, name: &Text, events| Difference {
+            kind,
+            name: name.clone(),
+            usual: None,
+            here: None,
+            events,
+        };
+        let in_all =
+            |name: &Text| before_it.iter().map(|run| run.get(name).cloned()).collect::<Option<Vec<_>>>();
+        let candidates = before_it.first().into_iter().flat_map(BTreeMap::keys);
+        let missing = candidates.filter(|name| !here.contains_key(*name)).filter_map(|name| {
+            let events = [id(cause.first_event())].into_iter().chain(in_all(name)?).collect();
+            Some(step(DifferenceKind::MissingStep, name, events))
+        });
         // What is new inside a new step says nothing more.
         let is_new = |span: &Span<'_>| !ever.contains(span.name().as_ref());
         let inside_new: BTreeSet<Text> = self
@@ -167,17 +184,21 @@ impl TraceQuery {
             .filter(|span| span.parent().is_some_and(|parent| !parent.is_workflow() && is_new(&parent)))
             .map(|span| span.name().into_owned().into())
             .collect();
-        let new = here.difference(&ever).filter(|name| !inside_new.contains(*name));
-        let new = new.map(|name| step(DifferenceKind::NewStep, name));
+        let new = here.iter().filter(|(name, _)| !ever.contains(*name) && !inside_new.contains(*name));
+        let new = new.map(|(name, event)| {
+            let starts = good.iter().filter_map(start);
+            step(DifferenceKind::NewStep, name, [event.clone()].into_iter().chain(starts).collect())
+        });
         missing.chain(new).collect()
     }
 
     /// Spans that take much longer than the median of their name, unless one inside explains it.
     fn slow(&self, good: &[Self], until: Timestamp) -> Vec<Usual> {
-        let mut usual: HashMap<Text, Vec<u64>> = HashMap::new();
+        let mut usual: HashMap<Text, Vec<(u64, Text)>> = HashMap::new();
         for span in good.iter().flat_map(Self::spans).filter(|span| span.status() == Status::Success) {
             if let Some(took) = span.duration_us() {
-                usual.entry(span.name().into_owned().into()).or_default().push(took);
+                let durations = usual.entry(span.name().into_owned().into()).or_default();
+                durations.push((took, id(span.last_event())));
             }
         }
         for durations in usual.values_mut() {
@@ -187,7 +208,7 @@ impl TraceQuery {
         for span in self.spans().filter(|span| !span.is_point()) {
             let name: Text = span.name().into_owned().into();
             let Some(durations) = usual.get(&name) else { continue };
-            let usual_us = durations[durations.len() / 2];
+            let (usual_us, ref by) = durations[durations.len() / 2];
             let open = span.status() == Status::Pending;
             let so_far = || u64::try_from(until.since(span.started()).as_micros()).unwrap_or(u64::MAX);
             let Some(here_us) = span.duration_us().or_else(|| open.then(so_far)) else { continue };
@@ -197,7 +218,8 @@ impl TraceQuery {
                     && !usual.contains_key(child.name().as_ref())
             });
             if !by_new_step && more >= Comparison::SLOW_US && here_us / Comparison::SLOW >= usual_us {
-                slow.push((span.index, Usual { name, here_us, usual_us, open }));
+                let events = vec![id(span.last_event()), by.clone()];
+                slow.push((span.index, Usual { name, here_us, usual_us, open, events }));
             }
         }
         let outline = self.index.outline();
@@ -219,23 +241,25 @@ impl TraceQuery {
 impl Explanation {
     /// Adds what a comparison with good runs says to the statements.
     pub fn add_comparison(&mut self, comparison: &Comparison) {
-        let ends = |run: &RunSummary| {
+        let start = |run: &RunSummary| {
             let root = run.root.as_ref()?;
-            Some((root.span_id, Text::from(format!("{}:{}:0", run.trace_id, root.span_id))))
+            Some(Text::from(format!("{}:{}:0", run.trace_id, root.span_id)))
         };
-        let runs: Vec<_> =
-            [self.run.as_ref(), Some(&comparison.nearest)].into_iter().flatten().filter_map(ends).collect();
-        let mut say = |text: String| {
+        let starts: Vec<Text> =
+            [self.run.as_ref(), Some(&comparison.nearest)].into_iter().flatten().filter_map(start).collect();
+        let mut say = |text: String, events: &[Text]| {
+            let events = if events.is_empty() { &starts } else { events };
+            let span = |event: &Text| event.split(':').nth(1)?.parse().ok();
             self.statements.push(Statement {
                 says: Says::Differs,
                 certainty: Certainty::Compared,
                 text,
-                spans: runs.iter().map(|(span, _)| *span).collect(),
-                events: runs.iter().map(|(_, event)| event.clone()).collect(),
+                spans: events.iter().filter_map(span).collect(),
+                events: events.to_vec(),
             });
         };
         for difference in &comparison.differences {
-            say(difference.sentence(comparison.runs));
+            say(difference.sentence(comparison.runs), &difference.events);
         }
         let is_said = |first: &Divergence| {
             comparison.differences.iter().any(|difference| difference.name == first.span.name)
@@ -247,16 +271,19 @@ impl Explanation {
                 DivergenceKind::OnlyHere => "happened only here",
                 DivergenceKind::OnlyThere => "did not happen here",
             };
-            say(format!("it left the way of the nearest good run at {}, which {how}", first.span.name));
+            let run = if first.kind == DivergenceKind::OnlyThere {
+                Some(&comparison.nearest)
+            } else {
+                self.run.as_ref()
+            };
+            let event = run.map(|run| format!("{}:{}:0", run.trace_id, first.span.span_id).into());
+            let text = format!("it left the way of the nearest good run at {}, which {how}", first.span.name);
+            say(text, event.as_slice());
         }
         for slow in &comparison.slow {
             let now = if slow.open { "so far" } else { "now" };
-            say(format!(
-                "{}: {} usually, {} {now}",
-                slow.name,
-                duration(slow.usual_us),
-                duration(slow.here_us)
-            ));
+            let (usual, here) = (duration(slow.usual_us), duration(slow.here_us));
+            say(format!("{}: {usual} usually, {here} {now}", slow.name), &slow.events);
         }
     }
 }
@@ -290,65 +317,91 @@ impl Difference {
             name: Text::from("version"),
             usual: Some(usual.into()),
             here: Some(here.into()),
+            events: Vec::new(),
         }
     }
 }
 
-/// What is known of a run before anything went wrong.
+/// What is known of a run before anything went wrong, with the events that say so.
 struct Traits {
-    attrs: BTreeMap<Text, BTreeSet<Text>>,
-    input: BTreeMap<String, String>,
+    start: Option<Text>,
+    attrs: BTreeMap<Text, (BTreeSet<Text>, Text)>,
+    /// The values of inputs, by step and JSON pointer.
+    input: BTreeMap<String, Given>,
     steps: BTreeSet<Text>,
+}
+
+/// A value of an input.
+struct Given {
+    value: String,
+    event: Text,
+    /// Which it is, in the order of time.
+    place: usize,
+}
+
+fn id(event: &TraceEvent) -> Text {
+    event.id().to_string().into()
+}
+
+/// The event with which a run begins.
+fn start(query: &TraceQuery) -> Option<Text> {
+    query.root().map(|root| id(root.first_event()))
 }
 
 impl Traits {
     fn of(query: &TraceQuery) -> Self {
-        let mut attrs: BTreeMap<Text, BTreeSet<Text>> = BTreeMap::new();
+        let mut attrs: BTreeMap<Text, (BTreeSet<Text>, Text)> = BTreeMap::new();
         for event in query.ordered_events().filter(|event| event.seq == 0) {
             for (key, value) in event.attrs.iter().filter(|(key, _)| !OWN.contains(&key.as_str())) {
-                let values = attrs.entry(key.clone()).or_default();
+                let (values, _) = attrs.entry(key.clone()).or_insert_with(|| (BTreeSet::new(), id(event)));
                 if values.len() < VALUES {
                     values.insert(value.clone());
                 }
             }
         }
         let mut input = BTreeMap::new();
-        let inputs = query.root().and_then(|root| root.input()).into_iter();
-        let mut open: Vec<(String, &Value)> = inputs.map(|value| (String::new(), value)).collect();
-        while let Some((pointer, value)) = open.pop().filter(|_| input.len() < VALUES) {
-            match value {
-                Value::Object(fields) => {
-                    open.extend(fields.iter().map(|(key, value)| (format!("{pointer}/{key}"), value)));
-                }
-                Value::Array(items) => {
-                    open.extend(items.iter().enumerate().map(|(at, item)| (format!("{pointer}/{at}"), item)));
-                }
-                value => {
-                    input.insert(pointer, value.to_string());
-                }
+        let mut named: BTreeSet<Cow<'_, str>> = BTreeSet::new();
+        let root = query.root().map(|root| root.id());
+        for span in query.spans() {
+            let Some(value) = span.input() else { continue };
+            // Of the run itself just where in the input it is; of several steps of a name the first.
+            let place = if Some(span.id()) == root { String::new() } else { format!("{} ", span.name()) };
+            if input.len() < VALUES && named.insert(span.name()) {
+                read_values(place, value, &id(span.first_event()), &mut input);
             }
         }
         let steps = query.spans().map(|span| span.name().into_owned().into()).collect();
-        Self { attrs, input, steps }
+        Self { start: start(query), attrs, input, steps }
+    }
+
+    fn values(&self, key: &Text) -> Option<&BTreeSet<Text>> {
+        self.attrs.get(key).map(|(values, _)| values)
+    }
+
+    fn given(&self, key: &String) -> Option<&str> {
+        self.input.get(key).map(|given| given.value.as_str())
     }
 
     /// In how many things it is like another.
     fn in_common(&self, other: &Self) -> usize {
-        let attrs = self.attrs.iter().filter(|(key, values)| other.attrs.get(*key) == Some(*values)).count();
-        let inputs = self.input.iter().filter(|(key, value)| other.input.get(*key) == Some(*value)).count();
+        let attrs = self.attrs.keys().filter(|key| self.values(key) == other.values(key)).count();
+        let inputs = self.input.keys().filter(|key| self.given(key) == other.given(key)).count();
         attrs + inputs + self.steps.intersection(&other.steps).count()
     }
 
     fn attributes(&self, good: &[Self]) -> Vec<Difference> {
         let keys: BTreeSet<&Text> =
             self.attrs.keys().chain(good.iter().flat_map(|run| run.attrs.keys())).collect();
-        let text = |values: Option<&BTreeSet<Text>>| {
-            values.map(|values| Text::from(values.iter().map(Text::as_str).collect::<Vec<_>>().join(", ")))
+        let text = |run: &Self, key: &Text| {
+            let values = run.values(key)?.iter().map(Text::as_str).collect::<Vec<_>>();
+            Some(Text::from(values.join(", ")))
         };
+        let event = |run: &Self, key: &Text| run.attrs.get(key).map(|(_, event)| event.clone());
         let differing = keys.into_iter().filter_map(|key| {
-            let (usual, here) =
-                differing(key, good.iter().map(|run| text(run.attrs.get(key))), text(self.attrs.get(key)))?;
-            Some(Difference { kind: DifferenceKind::Attribute, name: key.clone(), usual, here })
+            let (usual, here) = differing(key, good.iter().map(|run| text(run, key)), text(self, key))?;
+            let runs = [self].into_iter().chain(good);
+            let events = runs.filter_map(|run| event(run, key).or(run.start.clone())).collect();
+            Some(Difference { kind: DifferenceKind::Attribute, name: key.clone(), usual, here, events })
         });
         differing.collect()
     }
@@ -356,13 +409,46 @@ impl Traits {
     fn inputs(&self, good: &[Self]) -> Vec<Difference> {
         let keys: BTreeSet<&String> =
             self.input.keys().chain(good.iter().flat_map(|run| run.input.keys())).collect();
-        let text = |value: Option<&String>| value.map(|value| Text::from(value.clone()));
+        let text = |run: &Self, key| run.given(key).map(|value| Text::from(value.to_owned()));
         let differing = keys.into_iter().filter_map(|key| {
-            let (usual, here) =
-                differing(key, good.iter().map(|run| text(run.input.get(key))), text(self.input.get(key)))?;
-            Some(Difference { kind: DifferenceKind::Input, name: key.clone().into(), usual, here })
+            let (usual, here) = differing(key, good.iter().map(|run| text(run, key)), text(self, key))?;
+            // Which steps there are is another question.
+            let is_of_run = key.starts_with('/') || key.is_empty();
+            let place = self.input.get(key).map_or(0, |given| given.place);
+            let event = |run: &Self| run.input.get(key).map(|given| given.event.clone());
+            let runs = [self].into_iter().chain(good);
+            let events = runs.filter_map(|run| event(run).or(run.start.clone())).collect();
+            let name = Text::from(key.clone());
+            let difference = Difference { kind: DifferenceKind::Input, name, usual, here, events };
+            (is_of_run || difference.usual.is_some() && difference.here.is_some())
+                .then_some((place, difference))
         });
-        differing.collect()
+        let mut differing: Vec<(usize, Difference)> = differing.collect();
+        differing.sort_by_key(|(place, _)| *place);
+        // A value that differs is passed on to later steps.
+        let mut told = BTreeSet::new();
+        differing.retain(|(_, it)| told.insert((it.usual.clone(), it.here.clone())));
+        differing.into_iter().map(|(_, difference)| difference).collect()
+    }
+}
+
+/// Reads the values of an input, each by its JSON pointer behind the name of its place.
+fn read_values(place: String, input: &Value, event: &Text, values: &mut BTreeMap<String, Given>) {
+    let mut open: Vec<(String, &Value)> = vec![(place, input)];
+    while let Some((pointer, value)) = open.pop().filter(|_| values.len() < VALUES) {
+        match value {
+            Value::Object(fields) => {
+                open.extend(fields.iter().rev().map(|(key, value)| (format!("{pointer}/{key}"), value)));
+            }
+            Value::Array(items) => {
+                let items = items.iter().enumerate().rev();
+                open.extend(items.map(|(at, item)| (format!("{pointer}/{at}"), item)));
+            }
+            value => {
+                let (place, value) = (values.len(), value.to_string());
+                values.insert(pointer, Given { value, event: event.clone(), place });
+            }
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Explanation {
     /// Where it went wrong: the origin of what the run ended with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// The path from the root down to the cause, both included.
+    /// The path from the root down to the cause, both included; of a run that is running, down to the step that has been at work
+    /// for the longest.
     pub path: Vec<PathStep>,
     /// The work that led to the cause: steps off the path that ended before it, earliest first. At most the last
     /// [`Explanation::STEPS_BEFORE`].
@@ -67,6 +68,8 @@ impl Explanation {
     pub const STEPS_BEFORE: usize = 100;
     /// In a list of more than this many steps those that are like each other are taken together.
     pub const FOLDED: usize = 12;
+    /// Of how many steps it is said for how long they have been at work.
+    pub const AT_WORK: usize = 3;
 }
 
 /// What an explanation explains.
@@ -282,6 +285,11 @@ impl TraceQuery {
             explanation.decisions = self.decisions_before(cause, &path, &consequences);
             (explanation.steps_before, explanation.earlier_steps) = surroundings::steps_before(&path, causes);
             explanation.path = path.into_iter().map(path_step).collect();
+        }
+        if explanation.path.is_empty()
+            && let Some(open) = explanation.open.iter().find(|span| span.state == RunState::Running)
+        {
+            explanation.path = self.path(open.span_id).into_iter().map(path_step).collect();
         }
         explanation.other_failures = surroundings::other_failures(&explained, found, causes);
         explanation.verdict = self.verdict(&explanation);

@@ -72,8 +72,8 @@ fn events(connection: &Connection, run: i64, trace_id: TraceId) -> Result<Vec<(i
         event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let error: Option<StoredError> = error.and_then(|json| serde_json::from_str(&json).ok());
         event.error = error.map(|error| Box::new(error.into()));
-        let rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-        (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links());
+        let mut rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.take_links());
         events.push((row.get(0)?, event));
     }
     Ok(events)

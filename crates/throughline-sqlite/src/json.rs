@@ -60,7 +60,7 @@ struct StoredLink {
 impl<'a> Rest<'a> {
     pub(crate) fn of(event: &'a TraceEvent) -> Self {
         let links = event.links.iter().map(|link| {
-            let Link { rel, trace_id, span_id } = *link;
+            let Link { rel, trace_id, span_id } = link.clone();
             StoredLink { rel, trace_id, span_id }
         });
         Self {
@@ -80,12 +80,9 @@ impl<'a> Rest<'a> {
         self.v.unwrap_or(SCHEMA_VERSION)
     }
 
-    pub(crate) fn links(&self) -> Vec<Link> {
-        let link = |link: &StoredLink| {
-            let StoredLink { rel, trace_id, span_id } = *link;
-            Link { rel, trace_id, span_id }
-        };
-        self.links.iter().map(link).collect()
+    pub(crate) fn take_links(&mut self) -> Vec<Link> {
+        let links = std::mem::take(&mut self.links).into_iter();
+        links.map(|StoredLink { rel, trace_id, span_id }| Link { rel, trace_id, span_id }).collect()
     }
 
     pub(crate) fn extra(self) -> Map<String, Value> {

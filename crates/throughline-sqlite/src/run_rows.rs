@@ -132,8 +132,8 @@ fn relations(row: &Row<'_>, run: &Run, span: SpanId) -> Result<TraceEvent> {
     event.parent_span_id = row.get::<_, Option<i64>>(11)?.and_then(|parent| SpanId::from_u64(parent as u64));
     let [tags, rest]: [Option<String>; 2] = [row.get(12)?, row.get(13)?];
     event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-    let rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-    (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.links());
+    let mut rest: Rest<'_> = rest.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    (event.parent_trace_id, event.links) = (rest.parent_trace_id, rest.take_links());
     Ok(event)
 }
 

@@ -1,6 +1,7 @@
 //! `throughline why`: why a run failed.
 
 use serde::Serialize;
+use throughline_core::Timestamp;
 use throughline_core::query::{Comparison, Explanation};
 
 use crate::args::WhyArgs;
@@ -26,12 +27,15 @@ const PAGE: usize = 50;
 pub(super) async fn run(args: &WhyArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
     let run = Run::named(store, &*reader, &args.trace).await?;
-    let related = Related::read(&*reader, &run).await?;
+    let mut related = Related::read(&*reader, &run).await?;
     let mut explanation = run.query.explain();
+    explanation.add_moment(Timestamp::now());
     beside::add_process(&mut explanation, &*reader, &run).await?;
     beside::add_children(&mut explanation, &*reader, related.caused(), None).await?;
     for name in &args.also {
-        beside::add_children_in(&mut explanation, &Store::named(Some(name))?, &run.summary).await?;
+        let store = Store::named(Some(name))?;
+        beside::add_children_in(&mut explanation, &store, &run).await?;
+        related.find_cause_in(&store).await?;
     }
     let comparison = beside::compare(&*reader, &run, &explanation).await?;
     if let Some(comparison) = &comparison {

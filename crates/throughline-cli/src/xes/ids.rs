@@ -61,12 +61,12 @@ impl SpanIds {
     }
 
     pub(crate) fn next(&mut self, what: &[&str]) -> SpanId {
-        let mut hash = self.base.clone();
+        let mut hash = self.base;
         for part in what {
             hash.update([0]);
             hash.update(part);
         }
-        let first = number(hash.clone());
+        let first = number(hash);
         let count = self.asked.entry(first).or_default();
         *count += 1;
         let mut id = first;

@@ -1,6 +1,7 @@
 //! What an explanation takes from beside the run: good runs, runs that it caused, the process.
 
-use throughline_core::{BoxError, InContext as _, Throughline};
+use throughline_core::testing::run;
+use throughline_core::{BoxError, InContext as _, Link, Relation, Throughline, Timestamp};
 use throughline_sqlite::SqliteStore;
 
 use crate::sandbox::Sandbox;
@@ -70,6 +71,165 @@ async fn a_child_in_another_store_is_found_if_that_store_is_named() {
     let (_, command) = words.split_once("› throughline ").unwrap();
     let command: Vec<&str> = command.split(' ').take(4).collect();
     assert!(sandbox.see(&command).contains("no address"), "{command:?}");
+}
+
+/// Whether each sentence of these kinds names events of its run that say what it says.
+fn assert_grounded(sandbox: &Sandbox, found: &serde_json::Value, kind: &str, says: impl Fn(&str) -> bool) {
+    let exported = sandbox.run(&["export"]).stdout;
+    let statements = found["statements"].as_array().unwrap();
+    let mut of_kind = statements.iter().filter(|statement| statement["says"] == kind).peekable();
+    assert!(of_kind.peek().is_some(), "{found:#}");
+    for statement in of_kind {
+        let ids: Vec<&str> =
+            statement["events"].as_array().unwrap().iter().filter_map(|id| id.as_str()).collect();
+        let [id] = ids[..] else { panic!("{statement:#}") };
+        let mut parts = id.split(':');
+        let [trace, span, seq] = [(); 3].map(|()| parts.next().unwrap());
+        let is_it = |line: &&str| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["trace_id"] == trace
+                && event["span_id"] == span
+                && event["seq"].as_u64().unwrap_or(0).to_string() == seq
+        };
+        let event = exported.lines().find(is_it).unwrap_or_else(|| panic!("there is no event {id}"));
+        assert!(says(event), "{statement:#} does not follow from {event}");
+    }
+}
+
+#[tokio::test]
+async fn sentences_about_children_and_processes_name_the_events_that_say_so() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let run = shop.workflow("order").key("order-1").run(|ctx| {
+        let shop = shop.clone();
+        async move {
+            fail(shop.workflow("invoice").key("invoice-1"), "no address").in_context(&ctx).await;
+            Err::<(), BoxError>("not invoiced".into())
+        }
+    });
+    run.await.unwrap().unwrap_err();
+    let _open = stay(shop.workflow("order").key("order-2")).await;
+    end(shop).await;
+    let found = sandbox.json(&["why", "order-1"]);
+    assert_grounded(&sandbox, &found, "child", |event| {
+        event.contains("\"status\":\"failed\"") && event.contains("no address") && event.contains("invoice-1")
+    });
+    let found = sandbox.json(&["why", "order-2"]);
+    let said = found["statements"].to_string();
+    assert_grounded(&sandbox, &found, "process", |event| {
+        let event: serde_json::Value = serde_json::from_str(event).unwrap();
+        event["event_type"] == "stage:wait" && said.contains(event["instance"].as_str().unwrap())
+    });
+}
+
+#[tokio::test]
+async fn a_run_that_caused_another_one_is_found_in_another_store_too() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let billing = Throughline::builder("billing").store(SqliteStore::new(sandbox.path("billing.db")));
+    let billing = billing.build().unwrap();
+    let run = shop.workflow("order").key("order-1").run(|ctx| async move {
+        fail(billing.workflow("invoice").key("invoice-1"), "no address").in_context(&ctx).await;
+        end(billing).await;
+        Err::<(), BoxError>("not invoiced".into())
+    });
+    run.await.unwrap().unwrap_err();
+    end(shop).await;
+    let alone = sandbox.see(&["why", "invoice-1", "--store", "sqlite:billing.db"]);
+    assert!(alone.contains("which is not in this store"), "{alone}");
+    let seen =
+        sandbox.see(&["why", "invoice-1", "--store", "sqlite:billing.db", "--also", "sqlite:traces.db"]);
+    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("caused by order-1 (failed): throughline why "), "{seen}");
+    let (_, command) = words.split_once("(failed): throughline ").unwrap();
+    let command: Vec<&str> = command.split(' ').take(4).collect();
+    assert!(sandbox.see(&command).contains("not invoiced"), "{command:?}");
+}
+
+#[test]
+fn a_run_that_another_one_says_it_began_is_its_child_whatever_it_says_itself() {
+    let sandbox = Sandbox::empty();
+    let mut invoice = run("invoice").key("invoice-1");
+    let (trace_id, root) = (invoice.trace_id(), invoice.root());
+    let address = invoice.begin("stage:address");
+    invoice.fail(address, "AddressError", "no address");
+    invoice.fail_run("AddressError", "no address");
+    let mut order = run("order").key("order-1");
+    order.point("workflow:child-began");
+    order.edit(|event| {
+        event.links.push(Link { rel: Relation::Began, trace_id: Some(trace_id), span_id: root });
+    });
+    order.fail_run("OrderError", "not invoiced");
+    let events = invoice.events().into_iter().chain(order.events());
+    let lines: Vec<String> = events.map(|event| serde_json::to_string(&event).unwrap()).collect();
+    sandbox.write("events.jsonl", lines.join("\n"));
+    sandbox.json(&["import", "events.jsonl"]);
+    let seen = sandbox.see(&["why", "order-1"]);
+    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("in child invoice invoice-1: stage:address AddressError: no address"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_running_says_where_it_is_and_for_how_long() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let work = shop.workflow("order").key("order-1");
+    work.run_infallible(|ctx| async move {
+        ctx.trace_infallible("stage:wait", async {}).await.unwrap();
+    })
+    .await
+    .unwrap();
+    let open = stay(shop.workflow("order").key("order-2")).await;
+    let seen = sandbox.see(&["why", "order-2"]);
+    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("● order is running, now at stage:wait; it has been running for "), "{seen}");
+    assert!(words.contains("stage:wait has been at work for "), "{seen}");
+    assert!(words.contains("Where it is ● workflow:order running"), "{seen}");
+    assert!(words.contains("← here ● stage:wait running"), "{seen}");
+    let found = sandbox.json(&["why", "order-2"]);
+    assert_grounded(&sandbox, &found, "at_work", |event| event.contains("stage:wait"));
+    drop(open);
+    end(shop).await;
+}
+
+#[tokio::test]
+async fn another_version_than_that_of_the_last_good_run_is_told() {
+    let sandbox = Sandbox::empty();
+    for (key, version) in [("order-1", "1.4.0"), ("order-2", "1.4.1")] {
+        let store = SqliteStore::new(sandbox.path("traces.db"));
+        let shop = Throughline::builder("shop").version(version).store(store).build().unwrap();
+        let order = shop.workflow("order").key(key);
+        let fails = key == "order-2";
+        let work = async move { if fails { Err::<(), BoxError>("no price list".into()) } else { Ok(()) } };
+        let _ = order.run(|ctx| async move { ctx.trace("stage:price", work).await? }).await.unwrap();
+        end(shop).await;
+    }
+    let seen = sandbox.see(&["why", "order-2"]);
+    assert!(seen.contains("version 1.4.0 → 1.4.1 since the last good run (by comparison)"), "{seen}");
+}
+
+#[test]
+fn of_a_large_run_what_it_began_with_is_compared() {
+    let sandbox = Sandbox::empty();
+    let mut lines = Vec::new();
+    for (hour, (key, flag)) in (0..).zip([("a", "off"), ("b", "off"), ("c", "off"), ("d", "on")]) {
+        let mut order = run("order").key(key).at(Timestamp::from_micros(hour * 3_600_000_000));
+        order.root();
+        order.edit(|event| event.attrs = event.attrs.with("flag.new-pricing", flag));
+        for _ in 0..4_200 {
+            order.point("item:seen");
+        }
+        if flag == "on" {
+            order.fail_run("PriceError", "no price list");
+        } else {
+            order.complete_run();
+        }
+        lines.extend(order.events().iter().map(|event| serde_json::to_string(event).unwrap()));
+    }
+    sandbox.write("events.jsonl", lines.join("\n"));
+    sandbox.json(&["import", "events.jsonl"]);
+    let seen = sandbox.see(&["why", "d"]);
+    assert!(seen.contains("flag.new-pricing off → on since the last 3 good runs (by comparison)"), "{seen}");
 }
 
 #[tokio::test]

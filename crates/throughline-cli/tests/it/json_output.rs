@@ -78,6 +78,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Related", "throughline-cli/src/related.rs"),
     ("LeftBehind", "throughline-cli/src/related.rs"),
     ("More", "throughline-cli/src/related.rs"),
+    ("Elsewhere", "throughline-cli/src/related.rs"),
     ("OpenRun", "throughline-model/src/run.rs"),
     ("CurrentStep", "throughline-model/src/run.rs"),
     ("OpenSummary", "throughline-model/src/run.rs"),

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::agreement::{Agreement, agreement};
 use super::current::{Turn, last_turn};
+use throughline_model::fold::{Agreement, agreement};
 use throughline_model::{ErrorInfo, Link, Moment, Text, names::errors};
 
 /// How many are kept of a span. Only those can be so many that fail beside each other.
@@ -153,7 +153,8 @@ fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'
     let mut best: Option<(Agreement, &Failure)> = None;
     for failure in list {
         let Some(agreement) = agreement(error, &failure.error) else { continue };
-        if failure.is_followed && agreement == Agreement::Innermost {
+        // What is behind an error is behind others too: its own text has to be there, if other work began since.
+        if failure.is_followed && agreement == Agreement::Innermost && !failure.error.chain.is_empty() {
             continue;
         }
         // Whatever gave it up has said so at once.
@@ -161,8 +162,11 @@ fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'
             continue;
         }
         let is_better = best.is_none_or(|(known, before)| {
-            // Of those that failed beside each other the first one counts, of attempts the last one.
-            agreement > known || agreement == known && !failure.undoes && failure.started >= before.ended
+            // Of those that failed beside each other the first one counts, of attempts the last one. Where the error tells of
+            // several different ones, they are no attempts at the same thing.
+            let is_alike = failure.error.message == before.error.message || failure.name == before.name;
+            let is_attempt = is_alike && !failure.undoes && failure.started >= before.ended;
+            agreement > known || agreement == known && is_attempt
         });
         if is_better {
             best = Some((agreement, failure));

@@ -40,7 +40,8 @@ impl TraceContext {
     /// the deadline.
     ///
     /// Two questions, two `?`: the outer error says that the time has passed, the inner one is the future's own. The time is
-    /// that of the system's clock, on every runtime: tokio's paused clock does not make it pass.
+    /// that of the system's clock, on every runtime: tokio's paused clock does not make it pass. Tokio's own timer panics on a
+    /// runtime that was built without one, and nothing tells beforehand.
     ///
     /// Of other time limits, such as `tokio::time::timeout`, a step does not know why it is dropped. If the step around it
     /// ends with the error of tokio's, it is linked to the step that was given up, as `failed_by`; for limits of one's own

@@ -69,9 +69,20 @@ async fn a_time_limit_of_the_context_says_that_it_cancelled_and_brings_the_calle
     let run = ended(&events, names::WORKFLOW_FAILED);
     let step = started(&events, "stage:outer").span_id;
     assert_eq!(
-        run.links.iter().map(|link| (link.rel, link.span_id)).collect::<Vec<_>>(),
+        run.links.iter().map(|link| (link.rel.clone(), link.span_id)).collect::<Vec<_>>(),
         [(Relation::FailedBy, step)]
     );
+}
+
+#[test]
+fn a_time_limit_passes_on_a_runtime_that_has_no_timer() {
+    // Tokio's own timer panics there.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let events = runtime.block_on(record(|ctx| async move {
+        let waiting = waits(ctx.clone(), Arc::default());
+        ctx.timeout(SHORT, waiting).await?
+    }));
+    assert_eq!(kind(&events, "stage:outer").as_deref(), Some("deadline"));
 }
 
 #[tokio::test]
@@ -150,6 +161,26 @@ async fn the_tasks_of_a_set_that_one_of_them_ended_by_failing_name_that() {
     run.await.unwrap().unwrap_err();
     let events = recorded(&throughline, &store).await;
     assert_eq!(kind(&events, "stage:outer").as_deref(), Some("sibling_failed"));
+}
+
+#[tokio::test]
+async fn what_is_dropped_later_than_a_sibling_failed_was_not_cancelled_by_that() {
+    let events = record(|ctx| async move {
+        let waiting = Box::pin(waits(ctx.clone(), Arc::default()));
+        let failing = async {
+            let failed = ctx.trace("stage:fails", async { Err::<(), _>("no stock") }).await;
+            // The failure was put up with: whatever ends the wait does so in another poll.
+            tokio::task::yield_now().await;
+            failed
+        };
+        tokio::select! {
+            biased;
+            waited = waiting => waited,
+            _ = failing => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(reason(&events, "stage:outer"), None);
 }
 
 #[tokio::test]

@@ -221,7 +221,10 @@ async fn the_current_span_of_another_trace_is_no_parent() {
     assert_ne!(roots[1].trace_id, roots[0].trace_id);
     assert_eq!(roots[1].correlation_id.as_deref(), Some("inner-1"));
     assert_eq!(roots[1].parent_trace_id, Some(roots[0].trace_id));
-    assert_eq!((roots[1].links[0].rel, roots[1].links[0].span_id), (Relation::CausedBy, roots[0].span_id));
+    assert_eq!(
+        (roots[1].links[0].rel.clone(), roots[1].links[0].span_id),
+        (Relation::CausedBy, roots[0].span_id)
+    );
 }
 
 #[tokio::test]

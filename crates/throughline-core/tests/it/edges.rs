@@ -206,7 +206,7 @@ async fn the_steps_of_a_third_life_are_third_attempts() {
     );
     let spans: Vec<_> = events.iter().filter(|event| event.event_type == "stage:a").collect();
     let link = &spans[2].links[0];
-    assert_eq!((link.rel, link.span_id), (Relation::RetryOf, spans[1].span_id));
+    assert_eq!((link.rel.clone(), link.span_id), (Relation::RetryOf, spans[1].span_id));
 }
 
 #[tokio::test]

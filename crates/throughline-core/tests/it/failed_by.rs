@@ -333,6 +333,55 @@ async fn of_attempts_the_last_one_is_named() {
 }
 
 #[tokio::test]
+async fn of_attempts_in_tasks_of_their_own_the_last_one_is_named() {
+    let events = record(|ctx| async move {
+        let mut tried = Ok(());
+        for attempt in 1..=3 {
+            let inner = ctx.clone();
+            let name = format!("stage:pay-{attempt}");
+            let task = tokio::spawn(async move {
+                inner.trace(name, async { Err::<(), _>(BureauError::Declined) }).await.unwrap()
+            });
+            tried = task.await.unwrap();
+        }
+        tried
+    })
+    .await;
+    assert_eq!(cause(&events), ["stage:pay-3"]);
+}
+
+#[tokio::test]
+async fn of_tasks_whose_failures_one_error_tells_of_the_first_to_fail_is_named() {
+    let events = record(|ctx| async move {
+        let mut texts = Vec::new();
+        for (name, error) in [("item:7", "row 7 has no date"), ("item:9", "row 9 has no name")] {
+            let inner = ctx.clone();
+            let task =
+                tokio::spawn(async move { inner.trace(name, async move { Err::<(), _>(error) }).await });
+            texts.extend(task.await.unwrap().unwrap().err());
+        }
+        Err::<(), _>(format!("2 rows were refused: {}", texts.join("; ")))
+    })
+    .await;
+    assert_eq!(cause(&events), ["item:7"]);
+}
+
+#[tokio::test]
+async fn a_source_that_many_errors_have_names_no_step_once_other_work_was_begun() {
+    let events = record(|ctx| async move {
+        let inner = ctx.clone();
+        let task =
+            tokio::spawn(async move { inner.trace("stage:ask", async { Err::<(), _>(silent()) }).await });
+        let _ = task.await.unwrap();
+        ctx.trace_infallible("stage:beside", async {}).await.unwrap();
+        let reset = Arc::new(std::io::Error::other("connection reset"));
+        Err::<(), _>(anyhow::Error::from(reset).context("the archive was not written"))
+    })
+    .await;
+    assert_eq!(cause(&events), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_step_whose_panic_was_caught_is_named_by_the_error_that_was_made_of_it() {
     let events = record(|ctx| async move {
         let step = ctx.trace_infallible("stage:parse", async { panic!("no digits in `x`") });

@@ -104,7 +104,7 @@ async fn what_follows_a_failed_run_is_its_next_attempt_and_the_first_stays_finda
     let start = started(&store.trace(second), names::WORKFLOW_STARTED);
     let link = &start.links[0];
     let root = store.trace(first)[0].span_id;
-    assert_eq!((link.rel, link.trace_id, link.span_id), (Relation::RetryOf, Some(first), root));
+    assert_eq!((link.rel.clone(), link.trace_id, link.span_id), (Relation::RetryOf, Some(first), root));
     let summary = async |run| throughline.reader().unwrap().run(run).await.unwrap().unwrap();
     assert_eq!(summary(second).await.root.unwrap().attempt, Some(2));
     assert_eq!(summary(first).await.state, RunState::Failed);

@@ -89,7 +89,7 @@ async fn a_failed_saga_undoes_its_steps_in_reverse_and_says_what_is_orphaned() {
     );
     let undo = started(&events, "compensate:d");
     assert_eq!(
-        (undo.links[0].rel, undo.links[0].span_id),
+        (undo.links[0].rel.clone(), undo.links[0].span_id),
         (Relation::Compensates, started(&events, "stage:d").span_id)
     );
     assert_eq!(undo.attrs.get(names::attrs::RESOURCE), Some("r-4"));
@@ -238,7 +238,7 @@ async fn a_resumed_saga_recovers_what_ended_well_and_undoes_it_if_it_fails() {
     // What was run again is a second attempt, and its compensation undoes both.
     let b: Vec<_> = events.iter().filter(|event| event.event_type == "stage:b" && event.seq == 0).collect();
     assert_eq!(
-        (b[1].attempt, b[1].links[0].rel, b[1].links[0].span_id),
+        (b[1].attempt, b[1].links[0].rel.clone(), b[1].links[0].span_id),
         (Some(2), Relation::RetryOf, b[0].span_id)
     );
     let undo_b: Vec<_> = started(&events, "compensate:b").links.iter().map(|link| link.span_id).collect();

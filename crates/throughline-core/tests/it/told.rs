@@ -117,7 +117,7 @@ async fn whoever_begins_a_run_of_its_own_links_it() {
         assert_eq!((event.trace_id, event.status), (parent.trace_id, Status::Success));
         let [link] = &event.links[..] else { panic!("{:?}", event.links) };
         assert_eq!(
-            (link.rel, link.trace_id, link.span_id),
+            (link.rel.clone(), link.trace_id, link.span_id),
             (Relation::Began, Some(child.trace_id), child.span_id)
         );
         let key = child.correlation_id.as_deref();

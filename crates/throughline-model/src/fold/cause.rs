@@ -5,7 +5,8 @@
 //! 1. What was abandoned failed for the reason that was given.
 //! 2. A `failed_by` link names the span whose error this one ended with.
 //! 3. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
-//!    before those after which it continued; of equal ones the first counts where the work ended, else the last.
+//!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
+//!    that has several different ones in it tells of all of them, and the first counts.
 //! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, or if it is
 //!    that of a saga or a workflow.
 //! 5. A failure is looked for inside a child whose end was not recorded.
@@ -15,11 +16,13 @@
 //! A failed attempt that was tried again stands for nothing, the last attempt speaks for all; nothing that undoes another
 //! span is a cause, nor is a point event within a span that has an error of its own.
 
+mod agreement;
 mod record;
 mod words;
 
+pub use agreement::{Agreement, agreement};
 pub use record::SpanFacts;
-pub use words::{Agreement, agreement, is_time_out};
+pub use words::is_time_out;
 
 use std::collections::HashSet;
 
@@ -253,6 +256,7 @@ impl<'e> Causes<'e> {
         let suspects = self.suspects(span);
         let culprit = self.linked_failure(span).or_else(|| Self::passed_on(&suspects));
         if let Some((culprit, ground)) = culprit {
+            let (culprit, ground) = self.first_told(culprit, &suspects).unwrap_or((culprit, ground));
             let cleaned_up = self.before_clean_up(span, culprit, &suspects);
             return Some(cleaned_up.map_or((culprit, ground), |first| (first, Ground::BeforeCleanUp)));
         }
@@ -343,6 +347,19 @@ impl<'e> Causes<'e> {
         found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
     }
 
+    /// An error that has several others in it tells of all of them: what failed first among these, if it is not the culprit.
+    fn first_told(&self, culprit: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
+        let told = suspects.iter().find(|suspect| suspect.span == culprit)?;
+        let agreement = told.agreement.filter(|agreement| *agreement < Agreement::Whole)?;
+        let error = self.record.spans[culprit as usize].error();
+        let before = suspects.iter().take_while(|suspect| suspect.span != culprit);
+        let first = before.map(|suspect| (suspect.span, suspect.agreement)).find(|(span, agrees)| {
+            *agrees >= Some(agreement.max(Agreement::Message))
+                && self.record.spans[*span as usize].error() != error
+        });
+        first.map(|(span, _)| (span, Ground::SameError(agreement)))
+    }
+
     /// If a span failed while it cleaned up after another failure in the same place, that failure.
     fn before_clean_up(&self, around: u32, culprit: u32, suspects: &[Suspect]) -> Option<u32> {
         let cleaning = self.record.ancestor_below(culprit, around)?;
@@ -401,7 +418,9 @@ impl<'e> Causes<'e> {
     fn is_aftermath(&self, around: u32, span: u32) -> bool {
         let name = |span: &u32| self.record.spans[*span as usize].first.event_type.as_str();
         let before = self.record.children(around).iter().take_while(|other| **other < span).map(name);
-        words::is_aftermath(name(&span), before)
+        let work = &self.record.spans[around as usize];
+        let work = work.first.workflow.as_deref().filter(|_| work.is_of("workflow:"));
+        words::is_aftermath(name(&span), work.unwrap_or(name(&around)), before)
     }
 
     fn dropped_first(&self, span: u32, status: Status) -> Option<(u32, Ground)> {

@@ -1,7 +1,7 @@
 //! [`Statement`]: what a verdict says, sentence by sentence, and the events that each rests on.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -63,6 +63,8 @@ pub enum Says {
     Child,
     /// In which process it was interrupted.
     Process,
+    /// For how long a step has been at work that has not ended.
+    AtWork,
     /// The record does not say something that would help.
     Missing,
 }
@@ -279,7 +281,11 @@ impl<'q> Saying<'q> {
             {
                 continue;
             }
-            let shared = values(output).into_iter().find(|value| given.contains(value));
+            // What it was given itself goes through everything and says nothing.
+            let around = std::iter::successors(Some(step), Span::parent).take(NEAR);
+            let known: Vec<&Value> = around.filter_map(|span| span.input()).flat_map(values).collect();
+            let shared =
+                values(output).into_iter().find(|value| given.contains(value) && !known.contains(value));
             let says = match shared {
                 Some(value) => format!("its output {} went into {}", short(value), self.cause.name()),
                 None if is_empty(output) => format!("its output was {}", short(output)),
@@ -351,20 +357,24 @@ impl<'q> Saying<'q> {
         }
     }
 
-    /// Limits of which nothing was left, as far as an event says so.
+    /// Limits of which nothing was left, as far as an event says so and none after it says otherwise.
     fn limits(&mut self) {
-        let is_used_up = |span: &Span<'_>| {
-            let said = span.events().flat_map(|event| event.attrs.iter());
-            let mut attrs = said.filter(|(key, _)| key.contains("remaining"));
-            let mut fields = span.events().filter_map(|event| event.data.as_ref()).flatten();
-            attrs.any(|(_, value)| value == "0")
-                || fields.any(|(key, value)| key.contains("remaining") && value.as_f64() == Some(0.0))
-        };
-        let before = |span: &Span<'_>| span.start_place() <= self.cause.end_place();
-        let used_up: Vec<_> = self.query.spans().filter(before).filter(is_used_up).collect();
-        if let Some(span) = used_up.last() {
+        let mut last_said: BTreeMap<String, (Span<'q>, bool)> = BTreeMap::new();
+        for span in self.query.spans().take_while(|span| span.start_place() <= self.cause.end_place()) {
+            for event in span.events() {
+                for (key, value) in event.attrs.iter().filter(|(key, _)| is_limit(key)) {
+                    let is_used_up = value.parse() == Ok(0.0);
+                    last_said.insert(key.to_string(), (span, is_used_up));
+                }
+                for (name, remaining) in event.data.iter().flat_map(limits_in) {
+                    last_said.insert(name, (span, remaining == 0.0));
+                }
+            }
+        }
+        let used_up = last_said.into_values().filter_map(|(span, is_used_up)| is_used_up.then_some(span));
+        if let Some(span) = used_up.max_by_key(|span| span.start_place()) {
             let text = format!("{} says that nothing of a limit remained", span.name());
-            self.say(Says::LimitReached, Certainty::Recorded, text, &[*span]);
+            self.say(Says::LimitReached, Certainty::Recorded, text, &[span]);
         }
     }
 
@@ -416,6 +426,37 @@ pub(crate) fn facts(data: &serde_json::Map<String, Value>, most: usize) -> Strin
         _ => None,
     });
     list(said, most)
+}
+
+/// Whether a name is that of what remains of a limit, as in `x-ratelimit-remaining`: not of work, as in `items_remaining`.
+fn is_limit(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("remaining") && ["limit", "quota", "budget"].iter().any(|word| name.contains(word))
+}
+
+/// What a payload says of limits: the names of their numbers, from the outermost object down, and how much remained.
+fn limits_in(data: &serde_json::Map<String, Value>) -> Vec<(String, f64)> {
+    const MOST: usize = 256;
+    let (mut found, mut open, mut seen) = (Vec::new(), vec![(String::new(), data)], 0);
+    while let Some((path, fields)) = open.pop() {
+        // Beside a limit stands what remains of it.
+        let of_a_limit = fields.keys().any(|key| ["limit", "quota", "budget"].contains(&key.as_str()));
+        for (key, value) in fields {
+            seen += 1;
+            if seen > MOST {
+                return found;
+            }
+            let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                Value::Object(inner) => open.push((name, inner)),
+                Value::Number(number) if is_limit(&name) || of_a_limit && key == "remaining" => {
+                    found.extend(number.as_f64().map(|remaining| (name, remaining)));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// Values that say which thing is meant: texts, numbers, and those in objects and lists.

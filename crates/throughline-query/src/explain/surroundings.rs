@@ -10,7 +10,7 @@ use super::{
 use crate::cause::Causes;
 use crate::decisions::Consequences;
 use crate::{Decision, Span, SpanSummary, TraceQuery};
-use throughline_model::fold::{Found, Ground};
+use throughline_model::fold::{Agreement, Found, Ground, agreement};
 use throughline_model::names::{attrs, errors};
 use throughline_model::{Attrs, Relation, RunState, Status, Text};
 
@@ -242,6 +242,15 @@ pub(super) fn cascades<'q>(
     propagated.chain(cancelled).collect()
 }
 
+/// Whether a span ended with an error that has that of another in it, beside something else.
+fn tells_of(span: Span<'_>, other: Span<'_>) -> bool {
+    span.error().zip(other.error()).is_some_and(|(error, inside)| {
+        error.message.len() > inside.message.len()
+            && error.message.contains(&*inside.message)
+            && agreement(error, inside) >= Some(Agreement::Message)
+    })
+}
+
 /// The failures that are neither the cause nor brought about by it, in the order in which they ended.
 pub(super) fn other_failures(
     on_path: &[bool],
@@ -252,7 +261,10 @@ pub(super) fn other_failures(
     let mut tolerated = vec![false; on_path.len()];
     let mut by_itself: Vec<Option<bool>> = vec![None; on_path.len()];
     let mut failures = Vec::new();
-    let failed_at = found.map_or(u32::MAX, |found| causes.at(found.cause).end_place());
+    let cause = found.map(|found| causes.at(found.cause));
+    let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
+    let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
+    let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
     for &index in &causes.query.index.outline().rows {
         let (span, at) = (causes.at(index), index as usize);
         if span.status() != Status::Failed || causes.is_in_compensation(span) || on_path[at] {
@@ -266,7 +278,7 @@ pub(super) fn other_failures(
                     && *by_itself[at].get_or_insert_with(|| causes.culprit(parent).is_none())
             };
             parent.status() == Status::Success
-                || causes.is_tolerated(span)
+                || (causes.is_tolerated(span) && !(on_path[at] && is_another(span) && tells_of(parent, span)))
                 || tolerated[parent.index as usize]
                 || failed_by_itself()
         });

@@ -71,6 +71,9 @@ impl Explanation {
         if self.resumed > 0 && !tells_resumptions(self.verdict) {
             printer.say(Emphasis::Dim, &format!("  resumed {}", text::count(self.resumed, "time")));
         }
+        for statement in self.statements.iter().filter(|statement| statement.says == Says::AtWork) {
+            printer.wrapped(2, Emphasis::Live, &statement.text, SENTENCE);
+        }
         let Some(cause) = &self.cause else { return };
         if let Some(error) = &cause.span.error {
             printer.chain(2, error);
@@ -104,7 +107,7 @@ impl Explanation {
         let is_suspect = |statement: &&Statement| {
             !matches!(
                 statement.says,
-                Says::Symptom | Says::Origin | Says::Recorded | Says::Missing | Says::Process
+                Says::Symptom | Says::Origin | Says::Recorded | Says::Missing | Says::Process | Says::AtWork
             )
         };
         if self.statements.iter().any(|statement| is_suspect(&statement)) {
@@ -121,7 +124,7 @@ impl Explanation {
         if self.path.is_empty() {
             return;
         }
-        printer.section("How it got there", Keeps::Ends);
+        printer.section(if self.cause.is_some() { "How it got there" } else { "Where it is" }, Keeps::Ends);
         // Of a long path the top, for orientation, and the end, where it went wrong.
         let most = if printer.style.lines() == usize::MAX { usize::MAX } else { LIST };
         let hidden = self.path.len().saturating_sub(most);
@@ -236,8 +239,8 @@ impl Explanation {
     }
 
     fn write_open(&self, printer: &mut Printer<'_>) {
-        let cause = self.cause.as_ref().map(|cause| cause.span.span_id);
-        let open = || self.open.iter().filter(move |span| Some(span.span_id) != cause);
+        let shown = self.path.last().map(|step| step.span.span_id);
+        let open = || self.open.iter().filter(move |span| Some(span.span_id) != shown);
         if open().next().is_none() {
             return;
         }

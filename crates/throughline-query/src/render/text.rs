@@ -74,8 +74,9 @@ pub(super) fn elided(text: &str, room: usize) -> Cow<'_, str> {
 pub(super) fn wrap(text: &str, room: usize, lines: usize) -> Vec<String> {
     let mut wrapped = Vec::new();
     let mut line = String::new();
-    for word in text.split_whitespace() {
-        let fits = width(&line) + 1 + width(word) <= room;
+    for (piece, begins_word) in text.split_whitespace().flat_map(|word| pieces(word, room)) {
+        let gap = usize::from(begins_word && !line.is_empty());
+        let fits = width(&line) + gap + width(piece) <= room;
         // The last line takes the rest, and is cut where it is written.
         if !line.is_empty() && !fits && wrapped.len() + 1 < lines {
             wrapped.push(std::mem::take(&mut line));
@@ -83,13 +84,28 @@ pub(super) fn wrap(text: &str, room: usize, lines: usize) -> Vec<String> {
         if width(&line) > room {
             break;
         }
-        if !line.is_empty() {
+        if begins_word && !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(piece);
     }
     wrapped.push(line);
     wrapped
+}
+
+/// A word in pieces that fit, and whether each is its beginning: a script without spaces says a sentence in one.
+fn pieces(word: &str, room: usize) -> Vec<(&str, bool)> {
+    let (mut pieces, mut start, mut used) = (Vec::new(), 0, 0);
+    for (at, cluster) in word.grapheme_indices(true) {
+        let columns = width(cluster);
+        if used + columns > room && at > start {
+            pieces.push((&word[start..at], start == 0));
+            (start, used) = (at, 0);
+        }
+        used += columns;
+    }
+    pieces.push((&word[start..], start == 0));
+    pieces
 }
 
 /// Whether a character could do something to a terminal, or to the order of what it shows: control characters and
@@ -192,5 +208,8 @@ mod tests {
     fn words_wrap_and_the_last_line_takes_the_rest() {
         assert_eq!(wrap("one two three four", 8, 2), ["one two", "three four"]);
         assert_eq!(wrap("", 8, 2), [""]);
+        // Not cut where no space is.
+        assert_eq!(wrap("残高不足です", 6, 4), ["残高不", "足です"]);
+        assert_eq!(wrap("a word 0123456789", 8, 4), ["a word", "01234567", "89"]);
     }
 }

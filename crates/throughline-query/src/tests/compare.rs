@@ -51,7 +51,7 @@ fn an_attribute_that_all_good_runs_share_is_told_and_an_id_is_not() {
     let page = explanation.render(&Style::plain());
     assert!(page.contains("flag.new-pricing off → on since the last 3 good runs (by comparison)"), "{page}");
     let statement = explanation.statements.iter().find(|statement| statement.says == Says::Differs).unwrap();
-    assert_eq!(statement.events.len(), 2, "the starts of both runs");
+    assert_eq!(statement.events.len(), 4, "the starts of this run and of the good ones");
 }
 
 #[test]

@@ -261,7 +261,7 @@ impl Cache {
         let id: i64 = row.get(0)?;
         let invalid = |what: &str| Fault::Damaged(format!("event {id} has an invalid {what}"));
         let span = |value: i64| SpanId::from_u64(value as u64);
-        let rest = match present(row.get_ref(20)?) {
+        let mut rest = match present(row.get_ref(20)?) {
             None => Rest::default(),
             Some(rest) => json(rest).ok_or_else(|| invalid("`rest`"))?,
         };
@@ -304,7 +304,7 @@ impl Cache {
                 None => Vec::new(),
                 Some(tags) => json(tags).ok_or_else(|| invalid("`tags`"))?,
             },
-            links: rest.links(),
+            links: rest.take_links(),
             service: self.name(connection, row.get(9)?)?,
             workflow: match row.get::<_, Option<i64>>(10)? {
                 None => None,

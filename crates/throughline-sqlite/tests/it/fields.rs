@@ -118,7 +118,7 @@ async fn every_field_of_an_event_has_its_place() {
     assert_eq!(json_of("e.data"), Value::from(data.unwrap()));
     let ErrorInfo { kind, message, chain } = *error.unwrap();
     assert_eq!(json_of("e.error"), json!({ "type": kind, "message": message, "chain": chain }));
-    let Link { rel, trace_id, span_id } = links[0];
+    let Link { rel, trace_id, span_id } = links[0].clone();
     assert_eq!(
         json_of("e.rest"),
         json!({

@@ -153,7 +153,7 @@ async fn each_attempt_at_a_job_without_a_context_is_a_run_and_the_job_stands_as_
     assert!(starts.iter().all(|start| start.is_root()));
     let link = &starts[1].links[0];
     assert_eq!(
-        (link.rel, link.trace_id, link.span_id),
+        (link.rel.clone(), link.trace_id, link.span_id),
         (Relation::RetryOf, Some(first.trace_id), starts[0].span_id)
     );
     assert_eq!([starts[0].attempt, starts[1].attempt], [Some(1), Some(2)]);

@@ -182,7 +182,7 @@ async fn a_compensation_may_name_the_span_itself() {
     });
     ran.await.unwrap().unwrap();
     let links = &starts(&bench.events().await, "compensate:release")[0].links;
-    assert_eq!((links[0].rel, links[0].span_id), (Relation::Compensates, done));
+    assert_eq!((links[0].rel.clone(), links[0].span_id), (Relation::Compensates, done));
 }
 
 /// A worker's attempt at a job that carries this context and runs these nodes, and fails if one did.

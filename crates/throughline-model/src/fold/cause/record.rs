@@ -93,7 +93,7 @@ impl<'e> SpanFacts<'e> {
                     self.retries.extend(target().filter(|span| !self.retries.contains(span)));
                 }
                 Relation::FailedBy => self.failed_by = target().or(self.failed_by),
-                Relation::DecidedBy | Relation::CausedBy | Relation::Began => {}
+                Relation::DecidedBy | Relation::CausedBy | Relation::Began | Relation::Other(_) => {}
             }
         }
     }

@@ -1,0 +1,281 @@
+//! Whether an error is another one on its way up.
+
+use std::borrow::Cow;
+
+use crate::ErrorInfo;
+
+/// How well the error of a span agrees with that of another which may have brought it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Agreement {
+    /// One of its messages ends with the other's, as a part of the sentence: `failed with no such file`.
+    Phrase,
+    /// One of its messages is the other's, or has it as a clause: `loading: no such file`.
+    Message,
+    /// The innermost of its errors is the innermost of the other's.
+    Innermost,
+    /// The innermost error and the message are the same.
+    Whole,
+}
+
+/// Texts longer than this are compared as a whole.
+const SEARCHED: usize = 16 * 1024;
+
+/// A clause that only a space sets apart from what is before it agrees if it has at least so many bytes: `was not found` is
+/// not about the `not found` of another one.
+const LONG_ENOUGH: usize = 12;
+
+/// Whether the error of a span is that of another on its way up. No words are looked at, only where a text stands in another.
+pub fn agreement(parent: &ErrorInfo, child: &ErrorInfo) -> Option<Agreement> {
+    if parent.message == child.message && parent.chain == child.chain && !child.message.trim().is_empty() {
+        return Some(Agreement::Whole);
+    }
+    let (outer, inner) = (Messages::of(parent), Messages::of(child));
+    let (outer_core, inner_core) = (outer.innermost()?, inner.innermost()?);
+    let same_core = joint(outer_core, inner_core).or_else(|| joint(inner_core, outer_core));
+    // As `{:#}` prints an error with those behind it.
+    let printed = inner.0.join(": ");
+    if inner.0.len() > 1 && outer.0.iter().any(|text| joint(text, &printed) >= Some(Joint::Clause)) {
+        return Some(Agreement::Whole);
+    }
+    if outer.0.len() > 1 && inner.0.len() > 1 && same_core.is_none() {
+        // Both say what is behind them, and that is not the same.
+        return None;
+    }
+    let message = inner.0.first()?;
+    if same_core == Some(Joint::Equal) && outer.0.contains(message) {
+        return Some(Agreement::Whole);
+    }
+    if matches!(same_core, Some(Joint::Equal | Joint::Clause)) {
+        return Some(Agreement::Innermost);
+    }
+    let best = outer.0.iter().filter_map(|text| joint(text, message)).max().max(same_core)?;
+    Some(if best == Joint::Sentence { Agreement::Phrase } else { Agreement::Message })
+}
+
+/// The messages of an error and of those behind it, the innermost last, in lower case.
+struct Messages<'e>(Vec<Cow<'e, str>>);
+
+impl<'e> Messages<'e> {
+    fn of(error: &'e ErrorInfo) -> Self {
+        let all = std::iter::once(error.message_without_place())
+            .chain(error.chain.iter().map(|text| text.as_str()));
+        let texts = all.map(|text| lower_case(text.trim().trim_end_matches(['.', '!', '。', '！'])));
+        Self(texts.filter(|text| !text.is_empty()).collect())
+    }
+
+    fn innermost(&self) -> Option<&str> {
+        self.0.last().map(|text| &**text)
+    }
+}
+
+fn lower_case(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_uppercase) {
+        true => Cow::Owned(text.to_lowercase()),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// How a text stands in another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Joint {
+    /// It is the end of a sentence, and long enough not to be there by chance.
+    Sentence,
+    /// It is a clause: punctuation sets it apart on both sides, or it stands at the beginning or the end.
+    Clause,
+    /// It is all of it.
+    Equal,
+}
+
+/// How a text has another in it, if it does. What stands in the middle of a sentence is a part of the sentence.
+fn joint(whole: &str, part: &str) -> Option<Joint> {
+    if whole == part {
+        return Some(Joint::Equal);
+    }
+    if part.is_empty() || whole.len() > SEARCHED {
+        return None;
+    }
+    let places = whole.match_indices(part).map(|(at, _)| (&whole[..at], &whole[at + part.len()..]));
+    places.filter_map(|(before, after)| joint_between(before, after, part.len())).max()
+}
+
+fn joint_between(before: &str, after: &str, length: usize) -> Option<Joint> {
+    let is_last = !after.contains(char::is_alphanumeric);
+    if begins_a_clause(before, length) && (is_last && !after.starts_with(['_', '-']) || ends_a_clause(after))
+    {
+        return Some(Joint::Clause);
+    }
+    (is_last && before.ends_with(char::is_whitespace) && length >= LONG_ENOUGH).then_some(Joint::Sentence)
+}
+
+fn begins_a_clause(before: &str, length: usize) -> bool {
+    let text = before.trim_end();
+    let is_spaced = text.len() < before.len();
+    match text.chars().next_back() {
+        None
+        | Some('(' | '[' | '{' | '"' | '\'' | '`' | '“' | '‘' | '«' | '„' | '「' | '『' | '（' | '【') => {
+            true
+        }
+        Some('：' | '；' | '，' | '、' | '。' | '＝') => true,
+        Some(':' | '=' | '>' | '|') => is_spaced || length >= LONG_ENOUGH,
+        Some(';' | ',' | '-' | '–' | '—' | '.') => is_spaced,
+        Some(_) => before.ends_with('\n'),
+    }
+}
+
+fn ends_a_clause(after: &str) -> bool {
+    let mut next = after.chars();
+    match (next.next(), next.next()) {
+        (Some(')' | ']' | '}' | '"' | '\'' | '`' | '”' | '’' | '»' | '“' | ';' | '\n'), _) => true,
+        (Some('」' | '』' | '）' | '】' | '；' | '，' | '、' | '。' | '（'), _) => true,
+        (Some(',' | '.'), next) => next.is_none_or(char::is_whitespace),
+        (Some(' '), Some('(' | '[' | '–' | '—' | '-')) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(message: &str, chain: &[&str]) -> ErrorInfo {
+        ErrorInfo {
+            kind: "E".into(),
+            message: message.to_owned().into(),
+            chain: chain.iter().map(|text| (*text).to_owned().into()).collect(),
+        }
+    }
+
+    #[test]
+    fn errors_agree_at_the_tail_and_not_in_the_middle_of_a_sentence() {
+        use Agreement::{Innermost, Message, Phrase, Whole};
+        type Case =
+            (&'static str, &'static [&'static str], &'static str, &'static [&'static str], Option<Agreement>);
+        let cases: [Case; 19] = [
+            ("connection refused", &[], "connection refused", &[], Some(Whole)),
+            ("loading: connection refused", &[], "connection refused", &[], Some(Innermost)),
+            ("loading", &["connection refused"], "Connection refused.", &[], Some(Whole)),
+            ("request failed with connection refused", &[], "connection refused", &[], Some(Phrase)),
+            ("loading: no such file (after 3 attempts)", &[], "no such file", &[], Some(Innermost)),
+            ("schema v3 is not found in the registry", &[], "not found", &[], None),
+            ("schema v3 is not found", &[], "not found", &[], None),
+            ("the account was notfound", &[], "found", &[], None),
+            ("5.0 MB are too large", &[], "0 MB are too large", &[], None),
+            // The innermost error counts most.
+            ("loading", &["no such file", "disk"], "loading", &["no such file", "quota"], None),
+            ("loading", &["no such file", "disk"], "reading", &["disk"], Some(Innermost)),
+            // Without sources the message is all there is.
+            ("loading", &[], "loading", &["no such file"], Some(Message)),
+            ("step 2: three chargebacks", &["no answer"], "three chargebacks", &[], Some(Message)),
+            // What a step unwraps is the innermost error of the other.
+            ("no answer", &[], "scoring", &["no answer"], Some(Innermost)),
+            ("no answer", &[], "scoring: no answer", &[], Some(Innermost)),
+            ("", &[], "", &[], None),
+            ("refused", &[], "", &[], None),
+            ("it said \"out of stock\"", &[], "out of stock", &[], Some(Innermost)),
+            ("upstream failed", &[], "connection reset", &[], None),
+        ];
+        for (outer, outer_chain, inner, inner_chain, expected) in cases {
+            let found = agreement(&info(outer, outer_chain), &info(inner, inner_chain));
+            assert_eq!(found, expected, "{outer} {outer_chain:?} / {inner} {inner_chain:?}");
+        }
+    }
+
+    fn error(texts: &[&str]) -> ErrorInfo {
+        let mut texts = texts.iter().map(|text| (*text).to_owned().into());
+        ErrorInfo { kind: "error".into(), message: texts.next().unwrap(), chain: texts.collect() }
+    }
+
+    fn agrees(above: &[&str], below: &[&str]) -> Option<Agreement> {
+        agreement(&error(above), &error(below))
+    }
+
+    #[test]
+    fn an_error_that_was_returned_or_given_a_context_is_the_same_as_a_whole() {
+        let below = ["the bureau did not answer", "connection reset"];
+        assert_eq!(agrees(&below, &below), Some(Agreement::Whole));
+        assert_eq!(agrees(&["scoring", below[0], below[1]], &below), Some(Agreement::Whole));
+        assert_eq!(agrees(&["disk full"], &["disk full"]), Some(Agreement::Whole));
+        assert_eq!(agrees(&["Disk full."], &["Disk full"]), Some(Agreement::Whole));
+    }
+
+    #[test]
+    fn an_error_that_became_a_part_of_a_text_is_found_in_it() {
+        let below = ["the bureau did not answer", "connection reset"];
+        for above in [
+            "scoring failed: the bureau did not answer",
+            "scoring failed (the bureau did not answer)",
+            "scoring failed: the bureau did not answer; giving up",
+            "the bureau did not answer (attempt 3 of 3)",
+            "Scoring(\"the bureau did not answer\")",
+            "scoring failed — the bureau did not answer",
+            "2 errors:\nthe bureau did not answer\nno cash",
+        ] {
+            assert_eq!(agrees(&[above], &below), Some(Agreement::Message), "{above}");
+        }
+        let sentence = ["scoring failed because the bureau did not answer."];
+        assert_eq!(agrees(&sentence, &below), Some(Agreement::Phrase));
+        let printed = ["scoring failed: the bureau did not answer: connection reset"];
+        assert_eq!(agrees(&printed, &below), Some(Agreement::Whole));
+        assert_eq!(agrees(&["outer: boom"], &["boom"]), Some(Agreement::Innermost));
+        assert_eq!(agrees(&["task 7 panicked with message \"boom\""], &["boom"]), Some(Agreement::Innermost));
+    }
+
+    #[test]
+    fn errors_agree_in_every_language() {
+        for (above, below) in [
+            ("Bestellung fehlgeschlagen: Karte abgelehnt", "Karte abgelehnt"),
+            ("Die Bestellung scheiterte, weil Konto gesperrt ist", "Konto gesperrt ist"),
+            ("Échec du paiement « carte refusée »", "carte refusée"),
+            ("決済に失敗しました：接続が拒否されました", "接続が拒否されました"),
+            ("エラー「残高不足」が発生しました", "残高不足"),
+        ] {
+            assert!(agrees(&[above], &[below]).is_some(), "{above} / {below}");
+        }
+        for (above, below) in [
+            ("Schema 3 wurde nicht gefunden", "nicht gefunden in der Ablage"),
+            ("スキーマが見つかりません", "見つかりません"),
+        ] {
+            assert_eq!(agrees(&[above], &[below]), None, "{above} / {below}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_panic_is_no_part_of_its_text() {
+        let panic = |message: &'static str| ErrorInfo {
+            kind: crate::names::errors::PANIC.into(),
+            message: message.into(),
+            chain: Vec::new(),
+        };
+        let here = panic("no digits at src/parse.rs:8");
+        assert_eq!(agreement(&panic("no digits"), &here), Some(Agreement::Whole));
+        assert_eq!(agreement(&error(&["the parser ended: no digits"]), &here), Some(Agreement::Innermost));
+    }
+
+    #[test]
+    fn an_error_of_which_only_the_innermost_source_was_kept_is_found_by_that() {
+        let below = ["the bureau did not answer", "connection reset"];
+        assert_eq!(agrees(&["scoring failed", "connection reset"], &below), Some(Agreement::Innermost));
+        assert_eq!(agrees(&["scoring failed: connection reset"], &below), Some(Agreement::Innermost));
+    }
+
+    #[test]
+    fn an_error_that_only_shares_words_is_another_one() {
+        for (above, below) in [
+            ("schema v3 is not found in the registry", "not found"),
+            ("schema v3 was not found", "not found"),
+            ("schema version 3 is not supported", "404 not found"),
+            ("unauthorised", "authorised"),
+            ("the card was declined-by-bank", "declined"),
+            ("not found: schema v3", "not found"),
+            ("row_not_found", "found"),
+            ("boom_box", "boom"),
+            ("provisioning failed", "directory not empty"),
+            ("card declined", ""),
+            ("", "card declined"),
+        ] {
+            assert_eq!(agrees(&[above], &[below]), None, "{above} / {below}");
+        }
+        assert_eq!(agrees(&["a failed", "disk full"], &["a failed", "no memory"]), None);
+        assert_eq!(agrees(&["b", "disk full"], &["a", "no memory"]), None);
+    }
+}
