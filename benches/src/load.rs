@@ -221,7 +221,7 @@ fn run(random: &mut StdRng) -> Vec<TraceEvent> {
 /// began before it.
 pub fn large_run(events: usize, seed: u64) -> Vec<TraceEvent> {
     let mut random = StdRng::seed_from_u64(seed);
-    let trace = TraceId::from_key("large");
+    let trace = TraceId::from_key(&format!("large-{events}"));
     let spans: Vec<_> =
         (0..events / 2).map(|_| SpanId::from_u64(random.random()).unwrap_or_else(SpanId::random)).collect();
     let event =

@@ -41,7 +41,7 @@ const FOREIGN_TO_MODEL: &[&str] =
     &["aho-corasick", "anstyle", "http", "hyper", "metrics", "regex", "rusqlite", "throughline", "tracing"];
 
 /// Stores stand on the model alone, as those of third parties do.
-const STORES: &[&str] = &["throughline-sqlite"];
+const STORES: &[&str] = &["throughline-postgres", "throughline-sqlite"];
 
 /// What needs a runtime or instruments code, and every other crate of ours.
 const FOREIGN_TO_REDACT: &[&str] = &["futures", "log", "metrics", "throughline", "tokio", "tracing"];
@@ -57,12 +57,14 @@ const FOREIGN_TO_CORE: &[&str] = &[
     "libsqlite3",
     "metrics-",
     "opentelemetry",
+    "postgres",
     "prometheus",
     "redis",
     "reqwest",
     "rusqlite",
     "rustls",
     "sentry",
+    "tokio-postgres",
     "tonic",
     "tower",
     "tracing-opentelemetry",

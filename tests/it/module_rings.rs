@@ -11,6 +11,7 @@ const CRATES: &[&str] = &[
     "throughline-core",
     "throughline-metrics",
     "throughline-model",
+    "throughline-postgres",
     "throughline-query",
     "throughline-redact",
     "throughline-sqlite",

@@ -1,6 +1,7 @@
 //! System tools that some tests run: what is missing is installed where that is allowed.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{bail, ensure};
@@ -41,6 +42,12 @@ const TOOLS: &[Tool] = &[
         why: "counts the instructions of the hot paths",
         probe: None,
     },
+    Tool {
+        name: "initdb",
+        package: "postgresql",
+        why: "makes the Postgres server that the store is proved on",
+        probe: None,
+    },
     Tool { name: "promtool", package: "prometheus", why: "checks what is scraped", probe: None },
     Tool {
         name: "node",
@@ -71,14 +78,21 @@ const TOOLS: &[Tool] = &[
 ];
 
 impl Tool {
+    /// Debian keeps the programs of a Postgres server off the path.
+    fn path(&self) -> Option<PathBuf> {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let mut beside = versions.map(|version| version.path().join("bin").join(self.name));
+        which::which(self.name).ok().or_else(|| beside.find(|path| path.exists()))
+    }
+
     fn is_there(&self) -> bool {
-        which::which(self.name).is_ok() && self.probe.as_ref().is_none_or(|probe| probe.succeeds(self.name))
+        self.path().is_some() && self.probe.as_ref().is_none_or(|probe| probe.succeeds(self.name))
     }
 
     /// What is wrong with one that is not there.
     fn lack(&self) -> String {
         match &self.probe {
-            Some(probe) if which::which(self.name).is_ok() => {
+            Some(probe) if self.path().is_some() => {
                 format!("{} will not do: want {}", self.name, probe.wanted)
             }
             _ => format!("{} is missing", self.name),

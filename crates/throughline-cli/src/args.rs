@@ -56,7 +56,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store, such as sqlite:traces.db
+    /// The store, such as sqlite:traces.db or postgres://localhost/audit
     #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
     /// Print JSON, as described in docs/json-output.md

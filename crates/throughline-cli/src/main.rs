@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn answer(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(commands::run(cli, screen))?;
     screen.flush()?;
     Ok(answer)

@@ -4,18 +4,30 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
-use throughline_core::{OpenError, Readers, Redaction, Redactor, StoreConfig, TraceReader, TraceStream};
+use throughline_core::{
+    OpenError, Readers, Redaction, Redactor, StoreConfig, ThroughlineBuilder, TraceReader, TraceStream,
+};
+use throughline_postgres::PostgresStore;
 use throughline_sqlite::SqliteStore;
 
 use crate::error::CliError;
 
+/// What can be named; a connection string may have a password in it.
+const EXPECTED: &str = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE";
+
 /// A store that has been named and not been touched.
 pub(crate) struct Store {
     name: String,
-    path: PathBuf,
+    place: Place,
     /// Knows the pseudonyms of what was redacted: by the key of the environment or, once the store is open, by the
     /// secret that it keeps.
     redactor: Redactor,
+}
+
+/// Where a store is.
+enum Place {
+    Sqlite(PathBuf),
+    Postgres(PostgresStore),
 }
 
 impl Store {
@@ -23,26 +35,31 @@ impl Store {
     pub(crate) fn named(name: Option<&str>) -> Result<Self, CliError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Err(CliError::Usage(
-                "no store given: use --store sqlite:PATH, or set THROUGHLINE_STORE".into(),
+                "no store given: use --store sqlite:PATH or --store postgres://…, or set THROUGHLINE_STORE"
+                    .into(),
             ));
         };
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
-                Ok(Self { name: name.into(), path: path.into(), redactor: redactor()? })
+                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), redactor: redactor()? })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                let store = PostgresStore::new(name);
+                Ok(Self { name: store.location(), place: Place::Postgres(store), redactor: redactor()? })
+            }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
             }
-            Some((scheme, _)) if !scheme.contains(['/', '.']) => Err(CliError::Usage(format!(
-                "stores of the kind `{scheme}` are not supported: expected sqlite:PATH"
-            ))),
+            Some((scheme, _)) if !scheme.contains(['/', '.']) => {
+                Err(CliError::Usage(format!("stores of the kind `{scheme}` are not supported: {EXPECTED}")))
+            }
             // Not repeated: what looks like no store may be a connection string with a password.
-            _ => Err(CliError::Usage("invalid store: expected sqlite:PATH".into())),
+            _ => Err(CliError::Usage(format!("invalid store: {EXPECTED}"))),
         }
     }
 
-    /// The store as it was named.
+    /// The store as it was named, without user and password.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -50,7 +67,11 @@ impl Store {
     /// Opens the store for reading; it must be there.
     pub(crate) async fn readers(&self) -> Result<Readers, CliError> {
         self.must_exist()?;
-        let readers = self.sqlite().open_readers().await.map_err(|error| self.open_error(error))?;
+        let readers = match &self.place {
+            Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
+            Place::Postgres(store) => store.open_readers().await,
+        };
+        let readers = readers.map_err(|error| self.open_error(error))?;
         self.learn_secret(&*readers.reader).await?;
         Ok(readers)
     }
@@ -71,9 +92,13 @@ impl Store {
     }
 
     /// Opens the store for watching; it must be there.
-    pub(crate) fn stream(&self) -> Result<impl TraceStream, CliError> {
+    pub(crate) async fn stream(&self) -> Result<Box<dyn TraceStream>, CliError> {
         self.must_exist()?;
-        self.sqlite().open_reader().map_err(|error| self.open_error(error))
+        let stream: Result<Box<dyn TraceStream>, OpenError> = match &self.place {
+            Place::Sqlite(path) => SqliteStore::new(path).open_reader().map(|reader| Box::new(reader) as _),
+            Place::Postgres(store) => store.open_reader().await.map(|reader| Box::new(reader) as _),
+        };
+        stream.map_err(|error| self.open_error(error))
     }
 
     /// What a value to look for, of this attribute if it is one, is called in the store: a pseudonym, if it is of
@@ -86,15 +111,30 @@ impl Store {
         }
     }
 
-    /// The store, for those who change it.
-    pub(crate) fn sqlite(&self) -> SqliteStore {
-        SqliteStore::new(&self.path)
+    /// Something that writes to the store.
+    pub(crate) fn written_by(&self, builder: ThroughlineBuilder) -> ThroughlineBuilder {
+        match &self.place {
+            Place::Sqlite(path) => builder.store(SqliteStore::new(path)),
+            Place::Postgres(store) => builder.store(store.clone()),
+        }
+    }
+
+    /// The store, for a command that changes files.
+    pub(crate) fn sqlite(&self) -> Result<SqliteStore, CliError> {
+        match &self.place {
+            Place::Sqlite(path) => Ok(SqliteStore::new(path)),
+            Place::Postgres(_) => Err(CliError::Usage(format!(
+                "this command works on SQLite files alone, and {} is none; name one with --store sqlite:PATH",
+                self.name
+            ))),
+        }
     }
 
     /// Complains if there is no such file.
     pub(crate) fn must_exist(&self) -> Result<(), CliError> {
-        if self.path.exists() {
-            return Ok(());
+        match &self.place {
+            Place::Sqlite(path) if !path.exists() => {}
+            _ => return Ok(()),
         }
         Err(CliError::Input(format!(
             "{}: no such file; `throughline import FILE` creates one, or name another with --store",

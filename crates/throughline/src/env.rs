@@ -8,12 +8,24 @@ pub use throughline_model::names::env::{
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
-/// The location of a store, parsed from the `sqlite:PATH` of [`THROUGHLINE_STORE`] and of the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The location of a store, parsed from the `sqlite:PATH` or `postgres://…` of [`THROUGHLINE_STORE`]. Its `Debug` shows no
+/// password.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreLocation {
     /// A SQLite file.
     Sqlite(std::path::PathBuf),
+    /// The connection string of a Postgres database.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.debug_struct("Postgres").finish_non_exhaustive(),
+        }
+    }
 }
 
 impl std::str::FromStr for StoreLocation {
@@ -22,13 +34,20 @@ impl std::str::FromStr for StoreLocation {
     fn from_str(text: &str) -> Result<Self, EnvError> {
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(EnvError::Invalid {
-                name: THROUGHLINE_STORE,
-                // The text may be a connection string with a password in it: its scheme says enough.
-                value: text.split(':').next().unwrap_or_default().chars().take(32).collect(),
-                expected: "sqlite:PATH",
-            }),
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                Ok(Self::Postgres(text.to_owned()))
+            }
+            _ => Err(invalid(text, "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")),
         }
+    }
+}
+
+fn invalid(text: &str, expected: &'static str) -> EnvError {
+    EnvError::Invalid {
+        name: THROUGHLINE_STORE,
+        // The text may be a connection string with a password in it: its scheme says enough.
+        value: text.split(':').next().unwrap_or_default().chars().take(32).collect(),
+        expected,
     }
 }
 
@@ -58,10 +77,16 @@ fn from_lookup(
         // As the specification has it, only "true" in any case is true, and everything else is false.
         builder = builder.disabled(value.eq_ignore_ascii_case("true"));
     }
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     if let Some(value) = lookup(THROUGHLINE_STORE)? {
-        let StoreLocation::Sqlite(path) = value.parse()?;
-        builder = builder.store(throughline_sqlite::SqliteStore::new(path));
+        builder = match value.parse()? {
+            #[cfg(feature = "sqlite")]
+            StoreLocation::Sqlite(path) => builder.store(throughline_sqlite::SqliteStore::new(path)),
+            #[cfg(feature = "postgres")]
+            StoreLocation::Postgres(url) => builder.store(throughline_postgres::PostgresStore::new(url)),
+            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            _ => return Err(invalid(&value, "a store whose feature of `throughline` is on")),
+        };
     }
     if let Some(secret) = lookup(THROUGHLINE_PSEUDONYM_KEY)? {
         builder = builder.redaction(Redaction::standard().pseudonym_key(secret));
@@ -91,7 +116,30 @@ mod tests {
     #[cfg(feature = "sqlite")]
     #[test]
     fn an_unknown_store_is_named_without_its_secrets() {
+        let error = with(&[(THROUGHLINE_STORE, "mysql://user:hunter2@host/db")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "invalid THROUGHLINE_STORE=mysql: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"
+        );
+    }
+
+    #[test]
+    fn the_location_of_a_store_is_shown_without_its_password() {
+        for url in ["postgres://user:hunter2@host/db", "postgresql://host/db?password=hunter2"] {
+            let location: StoreLocation = url.parse().unwrap();
+            assert_eq!(location, StoreLocation::Postgres(url.to_owned()));
+            assert!(!format!("{location:?}").contains("hunter2"));
+        }
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn a_store_whose_feature_is_off_is_refused_by_name() {
         let error = with(&[(THROUGHLINE_STORE, "postgres://user:hunter2@host/db")]).unwrap_err().to_string();
-        assert_eq!(error, "invalid THROUGHLINE_STORE=postgres: expected sqlite:PATH");
+        assert_eq!(
+            error,
+            "invalid THROUGHLINE_STORE=postgres: expected a store whose feature of `throughline` is on"
+        );
     }
 }

@@ -36,6 +36,8 @@ pub use throughline_model::{
     Lease, Limits, OpenError, Page, Paged, Process, ReadError, Readers, Scope, Secret, Spool, SpoolConfig,
     SpoolUsage, Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch, Upkeep, UpkeepFailures,
 };
+#[cfg(feature = "postgres")]
+pub use throughline_postgres::{PostgresReader, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use throughline_sqlite::{
     ImportError, Imported, PruneError, PrunePolicy, PruneReport, SqliteImporter, SqliteReader, SqliteSpool,

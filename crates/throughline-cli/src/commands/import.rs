@@ -87,7 +87,7 @@ struct Written {
 impl Sink {
     /// Opens the store, which makes it if it is not there: to be done when the input is known to be sound so far.
     async fn open(args: &ImportArgs, store: &Store) -> Result<Self, CliError> {
-        let importer = store.sqlite().open_importer().map_err(|error| store.open_error(error))?;
+        let importer = store.sqlite()?.open_importer().map_err(|error| store.open_error(error))?;
         let redactor = match args.redaction {
             ImportRedaction::Standard => store.redactor().await?,
             ImportRedaction::Off => no_redactor()?,

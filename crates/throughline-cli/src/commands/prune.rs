@@ -19,12 +19,13 @@ struct Pruned {
 }
 
 pub(super) fn run(args: &PruneArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let sqlite = store.sqlite()?;
     store.must_exist()?;
     let mut policy = PrunePolicy::default();
     policy.age = args.older_than;
     policy.bytes = args.max_size;
     let PruneReport { runs, events, bytes_before, bytes_after, .. } =
-        store.sqlite().prune(&policy).map_err(|error| match error {
+        sqlite.prune(&policy).map_err(|error| match error {
             PruneError::Open(error) => store.open_error(error),
             error => CliError::Write(error.to_string()),
         })?;

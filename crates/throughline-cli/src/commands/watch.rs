@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use throughline_core::{
     Cursor, EventStream, Filter, RunState, RunSummary, Status, StreamItem, TraceEvent, TraceReader,
-    TraceStream, WatchRequest,
+    WatchRequest,
 };
 
 use super::status_style;
@@ -49,7 +49,7 @@ pub(super) async fn run(args: &WatchArgs, store: &Store, screen: &mut Screen) ->
         request = request.after(Cursor::new(cursor));
     }
     // Watching before looking at what is there: what happens in between is seen twice rather than never.
-    let stream = store.stream()?;
+    let stream = store.stream().await?;
     let stream = stream.watch(request).await?;
     let mut watch = Watch { reader: &*reader, run, filter, screen };
     let watching = watch.follow(stream, resumes);

@@ -17,6 +17,7 @@ mod logs;
 mod many_runs;
 mod one_run;
 mod open_runs;
+mod postgres;
 mod pseudonyms;
 mod requests;
 mod round_trip;

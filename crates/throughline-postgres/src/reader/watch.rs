@@ -1,0 +1,174 @@
+//! Watching a database that any process writes to.
+//!
+//! The log is the order of (transaction, place in it). Transactions commit in another order than they begin, so the log is
+//! read only as far as all transactions before have ended: `pg_snapshot_xmin` is the first that has not. So nothing is
+//! skipped, nobody who writes waits for anybody, and no session needs to be kept.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use throughline_model::{Cursor, EventStream, ReadError, StreamItem, WatchFrom, WatchRequest};
+use tokio::sync::mpsc;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use crate::append::event_of;
+use crate::connect::{Param, Pool, reading};
+use crate::error::Fault;
+
+type Item = Result<StreamItem, ReadError>;
+
+/// How often a watcher that has seen everything looks again.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many events are read at a time, and how many wait for a watcher that is slower.
+const CHUNK: usize = 512;
+
+const LOG: &str = "SELECT e.event::text, e.xid, e.ord FROM throughline.event e \
+    JOIN throughline.run r ON r.id = e.run AND r.day = e.day \
+    WHERE (e.xid, e.ord) > ($1, $2) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+    ORDER BY e.xid, e.ord LIMIT 512";
+
+/// The store, the first transaction that has not ended, and the last whose events are not all there any more.
+const END: &str =
+    "SELECT id, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, removed FROM throughline.store";
+
+/// Where an event stands: in which store, and where in its log. As a cursor: `postgres:8c5f…:741:3`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    store: String,
+    xid: i64,
+    ord: i32,
+}
+
+impl Place {
+    fn read(cursor: &Cursor) -> Result<Self, ReadError> {
+        let read = || {
+            let mut parts = cursor.as_str().strip_prefix("postgres:")?.split(':');
+            let store = parts.next()?.to_owned();
+            let xid = parts.next()?.parse().ok().filter(|xid| *xid >= 0)?;
+            let ord = parts.next()?.parse().ok().filter(|ord| *ord >= 0)?;
+            parts.next().is_none().then_some(Self { store, xid, ord })
+        };
+        read().ok_or_else(|| {
+            let shown: String = cursor.as_str().chars().take(64).collect();
+            ReadError::InvalidQuery {
+                reason: format!(
+                    "`{shown}` is not a cursor of this stream; pass the cursor of an event that it delivered"
+                ),
+            }
+        })
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor::new(format!("postgres:{}:{}:{}", self.store, self.xid, self.ord))
+    }
+}
+
+pub(super) async fn watch(pool: &Pool, request: WatchRequest) -> Result<EventStream, Fault> {
+    let after = match &request.from {
+        WatchFrom::Now => None,
+        WatchFrom::After(cursor) => Some(Place::read(cursor)?),
+    };
+    let (store, end, removed) = end(pool).await?;
+    let now = Place { store, xid: end - 1, ord: i32::MAX };
+    let (place, has_missed) = match after {
+        None => (now, false),
+        // What was removed may have come after the cursor.
+        Some(after) if after.store == now.store && after.xid < end => {
+            let has_missed = after.xid <= removed;
+            (after, has_missed)
+        }
+        // The cursor is of another store, or this one was restored from a backup.
+        Some(_) => (now, true),
+    };
+    let (tx, rx) = mpsc::channel(CHUNK);
+    let pool = pool.clone();
+    let runtime = pool.runtime().clone();
+    runtime.spawn(async move {
+        if has_missed && tx.send(Ok(StreamItem::Missed(None))).await.is_err() {
+            return;
+        }
+        if let Err(fault) = read_on(&pool, &request, place, &tx).await {
+            // The watcher may be gone, too.
+            let _ = tx.send(Err(fault.into_read_error())).await;
+        }
+    });
+    Ok(Box::pin(Watched { rx }))
+}
+
+async fn end(pool: &Pool) -> Result<(String, i64, i64), Fault> {
+    reading!(pool, client => async {
+        let row = client.query_typed_one(END, &[]).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+    })
+}
+
+/// Delivers what comes until nobody watches any more.
+async fn read_on(
+    pool: &Pool,
+    request: &WatchRequest,
+    mut place: Place,
+    tx: &mpsc::Sender<Item>,
+) -> Result<(), Fault> {
+    loop {
+        let found = next_chunk(pool, &place).await?;
+        let is_all = found.len() < CHUNK;
+        for (event, xid, ord) in found {
+            (place.xid, place.ord) = (xid, ord);
+            if request.matches(&event) {
+                let item = StreamItem::Event { event, cursor: place.cursor() };
+                if tx.send(Ok(item)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        if is_all {
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = tx.closed() => return Ok(()),
+            }
+        }
+    }
+}
+
+type Logged = (Arc<throughline_model::TraceEvent>, i64, i32);
+
+async fn next_chunk(pool: &Pool, after: &Place) -> Result<Vec<Logged>, Fault> {
+    reading!(pool, client => read_chunk(client, after))
+}
+
+async fn read_chunk(client: &Client, after: &Place) -> Result<Vec<Logged>, Fault> {
+    let params: &[Param<'_>] = &[(&after.xid, Type::INT8), (&after.ord, Type::INT4)];
+    let rows = client.query_typed(LOG, params).await?;
+    rows.iter().map(|row| Ok((Arc::new(event_of(row)?), row.try_get(1)?, row.try_get(2)?))).collect()
+}
+
+struct Watched {
+    rx: mpsc::Receiver<Item>,
+}
+
+impl Stream for Watched {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        self.rx.poll_recv(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let place = Place { store: "8c5f".to_owned(), xid: 741, ord: 3 };
+        assert_eq!(Place::read(&place.cursor()).unwrap(), place);
+        for text in ["", "postgres:", "postgres:a:1", "postgres:a:1:2:3", "postgres:a:-1:0", "sqlite:a:1"] {
+            Place::read(&Cursor::new(text)).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,164 @@
+-- Version 1. Why it looks like this: docs/adr/0031-postgres-layout.md.
+-- Times are microseconds since 1970-01-01T00:00:00Z. Look at the views `events`, `runs` and `failures` first.
+
+CREATE TABLE throughline.store (
+    id      text   NOT NULL DEFAULT gen_random_uuid()::text,
+    -- 32 bytes, 244 bits of which are random.
+    secret  bytea  NOT NULL DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'),
+    -- The greatest `xid` of an event that was removed.
+    removed bigint NOT NULL DEFAULT 0
+);
+INSERT INTO throughline.store DEFAULT VALUES;
+
+-- Instances: a process from its start to its end. `opened` is set for those that held a lease here.
+CREATE TABLE throughline.instance (
+    id      bigint PRIMARY KEY,
+    service text,
+    version text,
+    host    text,
+    pid     bigint,
+    opened  timestamptz,
+    seen    timestamptz,
+    expires timestamptz,
+    closed  timestamptz
+);
+
+-- Which instance works on a run. A claim counts for as long as its holder's lease.
+CREATE TABLE throughline.claim (
+    trace_id bytea  PRIMARY KEY,
+    instance bigint NOT NULL
+);
+CREATE INDEX claim_instance ON throughline.claim (instance);
+
+-- One row per run. Whoever writes events of a run holds the lock of its row.
+CREATE TABLE throughline.run (
+    id             bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    trace_id       bytea    NOT NULL UNIQUE,
+    day            date     NOT NULL, -- when its first event was stored: the partition of all its events
+    started        bigint   NOT NULL DEFAULT 0,
+    latest         bigint   NOT NULL DEFAULT -9223372036854775808, -- its last event
+    ended          bigint,
+    status         smallint NOT NULL DEFAULT 0, -- 0 open, 1 success, 2 failed, 3 cancelled
+    owner          bigint   NOT NULL DEFAULT 0, -- the instance that has it in hand
+    service        text     NOT NULL DEFAULT '',
+    workflow       text,
+    correlation_id text,
+    has_failure    boolean  NOT NULL DEFAULT false,
+    compensating   boolean  NOT NULL DEFAULT false,
+    version        bigint   NOT NULL DEFAULT 0, -- rises with each change of the row
+    state          json     NOT NULL DEFAULT '{}' -- what its fold and its summary are made of
+) WITH (fillfactor = 70);
+CREATE INDEX run_started ON throughline.run (started, trace_id);
+CREATE INDEX run_open ON throughline.run (started, trace_id) WHERE status = 0;
+CREATE INDEX run_failed ON throughline.run (started, trace_id) WHERE has_failure;
+-- A text of any length would not fit into an index.
+CREATE INDEX run_correlation ON throughline.run (left(correlation_id, 200), started, trace_id)
+    WHERE correlation_id IS NOT NULL;
+CREATE INDEX run_day ON throughline.run (day);
+
+-- Events. `event` is the event as its public JSON; the other columns are what questions are answered from.
+CREATE TABLE throughline.event (
+    day            date     NOT NULL,
+    run            bigint   NOT NULL,
+    span           bigint   NOT NULL,
+    seq            bigint   NOT NULL,
+    ts             bigint   NOT NULL,
+    instance       bigint   NOT NULL, -- this and the next with the highest bit inverted: so they sort as unsigned numbers
+    n              bigint   NOT NULL,
+    xid            bigint   NOT NULL DEFAULT pg_current_xact_id()::text::bigint, -- the transaction that wrote it
+    ord            integer  NOT NULL, -- its place in that
+    status         smallint NOT NULL, -- 0 pending, 1 success, 2 failed, 3 cancelled
+    event_type     text     NOT NULL,
+    service        text     NOT NULL,
+    workflow       text,
+    correlation_id text,
+    duration       bigint,  -- microseconds
+    bucket         integer, -- of the histogram of durations
+    detached       boolean  NOT NULL,
+    job            text,    -- the beginning of the id of a job, of an attempt at it
+    choice         text,    -- what was chosen, of a decision
+    event          json     NOT NULL,
+    PRIMARY KEY (run, span, seq, day)
+) PARTITION BY RANGE (day);
+CREATE INDEX event_ts ON throughline.event (ts);
+CREATE INDEX event_log ON throughline.event (xid, ord);
+CREATE INDEX event_failed ON throughline.event (ts) WHERE status = 2;
+CREATE INDEX event_detached ON throughline.event (run) WHERE detached;
+CREATE INDEX event_job ON throughline.event (run, job) WHERE job IS NOT NULL;
+CREATE INDEX event_choice ON throughline.event (run) WHERE choice IS NOT NULL;
+
+-- Makes the partitions of yesterday, today and the days ahead; returns how many were missing. It runs with the rights
+-- of the role that migrated, so that a role without any right to create tables can write for good.
+CREATE FUNCTION throughline.make_partitions(ahead integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    next  date;
+    name  text;
+    made  integer := 0;
+BEGIN
+    FOR next IN SELECT today + i FROM generate_series(-1, least(ahead, 31)) AS i LOOP
+        name := 'event_' || to_char(next, 'YYYYMMDD');
+        -- Not by `to_regclass`, which may remember for a while that a table is not there.
+        CONTINUE WHEN EXISTS (SELECT FROM pg_tables WHERE schemaname = 'throughline' AND tablename = name);
+        PERFORM pg_advisory_xact_lock(6075152841538334803);
+        CONTINUE WHEN EXISTS (SELECT FROM pg_tables WHERE schemaname = 'throughline' AND tablename = name);
+        -- To attach a table disturbs nobody, whereas to create it as a partition would lock out all readers and writers.
+        EXECUTE format(
+            'CREATE TABLE throughline.%I (LIKE throughline.event INCLUDING DEFAULTS, CHECK (day >= %L AND day < %L))',
+            name, next, next + 1);
+        EXECUTE format(
+            'ALTER TABLE throughline.event ATTACH PARTITION throughline.%I FOR VALUES FROM (%L) TO (%L)',
+            name, next, next + 1);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+SELECT throughline.make_partitions(7);
+
+-- How an instance stands: 0 alive, 1 dead, 2 imported, 3 unknown.
+CREATE FUNCTION throughline.liveness(id bigint, opened timestamptz, closed timestamptz, expires timestamptz) RETURNS integer
+LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN id IS NULL THEN 3
+                WHEN opened IS NULL THEN 2
+                WHEN closed IS NULL AND expires > clock_timestamp() THEN 0
+                ELSE 1 END
+$$;
+
+-- A moment; none where Postgres has no such year.
+CREATE FUNCTION throughline.moment(micros bigint) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN micros BETWEEN -200000000000000000 AND 9000000000000000000
+                THEN 'epoch'::timestamptz + make_interval(secs => micros / 1000000)
+                     + (micros % 1000000) * interval '1 microsecond' END
+$$;
+
+CREATE VIEW throughline.events AS
+SELECT encode(r.trace_id, 'hex') AS trace_id,
+       lpad(to_hex(e.span), 16, '0') AS span_id,
+       e.seq,
+       throughline.moment(e.ts) AS "timestamp",
+       e.event_type,
+       (ARRAY['pending', 'success', 'failed', 'cancelled'])[e.status + 1] AS status,
+       e.duration AS duration_us,
+       e.service,
+       e.workflow,
+       e.correlation_id,
+       e.event
+FROM throughline.event e JOIN throughline.run r ON r.id = e.run AND r.day = e.day;
+
+CREATE VIEW throughline.runs AS
+SELECT encode(trace_id, 'hex') AS trace_id,
+       (ARRAY['open', 'succeeded', 'failed', 'cancelled'])[status + 1] AS state,
+       workflow,
+       service,
+       correlation_id,
+       throughline.moment(started) AS started,
+       throughline.moment(ended) AS ended,
+       throughline.moment(latest) AS last_event,
+       compensating
+FROM throughline.run;
+
+CREATE VIEW throughline.failures AS
+SELECT * FROM throughline.events WHERE status = 'failed';

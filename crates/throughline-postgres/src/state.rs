@@ -1,0 +1,216 @@
+//! The column `state` of a run: the few events that its fold and its summary are made of.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use throughline_model::fold::{Mark, RootMarks, RunFold, RunMarks};
+use throughline_model::names::attrs;
+use throughline_model::{Attrs, FailureSummary, RootSummary, RunState, RunSummary, Timestamp, TraceEvent};
+
+/// A fold whose keys are the events themselves, in outline.
+pub(crate) type Fold = RunFold<Arc<TraceEvent>>;
+
+/// What is kept of a run. Most of the numbers are the same, for most runs begin with the event that says everything.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    /// In outline, each once; the others are places in this list.
+    events: Vec<Arc<TraceEvent>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names_workflow: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names_correlation_id: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<usize>,
+    /// Whether the run was too long for its cause to be found when it was written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_cause_unknown: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_detached: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_us: Option<u64>,
+}
+
+/// What brought a run down, as far as its writer looked.
+pub(crate) enum Cause {
+    None,
+    Found(Box<TraceEvent>),
+    Unknown,
+}
+
+/// An event with nothing but what a fold, a summary and a list of runs show of it.
+pub(crate) fn outline(event: &TraceEvent) -> Arc<TraceEvent> {
+    let mut shown = Attrs::new();
+    for key in [attrs::HTTP_METHOD, attrs::HTTP_ROUTE] {
+        if let Some(value) = event.attrs.get(key) {
+            shown = shown.with(key, value.to_owned());
+        }
+    }
+    // Without `..`: a new field does not compile until somebody has said whether it belongs here.
+    let TraceEvent {
+        v,
+        trace_id,
+        span_id,
+        seq,
+        parent_span_id,
+        parent_trace_id,
+        correlation_id,
+        event_type,
+        timestamp,
+        instance,
+        n,
+        status,
+        duration_us,
+        error,
+        attrs: _,
+        data: _,
+        tags,
+        links,
+        service,
+        workflow,
+        attempt,
+        step_index,
+        step_total,
+        extra: _,
+    } = event;
+    Arc::new(TraceEvent {
+        v: *v,
+        trace_id: *trace_id,
+        span_id: *span_id,
+        seq: *seq,
+        parent_span_id: *parent_span_id,
+        parent_trace_id: *parent_trace_id,
+        correlation_id: correlation_id.clone(),
+        event_type: event_type.clone(),
+        timestamp: *timestamp,
+        instance: *instance,
+        n: *n,
+        status: *status,
+        duration_us: *duration_us,
+        error: error.clone(),
+        attrs: shown,
+        data: None,
+        tags: tags.clone(),
+        links: links.clone(),
+        service: service.clone(),
+        workflow: workflow.clone(),
+        attempt: *attempt,
+        step_index: *step_index,
+        step_total: *step_total,
+        extra: Map::new(),
+    })
+}
+
+impl State {
+    pub(crate) fn of(fold: &Fold, cause: Cause) -> Self {
+        let mut state = Self {
+            is_cause_unknown: matches!(cause, Cause::Unknown),
+            has_detached: fold.has_detached(),
+            duration_us: fold.duration_us(),
+            ..Self::default()
+        };
+        state.root = state.keep(fold.root());
+        state.head = state.keep(fold.head());
+        state.last = state.keep(fold.last());
+        state.failure = state.keep(fold.first_failure());
+        state.names_workflow = state.keep(fold.names_workflow());
+        state.names_correlation_id = state.keep(fold.names_correlation_id());
+        if let Cause::Found(event) = cause {
+            state.cause = Some(state.place_of(&outline(&event)));
+        }
+        state
+    }
+
+    fn keep(&mut self, mark: Option<&Mark<Arc<TraceEvent>>>) -> Option<usize> {
+        mark.map(|mark| self.place_of(&mark.key))
+    }
+
+    fn place_of(&mut self, event: &Arc<TraceEvent>) -> usize {
+        let known = self.events.iter().position(|kept| kept.id() == event.id());
+        known.unwrap_or_else(|| {
+            self.events.push(Arc::clone(event));
+            self.events.len() - 1
+        })
+    }
+
+    fn event(&self, place: Option<usize>) -> Option<&Arc<TraceEvent>> {
+        self.events.get(place?)
+    }
+
+    /// Whether no event of the run was ever added.
+    pub(crate) fn is_new(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Whether no root event is known, so that the fold is made of all events.
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.root.is_none()
+    }
+
+    pub(crate) fn has_detached(&self) -> bool {
+        self.has_detached
+    }
+
+    pub(crate) fn is_cause_unknown(&self) -> bool {
+        self.is_cause_unknown
+    }
+
+    /// The fold of a run that has a root, with the events of its detached spans.
+    pub(crate) fn restore(&self, started: Timestamp, is_compensating: bool, detached: &[TraceEvent]) -> Fold {
+        let mark = |place| self.event(place).map(|event| Mark::of(Arc::clone(event), event));
+        let root = match (mark(self.root), mark(self.head), mark(self.last)) {
+            (Some(root), Some(head), Some(last)) => Some(RootMarks { root, head, last }),
+            _ => None,
+        };
+        let retried: HashSet<_> =
+            detached.iter().filter(|event| event.is_detached()).flat_map(TraceEvent::retried).collect();
+        Fold::restore(RunMarks {
+            started,
+            root,
+            rootless: Vec::new(),
+            detached: detached.iter().map(|event| Mark::of(outline(event), event)).collect(),
+            retried,
+            names_workflow: mark(self.names_workflow),
+            names_correlation_id: mark(self.names_correlation_id),
+            first_failure: mark(self.failure),
+            is_compensating,
+        })
+    }
+
+    /// The failure that a run is counted by: its cause, or else its first.
+    pub(crate) fn blamed(&self) -> Option<&TraceEvent> {
+        self.event(self.cause).or_else(|| self.event(self.failure)).map(|event| &**event)
+    }
+
+    /// Completes a summary with what is kept here; `None` if nothing is.
+    pub(crate) fn summary(
+        &self,
+        state: RunState,
+        started: Timestamp,
+        ended: Option<Timestamp>,
+    ) -> Option<RunSummary> {
+        let head = self.event(self.head)?;
+        let failure = |place| self.event(place).map(|event| FailureSummary::from(&**event));
+        let named = |place| self.event(place);
+        let mut summary = RunSummary::new(head.trace_id, state, &head.service, started);
+        summary.workflow = head.workflow.clone().or_else(|| named(self.names_workflow)?.workflow.clone());
+        summary.correlation_id =
+            head.correlation_id.clone().or_else(|| named(self.names_correlation_id)?.correlation_id.clone());
+        summary.root = self.event(self.last).map(|last| RootSummary::of(head, last.status));
+        summary.ended = ended;
+        summary.duration_us = self.duration_us;
+        summary.first_failure = failure(self.failure);
+        summary.cause = failure(self.cause);
+        Some(summary)
+    }
+}

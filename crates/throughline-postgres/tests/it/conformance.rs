@@ -1,0 +1,135 @@
+//! The promises that every store and every stream makes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use throughline_core::MemoryFeed;
+use throughline_model::testing::RemoteStore;
+use throughline_model::testing::conformance::{FeedFixture, StoreFixture};
+use throughline_model::{
+    AppendError, BoxFuture, FeedConfig, Instance, InstanceId, LiveFeed, OpenError, StoreConfig, TraceEvent,
+    TraceStore, TraceStream,
+};
+use throughline_postgres::PostgresStore;
+
+use crate::server::Database;
+
+/// A database of its own; where there is no server and none is required, a store that stands in for it, so that the tests
+/// which the suite writes have something to ask.
+enum Fixture {
+    Postgres(Database),
+    LeftOut(RemoteStore, MemoryFeed),
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Database::new().map_or_else(|| Self::LeftOut(RemoteStore::new(), MemoryFeed::new()), Self::Postgres)
+    }
+}
+
+impl StoreFixture for Fixture {
+    fn fresh() -> Self {
+        Self::new()
+    }
+
+    fn config(&self) -> Box<dyn StoreConfig> {
+        match self {
+            Self::Postgres(database) => Box::new(database.store()),
+            Self::LeftOut(store, _) => Box::new(store.clone()),
+        }
+    }
+
+    fn advance(&self, time: Duration) -> bool {
+        let Self::Postgres(database) = self else { return false };
+        let earlier = format!("interval '{} microseconds'", time.as_micros());
+        database.psql(&format!(
+            "UPDATE throughline.instance SET expires = expires - {earlier}, seen = seen - {earlier}"
+        ));
+        true
+    }
+
+    fn keeps_processes(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    fn keeps_secret(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
+throughline_model::store_conformance!(Fixture);
+
+/// A store as a feed: what is appended can be watched.
+struct Feed(PostgresStore);
+
+struct OpenFeed {
+    store: Arc<dyn TraceStore>,
+    stream: Arc<dyn TraceStream>,
+}
+
+impl FeedFixture for Fixture {
+    fn fresh() -> Self {
+        Self::new()
+    }
+
+    fn config(&self) -> Box<dyn FeedConfig> {
+        match self {
+            Self::Postgres(database) => Box::new(Feed(database.store())),
+            Self::LeftOut(_, feed) => Box::new(feed.clone()),
+        }
+    }
+
+    fn flood(&self) -> usize {
+        match self {
+            Self::Postgres(_) => 5000,
+            Self::LeftOut(..) => 20_000,
+        }
+    }
+
+    fn kept(&self) -> usize {
+        match self {
+            Self::Postgres(_) => usize::MAX,
+            Self::LeftOut(..) => 200,
+        }
+    }
+}
+
+impl FeedConfig for Feed {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn LiveFeed>, OpenError>> {
+        let config = self.0.clone();
+        Box::pin(async move {
+            let store = config.open(instance).await?;
+            let feed = OpenFeed { store, stream: Arc::new(config.open_reader().await?) };
+            Ok(Arc::new(feed) as Arc<dyn LiveFeed>)
+        })
+    }
+
+    fn open_stream(&self) -> BoxFuture<'static, Result<Option<Arc<dyn TraceStream>>, OpenError>> {
+        let config = self.0.clone();
+        Box::pin(async move {
+            // A reader creates no schema.
+            let _ = config.open(Instance::new(InstanceId::random(), "conformance")).await?;
+            Ok(Some(Arc::new(config.open_reader().await?) as Arc<dyn TraceStream>))
+        })
+    }
+}
+
+impl LiveFeed for OpenFeed {
+    fn name(&self) -> &str {
+        "postgres"
+    }
+
+    fn publish<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
+        self.store.append(events)
+    }
+
+    fn stream(&self) -> Option<Arc<dyn TraceStream>> {
+        Some(Arc::clone(&self.stream))
+    }
+}
+
+mod stream {
+    use super::Fixture;
+
+    throughline_model::feed_conformance!(Fixture);
+}
