@@ -7,6 +7,7 @@ mod args;
 mod beside;
 mod commands;
 mod error;
+mod feed;
 #[cfg(test)]
 mod fuzz;
 mod input;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn answer(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(commands::run(cli, screen))?;
     screen.flush()?;
     Ok(answer)

@@ -13,9 +13,28 @@ use crate::error::CliError;
 pub(crate) struct Store {
     name: String,
     path: PathBuf,
-    /// Knows the pseudonyms of what was redacted: by the key of the environment or, once the store is open, by the
-    /// secret that it keeps.
-    redactor: Redactor,
+    /// By the key of the environment or, once the store is open, by the secret that it keeps.
+    pseudonyms: Pseudonyms,
+}
+
+/// Knows the pseudonyms of what was redacted.
+pub(crate) struct Pseudonyms(Redactor);
+
+impl Pseudonyms {
+    /// Those that are made with the key of the environment, if that has one.
+    pub(crate) fn of_environment() -> Result<Self, CliError> {
+        redactor().map(Self)
+    }
+
+    /// What a value to look for, of this attribute if it is one, is called: a pseudonym, if it is of the kind that is
+    /// redacted.
+    pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
+        // Without a key all that is redacted is the same mark, which would find what is meant and all else.
+        match self.0.can_pseudonymise() {
+            true => self.0.findable(attribute, value),
+            false => Cow::Borrowed(value),
+        }
+    }
 }
 
 impl Store {
@@ -28,7 +47,7 @@ impl Store {
         };
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
-                Ok(Self { name: name.into(), path: path.into(), redactor: redactor()? })
+                Ok(Self { name: name.into(), path: path.into(), pseudonyms: Pseudonyms::of_environment()? })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             _ if Path::new(name).exists() => {
@@ -58,7 +77,7 @@ impl Store {
     /// Makes pseudonyms with the secret of the store, as services do, unless the environment has a key for them.
     async fn learn_secret(&self, reader: &dyn TraceReader) -> Result<(), CliError> {
         if let Some(secret) = reader.secret().await? {
-            self.redactor.pseudonym_key_if_unset(secret.as_bytes());
+            self.pseudonyms.0.pseudonym_key_if_unset(secret.as_bytes());
         }
         Ok(())
     }
@@ -67,7 +86,7 @@ impl Store {
     /// of the store, which must be there.
     pub(crate) async fn redactor(&self) -> Result<Redactor, CliError> {
         self.readers().await?;
-        Ok(self.redactor.clone())
+        Ok(self.pseudonyms.0.clone())
     }
 
     /// Opens the store for watching; it must be there.
@@ -76,14 +95,14 @@ impl Store {
         self.sqlite().open_reader().map_err(|error| self.open_error(error))
     }
 
-    /// What a value to look for, of this attribute if it is one, is called in the store: a pseudonym, if it is of
-    /// the kind that is redacted.
+    /// What a value to look for, of this attribute if it is one, is called in the store: see [`Pseudonyms::findable`].
     pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
-        // Without a key all that is redacted is the same mark, which would find what is meant and all else.
-        match self.redactor.can_pseudonymise() {
-            true => self.redactor.findable(attribute, value),
-            false => Cow::Borrowed(value),
-        }
+        self.pseudonyms.findable(attribute, value)
+    }
+
+    /// What values are called in the store.
+    pub(crate) fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     /// The store, for those who change it.

@@ -149,10 +149,12 @@ pub(crate) fn is_transient(error: &RedisError) -> bool {
 
 /// What is wrong, and how to fix it. The server's own words repeat no password; those about an address might.
 fn reason(error: &RedisError) -> String {
-    let said = || match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => error.category().to_owned(),
+    let said = || {
+        let errors = error.clone().into_server_errors();
+        match errors.as_deref().and_then(<[_]>::first) {
+            Some((_, error)) => format!("{} {}", error.code(), error.details().unwrap_or_default()),
+            None => error.category().to_owned(),
+        }
     };
     match error.kind() {
         ErrorKind::InvalidClientConfig => "the address can't be used: expected redis://[user[:password]@]host[:port][/database], \

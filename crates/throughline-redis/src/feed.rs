@@ -4,13 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::RedisResult;
 use throughline_model::{
     BoxFuture, FeedConfig, Instance, LiveFeed, OpenError, OpenRun, ReadError, TraceStream,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use crate::connection::{Address, NAME, is_transient, open_error};
+use crate::connection::{Address, Client, Connection, NAME, is_transient, open_error};
+use crate::head::Head;
 use crate::keys::Keys;
 use crate::publish::{Publisher, RESPONSE};
 use crate::runs;
@@ -161,19 +163,27 @@ impl fmt::Debug for RedisFeed {
     }
 }
 
+/// A connection that may be used: one without a password is made, and refuses to do anything.
+async fn connect(client: &Client, keys: &Keys) -> RedisResult<Connection> {
+    let mut connection = client.connect(RESPONSE).await?;
+    Head::read(&mut connection, keys).await?;
+    Ok(connection)
+}
+
 impl FeedConfig for RedisFeed {
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn LiveFeed>, OpenError>> {
         let feed = self.clone();
         Box::pin(async move {
             let client = feed.address.client(RESPONSE)?;
-            let connection = match client.connect(RESPONSE).await {
+            let keys = Keys::new(&feed.prefix);
+            let connection = match connect(&client, &keys).await {
                 Ok(connection) => Some(connection),
                 Err(error) if is_transient(&error) => None,
                 Err(error) => return Err(open_error(&error)),
             };
             let publisher = Publisher {
                 client,
-                keys: Keys::new(&feed.prefix),
+                keys,
                 instance: instance.id,
                 connection: Mutex::new(connection),
                 stream: Arc::new(feed.watcher()?),
@@ -187,7 +197,7 @@ impl FeedConfig for RedisFeed {
         let feed = self.clone();
         Box::pin(async move {
             let stream = feed.watcher()?;
-            stream.client.connect(BLOCKED).await.map_err(|error| open_error(&error))?;
+            connect(&stream.client, &stream.keys).await.map_err(|error| open_error(&error))?;
             Ok(Some(Arc::new(stream) as Arc<dyn TraceStream>))
         })
     }

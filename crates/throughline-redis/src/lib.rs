@@ -21,6 +21,7 @@
 mod connection;
 mod entries;
 mod feed;
+mod head;
 mod keys;
 mod place;
 mod publish;

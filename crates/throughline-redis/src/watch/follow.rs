@@ -15,6 +15,7 @@ use super::repeats::Repeats;
 use super::{BLOCK, BLOCKED, Item, RedisStream};
 use crate::connection::{Connection, is_transient, read_error};
 use crate::entries::{Entry, Numbered, value};
+use crate::head::Head;
 use crate::place::{EntryId, Place};
 
 /// How many entries are read at once.
@@ -50,13 +51,6 @@ struct At {
     n: Option<u64>,
     /// Whether the entry has more.
     is_inside: bool,
-}
-
-/// What a feed says of itself.
-struct Head {
-    feed: Option<InstanceId>,
-    n: u64,
-    last: EntryId,
 }
 
 /// The watcher has left.
@@ -108,18 +102,7 @@ impl Follower {
     }
 
     async fn head(&mut self) -> RedisResult<Head> {
-        let keys = &self.stream.keys;
-        let mut ask = redis::pipe();
-        ask.atomic().cmd("HMGET").arg(keys.feed()).arg("id").arg("n");
-        ask.cmd("XREVRANGE").arg(keys.all()).arg("+").arg("-").arg("COUNT").arg(1);
-        let connection = connected(&mut self.connection)?;
-        let ((id, n), last): ((Option<String>, Option<u64>), StreamRangeReply) =
-            ask.query_async(connection).await?;
-        Ok(Head {
-            feed: id.and_then(|id| id.parse().ok()),
-            n: n.unwrap_or_default(),
-            last: last.ids.first().and_then(|entry| entry.id.parse().ok()).unwrap_or(EntryId::START),
-        })
+        Head::read(connected(&mut self.connection)?, &self.stream.keys).await
     }
 
     /// Learns what the watcher saw up to a place; whether nothing that follows can be missing without being noticed.
