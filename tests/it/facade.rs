@@ -11,6 +11,7 @@ const CRATES: &[&str] = &[
     "throughline-model",
     "throughline-query",
     "throughline-redact",
+    "throughline-redis",
     "throughline-sqlite",
     "throughline-tower",
     "throughline-workflow",

@@ -110,9 +110,14 @@ impl Store {
         SqliteStore::new(&self.path)
     }
 
+    /// Whether there is such a file.
+    pub(crate) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Complains if there is no such file.
     pub(crate) fn must_exist(&self) -> Result<(), CliError> {
-        if self.path.exists() {
+        if self.exists() {
             return Ok(());
         }
         Err(CliError::Input(format!(

@@ -39,10 +39,10 @@ pub(super) async fn run(
     screen: &mut Screen,
 ) -> Result<Answer, CliError> {
     let feed = args.feed.as_deref().filter(|feed| !feed.is_empty());
-    // With a feed, a store is good for finding a run by its name, and for showing what happened before.
-    let store = match (feed, store.filter(|store| !store.is_empty())) {
-        (Some(_), None) => None,
-        (_, store) => Some(Store::named(store)?),
+    // With a feed, a store is good for finding a run by its name and showing what happened before, and need not be there.
+    let store = match store.filter(|store| !store.is_empty()) {
+        None if feed.is_some() => None,
+        name => Some(Store::named(name)?).filter(|store| feed.is_none() || store.exists()),
     };
     let reader = match &store {
         Some(store) => Some(store.readers().await?.reader),
@@ -72,10 +72,9 @@ pub(super) async fn run(
         request = request.after(Cursor::new(cursor));
     }
     // Watching before looking at what is there: what happens in between is seen twice rather than never.
-    let stream = match (feed, &store) {
-        (Some(feed), _) => feed::open(feed).await?.watch(request).await?,
-        (None, Some(store)) => store.stream()?.watch(request).await?,
-        (None, None) => return Ok(Answer::No),
+    let stream = match (&store, feed) {
+        (Some(store), None) => store.stream()?.watch(request).await?,
+        (_, feed) => feed::open(feed.unwrap_or_default()).await?.watch(request).await?,
     };
     let mut watch = Watch { reader: reader.as_deref(), run, known: Vec::new(), filter, screen };
     let watching = watch.follow(stream, resumes);

@@ -412,6 +412,8 @@ macro_rules! feed_conformance {
             a_watcher_with_a_filter_sees_what_matches,
             every_watcher_sees_everything,
             every_field_of_an_event_survives_the_feed,
+            an_event_that_is_published_again_is_seen_once,
+            a_cursor_is_good_for_all_events_and_for_one_run,
             publishing_to_nobody_goes_well,
             a_watcher_that_leaves_disturbs_nobody,
             a_slow_watcher_learns_that_it_missed_events,
