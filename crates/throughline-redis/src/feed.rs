@@ -36,7 +36,9 @@ use crate::watch::{BLOCKED, RedisStream};
 /// ```
 ///
 /// The address is `redis://[user[:password]@]host[:port][/database]`, `rediss://…` for TLS (feature `tls`), or
-/// `redis+unix:///path/to/socket[?db=1&user=name&pass=secret]`; `?protocol=resp3` selects the newer protocol.
+/// `redis+unix:///path/to/socket[?db=1&user=name&pass=secret]`; `?protocol=resp3` selects the newer protocol. TLS uses the
+/// [provider](https://docs.rs/rustls/latest/rustls/crypto/struct.CryptoProvider.html) that the process has installed, and
+/// installs `ring` if there is none.
 #[derive(Clone)]
 pub struct RedisFeed {
     address: Address,

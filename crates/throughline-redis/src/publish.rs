@@ -10,7 +10,7 @@ use throughline_model::{
 };
 use tokio::sync::Mutex;
 
-use crate::connection::{Client, Connection, append_error};
+use crate::connection::{Client, Connection, append_error, is_transient};
 use crate::feed::Bounds;
 use crate::keys::Keys;
 use crate::watch::RedisStream;
@@ -88,9 +88,9 @@ impl Publisher {
     }
 }
 
-/// Keeps a connection that can be used again.
+/// Keeps a connection that can be used again: not to a server that has become another's replica, for one.
 fn settle(sent: RedisResult<()>, place: &mut Option<Connection>, connection: Connection) -> RedisResult<()> {
-    let is_broken = |error: &RedisError| error.is_io_error() || error.is_unrecoverable_error();
+    let is_broken = |error: &RedisError| is_transient(error) || error.is_unrecoverable_error();
     if !sent.as_ref().is_err_and(is_broken) {
         *place = Some(connection);
     }
