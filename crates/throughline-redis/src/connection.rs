@@ -24,9 +24,9 @@ pub(crate) struct Address {
 /// What makes connections.
 #[derive(Clone)]
 pub(crate) enum Client {
-    Server(redis::Client),
+    Server(Box<redis::Client>),
     #[cfg(feature = "cluster")]
-    Cluster(redis::cluster::ClusterClient),
+    Cluster(Box<redis::cluster::ClusterClient>),
 }
 
 /// A connection to a server, or to a cluster.
@@ -50,10 +50,12 @@ impl Address {
             let certificates =
                 redis::TlsCertificates { client_tls: None, root_cert: self.root_certificates.clone() };
             return redis::Client::build_with_tls(url, certificates)
-                .map(Client::Server)
+                .map(|client| Client::Server(Box::new(client)))
                 .map_err(|e| unusable(&e));
         }
-        redis::Client::open(url).map(Client::Server).map_err(|error| unusable(&error))
+        redis::Client::open(url)
+            .map(|client| Client::Server(Box::new(client)))
+            .map_err(|error| unusable(&error))
     }
 
     #[cfg(feature = "cluster")]
@@ -64,7 +66,7 @@ impl Address {
             .overall_response_timeout(Some(response))
             // Who publishes must not wait for long, and who watches tries again.
             .retries(1);
-        builder.build().map(Client::Cluster).map_err(|error| unusable(&error))
+        builder.build().map(|client| Client::Cluster(Box::new(client))).map_err(|error| unusable(&error))
     }
 
     #[cfg(not(feature = "cluster"))]

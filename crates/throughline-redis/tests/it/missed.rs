@@ -73,6 +73,36 @@ fn who_watches_a_run_learns_that_its_stream_was_trimmed() {
     });
 }
 
+#[test]
+fn who_watches_a_run_too_slowly_learns_that_its_stream_was_trimmed() {
+    if !is_there() {
+        return;
+    }
+    runtime().block_on(async {
+        let ends = Ends::open(&feed().run_capacity(10)).await;
+        let mut stream = ends.watch(WatchRequest::new().trace(event("slow", OWN, 0).trace_id)).await;
+        let last = 2000;
+        for n in 0..=last {
+            ends.publish(&[&event("slow", OWN, n)]).await;
+        }
+        let (mut due, mut missed) = (0, 0);
+        while due <= last {
+            match item(&mut stream).await {
+                StreamItem::Event { event, .. } if event.n == due => due += 1,
+                StreamItem::Missed(None) => {
+                    let StreamItem::Event { event, .. } = item(&mut stream).await else {
+                        panic!("an event follows")
+                    };
+                    assert!(event.n > due, "{} follows, {due} was due", event.n);
+                    (due, missed) = (event.n + 1, missed + 1);
+                }
+                other => panic!("{other:?}, {due} was due"),
+            }
+        }
+        assert!(missed > 0, "more was published than is kept");
+    });
+}
+
 /// Waits until the stream of a run has expired.
 async fn expired(prefix: &str, key: &str) {
     let key = format!("{{{prefix}}}:run:{}", throughline_model::TraceId::from_key(key));
