@@ -16,7 +16,7 @@
 //! An entry has the events that were published together, 64 at most: the number of each in the feed, and its JSON. The entry of
 //! a run has the id of the one in the stream of all, so that a cursor is good for both.
 //!
-//! Redis 7.0 or later is needed, or another server that has its streams and scripts.
+//! Redis 7.0 or later is needed.
 
 mod connection;
 mod entries;
