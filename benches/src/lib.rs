@@ -9,6 +9,8 @@ pub mod machine;
 pub mod million;
 pub mod ours;
 pub mod peers;
+#[path = "../../examples/apalis_worker/redis_server.rs"]
+mod redis_server;
 pub mod report;
 #[cfg(feature = "http")]
 pub mod requests;

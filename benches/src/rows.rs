@@ -11,6 +11,7 @@ use crate::report::Line;
 mod analytics;
 mod beside;
 mod durable;
+mod feed;
 #[cfg(feature = "http")]
 mod http_layer;
 mod import;
@@ -43,6 +44,7 @@ pub const NAMES: &[&str] = &[
     steps::NAME,
     import::NAME,
     beside::NAME,
+    feed::NAME,
     lookup::NAME,
     key::NAME,
     analytics::NAME,
@@ -65,6 +67,7 @@ pub const ALL: &[Row] = &[
     Row { name: steps::NAME, measure: steps::measure },
     Row { name: import::NAME, measure: import::measure },
     Row { name: beside::NAME, measure: beside::measure },
+    Row { name: feed::NAME, measure: feed::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
     Row { name: key::NAME, measure: key::measure },
     Row { name: analytics::NAME, measure: analytics::measure },

@@ -12,6 +12,7 @@ const CRATES: &[&str] = &[
     "throughline-postgres",
     "throughline-query",
     "throughline-redact",
+    "throughline-redis",
     "throughline-sqlite",
     "throughline-tower",
     "throughline-workflow",

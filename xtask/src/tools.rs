@@ -33,7 +33,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "redis-server",
         package: "redis-server",
-        why: "is the queue that workers are proved on",
+        why: "is what workers and the live feed are proved on",
         probe: None,
     },
     Tool {

@@ -32,6 +32,7 @@ Exit codes:
 
 Environment:
   THROUGHLINE_STORE           the store, if --store is not given
+  THROUGHLINE_FEED            the live feed for watch, if --feed is not given
   THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms, if they have
                               one of their own; makes values that they
                               redacted searchable
@@ -259,11 +260,17 @@ Examples:
   throughline watch                         everything, until Ctrl-C
   throughline watch loan-42                 one run, from its start to its end
   throughline watch --status failed --json  one JSON object per line
-  throughline watch --json --after CURSOR   everything after that event, and from now on")]
+  throughline watch --json --after CURSOR   everything after that event, and from now on
+  throughline watch --feed redis://host/    what all processes publish there; needs no store,
+                                            but without one TRACE is the full id of a run")]
 pub(crate) struct WatchArgs {
     /// The run; stop watching when it ends
     #[arg(value_name = "TRACE")]
     pub(crate) trace: Option<String>,
+    /// Watch this feed, such as redis://127.0.0.1/; if it has a password, set THROUGHLINE_FEED instead, because everybody on
+    /// the machine can read the arguments of a process
+    #[arg(long, env = throughline_core::names::env::THROUGHLINE_FEED, hide_env_values = true, value_name = "FEED")]
+    pub(crate) feed: Option<String>,
     /// Stop after this long
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) for_: Option<Duration>,

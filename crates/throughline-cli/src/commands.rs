@@ -27,11 +27,12 @@ use crate::store::Store;
 
 /// Carries out what the command line says.
 pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliError> {
-    // These need no store.
+    // These need no store, or not always.
     match &cli.command {
         Command::Completions(args) => return completions::run(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
+        Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
         _ => {}
     }
     let store = Store::named(cli.global.store.as_deref())?;
@@ -42,7 +43,6 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Compensations(args) => compensations::run(args, &store, screen).await,
         Command::Decisions(args) => decisions::run(args, &store, screen).await,
         Command::Running(args) => running::run(args, &store, screen).await,
-        Command::Watch(args) => watch::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,
@@ -50,6 +50,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
+        Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),
     }

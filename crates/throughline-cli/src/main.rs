@@ -7,6 +7,7 @@ mod args;
 mod beside;
 mod commands;
 mod error;
+mod feed;
 #[cfg(test)]
 mod fuzz;
 mod input;

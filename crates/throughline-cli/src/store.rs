@@ -19,9 +19,28 @@ const EXPECTED: &str = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DA
 pub(crate) struct Store {
     name: String,
     place: Place,
-    /// Knows the pseudonyms of what was redacted: by the key of the environment or, once the store is open, by the
-    /// secret that it keeps.
-    redactor: Redactor,
+    /// By the key of the environment or, once the store is open, by the secret that it keeps.
+    pseudonyms: Pseudonyms,
+}
+
+/// Knows the pseudonyms of what was redacted.
+pub(crate) struct Pseudonyms(Redactor);
+
+impl Pseudonyms {
+    /// Those that are made with the key of the environment, if that has one.
+    pub(crate) fn of_environment() -> Result<Self, CliError> {
+        redactor().map(Self)
+    }
+
+    /// What a value to look for, of this attribute if it is one, is called: a pseudonym, if it is of the kind that is
+    /// redacted.
+    pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
+        // Without a key all that is redacted is the same mark, which would find what is meant and all else.
+        match self.0.can_pseudonymise() {
+            true => self.0.findable(attribute, value),
+            false => Cow::Borrowed(value),
+        }
+    }
 }
 
 /// Where a store is.
@@ -41,12 +60,14 @@ impl Store {
         };
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
-                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), redactor: redactor()? })
+                let pseudonyms = Pseudonyms::of_environment()?;
+                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), pseudonyms })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 let store = PostgresStore::new(name);
-                Ok(Self { name: store.location(), place: Place::Postgres(store), redactor: redactor()? })
+                let pseudonyms = Pseudonyms::of_environment()?;
+                Ok(Self { name: store.location(), place: Place::Postgres(store), pseudonyms })
             }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -79,7 +100,7 @@ impl Store {
     /// Makes pseudonyms with the secret of the store, as services do, unless the environment has a key for them.
     async fn learn_secret(&self, reader: &dyn TraceReader) -> Result<(), CliError> {
         if let Some(secret) = reader.secret().await? {
-            self.redactor.pseudonym_key_if_unset(secret.as_bytes());
+            self.pseudonyms.0.pseudonym_key_if_unset(secret.as_bytes());
         }
         Ok(())
     }
@@ -88,7 +109,7 @@ impl Store {
     /// of the store, which must be there.
     pub(crate) async fn redactor(&self) -> Result<Redactor, CliError> {
         self.readers().await?;
-        Ok(self.redactor.clone())
+        Ok(self.pseudonyms.0.clone())
     }
 
     /// Opens the store for watching; it must be there.
@@ -101,14 +122,14 @@ impl Store {
         stream.map_err(|error| self.open_error(error))
     }
 
-    /// What a value to look for, of this attribute if it is one, is called in the store: a pseudonym, if it is of
-    /// the kind that is redacted.
+    /// What a value to look for, of this attribute if it is one, is called in the store: see [`Pseudonyms::findable`].
     pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
-        // Without a key all that is redacted is the same mark, which would find what is meant and all else.
-        match self.redactor.can_pseudonymise() {
-            true => self.redactor.findable(attribute, value),
-            false => Cow::Borrowed(value),
-        }
+        self.pseudonyms.findable(attribute, value)
+    }
+
+    /// What values are called in the store.
+    pub(crate) fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     /// Something that writes to the store.
@@ -130,11 +151,18 @@ impl Store {
         }
     }
 
+    /// `false` if it is a file that is not there.
+    pub(crate) fn may_exist(&self) -> bool {
+        match &self.place {
+            Place::Sqlite(path) => path.exists(),
+            Place::Postgres(_) => true,
+        }
+    }
+
     /// Complains if there is no such file.
     pub(crate) fn must_exist(&self) -> Result<(), CliError> {
-        match &self.place {
-            Place::Sqlite(path) if !path.exists() => {}
-            _ => return Ok(()),
+        if self.may_exist() {
+            return Ok(());
         }
         Err(CliError::Input(format!(
             "{}: no such file; `throughline import FILE` creates one, or name another with --store",

@@ -240,6 +240,8 @@ pub mod env {
     pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
     /// Where events are kept, as in `sqlite:traces.db`.
     pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
+    /// Where events are shown as they happen, as in `redis://127.0.0.1/`.
+    pub const THROUGHLINE_FEED: &str = "THROUGHLINE_FEED";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
     pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
     /// `false` turns the page of metrics off; `true` turns it on even where no port is named.

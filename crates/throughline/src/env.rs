@@ -5,7 +5,7 @@ use throughline_redact::Redaction;
 
 pub use throughline_core::env::EnvError;
 pub use throughline_model::names::env::{
-    OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
+    OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_FEED, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
 /// The location of a store, parsed from the `sqlite:PATH` or `postgres://…` of [`THROUGHLINE_STORE`]. Its `Debug` shows no
@@ -88,6 +88,10 @@ fn from_lookup(
             _ => return Err(invalid(&value, "a store whose feature of `throughline` is on")),
         };
     }
+    #[cfg(feature = "redis")]
+    if let Some(address) = lookup(THROUGHLINE_FEED)? {
+        builder = builder.feed(throughline_redis::RedisFeed::new(address));
+    }
     if let Some(secret) = lookup(THROUGHLINE_PSEUDONYM_KEY)? {
         builder = builder.redaction(Redaction::standard().pseudonym_key(secret));
     }
@@ -111,6 +115,14 @@ mod tests {
         assert!(throughline.delivery_report().destinations.is_empty());
         assert!(format!("{throughline:?}").contains("other"));
         assert!(with(&[(OTEL_SDK_DISABLED, "yes")]).unwrap().build().is_err(), "only true is true");
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn an_address_of_a_feed_that_is_none_is_an_error_without_its_secrets() {
+        let error = with(&[(THROUGHLINE_FEED, "http://user:hunter2@host/")]).unwrap().build().unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("expected redis://") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[cfg(feature = "sqlite")]

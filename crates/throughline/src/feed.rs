@@ -27,3 +27,5 @@ pub use throughline_core::MemoryFeed;
 pub use throughline_model::{
     EventSink, EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, WatchFrom, WatchRequest,
 };
+#[cfg(feature = "redis")]
+pub use throughline_redis::RedisFeed;

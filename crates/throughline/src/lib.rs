@@ -40,7 +40,7 @@
 //! | [`delivery`] | the builder, durability, retries, the delivery report | |
 //! | [`event`] | the event, its ids, the names with a meaning | |
 //! | [`store`] | stores, filters and pagination, and the contracts of stores and spools | `sqlite` for [`SqliteStore`], `postgres` for `PostgresStore` |
-//! | [`feed`] | events as they happen: feeds, watchers, sinks | |
+//! | [`feed`] | events as they happen: feeds, watchers, sinks | `redis`, `redis-cluster`, `redis-tls` |
 //! | [`query`] | queries about one run, and its state | `render` for results as text |
 //! | [`analytics`] | queries across runs | |
 //! | [`redact`] | redaction of personal data and credentials | |
@@ -52,8 +52,8 @@
 //! | [`env`](mod@env) | initialisation from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features except `apalis`, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by default; the README
-//! says how many crates each one adds.
+//! All features except `apalis`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by
+//! default; the README says how many crates each one adds.
 
 pub mod analytics;
 pub mod context;

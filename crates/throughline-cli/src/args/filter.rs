@@ -5,7 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use throughline_core::{Attrs, Filter, RunState, Scope, Status, Timestamp};
 
 use super::moment::parse_moment;
-use crate::store::Store;
+use crate::store::{Pseudonyms, Store};
 
 /// Which events.
 #[derive(Debug, Args)]
@@ -71,19 +71,19 @@ pub(crate) struct ScopeArgs {
 
 impl EventFilter {
     /// The filter as stores know it.
-    pub(crate) fn to_filter(&self, store: &Store) -> Filter {
+    pub(crate) fn to_filter(&self, pseudonyms: &Pseudonyms) -> Filter {
         let mut filter = Filter::new();
         if let Some(pattern) = &self.event_type {
             filter = filter.event_type(pattern);
         }
         filter.statuses.clone_from(&self.status);
-        filter.tags = self.tag.iter().map(|tag| store.findable(None, tag).into()).collect();
+        filter.tags = self.tag.iter().map(|tag| pseudonyms.findable(None, tag).into()).collect();
         filter.attrs = self
             .attr
             .iter()
-            .fold(Attrs::new(), |attrs, (key, value)| attrs.with(key, store.findable(Some(key), value)));
+            .fold(Attrs::new(), |attrs, (key, value)| attrs.with(key, pseudonyms.findable(Some(key), value)));
         filter.scope.workflow = self.workflow.as_ref().map(Into::into);
-        filter.correlation_id = self.key.as_ref().map(|key| store.findable(None, key).into());
+        filter.correlation_id = self.key.as_ref().map(|key| pseudonyms.findable(None, key).into());
         filter.service = self.service.as_ref().map(Into::into);
         filter
     }
@@ -93,7 +93,7 @@ impl RunFilter {
     /// The filter as stores know it. Stores know no states: where only one is wanted, its runs have an event of
     /// a status, which makes for fewer runs to look at; see [`wants`](Self::wants).
     pub(crate) fn to_filter(&self, store: &Store) -> Filter {
-        let mut filter = self.events.to_filter(store);
+        let mut filter = self.events.to_filter(store.pseudonyms());
         filter.scope.since = self.since;
         filter.scope.until = self.until;
         if filter.statuses.is_empty()

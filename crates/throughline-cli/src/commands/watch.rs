@@ -1,20 +1,22 @@
 //! `throughline watch`: events as they happen.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde::Serialize;
 use throughline_core::{
-    Cursor, EventStream, Filter, RunState, RunSummary, Status, StreamItem, TraceEvent, TraceReader,
-    WatchRequest,
+    Cursor, EventStream, Filter, RunState, RunSummary, Status, StreamItem, TraceEvent, TraceId, TraceReader,
+    TraceStream as _, WatchRequest,
 };
 
 use super::status_style;
 use crate::args::WatchArgs;
 use crate::error::{Answer, CliError};
+use crate::feed;
 use crate::output::{Screen, clean, micros, millis, short_id};
 use crate::resolve::resolve;
-use crate::store::Store;
+use crate::store::{Pseudonyms, Store};
 
 /// The JSON line of an event.
 #[derive(Serialize)]
@@ -31,17 +33,38 @@ struct Missed {
     missed: Option<u64>,
 }
 
-pub(super) async fn run(args: &WatchArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let reader = store.readers().await?.reader;
-    let run = match &args.trace {
-        Some(name) => Some(resolve(store, &*reader, name).await?),
+pub(super) async fn run(
+    args: &WatchArgs,
+    store: Option<&str>,
+    screen: &mut Screen,
+) -> Result<Answer, CliError> {
+    let feed = args.feed.as_deref().filter(|feed| !feed.is_empty());
+    // With a feed, a store is good for finding a run by its name and showing what happened before, and need not be there.
+    let store = match store.filter(|store| !store.is_empty()) {
+        None if feed.is_some() => None,
+        name => Some(Store::named(name)?).filter(|store| feed.is_none() || store.may_exist()),
+    };
+    let reader = match &store {
+        Some(store) => Some(store.readers().await?.reader),
         None => None,
     };
-    let filter = args.filter.to_filter(store);
+    let run = match (&args.trace, &store, reader.as_deref()) {
+        (Some(name), Some(store), Some(reader)) => Some(resolve(store, reader, name).await?.trace_id),
+        (Some(name), ..) => Some(name.parse().map_err(|_| {
+            CliError::Usage(format!(
+                "`{name}` is not the full id of a run (32 hex digits); with --store it may be a key or the beginning of an id"
+            ))
+        })?),
+        (None, ..) => None,
+    };
+    let filter = match &store {
+        Some(store) => args.filter.to_filter(store.pseudonyms()),
+        None => args.filter.to_filter(&Pseudonyms::of_environment()?),
+    };
     let mut request = WatchRequest::new();
-    match &run {
+    match run {
         // The end of the run must be seen, whatever is to be shown.
-        Some(run) => request = request.trace(run.trace_id),
+        Some(run) => request = request.trace(run),
         None => request = request.filter(filter.clone()),
     }
     let resumes = args.after.is_some();
@@ -49,9 +72,11 @@ pub(super) async fn run(args: &WatchArgs, store: &Store, screen: &mut Screen) ->
         request = request.after(Cursor::new(cursor));
     }
     // Watching before looking at what is there: what happens in between is seen twice rather than never.
-    let stream = store.stream().await?;
-    let stream = stream.watch(request).await?;
-    let mut watch = Watch { reader: &*reader, run, filter, screen };
+    let stream = match (&store, feed) {
+        (Some(store), None) => store.stream().await?.watch(request).await?,
+        (_, feed) => feed::open(feed.unwrap_or_default()).await?.watch(request).await?,
+    };
+    let mut watch = Watch { reader: reader.as_deref(), run, known: Vec::new(), filter, screen };
     let watching = watch.follow(stream, resumes);
     match args.for_ {
         Some(time) => tokio::time::timeout(time, watching).await.unwrap_or(Ok(Answer::Yes)),
@@ -60,9 +85,11 @@ pub(super) async fn run(args: &WatchArgs, store: &Store, screen: &mut Screen) ->
 }
 
 struct Watch<'a> {
-    reader: &'a dyn TraceReader,
+    reader: Option<&'a dyn TraceReader>,
     /// The run, if it is one: the watch ends when it has ended.
-    run: Option<RunSummary>,
+    run: Option<TraceId>,
+    /// What is known of the run. An event may come through a feed before it is in the store.
+    known: Vec<Arc<TraceEvent>>,
     filter: Filter,
     screen: &'a mut Screen,
 }
@@ -70,15 +97,16 @@ struct Watch<'a> {
 impl Watch<'_> {
     async fn follow(&mut self, mut stream: EventStream, resumes: bool) -> Result<Answer, CliError> {
         let mut seen = HashSet::new();
-        if let Some(run) = &self.run {
-            let events = self.reader.trace(run.trace_id).await?;
-            let has_ended = has_ended(self.reader, run).await?;
-            // Who resumes has seen these, or gets them from the stream.
-            for event in events.iter().filter(|_| !resumes) {
-                seen.insert(event.id());
-                self.show(event, None)?;
+        if let (Some(run), Some(reader)) = (self.run, self.reader) {
+            for event in reader.trace(run).await? {
+                // Who resumes has seen it, or gets it from the stream.
+                if !resumes {
+                    seen.insert(event.id());
+                    self.show(&event, None)?;
+                }
+                self.known.push(Arc::new(event));
             }
-            if has_ended && !resumes {
+            if !resumes && self.has_ended().await? {
                 return Ok(Answer::Yes);
             }
             self.screen.flush()?;
@@ -87,12 +115,13 @@ impl Watch<'_> {
             match item? {
                 StreamItem::Event { event, cursor } => {
                     // Events of one run are shown once; of all runs there is no end to remember.
-                    if self.run.is_none() || seen.insert(event.id()) {
+                    if self.run.is_none() {
                         self.show(&event, Some(&cursor))?;
+                    } else if seen.insert(event.id()) {
+                        self.show(&event, Some(&cursor))?;
+                        self.known.push(Arc::clone(&event));
                     }
-                    if let Some(run) = self.run.as_ref().filter(|_| may_end_a_run(&event))
-                        && has_ended(self.reader, run).await?
-                    {
+                    if may_end_a_run(&event) && self.has_ended().await? {
                         break;
                     }
                 }
@@ -108,6 +137,21 @@ impl Watch<'_> {
             self.screen.flush()?;
         }
         Ok(Answer::Yes)
+    }
+
+    /// Whether the run is over: its root may have ended and a job that it put into a queue be at work.
+    async fn has_ended(&self) -> Result<bool, CliError> {
+        let Some(run) = self.run else { return Ok(false) };
+        let has_ended = |run: Option<RunSummary>| run.is_some_and(|run| !run.state.is_open());
+        // Those of a job may be known to the store alone, the last ones to the feed alone.
+        let known = self.known.iter().map(|event| &**event);
+        if has_ended(RunSummary::of(known, |_| Liveness::Unknown)) {
+            return Ok(true);
+        }
+        match self.reader {
+            Some(reader) => Ok(has_ended(reader.run(run).await?)),
+            None => Ok(false),
+        }
     }
 
     /// Shows an event if it matches.
@@ -137,11 +181,4 @@ impl Watch<'_> {
 /// Whether a run may be over with this event.
 fn may_end_a_run(event: &TraceEvent) -> bool {
     event.is_root() && event.seq > 0 && event.status != Status::Pending
-}
-
-/// Whether a run is over: its root may have ended and a job that it put into a queue be at work.
-async fn has_ended(reader: &dyn TraceReader, run: &RunSummary) -> Result<bool, CliError> {
-    let now = reader.run(run.trace_id).await?;
-    let ended = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
-    Ok(now.is_some_and(|run| ended.contains(&run.state)))
 }

@@ -6,6 +6,7 @@ mod abandon;
 mod beside;
 mod canary;
 mod errors;
+mod feed;
 mod formats;
 mod growth;
 mod help;

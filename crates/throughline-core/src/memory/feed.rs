@@ -1,12 +1,12 @@
 //! [`MemoryFeed`], a live feed within the process.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream;
 use throughline_model::{
-    AppendError, BoxFuture, Cursor, EventStream, FeedConfig, Instance, InstanceId, LiveFeed, OpenError,
-    ReadError, StreamItem, TraceEvent, TraceStream, WatchFrom, WatchRequest,
+    AppendError, BoxFuture, Cursor, EventId, EventStream, FeedConfig, Instance, InstanceId, LiveFeed,
+    OpenError, ReadError, StreamItem, TraceEvent, TraceStream, WatchFrom, WatchRequest,
 };
 use tokio::sync::watch;
 
@@ -51,6 +51,8 @@ struct Kept {
     /// The number of the first event that is kept.
     first: u64,
     events: VecDeque<Arc<TraceEvent>>,
+    /// Their identities: an event that is published again is kept once.
+    ids: HashSet<EventId>,
 }
 
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
@@ -75,7 +77,8 @@ impl MemoryFeed {
     }
 
     fn with_capacity(capacity: usize) -> Self {
-        let kept = Kept { feed: InstanceId::random(), first: 0, events: VecDeque::new() };
+        let kept =
+            Kept { feed: InstanceId::random(), first: 0, events: VecDeque::new(), ids: HashSet::new() };
         Self { kept: Arc::new(Mutex::new(kept)), next: watch::Sender::new(0), capacity }
     }
 }
@@ -105,11 +108,7 @@ impl LiveFeed for MemoryFeed {
         let next = {
             let mut kept = lock(&self.kept);
             for event in events {
-                if kept.events.len() == self.capacity {
-                    kept.events.pop_front();
-                    kept.first += 1;
-                }
-                kept.events.push_back(Arc::clone(event));
+                kept.push(event, self.capacity);
             }
             kept.next()
         };
@@ -123,6 +122,19 @@ impl LiveFeed for MemoryFeed {
 }
 
 impl Kept {
+    fn push(&mut self, event: &Arc<TraceEvent>, capacity: usize) {
+        if !self.ids.insert(event.id()) {
+            return;
+        }
+        if self.events.len() == capacity
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.ids.remove(&oldest.id());
+            self.first += 1;
+        }
+        self.events.push_back(Arc::clone(event));
+    }
+
     fn next(&self) -> u64 {
         self.first + self.events.len() as u64
     }

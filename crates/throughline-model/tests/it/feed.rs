@@ -74,6 +74,8 @@ enum Change {
     ForgetsTheFilter,
     IgnoresTheFilter,
     BeginsLate,
+    ShowsRepeats,
+    CursorsOfOneWatch,
 }
 
 /// A log with a bound, which watchers follow.
@@ -146,6 +148,10 @@ impl LiveFeed for LogFeed {
             let end = {
                 let mut log = self.log.lock().unwrap();
                 for event in events {
+                    let is_repeat = log.events.iter().any(|kept| kept.id() == event.id());
+                    if is_repeat && self.change != Change::ShowsRepeats {
+                        continue;
+                    }
                     log.events.push_back(Arc::clone(event));
                     if log.events.len() > Self::CAPACITY {
                         log.events.pop_front();
@@ -222,6 +228,9 @@ impl TraceStream for LogFeed {
                 WatchFrom::Now => end,
                 WatchFrom::After(cursor) => match self.place(cursor) {
                     Err(_) if self.change == Change::TakesNonsense => end,
+                    Ok(_) if self.change == Change::CursorsOfOneWatch && request.trace.is_some() => {
+                        return Err(cursor.foreign("this watch"));
+                    }
                     Err(error) => return Err(error),
                     Ok(Some(place)) if self.change != Change::KeepsNothing => match self.change {
                         Change::ResumesAtTheCursor => place,
@@ -293,6 +302,10 @@ broken_feeds! {
     a_filter_that_is_ignored_is_found: IgnoresTheFilter breaks
         a_watcher_with_a_filter_sees_what_matches,
         a_watcher_of_one_run_sees_that_run_alone;
+    an_event_that_is_shown_twice_is_found: ShowsRepeats breaks
+        an_event_that_is_published_again_is_seen_once;
+    a_cursor_that_is_good_for_one_kind_of_watch_alone_is_found: CursorsOfOneWatch breaks
+        a_cursor_is_good_for_all_events_and_for_one_run;
     a_gap_between_replay_and_live_is_found: BeginsLate breaks
         nothing_is_lost_between_what_was_and_what_comes;
 }

@@ -10,7 +10,7 @@ use super::writing::full_event;
 use super::{FeedFixture, hold, shared};
 use crate::testing::{run, sample_log};
 use crate::{
-    Cursor, EventId, EventStream, Filter, Instance, InstanceId, LiveFeed, ReadError, SpanId, Status,
+    Cursor, EventId, EventStream, Filter, Instance, InstanceId, LiveFeed, ReadError, Scope, SpanId, Status,
     StreamItem, Timestamp, TraceEvent, TraceId, TraceStream, WatchRequest,
 };
 
@@ -128,21 +128,22 @@ pub fn a_watcher_of_one_run_sees_that_run_alone<F: FeedFixture>() {
 }
 
 /// Requests for a part of a log.
-fn requests(log: &[TraceEvent]) -> [WatchRequest; 3] {
+fn requests(log: &[TraceEvent]) -> [WatchRequest; 4] {
     let stages = || Filter::new().event_type("stage:*");
     let id = log.iter().rfind(|event| stages().matches(event)).unwrap().trace_id;
     [
         WatchRequest::new().filter(Filter::new().status(Status::Failed)),
         WatchRequest::new().filter(stages().attr("tenant", "acme")),
         WatchRequest::new().filter(stages()).trace(id),
+        WatchRequest::new().filter(Filter::new().scope(Scope::all().workflow("onboarding"))),
     ]
 }
 
 pub fn a_watcher_with_a_filter_sees_what_matches<F: FeedFixture>() {
     hold(F::fresh(), async |fixture| {
         let ends = open(fixture).await;
-        for place in 0..3 {
-            // Each event is published once: a feed may know an event that it has published before.
+        for place in 0..4 {
+            // Other events each time: those that a feed has shown are not shown again.
             let log = sample_log(450 + place as u64, 20, &[]);
             let request = requests(&log)[place].clone();
             let want: Vec<_> = log.iter().filter(|event| request.matches(event)).cloned().collect();
@@ -192,6 +193,54 @@ pub fn every_field_of_an_event_survives_the_feed<F: FeedFixture>() {
         let mut watcher = ends.watch(WatchRequest::new()).await;
         ends.publish(&[full_event()]).await;
         assert_eq!(take(&mut watcher, 1).await, [full_event()]);
+    });
+}
+
+pub fn an_event_that_is_published_again_is_seen_once<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let (here, there) = (open(fixture).await, open(fixture).await);
+        let log = sample_log(53, 8, &[]);
+        let (first, rest) = log.split_at(log.len() / 2);
+        let mut watchers = [
+            here.watch(WatchRequest::new()).await,
+            there.watch(WatchRequest::new().trace(log[0].trace_id)).await,
+        ];
+        here.publish(first).await;
+        // As after an attempt whose outcome is not known.
+        here.publish(first).await;
+        there.publish(&log).await;
+        let of_run = log.iter().filter(|event| event.trace_id == log[0].trace_id).cloned().collect();
+        for (watcher, want) in watchers.iter_mut().zip([[first, rest].concat(), of_run]) {
+            assert_eq!(take(watcher, want.len()).await, want);
+        }
+    });
+}
+
+pub fn a_cursor_is_good_for_all_events_and_for_one_run<F: FeedFixture>() {
+    hold(F::fresh(), async |fixture| {
+        if fixture.kept() < 20 {
+            return;
+        }
+        let ends = open(fixture).await;
+        let mut log = sample_log(54, 12, &[]);
+        log.truncate(fixture.kept());
+        let mut watcher = ends.watch(WatchRequest::new()).await;
+        ends.publish(&log).await;
+        let seen = take_with_cursors(&mut watcher, log.len()).await;
+        let id = log[log.len() / 2].trace_id;
+        let is_of_run = |event: &&TraceEvent| event.trace_id == id;
+        let before = log.iter().position(|event| event.trace_id == id).unwrap() + 1;
+        // The cursor is of an event of another run, perhaps.
+        let cursor = &seen[before].1;
+        let want: Vec<_> = log[before + 1..].iter().filter(is_of_run).cloned().collect();
+        assert!(!want.is_empty(), "the run continues");
+        let mut run = ends.watch(WatchRequest::new().trace(id).after(cursor.clone())).await;
+        let of_run = take_with_cursors(&mut run, want.len()).await;
+        assert!(of_run.iter().map(|(event, _)| event).eq(&want));
+        let (last, cursor) = of_run.first().unwrap();
+        let after = log.iter().position(|event| event.id() == last.id()).unwrap() + 1;
+        let mut all = ends.watch(WatchRequest::new().after(cursor.clone())).await;
+        assert_eq!(take(&mut all, log.len() - after).await, log[after..]);
     });
 }
 
@@ -293,7 +342,7 @@ pub fn a_resumed_watch_keeps_to_what_it_asks_for<F: FeedFixture>() {
             return;
         }
         let ends = open(fixture).await;
-        for place in 0..3 {
+        for place in 0..4 {
             let mut log = sample_log(490 + place as u64, 12, &[]);
             log.truncate(200);
             let request = requests(&log)[place].clone();

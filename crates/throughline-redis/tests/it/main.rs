@@ -1,0 +1,16 @@
+//! The feed on a real server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests may fail a test too"
+)]
+
+mod address;
+mod conformance;
+mod faults;
+mod missed;
+mod runs;
+mod server;
+mod watch;
