@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use serde::Serialize;
 use throughline_core::{
-    Cursor, EventStream, Filter, RunState, RunSummary, Status, StreamItem, TraceEvent, TraceId, TraceReader,
-    TraceStream as _, WatchRequest,
+    Cursor, EventStream, Filter, Liveness, RunSummary, Status, StreamItem, TraceEvent, TraceId, TraceReader,
+    WatchRequest,
 };
 
 use super::status_style;
