@@ -31,8 +31,13 @@ pub(crate) struct Run {
 impl Run {
     /// The run of this name.
     pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
-        let summary = resolve(store, reader, name).await?;
-        Self::of(reader, summary).await
+        let id = match meant(store, reader, name).await? {
+            Meant::Run(summary) => return Self::of(reader, *summary).await,
+            Meant::Id(id) => id,
+        };
+        let query = TraceQuery::read(reader, id).await?;
+        let summary = query.summary().ok_or_else(|| not_found(name))?;
+        Ok(Self { summary, query })
     }
 
     /// The run of this summary.
@@ -40,6 +45,13 @@ impl Run {
         let query = TraceQuery::read(reader, summary.trace_id).await?;
         Ok(Self { summary, query })
     }
+}
+
+/// The run that is meant, and what is known of it by then. The summary of a large run takes as long as reading its events,
+/// which say the same.
+enum Meant {
+    Run(Box<RunSummary>),
+    Id(TraceId),
 }
 
 /// The run of this id, of this business key, whose id begins so, or that this request caused; in that order.
@@ -51,10 +63,17 @@ pub(crate) async fn resolve(
     reader: &dyn TraceReader,
     name: &str,
 ) -> Result<RunSummary, CliError> {
-    if let Ok(id) = name.parse::<TraceId>()
-        && let Some(run) = reader.run(id).await?
+    match meant(store, reader, name).await? {
+        Meant::Run(run) => Ok(*run),
+        Meant::Id(id) => reader.run(id).await?.ok_or_else(|| not_found(name)),
+    }
+}
+
+async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Meant, CliError> {
+    if name.parse::<TraceId>().is_ok()
+        && let [id] = with_prefix(reader, name).await?[..]
     {
-        return Ok(run);
+        return Ok(Meant::Id(id));
     }
     if name.is_empty() {
         return Err(not_found(name));
@@ -66,14 +85,23 @@ pub(crate) async fn resolve(
             ([only], ..) | (_, Some(only), None) => Some(only.clone()),
             _ => None,
         };
-        return meant.ok_or_else(|| ask_which(name, "is the key of several workflows or services", &of_key));
+        return meant
+            .map(|run| Meant::Run(Box::new(run)))
+            .ok_or_else(|| ask_which(name, "is the key of several workflows or services", &of_key));
     }
-    let with_prefix = with_prefix(reader, name).await?;
-    if !with_prefix.is_empty() {
-        return only(with_prefix).map_err(|runs| ask_which(name, "is the beginning of several ids", &runs));
+    match with_prefix(reader, name).await?[..] {
+        [] => {}
+        [id] => return Ok(Meant::Id(id)),
+        ref ids => {
+            let mut runs = Vec::new();
+            for id in ids {
+                runs.extend(reader.run(*id).await?);
+            }
+            return Err(ask_which(name, "is the beginning of several ids", &runs));
+        }
     }
     match only(of_request(store, reader, name).await?) {
-        Ok(run) => Ok(run),
+        Ok(run) => Ok(Meant::Run(Box::new(run))),
         Err(runs) if runs.is_empty() => Err(not_found(name)),
         Err(runs) => Err(ask_which(name, "is the id of several requests", &runs)),
     }
@@ -91,15 +119,12 @@ pub(crate) async fn latest_of_each(reader: &dyn TraceReader, key: &str) -> Resul
     Ok(latest)
 }
 
-/// The first few runs whose ids begin so.
-async fn with_prefix(reader: &dyn TraceReader, name: &str) -> Result<Vec<RunSummary>, CliError> {
-    let mut runs = Vec::new();
-    if name.len() < 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        for id in reader.find_by_id_prefix(&name.to_ascii_lowercase(), CANDIDATES + 1).await? {
-            runs.extend(reader.run(id).await?);
-        }
+/// The first few ids that begin so.
+async fn with_prefix(reader: &dyn TraceReader, name: &str) -> Result<Vec<TraceId>, CliError> {
+    if name.len() > 32 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(Vec::new());
     }
-    Ok(runs)
+    Ok(reader.find_by_id_prefix(&name.to_ascii_lowercase(), CANDIDATES + 1).await?)
 }
 
 /// Of the runs of a request those that none of the others caused: the request's own, or those that are left of what it

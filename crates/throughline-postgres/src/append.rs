@@ -1,7 +1,7 @@
 //! Appending: a group of events is one transaction of two round trips.
 //!
 //! The first creates the rows of new runs, locks those of all runs in the order of their ids, and inserts the events that are
-//! not there yet. Whoever holds the row of a run is the only one who writes to that run, so the partition key, which is a
+//! not there yet. The transaction that holds the row of a run is the only one that writes to that run, so the partition key, which is a
 //! day, need not be part of what identifies an event: all events of a run are in the partition that its row names. The
 //! second brings the rows up to date, and commits.
 

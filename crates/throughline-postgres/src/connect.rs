@@ -65,7 +65,7 @@ impl Connector {
         let connecting = self.runtime.spawn(async move {
             let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(async move {
-                // Whoever waits for an answer is told; nobody else cares.
+                // Callers that wait for an answer get the error; nobody else needs it.
                 let _ = connection.await;
             });
             Ok(client)

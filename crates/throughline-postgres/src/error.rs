@@ -99,7 +99,7 @@ impl Fault {
         if let Self::Rejected { index, reason } = self {
             return AppendError::Rejected { index, reason };
         }
-        // Whoever lost against another transaction wins the next time.
+        // A transaction that lost against another one may win the next time.
         let lost = [&SqlState::T_R_DEADLOCK_DETECTED, &SqlState::T_R_SERIALIZATION_FAILURE];
         let at_once = self.code().is_some_and(|code| lost.contains(&code));
         let Diagnosis { reason, is_temporary } = self.diagnose();

@@ -20,7 +20,7 @@ const RENEW: &str = "UPDATE throughline.instance SET seen = now, expires = now +
 
 const RELEASE_ALL: &str = "DELETE FROM throughline.claim WHERE instance = $1";
 
-/// Under the lock of the trace, so that whoever waits for it sees who has been quicker, and how that one stands.
+/// Under the lock of the trace, so that those who wait for it see who has been quicker, and how that one stands.
 const CLAIM: &str = "INSERT INTO throughline.claim AS c (trace_id, instance) SELECT $1, i.id FROM throughline.instance i \
     WHERE i.id = $2 AND throughline.liveness(i.id, i.opened, i.closed, i.expires) = 0 \
     ON CONFLICT (trace_id) DO UPDATE SET instance = EXCLUDED.instance \

@@ -8,7 +8,7 @@ use crate::error::Fault;
 /// The script that leads from each version to the next.
 const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
 
-/// Whoever migrates holds this lock; nobody else uses this number.
+/// A process that migrates holds this lock; nothing else uses this number.
 const LOCK: i64 = 6_075_152_841_538_334_802;
 
 /// How many days ahead there are partitions.

@@ -162,7 +162,7 @@ fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'
             continue;
         }
         let is_better = best.is_none_or(|(known, before)| {
-            // Of those that failed beside each other the first one counts, of attempts the last one. Where the error tells of
+            // Of those that failed beside each other the first one counts, of attempts the last one. Where the error reports
             // several different ones, they are no attempts at the same thing.
             let is_alike = failure.error.message == before.error.message || failure.name == before.name;
             let is_attempt = is_alike && !failure.undoes && failure.started >= before.ended;

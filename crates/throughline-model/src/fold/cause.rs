@@ -6,7 +6,7 @@
 //! 2. A `failed_by` link names the span whose error this one ended with.
 //! 3. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
 //!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
-//!    that has several different ones in it tells of all of them, and the first counts.
+//!    that has several different ones in it reports all of them, and the first counts.
 //! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, or if it is
 //!    that of a saga or a workflow.
 //! 5. A failure is looked for inside a child whose end was not recorded.
@@ -347,7 +347,7 @@ impl<'e> Causes<'e> {
         found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
     }
 
-    /// An error that has several others in it tells of all of them: what failed first among these, if it is not the culprit.
+    /// An error that has several others in it reports all of them: what failed first among these, if it is not the culprit.
     fn first_told(&self, culprit: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
         let told = suspects.iter().find(|suspect| suspect.span == culprit)?;
         let agreement = told.agreement.filter(|agreement| *agreement < Agreement::Whole)?;

@@ -30,7 +30,7 @@ CREATE TABLE throughline.claim (
 );
 CREATE INDEX claim_instance ON throughline.claim (instance);
 
--- One row per run. Whoever writes events of a run holds the lock of its row.
+-- One row per run. A transaction that writes events of a run holds the lock of its row.
 CREATE TABLE throughline.run (
     id             bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     trace_id       bytea    NOT NULL UNIQUE,

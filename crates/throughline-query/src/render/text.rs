@@ -11,6 +11,11 @@ pub(super) use crate::duration::duration;
 /// Appends a text, escaped, as far as it fits; returns the columns that it took and whether all of it fitted. What people
 /// see as one character is kept or left out as a whole.
 pub(super) fn append(text: &str, room: usize, out: &mut String) -> (usize, bool) {
+    if is_plain(text) {
+        let fits = &text[..text.len().min(room)];
+        out.push_str(fits);
+        return (fits.len(), fits.len() == text.len());
+    }
     let mut used = 0;
     for piece in text.graphemes(true) {
         let piece = escaped(piece);
@@ -22,6 +27,11 @@ pub(super) fn append(text: &str, room: usize, out: &mut String) -> (usize, bool)
         used += width;
     }
     (used, true)
+}
+
+/// Whether each byte is one character, and one column.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// What people see as one character, made harmless. A joiner between two emoji does nothing but join them.
@@ -47,6 +57,9 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 
 /// How many columns a text takes once it is escaped.
 pub(super) fn width(text: &str) -> usize {
+    if is_plain(text) {
+        return text.len();
+    }
     text.graphemes(true).map(|piece| escaped(piece).width()).sum()
 }
 
@@ -95,6 +108,9 @@ pub(super) fn wrap(text: &str, room: usize, lines: usize) -> Vec<String> {
 
 /// A word in pieces that fit, and whether each is its beginning: a script without spaces says a sentence in one.
 fn pieces(word: &str, room: usize) -> Vec<(&str, bool)> {
+    if width(word) <= room {
+        return vec![(word, true)];
+    }
     let (mut pieces, mut start, mut used) = (Vec::new(), 0, 0);
     for (at, cluster) in word.grapheme_indices(true) {
         let columns = width(cluster);

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use throughline_model::EventId;
 
-/// The identities of the last events. Whoever publishes sends a group again if it does not know whether it arrived, and
+/// The identities of the last events. A publisher sends a group again if it does not know whether it arrived, and
 /// the second copy follows the first closely.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {

@@ -47,7 +47,7 @@ impl Server {
     /// One with these arguments besides its address.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Free now; whoever takes it in the meantime makes the start fail, not a test.
+        // Free now; if another process takes it in the meantime, the start fails and not a test.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let arguments = arguments.iter().map(Into::into).collect();
         let mut server = Self { folder, port, arguments, running: None };
