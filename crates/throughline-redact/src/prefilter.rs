@@ -1,5 +1,9 @@
 //! One cheap look at a text, which says what cannot be in it.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -18,6 +22,19 @@ const DISGUISE: u32 = 1 << 8;
 
 /// The start of a mark.
 const BRACKET: u32 = 1 << 9;
+/// What tuples have beside a comma.
+const QUOTE: u32 = 1 << 10;
+const COMMA: u32 = 1 << 11;
+const OPEN: u32 = 1 << 12;
+/// What is between the cells of a table, beside commas.
+const CELL: u32 = 1 << 13;
+const NEW_LINE: u32 = 1 << 14;
+/// `>` of `->`.
+const ARROW: u32 = 1 << 15;
+const UNDERSCORE: u32 = 1 << 16;
+/// A code that is said: `your code is 482913`.
+const SAID: u32 = 1 << 17;
+const SLASH: u32 = 1 << 18;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -26,11 +43,20 @@ const CLASSES: [u32; 256] = {
         classes[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | TOKEN,
             b'b' | b'B' => TOKEN | B,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
+            b'_' => TOKEN | UNDERSCORE,
+            b'a'..=b'z' | b'A'..=b'Z' | b'+' => TOKEN,
             b'-' => TOKEN | DASH,
             b'@' => AT,
             b':' | b'=' => ASSIGN,
-            b' ' | b'\t' => SPACE,
+            b' ' => SPACE,
+            b'\t' => SPACE | CELL,
+            b'|' => CELL,
+            b'"' | b'\'' => QUOTE,
+            b',' | b';' => COMMA,
+            b'(' => OPEN,
+            b'/' => SLASH,
+            b'\n' => NEW_LINE,
+            b'>' => ARROW,
             b'<' => ANGLE,
             b'[' => BRACKET,
             b'%' | b'\\' | 0x80..=0xff => DISGUISE,
@@ -57,8 +83,15 @@ const BLOCK: usize = 4;
 pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
+/// The shortest path with a secret: `otp/` and twelve characters.
+const PATH: usize = 16;
+/// The digits of the shortest code that is sent to somebody.
+const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
 const SHORTEST: usize = 4;
+
+/// Finds what stands before a code that is said; made once.
+static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
 
 /// What kinds of hits a text may contain; all others are ruled out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,19 +117,51 @@ impl Prefilter {
             any |= class(byte);
         }
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
-        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET);
+        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
+        if any & DIGIT != 0 && bytes.len() >= PATH {
+            found |= any & SLASH;
+        }
+        // Together they may be something.
+        if any & QUOTE != 0 {
+            found |= any & COMMA;
+        }
+        if any & COMMA != 0 && any & NEW_LINE != 0 {
+            found |= CELL;
+        }
+        if any & (DASH | QUOTE) != 0 {
+            let pairs = Pairs::of(bytes, any);
+            if pairs.dashes {
+                found |= DASH;
+            }
+            if pairs.command {
+                found |= SPACE;
+            }
+        }
+        // Of the other commands with a secret, some begin a line, and one is the address of a database.
+        let begins = any & SPACE != 0
+            && (any & NEW_LINE != 0 || bytes.starts_with(b"ENV ") || bytes.starts_with(b"machine "));
+        if begins || (any & AT != 0 && any & ASSIGN != 0) {
+            found |= SPACE;
+        }
+        if any & ARROW != 0 && any & DASH != 0 {
+            found |= ASSIGN;
+        }
         if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
             found |= BRACKET;
         }
-        if any & DIGIT != 0 && digits(bytes) >= NUMBERS {
-            found |= DIGIT;
+        if any & DIGIT != 0 {
+            let digits = digits(bytes);
+            if digits >= NUMBERS {
+                found |= DIGIT;
+            }
+            // `your code is 482913`
+            if digits >= CODE && any & SPACE != 0 && IS.find(bytes).is_some() {
+                found |= SAID;
+            }
         }
         found |= filled;
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
             found |= B;
-        }
-        if any & DASH != 0 && has_two_dashes(bytes) {
-            found |= DASH;
         }
         Self(found)
     }
@@ -141,6 +206,35 @@ impl Prefilter {
         self.0 & DASH != 0
     }
 
+    /// `["Authorization", "x"]`
+    pub(crate) fn tuples(self) -> bool {
+        self.0 & COMMA != 0
+    }
+
+    /// `Password("x")`
+    pub(crate) fn calls(self) -> bool {
+        self.0 & OPEN != 0
+    }
+
+    pub(crate) fn tables(self) -> bool {
+        self.0 & CELL != 0
+    }
+
+    /// Commands have more than one word.
+    pub(crate) fn commands(self) -> bool {
+        self.0 & SPACE != 0
+    }
+
+    /// `your code is 482913`
+    pub(crate) fn codes(self) -> bool {
+        self.0 & SAID != 0
+    }
+
+    /// A path with a long segment.
+    pub(crate) fn paths(self) -> bool {
+        self.0 & SLASH != 0
+    }
+
     pub(crate) fn disguises(self) -> bool {
         self.0 & DISGUISE != 0
     }
@@ -159,9 +253,28 @@ fn digits(bytes: &[u8]) -> usize {
     bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
 }
 
-fn has_two_dashes(bytes: &[u8]) -> bool {
-    let pairs = bytes.iter().zip(&bytes[1..]);
-    pairs.fold(0, |seen, (one, two)| seen | u8::from((*one == b'-') & (*two == b'-'))) != 0
+/// What stands side by side in a text.
+struct Pairs {
+    /// Two dashes.
+    dashes: bool,
+    /// A flag or a quote behind a space, or a quote and what some commands begin with.
+    command: bool,
+}
+
+impl Pairs {
+    fn of(bytes: &[u8], any: u32) -> Self {
+        let pairs = || bytes.iter().zip(&bytes[1..]);
+        let (dashes, flags) = pairs().fold((0, 0), |(dashes, flags), (one, two)| {
+            let dash = *two == b'-';
+            (dashes | u8::from((*one == b'-') & dash), flags | u8::from((*one == b' ') & dash))
+        });
+        let quotes = any & QUOTE != 0
+            && pairs().fold(0, |seen, (one, two)| {
+                let begins = (*one == b'"') & ((*two == b'E') | (*two == b'm'));
+                seen | u8::from(((*one == b' ') & (*two == b'\'')) | begins)
+            }) != 0;
+        Self { dashes: dashes != 0, command: flags != 0 || quotes }
+    }
 }
 
 /// Whether `bea` or `bas` is in the text, or what looks similar enough.

@@ -18,6 +18,7 @@ mod many_runs;
 mod one_run;
 mod open_runs;
 mod pseudonyms;
+mod redact;
 mod requests;
 mod round_trip;
 mod sandbox;
