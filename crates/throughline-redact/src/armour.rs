@@ -49,6 +49,9 @@ pub(crate) fn find(text: &str, found: &mut Found<'_>) {
 
 /// Finds private keys in files of PuTTY.
 pub(crate) fn find_putty(text: &str, found: &mut Found<'_>) {
+    if text.len() < PUTTY.begin.len() + LEAST {
+        return;
+    }
     PUTTY.find(text.as_bytes(), &PUTTY_BEGIN, found);
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr3_iter;
+use memchr::{memchr3_iter, memrchr2};
 
 use crate::judge;
 use crate::keys::{Keys, Named, SecretKind};
@@ -28,7 +28,8 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         if at < done {
             continue;
         }
-        let Some(operator) = Operator::at(bytes, at) else { continue };
+        // A value may end within a sign.
+        let Some(operator) = Operator::at(bytes, at).filter(|sign| sign.start >= done) else { continue };
         let Some(key) = Key::before(text, done, operator.start) else { continue };
         let sign = key.sign(text, &operator);
         if let Some(value) = pair.value(text, keys, key.name, operator.end, sign) {
@@ -43,7 +44,9 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
                 None => continue,
             },
         };
-        let sign = Sign { field: key.is_field(bytes, sign), digits: is_number(key.name), ..sign };
+        let is_tight = sign.colon && !sign.spaced && !sign.quoted;
+        let digits = is_tight && is_number(key.name);
+        let sign = Sign { field: is_tight && key.is_field(bytes), digits, ..sign };
         let Some(value) = value_of(text, keys, &key, &operator, named, sign) else { continue };
         // `password:reset-requested` is the name of an event, not a password.
         done = value.end;
@@ -82,7 +85,7 @@ fn value_of(
     };
     let said = &text[value.clone()];
     let names_another =
-        !sign.quoted && !sign.parameter && judge::is_word(said) && keys.classify(said).is_some();
+        !sign.quoted && !sign.parameter && judge::is_word(said) && keys.classify_name(said).is_some();
     (!names_another).then_some(value)
 }
 
@@ -195,7 +198,12 @@ impl<'t> Key<'t> {
         for _ in 1..PHRASE_WORDS {
             match &text.as_bytes()[self.from..phrase] {
                 [.., before, b' '] if is_in_name(*before) => {
-                    phrase = back_while(text, self.from, phrase - 1, is_in_name);
+                    let longer = back_while(text, self.from, phrase - 1, is_in_name);
+                    // What is said of longer phrases would not be remembered.
+                    if self.start + self.name.len() - longer > LONGEST_KEY {
+                        break;
+                    }
+                    phrase = longer;
                 }
                 _ => break,
             }
@@ -231,16 +239,15 @@ impl<'t> Key<'t> {
     }
 
     /// Whether it is a field of a struct as Go prints it, in braces and without quotes.
-    fn is_field(&self, bytes: &[u8], sign: Sign) -> bool {
-        let is_named = self.quote.is_none() && self.name.starts_with(|c: char| c.is_ascii_uppercase());
+    fn is_field(&self, bytes: &[u8]) -> bool {
+        let is_named = self.name.starts_with(|c: char| c.is_ascii_uppercase());
         let back = &bytes[self.start.saturating_sub(2 * LONGEST_KEY)..self.start];
-        let brace = back.iter().rposition(|byte| matches!(byte, b'{' | b'}'));
         let in_braces = || {
-            brace.is_some_and(|at| {
+            memrchr2(b'{', b'}', back).is_some_and(|at| {
                 back[at] == b'{' && !back[at..].iter().any(|byte| matches!(byte, b'"' | b'\n' | b','))
             })
         };
-        is_named && sign.colon && !sign.spaced && matches!(back.last(), Some(b'{' | b' ')) && in_braces()
+        is_named && matches!(back.last(), Some(b'{' | b' ')) && in_braces()
     }
 
     /// The mark for a value: JSON stays JSON.
@@ -280,9 +287,8 @@ impl<'t> Key<'t> {
         }
         let is_named = named.is_head || is_setting || sign.parameter;
         // `PasswordResetError: connection refused` names an error, not a password.
-        let lower = self.name.to_ascii_lowercase();
-        let is_outcome = sign.is_prose()
-            && names::table().lists.any(List::Outcomes, |end| lower.as_bytes().ends_with(end));
+        let is_outcome =
+            sign.is_prose() && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
         (is_named && !is_label && !is_outcome).then_some(named)
     }
 
@@ -307,8 +313,14 @@ impl<'t> Key<'t> {
 
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).to_ascii_lowercase();
-    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip"].iter().any(|end| name.ends_with(end))
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip"].iter().any(|end| ends_with(name, end.as_bytes()))
+}
+
+/// Whether a name ends like this, in any case.
+fn ends_with(name: &str, end: &[u8]) -> bool {
+    let kept = name.len().checked_sub(end.len()).and_then(|from| name.as_bytes().get(from..));
+    kept.is_some_and(|kept| kept.eq_ignore_ascii_case(end))
 }
 
 fn is_in_name(byte: u8) -> bool {
@@ -415,6 +427,15 @@ mod tests {
         ] {
             assert!(values(text, Reading::Prose).is_empty(), "{text}: {:?}", values(text, Reading::Prose));
         }
+    }
+
+    #[test]
+    fn in_a_line_the_secret_is_the_head_of_its_name() {
+        assert!(values("PasswordDialog: a1b2c3d4e5", Reading::Prose).is_empty());
+        assert_eq!(values("DialogPassword: a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
+        assert_eq!(values("password_old: a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
+        // A setting has nothing else in it.
+        assert_eq!(values("PASSWORD_DIALOG=a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
     }
 
     #[test]

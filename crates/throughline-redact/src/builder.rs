@@ -245,9 +245,9 @@ impl Redaction {
             Some(secret) => Pseudonyms::new(secret),
             None => None,
         };
-        let keys =
-            Keys::new(self.choice, &self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?)
-                .map_err(|source| RedactionError::Keys { source: Box::new(source) })?;
+        let more = self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?;
+        let keys = Keys::shared(self.choice, &more)
+            .map_err(|source| RedactionError::Keys { source: Box::new(source) })?;
         let allowed = match &self.allowed {
             Some(keys) => Some(keys.iter().map(|key| compact(key)).collect::<Result<_, _>>()?),
             None => None,

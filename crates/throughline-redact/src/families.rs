@@ -4,6 +4,8 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use rustc_hash::FxHashMap;
+
 use crate::tokens::follows_word;
 
 /// The table. A line that cannot be read would be skipped; a test reads them all.
@@ -113,8 +115,8 @@ impl Family {
 /// The families, and what says at a glance which of them may be at a place.
 #[derive(Debug)]
 pub(crate) struct Families {
-    /// Ordered by the first two bytes of their anchors.
-    all: Vec<([u8; 2], Family)>,
+    /// By the first two bytes of their anchors, the longest anchor first.
+    by_start: FxHashMap<[u8; 2], Vec<Family>>,
     /// What tokens start with.
     starts: Beginnings,
     /// The anchors of those that start with something else.
@@ -128,12 +130,12 @@ pub(crate) struct Families {
 struct Beginnings(Box<[u64]>);
 
 impl Beginnings {
-    fn of<'f>(families: impl Iterator<Item = &'f ([u8; 2], Family)>) -> Self {
+    fn of<'f>(families: impl Iterator<Item = ([u8; 2], &'f Family)>) -> Self {
         let mut beginnings = Self(vec![0; (1 << 16) / 64].into_boxed_slice());
         for ([one, two], family) in families {
             match family.anchor().get(2) {
-                Some(three) => beginnings.add([*one, *two, *three]),
-                None => (0..=u8::MAX).for_each(|three| beginnings.add([*one, *two, three])),
+                Some(three) => beginnings.add([one, two, *three]),
+                None => (0..=u8::MAX).for_each(|three| beginnings.add([one, two, three])),
             }
         }
         beginnings
@@ -159,20 +161,25 @@ impl Beginnings {
 
 impl Families {
     fn new(families: Vec<Family>) -> Self {
-        let mut all: Vec<([u8; 2], Family)> = Vec::new();
+        let mut by_start: FxHashMap<[u8; 2], Vec<Family>> = FxHashMap::default();
         for family in families {
             match *family.anchor() {
-                [one, two, ..] => all.push(([one, two], family)),
-                [one] => all.extend((0..=u8::MAX).map(|two| ([one, two], family.clone()))),
+                [one, two, ..] => by_start.entry([one, two]).or_default().push(family),
+                [one] => {
+                    (0..=u8::MAX).for_each(|two| by_start.entry([one, two]).or_default().push(family.clone()))
+                }
                 [] => {}
             }
         }
-        all.sort_by_key(|(start, family)| (*start, std::cmp::Reverse(family.anchor().len())));
-        let (led, others): (Vec<_>, Vec<_>) = all.iter().partition(|(_, family)| family.anchor > 0);
-        let (starts, inner) = (Beginnings::of(others.into_iter()), Beginnings::of(led.into_iter()));
-        let mut any = Beginnings::of(all.iter());
+        for families in by_start.values_mut() {
+            families.sort_by_key(|family| std::cmp::Reverse(family.anchor().len()));
+        }
+        let all = || by_start.iter().flat_map(|(start, all)| all.iter().map(|family| (*start, family)));
+        let starts = Beginnings::of(all().filter(|(_, family)| family.anchor == 0));
+        let inner = Beginnings::of(all().filter(|(_, family)| family.anchor > 0));
+        let mut any = Beginnings::of(all());
         any.add(*JSON_WEB_TOKEN);
-        Self { all, starts, inner, any }
+        Self { by_start, starts, inner, any }
     }
 
     /// Whether a token may begin here, or have its anchor here; most often it is seen at a glance that none does.
@@ -212,14 +219,14 @@ impl Families {
         start: [u8; 2],
         runs: &mut Runs,
     ) -> Option<(Range<usize>, &'static str)> {
-        let first = self.all.partition_point(|(pair, _)| *pair < start);
-        let candidates = self.all[first..].iter().take_while(|(pair, _)| *pair == start);
+        let candidates = self.by_start.get(&start)?;
         let may_start = may_start(bytes, at);
         let is_here =
             |family: &Family| (may_start || family.anchor > 0) && bytes[at..].starts_with(family.anchor());
         candidates
-            .filter(|(_, family)| is_here(family))
-            .find_map(|(_, family)| Some((family.around(bytes, at, runs)?, family.issuer)))
+            .iter()
+            .filter(|family| is_here(family))
+            .find_map(|family| Some((family.around(bytes, at, runs)?, family.issuer)))
     }
 }
 
@@ -424,7 +431,7 @@ mod tests {
 
     #[test]
     fn tokens_are_found_in_any_text() {
-        for (_, family) in &known().all {
+        for family in known().by_start.values().flatten() {
             let token = example(family);
             for text in [
                 format!("id ({token})"),

@@ -2,20 +2,22 @@
 
 use std::ops::Range;
 
+use memchr::memchr3;
+
 use crate::judge::{self, Clause};
 use crate::keys::Named;
 use crate::tokens::run_end;
 use crate::values::{next_line, token_end};
 
 /// As much of a line says whether it is one.
-const NEAR: usize = 240;
+const NEAR: usize = 120;
 
 /// The value of a header: after the name of a scheme what follows it, otherwise the rest of the line.
 pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     // Only as much of the line is read as says whether it is one.
     let near = &bytes[..text.floor_char_boundary(start + NEAR)];
-    let mut end = run_end(near, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"'));
+    let mut end = line_end(near, start);
     let word_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let word = &text[start..word_end];
     let rest = run_end(bytes, word_end, |byte| byte == b' ');
@@ -42,17 +44,22 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
             return None;
         }
     }
-    end = run_end(bytes, end, |byte| !matches!(byte, b'\r' | b'\n' | b'"'));
+    end = line_end(bytes, end);
     // What is folded continues in the next line, which starts with a blank.
     while !matches!(bytes.get(end), Some(b'"')) {
         match next_line(bytes, end) {
             Some(next) if matches!(bytes.get(next), Some(b' ' | b'\t')) => {
-                end = run_end(bytes, next, |byte| !matches!(byte, b'\r' | b'\n' | b'"'));
+                end = line_end(bytes, next);
             }
             _ => break,
         }
     }
     Some(start..end)
+}
+
+/// Where the line ends, or the string that it is in.
+fn line_end(bytes: &[u8], start: usize) -> usize {
+    memchr3(b'\r', b'\n', b'"', &bytes[start..]).map_or(bytes.len(), |offset| start + offset)
 }
 
 /// What follows the name of a scheme.

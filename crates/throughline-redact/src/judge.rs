@@ -4,9 +4,13 @@ use crate::families::looks_random;
 use crate::keys::{Named, SecretKind};
 use crate::names::{self, List};
 use crate::tokens::run_end;
+use crate::values::of_bytes;
 
 /// As much of a sentence is looked at: what is read beyond a value is read again for the next one.
-const CLAUSE: usize = 120;
+const CLAUSE: usize = 72;
+
+/// So many of its words are looked up: what has none of prose among them has none at all.
+const WORDS: usize = 8;
 
 /// Whether it says that there is nothing.
 pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
@@ -49,8 +53,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
 
 /// `xxxx`, `***`, `...`, `abc****`.
 fn is_masked(bytes: &[u8]) -> bool {
-    let masks = bytes.iter().filter(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'#')).count();
-    bytes.len() >= 3 && masks == bytes.len()
+    bytes.len() >= 3 && bytes.iter().all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'#'))
 }
 
 /// `$password){…`
@@ -151,92 +154,32 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
 
 /// Whether it is the name of a type, as in declarations and schemas.
 fn is_type_name(token: &str) -> bool {
-    const TYPES: &[&str] = &[
-        "any",
-        "anyhow",
-        "bool",
-        "boolean",
-        "bytes",
-        "bytea",
-        "char",
-        "date",
-        "datetime",
-        "dict",
-        "float",
-        "int",
-        "int32",
-        "int64",
-        "integer",
-        "uint32",
-        "uint64",
-        "u8",
-        "uint8_t",
-        "uint32_t",
-        "uint64_t",
-        "size_t",
-        "list",
-        "number",
-        "object",
-        "str",
-        "string",
-        "string!",
-        "text",
-        "timestamp",
-        "unknown",
-        "uuid",
-        "varchar",
-        "void",
-        "buffer",
-        "option",
-        "await",
-        "new",
-        "not",
-        "lambda",
-        "function",
-        "async",
-        "const",
-        "let",
-        "static",
-        "return",
-        "self",
-        "this",
-        "required",
-        "optional",
-        "enum",
-        "struct",
-        "vec",
-        "tuple",
-        "symbol",
-        "never",
-        "bigint",
-        "email",
-        "id",
-        "json",
-        "path",
-        "url",
-        "value",
-    ];
     let token = token.trim_end_matches([',', ';', '?', ')']);
     let is_sized = matches!(token.as_bytes(), [b'u' | b'i' | b'f', size @ ..] if matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size"));
-    is_sized || TYPES.iter().any(|name| token.eq_ignore_ascii_case(name))
+    is_sized || names::table().lists.has_in_any_case(List::Types, token)
 }
 
 /// Whether a word is no word of a language: it has digits among its letters, signs as passwords have, or is very long.
 pub(crate) fn looks_secret(word: &str) -> bool {
     let bytes = word.as_bytes();
-    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).count();
-    let signs = bytes
-        .iter()
-        .filter(|byte| {
-            matches!(byte, b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'+' | b'=' | b'~' | b'?')
-        })
-        .count();
-    (digits > 0 && letters > 0)
-        || digits >= 4
-        || (signs > 0 && letters + digits >= 3 && !matches!(bytes.last(), Some(b'!' | b'?')))
-        || looks_random(bytes)
-        || (bytes.len() >= 20 && bytes.iter().all(u8::is_ascii_alphanumeric))
+    let (mut digits, mut letters, mut signs) = (0, 0, 0);
+    let may_have_signs = !matches!(bytes.last(), Some(b'!' | b'?'));
+    for byte in bytes {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => letters += 1,
+            b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'+' | b'=' | b'~' | b'?' => signs += 1,
+            _ => {}
+        }
+        // Most are known by their first bytes.
+        if (digits > 0 && letters > 0)
+            || digits >= 4
+            || (signs > 0 && letters + digits >= 3 && may_have_signs)
+        {
+            return true;
+        }
+    }
+    looks_random(bytes) || (bytes.len() >= 20 && bytes.iter().all(u8::is_ascii_alphanumeric))
 }
 
 fn has_digit(value: &str) -> bool {
@@ -268,13 +211,13 @@ pub(crate) fn looks_personal(value: &str) -> bool {
             && chars.next().is_some_and(char::is_lowercase)
             && !chars.any(char::is_uppercase)
     };
-    let mut words = value.split([' ', ',']).filter(|word| !word.is_empty());
+    let words = || value.split([' ', ',']).filter(|word| !word.is_empty());
     let is_name = |word: &str| capital(word) || has_digit(word) || word.len() <= 3 || !word.is_ascii();
     digits(value) >= 5
         || value.contains('@')
-        || (words.clone().any(capital)
-            && words.all(is_name)
-            && !value.contains(['(', '{', '[', '_', '/', ':']))
+        || (words().all(is_name)
+            && words().any(capital)
+            && !value.bytes().any(|byte| matches!(byte, b'(' | b'{' | b'[' | b'_' | b'/' | b':')))
 }
 
 /// `0.0.0.0:8080`, `localhost:80`, `/run/socket`.
@@ -301,51 +244,84 @@ pub(crate) enum Clause {
 
 /// Judges the rest of a line after a name and a colon. `token` is its first word without what closes it.
 pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
-    let rest = &rest[..rest.floor_char_boundary(CLAUSE)];
-    let end =
-        rest.find([',', ';', '|', '"', '<', '>', '(', ')', '{', '}', '\t', '\r', '\n']).unwrap_or(rest.len());
-    let clause = rest[..end].trim_end_matches(['.', ' ']);
-    let clause = clause.split(". ").next().unwrap_or(clause);
-    let mut words = clause.split([' ', ':']).filter(|word| !word.is_empty());
-    let count = words.clone().count();
-    let lists = &names::table().lists;
-    let is_of_prose =
-        |word: &str| lists.has_in_any_case(List::Prose, word.trim_matches(|c: char| !c.is_alphanumeric()));
-    let is_status = |word: &str| {
-        is_of_prose(word)
-            || (word.is_ascii()
-                && word.len() > 4
-                && ["ed", "ing", "able", "ible", "less"].iter().any(|end| word.ends_with(end)))
-    };
     match named.kind {
         SecretKind::Credential | SecretKind::Ambiguous | SecretKind::Header => {
-            let first_is_secret = looks_secret(token)
-                && !(named.is_weak && token.bytes().all(|byte| byte.is_ascii_digit()))
-                && !(named.kind == SecretKind::Ambiguous && token.bytes().all(|byte| byte.is_ascii_digit()));
-            let is_alone = count == 1
-                && named.kind != SecretKind::Ambiguous
-                && !named.is_weak
-                && !is_status(token)
-                && !has_digit(token);
-            if first_is_secret || is_alone { Clause::Word } else { Clause::Prose }
+            let is_number = || token.bytes().all(|byte| byte.is_ascii_digit());
+            let has_meanings = named.is_weak || named.kind == SecretKind::Ambiguous;
+            let first_is_secret = looks_secret(token) && !(has_meanings && is_number());
+            let is_alone =
+                || !has_meanings && !has_digit(token) && is_one_word(rest.as_bytes()) && !is_status(token);
+            if first_is_secret || is_alone() { Clause::Word } else { Clause::Prose }
         }
-        SecretKind::Phrase if count > 1 && !words.clone().any(is_of_prose) => Clause::Whole,
-        SecretKind::Phrase if count == 1 && !is_status(token) => Clause::Whole,
-        SecretKind::Phrase => Clause::Prose,
+        SecretKind::Phrase => {
+            let clause = first_clause(rest);
+            let mut words = words(clause);
+            let is_prose = match words.clone().nth(1) {
+                Some(_) => words.take(WORDS).any(is_of_prose),
+                None => words.next().is_none() || is_status(token),
+            };
+            if is_prose { Clause::Prose } else { Clause::Whole }
+        }
         SecretKind::Words | SecretKind::Fact => {
-            let prose = words.any(is_of_prose);
-            let plain_word = count == 1
-                && !named.is_weak
-                && !is_status(clause)
-                && clause.bytes().all(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii());
-            let number = count == 1 && digits(clause) >= 4;
-            if (digits(clause) >= 5 || !prose) && (looks_personal(clause) || plain_word || number) {
-                Clause::Whole
-            } else {
-                Clause::Prose
-            }
+            let clause = first_clause(rest);
+            let mut words = words(clause);
+            let digits = digits(clause);
+            let is_one = words.clone().nth(1).is_none();
+            let is_plain_word = || {
+                let is_letter = |byte: u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
+                is_one && !named.is_weak && clause.bytes().all(is_letter) && !is_status(clause)
+            };
+            // What is personal is told before the words are looked up: they may be many.
+            let is_personal = (is_one && digits >= 4) || looks_personal(clause) || is_plain_word();
+            let is_prose = !is_personal || (digits < 5 && words.take(WORDS).any(is_of_prose));
+            if clause.is_empty() || is_prose { Clause::Prose } else { Clause::Whole }
         }
     }
+}
+
+/// What ends a clause; a full stop before a blank does, too.
+const ENDS_CLAUSE: [bool; 256] = of_bytes(b",;|\"<>(){}\t\r\n");
+
+fn ends_clause(byte: u8) -> bool {
+    ENDS_CLAUSE[usize::from(byte)]
+}
+
+/// The first clause of a text, as far as it is looked at, without a full stop.
+fn first_clause(rest: &str) -> &str {
+    let rest = &rest[..rest.floor_char_boundary(CLAUSE)];
+    let bytes = rest.as_bytes();
+    let is_end = |at: &usize| {
+        ends_clause(bytes[*at]) || (bytes[*at] == b'.' && matches!(bytes.get(*at + 1), None | Some(b' ')))
+    };
+    let end = (0..bytes.len()).find(is_end).unwrap_or(bytes.len());
+    rest[..end].trim_end_matches(['.', ' '])
+}
+
+/// Whether the first clause of a text is a single word.
+fn is_one_word(rest: &[u8]) -> bool {
+    let is_gap = |byte: u8| matches!(byte, b' ' | b':');
+    let start = run_end(rest, 0, is_gap);
+    let word = run_end(rest, start, |byte| !is_gap(byte) && !ends_clause(byte));
+    let next = run_end(rest, word, |byte| is_gap(byte) || byte == b'.');
+    let is_sentence = rest[..next].ends_with(b". ") || rest[start..word].ends_with(b".");
+    word > start && (is_sentence || rest.get(next).is_none_or(|byte| ends_clause(*byte)))
+}
+
+fn words(clause: &str) -> impl Iterator<Item = &str> + Clone {
+    clause.split([' ', ':']).filter(|word| !word.is_empty())
+}
+
+fn is_of_prose(word: &str) -> bool {
+    let is_sign = |byte: u8| !byte.is_ascii_alphanumeric() && byte.is_ascii();
+    let start = run_end(word.as_bytes(), 0, is_sign);
+    let word = word[start..].trim_end_matches(|c: char| !c.is_alphanumeric());
+    names::table().lists.has_in_any_case(List::Prose, word)
+}
+
+/// Whether a word says what has happened to a secret, or what it must be like.
+fn is_status(word: &str) -> bool {
+    let is_form = || ["ed", "ing", "able", "ible", "less"].iter().any(|end| word.ends_with(end));
+    is_of_prose(word) || (word.is_ascii() && word.len() > 4 && is_form())
 }
 
 #[cfg(test)]

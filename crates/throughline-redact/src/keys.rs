@@ -1,6 +1,7 @@
 //! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
 
 use std::cell::LazyCell;
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -9,8 +10,8 @@ use crate::gate::Gate;
 use crate::memo::Memo;
 use crate::names::{self, Lists, Place};
 
-/// How long a key may be to be classified without allocating.
-const ON_STACK: usize = 96;
+/// How many bytes a key may take in lower case to be classified without allocating.
+const ON_STACK: usize = 192;
 
 /// What follows a secret in its name is no longer than this, or makes it another thing.
 const LONGEST_REST: usize = 48;
@@ -89,7 +90,23 @@ impl Choice {
     }
 }
 
+/// What most redactors look for, built once in a process: to build it takes longer than most texts.
+static STANDARD: OnceLock<Arc<Keys>> = OnceLock::new();
+
 impl Keys {
+    /// As [`new`](Self::new), shared by all redactors that look for the standard keys alone.
+    pub(crate) fn shared(choice: Choice, more: &[String]) -> Result<Arc<Self>, aho_corasick::BuildError> {
+        let is_standard = choice == Choice::default() && more.is_empty();
+        match STANDARD.get().filter(|_| is_standard) {
+            Some(keys) => Ok(Arc::clone(keys)),
+            None if is_standard => {
+                let keys = Arc::new(Self::new(choice, more)?);
+                Ok(Arc::clone(STANDARD.get_or_init(|| keys)))
+            }
+            None => Ok(Arc::new(Self::new(choice, more)?)),
+        }
+    }
+
     /// The standard keys by choice and some more, which must be [compact] and not empty.
     pub(crate) fn new(choice: Choice, more: &[String]) -> Result<Self, aho_corasick::BuildError> {
         let table = names::table();
@@ -235,14 +252,20 @@ struct Spelling<'a> {
 }
 
 fn spelled<T>(key: &str, read: impl FnOnce(Spelling<'_>) -> T) -> T {
-    let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
-    if key.is_ascii() && key.len() <= ON_STACK {
-        let spelling = spell(key.bytes().map(char::from), &mut letters, &mut starts);
-        return read(spelling);
-    }
     // In lower case a character takes at most three times its bytes in UTF-8.
-    let (mut letters, mut starts) = (vec![0; 3 * key.len()], vec![false; 3 * key.len() + 1]);
-    read(spell(key.chars().filter_map(Folded::of_char), &mut letters, &mut starts))
+    let most = if key.is_ascii() { key.len() } else { 3 * key.len() };
+    let chars = || key.chars().filter_map(Folded::of_char);
+    if most > ON_STACK {
+        let (mut letters, mut starts) = (vec![0; most], vec![false; most + 1]);
+        return read(spell(chars(), &mut letters, &mut starts));
+    }
+    let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
+    let spelling = if key.is_ascii() {
+        spell(key.bytes().map(char::from), &mut letters, &mut starts)
+    } else {
+        spell(chars(), &mut letters, &mut starts)
+    };
+    read(spelling)
 }
 
 #[inline]

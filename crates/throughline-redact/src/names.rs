@@ -93,10 +93,11 @@ pub(crate) enum List {
     Outcomes,
     Segments,
     Parameters,
+    Types,
 }
 
 impl List {
-    const COUNT: usize = 14;
+    const COUNT: usize = 15;
 
     fn of(title: &str) -> Self {
         match title {
@@ -113,6 +114,7 @@ impl List {
             "outcomes" => Self::Outcomes,
             "segments" => Self::Segments,
             "parameters" => Self::Parameters,
+            "types" => Self::Types,
             _ => Self::Nothing,
         }
     }

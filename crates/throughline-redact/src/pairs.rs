@@ -15,56 +15,31 @@ use crate::values::{self, Sign};
 /// How far a value may stand behind its name.
 const APART: usize = 240;
 
-/// How long the longest of the keys below is.
-const LONGEST_HOLDER: usize = "defaultvalue".len();
-
-/// Whether a key holds the name of something: `"name": "DB_PASSWORD"`.
-pub(crate) fn holds_name(key: &str) -> bool {
-    is_one_of(
-        key,
-        &[
-            "name",
-            "key",
-            "header",
-            "field",
-            "param",
-            "parameter",
-            "property",
-            "variable",
-            "attribute",
-            "setting",
-            "option",
-            "label",
-            "k",
-            "n",
-        ],
-    )
+/// What a key holds of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The name of something: `"name": "DB_PASSWORD"`.
+    Name,
+    /// What stands under a name elsewhere.
+    Value,
 }
 
-/// Whether a key holds what stands under a name elsewhere.
-pub(crate) fn holds_value(key: &str) -> bool {
-    is_one_of(
-        key,
-        &[
-            "value",
-            "val",
-            "v",
-            "content",
-            "data",
-            "text",
-            "default",
-            "defaultvalue",
-            "current",
-            "newvalue",
-            "oldvalue",
-            "string",
-            "stringvalue",
-        ],
-    )
-}
-
-fn is_one_of(key: &str, names: &[&str]) -> bool {
-    key.len() <= LONGEST_HOLDER && names.iter().any(|name| key.eq_ignore_ascii_case(name))
+impl Holder {
+    /// What a key holds, if it holds a part of a pair.
+    pub(crate) fn of(key: &str) -> Option<Self> {
+        const LONGEST: usize = "defaultvalue".len();
+        let mut lower = [0; LONGEST];
+        let lower = lower.get_mut(..key.len())?;
+        lower.copy_from_slice(key.as_bytes());
+        lower.make_ascii_lowercase();
+        match &*lower {
+            b"name" | b"key" | b"header" | b"field" | b"param" | b"parameter" | b"property" | b"variable"
+            | b"attribute" | b"setting" | b"option" | b"label" | b"k" | b"n" => Some(Self::Name),
+            b"value" | b"val" | b"v" | b"content" | b"data" | b"text" | b"default" | b"defaultvalue"
+            | b"current" | b"newvalue" | b"oldvalue" | b"string" | b"stringvalue" => Some(Self::Value),
+            _ => None,
+        }
+    }
 }
 
 /// A name that was read and whose value is to come, or the other way round.
@@ -85,7 +60,8 @@ impl Pair {
         sign: Sign,
     ) -> Option<Range<usize>> {
         let bytes = text.as_bytes();
-        if holds_name(key) {
+        let holder = Holder::of(key)?;
+        if holder == Holder::Name {
             let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
             let quoted = values::quote(bytes, start).is_some();
             let said = if quoted {
@@ -104,8 +80,10 @@ impl Pair {
             let before = self.value.take().filter(|value| value.end + APART > after);
             if named.is_some() && !bytes[said.end..bytes.len().min(said.end + 5)].starts_with(b"\"\r\n\r\n") {
                 // `{"value": "x", "name": "token"}`
-                let value = before.filter(|value| !text[value.end..after].contains(['{', '}', '>', '\n']))?;
-                return Some(value);
+                let is_beside = |value: &Range<usize>| {
+                    text.get(value.end..after).is_some_and(|between| !between.contains(['{', '}', '>', '\n']))
+                };
+                return before.filter(is_beside);
             }
             if named.is_some() {
                 // multipart: the value follows an empty line.
@@ -116,13 +94,11 @@ impl Pair {
             }
             return None;
         }
-        if !holds_value(key) {
-            return None;
-        }
         let sign = Sign { quoted: sign.quoted, ..sign };
         let any = Named { kind: SecretKind::Credential, is_weak: false, is_head: true };
+        let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
         match self.name.take().filter(|(end, _)| end + APART > after) {
-            Some((end, named)) if !text[end..after].contains('}') => {
+            Some((end, named)) if is_beside(end) => {
                 let named = Named {
                     kind: if named.kind == SecretKind::Header { SecretKind::Credential } else { named.kind },
                     ..named
@@ -130,7 +106,7 @@ impl Pair {
                 let value =
                     values::extent(text, after, named, Sign { colon: sign.quoted && sign.colon, ..sign })?;
                 let said = &text[value.clone()];
-                (!(judge::is_word(said) && keys.classify(said).is_some())).then_some(value)
+                (!(judge::is_word(said) && keys.classify_name(said).is_some())).then_some(value)
             }
             _ => {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
@@ -188,7 +164,8 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let after =
             bytes[value.end..].iter().find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'\n'));
         let closes = matches!(after, None | Some(b']' | b')')) || flag.is_some();
-        if closes && !(judge::is_word(said) && keys.classify(said).is_some()) && !said.starts_with("--") {
+        if closes && !(judge::is_word(said) && keys.classify_name(said).is_some()) && !said.starts_with("--")
+        {
             done = value.end;
             found.push(value, marker::REDACTED);
         }
@@ -237,7 +214,7 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             || is_sentence
             || (named.kind == SecretKind::Ambiguous && !judge::looks_secret(said))
             || (named.kind == SecretKind::Ambiguous && said.bytes().all(|byte| byte.is_ascii_digit()))
-            || (judge::is_word(said) && keys.classify(said).is_some());
+            || (judge::is_word(said) && keys.classify_name(said).is_some());
         if !is_innocent {
             done = value.end;
             found.push(value, marker::REDACTED);
@@ -251,7 +228,7 @@ pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
     for close in memchr_iter(b'/', bytes).filter(|&at| at > 0 && bytes[at - 1] == b'<').map(|at| at - 1) {
         let element_end = run_end(bytes, close + 2, |byte| byte.is_ascii_alphanumeric());
         let element = &text[close + 2..element_end];
-        if !holds_name(element) || bytes.get(element_end) != Some(&b'>') {
+        if Holder::of(element) != Some(Holder::Name) || bytes.get(element_end) != Some(&b'>') {
             continue;
         }
         let earliest = close.saturating_sub(64);
@@ -266,7 +243,8 @@ pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         let next = run_end(bytes, element_end + 1, |byte| byte.is_ascii_whitespace());
         let tag_end = run_end(bytes, next + 1, |byte| byte.is_ascii_alphanumeric());
-        if bytes.get(next) != Some(&b'<') || !holds_value(text.get(next + 1..tag_end).unwrap_or("")) {
+        let is_value = || text.get(next + 1..tag_end).and_then(Holder::of) == Some(Holder::Value);
+        if bytes.get(next) != Some(&b'<') || !is_value() {
             continue;
         }
         let start = run_end(bytes, tag_end, |byte| byte != b'>') + 1;

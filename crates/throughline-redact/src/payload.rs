@@ -8,9 +8,10 @@ use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::keys::Named;
+use crate::pairs::Holder;
 use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
-use crate::{judge, limit, marker, numbers, pairs};
+use crate::{judge, limit, marker, numbers};
 
 /// Deeper than this nothing is kept: the walk must not exhaust the stack, and readers of JSON stop soon after.
 const DEPTH: usize = 100;
@@ -71,7 +72,7 @@ impl Walk<'_> {
             }
         }
         if has_name && has_value {
-            let values = fields.iter_mut().filter(|(key, _)| pairs::holds_value(key));
+            let values = fields.iter_mut().filter(|(key, _)| Holder::of(key) == Some(Holder::Value));
             values.for_each(|(_, value)| self.hide(value));
         }
         if !redacted_keys.is_empty() {

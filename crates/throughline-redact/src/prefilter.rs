@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memchr2_iter, memmem};
 
 use crate::pseudonym;
 
@@ -78,9 +78,9 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
 }
 
 /// How many bytes are looked at together.
-const BLOCK: usize = 4;
-/// A run of so many token characters is sure to fill three blocks, wherever it starts.
-pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
+const BLOCK: usize = 16;
+/// The shortest run of token characters in which a token is looked for.
+pub(crate) const LONG_TOKEN: usize = 15;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
 /// The shortest path with a secret: `otp/` and twelve characters.
@@ -104,18 +104,7 @@ impl Prefilter {
         if bytes.len() < SHORTEST {
             return Self(0);
         }
-        let (mut any, mut filled, mut before) = (0, 0, [0; 2]);
-        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        for &[one, two, three, four] in blocks {
-            let (one, two, three, four) = (class(one), class(two), class(three), class(four));
-            any |= (one | two) | (three | four);
-            let all = (one & two) & (three & four) & TOKEN;
-            filled |= all & before[0] & before[1];
-            before = [all, before[0]];
-        }
-        for &byte in rest {
-            any |= class(byte);
-        }
+        let any = classes(bytes);
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
         let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
         if any & DIGIT != 0 && bytes.len() >= PATH {
@@ -128,14 +117,12 @@ impl Prefilter {
         if any & COMMA != 0 && any & NEW_LINE != 0 {
             found |= CELL;
         }
-        if any & (DASH | QUOTE) != 0 {
-            let pairs = Pairs::of(bytes, any);
-            if pairs.dashes {
-                found |= DASH;
-            }
-            if pairs.command {
-                found |= SPACE;
-            }
+        if any & DASH != 0 {
+            let (two, flag) = dashes(bytes);
+            found |= if two { DASH } else { 0 } | if flag { SPACE } else { 0 };
+        }
+        if any & QUOTE != 0 && any & SPACE != 0 && quotes_command(bytes) {
+            found |= SPACE;
         }
         // Of the other commands with a secret, some begin a line, and one is the address of a database.
         let begins = any & SPACE != 0
@@ -159,7 +146,9 @@ impl Prefilter {
                 found |= SAID;
             }
         }
-        found |= filled;
+        if any & TOKEN != 0 && has_long_token(bytes) {
+            found |= TOKEN;
+        }
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
             found |= B;
         }
@@ -245,46 +234,109 @@ impl Prefilter {
     }
 }
 
-// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
+/// The classes of all bytes together. Most values are words and numbers, which takes a few instructions for a block.
+#[inline]
+fn classes(bytes: &[u8]) -> u32 {
+    let by_table = || bytes.iter().fold(0, |any, &byte| any | class(byte));
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let Some(last) = bytes.last_chunk::<BLOCK>() else { return by_table() };
+    let mut plain = Plain::default();
+    for block in blocks {
+        plain.look_at(block);
+    }
+    plain.look_at(last);
+    plain.classes().unwrap_or_else(by_table)
+}
 
+/// What is in blocks of words and numbers, place by place, as vector code has it.
+#[derive(Default)]
+struct Plain {
+    digits: [u8; BLOCK],
+    spaces: [u8; BLOCK],
+    dashes: [u8; BLOCK],
+    bs: [u8; BLOCK],
+    others: [u8; BLOCK],
+}
+
+impl Plain {
+    #[inline]
+    fn look_at(&mut self, block: &[u8; BLOCK]) {
+        for (place, &byte) in block.iter().enumerate() {
+            let lower = byte | 0x20;
+            let is_letter = lower.wrapping_sub(b'a') < 26;
+            let is_digit = byte.wrapping_sub(b'0') < 10;
+            let is_space = byte == b' ';
+            let is_dash = byte == b'-';
+            // A full stop says nothing, and a comma only beside a quote or a new line.
+            let is_silent = (byte == b'.') | (byte == b',');
+            let is_other = !(is_letter | is_digit | is_space | is_dash | is_silent);
+            self.digits[place] |= u8::from(is_digit);
+            self.spaces[place] |= u8::from(is_space);
+            self.dashes[place] |= u8::from(is_dash);
+            self.bs[place] |= u8::from(lower == b'b');
+            self.others[place] |= u8::from(is_other);
+        }
+    }
+
+    /// The classes, unless there is anything else.
+    #[inline]
+    fn classes(&self) -> Option<u32> {
+        let has = |seen: &[u8; BLOCK]| seen.iter().fold(0, |any, one| any | one) != 0;
+        let of = |seen: &[u8; BLOCK], class: u32| if has(seen) { class } else { 0 };
+        let marks = || of(&self.spaces, SPACE) | of(&self.dashes, DASH);
+        let classes = || TOKEN | of(&self.digits, DIGIT) | of(&self.bs, B) | marks();
+        (!has(&self.others)).then(classes)
+    }
+}
+
+/// Whether there is a run of token characters in which there may be a token. Not every byte has to be looked at to see that
+/// all are short.
+fn has_long_token(bytes: &[u8]) -> bool {
+    let mut end = LONG_TOKEN;
+    while end <= bytes.len() {
+        let run = bytes[end - LONG_TOKEN..end].iter().rev().take_while(|byte| is_in_token(**byte)).count();
+        if run == LONG_TOKEN {
+            return true;
+        }
+        end += LONG_TOKEN - run;
+    }
+    false
+}
+
+// It looks at every byte, without a way out in the middle: so the compiler makes vector code of it.
 fn digits(bytes: &[u8]) -> usize {
     // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
     let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
     bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
 }
 
-/// What stands side by side in a text.
-struct Pairs {
-    /// Two dashes.
-    dashes: bool,
-    /// A flag or a quote behind a space, or a quote and what some commands begin with.
-    command: bool,
-}
-
-impl Pairs {
-    fn of(bytes: &[u8], any: u32) -> Self {
-        let pairs = || bytes.iter().zip(&bytes[1..]);
-        let (dashes, flags) = pairs().fold((0, 0), |(dashes, flags), (one, two)| {
-            let dash = *two == b'-';
-            (dashes | u8::from((*one == b'-') & dash), flags | u8::from((*one == b' ') & dash))
-        });
-        let quotes = any & QUOTE != 0
-            && pairs().fold(0, |seen, (one, two)| {
-                let begins = (*one == b'"') & ((*two == b'E') | (*two == b'm'));
-                seen | u8::from(((*one == b' ') & (*two == b'\'')) | begins)
-            }) != 0;
-        Self { dashes: dashes != 0, command: flags != 0 || quotes }
+/// Whether two dashes stand side by side, and whether one follows a space, as before a flag.
+fn dashes(bytes: &[u8]) -> (bool, bool) {
+    let (mut two, mut flag) = (false, false);
+    for at in memchr_iter(b'-', bytes).filter(|&at| at > 0) {
+        two |= bytes[at - 1] == b'-';
+        flag |= bytes[at - 1] == b' ';
+        if two && flag {
+            break;
+        }
     }
+    (two, flag)
 }
 
-/// Whether `bea` or `bas` is in the text, or what looks similar enough.
+/// Whether a quote follows a space, or what some commands begin with follows a quote.
+fn quotes_command(bytes: &[u8]) -> bool {
+    memchr2_iter(b'"', b'\'', bytes).any(|at| match bytes[at] {
+        b'"' => matches!(bytes.get(at + 1), Some(b'E' | b'm')),
+        _ => at > 0 && bytes[at - 1] == b' ',
+    })
+}
+
+/// Whether `bea` or `bas` is in the text.
 fn may_name_scheme(bytes: &[u8]) -> bool {
-    let triples = bytes.iter().zip(&bytes[1..]).zip(&bytes[2..]);
-    let seen = triples.fold(0, |seen, ((one, two), three)| {
-        let (one, two, three) = (one | 0x20, two | 0x20, three | 0x20);
-        seen | u8::from((one == b'b') & ((two == b'e') | (two == b'a')) & ((three == b'a') | (three == b's')))
-    });
-    seen != 0
+    memchr2_iter(b'b', b'B', bytes).any(|at| {
+        let next = |offset: usize| bytes.get(at + offset).map(u8::to_ascii_lowercase);
+        matches!((next(1), next(2)), (Some(b'e'), Some(b'a')) | (Some(b'a'), Some(b's')))
+    })
 }
 
 /// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::packed;
 use aho_corasick::packed::{MatchKind, Searcher};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 use crate::judge;
 use crate::keys::{Keys, SecretKind};
@@ -17,6 +17,9 @@ use crate::values;
 
 /// As much of a command is read.
 const COMMAND: usize = 600;
+
+/// As much of the address of a database: addresses may follow each other, and each is read.
+const LONGEST_URL: usize = 240;
 
 /// What is to be done where a command is.
 #[derive(Clone, Copy)]
@@ -121,7 +124,7 @@ impl Reader<'_> {
     /// The rest of the line, as far as it is read.
     fn line(&self, at: usize) -> usize {
         let limit = self.text.floor_char_boundary(at + COMMAND);
-        run_end(&self.text.as_bytes()[..limit], at, |byte| byte != b'\n')
+        memchr(b'\n', &self.text.as_bytes()[at..limit]).map_or(limit, |offset| at + offset)
     }
 
     fn quoted(&self, at: usize, found: &mut Found<'_>) {
@@ -141,12 +144,12 @@ impl Reader<'_> {
 
     /// What follows one of these flags; if it is a user and a password, the password.
     fn flags(&self, at: usize, flags: &[&str], is_pair: bool, found: &mut Found<'_>) {
-        let bytes = self.text.as_bytes();
         let end = self.line(at);
+        let bytes = &self.text.as_bytes()[..end];
         let mut word = at;
         while word < end {
-            word = run_end(bytes, word, |byte| matches!(byte, b' ' | b'\t')).min(end);
-            let word_end = run_end(&bytes[..end], word, |byte| !matches!(byte, b' ' | b'\t'));
+            word = run_end(bytes, word, |byte| matches!(byte, b' ' | b'\t'));
+            let word_end = run_end(bytes, word, |byte| !matches!(byte, b' ' | b'\t'));
             let said = &self.text[word..word_end];
             let Some(flag) = flags.iter().find(|flag| said.starts_with(**flag)) else {
                 word = word_end.max(word + 1);
@@ -161,10 +164,8 @@ impl Reader<'_> {
             }
             let start = start + usize::from(is_pair && bytes.get(start) == Some(&b'='));
             let value = match bytes.get(start) {
-                Some(b'"' | b'\'') => values::quoted(&bytes[..end], start),
-                _ => Some(
-                    start..run_end(&bytes[..end], start, |byte| !matches!(byte, b' ' | b'\t' | b'"' | b'\'')),
-                ),
+                Some(b'"' | b'\'') => values::quoted(bytes, start),
+                _ => Some(start..run_end(bytes, start, |byte| !matches!(byte, b' ' | b'\t' | b'"' | b'\''))),
             };
             let Some(value) = value else { return };
             if is_pair {
@@ -193,7 +194,7 @@ impl Reader<'_> {
     }
 
     fn thin(&self, at: usize, found: &mut Found<'_>) {
-        let bytes = self.text.as_bytes();
+        let bytes = &self.text.as_bytes()[..self.text.len().min(at + LONGEST_URL)];
         let end = run_end(bytes, at, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\''));
         let slash = run_end(&bytes[..end], at, |byte| byte != b'/' && byte != b'@');
         let last_at = bytes[slash..end].iter().rposition(|byte| *byte == b'@').map(|offset| slash + offset);

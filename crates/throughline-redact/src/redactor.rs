@@ -12,9 +12,10 @@ use crate::error::LEAST_PSEUDONYM_KEY;
 use crate::keys::{Named, SecretKind};
 use crate::marker::Marks;
 use crate::memo::Memo;
+use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{judge, keys, limit, marker, pairs, payload};
+use crate::{judge, keys, limit, marker, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -328,9 +329,11 @@ impl Rules {
                 Some(named) if named.is_weak || named.kind == SecretKind::Ambiguous => KeyClass::Weak(named),
                 Some(Named { kind: SecretKind::Fact, .. }) => KeyClass::Fact,
                 Some(_) => KeyClass::Sensitive,
-                None if pairs::holds_name(&words) => KeyClass::HoldsName,
-                None if pairs::holds_value(&words) => KeyClass::HoldsValue,
-                None => KeyClass::Plain,
+                None => match Holder::of(&words) {
+                    Some(Holder::Name) => KeyClass::HoldsName,
+                    Some(Holder::Value) => KeyClass::HoldsValue,
+                    None => KeyClass::Plain,
+                },
             }
         };
         if !is_dirty {

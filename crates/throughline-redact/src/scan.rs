@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memchr2;
 use regex::Regex;
@@ -17,7 +18,16 @@ use crate::{
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
 /// is still not clean then is hidden altogether.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
+
+/// A hit that is found only beside marks is rare. Where there are more than one in so many bytes, somebody plays with the
+/// scanner, and the text is hidden altogether rather than looked at again and again.
+const BYTES_PER_LATE_HIT: usize = 512;
+/// So many of them are let through in a text of any length.
+const LATE_HITS: usize = 8;
+
+/// How deep JSON is read that stands in strings of JSON: each level is read once more.
+const LEVELS: usize = 3;
 
 /// How a text is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +77,7 @@ pub(crate) struct Pattern {
 /// The scanner of text.
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) marks: Marks,
     choice: Choice,
@@ -76,7 +86,7 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
+    pub(crate) fn new(keys: Arc<Keys>, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
         let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
         Self { keys, patterns, marks, choice, is_off }
     }
@@ -90,7 +100,7 @@ impl Scanner {
     #[inline]
     pub(crate) fn hits(&self, text: &str, reading: Reading) -> bool {
         let prefilter = Prefilter::of(text);
-        !self.is_clean(text, prefilter) && !self.find(text, prefilter, reading).is_empty()
+        !self.is_clean(text, prefilter) && !self.find(text, prefilter, reading, 0).is_empty()
     }
 
     /// All that is to be hidden in a text, with the marks that are to stand for it.
@@ -99,7 +109,7 @@ impl Scanner {
         if self.is_clean(text, prefilter) {
             return Vec::new();
         }
-        let hits = self.find(text, prefilter, Reading::Prose).into_iter();
+        let hits = self.find(text, prefilter, Reading::Prose, 0).into_iter();
         hits.map(|(range, mark)| (range, mark.to_owned())).collect()
     }
 
@@ -123,10 +133,13 @@ impl Scanner {
 
     fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
         let mut cleaned = Cow::Borrowed(text);
-        let mut hits = self.find(text, prefilter, reading);
-        for _ in 0..ROUNDS {
+        let mut hits = self.find(text, prefilter, reading, 0);
+        for round in 0..ROUNDS {
             if hits.is_empty() {
                 return cleaned;
+            }
+            if round > 0 && hits.len() > LATE_HITS + text.len() / BYTES_PER_LATE_HIT {
+                break;
             }
             let mut marked = String::with_capacity(cleaned.len() + 16 * hits.len());
             let mut done = 0;
@@ -136,32 +149,54 @@ impl Scanner {
                 done = hit.end;
             }
             marked.push_str(&cleaned[done..]);
-            hits = self.confined(&marked, self.find_between_marks(&marked, reading), reading);
+            hits = self.confined(&marked, self.find_between_marks(&marked, reading), reading, 0);
             cleaned = Cow::Owned(marked);
         }
-        if hits.is_empty() { cleaned } else { Cow::Borrowed(marker::REDACTED) }
+        match hits.is_empty() {
+            true => cleaned,
+            // JSON stays JSON.
+            false if json::is_json(text) => Cow::Borrowed(marker::REDACTED_JSON),
+            false => Cow::Borrowed(marker::REDACTED),
+        }
     }
 
-    /// The hits in a text, in order and apart.
-    pub(crate) fn find(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<Hit<'_>> {
+    /// The hits in a text, in order and apart; so many levels of JSON are around it.
+    fn find(&self, text: &str, prefilter: Prefilter, reading: Reading, level: usize) -> Vec<Hit<'_>> {
         let hits = if prefilter.marks() && self.marks.in_text(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
             self.find_between(text, prefilter, reading)
         };
-        self.confined(text, hits, reading)
+        self.confined(text, hits, reading, level)
     }
 
     /// The hits as they are where a text is not JSON, and otherwise confined to its strings.
-    fn confined<'s>(&'s self, text: &str, hits: Vec<Hit<'s>>, reading: Reading) -> Vec<Hit<'s>> {
-        let may_be_json = matches!(text.as_bytes(), [b'{' | b'[' | b' ' | b'\n', ..])
-            && (!hits.is_empty() || memchr2(b'\\', b'|', text.as_bytes()).is_some());
-        if may_be_json && json::is_json(text) { self.find_in_json(text, hits, reading) } else { hits }
+    #[inline]
+    fn confined<'s>(
+        &'s self,
+        text: &str,
+        hits: Vec<Hit<'s>>,
+        reading: Reading,
+        level: usize,
+    ) -> Vec<Hit<'s>> {
+        let may_be_json = level < LEVELS && matches!(text.as_bytes(), [b'{' | b'[' | b' ' | b'\n', ..]);
+        let may_matter = || !hits.is_empty() || memchr2(b'\\', b'|', text.as_bytes()).is_some();
+        if may_be_json && may_matter() && json::is_json(text) {
+            self.find_in_json(text, hits, reading, level + 1)
+        } else {
+            hits
+        }
     }
 
     /// The hits in JSON: of those found so far, what is within one string or around whole ones; and what is found in strings
     /// without their escapes.
-    fn find_in_json<'s>(&'s self, text: &str, hits: Vec<Hit<'s>>, reading: Reading) -> Vec<Hit<'s>> {
+    fn find_in_json<'s>(
+        &'s self,
+        text: &str,
+        hits: Vec<Hit<'s>>,
+        reading: Reading,
+        level: usize,
+    ) -> Vec<Hit<'s>> {
         let literals = json::literals(text);
         let literal_at = |at: usize| {
             let next = literals.partition_point(|literal| literal.inner.end < at);
@@ -179,7 +214,7 @@ impl Scanner {
         for literal in literals.iter().filter(|literal| literal.has_escapes) {
             let plain = json::unescaped(&text[literal.inner.clone()]);
             let start = literal.inner.start;
-            for (hit, mark) in self.find(&plain.text, Prefilter::of(&plain.text), reading) {
+            for (hit, mark) in self.find(&plain.text, Prefilter::of(&plain.text), reading, level) {
                 let hit = plain.origin(hit);
                 found.push(start + hit.start..start + hit.end, json::escaped(mark));
             }

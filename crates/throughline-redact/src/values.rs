@@ -40,7 +40,13 @@ impl Sign {
 }
 
 /// The longest bracket of a key without quotes: such keys are nested, and each is looked at.
-const LONGEST_BRACKET: usize = 240;
+const LONGEST_BRACKET: usize = 200;
+
+/// The longest value without white space that may be anything: as with brackets.
+const LONGEST_TOKEN: usize = 128;
+
+/// The longest tag or anchor of YAML: `!<tag:yaml.org,2002:str>`.
+const LONGEST_MARK: usize = 64;
 
 /// The longest list of a key: as with brackets.
 const LONGEST_LIST: usize = 1024;
@@ -85,11 +91,16 @@ pub(crate) fn extent(text: &str, after: usize, named: Named, sign: Sign) -> Opti
 /// Where the value starts behind a tag or an anchor: `!!str hunter2`, `&anchor hunter2`.
 fn after_yaml_marks(bytes: &[u8], start: usize, sign: Sign) -> usize {
     let mut at = start;
-    while sign.is_prose() && matches!(bytes.get(at), Some(b'!' | b'&')) {
-        let name = run_end(bytes, at + 1, |byte| {
+    // A value has one of each.
+    for _ in 0..2 {
+        if !(sign.is_prose() && matches!(bytes.get(at), Some(b'!' | b'&'))) {
+            break;
+        }
+        let near = &bytes[..bytes.len().min(at + LONGEST_MARK)];
+        let name = run_end(near, at + 1, |byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'_' | b'-' | b':' | b'/')
         });
-        match bytes.get(name) {
+        match near.get(name) {
             Some(b' ') if name > at + 1 && bytes.get(name + 1) != Some(&b'=') => at = name + 1,
             _ => break,
         }
@@ -169,25 +180,40 @@ fn names_only(text: &str) -> bool {
     text.split(['"', '\'']).skip(1).step_by(2).all(judge::is_word)
 }
 
+/// What may open or close a bracket or a string.
+const NESTS: [bool; 256] = of_bytes(b"[]{}()\"\\");
+
 /// From this bracket to the one that closes it, or the end of the text if it was cut.
 pub(crate) fn bracketed(bytes: &[u8], start: usize) -> Range<usize> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for (offset, byte) in bytes[start..].iter().enumerate() {
+    let (mut depth, mut in_string, mut at) = (0_usize, false, start);
+    loop {
+        at = run_end(bytes, at, |byte| !NESTS[usize::from(byte)]);
+        let Some(byte) = bytes.get(at) else { return start..bytes.len() };
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
+            b'\\' => at += usize::from(in_string),
             b'"' => in_string = !in_string,
-            b'[' | b'{' | b'(' if !in_string => depth += 1,
-            b']' | b'}' | b')' if !in_string => {
-                depth -= 1;
+            _ if in_string => {}
+            b'[' | b'{' | b'(' => depth += 1,
+            _ => {
+                depth = depth.saturating_sub(1);
                 if depth == 0 {
-                    return start..start + offset + 1;
+                    return start..at + 1;
                 }
             }
-            _ => {}
         }
+        at += 1;
     }
-    start..bytes.len()
+}
+
+/// A table of the bytes that are listed.
+pub(crate) const fn of_bytes(listed: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < listed.len() {
+        table[listed[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 /// A block of YAML: after `|` or `>` the lines that are indented more than the key.
@@ -250,12 +276,13 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usiz
         }
     }
     // What is long is judged by its beginning: a value that stays is read again for the next key.
-    let near = text.floor_char_boundary(start + LONGEST_BRACKET);
+    let near = text.floor_char_boundary(start + LONGEST_TOKEN);
     let token = token_end(&bytes[..near], start);
     if token == near && near < bytes.len() {
-        let is_token =
-            bytes[start..near].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_.~%".contains(byte));
-        return is_token.then(|| start..token_end(bytes, start));
+        let is_token = || {
+            bytes[start..near].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_.~%".contains(byte))
+        };
+        return (sign.parameter || is_token()).then(|| start..token_end(bytes, start));
     }
     let word = &text[start..token];
     if word.is_empty() || judge::is_placeholder(word) {
@@ -403,13 +430,17 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
     (!keeps).then_some(start..end)
 }
 
+/// What may end a value without white space; all other bytes belong to it.
+const MAY_END: [bool; 256] = of_bytes(b"&;<>\"'`, \t\n\r\x0c");
+
 /// Where a value without white space ends.
 pub(crate) fn token_end(bytes: &[u8], start: usize) -> usize {
     let mut end = start;
-    while let Some(&byte) = bytes.get(end) {
+    loop {
+        end = run_end(bytes, end, |byte| !MAY_END[usize::from(byte)]);
+        let Some(&byte) = bytes.get(end) else { break };
         let next = bytes.get(end + 1);
         let stops = match byte {
-            b'&' | b';' | b'<' | b'>' => true,
             b'"' | b'\'' | b'`' => !next.is_some_and(u8::is_ascii_alphanumeric),
             // A comma may be a part of a password, unless another key follows.
             b',' => {
@@ -419,11 +450,8 @@ pub(crate) fn token_end(bytes: &[u8], start: usize) -> usize {
                 name == end + 1 || matches!(bytes.get(name), Some(b'=' | b':'))
             }
             // `hun\ ter2`, and a line that is continued.
-            b'\\' if matches!(next, Some(b' ' | b'\n')) => {
-                end += 2;
-                continue;
-            }
-            _ => byte.is_ascii_whitespace(),
+            b' ' | b'\n' => end == start || bytes[end - 1] != b'\\',
+            _ => true,
         };
         if stops {
             break;
