@@ -287,8 +287,9 @@ impl<'t> Key<'t> {
         }
         let is_named = named.is_head || is_setting || sign.parameter;
         // `PasswordResetError: connection refused` names an error, not a password.
-        let is_outcome =
-            sign.is_prose() && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
+        let is_outcome = sign.is_prose()
+            && self.name.ends_with(|c: char| c.is_ascii_alphabetic())
+            && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
         (is_named && !is_label && !is_outcome).then_some(named)
     }
 

@@ -166,7 +166,9 @@ impl Families {
             match *family.anchor() {
                 [one, two, ..] => by_start.entry([one, two]).or_default().push(family),
                 [one] => {
-                    (0..=u8::MAX).for_each(|two| by_start.entry([one, two]).or_default().push(family.clone()))
+                    for two in 0..=u8::MAX {
+                        by_start.entry([one, two]).or_default().push(family.clone());
+                    }
                 }
                 [] => {}
             }

@@ -162,7 +162,7 @@ fn is_type_name(token: &str) -> bool {
 /// Whether a word is no word of a language: it has digits among its letters, signs as passwords have, or is very long.
 pub(crate) fn looks_secret(word: &str) -> bool {
     let bytes = word.as_bytes();
-    let (mut digits, mut letters, mut signs) = (0, 0, 0);
+    let (mut digits, mut letters, mut signs, mut humps, mut before) = (0, 0, 0, 0, b' ');
     let may_have_signs = !matches!(bytes.last(), Some(b'!' | b'?'));
     for byte in bytes {
         match byte {
@@ -178,8 +178,11 @@ pub(crate) fn looks_secret(word: &str) -> bool {
         {
             return true;
         }
+        humps += usize::from(before.is_ascii_lowercase() && byte.is_ascii_uppercase());
+        before = *byte;
     }
-    looks_random(bytes) || (bytes.len() >= 20 && bytes.iter().all(u8::is_ascii_alphanumeric))
+    // Digits and letters together are none by now.
+    (humps >= 2 && looks_random(bytes)) || (bytes.len() >= 20 && bytes.iter().all(u8::is_ascii_alphanumeric))
 }
 
 fn has_digit(value: &str) -> bool {
@@ -264,7 +267,7 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
         }
         SecretKind::Words | SecretKind::Fact => {
             let clause = first_clause(rest);
-            let mut words = words(clause);
+            let words = words(clause);
             let digits = digits(clause);
             let is_one = words.clone().nth(1).is_none();
             let is_plain_word = || {

@@ -138,7 +138,8 @@ impl Lists {
     pub(crate) fn has_in_any_case(&self, list: List, word: &str) -> bool {
         const LONGEST: usize = 16;
         let mut lower = [0; LONGEST];
-        match lower.get_mut(..word.len()) {
+        // All of them are ASCII.
+        match lower.get_mut(..word.len()).filter(|_| word.is_ascii()) {
             None => false,
             Some(lower) => {
                 lower.copy_from_slice(word.as_bytes());
