@@ -247,6 +247,23 @@ pub fn large_run(events: usize, seed: u64) -> Vec<TraceEvent> {
     events
 }
 
+/// A large run in which every third span failed, and the run with the last of them.
+pub fn failing_run(events: usize) -> Vec<TraceEvent> {
+    let mut run = large_run(events, 7);
+    let last = run.len() - 1;
+    let ends =
+        run.iter_mut().enumerate().filter(|(at, event)| event.seq == 1 && (at % 3 == 0 || *at == last));
+    for (at, event) in ends {
+        event.status = Status::Failed;
+        event.error = Some(Box::new(ErrorInfo {
+            kind: "StageError".into(),
+            message: format!("stage {} failed: no answer", at % 100).into(),
+            chain: vec!["no answer".into()],
+        }));
+    }
+    run
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

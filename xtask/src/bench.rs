@@ -1,15 +1,20 @@
 //! `cargo xtask bench`: how fast we are, against named peers, on this machine.
 
+use crate::durable_peers;
 use crate::steps::{call, cargo};
 
 /// Measures the comparison rows side by side with their peers and writes them to docs/performance.md.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only rows whose name contains this; all rows if left out.
+    /// Only rows whose name contains this; all rows if left out. `durable-peers` compares with other libraries for durable
+    /// steps, which are built for that alone.
     filter: Option<String>,
     /// Print the table and leave docs/performance.md as it is.
     #[arg(long)]
     dry_run: bool,
+    /// With `durable-peers`: a Postgres server with an empty database, as in postgres://user:password@localhost/bench.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
 }
 
 /// The row that wants a build of its own, and the feature of that build.
@@ -17,6 +22,9 @@ const HTTP: &str = "http";
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let filter = options.filter.as_deref();
+    if filter == Some(durable_peers::NAME) {
+        return durable_peers::run(options.postgres.as_deref(), options.dry_run);
+    }
     if filter != Some(HTTP) {
         // The row `import` runs the command. In a build of its own, so that no feature of it reaches the other rows.
         let command = ["--release", "--locked", "--package", "throughline-cli", "--bin", "throughline"];

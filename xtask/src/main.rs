@@ -7,7 +7,9 @@ use anyhow::Context;
 use clap::Parser;
 
 mod bench;
+mod durable_peers;
 mod examples;
+mod instructions;
 mod node;
 mod packages;
 mod python;
@@ -23,6 +25,7 @@ enum Command {
     Bench(bench::Options),
     /// Write the table of docs/redaction.md anew.
     RedactionReport,
+    Instructions(instructions::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +48,6 @@ fn run(command: Command) -> anyhow::Result<()> {
             let test = ["test", "--locked", "--package", "throughline-redact", "--test", "corpus"];
             steps::call(steps::cargo().args(test).env("UPDATE_DOCS", "1"))
         }
+        Command::Instructions(options) => instructions::run(&options),
     }
 }

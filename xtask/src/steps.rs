@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 /// The `cargo` that runs this command, or the one on the path.
 pub(crate) fn cargo() -> Command {
@@ -20,8 +20,21 @@ pub(crate) fn call(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs a command and answers what it printed; anything but success is an error with what it said of that.
+pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
+    let line = shown(command);
+    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{line}` ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something that is not text"))
+}
+
 /// The command as a person would type it.
-pub(crate) fn shown(command: &Command) -> String {
+fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
     let words = std::iter::once(name).chain(command.get_args());

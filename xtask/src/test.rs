@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::steps::{Steps, call, cargo};
-use crate::{examples, node, packages, python, tools};
+use crate::{examples, instructions, node, packages, python, tools};
 
 /// Runs every check: formatting, licences, lints, docs, all tests, packages, and the examples.
 #[derive(clap::Args)]
@@ -74,6 +74,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .take("doc tests", || call(cargo().arg("test").args(SHARED).arg("--doc").env(SERVICES, services)))?;
     steps.take("packages", packages::package)?;
     steps.take("examples", || examples::run_all(SHARED, options.without_services))?;
+    if !options.without_services {
+        steps
+            .take("instructions of the hot paths", || instructions::run(&instructions::Options::default()))?;
+    }
     steps.summarise();
     if options.without_services {
         say_what_is_left_out();

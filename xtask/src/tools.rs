@@ -35,6 +35,12 @@ const TOOLS: &[Tool] = &[
         why: "is the queue that workers are proved on",
         probe: None,
     },
+    Tool {
+        name: "valgrind",
+        package: "valgrind",
+        why: "counts the instructions of the hot paths",
+        probe: None,
+    },
     Tool { name: "promtool", package: "prometheus", why: "checks what is scraped", probe: None },
     Tool {
         name: "node",

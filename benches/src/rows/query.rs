@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use throughline_core::{ErrorInfo, SpanId, Status, TraceEvent, TraceQuery};
+use throughline_core::{SpanId, TraceEvent, TraceQuery};
 
 use super::Bench;
 use crate::duel::{by_turns, nanos};
-use crate::load::large_run;
+use crate::load::{failing_run, large_run};
 use crate::report::{Line, Target, time};
 
 pub(super) const NAME: &str = "query";
@@ -72,23 +72,6 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
             target: Target::MillisBelow(1.0),
         },
     ])
-}
-
-/// A large run in which every third span failed, and the run with the last of them.
-fn failing_run(events: usize) -> Vec<TraceEvent> {
-    let mut run = large_run(events, 7);
-    let last = run.len() - 1;
-    let ends =
-        run.iter_mut().enumerate().filter(|(at, event)| event.seq == 1 && (at % 3 == 0 || *at == last));
-    for (at, event) in ends {
-        event.status = Status::Failed;
-        event.error = Some(Box::new(ErrorInfo {
-            kind: "StageError".into(),
-            message: format!("stage {} failed: no answer", at % 100).into(),
-            chain: vec!["no answer".into()],
-        }));
-    }
-    run
 }
 
 /// What one writes at first, and what the same questions need: the events in order, those of each span, and the

@@ -4,9 +4,9 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
+use hmac_sha256::Hash as Sha256;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +56,7 @@ impl TraceId {
     /// assert_ne!(TraceId::from_key("loan-42"), TraceId::from_key("loan-43"));
     /// ```
     pub fn from_key(key: &str) -> Self {
-        let digest = Sha256::digest(key.as_bytes());
+        let digest = Sha256::hash(key.as_bytes());
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         bytes[15] |= u8::from(bytes == [0; 16]);

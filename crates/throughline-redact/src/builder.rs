@@ -242,7 +242,7 @@ impl Redaction {
             Some(secret) if secret.len() < LEAST_PSEUDONYM_KEY => {
                 return Err(RedactionError::PseudonymKey { given: secret.len() });
             }
-            Some(secret) => Pseudonyms::new(secret),
+            Some(secret) => Some(Pseudonyms::new(secret)),
             None => None,
         };
         let more = self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?;

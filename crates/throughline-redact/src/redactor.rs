@@ -279,11 +279,9 @@ impl Redactor {
     /// # Ok::<(), throughline_redact::RedactionError>(())
     /// ```
     pub fn pseudonym_key_if_unset(&self, secret: &[u8]) {
-        if secret.len() >= LEAST_PSEUDONYM_KEY
-            && let Some(pseudonyms) = Pseudonyms::new(secret)
-        {
+        if secret.len() >= LEAST_PSEUDONYM_KEY {
             // What is set first stays.
-            let _ = self.0.pseudonyms.set(pseudonyms);
+            let _ = self.0.pseudonyms.set(Pseudonyms::new(secret));
         }
     }
 }

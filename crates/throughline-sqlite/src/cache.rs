@@ -11,7 +11,7 @@ use throughline_model::fold::Change;
 use throughline_model::names::{data, tags};
 use throughline_model::{InstanceId, TraceEvent, TraceId};
 
-use crate::block::{Block, Entry, entries, status_code, tag_bit};
+use crate::block::{self, Block, Entry, entries, status_code, tag_bit};
 use crate::instances::instance_id;
 use crate::json::Json;
 use crate::latest;
@@ -40,7 +40,10 @@ pub(crate) struct Cache {
     folded: i64,
     /// The last event that the table `latest` covers.
     latest_folded: i64,
+    /// The last events, of which no block is written yet.
     block: Block,
+    /// Whether it has a row as the open one.
+    is_open: bool,
     json: Json,
 }
 
@@ -64,13 +67,26 @@ impl Cache {
                 .prepare_cached("SELECT coalesce(max(id), 0) FROM removal")?
                 .query_row([], |row| row.get(0))?;
         }
-        (self.next_event, self.last_run) = connection
-            .prepare_cached("SELECT coalesce(max(id) + count, 1), coalesce(runs, 0) FROM block")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.take_up_open_block(connection)?;
+        (self.next_event, self.last_run) = (block::last_event(connection)? + 1, block::last_run(connection)?);
         self.folded = rollup::folded(connection)?;
         self.latest_folded = latest::folded(connection)?;
         self.data_version = Some(version);
         Ok(())
+    }
+
+    /// Adds what others have added to the open block, or begins with the one that is open now.
+    fn take_up_open_block(&mut self, connection: &Connection) -> Result<()> {
+        let open = block::first_of_open(connection)?;
+        let is_known = self.is_open && open == Some(self.first_of_block());
+        if !is_known {
+            self.block.clear();
+        }
+        self.is_open = open.is_some();
+        match open {
+            Some(first) => self.block.add_events(connection, if is_known { self.next_event } else { first }),
+            None => Ok(()),
+        }
     }
 
     /// Forgets the runs that others have removed or written to; `false` if that is not enough.
@@ -85,10 +101,15 @@ impl Cache {
             self.last_removal = id;
             others.insert(run);
         }
-        let mut blocks = connection.prepare_cached("SELECT id, entries FROM block WHERE id >= ?1")?;
+        let mut blocks = connection.prepare_cached(
+            "SELECT id, entries FROM block WHERE id >= coalesce((SELECT max(id) FROM block WHERE id <= ?1), 0)",
+        )?;
         let mut rows = blocks.query([self.next_event])?;
         while let Some(row) = rows.next()? {
-            others.extend(entries(row.get(0)?, row.get_ref(1)?.as_blob()?).map(|(_, entry)| entry.run));
+            let first = row.get(0)?;
+            let stored = block::stored(connection, first, row.get_ref(1)?.as_blob()?)?;
+            let new = entries(first, &stored).filter(|(event, _)| *event >= self.next_event);
+            others.extend(new.map(|(_, entry)| entry.run));
             if others.len() > Self::RUNS {
                 return Ok(false);
             }
@@ -224,12 +245,17 @@ impl Cache {
                     service: service as u16,
                     tags: mask,
                 });
-                if self.block.len() == Block::CAPACITY {
-                    self.write_block(connection)?;
+                if self.block.len() >= Block::CAPACITY {
+                    self.close_block(connection)?;
                 }
             }
         }
-        self.write_block(connection)?;
+        if self.block.len() >= Block::WORTHWHILE {
+            self.close_block(connection)?;
+        } else if !self.is_open && self.block.len() > 0 {
+            block::open(connection, self.first_of_block(), self.last_run)?;
+            self.is_open = true;
+        }
         self.write_runs(connection)?;
         self.fold(connection, Self::UNFOLDED)?;
         Ok((self.next_event - first) as u64)
@@ -237,26 +263,20 @@ impl Cache {
 
     pub(crate) fn remove(&mut self, connection: &Connection, trace_id: TraceId) -> Result<()> {
         self.runs.remove(&trace_id);
+        self.close_block(connection)?;
         replace::remove(connection, self.folded, trace_id).map(drop)
     }
 
-    fn write_block(&mut self, connection: &Connection) -> Result<()> {
-        let count = self.block.len() as i64;
-        if count > 0 {
-            let mut insert = connection.prepare_cached(
-                "INSERT INTO block (id, count, runs, first_ts, last_ts, max_duration, entries) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            insert.execute(params![
-                self.next_event - count,
-                count,
-                self.last_run,
-                self.block.first_ts,
-                self.block.last_ts,
-                self.block.max_duration,
-                self.block.entries,
-            ])?;
+    fn first_of_block(&self) -> i64 {
+        self.next_event - self.block.len() as i64
+    }
+
+    /// Writes the block of the last events, however few they are.
+    fn close_block(&mut self, connection: &Connection) -> Result<()> {
+        if self.block.len() > 0 {
+            block::write(connection, self.first_of_block(), self.last_run, &self.block)?;
             self.block.clear();
+            self.is_open = false;
         }
         Ok(())
     }
@@ -279,6 +299,10 @@ impl Cache {
     /// Folds blocks if more than so many events are not folded yet.
     pub(crate) fn fold(&mut self, connection: &Connection, unfolded: i64) -> Result<()> {
         let last = self.next_event - 1;
+        if last - self.folded.min(self.latest_folded) > unfolded {
+            // What is folded is whole blocks.
+            self.close_block(connection)?;
+        }
         if last - self.folded > unfolded {
             rollup::fold(connection, self.folded, last)?;
             self.folded = last;

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use rustc_hash::FxHashMap;
 
-use crate::block::{entries, last_event};
+use crate::block::{Entry, entries, last_event, stored};
 
 /// The moments of the last events, in microseconds, by run.
 pub(crate) type Latest = FxHashMap<i64, i64>;
@@ -21,7 +21,7 @@ pub(crate) fn folded(connection: &Connection) -> Result<i64> {
 }
 
 /// Adds what comes after an event to the table, or as much of it as one transaction should take; returns the last event
-/// that is covered now.
+/// that is covered now. There must be no open block.
 pub(crate) fn fold(connection: &Connection, after: i64) -> Result<i64> {
     let mut latest = Latest::default();
     let folded = collect(connection, after, AT_ONCE, &mut latest)?;
@@ -69,17 +69,19 @@ pub(crate) fn of(connection: &Connection, unfolded: &Latest, run: i64) -> Result
 
 /// Reads the blocks after an event, whole blocks until there are `limit` events; returns the last event of the last one.
 fn collect(connection: &Connection, after: i64, limit: i64, latest: &mut Latest) -> Result<i64> {
-    let mut blocks = connection.prepare_cached("SELECT id, count, entries FROM block WHERE id > ?1")?;
+    let mut blocks = connection.prepare_cached("SELECT id, entries FROM block WHERE id > ?1")?;
     let mut rows = blocks.query([after])?;
     let (mut last, mut seen) = (after, 0);
     while seen < limit
         && let Some(row) = rows.next()?
     {
-        let (id, count): (i64, i64) = (row.get(0)?, row.get(1)?);
-        for (_, entry) in entries(id, row.get_ref(2)?.as_blob()?) {
+        let id: i64 = row.get(0)?;
+        let stored = stored(connection, id, row.get_ref(1)?.as_blob()?)?;
+        for (_, entry) in entries(id, &stored) {
             let known = latest.entry(entry.run).or_insert(entry.ts);
             *known = entry.ts.max(*known);
         }
+        let count = (stored.len() / Entry::SIZE) as i64;
         (last, seen) = (id + count - 1, seen + count);
     }
     Ok(last)

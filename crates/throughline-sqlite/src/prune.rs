@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use rustc_hash::FxHashSet;
 use throughline_model::{AppendError, OpenError, Timestamp};
 
-use crate::block::last_event;
+use crate::block::{self, last_event};
 use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::append_error;
 use crate::expired::{Found, Limits, Pass, still_expired};
@@ -268,6 +268,7 @@ fn shrink(connection: &Connection, pages: i64) -> Result<()> {
 /// Removes the runs that were found and may still go, in a transaction that writes: nobody sees them any more. Their events
 /// and whatever else is as large as a run are left to [`sweep`]. Returns how many there were.
 pub(crate) fn remove(connection: &Connection, database: &Path, found: &Found) -> Result<u64> {
+    block::close(connection)?;
     // Nothing of what is removed may be folded later, when its run is gone. And until all is folded, the table does not
     // say when something last happened in a run.
     latest::fold_all(connection)?;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use rustc_hash::FxHashMap;
 use throughline_model::{Histogram, Status};
 
-use crate::block::{Entry, entries, status_code};
+use crate::block::{Entry, entries, status_code, stored};
 
 /// Microseconds.
 pub(crate) const HOUR: i64 = 3_600_000_000;
@@ -106,14 +106,14 @@ pub(crate) fn each_unfolded(
     let mut statement = connection.prepare_cached("SELECT id, entries FROM block WHERE id > ?1")?;
     let mut rows = statement.query([folded])?;
     while let Some(row) = rows.next()? {
-        for (_, entry) in entries(row.get(0)?, row.get_ref(1)?.as_blob()?) {
-            each(&entry);
-        }
+        let first = row.get(0)?;
+        let stored = stored(connection, first, row.get_ref(1)?.as_blob()?)?;
+        entries(first, &stored).for_each(|(_, entry)| each(&entry));
     }
     Ok(())
 }
 
-/// Adds the events after one number, up to another, to the rollups.
+/// Adds the events after one number, up to another, to the rollups. There must be no open block.
 pub(crate) fn fold(connection: &Connection, after: i64, last: i64) -> Result<()> {
     let mut sums: FxHashMap<Key, Counts> = FxHashMap::default();
     each_unfolded(connection, after, |entry| sums.entry(key(entry)).or_default().add(entry))?;
@@ -251,7 +251,8 @@ pub(crate) fn each_folded(
     mut each: impl FnMut(&Entry),
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, entries FROM block INDEXED BY block_time WHERE last_ts >= ?1 AND first_ts <= ?2",
+        "SELECT id, entries FROM block INDEXED BY block_time \
+         WHERE last_ts >= ?1 AND first_ts <= ?2 AND count > 0",
     )?;
     let mut rows = statement.query([time.start(), time.end()])?;
     while let Some(row) = rows.next()? {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash as Sha256;
 use throughline_core::{SpanId, TraceId};
 
 /// The ids of the runs of one log.

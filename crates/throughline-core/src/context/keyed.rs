@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_timer::Delay;
 use futures_util::future::{Either, select};
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash as Sha256;
 use throughline_model::{
     Filter, Link, Page, ReadError, Relation, RunState, RunSummary, Scope, Text, TraceId, TraceReader,
 };

@@ -8,7 +8,7 @@ use throughline_model::{Histogram, Rate, Scope, SlowSpan, SpanId, StageTimes, Ty
 
 use super::descending::Descending;
 use super::session::{Session, trace_id};
-use crate::block::{Entry, entries};
+use crate::block::{Entry, entries, stored};
 use crate::error::Fault;
 use crate::names::find_name;
 use crate::rollup::{self, Counts};
@@ -157,7 +157,9 @@ pub(super) fn slowest_spans(
         if ended.is_break() {
             break;
         }
-        for (event, entry) in entries(row.get(1)?, row.get_ref(2)?.as_bytes().unwrap_or_default()) {
+        let first = row.get(1)?;
+        let stored = stored(connection, first, row.get_ref(2)?.as_bytes().unwrap_or_default())?;
+        for (event, entry) in entries(first, &stored) {
             if let Some(duration) = entry.duration
                 && wanted.contain(&entry)
             {

@@ -10,7 +10,7 @@ use throughline_model::{Cursor, Filter, Page, Paged, Status, TraceEvent, TypeMat
 
 use super::descending::Descending;
 use super::session::{Cache, Session, SharedColumns, select_events};
-use crate::block::{self, entries, tag_bit};
+use crate::block::{self, entries, stored, tag_bit};
 use crate::error::Fault;
 use crate::names::find_name;
 
@@ -129,12 +129,10 @@ impl Sketch {
         let mut rows = blocks.query([self.since])?;
         let mut runs = FxHashSet::default();
         while let Some(row) = rows.next()? {
-            let bytes = row.get_ref(1)?.as_bytes().unwrap_or_default();
-            runs.extend(
-                entries(row.get(0)?, bytes)
-                    .filter(|(_, entry)| self.allows(entry))
-                    .map(|(_, entry)| entry.run),
-            );
+            let first = row.get(0)?;
+            let stored = stored(connection, first, row.get_ref(1)?.as_bytes().unwrap_or_default())?;
+            let allowed = entries(first, &stored).filter(|(_, entry)| self.allows(entry));
+            runs.extend(allowed.map(|(_, entry)| entry.run));
         }
         Ok(runs)
     }
@@ -159,7 +157,9 @@ fn by_blocks(
         if candidates.begin_source(row.get(0)?, &mut visit)?.is_break() {
             return Ok(());
         }
-        for (event, entry) in entries(row.get(1)?, row.get_ref(2)?.as_bytes().unwrap_or_default()) {
+        let first = row.get(1)?;
+        let stored = stored(connection, first, row.get_ref(2)?.as_bytes().unwrap_or_default())?;
+        for (event, entry) in entries(first, &stored) {
             if entry.ts <= until && sketch.allows(&entry) {
                 candidates.push(entry.ts, event);
             }

@@ -12,6 +12,7 @@ use throughline_model::{
     WatchRequest,
 };
 
+use crate::block::last_moment;
 use crate::error::Fault;
 use crate::presence::{Gone, Presence};
 
@@ -161,7 +162,7 @@ fn info(connection: &Connection, path: PathBuf) -> Result<StoreInfo, Fault> {
         runs: count("SELECT count(*) FROM run")? as u64,
         schema_version: connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
         first: moment("SELECT min(started) FROM run")?.map(Timestamp::from_micros),
-        last: moment("SELECT max(last_ts) FROM block")?.map(Timestamp::from_micros),
+        last: last_moment(connection)?.map(Timestamp::from_micros),
     })
 }
 

@@ -12,7 +12,7 @@ use throughline_model::{Cursor, EventId, Page, Paged, SpanId, Timestamp, TraceEv
 
 use super::descending::Descending;
 use super::session::{Cache, Session, SharedColumns, run_of, select_events};
-use crate::block::{Entry, entries};
+use crate::block::{Entry, entries, stored};
 use crate::error::Fault;
 use crate::latest;
 
@@ -131,8 +131,9 @@ fn of_long(
          WHERE last_ts - first_ts > 60000000 AND first_ts <= ?2 AND last_ts >= ?1 ORDER BY first_ts",
     )?;
     let of_run = |entry: &Entry| entry.run == run && entry.ts >= from;
-    let mut narrow = Blocks::new(narrow.query([from, until.saturating_add(WIDE)])?, WIDE, of_run)?;
-    let mut wide = Blocks::new(wide.query([from, until])?, 0, of_run)?;
+    let mut narrow =
+        Blocks::new(connection, narrow.query([from, until.saturating_add(WIDE)])?, WIDE, of_run)?;
+    let mut wide = Blocks::new(connection, wide.query([from, until])?, 0, of_run)?;
     // `Descending` with times the other way round: `!` reverses the order of numbers.
     let mut candidates = Descending::default();
     loop {
@@ -157,6 +158,7 @@ fn of_long(
 /// The blocks that a statement gives, in the order of a moment before which neither they nor those after them have an
 /// event.
 struct Blocks<'s, F> {
+    connection: &'s Connection,
     rows: Rows<'s>,
     /// How long before the time in the first column a block may begin.
     width: i64,
@@ -172,8 +174,8 @@ struct Found {
 }
 
 impl<'s, F: Fn(&Entry) -> bool> Blocks<'s, F> {
-    fn new(rows: Rows<'s>, width: i64, is_wanted: F) -> Result<Self, Fault> {
-        let mut blocks = Self { rows, width, is_wanted, next: None };
+    fn new(connection: &'s Connection, rows: Rows<'s>, width: i64, is_wanted: F) -> Result<Self, Fault> {
+        let mut blocks = Self { connection, rows, width, is_wanted, next: None };
         blocks.take()?;
         Ok(blocks)
     }
@@ -183,8 +185,9 @@ impl<'s, F: Fn(&Entry) -> bool> Blocks<'s, F> {
         let after = match self.rows.next()? {
             None => None,
             Some(row) => {
-                let blob = row.get_ref(2)?.as_bytes().unwrap_or_default();
-                let wanted = entries(row.get(1)?, blob).filter(|(_, entry)| (self.is_wanted)(entry));
+                let first = row.get(1)?;
+                let stored = stored(self.connection, first, row.get_ref(2)?.as_bytes().unwrap_or_default())?;
+                let wanted = entries(first, &stored).filter(|(_, entry)| (self.is_wanted)(entry));
                 Some(Found {
                     earliest: row.get::<_, i64>(0)?.saturating_sub(self.width),
                     found: wanted.map(|(event, entry)| (entry.ts, event)).collect(),
