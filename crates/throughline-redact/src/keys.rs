@@ -1,7 +1,7 @@
 //! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
 
 use std::cell::LazyCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
@@ -254,50 +254,51 @@ struct Spelling<'a> {
 fn spelled<T>(key: &str, read: impl FnOnce(Spelling<'_>) -> T) -> T {
     // In lower case a character takes at most three times its bytes in UTF-8.
     let most = if key.is_ascii() { key.len() } else { 3 * key.len() };
-    let chars = || key.chars().filter_map(Folded::of_char);
+    let letters_of_key = || {
+        let near = &**NEAR;
+        key.chars().filter_map(|c| near.get(c as usize).map_or_else(|| Letter::of(c), |known| *known))
+    };
     if most > ON_STACK {
         let (mut letters, mut starts) = (vec![0; most], vec![false; most + 1]);
-        return read(spell(chars(), &mut letters, &mut starts));
+        return read(spell(letters_of_key(), &mut letters, &mut starts));
     }
     let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
     let spelling = if key.is_ascii() {
-        spell(key.bytes().map(char::from), &mut letters, &mut starts)
+        spell(key.bytes().map(Letter::of_ascii), &mut letters, &mut starts)
     } else {
-        spell(chars(), &mut letters, &mut starts)
+        spell(letters_of_key(), &mut letters, &mut starts)
     };
     read(spelling)
 }
 
 #[inline]
 fn spell<'a>(
-    chars: impl Iterator<Item = char> + Clone,
+    key: impl Iterator<Item = Letter> + Clone,
     letters: &'a mut [u8],
     starts: &'a mut [bool],
 ) -> Spelling<'a> {
     let mut len = 0;
     let mut before = CharClass::Other;
-    let mut rest = chars;
+    let mut rest = key;
     let mut upcoming = rest.next();
-    while let Some(c) = upcoming {
+    while let Some(letter) = upcoming {
         upcoming = rest.next();
-        let class = CharClass::of(c);
+        let class = letter.class;
         if class != CharClass::Other {
             starts[len] |= match (before, class) {
                 // `SSNs` is one word, `PINCode` is two.
                 (CharClass::Upper, CharClass::Upper) => {
-                    let next = upcoming.map_or(CharClass::Other, CharClass::of);
-                    next == CharClass::Lower && !(upcoming == Some('s') && ends_word(rest.clone().next()))
+                    let next = upcoming.filter(|next| next.class == CharClass::Lower);
+                    next.is_some_and(|next| next.lower != 's' || !ends_word(rest.clone().next()))
                 }
                 (CharClass::Upper, CharClass::Lower) => false,
                 (before, class) => before != class,
             };
-            if c.is_ascii() {
-                letters[len] = c.to_ascii_lowercase() as u8;
+            if letter.lower.is_ascii() {
+                letters[len] = letter.lower as u8;
                 len += 1;
             } else {
-                for lower in c.to_lowercase() {
-                    len += lower.encode_utf8(&mut letters[len..]).len();
-                }
+                len += letter.lower.encode_utf8(&mut letters[len..]).len();
             }
         }
         before = class;
@@ -306,11 +307,11 @@ fn spell<'a>(
     Spelling { letters: &letters[..len], starts: &starts[..=len] }
 }
 
-fn ends_word(next: Option<char>) -> bool {
-    next.is_none_or(|c| CharClass::of(c) != CharClass::Lower)
+fn ends_word(next: Option<Letter>) -> bool {
+    next.is_none_or(|next| next.class != CharClass::Lower)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CharClass {
     Lower,
     Upper,
@@ -318,18 +319,41 @@ enum CharClass {
     Other,
 }
 
-impl CharClass {
-    fn of(c: char) -> Self {
-        match c {
-            'a'..='z' => Self::Lower,
-            'A'..='Z' => Self::Upper,
-            '0'..='9' => Self::Digit,
-            _ if c.is_ascii() => Self::Other,
-            _ if c.is_uppercase() => Self::Upper,
-            _ if c.is_alphabetic() => Self::Lower,
-            _ if c.is_numeric() => Self::Digit,
-            _ => Self::Other,
-        }
+/// A character of a key: a letter or digit in lower case, or anything between words.
+#[derive(Debug, Clone, Copy)]
+struct Letter {
+    class: CharClass,
+    lower: char,
+}
+
+/// The letters of Latin, Greek, Cyrillic and others that take two bytes, read from the tables of Unicode once: these are
+/// slow to search.
+static NEAR: LazyLock<Box<[Option<Letter>]>> = LazyLock::new(|| ('\0'..'\u{800}').map(Letter::of).collect());
+
+impl Letter {
+    /// A character without its disguise; `None` for an invisible one.
+    fn of(c: char) -> Option<Self> {
+        let c = Folded::of_char(c)?;
+        let class = match c {
+            '\0'..='\x7f' => return Some(Self::of_ascii(c as u8)),
+            _ if c.is_uppercase() => CharClass::Upper,
+            _ if c.is_alphabetic() => CharClass::Lower,
+            _ if c.is_numeric() => CharClass::Digit,
+            _ => CharClass::Other,
+        };
+        // Of the one letter that becomes two characters, the second is the dot of an `i`.
+        Some(Self { class, lower: c.to_lowercase().next().unwrap_or(c) })
+    }
+
+    #[inline]
+    fn of_ascii(byte: u8) -> Self {
+        let class = match byte {
+            b'a'..=b'z' => CharClass::Lower,
+            b'A'..=b'Z' => CharClass::Upper,
+            b'0'..=b'9' => CharClass::Digit,
+            _ => CharClass::Other,
+        };
+        Self { class, lower: char::from(byte.to_ascii_lowercase()) }
     }
 }
 
