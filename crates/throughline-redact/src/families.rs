@@ -245,11 +245,13 @@ pub(crate) const JSON_WEB_TOKEN: &[u8; 3] = b"eyJ";
 pub(crate) struct Runs {
     /// Nothing until a family is tried: most runs have none.
     known: Option<[Range<usize>; CLASSES.len()]>,
+    /// Before this no JSON Web Token starts.
+    pub(crate) no_web_token_until: usize,
 }
 
 impl Runs {
     pub(crate) fn new() -> Self {
-        Self { known: None }
+        Self { known: None, no_web_token_until: 0 }
     }
 
     fn end(&mut self, bytes: &[u8], class: u8, at: usize) -> usize {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use crate::judge;
 use crate::keys::{Keys, Named, SecretKind};
@@ -201,10 +201,17 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let value = match first {
             b'"' => values::quoted(&bytes[..bytes.len().min(open + APART)], open + 1),
             _ => {
-                let inner = values::bracketed(&bytes[..bytes.len().min(open + APART)], open);
-                let said = &bytes[inner.start + 1..inner.end.saturating_sub(1).max(inner.start + 1)];
-                let shows = said.contains(&b'"') || (!said.is_empty() && said.iter().all(u8::is_ascii_digit));
-                shows.then_some(inner.start + 1..inner.end.saturating_sub(1))
+                let near = &bytes[..bytes.len().min(open + APART)];
+                let digits = run_end(near, open + 1, |byte| byte.is_ascii_digit());
+                if digits > open + 1 && near.get(digits) == Some(&b')') {
+                    Some(open + 1..digits)
+                } else if memchr(b'"', &near[open..]).is_some() {
+                    let inner = values::bracketed(near, open);
+                    let said = inner.start + 1..inner.end.saturating_sub(1).max(inner.start + 1);
+                    bytes[said.clone()].contains(&b'"').then_some(said)
+                } else {
+                    None
+                }
             }
         };
         let Some(value) = value.filter(|value| !value.is_empty()) else { continue };

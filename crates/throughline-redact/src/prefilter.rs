@@ -104,7 +104,7 @@ impl Prefilter {
         if bytes.len() < SHORTEST {
             return Self(0);
         }
-        let any = classes(bytes);
+        let (any, digits) = classes(bytes);
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
         let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
         if any & DIGIT != 0 && bytes.len() >= PATH {
@@ -137,7 +137,6 @@ impl Prefilter {
             found |= BRACKET;
         }
         if any & DIGIT != 0 {
-            let digits = digits(bytes);
             if digits >= NUMBERS {
                 found |= DIGIT;
             }
@@ -234,58 +233,91 @@ impl Prefilter {
     }
 }
 
-/// The classes of all bytes together. Most values are words and numbers, which takes a few instructions for a block.
+/// The classes of all bytes together, and how many digits there are. Most values are words and numbers, which takes a few
+/// instructions for a block.
 #[inline]
-fn classes(bytes: &[u8]) -> u32 {
+fn classes(bytes: &[u8]) -> (u32, usize) {
     let by_table = || bytes.iter().fold(0, |any, &byte| any | class(byte));
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let Some(last) = bytes.last_chunk::<BLOCK>() else { return by_table() };
-    let mut plain = Plain::default();
+    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+        return (by_table(), bytes.iter().filter(|byte| byte.is_ascii_digit()).count());
+    };
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut seen = Seen::default();
     for block in blocks {
-        plain.look_at(block);
+        seen.look_at(block, &[1; BLOCK]);
     }
-    plain.look_at(last);
-    plain.classes().unwrap_or_else(by_table)
+    if let Some(fresh) = FRESH[rest.len()..].first_chunk().filter(|_| !rest.is_empty()) {
+        seen.look_at(last, fresh);
+    }
+    (seen.classes().unwrap_or_else(by_table), seen.digits())
 }
+
+/// From the place that is as far in as there are bytes at the end which were not looked at: which of the last block these are.
+const FRESH: [u8; 2 * BLOCK] = {
+    let mut fresh = [0; 2 * BLOCK];
+    let mut place = BLOCK;
+    while place < fresh.len() {
+        fresh[place] = 1;
+        place += 1;
+    }
+    fresh
+};
 
 /// What is in blocks of words and numbers, place by place, as vector code has it.
 #[derive(Default)]
-struct Plain {
+struct Seen {
     digits: [u8; BLOCK],
-    spaces: [u8; BLOCK],
-    dashes: [u8; BLOCK],
-    bs: [u8; BLOCK],
-    others: [u8; BLOCK],
+    marks: [u8; BLOCK],
 }
 
-impl Plain {
+impl Seen {
+    const SPACE: u8 = 1;
+    const DASH: u8 = 1 << 1;
+    const B: u8 = 1 << 2;
+    const OTHER: u8 = 1 << 3;
+
+    /// Looks at a block, of which some bytes may have been looked at before; the others are fresh.
     #[inline]
-    fn look_at(&mut self, block: &[u8; BLOCK]) {
+    fn look_at(&mut self, block: &[u8; BLOCK], fresh: &[u8; BLOCK]) {
         for (place, &byte) in block.iter().enumerate() {
             let lower = byte | 0x20;
             let is_letter = lower.wrapping_sub(b'a') < 26;
             let is_digit = byte.wrapping_sub(b'0') < 10;
             let is_space = byte == b' ';
-            let is_dash = byte == b'-';
-            // A full stop says nothing, and a comma only beside a quote or a new line.
-            let is_silent = (byte == b'.') | (byte == b',');
-            let is_other = !(is_letter | is_digit | is_space | is_dash | is_silent);
-            self.digits[place] |= u8::from(is_digit);
-            self.spaces[place] |= u8::from(is_space);
-            self.dashes[place] |= u8::from(is_dash);
-            self.bs[place] |= u8::from(lower == b'b');
-            self.others[place] |= u8::from(is_other);
+            // Of the comma, the dash and the full stop, which stand side by side, only the dash says something; the comma only
+            // beside a quote or a new line.
+            let is_silent = byte.wrapping_sub(b',') < 3;
+            let is_other = !(is_letter | is_digit | is_space | is_silent);
+            let mark = |is_it: bool, mark: u8| if is_it { mark } else { 0 };
+            self.marks[place] |= mark(is_space, Self::SPACE)
+                | mark(byte == b'-', Self::DASH)
+                | mark(lower == b'b', Self::B)
+                | mark(is_other, Self::OTHER);
+            self.digits[place] = self.digits[place].saturating_add(u8::from(is_digit) & fresh[place]);
         }
+    }
+
+    /// So many digits at least: of a very long text not all are counted.
+    #[inline]
+    fn digits(&self) -> usize {
+        const EVEN: u128 = 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+        let digits = u128::from_ne_bytes(self.digits);
+        let pairs = (digits & EVEN) + ((digits >> 8) & EVEN);
+        let pairs = (pairs >> 64) as u64 + pairs as u64;
+        (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
     }
 
     /// The classes, unless there is anything else.
     #[inline]
     fn classes(&self) -> Option<u32> {
-        let has = |seen: &[u8; BLOCK]| seen.iter().fold(0, |any, one| any | one) != 0;
-        let of = |seen: &[u8; BLOCK], class: u32| if has(seen) { class } else { 0 };
-        let marks = || of(&self.spaces, SPACE) | of(&self.dashes, DASH);
-        let classes = || TOKEN | of(&self.digits, DIGIT) | of(&self.bs, B) | marks();
-        (!has(&self.others)).then(classes)
+        let marks = u128::from_ne_bytes(self.marks);
+        let marks = (marks >> 64) as u64 | marks as u64;
+        let has = |mark: u8| marks & (0x0101_0101_0101_0101 * u64::from(mark)) != 0;
+        let of = |mark: u8, class: u32| if has(mark) { class } else { 0 };
+        let digit = if self.digits() > 0 { DIGIT } else { 0 };
+        (!has(Self::OTHER)).then(|| {
+            TOKEN | digit | of(Self::SPACE, SPACE) | of(Self::DASH, DASH) | of(Self::B, B)
+        })
     }
 }
 
@@ -303,12 +335,7 @@ fn has_long_token(bytes: &[u8]) -> bool {
     false
 }
 
-// It looks at every byte, without a way out in the middle: so the compiler makes vector code of it.
-fn digits(bytes: &[u8]) -> usize {
-    // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
-    let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
-    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
-}
+// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
 
 /// Whether two dashes stand side by side, and whether one follows a space, as before a flag.
 fn dashes(bytes: &[u8]) -> (bool, bool) {
@@ -331,12 +358,14 @@ fn quotes_command(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether `bea` or `bas` is in the text.
+/// Whether `bea` or `bas` is in the text, or what looks similar enough.
 fn may_name_scheme(bytes: &[u8]) -> bool {
-    memchr2_iter(b'b', b'B', bytes).any(|at| {
-        let next = |offset: usize| bytes.get(at + offset).map(u8::to_ascii_lowercase);
-        matches!((next(1), next(2)), (Some(b'e'), Some(b'a')) | (Some(b'a'), Some(b's')))
-    })
+    let triples = bytes.iter().zip(&bytes[1..]).zip(&bytes[2..]);
+    let seen = triples.fold(0, |seen, ((one, two), three)| {
+        let (one, two, three) = (one | 0x20, two | 0x20, three | 0x20);
+        seen | u8::from((one == b'b') & ((two == b'e') | (two == b'a')) & ((three == b'a') | (three == b's')))
+    });
+    seen != 0
 }
 
 /// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and

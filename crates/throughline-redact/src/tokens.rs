@@ -47,17 +47,17 @@ fn run_start(bytes: &[u8], from: usize, end: usize, is_part: impl Fn(u8) -> bool
 fn find_in_run(bytes: &[u8], run: Range<usize>, runs: &mut Runs, found: &mut Found<'_>) -> usize {
     let families = families::known();
     let mut done = run.end;
-    let (mut hit_end, mut no_token_until) = (run.start, 0);
+    let mut hit_end = run.start;
     // Only long tokens are known by something in their middle.
     let is_long = run.len() >= LONGEST_WORD;
     for at in run {
         if at < hit_end || !families.may_be_at(bytes, at) || !(is_long || families::may_start(bytes, at)) {
             continue;
         }
-        let starts_token = at >= no_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
+        let starts_token = at >= runs.no_web_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
         let hit = if starts_token && !follows_word(bytes, at) {
             json_web_token(bytes, at)
-                .map_err(|end| no_token_until = end)
+                .map_err(|end| runs.no_web_token_until = end)
                 .ok()
                 .map(|end| (at..end, marker::JWT))
         } else {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use crate::headers::{self, Scheme, scheme};
 use crate::judge::{self, Clause};
 use crate::keys::{Named, SecretKind};
@@ -272,7 +274,7 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usiz
         let open = run_end(bytes, name_end, |byte| byte == b' ');
         let is_wrapper = bytes[start].is_ascii_uppercase();
         if is_wrapper && matches!(bytes.get(open), Some(b'(' | b'{')) {
-            return wrapped(text, start, open);
+            return wrapped(text, start, open, named);
         }
     }
     // What is long is judged by its beginning: a value that stays is read again for the next key.
@@ -305,14 +307,20 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usiz
     (!said.is_empty() && judge::looks_the_part(said, named)).then_some(value.start..value.start + said.len())
 }
 
-/// `Some("hunter 2")`, `Secret { inner: "hunter 2" }`: only what has something quoted in it, or a number.
-fn wrapped(text: &str, start: usize, open: usize) -> Option<Range<usize>> {
+/// `Some("hunter 2")`, `Secret { inner: "hunter 2" }`: only what has something quoted in it, or is a number.
+fn wrapped(text: &str, start: usize, open: usize, named: Named) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let limit = text.floor_char_boundary(open + LONGEST_BRACKET);
-    let inner = bracketed(&bytes[..limit], open);
-    let has_literal = text[inner.clone()].contains('"')
-        || text[inner.clone()].bytes().filter(u8::is_ascii_digit).count() >= 4;
-    (has_literal && !names_only(&text[inner.clone()])).then_some(start..inner.end)
+    let digits = run_end(bytes, open + 1, |byte| byte.is_ascii_digit());
+    if digits - open > 4 && bytes.get(digits) == Some(&b')') {
+        let is_secret = named.kind != SecretKind::Ambiguous && !named.is_weak;
+        return is_secret.then_some(start..digits + 1);
+    }
+    // To look for a quote takes less than to look for the bracket that closes, and most have none.
+    let near = &bytes[..text.floor_char_boundary(open + LONGEST_BRACKET)];
+    memchr(b'"', &near[open..])?;
+    let inner = bracketed(near, open);
+    let whole = &text[inner.clone()];
+    (whole.contains('"') && !names_only(whole)).then_some(start..inner.end)
 }
 
 /// After a colon and a space in a line of text: is it the secret, or does it say something about it?
