@@ -159,30 +159,42 @@ fn is_type_name(token: &str) -> bool {
     is_sized || names::table().lists.has_in_any_case(List::Types, token)
 }
 
+/// Of a word so much is judged: a longer one is read again for the next key.
+const WORD: usize = 128;
+
+/// What a byte counts as: from the lowest byte on, a digit, a letter, a sign as passwords have, a capital.
+const COUNTS: [u32; 256] = {
+    let mut counts = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        counts[byte] = match byte as u8 {
+            b'0'..=b'9' => 1,
+            b'a'..=b'z' | 0x80.. => 1 << 8,
+            b'A'..=b'Z' => 1 << 8 | 1 << 24,
+            b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'+' | b'=' | b'~' | b'?' => 1 << 16,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    counts
+};
+
 /// Whether a word is no word of a language: it has digits among its letters, signs as passwords have, or is very long.
 pub(crate) fn looks_secret(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    let (mut digits, mut letters, mut signs, mut humps, mut before) = (0, 0, 0, 0, b' ');
-    let may_have_signs = !matches!(bytes.last(), Some(b'!' | b'?'));
-    for byte in bytes {
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => letters += 1,
-            b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'+' | b'=' | b'~' | b'?' => signs += 1,
-            _ => {}
-        }
-        // Most are known by their first bytes.
-        if (digits > 0 && letters > 0)
-            || digits >= 4
-            || (signs > 0 && letters + digits >= 3 && may_have_signs)
-        {
-            return true;
-        }
-        humps += usize::from(before.is_ascii_lowercase() && byte.is_ascii_uppercase());
-        before = *byte;
+    let bytes = &word.as_bytes()[..word.len().min(WORD)];
+    let counts = bytes.iter().fold(0, |counts, byte| counts + COUNTS[usize::from(*byte)]);
+    let [digits, letters, signs, capitals] = counts.to_le_bytes();
+    let may_have_signs = !word.ends_with(['!', '?']);
+    if (digits > 0 && letters > 0) || digits >= 4 || (signs > 0 && letters + digits >= 3 && may_have_signs) {
+        return true;
     }
+    let humps = || {
+        let is_hump = |pair: &&[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+        bytes.windows(2).filter(is_hump).count()
+    };
     // Digits and letters together are none by now.
-    (humps >= 2 && looks_random(bytes)) || (bytes.len() >= 20 && bytes.iter().all(u8::is_ascii_alphanumeric))
+    (capitals >= 2 && humps() >= 2 && looks_random(bytes))
+        || (bytes.len() >= 20 && bytes.iter().all(u8::is_ascii_alphanumeric))
 }
 
 fn has_digit(value: &str) -> bool {

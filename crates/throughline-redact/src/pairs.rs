@@ -203,7 +203,7 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             _ => {
                 let near = &bytes[..bytes.len().min(open + APART)];
                 let digits = run_end(near, open + 1, |byte| byte.is_ascii_digit());
-                if digits > open + 1 && near.get(digits) == Some(&b')') {
+                if digits > open + 1 && matches!(near.get(digits), None | Some(b')')) {
                     Some(open + 1..digits)
                 } else if memchr(b'"', &near[open..]).is_some() {
                     let inner = values::bracketed(near, open);

@@ -315,9 +315,8 @@ impl Seen {
         let has = |mark: u8| marks & (0x0101_0101_0101_0101 * u64::from(mark)) != 0;
         let of = |mark: u8, class: u32| if has(mark) { class } else { 0 };
         let digit = if self.digits() > 0 { DIGIT } else { 0 };
-        (!has(Self::OTHER)).then(|| {
-            TOKEN | digit | of(Self::SPACE, SPACE) | of(Self::DASH, DASH) | of(Self::B, B)
-        })
+        (!has(Self::OTHER))
+            .then(|| TOKEN | digit | of(Self::SPACE, SPACE) | of(Self::DASH, DASH) | of(Self::B, B))
     }
 }
 
