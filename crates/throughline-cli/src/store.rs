@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
 use throughline_core::{
-    OpenError, Readers, Redaction, Redactor, StoreConfig, ThroughlineBuilder, TraceReader, TraceStream,
+    MemoryStore, MergedReader, OpenError, PagedAnalytics, Readers, Redaction, Redactor, SpoolReader,
+    StoreConfig, ThroughlineBuilder, TraceReader, TraceStream,
 };
 use throughline_postgres::PostgresStore;
-use throughline_sqlite::SqliteStore;
+use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use crate::error::CliError;
 
@@ -19,6 +21,8 @@ const EXPECTED: &str = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DA
 pub(crate) struct Store {
     name: String,
     place: Place,
+    /// Of which what waits is read as well.
+    outbox: Option<PathBuf>,
     /// By the key of the environment or, once the store is open, by the secret that it keeps.
     pseudonyms: Pseudonyms,
 }
@@ -47,27 +51,39 @@ impl Pseudonyms {
 enum Place {
     Sqlite(PathBuf),
     Postgres(PostgresStore),
+    /// There is only an outbox.
+    Nowhere,
 }
 
 impl Store {
+    /// The store of `--store` or the environment, with the outbox of `--outbox`.
+    pub(crate) fn with_outbox(name: Option<&str>, outbox: Option<&Path>) -> Result<Self, CliError> {
+        match (name.filter(|name| !name.is_empty()), outbox) {
+            (None, Some(outbox)) => Ok(Self {
+                name: outbox.display().to_string(),
+                place: Place::Nowhere,
+                outbox: Some(outbox.to_owned()),
+                pseudonyms: Pseudonyms::of_environment()?,
+            }),
+            (name, outbox) => Ok(Self { outbox: outbox.map(Path::to_owned), ..Self::named(name)? }),
+        }
+    }
+
     /// The store of `--store` or the environment.
     pub(crate) fn named(name: Option<&str>) -> Result<Self, CliError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
-            return Err(CliError::Usage(
-                "no store given: use --store sqlite:PATH or --store postgres://…, or set THROUGHLINE_STORE"
-                    .into(),
-            ));
+            return Err(no_store());
         };
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), pseudonyms })
+                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), outbox: None, pseudonyms })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 let store = PostgresStore::new(name);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Postgres(store), pseudonyms })
+                Ok(Self { name: store.location(), place: Place::Postgres(store), outbox: None, pseudonyms })
             }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -91,9 +107,25 @@ impl Store {
         let readers = match &self.place {
             Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
             Place::Postgres(store) => store.open_readers().await,
+            Place::Nowhere => MemoryStore::new().open_readers().await,
         };
-        let readers = readers.map_err(|error| self.open_error(error))?;
-        self.learn_secret(&*readers.reader).await?;
+        let mut readers =
+            readers.map_err(|error| self.open_error(error)).map_err(|error| match self.outbox {
+                Some(_) => CliError::Input(format!(
+                    "{error}; leave out --store, and THROUGHLINE_STORE, to read the outbox alone"
+                )),
+                None => error,
+            })?;
+        if !matches!(self.place, Place::Nowhere) {
+            self.learn_secret(&*readers.reader).await?;
+        }
+        if let Some(outbox) = &self.outbox {
+            let outbox = open_outbox(outbox)?;
+            readers.reader = Arc::new(MergedReader::new(readers.reader, outbox));
+            if matches!(self.place, Place::Nowhere) {
+                readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
+            }
+        }
         Ok(readers)
     }
 
@@ -118,6 +150,7 @@ impl Store {
         let stream: Result<Box<dyn TraceStream>, OpenError> = match &self.place {
             Place::Sqlite(path) => SqliteStore::new(path).open_reader().map(|reader| Box::new(reader) as _),
             Place::Postgres(store) => store.open_reader().await.map(|reader| Box::new(reader) as _),
+            Place::Nowhere => return Err(no_store()),
         };
         stream.map_err(|error| self.open_error(error))
     }
@@ -133,10 +166,11 @@ impl Store {
     }
 
     /// Something that writes to the store.
-    pub(crate) fn written_by(&self, builder: ThroughlineBuilder) -> ThroughlineBuilder {
+    pub(crate) fn written_by(&self, builder: ThroughlineBuilder) -> Result<ThroughlineBuilder, CliError> {
         match &self.place {
-            Place::Sqlite(path) => builder.store(SqliteStore::new(path)),
-            Place::Postgres(store) => builder.store(store.clone()),
+            Place::Sqlite(path) => Ok(builder.store(SqliteStore::new(path))),
+            Place::Postgres(store) => Ok(builder.store(store.clone())),
+            Place::Nowhere => Err(no_store()),
         }
     }
 
@@ -148,6 +182,7 @@ impl Store {
                 "this command works on SQLite files alone, and {} is none; name one with --store sqlite:PATH",
                 self.name
             ))),
+            Place::Nowhere => Err(no_store()),
         }
     }
 
@@ -155,7 +190,7 @@ impl Store {
     pub(crate) fn may_exist(&self) -> bool {
         match &self.place {
             Place::Sqlite(path) => path.exists(),
-            Place::Postgres(_) => true,
+            Place::Postgres(_) | Place::Nowhere => true,
         }
     }
 
@@ -174,6 +209,19 @@ impl Store {
     pub(crate) fn open_error(&self, error: OpenError) -> CliError {
         CliError::Open { name: self.name.clone(), error }
     }
+}
+
+/// Opens an outbox for reading.
+pub(crate) fn open_outbox(file: &Path) -> Result<Arc<dyn SpoolReader>, CliError> {
+    SqliteSpool::new(file)
+        .open_reader()
+        .map_err(|error| CliError::Open { name: file.display().to_string(), error })
+}
+
+fn no_store() -> CliError {
+    CliError::Usage(
+        "no store given: use --store sqlite:PATH or --store postgres://…, or set THROUGHLINE_STORE".into(),
+    )
 }
 
 /// The redactor of what is imported as it is.

@@ -18,6 +18,7 @@ mod logs;
 mod many_runs;
 mod one_run;
 mod open_runs;
+mod outbox;
 mod postgres;
 mod pseudonyms;
 mod requests;
