@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Remove old runs
     Prune(PruneArgs),
+    /// Copy runs from one store to another, and compare both
+    Copy(CopyArgs),
     /// Show what waits in an outbox for its store, and what the store refused
     Outbox(OutboxArgs),
     /// Print a completion script for a shell
@@ -410,6 +412,26 @@ pub(crate) struct PruneArgs {
     /// Remove the oldest runs until the store is at most this large
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
+}
+
+/// `copy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is there already is skipped, so a copy that was interrupted is continued by the same
+command, and one that was made while services wrote is completed by it.
+
+Examples:
+  throughline copy --from sqlite:traces.db --to postgres://localhost/audit
+  throughline copy --from sqlite:traces.db --to sqlite:failed.db --failed --since 7d")]
+pub(crate) struct CopyArgs {
+    /// The store to read
+    #[arg(long, value_name = "STORE")]
+    pub(crate) from: String,
+    /// The store to write to; it is created if it does not exist
+    #[arg(long, value_name = "STORE")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) filter: RunFilter,
 }
 
 /// `outbox`.

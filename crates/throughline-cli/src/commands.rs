@@ -4,6 +4,7 @@ mod abandon;
 mod by_code;
 mod compensations;
 mod completions;
+mod copy;
 mod decisions;
 mod diff;
 mod export;
@@ -34,6 +35,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
         Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Copy(args) => return copy::run(args, screen).await,
         Command::Outbox(args) => return outbox::run(args, cli.global.store.as_deref(), screen).await,
         _ => {}
     }
@@ -53,6 +55,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
         Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Copy(args) => copy::run(args, screen).await,
         Command::Outbox(args) => outbox::run(args, cli.global.store.as_deref(), screen).await,
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),

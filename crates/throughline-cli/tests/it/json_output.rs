@@ -69,6 +69,11 @@ const COMMANDS: &[(&[&str], &str)] = &[
     ),
     (&["prune", "--older-than", "3650d"], "What was removed, and the size of the store."),
     (
+        &["copy", "--from", "sqlite:traces.db", "--to", "sqlite:copy.db"],
+        "The numbers of `runs`, of their `events`, of those that were `copied` because the store did not have them, and of the runs \
+         that are `open`; and `differing`, the runs that are not the same on both sides, each with its `trace_id` and the `reason`.",
+    ),
+    (
         &["outbox", "spool.db"],
         "The fields of a [SpoolUsage](#spoolusage); `oldest`, when the event that has waited longest happened, or `null`; \
          `waiting_runs`, the number of runs that have events in it; `runs`, the first of them, each with a \
