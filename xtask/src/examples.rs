@@ -13,7 +13,8 @@ use crate::steps::cargo;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Examples that need a tool of the system.
-const NEED_A_TOOL: [(&str, &str); 1] = [("apalis_worker", "redis-server")];
+const NEED_A_TOOL: [(&str, &str); 2] =
+    [("apalis_worker", "redis-server"), ("distributed", "redis-server and Postgres")];
 
 /// Builds all examples in the profile that the tests have built and runs one after the other; without services, those
 /// that need none.
