@@ -4,12 +4,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, Connection, NoTls};
 
+use crate::address::Address;
+use crate::encryption::Encryption;
 use crate::error::Fault;
 
 /// A parameter of a statement, and what the server takes it for.
@@ -19,20 +22,14 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Config,
+    encryption: Encryption,
     runtime: Handle,
 }
 
 impl Connector {
     /// Reads a connection string; must be called on a tokio runtime.
     pub(crate) fn new(url: &str) -> Result<Self, Fault> {
-        // The parser's own error may quote a part of a password.
-        let mut config: Config = url.parse().map_err(|_| {
-            Fault::Unusable(
-                "the connection string is invalid; expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special \
-                 characters percent-encoded"
-                    .to_owned(),
-            )
-        })?;
+        let Address { mut config, security } = Address::read(url)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(5));
         }
@@ -44,7 +41,8 @@ impl Connector {
         }
         let runtime = Handle::try_current()
             .map_err(|_| Fault::Unusable("it has to be opened on a tokio runtime".to_owned()))?;
-        Ok(Self { config, runtime })
+        let encryption = Encryption::of(&security)?;
+        Ok(Self { config, encryption, runtime })
     }
 
     /// The same, for one that writes: of several hosts, the one that takes writes.
@@ -61,35 +59,29 @@ impl Connector {
 
     /// A new connection. May be called on any runtime.
     pub(crate) async fn connect(&self) -> Result<Client, Fault> {
-        let config = self.config.clone();
+        let (config, encryption) = (self.config.clone(), self.encryption.clone());
         let connecting = self.runtime.spawn(async move {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(async move {
-                // Callers that wait for an answer get the error; nobody else needs it.
-                let _ = connection.await;
-            });
-            Ok(client)
+            match encryption {
+                Encryption::Off => driven(config.connect(NoTls).await?),
+                #[cfg(feature = "tls")]
+                Encryption::Tls(tls) => driven(config.connect(tls).await?),
+            }
         });
         connecting.await.unwrap_or(Err(Fault::Passing("the runtime that the store was opened on has ended")))
     }
 }
 
-/// The hosts and the database of a connection string.
-pub(crate) fn location(url: &str) -> String {
-    let hosts = |config: &Config| {
-        let host = |host: &Host| match host {
-            Host::Tcp(name) => name.clone(),
-            #[cfg(unix)]
-            Host::Unix(folder) => folder.to_string_lossy().into_owned(),
-        };
-        config.get_hosts().iter().map(host).collect::<Vec<_>>().join(",")
-    };
-    let shown = url
-        .parse::<Config>()
-        .ok()
-        .map(|config| format!("postgres://{}/{}", hosts(&config), config.get_dbname().unwrap_or_default()));
-    // A password with an @ that is not percent-encoded ends up in what is taken for the host.
-    shown.filter(|shown| !shown.contains('@')).unwrap_or_else(|| "postgres".to_owned())
+/// Drives a connection for as long as its client is there.
+fn driven<S, T>((client, connection): (Client, Connection<S, T>)) -> Result<Client, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        // Callers that wait for an answer get the error; nobody else needs it.
+        let _ = connection.await;
+    });
+    Ok(client)
 }
 
 /// One connection that is used by one caller at a time, and opened again when it is broken.
@@ -215,27 +207,3 @@ macro_rules! reading {
     };
 }
 pub(crate) use reading;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_has_no_password_however_the_string_is_written() {
-        let urls = [
-            "postgres://loans:hunter2@db-1:6432,db-2/audit",
-            "postgres://loans:hunter2@db-1/audit?password=hunter2",
-            "postgres://loans:a@hunter2@db-1/audit",
-            "postgres://loans:a/hunter2@db-1/audit",
-            "postgres://loans:a?hunter2@db-1/audit",
-            "postgres://loans:hunter2",
-            "host=db-1 user=loans password=hunter2 dbname=audit",
-            "hunter2",
-        ];
-        for url in urls {
-            assert!(!location(url).contains("hunter2"), "{url}: {}", location(url));
-        }
-        assert_eq!(location(urls[0]), "postgres://db-1,db-2/audit");
-        assert_eq!(location(urls[6]), "postgres://db-1/audit");
-    }
-}

@@ -157,14 +157,25 @@ fn diagnose(error: &Error) -> Diagnosis {
 fn unreachable_server(error: &Error) -> Diagnosis {
     use std::error::Error as _;
     let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let said = error.to_string();
     let reason = match io {
+        Some(io) if said.contains("TLS handshake") => {
+            return Diagnosis {
+                reason: format!(
+                    "the server could not prove by its certificate that it is the host that was asked for ({io}); check \
+                     the name of the host, and name the authority that signed the certificate with sslrootcert=FILE"
+                ),
+                // A server that is stopping ends a handshake, too.
+                is_temporary: io.kind() != std::io::ErrorKind::InvalidData,
+            };
+        }
         Some(io) => {
             format!("the server can't be reached ({}); check host and port, and that it runs", io.kind())
         }
-        None if error.to_string().contains("TLS") => {
+        None if said.contains("TLS") => {
             return Diagnosis {
-                reason: "TLS is asked for, which this store does not speak; use `sslmode=disable` on a trusted network, \
-                         or a proxy on this machine that speaks it, such as PgBouncer"
+                reason: "TLS is asked for, which this server does not speak; set `ssl = on` there, or use \
+                         `sslmode=disable` on a trusted network"
                     .to_owned(),
                 is_temporary: false,
             };

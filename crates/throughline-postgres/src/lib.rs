@@ -16,8 +16,10 @@
 //! A store that writes has two connections, a reader up to four. None depends on the state of a session, so they may go through a
 //! pooler in transaction mode. They are opened when they are needed, and again when they were cut.
 
+mod address;
 mod append;
 mod connect;
+mod encryption;
 mod error;
 mod lease;
 mod reader;

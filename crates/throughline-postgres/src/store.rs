@@ -12,8 +12,9 @@ use throughline_model::{
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 
+use crate::address::location;
 use crate::append::{Memory, append};
-use crate::connect::{Connector, Single, location};
+use crate::connect::{Connector, Single};
 use crate::error::{Fault, STORE};
 use crate::reader::PostgresReader;
 use crate::upkeep::Keeper;
@@ -42,6 +43,10 @@ impl PostgresStore {
     /// A store in the database that a connection string names:
     /// [`postgres://USER:PASSWORD@HOST:PORT/DATABASE`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING),
     /// or `host=… user=…`. Of several hosts the one that takes writes is written to. The database must exist.
+    ///
+    /// With `sslmode=require`, `verify-ca` or `verify-full` connections are encrypted, and the server has to prove that it is
+    /// that host, by a certificate that the system trusts or one of the file `sslrootcert`; `sslcert` and `sslkey` prove who we
+    /// are. That takes the feature `tls`. Otherwise nothing is encrypted.
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), lease_interval: Duration::from_secs(5), retention_age: None }
     }

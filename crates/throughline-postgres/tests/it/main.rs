@@ -14,6 +14,8 @@ mod retention;
 mod schema;
 mod server;
 mod server_end;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 mod writers;
 

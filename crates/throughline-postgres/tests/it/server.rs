@@ -16,11 +16,17 @@ pub(crate) struct Server {
     /// The last one is that which runs; those before were killed.
     processes: Vec<Child>,
     folder: PathBuf,
+    arguments: Vec<String>,
 }
 
 impl Server {
     /// Starts one.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| vec!["-c".to_owned(), "listen_addresses=".to_owned()])
+    }
+
+    /// Starts one with these arguments, which may name files that are written into its folder.
+    pub(crate) fn start_with(prepare: impl FnOnce(&std::path::Path) -> Vec<String>) -> Self {
         let folder = tempfile::Builder::new().prefix("throughline-pg-").tempdir().unwrap().keep();
         if rustix::process::geteuid().is_root() {
             assert!(as_postgres("true").status().unwrap().success(), "there is no user `postgres`");
@@ -42,7 +48,8 @@ impl Server {
         ]);
         let made = init.arg("--pgdata").arg(&data).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { processes: Vec::new(), folder };
+        let arguments = prepare(&folder);
+        let mut server = Self { processes: Vec::new(), folder, arguments };
         server.run();
         server
     }
@@ -66,7 +73,7 @@ impl Server {
         let server = as_postgres(program("postgres"));
         command.arg(server.get_program()).args(server.get_args()).arg("-D").arg(folder.join("data"));
         command.arg("-c").arg(format!("unix_socket_directories={}", folder.display()));
-        command.args(["-c", "listen_addresses=", "-c", "max_connections=400"]);
+        command.args(["-c", "max_connections=400"]).args(&self.arguments);
         let log = std::fs::File::create(folder.join("log")).unwrap();
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         self.processes.push(command.spawn().unwrap());
@@ -100,6 +107,8 @@ impl Server {
     pub(crate) fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut command = Command::new(program("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database]);
+        let port = self.arguments.iter().find_map(|argument| argument.strip_prefix("port="));
+        command.args(["-p", port.unwrap_or("5432")]);
         let said = command.arg("-h").arg(&self.folder).args(["-c", sql]).output().unwrap();
         match said.status.success() {
             true => Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned()),
