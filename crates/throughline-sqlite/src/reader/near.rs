@@ -17,6 +17,8 @@ pub(super) struct Near {
 
 struct State {
     session: Session,
+    /// How many attempts in a row were in vain.
+    in_vain: u32,
     /// Until then, nothing is tried.
     rests_until: Option<Instant>,
 }
@@ -25,13 +27,14 @@ impl Near {
     /// As long as a task may work without a pause, by the advice of those who write runtimes.
     pub(super) const BUDGET: Duration = Duration::from_micros(100);
 
-    /// How many times as long as an attempt in vain took the next one has to wait: whatever the runs and the disk are like, no
-    /// more than a hundredth of the caller's time is lost.
-    const REST: u32 = 100;
+    /// After an attempt in vain none is made for as long as it took, and for twice as long after each further one in a row, up
+    /// to 128 times: one slow answer among quick ones costs little, and long runs or a slow disk cost less than a hundredth of
+    /// the caller's time.
+    const LONGEST_REST: u32 = 7;
 
     pub(super) fn new(mut session: Session, budget: Duration) -> Self {
         session.never_waits();
-        Self { budget, state: Mutex::new(State { session, rests_until: None }) }
+        Self { budget, state: Mutex::new(State { session, in_vain: 0, rests_until: None }) }
     }
 
     /// The events of a run, if they can be read at once.
@@ -49,11 +52,14 @@ impl Near {
         let deadline = began.checked_add(self.budget)?;
         // An error may be that of this attempt alone, such as a lock that it did not wait for.
         let events = state.session.answer(|session| session.trace_before(id, deadline)).ok().flatten();
-        let now = Instant::now();
-        state.rests_until = match &events {
-            Some(_) => None,
-            None => now.checked_add((now - began).saturating_mul(Self::REST)),
-        };
+        if events.is_some() {
+            (state.in_vain, state.rests_until) = (0, None);
+        } else {
+            let now = Instant::now();
+            let times = 1 << state.in_vain.min(Self::LONGEST_REST);
+            state.rests_until = now.checked_add((now - began).saturating_mul(times));
+            state.in_vain = state.in_vain.saturating_add(1);
+        }
         events
     }
 }
@@ -106,6 +112,21 @@ mod tests {
         // What would be answered at once is not tried, either.
         near.state.lock().unwrap().rests_until = Some(Instant::now() + AMPLE);
         assert_eq!(near.trace(TraceId::from_key("loan-43")), None);
+    }
+
+    #[test]
+    fn each_attempt_in_vain_is_followed_by_a_longer_rest_until_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, Duration::ZERO);
+        for attempt in 1..40 {
+            assert_eq!(near.trace(TraceId::from_key("loan-42")), None);
+            let mut state = near.state.lock().unwrap();
+            assert_eq!(state.in_vain, attempt);
+            state.rests_until = None;
+        }
+        assert_eq!(near.trace(TraceId::from_key("loan-43")), Some(Vec::new()));
+        let state = near.state.lock().unwrap();
+        assert_eq!((state.in_vain, state.rests_until), (0, None));
     }
 
     #[test]
