@@ -9,7 +9,7 @@ pub(crate) struct Options {
     /// Only rows whose name contains this; all rows but `scale` if left out. `durable-peers` compares with other libraries for
     /// durable steps, which are built for that alone.
     filter: Option<String>,
-    /// With `scale`: how many events the large file has, at about 350 bytes each; ten million if left out.
+    /// With `scale`: how many events the large file has, at about 300 bytes each; ten million if left out.
     #[arg(long, value_name = "COUNT")]
     events: Option<usize>,
     /// Print the table and leave docs/performance.md as it is.

@@ -33,10 +33,17 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
         }
     };
     let [ours, peer] = by_turns(NAME, 11, [Box::new(emit(&writers.0)), Box::new(emit(&writers.1))])?;
+    let dropped = |writer: &Throughline| {
+        let feeds = writer.delivery_report().destinations;
+        let (dropped, accepted) = feeds
+            .iter()
+            .fold((0, 0), |(dropped, accepted), feed| (dropped + feed.dropped(), accepted + feed.accepted));
+        format!("{:.0} % dropped", 100.0 * dropped as f64 / accepted as f64)
+    };
     Ok(vec![Line {
         what: format!("an emit to a feed that {WATCHERS} watch, each a run of its own"),
-        ours: time(ours.median()),
-        peer: format!("that nobody watches: {}", time(peer.median())),
+        ours: format!("{}, {}", time(ours.median()), dropped(&writers.0)),
+        peer: format!("that nobody watches: {}, {}", time(peer.median()), dropped(&writers.1)),
         value: ours.ratio_to(&peer),
         target: Target::RatioAtMost(1.05),
     }])
