@@ -1,4 +1,4 @@
-//! Reads runs from all over a file, and prints how many bytes of memory the process has then: `throughline-read-runs FILE`.
+//! Reads the last runs of a file, and prints how many bytes of memory the process has then: `throughline-read-runs FILE`.
 
 use anyhow::Context as _;
 use throughline_benches::machine::resident_bytes;

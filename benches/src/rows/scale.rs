@@ -93,7 +93,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             Target::MillisBelow(50.0),
         ),
         line(
-            &format!("memory of a process that reads runs all over {many}"),
+            &format!("memory of a process that reads 20,000 runs out of {many}"),
             megabytes,
             memory.each_ref(),
             Target::RatioAtMost(1.1),
