@@ -26,10 +26,32 @@ impl Samples {
         Self(self.0.iter().zip(&base.0).map(|(own, base)| own - base).collect())
     }
 
-    /// The median of the ratios round by round: what disturbed a round disturbed both sides of it.
-    pub fn ratio_to(&self, peer: &Self) -> f64 {
-        let ratios: Vec<_> = self.0.iter().zip(&peer.0).map(|(own, peer)| own / peer).collect();
-        quantile(&ratios, 0.5)
+    /// The ratios round by round: what disturbed a round disturbed both sides of it.
+    pub fn ratio_to(&self, peer: &Self) -> Spread {
+        Self(self.0.iter().zip(&peer.0).map(|(own, peer)| own / peer).collect()).spread()
+    }
+
+    /// All rounds in three numbers.
+    pub fn spread(&self) -> Spread {
+        Spread { median: self.median(), least: quantile(&self.0, 0.0), greatest: quantile(&self.0, 1.0) }
+    }
+}
+
+/// What several rounds measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Half of the rounds were at most this.
+    pub median: f64,
+    /// The least of them.
+    pub least: f64,
+    /// The greatest of them.
+    pub greatest: f64,
+}
+
+impl From<f64> for Spread {
+    /// Of a single round.
+    fn from(value: f64) -> Self {
+        Self { median: value, least: value, greatest: value }
     }
 }
 
@@ -113,7 +135,14 @@ mod tests {
     fn a_round_that_was_disturbed_on_both_sides_does_not_move_the_ratio() {
         let ours: Samples = [1.0, 100.0, 1.0].into_iter().collect();
         let peer: Samples = [2.0, 200.0, 2.0].into_iter().collect();
-        assert_eq!(ours.ratio_to(&peer), 0.5);
+        assert_eq!(ours.ratio_to(&peer), Spread::from(0.5));
+    }
+
+    #[test]
+    fn the_spread_has_the_rounds_that_stand_out() {
+        let ours: Samples = [4.0, 1.0, 2.0].into_iter().collect();
+        let peer: Samples = [1.0, 1.0, 1.0].into_iter().collect();
+        assert_eq!(ours.ratio_to(&peer), Spread { median: 2.0, least: 1.0, greatest: 4.0 });
     }
 
     #[test]

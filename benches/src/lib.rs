@@ -15,3 +15,5 @@ pub mod report;
 #[cfg(feature = "http")]
 pub mod requests;
 pub mod rows;
+#[cfg(feature = "http")]
+pub mod visitors;

@@ -66,6 +66,19 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
+/// How many threads ran or waited for a processor or the disk, in the last minute, five and fifteen.
+pub fn load_average() -> String {
+    let averages: Vec<_> = read("/proc/loadavg").split(' ').take(3).map(str::to_owned).collect();
+    known(averages.join(", "))
+}
+
+/// How many bytes of main memory this process has.
+pub fn resident_bytes() -> Option<u64> {
+    let status = read("/proc/self/status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 /// The mount with the longest prefix of the folder, as `ext4 on /dev/vda`.
 fn disk_under(folder: &Path) -> String {
     let Ok(folder) = folder.canonicalize() else { return String::new() };

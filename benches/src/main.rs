@@ -11,8 +11,11 @@ use throughline_benches::rows::{self, Bench};
 /// Throughline measured side by side with named peers. Run it with `cargo xtask bench`.
 #[derive(Parser)]
 struct Options {
-    /// Only rows whose name contains this; all rows if left out.
+    /// Only rows whose name contains this; all rows but `scale` if left out.
     filter: Option<String>,
+    /// How many events the large file of the row `scale` has.
+    #[arg(long, value_name = "COUNT", default_value_t = rows::MANY_EVENTS)]
+    events: usize,
     /// Write the table into this document, between its markers.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -23,19 +26,22 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let wanted = |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+    let wanted = |name: &str| {
+        options.filter.as_ref().map_or(name != rows::SCALE, |filter| name.contains(filter.as_str()))
+    };
     if !rows::NAMES.iter().any(|name| wanted(name)) {
         bail!("no row has that in its name; there are: {}", rows::NAMES.join(", "));
     }
     let rows: Vec<_> = rows::ALL.iter().filter(|row| wanted(row.name)).collect();
     if rows.is_empty() {
-        eprintln!("{} is measured by a build with that feature", rows::HTTP);
+        eprintln!("{} and {} are measured by a build with the feature `http`", rows::HTTP, rows::SERVICE);
         return Ok(());
     }
     std::fs::create_dir_all(&options.folder)
         .with_context(|| format!("cannot make {}", options.folder.display()))?;
     let machine = Machine::here(&options.folder);
     let mut bench = Bench::new(&options.folder)?;
+    bench.many_events = options.events;
     let mut table = Table::default();
     for row in rows {
         eprintln!("measuring {}", row.name);

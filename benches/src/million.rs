@@ -17,7 +17,7 @@ use crate::peers::plain_sqlite::PlainSqlite;
 pub const EVENTS: usize = 1_000_000;
 
 /// Over how much time they are spread.
-const SPAN: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const SPAN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A key that [`RUNS_OF_SHARED_KEY`] runs from all over the file have.
 pub const SHARED_KEY: &str = "customer-93817";
@@ -68,24 +68,8 @@ impl Million {
         };
         let path = folder.join("million.db");
         let store = SqliteStore::new(&path);
-        let reader = runtime.block_on(async {
-            let instance = Instance::new(InstanceId::from_u64(1), "loan-service");
-            let open = store.open(instance).await?;
-            let progress = bar("a million events, our store", EVENTS as u64);
-            let mut group: Vec<Arc<TraceEvent>> = Vec::with_capacity(GROUP);
-            for event in events() {
-                group.push(event);
-                if group.len() == GROUP {
-                    open.append(&group).await?;
-                    progress.inc(GROUP as u64);
-                    group.clear();
-                }
-            }
-            open.append(&group).await?;
-            open.close().await?;
-            progress.finish_and_clear();
-            anyhow::Ok(store.open_reader()?)
-        })?;
+        fill(&store, events(), "a million events, our store", EVENTS, runtime)?;
+        let reader = store.open_reader()?;
         let progress = bar("a million events, plain table", EVENTS as u64);
         let mut plain = PlainSqlite::create(&folder.join("plain.db"))?;
         plain.load(events(), || progress.inc(1))?;
@@ -95,6 +79,36 @@ impl Million {
             traces.iter().filter_map(|trace| keys.get(trace)).filter(|key| *key != SHARED_KEY).cloned();
         Ok(Self { path, reader, plain, keys: keys.collect(), traces, end })
     }
+}
+
+/// Writes events to a store as a busy service would, in groups.
+///
+/// # Errors
+/// If they can't be written.
+pub fn fill(
+    store: &SqliteStore,
+    events: impl Iterator<Item = Arc<TraceEvent>>,
+    what: &str,
+    count: usize,
+    runtime: &Runtime,
+) -> anyhow::Result<()> {
+    runtime.block_on(async {
+        let open = store.open(Instance::new(InstanceId::from_u64(1), "loan-service")).await?;
+        let progress = bar(what, count as u64);
+        let mut group: Vec<Arc<TraceEvent>> = Vec::with_capacity(GROUP);
+        for event in events {
+            group.push(event);
+            if group.len() == GROUP {
+                open.append(&group).await?;
+                progress.inc(GROUP as u64);
+                group.clear();
+            }
+        }
+        open.append(&group).await?;
+        open.close().await?;
+        progress.finish_and_clear();
+        Ok(())
+    })
 }
 
 fn bare_events(end: Timestamp) -> impl Iterator<Item = Arc<TraceEvent>> {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::machine::Machine;
+use crate::duel::Spread;
+use crate::machine::{Machine, load_average};
 
 /// One line of the table: what was measured on both sides, and what was wanted.
 #[derive(Debug, Clone)]
@@ -18,7 +19,7 @@ pub struct Line {
     /// The peer's name and its side; empty where the target is absolute.
     pub peer: String,
     /// What the target is about: a ratio to the peer, or our side's own value.
-    pub value: f64,
+    pub value: Spread,
     /// What was wanted of it.
     pub target: Target,
 }
@@ -36,6 +37,8 @@ pub enum Target {
     MicrosAtMost(f64),
     /// At most this many.
     CountAtMost(f64),
+    /// At most this many megabytes.
+    MegabytesAtMost(f64),
 }
 
 impl Target {
@@ -43,7 +46,10 @@ impl Target {
         // What is shown has two digits, and what is shown is what is judged.
         let shown = (value * 100.0).round() / 100.0;
         match self {
-            Self::RatioAtMost(limit) | Self::MicrosAtMost(limit) | Self::CountAtMost(limit) => shown <= limit,
+            Self::RatioAtMost(limit)
+            | Self::MicrosAtMost(limit)
+            | Self::CountAtMost(limit)
+            | Self::MegabytesAtMost(limit) => shown <= limit,
             Self::RatioAtLeast(limit) => shown >= limit,
             Self::MillisBelow(limit) => value < limit,
         }
@@ -62,14 +68,20 @@ impl fmt::Display for Target {
             Self::MillisBelow(limit) => write!(f, "< {limit} ms"),
             Self::MicrosAtMost(limit) => write!(f, "≤ {limit} µs"),
             Self::CountAtMost(limit) => write!(f, "≤ {limit}"),
+            Self::MegabytesAtMost(limit) => write!(f, "≤ {limit} MB"),
         }
     }
 }
 
 impl Line {
     fn cells(&self, row: &str) -> [String; 7] {
-        let ratio = if self.target.is_ratio() { format!("{:.2}", self.value) } else { "–".to_owned() };
-        let met = if self.target.is_met_by(self.value) { "yes" } else { "**no**" };
+        let Spread { median, least, greatest } = self.value;
+        let ratio = match self.target.is_ratio() {
+            true if least == greatest => format!("{median:.2}"),
+            true => format!("{median:.2} ({least:.2} to {greatest:.2})"),
+            false => "–".to_owned(),
+        };
+        let met = if self.target.is_met_by(median) { "yes" } else { "**no**" };
         [
             row.to_owned(),
             self.what.clone(),
@@ -94,19 +106,32 @@ pub fn time(nanos: f64) -> String {
     }
 }
 
+/// Bytes in a unit that reads well.
+pub fn megabytes(bytes: f64) -> String {
+    format!("{:.1} MB", bytes / 1e6)
+}
+
 /// Events a second in a unit that reads well.
 pub fn rate(per_second: f64) -> String {
     if per_second < 10_000.0 { format!("{per_second:.0}/s") } else { format!("{:.1} k/s", per_second / 1e3) }
 }
 
 /// The lines measured in this run, by row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
     rows: Vec<(&'static str, Vec<Line>)>,
+    /// What else the machine did before.
+    load: String,
 }
 
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
+
+impl Default for Table {
+    fn default() -> Self {
+        Self { rows: Vec::new(), load: load_average() }
+    }
+}
 
 impl Table {
     /// Adds what a row measured.
@@ -152,7 +177,8 @@ impl Table {
                 "the document's other rows were measured on another machine; measure all rows, or add --dry-run"
             );
         }
-        Ok(format!("{before}{BEGIN}\n{shape}\n{}{END}{after}", render(&lines)))
+        let load = format!("- load average before: {}\n", self.load);
+        Ok(format!("{before}{BEGIN}\n{shape}{load}\n{}{END}{after}", render(&lines)))
     }
 }
 
@@ -192,7 +218,7 @@ mod tests {
             what: "one step".to_owned(),
             ours: time(350.0),
             peer: format!("fastrace {}", time(400.0)),
-            value,
+            value: value.into(),
             target: Target::RatioAtMost(1.0),
         }
     }
@@ -227,6 +253,13 @@ mod tests {
         assert!(table("off", 1.0).merge(&text, &other, &all, false).is_ok());
         let anew = table("step", 1.0).merge(&text, &other, &all, true).unwrap();
         assert_eq!(parse(&anew).len(), 1);
+    }
+
+    #[test]
+    fn a_ratio_of_several_rounds_is_shown_with_the_least_and_the_greatest() {
+        let several = Line { value: Spread { median: 0.5, least: 0.25, greatest: 1.0 }, ..line(0.5) };
+        assert_eq!(several.cells("step")[4], "0.50 (0.25 to 1.00)");
+        assert_eq!(line(0.5).cells("step")[4], "0.50");
     }
 
     #[test]

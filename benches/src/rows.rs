@@ -17,12 +17,17 @@ mod http_layer;
 mod import;
 mod key;
 mod lookup;
+mod memory;
 mod off;
 mod query;
 mod redaction;
+mod scale;
+#[cfg(feature = "http")]
+mod service;
 mod single;
 mod step;
 mod steps;
+mod watchers;
 mod why;
 
 /// One comparison.
@@ -45,17 +50,29 @@ pub const NAMES: &[&str] = &[
     import::NAME,
     beside::NAME,
     feed::NAME,
+    watchers::NAME,
+    memory::NAME,
     lookup::NAME,
     key::NAME,
+    scale::NAME,
     analytics::NAME,
     query::NAME,
     why::NAME,
     redaction::NAME,
     HTTP,
+    SERVICE,
 ];
 
-/// The row that wants the feature `http`.
+/// The row that takes so long and writes so much that it has to be asked for.
+pub const SCALE: &str = scale::NAME;
+
+/// How many events its large file has where nobody says.
+pub const MANY_EVENTS: usize = scale::MANY;
+
+/// The rows that want the feature `http`.
 pub const HTTP: &str = "http";
+/// See [`HTTP`].
+pub const SERVICE: &str = "service";
 
 /// The comparisons of this build.
 pub const ALL: &[Row] = &[
@@ -68,14 +85,19 @@ pub const ALL: &[Row] = &[
     Row { name: import::NAME, measure: import::measure },
     Row { name: beside::NAME, measure: beside::measure },
     Row { name: feed::NAME, measure: feed::measure },
+    Row { name: watchers::NAME, measure: watchers::measure },
+    Row { name: memory::NAME, measure: memory::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
     Row { name: key::NAME, measure: key::measure },
+    Row { name: scale::NAME, measure: scale::measure },
     Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },
     Row { name: why::NAME, measure: why::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
     #[cfg(feature = "http")]
     Row { name: HTTP, measure: http_layer::measure },
+    #[cfg(feature = "http")]
+    Row { name: SERVICE, measure: service::measure },
 ];
 
 /// What the comparisons share.
@@ -88,6 +110,8 @@ pub struct Bench {
     /// The runtime of many callers.
     pub many: Runtime,
     million: Option<Million>,
+    /// How many events the large file of the row `scale` has.
+    pub many_events: usize,
 }
 
 impl Bench {
@@ -99,7 +123,7 @@ impl Bench {
         let folder = tempfile::tempdir_in(parent)?;
         let single = tokio::runtime::Builder::new_current_thread().build()?;
         let many = tokio::runtime::Builder::new_multi_thread().build()?;
-        Ok(Self { folder, single, many, million: None })
+        Ok(Self { folder, single, many, million: None, many_events: MANY_EVENTS })
     }
 
     /// A million events, written when they are first asked for, and the runtime of a caller that is alone.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use throughline::delivery::Durability;
 use throughline::event::TraceEvent;
 use throughline::query::CompensationState::{self, Compensated, InDoubt};
 use throughline::query::{RunState, TraceQuery};
@@ -41,6 +42,8 @@ enum Role {
     Succeed,
     /// Runs it until its last step fails, and undoes it.
     Fail,
+    /// The same where a step returns before its end is stored.
+    FailCoalesced,
     /// Undoes what another process left, but for what is in doubt; twice.
     Undo,
     /// The same with what is in doubt.
@@ -49,13 +52,24 @@ enum Role {
     Resume,
 }
 
-const ROLES: [(Role, &str); 5] = [
+const ROLES: [(Role, &str); 6] = [
     (Role::Succeed, "succeed"),
     (Role::Fail, "fail"),
+    (Role::FailCoalesced, "fail coalesced"),
     (Role::Undo, "undo"),
     (Role::UndoInDoubt, "undo in doubt"),
     (Role::Resume, "resume"),
 ];
+
+impl Role {
+    fn fails(self) -> bool {
+        matches!(self, Self::Fail | Self::FailCoalesced)
+    }
+
+    fn durability(self) -> Durability {
+        if self == Self::FailCoalesced { Durability::Coalesced } else { Durability::Strict }
+    }
+}
 
 /// How a write of an event is described.
 fn event(event: &TraceEvent) -> String {
@@ -70,12 +84,13 @@ fn this_process_runs_or_undoes_the_saga_when_it_is_told_to() {
     let dies = std::env::var(DIES).ok().map(|dies| serde_json::from_str(&dies).unwrap());
     let store = KillingStore::new(SqliteStore::new(folder.join("traces.db")), dies);
     let claims = store.claims();
-    let throughline = Throughline::builder("loan-service").store(store).build().unwrap();
+    let builder = Throughline::builder("loan-service").store(store).durability(role.durability());
+    let throughline = builder.build().unwrap();
     let world = World::at(&folder);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match role {
-            Role::Succeed | Role::Fail => run(&throughline, &world, role).await,
+            Role::Succeed | Role::Fail | Role::FailCoalesced => run(&throughline, &world, role).await,
             Role::Undo | Role::UndoInDoubt => {
                 undo(&throughline, &world, role).await;
                 claims.released().await;
@@ -99,16 +114,16 @@ async fn run(throughline: &Throughline, world: &World, role: Role) {
                 step.run(|what, _| async move { put.put(what) }).await??;
             }
             let sign = async {
-                match role {
-                    Role::Fail => Err(BoxError::from("the customer does not sign")),
-                    _ => Ok(()),
+                match role.fails() {
+                    true => Err(BoxError::from("the customer does not sign")),
+                    false => Ok(()),
                 }
             };
             saga.trace("stage:sign", sign).await?
         });
         saga.await?.map_err(SagaFailed::into_error)
     });
-    assert_eq!(run.await.unwrap().is_err(), role == Role::Fail);
+    assert_eq!(run.await.unwrap().is_err(), role.fails());
 }
 
 /// Undoes the only run; one without a saga to undo is closed.
@@ -340,7 +355,7 @@ fn expected(role: Role) -> Vec<String> {
     let steps = STEPS.iter().flat_map(|step| span(format!("stage:{step}"), "success"));
     let undone = STEPS.iter().rev().flat_map(|step| span(format!("compensate:{step}"), "success"));
     let mut writes: Vec<String> = begun.map(str::to_owned).into_iter().chain(steps).collect();
-    if role == Role::Fail {
+    if role.fails() {
         writes.extend(span("stage:sign".to_owned(), "failed"));
         writes.push("saga:compensating success".to_owned());
         writes.extend(undone);
@@ -356,6 +371,12 @@ fn expected(role: Role) -> Vec<String> {
 #[tokio::test]
 async fn a_process_that_dies_at_any_write_of_a_saga_that_fails_leaves_what_is_true_and_can_be_undone() {
     kill_at_every_write(Role::Fail).await;
+}
+
+#[tokio::test]
+async fn a_saga_whose_steps_return_before_their_ends_are_stored_leaves_what_is_true_at_any_write_and_can_be_undone()
+ {
+    kill_at_every_write(Role::FailCoalesced).await;
 }
 
 #[tokio::test]

@@ -6,9 +6,12 @@ use crate::steps::{call, cargo};
 /// Measures the comparison rows side by side with their peers and writes them to docs/performance.md.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only rows whose name contains this; all rows if left out. `durable-peers` compares with other libraries for durable
-    /// steps, which are built for that alone.
+    /// Only rows whose name contains this; all rows but `scale` if left out. `durable-peers` compares with other libraries for
+    /// durable steps, which are built for that alone.
     filter: Option<String>,
+    /// With `scale`: how many events the large file has, at about 300 bytes each; ten million if left out.
+    #[arg(long, value_name = "COUNT")]
+    events: Option<usize>,
     /// Print the table and leave docs/performance.md as it is.
     #[arg(long)]
     dry_run: bool,
@@ -17,7 +20,8 @@ pub(crate) struct Options {
     postgres: Option<String>,
 }
 
-/// The row that wants a build of its own, and the feature of that build.
+/// The rows that want a build of their own, and the feature of that build.
+const WITH_HTTP: [&str; 2] = [HTTP, "service"];
 const HTTP: &str = "http";
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -25,15 +29,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if filter == Some(durable_peers::NAME) {
         return durable_peers::run(options.postgres.as_deref(), options.dry_run);
     }
-    if filter != Some(HTTP) {
+    if filter.is_none_or(|filter| !WITH_HTTP.contains(&filter)) {
         // The row `import` runs the command. In a build of its own, so that no feature of it reaches the other rows.
         let command = ["--release", "--locked", "--package", "throughline-cli", "--bin", "throughline"];
         call(cargo().arg("build").args(command))?;
         measure(options, &[], filter)?;
     }
-    // The peers of this row bring features of shared crates that would slow the other rows' peers down.
-    if filter.is_none_or(|filter| HTTP.contains(filter)) {
-        measure(options, &["--features", HTTP], Some(HTTP))?;
+    // The peers of `http` bring features of shared crates that would slow the other rows' peers down.
+    for row in WITH_HTTP.into_iter().filter(|row| filter.is_none_or(|filter| row.contains(filter))) {
+        measure(options, &["--features", HTTP], Some(row))?;
     }
     Ok(())
 }
@@ -46,6 +50,9 @@ fn measure(options: &Options, features: &[&str], filter: Option<&str>) -> anyhow
     bench.args(["run", "--quiet"]).args(package).args(features).args(["--bin", "throughline-bench", "--"]);
     if !options.dry_run {
         bench.args(["--write", "docs/performance.md"]);
+    }
+    if let Some(events) = options.events {
+        bench.args(["--events", &events.to_string()]);
     }
     call(bench.args(filter))
 }

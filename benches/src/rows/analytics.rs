@@ -61,7 +61,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
         what: what.to_owned(),
         ours: time(samples.median()),
         peer: String::new(),
-        value: samples.median() / 1e6,
+        value: (samples.median() / 1e6).into(),
         target: Target::MillisBelow(1.0),
     };
     Ok(vec![

@@ -75,7 +75,7 @@ fn line(
         what: format!("durable emits beside {what} of {} events, 64 emitters, p99", beside.1),
         ours: time(tails[1]),
         peer: format!("the same without: {}", time(tails[0])),
-        value: tails[1] / tails[0],
+        value: (tails[1] / tails[0]).into(),
         target: Target::RatioAtMost(10.0),
     })
 }

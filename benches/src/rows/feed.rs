@@ -46,7 +46,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             ours: time(own.median()),
             peer: format!("Redis healthy: {}", time(healthy.median())),
             value: match target {
-                Target::MicrosAtMost(_) => own.median() / 1e3,
+                Target::MicrosAtMost(_) => (own.median() / 1e3).into(),
                 _ => own.ratio_to(&healthy),
             },
             target,

@@ -66,7 +66,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             what: "allocations that it adds".to_owned(),
             ours: format!("{own:.2}"),
             peer: format!("the same: {peers:.2}"),
-            value: own / peers,
+            value: (own / peers).into(),
             target: Target::RatioAtMost(0.7),
         },
     ])

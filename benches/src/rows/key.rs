@@ -51,7 +51,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             what: what.to_owned(),
             ours: time(half),
             peer: String::new(),
-            value: half / 1e3,
+            value: (half / 1e3).into(),
             target: LIMIT,
         }
     });

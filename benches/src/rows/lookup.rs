@@ -58,7 +58,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             what: "the same, p99".to_owned(),
             ours: time(tail),
             peer: String::new(),
-            value: tail / 1e6,
+            value: (tail / 1e6).into(),
             target: Target::MillisBelow(1.0),
         },
     ])

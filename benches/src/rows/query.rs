@@ -51,7 +51,7 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
         what: what.to_owned(),
         ours: time(took),
         peer: String::new(),
-        value: took / 1e6,
+        value: (took / 1e6).into(),
         target: Target::MillisBelow(most),
     };
     Ok(vec![
@@ -68,7 +68,7 @@ pub(super) fn measure(_: &mut Bench) -> anyhow::Result<Vec<Line>> {
             what: "the same".to_owned(),
             ours: time(ours.median()),
             peer: String::new(),
-            value: ours.median() / 1e6,
+            value: (ours.median() / 1e6).into(),
             target: Target::MillisBelow(1.0),
         },
     ])

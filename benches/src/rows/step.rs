@@ -83,7 +83,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
             what: "its allocations".to_owned(),
             ours: format!("{:.2}", allocated("ours")),
             peer: format!("fastrace {:.2}, OpenTelemetry {:.2}", allocated("fastrace"), allocated("otel")),
-            value: allocated("ours"),
+            value: allocated("ours").into(),
             target: Target::CountAtMost(3.0),
         },
     ])

@@ -55,7 +55,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
         what: what.to_owned(),
         ours: time(took),
         peer: String::new(),
-        value: took / 1e6,
+        value: (took / 1e6).into(),
         target: Target::MillisBelow(most),
     };
     Ok(vec![

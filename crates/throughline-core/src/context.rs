@@ -226,7 +226,7 @@ impl TraceContext {
 
     /// Whether anything of the run is recorded: a request's root span is written only once something happens in it.
     pub fn is_recorded(&self) -> bool {
-        self.0.recording && self.0.run.lazy_root.as_ref().is_none_or(lazy::LazyRoot::is_written)
+        self.0.recording && self.0.run.lazy_root.as_deref().is_none_or(lazy::LazyRoot::is_written)
     }
 
     /// The span of this context.

@@ -1,5 +1,8 @@
 //! What the process and its tokio runtime are at, read at each scrape.
 
+#[cfg(feature = "process")]
+use std::collections::HashSet;
+
 use metrics::{GaugeFn, Key, SharedString, Unit};
 use throughline_core::metrics::Profile;
 use throughline_core::metrics::catalogue::{self, Description, Kind};
@@ -31,6 +34,24 @@ impl System {
     }
 }
 
+/// What the operating system says of this process.
+#[cfg(feature = "process")]
+fn this_process() -> Option<(sysinfo::System, sysinfo::Pid)> {
+    use sysinfo::{ProcessRefreshKind, ProcessesToUpdate};
+
+    let mut system = sysinfo::System::new().ok()?;
+    let pid = sysinfo::get_current_pid().ok()?;
+    let wanted = ProcessRefreshKind::nothing().with_cpu().with_memory().with_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, wanted);
+    Some((system, pid))
+}
+
+/// The threads of a process, where the system says how many there are beside the first.
+#[cfg(feature = "process")]
+fn threads(process: &sysinfo::Process) -> Option<usize> {
+    cfg!(target_os = "linux").then(|| 1 + process.tasks().map_or(0, HashSet::len))
+}
+
 struct Readings<'a> {
     registry: &'a Registry,
     profile: &'a Profile,
@@ -39,18 +60,23 @@ struct Readings<'a> {
 impl Readings<'_> {
     #[cfg(feature = "process")]
     fn process(&self) {
-        let read = metrics_process::collector::collect();
-        self.counter(catalogue::PROCESS_CPU_SECONDS.description(), read.cpu_seconds_total);
+        let Some((system, pid)) = this_process() else { return };
+        let Some(read) = system.process(pid) else { return };
+        // A process has some memory; where the system does not say how much, this is zero.
+        let known = |bytes: u64| (bytes > 0).then_some(bytes as f64);
+        let count = |count: Option<usize>| count.map(|count| count as f64);
+        let cpu_seconds = read.accumulated_cpu_time() as f64 / 1e3;
+        self.counter(catalogue::PROCESS_CPU_SECONDS.description(), Some(cpu_seconds));
         let gauges = [
-            (catalogue::PROCESS_RESIDENT_MEMORY.description(), read.resident_memory_bytes),
-            (catalogue::PROCESS_VIRTUAL_MEMORY.description(), read.virtual_memory_bytes),
-            (catalogue::PROCESS_OPEN_FDS.description(), read.open_fds),
-            (catalogue::PROCESS_MAX_FDS.description(), read.max_fds),
-            (catalogue::PROCESS_THREADS.description(), read.threads),
-            (catalogue::PROCESS_START_TIME.description(), read.start_time_seconds),
+            (catalogue::PROCESS_RESIDENT_MEMORY.description(), known(read.memory())),
+            (catalogue::PROCESS_VIRTUAL_MEMORY.description(), known(read.virtual_memory())),
+            (catalogue::PROCESS_OPEN_FDS.description(), count(read.open_files())),
+            (catalogue::PROCESS_MAX_FDS.description(), count(read.open_files_limit())),
+            (catalogue::PROCESS_THREADS.description(), count(threads(read))),
+            (catalogue::PROCESS_START_TIME.description(), known(read.start_time())),
         ];
         for (description, value) in gauges {
-            self.gauge(description, value.map(|value| value as f64));
+            self.gauge(description, value);
         }
     }
 

@@ -31,7 +31,8 @@ pub(crate) struct Cache {
     last_removal: i64,
     names: Names,
     instances: FxHashMap<InstanceId, i64>,
-    runs: FxHashMap<TraceId, Run>,
+    /// Boxed, for they are large and a table has room for twice as many as it holds.
+    runs: FxHashMap<TraceId, Box<Run>>,
     /// Runs whose rows are out of date.
     changed: Vec<TraceId>,
     next_event: i64,
@@ -176,7 +177,7 @@ impl Cache {
                                 Run::begin(self.last_run, event)
                             }
                         };
-                        self.runs.entry(*trace_id).or_insert(run)
+                        self.runs.entry(*trace_id).or_insert_with(|| Box::new(run))
                     }
                 };
                 let has_attrs_of_run = *attrs == run.attrs;

@@ -111,7 +111,7 @@ impl TraceStore for Open {
     }
 
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
-        assert_eq!(events.len(), 1, "the saga goes step by step");
+        assert_eq!(events.len(), 1, "as many as the limits say");
         let what = super::event(&events[0]);
         Box::pin(self.write(what, self.file.append(events)))
     }
@@ -132,8 +132,9 @@ impl TraceStore for Open {
         })
     }
 
+    /// An event at a time, so that what is written together otherwise can be torn apart.
     fn limits(&self) -> Limits {
-        self.file.limits()
+        self.file.limits().events(1)
     }
 
     fn group_commit_delay(&self) -> Duration {

@@ -113,7 +113,7 @@ impl RequestStart {
             resumption: None,
             detached: Arc::default(),
             last_end: LastEnd::default(),
-            lazy_root: Some(LazyRoot::new(self.describe)),
+            lazy_root: Some(Box::new(LazyRoot::new(self.describe))),
         };
         let mut details = Details::default();
         if parent.is_some() {
@@ -150,7 +150,7 @@ impl RequestSpan {
 
     /// Whether something hangs on it already.
     pub fn is_recorded(&self) -> bool {
-        self.context.0.run.lazy_root.as_ref().is_some_and(LazyRoot::is_written)
+        self.context.0.run.lazy_root.as_deref().is_some_and(LazyRoot::is_written)
     }
 
     /// Records it even if nothing hangs on it, unless the store's queue is full.

@@ -44,7 +44,7 @@ pub(crate) struct Run {
     /// The end of the step that returned last before it was recorded.
     pub(super) last_end: LastEnd,
     /// A root that is written by the first that hangs on it.
-    pub(crate) lazy_root: Option<LazyRoot>,
+    pub(crate) lazy_root: Option<Box<LazyRoot>>,
 }
 
 /// What a span is called at its start and at its end.
@@ -164,7 +164,7 @@ impl Span {
     }
 
     fn unwritten_root(&self) -> Option<(&LazyRoot, &Self)> {
-        let lazy = self.run.lazy_root.as_ref().filter(|lazy| !lazy.is_written())?;
+        let lazy = self.run.lazy_root.as_deref().filter(|lazy| !lazy.is_written())?;
         let mut root = self;
         while let Some(parent) = &root.parent {
             root = parent;

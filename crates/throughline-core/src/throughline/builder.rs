@@ -191,7 +191,7 @@ impl ThroughlineBuilder {
         }
         let redactor = self.redaction.build()?;
         let mut instance = Instance::new(InstanceId::random(), redactor.name(&self.service))
-            .runs_on(redactor.name(&gethostname::gethostname().to_string_lossy()), std::process::id());
+            .runs_on(redactor.name(&host_name()), std::process::id());
         if let Some(version) = &self.version {
             instance = instance.version(redactor.name(version));
         }
@@ -315,4 +315,15 @@ pub enum BuildError {
     /// A destination can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+/// What this machine is called.
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }

@@ -121,6 +121,35 @@ async fn a_scrape_sees_the_ledger_and_the_process_as_they_are_now() {
     throughline.shutdown(Duration::from_secs(5)).await;
 }
 
+/// What the kernel itself says of this process is what a scrape says.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_figures_of_the_process_are_those_of_the_kernel() {
+    let page = Prometheus::new().render(ExpositionFormat::Text);
+    let scraped = |name: &str| {
+        let line = &lines(&page, &format!("{name} "))[0];
+        line.split(' ').nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let kernel = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse::<f64>().unwrap()
+    };
+    // Other tests of this process begin and end threads meanwhile.
+    assert!((scraped("process_threads") - kernel("Threads:")).abs() <= 16.0);
+    let resident = scraped("process_resident_memory_bytes") / 1024.0 / kernel("VmRSS:");
+    assert!((0.5..2.0).contains(&resident), "{resident}");
+    let virtual_memory = scraped("process_virtual_memory_bytes") / 1024.0 / kernel("VmSize:");
+    assert!((0.5..2.0).contains(&virtual_memory), "{virtual_memory}");
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let most: f64 = files.split_whitespace().next().unwrap().parse().unwrap();
+    assert_eq!(scraped("process_max_fds"), most);
+    assert!(scraped("process_open_fds") >= 3.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - 86_400.0..=now + 1.0).contains(&scraped("process_start_time_seconds")));
+}
+
 #[tokio::test]
 async fn a_server_that_is_shut_down_or_dropped_serves_no_more_and_its_port_is_free() {
     let prometheus = quiet();

@@ -111,7 +111,7 @@ impl InPlace {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let session = match &mut *session {
             Some(session) => session,
-            none => none.insert(self.source.session()?),
+            none => none.insert(self.source.session_to_ask()?),
         };
         session.answer(question).map_err(|fault| fault.into_read_error(&self.source.path))
     }
@@ -132,7 +132,7 @@ impl Shared {
     fn serve(&self) {
         let mut session = self.lock().first.take();
         while let Some(job) = self.next_job() {
-            let opened = session.take().map_or_else(|| self.source.session(), Ok);
+            let opened = session.take().map_or_else(|| self.source.session_to_ask(), Ok);
             // A panic must not cost the thread: once all were gone, every question would wait for ever. The caller learns of it
             // because the job is dropped, and the panic hook has reported it.
             session = catch_unwind(AssertUnwindSafe(|| match opened {

@@ -39,14 +39,17 @@ impl Source {
         Ok((source, session))
     }
 
-    pub(super) fn session(&self) -> Result<Session, ReadError> {
-        let opened = STORE_FILE.open_read_only(&self.named);
-        let (connection, presence) = opened.map_err(|error| ReadError::Unavailable {
-            reason: error.to_string(),
-            source: Some(error.into()),
-        })?;
-        self.presence.check_same_database(&presence).map_err(Gone::into_read_error)?;
+    /// Another session of the same file.
+    pub(super) fn session(&self) -> Result<Session, OpenError> {
+        let (connection, presence) = STORE_FILE.open_read_only(&self.named)?;
+        self.presence.check_same_database(&presence).map_err(Gone::into_open_error)?;
         Ok(Session::new(connection, presence, &self.path))
+    }
+
+    /// The same for a question that was asked already.
+    pub(super) fn session_to_ask(&self) -> Result<Session, ReadError> {
+        self.session()
+            .map_err(|error| ReadError::Unavailable { reason: error.to_string(), source: Some(error.into()) })
     }
 }
 
@@ -105,6 +108,12 @@ impl Session {
         Self { connection, presence, looked: None, cache }
     }
 
+    /// Fails at once where it would wait for a lock otherwise.
+    pub(super) fn never_waits(&mut self) {
+        // SQLite answers with an error only if the connection is closed.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
+    }
+
     /// Answers a question, if the file that was asked is the one at the path.
     pub(super) fn answer<T>(
         &mut self,
@@ -152,6 +161,17 @@ impl Session {
         let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Vec::new()) };
         cache.events_of(&snapshot, run, &shared, EVENTS_OF_RUN)
     }
+
+    /// The events of a run; `None` if they could not all be read before the deadline.
+    pub(super) fn trace_before(
+        &mut self,
+        id: TraceId,
+        deadline: Instant,
+    ) -> Result<Option<Vec<TraceEvent>>, Fault> {
+        let (snapshot, cache) = self.snapshot()?;
+        let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Some(Vec::new())) };
+        cache.events_while(&snapshot, run, &shared, EVENTS_OF_RUN, || Instant::now() < deadline)
+    }
 }
 
 /// A read transaction: a connection that sees one state of the file until this is dropped.
@@ -195,15 +215,30 @@ impl Cache {
         shared: &SharedColumns,
         statement: &str,
     ) -> Result<Vec<TraceEvent>, Fault> {
+        Ok(self.events_while(connection, run, shared, statement, || true)?.unwrap_or_default())
+    }
+
+    /// The same for as long as it may continue; `None` if it has to stop before all are read.
+    fn events_while(
+        &mut self,
+        connection: &Connection,
+        run: i64,
+        shared: &SharedColumns,
+        statement: &str,
+        may_continue: impl Fn() -> bool,
+    ) -> Result<Option<Vec<TraceEvent>>, Fault> {
         let mut statement = connection.prepare_cached(statement)?;
         let mut rows = statement.query([run])?;
         let mut events = Vec::with_capacity(16);
         while let Some(row) = rows.next()? {
+            if !may_continue() {
+                return Ok(None);
+            }
             events.push(self.event(connection, row, shared)?);
         }
         // An event is large and is moved once only.
         events.sort_by_cached_key(Position::of);
-        Ok(events)
+        Ok(Some(events))
     }
 
     /// The text that has this number.
