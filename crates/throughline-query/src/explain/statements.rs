@@ -360,7 +360,8 @@ impl<'q> Saying<'q> {
     /// Limits of which nothing was left, as far as an event says so and none after it says otherwise.
     fn limits(&mut self) {
         let mut last_said: BTreeMap<String, (Span<'q>, bool)> = BTreeMap::new();
-        for span in self.query.spans().take_while(|span| span.start_place() <= self.cause.end_place()) {
+        let before = self.query.spans().take_while(|span| span.start_place() <= self.cause.end_place());
+        for span in before.filter(Span::has_payload) {
             for event in span.events() {
                 for (key, value) in event.attrs.iter().filter(|(key, _)| is_limit(key)) {
                     let is_used_up = value.parse() == Ok(0.0);

@@ -9,7 +9,7 @@ use throughline_model::{
 };
 
 use super::events::Sketch;
-use super::session::{Cache, OUTLINE_OF_RUN, Session, json, trace_id};
+use super::session::{Cache, EventsOfRun, OUTLINE, Session, json, trace_id};
 use crate::block::status_of;
 use crate::cause;
 use crate::error::Fault;
@@ -158,7 +158,7 @@ impl<'f> Question<'f> {
         }
         // Only the events say whether the bits of the tags came from these very tags, and from one event.
         if !self.filter.tags.is_empty() {
-            let events = events(connection, cache, run, OUTLINE_OF_RUN)?;
+            let events = events(connection, cache, run, OUTLINE)?;
             return Ok(events.iter().any(|event| self.filter.matches_kind(event)));
         }
         Ok(true)
@@ -169,10 +169,10 @@ fn events(
     connection: &Connection,
     cache: &mut Cache,
     run: i64,
-    statement: &str,
+    statements: EventsOfRun,
 ) -> Result<Vec<TraceEvent>, Fault> {
     match cache.shared(connection, run)? {
-        Some(shared) => cache.events_of(connection, run, &shared, statement),
+        Some(shared) => cache.events_of(connection, run, &shared, statements),
         None => Ok(Vec::new()),
     }
 }
@@ -337,7 +337,7 @@ pub(super) fn open_runs(session: &mut Session, page: &Page) -> Result<Paged<Open
     let mut open = Vec::with_capacity(page.runs.len());
     for run in &page.runs {
         if let Some(summary) = summary(&snapshot, cache, *run)? {
-            open.push(OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE_OF_RUN)?));
+            open.push(OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE)?));
         }
     }
     Ok(page.into_paged(open, |open| &open.summary))
