@@ -37,8 +37,8 @@ impl Kind {
     pub(super) fn of<'e>(mut events: impl Iterator<Item = &'e TraceEvent>) -> Self {
         let mut kind = Self { status: Status::Pending, facts: 0 };
         let Some(first) = events.next() else { return kind };
-        kind.note(Fact::Workflow, is_workflow(&first.event_type));
-        kind.note(Fact::Saga, is_saga(&first.event_type));
+        kind.note(Fact::Workflow, names::is_workflow(&first.event_type));
+        kind.note(Fact::Saga, names::is_saga(&first.event_type));
         kind.note(Fact::Compensating, first.event_type == names::SAGA_COMPENSATING);
         kind.add(first);
         let mut is_alone = true;
@@ -64,28 +64,4 @@ impl Kind {
     pub(super) fn has(self, fact: Fact) -> bool {
         self.facts & fact as u8 != 0
     }
-}
-
-fn is_workflow(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        names::WORKFLOW_STARTED
-            | names::WORKFLOW_COMPLETED
-            | names::WORKFLOW_FAILED
-            | names::WORKFLOW_CANCELLED
-            | names::WORKFLOW_RESUMED
-    )
-}
-
-fn is_saga(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        names::SAGA_STARTED
-            | names::SAGA_COMPLETED
-            | names::SAGA_FAILED
-            | names::SAGA_CANCELLED
-            | names::SAGA_RESUMED
-            | names::SAGA_DETACHED
-            | names::SAGA_LEFT_OPEN
-    )
 }

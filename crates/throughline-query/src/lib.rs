@@ -61,7 +61,7 @@ pub use ledger::{
 };
 pub use problem::{Problem, ProblemKind};
 #[cfg(feature = "render")]
-pub use render::{Emphasis, Style, escape, is_unsafe};
+pub use render::{Emphasis, Style, elide, escape, is_unsafe};
 pub use span::{Span, SpanSummary};
 pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::TraceQuery;
 use super::kind::{Fact, Kind};
-use throughline_model::names::{self, attrs, data, tags};
+use throughline_model::names::{self, data, tags};
 use throughline_model::{
     ErrorInfo, InstanceId, Link, Relation, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
 };
@@ -64,26 +64,8 @@ impl<'q> Span<'q> {
     /// `POST /loans/{id}` if a request matched a route, `dependency:http carrier-api` if it is a call to a dependency with a
     /// name, the event type of its start for all others.
     pub fn name(&self) -> Cow<'q, str> {
-        let first = self.first_event();
-        if self.is_workflow() {
-            let workflow = self.find(|event| event.workflow.as_deref());
-            return workflow.map_or("workflow".into(), |workflow| format!("workflow:{workflow}").into());
-        }
-        if self.is_saga() {
-            let saga = self.attr(attrs::SAGA);
-            return saga.map_or("saga".into(), |saga| format!("saga:{saga}").into());
-        }
-        if first.event_type == names::HTTP_REQUEST
-            && let (Some(method), Some(route)) = (self.attr(attrs::HTTP_METHOD), self.attr(attrs::HTTP_ROUTE))
-        {
-            return format!("{method} {route}").into();
-        }
-        if first.event_type.starts_with(names::DEPENDENCY_PREFIX)
-            && let Some(dependency) = self.attr(attrs::DEPENDENCY)
-        {
-            return format!("{} {dependency}", first.event_type).into();
-        }
-        Cow::Borrowed(&first.event_type)
+        let workflow = || self.find(|event| event.workflow.as_deref());
+        names::of_span(&self.first_event().event_type, workflow, |key| self.attr(key))
     }
 
     /// The status of its last event: `pending` while the span is open.

@@ -25,6 +25,7 @@ impl Explanation {
     /// The explanation as text for people.
     pub fn render(&self, style: &Style) -> String {
         let mut printer = Printer::new(style);
+        printer.shorten(self.names());
         printer.head(self.run.as_ref());
         if self.run.is_none() {
             return printer.finish();
@@ -53,6 +54,20 @@ impl Explanation {
         printer.finish_page()
     }
 
+    /// The names that sentences may have in them.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let steps = self.path.iter().chain(&self.steps_before).map(|step| &step.span);
+        let cause = self.cause.iter().flat_map(|cause| {
+            let recorded = cause.recorded.iter().map(|point| &point.span);
+            [&cause.span].into_iter().chain(&cause.waiting_for).chain(recorded)
+        });
+        let others = self.other_failures.iter().map(|failure| &failure.span);
+        let affected = self.cascades.iter().map(|cascade| &cascade.span);
+        let spans = steps.chain(cause).chain(others).chain(affected).chain(&self.open);
+        let workflow = self.run.iter().filter_map(|run| run.workflow.as_deref());
+        spans.map(|span| span.name.as_str()).chain(workflow)
+    }
+
     fn write_headline(&self, printer: &mut Printer<'_>) {
         let (sign, emphasis) = match self.verdict {
             Verdict::Failed => ("✗ ", Emphasis::Bad),
@@ -63,7 +78,8 @@ impl Explanation {
             Verdict::Succeeded | Verdict::Recovered | Verdict::Tolerated => ("✓ ", Emphasis::Good),
         };
         let room = printer.style.columns() - 2;
-        for (at, words) in text::wrap(&self.headline, room, printer.at_most(6)).iter().enumerate() {
+        let headline = printer.sentence(&self.headline).into_owned();
+        for (at, words) in text::wrap(&headline, room, printer.at_most(6)).iter().enumerate() {
             let mut line = printer.line();
             line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
             printer.put(line);
@@ -247,7 +263,7 @@ impl Explanation {
         printer.heading("Not ended");
         for span in open() {
             let mut line = printer.line();
-            line.pad(2).push_state(span).push(Emphasis::Normal, &position(span));
+            line.pad(2).push_state(span).push(Emphasis::Normal, &printer.sentence(&position(span)));
             line.push(Emphasis::of(span.state), &format!(" {}", span.state));
             line.push(Emphasis::Dim, &format!(" since {}", text::offset(span.offset_us)));
             printer.put(line);
