@@ -7,8 +7,8 @@
 //! 3. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
 //!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
 //!    that has several different ones in it reports all of them, and the first counts.
-//! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, or if it is
-//!    that of a saga or a workflow.
+//! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, if it is
+//!    that of a saga or a workflow, or if it was tried several times and never succeeded.
 //! 5. A failure is looked for inside a child whose end was not recorded.
 //! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody.
 //! 7. What failed while it cleaned up after another failure is not the reason: that other failure is.
@@ -261,8 +261,10 @@ impl<'e> Causes<'e> {
         let says_why = error.is_some_and(|error| !words::is_vague(error));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
-            // The caller of a saga or a workflow needs its result.
-            !suspect.was_survived && (!says_why || facts.is_of("saga:") || facts.is_of("workflow:"))
+            // The caller of a saga or a workflow needs its result, and whoever tries again needs that of the step.
+            let is_needed =
+                || facts.is_of("saga:") || facts.is_of("workflow:") || self.never_succeeded(suspect.span);
+            !suspect.was_survived && (!says_why || is_needed())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
             return Some((last.span, Ground::NothingAfter));
@@ -319,6 +321,27 @@ impl<'e> Causes<'e> {
         }
         suspects.sort_by_key(|suspect| self.record.spans[suspect.span as usize].ended);
         suspects
+    }
+
+    /// Whether it was tried several times, and always failed: by links that say so, or one time after the other, with no
+    /// other work in between.
+    fn never_succeeded(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        let Some(parent) = facts.parent.filter(|_| facts.retries.is_empty()) else {
+            return !facts.retries.is_empty();
+        };
+        let name = facts.first.span_name();
+        let siblings = self.record.children(parent);
+        let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
+        let is_work = |facts: &&SpanFacts<'_>| !facts.is_point && !facts.undoes;
+        let facts_of = |at: &u32| &self.record.spans[*at as usize];
+        let before = earlier.iter().rev().map(facts_of).find(is_work);
+        before.is_some_and(|before| before.ended < facts.began && before.first.span_name() == name)
+            && siblings
+                .iter()
+                .map(facts_of)
+                .filter(is_work)
+                .all(|other| other.status == Status::Failed || other.first.span_name() != name)
     }
 
     /// What a link names as the failure that brought a span down.
