@@ -143,17 +143,16 @@ fn swallowed() -> Vec<Scenario> {
         Scenario {
             name: "names_that_differ_at_their_end_are_told_apart",
             story: run!(|ctx| {
-                pass(&ctx, "stage:settlement-of-cross-border-transactions-with-delayed-presentment-prepare")
-                    .await?;
+                pass(&ctx, "stage:settlement-of-cross-border-card-transactions-prepare").await?;
                 fail(
                     &ctx,
-                    "stage:settlement-of-cross-border-transactions-with-delayed-presentment-commit",
+                    "stage:settlement-of-cross-border-card-transactions-commit",
                     "the ledger is closed",
                 )
                 .await
             }),
-            origin: "stage:settlement-of-cross-border-transactions-with-delayed-presentment-commit",
-            says: &["layed-presentment-commit failed with", "presentment-prepare"],
+            origin: "stage:settlement-of-cross-border-card-transactions-commit",
+            says: &["ard-transactions-commit failed with", "transactions-prepare"],
         },
         Scenario {
             name: "five_hundred_equal_items_take_one_line",

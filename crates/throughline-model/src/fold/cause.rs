@@ -327,9 +327,10 @@ impl<'e> Causes<'e> {
     /// other work in between.
     fn never_succeeded(&self, span: u32) -> bool {
         let facts = &self.record.spans[span as usize];
-        let Some(parent) = facts.parent.filter(|_| facts.retries.is_empty()) else {
-            return !facts.retries.is_empty();
-        };
+        if !facts.retries.is_empty() {
+            return true;
+        }
+        let Some(parent) = facts.parent else { return false };
         let name = facts.first.span_name();
         let siblings = self.record.children(parent);
         let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];

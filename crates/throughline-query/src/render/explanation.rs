@@ -1,6 +1,6 @@
 //! An explanation as text: a page that says what a person needs first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use crate::{
     CascadeKind, Cause, Explanation, FailureOutcome, OtherFailure, PathStep, Says, SpanSummary, Statement,
     Verdict,
 };
-use throughline_model::RunState;
 use throughline_model::names::attrs;
+use throughline_model::{RunState, SpanId};
 
 /// How many rows a list within an explanation has at most.
 const LIST: usize = 12;
@@ -54,18 +54,22 @@ impl Explanation {
         printer.finish_page()
     }
 
-    /// The names that sentences may have in them.
+    /// The names that sentences may have in them, the likeliest first.
     fn names(&self) -> impl Iterator<Item = &str> {
-        let steps = self.path.iter().chain(&self.steps_before).map(|step| &step.span);
         let cause = self.cause.iter().flat_map(|cause| {
             let recorded = cause.recorded.iter().map(|point| &point.span);
             [&cause.span].into_iter().chain(&cause.waiting_for).chain(recorded)
         });
+        let spoken_of = self.statements.iter().flat_map(|statement| &statement.spans);
+        let spoken_of: HashSet<&SpanId> = spoken_of.collect();
+        let inside = self.cause.iter().flat_map(|cause| &cause.inside);
+        let steps = self.path.iter().rev().chain(&self.steps_before).chain(inside).map(|step| &step.span);
         let others = self.other_failures.iter().map(|failure| &failure.span);
+        let others = others.filter(move |span| spoken_of.contains(&span.span_id));
         let affected = self.cascades.iter().map(|cascade| &cascade.span);
-        let spans = steps.chain(cause).chain(others).chain(affected).chain(&self.open);
+        let spans = cause.chain(others).chain(&self.open).chain(steps).chain(affected);
         let workflow = self.run.iter().filter_map(|run| run.workflow.as_deref());
-        spans.map(|span| span.name.as_str()).chain(workflow)
+        workflow.chain(spans.map(|span| span.name.as_str()))
     }
 
     fn write_headline(&self, printer: &mut Printer<'_>) {
@@ -342,7 +346,7 @@ fn write_steps(printer: &mut Printer<'_>, steps: &[PathStep]) {
 /// Failures of one name, with one error and one outcome.
 fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
     let [failure, ..] = failures else { return };
-    let (count, last) = (failures.len(), failures[failures.len() - 1]);
+    let count = failures.len();
     let mut what = match failure.outcome {
         FailureOutcome::Recovered => "recovered: a retry succeeded",
         FailureOutcome::Retried => "retried",
@@ -355,9 +359,11 @@ fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
         what.push_str(&format!(", the last attempt is {}", retry.state));
     }
     let times = if count > 1 { format!(" ×{count}") } else { String::new() };
-    let mut when = text::offset(failure.span.offset_us);
+    // They stand in the order in which they ended.
+    let began = || failures.iter().map(|failure| failure.span.offset_us);
+    let mut when = text::offset(began().min().unwrap_or_default());
     if count > 1 {
-        when.push_str(&format!(" to {}", text::offset(last.span.offset_us)));
+        when.push_str(&format!(" to {}", text::offset(began().max().unwrap_or_default())));
     }
     let what = format!("{times}  {when}  {what}");
     let mut line = printer.line();

@@ -1,6 +1,7 @@
 //! [`Printer`] and [`Line`]: text is put together in columns and cut to the width of the output.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -15,6 +16,8 @@ const CHAIN: usize = 8;
 const SOURCE: usize = 2;
 /// How many lines an error takes.
 const ERROR: usize = 4;
+/// How many names are shortened in sentences: each sentence is searched for all of them.
+const SHORTENED: usize = 64;
 /// How many columns a name takes at least, however little room there is.
 const NAME: usize = 8;
 
@@ -100,10 +103,11 @@ impl<'s> Printer<'s> {
         }
         // No name has fewer bytes than columns.
         let long = names.filter(|name| name.len() > room && text::width(name) > room);
-        self.shortened = long.map(|name| (name.to_owned(), text::elide(name, room).into_owned())).collect();
+        let long: BTreeSet<&str> = long.take(SHORTENED).collect();
+        let short = |name: &str| (name.to_owned(), text::elide(name, room).into_owned());
+        self.shortened = long.into_iter().map(short).collect();
         // A name may be the beginning of a longer one.
         self.shortened.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        self.shortened.dedup();
     }
 
     /// A sentence with its names shortened.
