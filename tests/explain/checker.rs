@@ -34,6 +34,7 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
         Says::Recorded => failed(first) && text.contains(&*first.event_type),
         Says::Independent => failed(first) && failed(events[1]) && quotes(first),
         Says::HiddenFailure => first.status.as_str() == "success" && failed(events[1]),
+        Says::EmptyOutput => first.status.as_str() == "success" && begins_before(first, events[1]),
         Says::Fallback => first.has_tag("fallback") && quotes(first),
         Says::SameErrorTolerated => failed(first) && failed(events[1]) && begins_before(first, events[1]),
         Says::CopedWith => failed(first) && quotes(first) && first.parent_span_id == Some(events[1].span_id),

@@ -7,6 +7,7 @@ mod adversarial;
 mod cancelled;
 mod checker;
 mod compared;
+mod field;
 mod scenario;
 mod stories;
 
@@ -60,8 +61,9 @@ async fn lists_name_the_cause_that_the_explanation_names() {
         if summary.state.is_open() {
             continue;
         }
-        let cause = query.explain().cause.map(|cause| cause.span.span_id);
-        assert_eq!(summary.cause.map(|cause| cause.span_id), cause, "{}", scenario.name);
+        let cause = query.explain().cause.map(|cause| (cause.span.span_id, cause.span.name));
+        let listed = summary.cause.map(|cause| (cause.span_id, cause.name));
+        assert_eq!(listed, cause, "{}", scenario.name);
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::adversarial::all());
     all.extend(crate::cancelled::all());
     all.extend(crate::compared::all());
+    all.extend(crate::field::all());
     all.extend(origins());
     all.extend(evidence());
     all.extend(time_and_branches());
@@ -107,7 +108,7 @@ fn agreements() -> Vec<Scenario> {
             says: &[
                 "stage:load-schema failed with",
                 "schema version 3 is not supported",
-                "dependency:http registry failed with error: 404 Not Found before",
+                "dependency:http registry failed with error: 404 Not Found, and stage:load-schema began nothing",
             ],
         },
         Scenario {

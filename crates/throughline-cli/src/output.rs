@@ -17,7 +17,7 @@ use throughline_core::query;
 
 pub(crate) use chart::{bars, stacked};
 pub(crate) use json::write_json;
-pub(crate) use run::{kind_of, name_of, state_style};
+pub(crate) use run::{failure_of, kind_of, name_of, state_style};
 pub(crate) use table::{Cell, Table};
 pub(crate) use text::{clean, count, group, short_id};
 pub(crate) use time::{ago, micros, millis, moment};

@@ -1,5 +1,6 @@
 //! [`TraceEvent`]: everything that happens, as data.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -160,6 +161,12 @@ impl TraceEvent {
     #[inline]
     pub fn id(&self) -> EventId {
         EventId { trace_id: self.trace_id, span_id: self.span_id, seq: self.seq }
+    }
+
+    /// What to call its span, as far as this event says: see [`names::of_span`](crate::names::of_span).
+    pub fn span_name(&self) -> Cow<'_, str> {
+        let workflow = || self.workflow.as_deref();
+        crate::names::of_span(&self.event_type, workflow, |key| self.attrs.get(key))
     }
 
     /// What events are ordered by.

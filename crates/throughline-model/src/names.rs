@@ -3,6 +3,8 @@
 //! Each is defined here once; stores, queries and docs refer to these constants. Your own events are free to
 //! have any name; `area:what` reads best.
 
+use std::borrow::Cow;
+
 /// A run began: the start of its root span.
 pub const WORKFLOW_STARTED: &str = "workflow:started";
 /// A run succeeded.
@@ -57,6 +59,55 @@ pub const PROVISION_PREFIX: &str = "provision:";
 pub const ACTIVITY_PREFIX: &str = "activity:";
 /// An imported activity that has no name.
 pub const ACTIVITY_UNNAMED: &str = "activity";
+
+/// Whether the span of an event of this type is a run of a workflow.
+pub fn is_workflow(event_type: &str) -> bool {
+    matches!(
+        event_type,
+        WORKFLOW_STARTED | WORKFLOW_COMPLETED | WORKFLOW_FAILED | WORKFLOW_CANCELLED | WORKFLOW_RESUMED
+    )
+}
+
+/// Whether the span of an event of this type is a saga.
+pub fn is_saga(event_type: &str) -> bool {
+    matches!(
+        event_type,
+        SAGA_STARTED
+            | SAGA_COMPLETED
+            | SAGA_FAILED
+            | SAGA_CANCELLED
+            | SAGA_RESUMED
+            | SAGA_DETACHED
+            | SAGA_LEFT_OPEN
+    )
+}
+
+/// What to call a span of this event type: `workflow:loan-approval` or `saga:booking` if the workflow or the saga has a name,
+/// `POST /loans/{id}` if it is a request that matched a route, `dependency:http carrier-api` if it is a call to a dependency
+/// with a name, and its event type in all other cases.
+pub fn of_span<'a>(
+    event_type: &'a str,
+    workflow: impl FnOnce() -> Option<&'a str>,
+    attr: impl Fn(&str) -> Option<&'a str>,
+) -> Cow<'a, str> {
+    if is_workflow(event_type) {
+        return workflow().map_or("workflow".into(), |workflow| format!("workflow:{workflow}").into());
+    }
+    if is_saga(event_type) {
+        return attr(attrs::SAGA).map_or("saga".into(), |saga| format!("saga:{saga}").into());
+    }
+    if event_type == HTTP_REQUEST
+        && let (Some(method), Some(route)) = (attr(attrs::HTTP_METHOD), attr(attrs::HTTP_ROUTE))
+    {
+        return format!("{method} {route}").into();
+    }
+    if event_type.starts_with(DEPENDENCY_PREFIX)
+        && let Some(dependency) = attr(attrs::DEPENDENCY)
+    {
+        return format!("{event_type} {dependency}").into();
+    }
+    event_type.into()
+}
 
 /// What the event type of a step begins with that an executor runs and gives no other name; its id follows:
 /// `step:credit-check`.

@@ -114,16 +114,25 @@ impl RootSummary {
 pub struct FailureSummary {
     /// The span that failed.
     pub span_id: SpanId,
+    /// What to call it: `dependency:http carrier-api` if it is a call to a dependency, `workflow:order` if it is a run of a
+    /// workflow; see [`names::of_span`](crate::names::of_span).
+    pub name: Text,
     /// The type of the failed event.
     pub event_type: Text,
     /// The error, if one was recorded.
     pub error: Option<ErrorInfo>,
 }
 
+fn name_of(event: &TraceEvent) -> Text {
+    let name = event.span_name();
+    if *name == *event.event_type { event.event_type.clone() } else { name.into_owned().into() }
+}
+
 impl From<&TraceEvent> for FailureSummary {
     fn from(event: &TraceEvent) -> Self {
         Self {
             span_id: event.span_id,
+            name: name_of(event),
             event_type: event.event_type.clone(),
             error: event.error.as_deref().cloned(),
         }
@@ -247,6 +256,7 @@ impl OpenRun {
             .max_by_key(|(_, last)| Position::of(last))
             .map(|(first, event)| CurrentStep {
                 span_id: event.span_id,
+                name: name_of(first),
                 // What came later says how it continues, not what it is: `saga:left_open`.
                 event_type: first.event_type.clone(),
                 started: event.timestamp,
@@ -297,6 +307,9 @@ impl GivenUp<'_> {
 pub struct CurrentStep {
     /// The step's span.
     pub span_id: SpanId,
+    /// What to call it: `dependency:http carrier-api` if it is a call to a dependency; see
+    /// [`names::of_span`](crate::names::of_span).
+    pub name: Text,
     /// The step's type as it began: `stage:score`, `saga:started`.
     pub event_type: Text,
     /// When it started; if it was resumed or left since, when that was.

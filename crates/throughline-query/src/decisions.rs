@@ -320,6 +320,6 @@ fn is_forward(causes: &Causes<'_>, span: u32) -> bool {
     let view = causes.at(span);
     !causes.is_in_compensation(view)
         && !causes.is_retried(view)
-        && view.first_event().event_type != throughline_model::names::SAGA_COMPENSATING
+        && !view.is_compensating()
         && !view.is_decision()
 }

@@ -5,16 +5,17 @@ pub(crate) mod headline;
 mod resumption;
 mod statements;
 mod surroundings;
+mod values;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::decisions::Consequences;
 use super::{Decision, Problem, SagaCompensation, Span, SpanSummary, TraceQuery};
-#[cfg(feature = "render")]
-pub(crate) use statements::facts;
 pub use statements::{Certainty, Says, Statement};
 use throughline_model::{Attrs, RunState, RunSummary};
+#[cfg(feature = "render")]
+pub(crate) use values::facts;
 
 /// Why a run failed, or its state if it did not. Returned by [`TraceQuery::explain`].
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cause::Causes;
 use super::{Problem, Span, SpanSummary, TraceQuery};
-use throughline_model::names::{self, attrs, tags};
+use throughline_model::names::{attrs, tags};
 use throughline_model::{ErrorInfo, Relation, RunState, RunSummary, SpanId, Status, Text, Timestamp};
 
 /// For each saga that failed or that no process is working on: each step that had to be undone or may have to be, and
@@ -247,6 +247,9 @@ impl TraceQuery {
         causes: &Causes<'_>,
     ) -> (Vec<SagaCompensation>, Vec<SpanSummary>) {
         let (attempts, unmatched) = self.compensations_by_step(causes);
+        if attempts.is_empty() && !self.spans().any(|span| span.has_tag(tags::COMPENSABLE)) {
+            return (Vec::new(), unmatched.into_iter().map(|span| span.summary()).collect());
+        }
         let (owners, mut duties) = (self.owners(), Duties::default());
 
         let mut owed: BTreeMap<Option<u32>, Vec<Owed<'_>>> = BTreeMap::new();
@@ -384,13 +387,8 @@ impl Duties {
     }
 }
 
-fn says_that_undoing_began(span: &Span<'_>) -> bool {
-    span.first_event().event_type == names::SAGA_COMPENSATING
-}
-
 fn duty(owner: Span<'_>) -> Duty {
-    let began_to_undo =
-        || owner.children().any(|child| child.is_compensation() || says_that_undoing_began(&child));
+    let began_to_undo = || owner.children().any(|child| child.is_compensation() || child.is_compensating());
     match owner.state() {
         RunState::Failed | RunState::Cancelled => Duty::Ended,
         RunState::Succeeded => Duty::Nothing,
@@ -460,7 +458,7 @@ fn settle(owner: Option<Span<'_>>, duty: Duty, mut owed: Vec<Owed<'_>>) -> SagaC
         })
         .collect();
     let attempts = || owed.iter().flat_map(|owed| &owed.attempts);
-    let signals = || owner.into_iter().flat_map(|owner| owner.children()).filter(says_that_undoing_began);
+    let signals = || owner.into_iter().flat_map(|owner| owner.children()).filter(Span::is_compensating);
     let first = attempts().copied().chain(signals()).min_by_key(Span::start_place);
     let open = attempts().any(|attempt| attempt.status() == Status::Pending);
     let last = attempts().filter_map(Span::ended).max().filter(|_| !open);

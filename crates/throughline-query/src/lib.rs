@@ -30,6 +30,7 @@ mod diff;
 mod duration;
 mod explain;
 mod index;
+mod kind;
 mod ledger;
 mod problem;
 #[cfg(feature = "render")]
@@ -41,6 +42,7 @@ mod tree;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use compare::{Comparison, Difference, DifferenceKind, Usual};
@@ -59,11 +61,12 @@ pub use ledger::{
 };
 pub use problem::{Problem, ProblemKind};
 #[cfg(feature = "render")]
-pub use render::{Emphasis, Style, escape, is_unsafe};
+pub use render::{Emphasis, Style, elide, escape, is_unsafe};
 pub use span::{Span, SpanSummary};
 pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 
 use index::Index;
+use kind::Kind;
 use throughline_model::fold::{Mark, RootMarks, RunFold, RunMarks};
 use throughline_model::{
     InstanceId, Liveness, ReadError, RunState, RunSummary, SpanId, Status, TraceEvent, TraceId, TraceReader,
@@ -77,6 +80,7 @@ use throughline_model::{
 pub struct TraceQuery {
     events: Vec<TraceEvent>,
     index: Index,
+    kinds: OnceLock<Vec<Kind>>,
     /// What is known about the owners of open spans, sorted by instance.
     liveness: Vec<(InstanceId, Liveness)>,
 }
@@ -85,7 +89,7 @@ impl TraceQuery {
     /// A query about one trace, given its events. If they belong to several traces, those of the trace with the most
     /// events are kept.
     pub fn new(events: Vec<TraceEvent>) -> Self {
-        Self { index: Index::new(&events), events, liveness: Vec::new() }
+        Self { index: Index::new(&events), events, kinds: OnceLock::new(), liveness: Vec::new() }
     }
 
     /// Reads one run from a store, and the liveness of its instances.
@@ -286,6 +290,11 @@ impl TraceQuery {
     fn offset_us(&self, event: &TraceEvent) -> u64 {
         let since = event.timestamp.since(self.event_at(0).timestamp);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What kind of span each is.
+    fn kinds(&self) -> &[Kind] {
+        self.kinds.get_or_init(|| self.spans().map(|span| Kind::of(span.events())).collect())
     }
 
     fn at(&self, index: u32) -> Span<'_> {

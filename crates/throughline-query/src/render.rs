@@ -14,4 +14,4 @@ mod timeline;
 mod tree;
 
 pub use style::{Emphasis, Style};
-pub use text::{escape, is_unsafe};
+pub use text::{elide, escape, is_unsafe};

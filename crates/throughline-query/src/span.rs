@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::TraceQuery;
-use throughline_model::names::{self, attrs, data, tags};
+use super::kind::{Fact, Kind};
+use throughline_model::names::{self, data, tags};
 use throughline_model::{
     ErrorInfo, InstanceId, Link, Relation, RunState, SpanId, Status, Text, Timestamp, TraceEvent,
 };
@@ -39,7 +40,7 @@ impl<'q> Span<'q> {
 
     /// The event that ended the span, or the point event; `None` while it is open.
     pub fn end(&self) -> Option<&'q TraceEvent> {
-        Some(self.last_event()).filter(|event| event.status != Status::Pending)
+        (self.status() != Status::Pending).then(|| self.last_event())
     }
 
     /// The parent span.
@@ -63,31 +64,17 @@ impl<'q> Span<'q> {
     /// `POST /loans/{id}` if a request matched a route, `dependency:http carrier-api` if it is a call to a dependency with a
     /// name, the event type of its start for all others.
     pub fn name(&self) -> Cow<'q, str> {
-        let first = self.first_event();
-        if self.is_workflow() {
-            let workflow = self.find(|event| event.workflow.as_deref());
-            return workflow.map_or("workflow".into(), |workflow| format!("workflow:{workflow}").into());
-        }
-        if self.is_saga() {
-            let saga = self.attr(attrs::SAGA);
-            return saga.map_or("saga".into(), |saga| format!("saga:{saga}").into());
-        }
-        if first.event_type == names::HTTP_REQUEST
-            && let (Some(method), Some(route)) = (self.attr(attrs::HTTP_METHOD), self.attr(attrs::HTTP_ROUTE))
-        {
-            return format!("{method} {route}").into();
-        }
-        if first.event_type.starts_with(names::DEPENDENCY_PREFIX)
-            && let Some(dependency) = self.attr(attrs::DEPENDENCY)
-        {
-            return format!("{} {dependency}", first.event_type).into();
-        }
-        Cow::Borrowed(&first.event_type)
+        let workflow = || self.find(|event| event.workflow.as_deref());
+        names::of_span(&self.first_event().event_type, workflow, |key| self.attr(key))
     }
 
     /// The status of its last event: `pending` while the span is open.
     pub fn status(&self) -> Status {
-        self.last_event().status
+        self.kind().status
+    }
+
+    fn kind(&self) -> Kind {
+        self.query.kinds()[self.index as usize]
     }
 
     /// The state of the span. An open span is running, interrupted or unfinished, depending on whether its owner is alive,
@@ -111,36 +98,27 @@ impl<'q> Span<'q> {
 
     /// Whether it is a point event: something that happened and took no time.
     pub fn is_point(&self) -> bool {
-        let first = self.first_event();
-        first.seq == 0
-            && first.status != Status::Pending
-            && self.query.index.members_of(self.index).len() == 1
+        self.kind().has(Fact::Point)
     }
 
     /// Whether it is a run of a workflow, nested ones included.
     pub fn is_workflow(&self) -> bool {
-        matches!(
-            self.first_event().event_type.as_str(),
-            names::WORKFLOW_STARTED
-                | names::WORKFLOW_COMPLETED
-                | names::WORKFLOW_FAILED
-                | names::WORKFLOW_CANCELLED
-                | names::WORKFLOW_RESUMED
-        )
+        self.kind().has(Fact::Workflow)
     }
 
     /// Whether it is a saga.
     pub fn is_saga(&self) -> bool {
-        matches!(
-            self.first_event().event_type.as_str(),
-            names::SAGA_STARTED
-                | names::SAGA_COMPLETED
-                | names::SAGA_FAILED
-                | names::SAGA_CANCELLED
-                | names::SAGA_RESUMED
-                | names::SAGA_DETACHED
-                | names::SAGA_LEFT_OPEN
-        )
+        self.kind().has(Fact::Saga)
+    }
+
+    /// Whether it says that a saga begins to undo.
+    pub(super) fn is_compensating(&self) -> bool {
+        self.kind().has(Fact::Compensating)
+    }
+
+    /// Whether one of its events has attributes or a payload.
+    pub(super) fn has_payload(&self) -> bool {
+        self.kind().has(Fact::Payload)
     }
 
     /// Whether it undoes another span.
@@ -210,15 +188,15 @@ impl<'q> Span<'q> {
 
     /// Whether one of its events carries a tag.
     pub fn has_tag(&self, tag: &str) -> bool {
-        self.events().any(|event| event.has_tag(tag))
+        self.kind().has(Fact::Tags) && self.events().any(|event| event.has_tag(tag))
     }
 
     /// Its links to other spans, without duplicates.
     pub fn links(&self) -> impl Iterator<Item = &'q Link> + use<'q> {
         let first = self.first_event();
+        let events = self.kind().has(Fact::Links).then(|| self.events().enumerate()).into_iter().flatten();
         let news = move |(at, link): &(usize, &'q Link)| *at == 0 || !first.links.contains(link);
-        let links =
-            self.events().enumerate().flat_map(|(at, event)| event.links.iter().map(move |link| (at, link)));
+        let links = events.flat_map(|(at, event)| event.links.iter().map(move |link| (at, link)));
         links.filter(news).map(|(_, link)| link)
     }
 

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Result, params};
 use throughline_model::fold::{RunFold, cause_of_run};
+use throughline_model::names::DEPENDENCY_PREFIX;
 use throughline_model::{InstanceId, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::status_of;
@@ -10,8 +11,8 @@ use crate::json::{Rest, StoredError};
 /// Of runs with more events than this the writer does not keep the cause: others would wait while it looks for it.
 const KEPT: i64 = 20_000;
 
-/// What a cause is found from: of the payloads the errors alone.
-const EVENTS: &str = "SELECT e.id, e.span, e.seq, e.parent, e.ts, i.key, e.n, t.text, e.status, e.tags, e.error, e.rest \
+/// What a cause is found from: of the payloads the errors alone, and the attributes that name a dependency.
+const EVENTS: &str = "SELECT e.id, e.span, e.seq, e.parent, e.ts, i.key, e.n, t.text, e.status, e.tags, e.error, e.rest, e.attrs \
      FROM event e JOIN instance i ON i.id = e.instance JOIN name t ON t.id = e.type WHERE e.run = ?1";
 
 /// Keeps the cause of a run that has ended. What is kept of one that was resumed since counts for nothing.
@@ -68,6 +69,10 @@ fn events(connection: &Connection, run: i64, trace_id: TraceId) -> Result<Vec<(i
         event.instance = InstanceId::from_u64(row.get::<_, i64>(5)? as u64);
         event.n = row.get::<_, i64>(6)? as u64;
         event.status = status_of(row.get(8)?);
+        if event.event_type.starts_with(DEPENDENCY_PREFIX) {
+            let attrs = row.get_ref(12)?.as_str_or_null().ok().flatten();
+            event.attrs = attrs.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        }
         let [tags, error, rest]: [Option<String>; 3] = [row.get(9)?, row.get(10)?, row.get(11)?];
         event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let error: Option<StoredError> = error.and_then(|json| serde_json::from_str(&json).ok());

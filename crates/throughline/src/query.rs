@@ -40,4 +40,4 @@ pub use throughline_query::{
     TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Usual, Verdict, human_duration,
 };
 #[cfg(feature = "render")]
-pub use throughline_query::{Emphasis, Style, escape, is_unsafe};
+pub use throughline_query::{Emphasis, Style, elide, escape, is_unsafe};

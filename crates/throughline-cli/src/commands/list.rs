@@ -6,7 +6,7 @@ use throughline_core::{Cursor, RunState, RunSummary, TraceReader, names};
 use super::nothing_here;
 use crate::args::ListArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, clean, kind_of, micros, moment, short_id, state_style};
+use crate::output::{Cell, Screen, Table, clean, failure_of, kind_of, micros, moment, short_id, state_style};
 use crate::select;
 use crate::store::Store;
 
@@ -68,7 +68,7 @@ fn table(runs: &[RunSummary]) -> Table {
         ">ATTEMPT",
         "STARTED",
         ">TOOK",
-        "~CAUSE",
+        "<CAUSE",
     ]);
     // A run is found by its key, and its cause is what people look for.
     table.leave_out_first(&["STARTED", "ID", "SERVICE", "TOOK", "ATTEMPT", "WORKFLOW", "STATE"]);
@@ -77,11 +77,7 @@ fn table(runs: &[RunSummary]) -> Table {
     for run in runs {
         let is_unknown = run.cause.is_none() && run.root.is_none() && run.state == RunState::Failed;
         let failure = run.cause.as_ref().or(run.first_failure.as_ref().filter(|_| is_unknown));
-        let failure = failure.map_or_else(String::new, |failure| {
-            let error =
-                failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
-            format!("{}{error}", failure.event_type)
-        });
+        let failure = failure.map_or_else(String::new, failure_of);
         // Most runs are the first attempt; where all are, there is no such column.
         let attempt = run.root.as_ref().and_then(|root| root.attempt).filter(|attempt| *attempt > 1);
         table.row([

@@ -11,7 +11,9 @@ use throughline_core::{
 
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Cell, Screen, Table, ago, clean, count, group, kind_of, name_of, short_id, state_style};
+use crate::output::{
+    Cell, Screen, Table, ago, clean, count, failure_of, group, kind_of, name_of, short_id, state_style,
+};
 use crate::standing::Left;
 use crate::store::Store;
 
@@ -34,22 +36,17 @@ struct Listed {
     in_doubt: usize,
     #[serde(skip)]
     left: Left,
-    /// What the step that it is in is called elsewhere, where all of the run was read.
-    #[serde(skip)]
-    current: Option<String>,
 }
 
 impl Listed {
     async fn read(reader: &dyn TraceReader, run: OpenRun) -> Result<Self, CliError> {
-        let (mut left, mut current) = (Left::default(), None);
+        let mut left = Left::default();
         // The process of one that runs may still undo what it did.
         if matches!(run.summary.state, RunState::Interrupted | RunState::Unfinished) {
             let query = TraceQuery::read(reader, run.summary.trace_id).await?;
             left = Left::of(&query);
-            let span = run.current.as_ref().and_then(|step| query.span(step.span_id));
-            current = span.map(|span| span.name().into_owned());
         }
-        Ok(Self { run, standing: left.standing, in_doubt: left.in_doubt, left, current })
+        Ok(Self { run, standing: left.standing, in_doubt: left.in_doubt, left })
     }
 }
 
@@ -97,11 +94,13 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
         ">IN IT",
         ">ATTEMPT",
         ">QUIET FOR",
+        "<FIRST FAILURE",
     ]);
+    // What matters of a run is where it is and what went wrong in it.
+    table.leave_out_first(&["PROGRESS", "ATTEMPT", "IN IT", "AGE", "ID"]);
     let now = Timestamp::now();
-    for Listed { run: OpenRun { summary, current, last_event, .. }, current: name, .. } in &runs {
+    for Listed { run: OpenRun { summary, current, last_event, .. }, .. } in &runs {
         let current = current.as_ref();
-        let name = name.as_deref().or(current.map(|step| step.event_type.as_str()));
         let step = current.and_then(|step| step.step_index.zip(step.step_total));
         let attempt = current.and_then(|step| step.attempt);
         let [id, key, workflow, state, age, quiet] = cells(summary, *last_event, now, args.stuck_after);
@@ -111,11 +110,12 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
             workflow,
             state,
             age,
-            name.unwrap_or_default().into(),
+            current.map_or("", |step| step.name.as_str()).into(),
             step.map_or_else(String::new, |(index, total)| format!("step {index} of {total}")).into(),
             current.map_or_else(String::new, |step| ago(now, step.started)).into(),
             attempt.map_or_else(String::new, |attempt| attempt.to_string()).into(),
             quiet,
+            summary.first_failure.as_ref().map_or_else(String::new, failure_of).into(),
         ]);
     }
     screen.table(&table)?;

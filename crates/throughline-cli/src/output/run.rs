@@ -1,9 +1,13 @@
 //! What a run is called, and the colour of its state.
 
 use anstyle::{AnsiColor, Style};
-use throughline_core::{RunState, RunSummary, names};
+use throughline_core::query::elide;
+use throughline_core::{FailureSummary, RunState, RunSummary, names};
 
 use super::text::{clean, short_id};
+
+/// How many columns a name takes at most where more is said beside it.
+const NAME: usize = 40;
 
 /// What to call a run: by its key, or else by what kind of run it is.
 pub(crate) fn name_of(run: &RunSummary) -> String {
@@ -20,6 +24,12 @@ pub(crate) fn kind_of(run: &RunSummary) -> &str {
     let root = run.root.as_ref().map(|root| root.name.as_str());
     let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
     run.workflow.as_deref().or(root).unwrap_or_default()
+}
+
+/// What failed, and with which error.
+pub(crate) fn failure_of(failure: &FailureSummary) -> String {
+    let error = failure.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
+    format!("{}{error}", elide(&failure.name, NAME))
 }
 
 /// The colour of a state.

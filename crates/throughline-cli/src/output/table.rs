@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anstyle::{Effects, Style};
 use unicode_width::UnicodeWidthStr;
 
+use throughline_core::query::elide;
+
 use super::paint;
 use super::text::{clean, fit};
 
@@ -55,19 +57,21 @@ enum Layout {
     Whole,
     /// Never cut, and aligned to the right.
     Number,
-    /// Cut where a terminal is narrow.
-    Flexible,
+    /// A name: without its middle where a terminal is narrow, for names often differ at the end.
+    Name,
+    /// A text: cut where a terminal is narrow.
+    Text,
 }
 
 impl Table {
-    /// A table of these columns. One whose name begins with `>` is aligned to the right; one with `~` may be cut.
+    /// A table of these columns. One whose name begins with `>` is aligned to the right; one with `~` has names, which may be
+    /// shown without their middle, and one with `<` texts, which may be cut.
     pub(crate) fn new(columns: &[&str]) -> Self {
         let column = |name: &&str| {
-            let (name, layout) = match (name.strip_prefix('>'), name.strip_prefix('~')) {
-                (Some(name), _) => (name, Layout::Number),
-                (_, Some(name)) => (name, Layout::Flexible),
-                _ => (*name, Layout::Whole),
-            };
+            let layouts = [('>', Layout::Number), ('~', Layout::Name), ('<', Layout::Text)];
+            let marked =
+                layouts.into_iter().find_map(|(mark, layout)| Some((name.strip_prefix(mark)?, layout)));
+            let (name, layout) = marked.unwrap_or((name, Layout::Whole));
             Column { name: name.to_owned(), layout }
         };
         Self { columns: columns.iter().map(column).collect(), rows: Vec::new(), left_out_first: Vec::new() }
@@ -154,14 +158,17 @@ impl Table {
     }
 
     fn is_flexible(&self, column: usize) -> bool {
-        self.columns[column].layout == Layout::Flexible
+        matches!(self.columns[column].layout, Layout::Name | Layout::Text)
     }
 
     fn line(&self, shown: &[(usize, usize)], colour: bool, cell: impl Fn(usize) -> Cell) -> String {
         let mut line = String::new();
         for (at, &(column, width)) in shown.iter().enumerate() {
             let Cell { text, style } = cell(column);
-            let fitted = fit(&text, width);
+            let fitted = match self.columns[column].layout {
+                Layout::Text => fit(&text, width),
+                _ => elide(&text, width),
+            };
             let padding = " ".repeat(width - fitted.width());
             let painted = if colour { paint(&fitted, style) } else { fitted.into_owned() };
             let is_last = at + 1 == shown.len();
@@ -200,7 +207,7 @@ mod tests {
     }
 
     fn table() -> Table {
-        let mut table = Table::new(&["~TYPE", ">COUNT", "EMPTY", "~NOTE"]);
+        let mut table = Table::new(&["~TYPE", ">COUNT", "EMPTY", "<NOTE"]);
         table.row(["stage:prüfung".into(), "7".into(), Cell::default(), "first of all the notes".into()]);
         table.row(["stage:漢".into(), "1200".into(), Cell::default(), "b\u{1b}[0m".into()]);
         table
@@ -217,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_leaves_out_what_matters_least_before_texts_are_too_short_to_be_read() {
-        let mut table = Table::new(&["ID", "~KEY", "STARTED", "~CAUSE"]);
+        let mut table = Table::new(&["ID", "~KEY", "STARTED", "<CAUSE"]);
         table.leave_out_first(&["STARTED", "ID"]);
         let cause = "stage:charge: the card was declined by the bank";
         table.row(["0190a7f3c2b1d4e5".into(), "order-7".into(), "2026-03-01 09:30:00".into(), cause.into()]);

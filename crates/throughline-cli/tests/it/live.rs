@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::Duration;
 
-use throughline_core::Throughline;
+use throughline_core::{BoxError, Throughline};
 use throughline_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 
 use crate::sandbox::Sandbox;
+use crate::services::{end, service};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_workflow_is_seen_at_its_step_and_watched_to_its_end() {
@@ -58,6 +59,50 @@ async fn a_running_workflow_is_seen_at_its_step_and_watched_to_its_end() {
 
     throughline.shutdown(Duration::from_secs(10)).await;
     assert_eq!(sandbox.run(&["running", "--check"]).code, 0);
+}
+
+#[tokio::test]
+async fn a_run_that_is_under_way_is_shown_with_what_failed_in_it_first() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let (entered, in_call) = oneshot::channel();
+    let run = shop.workflow("order").key("order-7").run(|ctx| async move {
+        let refused = async { Err::<(), BoxError>("connection refused".into()) };
+        let _ = ctx.dependency("redis", "prices", refused).await?;
+        let call = ctx.dependency_step("http", "carrier-api").run_infallible(|_| async move {
+            entered.send(()).unwrap();
+            std::future::pending::<()>().await;
+        });
+        call.await?;
+        Ok::<_, BoxError>(())
+    });
+    let run = tokio::spawn(run);
+    in_call.await.unwrap();
+
+    let seen = sandbox.see(&["running"]);
+    assert!(seen.contains("dependency:http carrier-api"), "{seen}");
+    assert!(seen.contains("FIRST FAILURE") && seen.contains("dependency:redis prices: connection refused"));
+    let open = &sandbox.json(&["running"])["runs"][0];
+    assert_eq!(open["current"]["name"], "dependency:http carrier-api");
+    assert_eq!(open["summary"]["first_failure"]["name"], "dependency:redis prices");
+    let why = sandbox.see(&["why", "order-7"]);
+    assert!(why.contains("dependency:redis prices") && why.contains("connection refused"), "{why}");
+    drop(run);
+    end(shop).await;
+}
+
+#[tokio::test]
+async fn a_list_names_the_dependency_that_failed() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let run = shop.workflow("order").key("order-7").run(|ctx| async move {
+        let refused = async { Err::<(), BoxError>("connection refused".into()) };
+        ctx.dependency("http", "carrier-api", refused).await?
+    });
+    run.await.unwrap().unwrap_err();
+    end(shop).await;
+    let seen = sandbox.see(&["list"]);
+    assert!(seen.contains("dependency:http carrier-api: connection refused"), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

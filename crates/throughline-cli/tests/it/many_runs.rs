@@ -109,6 +109,7 @@ fn runs_are_listed_the_last_first() {
               "type": "A_DECLINED"
             },
             "event_type": "activity:A_DECLINED",
+            "name": "activity:A_DECLINED",
             "span_id": "2482d2ed325d0b40"
           },
           "correlation_id": "loan-2",
@@ -120,6 +121,7 @@ fn runs_are_listed_the_last_first() {
               "type": "A_DECLINED"
             },
             "event_type": "activity:A_DECLINED",
+            "name": "activity:A_DECLINED",
             "span_id": "2482d2ed325d0b40"
           },
           "root": {

@@ -107,6 +107,28 @@ fn names_of_events_about_secrets_stay_readable() {
 }
 
 #[test]
+fn a_relation_that_somebody_else_named_is_redacted_and_one_that_throughline_knows_is_not() {
+    use throughline_model::{Link, Relation};
+    let mut event = event();
+    let link = |rel: &str| Link {
+        rel: serde_json::from_value(json!(rel)).unwrap(),
+        trace_id: None,
+        span_id: SpanId::from_u64(8).unwrap(),
+    };
+    event.links = vec![link("mailed_to ada@example.org"), link("supersedes"), link("retry_of")];
+    redact_event(&standard(), &mut event);
+    let relations: Vec<&Relation> = event.links.iter().map(|link| &link.rel).collect();
+    assert_eq!(
+        relations,
+        [
+            &Relation::Other("mailed_to [redacted:email]".into()),
+            &Relation::Other("supersedes".into()),
+            &Relation::RetryOf
+        ]
+    );
+}
+
+#[test]
 fn names_that_throughline_gives_to_attributes_and_fields_are_not_sensitive() {
     use throughline_model::names::{attrs, data, tags};
     let redactor = standard();

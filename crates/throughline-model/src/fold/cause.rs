@@ -7,8 +7,8 @@
 //! 3. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
 //!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
 //!    that has several different ones in it reports all of them, and the first counts.
-//! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, or if it is
-//!    that of a saga or a workflow.
+//! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, if it is
+//!    that of a saga or a workflow, or if it was tried several times and never succeeded.
 //! 5. A failure is looked for inside a child whose end was not recorded.
 //! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody.
 //! 7. What failed while it cleaned up after another failure is not the reason: that other failure is.
@@ -179,7 +179,7 @@ impl<'e> Causes<'e> {
                 Some(parent) => self.within_retried[parent],
                 None => None,
             };
-            if let Some(parent) = parent.filter(|_| !facts.undoes && !facts.is_point()) {
+            if let Some(parent) = parent.filter(|_| !facts.undoes && !facts.is_point) {
                 self.last_work[parent] = self.last_work[parent].max(facts.began);
             }
         }
@@ -193,7 +193,7 @@ impl<'e> Causes<'e> {
                 && self.retried_by[at].is_none()
                 && let Some(parent) = facts.parent
             {
-                let (parent, status) = (parent as usize, facts.last.status);
+                let (parent, status) = (parent as usize, facts.status);
                 self.failure_below[parent] |= self.failure_below[at] || status == Status::Failed;
                 self.cancellation_below[parent] |= self.cancellation_below[at] || status == Status::Cancelled;
             }
@@ -205,7 +205,7 @@ impl<'e> Causes<'e> {
     pub fn failed_top(&self) -> Option<u32> {
         let rank = |span: &u32| {
             let facts = &self.record.spans[*span as usize];
-            (!facts.is_of("workflow:"), !facts.is_of("saga:"), facts.is_point(), *span)
+            (!facts.is_of("workflow:"), !facts.is_of("saga:"), facts.is_point, *span)
         };
         (0..self.last_attempt.len() as u32).filter(|span| self.is_loose_failure(*span)).min_by_key(rank)
     }
@@ -213,12 +213,10 @@ impl<'e> Causes<'e> {
     /// A failure that is not part of a greater one, nor was made good by trying again.
     fn is_loose_failure(&self, span: u32) -> bool {
         let facts = &self.record.spans[span as usize];
-        facts.last.status == Status::Failed
+        facts.status == Status::Failed
             && !self.in_compensation[span as usize]
             && self.within_retried[span as usize].is_none()
-            && facts
-                .parent
-                .is_none_or(|parent| self.record.spans[parent as usize].last.status != Status::Failed)
+            && facts.parent.is_none_or(|parent| self.record.spans[parent as usize].status != Status::Failed)
     }
 
     /// Where the way from a span leads that ended with this status: from culprit to culprit.
@@ -232,7 +230,7 @@ impl<'e> Causes<'e> {
             found.steps.push((culprit, ground));
             at = culprit;
             // A span whose end was not recorded is on the way to a cause, never the cause itself.
-            if self.record.spans[at as usize].last.status == status {
+            if self.record.spans[at as usize].status == status {
                 found.cause = at;
             }
         }
@@ -245,12 +243,12 @@ impl<'e> Causes<'e> {
             return self.dropped_first(span, status);
         }
         let facts = &self.record.spans[span as usize];
+        if !self.failure_below[span as usize] && facts.failed_by.is_none() {
+            return None;
+        }
         let error = facts.error();
         // Somebody closed it and said why, whatever had happened in it before or was undone since.
         if error.is_some_and(|error| error.kind == errors::ABANDONED) {
-            return None;
-        }
-        if !self.failure_below[span as usize] && facts.failed_by.is_none() {
             return None;
         }
         let suspects = self.suspects(span);
@@ -263,8 +261,10 @@ impl<'e> Causes<'e> {
         let says_why = error.is_some_and(|error| !words::is_vague(error));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
-            // The caller of a saga or a workflow needs its result.
-            !suspect.was_survived && (!says_why || facts.is_of("saga:") || facts.is_of("workflow:"))
+            // The caller of a saga or a workflow needs its result, and whoever tries again needs that of the step.
+            let is_needed =
+                || facts.is_of("saga:") || facts.is_of("workflow:") || self.never_succeeded(suspect.span);
+            !suspect.was_survived && (!says_why || is_needed())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
             return Some((last.span, Ground::NothingAfter));
@@ -296,27 +296,24 @@ impl<'e> Causes<'e> {
                     continue;
                 }
                 // What a process saw fail later did not bring this down; the clocks of two processes may disagree.
-                let has_ended = own.last.status != Status::Pending;
+                let has_ended = own.status != Status::Pending;
                 if has_ended && facts.ended > own.ended && facts.last.instance == own.last.instance {
                     continue;
                 }
                 let was_survived = is_covered || self.is_tolerated(child);
-                match facts.last.status {
+                match facts.status {
                     Status::Failed => {
                         let agreement =
                             error.zip(facts.error()).and_then(|(own, other)| agreement(own, other));
                         // What was recorded on the way to an error of the span's own is a fact about that error.
-                        if agreement.is_some() || error.is_none() || !facts.is_point() {
+                        if agreement.is_some() || error.is_none() || !facts.is_point {
                             suspects.push(Suspect { span: child, was_survived, agreement });
                         }
                     }
                     // What ended well had coped with what failed in it, unless somebody took that error from it.
                     _ if self.failure_below[at] => {
-                        let ended_well = facts.last.status == Status::Success;
-                        open.push((
-                            child,
-                            was_survived || ended_well || facts.last.status == Status::Pending,
-                        ));
+                        let ended_well = facts.status == Status::Success;
+                        open.push((child, was_survived || ended_well || facts.status == Status::Pending));
                     }
                     _ => {}
                 }
@@ -326,11 +323,33 @@ impl<'e> Causes<'e> {
         suspects
     }
 
+    /// Whether it was tried several times, and always failed: by links that say so, or one time after the other, with no
+    /// other work in between.
+    fn never_succeeded(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        if !facts.retries.is_empty() {
+            return true;
+        }
+        let Some(parent) = facts.parent else { return false };
+        let name = facts.first.span_name();
+        let siblings = self.record.children(parent);
+        let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
+        let is_work = |facts: &&SpanFacts<'_>| !facts.is_point && !facts.undoes;
+        let facts_of = |at: &u32| &self.record.spans[*at as usize];
+        let before = earlier.iter().rev().map(facts_of).find(is_work);
+        before.is_some_and(|before| before.ended < facts.began && before.first.span_name() == name)
+            && siblings
+                .iter()
+                .map(facts_of)
+                .filter(is_work)
+                .all(|other| other.status == Status::Failed || other.first.span_name() != name)
+    }
+
     /// What a link names as the failure that brought a span down.
     fn linked_failure(&self, span: u32) -> Option<(u32, Ground)> {
         let linked = self.record.spans[span as usize].failed_by.filter(|linked| *linked != span)?;
         let (own, other) = (&self.record.spans[span as usize], &self.record.spans[linked as usize]);
-        (other.last.status == Status::Failed && other.ended < own.ended).then_some((linked, Ground::Linked))
+        (other.status == Status::Failed && other.ended < own.ended).then_some((linked, Ground::Linked))
     }
 
     /// The suspect whose error was passed on.
@@ -385,7 +404,7 @@ impl<'e> Causes<'e> {
         let later = children.partition_point(|child| self.record.spans[*child as usize].began <= failed);
         children[later..].iter().copied().find(|child| {
             let facts = &self.record.spans[*child as usize];
-            !facts.undoes && !facts.is_point()
+            !facts.undoes && !facts.is_point
         })
     }
 
@@ -402,7 +421,7 @@ impl<'e> Causes<'e> {
             .take_while(|child| self.record.spans[*child as usize].began > failed)
             .filter(|child| {
                 let facts = &self.record.spans[*child as usize];
-                facts.began <= until && !facts.undoes && !facts.is_point()
+                facts.began <= until && !facts.undoes && !facts.is_point
             })
             .take(AFTERMATH + 1)
             .peekable();
@@ -429,7 +448,7 @@ impl<'e> Causes<'e> {
         };
         let children = self.record.children(span).iter().filter(counts);
         let same_end = children.filter(|child| {
-            self.record.spans[**child as usize].last.status == status && !self.is_tolerated(**child)
+            self.record.spans[**child as usize].status == status && !self.is_tolerated(**child)
         });
         same_end
             .min_by_key(|child| self.record.spans[**child as usize].ended)
@@ -443,7 +462,7 @@ impl<'e> Causes<'e> {
             let at = *child as usize;
             !self.in_compensation[at]
                 && self.retried_by[at].is_none()
-                && self.record.spans[at].last.status == Status::Pending
+                && self.record.spans[at].status == Status::Pending
                 && below[at]
         };
         let children = self.record.children(span).iter().copied().filter(counts);

@@ -165,6 +165,7 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
     summary.correlation_id = by_head.clone().find_map(|event| event.correlation_id.clone());
     summary.first_failure = failed.map(|failed| crate::FailureSummary {
         span_id: failed.span_id,
+        name: failed.span_name().into_owned().into(),
         event_type: failed.event_type.clone(),
         error: failed.error.as_deref().cloned(),
     });

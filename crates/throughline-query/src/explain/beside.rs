@@ -53,7 +53,7 @@ impl Explanation {
             Some(cause) => {
                 let error =
                     cause.error.as_ref().map_or_else(String::new, |error| format!(" {}", one_line(error)));
-                format!("{}{error}", cause.event_type)
+                format!("{}{error}", cause.name)
             }
             None => child.state.to_string(),
         };

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::headline::{list, one_line, position};
+use super::headline::{one_line, position};
+use super::values::{facts, is_empty, is_limit, limits_in, short, values};
 use super::{CauseKind, Explanation, FailureOutcome, Verdict};
 use crate::decisions::Consequences;
 use crate::{Decision, Span, TraceQuery};
@@ -45,6 +46,8 @@ pub enum Says {
     Independent,
     /// A step succeeded though something in it failed, and its output was used by the origin.
     HiddenFailure,
+    /// A step that ended well gave back nothing just before the origin.
+    EmptyOutput,
     /// The code continued without something that had failed.
     Fallback,
     /// The same error had been tolerated before.
@@ -122,10 +125,10 @@ fn id(event: EventId) -> Text {
 
 impl TraceQuery {
     /// What is said of a run, the most important first.
-    pub(super) fn statements(
-        &self,
-        explanation: &Explanation,
-        consequences: &Consequences<'_>,
+    pub(super) fn statements<'q>(
+        &'q self,
+        explanation: &'q Explanation,
+        consequences: &Consequences<'q>,
     ) -> Vec<Statement> {
         let Some(found) = &consequences.found else { return Vec::new() };
         if matches!(explanation.verdict, Verdict::Empty | Verdict::Running | Verdict::Unfinished) {
@@ -136,8 +139,9 @@ impl TraceQuery {
         saying.symptom(top);
         saying.origin(top, consequences);
         saying.recorded();
-        saying.other_failures();
+        saying.other_failures(consequences);
         saying.hidden_failures(consequences);
+        saying.empty_output();
         saying.fallbacks(consequences);
         saying.attempts();
         saying.decisions(consequences);
@@ -157,7 +161,10 @@ struct Saying<'q> {
 
 impl<'q> Saying<'q> {
     fn say(&mut self, says: Says, certainty: Certainty, text: String, spans: &[Span<'_>]) {
-        if self.statements.iter().filter(|other| other.says == says).count() < OF_A_KIND {
+        let mut of_this_kind = self.statements.iter().filter(|other| other.says == says);
+        // What is said once need not be said of every other span of that name.
+        let is_new = of_this_kind.clone().all(|other| other.text != text);
+        if is_new && of_this_kind.by_ref().count() < OF_A_KIND {
             self.statements.push(Statement::new(says, certainty, text, spans));
         }
     }
@@ -202,7 +209,7 @@ impl<'q> Saying<'q> {
         }
     }
 
-    fn other_failures(&mut self) {
+    fn other_failures(&mut self, consequences: &Consequences<'q>) {
         let own = self.cause.error();
         for failure in &self.explanation.other_failures {
             let Some(span) = self.query.span(failure.span.span_id) else { continue };
@@ -229,12 +236,12 @@ impl<'q> Saying<'q> {
                 _ => {}
             }
         }
-        self.put_up_with();
+        self.put_up_with(consequences);
     }
 
     /// Failures before the origin, inside it or beside the way to it, that the work had put up with, the last first. Those of
-    /// which there are many are how the work goes, and say nothing.
-    fn put_up_with(&mut self) {
+    /// which there are many are how the work goes, and say nothing, unless they are inside the origin.
+    fn put_up_with(&mut self, consequences: &Consequences<'q>) {
         let mut kinds: Vec<(Span<'q>, Span<'q>, usize)> = Vec::new();
         let mut by_name: HashMap<Cow<'q, str>, usize> = HashMap::new();
         let way: HashSet<SpanId> = self.explanation.path.iter().map(|step| step.span.span_id).collect();
@@ -252,17 +259,22 @@ impl<'q> Saying<'q> {
                 }
             }
         }
-        for (span, around, _) in kinds.into_iter().filter(|(.., times)| *times <= OF_A_KIND) {
+        for (span, around, times) in kinds {
             let is_told = self.statements.iter().any(|other| {
                 other.says == Says::SameErrorTolerated && other.spans.first() == Some(&span.id())
             });
-            if !is_told {
-                let with =
-                    span.error().map_or_else(String::new, |error| format!(" with {}", one_line(error)));
-                let name = position(&span.summary());
-                let text = format!("{name} failed{with} before, and {} continued", around.name());
-                self.say(Says::CopedWith, Certainty::Inferred, text, &[span, around]);
+            if is_told || times > OF_A_KIND && around != self.cause {
+                continue;
             }
+            let name = position(&span.summary());
+            let with = span.error().map_or_else(String::new, |error| format!(" with {}", one_line(error)));
+            let often = if times > 1 { format!(" {times} times, the last time") } else { String::new() };
+            let then = match consequences.causes.is_tolerated(span) {
+                true => format!(" before, and {} continued", around.name()),
+                false => format!(", and {} began nothing after it", around.name()),
+            };
+            let text = format!("{name} failed{often}{with}{then}");
+            self.say(Says::CopedWith, Certainty::Inferred, text, &[span, around]);
         }
     }
 
@@ -298,6 +310,27 @@ impl<'q> Saying<'q> {
                 position(&failure.span)
             );
             self.say(Says::HiddenFailure, Certainty::Inferred, text, &[step, span, self.cause]);
+        }
+    }
+
+    /// The last step before the origin whose output is known, if that was an empty list or text: most often the next step
+    /// works with it.
+    fn empty_output(&mut self) {
+        let before = self.explanation.steps_before.iter().rev();
+        let Some((step, output)) = before.filter_map(|step| Some((step, step.output.as_ref()?))).next()
+        else {
+            return;
+        };
+        let is_told = self.statements.iter().any(|other| {
+            other.says == Says::HiddenFailure && other.spans.first() == Some(&step.span.span_id)
+        });
+        let is_bare =
+            matches!(output, Value::Array(_) | Value::Object(_) | Value::String(_)) && is_empty(output);
+        if let Some(span) = self.query.span(step.span.span_id).filter(|_| is_bare && !is_told)
+            && span.status() == Status::Success
+        {
+            let text = format!("{} succeeded, but its output was {}", step.span.name, short(output));
+            self.say(Says::EmptyOutput, Certainty::Inferred, text, &[span, self.cause]);
         }
     }
 
@@ -360,7 +393,8 @@ impl<'q> Saying<'q> {
     /// Limits of which nothing was left, as far as an event says so and none after it says otherwise.
     fn limits(&mut self) {
         let mut last_said: BTreeMap<String, (Span<'q>, bool)> = BTreeMap::new();
-        for span in self.query.spans().take_while(|span| span.start_place() <= self.cause.end_place()) {
+        let before = self.query.spans().take_while(|span| span.start_place() <= self.cause.end_place());
+        for span in before.filter(Span::has_payload) {
             for event in span.events() {
                 for (key, value) in event.attrs.iter().filter(|(key, _)| is_limit(key)) {
                     let is_used_up = value.parse() == Ok(0.0);
@@ -416,82 +450,4 @@ fn doubt(decision: &Decision) -> Option<String> {
         .max_by(|a, b| a.score.unwrap_or(0.0).total_cmp(&b.score.unwrap_or(0.0)))?;
     let (score, other) = (chosen.score?, next.score?);
     (score - other < LEAD).then(|| format!("by {score:.2} to {other:.2} for {}", next.name))
-}
-
-/// The values of a payload, as people say them: `code 51, reason closed`.
-pub(crate) fn facts(data: &serde_json::Map<String, Value>, most: usize) -> String {
-    let said = data.iter().filter_map(|(key, value)| match value {
-        Value::String(text) => Some(format!("{key} {text}")),
-        Value::Number(_) | Value::Bool(_) => Some(format!("{key} {value}")),
-        _ => None,
-    });
-    list(said, most)
-}
-
-/// Whether a name is that of what remains of a limit, as in `x-ratelimit-remaining`: not of work, as in `items_remaining`.
-fn is_limit(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.contains("remaining") && ["limit", "quota", "budget"].iter().any(|word| name.contains(word))
-}
-
-/// What a payload says of limits: the names of their numbers, from the outermost object down, and how much remained.
-fn limits_in(data: &serde_json::Map<String, Value>) -> Vec<(String, f64)> {
-    const MOST: usize = 256;
-    let (mut found, mut open, mut seen) = (Vec::new(), vec![(String::new(), data)], 0);
-    while let Some((path, fields)) = open.pop() {
-        // Beside a limit stands what remains of it.
-        let of_a_limit = fields.keys().any(|key| ["limit", "quota", "budget"].contains(&key.as_str()));
-        for (key, value) in fields {
-            seen += 1;
-            if seen > MOST {
-                return found;
-            }
-            let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            match value {
-                Value::Object(inner) => open.push((name, inner)),
-                Value::Number(number) if is_limit(&name) || of_a_limit && key == "remaining" => {
-                    found.extend(number.as_f64().map(|remaining| (name, remaining)));
-                }
-                _ => {}
-            }
-        }
-    }
-    found
-}
-
-/// Values that say which thing is meant: texts, numbers, and those in objects and lists.
-fn values(value: &Value) -> Vec<&Value> {
-    const MOST: usize = 64;
-    let (mut found, mut open) = (Vec::new(), vec![value]);
-    while let Some(value) = open.pop().filter(|_| found.len() < MOST) {
-        match value {
-            Value::Object(fields) => open.extend(fields.values()),
-            Value::Array(items) => open.extend(items),
-            Value::String(text) if text.len() > 2 => found.push(value),
-            Value::Number(number) if !matches!(number.as_i64(), Some(-1..=1)) => found.push(value),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// Whether a value is what code gives back that has nothing to give back.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(flag) => !flag,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.iter().all(is_empty),
-        Value::Object(fields) => fields.values().all(is_empty),
-    }
-}
-
-fn short(value: &Value) -> String {
-    const LONGEST: usize = 40;
-    let text = value.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
 }

@@ -303,9 +303,13 @@ pub(super) fn other_failures(
             None if tolerated[at] => FailureOutcome::Tolerated,
             None => FailureOutcome::Independent,
         };
-        let retried_by = last.map(|last| last.summary());
-        failures.push((span.end_place(), OtherFailure { span: span.summary(), outcome, retried_by }));
+        failures.push((span, outcome, last));
     }
-    failures.sort_by_key(|(ended, _)| *ended);
-    failures.into_iter().map(|(_, failure)| failure).collect()
+    failures.sort_by_key(|(span, ..)| span.end_place());
+    let failure = |(span, outcome, last): (Span<'_>, FailureOutcome, Option<Span<'_>>)| OtherFailure {
+        span: span.summary(),
+        outcome,
+        retried_by: last.map(|last| last.summary()),
+    };
+    failures.into_iter().map(failure).collect()
 }

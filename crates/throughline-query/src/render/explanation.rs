@@ -1,6 +1,6 @@
 //! An explanation as text: a page that says what a person needs first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use crate::{
     CascadeKind, Cause, Explanation, FailureOutcome, OtherFailure, PathStep, Says, SpanSummary, Statement,
     Verdict,
 };
-use throughline_model::RunState;
 use throughline_model::names::attrs;
+use throughline_model::{RunState, SpanId};
 
 /// How many rows a list within an explanation has at most.
 const LIST: usize = 12;
@@ -25,6 +25,7 @@ impl Explanation {
     /// The explanation as text for people.
     pub fn render(&self, style: &Style) -> String {
         let mut printer = Printer::new(style);
+        printer.shorten(self.names());
         printer.head(self.run.as_ref());
         if self.run.is_none() {
             return printer.finish();
@@ -53,6 +54,24 @@ impl Explanation {
         printer.finish_page()
     }
 
+    /// The names that sentences may have in them, the likeliest first.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let cause = self.cause.iter().flat_map(|cause| {
+            let recorded = cause.recorded.iter().map(|point| &point.span);
+            [&cause.span].into_iter().chain(&cause.waiting_for).chain(recorded)
+        });
+        let spoken_of = self.statements.iter().flat_map(|statement| &statement.spans);
+        let spoken_of: HashSet<&SpanId> = spoken_of.collect();
+        let inside = self.cause.iter().flat_map(|cause| &cause.inside);
+        let steps = self.path.iter().rev().chain(&self.steps_before).chain(inside).map(|step| &step.span);
+        let others = self.other_failures.iter().map(|failure| &failure.span);
+        let others = others.filter(move |span| spoken_of.contains(&span.span_id));
+        let affected = self.cascades.iter().map(|cascade| &cascade.span);
+        let spans = cause.chain(others).chain(&self.open).chain(steps).chain(affected);
+        let workflow = self.run.iter().filter_map(|run| run.workflow.as_deref());
+        workflow.chain(spans.map(|span| span.name.as_str()))
+    }
+
     fn write_headline(&self, printer: &mut Printer<'_>) {
         let (sign, emphasis) = match self.verdict {
             Verdict::Failed => ("✗ ", Emphasis::Bad),
@@ -63,7 +82,8 @@ impl Explanation {
             Verdict::Succeeded | Verdict::Recovered | Verdict::Tolerated => ("✓ ", Emphasis::Good),
         };
         let room = printer.style.columns() - 2;
-        for (at, words) in text::wrap(&self.headline, room, printer.at_most(6)).iter().enumerate() {
+        let headline = printer.sentence(&self.headline).into_owned();
+        for (at, words) in text::wrap(&headline, room, printer.at_most(6)).iter().enumerate() {
             let mut line = printer.line();
             line.push(emphasis, if at == 0 { sign } else { "  " }).push(emphasis, words);
             printer.put(line);
@@ -247,7 +267,7 @@ impl Explanation {
         printer.heading("Not ended");
         for span in open() {
             let mut line = printer.line();
-            line.pad(2).push_state(span).push(Emphasis::Normal, &position(span));
+            line.pad(2).push_state(span).push(Emphasis::Normal, &printer.sentence(&position(span)));
             line.push(Emphasis::of(span.state), &format!(" {}", span.state));
             line.push(Emphasis::Dim, &format!(" since {}", text::offset(span.offset_us)));
             printer.put(line);
@@ -326,7 +346,7 @@ fn write_steps(printer: &mut Printer<'_>, steps: &[PathStep]) {
 /// Failures of one name, with one error and one outcome.
 fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
     let [failure, ..] = failures else { return };
-    let (count, last) = (failures.len(), failures[failures.len() - 1]);
+    let count = failures.len();
     let mut what = match failure.outcome {
         FailureOutcome::Recovered => "recovered: a retry succeeded",
         FailureOutcome::Retried => "retried",
@@ -339,9 +359,11 @@ fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
         what.push_str(&format!(", the last attempt is {}", retry.state));
     }
     let times = if count > 1 { format!(" ×{count}") } else { String::new() };
-    let mut when = text::offset(failure.span.offset_us);
+    // They stand in the order in which they ended.
+    let began = || failures.iter().map(|failure| failure.span.offset_us);
+    let mut when = text::offset(began().min().unwrap_or_default());
     if count > 1 {
-        when.push_str(&format!(" to {}", text::offset(last.span.offset_us)));
+        when.push_str(&format!(" to {}", text::offset(began().max().unwrap_or_default())));
     }
     let what = format!("{times}  {when}  {what}");
     let mut line = printer.line();

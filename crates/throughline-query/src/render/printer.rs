@@ -1,5 +1,8 @@
 //! [`Printer`] and [`Line`]: text is put together in columns and cut to the width of the output.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::style::{Emphasis, Style};
@@ -13,6 +16,8 @@ const CHAIN: usize = 8;
 const SOURCE: usize = 2;
 /// How many lines an error takes.
 const ERROR: usize = 4;
+/// How many names are shortened in sentences: each sentence is searched for all of them.
+const SHORTENED: usize = 64;
 /// How many columns a name takes at least, however little room there is.
 const NAME: usize = 8;
 
@@ -21,6 +26,8 @@ pub(super) struct Printer<'s> {
     pub(super) style: &'s Style,
     lines: Vec<String>,
     sections: Vec<Section>,
+    /// Names that would fill lines, and what is written instead of them in sentences.
+    shortened: Vec<(String, String)>,
 }
 
 /// A part of an answer, from its heading to the next.
@@ -46,7 +53,7 @@ const LEAST: usize = 3;
 
 impl<'s> Printer<'s> {
     pub(super) fn new(style: &'s Style) -> Self {
-        Self { style, lines: Vec::new(), sections: Vec::new() }
+        Self { style, lines: Vec::new(), sections: Vec::new(), shortened: Vec::new() }
     }
 
     pub(super) fn line(&self) -> Line {
@@ -88,8 +95,33 @@ impl<'s> Printer<'s> {
         self.sections.push(Section { from: self.lines.len(), keeps });
     }
 
+    /// Says which names there are: in sentences, those that would fill lines are written without their middle.
+    pub(super) fn shorten<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        let room = self.style.columns() / 2;
+        if self.style.lines() == usize::MAX {
+            return;
+        }
+        // No name has fewer bytes than columns.
+        let long = names.filter(|name| name.len() > room && text::width(name) > room);
+        let long: BTreeSet<&str> = long.take(SHORTENED).collect();
+        let short = |name: &str| (name.to_owned(), text::elide(name, room).into_owned());
+        self.shortened = long.into_iter().map(short).collect();
+        // A name may be the beginning of a longer one.
+        self.shortened.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    }
+
+    /// A sentence with its names shortened.
+    pub(super) fn sentence<'w>(&self, words: &'w str) -> Cow<'w, str> {
+        let names = self.shortened.iter();
+        names.fold(Cow::Borrowed(words), |words, (name, short)| match words.contains(name) {
+            true => Cow::Owned(words.replace(name, short)),
+            false => words,
+        })
+    }
+
     /// Text in at most so many lines, each behind an indent.
     pub(super) fn wrapped(&mut self, indent: usize, emphasis: Emphasis, words: &str, lines: usize) {
+        let words = &self.sentence(words);
         for words in text::wrap(words, self.style.columns().saturating_sub(indent), self.at_most(lines)) {
             let mut line = self.line();
             line.pad(indent);
@@ -100,6 +132,7 @@ impl<'s> Printer<'s> {
 
     /// A text with what it is in front, in at most so many lines.
     pub(super) fn labelled(&mut self, indent: usize, label: &str, words: &str, lines: usize) {
+        let (label, words) = (&*self.sentence(label), &self.sentence(words));
         let beside = indent + text::width(label);
         let room = self.style.columns().saturating_sub(beside);
         for (at, words) in text::wrap(words, room, self.at_most(lines)).iter().enumerate() {
@@ -280,7 +313,7 @@ impl Line {
     pub(super) fn push_span(&mut self, span: &SpanSummary) -> &mut Self {
         let beside = span_width(span) - text::width(&span.name);
         let room = (self.room - self.width).saturating_sub(beside).max(NAME);
-        self.push(Emphasis::Normal, &text::elided(&span.name, room));
+        self.push(Emphasis::Normal, &text::elide(&span.name, room));
         if let Some(attempt) = span.attempt.filter(|attempt| *attempt > 1) {
             self.push(Emphasis::Normal, &format!(" attempt {attempt}"));
         }

@@ -64,11 +64,11 @@ pub(super) fn width(text: &str) -> usize {
 }
 
 /// A text that fits into so many columns; of one that does not, the beginning and the end: names often differ at the end.
-pub(super) fn elided(text: &str, room: usize) -> Cow<'_, str> {
-    if width(text) <= room {
+pub fn elide(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
         return Cow::Borrowed(text);
     }
-    let room = room.saturating_sub(1);
+    let room = columns.saturating_sub(1);
     let mut start = String::new();
     append(text, room / 2, &mut start);
     let (mut left, mut end) = (room - room / 2, Vec::new());
@@ -202,9 +202,9 @@ mod tests {
 
     #[test]
     fn a_name_that_is_too_long_keeps_its_end() {
-        assert_eq!(elided("stage:prepare", 20), "stage:prepare");
-        assert_eq!(elided("dependency:db-transaction-commit", 16), "depende…n-commit");
-        assert_eq!(width(&elided("日本語日本語日本語", 8)), 7);
+        assert_eq!(elide("stage:prepare", 20), "stage:prepare");
+        assert_eq!(elide("dependency:db-transaction-commit", 16), "depende…n-commit");
+        assert_eq!(width(&elide("日本語日本語日本語", 8)), 7);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashSet;
 use throughline_model::{
-    Attrs, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RootSummary,
-    RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
+    Attrs, CurrentStep, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged,
+    RootSummary, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
 };
 
 use super::events::Sketch;
-use super::session::{Cache, OUTLINE_OF_RUN, Session, json, trace_id};
+use super::session::{Cache, EventsOfRun, OUTLINE, Session, json, trace_id};
 use crate::block::status_of;
 use crate::cause;
 use crate::error::Fault;
@@ -158,7 +158,7 @@ impl<'f> Question<'f> {
         }
         // Only the events say whether the bits of the tags came from these very tags, and from one event.
         if !self.filter.tags.is_empty() {
-            let events = events(connection, cache, run, OUTLINE_OF_RUN)?;
+            let events = events(connection, cache, run, OUTLINE)?;
             return Ok(events.iter().any(|event| self.filter.matches_kind(event)));
         }
         Ok(true)
@@ -169,10 +169,10 @@ fn events(
     connection: &Connection,
     cache: &mut Cache,
     run: i64,
-    statement: &str,
+    statements: EventsOfRun,
 ) -> Result<Vec<TraceEvent>, Fault> {
     match cache.shared(connection, run)? {
-        Some(shared) => cache.events_of(connection, run, &shared, statement),
+        Some(shared) => cache.events_of(connection, run, &shared, statements),
         None => Ok(Vec::new()),
     }
 }
@@ -190,7 +190,8 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
     let mut statement = connection.prepare_cached(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
                 CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error, \
-                r.root, h.span, h.type, h.attempt, h.workflow, h.tags, l.status, c.run, c.event, h.attrs, r.attrs \
+                r.root, h.span, h.type, h.attempt, h.workflow, h.tags, l.status, c.run, c.event, h.attrs, r.attrs, \
+                f.attrs, f.workflow \
          FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure \
          LEFT JOIN event h ON h.id = r.head LEFT JOIN cause c ON c.run = r.id WHERE r.id = ?1",
     )?;
@@ -224,7 +225,8 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
         summary.duration_us = row.get::<_, Option<i64>>(8)?.map(|micros| micros as u64);
     }
     if row.get::<_, Option<i64>>(9)?.is_some() {
-        summary.first_failure = Some(failure(row, 9, cache, connection)?);
+        let failure = mention(row, [9, 10, 11, 23, 24], row.get_ref(22)?, cache, connection)?;
+        summary.first_failure = Some(FailureSummary::from(&failure));
     }
     let may_have_cause = summary.root.is_some()
         && status != Status::Pending
@@ -235,61 +237,87 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
             None => cause::find(connection, run, summary.trace_id)?,
         };
         if let Some(event) = cause {
-            let mut statement =
-                connection.prepare_cached("SELECT span, type, error FROM event WHERE id = ?1")?;
+            let mut statement = connection
+                .prepare_cached("SELECT span, type, error, attrs, workflow FROM event WHERE id = ?1")?;
             let mut rows = statement.query([event])?;
-            if let Some(row) = rows.next()? {
-                summary.cause = Some(failure(row, 0, cache, connection)?);
+            if let Some(cause) = rows.next()? {
+                let shared = row.get_ref(22)?;
+                let cause = mention(cause, [0, 1, 2, 3, 4], shared, cache, connection)?;
+                summary.cause = Some(FailureSummary::from(&cause));
             }
         }
     }
     Ok(Some(summary))
 }
 
-/// A failure from the columns `span`, `type` and `error` of its event, the first of which is this one.
-fn failure(
+/// What is said of an event in a list, from the columns `span`, `type`, `error`, `attrs` and `workflow` of it and the attributes
+/// of its run.
+fn mention(
     row: &Row<'_>,
-    from: usize,
+    [span, event_type, error, attrs, workflow]: [usize; 5],
+    shared: ValueRef<'_>,
     cache: &mut Cache,
     connection: &Connection,
-) -> Result<FailureSummary, Fault> {
-    let invalid = |what: &str| Fault::Damaged(format!("a failed event has an invalid {what}"));
-    let error = match row.get_ref(from + 2)? {
+) -> Result<TraceEvent, Fault> {
+    let invalid = |what: &str| Fault::Damaged(format!("an event has an invalid {what}"));
+    let span = SpanId::from_u64(row.get::<_, i64>(span)? as u64).ok_or_else(|| invalid("span id"))?;
+    let event_type = cache.name(connection, row.get(event_type)?)?;
+    let mut event = blank(span, event_type);
+    event.error = match row.get_ref(error)? {
         ValueRef::Null => None,
-        error => Some(json::<StoredError>(error).ok_or_else(|| invalid("`error`"))?.into()),
+        error => Some(Box::new(json::<StoredError>(error).ok_or_else(|| invalid("`error`"))?.into())),
     };
-    Ok(FailureSummary {
-        span_id: SpanId::from_u64(row.get::<_, i64>(from)? as u64).ok_or_else(|| invalid("span id"))?,
-        event_type: cache.name(connection, row.get(from + 1)?)?,
-        error,
-    })
+    let workflow: Option<i64> = row.get(workflow)?;
+    event.workflow = workflow.map(|id| cache.name(connection, id)).transpose()?;
+    event.attrs = attributes(row.get_ref(attrs)?, shared);
+    Ok(event)
+}
+
+/// Completes the name of a step, which is in its attributes.
+fn name_step(
+    connection: &Connection,
+    cache: &mut Cache,
+    run: i64,
+    step: &mut CurrentStep,
+) -> Result<(), Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.span, e.type, NULL, e.attrs, e.workflow, r.attrs FROM event e JOIN run r ON r.id = e.run \
+         WHERE e.run = ?1 AND e.span = ?2 ORDER BY e.seq LIMIT 1",
+    )?;
+    let mut rows = statement.query([run, step.span_id.to_u64() as i64])?;
+    if let Some(row) = rows.next()? {
+        let first = mention(row, [0, 1, 2, 3, 4], row.get_ref(5)?, cache, connection)?;
+        step.name = first.span_name().into_owned().into();
+    }
+    Ok(())
+}
+
+/// An event of which only these two things matter.
+fn blank(span: SpanId, event_type: Text) -> TraceEvent {
+    TraceEvent::new(TraceId::from_key(""), span, event_type, Timestamp::from_micros(0), Text::default())
+}
+
+/// The attributes of an event, which may be those of its run.
+fn attributes(own: ValueRef<'_>, shared: ValueRef<'_>) -> Attrs {
+    let attrs = if matches!(own, ValueRef::Integer(_)) { shared } else { own };
+    match attrs {
+        ValueRef::Null => Attrs::new(),
+        attrs => json(attrs).unwrap_or_default(),
+    }
 }
 
 /// The root span, from the columns of its first event.
 fn root(row: &Row<'_>, cache: &mut Cache, connection: &Connection) -> Result<Option<RootSummary>, Fault> {
     let Some(span) = SpanId::from_u64(row.get::<_, i64>(13)? as u64) else { return Ok(None) };
     let workflow: Option<i64> = row.get(16)?;
-    let mut first = TraceEvent::new(
-        TraceId::from_key(""),
-        span,
-        cache.name(connection, row.get(14)?)?,
-        Timestamp::from_micros(0),
-        Text::default(),
-    );
+    let mut first = blank(span, cache.name(connection, row.get(14)?)?);
     first.attempt = row.get(15)?;
     first.workflow = workflow.map(|id| cache.name(connection, id)).transpose()?;
     first.tags = match row.get_ref(17)? {
         ValueRef::Null => Vec::new(),
         tags => json(tags).unwrap_or_default(),
     };
-    let attrs = match row.get_ref(21)? {
-        ValueRef::Integer(_) => row.get_ref(22)?,
-        own => own,
-    };
-    first.attrs = match attrs {
-        ValueRef::Null => Attrs::new(),
-        attrs => json(attrs).unwrap_or_default(),
-    };
+    first.attrs = attributes(row.get_ref(21)?, row.get_ref(22)?);
     Ok(Some(RootSummary::of(&first, status_of(row.get(18)?))))
 }
 
@@ -337,7 +365,11 @@ pub(super) fn open_runs(session: &mut Session, page: &Page) -> Result<Paged<Open
     let mut open = Vec::with_capacity(page.runs.len());
     for run in &page.runs {
         if let Some(summary) = summary(&snapshot, cache, *run)? {
-            open.push(OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE_OF_RUN)?));
+            let mut run_of = OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE)?);
+            if let Some(current) = &mut run_of.current {
+                name_step(&snapshot, cache, *run, current)?;
+            }
+            open.push(run_of);
         }
     }
     Ok(page.into_paged(open, |open| &open.summary))

@@ -69,26 +69,47 @@ pub(super) struct Cache {
     instances: FxHashMap<i64, InstanceId>,
 }
 
-/// A statement that reads events, with the columns that [`Cache::event`] expects.
+/// A statement that reads events, with the columns that [`Cache::event`] expects: of attributes, error and data what is said.
 macro_rules! select_events {
     ($which:literal) => {
+        select_events!("e.attrs", "e.error", "e.data", $which)
+    };
+    ($attrs:literal, $error:literal, $data:literal, $which:literal) => {
         concat!(
             "SELECT e.id, e.span, e.seq, e.parent, e.ts, e.instance, e.n, e.type, e.status, e.service, \
-             e.workflow, e.duration, e.attempt, e.step_index, e.step_total, e.correlation, e.attrs, e.tags, \
-             e.error, e.data, e.rest, e.run FROM event e ",
+             e.workflow, e.duration, e.attempt, e.step_index, e.step_total, e.correlation, ",
+            $attrs,
+            ", e.tags, ",
+            $error,
+            ", ",
+            $data,
+            ", e.rest, e.run FROM event e ",
             $which
         )
     };
 }
 pub(super) use select_events;
 
+/// The statements that read the events of a run.
+#[derive(Clone, Copy)]
+pub(super) struct EventsOfRun {
+    /// In the order of the index, which is that of random span ids.
+    by_span: &'static str,
+    /// Those among the events with these numbers, in the order in which they stand in the file.
+    by_place: &'static str,
+}
+
 /// All of a run.
-pub(super) const EVENTS_OF_RUN: &str = select_events!("WHERE e.run = ?1");
+pub(super) const ALL: EventsOfRun = EventsOfRun {
+    by_span: select_events!("WHERE e.run = ?1"),
+    by_place: select_events!("WHERE e.id BETWEEN ?2 AND ?3 AND e.run + 0 = ?1"),
+};
 
 /// All of a run without what can be large: attributes, errors and data.
-pub(super) const OUTLINE_OF_RUN: &str = "SELECT e.id, e.span, e.seq, e.parent, e.ts, e.instance, e.n, e.type, e.status, e.service, e.workflow, \
-     e.duration, e.attempt, e.step_index, e.step_total, e.correlation, NULL, e.tags, NULL, NULL, e.rest, e.run \
-     FROM event e WHERE e.run = ?1";
+pub(super) const OUTLINE: EventsOfRun = EventsOfRun {
+    by_span: select_events!("NULL", "NULL", "NULL", "WHERE e.run = ?1"),
+    by_place: select_events!("NULL", "NULL", "NULL", "WHERE e.id BETWEEN ?2 AND ?3 AND e.run + 0 = ?1"),
+};
 
 /// The columns of a run that its events refer to instead of repeating them.
 #[derive(Debug, Clone)]
@@ -159,7 +180,7 @@ impl Session {
     pub(super) fn trace(&mut self, id: TraceId) -> Result<Vec<TraceEvent>, Fault> {
         let (snapshot, cache) = self.snapshot()?;
         let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Vec::new()) };
-        cache.events_of(&snapshot, run, &shared, EVENTS_OF_RUN)
+        cache.events_of(&snapshot, run, &shared, ALL)
     }
 
     /// The events of a run; `None` if they could not all be read before the deadline.
@@ -170,7 +191,7 @@ impl Session {
     ) -> Result<Option<Vec<TraceEvent>>, Fault> {
         let (snapshot, cache) = self.snapshot()?;
         let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Some(Vec::new())) };
-        cache.events_while(&snapshot, run, &shared, EVENTS_OF_RUN, || Instant::now() < deadline)
+        cache.events_while(&snapshot, run, &shared, ALL, || Instant::now() < deadline)
     }
 }
 
@@ -202,20 +223,24 @@ impl Drop for Snapshot<'_> {
 
 impl Cache {
     const CAPACITY: usize = 65_536;
+    /// So many events are read one by one.
+    const FEW: usize = 1_000;
+    /// To pass over so many events of other runs is cheaper than to search for the next one.
+    const NEAR: i64 = 16;
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All events of a run in their order, read by a statement that takes the number of the run.
+    /// All events of a run in their order.
     pub(super) fn events_of(
         &mut self,
         connection: &Connection,
         run: i64,
         shared: &SharedColumns,
-        statement: &str,
+        statements: EventsOfRun,
     ) -> Result<Vec<TraceEvent>, Fault> {
-        Ok(self.events_while(connection, run, shared, statement, || true)?.unwrap_or_default())
+        Ok(self.events_while(connection, run, shared, statements, || true)?.unwrap_or_default())
     }
 
     /// The same for as long as it may continue; `None` if it has to stop before all are read.
@@ -224,21 +249,62 @@ impl Cache {
         connection: &Connection,
         run: i64,
         shared: &SharedColumns,
-        statement: &str,
+        statements: EventsOfRun,
         may_continue: impl Fn() -> bool,
     ) -> Result<Option<Vec<TraceEvent>>, Fault> {
-        let mut statement = connection.prepare_cached(statement)?;
-        let mut rows = statement.query([run])?;
         let mut events = Vec::with_capacity(16);
-        while let Some(row) = rows.next()? {
+        let mut statement = connection.prepare_cached(statements.by_span)?;
+        let mut rows = statement.query([run])?;
+        while events.len() < Self::FEW
+            && let Some(row) = rows.next()?
+        {
             if !may_continue() {
                 return Ok(None);
             }
             events.push(self.event(connection, row, shared)?);
         }
+        if events.len() == Self::FEW {
+            events.clear();
+            if !self.many_of(connection, run, shared, statements, may_continue, &mut events)? {
+                return Ok(None);
+            }
+        }
         // An event is large and is moved once only.
-        events.sort_by_cached_key(Position::of);
+        if !events.is_sorted_by_key(Position::of) {
+            events.sort_by_cached_key(Position::of);
+        }
         Ok(Some(events))
+    }
+
+    /// The same of a run with more events than fit on a few pages: each page is read once, from the beginning of the file to
+    /// its end, and not once for each event on it.
+    fn many_of(
+        &mut self,
+        connection: &Connection,
+        run: i64,
+        shared: &SharedColumns,
+        statements: EventsOfRun,
+        may_continue: impl Fn() -> bool,
+        events: &mut Vec<TraceEvent>,
+    ) -> Result<bool, Fault> {
+        let mut places = connection
+            .prepare_cached("SELECT id FROM event WHERE run = ?1")?
+            .query_map([run], |row| row.get(0))?
+            .take_while(|_| may_continue())
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        places.sort_unstable();
+        events.reserve(places.len());
+        let mut statement = connection.prepare_cached(statements.by_place)?;
+        for near in places.chunk_by(|one, next| next - one <= Self::NEAR) {
+            let mut rows = statement.query([Some(run), near.first().copied(), near.last().copied()])?;
+            while let Some(row) = rows.next()? {
+                if !may_continue() {
+                    return Ok(false);
+                }
+                events.push(self.event(connection, row, shared)?);
+            }
+        }
+        Ok(may_continue())
     }
 
     /// The text that has this number.

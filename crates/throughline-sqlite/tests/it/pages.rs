@@ -71,6 +71,27 @@ async fn a_long_run_among_others_is_covered_once_in_order() {
 }
 
 #[tokio::test]
+async fn a_long_run_is_read_as_it_was_written_however_far_apart_its_events_are_in_the_file() {
+    let place = Place::new();
+    let mut written = agent(2000).events();
+    written.sort_by_key(TraceEvent::order);
+    let mut others = sample_log(14, 900, &[]).into_iter();
+    let mut log = Vec::new();
+    for (number, event) in written.iter().enumerate() {
+        log.push(event.clone());
+        log.extend(others.by_ref().take(if number % 8 == 0 { number / 16 % 40 } else { 0 }));
+    }
+    let store = open(place.store()).await;
+    for group in log.chunks(100) {
+        store.append(&shared(group)).await.unwrap();
+    }
+    let reader = place.store().open_reader().unwrap().in_place();
+    let read = reader.trace(written[0].trace_id).await.unwrap();
+    assert_eq!(read.len(), written.len());
+    assert!(read == written);
+}
+
+#[tokio::test]
 async fn a_long_run_that_was_imported_in_any_order_is_covered_once_in_order() {
     let place = Place::new();
     let mut log = agent(3000).events();

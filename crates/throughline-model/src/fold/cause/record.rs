@@ -13,6 +13,10 @@ pub struct SpanFacts<'e> {
     pub(super) first: &'e TraceEvent,
     /// Its last event.
     pub(super) last: &'e TraceEvent,
+    /// The status of its last event: here, too, for it is asked for so often that the events are not to be visited for it.
+    pub(super) status: Status,
+    /// Whether it is a point event.
+    pub(super) is_point: bool,
     /// The span around it.
     pub(super) parent: Option<u32>,
     /// The places of its first and its last event among all.
@@ -39,6 +43,8 @@ impl<'e> SpanFacts<'e> {
         let mut facts = Self {
             first,
             last: first,
+            status: first.status,
+            is_point: false,
             parent,
             began,
             ended,
@@ -51,6 +57,8 @@ impl<'e> SpanFacts<'e> {
             facts.last = event;
             facts.read(event, &find);
         }
+        facts.status = facts.last.status;
+        facts.is_point = first.seq == 0 && first.status != Status::Pending && std::ptr::eq(first, facts.last);
         Some(facts)
     }
 
@@ -98,11 +106,6 @@ impl<'e> SpanFacts<'e> {
         }
     }
 
-    /// Whether it is a point event.
-    pub(super) fn is_point(&self) -> bool {
-        self.first.seq == 0 && self.first.status != Status::Pending && std::ptr::eq(self.first, self.last)
-    }
-
     /// Whether its type is of this area.
     pub(super) fn is_of(&self, area: &str) -> bool {
         self.first.event_type.starts_with(area)
@@ -110,7 +113,7 @@ impl<'e> SpanFacts<'e> {
 
     /// The error that it ended with, if that says anything.
     pub(super) fn error(&self) -> Option<&'e ErrorInfo> {
-        let error = self.last.error.as_deref().filter(|_| self.last.status != Status::Pending)?;
+        let error = self.last.error.as_deref().filter(|_| self.status != Status::Pending)?;
         (!error.message.is_empty() || !error.kind.is_empty() || !error.chain.is_empty()).then_some(error)
     }
 }

@@ -86,10 +86,12 @@ const AFTERMATH: &[&str] = &[
     "oncall",
     "pager",
 ];
+/// Words of errors about cleaning up.
+const CLEANING: [&str; 8] =
+    ["clean", "cleanup", "cleaning", "rollback", "undo", "undoing", "teardown", "unwinding"];
+
 /// Whether an error says that something failed while it was cleaned up.
 pub(super) fn speaks_of_cleaning_up(error: &ErrorInfo) -> bool {
-    const CLEANING: [&str; 8] =
-        ["clean", "cleanup", "cleaning", "rollback", "undo", "undoing", "teardown", "unwinding"];
     let words = words(&error.message);
     let is_back = |pair: &[String]| {
         matches!(
@@ -228,6 +230,16 @@ mod tests {
             assert!(!is_vague(&error(telling, &[])), "{telling}");
         }
         assert!(!is_vague(&error("loading failed", &["no such file"])));
+    }
+
+    #[test]
+    fn the_documentation_has_the_words_that_decide() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
+        let page = std::fs::read_to_string(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        for list in [&FAILING[..], &COMPUTING, AFTERMATH, &CLEANING, REMOVING, SCRATCH] {
+            let list = list.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            assert!(page.contains(&list), "{list}");
+        }
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! What the values of a payload say.
+
+use serde_json::Value;
+
+use super::headline::list;
+
+/// The values of a payload, as people say them: `code 51, reason closed`.
+pub(crate) fn facts(data: &serde_json::Map<String, Value>, most: usize) -> String {
+    let said = data.iter().filter_map(|(key, value)| match value {
+        Value::String(text) => Some(format!("{key} {text}")),
+        Value::Number(_) | Value::Bool(_) => Some(format!("{key} {value}")),
+        _ => None,
+    });
+    list(said, most)
+}
+
+/// Whether a name is that of what remains of a limit, as in `x-ratelimit-remaining`: not of work, as in `items_remaining`.
+pub(super) fn is_limit(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("remaining") && ["limit", "quota", "budget"].iter().any(|word| name.contains(word))
+}
+
+/// What a payload says of limits: the names of their numbers, from the outermost object down, and how much remained.
+pub(super) fn limits_in(data: &serde_json::Map<String, Value>) -> Vec<(String, f64)> {
+    const MOST: usize = 256;
+    let (mut found, mut open, mut seen) = (Vec::new(), vec![(String::new(), data)], 0);
+    while let Some((path, fields)) = open.pop() {
+        // Beside a limit stands what remains of it.
+        let of_a_limit = fields.keys().any(|key| ["limit", "quota", "budget"].contains(&key.as_str()));
+        for (key, value) in fields {
+            seen += 1;
+            if seen > MOST {
+                return found;
+            }
+            let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                Value::Object(inner) => open.push((name, inner)),
+                Value::Number(number) if is_limit(&name) || of_a_limit && key == "remaining" => {
+                    found.extend(number.as_f64().map(|remaining| (name, remaining)));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Values that say which thing is meant: texts, numbers, and those in objects and lists.
+pub(super) fn values(value: &Value) -> Vec<&Value> {
+    const MOST: usize = 64;
+    let (mut found, mut open) = (Vec::new(), vec![value]);
+    while let Some(value) = open.pop().filter(|_| found.len() < MOST) {
+        match value {
+            Value::Object(fields) => open.extend(fields.values()),
+            Value::Array(items) => open.extend(items),
+            Value::String(text) if text.len() > 2 => found.push(value),
+            Value::Number(number) if !matches!(number.as_i64(), Some(-1..=1)) => found.push(value),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a value is what code gives back that has nothing to give back.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.iter().all(is_empty),
+        Value::Object(fields) => fields.values().all(is_empty),
+    }
+}
+
+pub(super) fn short(value: &Value) -> String {
+    const LONGEST: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
