@@ -10,6 +10,7 @@ mod export;
 mod import;
 mod list;
 mod prune;
+mod redact;
 mod running;
 mod show;
 mod stats;
@@ -30,6 +31,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
     // These need no store, or not always.
     match &cli.command {
         Command::Completions(args) => return completions::run(args, screen),
+        Command::Redact(args) => return redact::run(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
         Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
@@ -51,6 +53,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
         Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Redact(args) => redact::run(args, screen),
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),
     }

@@ -26,7 +26,8 @@ pub(crate) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Fo
         let latest = bytes.len().min(at + 1 + LONGEST_DOMAIN);
         let domain = domain_end(&bytes[at + 1..latest]);
         // `git@github.com:owner/name` is the address of a repository.
-        if start < at && domain > 0 && &bytes[start..at] != b"git" {
+        let domain_end = at + 1 + domain;
+        if start < at && domain > 0 && &bytes[start..at] != b"git" && !is_repository(bytes, domain_end) {
             // The bounds may have cut a character of several bytes.
             let start = text.ceil_char_boundary(start);
             let end = text.ceil_char_boundary(at + 1 + domain);
@@ -34,6 +35,14 @@ pub(crate) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Fo
             done = end;
         }
     }
+}
+
+/// Whether what stands before is a user of a host and a path follows: `git@github.com:owner/name`.
+fn is_repository(bytes: &[u8], domain_end: usize) -> bool {
+    let path = run_end(&bytes[..bytes.len().min(domain_end + 64)], domain_end, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-' | b'.' | b'~')
+    });
+    bytes.get(domain_end) == Some(&b':') && bytes.get(path) == Some(&b'/')
 }
 
 fn is_local(byte: u8) -> bool {

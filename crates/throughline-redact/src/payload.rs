@@ -7,9 +7,11 @@ use std::ops::RangeInclusive;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use crate::keys::Named;
+use crate::pairs::Holder;
 use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
-use crate::{limit, marker, numbers};
+use crate::{judge, limit, marker, numbers};
 
 /// Deeper than this nothing is kept: the walk must not exhaust the stack, and readers of JSON stop soon after.
 const DEPTH: usize = 100;
@@ -42,6 +44,7 @@ struct Walk<'r> {
 impl Walk<'_> {
     fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
         self.bound += 2;
+        let (mut has_name, mut has_value) = (false, false);
         let mut redacted_keys = Vec::new();
         for (place, (key, value)) in fields.iter_mut().enumerate() {
             let class = self.rules.known_class(key).unwrap_or_else(|| {
@@ -52,10 +55,25 @@ impl Walk<'_> {
             self.bound += limit::most_bytes(key) + 2;
             match class {
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
-                KeyClass::Sensitive | KeyClass::Fact => self.hide(value),
+                KeyClass::Weak(named) if !looks_the_part(value, named) => {
+                    self.value(value, depth + 1, readable);
+                }
+                KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact => self.hide(value),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
                 KeyClass::Plain => self.value(value, depth + 1, readable),
+                KeyClass::HoldsName => {
+                    has_name |= value.as_str().is_some_and(|name| self.names_secret(name));
+                    self.value(value, depth + 1, readable);
+                }
+                KeyClass::HoldsValue => {
+                    has_value = true;
+                    self.value(value, depth + 1, readable);
+                }
             }
+        }
+        if has_name && has_value {
+            let values = fields.iter_mut().filter(|(key, _)| Holder::of(key) == Some(Holder::Value));
+            values.for_each(|(_, value)| self.hide(value));
         }
         if !redacted_keys.is_empty() {
             self.rename(fields, redacted_keys);
@@ -71,7 +89,10 @@ impl Walk<'_> {
             Value::Object(fields) => self.object(fields, depth, readable),
             Value::Array(items) => {
                 self.bound += 2 + items.len();
-                items.iter_mut().for_each(|item| self.value(item, depth + 1, readable));
+                let named = self.named_by_item_before(items);
+                for (place, item) in items.iter_mut().enumerate() {
+                    if named == Some(place) { self.hide(item) } else { self.value(item, depth + 1, readable) }
+                }
             }
             _ if !readable => self.hide(value),
             Value::String(text) => {
@@ -81,13 +102,35 @@ impl Walk<'_> {
                 self.bound += limit::most_bytes(text);
             }
             Value::Number(number) => {
-                if is_card(number) {
+                if !self.rules.scanner().is_for_credentials() && is_card(number) {
                     *value = Value::String(marker::CARD.to_owned());
                 }
                 self.bound += 32;
             }
             Value::Bool(_) | Value::Null => self.bound += 5,
         }
+    }
+
+    /// The place of the item that the one before names: `["Authorization", "x"]`, `["--password", "x"]`.
+    fn named_by_item_before(&self, items: &[Value]) -> Option<usize> {
+        let flag = |text: &str| text.strip_prefix("--").is_some_and(|name| self.names_secret(name));
+        let is_word = |value: &Value| value.as_str().is_some_and(|text| self.names_secret(text));
+        match items {
+            [Value::String(name), value] if !flag(name) && !is_word(value) => {
+                self.names_secret(name).then_some(1)
+            }
+            [_, .., _] => {
+                let named = items.iter().position(|item| item.as_str().is_some_and(flag))? + 1;
+                let value = items.get(named)?.as_str()?;
+                (!value.starts_with('-')).then_some(named)
+            }
+            _ => None,
+        }
+    }
+
+    fn names_secret(&self, name: &str) -> bool {
+        let named = if name.len() <= 64 { self.rules.scanner().keys.classify_name(name) } else { None };
+        named.is_some_and(|named| named.is_head && !named.is_weak)
     }
 
     /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
@@ -133,6 +176,17 @@ fn is_too_short(value: &Value) -> bool {
         Value::Bool(_) => true,
         Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() < 100.0),
         _ => false,
+    }
+}
+
+/// Whether a value looks like what its key may mean: the `address` of somebody or of a server.
+fn looks_the_part(value: &Value, named: Named) -> bool {
+    match value {
+        Value::String(text) => judge::looks_the_part(text, named),
+        _ if !named.is_weak => !is_too_short(value),
+        Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() >= 1e6),
+        Value::Array(_) => true,
+        Value::Object(_) | Value::Bool(_) | Value::Null => false,
     }
 }
 

@@ -1,5 +1,9 @@
 //! One cheap look at a text, which says what cannot be in it.
 
+use std::sync::LazyLock;
+
+use memchr::{memchr_iter, memchr2_iter, memmem};
+
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -18,6 +22,19 @@ const DISGUISE: u32 = 1 << 8;
 
 /// The start of a mark.
 const BRACKET: u32 = 1 << 9;
+/// What tuples have beside a comma.
+const QUOTE: u32 = 1 << 10;
+const COMMA: u32 = 1 << 11;
+const OPEN: u32 = 1 << 12;
+/// What is between the cells of a table, beside commas.
+const CELL: u32 = 1 << 13;
+const NEW_LINE: u32 = 1 << 14;
+/// `>` of `->`.
+const ARROW: u32 = 1 << 15;
+const UNDERSCORE: u32 = 1 << 16;
+/// A code that is said: `your code is 482913`.
+const SAID: u32 = 1 << 17;
+const SLASH: u32 = 1 << 18;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -26,11 +43,20 @@ const CLASSES: [u32; 256] = {
         classes[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | TOKEN,
             b'b' | b'B' => TOKEN | B,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
+            b'_' => TOKEN | UNDERSCORE,
+            b'a'..=b'z' | b'A'..=b'Z' | b'+' => TOKEN,
             b'-' => TOKEN | DASH,
             b'@' => AT,
             b':' | b'=' => ASSIGN,
-            b' ' | b'\t' => SPACE,
+            b' ' => SPACE,
+            b'\t' => SPACE | CELL,
+            b'|' => CELL,
+            b'"' | b'\'' => QUOTE,
+            b',' | b';' => COMMA,
+            b'(' => OPEN,
+            b'/' => SLASH,
+            b'\n' => NEW_LINE,
+            b'>' => ARROW,
             b'<' => ANGLE,
             b'[' => BRACKET,
             b'%' | b'\\' | 0x80..=0xff => DISGUISE,
@@ -52,13 +78,20 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
 }
 
 /// How many bytes are looked at together.
-const BLOCK: usize = 4;
-/// A run of so many token characters is sure to fill three blocks, wherever it starts.
-pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
+const BLOCK: usize = 16;
+/// The shortest run of token characters in which a token is looked for.
+pub(crate) const LONG_TOKEN: usize = 15;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
+/// The shortest path with a secret: `otp/` and twelve characters.
+const PATH: usize = 16;
+/// The digits of the shortest code that is sent to somebody.
+const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
 const SHORTEST: usize = 4;
+
+/// Finds what stands before a code that is said; made once.
+static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
 
 /// What kinds of hits a text may contain; all others are ruled out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,32 +104,52 @@ impl Prefilter {
         if bytes.len() < SHORTEST {
             return Self(0);
         }
-        let (mut any, mut filled, mut before) = (0, 0, [0; 2]);
-        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        for &[one, two, three, four] in blocks {
-            let (one, two, three, four) = (class(one), class(two), class(three), class(four));
-            any |= (one | two) | (three | four);
-            let all = (one & two) & (three & four) & TOKEN;
-            filled |= all & before[0] & before[1];
-            before = [all, before[0]];
-        }
-        for &byte in rest {
-            any |= class(byte);
-        }
+        let (any, digits) = classes(bytes);
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
-        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET);
+        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
+        if any & DIGIT != 0 && bytes.len() >= PATH {
+            found |= any & SLASH;
+        }
+        // Together they may be something.
+        if any & QUOTE != 0 {
+            found |= any & COMMA;
+        }
+        if any & COMMA != 0 && any & NEW_LINE != 0 {
+            found |= CELL;
+        }
+        if any & DASH != 0 {
+            let (two, flag) = dashes(bytes);
+            found |= if two { DASH } else { 0 } | if flag { SPACE } else { 0 };
+        }
+        if any & QUOTE != 0 && any & SPACE != 0 && quotes_command(bytes) {
+            found |= SPACE;
+        }
+        // Of the other commands with a secret, some begin a line, and one is the address of a database.
+        let begins = any & SPACE != 0
+            && (any & NEW_LINE != 0 || bytes.starts_with(b"ENV ") || bytes.starts_with(b"machine "));
+        if begins || (any & AT != 0 && any & ASSIGN != 0) {
+            found |= SPACE;
+        }
+        if any & ARROW != 0 && any & DASH != 0 {
+            found |= ASSIGN;
+        }
         if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
             found |= BRACKET;
         }
-        if any & DIGIT != 0 && digits(bytes) >= NUMBERS {
-            found |= DIGIT;
+        if any & DIGIT != 0 {
+            if digits >= NUMBERS {
+                found |= DIGIT;
+            }
+            // `your code is 482913`
+            if digits >= CODE && any & SPACE != 0 && IS.find(bytes).is_some() {
+                found |= SAID;
+            }
         }
-        found |= filled;
+        if any & TOKEN != 0 && has_long_token(bytes) {
+            found |= TOKEN;
+        }
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
             found |= B;
-        }
-        if any & DASH != 0 && has_two_dashes(bytes) {
-            found |= DASH;
         }
         Self(found)
     }
@@ -141,6 +194,35 @@ impl Prefilter {
         self.0 & DASH != 0
     }
 
+    /// `["Authorization", "x"]`
+    pub(crate) fn tuples(self) -> bool {
+        self.0 & COMMA != 0
+    }
+
+    /// `Password("x")`
+    pub(crate) fn calls(self) -> bool {
+        self.0 & OPEN != 0
+    }
+
+    pub(crate) fn tables(self) -> bool {
+        self.0 & CELL != 0
+    }
+
+    /// Commands have more than one word.
+    pub(crate) fn commands(self) -> bool {
+        self.0 & SPACE != 0
+    }
+
+    /// `your code is 482913`
+    pub(crate) fn codes(self) -> bool {
+        self.0 & SAID != 0
+    }
+
+    /// A path with a long segment.
+    pub(crate) fn paths(self) -> bool {
+        self.0 & SLASH != 0
+    }
+
     pub(crate) fn disguises(self) -> bool {
         self.0 & DISGUISE != 0
     }
@@ -151,17 +233,128 @@ impl Prefilter {
     }
 }
 
-// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
-
-fn digits(bytes: &[u8]) -> usize {
-    // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
-    let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
-    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
+/// The classes of all bytes together, and how many digits there are. Most values are words and numbers, which takes a few
+/// instructions for a block.
+#[inline]
+fn classes(bytes: &[u8]) -> (u32, usize) {
+    let by_table = || bytes.iter().fold(0, |any, &byte| any | class(byte));
+    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+        return (by_table(), bytes.iter().filter(|byte| byte.is_ascii_digit()).count());
+    };
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut seen = Seen::default();
+    for block in blocks {
+        seen.look_at(block, &[1; BLOCK]);
+    }
+    if let Some(fresh) = FRESH[rest.len()..].first_chunk().filter(|_| !rest.is_empty()) {
+        seen.look_at(last, fresh);
+    }
+    (seen.classes().unwrap_or_else(by_table), seen.digits())
 }
 
-fn has_two_dashes(bytes: &[u8]) -> bool {
-    let pairs = bytes.iter().zip(&bytes[1..]);
-    pairs.fold(0, |seen, (one, two)| seen | u8::from((*one == b'-') & (*two == b'-'))) != 0
+/// From the place that is as far in as there are bytes at the end which were not looked at: which of the last block these are.
+const FRESH: [u8; 2 * BLOCK] = {
+    let mut fresh = [0; 2 * BLOCK];
+    let mut place = BLOCK;
+    while place < fresh.len() {
+        fresh[place] = 1;
+        place += 1;
+    }
+    fresh
+};
+
+/// What is in blocks of words and numbers, place by place, as vector code has it.
+#[derive(Default)]
+struct Seen {
+    digits: [u8; BLOCK],
+    marks: [u8; BLOCK],
+}
+
+impl Seen {
+    const SPACE: u8 = 1;
+    const DASH: u8 = 1 << 1;
+    const B: u8 = 1 << 2;
+    const OTHER: u8 = 1 << 3;
+
+    /// Looks at a block, of which some bytes may have been looked at before; the others are fresh.
+    #[inline]
+    fn look_at(&mut self, block: &[u8; BLOCK], fresh: &[u8; BLOCK]) {
+        for (place, &byte) in block.iter().enumerate() {
+            let lower = byte | 0x20;
+            let is_letter = lower.wrapping_sub(b'a') < 26;
+            let is_digit = byte.wrapping_sub(b'0') < 10;
+            let is_space = byte == b' ';
+            // Of the comma, the dash and the full stop, which stand side by side, only the dash says something; the comma only
+            // beside a quote or a new line.
+            let is_silent = byte.wrapping_sub(b',') < 3;
+            let is_other = !(is_letter | is_digit | is_space | is_silent);
+            let mark = |is_it: bool, mark: u8| if is_it { mark } else { 0 };
+            self.marks[place] |= mark(is_space, Self::SPACE)
+                | mark(byte == b'-', Self::DASH)
+                | mark(lower == b'b', Self::B)
+                | mark(is_other, Self::OTHER);
+            self.digits[place] = self.digits[place].saturating_add(u8::from(is_digit) & fresh[place]);
+        }
+    }
+
+    /// So many digits at least: of a very long text not all are counted.
+    #[inline]
+    fn digits(&self) -> usize {
+        const EVEN: u128 = 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+        let digits = u128::from_ne_bytes(self.digits);
+        let pairs = (digits & EVEN) + ((digits >> 8) & EVEN);
+        let pairs = (pairs >> 64) as u64 + pairs as u64;
+        (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
+    }
+
+    /// The classes, unless there is anything else.
+    #[inline]
+    fn classes(&self) -> Option<u32> {
+        let marks = u128::from_ne_bytes(self.marks);
+        let marks = (marks >> 64) as u64 | marks as u64;
+        let has = |mark: u8| marks & (0x0101_0101_0101_0101 * u64::from(mark)) != 0;
+        let of = |mark: u8, class: u32| if has(mark) { class } else { 0 };
+        let digit = if self.digits() > 0 { DIGIT } else { 0 };
+        (!has(Self::OTHER))
+            .then(|| TOKEN | digit | of(Self::SPACE, SPACE) | of(Self::DASH, DASH) | of(Self::B, B))
+    }
+}
+
+/// Whether there is a run of token characters in which there may be a token. Not every byte has to be looked at to see that
+/// all are short.
+fn has_long_token(bytes: &[u8]) -> bool {
+    let mut end = LONG_TOKEN;
+    while end <= bytes.len() {
+        let run = bytes[end - LONG_TOKEN..end].iter().rev().take_while(|byte| is_in_token(**byte)).count();
+        if run == LONG_TOKEN {
+            return true;
+        }
+        end += LONG_TOKEN - run;
+    }
+    false
+}
+
+// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
+
+/// Whether two dashes stand side by side, and whether one follows a space, as before a flag.
+fn dashes(bytes: &[u8]) -> (bool, bool) {
+    let (mut two, mut flag) = (false, false);
+    for at in memchr_iter(b'-', bytes).filter(|&at| at > 0) {
+        two |= bytes[at - 1] == b'-';
+        flag |= bytes[at - 1] == b' ';
+        if two && flag {
+            break;
+        }
+    }
+    (two, flag)
+}
+
+/// Whether a quote follows a space, or what some commands begin with follows a quote.
+fn quotes_command(bytes: &[u8]) -> bool {
+    memchr2_iter(b'"', b'\'', bytes).any(|at| match bytes[at] {
+        b'"' => matches!(bytes.get(at + 1), Some(b'E' | b'm')),
+        _ => at > 0 && bytes[at - 1] == b' ',
+    })
 }
 
 /// Whether `bea` or `bas` is in the text, or what looks similar enough.

@@ -7,13 +7,15 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
+use crate::Finding;
 use crate::error::LEAST_PSEUDONYM_KEY;
-use crate::keys::SecretKind;
+use crate::keys::{Named, SecretKind};
 use crate::marker::Marks;
 use crate::memo::Memo;
+use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{keys, limit, marker, payload};
+use crate::{judge, keys, limit, marker, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -47,8 +49,13 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyClass {
     Plain,
+    /// It holds the name of something, or what stands under such a name: `{"name": "DB_PASSWORD", "value": "x"}`.
+    HoldsName,
+    HoldsValue,
     /// It is personal or a credential, if it is long enough to be one.
     Sensitive,
+    /// It may be: the key has other meanings.
+    Weak(Named),
     /// It is, whatever it is.
     Fact,
     /// It is on the allow-list.
@@ -148,8 +155,12 @@ impl Redactor {
     pub fn findable<'a>(&self, key: Option<&str>, text: &'a str) -> Cow<'a, str> {
         let sensitive = match key {
             Some(key) => {
-                matches!(self.0.classify(key).0, KeyClass::Sensitive | KeyClass::Fact)
-                    || self.0.scanner.hits(text, Reading::Prose)
+                let is_sensitive = match self.0.classify(key).0 {
+                    KeyClass::Sensitive | KeyClass::Fact => true,
+                    KeyClass::Weak(named) => judge::looks_the_part(text, named),
+                    KeyClass::Plain | KeyClass::HoldsName | KeyClass::HoldsValue | KeyClass::Allowed => false,
+                };
+                is_sensitive || self.0.scanner.hits(text, Reading::Prose)
             }
             None => self.0.scanner.hits(text, Reading::Name),
         };
@@ -221,6 +232,22 @@ impl Redactor {
         self.0.scanner.hits(text, Reading::Prose)
     }
 
+    /// What [`text`](Self::text) would replace in a text, in order: for those who want to know rather than to hide.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// let text = "mail to ada@example.org, password=hunter2";
+    /// let findings: Vec<_> = redactor.findings(text).collect();
+    /// assert_eq!(&text[findings[0].range.clone()], "ada@example.org");
+    /// assert_eq!((findings[0].kind.as_str(), findings[1].kind.as_str()), ("email", "key"));
+    /// assert_eq!(findings[1].because, "the value of `password`");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn findings<'t>(&self, text: &'t str) -> impl Iterator<Item = Finding> + use<'t> {
+        let hits = self.0.scanner.hits_in(text);
+        hits.into_iter().map(|(range, mark)| Finding::new(text, range, &mark))
+    }
+
     /// What stands in a text in place of something else, in order: the `email` of `[redacted:email]`, `key` for `[redacted]`,
     /// which most often stands under a sensitive key, `pseudonym`, and `cut` for what was too long or nested too deep.
     ///
@@ -290,16 +317,21 @@ impl Rules {
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);
-        let kind = |words: &str| self.scanner.keys.classify(words).filter(|_| !self.scanner.is_off);
+        let named = |words: &str| self.scanner.keys.classify(words).filter(|_| !self.scanner.is_off);
         // A key that is redacted is classified as it was and as it will be: so that a second pass finds no more.
-        let before = || is_dirty.then(|| kind(&without_marks(key, &self.scanner.marks))).flatten();
+        let before = || is_dirty.then(|| named(&without_marks(key, &self.scanner.marks))).flatten();
         let class = if self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words))) {
             KeyClass::Allowed
         } else {
-            match kind(&words).or_else(before) {
-                Some(SecretKind::Fact) => KeyClass::Fact,
+            match named(&words).or_else(before) {
+                Some(named) if named.is_weak || named.kind == SecretKind::Ambiguous => KeyClass::Weak(named),
+                Some(Named { kind: SecretKind::Fact, .. }) => KeyClass::Fact,
                 Some(_) => KeyClass::Sensitive,
-                None => KeyClass::Plain,
+                None => match Holder::of(&words) {
+                    Some(Holder::Name) => KeyClass::HoldsName,
+                    Some(Holder::Value) => KeyClass::HoldsValue,
+                    None => KeyClass::Plain,
+                },
             }
         };
         if !is_dirty {

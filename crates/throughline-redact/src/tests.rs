@@ -388,3 +388,32 @@ fn invalid_settings_are_reported_with_how_to_fix_them() {
         .join("\n\n")
     );
 }
+
+#[test]
+fn what_ends_within_something_else_is_read_without_a_panic() {
+    let redactor = Redaction::standard().build().unwrap();
+    for unit in [
+        "?token=x://u:p@curl -u ",
+        "\"value\":\"; Password={address: diagnosis: key: password first_name: password=(\\",
+        "?code=x1:=pin=",
+        "IDENTIFIED BY 'é",
+        "jdbc:oracle:thin:a/@é",
+    ] {
+        for times in [1, 2, 40] {
+            let text = unit.repeat(times);
+            let once = redactor.text(&text).into_owned();
+            assert_eq!(redactor.text(&once), once, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_text_in_which_marks_bring_more_and_more_to_light_is_hidden_altogether() {
+    let redactor = Redaction::standard().build().unwrap();
+    let text = "name: 4пароль: password: {address: '".repeat(200);
+    assert_eq!(redactor.text(&text), "[redacted]");
+    // Where little comes to light, the rest stays.
+    let text =
+        format!("{}{}", "nothing to hide in this line\n".repeat(200), "name: 4пароль: password: {address: '");
+    assert!(redactor.text(&text).starts_with("nothing to hide"));
+}

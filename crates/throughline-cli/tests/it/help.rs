@@ -20,6 +20,7 @@ fn the_help_of_each_command_shows_examples() {
         "import",
         "export",
         "prune",
+        "redact",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

@@ -20,6 +20,7 @@ mod one_run;
 mod open_runs;
 mod postgres;
 mod pseudonyms;
+mod redact;
 mod requests;
 mod round_trip;
 mod sandbox;
