@@ -62,6 +62,9 @@ pub fn slowest(target: &Target, search: Duration, seed: u64, work: &impl Fn(&[u8
 /// Nanoseconds for each byte of these words, repeated.
 fn rate(words: &[&str], runs: usize, work: &impl Fn(&[u8])) -> f64 {
     let unit = words.concat();
-    let input = unit.repeat(LENGTH / unit.len().max(1) + 1).into_bytes();
-    least_time(&input, runs, work).as_nanos() as f64 / input.len().max(1) as f64
+    if unit.is_empty() {
+        return 0.0;
+    }
+    let input = unit.repeat(LENGTH / unit.len() + 1).into_bytes();
+    least_time(&input, runs, work).as_nanos() as f64 / input.len() as f64
 }

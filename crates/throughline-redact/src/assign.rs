@@ -5,16 +5,14 @@ use std::ops::Range;
 use memchr::{memchr3_iter, memrchr2};
 
 use crate::judge;
-use crate::keys::{Keys, Named, SecretKind};
+use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
 use crate::pairs::Pair;
 use crate::scan::{Found, Reading};
 use crate::tokens::run_end;
-use crate::values::{self, Sign};
+use crate::values::{self, Sign, Tokens};
 
-/// The longest key that is looked at; of a longer one, its end.
-const LONGEST_KEY: usize = 64;
 /// The most words that a key has in prose: `social security card number`.
 const PHRASE_WORDS: usize = 4;
 /// How far a sign may stand behind its key, where signs are aligned.
@@ -23,7 +21,7 @@ const ALIGNED: usize = 40;
 /// Finds the values of sensitive keys before `=`, `:` or `->`.
 pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
-    let (mut done, mut pair) = (0, Pair::default());
+    let (mut done, mut pair, mut tokens) = (0, Pair::default(), Tokens::default());
     for at in memchr3_iter(b'=', b':', b'>', bytes) {
         if at < done {
             continue;
@@ -32,7 +30,7 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         let Some(operator) = Operator::at(bytes, at).filter(|sign| sign.start >= done) else { continue };
         let Some(key) = Key::before(text, done, operator.start) else { continue };
         let sign = key.sign(text, &operator);
-        if let Some(value) = pair.value(text, keys, key.name, operator.end, sign) {
+        if let Some(value) = pair.value(text, keys, key.name, operator.end, sign, &mut tokens) {
             done = value.end.max(at);
             found.push(value.clone(), key.mark(bytes, &value));
             continue;
@@ -47,7 +45,7 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         let is_tight = sign.colon && !sign.spaced && !sign.quoted;
         let digits = is_tight && is_number(key.name);
         let sign = Sign { field: is_tight && key.is_field(bytes), digits, ..sign };
-        let Some(value) = value_of(text, keys, &key, &operator, named, sign) else { continue };
+        let Some(value) = value_of(text, keys, &key, &operator, named, sign, &mut tokens) else { continue };
         // `password:reset-requested` is the name of an event, not a password.
         done = value.end;
         let may_be_name = reading == Reading::Name && sign.colon && !sign.quoted;
@@ -65,6 +63,7 @@ fn value_of(
     operator: &Operator,
     named: Named,
     sign: Sign,
+    tokens: &mut Tokens,
 ) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let value = if key.is_column {
@@ -81,7 +80,7 @@ fn value_of(
         }
         columns
     } else {
-        values::extent(text, operator.end, named, sign)?
+        values::extent(text, operator.end, named, sign, tokens)?
     };
     let said = &text[value.clone()];
     let names_another =
@@ -173,7 +172,7 @@ impl<'t> Key<'t> {
             let start = back_while(text, from, end, |byte| !matches!(byte, b'"' | b'\'' | b'`' | b'\n'));
             // A quote that opens nothing closes something else: `user + ':'`.
             let opens = start > from && bytes[start - 1] == bytes[quote_end - 1];
-            if !opens || text[start..end].contains(['(', '=', '+', '{']) {
+            if !opens || bytes[start..end].iter().any(|byte| matches!(byte, b'(' | b'=' | b'+' | b'{')) {
                 return None;
             }
             return Some(Self { name: &text[start..end], start, from, quote, is_column: false, apart });
@@ -200,7 +199,7 @@ impl<'t> Key<'t> {
                 [.., before, b' '] if is_in_name(*before) => {
                     let longer = back_while(text, self.from, phrase - 1, is_in_name);
                     // What is said of longer phrases would not be remembered.
-                    if self.start + self.name.len() - longer > LONGEST_KEY {
+                    if self.start + self.name.len() - longer > LONGEST_NAME {
                         break;
                     }
                     phrase = longer;
@@ -241,7 +240,7 @@ impl<'t> Key<'t> {
     /// Whether it is a field of a struct as Go prints it, in braces and without quotes.
     fn is_field(&self, bytes: &[u8]) -> bool {
         let is_named = self.name.starts_with(|c: char| c.is_ascii_uppercase());
-        let back = &bytes[self.start.saturating_sub(2 * LONGEST_KEY)..self.start];
+        let back = &bytes[self.start.saturating_sub(2 * LONGEST_NAME)..self.start];
         let in_braces = || {
             memrchr2(b'{', b'}', back).is_some_and(|at| {
                 back[at] == b'{' && !back[at..].iter().any(|byte| matches!(byte, b'"' | b'\n' | b','))
@@ -300,7 +299,7 @@ impl<'t> Key<'t> {
         if operator.is_colon || values::quote(bytes, value).is_none() {
             return None;
         }
-        let from = self.start.saturating_sub(LONGEST_KEY);
+        let from = self.start.saturating_sub(LONGEST_NAME);
         let line = text.get(text.ceil_char_boundary(from)..self.start)?;
         let line = &line[line.rfind(['\n', ';', '(', '{', ',', '=', '"']).map_or(0, |at| at + 1)..];
         let name = match line.rfind(": ").or_else(|| line.rfind(':')) {
@@ -332,7 +331,7 @@ fn is_in_name(byte: u8) -> bool {
 
 /// The start of the run of such bytes that ends here.
 fn back_while(text: &str, from: usize, end: usize, is_part: impl Fn(u8) -> bool) -> usize {
-    let earliest = from.max(end.saturating_sub(LONGEST_KEY));
+    let earliest = from.max(end.saturating_sub(LONGEST_NAME));
     let run = text.as_bytes()[earliest..end].iter().rev().take_while(|byte| is_part(**byte)).count();
     text.ceil_char_boundary(end - run)
 }
@@ -372,6 +371,8 @@ mod tests {
             (r#"{"password":"cut in the midd"#, "cut in the midd"),
             (r#"Config { password: "hunter 2", port: 1 }"#, "hunter 2"),
             (r#"Config { password: Some("hunter 2"), port: 1 }"#, r#"Some("hunter 2")"#),
+            ("Config { pin: Some(1234), port: 1 }", "Some(1234)"),
+            ("Config { otp: Ok(482913) }", "Ok(482913)"),
             ("{:password=>'hunter 2'}", "hunter 2"),
             ("data['password'] = 'x y'", "x y"),
             ("token: 0123abcd", "0123abcd"),
@@ -425,6 +426,8 @@ mod tests {
             ":",
             "\": 1",
             "shipping: express",
+            "pin: Some(12)",
+            "pins: Some(count)",
         ] {
             assert!(values(text, Reading::Prose).is_empty(), "{text}: {:?}", values(text, Reading::Prose));
         }
@@ -437,6 +440,21 @@ mod tests {
         assert_eq!(values("password_old: a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
         // A setting has nothing else in it.
         assert_eq!(values("PASSWORD_DIALOG=a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
+    }
+
+    #[test]
+    fn a_value_of_more_than_128_bytes_is_judged_by_its_beginning() {
+        let secret = "x1!".repeat(60);
+        assert_eq!(values(&format!("password={secret}"), Reading::Prose), [secret.as_str()]);
+        assert_eq!(values(&format!("password:{secret},"), Reading::Prose), [secret.as_str()]);
+        let code = format!("n.token=function(e){{return{}}}", "t.next,".repeat(30));
+        assert!(values(&code, Reading::Prose).is_empty());
+    }
+
+    #[test]
+    fn what_stays_of_a_value_is_looked_through_for_the_next_key() {
+        assert_eq!(values("auth:ok&pin:4711x", Reading::Prose), ["4711x"]);
+        assert_eq!(values("token:a,pin=1x2,cvv=345", Reading::Prose), ["1x2", "345"]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         let name_end = run_end(bytes, at + 1, |byte| is_in_name(byte) || byte == b':');
         let name = &text[at + 1..name_end];
-        if name.is_empty() || name.len() > 64 || keys.classify_name(name).is_none_or(|named| !named.is_head) {
+        if name.is_empty() || keys.classify_name(name).is_none_or(|named| !named.is_head) {
             continue;
         }
         let tag_end = run_end(bytes, name_end, |byte| byte != b'>' && byte != b'<');
@@ -78,7 +78,7 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let is_flag = bytes.get(name_end) == Some(&b' ')
             && bytes.get(name_end + 1) != Some(&b'-')
             && name.starts_with(|c: char| c.is_ascii_alphabetic());
-        if !is_flag || name.len() > 64 || name.ends_with('.') {
+        if !is_flag || name.ends_with('.') {
             continue;
         }
         if keys.classify_name(name).is_none_or(|named| !named.is_head || named.is_weak) {

@@ -1,5 +1,7 @@
 //! Whether what stands beside a sensitive name is a secret, or a reason, a type, a placeholder, an expression of a program.
 
+use memchr::memchr;
+
 use crate::families::looks_random;
 use crate::keys::{Named, SecretKind};
 use crate::names::{self, List};
@@ -14,6 +16,9 @@ const WORDS: usize = 8;
 
 /// Whether it says that there is nothing.
 pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
+    if value.len() > "undefined".len() {
+        return false;
+    }
     let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
     is(&["", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
         // A yes or a no tells a fact.
@@ -71,30 +76,43 @@ fn is_variable(name: &[u8]) -> bool {
 
 /// Whether a value in quotes is one that is put together: `Bearer ${token}`, `{user}:{password}`.
 pub(crate) fn is_template(value: &str) -> bool {
-    let (mut rest, mut left, mut holes) = (value, String::new(), 0);
-    while let Some(start) = rest.find(['{', '%', '$', '<']) {
-        let hole = &rest[start..];
-        let len = match hole.as_bytes() {
-            [b'$', b'{', ..] | [b'{', ..] => hole.find('}').map(|end| end + 1),
-            [b'<', ..] => hole.find('>').map(|end| end + 1),
-            [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(2),
+    let bytes = value.as_bytes();
+    if bytes.len() > LONGEST_TEMPLATE {
+        return false;
+    }
+    let is_plain = |bytes: &[u8]| {
+        let mut words = bytes.split(|byte| !byte.is_ascii_alphanumeric());
+        !words.any(|word| word.len() > 8 && looks_secret_bytes(word, false))
+    };
+    let (mut at, mut plain, mut holes) = (0, 0, 0);
+    loop {
+        at = run_end(bytes, at, |byte| !OPENS_HOLE[usize::from(byte)]);
+        if at == bytes.len() {
+            return holes > 0 && is_plain(&bytes[plain..]);
+        }
+        let closed_by = |closes: u8| memchr(closes, &bytes[at..]).map(|offset| at + offset + 1);
+        let end = match bytes[at..] {
+            [b'$', b'{', ..] | [b'{', ..] => closed_by(b'}'),
+            [b'<', ..] => closed_by(b'>'),
+            [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(at + 2),
             [b'$', b'A'..=b'Z' | b'a'..=b'z' | b'_', ..] => {
-                Some(run_end(hole.as_bytes(), 1, |byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+                Some(run_end(bytes, at + 1, |byte| byte.is_ascii_alphanumeric() || byte == b'_'))
             }
             _ => None,
         };
-        left.push_str(&rest[..start]);
-        holes += usize::from(len.is_some());
-        let len = len.unwrap_or(1);
-        if holes == 0 || len == 1 {
-            left.push_str(&hole[..1]);
+        match end {
+            Some(_) if !is_plain(&bytes[plain..at]) => return false,
+            Some(end) => (at, plain, holes) = (end, end, holes + 1),
+            None => at += 1,
         }
-        rest = &hole[len..];
     }
-    left.push_str(rest);
-    holes > 0
-        && !left.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| looks_secret(word) && word.len() > 8)
 }
+
+/// No longer value in quotes is taken for one that is put together.
+const LONGEST_TEMPLATE: usize = 200;
+
+/// What the parts of a template begin with that stand for something else.
+const OPENS_HOLE: [bool; 256] = of_bytes(b"{%$<");
 
 /// Whether it is made of words, as names of events and variables are, and of nothing else.
 pub(crate) fn is_word(value: &str) -> bool {
@@ -181,11 +199,15 @@ const COUNTS: [u32; 256] = {
 
 /// Whether a word is no word of a language: it has digits among its letters, signs as passwords have, or is very long.
 pub(crate) fn looks_secret(word: &str) -> bool {
-    let bytes = &word.as_bytes()[..word.len().min(WORD)];
+    looks_secret_bytes(word.as_bytes(), word.ends_with(['!', '?']))
+}
+
+/// The same of a word that may have a sign at its end, as a sentence has.
+fn looks_secret_bytes(word: &[u8], ends_sentence: bool) -> bool {
+    let bytes = &word[..word.len().min(WORD)];
     let counts = bytes.iter().fold(0, |counts, byte| counts + COUNTS[usize::from(*byte)]);
     let [digits, letters, signs, capitals] = counts.to_le_bytes();
-    let may_have_signs = !word.ends_with(['!', '?']);
-    if (digits > 0 && letters > 0) || digits >= 4 || (signs > 0 && letters + digits >= 3 && may_have_signs) {
+    if (digits > 0 && letters > 0) || digits >= 4 || (signs > 0 && letters + digits >= 3 && !ends_sentence) {
         return true;
     }
     let humps = || {
@@ -371,6 +393,24 @@ mod tests {
         assert!(
             is_template("Bearer ${token}") && is_template("{user}:{password}") && !is_template("hunter2")
         );
+    }
+
+    #[test]
+    fn of_a_word_the_first_128_bytes_are_judged() {
+        let word = "ab-".repeat(42);
+        assert!(looks_secret(&format!("{word}1")));
+        assert!(!looks_secret(&format!("{word}--1")));
+    }
+
+    #[test]
+    fn templates_are_told_from_secrets_with_braces_in_them() {
+        for text in ["Bearer ${token}", "%s:%s", "<user>:<password>", "$USER@$HOST", "{a}{b"] {
+            assert!(is_template(text), "{text}");
+        }
+        for text in ["", "plain", "{", "50% off", "hunter2{", "x7Rq2LmZp9{a}", "{a}x7Rq2LmZp9"] {
+            assert!(!is_template(text), "{text}");
+        }
+        assert!(!is_template(&format!("{{a}}{}", " word".repeat(40))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::fold::Folded;
 use crate::gate::Gate;
-use crate::memo::Memo;
+use crate::memo::{self, Memo};
 use crate::names::{self, Lists, Place};
 
 /// How many bytes a key may take in lower case to be classified without allocating.
@@ -15,6 +15,9 @@ const ON_STACK: usize = 192;
 
 /// What follows a secret in its name is no longer than this, or makes it another thing.
 const LONGEST_REST: usize = 48;
+
+/// The longest name in text.
+pub(crate) const LONGEST_NAME: usize = memo::LONGEST;
 
 /// What kind of secret a sensitive key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,9 +153,14 @@ impl Keys {
         spelled(key, |spelling| self.find(spelling, false))
     }
 
-    /// As [`classify`](Self::classify), for names in text, which are remembered.
+    /// As [`classify`](Self::classify), for names in text, which are remembered and have a limit: of what is longer nobody
+    /// knows where it begins.
     pub(crate) fn classify_name(&self, name: &str) -> Option<Named> {
-        if self.gate.may_pass(name) { self.known.get_or(name, || self.classify(name)) } else { None }
+        if name.len() <= LONGEST_NAME && self.gate.may_pass(name) {
+            self.known.get_or(name, || self.classify(name))
+        } else {
+            None
+        }
     }
 
     /// As [`classify`](Self::classify), for the words before the colon in prose: `your card number: 4111…`. They
@@ -422,6 +430,15 @@ mod tests {
         assert_eq!(keys.classify_phrase("password reset failed"), None);
         assert_eq!(keys.classify_phrase("unexpected token"), None);
         assert_eq!(keys.classify_phrase("address"), None);
+    }
+
+    #[test]
+    fn the_capital_of_a_dotted_i_is_an_i() {
+        for key in ["PİN", "APİ_KEY", "api_keyİ_PIN", "kartPİN"] {
+            assert!(keys().classify(key).is_some(), "{key}");
+        }
+        assert_eq!(keys().classify("SHİPPİNG"), None);
+        assert_eq!(compact("İİ"), "ii");
     }
 
     #[test]

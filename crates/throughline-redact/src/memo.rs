@@ -7,7 +7,7 @@ const SLOTS: usize = 512;
 /// How many answers are remembered beside these until others take their place.
 const RECENT: usize = 64;
 /// Longer texts are looked at anew each time, so that the cache is bounded in bytes too.
-const LONGEST: usize = 64;
+pub(crate) const LONGEST: usize = 64;
 
 /// Remembers at most 512 answers. What is written stays, so that reading takes no lock, and a flood of unusual
 /// texts evicts nothing; of those that find no room, the last few are remembered apart.

@@ -6,11 +6,11 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter};
 
 use crate::judge;
-use crate::keys::{Keys, Named, SecretKind};
+use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
 use crate::scan::Found;
 use crate::tokens::run_end;
-use crate::values::{self, Sign};
+use crate::values::{self, Sign, Tokens};
 
 /// How far a value may stand behind its name.
 const APART: usize = 240;
@@ -58,6 +58,7 @@ impl Pair {
         key: &str,
         after: usize,
         sign: Sign,
+        tokens: &mut Tokens,
     ) -> Option<Range<usize>> {
         let bytes = text.as_bytes();
         let holder = Holder::of(key)?;
@@ -70,12 +71,9 @@ impl Pair {
                 start..values::token_end(&bytes[..bytes.len().min(start + APART)], start)
             };
             let name = text.get(said.clone())?;
-            let is_name = !name.contains(' ') && name.len() <= 64;
-            let named = if is_name {
-                keys.classify_name(name).filter(|named| named.is_head && !named.is_weak)
-            } else {
-                None
-            };
+            let named =
+                Some(name).filter(|name| !name.contains(' ')).and_then(|name| keys.classify_name(name));
+            let named = named.filter(|named| named.is_head && !named.is_weak);
             self.name = named.map(|named| (said.end, named));
             let before = self.value.take().filter(|value| value.end + APART > after);
             if named.is_some() && !bytes[said.end..bytes.len().min(said.end + 5)].starts_with(b"\"\r\n\r\n") {
@@ -103,8 +101,13 @@ impl Pair {
                     kind: if named.kind == SecretKind::Header { SecretKind::Credential } else { named.kind },
                     ..named
                 };
-                let value =
-                    values::extent(text, after, named, Sign { colon: sign.quoted && sign.colon, ..sign })?;
+                let value = values::extent(
+                    text,
+                    after,
+                    named,
+                    Sign { colon: sign.quoted && sign.colon, ..sign },
+                    tokens,
+                )?;
                 let said = &text[value.clone()];
                 (!(judge::is_word(said) && keys.classify_name(said).is_some())).then_some(value)
             }
@@ -112,8 +115,8 @@ impl Pair {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
                 if values::quote(bytes, start).is_some() && sign.quoted {
                     let limit = bytes.len().min(start + APART);
-                    let value =
-                        values::extent(text.get(..text.floor_char_boundary(limit))?, after, any, sign);
+                    let near = text.get(..text.floor_char_boundary(limit))?;
+                    let value = values::extent(near, after, any, sign, &mut Tokens::default());
                     self.value = value.filter(|value| value.end < limit);
                 }
                 None
@@ -126,7 +129,7 @@ impl Pair {
 /// `setProperty("X_TOKEN", "x")`, and what follows a flag in a list: `["--password", "x"]`.
 pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
-    let mut done = 0;
+    let (mut done, mut tokens) = (0, Tokens::default());
     for comma in memchr_iter(b',', bytes) {
         if comma < done || comma == 0 {
             continue;
@@ -135,7 +138,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let [.., quote @ (b'"' | b'\'')] = before else { continue };
         let escapes = before[..before.len() - 1].iter().rev().take_while(|byte| **byte == b'\\').count();
         let name_end = before.len() - 1 - escapes;
-        let earliest = name_end.saturating_sub(64);
+        let earliest = name_end.saturating_sub(LONGEST_NAME);
         let Some(open) =
             bytes[earliest..name_end].iter().rposition(|byte| byte == quote).map(|at| earliest + at)
         else {
@@ -158,7 +161,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
             continue;
         }
         let sign = Sign { colon: true, quoted: true, ..Sign::default() };
-        let Some(value) = values::extent(text, start, named, sign) else { continue };
+        let Some(value) = values::extent(text, start, named, sign, &mut tokens) else { continue };
         let said = &text[value.clone()];
         // `["password", "token"]` is a list of names.
         let after =
@@ -238,7 +241,7 @@ pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
         if Holder::of(element) != Some(Holder::Name) || bytes.get(element_end) != Some(&b'>') {
             continue;
         }
-        let earliest = close.saturating_sub(64);
+        let earliest = close.saturating_sub(LONGEST_NAME);
         let Some(open) =
             bytes[earliest..close].iter().rposition(|byte| *byte == b'>').map(|at| earliest + at)
         else {

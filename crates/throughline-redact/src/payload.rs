@@ -16,6 +16,10 @@ use crate::{judge, limit, marker, numbers};
 /// Deeper than this nothing is kept: the walk must not exhaust the stack, and readers of JSON stop soon after.
 const DEPTH: usize = 100;
 
+/// So many keys of a payload may have secrets in them and keep what is around. Where there are more, somebody plays with the
+/// redactor, and the others are hidden altogether.
+const DIRTY_KEYS: usize = 32;
+
 /// Whether the allow-list, if there is one, is about these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -28,7 +32,7 @@ pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scop
     if rules.scanner().is_off {
         return;
     }
-    let mut walk = Walk { rules, bound: 0 };
+    let mut walk = Walk { rules, bound: 0, dirty_keys: 0 };
     walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
     if walk.bound > rules.payload_limit() {
         limit::fit(fields, rules.payload_limit(), &|text| rules.scanner().hits(text, Reading::Prose));
@@ -39,6 +43,8 @@ struct Walk<'r> {
     rules: &'r Rules,
     /// At least as many bytes as the JSON has.
     bound: usize,
+    /// How many keys were redacted so far.
+    dirty_keys: usize,
 }
 
 impl Walk<'_> {
@@ -48,7 +54,8 @@ impl Walk<'_> {
         let mut redacted_keys = Vec::new();
         for (place, (key, value)) in fields.iter_mut().enumerate() {
             let class = self.rules.known_class(key).unwrap_or_else(|| {
-                let (class, redacted) = self.rules.classify_new(key);
+                let (class, redacted) = self.rules.classify_new(key, self.dirty_keys < DIRTY_KEYS);
+                self.dirty_keys += usize::from(redacted.is_some());
                 redacted_keys.extend(redacted.map(|key| (place, key)));
                 class
             });
@@ -129,8 +136,10 @@ impl Walk<'_> {
     }
 
     fn names_secret(&self, name: &str) -> bool {
-        let named = if name.len() <= 64 { self.rules.scanner().keys.classify_name(name) } else { None };
-        named.is_some_and(|named| named.is_head && !named.is_weak)
+        let scanner = self.rules.scanner();
+        let named = scanner.keys.classify_name(name).filter(|named| named.is_head && !named.is_weak);
+        // `[redacted:ssn]` stood for a number, and names nothing.
+        named.is_some() && scanner.marks.in_text(name).next().is_none()
     }
 
     /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.

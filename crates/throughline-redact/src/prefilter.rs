@@ -78,7 +78,7 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
 }
 
 /// How many bytes are looked at together.
-const BLOCK: usize = 16;
+const BLOCK: usize = 4;
 /// The shortest run of token characters in which a token is looked for.
 pub(crate) const LONG_TOKEN: usize = 15;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
@@ -104,7 +104,7 @@ impl Prefilter {
         if bytes.len() < SHORTEST {
             return Self(0);
         }
-        let (any, digits) = classes(bytes);
+        let any = classes(bytes);
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
         let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
         if any & DIGIT != 0 && bytes.len() >= PATH {
@@ -136,7 +136,8 @@ impl Prefilter {
         if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
             found |= BRACKET;
         }
-        if any & DIGIT != 0 {
+        if any & DIGIT != 0 && bytes.len() >= NUMBERS {
+            let digits = digits(bytes);
             if digits >= NUMBERS {
                 found |= DIGIT;
             }
@@ -233,91 +234,21 @@ impl Prefilter {
     }
 }
 
-/// The classes of all bytes together, and how many digits there are. Most values are words and numbers, which takes a few
-/// instructions for a block.
+/// The classes of all bytes together.
 #[inline]
-fn classes(bytes: &[u8]) -> (u32, usize) {
-    let by_table = || bytes.iter().fold(0, |any, &byte| any | class(byte));
-    let Some(last) = bytes.last_chunk::<BLOCK>() else {
-        return (by_table(), bytes.iter().filter(|byte| byte.is_ascii_digit()).count());
-    };
+fn classes(bytes: &[u8]) -> u32 {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut seen = Seen::default();
-    for block in blocks {
-        seen.look_at(block, &[1; BLOCK]);
-    }
-    if let Some(fresh) = FRESH[rest.len()..].first_chunk().filter(|_| !rest.is_empty()) {
-        seen.look_at(last, fresh);
-    }
-    (seen.classes().unwrap_or_else(by_table), seen.digits())
+    let of_block =
+        |[one, two, three, four]: [u8; BLOCK]| (class(one) | class(two)) | (class(three) | class(four));
+    let any = blocks.iter().fold(0, |any, block| any | of_block(*block));
+    rest.iter().fold(any, |any, byte| any | class(*byte))
 }
 
-/// From the place that is as far in as there are bytes at the end which were not looked at: which of the last block these are.
-const FRESH: [u8; 2 * BLOCK] = {
-    let mut fresh = [0; 2 * BLOCK];
-    let mut place = BLOCK;
-    while place < fresh.len() {
-        fresh[place] = 1;
-        place += 1;
-    }
-    fresh
-};
-
-/// What is in blocks of words and numbers, place by place, as vector code has it.
-#[derive(Default)]
-struct Seen {
-    digits: [u8; BLOCK],
-    marks: [u8; BLOCK],
-}
-
-impl Seen {
-    const SPACE: u8 = 1;
-    const DASH: u8 = 1 << 1;
-    const B: u8 = 1 << 2;
-    const OTHER: u8 = 1 << 3;
-
-    /// Looks at a block, of which some bytes may have been looked at before; the others are fresh.
-    #[inline]
-    fn look_at(&mut self, block: &[u8; BLOCK], fresh: &[u8; BLOCK]) {
-        for (place, &byte) in block.iter().enumerate() {
-            let lower = byte | 0x20;
-            let is_letter = lower.wrapping_sub(b'a') < 26;
-            let is_digit = byte.wrapping_sub(b'0') < 10;
-            let is_space = byte == b' ';
-            // Of the comma, the dash and the full stop, which stand side by side, only the dash says something; the comma only
-            // beside a quote or a new line.
-            let is_silent = byte.wrapping_sub(b',') < 3;
-            let is_other = !(is_letter | is_digit | is_space | is_silent);
-            let mark = |is_it: bool, mark: u8| if is_it { mark } else { 0 };
-            self.marks[place] |= mark(is_space, Self::SPACE)
-                | mark(byte == b'-', Self::DASH)
-                | mark(lower == b'b', Self::B)
-                | mark(is_other, Self::OTHER);
-            self.digits[place] = self.digits[place].saturating_add(u8::from(is_digit) & fresh[place]);
-        }
-    }
-
-    /// So many digits at least: of a very long text not all are counted.
-    #[inline]
-    fn digits(&self) -> usize {
-        const EVEN: u128 = 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
-        let digits = u128::from_ne_bytes(self.digits);
-        let pairs = (digits & EVEN) + ((digits >> 8) & EVEN);
-        let pairs = (pairs >> 64) as u64 + pairs as u64;
-        (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
-    }
-
-    /// The classes, unless there is anything else.
-    #[inline]
-    fn classes(&self) -> Option<u32> {
-        let marks = u128::from_ne_bytes(self.marks);
-        let marks = (marks >> 64) as u64 | marks as u64;
-        let has = |mark: u8| marks & (0x0101_0101_0101_0101 * u64::from(mark)) != 0;
-        let of = |mark: u8, class: u32| if has(mark) { class } else { 0 };
-        let digit = if self.digits() > 0 { DIGIT } else { 0 };
-        (!has(Self::OTHER))
-            .then(|| TOKEN | digit | of(Self::SPACE, SPACE) | of(Self::DASH, DASH) | of(Self::B, B))
-    }
+/// How many digits there are.
+fn digits(bytes: &[u8]) -> usize {
+    // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
+    let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
+    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
 }
 
 /// Whether there is a run of token characters in which there may be a token. Not every byte has to be looked at to see that

@@ -308,12 +308,15 @@ impl Rules {
 
     /// What a key says of the value under it, and the key as it is redacted if it must be.
     fn classify(&self, key: &str) -> (KeyClass, Option<String>) {
-        self.known_class(key).map_or_else(|| self.classify_new(key), |class| (class, None))
+        self.known_class(key).map_or_else(|| self.classify_new(key, true), |class| (class, None))
     }
 
-    /// The same of a key that was not seen before.
+    /// The same of a key that was not seen before, which keeps what is around a secret in it, or is hidden altogether.
     #[cold]
-    pub(crate) fn classify_new(&self, key: &str) -> (KeyClass, Option<String>) {
+    pub(crate) fn classify_new(&self, key: &str, keeps_rest: bool) -> (KeyClass, Option<String>) {
+        if !keeps_rest && self.scanner.hits(key, Reading::Name) {
+            return (KeyClass::Sensitive, Some(marker::REDACTED.to_owned()));
+        }
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);

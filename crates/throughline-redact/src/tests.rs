@@ -178,6 +178,31 @@ fn keys_that_become_the_same_are_numbered() {
 }
 
 #[test]
+fn a_mark_names_nothing_of_what_stands_beside_it() {
+    for data in [
+        json!({"a": ["078-05-1120", false]}),
+        json!({"a": ["078-05-1120", "open"]}),
+        json!({"name": "078-05-1120", "value": "open"}),
+    ] {
+        let once = payload(&standard(), data);
+        assert_eq!(payload(&standard(), once.clone()), once);
+        assert!(once.to_string().contains("open") || once.to_string().contains("false"), "{once}");
+    }
+}
+
+#[test]
+fn of_many_keys_with_secrets_in_them_the_later_ones_are_hidden_altogether() {
+    let keys = (0..100).map(|n| (format!("mail {n:02} to ada{n}@example.org"), json!(1000 + n)));
+    let data = payload(&standard(), serde_json::Value::Object(keys.collect()));
+    let fields = data.as_object().unwrap();
+    assert_eq!(fields.len(), 100);
+    assert!(fields.contains_key("mail 00 to [redacted:email]"));
+    assert!(fields.contains_key("[redacted]") && fields.contains_key("[redacted] (2)"));
+    assert!(!data.to_string().contains("example.org"));
+    assert_eq!(payload(&standard(), data.clone()), data);
+}
+
+#[test]
 fn a_key_is_classified_as_it_will_be_once_it_is_redacted() {
     let once = payload(&standard(), json!({"pin[redacted]pin%40example.org": 1234}));
     assert_eq!(once, json!({"pin[redacted][redacted:email]": "[redacted]"}));

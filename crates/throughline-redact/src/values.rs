@@ -44,8 +44,8 @@ impl Sign {
 /// The longest bracket of a key without quotes: such keys are nested, and each is looked at.
 const LONGEST_BRACKET: usize = 200;
 
-/// The longest value without white space that may be anything: as with brackets.
-const LONGEST_TOKEN: usize = 128;
+/// Of a value without white space so much is judged; a longer one is no word.
+const LONGEST_WORD: usize = 128;
 
 /// The longest tag or anchor of YAML: `!<tag:yaml.org,2002:str>`.
 const LONGEST_MARK: usize = 64;
@@ -54,7 +54,13 @@ const LONGEST_MARK: usize = 64;
 const LONGEST_LIST: usize = 1024;
 
 /// The value after the sign, without its quotes; `None` if there is none, or nothing that needs hiding.
-pub(crate) fn extent(text: &str, after: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
+pub(crate) fn extent(
+    text: &str,
+    after: usize,
+    named: Named,
+    sign: Sign,
+    tokens: &mut Tokens,
+) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let is_blank = |byte: u8| match byte {
         b' ' | b'\t' => true,
@@ -69,7 +75,7 @@ pub(crate) fn extent(text: &str, after: usize, named: Named, sign: Sign) -> Opti
         b'[' | b'{' | b'(' => in_brackets(text, start, sign)?,
         b'\r' | b'\n' if sign.colon => list(text, start)?,
         b'|' | b'>' if sign.colon => block(bytes, start)?,
-        _ => bare(text, start, named, sign)?,
+        _ => bare(text, start, named, sign, tokens)?,
     };
     let said = text[value.clone()].trim_matches(|c: char| c.is_whitespace() || "[](){}".contains(c));
     if judge::is_nothing(said, named.kind) {
@@ -266,7 +272,7 @@ pub(crate) fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// A value without quotes or brackets.
-fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
+fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     // A wrapper, as `Debug` writes it: `Some("hunter 2")`.
     let name_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -277,14 +283,12 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usiz
             return wrapped(text, start, open, named);
         }
     }
-    // What is long is judged by its beginning: a value that stays is read again for the next key.
-    let near = text.floor_char_boundary(start + LONGEST_TOKEN);
-    let token = token_end(&bytes[..near], start);
-    if token == near && near < bytes.len() {
-        let is_token = || {
-            bytes[start..near].iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=-_.~%".contains(byte))
-        };
-        return (sign.parameter || is_token()).then(|| start..token_end(bytes, start));
+    let token = tokens.end(bytes, start);
+    if token - start > LONGEST_WORD {
+        // What is long is judged by its beginning: a value that stays is judged again for the next key.
+        let is_code =
+            || bytes[start..start + LONGEST_WORD].iter().any(|byte| b"(){}[]<>;&|\"'`,".contains(byte));
+        return (sign.parameter || !is_code()).then_some(start..token);
     }
     let word = &text[start..token];
     if word.is_empty() || judge::is_placeholder(word) {
@@ -293,9 +297,8 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usiz
     if sign.is_prose() {
         return in_prose(text, start, token, named);
     }
-    let line = &bytes[token..bytes.len().min(token + 8)];
-    let rest = String::from_utf8_lossy(line);
-    if sign.compares || (!sign.parameter && judge::is_expression(word, &rest)) {
+    let follows = &text[token..text.floor_char_boundary(token + 8)];
+    if sign.compares || (!sign.parameter && judge::is_expression(word, follows)) {
         return None;
     }
     let value = if sign.colon {
@@ -441,8 +444,33 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
 /// What may end a value without white space; all other bytes belong to it.
 const MAY_END: [bool; 256] = of_bytes(b"&;<>\"'`, \t\n\r\x0c");
 
+/// Where values without white space end in one text: what was read for one key is not read again for the next key in it.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    read: Range<usize>,
+    /// Where what was read ends without what closes the text around.
+    end: usize,
+}
+
+impl Tokens {
+    /// As [`token_end`].
+    fn end(&mut self, bytes: &[u8], start: usize) -> usize {
+        if !self.read.contains(&start) {
+            self.read = start..raw_end(bytes, start);
+            self.end = kept_end(bytes, self.read.clone());
+        }
+        // A blank belongs to a value only behind a backslash.
+        if matches!(bytes.get(start), Some(b' ' | b'\n')) { start } else { self.end.max(start) }
+    }
+}
+
 /// Where a value without white space ends.
 pub(crate) fn token_end(bytes: &[u8], start: usize) -> usize {
+    kept_end(bytes, start..raw_end(bytes, start))
+}
+
+/// Where it ends with what closes the text around.
+fn raw_end(bytes: &[u8], start: usize) -> usize {
     let mut end = start;
     loop {
         end = run_end(bytes, end, |byte| !MAY_END[usize::from(byte)]);
@@ -466,12 +494,15 @@ pub(crate) fn token_end(bytes: &[u8], start: usize) -> usize {
         }
         end += 1;
     }
-    let end = end.min(bytes.len());
-    // What closes the text around is no part of the value.
-    let kept = bytes[start..end]
+    end.min(bytes.len())
+}
+
+/// What closes the text around is no part of the value.
+fn kept_end(bytes: &[u8], read: Range<usize>) -> usize {
+    let kept = bytes[read.clone()]
         .iter()
         .rposition(|byte| !matches!(byte, b')' | b']' | b'}' | b',' | b'.' | b':' | b'\\'));
-    start + kept.map_or(0, |last| last + 1)
+    read.start + kept.map_or(0, |last| last + 1)
 }
 
 /// Where a value of several words ends.
