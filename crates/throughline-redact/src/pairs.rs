@@ -26,21 +26,76 @@ pub(crate) enum Holder {
 
 impl Holder {
     /// What a key holds, if it holds a part of a pair.
+    #[inline]
     pub(crate) fn of(key: &str) -> Option<Self> {
-        const LONGEST: usize = "defaultvalue".len();
-        let mut lower = [0; LONGEST];
-        let lower = lower.get_mut(..key.len())?;
-        lower.copy_from_slice(key.as_bytes());
-        lower.make_ascii_lowercase();
-        match &*lower {
-            b"name" | b"key" | b"header" | b"field" | b"param" | b"parameter" | b"property" | b"variable"
-            | b"attribute" | b"setting" | b"option" | b"label" | b"k" | b"n" => Some(Self::Name),
-            b"value" | b"val" | b"v" | b"content" | b"data" | b"text" | b"default" | b"defaultvalue"
-            | b"current" | b"newvalue" | b"oldvalue" | b"string" | b"stringvalue" => Some(Self::Value),
-            _ => None,
+        let first = *key.as_bytes().first()?;
+        let may_be = FIRSTS.get(key.len()).is_some_and(|firsts| firsts & (1 << (first & 0x1f)) != 0);
+        if may_be { Self::among(key) } else { None }
+    }
+
+    fn among(key: &str) -> Option<Self> {
+        let has = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(key));
+        if has(NAMES) {
+            Some(Self::Name)
+        } else if has(VALUES) {
+            Some(Self::Value)
+        } else {
+            None
         }
     }
 }
+
+/// What the name of something stands under.
+const NAMES: &[&str] = &[
+    "name",
+    "key",
+    "header",
+    "field",
+    "param",
+    "parameter",
+    "property",
+    "variable",
+    "attribute",
+    "setting",
+    "option",
+    "label",
+    "k",
+    "n",
+];
+
+/// What its value stands under.
+const VALUES: &[&str] = &[
+    "value",
+    "val",
+    "v",
+    "content",
+    "data",
+    "text",
+    "default",
+    "defaultvalue",
+    "current",
+    "newvalue",
+    "oldvalue",
+    "string",
+    "stringvalue",
+];
+
+/// By their length, with which letters they start, a bit for each: most keys are none of them, and one look says so.
+const FIRSTS: [u32; "defaultvalue".len() + 1] = {
+    let mut firsts = [0; "defaultvalue".len() + 1];
+    let lists = [NAMES, VALUES];
+    let mut list = 0;
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            let key = lists[list][place].as_bytes();
+            firsts[key.len()] |= 1 << (key[0] & 0x1f);
+            place += 1;
+        }
+        list += 1;
+    }
+    firsts
+};
 
 /// A name that was read and whose value is to come, or the other way round.
 #[derive(Debug, Default)]
