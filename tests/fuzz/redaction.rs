@@ -293,6 +293,16 @@ fn any_text_is_redacted_and_then_stays_as_it_is() {
         let text = String::from_utf8_lossy(bytes);
         let once = REDACTOR.text(&text).into_owned();
         assert_eq!(REDACTOR.text(&once), once);
+        // JSON stays JSON, also where it is in a string of JSON.
+        let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
+        let inner = Value::from(one_field("body", &*text)).to_string();
+        let outer = Value::from(one_field("body", &*inner)).to_string();
+        for json in [inner, outer] {
+            assert!(is_json(&REDACTOR.text(&json)), "{json}");
+        }
+        if is_json(&text) {
+            assert!(is_json(&once), "{text}");
+        }
         for data in [one_field("note", &*text), one_field(&text, 1), deep(&text), wide(&text)] {
             let once = payload(&data);
             assert_eq!(payload(&once), once);

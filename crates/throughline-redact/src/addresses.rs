@@ -81,7 +81,7 @@ pub(crate) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
     for colon in memchr_iter(b':', bytes).filter(|&colon| bytes[colon..].starts_with(b"://")) {
         let start = colon + "://".len();
         if start >= url_end {
-            url_end = run_end(bytes, start, is_in_url);
+            url_end = url_end_of(bytes, start);
             last_at = memrchr(b'@', &bytes[start..url_end]).map(|at| start + at);
         }
         let Some(last_at) = last_at.filter(|&at| done.max(start) <= at) else { continue };
@@ -101,6 +101,15 @@ pub(crate) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
         }
     }
     behind_passwords
+}
+
+/// Where the URL ends whose scheme ends here. A quote may be in a password, and closes a string that the URL is in.
+fn url_end_of(bytes: &[u8], start: usize) -> usize {
+    let mut end = run_end(bytes, start, is_in_url);
+    while bytes.get(end) == Some(&b'\'') && bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric) {
+        end = run_end(bytes, end + 1, is_in_url);
+    }
+    end
 }
 
 fn is_in_url(byte: u8) -> bool {

@@ -263,7 +263,9 @@ impl<'t> Key<'t> {
         let by_phrase = || {
             let start = if sign.is_prose() { self.phrase_start(text) } else { self.start };
             if start < self.start {
-                keys.classify_phrase(&text[start..self.start + self.name.len()])
+                // `the new token is: x7`
+                let phrase = &text[start..self.start + self.name.len()];
+                keys.classify_phrase(phrase.strip_suffix(" is").unwrap_or(phrase))
             } else {
                 None
             }
@@ -277,7 +279,7 @@ impl<'t> Key<'t> {
             return Some(named);
         }
         // `[token]: https://…` labels a link, `http://auth:8080` names a host, `user:token:7` is a path of names.
-        let is_label = self.name.starts_with('[') && self.name.ends_with(']');
+        let is_label = sign.colon && self.name.starts_with('[') && self.name.ends_with(']');
         let is_setting = !sign.colon && !sign.spaced && !sign.apart;
         let before = self.start.checked_sub(1).map(|at| text.as_bytes()[at]);
         let is_tight = sign.colon && !sign.spaced;

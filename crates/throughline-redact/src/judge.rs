@@ -1,6 +1,7 @@
 //! Whether what stands beside a sensitive name is a secret, or a reason, a type, a placeholder, an expression of a program.
 
 use memchr::memchr;
+use serde_json::{Map, Value};
 
 use crate::families::looks_random;
 use crate::keys::{Named, SecretKind};
@@ -177,6 +178,22 @@ fn is_type_name(token: &str) -> bool {
     is_sized || names::table().lists.has_in_any_case(List::Types, token)
 }
 
+/// Whether an object says what a value must be like, and holds none: `{"type": "string", "minLength": 8}`.
+pub(crate) fn is_schema(object: &Map<String, Value>) -> bool {
+    let is_about = |key: &String| names::table().lists.has_in_any_case(List::Schema, key);
+    object.get("type").is_some_and(Value::is_string) && object.keys().all(is_about)
+}
+
+/// Whether what follows a flag of one letter is a password: `-p` stands for a port, a path and a package, too.
+pub(crate) fn is_password_of_flag(value: &str) -> bool {
+    let is_other = |byte: u8| matches!(byte, b'/' | b':' | b'.' | b',' | b'=');
+    looks_secret(value)
+        && !value.bytes().all(|byte| byte.is_ascii_digit())
+        && !value.bytes().any(is_other)
+        && !value.starts_with('-')
+        && !is_type_name(value)
+}
+
 /// Of a word so much is judged: a longer one is read again for the next key.
 const WORD: usize = 128;
 
@@ -309,7 +326,9 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
                 is_one && !named.is_weak && clause.bytes().all(is_letter) && !is_status(clause)
             };
             // What is personal is told before the words are looked up: they may be many.
-            let is_personal = (is_one && digits >= 4) || looks_personal(clause) || is_plain_word();
+            let is_machine = named.is_weak && is_address_of_machine(clause);
+            let is_personal =
+                !is_machine && ((is_one && digits >= 4) || looks_personal(clause) || is_plain_word());
             let is_prose = !is_personal || (digits < 5 && words.take(WORDS).any(is_of_prose));
             if clause.is_empty() || is_prose { Clause::Prose } else { Clause::Whole }
         }

@@ -44,6 +44,7 @@ mod addresses;
 mod armour;
 mod assign;
 mod builder;
+mod counts;
 mod elements;
 mod error;
 mod families;

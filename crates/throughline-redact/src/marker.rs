@@ -51,7 +51,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// The marks in brackets, but for those of patterns and of cuts.
-const STANDARD: &[&str] = &[
+pub(crate) const STANDARD: &[&str] = &[
     REDACTED,
     ADDRESS,
     API_KEY,

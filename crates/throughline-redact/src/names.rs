@@ -93,11 +93,12 @@ pub(crate) enum List {
     Outcomes,
     Segments,
     Parameters,
+    Schema,
     Types,
 }
 
 impl List {
-    const COUNT: usize = 15;
+    const COUNT: usize = 16;
 
     fn of(title: &str) -> Self {
         match title {
@@ -114,6 +115,7 @@ impl List {
             "outcomes" => Self::Outcomes,
             "segments" => Self::Segments,
             "parameters" => Self::Parameters,
+            "schema" => Self::Schema,
             "types" => Self::Types,
             _ => Self::Nothing,
         }

@@ -15,6 +15,9 @@ use crate::values::{self, Sign, Tokens};
 /// How far a value may stand behind its name.
 const APART: usize = 240;
 
+/// What stands beside any name, if it is a secret.
+const PASSWORD: Named = Named { kind: SecretKind::Credential, is_weak: false, is_head: true };
+
 /// What a key holds of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holder {
@@ -129,6 +132,9 @@ impl Pair {
             let named =
                 Some(name).filter(|name| !name.contains(' ')).and_then(|name| keys.classify_name(name));
             let named = named.filter(|named| named.is_head && !named.is_weak);
+            if named.is_some() && quoted && bytes.get(said.end + 1) == Some(&b'>') {
+                return content(text, said.end + 2);
+            }
             self.name = named.map(|named| (said.end, named));
             let before = self.value.take().filter(|value| value.end + APART > after);
             if named.is_some() && !bytes[said.end..bytes.len().min(said.end + 5)].starts_with(b"\"\r\n\r\n") {
@@ -148,7 +154,6 @@ impl Pair {
             return None;
         }
         let sign = Sign { quoted: sign.quoted, ..sign };
-        let any = Named { kind: SecretKind::Credential, is_weak: false, is_head: true };
         let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
         match self.name.take().filter(|(end, _)| end + APART > after) {
             Some((end, named)) if is_beside(end) => {
@@ -171,13 +176,22 @@ impl Pair {
                 if values::quote(bytes, start).is_some() && sign.quoted {
                     let limit = bytes.len().min(start + APART);
                     let near = text.get(..text.floor_char_boundary(limit))?;
-                    let value = values::extent(near, after, any, sign, &mut Tokens::default());
+                    let value = values::extent(near, after, PASSWORD, sign, &mut Tokens::default());
                     self.value = value.filter(|value| value.end < limit);
                 }
                 None
             }
         }
     }
+}
+
+/// What an element holds whose tag ends before this: `<property name="connection.password">hunter2</property>`.
+fn content(text: &str, start: usize) -> Option<Range<usize>> {
+    let near = &text.as_bytes()[..text.floor_char_boundary(start + APART)];
+    let end = run_end(near, start, |byte| byte != b'<');
+    let closes = near[end..].starts_with(b"</");
+    let said = text.get(start..end).filter(|said| closes && !said.trim().is_empty())?;
+    (!judge::is_placeholder(said)).then_some(start..end)
 }
 
 /// Finds the second of two that stand in brackets, of which the first is a sensitive name: `["Authorization", "x"]`,
@@ -202,15 +216,13 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let Some(name) = text.get(open + 1..name_end) else { continue };
         let opening = without_escapes(bytes[..open].trim_ascii_end());
         let flag = name.strip_prefix("--").filter(|_| !name.contains(['=', ' ']));
+        let is_short = name == "-p";
         let is_first = matches!(opening, [.., b'[' | b'(']);
-        if !is_first && flag.is_none() {
+        if !is_first && flag.is_none() && !is_short {
             continue;
         }
-        let Some(named) =
-            keys.classify_name(flag.unwrap_or(name)).filter(|named| named.is_head && !named.is_weak)
-        else {
-            continue;
-        };
+        let named = if is_short { Some(PASSWORD) } else { keys.classify_name(flag.unwrap_or(name)) };
+        let Some(named) = named.filter(|named| named.is_head && !named.is_weak) else { continue };
         let start = run_end(bytes, comma + 1, |byte| byte.is_ascii_whitespace());
         if values::quote(bytes, start).is_none() && !bytes.get(start).is_some_and(u8::is_ascii_digit) {
             continue;
@@ -221,7 +233,10 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         // `["password", "token"]` is a list of names.
         let after =
             bytes[value.end..].iter().find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'\n'));
-        let closes = matches!(after, None | Some(b']' | b')')) || flag.is_some();
+        let closes = matches!(after, None | Some(b']' | b')')) || flag.is_some() || is_short;
+        if is_short && !judge::is_password_of_flag(said) {
+            continue;
+        }
         if closes && !(judge::is_word(said) && keys.classify_name(said).is_some()) && !said.starts_with("--")
         {
             done = value.end;

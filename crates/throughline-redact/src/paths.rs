@@ -1,8 +1,11 @@
 //! Secrets in the paths of URLs: `/password-reset/Zq9x…`, invitations and links that sign somebody in.
 
+use std::ops::Range;
+
 use memchr::memchr_iter;
 
 use crate::families::looks_random;
+use crate::judge;
 use crate::keys::Keys;
 use crate::marker;
 use crate::names::{self, List};
@@ -32,6 +35,35 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     }
 }
 
+/// Finds the segments of a path that stand in place of a telling parameter of its route: `/password-reset/{token}`.
+pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for part in route.split('/') {
+        let Some(rest) = path.get(start..) else { break };
+        let parameter = part.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let parameter = parameter.or_else(|| part.strip_prefix(':')).unwrap_or_default();
+        let name = parameter.trim_start_matches('*');
+        // A parameter with an asterisk stands for all that follows.
+        let len = if name.len() < parameter.len() { None } else { rest.find('/') };
+        let end = start + len.unwrap_or(rest.len());
+        if start < end && is_secret_of(name, &path[start..end], keys) {
+            found.push(start..end);
+        }
+        start = end + 1;
+    }
+    found
+}
+
+/// Whether a segment is the secret that a parameter names.
+fn is_secret_of(parameter: &str, segment: &str, keys: &Keys) -> bool {
+    let named = keys.classify_name(parameter).filter(|named| named.is_head);
+    named.is_some_and(|named| judge::looks_the_part(segment, named))
+        || (names::table().lists.has_in_any_case(List::Parameters, parameter)
+            && looks_random(segment.as_bytes())
+            && !is_uuid(segment.as_bytes()))
+}
+
 fn tells(name: &str, keys: &Keys) -> bool {
     let lower = name.to_ascii_lowercase();
     let last = lower.rsplit(['-', '_']).next().unwrap_or(&lower);
@@ -50,6 +82,35 @@ fn is_in_segment(byte: u8) -> bool {
 mod tests {
     use super::*;
     use crate::scan::found_in;
+
+    #[test]
+    fn what_stands_in_place_of_a_telling_parameter_is_found() {
+        let keys = Keys::new(Default::default(), &[]).unwrap();
+        let find = |route, path: &str| -> Vec<String> {
+            find_by_route(route, path, &keys).into_iter().map(|segment| path[segment].to_owned()).collect()
+        };
+        for (route, path, secret) in [
+            ("/password-reset/{token}", "/password-reset/plain", "plain"),
+            ("/users/{id}/pin/{pin}/x", "/users/7/pin/1234/x", "1234"),
+            ("/in/:secret", "/in/abc", "abc"),
+            ("/s/{*token}", "/s/a/b/c", "a/b/c"),
+            ("/oauth/{code}", "/oauth/Zq9xT4mB7wLk2", "Zq9xT4mB7wLk2"),
+        ] {
+            assert_eq!(find(route, path), [secret], "{route}");
+        }
+        for (route, path) in [
+            ("/loans/{id}", "/loans/42"),
+            ("/countries/{code}", "/countries/NL"),
+            ("/runs/{key}", "/runs/loan-2026-42"),
+            ("/verify/{ticket}", "/verify/550e8400-e29b-41d4-a716-446655440000"),
+            ("/token/{kind}", "/token/refresh"),
+            ("/password-reset/{token}", "/password-reset/"),
+            ("/a/{token}/b", "/a"),
+            ("", "/x"),
+        ] {
+            assert!(find(route, path).is_empty(), "{route}");
+        }
+    }
 
     #[test]
     fn what_follows_a_telling_segment_is_hidden_if_it_is_no_word() {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
-use crate::keys::Named;
+use crate::keys::{Named, SecretKind};
 use crate::pairs::Holder;
 use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
@@ -61,6 +61,11 @@ impl Walk<'_> {
             });
             self.bound += limit::most_bytes(key) + 2;
             match class {
+                KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact
+                    if says_nothing(value) || value.as_object().is_some_and(judge::is_schema) =>
+                {
+                    self.value(value, depth + 1, readable);
+                }
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
                 KeyClass::Weak(named) if !looks_the_part(value, named) => {
                     self.value(value, depth + 1, readable);
@@ -97,8 +102,13 @@ impl Walk<'_> {
             Value::Array(items) => {
                 self.bound += 2 + items.len();
                 let named = self.named_by_item_before(items);
+                let mut named = named.into_iter().peekable();
                 for (place, item) in items.iter_mut().enumerate() {
-                    if named == Some(place) { self.hide(item) } else { self.value(item, depth + 1, readable) }
+                    if named.next_if_eq(&place).is_some() {
+                        self.hide(item);
+                    } else {
+                        self.value(item, depth + 1, readable);
+                    }
                 }
             }
             _ if !readable => self.hide(value),
@@ -110,6 +120,7 @@ impl Walk<'_> {
             }
             Value::Number(number) => {
                 if !self.rules.scanner().is_for_credentials() && is_card(number) {
+                    self.rules.scanner().counts.add(marker::CARD);
                     *value = Value::String(marker::CARD.to_owned());
                 }
                 self.bound += 32;
@@ -118,21 +129,28 @@ impl Walk<'_> {
         }
     }
 
-    /// The place of the item that the one before names: `["Authorization", "x"]`, `["--password", "x"]`.
-    fn named_by_item_before(&self, items: &[Value]) -> Option<usize> {
+    /// The places of the items that the ones before name: `["Authorization", "x"]`, `["--password", "x", "-v"]`, and of a flat
+    /// list of headers.
+    fn named_by_item_before(&self, items: &[Value]) -> Vec<usize> {
         let flag = |text: &str| text.strip_prefix("--").is_some_and(|name| self.names_secret(name));
-        let is_word = |value: &Value| value.as_str().is_some_and(|text| self.names_secret(text));
-        match items {
-            [Value::String(name), value] if !flag(name) && !is_word(value) => {
-                self.names_secret(name).then_some(1)
-            }
-            [_, .., _] => {
-                let named = items.iter().position(|item| item.as_str().is_some_and(flag))? + 1;
-                let value = items.get(named)?.as_str()?;
-                (!value.starts_with('-')).then_some(named)
-            }
-            _ => None,
+        let is_name = |value: &Value| value.as_str().is_some_and(|text| self.names_secret(text));
+        if let [Value::String(name), value] = items
+            && !name.starts_with('-')
+        {
+            return if self.names_secret(name) && !is_name(value) { vec![1] } else { Vec::new() };
         }
+        let has_headers = is_list_of_headers(items);
+        let is_named = |(place, pair): (usize, &[Value])| {
+            let [Value::String(name), Value::String(value)] = pair else { return None };
+            let is_header = has_headers
+                && place.is_multiple_of(2)
+                && self.names_secret(name)
+                && (value.contains(' ') || judge::looks_secret(value));
+            let is_option = (flag(name) && !value.starts_with('-'))
+                || (name == "-p" && judge::is_password_of_flag(value));
+            (is_option || is_header).then_some(place + 1)
+        };
+        items.windows(2).enumerate().filter_map(is_named).collect()
     }
 
     fn names_secret(&self, name: &str) -> bool {
@@ -148,8 +166,14 @@ impl Walk<'_> {
             Value::Null => {}
             Value::String(text) if self.rules.scanner().marks.is_mark(text) => {}
             // A buffer that is much larger than the mark would be kept for nothing.
-            Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
-            _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),
+            Value::String(text) if text.capacity() <= 64 => {
+                self.rules.scanner().counts.add(marker::REDACTED);
+                marker::REDACTED.clone_into(text);
+            }
+            _ => {
+                self.rules.scanner().counts.add(marker::REDACTED);
+                discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned())));
+            }
         }
         // The longest mark is that of a pattern.
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
@@ -177,6 +201,21 @@ impl Walk<'_> {
         }
         *fields = renamed;
     }
+}
+
+/// Whether a list has names and values of headers by turns: `["Host", "x", "X-Api-Key", "y"]`.
+fn is_list_of_headers(items: &[Value]) -> bool {
+    let is_name = |item: &Value| {
+        let name = item.as_str().map(str::as_bytes).unwrap_or_default();
+        name.first().is_some_and(u8::is_ascii_uppercase)
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    items.len() >= 4 && items.len().is_multiple_of(2) && items.iter().step_by(2).all(is_name)
+}
+
+/// Whether a value says that there is none: nothing is hidden by hiding it.
+fn says_nothing(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| judge::is_nothing(text, SecretKind::Fact))
 }
 
 /// Whether a value is neither a password nor somebody's number, whatever its key says: a yes or a no, or so small a number.

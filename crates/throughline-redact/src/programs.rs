@@ -30,6 +30,8 @@ enum Command {
     User,
     /// A password follows this flag without a space.
     Attached,
+    /// A password follows this flag.
+    Apart(&'static str),
     /// `machine x login ada password hunter2`.
     Netrc,
     /// Columns, then values.
@@ -50,7 +52,11 @@ const COMMANDS: &[(&str, Command)] = &[
     ("mysql ", Command::Attached),
     ("mysqldump ", Command::Attached),
     ("mysqladmin ", Command::Attached),
-    ("sshpass ", Command::Attached),
+    ("sshpass ", Command::Apart("-p")),
+    ("redis-cli ", Command::Apart("-a")),
+    ("docker login ", Command::Apart("-p")),
+    ("podman login ", Command::Apart("-p")),
+    ("helm registry login ", Command::Apart("-p")),
     ("login ", Command::Netrc),
     ("insert into ", Command::Insert),
     ("jdbc:oracle:thin:", Command::Thin),
@@ -79,11 +85,15 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         // What was read is not read again for the next command.
         done = match command {
             Command::User => {
-                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U"], true, found);
+                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U"], Follows::Pair, found);
                 reader.line(hit.end())
             }
             Command::Attached => {
-                reader.flags(hit.end(), &["-p"], false, found);
+                reader.flags(hit.end(), &["-p"], Follows::Attached, found);
+                reader.line(hit.end())
+            }
+            Command::Apart(flag) => {
+                reader.flags(hit.end(), &[flag], Follows::Apart, found);
                 reader.line(hit.end())
             }
             Command::Insert => reader.insert(hit.end(), found),
@@ -106,6 +116,17 @@ pub(crate) fn find_said(text: &str, keys: &Keys, found: &mut Found<'_>) {
     for at in memmem::find_iter(text.as_bytes(), IS) {
         Reader { text, keys }.is(at, at + IS.len(), found);
     }
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// A user, a colon and a password.
+    Pair,
+    /// A password, without a space between.
+    Attached,
+    /// A password, with or without a space between.
+    Apart,
 }
 
 struct Reader<'t> {
@@ -143,7 +164,8 @@ impl Reader<'_> {
     }
 
     /// What follows one of these flags; if it is a user and a password, the password.
-    fn flags(&self, at: usize, flags: &[&str], is_pair: bool, found: &mut Found<'_>) {
+    fn flags(&self, at: usize, flags: &[&str], follows: Follows, found: &mut Found<'_>) {
+        let is_pair = follows == Follows::Pair;
         let end = self.line(at);
         let bytes = &self.text.as_bytes()[..end];
         let mut word = at;
@@ -158,7 +180,7 @@ impl Reader<'_> {
             let attached = word + flag.len();
             let is_attached = word_end > attached && (flag.len() == 2 || bytes[attached] == b'=');
             let start = if is_attached { attached } else { run_end(bytes, word_end, |byte| byte == b' ') };
-            if !is_attached && !is_pair {
+            if !is_attached && follows == Follows::Attached {
                 word = word_end;
                 continue;
             }

@@ -1,6 +1,7 @@
 //! [`Redactor`]: the rules, and what can be asked of them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +16,7 @@ use crate::memo::Memo;
 use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{judge, keys, limit, marker, payload};
+use crate::{judge, keys, limit, marker, paths, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -25,6 +26,7 @@ use crate::{judge, keys, limit, marker, payload};
 /// | what | method | what becomes of a secret |
 /// |---|---|---|
 /// | what people read | [`text`](Self::text), [`message`](Self::message) | a mark in its place, the rest stays |
+/// | the path of a request | [`path`](Self::path) | a mark in its place, also by the parameters of its route |
 /// | names such as `mail:sent` | [`name`](Self::name) | the same, but `password:reset` is kept |
 /// | what must be found again: ids, tags, labels | [`findable`](Self::findable), [`findable_key`](Self::findable_key) | the whole text becomes a pseudonym or a mark |
 /// | JSON | [`payload`](Self::payload), [`unknown_fields`](Self::unknown_fields) | a mark, by key and by text |
@@ -110,6 +112,33 @@ impl Redactor {
         Cow::Owned(limit::cut_text(&text, self.0.payload_limit, &|text| self.hits(text)))
     }
 
+    /// Redacts the path of a request that matched a route: as [`text`](Self::text), and what stands in place of a parameter
+    /// with a telling name is hidden, whatever it looks like.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert_eq!(redactor.path("/password-reset/{token}", "/password-reset/tulip"), "/password-reset/[redacted]");
+    /// assert_eq!(redactor.path("/loans/{id}", "/loans/42"), "/loans/42");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn path<'a>(&self, route: &str, path: &'a str) -> Cow<'a, str> {
+        let scanner = &self.0.scanner;
+        if scanner.is_off {
+            return Cow::Borrowed(path);
+        }
+        let mut secrets = paths::find_by_route(route, path, &scanner.keys);
+        secrets.retain(|secret| !scanner.marks.is_mark(&path[secret.clone()]));
+        if secrets.is_empty() {
+            return self.text(path);
+        }
+        let mut marked = path.to_owned();
+        for secret in secrets.into_iter().rev() {
+            scanner.counts.add(marker::REDACTED);
+            marked.replace_range(secret, marker::REDACTED);
+        }
+        Cow::Owned(self.text(&marked).into_owned())
+    }
+
     /// Redacts a name of the form `area:what`, as [`text`](Self::text) does, but `password:reset` is the name of an
     /// event and stays. To search by name, apply the same function to the name.
     ///
@@ -168,8 +197,14 @@ impl Redactor {
             return Cow::Borrowed(text);
         }
         match self.0.pseudonyms.get() {
-            Some(pseudonyms) => Cow::Owned(pseudonyms.of(text)),
-            None => Cow::Owned(marker::REDACTED.to_owned()),
+            Some(pseudonyms) => {
+                self.0.scanner.counts.add_pseudonym();
+                Cow::Owned(pseudonyms.of(text))
+            }
+            None => {
+                self.0.scanner.counts.add(marker::REDACTED);
+                Cow::Owned(marker::REDACTED.to_owned())
+            }
         }
     }
 
@@ -261,6 +296,19 @@ impl Redactor {
         self.0.scanner.marks.in_text(text).map(|mark| marker::kind(&text[mark]))
     }
 
+    /// How often this redactor and its clones have put something in place of something else, by kind as
+    /// [`marks`](Self::marks) says it. What is redacted once more counts once.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// redactor.text("pin=1234, mail to ada@example.org and eve@example.org");
+    /// assert!(redactor.counts().into_iter().eq([("email".to_owned(), 2), ("key".to_owned(), 1)]));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.scanner.counts.by_kind()
+    }
+
     /// Whether there is a [key to make pseudonyms with](crate::Redaction::pseudonym_key): if not,
     /// [`findable`](Self::findable) makes all sensitive texts the same mark.
     pub fn can_pseudonymise(&self) -> bool {
@@ -315,6 +363,7 @@ impl Rules {
     #[cold]
     pub(crate) fn classify_new(&self, key: &str, keeps_rest: bool) -> (KeyClass, Option<String>) {
         if !keeps_rest && self.scanner.hits(key, Reading::Name) {
+            self.scanner.counts.add(marker::REDACTED);
             return (KeyClass::Sensitive, Some(marker::REDACTED.to_owned()));
         }
         let clean = self.scanner.clean(key, Reading::Name);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use memchr::memchr2;
 use regex::Regex;
 
+use crate::counts::Counts;
 use crate::fold::Folded;
 use crate::keys::{Choice, Keys};
 use crate::marker::Marks;
@@ -80,6 +81,7 @@ pub(crate) struct Scanner {
     pub(crate) keys: Arc<Keys>,
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) marks: Marks,
+    pub(crate) counts: Counts,
     choice: Choice,
     /// Whether nothing is looked for.
     pub(crate) is_off: bool,
@@ -88,7 +90,8 @@ pub(crate) struct Scanner {
 impl Scanner {
     pub(crate) fn new(keys: Arc<Keys>, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
         let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
-        Self { keys, patterns, marks, choice, is_off }
+        let counts = Counts::of(&marks.own);
+        Self { keys, patterns, marks, counts, choice, is_off }
     }
 
     /// Whether personal data is left alone.
@@ -144,6 +147,7 @@ impl Scanner {
             let mut marked = String::with_capacity(cleaned.len() + 16 * hits.len());
             let mut done = 0;
             for (hit, mark) in hits {
+                self.counts.add(mark);
                 marked.push_str(&cleaned[done..hit.start]);
                 marked.push_str(mark);
                 done = hit.end;
@@ -152,10 +156,13 @@ impl Scanner {
             hits = self.confined(&marked, self.find_between_marks(&marked, reading), reading, 0);
             cleaned = Cow::Owned(marked);
         }
-        match hits.is_empty() {
-            true => cleaned,
+        if hits.is_empty() {
+            return cleaned;
+        }
+        self.counts.add(marker::REDACTED);
+        match json::is_json(text) {
             // JSON stays JSON.
-            false if json::is_json(text) => Cow::Borrowed(marker::REDACTED_JSON),
+            true => Cow::Borrowed(marker::REDACTED_JSON),
             false => Cow::Borrowed(marker::REDACTED),
         }
     }

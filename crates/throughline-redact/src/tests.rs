@@ -178,6 +178,42 @@ fn keys_that_become_the_same_are_numbered() {
 }
 
 #[test]
+fn what_stands_in_a_list_behind_a_flag_or_the_name_of_a_header_goes() {
+    for (data, redacted) in [
+        (
+            json!({"args": ["--password", "x7", "--token", "y8", "-v"]}),
+            json!({"args": ["--password", "[redacted]", "--token", "[redacted]", "-v"]}),
+        ),
+        (json!({"args": ["-p", "hunter2"]}), json!({"args": ["-p", "[redacted]"]})),
+        (
+            json!({"rawHeaders": ["Host", "x", "X-Api-Key", "hunter2"]}),
+            json!({"rawHeaders": ["Host", "x", "X-Api-Key", "[redacted]"]}),
+        ),
+    ] {
+        assert_eq!(payload(&standard(), data), redacted);
+    }
+    for data in [
+        json!({"args": ["-p", "8080:80"], "cmd": ["mkdir", "-p", "/tmp/x1"]}),
+        json!({"args": ["build", "-p", "throughline-core"]}),
+        json!({"columns": ["Name", "Password", "Token", "Value"]}),
+        json!({"required": ["password", "token", "email", "name"]}),
+    ] {
+        assert_eq!(payload(&standard(), data.clone()), data);
+    }
+}
+
+#[test]
+fn what_a_value_must_be_like_is_no_value_and_nothing_is_no_secret() {
+    let data = json!({
+        "password": {"type": "string", "minLength": 8}, "token": {"type": "string"},
+        "secret": "none", "pin": "", "prescription": "n/a",
+    });
+    assert_eq!(payload(&standard(), data.clone()), data);
+    let data = json!({"password": {"type": "string", "text": "hunter2"}});
+    assert_eq!(payload(&standard(), data), json!({"password": "[redacted]"}));
+}
+
+#[test]
 fn a_mark_names_nothing_of_what_stands_beside_it() {
     for data in [
         json!({"a": ["078-05-1120", false]}),

@@ -162,8 +162,7 @@ fn in_brackets(text: &str, start: usize, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     if sign.quoted {
         let value = bracketed(bytes, start);
-        // An object of a program is no JSON: `"password": {` and a type in it.
-        return Some(value);
+        return (!is_schema(&text[value.clone()])).then_some(value);
     }
     let limit = text.floor_char_boundary(start + LONGEST_BRACKET);
     let value = bracketed(&bytes[..limit], start);
@@ -181,6 +180,14 @@ fn in_brackets(text: &str, start: usize, sign: Sign) -> Option<Range<usize>> {
     let has_literal =
         whole.contains(['"', '\'']) && !whole.contains('\n') && !(inner.contains('(') || inner.contains('='));
     (is_list || (is_braced && sign.sectioned) || (has_literal && !names_only(whole))).then_some(value)
+}
+
+/// Whether an object is a [schema](judge::is_schema).
+fn is_schema(object: &str) -> bool {
+    const LONGEST: usize = 200;
+    object.len() <= LONGEST
+        && object.contains("\"type\"")
+        && serde_json::from_str(object).is_ok_and(|fields| judge::is_schema(&fields))
 }
 
 /// Whether all that is quoted are words, as in lists of names: `["password", "token"]`.
@@ -393,6 +400,11 @@ fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign)
 fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let word = &text[start..token];
+    // A program assigns names and small numbers; a file of settings has nothing else in its line.
+    let is_small = word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    if is_small && (sign.spaced || sign.apart) {
+        return None;
+    }
     if sign.sectioned {
         return Some(
             start..run_end(bytes, start, |byte| !matches!(byte, b';' | b'"' | b'\'' | b'\r' | b'\n')),
@@ -411,10 +423,6 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
     }
     let is_name = judge::is_word(word);
     if sign.spaced || sign.apart {
-        // A program assigns names and small numbers; a file of settings has nothing else in its line.
-        if word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
         let is_setting = sign.first && matches!(bytes.get(token), None | Some(b'\n' | b'\r'));
         let is_code = word.contains(['(', '[', '{', '<', '|', '&'])
             || matches!(bytes.get(token), Some(b';' | b')'))
