@@ -133,8 +133,8 @@ impl Throughline {
     /// the route that it matched has a parameter with a telling name.
     ///
     /// ```
-    /// # use throughline_core::Throughline;
-    /// let throughline = Throughline::builder("accounts").build()?;
+    /// # use throughline_core::{MemoryStore, Throughline};
+    /// let throughline = Throughline::builder("accounts").store(MemoryStore::new()).build()?;
     /// assert_eq!(throughline.path("/password-reset/{token}", "/password-reset/tulip"), "/password-reset/[redacted]");
     /// # Ok::<(), throughline_core::BuildError>(())
     /// ```
