@@ -42,6 +42,11 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
                 None => continue,
             },
         };
+        // `read('Password:', x)`: the quote closes what the name stands in.
+        let opened = key.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
+        if opened.is_some() && !sign.quoted && opened == bytes.get(operator.end).copied() {
+            continue;
+        }
         let is_tight = sign.colon && !sign.spaced && !sign.quoted;
         let digits = is_tight && is_number(key.name);
         let sign = Sign { field: is_tight && key.is_field(bytes), digits, ..sign };
@@ -429,6 +434,8 @@ mod tests {
             "\": 1",
             "shipping: express",
             "pin: Some(12)",
+            "read('Password:', creds.password)",
+            "pub frag_token: __u32,",
             "pins: Some(count)",
         ] {
             assert!(values(text, Reading::Prose).is_empty(), "{text}: {:?}", values(text, Reading::Prose));

@@ -173,7 +173,7 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
 
 /// Whether it is the name of a type, as in declarations and schemas.
 fn is_type_name(token: &str) -> bool {
-    let token = token.trim_end_matches([',', ';', '?', ')']);
+    let token = token.trim_start_matches('_').trim_end_matches([',', ';', '?', ')']);
     let is_sized = matches!(token.as_bytes(), [b'u' | b'i' | b'f', size @ ..] if matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size"));
     is_sized || names::table().lists.has_in_any_case(List::Types, token)
 }

@@ -97,10 +97,10 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 reader.line(hit.end())
             }
             Command::Insert => reader.insert(hit.end(), found),
+            Command::Thin => reader.thin(hit.end(), found),
             other => {
                 match other {
                     Command::Netrc => reader.netrc(hit.end(), found),
-                    Command::Thin => reader.thin(hit.end(), found),
                     Command::Set => reader.set(hit.start(), hit.end(), found),
                     _ => reader.quoted(hit.end(), found),
                 }
@@ -215,7 +215,8 @@ impl Reader<'_> {
         }
     }
 
-    fn thin(&self, at: usize, found: &mut Found<'_>) {
+    /// Finds the password of an address, and says how far it has read.
+    fn thin(&self, at: usize, found: &mut Found<'_>) -> usize {
         let bytes = &self.text.as_bytes()[..self.text.len().min(at + LONGEST_URL)];
         let end = run_end(bytes, at, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\''));
         let slash = run_end(&bytes[..end], at, |byte| byte != b'/' && byte != b'@');
@@ -223,6 +224,7 @@ impl Reader<'_> {
         if let Some(last_at) = last_at.filter(|&last| bytes.get(slash) == Some(&b'/') && slash + 1 < last) {
             found.push(slash + 1..last_at, marker::PASSWORD);
         }
+        end
     }
 
     fn set(&self, start: usize, at: usize, found: &mut Found<'_>) {
