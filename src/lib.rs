@@ -1,6 +1,6 @@
-//! The examples and end-to-end tests of Throughline, and the code of the guide and of the page on stores.
+//! The examples and end-to-end tests of Throughline, and the code of the guide and of the pages on redaction and stores.
 
-/// The pages of `docs/guide` and `docs/write-a-store.md`, whose code is compiled and run.
+/// The pages of `docs/guide`, `docs/redaction.md` and `docs/write-a-store.md`, whose code is compiled and run.
 #[cfg(doctest)]
 mod guide {
     #[doc = include_str!("../docs/guide/choosing-a-store.md")]
@@ -9,6 +9,8 @@ mod guide {
     struct ReadingAStory;
     #[doc = include_str!("../docs/guide/starting-up-after-a-crash.md")]
     struct StartingUpAfterACrash;
+    #[doc = include_str!("../docs/redaction.md")]
+    struct Redaction;
     #[doc = include_str!("../docs/guide/sagas-in-handlers.md")]
     struct SagasInHandlers;
     #[doc = include_str!("../docs/guide/steps-and-errors.md")]

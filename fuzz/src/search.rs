@@ -18,11 +18,25 @@ const RUNS: usize = 8;
 /// How often the worst are measured at the end.
 const LAST_RUNS: usize = 200;
 
+/// What stands between the words that are repeated first, each alone.
+const SEPARATORS: &[&str] = &["", " ", "\n", ",", "\"", "'", "x1 ", "x1\""];
+
 /// Looks for so long for the words of a target which, repeated, make the work take longest, and returns what it takes for
 /// each byte, in nanoseconds, and the words.
 pub fn slowest(target: &Target, search: Duration, seed: u64, work: &impl Fn(&[u8])) -> (f64, String) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut worst: Vec<(f64, Vec<&str>)> = Vec::new();
+    let compare = |words: Vec<&'static str>, worst: &mut Vec<(f64, Vec<&'static str>)>| {
+        let least_kept = worst.get(KEPT - 1).map_or(0.0, |(rate, _)| *rate);
+        if rate(&words, 1, work) > least_kept {
+            worst.push((rate(&words, RUNS, work), words));
+            worst.sort_by(|one, other| other.0.total_cmp(&one.0));
+            worst.truncate(KEPT);
+        }
+    };
+    for word in target.words {
+        SEPARATORS.iter().for_each(|separator| compare(vec![word, separator], &mut worst));
+    }
     let began = Instant::now();
     while began.elapsed() < search {
         let mut words = worst.choose(&mut random).map(|(_, words)| words.clone()).unwrap_or_default();
@@ -37,12 +51,7 @@ pub fn slowest(target: &Target, search: Duration, seed: u64, work: &impl Fn(&[u8
                 _ => {}
             }
         }
-        let least_kept = worst.get(KEPT - 1).map_or(0.0, |(rate, _)| *rate);
-        if rate(&words, 1, work) > least_kept {
-            worst.push((rate(&words, RUNS, work), words));
-            worst.sort_by(|one, other| other.0.total_cmp(&one.0));
-            worst.truncate(KEPT);
-        }
+        compare(words, &mut worst);
     }
     // What was measured while the machine was busy is measured again.
     let again =
@@ -53,6 +62,9 @@ pub fn slowest(target: &Target, search: Duration, seed: u64, work: &impl Fn(&[u8
 /// Nanoseconds for each byte of these words, repeated.
 fn rate(words: &[&str], runs: usize, work: &impl Fn(&[u8])) -> f64 {
     let unit = words.concat();
-    let input = unit.repeat(LENGTH / unit.len().max(1) + 1).into_bytes();
-    least_time(&input, runs, work).as_nanos() as f64 / input.len().max(1) as f64
+    if unit.is_empty() {
+        return 0.0;
+    }
+    let input = unit.repeat(LENGTH / unit.len() + 1).into_bytes();
+    least_time(&input, runs, work).as_nanos() as f64 / input.len() as f64
 }

@@ -24,6 +24,8 @@ mod tools;
 enum Command {
     Test(test::Options),
     Bench(bench::Options),
+    /// Write the table of docs/redaction.md anew.
+    RedactionReport,
     Instructions(instructions::Options),
     Faults(faults::Options),
 }
@@ -44,6 +46,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::RedactionReport => {
+            let test = ["test", "--locked", "--package", "throughline-redact", "--test", "corpus"];
+            steps::call(steps::cargo().args(test).env("UPDATE_DOCS", "1"))
+        }
         Command::Instructions(options) => instructions::run(&options),
         Command::Faults(options) => faults::run(&options),
     }

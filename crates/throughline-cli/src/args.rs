@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Show what waits in an outbox for its store, and what the store refused
     Outbox(OutboxArgs),
+    /// Redact a text or JSON lines, or say what would be redacted
+    Redact(RedactArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
@@ -387,6 +389,29 @@ pub(crate) struct ExportArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: RunFilter,
+}
+
+/// `redact`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+No store is needed. A file is read as a whole, a pipe line by line. With --explain and --count
+the answer is no, and the exit code 1, if there is nothing to redact.
+
+Examples:
+  throughline redact service.log > clean.log
+  journalctl -u loans | throughline redact
+  throughline redact --explain events.jsonl
+  throughline redact --count service.log")]
+pub(crate) struct RedactArgs {
+    /// What to read; - is standard input, the default
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Say where which rule hits, instead of the text
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) explain: bool,
+    /// Say how often each kind was hit, instead of the text
+    #[arg(long)]
+    pub(crate) count: bool,
 }
 
 /// What `export` writes.

@@ -12,6 +12,7 @@ mod import;
 mod list;
 mod outbox;
 mod prune;
+mod redact;
 mod running;
 mod show;
 mod stats;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
     // These need no store, or not always.
     match &cli.command {
         Command::Completions(args) => return completions::run(args, screen),
+        Command::Redact(args) => return redact::run(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
         Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
@@ -57,6 +59,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
         Command::Copy(args) => copy::run(args, screen).await,
         Command::Outbox(args) => outbox::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Redact(args) => redact::run(args, screen),
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),
     }

@@ -257,7 +257,7 @@ impl Hub {
         let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), &sink.condition));
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
-        DeliveryReport { destinations }
+        DeliveryReport { destinations, redacted: self.redactor.counts() }
     }
 }
 

@@ -20,6 +20,8 @@ mod payload;
 mod redaction;
 #[cfg(test)]
 mod simulation;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod throughline;
 
 pub use context::{
@@ -46,7 +48,7 @@ pub use throughline_model::{
     WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
-pub use throughline_model::{feed_conformance, store_conformance, testing};
+pub use throughline_model::{feed_conformance, store_conformance};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;
 pub use throughline_redact::{Redaction, RedactionError, Redactor};

@@ -129,6 +129,19 @@ impl Throughline {
         TraceQuery::read(&*reader, trace_id).await
     }
 
+    /// The path of a request as it is recorded: with marks in place of what is sensitive by its form, and of what stands where
+    /// the route that it matched has a parameter with a telling name.
+    ///
+    /// ```
+    /// # use throughline_core::{MemoryStore, Throughline};
+    /// let throughline = Throughline::builder("accounts").store(MemoryStore::new()).build()?;
+    /// assert_eq!(throughline.path("/password-reset/{token}", "/password-reset/tulip"), "/password-reset/[redacted]");
+    /// # Ok::<(), throughline_core::BuildError>(())
+    /// ```
+    pub fn path(&self, route: &str, path: &str) -> String {
+        self.0.redactor.path(route, path).into_owned()
+    }
+
     /// The form in which a value is stored in `correlation_id`, attributes and tags: a pseudonym if it is sensitive, else
     /// the value itself. Search for this.
     pub fn findable(&self, value: &str) -> Text {

@@ -26,7 +26,8 @@ pub(crate) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Fo
         let latest = bytes.len().min(at + 1 + LONGEST_DOMAIN);
         let domain = domain_end(&bytes[at + 1..latest]);
         // `git@github.com:owner/name` is the address of a repository.
-        if start < at && domain > 0 && &bytes[start..at] != b"git" {
+        let domain_end = at + 1 + domain;
+        if start < at && domain > 0 && &bytes[start..at] != b"git" && !is_repository(bytes, domain_end) {
             // The bounds may have cut a character of several bytes.
             let start = text.ceil_char_boundary(start);
             let end = text.ceil_char_boundary(at + 1 + domain);
@@ -34,6 +35,14 @@ pub(crate) fn find_emails(text: &str, behind_passwords: &[usize], found: &mut Fo
             done = end;
         }
     }
+}
+
+/// Whether what stands before is a user of a host and a path follows: `git@github.com:owner/name`.
+fn is_repository(bytes: &[u8], domain_end: usize) -> bool {
+    let path = run_end(&bytes[..bytes.len().min(domain_end + 64)], domain_end, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-' | b'.' | b'~')
+    });
+    bytes.get(domain_end) == Some(&b':') && bytes.get(path) == Some(&b'/')
 }
 
 fn is_local(byte: u8) -> bool {
@@ -72,7 +81,7 @@ pub(crate) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
     for colon in memchr_iter(b':', bytes).filter(|&colon| bytes[colon..].starts_with(b"://")) {
         let start = colon + "://".len();
         if start >= url_end {
-            url_end = run_end(bytes, start, is_in_url);
+            url_end = url_end_of(bytes, start);
             last_at = memrchr(b'@', &bytes[start..url_end]).map(|at| start + at);
         }
         let Some(last_at) = last_at.filter(|&at| done.max(start) <= at) else { continue };
@@ -92,6 +101,15 @@ pub(crate) fn find_in_urls(text: &str, found: &mut Found<'_>) -> Vec<usize> {
         }
     }
     behind_passwords
+}
+
+/// Where the URL ends whose scheme ends here. A quote may be in a password, and closes a string that the URL is in.
+fn url_end_of(bytes: &[u8], start: usize) -> usize {
+    let mut end = run_end(bytes, start, is_in_url);
+    while bytes.get(end) == Some(&b'\'') && bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric) {
+        end = run_end(bytes, end + 1, is_in_url);
+    }
+    end
 }
 
 fn is_in_url(byte: u8) -> bool {

@@ -1,62 +1,135 @@
 //! Secrets that are named in text: `password=hunter2`, `"pin": 1234`, `card number: 4111…`.
 
-use memchr::memchr2_iter;
+use std::ops::Range;
 
-use crate::keys::{Keys, SecretKind};
+use memchr::{memchr3_iter, memrchr2};
+
+use crate::judge;
+use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
+use crate::names::{self, List};
+use crate::pairs::Pair;
 use crate::scan::{Found, Reading};
-use crate::values::{self, Sign};
-use crate::words;
+use crate::tokens::run_end;
+use crate::values::{self, Sign, Tokens};
 
-/// The longest key that is looked at; of a longer one, its end.
-const LONGEST_KEY: usize = 64;
 /// The most words that a key has in prose: `social security card number`.
 const PHRASE_WORDS: usize = 4;
+/// How far a sign may stand behind its key, where signs are aligned.
+const ALIGNED: usize = 40;
 
-/// Finds the values of sensitive keys before `=` or `:`.
+/// Finds the values of sensitive keys before `=`, `:` or `->`.
 pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
-    let mut done = 0;
-    for at in memchr2_iter(b'=', b':', bytes) {
+    let (mut done, mut pair, mut tokens) = (0, Pair::default(), Tokens::default());
+    for at in memchr3_iter(b'=', b':', b'>', bytes) {
         if at < done {
             continue;
         }
-        let Some(after) = sign_end(bytes, at) else { continue };
-        let Some(key) = Key::before(text, done, at) else { continue };
-        let sign = Sign {
-            colon: bytes[at] == b':',
-            quoted: key.quote.is_some(),
-            spaced: bytes.get(after).is_some_and(u8::is_ascii_whitespace),
-            sectioned: key.sectioned,
+        // A value may end within a sign.
+        let Some(operator) = Operator::at(bytes, at).filter(|sign| sign.start >= done) else { continue };
+        let Some(key) = Key::before(text, done, operator.start) else { continue };
+        let sign = key.sign(text, &operator);
+        if let Some(value) = pair.value(text, keys, key.name, operator.end, sign, &mut tokens) {
+            done = value.end.max(at);
+            found.push(value.clone(), key.mark(bytes, &value));
+            continue;
+        }
+        let named = match key.classify(text, keys, sign) {
+            Some(named) => named,
+            None => match key.declared(text, keys, &operator) {
+                Some(named) => named,
+                None => continue,
+            },
         };
-        let Some(kind) = key.classify(keys, sign) else { continue };
-        let Some(value) = values::extent(text, after, kind, sign) else { continue };
+        // `read('Password:', x)`: the quote closes what the name stands in.
+        let opened = key.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
+        if opened.is_some() && !sign.quoted && opened == bytes.get(operator.end).copied() {
+            continue;
+        }
+        let is_tight = sign.colon && !sign.spaced && !sign.quoted;
+        let digits = is_tight && is_number(key.name);
+        let sign = Sign { field: is_tight && key.is_field(bytes), digits, ..sign };
+        let Some(value) = value_of(text, keys, &key, &operator, named, sign, &mut tokens) else { continue };
         // `password:reset-requested` is the name of an event, not a password.
         done = value.end;
         let may_be_name = reading == Reading::Name && sign.colon && !sign.quoted;
-        if !(may_be_name && values::is_word(&text[value.clone()])) {
-            let is_quoted = matches!(bytes[value.start - 1], b'"' | b'\'' | b'`');
-            let mark = match key.quote {
-                // JSON stays JSON.
-                Some("\"") if !is_quoted => marker::REDACTED_JSON,
-                Some("\\\"") if !is_quoted => marker::REDACTED_INNER_JSON,
-                _ => marker::REDACTED,
-            };
-            found.push(value, mark);
+        if !(may_be_name && judge::is_word(&text[value.clone()])) {
+            found.push(value.clone(), key.mark(bytes, &value));
         }
     }
 }
 
-/// Where the sign ends that starts here, if it may assign: `=`, `:`, `:=`, `=>`, `==`, but no `::`, `://`, `!=`.
-fn sign_end(bytes: &[u8], at: usize) -> Option<usize> {
-    if at > 0 && matches!(bytes[at - 1], b':' | b'=' | b'!' | b'<' | b'>') {
-        return None;
-    }
-    match &bytes[at..] {
-        [b':', b':', ..] | [b':', b'/', b'/', ..] => None,
-        [b'=', b'=', b'=', ..] => Some(at + 3),
-        [b':', b'=', ..] | [b'=', b'=' | b'>', ..] => Some(at + 2),
-        _ => Some(at + 1),
+/// The value, unless it is the name of another secret, as in `password = user_password`.
+fn value_of(
+    text: &str,
+    keys: &Keys,
+    key: &Key<'_>,
+    operator: &Operator,
+    named: Named,
+    sign: Sign,
+    tokens: &mut Tokens,
+) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let value = if key.is_column {
+        // `Key (ssn)=(078051120)`, as databases report it.
+        let open = operator.end;
+        if bytes.get(open) != Some(&b'(') {
+            return None;
+        }
+        let value = values::bracketed(bytes, open);
+        let closes = usize::from(bytes[value.end - 1] == b')' && value.len() > 1);
+        let columns = value.start + 1..value.end - closes;
+        if columns.is_empty() {
+            return None;
+        }
+        columns
+    } else {
+        values::extent(text, operator.end, named, sign, tokens)?
+    };
+    let said = &text[value.clone()];
+    let names_another =
+        !sign.quoted && !sign.parameter && judge::is_word(said) && keys.classify_name(said).is_some();
+    (!names_another).then_some(value)
+}
+
+/// What assigns: `=`, `:`, `:=`, `=>`, `==`, `::=`, `?=`, `->`, but no `::`, `://`, `!=`.
+struct Operator {
+    start: usize,
+    end: usize,
+    is_colon: bool,
+}
+
+impl Operator {
+    fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        let before = bytes[..at].iter().rev().take(3);
+        match bytes[at] {
+            b'>' => {
+                let is_arrow = at > 0 && bytes[at - 1] == b'-' && (at < 2 || bytes[at - 2] != b'-');
+                is_arrow.then(|| Self { start: at - 1, end: at + 1, is_colon: true })
+            }
+            b':' => {
+                let is_first = at == 0 || bytes[at - 1] != b':';
+                // A sign that ends with `=` is found there.
+                let follows = &bytes[at + 1..];
+                let is_alone = !matches!(follows, [b':' | b'=', ..] | [b'/', b'/', ..]);
+                (is_first && is_alone).then_some(Self { start: at, end: at + 1, is_colon: true })
+            }
+            _ => {
+                let signs =
+                    before.take_while(|byte| matches!(byte, b':' | b'?' | b'.' | b'+' | b'|')).count();
+                let start = at - signs;
+                if start > 0 && matches!(bytes[start - 1], b'=' | b'!' | b'<' | b'>' | b'~') {
+                    return None;
+                }
+                let end = match &bytes[at..] {
+                    [b'=', b'=', b'=', ..] => at + 3,
+                    [b'=', b'=' | b'>', ..] => at + 2,
+                    _ => at + 1,
+                };
+                Some(Self { start, end, is_colon: false })
+            }
+        }
     }
 }
 
@@ -64,22 +137,36 @@ fn sign_end(bytes: &[u8], at: usize) -> Option<usize> {
 struct Key<'t> {
     /// The name next to the sign.
     name: &'t str,
-    /// The name and the words before it; empty if the name is quoted.
-    phrase: &'t str,
+    start: usize,
+    /// No word that belongs to it stands before this.
+    from: usize,
     /// The quote behind the name, with what escapes it.
     quote: Option<&'t str>,
-    /// Whether a semicolon stands before, as in connection strings: `Server=db;Password=a b;`.
-    sectioned: bool,
+    /// Whether it is a column of a database in brackets: `Key (ssn)=(1)`.
+    is_column: bool,
+    /// Whether white space stands between it and the sign.
+    apart: bool,
 }
 
 impl<'t> Key<'t> {
     fn before(text: &'t str, from: usize, sign: usize) -> Option<Self> {
         let bytes = text.as_bytes();
-        let blank =
-            bytes[from..sign].iter().rev().take(4).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let mut end = sign - blank;
+        let is_space = |byte: &&u8| byte.is_ascii_whitespace();
+        let space = bytes[from..sign].iter().rev().take(ALIGNED).take_while(is_space).count();
+        let mut end = sign - space;
+        let apart = space > 0;
         // data['password'] = …
-        if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
+        let is_subscript = matches!(&bytes[from..end], [.., b'"' | b'\'', b']']);
+        if is_subscript {
+            end -= 1;
+        }
+        // The type of a declaration: `password: Option<String> = "x"`.
+        if let [.., b'>'] = &bytes[from..end] {
+            let earliest = from.max(end.saturating_sub(ALIGNED));
+            end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
+        }
+        let is_column = !is_subscript && matches!(&bytes[from..end], [.., b')']) && !apart;
+        if is_column {
             end -= 1;
         }
         if let [.., b'"' | b'\'' | b'`'] = &bytes[from..end] {
@@ -88,37 +175,159 @@ impl<'t> Key<'t> {
             end -= bytes[from..end].iter().rev().take_while(|byte| **byte == b'\\').count();
             let quote = Some(&text[end..quote_end]);
             let start = back_while(text, from, end, |byte| !matches!(byte, b'"' | b'\'' | b'`' | b'\n'));
-            return Some(Self { name: &text[start..end], phrase: "", quote, sectioned: false });
+            // A quote that opens nothing closes something else: `user + ':'`.
+            let opens = start > from && bytes[start - 1] == bytes[quote_end - 1];
+            if !opens || bytes[start..end].iter().any(|byte| matches!(byte, b'(' | b'=' | b'+' | b'{')) {
+                return None;
+            }
+            return Some(Self { name: &text[start..end], start, from, quote, is_column: false, apart });
+        }
+        // Before a sign without quotes there is no new line.
+        if bytes[end..sign].contains(&b'\n') {
+            return None;
         }
         let start = back_while(text, from, end, is_in_name);
         let name = &text[start..end];
         // No sensitive key has a single letter; hours and minutes have none.
         name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
-        let mut phrase = start;
+        if is_column && bytes[from..start].last() != Some(&b'(') {
+            return None;
+        }
+        Some(Self { name, start, from, quote: None, is_column, apart })
+    }
+
+    /// Where the words start of which the name, which has no quotes, is the last.
+    fn phrase_start(&self, text: &str) -> usize {
+        let mut phrase = self.start;
         for _ in 1..PHRASE_WORDS {
-            match &bytes[from..phrase] {
+            match &text.as_bytes()[self.from..phrase] {
                 [.., before, b' '] if is_in_name(*before) => {
-                    phrase = back_while(text, from, phrase - 1, is_in_name);
+                    let longer = back_while(text, self.from, phrase - 1, is_in_name);
+                    // What is said of longer phrases would not be remembered.
+                    if self.start + self.name.len() - longer > LONGEST_NAME {
+                        break;
+                    }
+                    phrase = longer;
                 }
                 _ => break,
             }
         }
-        let sectioned = bytes[from..phrase].trim_ascii_end().last() == Some(&b';');
-        Some(Self { name, phrase: &text[phrase..end], quote: None, sectioned })
+        phrase
     }
 
-    fn classify(&self, keys: &Keys, sign: Sign) -> Option<SecretKind> {
-        let by_phrase =
-            || (self.phrase.len() > self.name.len()).then(|| keys.classify_phrase(self.phrase)).flatten();
-        let kind = keys.classify_name(self.name).or_else(by_phrase)?;
-        // `PasswordResetError: connection refused` names an error, not a password.
-        let ends_with = |outcome: &&str| {
-            let name = self.name.as_bytes();
-            name.len() >= outcome.len()
-                && name[name.len() - outcome.len()..].eq_ignore_ascii_case(outcome.as_bytes())
-        };
-        (!sign.is_prose() || !words::OUTCOMES.iter().any(ends_with)).then_some(kind)
+    /// Whether a semicolon stands before, as in connection strings: `Server=db;Password=a b;`.
+    fn is_sectioned(&self, text: &str) -> bool {
+        let before = &text.as_bytes()[self.from..self.phrase_start(text)];
+        before.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b';')
     }
+
+    fn sign(&self, text: &str, operator: &Operator) -> Sign {
+        let bytes = text.as_bytes();
+        let before = self.start.checked_sub(1).map(|at| bytes[at]);
+        let is_bare = self.quote.is_none();
+        let spaced = bytes.get(operator.end).is_some_and(u8::is_ascii_whitespace);
+        Sign {
+            colon: operator.is_colon,
+            quoted: self.quote.is_some(),
+            spaced,
+            apart: self.apart,
+            sectioned: is_bare && !operator.is_colon && self.is_sectioned(text),
+            parameter: is_bare && matches!(before, Some(b'?' | b'&')),
+            first: matches!(before, None | Some(b'\n')),
+            field: false,
+            compares: operator.end - operator.start > 1
+                && !operator.is_colon
+                && bytes[operator.start..operator.end].starts_with(b"=="),
+            digits: false,
+        }
+    }
+
+    /// Whether it is a field of a struct as Go prints it, in braces and without quotes.
+    fn is_field(&self, bytes: &[u8]) -> bool {
+        let is_named = self.name.starts_with(|c: char| c.is_ascii_uppercase());
+        let back = &bytes[self.start.saturating_sub(2 * LONGEST_NAME)..self.start];
+        let in_braces = || {
+            memrchr2(b'{', b'}', back).is_some_and(|at| {
+                back[at] == b'{' && !back[at..].iter().any(|byte| matches!(byte, b'"' | b'\n' | b','))
+            })
+        };
+        is_named && matches!(back.last(), Some(b'{' | b' ')) && in_braces()
+    }
+
+    /// The mark for a value: JSON stays JSON.
+    fn mark(&self, bytes: &[u8], value: &Range<usize>) -> &'static str {
+        let is_quoted = value.start > 0 && matches!(bytes[value.start - 1], b'"' | b'\'' | b'`');
+        match self.quote {
+            Some("\"") if !is_quoted => marker::REDACTED_JSON,
+            Some("\\\"") if !is_quoted => marker::REDACTED_INNER_JSON,
+            _ => marker::REDACTED,
+        }
+    }
+
+    fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
+        let by_phrase = || {
+            let start = if sign.is_prose() { self.phrase_start(text) } else { self.start };
+            if start < self.start {
+                // `the new token is: x7`
+                let phrase = &text[start..self.start + self.name.len()];
+                keys.classify_phrase(phrase.strip_suffix(" is").unwrap_or(phrase))
+            } else {
+                None
+            }
+        };
+        let by_parameter = || {
+            let is_one = sign.parameter && names::table().lists.has_in_any_case(List::Parameters, self.name);
+            is_one.then_some(Named { kind: SecretKind::Credential, is_weak: true, is_head: true })
+        };
+        let named = keys.classify_name(self.name).or_else(by_phrase).or_else(by_parameter)?;
+        if sign.quoted {
+            return Some(named);
+        }
+        // `[token]: https://…` labels a link, `http://auth:8080` names a host, `user:token:7` is a path of names.
+        let is_label = sign.colon && self.name.starts_with('[') && self.name.ends_with(']');
+        let is_setting = !sign.colon && !sign.spaced && !sign.apart;
+        let before = self.start.checked_sub(1).map(|at| text.as_bytes()[at]);
+        let is_tight = sign.colon && !sign.spaced;
+        if is_tight && matches!(before, Some(b':' | b'/' | b'@')) && !self.name.starts_with('_') {
+            return None;
+        }
+        let is_named = named.is_head || is_setting || sign.parameter;
+        // `PasswordResetError: connection refused` names an error, not a password.
+        let is_outcome = sign.is_prose()
+            && self.name.ends_with(|c: char| c.is_ascii_alphabetic())
+            && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
+        (is_named && !is_label && !is_outcome).then_some(named)
+    }
+
+    /// What a declaration names before the type: `db_password: Option<String> = "x"`, `var token string = "x"`.
+    fn declared(&self, text: &str, keys: &Keys, operator: &Operator) -> Option<Named> {
+        let bytes = text.as_bytes();
+        let value = run_end(bytes, operator.end, |byte| byte == b' ');
+        if operator.is_colon || values::quote(bytes, value).is_none() {
+            return None;
+        }
+        let from = self.start.saturating_sub(LONGEST_NAME);
+        let line = text.get(text.ceil_char_boundary(from)..self.start)?;
+        let line = &line[line.rfind(['\n', ';', '(', '{', ',', '=', '"']).map_or(0, |at| at + 1)..];
+        let name = match line.rfind(": ").or_else(|| line.rfind(':')) {
+            Some(colon) => line[..colon].trim_end(),
+            None => line.strip_suffix(' ')?.trim_end(),
+        };
+        let name = name.rsplit(' ').next()?;
+        keys.classify_name(name).filter(|named| named.is_head && named.kind != SecretKind::Fact)
+    }
+}
+
+/// Whether what the key names is a short number.
+fn is_number(name: &str) -> bool {
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip"].iter().any(|end| ends_with(name, end.as_bytes()))
+}
+
+/// Whether a name ends like this, in any case.
+fn ends_with(name: &str, end: &[u8]) -> bool {
+    let kept = name.len().checked_sub(end.len()).and_then(|from| name.as_bytes().get(from..));
+    kept.is_some_and(|kept| kept.eq_ignore_ascii_case(end))
 }
 
 fn is_in_name(byte: u8) -> bool {
@@ -129,7 +338,7 @@ fn is_in_name(byte: u8) -> bool {
 
 /// The start of the run of such bytes that ends here.
 fn back_while(text: &str, from: usize, end: usize, is_part: impl Fn(u8) -> bool) -> usize {
-    let earliest = from.max(end.saturating_sub(LONGEST_KEY));
+    let earliest = from.max(end.saturating_sub(LONGEST_NAME));
     let run = text.as_bytes()[earliest..end].iter().rev().take_while(|byte| is_part(**byte)).count();
     text.ceil_char_boundary(end - run)
 }
@@ -140,7 +349,7 @@ mod tests {
     use crate::scan::found_in;
 
     fn values(text: &str, reading: Reading) -> Vec<String> {
-        let keys = Keys::new(&[]).unwrap();
+        let keys = Keys::new(Default::default(), &[]).unwrap();
         let found = found_in(text, |text, found| find(text, &keys, reading, found));
         found.into_iter().map(|(value, _)| value).collect()
     }
@@ -169,6 +378,8 @@ mod tests {
             (r#"{"password":"cut in the midd"#, "cut in the midd"),
             (r#"Config { password: "hunter 2", port: 1 }"#, "hunter 2"),
             (r#"Config { password: Some("hunter 2"), port: 1 }"#, r#"Some("hunter 2")"#),
+            ("Config { pin: Some(1234), port: 1 }", "Some(1234)"),
+            ("Config { otp: Ok(482913) }", "Ok(482913)"),
             ("{:password=>'hunter 2'}", "hunter 2"),
             ("data['password'] = 'x y'", "x y"),
             ("token: 0123abcd", "0123abcd"),
@@ -222,9 +433,37 @@ mod tests {
             ":",
             "\": 1",
             "shipping: express",
+            "pin: Some(12)",
+            "read('Password:', creds.password)",
+            "pub frag_token: __u32,",
+            "pins: Some(count)",
         ] {
             assert!(values(text, Reading::Prose).is_empty(), "{text}: {:?}", values(text, Reading::Prose));
         }
+    }
+
+    #[test]
+    fn in_a_line_the_secret_is_the_head_of_its_name() {
+        assert!(values("PasswordDialog: a1b2c3d4e5", Reading::Prose).is_empty());
+        assert_eq!(values("DialogPassword: a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
+        assert_eq!(values("password_old: a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
+        // A setting has nothing else in it.
+        assert_eq!(values("PASSWORD_DIALOG=a1b2c3d4e5", Reading::Prose), ["a1b2c3d4e5"]);
+    }
+
+    #[test]
+    fn a_value_of_more_than_128_bytes_is_judged_by_its_beginning() {
+        let secret = "x1!".repeat(60);
+        assert_eq!(values(&format!("password={secret}"), Reading::Prose), [secret.as_str()]);
+        assert_eq!(values(&format!("password:{secret},"), Reading::Prose), [secret.as_str()]);
+        let code = format!("n.token=function(e){{return{}}}", "t.next,".repeat(30));
+        assert!(values(&code, Reading::Prose).is_empty());
+    }
+
+    #[test]
+    fn what_stays_of_a_value_is_looked_through_for_the_next_key() {
+        assert_eq!(values("auth:ok&pin:4711x", Reading::Prose), ["4711x"]);
+        assert_eq!(values("token:a,pin=1x2,cvv=345", Reading::Prose), ["1x2", "345"]);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use crate::error::{LEAST_PAYLOAD_LIMIT, LEAST_PSEUDONYM_KEY};
-use crate::keys::{self, Keys};
+use crate::keys::{self, Choice, Keys};
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Pattern, Scanner};
-use crate::{RedactionError, Redactor, marker};
+use crate::{RedactionError, Redactor, marker, pii};
 
 /// The default payload limit, in bytes.
 const PAYLOAD_LIMIT: usize = 64 * 1024;
@@ -38,6 +38,7 @@ pub struct Redaction {
     patterns: Vec<(String, String)>,
     pseudonym_key: Option<Vec<u8>>,
     payload_limit: usize,
+    choice: Choice,
     is_off: bool,
 }
 
@@ -93,6 +94,7 @@ impl Redaction {
             patterns: Vec::new(),
             pseudonym_key: None,
             payload_limit: PAYLOAD_LIMIT,
+            choice: Choice::default(),
             is_off: false,
         }
     }
@@ -122,6 +124,41 @@ impl Redaction {
     #[must_use]
     pub fn key(mut self, name: impl Into<String>) -> Self {
         self.keys.push(name.into());
+        self
+    }
+
+    /// Looks for one more [set](crate::pii) of personal data.
+    ///
+    /// ```
+    /// # use throughline_redact::{Redaction, pii};
+    /// let redactor = Redaction::standard().with(pii::NETWORK).build()?;
+    /// assert_eq!(redactor.text("from 203.0.113.9"), "from [redacted:address]");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    #[must_use]
+    pub fn with(mut self, set: pii::Set) -> Self {
+        match set.0 {
+            pii::Kind::Eu => self.choice.eu = true,
+            pii::Kind::Us => self.choice.us = true,
+            pii::Kind::Phones => self.choice.phones = true,
+            pii::Kind::Network => self.choice.network = true,
+        }
+        self
+    }
+
+    /// Leaves personal data alone, and looks for credentials only: passwords, tokens and keys, by name and by format. What
+    /// [`key`](Self::key), [`pattern`](Self::pattern) and [`with`](Self::with) add is looked for all the same.
+    ///
+    /// ```
+    /// # use throughline_redact::Redaction;
+    /// let redactor = Redaction::standard().credentials_only().build()?;
+    /// assert_eq!(redactor.text("name=Ada, password=x7"), "name=Ada, password=[redacted]");
+    /// assert_eq!(redactor.text("mail to ada@example.org"), "mail to ada@example.org");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    #[must_use]
+    pub fn credentials_only(mut self) -> Self {
+        self.choice.credentials_only = true;
         self
     }
 
@@ -208,7 +245,8 @@ impl Redaction {
             Some(secret) => Some(Pseudonyms::new(secret)),
             None => None,
         };
-        let keys = Keys::new(&self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?)
+        let more = self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?;
+        let keys = Keys::shared(self.choice, &more)
             .map_err(|source| RedactionError::Keys { source: Box::new(source) })?;
         let allowed = match &self.allowed {
             Some(keys) => Some(keys.iter().map(|key| compact(key)).collect::<Result<_, _>>()?),
@@ -216,7 +254,7 @@ impl Redaction {
         };
         let patterns =
             self.patterns.iter().map(|(name, regex)| pattern(name, regex)).collect::<Result<_, _>>()?;
-        let scanner = Scanner::new(keys, patterns, self.is_off);
+        let scanner = Scanner::new(keys, patterns, self.choice, self.is_off);
         Ok(Redactor::new(scanner, allowed, pseudonyms, self.payload_limit))
     }
 }
@@ -250,6 +288,7 @@ impl fmt::Debug for Redaction {
             .field("patterns", &self.patterns)
             .field("pseudonym_key", &self.pseudonym_key.as_ref().map(|_| marker::REDACTED))
             .field("payload_limit", &self.payload_limit)
+            .field("choice", &self.choice)
             .field("is_off", &self.is_off)
             .finish()
     }

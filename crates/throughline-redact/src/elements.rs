@@ -2,23 +2,31 @@
 
 use memchr::{memchr_iter, memmem};
 
-use crate::keys::{Keys, SecretKind};
+use crate::judge;
+use crate::keys::Keys;
 use crate::marker;
+use crate::names::{self, List};
 use crate::scan::Found;
 use crate::tokens::run_end;
-use crate::values::{self, Sign};
+use crate::values;
 
-/// Finds what sensitive XML elements hold: `<card:pin>1234</card:pin>`.
+/// How far an element is looked for its end without further ado, and how many may be longer: otherwise a text with many
+/// beginnings and no end would be read again for each.
+const NEAR: usize = 2048;
+const FAR: usize = 16;
+
+/// Finds what sensitive XML elements hold: `<card:pin>1234</card:pin>`. What does not close is no element: `Vec<Token>`,
+/// `login <user> <password>`.
 pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
-    let mut done = 0;
+    let (mut done, mut far) = (0, FAR);
     for at in memchr_iter(b'<', bytes) {
         if at < done {
             continue;
         }
         let name_end = run_end(bytes, at + 1, |byte| is_in_name(byte) || byte == b':');
         let name = &text[at + 1..name_end];
-        if name.is_empty() || keys.classify(name).is_none() {
+        if name.is_empty() || keys.classify_name(name).is_none_or(|named| !named.is_head) {
             continue;
         }
         let tag_end = run_end(bytes, name_end, |byte| byte != b'>' && byte != b'<');
@@ -28,17 +36,34 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         let start = tag_end + 1;
         let closing = format!("</{name}");
-        let end = memmem::find(&bytes[start..], closing.as_bytes()).map_or(bytes.len(), |len| start + len);
-        if !text[start..end].trim().is_empty() {
+        let near = bytes.len().min(start + NEAR);
+        let mut end = memmem::find(&bytes[start..near], closing.as_bytes());
+        if end.is_none() && near < bytes.len() && far > 0 {
+            far -= 1;
+            end = memmem::find(&bytes[start..], closing.as_bytes());
+        }
+        let end = match end {
+            Some(len) => start + len,
+            // It was cut: what is left is a single word that is no word.
+            None if text.get(start..near).is_some_and(|rest| near == bytes.len() && is_one_secret(rest)) => {
+                bytes.len()
+            }
+            None => continue,
+        };
+        let said = text[start..end].trim();
+        if !said.is_empty() && !judge::is_placeholder(said) {
             found.push(start..end, marker::REDACTED);
             done = end;
         }
     }
 }
 
+fn is_one_secret(rest: &str) -> bool {
+    !rest.contains(|c: char| c.is_whitespace() || "<>()[]{}.,;".contains(c)) && judge::looks_secret(rest)
+}
+
 /// Finds what follows sensitive flags: `--password hunter2`. With `=` between they are assignments.
 pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
-    const SIGN: Sign = Sign { colon: true, quoted: false, spaced: true, sectioned: false };
     let bytes = text.as_bytes();
     let (mut done, mut name_end) = (0, 0);
     for at in memchr_iter(b'-', bytes) {
@@ -53,16 +78,39 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let is_flag = bytes.get(name_end) == Some(&b' ')
             && bytes.get(name_end + 1) != Some(&b'-')
             && name.starts_with(|c: char| c.is_ascii_alphabetic());
-        if !is_flag || name.len() > 64 {
+        if !is_flag || name.ends_with('.') {
+            continue;
+        }
+        if keys.classify_name(name).is_none_or(|named| !named.is_head || named.is_weak) {
             continue;
         }
         // On a command line a value has no white space, whatever it is, unless it is quoted.
-        let sensitive = keys.classify(name).is_some();
-        if sensitive && let Some(value) = values::extent(text, name_end + 1, SecretKind::Credential, SIGN) {
+        let start = run_end(bytes, name_end, |byte| byte == b' ');
+        let is_quoted = matches!(bytes.get(start), Some(b'"' | b'\''));
+        let value = if is_quoted {
+            values::quoted(bytes, start)
+        } else {
+            Some(start..values::token_end(bytes, start))
+        };
+        let Some(value) = value else { continue };
+        let said = &text[value.clone()];
+        if !said.is_empty()
+            && !is_about(said)
+            && !judge::is_placeholder(said)
+            && keys.classify_name(said).is_none()
+        {
             done = value.end;
             found.push(value, marker::REDACTED);
         }
     }
+}
+
+/// Whether what follows a flag says something about it, or what to put there: `--password is missing`, `--token TOKEN`.
+fn is_about(said: &str) -> bool {
+    let names_what = said.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    names_what
+        || names::table().lists.has_in_any_case(List::Prose, said)
+        || said.starts_with(['[', '(', '|', '<', '/'])
 }
 
 fn is_in_name(byte: u8) -> bool {
@@ -75,7 +123,7 @@ mod tests {
     use crate::scan::found_in;
 
     fn values(text: &str, find: fn(&str, &Keys, &mut Found<'_>)) -> Vec<String> {
-        let keys = Keys::new(&[]).unwrap();
+        let keys = Keys::new(Default::default(), &[]).unwrap();
         found_in(text, |text, found| find(text, &keys, found)).into_iter().map(|(value, _)| value).collect()
     }
 
@@ -90,9 +138,17 @@ mod tests {
         ] {
             assert_eq!(values(text, find), [value], "{text}");
         }
-        for text in
-            ["<amount>1</amount>", "<password/>x", "<pin></pin>", "a < password > b", "<", "</password>x"]
-        {
+        for text in [
+            "<amount>1</amount>",
+            "<password/>x",
+            "Vec<Token> and Span",
+            "login <user> <password> [--host h]",
+            "<address> is not reachable",
+            "<pin></pin>",
+            "a < password > b",
+            "<",
+            "</password>x",
+        ] {
             assert!(values(text, find).is_empty(), "{text}");
         }
     }

@@ -3,42 +3,84 @@
 
 use std::ops::Range;
 
-/// A text with its disguises taken off, and where each byte came from.
+/// A text with its disguises taken off, and where each part came from.
 #[derive(Debug)]
 pub(crate) struct Folded {
     /// The plain text.
     pub(crate) text: String,
-    /// For each byte of the plain text, and for its end, the place in the original.
-    origin: Vec<usize>,
+    /// Where a part of the plain text starts, and where it starts in the original. Within a part both are the same.
+    parts: Vec<(usize, usize)>,
 }
 
 impl Folded {
     /// The plain text, or `None` if the text is plain already.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        let first = text
-            .char_indices()
-            .position(|(at, c)| escape(&text[at..]).is_some() || Self::of_char(c) != Some(c))?;
-        let mut folded =
-            Self { text: String::with_capacity(text.len()), origin: Vec::with_capacity(text.len() + 1) };
-        let mut rest = text.char_indices().enumerate();
-        while let Some((place, (at, c))) = rest.next() {
-            if place < first {
-                folded.push(c, at);
-            } else if let Some((c, len)) = escape(&text[at..]) {
-                folded.push(c, at);
-                // What follows the first character of an escape is ASCII: a character is a byte.
-                rest.nth(len - 2);
-            } else if let Some(c) = Self::of_char(c) {
-                folded.push(c, at);
-            }
+        let bytes = text.as_bytes();
+        let mut folded: Option<Self> = None;
+        let mut copied = 0;
+        let mut at = 0;
+        loop {
+            at += bytes[at..].iter().take_while(|byte| !may_be_disguised(**byte)).count();
+            let Some(&byte) = bytes.get(at) else { break };
+            let (plain, len) = match byte {
+                b'%' | b'\\' => match escape(&bytes[at..]) {
+                    Some((plain, len)) => (Some(plain), len),
+                    None => {
+                        at += 1;
+                        continue;
+                    }
+                },
+                _ => {
+                    let Some(c) = text[at..].chars().next() else { break };
+                    let plain = Self::of_char(c);
+                    if plain == Some(c) {
+                        at += c.len_utf8();
+                        continue;
+                    }
+                    (plain, c.len_utf8())
+                }
+            };
+            let folded = folded
+                .get_or_insert_with(|| Self { text: String::with_capacity(text.len()), parts: vec![(0, 0)] });
+            folded.text.push_str(&text[copied..at]);
+            folded.parts.push((folded.text.len(), at));
+            folded.text.extend(plain);
+            at += len;
+            copied = at;
+            folded.parts.push((folded.text.len(), at));
         }
-        folded.origin.push(text.len());
+        let mut folded = folded?;
+        folded.copy(&text[copied..], copied);
         Some(folded)
+    }
+
+    /// Nothing yet, of a text of that length.
+    pub(crate) fn start(len: usize) -> Self {
+        Self { text: String::with_capacity(len), parts: vec![(0, 0)] }
+    }
+
+    /// Adds a part that stands like this at a place of the original.
+    pub(crate) fn copy(&mut self, part: &str, origin: usize) {
+        self.parts.push((self.text.len(), origin));
+        self.text.push_str(part);
+    }
+
+    /// Adds a character for something at a place of the original.
+    pub(crate) fn replace(&mut self, plain: Option<char>, origin: usize) {
+        self.parts.push((self.text.len(), origin));
+        self.text.extend(plain);
     }
 
     /// Where a range of the plain text lies in the original.
     pub(crate) fn origin(&self, range: Range<usize>) -> Range<usize> {
-        self.origin[range.start]..self.origin[range.end]
+        self.place(range.start)..self.place(range.end)
+    }
+
+    fn place(&self, at: usize) -> usize {
+        // Of parts that start at the same place, all but the last are empty; but what is invisible goes with what it stands before.
+        let part = self.parts.partition_point(|(start, _)| *start <= at) - 1;
+        let (start, origin) = self.parts[part];
+        origin + (at - start)
     }
 
     /// The plain character for a disguised one; `None` for an invisible one.
@@ -56,6 +98,8 @@ impl Folded {
             '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Some(' '),
             // Hyphens and dashes, the minus sign.
             '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
+            // An arrow says what something is.
+            '\u{2192}' => Some(':'),
             // Full-width forms of ASCII.
             '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0),
             '\u{660}'..='\u{669}' => ascii_digit('\u{660}'),
@@ -65,24 +109,26 @@ impl Folded {
             _ => Some(c),
         }
     }
+}
 
-    fn push(&mut self, c: char, at: usize) {
-        self.text.push(c);
-        self.origin.resize(self.text.len(), at);
-    }
+fn may_be_disguised(byte: u8) -> bool {
+    matches!(byte, b'%' | b'\\' | 0x80..)
 }
 
 /// The printable ASCII character that an escape at the start of the text stands for, and how many bytes the
-/// escape takes: `%40`, `\u0040`.
-fn escape(text: &str) -> Option<(char, usize)> {
-    let (digits, len) = match text.as_bytes() {
+/// escape takes: `%40`, `\u0040`, the `\/` of JSON.
+fn escape(bytes: &[u8]) -> Option<(char, usize)> {
+    let (digits, len) = match bytes {
         [b'%', digits @ ..] => (digits.get(..2)?, 3),
+        [b'\\', b'/', ..] => return Some(('/', 2)),
         [b'\\', b'u', b'0', b'0', digits @ ..] => (digits.get(..2)?, 6),
         _ => return None,
     };
     let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
     let byte = u8::from_str_radix(digits, 16).ok()?;
-    (byte == b' ' || byte.is_ascii_graphic()).then_some((char::from(byte), len))
+    // A space ends a value, unless it is within a number.
+    let is_space = byte == b' ' && bytes.get(len).is_some_and(u8::is_ascii_digit);
+    (is_space || byte.is_ascii_graphic()).then_some((char::from(byte), len))
 }
 
 #[cfg(test)]

@@ -1,15 +1,23 @@
 //! Which keys are sensitive: names that say, in any spelling, that the value under them must not be read.
 
 use std::cell::LazyCell;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::fold::Folded;
-use crate::memo::Memo;
-use crate::words;
+use crate::gate::Gate;
+use crate::memo::{self, Memo};
+use crate::names::{self, Lists, Place};
 
-/// How long a key may be to be classified without allocating.
-const ON_STACK: usize = 96;
+/// How many bytes a key may take in lower case to be classified without allocating.
+const ON_STACK: usize = 192;
+
+/// What follows a secret in its name is no longer than this, or makes it another thing.
+const LONGEST_REST: usize = 48;
+
+/// The longest name in text.
+pub(crate) const LONGEST_NAME: usize = memo::LONGEST;
 
 /// What kind of secret a sensitive key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,145 +28,221 @@ pub(crate) enum SecretKind {
     Ambiguous,
     /// As a credential, but after a colon it extends to the end of the line: `Cookie: a=b; c=d`.
     Header,
-    /// Something of several words: a passphrase, a name, an address.
+    /// A credential of several words: a passphrase.
+    Phrase,
+    /// Something personal of several words: a name, an address.
     Words,
     /// As words, but a yes or a no tells it too: a diagnosis, and whatever users say is sensitive.
     Fact,
 }
 
+impl SecretKind {
+    /// Whether it opens doors, rather than being somebody's.
+    pub(crate) fn is_credential(self) -> bool {
+        matches!(self, Self::Credential | Self::Ambiguous | Self::Header | Self::Phrase)
+    }
+}
+
+/// What a sensitive key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Anywhere,
-    Word,
-    Last,
-    Whole,
+pub(crate) struct Named {
+    pub(crate) kind: SecretKind,
+    /// The name has other meanings too: `card`, `pass`. The value must look the part.
+    pub(crate) is_weak: bool,
+    /// What the key names is the secret itself: `db_password_old`, not `PasswordEncoder`.
+    pub(crate) is_head: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Needle {
     place: Place,
     kind: SecretKind,
-    /// What makes it harmless.
-    exceptions: Exceptions,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exceptions {
-    None,
-    /// It is harmless as the beginning of some longer words.
-    Secret,
-    /// It is harmless after these words.
-    After(&'static [&'static str]),
+    is_weak: bool,
+    /// Words before it that make it harmless.
+    after: names::List,
 }
 
 /// Classifies keys.
 #[derive(Debug)]
 pub(crate) struct Keys {
     automaton: AhoCorasick,
+    gate: Gate,
+    /// The same for the ends of phrases.
+    ends: Gate,
     needles: Vec<Needle>,
+    lists: &'static Lists,
     /// What is known of names in text.
-    known: Memo<Option<SecretKind>>,
-    known_phrases: Memo<Option<SecretKind>>,
+    known: Memo<Option<Named>>,
+    known_phrases: Memo<Option<Named>>,
 }
 
+/// Which of the names that are known are looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) credentials_only: bool,
+    pub(crate) eu: bool,
+    pub(crate) us: bool,
+    pub(crate) phones: bool,
+    pub(crate) network: bool,
+}
+
+impl Choice {
+    /// Whether shapes are looked for that the standard leaves alone.
+    pub(crate) fn has_shapes(self) -> bool {
+        self.eu || self.phones || self.network
+    }
+}
+
+/// What most redactors look for, built once in a process: to build it takes longer than most texts.
+static STANDARD: OnceLock<Arc<Keys>> = OnceLock::new();
+
 impl Keys {
-    /// The standard keys and some more, which must be [compact] and not empty.
-    pub(crate) fn new(more: &[String]) -> Result<Self, aho_corasick::BuildError> {
-        let mut texts: Vec<String> = Vec::new();
-        let mut needles = Vec::new();
-        let mut add = |list: &[&str], place, kind| {
-            for &text in list {
-                let exceptions = match text {
-                    "secret" => Exceptions::Secret,
-                    "token" => Exceptions::After(words::BEFORE_HARMLESS_TOKEN),
-                    "email" => Exceptions::After(words::BEFORE_HARMLESS_EMAIL),
-                    _ => Exceptions::None,
-                };
-                texts.push(text.to_owned());
-                needles.push(Needle { place, kind, exceptions });
+    /// As [`new`](Self::new), shared by all redactors that look for the standard keys alone.
+    pub(crate) fn shared(choice: Choice, more: &[String]) -> Result<Arc<Self>, aho_corasick::BuildError> {
+        let is_standard = choice == Choice::default() && more.is_empty();
+        match STANDARD.get().filter(|_| is_standard) {
+            Some(keys) => Ok(Arc::clone(keys)),
+            None if is_standard => {
+                let keys = Arc::new(Self::new(choice, more)?);
+                Ok(Arc::clone(STANDARD.get_or_init(|| keys)))
             }
-        };
-        add(words::CREDENTIALS_ANYWHERE, Place::Anywhere, SecretKind::Credential);
-        add(words::CREDENTIALS_WORD, Place::Word, SecretKind::Credential);
-        add(words::CREDENTIALS_LAST, Place::Last, SecretKind::Ambiguous);
-        add(words::HEADERS, Place::Last, SecretKind::Header);
-        add(words::CREDENTIALS_WHOLE, Place::Whole, SecretKind::Ambiguous);
-        add(words::PHRASES, Place::Anywhere, SecretKind::Words);
-        add(words::PERSONAL_ANYWHERE, Place::Anywhere, SecretKind::Words);
-        add(words::PERSONAL_WORD, Place::Word, SecretKind::Words);
-        add(words::FACTS_ANYWHERE, Place::Anywhere, SecretKind::Fact);
-        add(words::FACTS_WORD, Place::Word, SecretKind::Fact);
-        add(words::PERSONAL_LAST, Place::Last, SecretKind::Words);
-        add(words::PERSONAL_WHOLE, Place::Whole, SecretKind::Words);
-        let of_people: Vec<String> = words::PEOPLE
-            .iter()
-            .flat_map(|who| words::PERSONAL_OF.iter().map(move |what| format!("{who}{what}")))
-            .collect();
-        add(&of_people.iter().map(String::as_str).collect::<Vec<_>>(), Place::Word, SecretKind::Words);
-        for text in more {
-            texts.push(text.clone());
-            needles.push(Needle { place: Place::Word, kind: SecretKind::Fact, exceptions: Exceptions::None });
+            None => Ok(Arc::new(Self::new(choice, more)?)),
         }
-        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
-        Ok(Self { automaton, needles, known: Memo::new(), known_phrases: Memo::new() })
     }
 
-    /// What kind of secret a key names, if it is sensitive.
-    pub(crate) fn classify(&self, key: &str) -> Option<SecretKind> {
+    /// The standard keys by choice and some more, which must be [compact] and not empty.
+    pub(crate) fn new(choice: Choice, more: &[String]) -> Result<Self, aho_corasick::BuildError> {
+        let table = names::table();
+        let mut texts: Vec<String> = Vec::new();
+        let mut needles = Vec::new();
+        for section in table.sections.iter().filter(|section| section.is_chosen(choice)) {
+            for &text in &section.names {
+                let after = match text {
+                    "token" => names::List::BeforeHarmlessToken,
+                    "email" => names::List::BeforeHarmlessEmail,
+                    _ => names::List::BeforeHarmless,
+                };
+                texts.push(compact(text));
+                needles.push(Needle {
+                    place: section.place,
+                    kind: section.kind,
+                    is_weak: section.is_weak,
+                    after,
+                });
+            }
+        }
+        let of_people: Vec<String> =
+            if choice.credentials_only { Vec::new() } else { table.lists.of_people() };
+        let people = of_people.iter().map(|text| (text, SecretKind::Words));
+        for (text, kind) in people.chain(more.iter().map(|text| (text, SecretKind::Fact))) {
+            texts.push(text.clone());
+            let after =
+                if kind == SecretKind::Fact { names::List::Nothing } else { names::List::BeforeHarmless };
+            needles.push(Needle { place: Place::Word, kind, is_weak: false, after });
+        }
+        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
+        let gate = Gate::of(texts.iter().map(String::as_str));
+        let backwards: Vec<String> = texts.iter().map(|text| text.chars().rev().collect()).collect();
+        let ends = Gate::of(backwards.iter().map(String::as_str));
+        let (known, known_phrases) = (Memo::new(), Memo::new());
+        Ok(Self { automaton, gate, ends, needles, lists: &table.lists, known, known_phrases })
+    }
+
+    /// What a key names, if it is sensitive.
+    pub(crate) fn classify(&self, key: &str) -> Option<Named> {
         spelled(key, |spelling| self.find(spelling, false))
     }
 
-    /// As [`classify`](Self::classify), for names in text, which are remembered.
-    pub(crate) fn classify_name(&self, name: &str) -> Option<SecretKind> {
-        self.known.get_or(name, || self.classify(name))
+    /// As [`classify`](Self::classify), for names in text, which are remembered and have a limit: of what is longer nobody
+    /// knows where it begins.
+    pub(crate) fn classify_name(&self, name: &str) -> Option<Named> {
+        if name.len() <= LONGEST_NAME && self.gate.may_pass(name) {
+            self.known.get_or(name, || self.classify(name))
+        } else {
+            None
+        }
     }
 
     /// As [`classify`](Self::classify), for the words before the colon in prose: `your card number: 4111…`. They
     /// are sensitive only if the sensitive word stands right before the colon, for `password reset failed: timeout`
     /// names no password.
-    pub(crate) fn classify_phrase(&self, phrase: &str) -> Option<SecretKind> {
+    pub(crate) fn classify_phrase(&self, phrase: &str) -> Option<Named> {
+        if !self.ends.may_end(phrase) {
+            return None;
+        }
         self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))
     }
 
-    fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<SecretKind> {
+    fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<Named> {
         let Spelling { letters, starts } = spelling;
         let len = letters.len();
         // A plural may stand for its singular: `pins`, `api_keys`.
         let ends = |end: usize| starts[end] || (letters[end] == b's' && starts[end + 1]);
-        // Where the last word starts, if it is a measure.
-        let measure = LazyCell::new(|| {
-            let last = starts[..len].iter().rposition(|&start| start).unwrap_or(0);
-            words::MEASURES.iter().any(|word| word.as_bytes() == &letters[last..]).then_some(last)
+        let word_before = |end: usize| {
+            let start = starts[..end].iter().rposition(|&start| start).unwrap_or(0);
+            &letters[start..end]
+        };
+        let has = |list: names::List, word: &[u8]| self.lists.has(list, word);
+        // Where the last word starts, if it is one that makes the key speak about a secret.
+        let about = LazyCell::new(|| {
+            let words = letters.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+            let last = word_before(words);
+            has(names::List::About, last).then_some(words - last.len())
         });
-        self.automaton.find_overlapping_iter(letters).find_map(|found| {
+        let asks = LazyCell::new(|| {
+            let first = (1..=len).find(|&end| starts[end]).unwrap_or(len);
+            first < len && has(names::List::Questions, &letters[..first])
+        });
+        // What follows a secret in its name: is it still one?
+        let stays = |end: usize| {
+            let mut at = end + usize::from(end < len && letters[end] == b's' && starts[end + 1]);
+            if len - at > LONGEST_REST {
+                return false;
+            }
+            while at < len {
+                let next = (at + 1..=len).find(|&next| starts[next]).unwrap_or(len);
+                let word = &letters[at..next];
+                if !has(names::List::Of, word) && !word.iter().all(u8::is_ascii_digit) {
+                    return false;
+                }
+                at = next;
+            }
+            true
+        };
+        let found = self.automaton.find_overlapping_iter(letters).filter_map(|found| {
             let needle = self.needles[found.pattern()];
             let (start, end) = (found.start(), found.end());
             let in_place = match needle.place {
                 Place::Anywhere => true,
                 Place::Word => starts[start] && ends(end),
-                Place::Last => starts[start] && end == len,
+                Place::Last => starts[start] && starts[end] && (end == len || stays(end)),
                 Place::Whole => start == 0 && end == len && !at_end,
             };
             // A key may have many needles, and this looks back: only for those in their place.
-            let is_harmless = || match needle.exceptions {
-                Exceptions::None => false,
-                Exceptions::Secret => {
-                    !starts[end]
-                        && words::AFTER_HARMLESS_SECRET
-                            .iter()
-                            .any(|rest| letters[end..].starts_with(rest.as_bytes()))
-                }
-                Exceptions::After(words) => {
-                    let before = starts[..start].iter().rposition(|&word| word).unwrap_or(0);
-                    words.iter().any(|word| word.as_bytes() == &letters[before..start])
-                }
+            let is_harmless = || {
+                let harmless_rest = !starts[end]
+                    && self.lists.any(names::List::AfterHarmless, |rest| letters[end..].starts_with(rest));
+                harmless_rest || (start > 0 && starts[start] && has(needle.after, word_before(start)))
             };
-            let sensitive = in_place
-                && !is_harmless()
-                && !(needle.kind != SecretKind::Fact && measure.is_some_and(|last| end <= last))
-                && (!at_end || end == len || (end + 1 == len && letters[end] == b's'));
-            sensitive.then_some(needle.kind)
-        })
+            let is_about =
+                || needle.kind != SecretKind::Fact && (*asks || about.is_some_and(|last| end <= last));
+            let at_its_end = || !at_end || end == len || (end + 1 == len && letters[end] == b's');
+            let sensitive = in_place && !is_harmless() && !is_about() && at_its_end();
+            sensitive.then(|| Named { kind: needle.kind, is_weak: needle.is_weak, is_head: stays(end) })
+        });
+        // Of several, the strongest: `card_number` is more than `card`.
+        let mut best: Option<Named> = None;
+        for named in found {
+            let better =
+                best.is_none_or(|best| (best.is_weak || !best.is_head) && !named.is_weak && named.is_head);
+            if better || best.is_some_and(|best| best.is_weak && !named.is_weak) {
+                best = Some(named);
+            }
+            if best.is_some_and(|best| !best.is_weak && best.is_head) {
+                break;
+            }
+        }
+        best
     }
 }
 
@@ -176,46 +260,53 @@ struct Spelling<'a> {
 }
 
 fn spelled<T>(key: &str, read: impl FnOnce(Spelling<'_>) -> T) -> T {
-    let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
-    if key.is_ascii() && key.len() <= ON_STACK {
-        let spelling = spell(key.bytes().map(char::from), &mut letters, &mut starts);
-        return read(spelling);
-    }
     // In lower case a character takes at most three times its bytes in UTF-8.
-    let (mut letters, mut starts) = (vec![0; 3 * key.len()], vec![false; 3 * key.len() + 1]);
-    read(spell(key.chars().filter_map(Folded::of_char), &mut letters, &mut starts))
+    let most = if key.is_ascii() { key.len() } else { 3 * key.len() };
+    let letters_of_key = || {
+        let near = &**NEAR;
+        key.chars().filter_map(|c| near.get(c as usize).map_or_else(|| Letter::of(c), |known| *known))
+    };
+    if most > ON_STACK {
+        let (mut letters, mut starts) = (vec![0; most], vec![false; most + 1]);
+        return read(spell(letters_of_key(), &mut letters, &mut starts));
+    }
+    let (mut letters, mut starts) = ([0; ON_STACK], [false; ON_STACK + 1]);
+    let spelling = if key.is_ascii() {
+        spell(key.bytes().map(Letter::of_ascii), &mut letters, &mut starts)
+    } else {
+        spell(letters_of_key(), &mut letters, &mut starts)
+    };
+    read(spelling)
 }
 
 #[inline]
 fn spell<'a>(
-    chars: impl Iterator<Item = char> + Clone,
+    key: impl Iterator<Item = Letter> + Clone,
     letters: &'a mut [u8],
     starts: &'a mut [bool],
 ) -> Spelling<'a> {
     let mut len = 0;
     let mut before = CharClass::Other;
-    let mut rest = chars;
+    let mut rest = key;
     let mut upcoming = rest.next();
-    while let Some(c) = upcoming {
+    while let Some(letter) = upcoming {
         upcoming = rest.next();
-        let class = CharClass::of(c);
+        let class = letter.class;
         if class != CharClass::Other {
             starts[len] |= match (before, class) {
                 // `SSNs` is one word, `PINCode` is two.
                 (CharClass::Upper, CharClass::Upper) => {
-                    let next = upcoming.map_or(CharClass::Other, CharClass::of);
-                    next == CharClass::Lower && !(upcoming == Some('s') && ends_word(rest.clone().next()))
+                    let next = upcoming.filter(|next| next.class == CharClass::Lower);
+                    next.is_some_and(|next| next.lower != 's' || !ends_word(rest.clone().next()))
                 }
                 (CharClass::Upper, CharClass::Lower) => false,
                 (before, class) => before != class,
             };
-            if c.is_ascii() {
-                letters[len] = c.to_ascii_lowercase() as u8;
+            if letter.lower.is_ascii() {
+                letters[len] = letter.lower as u8;
                 len += 1;
             } else {
-                for lower in c.to_lowercase() {
-                    len += lower.encode_utf8(&mut letters[len..]).len();
-                }
+                len += letter.lower.encode_utf8(&mut letters[len..]).len();
             }
         }
         before = class;
@@ -224,11 +315,11 @@ fn spell<'a>(
     Spelling { letters: &letters[..len], starts: &starts[..=len] }
 }
 
-fn ends_word(next: Option<char>) -> bool {
-    next.is_none_or(|c| CharClass::of(c) != CharClass::Lower)
+fn ends_word(next: Option<Letter>) -> bool {
+    next.is_none_or(|next| next.class != CharClass::Lower)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CharClass {
     Lower,
     Upper,
@@ -236,18 +327,41 @@ enum CharClass {
     Other,
 }
 
-impl CharClass {
-    fn of(c: char) -> Self {
-        match c {
-            'a'..='z' => Self::Lower,
-            'A'..='Z' => Self::Upper,
-            '0'..='9' => Self::Digit,
-            _ if c.is_ascii() => Self::Other,
-            _ if c.is_uppercase() => Self::Upper,
-            _ if c.is_alphabetic() => Self::Lower,
-            _ if c.is_numeric() => Self::Digit,
-            _ => Self::Other,
-        }
+/// A character of a key: a letter or digit in lower case, or anything between words.
+#[derive(Debug, Clone, Copy)]
+struct Letter {
+    class: CharClass,
+    lower: char,
+}
+
+/// The letters of Latin, Greek, Cyrillic and others that take two bytes, read from the tables of Unicode once: these are
+/// slow to search.
+static NEAR: LazyLock<Box<[Option<Letter>]>> = LazyLock::new(|| ('\0'..'\u{800}').map(Letter::of).collect());
+
+impl Letter {
+    /// A character without its disguise; `None` for an invisible one.
+    fn of(c: char) -> Option<Self> {
+        let c = Folded::of_char(c)?;
+        let class = match c {
+            '\0'..='\x7f' => return Some(Self::of_ascii(c as u8)),
+            _ if c.is_uppercase() => CharClass::Upper,
+            _ if c.is_alphabetic() => CharClass::Lower,
+            _ if c.is_numeric() => CharClass::Digit,
+            _ => CharClass::Other,
+        };
+        // Of the one letter that becomes two characters, the second is the dot of an `i`.
+        Some(Self { class, lower: c.to_lowercase().next().unwrap_or(c) })
+    }
+
+    #[inline]
+    fn of_ascii(byte: u8) -> Self {
+        let class = match byte {
+            b'a'..=b'z' => CharClass::Lower,
+            b'A'..=b'Z' => CharClass::Upper,
+            b'0'..=b'9' => CharClass::Digit,
+            _ => CharClass::Other,
+        };
+        Self { class, lower: char::from(byte.to_ascii_lowercase()) }
     }
 }
 
@@ -256,7 +370,7 @@ mod tests {
     use super::*;
 
     fn keys() -> Keys {
-        Keys::new(&[compact("Loan Purpose")]).unwrap()
+        Keys::new(Choice::default(), &[compact("Loan Purpose")]).unwrap()
     }
 
     #[test]
@@ -316,6 +430,15 @@ mod tests {
         assert_eq!(keys.classify_phrase("password reset failed"), None);
         assert_eq!(keys.classify_phrase("unexpected token"), None);
         assert_eq!(keys.classify_phrase("address"), None);
+    }
+
+    #[test]
+    fn the_capital_of_a_dotted_i_is_an_i() {
+        for key in ["PİN", "APİ_KEY", "api_keyİ_PIN", "kartPİN"] {
+            assert!(keys().classify(key).is_some(), "{key}");
+        }
+        assert_eq!(keys().classify("SHİPPİNG"), None);
+        assert_eq!(compact("İİ"), "ii");
     }
 
     #[test]

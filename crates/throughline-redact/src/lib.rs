@@ -41,28 +41,43 @@
 //!   detected: put it under a key of its own.
 
 mod addresses;
+mod armour;
 mod assign;
 mod builder;
+mod counts;
 mod elements;
 mod error;
+mod families;
+mod finding;
 mod fold;
+mod gate;
+mod headers;
 mod iban;
+mod json;
+mod judge;
 mod keys;
 mod limit;
 mod marker;
 mod memo;
+mod names;
 mod numbers;
+mod pairs;
+mod paths;
 mod payload;
+pub mod pii;
 mod prefilter;
+mod programs;
 mod pseudonym;
 mod redactor;
 mod scan;
+mod shapes;
+mod tables;
 mod tokens;
 mod values;
-mod words;
 
 pub use builder::Redaction;
 pub use error::RedactionError;
+pub use finding::Finding;
 pub use redactor::Redactor;
 
 /// The code in the README, compiled and run with the other examples.

@@ -17,6 +17,9 @@ pub(crate) const CARD: &str = "[redacted:card]";
 pub(crate) const EMAIL: &str = "[redacted:email]";
 pub(crate) const IBAN: &str = "[redacted:iban]";
 pub(crate) const JWT: &str = "[redacted:jwt]";
+pub(crate) const ADDRESS: &str = "[redacted:address]";
+pub(crate) const NATIONAL_ID: &str = "[redacted:national-id]";
+pub(crate) const PHONE: &str = "[redacted:phone]";
 pub(crate) const PASSWORD: &str = "[redacted:password]";
 pub(crate) const PRIVATE_KEY: &str = "[redacted:private-key]";
 pub(crate) const SSN: &str = "[redacted:ssn]";
@@ -48,8 +51,23 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// The marks in brackets, but for those of patterns and of cuts.
-const STANDARD: &[&str] =
-    &[REDACTED, API_KEY, BASIC, BEARER, CARD, EMAIL, IBAN, JWT, PASSWORD, PRIVATE_KEY, SSN, TOO_DEEP];
+pub(crate) const STANDARD: &[&str] = &[
+    REDACTED,
+    ADDRESS,
+    API_KEY,
+    BASIC,
+    BEARER,
+    CARD,
+    EMAIL,
+    IBAN,
+    JWT,
+    NATIONAL_ID,
+    PASSWORD,
+    PHONE,
+    PRIVATE_KEY,
+    SSN,
+    TOO_DEEP,
+];
 
 /// Knows a mark when it sees one. Only the marks that are really given are known, so that nobody hides a secret in
 /// what looks like one.
@@ -78,12 +96,12 @@ impl Marks {
 
     /// How many bytes the mark in brackets at the start of a text takes, if there is one.
     fn bracketed_at_start(&self, text: &str) -> Option<usize> {
+        // Most brackets are none of these, and that is seen at their second byte.
+        if !text.starts_with("[redacted") && !text.starts_with(TOO_DEEP) {
+            return cut_at_start(text);
+        }
         let standard = STANDARD.iter().copied();
-        standard
-            .chain(self.own.iter().map(String::as_str))
-            .find(|mark| text.starts_with(mark))
-            .map(str::len)
-            .or_else(|| cut_at_start(text))
+        standard.chain(self.own.iter().map(String::as_str)).find(|mark| text.starts_with(mark)).map(str::len)
     }
 }
 

@@ -1,21 +1,30 @@
 //! A small cache of answers about short texts that come again and again: payload keys, event types.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 const SLOTS: usize = 512;
+/// How many answers are remembered beside these until others take their place.
+const RECENT: usize = 64;
 /// Longer texts are looked at anew each time, so that the cache is bounded in bytes too.
-const LONGEST: usize = 64;
+pub(crate) const LONGEST: usize = 64;
 
 /// Remembers at most 512 answers. What is written stays, so that reading takes no lock, and a flood of unusual
-/// texts evicts nothing.
-pub(crate) struct Memo<V>(Box<[Slot<V>]>);
+/// texts evicts nothing; of those that find no room, the last few are remembered apart.
+pub(crate) struct Memo<V> {
+    kept: Box<[Slot<V>]>,
+    recent: Mutex<Vec<Recent<V>>>,
+}
 
 type Slot<V> = OnceLock<(Known, V)>;
 
+/// A text that has found no room, and the answer about it.
+#[derive(Clone)]
+struct Recent<V>(String, V);
+
 impl<V: Copy> Memo<V> {
     pub(crate) fn new() -> Self {
-        Self((0..SLOTS).map(|_| Slot::new()).collect())
+        Self { kept: (0..SLOTS).map(|_| Slot::new()).collect(), recent: Mutex::default() }
     }
 
     /// The answer about a text, if it is remembered.
@@ -26,30 +35,64 @@ impl<V: Copy> Memo<V> {
         }
         let edges = Edges::of(text);
         let [place, other] = edges.places();
-        let known = |place: usize| self.0[place].get().filter(|(known, _)| known.is(edges, text));
+        let known = |place: usize| self.kept[place].get().filter(|(known, _)| known.is(edges, text));
         known(place).or_else(|| known(other)).map(|(_, answer)| *answer)
     }
 
-    /// The answer about a text, which is remembered from now on if there is room.
+    /// The answer about a text, which is remembered from now on.
     #[inline]
     pub(crate) fn get_or(&self, text: &str, answer: impl FnOnce() -> V) -> V {
-        self.get(text).unwrap_or_else(|| {
+        self.get(text).unwrap_or_else(|| self.new_answer(text, answer))
+    }
+
+    fn new_answer(&self, text: &str, answer: impl FnOnce() -> V) -> V {
+        if text.len() > LONGEST {
+            return answer();
+        }
+        let edges = Edges::of(text);
+        if let Some(free) = self.free(edges) {
             let answer = answer();
-            self.put(text, answer);
-            answer
-        })
+            Self::keep(free, edges, text, answer);
+            return answer;
+        }
+        // Nobody waits for another thread: what it would say is found out sooner.
+        let Ok(mut recent) = self.recent.try_lock() else { return answer() };
+        let place = edges.places()[0] % RECENT;
+        match recent.get_mut(place) {
+            Some(Recent(known, answer)) if known == text => *answer,
+            Some(Recent(known, known_answer)) => {
+                *known_answer = answer();
+                known.clear();
+                known.push_str(text);
+                *known_answer
+            }
+            None => {
+                let answer = answer();
+                *recent = vec![Recent(text.to_owned(), answer); RECENT];
+                answer
+            }
+        }
     }
 
     /// Remembers the answer about a text, if there is room.
     pub(crate) fn put(&self, text: &str, answer: V) {
         let edges = Edges::of(text);
         if text.len() <= LONGEST
-            && let Some(free) = edges.places().into_iter().find(|&place| self.0[place].get().is_none())
+            && let Some(free) = self.free(edges)
         {
-            let whole = (text.len() > 16).then(|| text.into());
-            // Another thread may have taken the slot meanwhile: then the text is looked at again next time.
-            let _ = self.0[free].set((Known { edges, whole }, answer));
+            Self::keep(free, edges, text, answer);
         }
+    }
+
+    /// A free slot for a text.
+    fn free(&self, edges: Edges) -> Option<&Slot<V>> {
+        edges.places().into_iter().map(|place| &self.kept[place]).find(|slot| slot.get().is_none())
+    }
+
+    fn keep(free: &Slot<V>, edges: Edges, text: &str, answer: V) {
+        let whole = (text.len() > 16).then(|| text.into());
+        // Another thread may have taken the slot meanwhile: then the text is looked at again next time.
+        let _ = free.set((Known { edges, whole }, answer));
     }
 }
 
@@ -124,6 +167,23 @@ mod tests {
         memo.put(&"x".repeat(LONGEST + 1), 1);
         assert_eq!(memo.get(&"x".repeat(LONGEST + 1)), None);
         assert!(!format!("{memo:?}").contains("key-"));
+    }
+
+    #[test]
+    fn of_what_finds_no_room_the_last_is_remembered_too() {
+        let memo = Memo::new();
+        for n in 0..10_000_u32 {
+            memo.put(&format!("key-{n}"), n);
+        }
+        let forgotten: Vec<String> =
+            (0..10_000).map(|n| format!("key-{n}")).filter(|text| memo.get(text).is_none()).collect();
+        for (n, text) in (0..).zip(&forgotten) {
+            assert_eq!(memo.get_or(text, || n), n);
+            assert_eq!(memo.get_or(text, || panic!("{text} was looked at again")), n);
+        }
+        assert_eq!(memo.get_or(&forgotten[0], || 1), 1, "others have taken its place");
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!((memo.get_or(&long, || 1), memo.get_or(&long, || 2)), (1, 2));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::{iban, marker};
 /// From the shortest to the longest payment card number.
 const CARD_DIGITS: RangeInclusive<usize> = 12..=19;
 
+/// How many digits the groups of a card number have at least.
+const GROUP: usize = 4;
+
 /// The digits of a social security number; nothing that is found here has fewer, but for IBANs.
 const FEWEST_DIGITS: usize = 9;
 
@@ -113,6 +116,10 @@ fn card(bytes: &[u8], start: usize) -> Option<usize> {
     if start >= 2 && bytes[start - 1] == b'.' && bytes[start - 2].is_ascii_digit() {
         return None;
     }
+    // Nor are those of a number in hex.
+    if bytes[..start].ends_with(b"0x") || bytes[..start].ends_with(b"0X") {
+        return None;
+    }
     loop {
         let group_end = digits_end(bytes, at);
         let group = bytes.get(at..group_end).filter(|group| len + group.len() <= digits.len());
@@ -125,8 +132,9 @@ fn card(bytes: &[u8], start: usize) -> Option<usize> {
             end = Some(group_end);
         }
         match separator(bytes, at, group_end) {
-            Some(next) => at = next,
-            None => break,
+            // All groups but the last have at least four digits: other numbers stand beside each other.
+            Some(next) if group_end - at >= GROUP => at = next,
+            _ => break,
         }
     }
     end
@@ -139,7 +147,7 @@ fn separator(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
         [b'\r', b'\n', ..] => end + 2,
         [b' ' | b'-' | b'\t' | b'\n', ..] => end + 1,
         // 4111.1111.1111.1111, but no decimal fraction.
-        [b'.', ..] if end - start == 4 && digits_end(bytes, end + 1) == end + 5 => end + 1,
+        [b'.' | b'/', ..] if end - start == 4 && digits_end(bytes, end + 1) == end + 5 => end + 1,
         _ => return None,
     };
     bytes.get(next).is_some_and(u8::is_ascii_digit).then_some(next)
@@ -322,6 +330,8 @@ mod tests {
             "411111111111111",
             "41111111111111111111111",
             "2012-10-01 2012-10-02 2012-10-03",
+            "0x4111111111111111",
+            "4111 11 11 11111111",
         ] {
             assert!(found_in(text, find).is_empty(), "{text}");
         }

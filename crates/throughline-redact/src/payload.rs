@@ -7,12 +7,18 @@ use std::ops::RangeInclusive;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use crate::keys::{Named, SecretKind};
+use crate::pairs::Holder;
 use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
-use crate::{limit, marker, numbers};
+use crate::{judge, limit, marker, numbers};
 
 /// Deeper than this nothing is kept: the walk must not exhaust the stack, and readers of JSON stop soon after.
 const DEPTH: usize = 100;
+
+/// So many keys of a payload may have secrets in them and keep what is around. Where there are more, somebody plays with the
+/// redactor, and the others are hidden altogether.
+const DIRTY_KEYS: usize = 32;
 
 /// Whether the allow-list, if there is one, is about these fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scop
     if rules.scanner().is_off {
         return;
     }
-    let mut walk = Walk { rules, bound: 0 };
+    let mut walk = Walk { rules, bound: 0, dirty_keys: 0 };
     walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
     if walk.bound > rules.payload_limit() {
         limit::fit(fields, rules.payload_limit(), &|text| rules.scanner().hits(text, Reading::Prose));
@@ -37,25 +43,49 @@ struct Walk<'r> {
     rules: &'r Rules,
     /// At least as many bytes as the JSON has.
     bound: usize,
+    /// How many keys were redacted so far.
+    dirty_keys: usize,
 }
 
 impl Walk<'_> {
     fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
         self.bound += 2;
+        let (mut has_name, mut has_value) = (false, false);
         let mut redacted_keys = Vec::new();
         for (place, (key, value)) in fields.iter_mut().enumerate() {
             let class = self.rules.known_class(key).unwrap_or_else(|| {
-                let (class, redacted) = self.rules.classify_new(key);
+                let (class, redacted) = self.rules.classify_new(key, self.dirty_keys < DIRTY_KEYS);
+                self.dirty_keys += usize::from(redacted.is_some());
                 redacted_keys.extend(redacted.map(|key| (place, key)));
                 class
             });
             self.bound += limit::most_bytes(key) + 2;
             match class {
+                KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact
+                    if says_nothing(value) || value.as_object().is_some_and(judge::is_schema) =>
+                {
+                    self.value(value, depth + 1, readable);
+                }
                 KeyClass::Sensitive if is_too_short(value) => self.value(value, depth + 1, readable),
-                KeyClass::Sensitive | KeyClass::Fact => self.hide(value),
+                KeyClass::Weak(named) if !looks_the_part(value, named) => {
+                    self.value(value, depth + 1, readable);
+                }
+                KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact => self.hide(value),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
                 KeyClass::Plain => self.value(value, depth + 1, readable),
+                KeyClass::HoldsName => {
+                    has_name |= value.as_str().is_some_and(|name| self.names_secret(name));
+                    self.value(value, depth + 1, readable);
+                }
+                KeyClass::HoldsValue => {
+                    has_value = true;
+                    self.value(value, depth + 1, readable);
+                }
             }
+        }
+        if has_name && has_value {
+            let values = fields.iter_mut().filter(|(key, _)| Holder::of(key) == Some(Holder::Value));
+            values.for_each(|(_, value)| self.hide(value));
         }
         if !redacted_keys.is_empty() {
             self.rename(fields, redacted_keys);
@@ -71,7 +101,15 @@ impl Walk<'_> {
             Value::Object(fields) => self.object(fields, depth, readable),
             Value::Array(items) => {
                 self.bound += 2 + items.len();
-                items.iter_mut().for_each(|item| self.value(item, depth + 1, readable));
+                let named = self.named_by_item_before(items);
+                let mut named = named.into_iter().peekable();
+                for (place, item) in items.iter_mut().enumerate() {
+                    if named.next_if_eq(&place).is_some() {
+                        self.hide(item);
+                    } else {
+                        self.value(item, depth + 1, readable);
+                    }
+                }
             }
             _ if !readable => self.hide(value),
             Value::String(text) => {
@@ -81,7 +119,8 @@ impl Walk<'_> {
                 self.bound += limit::most_bytes(text);
             }
             Value::Number(number) => {
-                if is_card(number) {
+                if !self.rules.scanner().is_for_credentials() && is_card(number) {
+                    self.rules.scanner().counts.add(marker::CARD);
                     *value = Value::String(marker::CARD.to_owned());
                 }
                 self.bound += 32;
@@ -90,14 +129,51 @@ impl Walk<'_> {
         }
     }
 
+    /// The places of the items that the ones before name: `["Authorization", "x"]`, `["--password", "x", "-v"]`, and of a flat
+    /// list of headers.
+    fn named_by_item_before(&self, items: &[Value]) -> Vec<usize> {
+        let flag = |text: &str| text.strip_prefix("--").is_some_and(|name| self.names_secret(name));
+        let is_name = |value: &Value| value.as_str().is_some_and(|text| self.names_secret(text));
+        if let [Value::String(name), value] = items
+            && !name.starts_with('-')
+        {
+            return if self.names_secret(name) && !is_name(value) { vec![1] } else { Vec::new() };
+        }
+        let has_headers = is_list_of_headers(items);
+        let is_named = |(place, pair): (usize, &[Value])| {
+            let [Value::String(name), Value::String(value)] = pair else { return None };
+            let is_header = has_headers
+                && place.is_multiple_of(2)
+                && self.names_secret(name)
+                && (value.contains(' ') || judge::looks_secret(value));
+            let is_option = (flag(name) && !value.starts_with('-'))
+                || (name == "-p" && judge::is_password_of_flag(value));
+            (is_option || is_header).then_some(place + 1)
+        };
+        items.windows(2).enumerate().filter_map(is_named).collect()
+    }
+
+    fn names_secret(&self, name: &str) -> bool {
+        let scanner = self.rules.scanner();
+        let named = scanner.keys.classify_name(name).filter(|named| named.is_head && !named.is_weak);
+        // `[redacted:ssn]` stood for a number, and names nothing.
+        named.is_some() && scanner.marks.in_text(name).next().is_none()
+    }
+
     /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
     fn hide(&mut self, value: &mut Value) {
         match value {
             Value::Null => {}
             Value::String(text) if self.rules.scanner().marks.is_mark(text) => {}
             // A buffer that is much larger than the mark would be kept for nothing.
-            Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
-            _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),
+            Value::String(text) if text.capacity() <= 64 => {
+                self.rules.scanner().counts.add(marker::REDACTED);
+                marker::REDACTED.clone_into(text);
+            }
+            _ => {
+                self.rules.scanner().counts.add(marker::REDACTED);
+                discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned())));
+            }
         }
         // The longest mark is that of a pattern.
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
@@ -127,12 +203,38 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a list has names and values of headers by turns: `["Host", "x", "X-Api-Key", "y"]`.
+fn is_list_of_headers(items: &[Value]) -> bool {
+    let is_name = |item: &Value| {
+        let name = item.as_str().map(str::as_bytes).unwrap_or_default();
+        name.first().is_some_and(u8::is_ascii_uppercase)
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    items.len() >= 4 && items.len().is_multiple_of(2) && items.iter().step_by(2).all(is_name)
+}
+
+/// Whether a value says that there is none: nothing is hidden by hiding it.
+fn says_nothing(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| judge::is_nothing(text, SecretKind::Fact))
+}
+
 /// Whether a value is neither a password nor somebody's number, whatever its key says: a yes or a no, or so small a number.
 fn is_too_short(value: &Value) -> bool {
     match value {
         Value::Bool(_) => true,
         Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() < 100.0),
         _ => false,
+    }
+}
+
+/// Whether a value looks like what its key may mean: the `address` of somebody or of a server.
+fn looks_the_part(value: &Value, named: Named) -> bool {
+    match value {
+        Value::String(text) => judge::looks_the_part(text, named),
+        _ if !named.is_weak => !is_too_short(value),
+        Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() >= 1e6),
+        Value::Array(_) => true,
+        Value::Object(_) | Value::Bool(_) | Value::Null => false,
     }
 }
 

@@ -1,5 +1,9 @@
 //! One cheap look at a text, which says what cannot be in it.
 
+use std::sync::LazyLock;
+
+use memchr::{memchr_iter, memchr2_iter, memmem};
+
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -18,6 +22,19 @@ const DISGUISE: u32 = 1 << 8;
 
 /// The start of a mark.
 const BRACKET: u32 = 1 << 9;
+/// What tuples have beside a comma.
+const QUOTE: u32 = 1 << 10;
+const COMMA: u32 = 1 << 11;
+const OPEN: u32 = 1 << 12;
+/// What is between the cells of a table, beside commas.
+const CELL: u32 = 1 << 13;
+const NEW_LINE: u32 = 1 << 14;
+/// `>` of `->`.
+const ARROW: u32 = 1 << 15;
+const UNDERSCORE: u32 = 1 << 16;
+/// A code that is said: `your code is 482913`.
+const SAID: u32 = 1 << 17;
+const SLASH: u32 = 1 << 18;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -26,11 +43,20 @@ const CLASSES: [u32; 256] = {
         classes[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | TOKEN,
             b'b' | b'B' => TOKEN | B,
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
+            b'_' => TOKEN | UNDERSCORE,
+            b'a'..=b'z' | b'A'..=b'Z' | b'+' => TOKEN,
             b'-' => TOKEN | DASH,
             b'@' => AT,
             b':' | b'=' => ASSIGN,
-            b' ' | b'\t' => SPACE,
+            b' ' => SPACE,
+            b'\t' => SPACE | CELL,
+            b'|' => CELL,
+            b'"' | b'\'' => QUOTE,
+            b',' | b';' => COMMA,
+            b'(' => OPEN,
+            b'/' => SLASH,
+            b'\n' => NEW_LINE,
+            b'>' => ARROW,
             b'<' => ANGLE,
             b'[' => BRACKET,
             b'%' | b'\\' | 0x80..=0xff => DISGUISE,
@@ -53,12 +79,19 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 4;
-/// A run of so many token characters is sure to fill three blocks, wherever it starts.
-pub(crate) const LONG_TOKEN: usize = 3 * BLOCK + BLOCK - 1;
+/// The shortest run of token characters in which a token is looked for.
+pub(crate) const LONG_TOKEN: usize = 15;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
+/// The shortest path with a secret: `otp/` and twelve characters.
+const PATH: usize = 16;
+/// The digits of the shortest code that is sent to somebody.
+const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
 const SHORTEST: usize = 4;
+
+/// Finds what stands before a code that is said; made once.
+static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
 
 /// What kinds of hits a text may contain; all others are ruled out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,32 +104,53 @@ impl Prefilter {
         if bytes.len() < SHORTEST {
             return Self(0);
         }
-        let (mut any, mut filled, mut before) = (0, 0, [0; 2]);
-        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        for &[one, two, three, four] in blocks {
-            let (one, two, three, four) = (class(one), class(two), class(three), class(four));
-            any |= (one | two) | (three | four);
-            let all = (one & two) & (three & four) & TOKEN;
-            filled |= all & before[0] & before[1];
-            before = [all, before[0]];
-        }
-        for &byte in rest {
-            any |= class(byte);
-        }
+        let any = classes(bytes);
         // Whatever else is looked for takes another look at the bytes, where it may be at all.
-        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET);
+        let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
+        if any & DIGIT != 0 && bytes.len() >= PATH {
+            found |= any & SLASH;
+        }
+        // Together they may be something.
+        if any & QUOTE != 0 {
+            found |= any & COMMA;
+        }
+        if any & COMMA != 0 && any & NEW_LINE != 0 {
+            found |= CELL;
+        }
+        if any & DASH != 0 {
+            let (two, flag) = dashes(bytes);
+            found |= if two { DASH } else { 0 } | if flag { SPACE } else { 0 };
+        }
+        if any & QUOTE != 0 && any & SPACE != 0 && quotes_command(bytes) {
+            found |= SPACE;
+        }
+        // Of the other commands with a secret, some begin a line, and one is the address of a database.
+        let begins = any & SPACE != 0
+            && (any & NEW_LINE != 0 || bytes.starts_with(b"ENV ") || bytes.starts_with(b"machine "));
+        if begins || (any & AT != 0 && any & ASSIGN != 0) {
+            found |= SPACE;
+        }
+        if any & ARROW != 0 && any & DASH != 0 {
+            found |= ASSIGN;
+        }
         if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
             found |= BRACKET;
         }
-        if any & DIGIT != 0 && digits(bytes) >= NUMBERS {
-            found |= DIGIT;
+        if any & DIGIT != 0 && bytes.len() >= NUMBERS {
+            let digits = digits(bytes);
+            if digits >= NUMBERS {
+                found |= DIGIT;
+            }
+            // `your code is 482913`
+            if digits >= CODE && any & SPACE != 0 && IS.find(bytes).is_some() {
+                found |= SAID;
+            }
         }
-        found |= filled;
+        if any & TOKEN != 0 && has_long_token(bytes) {
+            found |= TOKEN;
+        }
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
             found |= B;
-        }
-        if any & DASH != 0 && has_two_dashes(bytes) {
-            found |= DASH;
         }
         Self(found)
     }
@@ -141,6 +195,35 @@ impl Prefilter {
         self.0 & DASH != 0
     }
 
+    /// `["Authorization", "x"]`
+    pub(crate) fn tuples(self) -> bool {
+        self.0 & COMMA != 0
+    }
+
+    /// `Password("x")`
+    pub(crate) fn calls(self) -> bool {
+        self.0 & OPEN != 0
+    }
+
+    pub(crate) fn tables(self) -> bool {
+        self.0 & CELL != 0
+    }
+
+    /// Commands have more than one word.
+    pub(crate) fn commands(self) -> bool {
+        self.0 & SPACE != 0
+    }
+
+    /// `your code is 482913`
+    pub(crate) fn codes(self) -> bool {
+        self.0 & SAID != 0
+    }
+
+    /// A path with a long segment.
+    pub(crate) fn paths(self) -> bool {
+        self.0 & SLASH != 0
+    }
+
     pub(crate) fn disguises(self) -> bool {
         self.0 & DISGUISE != 0
     }
@@ -151,17 +234,58 @@ impl Prefilter {
     }
 }
 
-// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
+/// The classes of all bytes together.
+#[inline]
+fn classes(bytes: &[u8]) -> u32 {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let of_block =
+        |[one, two, three, four]: [u8; BLOCK]| (class(one) | class(two)) | (class(three) | class(four));
+    let any = blocks.iter().fold(0, |any, block| any | of_block(*block));
+    rest.iter().fold(any, |any, byte| any | class(*byte))
+}
 
+/// How many digits there are.
 fn digits(bytes: &[u8]) -> usize {
     // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
     let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
     bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
 }
 
-fn has_two_dashes(bytes: &[u8]) -> bool {
-    let pairs = bytes.iter().zip(&bytes[1..]);
-    pairs.fold(0, |seen, (one, two)| seen | u8::from((*one == b'-') & (*two == b'-'))) != 0
+/// Whether there is a run of token characters in which there may be a token. Not every byte has to be looked at to see that
+/// all are short.
+fn has_long_token(bytes: &[u8]) -> bool {
+    let mut end = LONG_TOKEN;
+    while end <= bytes.len() {
+        let run = bytes[end - LONG_TOKEN..end].iter().rev().take_while(|byte| is_in_token(**byte)).count();
+        if run == LONG_TOKEN {
+            return true;
+        }
+        end += LONG_TOKEN - run;
+    }
+    false
+}
+
+// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
+
+/// Whether two dashes stand side by side, and whether one follows a space, as before a flag.
+fn dashes(bytes: &[u8]) -> (bool, bool) {
+    let (mut two, mut flag) = (false, false);
+    for at in memchr_iter(b'-', bytes).filter(|&at| at > 0) {
+        two |= bytes[at - 1] == b'-';
+        flag |= bytes[at - 1] == b' ';
+        if two && flag {
+            break;
+        }
+    }
+    (two, flag)
+}
+
+/// Whether a quote follows a space, or what some commands begin with follows a quote.
+fn quotes_command(bytes: &[u8]) -> bool {
+    memchr2_iter(b'"', b'\'', bytes).any(|at| match bytes[at] {
+        b'"' => matches!(bytes.get(at + 1), Some(b'E' | b'm')),
+        _ => at > 0 && bytes[at - 1] == b' ',
+    })
 }
 
 /// Whether `bea` or `bas` is in the text, or what looks similar enough.

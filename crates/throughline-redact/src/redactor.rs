@@ -1,19 +1,22 @@
 //! [`Redactor`]: the rules, and what can be asked of them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
+use crate::Finding;
 use crate::error::LEAST_PSEUDONYM_KEY;
-use crate::keys::SecretKind;
+use crate::keys::{Named, SecretKind};
 use crate::marker::Marks;
 use crate::memo::Memo;
+use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{keys, limit, marker, payload};
+use crate::{judge, keys, limit, marker, paths, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -23,6 +26,7 @@ use crate::{keys, limit, marker, payload};
 /// | what | method | what becomes of a secret |
 /// |---|---|---|
 /// | what people read | [`text`](Self::text), [`message`](Self::message) | a mark in its place, the rest stays |
+/// | the path of a request | [`path`](Self::path) | a mark in its place, also by the parameters of its route |
 /// | names such as `mail:sent` | [`name`](Self::name) | the same, but `password:reset` is kept |
 /// | what must be found again: ids, tags, labels | [`findable`](Self::findable), [`findable_key`](Self::findable_key) | the whole text becomes a pseudonym or a mark |
 /// | JSON | [`payload`](Self::payload), [`unknown_fields`](Self::unknown_fields) | a mark, by key and by text |
@@ -47,8 +51,13 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyClass {
     Plain,
+    /// It holds the name of something, or what stands under such a name: `{"name": "DB_PASSWORD", "value": "x"}`.
+    HoldsName,
+    HoldsValue,
     /// It is personal or a credential, if it is long enough to be one.
     Sensitive,
+    /// It may be: the key has other meanings.
+    Weak(Named),
     /// It is, whatever it is.
     Fact,
     /// It is on the allow-list.
@@ -103,6 +112,33 @@ impl Redactor {
         Cow::Owned(limit::cut_text(&text, self.0.payload_limit, &|text| self.hits(text)))
     }
 
+    /// Redacts the path of a request that matched a route: as [`text`](Self::text), and what stands in place of a parameter
+    /// with a telling name is hidden, whatever it looks like.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// assert_eq!(redactor.path("/password-reset/{token}", "/password-reset/tulip"), "/password-reset/[redacted]");
+    /// assert_eq!(redactor.path("/loans/{id}", "/loans/42"), "/loans/42");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn path<'a>(&self, route: &str, path: &'a str) -> Cow<'a, str> {
+        let scanner = &self.0.scanner;
+        if scanner.is_off {
+            return Cow::Borrowed(path);
+        }
+        let mut secrets = paths::find_by_route(route, path, &scanner.keys);
+        secrets.retain(|secret| !scanner.marks.is_mark(&path[secret.clone()]));
+        if secrets.is_empty() {
+            return self.text(path);
+        }
+        let mut marked = path.to_owned();
+        for secret in secrets.into_iter().rev() {
+            scanner.counts.add(marker::REDACTED);
+            marked.replace_range(secret, marker::REDACTED);
+        }
+        Cow::Owned(self.text(&marked).into_owned())
+    }
+
     /// Redacts a name of the form `area:what`, as [`text`](Self::text) does, but `password:reset` is the name of an
     /// event and stays. To search by name, apply the same function to the name.
     ///
@@ -148,8 +184,12 @@ impl Redactor {
     pub fn findable<'a>(&self, key: Option<&str>, text: &'a str) -> Cow<'a, str> {
         let sensitive = match key {
             Some(key) => {
-                matches!(self.0.classify(key).0, KeyClass::Sensitive | KeyClass::Fact)
-                    || self.0.scanner.hits(text, Reading::Prose)
+                let is_sensitive = match self.0.classify(key).0 {
+                    KeyClass::Sensitive | KeyClass::Fact => true,
+                    KeyClass::Weak(named) => judge::looks_the_part(text, named),
+                    KeyClass::Plain | KeyClass::HoldsName | KeyClass::HoldsValue | KeyClass::Allowed => false,
+                };
+                is_sensitive || self.0.scanner.hits(text, Reading::Prose)
             }
             None => self.0.scanner.hits(text, Reading::Name),
         };
@@ -157,8 +197,14 @@ impl Redactor {
             return Cow::Borrowed(text);
         }
         match self.0.pseudonyms.get() {
-            Some(pseudonyms) => Cow::Owned(pseudonyms.of(text)),
-            None => Cow::Owned(marker::REDACTED.to_owned()),
+            Some(pseudonyms) => {
+                self.0.scanner.counts.add_pseudonym();
+                Cow::Owned(pseudonyms.of(text))
+            }
+            None => {
+                self.0.scanner.counts.add(marker::REDACTED);
+                Cow::Owned(marker::REDACTED.to_owned())
+            }
         }
     }
 
@@ -221,6 +267,22 @@ impl Redactor {
         self.0.scanner.hits(text, Reading::Prose)
     }
 
+    /// What [`text`](Self::text) would replace in a text, in order: for those who want to know rather than to hide.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// let text = "mail to ada@example.org, password=hunter2";
+    /// let findings: Vec<_> = redactor.findings(text).collect();
+    /// assert_eq!(&text[findings[0].range.clone()], "ada@example.org");
+    /// assert_eq!((findings[0].kind.as_str(), findings[1].kind.as_str()), ("email", "key"));
+    /// assert_eq!(findings[1].because, "the value of `password`");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn findings<'t>(&self, text: &'t str) -> impl Iterator<Item = Finding> + use<'t> {
+        let hits = self.0.scanner.hits_in(text);
+        hits.into_iter().map(|(range, mark)| Finding::new(text, range, &mark))
+    }
+
     /// What stands in a text in place of something else, in order: the `email` of `[redacted:email]`, `key` for `[redacted]`,
     /// which most often stands under a sensitive key, `pseudonym`, and `cut` for what was too long or nested too deep.
     ///
@@ -232,6 +294,19 @@ impl Redactor {
     /// ```
     pub fn marks<'t>(&'t self, text: &'t str) -> impl Iterator<Item = &'t str> {
         self.0.scanner.marks.in_text(text).map(|mark| marker::kind(&text[mark]))
+    }
+
+    /// How often this redactor and its clones have put something in place of something else, by kind as
+    /// [`marks`](Self::marks) says it. What is redacted once more counts once.
+    ///
+    /// ```
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// redactor.text("pin=1234, mail to ada@example.org and eve@example.org");
+    /// assert!(redactor.counts().into_iter().eq([("email".to_owned(), 2), ("key".to_owned(), 1)]));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.scanner.counts.by_kind()
     }
 
     /// Whether there is a [key to make pseudonyms with](crate::Redaction::pseudonym_key): if not,
@@ -281,25 +356,34 @@ impl Rules {
 
     /// What a key says of the value under it, and the key as it is redacted if it must be.
     fn classify(&self, key: &str) -> (KeyClass, Option<String>) {
-        self.known_class(key).map_or_else(|| self.classify_new(key), |class| (class, None))
+        self.known_class(key).map_or_else(|| self.classify_new(key, true), |class| (class, None))
     }
 
-    /// The same of a key that was not seen before.
+    /// The same of a key that was not seen before, which keeps what is around a secret in it, or is hidden altogether.
     #[cold]
-    pub(crate) fn classify_new(&self, key: &str) -> (KeyClass, Option<String>) {
+    pub(crate) fn classify_new(&self, key: &str, keeps_rest: bool) -> (KeyClass, Option<String>) {
+        if !keeps_rest && self.scanner.hits(key, Reading::Name) {
+            self.scanner.counts.add(marker::REDACTED);
+            return (KeyClass::Sensitive, Some(marker::REDACTED.to_owned()));
+        }
         let clean = self.scanner.clean(key, Reading::Name);
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);
-        let kind = |words: &str| self.scanner.keys.classify(words).filter(|_| !self.scanner.is_off);
+        let named = |words: &str| self.scanner.keys.classify(words).filter(|_| !self.scanner.is_off);
         // A key that is redacted is classified as it was and as it will be: so that a second pass finds no more.
-        let before = || is_dirty.then(|| kind(&without_marks(key, &self.scanner.marks))).flatten();
+        let before = || is_dirty.then(|| named(&without_marks(key, &self.scanner.marks))).flatten();
         let class = if self.allowed.as_ref().is_some_and(|allowed| allowed.contains(&keys::compact(&words))) {
             KeyClass::Allowed
         } else {
-            match kind(&words).or_else(before) {
-                Some(SecretKind::Fact) => KeyClass::Fact,
+            match named(&words).or_else(before) {
+                Some(named) if named.is_weak || named.kind == SecretKind::Ambiguous => KeyClass::Weak(named),
+                Some(Named { kind: SecretKind::Fact, .. }) => KeyClass::Fact,
                 Some(_) => KeyClass::Sensitive,
-                None => KeyClass::Plain,
+                None => match Holder::of(&words) {
+                    Some(Holder::Name) => KeyClass::HoldsName,
+                    Some(Holder::Value) => KeyClass::HoldsValue,
+                    None => KeyClass::Plain,
+                },
             }
         };
         if !is_dirty {

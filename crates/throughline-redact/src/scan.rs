@@ -2,18 +2,33 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
+use memchr::memchr2;
 use regex::Regex;
 
+use crate::counts::Counts;
 use crate::fold::Folded;
-use crate::keys::Keys;
+use crate::keys::{Choice, Keys};
 use crate::marker::Marks;
 use crate::prefilter::{Prefilter, is_id_or_moment};
-use crate::{addresses, assign, elements, marker, numbers, tokens};
+use crate::{
+    addresses, armour, assign, elements, json, marker, numbers, pairs, paths, programs, shapes, tables,
+    tokens,
+};
 
 /// How often a text is looked at again, because a mark beside it may have made it readable in a new way. What
 /// is still not clean then is hidden altogether.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
+
+/// A hit that is found only beside marks is rare. Where there are more than one in so many bytes, somebody plays with the
+/// scanner, and the text is hidden altogether rather than looked at again and again.
+const BYTES_PER_LATE_HIT: usize = 512;
+/// So many of them are let through in a text of any length.
+const LATE_HITS: usize = 8;
+
+/// How deep JSON is read that stands in strings of JSON: each level is read once more.
+const LEVELS: usize = 3;
 
 /// How a text is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +38,9 @@ pub(crate) enum Reading {
     /// As a name of the form `area:what`: an event type, a tag.
     Name,
 }
+
+/// A hit, and the mark that is to stand for it.
+pub(crate) type Hit<'s> = (Range<usize>, &'s str);
 
 /// What was found in a text.
 #[derive(Debug, Default)]
@@ -60,24 +78,42 @@ pub(crate) struct Pattern {
 /// The scanner of text.
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) patterns: Vec<Pattern>,
     pub(crate) marks: Marks,
+    pub(crate) counts: Counts,
+    choice: Choice,
     /// Whether nothing is looked for.
     pub(crate) is_off: bool,
 }
 
 impl Scanner {
-    pub(crate) fn new(keys: Keys, patterns: Vec<Pattern>, is_off: bool) -> Self {
+    pub(crate) fn new(keys: Arc<Keys>, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
         let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
-        Self { keys, patterns, marks, is_off }
+        let counts = Counts::of(&marks.own);
+        Self { keys, patterns, marks, counts, choice, is_off }
+    }
+
+    /// Whether personal data is left alone.
+    pub(crate) fn is_for_credentials(&self) -> bool {
+        self.choice.credentials_only
     }
 
     /// Whether there is anything to hide in a text.
     #[inline]
     pub(crate) fn hits(&self, text: &str, reading: Reading) -> bool {
         let prefilter = Prefilter::of(text);
-        !self.is_clean(text, prefilter) && !self.find(text, prefilter, reading).is_empty()
+        !self.is_clean(text, prefilter) && !self.find(text, prefilter, reading, 0).is_empty()
+    }
+
+    /// All that is to be hidden in a text, with the marks that are to stand for it.
+    pub(crate) fn hits_in(&self, text: &str) -> Vec<(Range<usize>, String)> {
+        let prefilter = Prefilter::of(text);
+        if self.is_clean(text, prefilter) {
+            return Vec::new();
+        }
+        let hits = self.find(text, prefilter, Reading::Prose, 0).into_iter();
+        hits.map(|(range, mark)| (range, mark.to_owned())).collect()
     }
 
     /// The text with marks in place of what is to be hidden.
@@ -94,37 +130,103 @@ impl Scanner {
     /// Whether a text is clean at a glance.
     #[inline]
     fn is_clean(&self, text: &str, prefilter: Prefilter) -> bool {
-        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && self.patterns.is_empty())
+        let looks_further = !self.patterns.is_empty() || self.choice.has_shapes();
+        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !looks_further)
     }
 
     fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
         let mut cleaned = Cow::Borrowed(text);
-        let mut hits = self.find(text, prefilter, reading);
-        for _ in 0..ROUNDS {
+        let mut hits = self.find(text, prefilter, reading, 0);
+        for round in 0..ROUNDS {
             if hits.is_empty() {
                 return cleaned;
+            }
+            if round > 0 && hits.len() > LATE_HITS + text.len() / BYTES_PER_LATE_HIT {
+                break;
             }
             let mut marked = String::with_capacity(cleaned.len() + 16 * hits.len());
             let mut done = 0;
             for (hit, mark) in hits {
+                self.counts.add(mark);
                 marked.push_str(&cleaned[done..hit.start]);
                 marked.push_str(mark);
                 done = hit.end;
             }
             marked.push_str(&cleaned[done..]);
-            hits = self.find_between_marks(&marked, reading);
+            hits = self.confined(&marked, self.find_between_marks(&marked, reading), reading, 0);
             cleaned = Cow::Owned(marked);
         }
-        if hits.is_empty() { cleaned } else { Cow::Borrowed(marker::REDACTED) }
+        if hits.is_empty() {
+            return cleaned;
+        }
+        self.counts.add(marker::REDACTED);
+        match json::is_json(text) {
+            // JSON stays JSON.
+            true => Cow::Borrowed(marker::REDACTED_JSON),
+            false => Cow::Borrowed(marker::REDACTED),
+        }
     }
 
-    /// The hits in a text, in order and apart.
-    fn find(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
-        if prefilter.marks() && self.marks.in_text(text).next().is_some() {
+    /// The hits in a text, in order and apart; so many levels of JSON are around it.
+    fn find(&self, text: &str, prefilter: Prefilter, reading: Reading, level: usize) -> Vec<Hit<'_>> {
+        let hits = if prefilter.marks() && self.marks.in_text(text).next().is_some() {
             self.find_between_marks(text, reading)
         } else {
             self.find_between(text, prefilter, reading)
+        };
+        self.confined(text, hits, reading, level)
+    }
+
+    /// The hits as they are where a text is not JSON, and otherwise confined to its strings.
+    #[inline]
+    fn confined<'s>(
+        &'s self,
+        text: &str,
+        hits: Vec<Hit<'s>>,
+        reading: Reading,
+        level: usize,
+    ) -> Vec<Hit<'s>> {
+        let may_be_json = level < LEVELS && matches!(text.as_bytes(), [b'{' | b'[' | b' ' | b'\n', ..]);
+        let may_matter = || !hits.is_empty() || memchr2(b'\\', b'|', text.as_bytes()).is_some();
+        if may_be_json && may_matter() && json::is_json(text) {
+            self.find_in_json(text, hits, reading, level + 1)
+        } else {
+            hits
         }
+    }
+
+    /// The hits in JSON: of those found so far, what is within one string or around whole ones; and what is found in strings
+    /// without their escapes.
+    fn find_in_json<'s>(
+        &'s self,
+        text: &str,
+        hits: Vec<Hit<'s>>,
+        reading: Reading,
+        level: usize,
+    ) -> Vec<Hit<'s>> {
+        let literals = json::literals(text);
+        let literal_at = |at: usize| {
+            let next = literals.partition_point(|literal| literal.inner.end < at);
+            literals.get(next).filter(|literal| literal.inner.start <= at)
+        };
+        let mut found = Found::default();
+        for (hit, mark) in hits {
+            match literal_at(hit.start) {
+                Some(literal) if literal.has_escapes && hit != literal.inner => {}
+                Some(literal) => found.push(hit.start..hit.end.min(literal.inner.end), mark),
+                None if literal_at(hit.end).is_none() => found.push(hit, mark),
+                None => {}
+            }
+        }
+        for literal in literals.iter().filter(|literal| literal.has_escapes) {
+            let plain = json::unescaped(&text[literal.inner.clone()]);
+            let start = literal.inner.start;
+            for (hit, mark) in self.find(&plain.text, Prefilter::of(&plain.text), reading, level) {
+                let hit = plain.origin(hit);
+                found.push(start + hit.start..start + hit.end, json::escaped(mark));
+            }
+        }
+        found.merged()
     }
 
     /// The hits in a text with marks: these are no text.
@@ -158,7 +260,8 @@ impl Scanner {
 
     fn find_in_plain(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
         let mut found = Found::default();
-        if prefilter.numbers() {
+        let personal = !self.choice.credentials_only;
+        if prefilter.numbers() && personal {
             numbers::find(text, &mut found);
         }
         if prefilter.tokens() {
@@ -169,17 +272,42 @@ impl Scanner {
         }
         if prefilter.emails() {
             let behind_passwords = addresses::find_in_urls(text, &mut found);
-            addresses::find_emails(text, &behind_passwords, &mut found);
+            if personal {
+                addresses::find_emails(text, &behind_passwords, &mut found);
+            }
         }
         if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
+            armour::find_putty(text, &mut found);
         }
         if prefilter.elements() {
             elements::find(text, &self.keys, &mut found);
+            pairs::find_elements(text, &self.keys, &mut found);
         }
         if prefilter.dashes() {
-            tokens::find_private_keys(text, &mut found);
+            armour::find(text, &mut found);
             elements::find_flags(text, &self.keys, &mut found);
+        }
+        if prefilter.tuples() {
+            pairs::find_tuples(text, &self.keys, &mut found);
+        }
+        if prefilter.calls() {
+            pairs::find_debug(text, &self.keys, &mut found);
+        }
+        if prefilter.tables() {
+            tables::find(text, &self.keys, &mut found);
+        }
+        if prefilter.codes() {
+            programs::find_said(text, &self.keys, &mut found);
+        }
+        if prefilter.commands() {
+            programs::find(text, &self.keys, &mut found);
+        }
+        if prefilter.paths() {
+            paths::find(text, &self.keys, &mut found);
+        }
+        if self.choice.has_shapes() {
+            shapes::find(text, self.choice, &mut found);
         }
         for pattern in &self.patterns {
             for hit in pattern.regex.find_iter(text).filter(|hit| !hit.is_empty()) {

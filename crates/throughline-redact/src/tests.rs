@@ -178,6 +178,67 @@ fn keys_that_become_the_same_are_numbered() {
 }
 
 #[test]
+fn what_stands_in_a_list_behind_a_flag_or_the_name_of_a_header_goes() {
+    for (data, redacted) in [
+        (
+            json!({"args": ["--password", "x7", "--token", "y8", "-v"]}),
+            json!({"args": ["--password", "[redacted]", "--token", "[redacted]", "-v"]}),
+        ),
+        (json!({"args": ["-p", "hunter2"]}), json!({"args": ["-p", "[redacted]"]})),
+        (
+            json!({"rawHeaders": ["Host", "x", "X-Api-Key", "hunter2"]}),
+            json!({"rawHeaders": ["Host", "x", "X-Api-Key", "[redacted]"]}),
+        ),
+    ] {
+        assert_eq!(payload(&standard(), data), redacted);
+    }
+    for data in [
+        json!({"args": ["-p", "8080:80"], "cmd": ["mkdir", "-p", "/tmp/x1"]}),
+        json!({"args": ["build", "-p", "throughline-core"]}),
+        json!({"columns": ["Name", "Password", "Token", "Value"]}),
+        json!({"required": ["password", "token", "email", "name"]}),
+    ] {
+        assert_eq!(payload(&standard(), data.clone()), data);
+    }
+}
+
+#[test]
+fn what_a_value_must_be_like_is_no_value_and_nothing_is_no_secret() {
+    let data = json!({
+        "password": {"type": "string", "minLength": 8}, "token": {"type": "string"},
+        "secret": "none", "pin": "", "prescription": "n/a",
+    });
+    assert_eq!(payload(&standard(), data.clone()), data);
+    let data = json!({"password": {"type": "string", "text": "hunter2"}});
+    assert_eq!(payload(&standard(), data), json!({"password": "[redacted]"}));
+}
+
+#[test]
+fn a_mark_names_nothing_of_what_stands_beside_it() {
+    for data in [
+        json!({"a": ["078-05-1120", false]}),
+        json!({"a": ["078-05-1120", "open"]}),
+        json!({"name": "078-05-1120", "value": "open"}),
+    ] {
+        let once = payload(&standard(), data);
+        assert_eq!(payload(&standard(), once.clone()), once);
+        assert!(once.to_string().contains("open") || once.to_string().contains("false"), "{once}");
+    }
+}
+
+#[test]
+fn of_many_keys_with_secrets_in_them_the_later_ones_are_hidden_altogether() {
+    let keys = (0..100).map(|n| (format!("mail {n:02} to ada{n}@example.org"), json!(1000 + n)));
+    let data = payload(&standard(), serde_json::Value::Object(keys.collect()));
+    let fields = data.as_object().unwrap();
+    assert_eq!(fields.len(), 100);
+    assert!(fields.contains_key("mail 00 to [redacted:email]"));
+    assert!(fields.contains_key("[redacted]") && fields.contains_key("[redacted] (2)"));
+    assert!(!data.to_string().contains("example.org"));
+    assert_eq!(payload(&standard(), data.clone()), data);
+}
+
+#[test]
 fn a_key_is_classified_as_it_will_be_once_it_is_redacted() {
     let once = payload(&standard(), json!({"pin[redacted]pin%40example.org": 1234}));
     assert_eq!(once, json!({"pin[redacted][redacted:email]": "[redacted]"}));
@@ -387,4 +448,33 @@ fn invalid_settings_are_reported_with_how_to_fix_them() {
         ]
         .join("\n\n")
     );
+}
+
+#[test]
+fn what_ends_within_something_else_is_read_without_a_panic() {
+    let redactor = Redaction::standard().build().unwrap();
+    for unit in [
+        "?token=x://u:p@curl -u ",
+        "\"value\":\"; Password={address: diagnosis: key: password first_name: password=(\\",
+        "?code=x1:=pin=",
+        "IDENTIFIED BY 'é",
+        "jdbc:oracle:thin:a/@é",
+    ] {
+        for times in [1, 2, 40] {
+            let text = unit.repeat(times);
+            let once = redactor.text(&text).into_owned();
+            assert_eq!(redactor.text(&once), once, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_text_in_which_marks_bring_more_and_more_to_light_is_hidden_altogether() {
+    let redactor = Redaction::standard().build().unwrap();
+    let text = "name: 4пароль: password: {address: '".repeat(200);
+    assert_eq!(redactor.text(&text), "[redacted]");
+    // Where little comes to light, the rest stays.
+    let text =
+        format!("{}{}", "nothing to hide in this line\n".repeat(200), "name: 4пароль: password: {address: '");
+    assert!(redactor.text(&text).starts_with("nothing to hide"));
 }

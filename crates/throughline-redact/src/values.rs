@@ -2,21 +2,36 @@
 
 use std::ops::Range;
 
-use crate::keys::SecretKind;
+use memchr::memchr;
+
+use crate::headers::{self, Scheme, scheme};
+use crate::judge::{self, Clause};
+use crate::keys::{Named, SecretKind};
 use crate::tokens::run_end;
-use crate::words;
 
 /// How a value is assigned.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sign {
-    /// By a colon rather than by `=`.
+    /// By a colon or an arrow rather than by `=`.
     pub(crate) colon: bool,
     /// The key is in quotes, as in JSON.
     pub(crate) quoted: bool,
     /// White space follows the sign.
     pub(crate) spaced: bool,
+    /// White space stands before the sign.
+    pub(crate) apart: bool,
     /// The key follows a semicolon: so the next one ends the value.
     pub(crate) sectioned: bool,
+    /// The key is a parameter of a URL or a form.
+    pub(crate) parameter: bool,
+    /// The key is the first word of its line, without a blank before.
+    pub(crate) first: bool,
+    /// The key is a field of a struct as Go prints it: `{User:ada Password:hunter2}`.
+    pub(crate) field: bool,
+    /// It compares rather than assigns.
+    pub(crate) compares: bool,
+    /// What the key names is a number, such as a PIN.
+    pub(crate) digits: bool,
 }
 
 impl Sign {
@@ -26,124 +41,450 @@ impl Sign {
     }
 }
 
+/// The longest bracket of a key without quotes: such keys are nested, and each is looked at.
+const LONGEST_BRACKET: usize = 200;
+
+/// Of a value without white space so much is judged; a longer one is no word.
+const LONGEST_WORD: usize = 128;
+
+/// The longest tag or anchor of YAML: `!<tag:yaml.org,2002:str>`.
+const LONGEST_MARK: usize = 64;
+
+/// The longest list of a key: as with brackets.
+const LONGEST_LIST: usize = 1024;
+
 /// The value after the sign, without its quotes; `None` if there is none, or nothing that needs hiding.
-pub(crate) fn extent(text: &str, after: usize, kind: SecretKind, sign: Sign) -> Option<Range<usize>> {
+pub(crate) fn extent(
+    text: &str,
+    after: usize,
+    named: Named,
+    sign: Sign,
+    tokens: &mut Tokens,
+) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let is_blank = |byte: u8| match byte {
         b' ' | b'\t' => true,
         b'\r' | b'\n' => sign.quoted,
         _ => false,
     };
-    let start = run_end(bytes, after, is_blank);
+    let start = after_yaml_marks(bytes, run_end(bytes, after, is_blank), sign);
+    let is_quote = quote(bytes, start).is_some();
     let value = match bytes.get(start)? {
-        b'"' | b'\'' | b'`' | b'\\' if quote(bytes, start).is_some() => quoted(bytes, start)?,
-        b'[' | b'{' | b'(' => bracketed(bytes, start),
-        _ => bare(text, start, kind, sign)?,
+        b'"' | b'\'' | b'`' | b'\\' if is_quote => quoted(bytes, start)?,
+        b'[' | b'{' | b'(' if named.is_weak => return None,
+        b'[' | b'{' | b'(' => in_brackets(text, start, sign)?,
+        b'\r' | b'\n' if sign.colon => list(text, start)?,
+        b'|' | b'>' if sign.colon => block(bytes, start)?,
+        _ => bare(text, start, named, sign, tokens)?,
     };
     let said = text[value.clone()].trim_matches(|c: char| c.is_whitespace() || "[](){}".contains(c));
-    let is_nothing = ["", "null", "none", "nil", "undefined", "true", "false"]
-        .iter()
-        .any(|nothing| said.eq_ignore_ascii_case(nothing));
-    (!is_nothing).then_some(value)
+    if judge::is_nothing(said, named.kind) {
+        return None;
+    }
+    if is_quote {
+        // In text a value ends in its line, unless it is JSON or has three quotes.
+        let is_one_line = sign.quoted || value.start - start > 2 || !text[value.clone()].contains('\n');
+        let plain = judge::is_placeholder(&text[value.clone()])
+            || judge::is_template(&text[value.clone()])
+            || !matches!(scheme(said), Scheme::None);
+        let is_word = named.kind == SecretKind::Ambiguous
+            && !sign.quoted
+            && !judge::looks_secret(said)
+            && said.len() < 16;
+        return (is_one_line && !plain && !is_word && judge::looks_the_part(said, named)).then_some(value);
+    }
+    Some(value)
 }
 
-/// Whether a value is a name rather than a secret: words, and nothing else.
-pub(crate) fn is_word(value: &str) -> bool {
-    value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+/// Where the value starts behind a tag or an anchor: `!!str hunter2`, `&anchor hunter2`.
+fn after_yaml_marks(bytes: &[u8], start: usize, sign: Sign) -> usize {
+    let mut at = start;
+    // A value has one of each.
+    for _ in 0..2 {
+        if !(sign.is_prose() && matches!(bytes.get(at), Some(b'!' | b'&'))) {
+            break;
+        }
+        let near = &bytes[..bytes.len().min(at + LONGEST_MARK)];
+        let name = run_end(near, at + 1, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'_' | b'-' | b':' | b'/')
+        });
+        match near.get(name) {
+            Some(b' ') if name > at + 1 && bytes.get(name + 1) != Some(&b'=') => at = name + 1,
+            _ => break,
+        }
+    }
+    at
 }
 
 /// The quote that starts here and how many backslashes escape it, as in JSON within JSON.
-fn quote(bytes: &[u8], start: usize) -> Option<(u8, usize)> {
+pub(crate) fn quote(bytes: &[u8], start: usize) -> Option<(u8, usize)> {
     let quote = run_end(bytes, start, |byte| byte == b'\\');
     let kind = *bytes.get(quote).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))?;
     Some((kind, quote - start))
 }
 
-/// What is between this quote and the one that closes it, or the end of the text if it was cut.
-fn quoted(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+/// What is between this quote and the one that closes it, or the end of the text if it was cut. Three quotes close with three,
+/// and two in a row are one within, as databases write it.
+pub(crate) fn quoted(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let (kind, escapes) = quote(bytes, start)?;
     let inner = start + escapes + 1;
+    let is_triple = escapes == 0 && bytes[inner..].starts_with(&[kind, kind]);
+    if is_triple && bytes.get(inner + 2).is_some_and(|byte| *byte != b',') {
+        let inner = inner + 2;
+        let len = bytes[inner..].windows(3).position(|three| three == [kind; 3]);
+        if let Some(len) = len {
+            return Some(inner..inner + len);
+        }
+    }
     let mut backslashes = 0;
-    for (offset, &byte) in bytes[inner..].iter().enumerate() {
+    let mut at = inner;
+    while let Some(&byte) = bytes.get(at) {
         match byte {
             b'\\' => backslashes += 1,
             // As many backslashes as the opening quote has close; more of them are a quote within.
             _ if byte == kind && backslashes % (2 * (escapes + 1)) == escapes => {
-                return Some(inner..inner + offset - escapes.min(backslashes));
+                let doubled = escapes == 0 && at > inner && bytes.get(at + 1) == Some(&kind);
+                if !doubled {
+                    return Some(inner..at - escapes.min(backslashes));
+                }
+                at += 1;
+                backslashes = 0;
             }
             _ => backslashes = 0,
         }
+        at += 1;
     }
     Some(inner..bytes.len())
 }
 
+/// What is in brackets: all of it under a quoted key, as in JSON, and otherwise only what is no code.
+fn in_brackets(text: &str, start: usize, sign: Sign) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    if sign.quoted {
+        let value = bracketed(bytes, start);
+        return (!is_schema(&text[value.clone()])).then_some(value);
+    }
+    let limit = text.floor_char_boundary(start + LONGEST_BRACKET);
+    let value = bracketed(&bytes[..limit], start);
+    let whole = &text[value.clone()];
+    let closes = value.end < limit || whole.ends_with([']', '}', ')']);
+    if !closes && limit < bytes.len() {
+        return None;
+    }
+    let inner = &whole[1..];
+    let is_list = whole.starts_with('[')
+        && inner.bytes().all(|byte| byte.is_ascii_digit() || b", ]".contains(&byte))
+        && inner.contains(',');
+    let is_braced =
+        whole.starts_with('{') && !sign.colon && !judge::is_placeholder(whole) && !whole.contains('\n');
+    let has_literal =
+        whole.contains(['"', '\'']) && !whole.contains('\n') && !(inner.contains('(') || inner.contains('='));
+    (is_list || (is_braced && sign.sectioned) || (has_literal && !names_only(whole))).then_some(value)
+}
+
+/// Whether an object is a [schema](judge::is_schema).
+fn is_schema(object: &str) -> bool {
+    const LONGEST: usize = 200;
+    object.len() <= LONGEST
+        && object.contains("\"type\"")
+        && serde_json::from_str(object).is_ok_and(|fields| judge::is_schema(&fields))
+}
+
+/// Whether all that is quoted are words, as in lists of names: `["password", "token"]`.
+fn names_only(text: &str) -> bool {
+    text.split(['"', '\'']).skip(1).step_by(2).all(judge::is_word)
+}
+
+/// What may open or close a bracket or a string.
+const NESTS: [bool; 256] = of_bytes(b"[]{}()\"\\");
+
 /// From this bracket to the one that closes it, or the end of the text if it was cut.
-fn bracketed(bytes: &[u8], start: usize) -> Range<usize> {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for (offset, byte) in bytes[start..].iter().enumerate() {
+pub(crate) fn bracketed(bytes: &[u8], start: usize) -> Range<usize> {
+    let (mut depth, mut in_string, mut at) = (0_usize, false, start);
+    loop {
+        at = run_end(bytes, at, |byte| !NESTS[usize::from(byte)]);
+        let Some(byte) = bytes.get(at) else { return start..bytes.len() };
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
+            b'\\' => at += usize::from(in_string),
             b'"' => in_string = !in_string,
-            b'[' | b'{' | b'(' if !in_string => depth += 1,
-            b']' | b'}' | b')' if !in_string => {
-                depth -= 1;
+            _ if in_string => {}
+            b'[' | b'{' | b'(' => depth += 1,
+            _ => {
+                depth = depth.saturating_sub(1);
                 if depth == 0 {
-                    return start..start + offset + 1;
+                    return start..at + 1;
                 }
             }
-            _ => {}
         }
+        at += 1;
     }
-    start..bytes.len()
+}
+
+/// A table of the bytes that are listed.
+pub(crate) const fn of_bytes(listed: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < listed.len() {
+        table[listed[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+/// A block of YAML: after `|` or `>` the lines that are indented more than the key.
+fn block(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+    let header = run_end(bytes, start + 1, |byte| matches!(byte, b'-' | b'+' | b'0'..=b'9'));
+    let line_end = run_end(bytes, header, |byte| matches!(byte, b' ' | b'\r'));
+    if bytes.get(line_end) == Some(&b'\n') { lines_below(bytes, start, line_end + 1) } else { None }
+}
+
+/// A list of YAML, on the lines below the key.
+fn list(text: &str, line_end: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let first = next_line(bytes, line_end)?;
+    if !bytes[run_end(bytes, first, |byte| byte == b' ')..].starts_with(b"- ") {
+        return None;
+    }
+    let near = &bytes[..text.floor_char_boundary(first + LONGEST_LIST)];
+    let value = lines_below(near, line_end, first)?;
+    let items = &text[value.clone()];
+    (items.starts_with("- ") && !items.contains(": ")).then_some(value)
+}
+
+/// The lines from here on that are indented more than the line before.
+pub(crate) fn lines_below(bytes: &[u8], key: usize, first: usize) -> Option<Range<usize>> {
+    let line = bytes[..key].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+    let indent = indent(bytes, line);
+    let start = run_end(bytes, first, |byte| byte == b' ');
+    if start - first <= indent {
+        return None;
+    }
+    let mut end = first;
+    while end < bytes.len() && self::indent(bytes, end) > indent {
+        end = next_line(bytes, end).unwrap_or(bytes.len());
+    }
+    let kept = bytes[start..end.max(start)].trim_ascii_end().len();
+    (kept > 0).then_some(start..start + kept)
+}
+
+/// How far the line that starts here is indented; the dash of a list is a part of that.
+fn indent(bytes: &[u8], line: usize) -> usize {
+    run_end(bytes, line, |byte| byte == b' ') - line
+}
+
+/// Where the line after this one starts, if there is one.
+pub(crate) fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = run_end(bytes, at, |byte| byte != b'\n');
+    (end < bytes.len()).then_some(end + 1)
 }
 
 /// A value without quotes or brackets.
-fn bare(text: &str, start: usize, kind: SecretKind, sign: Sign) -> Option<Range<usize>> {
+fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    // The token is looked at only where the value ends with it, or white space follows each sign: what is read beyond the
-    // value is read again for the next one.
-    if sign.is_prose() {
-        let word = &text[start..token_end(bytes, start)];
-        let about = words::PROSE.iter().any(|prose| word.eq_ignore_ascii_case(prose));
-        let looks_secret = word.len() >= 20 || word.bytes().any(|byte| byte.is_ascii_digit());
-        if about || (kind == SecretKind::Ambiguous && !looks_secret) {
-            return None;
-        }
-    }
     // A wrapper, as `Debug` writes it: `Some("hunter 2")`.
     let name_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if name_end > start && bytes.get(name_end) == Some(&b'(') {
-        return Some(start..bracketed(bytes, name_end).end);
+    if name_end > start && matches!(bytes.get(name_end), Some(b'(' | b' ')) {
+        let open = run_end(bytes, name_end, |byte| byte == b' ');
+        let is_wrapper = bytes[start].is_ascii_uppercase();
+        if is_wrapper && matches!(bytes.get(open), Some(b'(' | b'{')) {
+            return wrapped(text, start, open, named);
+        }
     }
-    let end = match kind {
-        SecretKind::Header if sign.colon => {
-            run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b'"'))
-        }
-        SecretKind::Words | SecretKind::Fact if sign.colon => words_end(bytes, start),
-        _ if sign.sectioned && !sign.colon => {
-            run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n' | b';' | b'"'))
-        }
-        _ => {
-            let token = token_end(bytes, start);
-            match scheme(&text[start..token]) {
-                Scheme::None => token,
-                Scheme::OneToken => token_end(bytes, run_end(bytes, token, |byte| byte == b' ')),
-                Scheme::Line => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')),
-            }
-        }
+    let token = tokens.end(bytes, start);
+    if token - start > LONGEST_WORD {
+        // What is long is judged by its beginning: a value that stays is judged again for the next key.
+        let is_code =
+            || bytes[start..start + LONGEST_WORD].iter().any(|byte| b"(){}[]<>;&|\"'`,".contains(byte));
+        return (sign.parameter || !is_code()).then_some(start..token);
+    }
+    let word = &text[start..token];
+    if word.is_empty() || judge::is_placeholder(word) {
+        return None;
+    }
+    if sign.is_prose() {
+        return in_prose(text, start, token, named);
+    }
+    let follows = &text[token..text.floor_char_boundary(token + 8)];
+    if sign.compares || (!sign.parameter && judge::is_expression(word, follows)) {
+        return None;
+    }
+    let value = if sign.colon {
+        after_colon(text, start, token, named, sign)?
+    } else {
+        after_equals(text, start, token, named, sign)?
     };
-    let value = text[start..end].trim_ascii_end();
-    (!value.is_empty()).then_some(start..start + value.len())
+    let said = text[value.clone()].trim_ascii_end();
+    (!said.is_empty() && judge::looks_the_part(said, named)).then_some(value.start..value.start + said.len())
+}
+
+/// `Some("hunter 2")`, `Secret { inner: "hunter 2" }`: only what has something quoted in it, or is a number.
+fn wrapped(text: &str, start: usize, open: usize, named: Named) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let digits = run_end(bytes, open + 1, |byte| byte.is_ascii_digit());
+    if digits - open > 4 && bytes.get(digits) == Some(&b')') {
+        let is_secret = named.kind != SecretKind::Ambiguous && !named.is_weak;
+        return is_secret.then_some(start..digits + 1);
+    }
+    // To look for a quote takes less than to look for the bracket that closes, and most have none.
+    let near = &bytes[..text.floor_char_boundary(open + LONGEST_BRACKET)];
+    memchr(b'"', &near[open..])?;
+    let inner = bracketed(near, open);
+    let whole = &text[inner.clone()];
+    (whole.contains('"') && !names_only(whole)).then_some(start..inner.end)
+}
+
+/// After a colon and a space in a line of text: is it the secret, or does it say something about it?
+fn in_prose(text: &str, start: usize, token: usize, named: Named) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let rest = &text[start..];
+    let word = &text[start..token];
+    let follows = &rest[word.len()..rest.floor_char_boundary(word.len() + 8)];
+    if named.kind == SecretKind::Header {
+        return headers::value(text, start, named);
+    }
+    if judge::is_expression(word, follows) {
+        return None;
+    }
+    match judge::clause(rest, word, named) {
+        Clause::Prose => None,
+        Clause::Word => {
+            let end = match scheme(word) {
+                Scheme::OneToken if bytes.get(token) == Some(&b' ') => {
+                    token_end(bytes, run_end(bytes, token, |byte| byte == b' '))
+                }
+                _ => token,
+            };
+            Some(start..end)
+        }
+        Clause::Whole => {
+            let end = words_end(bytes, start);
+            let value = text[start..end].trim_ascii_end();
+            Some(start..start + value.len())
+        }
+    }
+}
+
+/// After a colon without a space, or under a quoted key.
+fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let word = &text[start..token];
+    if sign.quoted {
+        let is_name = judge::is_word(word) && !judge::looks_secret(word);
+        return (!is_name || named.kind == SecretKind::Fact).then_some(start..token);
+    }
+    if sign.field {
+        // The next field ends it, or the brace.
+        let end = run_end(bytes, start, |byte| !matches!(byte, b':' | b'}' | b'\n'));
+        let end = match bytes.get(end) {
+            Some(b':') => {
+                bytes[start..end].iter().rposition(|byte| *byte == b' ').map_or(end, |space| start + space)
+            }
+            _ => end,
+        };
+        return Some(start..end.max(token.min(end)));
+    }
+    if named.kind == SecretKind::Header {
+        return headers::value(text, start, named);
+    }
+    // `auth:8080` is a host and its port, `token:refresh` the name of an event.
+    let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_secret = if is_number {
+        word.len() >= 4 && (sign.digits || word.len() > 5)
+    } else {
+        judge::looks_secret(word) && word.len() >= 5
+    };
+    let is_secret = is_secret && (named.kind != SecretKind::Words || judge::looks_personal(word));
+    (is_secret && !(named.kind == SecretKind::Ambiguous && word.len() < 8)).then_some(start..token)
+}
+
+fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let word = &text[start..token];
+    // A program assigns names and small numbers; a file of settings has nothing else in its line.
+    let is_small = word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    if is_small && (sign.spaced || sign.apart) {
+        return None;
+    }
+    if sign.sectioned {
+        return Some(
+            start..run_end(bytes, start, |byte| !matches!(byte, b';' | b'"' | b'\'' | b'\r' | b'\n')),
+        );
+    }
+    let end = match named.kind {
+        SecretKind::Header => match scheme(word) {
+            Scheme::None => token,
+            Scheme::OneToken => token_end(bytes, run_end(bytes, token, |byte| byte == b' ')),
+            Scheme::Line => run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')),
+        },
+        _ => token,
+    };
+    if sign.parameter {
+        return Some(start..end);
+    }
+    let is_name = judge::is_word(word);
+    if sign.spaced || sign.apart {
+        let is_setting = sign.first && matches!(bytes.get(token), None | Some(b'\n' | b'\r'));
+        let is_code = word.contains(['(', '[', '{', '<', '|', '&'])
+            || matches!(bytes.get(token), Some(b';' | b')'))
+            || word.starts_with(['*', '-', '!', '/', '.']);
+        let keeps = match named.kind {
+            SecretKind::Credential | SecretKind::Phrase | SecretKind::Header => {
+                (is_name && !is_setting)
+                    || (is_code && !judge::looks_secret(word))
+                    || (is_code && word.contains(['(', '[']))
+            }
+            SecretKind::Ambiguous => is_name || is_code || !judge::looks_secret(word),
+            SecretKind::Words => !judge::looks_personal(word) || is_code,
+            SecretKind::Fact => is_name && !is_setting && !matches!(word, "true" | "false"),
+        };
+        return (!keeps).then_some(start..end);
+    }
+    let keeps = match named.kind {
+        SecretKind::Ambiguous => {
+            (is_name && word.len() < 8) || word.bytes().all(|byte| byte.is_ascii_digit()) && word.len() < 4
+        }
+        SecretKind::Words => is_name && word.contains('.'),
+        _ => false,
+    };
+    (!keeps).then_some(start..end)
+}
+
+/// What may end a value without white space; all other bytes belong to it.
+const MAY_END: [bool; 256] = of_bytes(b"&;<>\"'`, \t\n\r\x0c");
+
+/// Where values without white space end in one text: what was read for one key is not read again for the next key in it.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    read: Range<usize>,
+    /// Where what was read ends without what closes the text around.
+    end: usize,
+}
+
+impl Tokens {
+    /// As [`token_end`].
+    fn end(&mut self, bytes: &[u8], start: usize) -> usize {
+        if !self.read.contains(&start) {
+            self.read = start..raw_end(bytes, start);
+            self.end = kept_end(bytes, self.read.clone());
+        }
+        // A blank belongs to a value only behind a backslash.
+        if matches!(bytes.get(start), Some(b' ' | b'\n')) { start } else { self.end.max(start) }
+    }
 }
 
 /// Where a value without white space ends.
-fn token_end(bytes: &[u8], start: usize) -> usize {
+pub(crate) fn token_end(bytes: &[u8], start: usize) -> usize {
+    kept_end(bytes, start..raw_end(bytes, start))
+}
+
+/// Where it ends with what closes the text around.
+fn raw_end(bytes: &[u8], start: usize) -> usize {
     let mut end = start;
-    while let Some(&byte) = bytes.get(end) {
+    loop {
+        end = run_end(bytes, end, |byte| !MAY_END[usize::from(byte)]);
+        let Some(&byte) = bytes.get(end) else { break };
         let next = bytes.get(end + 1);
         let stops = match byte {
-            b'&' | b';' | b'<' | b'>' => true,
             b'"' | b'\'' | b'`' => !next.is_some_and(u8::is_ascii_alphanumeric),
             // A comma may be a part of a password, unless another key follows.
             b',' => {
@@ -152,18 +493,24 @@ fn token_end(bytes: &[u8], start: usize) -> usize {
                 });
                 name == end + 1 || matches!(bytes.get(name), Some(b'=' | b':'))
             }
-            _ => byte.is_ascii_whitespace(),
+            // `hun\ ter2`, and a line that is continued.
+            b' ' | b'\n' => end == start || bytes[end - 1] != b'\\',
+            _ => true,
         };
         if stops {
             break;
         }
         end += 1;
     }
-    // What closes the text around is no part of the value.
-    let kept = bytes[start..end]
+    end.min(bytes.len())
+}
+
+/// What closes the text around is no part of the value.
+fn kept_end(bytes: &[u8], read: Range<usize>) -> usize {
+    let kept = bytes[read.clone()]
         .iter()
         .rposition(|byte| !matches!(byte, b')' | b']' | b'}' | b',' | b'.' | b':' | b'\\'));
-    start + kept.map_or(0, |last| last + 1)
+    read.start + kept.map_or(0, |last| last + 1)
 }
 
 /// Where a value of several words ends.
@@ -174,22 +521,4 @@ fn words_end(bytes: &[u8], start: usize) -> usize {
         _ => false,
     };
     (start..bytes.len()).find(ends).unwrap_or(bytes.len())
-}
-
-enum Scheme {
-    None,
-    OneToken,
-    Line,
-}
-
-/// What follows the name of an HTTP authentication scheme.
-fn scheme(word: &str) -> Scheme {
-    let is = |name: &&str| word.eq_ignore_ascii_case(name);
-    if ["bearer", "basic", "token", "apikey", "negotiate", "ntlm"].iter().any(is) {
-        Scheme::OneToken
-    } else if ["digest", "aws4-hmac-sha256", "hawk", "oauth", "signature"].iter().any(is) {
-        Scheme::Line
-    } else {
-        Scheme::None
-    }
 }

@@ -181,6 +181,7 @@ impl Arrival {
         let start = shared.throughline.request(names::HTTP_REQUEST).continue_from(caller).describe({
             let (id, method, route, uri) =
                 (id.clone(), labels.method, labels.route.clone(), request.uri().clone());
+            let throughline = shared.throughline.clone();
             move |request| {
                 let request = request.attr(names::attrs::REQUEST_ID, id.as_str().to_owned());
                 let request = request.attr(names::attrs::HTTP_METHOD, method);
@@ -192,7 +193,9 @@ impl Arrival {
                     Some(cause) => request.caused_by(cause),
                     None => request,
                 };
-                request.input(&serde_json::json!({ "path": uri.path() }))
+                // The name of a parameter tells of what stands in its place.
+                let path = throughline.path(route.matched().unwrap_or_default(), uri.path());
+                request.input(&serde_json::json!({ "path": path }))
             }
         });
         let start = match id.of_caller() {

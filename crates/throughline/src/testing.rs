@@ -1,5 +1,5 @@
-//! Helpers for tests: trees of runs for snapshots, a builder for runs, stores that fail on demand, and the conformance
-//! suites for stores, feeds and spools.
+//! Helpers for tests: trees of runs for snapshots, a builder for runs, a look for secrets, stores that fail on demand, and
+//! the conformance suites for stores, feeds and spools.
 //!
 //! ```
 //! use throughline::testing::tree;
@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+pub use throughline_core::testing::assert_no_secrets;
 pub use throughline_model::testing::{
     CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, MemorySpool, RemoteStore,
     RunBuilder, SpoolFaults, broken_run, conformance, run, sample_log, tree,

@@ -22,6 +22,7 @@ fn the_help_of_each_command_shows_examples() {
         "prune",
         "copy",
         "outbox",
+        "redact",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

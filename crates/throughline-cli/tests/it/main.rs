@@ -22,6 +22,7 @@ mod open_runs;
 mod outbox;
 mod postgres;
 mod pseudonyms;
+mod redact;
 mod requests;
 mod round_trip;
 mod sandbox;

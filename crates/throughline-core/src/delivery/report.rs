@@ -1,5 +1,6 @@
 //! The delivery report: what became of every event, for each destination.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
@@ -132,6 +133,9 @@ impl Counters {
 pub struct DeliveryReport {
     /// The store first, then feeds, then sinks.
     pub destinations: Vec<DestinationReport>,
+    /// How often redaction has put something in place of something sensitive, in events and in labels of metrics, by
+    /// [kind](throughline_redact::Redactor::counts).
+    pub redacted: BTreeMap<String, u64>,
 }
 
 impl DeliveryReport {

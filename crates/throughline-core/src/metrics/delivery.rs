@@ -18,8 +18,12 @@ pub(crate) fn measure_delivery(
     let panics = meter.counter(&catalogue::DESTINATION_PANICS);
     let broken = meter.gauge(&catalogue::DESTINATION_BROKEN);
     let upkeep = meter.counter(&catalogue::UPKEEP_FAILURES);
+    let redacted = meter.counter(&catalogue::REDACTED);
     meter.on_collect(move || {
         let Some(report) = report() else { return };
+        for (kind, count) in &report.redacted {
+            redacted.with([&*service, kind.as_str()]).absolute(*count);
+        }
         for figures in report.destinations {
             let (service, destination) = (&*service, figures.name.as_str());
             accepted.with([service, destination]).absolute(figures.accepted);

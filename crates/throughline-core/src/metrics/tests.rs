@@ -53,6 +53,22 @@ fn a_flood_of_label_values_makes_as_many_series_as_the_cap_and_one_that_says_how
     assert_eq!(readings[overflow], 997.0);
 }
 
+#[tokio::test]
+async fn what_is_redacted_is_counted_by_kind_in_the_report_and_as_a_metric() {
+    let (throughline, metrics, snapshotter) = measured(|metrics| metrics);
+    let data =
+        serde_json::json!({ "note": "to ada@example.org and eve@example.org", "pin": 1234, "colour": "red" });
+    let run = throughline.workflow("loan").run(async |ctx| ctx.event("mail:sent", data).await);
+    run.await.unwrap().unwrap();
+    let counts = BTreeMap::from([("email".to_owned(), 2), ("key".to_owned(), 1)]);
+    assert_eq!(throughline.delivery_report().redacted, counts);
+    metrics.collect();
+    let readings = readings(&snapshotter);
+    let redacted =
+        |kind: &str| readings[&format!("throughline_redacted_total{{service=loan-service,kind={kind}}}")];
+    assert_eq!((redacted("email"), redacted("key")), (2.0, 1.0));
+}
+
 #[test]
 fn labels_that_are_within_their_caps_cannot_multiply_without_bound() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics);

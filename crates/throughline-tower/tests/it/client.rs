@@ -64,6 +64,18 @@ fn call_of(events: &[TraceEvent]) -> &TraceEvent {
 }
 
 #[tokio::test]
+async fn of_a_call_the_segment_behind_a_telling_one_is_not_recorded() {
+    let (here, there) = (Side::new("caller"), Side::new("callee"));
+    let origin = serve(callee(&there)).await;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = here.throughline.client_layer().layer(client);
+    let request = http_request(&format!("{origin}/password-reset/Zq9xT4mB7wLk2"));
+    within(&here, client.oneshot(request)).await.unwrap();
+    let events = serde_json::to_string(&here.events().await).unwrap();
+    assert!(events.contains("/password-reset/[redacted]") && !events.contains("Zq9xT4mB7wLk2"), "{events}");
+}
+
+#[tokio::test]
 async fn a_call_through_hyper_goes_on_in_the_callees_store_and_says_where_its_time_went() {
     let (here, there) = (Side::new("caller"), Side::new("callee"));
     let origin = serve(callee(&there)).await;

@@ -49,6 +49,22 @@ async fn a_traced_request_continues_the_callers_trace_and_passes_it_on() {
 }
 
 #[tokio::test]
+async fn what_stands_in_place_of_a_telling_parameter_is_not_recorded() {
+    let server = Server::start(|router| {
+        let answer =
+            |Traced(ctx): Traced| async move { ctx.trace_infallible("stage:reset", async {}).await.unwrap() };
+        router.route("/users/{id}/password-reset/{token}", get(answer))
+    })
+    .await;
+    server.get("/users/7/password-reset/tulip").await;
+    let end = server.request_end().await;
+    let start =
+        server.events().await.into_iter().find(|event| event.span_id == end.span_id && event.seq == 0);
+    let data = start.unwrap().data.unwrap();
+    assert_eq!(data["input"]["path"], "/users/7/password-reset/[redacted]");
+}
+
+#[tokio::test]
 async fn a_scanner_leaves_no_trace_and_is_still_given_a_request_id() {
     let server = Server::start(|router| router.route("/", get(|| async { "hello" }))).await;
     let answer = server.get("/wp-login.php").await;

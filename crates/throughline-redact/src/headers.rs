@@ -1,0 +1,99 @@
+//! The values of HTTP headers in text: `Authorization: Bearer x`, `Cookie: a=b; c=d`.
+
+use std::ops::Range;
+
+use memchr::memchr3;
+
+use crate::judge::{self, Clause};
+use crate::keys::Named;
+use crate::tokens::run_end;
+use crate::values::{next_line, token_end};
+
+/// As much of a line says whether it is one.
+const NEAR: usize = 120;
+
+/// The value of a header: after the name of a scheme what follows it, otherwise the rest of the line.
+pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    // Only as much of the line is read as says whether it is one.
+    let near = &bytes[..text.floor_char_boundary(start + NEAR)];
+    let mut end = line_end(near, start);
+    let word_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let word = &text[start..word_end];
+    let rest = run_end(bytes, word_end, |byte| byte == b' ');
+    if rest > word_end && rest < end {
+        let list = &bytes[rest..end.min(rest + NEAR)];
+        let is_list = list.contains(&b'=') && list.contains(&b',');
+        let known = scheme(word);
+        if matches!(known, Scheme::Line) {
+            return Some(start..run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')));
+        }
+        if !is_list {
+            let token = token_end(bytes, rest);
+            let is_prose = matches!(known, Scheme::None)
+                && matches!(judge::clause(&text[start..end], &text[rest..token], named), Clause::Prose)
+                && (token != end || (judge::is_word(&text[rest..token]) && token - rest > 3));
+            return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
+        }
+    } else if !matches!(scheme(word), Scheme::None) {
+        return None;
+    } else {
+        let token = token_end(bytes, start);
+        let is_pair = text[start..token].contains('=');
+        if !is_pair && matches!(judge::clause(&text[start..end], &text[start..token], named), Clause::Prose) {
+            return None;
+        }
+    }
+    end = line_end(bytes, end);
+    // What is folded continues in the next line, which starts with a blank.
+    while !matches!(bytes.get(end), Some(b'"')) {
+        match next_line(bytes, end) {
+            Some(next) if matches!(bytes.get(next), Some(b' ' | b'\t')) => {
+                end = line_end(bytes, next);
+            }
+            _ => break,
+        }
+    }
+    Some(start..end)
+}
+
+/// Where the line ends, or the string that it is in.
+fn line_end(bytes: &[u8], start: usize) -> usize {
+    memchr3(b'\r', b'\n', b'"', &bytes[start..]).map_or(bytes.len(), |offset| start + offset)
+}
+
+/// What follows the name of a scheme.
+pub(crate) enum Scheme {
+    None,
+    OneToken,
+    Line,
+}
+
+/// What follows the name of an HTTP authentication scheme.
+pub(crate) fn scheme(word: &str) -> Scheme {
+    let is = |name: &&str| word.eq_ignore_ascii_case(name);
+    if [
+        "bearer",
+        "basic",
+        "token",
+        "apikey",
+        "negotiate",
+        "ntlm",
+        "ssws",
+        "geniekey",
+        "bot",
+        "splunk",
+        "key",
+        "jwt",
+        "bearer:",
+    ]
+    .iter()
+    .any(is)
+    {
+        Scheme::OneToken
+    } else if ["digest", "aws4-hmac-sha256", "hawk", "oauth", "signature"].iter().any(is) {
+        Scheme::Line
+    } else {
+        Scheme::None
+    }
+}

@@ -1,0 +1,88 @@
+//! JSON as text: what is in one of its strings stays in it, and is read as it is without its escapes, so that JSON stays JSON.
+
+use std::ops::Range;
+
+use memchr::memchr2_iter;
+use serde::de::IgnoredAny;
+
+use crate::fold::Folded;
+use crate::marker;
+
+/// Whether a text is one or more JSON values, and objects or lists at that.
+pub(crate) fn is_json(text: &str) -> bool {
+    let trimmed = text.trim_ascii();
+    let is_framed = trimmed.starts_with(['{', '[']) && trimmed.ends_with(['}', ']']);
+    is_framed && serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>().all(|value| value.is_ok())
+}
+
+/// A string of JSON, without its quotes.
+pub(crate) struct Literal {
+    pub(crate) inner: Range<usize>,
+    pub(crate) has_escapes: bool,
+}
+
+/// The strings of a JSON text, in order.
+pub(crate) fn literals(text: &str) -> Vec<Literal> {
+    let bytes = text.as_bytes();
+    let (mut literals, mut open, mut has_escapes, mut escaped_until) = (Vec::new(), None, false, 0);
+    for at in memchr2_iter(b'"', b'\\', bytes) {
+        if at < escaped_until {
+            continue;
+        }
+        match (bytes[at], open) {
+            (b'\\', _) => {
+                has_escapes = true;
+                escaped_until = at + 2;
+            }
+            (_, None) => {
+                open = Some(at + 1);
+                has_escapes = false;
+            }
+            (_, Some(start)) => {
+                // A table has lines, and this may be one.
+                let has_escapes = has_escapes || text[start..at].contains('|');
+                literals.push(Literal { inner: start..at, has_escapes });
+                open = None;
+            }
+        }
+    }
+    literals
+}
+
+/// The mark as it stands in a string of JSON.
+pub(crate) fn escaped(mark: &str) -> &str {
+    match mark {
+        marker::REDACTED_JSON => marker::REDACTED_INNER_JSON,
+        // Deeper than that nobody reads what it is.
+        marker::REDACTED_INNER_JSON => marker::REDACTED,
+        mark => mark,
+    }
+}
+
+/// A string of JSON without its escapes.
+pub(crate) fn unescaped(literal: &str) -> Folded {
+    let mut plain = Folded::start(literal.len());
+    let mut at = 0;
+    while let Some(offset) = literal[at..].find('\\') {
+        let escape = at + offset;
+        plain.copy(&literal[at..escape], at);
+        let rest = &literal.as_bytes()[escape..];
+        let (c, len) = match rest {
+            [_, b'n', ..] => (Some('\n'), 2),
+            [_, b'r', ..] => (Some('\r'), 2),
+            [_, b't', ..] => (Some('\t'), 2),
+            [_, b'b' | b'f', ..] => (Some(' '), 2),
+            [_, b'u', digits @ ..] => {
+                let code = digits.get(..4).and_then(|digits| std::str::from_utf8(digits).ok());
+                let c = code.and_then(|code| u32::from_str_radix(code, 16).ok()).and_then(char::from_u32);
+                (c.or(Some(' ')), 6.min(rest.len()))
+            }
+            [_, other, ..] if other.is_ascii() => (Some(char::from(*other)), 2),
+            _ => (None, 1),
+        };
+        plain.replace(c, escape);
+        at = escape + len;
+    }
+    plain.copy(&literal[at..], at);
+    plain
+}

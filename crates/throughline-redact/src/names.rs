@@ -1,0 +1,213 @@
+//! The table of sensitive names, `names.txt`: under which names banks, hospitals and software services keep what nobody else
+//! should read.
+
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashSet;
+
+use crate::keys::{Choice, SecretKind};
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::of(include_str!("names.txt")));
+
+/// The table of names.
+pub(crate) fn table() -> &'static Table {
+    &TABLE
+}
+
+/// Where in a key a name must stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Anywhere,
+    Word,
+    Last,
+    Whole,
+}
+
+/// A set of names that is looked for by choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Standard,
+    Eu,
+    Us,
+}
+
+/// Names of one kind.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) kind: SecretKind,
+    pub(crate) place: Place,
+    pub(crate) is_weak: bool,
+    set: Set,
+    pub(crate) names: Vec<&'static str>,
+}
+
+impl Section {
+    pub(crate) fn is_chosen(&self, choice: Choice) -> bool {
+        let in_set = match self.set {
+            Set::Standard => true,
+            Set::Eu => choice.eu,
+            Set::Us => choice.us,
+        };
+        in_set && (self.kind.is_credential() || !choice.credentials_only)
+    }
+
+    /// The section that a title such as `weak personal word` begins.
+    fn of(title: &str) -> Option<Self> {
+        let (mut kind, mut place, mut is_weak, mut set) = (SecretKind::Words, None, false, Set::Standard);
+        for word in title.split(' ') {
+            match word {
+                "credential" => kind = SecretKind::Credential,
+                "ambiguous" => kind = SecretKind::Ambiguous,
+                "header" => kind = SecretKind::Header,
+                "phrase" => kind = SecretKind::Phrase,
+                "personal" => kind = SecretKind::Words,
+                "fact" => kind = SecretKind::Fact,
+                "weak" => is_weak = true,
+                "eu" => set = Set::Eu,
+                "us" => set = Set::Us,
+                "anywhere" => place = Some(Place::Anywhere),
+                "word" => place = Some(Place::Word),
+                "last" => place = Some(Place::Last),
+                "whole" => place = Some(Place::Whole),
+                _ => return None,
+            }
+        }
+        Some(Self { kind, place: place?, is_weak, set, names: Vec::new() })
+    }
+}
+
+/// A list of words around names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Nothing,
+    About,
+    Of,
+    Questions,
+    BeforeHarmless,
+    BeforeHarmlessToken,
+    BeforeHarmlessEmail,
+    AfterHarmless,
+    People,
+    OfPeople,
+    Prose,
+    Outcomes,
+    Segments,
+    Parameters,
+    Schema,
+    Types,
+}
+
+impl List {
+    const COUNT: usize = 16;
+
+    fn of(title: &str) -> Self {
+        match title {
+            "about" => Self::About,
+            "of" => Self::Of,
+            "questions" => Self::Questions,
+            "before harmless" => Self::BeforeHarmless,
+            "before harmless token" => Self::BeforeHarmlessToken,
+            "before harmless email" => Self::BeforeHarmlessEmail,
+            "after harmless" => Self::AfterHarmless,
+            "people" => Self::People,
+            "of people" => Self::OfPeople,
+            "prose" => Self::Prose,
+            "outcomes" => Self::Outcomes,
+            "segments" => Self::Segments,
+            "parameters" => Self::Parameters,
+            "schema" => Self::Schema,
+            "types" => Self::Types,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// The words around names.
+#[derive(Debug)]
+pub(crate) struct Lists([FxHashSet<&'static [u8]>; List::COUNT]);
+
+impl Lists {
+    pub(crate) fn has(&self, list: List, word: &[u8]) -> bool {
+        self.0[list as usize].contains(word)
+    }
+
+    pub(crate) fn any(&self, list: List, is_it: impl FnMut(&[u8]) -> bool) -> bool {
+        let mut is_it = is_it;
+        self.0[list as usize].iter().any(|word| is_it(word))
+    }
+
+    /// Whether a word is on a list in any case.
+    pub(crate) fn has_in_any_case(&self, list: List, word: &str) -> bool {
+        const LONGEST: usize = 16;
+        let mut lower = [0; LONGEST];
+        // All of them are ASCII.
+        match lower.get_mut(..word.len()).filter(|_| word.is_ascii()) {
+            None => false,
+            Some(lower) => {
+                lower.copy_from_slice(word.as_bytes());
+                lower.make_ascii_lowercase();
+                self.has(list, lower)
+            }
+        }
+    }
+
+    /// What is personal when it is somebody's: `patientname`.
+    pub(crate) fn of_people(&self) -> Vec<String> {
+        let words = |list: List| self.0[list as usize].iter().map(|word| String::from_utf8_lossy(word));
+        words(List::People)
+            .flat_map(|who| words(List::OfPeople).map(move |what| format!("{who}{what}")))
+            .collect()
+    }
+}
+
+/// The names, and the words around them.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) sections: Vec<Section>,
+    pub(crate) lists: Lists,
+}
+
+impl Table {
+    fn of(text: &'static str) -> Self {
+        let mut sections: Vec<Section> = Vec::new();
+        let mut lists: [FxHashSet<&'static [u8]>; List::COUNT] = Default::default();
+        let mut list = None;
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            if let Some(title) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                let section = Section::of(title);
+                list = section.is_none().then(|| List::of(title));
+                sections.extend(section);
+                continue;
+            }
+            let words = line.split_ascii_whitespace();
+            match (list, sections.last_mut()) {
+                (Some(list), _) => lists[list as usize].extend(words.map(str::as_bytes)),
+                (None, Some(section)) => section.names.extend(words),
+                (None, None) => {}
+            }
+        }
+        Self { sections, lists: Lists(lists) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::compact;
+
+    #[test]
+    fn every_title_of_the_table_is_known_and_every_name_is_written_as_it_is_looked_for() {
+        for line in include_str!("names.txt").lines() {
+            if let Some(title) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                assert!(Section::of(title).is_some() || List::of(title) != List::Nothing, "{title}");
+            }
+        }
+        for section in &table().sections {
+            assert!(!section.names.is_empty(), "{section:?}");
+            for name in section.names.iter().filter(|name| name.is_ascii()) {
+                assert_eq!(compact(name), *name);
+            }
+        }
+        assert!(table().lists.0[List::Nothing as usize].is_empty());
+    }
+}

@@ -1,0 +1,342 @@
+//! Secrets whose name stands in one place and whose value in the next: `{"name": "DB_PASSWORD", "value": "x"}`,
+//! `("authorization", "Bearer x")`, `Password("x")`.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter};
+
+use crate::judge;
+use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
+use crate::marker;
+use crate::scan::Found;
+use crate::tokens::run_end;
+use crate::values::{self, Sign, Tokens};
+
+/// How far a value may stand behind its name.
+const APART: usize = 240;
+
+/// What stands beside any name, if it is a secret.
+const PASSWORD: Named = Named { kind: SecretKind::Credential, is_weak: false, is_head: true };
+
+/// What a key holds of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The name of something: `"name": "DB_PASSWORD"`.
+    Name,
+    /// What stands under a name elsewhere.
+    Value,
+}
+
+impl Holder {
+    /// What a key holds, if it holds a part of a pair.
+    #[inline]
+    pub(crate) fn of(key: &str) -> Option<Self> {
+        let first = *key.as_bytes().first()?;
+        let may_be = FIRSTS.get(key.len()).is_some_and(|firsts| firsts & (1 << (first & 0x1f)) != 0);
+        if may_be { Self::among(key) } else { None }
+    }
+
+    fn among(key: &str) -> Option<Self> {
+        let has = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(key));
+        if has(NAMES) {
+            Some(Self::Name)
+        } else if has(VALUES) {
+            Some(Self::Value)
+        } else {
+            None
+        }
+    }
+}
+
+/// What the name of something stands under.
+const NAMES: &[&str] = &[
+    "name",
+    "key",
+    "header",
+    "field",
+    "param",
+    "parameter",
+    "property",
+    "variable",
+    "attribute",
+    "setting",
+    "option",
+    "label",
+    "k",
+    "n",
+];
+
+/// What its value stands under.
+const VALUES: &[&str] = &[
+    "value",
+    "val",
+    "v",
+    "content",
+    "data",
+    "text",
+    "default",
+    "defaultvalue",
+    "current",
+    "newvalue",
+    "oldvalue",
+    "string",
+    "stringvalue",
+];
+
+/// By their length, with which letters they start, a bit for each: most keys are none of them, and one look says so.
+const FIRSTS: [u32; "defaultvalue".len() + 1] = {
+    let mut firsts = [0; "defaultvalue".len() + 1];
+    let lists = [NAMES, VALUES];
+    let mut list = 0;
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            let key = lists[list][place].as_bytes();
+            firsts[key.len()] |= 1 << (key[0] & 0x1f);
+            place += 1;
+        }
+        list += 1;
+    }
+    firsts
+};
+
+/// A name that was read and whose value is to come, or the other way round.
+#[derive(Debug, Default)]
+pub(crate) struct Pair {
+    name: Option<(usize, Named)>,
+    value: Option<Range<usize>>,
+}
+
+impl Pair {
+    /// Reads a key, and returns the value that is now known to be a secret.
+    pub(crate) fn value(
+        &mut self,
+        text: &str,
+        keys: &Keys,
+        key: &str,
+        after: usize,
+        sign: Sign,
+        tokens: &mut Tokens,
+    ) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let holder = Holder::of(key)?;
+        if holder == Holder::Name {
+            let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
+            let quoted = values::quote(bytes, start).is_some();
+            let said = if quoted {
+                values::quoted(&bytes[..bytes.len().min(start + APART)], start)?
+            } else {
+                start..values::token_end(&bytes[..bytes.len().min(start + APART)], start)
+            };
+            let name = text.get(said.clone())?;
+            let named =
+                Some(name).filter(|name| !name.contains(' ')).and_then(|name| keys.classify_name(name));
+            let named = named.filter(|named| named.is_head && !named.is_weak);
+            if named.is_some() && quoted && bytes.get(said.end + 1) == Some(&b'>') {
+                return content(text, said.end + 2);
+            }
+            self.name = named.map(|named| (said.end, named));
+            let before = self.value.take().filter(|value| value.end + APART > after);
+            if named.is_some() && !bytes[said.end..bytes.len().min(said.end + 5)].starts_with(b"\"\r\n\r\n") {
+                // `{"value": "x", "name": "token"}`
+                let is_beside = |value: &Range<usize>| {
+                    text.get(value.end..after).is_some_and(|between| !between.contains(['{', '}', '>', '\n']))
+                };
+                return before.filter(is_beside);
+            }
+            if named.is_some() {
+                // multipart: the value follows an empty line.
+                let start = said.end + 5;
+                let end = run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n'));
+                self.name = None;
+                return (end > start).then_some(start..end);
+            }
+            return None;
+        }
+        let sign = Sign { quoted: sign.quoted, ..sign };
+        let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
+        match self.name.take().filter(|(end, _)| end + APART > after) {
+            Some((end, named)) if is_beside(end) => {
+                let named = Named {
+                    kind: if named.kind == SecretKind::Header { SecretKind::Credential } else { named.kind },
+                    ..named
+                };
+                let value = values::extent(
+                    text,
+                    after,
+                    named,
+                    Sign { colon: sign.quoted && sign.colon, ..sign },
+                    tokens,
+                )?;
+                let said = &text[value.clone()];
+                (!(judge::is_word(said) && keys.classify_name(said).is_some())).then_some(value)
+            }
+            _ => {
+                let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
+                if values::quote(bytes, start).is_some() && sign.quoted {
+                    let limit = bytes.len().min(start + APART);
+                    let near = text.get(..text.floor_char_boundary(limit))?;
+                    let value = values::extent(near, after, PASSWORD, sign, &mut Tokens::default());
+                    self.value = value.filter(|value| value.end < limit);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What an element holds whose tag ends before this: `<property name="connection.password">hunter2</property>`.
+fn content(text: &str, start: usize) -> Option<Range<usize>> {
+    let near = &text.as_bytes()[..text.floor_char_boundary(start + APART)];
+    let end = run_end(near, start, |byte| byte != b'<');
+    let closes = near[end..].starts_with(b"</");
+    let said = text.get(start..end).filter(|said| closes && !said.trim().is_empty())?;
+    (!judge::is_placeholder(said)).then_some(start..end)
+}
+
+/// Finds the second of two that stand in brackets, of which the first is a sensitive name: `["Authorization", "x"]`,
+/// `setProperty("X_TOKEN", "x")`, and what follows a flag in a list: `["--password", "x"]`.
+pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let bytes = text.as_bytes();
+    let (mut done, mut tokens) = (0, Tokens::default());
+    for comma in memchr_iter(b',', bytes) {
+        if comma < done || comma == 0 {
+            continue;
+        }
+        let before = bytes[..comma].trim_ascii_end();
+        let [.., quote @ (b'"' | b'\'')] = before else { continue };
+        let escapes = before[..before.len() - 1].iter().rev().take_while(|byte| **byte == b'\\').count();
+        let name_end = before.len() - 1 - escapes;
+        let earliest = name_end.saturating_sub(LONGEST_NAME);
+        let Some(open) =
+            bytes[earliest..name_end].iter().rposition(|byte| byte == quote).map(|at| earliest + at)
+        else {
+            continue;
+        };
+        let Some(name) = text.get(open + 1..name_end) else { continue };
+        let opening = without_escapes(bytes[..open].trim_ascii_end());
+        let flag = name.strip_prefix("--").filter(|_| !name.contains(['=', ' ']));
+        let is_short = name == "-p";
+        let is_first = matches!(opening, [.., b'[' | b'(']);
+        if !is_first && flag.is_none() && !is_short {
+            continue;
+        }
+        let named = if is_short { Some(PASSWORD) } else { keys.classify_name(flag.unwrap_or(name)) };
+        let Some(named) = named.filter(|named| named.is_head && !named.is_weak) else { continue };
+        let start = run_end(bytes, comma + 1, |byte| byte.is_ascii_whitespace());
+        if values::quote(bytes, start).is_none() && !bytes.get(start).is_some_and(u8::is_ascii_digit) {
+            continue;
+        }
+        let sign = Sign { colon: true, quoted: true, ..Sign::default() };
+        let Some(value) = values::extent(text, start, named, sign, &mut tokens) else { continue };
+        let said = &text[value.clone()];
+        // `["password", "token"]` is a list of names.
+        let after =
+            bytes[value.end..].iter().find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b' ' | b'\n'));
+        let closes = matches!(after, None | Some(b']' | b')')) || flag.is_some() || is_short;
+        if is_short && !judge::is_password_of_flag(said) {
+            continue;
+        }
+        if closes && !(judge::is_word(said) && keys.classify_name(said).is_some()) && !said.starts_with("--")
+        {
+            done = value.end;
+            found.push(value, marker::REDACTED);
+        }
+    }
+}
+
+/// Finds what `Debug` shows of a type with a telling name: `Password("x")`, `ApiKey(Inner { value: "x" })`.
+pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let bytes = text.as_bytes();
+    let mut done = 0;
+    for open in memchr_iter(b'(', bytes) {
+        let earliest = open.saturating_sub(48);
+        let name = bytes[earliest..open].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let start = open - name;
+        if open < done
+            || name < 3
+            || !bytes[start].is_ascii_uppercase()
+            || !bytes[start..open].iter().any(u8::is_ascii_lowercase)
+        {
+            continue;
+        }
+        if start > 0 && matches!(bytes[start - 1], b'.' | b':' | b'_' | b'#' | b'@' | b'!') {
+            continue;
+        }
+        let first = bytes.get(open + 1).copied().unwrap_or(b')');
+        if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
+            continue;
+        }
+        let name = &text[start..open];
+        let Some(named) = keys.classify_name(name).filter(|named| named.is_head && !named.is_weak) else {
+            continue;
+        };
+        let value = match first {
+            b'"' => values::quoted(&bytes[..bytes.len().min(open + APART)], open + 1),
+            _ => {
+                let near = &bytes[..bytes.len().min(open + APART)];
+                let digits = run_end(near, open + 1, |byte| byte.is_ascii_digit());
+                if digits > open + 1 && matches!(near.get(digits), None | Some(b')')) {
+                    Some(open + 1..digits)
+                } else if memchr(b'"', &near[open..]).is_some() {
+                    let inner = values::bracketed(near, open);
+                    let said = inner.start + 1..inner.end.saturating_sub(1).max(inner.start + 1);
+                    bytes[said.clone()].contains(&b'"').then_some(said)
+                } else {
+                    None
+                }
+            }
+        };
+        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+        let Some(said) = text.get(value.clone()) else { continue };
+        let is_sentence = said.contains(' ') && first == b'"' && !judge::looks_secret(said);
+        let is_innocent = judge::is_placeholder(said)
+            || is_sentence
+            || (named.kind == SecretKind::Ambiguous && !judge::looks_secret(said))
+            || (named.kind == SecretKind::Ambiguous && said.bytes().all(|byte| byte.is_ascii_digit()))
+            || (judge::is_word(said) && keys.classify_name(said).is_some());
+        if !is_innocent {
+            done = value.end;
+            found.push(value, marker::REDACTED);
+        }
+    }
+}
+
+/// Finds `<name>DB_PASSWORD</name><value>x</value>`.
+pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let bytes = text.as_bytes();
+    for close in memchr_iter(b'/', bytes).filter(|&at| at > 0 && bytes[at - 1] == b'<').map(|at| at - 1) {
+        let element_end = run_end(bytes, close + 2, |byte| byte.is_ascii_alphanumeric());
+        let element = &text[close + 2..element_end];
+        if Holder::of(element) != Some(Holder::Name) || bytes.get(element_end) != Some(&b'>') {
+            continue;
+        }
+        let earliest = close.saturating_sub(LONGEST_NAME);
+        let Some(open) =
+            bytes[earliest..close].iter().rposition(|byte| *byte == b'>').map(|at| earliest + at)
+        else {
+            continue;
+        };
+        let Some(name) = text.get(open + 1..close) else { continue };
+        if keys.classify_name(name).is_none_or(|named| !named.is_head || named.is_weak) {
+            continue;
+        }
+        let next = run_end(bytes, element_end + 1, |byte| byte.is_ascii_whitespace());
+        let tag_end = run_end(bytes, next + 1, |byte| byte.is_ascii_alphanumeric());
+        let is_value = || text.get(next + 1..tag_end).and_then(Holder::of) == Some(Holder::Value);
+        if bytes.get(next) != Some(&b'<') || !is_value() {
+            continue;
+        }
+        let start = run_end(bytes, tag_end, |byte| byte != b'>') + 1;
+        let end = run_end(bytes, start, |byte| byte != b'<');
+        if start < end && bytes.get(end + 1) == Some(&b'/') {
+            found.push(start..end, marker::REDACTED);
+        }
+    }
+}
+
+/// Without the escapes before a quote.
+fn without_escapes(bytes: &[u8]) -> &[u8] {
+    let kept = bytes.iter().rposition(|byte| *byte != b'\\').map_or(0, |last| last + 1);
+    &bytes[..kept]
+}

@@ -1,0 +1,137 @@
+//! Secrets in the paths of URLs: `/password-reset/Zq9x…`, invitations and links that sign somebody in.
+
+use std::ops::Range;
+
+use memchr::memchr_iter;
+
+use crate::families::looks_random;
+use crate::judge;
+use crate::keys::Keys;
+use crate::marker;
+use crate::names::{self, List};
+use crate::prefilter::is_uuid;
+use crate::scan::Found;
+use crate::tokens::run_end;
+
+/// The least that a secret in a path has.
+const LEAST: usize = 12;
+
+/// Finds the segments that follow a telling one and are no words.
+pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let bytes = text.as_bytes();
+    let mut segment = 0;
+    for slash in memchr_iter(b'/', bytes) {
+        let before = std::mem::replace(&mut segment, slash + 1);
+        let end = run_end(&bytes[..bytes.len().min(slash + 512)], slash + 1, is_in_segment);
+        let name = text.get(before..slash).filter(|name| (3..=40).contains(&name.len()));
+        let (Some(name), true) = (name, end - slash > LEAST) else { continue };
+        let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
+        let name = name.rsplit(is_sign).next().unwrap_or(name);
+        let value = &bytes[slash + 1..end];
+        let is_secret = looks_random(value) && !is_uuid(value) && !value.contains(&b'.');
+        if is_secret && tells(name, keys) {
+            found.push(slash + 1..end, marker::REDACTED);
+        }
+    }
+}
+
+/// Finds the segments of a path that stand in place of a telling parameter of its route: `/password-reset/{token}`.
+pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for part in route.split('/') {
+        let Some(rest) = path.get(start..) else { break };
+        let parameter = part.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let parameter = parameter.or_else(|| part.strip_prefix(':')).unwrap_or_default();
+        let name = parameter.trim_start_matches('*');
+        // A parameter with an asterisk stands for all that follows.
+        let len = if name.len() < parameter.len() { None } else { rest.find('/') };
+        let end = start + len.unwrap_or(rest.len());
+        if start < end && is_secret_of(name, &path[start..end], keys) {
+            found.push(start..end);
+        }
+        start = end + 1;
+    }
+    found
+}
+
+/// Whether a segment is the secret that a parameter names.
+fn is_secret_of(parameter: &str, segment: &str, keys: &Keys) -> bool {
+    let named = keys.classify_name(parameter).filter(|named| named.is_head);
+    named.is_some_and(|named| judge::looks_the_part(segment, named))
+        || (names::table().lists.has_in_any_case(List::Parameters, parameter)
+            && looks_random(segment.as_bytes())
+            && !is_uuid(segment.as_bytes()))
+}
+
+fn tells(name: &str, keys: &Keys) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let last = lower.rsplit(['-', '_']).next().unwrap_or(&lower);
+    names::table().lists.has(List::Segments, last.as_bytes())
+        || names::table().lists.has(List::Segments, lower.as_bytes())
+        || keys
+            .classify_name(name)
+            .is_some_and(|named| named.kind.is_credential() && named.is_head && !named.is_weak)
+}
+
+fn is_in_segment(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'=' | b'.' | b'%')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::found_in;
+
+    #[test]
+    fn what_stands_in_place_of_a_telling_parameter_is_found() {
+        let keys = Keys::new(Default::default(), &[]).unwrap();
+        let find = |route, path: &str| -> Vec<String> {
+            find_by_route(route, path, &keys).into_iter().map(|segment| path[segment].to_owned()).collect()
+        };
+        for (route, path, secret) in [
+            ("/password-reset/{token}", "/password-reset/plain", "plain"),
+            ("/users/{id}/pin/{pin}/x", "/users/7/pin/1234/x", "1234"),
+            ("/in/:secret", "/in/abc", "abc"),
+            ("/s/{*token}", "/s/a/b/c", "a/b/c"),
+            ("/oauth/{code}", "/oauth/Zq9xT4mB7wLk2", "Zq9xT4mB7wLk2"),
+        ] {
+            assert_eq!(find(route, path), [secret], "{route}");
+        }
+        for (route, path) in [
+            ("/loans/{id}", "/loans/42"),
+            ("/countries/{code}", "/countries/NL"),
+            ("/runs/{key}", "/runs/loan-2026-42"),
+            ("/verify/{ticket}", "/verify/550e8400-e29b-41d4-a716-446655440000"),
+            ("/token/{kind}", "/token/refresh"),
+            ("/password-reset/{token}", "/password-reset/"),
+            ("/a/{token}/b", "/a"),
+            ("", "/x"),
+        ] {
+            assert!(find(route, path).is_empty(), "{route}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_telling_segment_is_hidden_if_it_is_no_word() {
+        let keys = Keys::new(Default::default(), &[]).unwrap();
+        let find = |text: &str| found_in(text, |text, found| find(text, &keys, found));
+        for text in [
+            "/password-reset/Zq9xT4mB7wLk2",
+            "https://x.example/invite/a1b2c3d4e5f6g7h8?x=1",
+            "/users/7/verify/Q2hhbmdlTWUx8f3K",
+        ] {
+            assert_eq!(find(text).len(), 1, "{text}");
+        }
+        for text in [
+            "/password-reset/confirmation",
+            "/loans/Zq9xT4mB7wLk2",
+            "/verify/550e8400-e29b-41d4-a716-446655440000",
+            "/reset/style-2026-main.css",
+            "/tokens/README.md",
+            "src/token/scanner_state_1.rs",
+        ] {
+            assert!(find(text).is_empty(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Secrets in the commands of programs: `mysql -phunter2`, `curl -u ada:hunter2`, `IDENTIFIED BY 'hunter2'`, the values of
+//! an INSERT, the lines of a netrc.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::packed;
+use aho_corasick::packed::{MatchKind, Searcher};
+use memchr::{memchr, memmem};
+
+use crate::judge;
+use crate::keys::{Keys, SecretKind};
+use crate::marker;
+use crate::scan::Found;
+use crate::tokens::{follows_word, run_end};
+use crate::values;
+
+/// As much of a command is read.
+const COMMAND: usize = 600;
+
+/// As much of the address of a database: addresses may follow each other, and each is read.
+const LONGEST_URL: usize = 240;
+
+/// What is to be done where a command is.
+#[derive(Clone, Copy)]
+enum Command {
+    /// What follows in quotes is a password.
+    Quoted,
+    /// A user and a password follow these flags.
+    User,
+    /// A password follows this flag without a space.
+    Attached,
+    /// A password follows this flag.
+    Apart(&'static str),
+    /// `machine x login ada password hunter2`.
+    Netrc,
+    /// Columns, then values.
+    Insert,
+    /// `jdbc:oracle:thin:scott/tiger@db`.
+    Thin,
+    /// `ENV X_PASSWORD hunter2`.
+    Set,
+}
+
+const COMMANDS: &[(&str, Command)] = &[
+    ("identified by ", Command::Quoted),
+    ("with password ", Command::Quoted),
+    ("set password ", Command::Quoted),
+    ("password '", Command::Quoted),
+    ("curl ", Command::User),
+    ("wget ", Command::User),
+    ("mysql ", Command::Attached),
+    ("mysqldump ", Command::Attached),
+    ("mysqladmin ", Command::Attached),
+    ("sshpass ", Command::Apart("-p")),
+    ("redis-cli ", Command::Apart("-a")),
+    ("docker login ", Command::Apart("-p")),
+    ("podman login ", Command::Apart("-p")),
+    ("helm registry login ", Command::Apart("-p")),
+    ("login ", Command::Netrc),
+    ("insert into ", Command::Insert),
+    ("jdbc:oracle:thin:", Command::Thin),
+    ("env ", Command::Set),
+];
+
+/// Looks for all commands at once, in lower and in upper case.
+static SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    let texts = COMMANDS.iter().flat_map(|(text, _)| [text.to_string(), text.to_uppercase()]);
+    packed::Config::new().match_kind(MatchKind::LeftmostFirst).builder().extend(texts).build()
+});
+
+/// Finds the secrets of commands.
+pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let Some(searcher) = &*SEARCHER else { return };
+    let mut done = 0;
+    for hit in searcher.find_iter(text) {
+        if hit.start() < done {
+            continue;
+        }
+        let reader = Reader { text, keys };
+        let (_, command) = COMMANDS[hit.pattern().as_usize() / 2];
+        if follows_word(text.as_bytes(), hit.start()) {
+            continue;
+        }
+        // What was read is not read again for the next command.
+        done = match command {
+            Command::User => {
+                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U"], Follows::Pair, found);
+                reader.line(hit.end())
+            }
+            Command::Attached => {
+                reader.flags(hit.end(), &["-p"], Follows::Attached, found);
+                reader.line(hit.end())
+            }
+            Command::Apart(flag) => {
+                reader.flags(hit.end(), &[flag], Follows::Apart, found);
+                reader.line(hit.end())
+            }
+            Command::Insert => reader.insert(hit.end(), found),
+            Command::Thin => reader.thin(hit.end(), found),
+            other => {
+                match other {
+                    Command::Netrc => reader.netrc(hit.end(), found),
+                    Command::Set => reader.set(hit.start(), hit.end(), found),
+                    _ => reader.quoted(hit.end(), found),
+                }
+                hit.end()
+            }
+        };
+    }
+}
+
+/// Finds codes that are said: `your verification code is 482913`.
+pub(crate) fn find_said(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    const IS: &[u8] = b" is ";
+    for at in memmem::find_iter(text.as_bytes(), IS) {
+        Reader { text, keys }.is(at, at + IS.len(), found);
+    }
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// A user, a colon and a password.
+    Pair,
+    /// A password, without a space between.
+    Attached,
+    /// A password, with or without a space between.
+    Apart,
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    keys: &'t Keys,
+}
+
+impl Reader<'_> {
+    fn push(&self, value: Range<usize>, found: &mut Found<'_>) {
+        let said = &self.text[value.clone()];
+        if !said.is_empty() && !judge::is_placeholder(said) {
+            found.push(value, marker::REDACTED);
+        }
+    }
+
+    /// The rest of the line, as far as it is read.
+    fn line(&self, at: usize) -> usize {
+        let limit = self.text.floor_char_boundary(at + COMMAND);
+        memchr(b'\n', &self.text.as_bytes()[at..limit]).map_or(limit, |offset| at + offset)
+    }
+
+    fn quoted(&self, at: usize, found: &mut Found<'_>) {
+        let bytes = self.text.as_bytes();
+        let start = if bytes[at - 1] == b'\'' { at - 1 } else { at };
+        let near = &bytes[..bytes.len().min(start + 32)];
+        let word = run_end(near, start, |byte| byte.is_ascii_alphabetic() || byte == b' ' || byte == b'=');
+        let start = if bytes.get(start) == Some(&b'\'') || word > start + 12 { start } else { word };
+        if !matches!(bytes.get(start), Some(b'\'' | b'"')) {
+            return;
+        }
+        let limit = self.line(start);
+        if let Some(value) = values::quoted(&bytes[..limit], start).filter(|value| value.end < limit) {
+            self.push(value, found);
+        }
+    }
+
+    /// What follows one of these flags; if it is a user and a password, the password.
+    fn flags(&self, at: usize, flags: &[&str], follows: Follows, found: &mut Found<'_>) {
+        let is_pair = follows == Follows::Pair;
+        let end = self.line(at);
+        let bytes = &self.text.as_bytes()[..end];
+        let mut word = at;
+        while word < end {
+            word = run_end(bytes, word, |byte| matches!(byte, b' ' | b'\t'));
+            let word_end = run_end(bytes, word, |byte| !matches!(byte, b' ' | b'\t'));
+            let said = &self.text[word..word_end];
+            let Some(flag) = flags.iter().find(|flag| said.starts_with(**flag)) else {
+                word = word_end.max(word + 1);
+                continue;
+            };
+            let attached = word + flag.len();
+            let is_attached = word_end > attached && (flag.len() == 2 || bytes[attached] == b'=');
+            let start = if is_attached { attached } else { run_end(bytes, word_end, |byte| byte == b' ') };
+            if !is_attached && follows == Follows::Attached {
+                word = word_end;
+                continue;
+            }
+            let start = start + usize::from(is_pair && bytes.get(start) == Some(&b'='));
+            let value = match bytes.get(start) {
+                Some(b'"' | b'\'') => values::quoted(bytes, start),
+                _ => Some(start..run_end(bytes, start, |byte| !matches!(byte, b' ' | b'\t' | b'"' | b'\''))),
+            };
+            let Some(value) = value else { return };
+            if is_pair {
+                if let Some(colon) = self.text[value.clone()].find(':') {
+                    self.push(value.start + colon + 1..value.end, found);
+                }
+            } else if value.start < value.end && !self.text[value.clone()].starts_with(['=', '-']) {
+                self.push(value.clone(), found);
+            }
+            word = value.end.max(word_end);
+        }
+    }
+
+    fn netrc(&self, at: usize, found: &mut Found<'_>) {
+        let bytes = self.text.as_bytes();
+        let limit = bytes.len().min(at + 160);
+        let user = run_end(&bytes[..limit], at, |byte| !byte.is_ascii_whitespace());
+        let next = run_end(&bytes[..limit], user, |byte| byte.is_ascii_whitespace());
+        if user > at && bytes[next..limit].starts_with(b"password") {
+            let start = run_end(bytes, next + 8, |byte| matches!(byte, b' ' | b'\t'));
+            let end = run_end(bytes, start, |byte| !byte.is_ascii_whitespace());
+            if start > next + 8 && !judge::is_word(&self.text[user..next]) {
+                self.push(start..end, found);
+            }
+        }
+    }
+
+    /// Finds the password of an address, and says how far it has read.
+    fn thin(&self, at: usize, found: &mut Found<'_>) -> usize {
+        let bytes = &self.text.as_bytes()[..self.text.len().min(at + LONGEST_URL)];
+        let end = run_end(bytes, at, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\''));
+        let slash = run_end(&bytes[..end], at, |byte| byte != b'/' && byte != b'@');
+        let last_at = bytes[slash..end].iter().rposition(|byte| *byte == b'@').map(|offset| slash + offset);
+        if let Some(last_at) = last_at.filter(|&last| bytes.get(slash) == Some(&b'/') && slash + 1 < last) {
+            found.push(slash + 1..last_at, marker::PASSWORD);
+        }
+        end
+    }
+
+    fn set(&self, start: usize, at: usize, found: &mut Found<'_>) {
+        let bytes = self.text.as_bytes();
+        let is_first = start == 0 || matches!(bytes[start - 1], b'\n' | b'"' | b'\'');
+        let name_end = run_end(bytes, at, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_first || bytes.get(name_end) != Some(&b' ') {
+            return;
+        }
+        let named = self.keys.classify_name(&self.text[at..name_end]);
+        if named.is_some_and(|named| named.kind.is_credential() && !named.is_weak) {
+            let value = name_end + 1..run_end(bytes, name_end + 1, |byte| !byte.is_ascii_whitespace());
+            self.push(value, found);
+        }
+    }
+
+    fn is(&self, start: usize, at: usize, found: &mut Found<'_>) {
+        let bytes = self.text.as_bytes();
+        let end = values::token_end(&bytes[..bytes.len().min(at + 80)], at);
+        let Some(word) = self.text.get(at..end) else { return };
+        if word.bytes().filter(u8::is_ascii_digit).count() < 4 {
+            return;
+        }
+        let mut phrase = start;
+        for _ in 0..3 {
+            let words = &bytes[phrase.saturating_sub(24)..phrase];
+            let word = words.iter().rev().skip(usize::from(words.last() == Some(&b' ')));
+            let len = word.take_while(|byte| byte.is_ascii_alphabetic()).count();
+            if len == 0 {
+                break;
+            }
+            phrase -= len + usize::from(words.last() == Some(&b' '));
+        }
+        let named = self.keys.classify_phrase(&self.text[phrase..start]);
+        if named.is_some_and(|named| !named.is_weak && named.is_head) {
+            self.push(at..end, found);
+        }
+    }
+
+    /// Finds the values of the columns that tell, and says how far it has read.
+    fn insert(&self, at: usize, found: &mut Found<'_>) -> usize {
+        let bytes = self.text.as_bytes();
+        let limit = self.text.floor_char_boundary(at + 8 * COMMAND);
+        let open = run_end(&bytes[..limit], at, |byte| byte != b'(' && byte != b'\n' && byte != b';');
+        if bytes.get(open) != Some(&b'(') {
+            return open;
+        }
+        let columns = values::bracketed(&bytes[..limit], open);
+        let named: Vec<bool> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
+            .map(|column| {
+                let name =
+                    self.text.get(column).map(|name| name.trim_matches(['"', '`', '\'', ' ', '[', ']']));
+                name.and_then(|name| self.keys.classify_name(name)).is_some_and(|named| !named.is_weak)
+            })
+            .collect();
+        if !named.contains(&true) {
+            return columns.end;
+        }
+        let mut at = run_end(&bytes[..limit], columns.end, |byte| byte.is_ascii_whitespace());
+        let Some(values) = bytes.get(at..at + 6).filter(|word| word.eq_ignore_ascii_case(b"values")) else {
+            return columns.end;
+        };
+        at += values.len();
+        loop {
+            let open = run_end(&bytes[..limit], at, |byte| byte.is_ascii_whitespace() || byte == b',');
+            if bytes.get(open) != Some(&b'(') || open >= limit {
+                return at;
+            }
+            let row = row_end(&bytes[..limit], open);
+            for (value, _) in fields(&bytes[..row], open + 1).zip(&named).filter(|(_, named)| **named) {
+                let is_quote = |at: usize| matches!(bytes.get(at), Some(b'\'' | b'"'));
+                let start = value.start + usize::from(is_quote(value.start) && !value.is_empty());
+                let end = value.end - usize::from(value.end > start && is_quote(value.end - 1));
+                let value = start..end;
+                if !judge::is_nothing(&self.text[value.clone()], SecretKind::Credential) {
+                    self.push(value, found);
+                }
+            }
+            at = row + 1;
+        }
+    }
+}
+
+/// Where the row of values ends that starts here.
+fn row_end(bytes: &[u8], open: usize) -> usize {
+    let mut at = open + 1;
+    while at < bytes.len() && bytes[at] != b')' {
+        at = if bytes[at] == b'\'' {
+            values::quoted(bytes, at).map_or(at, |value| value.end) + 1
+        } else {
+            at + 1
+        };
+    }
+    at.min(bytes.len())
+}
+
+/// What stands between commas that are in no quotes, without the white space around.
+fn fields(bytes: &[u8], start: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut next = Some(start);
+    std::iter::from_fn(move || {
+        let start = next.filter(|start| *start <= bytes.len())?;
+        let mut at = start;
+        while at < bytes.len() && bytes[at] != b',' {
+            at = if bytes[at] == b'\'' {
+                values::quoted(bytes, at).map_or(at, |value| value.end) + 1
+            } else {
+                at + 1
+            };
+        }
+        let end = at.min(bytes.len());
+        next = (end < bytes.len()).then_some(end + 1);
+        let field = &bytes[start..end];
+        let blank = field.len() - field.trim_ascii_start().len();
+        let start = start + blank;
+        Some(start..start + bytes[start..end].trim_ascii_end().len())
+    })
+}

@@ -1,0 +1,131 @@
+//! Secrets in tables: values in a column whose head is a sensitive name, in CSV, TSV, and Markdown, and next to a name.
+
+use std::ops::Range;
+
+use memchr::memchr_iter;
+
+use crate::judge;
+use crate::keys::{Keys, Named};
+use crate::marker;
+use crate::scan::Found;
+use crate::values;
+
+/// A table has no more columns that are looked at.
+const COLUMNS: usize = 64;
+
+/// A row of heads, of which some are sensitive.
+struct Head {
+    separator: u8,
+    columns: Vec<Option<Named>>,
+}
+
+/// Finds the values under sensitive heads, and those beside a sensitive name.
+pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let bytes = text.as_bytes();
+    let mut head: Option<Head> = None;
+    let mut start = 0;
+    for end in memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len())) {
+        let line = start..end;
+        start = end + 1;
+        let known = head.take_if(|head| cells(text, line.clone(), head.separator).nth(COLUMNS).is_none());
+        if let Some(known) = known {
+            let cells: Vec<_> = cells(text, line.clone(), known.separator).collect();
+            if cells.len() == known.columns.len() {
+                for (cell, named) in cells.into_iter().zip(&known.columns) {
+                    if let Some(named) = named {
+                        push(text, cell, *named, found);
+                    }
+                }
+                head = Some(known);
+                continue;
+            }
+        }
+        let has_cells = text.as_bytes()[line.clone()].iter().any(|byte| matches!(byte, b'\t' | b'|'));
+        if !(has_cells && beside(text, line.clone(), keys, found)) {
+            head = Head::of(text, line, keys);
+        }
+    }
+}
+
+fn push(text: &str, cell: Range<usize>, named: Named, found: &mut Found<'_>) {
+    let said = &text[cell.clone()];
+    let is_line = said.bytes().all(|byte| matches!(byte, b'-' | b':' | b' ' | b'='));
+    let is_innocent = is_line || judge::is_nothing(said, named.kind) || judge::is_placeholder(said);
+    if !is_innocent && judge::looks_the_part(said, named) {
+        found.push(cell, marker::REDACTED);
+    }
+}
+
+impl Head {
+    /// The line as a row of heads: names, and nothing else.
+    fn of(text: &str, line: Range<usize>, keys: &Keys) -> Option<Self> {
+        let bytes = &text.as_bytes()[line.clone()];
+        let separator = [b'\t', b'|', b',', b';'].into_iter().find(|separator| bytes.contains(separator))?;
+        // Words with commas and spaces between them are a sentence.
+        if matches!(separator, b',' | b';') && bytes.contains(&b' ') {
+            return None;
+        }
+        let is_name = |cell: Range<usize>| {
+            let name = &text[cell];
+            let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+            (name.is_empty() && separator == b'|')
+                || (name.len() <= 40
+                    && name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                    && name.chars().all(is_word)
+                    && name.split(' ').count() <= 3)
+        };
+        if !cells(text, line.clone(), separator).take(COLUMNS + 1).all(is_name) {
+            return None;
+        }
+        let columns: Vec<_> = cells(text, line, separator)
+            .take(COLUMNS + 1)
+            .map(|cell| keys.classify_name(&text[cell]).filter(|named| named.is_head && !named.is_weak))
+            .collect();
+        let is_table = (2..=COLUMNS).contains(&columns.len()) && columns.iter().any(Option::is_some);
+        is_table.then_some(Self { separator, columns })
+    }
+}
+
+/// Finds the second of two cells, the first of which names it: `password<tab>hunter2`, `| password | hunter2 |`.
+fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) -> bool {
+    let separator = if text.as_bytes()[line.clone()].contains(&b'\t') { b'\t' } else { b'|' };
+    let mut cells = cells(text, line, separator).filter(|cell| !cell.is_empty());
+    let (Some(name), Some(value), None) = (cells.next(), cells.next(), cells.next()) else { return false };
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+    let said = &text[value.clone()];
+    if !text[name.clone()].chars().all(is_word) || said.contains(' ') || !judge::looks_secret(said) {
+        return false;
+    }
+    let named = keys.classify_name(&text[name]).filter(|named| named.is_head && !named.is_weak);
+    let hits = named.is_some() && keys.classify_name(said).is_none();
+    if let Some(named) = named.filter(|_| hits) {
+        push(text, value, named, found);
+    }
+    hits
+}
+
+/// The cells of a line without white space, quotes, and the separators at the edges.
+fn cells(text: &str, line: Range<usize>, separator: u8) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let end = line.end - usize::from(bytes[line.clone()].ends_with(b"\r"));
+    let mut next = Some(line.start);
+    std::iter::from_fn(move || {
+        let start = next?;
+        let blank = bytes[start..end].iter().take_while(|byte| **byte == b' ').count();
+        let is_quoted = bytes[..end].get(start + blank) == Some(&b'"');
+        let quoted = if is_quoted {
+            values::quoted(&bytes[..end], start + blank).filter(|value| value.end < end)
+        } else {
+            None
+        };
+        let from = quoted.as_ref().map_or(start, |value| value.end + 1).min(end);
+        let cell_end =
+            bytes[from..end].iter().position(|byte| *byte == separator).map_or(end, |len| from + len);
+        next = (cell_end < end).then_some(cell_end + 1);
+        Some(quoted.unwrap_or_else(|| {
+            let cell = &bytes[start..cell_end];
+            let start = start + (cell.len() - cell.trim_ascii_start().len());
+            start..start + bytes[start..cell_end].trim_ascii_end().len()
+        }))
+    })
+}
