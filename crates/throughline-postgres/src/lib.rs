@@ -22,7 +22,6 @@ mod error;
 mod lease;
 mod reader;
 mod schema;
-mod state;
 mod store;
 mod text;
 mod upkeep;
