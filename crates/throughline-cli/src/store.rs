@@ -3,17 +3,21 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
-use throughline_core::{
-    OpenError, Readers, Redaction, Redactor, StoreConfig, ThroughlineBuilder, TraceReader, TraceStream,
+use throughline_core::names::env::{
+    THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, THROUGHLINE_PSEUDONYM_KEY,
 };
+use throughline_core::{
+    OpenError, Readers, Redaction, Redactor, StoreConfig, ThroughlineBuilder, TraceReader, TraceStream, env,
+};
+use throughline_cosmos::CosmosStore;
 use throughline_postgres::PostgresStore;
 use throughline_sqlite::SqliteStore;
 
 use crate::error::CliError;
 
 /// What can be named; a connection string may have a password in it.
-const EXPECTED: &str = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE";
+const EXPECTED: &str =
+    "expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE";
 
 /// A store that has been named and not been touched.
 pub(crate) struct Store {
@@ -47,6 +51,7 @@ impl Pseudonyms {
 enum Place {
     Sqlite(PathBuf),
     Postgres(PostgresStore),
+    Cosmos(CosmosStore),
 }
 
 impl Store {
@@ -54,7 +59,8 @@ impl Store {
     pub(crate) fn named(name: Option<&str>) -> Result<Self, CliError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Err(CliError::Usage(
-                "no store given: use --store sqlite:PATH or --store postgres://…, or set THROUGHLINE_STORE"
+                "no store given: use --store sqlite:PATH, --store postgres://… or --store cosmos:…, or set \
+                 THROUGHLINE_STORE"
                     .into(),
             ));
         };
@@ -68,6 +74,11 @@ impl Store {
                 let store = PostgresStore::new(name);
                 let pseudonyms = Pseudonyms::of_environment()?;
                 Ok(Self { name: store.location(), place: Place::Postgres(store), pseudonyms })
+            }
+            Some(("cosmos", rest)) if rest.starts_with("http") => {
+                let store = CosmosStore::at(name, cosmos_key()?);
+                let pseudonyms = Pseudonyms::of_environment()?;
+                Ok(Self { name: store.location(), place: Place::Cosmos(store), pseudonyms })
             }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -91,6 +102,7 @@ impl Store {
         let readers = match &self.place {
             Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
             Place::Postgres(store) => store.open_readers().await,
+            Place::Cosmos(store) => store.open_readers().await,
         };
         let readers = readers.map_err(|error| self.open_error(error))?;
         self.learn_secret(&*readers.reader).await?;
@@ -118,6 +130,12 @@ impl Store {
         let stream: Result<Box<dyn TraceStream>, OpenError> = match &self.place {
             Place::Sqlite(path) => SqliteStore::new(path).open_reader().map(|reader| Box::new(reader) as _),
             Place::Postgres(store) => store.open_reader().await.map(|reader| Box::new(reader) as _),
+            Place::Cosmos(_) => {
+                return Err(CliError::Usage(format!(
+                    "{} can't be watched; watch the feed of the services with --feed redis://…",
+                    self.name
+                )));
+            }
         };
         stream.map_err(|error| self.open_error(error))
     }
@@ -137,6 +155,7 @@ impl Store {
         match &self.place {
             Place::Sqlite(path) => builder.store(SqliteStore::new(path)),
             Place::Postgres(store) => builder.store(store.clone()),
+            Place::Cosmos(store) => builder.store(store.clone()),
         }
     }
 
@@ -144,7 +163,7 @@ impl Store {
     pub(crate) fn sqlite(&self) -> Result<SqliteStore, CliError> {
         match &self.place {
             Place::Sqlite(path) => Ok(SqliteStore::new(path)),
-            Place::Postgres(_) => Err(CliError::Usage(format!(
+            Place::Postgres(_) | Place::Cosmos(_) => Err(CliError::Usage(format!(
                 "this command works on SQLite files alone, and {} is none; name one with --store sqlite:PATH",
                 self.name
             ))),
@@ -155,7 +174,7 @@ impl Store {
     pub(crate) fn may_exist(&self) -> bool {
         match &self.place {
             Place::Sqlite(path) => path.exists(),
-            Place::Postgres(_) => true,
+            Place::Postgres(_) | Place::Cosmos(_) => true,
         }
     }
 
@@ -174,6 +193,18 @@ impl Store {
     pub(crate) fn open_error(&self, error: OpenError) -> CliError {
         CliError::Open { name: self.name.clone(), error }
     }
+}
+
+/// The key of the account of a store in Cosmos DB, which no command line shows.
+fn cosmos_key() -> Result<String, CliError> {
+    let key = env::secret(THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, env::variable)
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+    key.ok_or_else(|| {
+        CliError::Usage(format!(
+            "no key given: set {THROUGHLINE_COSMOS_KEY} to a key of the account, or {THROUGHLINE_COSMOS_KEY_FILE} to the \
+             path of a file with one"
+        ))
+    })
 }
 
 /// The redactor of what is imported as it is.

@@ -112,7 +112,9 @@ async fn append_run(
                 known = load(container, trace).await?;
             }
             // The document of the run is another one than was thought, or there is none any more.
-            Batch::Refused { place, refusal: Refusal { status: 404 | 409 | 412, .. } } if place == new.len() => {
+            Batch::Refused { place, refusal: Refusal { status: 404 | 409 | 412, .. } }
+                if place == new.len() =>
+            {
                 known = load(container, trace).await?;
             }
             Batch::Refused { refusal, .. } => return Err(Fault::Service(refusal)),
@@ -138,11 +140,14 @@ fn batch_of(
     let Some((_, first)) = new.first() else { return Ok(batch) };
     for (index, event) in new {
         let rejected = |reason: String| Fault::Rejected { index: *index, reason };
-        let json = serde_json::to_string(event).map_err(|error| rejected(format!("its JSON can't be written: {error}")))?;
+        let json = serde_json::to_string(event)
+            .map_err(|error| rejected(format!("its JSON can't be written: {error}")))?;
         let document = EventDocument::of(event, json, first, new.len(), ttl);
         let bytes = serde_json::to_vec(&document).map_or(usize::MAX, |bytes| bytes.len());
         if bytes > MAX_DOCUMENT {
-            return Err(rejected(format!("its document has {bytes} bytes; at most {MAX_DOCUMENT} can be stored")));
+            return Err(rejected(format!(
+                "its document has {bytes} bytes; at most {MAX_DOCUMENT} can be stored"
+            )));
         }
         batch = batch.create_item(document)?;
     }
@@ -154,7 +159,11 @@ fn batch_of(
     Ok(match known {
         Some(known) => {
             let unchanged = Precondition::IfMatch(Etag::from(known.etag.clone()));
-            batch.replace_item(RUN, document, Some(BatchReplaceOptions::default().with_precondition(unchanged)))?
+            batch.replace_item(
+                RUN,
+                document,
+                Some(BatchReplaceOptions::default().with_precondition(unchanged)),
+            )?
         }
         None => batch.create_item(document)?,
     })

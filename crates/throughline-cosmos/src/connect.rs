@@ -6,8 +6,8 @@ use std::time::Duration;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::Url;
 use azure_data_cosmos::models::{
-    CompositeIndex, CompositeIndexOrder, CompositeIndexProperty, ContainerProperties, IndexingMode, IndexingPolicy,
-    TimeToLive,
+    CompositeIndex, CompositeIndexOrder, CompositeIndexProperty, ContainerProperties, IndexingMode,
+    IndexingPolicy, TimeToLive,
 };
 use azure_data_cosmos::options::{BinaryEncodingOptions, ConnectionPoolOptions, Region, UserAgentSuffix};
 use azure_data_cosmos::{
@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::container::Container;
 use crate::document::PARTITION_KEY;
-use crate::error::Fault;
+use crate::error::{Fault, INVALID_ENDPOINT};
 
 /// How long documents stay that say nothing else, in a container that this store makes: 90 days.
 const DEFAULT_TTL: u32 = 90 * 24 * 60 * 60;
@@ -61,7 +61,8 @@ impl Access {
         let runtime = CosmosRuntime::builder().with_connection_pool(pool).build().await?;
         let mut builder = CosmosClient::builder().with_runtime(runtime);
         if is_emulator {
-            builder = builder.with_binary_encoding_options(BinaryEncodingOptions::default().with_enabled(false));
+            builder =
+                builder.with_binary_encoding_options(BinaryEncodingOptions::default().with_enabled(false));
         }
         if let Some(suffix) = UserAgentSuffix::try_new("throughline") {
             builder = builder.with_user_agent_suffix(suffix);
@@ -75,11 +76,23 @@ impl Access {
 }
 
 fn parse(endpoint: &str) -> Result<Url, Fault> {
-    let url = Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url =
+        Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     // Not repeated: it may be a connection string, which has the key in it.
-    url.filter(|url| url.username().is_empty() && url.password().is_none()).ok_or_else(|| {
-        Fault::Unusable("the endpoint is invalid; expected https://ACCOUNT.documents.azure.com".to_owned())
-    })
+    url.filter(|url| url.username().is_empty() && url.password().is_none())
+        .ok_or_else(|| Fault::Unusable(INVALID_ENDPOINT.to_owned()))
+}
+
+/// The endpoint, the database and the container of a location.
+pub(crate) fn parse_location(location: &str) -> Option<(String, String, Option<String>)> {
+    let mut url = Url::parse(location.strip_prefix("cosmos:")?).ok()?;
+    let mut names = url.path_segments()?.filter(|name| !name.is_empty()).map(str::to_owned);
+    let (database, container) = (names.next()?, names.next());
+    if names.next().is_some() {
+        return None;
+    }
+    url.set_path("");
+    Some((url.to_string(), database, container))
 }
 
 /// Sees to it that the process has the code for TLS, unless the program has chosen some.
@@ -125,7 +138,10 @@ impl Address<'_> {
     }
 
     async fn client_of(&self, client: &CosmosClient) -> Result<ContainerClient, CosmosError> {
-        client.database_client(self.database.to_owned()).container_client(self.container.to_owned(), None).await
+        client
+            .database_client(self.database.to_owned())
+            .container_client(self.container.to_owned(), None)
+            .await
     }
 
     async fn make(&self, client: &CosmosClient) -> Result<(), Fault> {
@@ -138,7 +154,12 @@ impl Address<'_> {
     }
 
     /// That it is a container that this store can use.
-    async fn check(&self, found: ContainerClient, ttl: Option<u32>, runtime: Handle) -> Result<Container, Fault> {
+    async fn check(
+        &self,
+        found: ContainerClient,
+        ttl: Option<u32>,
+        runtime: Handle,
+    ) -> Result<Container, Fault> {
         let properties = found.read(None).await?.into_model()?;
         let paths = properties.partition_key.paths();
         if paths.len() != 1 || paths[0] != PARTITION_KEY {
@@ -174,8 +195,21 @@ pub(crate) fn seconds(age: Duration) -> u32 {
 /// What a new container is like: of all fields, those are indexed that queries name.
 fn properties(container: &str) -> ContainerProperties {
     const INDEXED: [&str; 15] = [
-        "trace_id", "kind", "at", "span", "type", "status", "service", "workflow", "correlation_id", "tags/[]", "detached",
-        "job", "place", "open", "failed",
+        "trace_id",
+        "kind",
+        "at",
+        "span",
+        "type",
+        "status",
+        "service",
+        "workflow",
+        "correlation_id",
+        "tags/[]",
+        "detached",
+        "job",
+        "place",
+        "open",
+        "failed",
     ];
     /// What is equal comes first, and what is sorted by last.
     const TOGETHER: [[&str; 2]; 7] = [
@@ -187,7 +221,8 @@ fn properties(container: &str) -> ContainerProperties {
         ["failed", "place"],
         ["workflow", "place"],
     ];
-    let mut indexing = IndexingPolicy::default().with_indexing_mode(IndexingMode::Consistent).with_excluded_path("/*");
+    let mut indexing =
+        IndexingPolicy::default().with_indexing_mode(IndexingMode::Consistent).with_excluded_path("/*");
     indexing.automatic = true;
     for field in INDEXED {
         indexing = indexing.with_included_path(format!("/{field}/?"));
@@ -195,7 +230,10 @@ fn properties(container: &str) -> ContainerProperties {
     for [equal, sorted] in TOGETHER {
         let index = CompositeIndex::default()
             .with_property(CompositeIndexProperty::new(format!("/{equal}"), CompositeIndexOrder::Ascending))
-            .with_property(CompositeIndexProperty::new(format!("/{sorted}"), CompositeIndexOrder::Descending));
+            .with_property(CompositeIndexProperty::new(
+                format!("/{sorted}"),
+                CompositeIndexOrder::Descending,
+            ));
         indexing = indexing.with_composite_index(index);
     }
     ContainerProperties::new(container.to_owned(), PARTITION_KEY.into())

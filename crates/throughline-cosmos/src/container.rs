@@ -6,7 +6,8 @@ use std::sync::Arc;
 use azure_core::http::Etag;
 use azure_data_cosmos::models::ItemResponse;
 use azure_data_cosmos::options::{
-    ContentResponseOnWrite, ItemWriteOptions, MaxItemCountHint, OperationOptionsBuilder, Precondition, QueryOptions,
+    ContentResponseOnWrite, ItemWriteOptions, MaxItemCountHint, OperationOptionsBuilder, Precondition,
+    QueryOptions,
 };
 use azure_data_cosmos::{ContainerClient, CosmosError, FeedScope, Query, TransactionalBatch};
 use futures_util::TryStreamExt;
@@ -67,7 +68,11 @@ impl Container {
     }
 
     /// Reads a document; `None` if there is none.
-    pub(crate) async fn read<T: DeserializeOwned>(&self, partition: &str, id: &str) -> Result<Option<T>, Fault> {
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        partition: &str,
+        id: &str,
+    ) -> Result<Option<T>, Fault> {
         let (client, partition, id) = (Arc::clone(&self.client), partition.to_owned(), id.to_owned());
         let what = id.clone();
         match self.drive(async move { client.read_item(partition, &id, None).await }).await? {
@@ -108,7 +113,9 @@ impl Container {
         let replace = async move { client.replace_item(partition, &id, document, Some(options)).await };
         match self.drive(replace).await? {
             Ok(written) => self.written(written, sent).map(Some),
-            Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => Ok(None),
+            Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -133,10 +140,12 @@ impl Container {
     /// Does all operations of a batch, or none.
     pub(crate) async fn execute(&self, batch: TransactionalBatch) -> Result<Batch, Fault> {
         let client = Arc::clone(&self.client);
-        let response = self.drive(async move { client.execute_transactional_batch(batch, None).await }).await??;
+        let response =
+            self.drive(async move { client.execute_transactional_batch(batch, None).await }).await??;
         let results = response.into_model().map_err(|_| damaged("answer to a batch"))?;
         // Those that did nothing because of another one say 424.
-        let refused = results.results().iter().position(|result| !result.is_success() && result.status_code() != 424);
+        let refused =
+            results.results().iter().position(|result| !result.is_success() && result.status_code() != 424);
         if let Some(place) = refused {
             let result = &results.results()[place];
             let refusal = Refusal {
@@ -160,7 +169,9 @@ impl Container {
         let client = Arc::clone(&self.client);
         let asked = async move {
             let mut options = QueryOptions::default();
-            if let Some(limit) = limit.and_then(|limit| NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX))) {
+            if let Some(limit) =
+                limit.and_then(|limit| NonZeroU32::new(u32::try_from(limit).unwrap_or(u32::MAX)))
+            {
                 options = options.with_max_item_count(MaxItemCountHint::Limit(limit));
             }
             let mut pages = client.query_items::<T>(query, scope, Some(options)).await?.into_pages();
@@ -180,10 +191,14 @@ impl Container {
 
 /// A write that is answered with the document as it is stored.
 fn echoed() -> ItemWriteOptions {
-    let echo = OperationOptionsBuilder::new().with_content_response_on_write(ContentResponseOnWrite::Enabled).build();
+    let echo = OperationOptionsBuilder::new()
+        .with_content_response_on_write(ContentResponseOnWrite::Enabled)
+        .build();
     ItemWriteOptions::default().with_operation_options(echo)
 }
 
 fn damaged(what: &str) -> Fault {
-    Fault::Damaged(format!("the document `{what}` can't be read; it was not written by this store, or changed since"))
+    Fault::Damaged(format!(
+        "the document `{what}` can't be read; it was not written by this store, or changed since"
+    ))
 }

@@ -106,7 +106,13 @@ pub(crate) fn event_id(event: &TraceEvent) -> String {
 
 impl<'e> EventDocument<'e> {
     /// The document of an event, which has this JSON; it is sent in a batch of so many, with this one first.
-    pub(crate) fn of(event: &'e TraceEvent, json: String, first: &TraceEvent, of: usize, ttl: Option<u32>) -> Self {
+    pub(crate) fn of(
+        event: &'e TraceEvent,
+        json: String,
+        first: &TraceEvent,
+        of: usize,
+        ttl: Option<u32>,
+    ) -> Self {
         Self {
             id: event_id(event),
             trace_id: event.trace_id,

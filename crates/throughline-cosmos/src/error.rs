@@ -8,6 +8,10 @@ use throughline_model::{AppendError, OpenError, ReadError};
 /// The name of this store in delivery reports and errors.
 pub(crate) const STORE: &str = "cosmos";
 
+/// What is wrong with an endpoint that can't be one, and is not repeated: it may be a connection string, with the key in it.
+pub(crate) const INVALID_ENDPOINT: &str = "the endpoint is invalid; expected https://ACCOUNT.documents.azure.com, or as a \
+                                           location cosmos:https://ACCOUNT.documents.azure.com/DATABASE";
+
 /// Why something failed, before it is known what was asked for.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -126,7 +130,10 @@ impl Fault {
 fn diagnose(refusal: Refusal) -> Diagnosis {
     let Refusal { status, sub_status, retry_after } = refusal;
     let (is_temporary, what) = match (status, sub_status) {
-        (401, _) => (false, "the service does not know the key or the token; check the credential and the clock of this machine"),
+        (401, _) => (
+            false,
+            "the service does not know the key or the token; check the credential and the clock of this machine",
+        ),
         (403, 3) => (true, "this region takes no writes at the moment, as during a failover"),
         (403, 1008) => (true, "the account is not known in this region, as during a failover"),
         (403, _) => (
@@ -134,8 +141,12 @@ fn diagnose(refusal: Refusal) -> Diagnosis {
             "the credential does not allow this, or the firewall of the account keeps this machine out; grant the role \
              Cosmos DB Built-in Data Contributor, and create database and container beforehand",
         ),
-        (404, 0) => (false, "database or container do not exist any more; create them, or open the store again"),
+        (404, 0) => {
+            (false, "database or container do not exist any more; create them, or open the store again")
+        }
         (404, _) => (true, "this replica is behind what was written"),
+        // HTTP, to something that is no emulator on this machine.
+        (400, 20_108) => (false, INVALID_ENDPOINT),
         (400 | 405 | 422, _) => (
             false,
             "the service refuses this; check that the container has the partition key /trace_id and indexes what \
@@ -145,9 +156,10 @@ fn diagnose(refusal: Refusal) -> Diagnosis {
         (408, _) => (true, "the service did not answer in time"),
         (429, _) => (true, "the request units of the container are used up; provision more of them"),
         (409 | 412 | 449, _) => (true, "somebody else has written to the same document"),
-        (503, sub_status) if sub_status >= 20_000 => {
-            (true, "the service can't be reached; check the endpoint, and that this machine may connect to it")
-        }
+        (503, sub_status) if sub_status >= 20_000 => (
+            true,
+            "the service can't be reached; check the endpoint, and that this machine may connect to it",
+        ),
         (500.., _) | (410, _) => (true, "the service is not available at the moment"),
         _ => (false, "the service refuses this"),
     };

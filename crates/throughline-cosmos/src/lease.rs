@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use throughline_model::{
-    Claim, Instance, InstanceId, Lease, Liveness, Process, TraceId,
-};
+use throughline_model::{Claim, Instance, InstanceId, Lease, Liveness, Process, TraceId};
 use tokio::sync::Mutex;
 
 use crate::container::Container;
@@ -110,7 +108,9 @@ impl HeldLease {
             // The answer to the last renewal was lost, or the lease was not renewed for so long that it is gone.
             None => match self.container.read::<LeaseDocument>(&partition, LEASE).await? {
                 Some(found) if found.opening != document.opening => {
-                    return Err(Fault::Unusable("another process has opened the store as the same instance".to_owned()));
+                    return Err(Fault::Unusable(
+                        "another process has opened the store as the same instance".to_owned(),
+                    ));
                 }
                 Some(found) => self.container.replace(&partition, LEASE, next.clone(), &found.etag).await?,
                 None => self.container.create(&partition, LEASE, next.clone()).await?,
@@ -148,7 +148,9 @@ impl HeldLease {
             if self.container.create(&partition, CLAIM, claim.clone()).await?.is_some() {
                 return Ok(Claim::Granted);
             }
-            let Some(found) = self.container.read::<ClaimDocument>(&partition, CLAIM).await? else { continue };
+            let Some(found) = self.container.read::<ClaimDocument>(&partition, CLAIM).await? else {
+                continue;
+            };
             if (found.holder, &found.opening) == (claim.holder, &claim.opening) {
                 return Ok(Claim::Granted);
             }
@@ -204,7 +206,10 @@ fn of<T>(found: &[(InstanceId, Option<T>)], instance: InstanceId) -> Option<&T> 
 }
 
 /// How instances stand. One that has no lease may have been imported, or be of before the time that leases are kept.
-pub(crate) async fn liveness(container: &Container, instances: &[InstanceId]) -> Result<Vec<Liveness>, Fault> {
+pub(crate) async fn liveness(
+    container: &Container,
+    instances: &[InstanceId],
+) -> Result<Vec<Liveness>, Fault> {
     let found = leases(container, instances).await?;
     let now = container.clock().now();
     let stands = |instance: &InstanceId| match of(&found, *instance) {

@@ -56,7 +56,11 @@ pub(crate) async fn add_missing(
     Ok(())
 }
 
-async fn of_spans(container: &Container, trace: TraceId, spans: Vec<String>) -> Result<Vec<TraceEvent>, Fault> {
+async fn of_spans(
+    container: &Container,
+    trace: TraceId,
+    spans: Vec<String>,
+) -> Result<Vec<TraceEvent>, Fault> {
     /// As many as a query has room for.
     const AT_ONCE: usize = 200;
     let mut events = Vec::new();
@@ -70,7 +74,9 @@ async fn of_spans(container: &Container, trace: TraceId, spans: Vec<String>) -> 
 
 /// Reads how a run stands; `None` if there is no such run.
 pub(crate) async fn load(container: &Container, trace: TraceId) -> Result<Option<Known>, Fault> {
-    let Some(document) = container.read::<RunDocument>(&trace.to_string(), RUN).await? else { return Ok(None) };
+    let Some(document) = container.read::<RunDocument>(&trace.to_string(), RUN).await? else {
+        return Ok(None);
+    };
     let row = document.row()?;
     let fold = if row.is_rootless() {
         RowFold::of(of_partition(container, trace, Question::default()).await?.iter().map(outline))

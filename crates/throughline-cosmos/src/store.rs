@@ -8,12 +8,12 @@ use std::time::Duration;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_data_cosmos::CosmosClient;
 use throughline_model::{
-    AppendError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig, TraceEvent, TraceId,
-    TraceStore,
+    AppendError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig, TraceEvent,
+    TraceId, TraceStore,
 };
 
 use crate::append::{MAX_BYTES, MAX_EVENTS, Memory, append};
-use crate::connect::{Access, Address, seconds};
+use crate::connect::{Access, Address, parse_location, seconds};
 use crate::container::Container;
 use crate::document::{STORE as PARTITION, StoreDocument};
 use crate::error::{Fault, STORE};
@@ -63,6 +63,25 @@ impl CosmosStore {
     /// live as long as the store.
     pub fn with_client(client: CosmosClient, database: impl Into<String>) -> Self {
         Self::of(Access::Client(client), database)
+    }
+
+    /// The same in one text: `cosmos:https://ACCOUNT.documents.azure.com/DATABASE`, with `/CONTAINER` behind it if it is not
+    /// `throughline`. What is invalid is reported when the store is opened.
+    ///
+    /// ```
+    /// # use throughline_cosmos::CosmosStore;
+    /// let store = CosmosStore::at("cosmos:https://loans.documents.azure.com/audit/runs", "c2VjcmV0");
+    /// assert_eq!(store.location(), "cosmos:loans.documents.azure.com/audit/runs");
+    /// ```
+    pub fn at(location: &str, key: impl Into<String>) -> Self {
+        let Some((endpoint, database, container)) = parse_location(location) else {
+            return Self::new("", key, "");
+        };
+        let store = Self::new(endpoint, key, database);
+        match container {
+            Some(container) => store.container(container),
+            None => store,
+        }
     }
 
     fn of(access: Access, database: impl Into<String>) -> Self {

@@ -31,6 +31,8 @@
 //! `docs/write-a-store.md` shows how.
 
 pub use throughline_core::MemoryStore;
+#[cfg(feature = "cosmos")]
+pub use throughline_cosmos::{CosmosReader, CosmosStore};
 pub use throughline_model::{
     AppendError, AppendInline, BoxError, BoxFuture, Claim, Cursor, Filter, Instance, JobAttempt, JobKey,
     Lease, Limits, OpenError, Page, Paged, Process, ReadError, Readers, Scope, Secret, Spool, SpoolConfig,

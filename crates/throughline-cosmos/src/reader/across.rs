@@ -9,8 +9,8 @@ use std::time::Duration;
 use azure_data_cosmos::FeedScope;
 use throughline_model::names::tags;
 use throughline_model::{
-    Bucket, ChoiceOutcome, Filter, HotSpot, Liveness, Log, LoggedRun, Rate, ReadError, RunState, Scope, SlowSpan,
-    StageTimes, TraceEvent, TypeRate,
+    Bucket, ChoiceOutcome, Filter, HotSpot, Liveness, Log, LoggedRun, Rate, ReadError, RunState, Scope,
+    SlowSpan, StageTimes, TraceEvent, TypeRate,
 };
 
 use super::events::{EVENT, read};
@@ -26,7 +26,9 @@ const MAX_DOCUMENTS: usize = 100_000;
 fn check<T>(documents: Vec<T>) -> Result<Vec<T>, Fault> {
     match documents.len() > MAX_DOCUMENTS {
         true => Err(Fault::Read(ReadError::InvalidQuery {
-            reason: format!("the answer would be made of more than {MAX_DOCUMENTS} documents; ask for a shorter time"),
+            reason: format!(
+                "the answer would be made of more than {MAX_DOCUMENTS} documents; ask for a shorter time"
+            ),
         })),
         false => Ok(documents),
     }
@@ -55,7 +57,8 @@ async fn events_in(container: &Container, scope: &Scope) -> Result<Log<Box<Trace
 
 /// Runs without their events.
 fn log(found: Vec<Found>) -> Log<Box<TraceEvent>> {
-    let run = |found: Found| (found.summary.trace_id, LoggedRun { summary: found.summary, events: Vec::new() });
+    let run =
+        |found: Found| (found.summary.trace_id, LoggedRun { summary: found.summary, events: Vec::new() });
     Log { runs: found.into_iter().map(run).collect::<BTreeMap<_, _>>() }
 }
 
@@ -63,7 +66,10 @@ pub(super) async fn failure_rate(container: &Container, scope: &Scope) -> Result
     Ok(log(runs_in(container, scope).await?).failure_rate(scope))
 }
 
-pub(super) async fn failure_rate_by_type(container: &Container, scope: &Scope) -> Result<Vec<TypeRate>, Fault> {
+pub(super) async fn failure_rate_by_type(
+    container: &Container,
+    scope: &Scope,
+) -> Result<Vec<TypeRate>, Fault> {
     Ok(events_in(container, scope).await?.failure_rate_by_type(scope))
 }
 
@@ -75,7 +81,11 @@ pub(super) async fn slowest_stages(
     Ok(events_in(container, scope).await?.slowest_stages(scope, limit))
 }
 
-pub(super) async fn slowest_spans(container: &Container, scope: &Scope, limit: usize) -> Result<Vec<SlowSpan>, Fault> {
+pub(super) async fn slowest_spans(
+    container: &Container,
+    scope: &Scope,
+    limit: usize,
+) -> Result<Vec<SlowSpan>, Fault> {
     Ok(events_in(container, scope).await?.slowest_spans(scope, limit))
 }
 
@@ -85,13 +95,20 @@ pub(super) async fn compensation_rate(container: &Container, scope: &Scope) -> R
     Ok(Rate::new(undone as u64, found.len() as u64))
 }
 
-pub(super) async fn hot_spots(container: &Container, scope: &Scope, limit: usize) -> Result<Vec<HotSpot>, Fault> {
+pub(super) async fn hot_spots(
+    container: &Container,
+    scope: &Scope,
+    limit: usize,
+) -> Result<Vec<HotSpot>, Fault> {
     let mut found = runs_in(container, scope).await?;
     found.retain(|run| run.summary.state == RunState::Failed);
     Ok(log(runs::complete(container, found).await?).hot_spots(scope, limit))
 }
 
-pub(super) async fn decision_outcomes(container: &Container, scope: &Scope) -> Result<Vec<ChoiceOutcome>, Fault> {
+pub(super) async fn decision_outcomes(
+    container: &Container,
+    scope: &Scope,
+) -> Result<Vec<ChoiceOutcome>, Fault> {
     let mut log = log(runs_in(container, scope).await?);
     // Nothing that happens in a run is before its start; what its decisions say of a workflow does not matter.
     let mut question = Question::about("event");
@@ -105,6 +122,10 @@ pub(super) async fn decision_outcomes(container: &Container, scope: &Scope) -> R
     Ok(log.decision_outcomes(scope))
 }
 
-pub(super) async fn over_time(container: &Container, scope: &Scope, width: Duration) -> Result<Vec<Bucket>, Fault> {
+pub(super) async fn over_time(
+    container: &Container,
+    scope: &Scope,
+    width: Duration,
+) -> Result<Vec<Bucket>, Fault> {
     Ok(log(runs_in(container, scope).await?).over_time(scope, width)?)
 }

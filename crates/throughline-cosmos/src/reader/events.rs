@@ -106,7 +106,11 @@ pub(super) async fn last_attempt(
     Ok(job.last_attempt(&of_partition(container, id, question).await?))
 }
 
-pub(super) async fn find(container: &Container, filter: &Filter, page: &Page) -> Result<Paged<TraceEvent>, Fault> {
+pub(super) async fn find(
+    container: &Container,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Paged<TraceEvent>, Fault> {
     let mut before = page.after.as_ref().map(Cursor::event).transpose()?.map(|before| place(&before));
     let limit = page.limit.min(MAX_PAGE);
     let chunk = if filter.attrs.is_empty() { limit.saturating_add(1) } else { CANDIDATES };
@@ -121,7 +125,8 @@ pub(super) async fn find(container: &Container, filter: &Filter, page: &Page) ->
             question.compare("c.at", "<", before.as_str());
         }
         let query = question.query(EVENT, "ORDER BY c.at DESC")?;
-        let mut found = container.query::<StoredEvent>(FeedScope::full_container(), query, Some(chunk)).await?.items;
+        let mut found =
+            container.query::<StoredEvent>(FeedScope::full_container(), query, Some(chunk)).await?.items;
         found.truncate(chunk);
         let is_last = found.len() < chunk;
         let events = read(found)?;

@@ -87,7 +87,8 @@ impl Question {
 
     /// The query for these fields, in this order.
     pub(crate) fn query(self, select: &str, order: &str) -> Result<Query, Fault> {
-        let holds = if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") };
+        let holds =
+            if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") };
         let mut query = Query::from(format!("SELECT {select} FROM c WHERE {holds} {order}"));
         for (at, value) in self.values.into_iter().enumerate() {
             query = query.with_parameter(format!("@p{}", at + 1), value)?;

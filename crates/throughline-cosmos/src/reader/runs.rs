@@ -4,8 +4,8 @@ use azure_data_cosmos::FeedScope;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use throughline_model::fold::{RunFold, cause_of_run, run_matches};
 use throughline_model::{
-    Cursor, FailureSummary, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError, RunState,
-    RunSummary, Status, TraceId,
+    Cursor, FailureSummary, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, ReadError,
+    RunState, RunSummary, Status, TraceId,
 };
 
 use super::MAX_PAGE;
@@ -35,8 +35,9 @@ impl Found {
         let state = RunState::of(document.status, liveness);
         let summary = row.summary(state, document.started()?, document.ended());
         Ok(Self {
-            summary: summary
-                .ok_or_else(|| Fault::Damaged(format!("the document of run {} has no event", document.trace_id)))?,
+            summary: summary.ok_or_else(|| {
+                Fault::Damaged(format!("the document of run {} has no event", document.trace_id))
+            })?,
             is_compensating: document.compensating,
             is_cause_unknown: row.is_cause_unknown(),
         })
@@ -89,8 +90,13 @@ pub(super) async fn documents(
     Ok(found)
 }
 
-pub(super) async fn find(container: &Container, filter: &Filter, page: &Page) -> Result<Paged<RunSummary>, Fault> {
-    let mut before = page.after.as_ref().map(Cursor::run).transpose()?.map(|(started, id)| place_of_run(started, id));
+pub(super) async fn find(
+    container: &Container,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Paged<RunSummary>, Fault> {
+    let mut before =
+        page.after.as_ref().map(Cursor::run).transpose()?.map(|(started, id)| place_of_run(started, id));
     let limit = page.limit.min(MAX_PAGE);
     let asks_for_kind = !filter.statuses.is_empty() || filter.event_type.is_some() || !filter.tags.is_empty();
     let asks_for_failures =
@@ -136,7 +142,12 @@ async fn matching(container: &Container, filter: &Filter, found: Vec<Found>) -> 
         let events = of_trace(container, found.summary.trace_id).await?;
         Ok::<_, Fault>(run_matches(filter, &found.summary, events.iter()).then_some(found))
     };
-    stream::iter(found).map(look).buffered(AT_ONCE).try_filter_map(|found| async { Ok(found) }).try_collect().await
+    stream::iter(found)
+        .map(look)
+        .buffered(AT_ONCE)
+        .try_filter_map(|found| async { Ok(found) })
+        .try_collect()
+        .await
 }
 
 /// A page of runs that have not ended, the oldest first.
@@ -176,7 +187,11 @@ pub(super) async fn open_summaries(container: &Container, page: &Page) -> Result
     Ok(Paged { items, next })
 }
 
-pub(super) async fn with_id_prefix(container: &Container, prefix: &str, limit: usize) -> Result<Vec<TraceId>, Fault> {
+pub(super) async fn with_id_prefix(
+    container: &Container,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<TraceId>, Fault> {
     if !prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(Fault::Read(ReadError::InvalidQuery {
             reason: format!("`{prefix}` is not the beginning of a trace id: use lower-case hex digits"),

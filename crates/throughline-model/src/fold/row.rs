@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Map;
 use super::{Mark, RootMarks, RunFold, RunMarks};
 use crate::names::attrs;
 use crate::{Attrs, FailureSummary, RootSummary, RunState, RunSummary, Timestamp, TraceEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
 
 /// A fold whose keys are the events themselves, in [outline](outline()).
 pub type RowFold = RunFold<Arc<TraceEvent>>;

@@ -1,0 +1,60 @@
+//! Several processes that write to the same runs at the same time.
+
+use std::sync::Arc;
+
+use throughline_model::testing::broken_run;
+use throughline_model::{InstanceId, Liveness, RunSummary, TraceEvent};
+
+use crate::server::{Fate, Server};
+use crate::{append_until_taken, open};
+
+/// How many write at once.
+const WRITERS: usize = 4;
+
+/// Lets writers share runs, event by event or a few at a time, and compares what is stored of each with its events.
+async fn share(server: &Server, seeds: std::ops::Range<u64>) {
+    let mut stores = Vec::new();
+    for _ in 0..WRITERS {
+        stores.push(open(&server.store()).await);
+    }
+    let reader = stores[0].readers().reader;
+    for seed in seeds {
+        let events = broken_run(seed, &[InstanceId::IMPORTED]);
+        let mut parts: [Vec<Arc<TraceEvent>>; WRITERS] = Default::default();
+        for (at, event) in events.iter().enumerate() {
+            parts[at % WRITERS].push(Arc::new(event.clone()));
+        }
+        let group = 1 + seed as usize % 3;
+        let writing = parts.into_iter().zip(&stores).map(|(part, store)| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move {
+                for group in part.chunks(group) {
+                    append_until_taken(&*store, group).await;
+                }
+            })
+        });
+        for written in writing.collect::<Vec<_>>() {
+            written.await.unwrap();
+        }
+        let trace = events[0].trace_id;
+        assert_eq!(reader.trace(trace).await.unwrap().len(), events.len());
+        let wanted = RunSummary::of(&events, |_| Liveness::Imported);
+        assert_eq!(reader.run(trace).await.unwrap(), wanted, "seed {seed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_once_leave_documents_of_runs_as_their_events_say() {
+    share(&Server::start(), 1000..1060).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_once_whose_answers_are_lost_leave_documents_of_runs_as_their_events_say() {
+    let server = Server::start();
+    let mut batches = 0;
+    server.judge(move |request| {
+        batches += usize::from(request.is_batch);
+        if request.is_batch && batches % 3 == 0 { Fate::AnswerLost } else { Fate::Answered }
+    });
+    share(&server, 2000..2025).await;
+}
