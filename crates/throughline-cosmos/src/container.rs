@@ -2,12 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::http::Etag;
 use azure_data_cosmos::models::ItemResponse;
 use azure_data_cosmos::options::{
-    ContentResponseOnWrite, ItemWriteOptions, MaxItemCountHint, OperationOptionsBuilder, Precondition,
-    QueryOptions,
+    BatchOptions, ContentResponseOnWrite, EndToEndOperationLatencyPolicy, ItemWriteOptions, MaxItemCountHint,
+    OperationOptionsBuilder, Precondition, QueryOptions, ThrottlingRetryOptionsBuilder,
 };
 use azure_data_cosmos::{ContainerClient, CosmosError, FeedScope, Query, TransactionalBatch};
 use futures_util::TryStreamExt;
@@ -123,7 +124,9 @@ impl Container {
     /// Removes a document that still has this etag.
     pub(crate) async fn remove(&self, partition: &str, id: &str, etag: &str) -> Result<(), Fault> {
         let (client, partition, id) = (Arc::clone(&self.client), partition.to_owned(), id.to_owned());
-        let options = ItemWriteOptions::default().with_precondition(if_match(etag));
+        let options = ItemWriteOptions::default()
+            .with_operation_options(patience().build())
+            .with_precondition(if_match(etag));
         match self.drive(async move { client.delete_item(partition, &id, Some(options)).await }).await? {
             Ok(_) => Ok(()),
             Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => Ok(()),
@@ -140,8 +143,10 @@ impl Container {
     /// Does all operations of a batch, or none.
     pub(crate) async fn execute(&self, batch: TransactionalBatch) -> Result<Batch, Fault> {
         let client = Arc::clone(&self.client);
-        let response =
-            self.drive(async move { client.execute_transactional_batch(batch, None).await }).await??;
+        let options = BatchOptions::default().with_operation_options(patience().build());
+        let response = self
+            .drive(async move { client.execute_transactional_batch(batch, Some(options)).await })
+            .await??;
         let results = response.into_model().map_err(|_| damaged("answer to a batch"))?;
         // Those that did nothing because of another one say 424.
         let refused =
@@ -189,11 +194,21 @@ impl Container {
     }
 }
 
+/// How long the client tries by itself to write. Delivery gives a call ten seconds, and tries again for longer than that:
+/// what it hears of a service that does not answer should be the reason, and should be in time.
+fn patience() -> OperationOptionsBuilder {
+    let throttled = ThrottlingRetryOptionsBuilder::new()
+        .with_max_retry_count(3)
+        .with_max_retry_wait_time(Duration::from_secs(5))
+        .build();
+    OperationOptionsBuilder::new()
+        .with_throttling_retry_options(throttled)
+        .with_end_to_end_latency_policy(EndToEndOperationLatencyPolicy::new(Duration::from_secs(8)))
+}
+
 /// A write that is answered with the document as it is stored.
 fn echoed() -> ItemWriteOptions {
-    let echo = OperationOptionsBuilder::new()
-        .with_content_response_on_write(ContentResponseOnWrite::Enabled)
-        .build();
+    let echo = patience().with_content_response_on_write(ContentResponseOnWrite::Enabled).build();
     ItemWriteOptions::default().with_operation_options(echo)
 }
 
