@@ -126,7 +126,7 @@ impl Fault {
     }
 }
 
-/// The words of the SDK are left out: they may quote an address or a value. `docs/reliability.md` has this as a table.
+/// The words of the SDK are left out: they may quote an address or a value. `docs/guide/choosing-a-store.md` has this as a table.
 fn diagnose(refusal: Refusal) -> Diagnosis {
     let Refusal { status, sub_status, retry_after } = refusal;
     let (is_temporary, what) = match (status, sub_status) {

@@ -5,6 +5,7 @@
 mod abandon;
 mod beside;
 mod canary;
+mod cosmos;
 mod errors;
 mod feed;
 mod formats;

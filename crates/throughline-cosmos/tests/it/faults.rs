@@ -9,6 +9,7 @@ use throughline_model::testing::{RunBuilder, run};
 use throughline_model::{
     AppendError, Instance, InstanceId, Liveness, OpenError, RunSummary, StoreConfig, TraceStore,
 };
+use tokio::sync::oneshot;
 
 use crate::server::{Fate, KEY, Seen, Server};
 use crate::{append_until_taken, open, shared};
@@ -148,6 +149,35 @@ async fn a_renewal_whose_answer_was_lost_is_made_again() {
     server.recover();
     store.heartbeat().await.unwrap();
     store.close().await.unwrap();
+    let other = open(&server.store()).await;
+    assert_eq!(other.readers().reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
+}
+
+#[tokio::test]
+async fn a_renewal_that_waits_for_the_end_brings_nothing_back() {
+    let server = Server::start();
+    let id = InstanceId::random();
+    let store = server.store().open(Instance::new(id, "test")).await.unwrap();
+    let (asked, is_asked) = oneshot::channel();
+    let (release, released) = oneshot::channel();
+    let mut held = Some((asked, released));
+    server.judge(move |request| match held.take_if(|_| request.method == "PUT") {
+        Some((asked, released)) => {
+            asked.send(()).unwrap();
+            Fate::Held(released)
+        }
+        None => Fate::Answered,
+    });
+    let closing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.close().await }
+    });
+    is_asked.await.unwrap();
+    let mut renewal = store.heartbeat();
+    assert!(futures_util::poll!(&mut renewal).is_pending());
+    drop(release);
+    closing.await.unwrap().unwrap();
+    let _ = renewal.await;
     let other = open(&server.store()).await;
     assert_eq!(other.readers().reader.liveness(&[id]).await.unwrap(), [Liveness::Dead]);
 }

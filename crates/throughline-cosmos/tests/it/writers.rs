@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use throughline_model::testing::broken_run;
-use throughline_model::{InstanceId, Liveness, RunSummary, TraceEvent};
+use throughline_model::testing::{broken_run, run};
+use throughline_model::{InstanceId, Liveness, RunSummary, SpanId, Status, Timestamp, TraceEvent};
 
 use crate::server::{Fate, Server};
-use crate::{append_until_taken, open};
+use crate::{append_until_taken, open, shared};
 
 /// How many write at once.
 const WRITERS: usize = 4;
@@ -57,4 +57,32 @@ async fn writers_at_once_whose_answers_are_lost_leave_documents_of_runs_as_their
         if request.is_batch && batches % 3 == 0 { Fate::AnswerLost } else { Fate::Answered }
     });
     share(&server, 2000..2025).await;
+}
+
+#[tokio::test]
+async fn what_another_writer_made_of_a_run_counts_though_an_answer_was_lost() {
+    let server = Server::start();
+    let (stale, other) = (open(&server.store()).await, open(&server.store()).await);
+    let trace = run("loan").trace_id();
+    let event = |span, seq, status, at| {
+        let span = SpanId::from_u64(span).unwrap();
+        let mut event =
+            TraceEvent::new(trace, span, "workflow:started", Timestamp::from_micros(at), "loan-service");
+        (event.seq, event.status) = (seq, status);
+        event
+    };
+    let root = event(1, 0, Status::Pending, 10);
+    stale.append(&shared(&[root.clone()])).await.unwrap();
+    // From here on another span is the root, which the first writer does not know.
+    let earlier = event(2, 0, Status::Pending, 5);
+    other.append(&shared(&[earlier.clone()])).await.unwrap();
+    let end = event(2, 1, Status::Success, 20);
+    let mut batches = 0;
+    server.judge(move |request| {
+        batches += usize::from(request.is_batch);
+        if request.is_batch && batches == 1 { Fate::AnswerLost } else { Fate::Answered }
+    });
+    append_until_taken(&*stale, &shared(&[end.clone()])).await;
+    let wanted = RunSummary::of(&[root, earlier, end], |_| Liveness::Imported);
+    assert_eq!(stale.readers().reader.run(trace).await.unwrap(), wanted);
 }
