@@ -9,11 +9,11 @@ use azure_data_cosmos::options::{BatchReplaceOptions, Precondition};
 use throughline_model::fold::{Change, RowFold};
 use throughline_model::{TraceEvent, TraceId};
 
-use crate::container::{Batch, Container};
+use crate::container::{ATTEMPTS, Batch, Container};
 use crate::document::{EventDocument, RUN, RunDocument, event_id};
 use crate::error::{Fault, Refusal};
-use crate::reader::events::ids_that_exist;
-use crate::run::{ATTEMPTS, Known, add, add_missing, load, settle};
+use crate::partition::ids_that_exist;
+use crate::run::{Known, add, add_missing, load, settle};
 
 /// How many events a batch has room for: of its hundred operations, one is for the document of the run.
 pub(crate) const MAX_EVENTS: usize = 99;

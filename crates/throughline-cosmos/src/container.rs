@@ -21,6 +21,9 @@ use crate::clock::ServiceClock;
 use crate::document::Written;
 use crate::error::{Fault, Refusal};
 
+/// How often a writer tries again when others write to the same document at the same time.
+pub(crate) const ATTEMPTS: usize = 20;
+
 /// A container, and the runtime on which its operations are driven: they may be asked for on any other. Clones share
 /// connections, the clock and what is known of sessions.
 #[derive(Clone)]

@@ -9,10 +9,9 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use throughline_model::{Claim, Instance, InstanceId, Lease, Liveness, Process, TraceId};
 use tokio::sync::Mutex;
 
-use crate::container::Container;
+use crate::container::{ATTEMPTS, Container};
 use crate::document::{CLAIM, ClaimDocument, LEASE, LeaseDocument, partition_of, sortable};
 use crate::error::Fault;
-use crate::run::ATTEMPTS;
 
 /// How many documents are read at a time.
 const AT_ONCE: usize = 16;

@@ -22,6 +22,8 @@ mod container;
 mod document;
 mod error;
 mod lease;
+mod partition;
+mod question;
 mod reader;
 mod run;
 mod store;

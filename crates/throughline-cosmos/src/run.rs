@@ -9,14 +9,11 @@ use std::sync::Arc;
 use throughline_model::fold::{Change, Mark, RowFold, outline};
 use throughline_model::{SpanId, TraceEvent, TraceId};
 
-use crate::container::Container;
+use crate::container::{ATTEMPTS, Container};
 use crate::document::{RUN, RunDocument};
 use crate::error::Fault;
-use crate::reader::events::of_partition;
-use crate::reader::question::Question;
-
-/// How often a writer tries again when others write to the same run at the same time.
-pub(crate) const ATTEMPTS: usize = 20;
+use crate::partition::of_partition;
+use crate::question::Question;
 
 /// A run as a writer knows it.
 pub(crate) struct Known {

@@ -13,12 +13,12 @@ use throughline_model::{
     SlowSpan, StageTimes, TraceEvent, TypeRate,
 };
 
-use super::events::{EVENT, read};
-use super::question::Question;
 use super::runs::{self, Found};
 use crate::container::Container;
 use crate::document::RUN;
 use crate::error::Fault;
+use crate::partition::{EVENT, read};
+use crate::question::Question;
 
 /// How many documents an answer is made of at most.
 const MAX_DOCUMENTS: usize = 100_000;

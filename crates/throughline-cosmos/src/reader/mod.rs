@@ -12,10 +12,10 @@ use crate::container::Container;
 use crate::document::{STORE, StoreDocument};
 use crate::error::Fault;
 use crate::lease;
+use crate::partition::of_trace;
 
 mod across;
-pub(crate) mod events;
-pub(crate) mod question;
+mod events;
 mod runs;
 
 /// A page has at most so many items.
@@ -51,7 +51,7 @@ macro_rules! answer {
 
 impl TraceReader for CosmosReader {
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
-        answer!(events::of_trace(&self.container, id))
+        answer!(of_trace(&self.container, id))
     }
 
     fn trace_page<'a>(

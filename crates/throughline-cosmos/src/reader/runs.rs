@@ -9,12 +9,13 @@ use throughline_model::{
 };
 
 use super::MAX_PAGE;
-use super::events::{last_moment, of_trace};
-use super::question::Question;
+use super::events::last_moment;
 use crate::container::Container;
 use crate::document::{RUN, RunDocument, place_of_run};
 use crate::error::Fault;
 use crate::lease;
+use crate::partition::of_trace;
+use crate::question::Question;
 
 /// How many runs are looked at in one go where their events have to be read.
 const CANDIDATES: usize = 100;

@@ -1,10 +1,5 @@
 //! The tests of the store against Microsoft's emulator, of which each test starts its own.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that goes wrong must fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that goes wrong must fail")]
 
 mod conformance;
 mod faults;

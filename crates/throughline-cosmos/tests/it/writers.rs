@@ -72,17 +72,17 @@ async fn what_another_writer_made_of_a_run_counts_though_an_answer_was_lost() {
         event
     };
     let root = event(1, 0, Status::Pending, 10);
-    stale.append(&shared(&[root.clone()])).await.unwrap();
+    stale.append(&shared(std::slice::from_ref(&root))).await.unwrap();
     // From here on another span is the root, which the first writer does not know.
     let earlier = event(2, 0, Status::Pending, 5);
-    other.append(&shared(&[earlier.clone()])).await.unwrap();
+    other.append(&shared(std::slice::from_ref(&earlier))).await.unwrap();
     let end = event(2, 1, Status::Success, 20);
     let mut batches = 0;
     server.judge(move |request| {
         batches += usize::from(request.is_batch);
         if request.is_batch && batches == 1 { Fate::AnswerLost } else { Fate::Answered }
     });
-    append_until_taken(&*stale, &shared(&[end.clone()])).await;
+    append_until_taken(&*stale, &shared(std::slice::from_ref(&end))).await;
     let wanted = RunSummary::of(&[root, earlier, end], |_| Liveness::Imported);
     assert_eq!(stale.readers().reader.run(trace).await.unwrap(), wanted);
 }
