@@ -9,6 +9,7 @@ use clap::Parser;
 mod bench;
 mod durable_peers;
 mod examples;
+mod faults;
 mod instructions;
 mod node;
 mod packages;
@@ -24,6 +25,7 @@ enum Command {
     Test(test::Options),
     Bench(bench::Options),
     Instructions(instructions::Options),
+    Faults(faults::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,5 +45,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Faults(options) => faults::run(&options),
     }
 }

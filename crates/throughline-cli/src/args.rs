@@ -25,8 +25,8 @@ Times are UTC.
 Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
-     undone, steps stand or are in doubt that no process works on, or it is not
-     safe to deploy
+     undone, steps stand or are in doubt that no process works on, events wait
+     in an outbox, or it is not safe to deploy
   2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
@@ -60,6 +60,9 @@ pub(crate) struct Global {
     /// The store, such as sqlite:traces.db or postgres://localhost/audit
     #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
+    /// Read what still waits in this outbox as if it were in the store; without a store, only that
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) outbox: Option<PathBuf>,
     /// Print JSON, as described in docs/json-output.md
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -97,6 +100,10 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Remove old runs
     Prune(PruneArgs),
+    /// Copy runs from one store to another, and compare both
+    Copy(CopyArgs),
+    /// Show what waits in an outbox for its store, and what the store refused
+    Outbox(OutboxArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
@@ -405,6 +412,49 @@ pub(crate) struct PruneArgs {
     /// Remove the oldest runs until the store is at most this large
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_size: Option<u64>,
+}
+
+/// `copy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is there already is skipped, so a copy that was interrupted is continued by the same
+command, and one that was made while services wrote is completed by it.
+
+Examples:
+  throughline copy --from sqlite:traces.db --to postgres://localhost/audit
+  throughline copy --from sqlite:traces.db --to sqlite:failed.db --failed --since 7d")]
+pub(crate) struct CopyArgs {
+    /// The store to read
+    #[arg(long, value_name = "STORE")]
+    pub(crate) from: String,
+    /// The store to write to; it is created if it does not exist
+    #[arg(long, value_name = "STORE")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) filter: RunFilter,
+}
+
+/// `outbox`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The process that has the outbox open delivers what waits in it as soon as the store
+is back, and so does the next process that opens it.
+
+Examples:
+  throughline outbox spool.db
+  throughline why loan-42 --outbox spool.db            during an outage
+  throughline outbox spool.db --deliver --store postgres://localhost/audit
+                                                       if no process will open it again")]
+pub(crate) struct OutboxArgs {
+    /// The file of the outbox
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Show at most N runs, and N refused events
+    #[arg(long, default_value = "20", value_name = "N", value_parser = at_least_one)]
+    pub(crate) limit: usize,
+    /// Deliver what waits to the store, which no process may be doing
+    #[arg(long)]
+    pub(crate) deliver: bool,
 }
 
 /// `completions`.

@@ -4,11 +4,13 @@ mod abandon;
 mod by_code;
 mod compensations;
 mod completions;
+mod copy;
 mod decisions;
 mod diff;
 mod export;
 mod import;
 mod list;
+mod outbox;
 mod prune;
 mod running;
 mod show;
@@ -33,9 +35,11 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
         Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Copy(args) => return copy::run(args, screen).await,
+        Command::Outbox(args) => return outbox::run(args, cli.global.store.as_deref(), screen).await,
         _ => {}
     }
-    let store = Store::named(cli.global.store.as_deref())?;
+    let store = Store::with_outbox(cli.global.store.as_deref(), cli.global.outbox.as_deref())?;
     match &cli.command {
         Command::List(args) => list::run(args, &store, screen).await,
         Command::Show(args) => show::run(args, &store, screen).await,
@@ -51,6 +55,8 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
         Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Copy(args) => copy::run(args, screen).await,
+        Command::Outbox(args) => outbox::run(args, cli.global.store.as_deref(), screen).await,
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),
     }

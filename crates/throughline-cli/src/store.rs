@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use throughline_core::names::env::{
     THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, THROUGHLINE_PSEUDONYM_KEY,
 };
 use throughline_core::{
-    OpenError, Readers, Redaction, Redactor, StoreConfig, ThroughlineBuilder, TraceReader, TraceStream, env,
+    MemoryStore, MergedReader, OpenError, PagedAnalytics, Readers, Redaction, Redactor, SpoolReader,
+    StoreConfig, ThroughlineBuilder, TraceReader, TraceStream, env,
 };
 use throughline_cosmos::CosmosStore;
 use throughline_postgres::PostgresStore;
-use throughline_sqlite::SqliteStore;
+use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use crate::error::CliError;
 
@@ -23,6 +25,8 @@ const EXPECTED: &str =
 pub(crate) struct Store {
     name: String,
     place: Place,
+    /// Of which what waits is read as well.
+    outbox: Option<PathBuf>,
     /// By the key of the environment or, once the store is open, by the secret that it keeps.
     pseudonyms: Pseudonyms,
 }
@@ -52,33 +56,44 @@ enum Place {
     Sqlite(PathBuf),
     Postgres(PostgresStore),
     Cosmos(CosmosStore),
+    /// There is only an outbox.
+    Nowhere,
 }
 
 impl Store {
+    /// The store of `--store` or the environment, with the outbox of `--outbox`.
+    pub(crate) fn with_outbox(name: Option<&str>, outbox: Option<&Path>) -> Result<Self, CliError> {
+        match (name.filter(|name| !name.is_empty()), outbox) {
+            (None, Some(outbox)) => Ok(Self {
+                name: outbox.display().to_string(),
+                place: Place::Nowhere,
+                outbox: Some(outbox.to_owned()),
+                pseudonyms: Pseudonyms::of_environment()?,
+            }),
+            (name, outbox) => Ok(Self { outbox: outbox.map(Path::to_owned), ..Self::named(name)? }),
+        }
+    }
+
     /// The store of `--store` or the environment.
     pub(crate) fn named(name: Option<&str>) -> Result<Self, CliError> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
-            return Err(CliError::Usage(
-                "no store given: use --store sqlite:PATH, --store postgres://… or --store cosmos:…, or set \
-                 THROUGHLINE_STORE"
-                    .into(),
-            ));
+            return Err(no_store());
         };
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), pseudonyms })
+                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), outbox: None, pseudonyms })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 let store = PostgresStore::new(name);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Postgres(store), pseudonyms })
+                Ok(Self { name: store.location(), place: Place::Postgres(store), outbox: None, pseudonyms })
             }
             Some(("cosmos", rest)) if rest.starts_with("http") => {
                 let store = CosmosStore::at(name, cosmos_key()?);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Cosmos(store), pseudonyms })
+                Ok(Self { name: store.location(), place: Place::Cosmos(store), outbox: None, pseudonyms })
             }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -103,9 +118,25 @@ impl Store {
             Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
             Place::Postgres(store) => store.open_readers().await,
             Place::Cosmos(store) => store.open_readers().await,
+            Place::Nowhere => MemoryStore::new().open_readers().await,
         };
-        let readers = readers.map_err(|error| self.open_error(error))?;
-        self.learn_secret(&*readers.reader).await?;
+        let mut readers =
+            readers.map_err(|error| self.open_error(error)).map_err(|error| match self.outbox {
+                Some(_) => CliError::Input(format!(
+                    "{error}; leave out --store, and THROUGHLINE_STORE, to read the outbox alone"
+                )),
+                None => error,
+            })?;
+        if !matches!(self.place, Place::Nowhere) {
+            self.learn_secret(&*readers.reader).await?;
+        }
+        if let Some(outbox) = &self.outbox {
+            let outbox = open_outbox(outbox)?;
+            readers.reader = Arc::new(MergedReader::new(readers.reader, outbox));
+            if matches!(self.place, Place::Nowhere) {
+                readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
+            }
+        }
         Ok(readers)
     }
 
@@ -136,6 +167,7 @@ impl Store {
                     self.name
                 )));
             }
+            Place::Nowhere => return Err(no_store()),
         };
         stream.map_err(|error| self.open_error(error))
     }
@@ -151,11 +183,12 @@ impl Store {
     }
 
     /// Something that writes to the store.
-    pub(crate) fn written_by(&self, builder: ThroughlineBuilder) -> ThroughlineBuilder {
+    pub(crate) fn written_by(&self, builder: ThroughlineBuilder) -> Result<ThroughlineBuilder, CliError> {
         match &self.place {
-            Place::Sqlite(path) => builder.store(SqliteStore::new(path)),
-            Place::Postgres(store) => builder.store(store.clone()),
-            Place::Cosmos(store) => builder.store(store.clone()),
+            Place::Sqlite(path) => Ok(builder.store(SqliteStore::new(path))),
+            Place::Postgres(store) => Ok(builder.store(store.clone())),
+            Place::Cosmos(store) => Ok(builder.store(store.clone())),
+            Place::Nowhere => Err(no_store()),
         }
     }
 
@@ -167,6 +200,7 @@ impl Store {
                 "this command works on SQLite files alone, and {} is none; name one with --store sqlite:PATH",
                 self.name
             ))),
+            Place::Nowhere => Err(no_store()),
         }
     }
 
@@ -174,7 +208,7 @@ impl Store {
     pub(crate) fn may_exist(&self) -> bool {
         match &self.place {
             Place::Sqlite(path) => path.exists(),
-            Place::Postgres(_) | Place::Cosmos(_) => true,
+            Place::Postgres(_) | Place::Cosmos(_) | Place::Nowhere => true,
         }
     }
 
@@ -205,6 +239,20 @@ fn cosmos_key() -> Result<String, CliError> {
              path of a file with one"
         ))
     })
+}
+
+/// Opens an outbox for reading.
+pub(crate) fn open_outbox(file: &Path) -> Result<Arc<dyn SpoolReader>, CliError> {
+    SqliteSpool::new(file)
+        .open_reader()
+        .map_err(|error| CliError::Open { name: file.display().to_string(), error })
+}
+
+fn no_store() -> CliError {
+    CliError::Usage(
+        "no store given: use --store sqlite:PATH, --store postgres://… or --store cosmos:…, or set THROUGHLINE_STORE"
+            .into(),
+    )
 }
 
 /// The redactor of what is imported as it is.

@@ -72,7 +72,7 @@ pub use run::{
 };
 pub use scope::Scope;
 pub use sink::EventSink;
-pub use spool::{Spool, SpoolConfig, SpoolUsage, Spooled};
+pub use spool::{MergedReader, Refused, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
 pub use store::{
     AppendInline, Claim, Instance, Lease, Limits, Readers, StoreConfig, TraceStore, Upkeep, UpkeepFailures,

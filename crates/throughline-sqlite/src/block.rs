@@ -275,7 +275,7 @@ mod tests {
     }
 
     fn writer(place: &Place) -> Writer {
-        Writer::new(STORE_FILE.open(place, false).unwrap())
+        Writer::new(STORE_FILE.open(place).unwrap())
     }
 
     /// All entries of all blocks, each with the number of its event, and without its tags.

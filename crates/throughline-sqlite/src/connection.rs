@@ -71,7 +71,7 @@ pub(crate) const STORE_FILE: Kind = Kind {
 pub(crate) const SPOOL_FILE: Kind = Kind {
     application: 0x5448_4c53,
     what: "a Throughline spool",
-    migrations: &[include_str!("schema/spool-001.sql")],
+    migrations: &[include_str!("schema/spool-001.sql"), include_str!("schema/spool-002.sql")],
 };
 
 /// The longest that SQLite waits, 24 days.
@@ -94,7 +94,7 @@ pub(crate) struct Opened {
 
 impl Kind {
     /// Opens the file for writing. Creates it if it does not exist, and migrates it if its schema is older.
-    pub(crate) fn open(&self, place: &Place, exclusive: bool) -> Result<Opened, OpenError> {
+    pub(crate) fn open(&self, place: &Place) -> Result<Opened, OpenError> {
         let path = place.path.as_path();
         check_folder(path)?;
         let before = Presence::of(path).ok();
@@ -107,9 +107,6 @@ impl Kind {
         // SQLite counts milliseconds in 32 bits, and rusqlite panics beyond.
         let busy_timeout = place.busy_timeout.min(LONGEST_BUSY_TIMEOUT);
         connection.busy_timeout(busy_timeout).map_err(fail)?;
-        if exclusive {
-            connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(fail)?;
-        }
         self.version(&connection, path)?;
         if connection.is_readonly("main").map_err(fail)? {
             return Err(unusable(format!(
@@ -323,15 +320,15 @@ mod tests {
     fn an_older_file_is_brought_up_to_date_once_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let place = place(folder.path());
-        drop(OLD.open(&place, false).unwrap());
+        drop(OLD.open(&place).unwrap());
         let error = NEW.open_read_only(&place.path).unwrap_err().to_string();
         assert!(error.contains("schema version 1") && error.contains("x.db"), "{error}");
         for _ in 0..2 {
-            let connection = NEW.open(&place, false).unwrap().connection;
+            let connection = NEW.open(&place).unwrap().connection;
             let rows: i64 = connection.query_row("SELECT sum(y) FROM a", [], |row| row.get(0)).unwrap();
             assert_eq!(rows, 2);
         }
-        let error = OLD.open(&place, false).map(drop).unwrap_err();
+        let error = OLD.open(&place).map(drop).unwrap_err();
         assert!(!error.is_retryable());
         let error = error.to_string();
         assert!(error.contains("schema version 2") && error.contains("later one"), "{error}");
@@ -343,7 +340,7 @@ mod tests {
         let place = place(folder.path());
         Connection::open(&place.path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
         let before = std::fs::read(&place.path).unwrap();
-        let error = NEW.open(&place, false).map(drop).unwrap_err().to_string();
+        let error = NEW.open(&place).map(drop).unwrap_err().to_string();
         assert!(error.contains("not a test"), "{error}");
         assert_eq!(std::fs::read(&place.path).unwrap(), before);
     }

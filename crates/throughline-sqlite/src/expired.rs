@@ -236,7 +236,7 @@ mod tests {
                 synchronous: Synchronous::Off,
                 busy_timeout: Duration::from_secs(5),
             };
-            STORE_FILE.open(&place, false).unwrap()
+            STORE_FILE.open(&place).unwrap()
         }
 
         /// Adds so many open runs, the first of which starts at this time and each other a microsecond later.

@@ -75,7 +75,7 @@ pub enum ImportError {
 
 impl SqliteImporter {
     pub(crate) fn open(place: &Place) -> Result<Self, OpenError> {
-        let writer = Writer::new(STORE_FILE.open(place, false)?);
+        let writer = Writer::new(STORE_FILE.open(place)?);
         Ok(Self { path: resolved(&place.path), writer, log: None })
     }
 

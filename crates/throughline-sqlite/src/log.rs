@@ -116,7 +116,7 @@ mod tests {
         let path = folder.path().join("x.db");
         let place =
             Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::from_secs(5) };
-        let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+        let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
         const LIMIT: u64 = 1 << 20;
         (writer.log().limit, writer.log().due) = (LIMIT, LIMIT);
         let is_over = AtomicBool::new(false);

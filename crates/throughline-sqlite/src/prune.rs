@@ -133,7 +133,7 @@ impl Pruner {
     pub(crate) fn open(place: &Place, policy: PrunePolicy) -> std::result::Result<Self, OpenError> {
         // Removals need not be synced: what a power cut undoes is removed again.
         let place = Place { synchronous: Synchronous::Normal, ..place.clone() };
-        let writer = Writer::new(STORE_FILE.open(&place, false)?);
+        let writer = Writer::new(STORE_FILE.open(&place)?);
         Ok(Self {
             writer,
             database: resolved(&place.path),
@@ -386,7 +386,7 @@ mod tests {
     }
 
     fn writer(place: &Place) -> Writer {
-        Writer::new(STORE_FILE.open(place, false).unwrap())
+        Writer::new(STORE_FILE.open(place).unwrap())
     }
 
     /// A run with many events, attributes and decisions.
@@ -510,7 +510,7 @@ mod tests {
         let place = place(&folder);
         let mut importer = writer(&place);
         let mut other = Turn::new(&place.path, Duration::from_secs(60));
-        let connection = STORE_FILE.open(&place, false).unwrap().connection;
+        let connection = STORE_FILE.open(&place).unwrap().connection;
         let log = throughline_model::testing::sample_log(1, 1000, &[]);
         let events = std::thread::scope(|scope| {
             scope.spawn(|| importer.append_in_bulk(&log).unwrap());

@@ -1,15 +1,20 @@
 //! [`SqliteSpool`], a local outbox.
 
+mod reader;
+
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use throughline_model::{
-    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolUsage, Spooled, TraceEvent,
+    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled,
+    TraceEvent,
 };
+
+use self::reader::Reader;
 
 use crate::connection::{Opened, Place, SPOOL_FILE, Synchronous};
 use crate::error::{STORE, append_error, open_error};
@@ -84,14 +89,26 @@ impl SqliteSpool {
         let path = self.place.path.as_path();
         crate::connection::check_folder(path)?;
         let lease = take_lease(path, instance)?;
-        let Opened { connection, presence, .. } = SPOOL_FILE.open(&self.place, true)?;
-        let waiting = Waiting::count(&connection).map_err(|error| open_error(path, error))?;
+        let Opened { connection, presence, .. } = SPOOL_FILE.open(&self.place)?;
+        let waiting = Waiting::count(&connection)
+            .and_then(|waiting| set_capacity(&connection, self.capacity_bytes).map(|()| waiting))
+            .map_err(|error| open_error(path, error))?;
+        let reader = Arc::new(Reader::open(path)?);
         let open = Open { connection, presence, _lease: lease, waiting: Some(waiting) };
         Ok(Arc::new(OpenSpool {
             path: self.place.path,
             capacity_bytes: self.capacity_bytes,
             open: Mutex::new(Some(open)),
+            reader,
         }))
+    }
+
+    /// Reads what waits in the file, whether or not a process has the spool open.
+    ///
+    /// # Errors
+    /// When there is no such file, it is not a spool, or can't be read.
+    pub fn open_reader(&self) -> Result<Arc<dyn SpoolReader>, OpenError> {
+        Ok(Arc::new(Reader::open(&self.place.path)?))
     }
 }
 
@@ -148,11 +165,32 @@ impl SpoolConfig for SqliteSpool {
     }
 }
 
+/// How many events that were set aside are kept.
+const REFUSED: i64 = 1_000;
+
+fn set_capacity(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    transaction.execute("DELETE FROM capacity", [])?;
+    transaction.execute("INSERT INTO capacity (bytes) VALUES (?1)", [bytes])?;
+    transaction.commit()
+}
+
+/// How many events were ever set aside.
+fn refused_ever(connection: &Connection) -> rusqlite::Result<u64> {
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'refused'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(last.unwrap_or(0) as u64)
+}
+
 struct OpenSpool {
     path: PathBuf,
     capacity_bytes: u64,
     /// `None` after it was closed.
     open: Mutex<Option<Open>>,
+    reader: Arc<Reader>,
 }
 
 struct Open {
@@ -190,14 +228,31 @@ impl Open {
         Ok(waiting)
     }
 
-    fn push(&mut self, texts: &[String]) -> rusqlite::Result<()> {
+    fn push(&mut self, events: &[Arc<TraceEvent>], texts: &[String]) -> rusqlite::Result<()> {
         self.waiting = None;
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO waiting (event) VALUES (?1)")?;
-            for text in texts {
-                insert.execute([text])?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO waiting (event, trace) VALUES (?1, ?2)")?;
+            for (event, text) in events.iter().zip(texts) {
+                insert.execute(params![text, event.trace_id.to_bytes()])?;
             }
+        }
+        transaction.commit()
+    }
+
+    fn set_aside(&mut self, position: i64, reason: &str) -> rusqlite::Result<()> {
+        self.waiting = None;
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let set_aside = transaction
+            .prepare_cached(
+                "INSERT INTO refused (reason, event) SELECT ?2, event FROM waiting WHERE id = ?1",
+            )?
+            .execute(params![position, reason])?;
+        if set_aside > 0 {
+            transaction.prepare_cached("DELETE FROM waiting WHERE id = ?1")?.execute([position])?;
+            let last = transaction.last_insert_rowid();
+            transaction.prepare_cached("DELETE FROM refused WHERE id <= ?1")?.execute([last - REFUSED])?;
         }
         transaction.commit()
     }
@@ -263,7 +318,7 @@ impl OpenSpool {
                     source: None,
                 });
             }
-            let pushed = open.push(&texts).map_err(|error| self.fail(error));
+            let pushed = open.push(events, &texts).map_err(|error| self.fail(error));
             // What was written to a file that nobody finds is not kept.
             open.presence.check().map_err(Gone::into_append_error)?;
             pushed?;
@@ -319,7 +374,8 @@ impl OpenSpool {
     fn usage_now(&self) -> Result<SpoolUsage, AppendError> {
         self.with(|open| {
             let Waiting { events, bytes } = open.waiting().map_err(|error| self.fail(error))?;
-            Ok(SpoolUsage { events, bytes, capacity_bytes: self.capacity_bytes })
+            let refused = refused_ever(&open.connection).map_err(|error| self.fail(error))?;
+            Ok(SpoolUsage { events, bytes, capacity_bytes: self.capacity_bytes, refused })
         })
     }
 
@@ -336,6 +392,17 @@ impl OpenSpool {
 }
 
 impl Spool for OpenSpool {
+    fn set_aside<'a>(&'a self, position: u64, reason: &'a str) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(async move {
+            let position = i64::try_from(position).unwrap_or(i64::MAX);
+            self.with(|open| open.set_aside(position, reason).map_err(|error| self.fail(error)))
+        })
+    }
+
+    fn reader(&self) -> Arc<dyn SpoolReader> {
+        Arc::clone(&self.reader) as _
+    }
+
     fn name(&self) -> &str {
         "sqlite spool"
     }

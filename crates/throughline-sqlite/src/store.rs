@@ -141,7 +141,7 @@ impl SqliteStore {
     }
 
     fn open_store(mut self, instance: &Instance) -> Result<Arc<dyn TraceStore>, OpenError> {
-        let opened = STORE_FILE.open(&self.place, false)?;
+        let opened = STORE_FILE.open(&self.place)?;
         let reader = SqliteReader::open(&self.place.path)?;
         reader.check_same_database(&opened.presence).map_err(Gone::into_open_error)?;
         self.place.path = resolved(&self.place.path);

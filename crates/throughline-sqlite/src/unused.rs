@@ -135,7 +135,7 @@ mod tests {
         let path = folder.path().join("x.db");
         let place =
             Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::from_secs(5) };
-        let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+        let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
         let count = |writer: &Writer| {
             let sql = "SELECT count(*), max(id) FROM name";
             let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));

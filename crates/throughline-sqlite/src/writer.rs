@@ -199,7 +199,7 @@ mod tests {
             synchronous: Synchronous::Off,
             busy_timeout: Duration::ZERO,
         };
-        let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+        let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
         let limit = |writer: &Writer, pages: i64| {
             writer
                 .connection()

@@ -35,8 +35,9 @@ pub use throughline_core::MemoryStore;
 pub use throughline_cosmos::{CosmosReader, CosmosStore};
 pub use throughline_model::{
     AppendError, AppendInline, BoxError, BoxFuture, Claim, Cursor, Filter, Instance, JobAttempt, JobKey,
-    Lease, Limits, OpenError, Page, Paged, Process, ReadError, Readers, Scope, Secret, Spool, SpoolConfig,
-    SpoolUsage, Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch, Upkeep, UpkeepFailures,
+    Lease, Limits, MergedReader, OpenError, Page, Paged, Process, ReadError, Readers, Refused, Scope, Secret,
+    Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch,
+    Upkeep, UpkeepFailures,
 };
 #[cfg(feature = "postgres")]
 pub use throughline_postgres::{PostgresReader, PostgresStore};

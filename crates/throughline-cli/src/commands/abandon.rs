@@ -32,7 +32,7 @@ pub(super) async fn run(args: &AbandonArgs, store: &Store, screen: &mut Screen) 
         CliError::NotFound(reason) => CliError::Usage(reason),
         error => error,
     })?;
-    let throughline = store.written_by(Throughline::builder(SERVICE)).build_async().await;
+    let throughline = store.written_by(Throughline::builder(SERVICE))?.build_async().await;
     let throughline = throughline.map_err(|error| match error {
         BuildError::Open(error) => store.open_error(error),
         error => CliError::Write(error.to_string()),

@@ -20,6 +20,8 @@ fn the_help_of_each_command_shows_examples() {
         "import",
         "export",
         "prune",
+        "copy",
+        "outbox",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::outbox;
 use crate::sandbox::Sandbox;
 
 /// The commands that the page has an example of, each with what its answer is.
@@ -67,6 +68,18 @@ const COMMANDS: &[(&[&str], &str)] = &[
          `{missed}` for events that can't be shown any more: how many, or `null`.",
     ),
     (&["prune", "--older-than", "3650d"], "What was removed, and the size of the store."),
+    (
+        &["copy", "--from", "sqlite:traces.db", "--to", "sqlite:copy.db"],
+        "The numbers of `runs`, of their `events`, of those that were `copied` because the store did not have them, and of the runs \
+         that are `open`; and `differing`, the runs that are not the same on both sides, each with its `trace_id` and the `reason`.",
+    ),
+    (
+        &["outbox", "spool.db"],
+        "The fields of a [SpoolUsage](#spoolusage); `oldest`, when the event that has waited longest happened, or `null`; \
+         `waiting_runs`, the number of runs that have events in it; `runs`, the first of them, each with a \
+         [RunSummary](#runsummary) of the events that wait and their number; and `refused_events`, the latest \
+         [Refused](#refused) first.",
+    ),
 ];
 
 /// The types that answers are made of, by the files that define them.
@@ -84,6 +97,8 @@ const TYPES: &[(&str, &str)] = &[
     ("OpenSummary", "throughline-model/src/run.rs"),
     ("DeployCheck", "throughline-model/src/run.rs"),
     ("ErrorInfo", "throughline-model/src/event.rs"),
+    ("SpoolUsage", "throughline-model/src/spool.rs"),
+    ("Refused", "throughline-model/src/spool.rs"),
     ("Rate", "throughline-model/src/analytics.rs"),
     ("TypeRate", "throughline-model/src/analytics.rs"),
     ("StageTimes", "throughline-model/src/analytics.rs"),
@@ -167,6 +182,8 @@ fn the_page_about_json_shows_what_the_command_prints_and_what_the_types_say() {
 fn examples() -> String {
     let sandbox = Sandbox::with_sagas();
     std::fs::copy(crate::sandbox::data_file("loans.xes"), sandbox.path("loans.xes")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(outbox::leave(&sandbox.path("spool.db"), &outbox::failed("loan-42")));
     let mut page = String::new();
     for (command, about) in COMMANDS {
         let said = sandbox.run(&[*command, &["--json"]].concat());
@@ -355,6 +372,7 @@ fn json_type(kind: &str, known: &BTreeSet<&str>) -> String {
         "Status" => "status of an event".to_owned(),
         "Value" => "any JSON".to_owned(),
         "Attrs" => "object of texts".to_owned(),
+        "Arc<TraceEvent>" => "[an event](event.schema.json)".to_owned(),
         "Map<String, Value>" => "object".to_owned(),
         name if known.contains(name) => format!("[{name}](#{})", name.to_lowercase()),
         other => panic!("what is `{other}` in JSON?"),

@@ -5,6 +5,7 @@
 mod abandon;
 mod beside;
 mod canary;
+mod copy;
 mod cosmos;
 mod errors;
 mod feed;
@@ -19,6 +20,7 @@ mod logs;
 mod many_runs;
 mod one_run;
 mod open_runs;
+mod outbox;
 mod postgres;
 mod pseudonyms;
 mod requests;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use throughline_model::{AppendError, BoxFuture, Spool, Spooled, TraceEvent};
+use throughline_model::{AppendError, BoxFuture, Spool, SpoolUsage, Spooled, TraceEvent};
 
 use super::DropReason;
 use super::group::{Delivering, Undelivered};
@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     is_draining: bool,
     /// Whether events are on their way to the store.
     is_moving: bool,
+    /// How many events were ever set aside in the spool.
+    refused: u64,
 }
 
 /// How far the first events of the spool came.
@@ -31,14 +33,23 @@ pub(super) struct Moved(pub(super) Result<Taken, AppendError>);
 /// What the store said of the first events.
 pub(super) struct Taken {
     delivered: usize,
-    /// Whether it refused the one after them.
-    refused: bool,
+    /// Why it refused the one after them, if it did.
+    refused: Option<String>,
 }
 
 impl Outbox {
-    /// A spool in which so many events wait.
-    pub(super) fn new(delivering: Arc<Delivering>, spool: Arc<dyn Spool>, waiting: u64) -> Self {
-        Self { delivering, spool, waiting, read: VecDeque::new(), is_draining: true, is_moving: false }
+    /// A spool in which so much waits.
+    pub(super) fn new(delivering: Arc<Delivering>, spool: Arc<dyn Spool>, usage: SpoolUsage) -> Self {
+        let SpoolUsage { events: waiting, refused, .. } = usage;
+        Self {
+            delivering,
+            spool,
+            waiting,
+            refused,
+            read: VecDeque::new(),
+            is_draining: true,
+            is_moving: false,
+        }
     }
 
     /// Whether events wait in it: then all others go behind them.
@@ -137,7 +148,17 @@ impl Outbox {
     }
 
     async fn remove(&mut self, taken: &Taken) -> Result<(), AppendError> {
-        let count = taken.delivered + usize::from(taken.refused);
+        let refused =
+            self.read.get(taken.delivered).map(|spooled| spooled.position).zip(taken.refused.as_deref());
+        self.remove_first(taken.delivered).await?;
+        match refused {
+            Some((position, reason)) => self.set_aside(position, reason).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes so many events that the store has.
+    async fn remove_first(&mut self, count: usize) -> Result<(), AppendError> {
         let Some(last) = count.checked_sub(1).and_then(|last| self.read.get(last)) else { return Ok(()) };
         if let Err(error) = self.in_time(|| self.spool.remove_through(last.position)).await {
             // Whether they are gone is seen by what is left. If they are not, they are appended again, which the store
@@ -150,7 +171,23 @@ impl Outbox {
         } else {
             self.read.drain(..count);
         }
-        self.leave(taken.delivered as u64, u64::from(taken.refused));
+        self.leave(count as u64, 0);
+        Ok(())
+    }
+
+    /// Takes an event that the store refuses out of the queue, and keeps it for those that look into the spool.
+    async fn set_aside(&mut self, position: u64, reason: &str) -> Result<(), AppendError> {
+        if let Err(error) = self.in_time(|| self.spool.set_aside(position, reason)).await {
+            self.read.clear();
+            let usage = self.in_time(|| self.spool.usage()).await?;
+            if usage.refused <= self.refused {
+                return Err(error);
+            }
+        } else {
+            self.read.pop_front_if(|first| first.position == position);
+        }
+        self.refused += 1;
+        self.leave(0, 1);
         Ok(())
     }
 
@@ -222,5 +259,5 @@ async fn append(delivering: &Delivering, events: &[Arc<TraceEvent>]) -> Result<T
     if let (Some(reason), Some(event)) = (&refused, events.get(first.len())) {
         tracing::warn!(target: "throughline", event = %event.id(), %reason, "the store rejected an event");
     }
-    Ok(Taken { delivered: first.len(), refused: refused.is_some() })
+    Ok(Taken { delivered: first.len(), refused })
 }

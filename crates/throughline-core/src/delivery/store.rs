@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use throughline_model::{
-    AppendInline, BoxFuture, Instance, OpenError, Readers, Secret, Spool, SpoolConfig, StoreConfig,
-    TraceEvent, TraceStore, Upkeep, UpkeepFailures,
+    AppendInline, BoxFuture, Instance, MergedReader, OpenError, Readers, Secret, Spool, SpoolConfig,
+    SpoolUsage, StoreConfig, TraceEvent, TraceStore, Upkeep, UpkeepFailures,
 };
 use tokio::sync::oneshot;
 
@@ -50,7 +50,7 @@ struct OpenStore {
     store: Arc<dyn TraceStore>,
     readers: Readers,
     secret: Option<Secret>,
-    spool: Option<(Arc<dyn Spool>, u64)>,
+    spool: Option<(Arc<dyn Spool>, SpoolUsage)>,
 }
 
 impl StoreDelivery {
@@ -72,7 +72,7 @@ impl StoreDelivery {
         let open = move || -> BoxFuture<'static, _> {
             Box::pin(async move {
                 let store = config.open(instance.clone()).await?;
-                let readers = store.readers();
+                let mut readers = store.readers();
                 let secret = readers.reader.secret().await.unwrap_or_else(|error| {
                     tracing::warn!(
                         target: "throughline",
@@ -84,6 +84,7 @@ impl StoreDelivery {
                 let spool = match spool {
                     None => None,
                     Some(config) => {
+                        let own = instance.id;
                         let spool = config.open(instance).await?;
                         let usage = spool.usage().await.map_err(|error| OpenError::Unavailable {
                             store: "spool",
@@ -93,7 +94,10 @@ impl StoreDelivery {
                         // What an earlier process left in the spool is this one's to deliver.
                         spool_counters.accept(usage.events);
                         spool_queue.set_spooled(usage.events);
-                        Some((spool, usage.events))
+                        // What was acknowledged is shown, wherever it is.
+                        let merged = MergedReader::new(readers.reader, spool.reader()).of_instance(own);
+                        readers.reader = Arc::new(merged);
+                        Some((spool, usage))
                     }
                 };
                 Ok(OpenStore { store, readers, secret, spool })

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use rustc_hash::FxHashMap;
-use throughline_model::{AppendError, Spool, TraceId};
+use throughline_model::{AppendError, Spool, SpoolUsage, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::group::{Delivering, Undelivered, retry_after};
@@ -77,8 +77,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, u64)>) -> Self {
-        let outbox = spool.map(|(spool, waiting)| Outbox::new(Arc::clone(&delivering), spool, waiting));
+    pub(super) fn new(delivering: Arc<Delivering>, spool: Option<(Arc<dyn Spool>, SpoolUsage)>) -> Self {
+        let outbox = spool.map(|(spool, usage)| Outbox::new(Arc::clone(&delivering), spool, usage));
         let look_interval = (delivering.retry.longest() / 4).clamp(LEAST_INTERVAL, RECOVERY_INTERVAL);
         Self {
             delivering,

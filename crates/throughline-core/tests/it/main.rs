@@ -20,6 +20,7 @@ mod keys;
 mod lifecycle;
 mod locks;
 mod looks;
+mod merged;
 mod outage;
 mod query;
 mod recovery;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use throughline_core::testing::{FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
     AppendError, BoxFuture, DropReason, Instance, InstanceId, Limits, MemoryStore, OpenError, Page, Readers,
-    Retry, Spool, SpoolConfig, SpoolUsage, Spooled, StoreConfig, Throughline, TraceEvent, TraceId,
-    TraceStore,
+    Retry, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled, StoreConfig, Throughline, TraceEvent,
+    TraceId, TraceStore,
 };
 use tokio::sync::{Barrier, Semaphore};
 use tokio::time::timeout;
@@ -235,8 +235,14 @@ impl Spool for OpenSlow {
     fn remove_through(&self, position: u64) -> BoxFuture<'_, Result<(), AppendError>> {
         self.0.remove_through(position)
     }
+    fn set_aside<'a>(&'a self, position: u64, reason: &'a str) -> BoxFuture<'a, Result<(), AppendError>> {
+        self.0.set_aside(position, reason)
+    }
     fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, AppendError>> {
         self.0.usage()
+    }
+    fn reader(&self) -> Arc<dyn SpoolReader> {
+        self.0.reader()
     }
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         self.0.close()

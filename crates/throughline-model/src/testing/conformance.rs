@@ -465,6 +465,8 @@ macro_rules! spool_conformance {
             what_waits_is_there_after_reopening,
             a_spool_is_open_to_one_at_a_time,
             pushes_at_once_are_each_kept_as_a_whole,
+            what_is_set_aside_no_longer_waits_and_is_kept_with_its_reason,
+            a_reader_shows_what_waits_and_nothing_else,
         }
     };
 }

@@ -1,12 +1,16 @@
 //! [`MemorySpool`], a spool within the process.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolUsage, Spooled, TraceEvent,
+    AppendError, BoxFuture, Instance, OpenError, ReadError, Refused, Spool, SpoolConfig, SpoolReader,
+    SpoolUsage, Spooled, Text, TraceEvent, TraceId,
 };
+
+/// How many events that were set aside are kept.
+const REFUSED: usize = 1_000;
 
 /// A spool within the process, for tests: clones are handles of one spool, so that what waits in it outlives the emitter
 /// that put it there.
@@ -29,7 +33,31 @@ struct State {
     bytes: u64,
     next_position: u64,
     waiting: VecDeque<(u64, Spooled)>,
+    refused: VecDeque<Refused>,
+    refused_ever: u64,
     is_open: bool,
+}
+
+impl State {
+    fn usage(&self) -> SpoolUsage {
+        SpoolUsage {
+            events: self.waiting.len() as u64,
+            bytes: self.bytes,
+            capacity_bytes: self.capacity_bytes,
+            refused: self.refused_ever,
+        }
+    }
+
+    fn set_aside(&mut self, position: u64, reason: &str) {
+        let Some(index) = self.waiting.iter().position(|(_, spooled)| spooled.position == position) else {
+            return;
+        };
+        let Some((bytes, spooled)) = self.waiting.remove(index) else { return };
+        self.bytes -= bytes;
+        self.refused_ever += 1;
+        self.refused.push_front(Refused { reason: Text::from(reason.to_owned()), event: spooled.event });
+        self.refused.truncate(REFUSED);
+    }
 }
 
 impl MemorySpool {
@@ -40,6 +68,8 @@ impl MemorySpool {
             bytes: 0,
             next_position: 1,
             waiting: VecDeque::new(),
+            refused: VecDeque::new(),
+            refused_ever: 0,
             is_open: false,
         };
         Self { shared: Arc::new(Mutex::new(state)) }
@@ -149,15 +179,19 @@ impl Spool for OpenSpool {
         })
     }
 
-    fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, AppendError>> {
+    fn set_aside<'a>(&'a self, position: u64, reason: &'a str) -> BoxFuture<'a, Result<(), AppendError>> {
         Box::pin(async move {
-            let state = self.spool.state();
-            Ok(SpoolUsage {
-                events: state.waiting.len() as u64,
-                bytes: state.bytes,
-                capacity_bytes: state.capacity_bytes,
-            })
+            self.spool.state().set_aside(position, reason);
+            Ok(())
         })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, AppendError>> {
+        Box::pin(async move { Ok(self.spool.state().usage()) })
+    }
+
+    fn reader(&self) -> Arc<dyn SpoolReader> {
+        Arc::new(self.spool.clone())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
@@ -165,6 +199,44 @@ impl Spool for OpenSpool {
             self.give_back();
             Ok(())
         })
+    }
+}
+
+impl SpoolReader for MemorySpool {
+    fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let events = state.waiting.iter().map(|(_, spooled)| &*spooled.event);
+            Ok(events.filter(|event| event.trace_id == id).cloned().collect())
+        })
+    }
+
+    fn traces(&self, after: Option<TraceId>, limit: usize) -> BoxFuture<'_, Result<Vec<TraceId>, ReadError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let ids: BTreeSet<_> = state.waiting.iter().map(|(_, spooled)| spooled.event.trace_id).collect();
+            Ok(ids.into_iter().filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect())
+        })
+    }
+
+    fn waiting(&self, after: Option<u64>, limit: usize) -> BoxFuture<'_, Result<Vec<Spooled>, ReadError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let all = state.waiting.iter().map(|(_, spooled)| spooled);
+            Ok(all
+                .filter(|spooled| after.is_none_or(|after| spooled.position > after))
+                .take(limit)
+                .cloned()
+                .collect())
+        })
+    }
+
+    fn refused(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Refused>, ReadError>> {
+        Box::pin(async move { Ok(self.state().refused.iter().take(limit).cloned().collect()) })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, ReadError>> {
+        Box::pin(async move { Ok(self.state().usage()) })
     }
 }
 

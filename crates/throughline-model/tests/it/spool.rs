@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use throughline_model::testing::conformance::{SpoolFixture, rules};
 use throughline_model::testing::{FaultySpool, MemorySpool};
 use throughline_model::{
-    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolUsage, Spooled, TraceEvent,
+    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled,
+    TraceEvent,
 };
 
 use crate::broken_store::assert_broken;
@@ -40,6 +41,8 @@ enum Change {
     OpensToSeveral,
     ClosesForOthers,
     ForgetsOnClose,
+    DropsWhatIsSetAside,
+    KeepsWhatIsSetAside,
 }
 
 #[derive(Clone)]
@@ -133,8 +136,22 @@ impl Spool for OpenAltered {
         })
     }
 
+    fn set_aside<'a>(&'a self, position: u64, reason: &'a str) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(async move {
+            match self.spool.change {
+                Change::DropsWhatIsSetAside => self.inner.remove_through(position).await,
+                Change::KeepsWhatIsSetAside => Ok(()),
+                _ => self.inner.set_aside(position, reason).await,
+            }
+        })
+    }
+
     fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, AppendError>> {
         self.inner.usage()
+    }
+
+    fn reader(&self) -> Arc<dyn SpoolReader> {
+        self.inner.reader()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
@@ -192,6 +209,10 @@ broken_spools! {
         a_spool_is_open_to_one_at_a_time;
     a_spool_that_closes_for_others_is_found: ClosesForOthers breaks
         a_spool_is_open_to_one_at_a_time;
+    a_spool_that_drops_what_is_set_aside_is_found: DropsWhatIsSetAside breaks
+        what_is_set_aside_no_longer_waits_and_is_kept_with_its_reason;
+    a_spool_that_keeps_what_is_set_aside_is_found: KeepsWhatIsSetAside breaks
+        what_is_set_aside_no_longer_waits_and_is_kept_with_its_reason;
     a_spool_that_forgets_is_found: ForgetsOnClose breaks
         what_waits_is_there_after_reopening,
         every_field_of_an_event_survives_the_spool;

@@ -155,7 +155,7 @@ async fn what_was_acknowledged_before_the_server_crashed_is_there_once() {
             }
         });
         is_enough.await.unwrap();
-        server.crash_and_restart();
+        server.end_and_restart("-QUIT");
         acknowledged = writing.await.unwrap();
         assert!(acknowledged >= 20 * life, "{acknowledged}");
         // The group whose answer was lost is repeated, whether or not it is there.

@@ -47,11 +47,12 @@ impl Server {
         server
     }
 
-    /// Ends the server as a crash would, without a checkpoint, and starts it again.
-    pub(crate) fn crash_and_restart(&mut self) {
+    /// Ends the server by this signal, and starts it again: `-INT` has it cut its connections and end in order, `-QUIT` as a
+    /// crash would, without a checkpoint.
+    pub(crate) fn end_and_restart(&mut self, signal: &str) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         let pid = pid.lines().next().unwrap();
-        assert!(Command::new("kill").args(["-QUIT", pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
         while self.folder.join("data/postmaster.pid").exists() {
             std::thread::yield_now();
         }

@@ -59,7 +59,7 @@ mod tests {
             synchronous: Synchronous::Off,
             busy_timeout: Duration::ZERO,
         };
-        let connection = STORE_FILE.open(&place, false).unwrap().connection;
+        let connection = STORE_FILE.open(&place).unwrap().connection;
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {CANDIDATES}")).unwrap();
         let plan = statement.query_map(params![1, 1, "j-1"], |row| row.get::<_, String>(3)).unwrap();
         let plan: Vec<_> = plan.collect::<rusqlite::Result<_>>().unwrap();

@@ -170,7 +170,7 @@ mod tests {
     fn pool(folder: &tempfile::TempDir) -> Pool {
         let path = folder.path().join("x.db");
         let place = Place { path, synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
-        drop(STORE_FILE.open(&place, false).unwrap());
+        drop(STORE_FILE.open(&place).unwrap());
         let (source, first) = Source::open(&place.path).unwrap();
         Pool::new(source, first)
     }

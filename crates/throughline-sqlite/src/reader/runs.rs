@@ -405,7 +405,7 @@ mod tests {
     fn file(path: &Path) -> Connection {
         let place =
             Place { path: path.to_owned(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
-        let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+        let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
         for number in 0..400_u32 {
             let mut run = run("loan").at(Timestamp::from_micros(i64::from(number) * 1_000_000));
             run.root();

@@ -392,7 +392,7 @@ mod tests {
             let path = folder.path().join("x.db");
             let place =
                 Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
-            let mut writer = Writer::new(STORE_FILE.open(&place, false).unwrap());
+            let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
             writer.append(&[event(0)]).unwrap();
             let (_, mut session) = Source::open(&path).unwrap();
             let left = Arc::new(AtomicI64::new(instruction));

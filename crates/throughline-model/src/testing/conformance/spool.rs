@@ -1,5 +1,6 @@
 //! What waits in a spool is there, in order, until it is removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::writing::full_event;
@@ -243,6 +244,86 @@ pub fn pushes_at_once_are_each_kept_as_a_whole<F: SpoolFixture>() {
         for log in logs {
             let of_this: Vec<_> = all.iter().filter(|event| log.contains(event)).cloned().collect();
             assert_eq!(of_this, log, "in order, whatever else came between");
+        }
+    });
+}
+
+pub fn what_is_set_aside_no_longer_waits_and_is_kept_with_its_reason<F: SpoolFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let spool = open(fixture).await;
+        let log = sample_log(71, 4, &[]);
+        push(&*spool, &log).await;
+        let all = waiting(&*spool).await;
+        for (position, event) in [&all[3], &all[1]] {
+            // An answer that was lost changes nothing.
+            for reason in ["too long", "said again"] {
+                spool.set_aside(*position, reason).await.unwrap();
+            }
+            let latest = spool.reader().refused(1).await.unwrap();
+            assert_eq!(latest.iter().map(|refused| &*refused.event).collect::<Vec<_>>(), [event]);
+        }
+        let rest: Vec<_> =
+            all.iter().filter(|spooled| *spooled != &all[1] && *spooled != &all[3]).cloned().collect();
+        assert_eq!(waiting(&*spool).await, rest);
+        spool.remove_through(u64::MAX).await.unwrap();
+        spool.set_aside(all[5].0, "it is gone").await.unwrap();
+        spool.close().await.unwrap();
+        drop(spool);
+
+        let spool = open(fixture).await;
+        assert_eq!(events(&*spool).await, []);
+        assert_eq!(spool.usage().await.unwrap().refused, 2);
+        let refused = spool.reader().refused(usize::MAX).await.unwrap();
+        let refused: Vec<_> =
+            refused.iter().map(|refused| (refused.reason.as_str(), &*refused.event)).collect();
+        assert_eq!(refused, [("too long", &all[1].1), ("too long", &all[3].1)]);
+    });
+}
+
+pub fn a_reader_shows_what_waits_and_nothing_else<F: SpoolFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let spool = open(fixture).await;
+        let reader = spool.reader();
+        assert_eq!(reader.traces(None, 10).await.unwrap(), []);
+        let log = sample_log(72, 8, &[]);
+        push(&*spool, &log).await;
+        for removed in [0, log.len() / 2, log.len()] {
+            let before = waiting(&*spool).await;
+            let gone = log.len() - before.len();
+            if removed > gone {
+                spool.remove_through(before[removed - gone - 1].0).await.unwrap();
+            }
+            let left = &log[removed..];
+            let usage = spool.usage().await.unwrap();
+            assert_eq!(reader.usage().await.unwrap(), usage);
+
+            let mut read = Vec::new();
+            loop {
+                let page = reader.waiting(read.last().map(|(position, _)| *position), 7).await.unwrap();
+                let is_last = page.len() < 7;
+                read.extend(
+                    page.into_iter().map(|spooled| (spooled.position, TraceEvent::clone(&spooled.event))),
+                );
+                if is_last {
+                    break;
+                }
+            }
+            assert_eq!(read, waiting(&*spool).await);
+
+            let runs: BTreeSet<_> = left.iter().map(|event| event.trace_id).collect();
+            let mut listed = Vec::new();
+            loop {
+                let page = reader.traces(listed.last().copied(), 3).await.unwrap();
+                listed.extend(&page);
+                if page.len() < 3 {
+                    break;
+                }
+            }
+            assert_eq!(listed, runs.iter().copied().collect::<Vec<_>>());
+            for run in log.iter().map(|event| event.trace_id) {
+                let of_run: Vec<_> = left.iter().filter(|event| event.trace_id == run).cloned().collect();
+                assert_eq!(reader.trace(run).await.unwrap(), of_run);
+            }
         }
     });
 }

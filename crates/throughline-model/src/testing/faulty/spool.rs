@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::CallFaults;
 use crate::{
-    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolUsage, Spooled, TraceEvent,
+    AppendError, BoxFuture, Instance, OpenError, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled,
+    TraceEvent,
 };
 
 /// Wraps a spool that fails when its [`SpoolFaults`] say so.
@@ -32,6 +33,7 @@ impl FaultySpool {
             push: CallFaults::new(),
             peek: CallFaults::new(),
             remove_through: CallFaults::new(),
+            set_aside: CallFaults::new(),
         };
         Self { inner: Box::new(spool), faults }
     }
@@ -65,6 +67,7 @@ pub struct SpoolFaults {
     push: CallFaults,
     peek: CallFaults,
     remove_through: CallFaults,
+    set_aside: CallFaults,
 }
 
 impl SpoolFaults {
@@ -86,6 +89,11 @@ impl SpoolFaults {
     /// What [`Spool::remove_through`] meets.
     pub fn remove_through(&self) -> &CallFaults {
         &self.remove_through
+    }
+
+    /// What [`Spool::set_aside`] meets.
+    pub fn set_aside(&self) -> &CallFaults {
+        &self.set_aside
     }
 }
 
@@ -111,8 +119,16 @@ impl Spool for OpenFaultySpool {
         Box::pin(self.faults.remove_through.meet(self.inner.remove_through(position)))
     }
 
+    fn set_aside<'a>(&'a self, position: u64, reason: &'a str) -> BoxFuture<'a, Result<(), AppendError>> {
+        Box::pin(self.faults.set_aside.meet(self.inner.set_aside(position, reason)))
+    }
+
     fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, AppendError>> {
         self.inner.usage()
+    }
+
+    fn reader(&self) -> Arc<dyn SpoolReader> {
+        self.inner.reader()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
