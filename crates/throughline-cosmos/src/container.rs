@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::http::Etag;
-use azure_data_cosmos::models::ItemResponse;
+use azure_data_cosmos::models::{BatchResponse, ItemResponse};
 use azure_data_cosmos::options::{
     BatchOptions, ContentResponseOnWrite, EndToEndOperationLatencyPolicy, ItemWriteOptions, MaxItemCountHint,
     OperationOptionsBuilder, Precondition, QueryOptions, ThrottlingRetryOptionsBuilder,
@@ -14,7 +14,7 @@ use azure_data_cosmos::{ContainerClient, CosmosError, FeedScope, Query, Transact
 use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use throughline_model::Timestamp;
+use throughline_model::{Charges, Timestamp};
 use tokio::runtime::Handle;
 
 use crate::clock::ServiceClock;
@@ -31,6 +31,7 @@ pub(crate) struct Container {
     client: Arc<ContainerClient>,
     runtime: Handle,
     clock: Arc<ServiceClock>,
+    charges: Charges,
 }
 
 /// What became of a transactional batch.
@@ -46,6 +47,30 @@ pub(crate) struct Answer<T> {
     pub(crate) items: Vec<T>,
     /// Whether they came in several pages, which are not of one moment.
     pub(crate) is_paged: bool,
+    units: f64,
+}
+
+/// What was charged for.
+trait Charged {
+    fn units(&self) -> Option<f64>;
+}
+
+impl Charged for ItemResponse {
+    fn units(&self) -> Option<f64> {
+        self.headers().request_charge().map(|charge| charge.value())
+    }
+}
+
+impl Charged for BatchResponse {
+    fn units(&self) -> Option<f64> {
+        self.headers().request_charge().map(|charge| charge.value())
+    }
+}
+
+impl<T> Charged for Answer<T> {
+    fn units(&self) -> Option<f64> {
+        Some(self.units)
+    }
 }
 
 /// Documents are short of what they were written with by whatever was changed since; only that one is replaced or removed.
@@ -55,20 +80,34 @@ fn if_match(etag: &str) -> Precondition {
 
 impl Container {
     pub(crate) fn new(client: ContainerClient, runtime: Handle) -> Self {
-        Self { client: Arc::new(client), runtime, clock: Arc::default() }
+        Self { client: Arc::new(client), runtime, clock: Arc::default(), charges: Charges::default() }
     }
 
     pub(crate) fn clock(&self) -> &ServiceClock {
         &self.clock
     }
 
-    /// Drives an operation on the runtime of the container, wherever its caller is.
-    async fn drive<T: Send + 'static>(
+    pub(crate) fn charges(&self) -> &Charges {
+        &self.charges
+    }
+
+    /// Drives an operation on the runtime of the container, wherever its caller is, and keeps what it was charged with.
+    async fn drive<T: Charged + Send + 'static>(
         &self,
+        kind: &'static str,
         operation: impl Future<Output = Result<T, CosmosError>> + Send + 'static,
     ) -> Result<Result<T, CosmosError>, Fault> {
         let gone = |_| Fault::Passing("the runtime that the store was opened on has ended");
-        self.runtime.spawn(operation).await.map_err(gone)
+        let answer = self.runtime.spawn(operation).await.map_err(gone)?;
+        let units = match &answer {
+            Ok(answer) => answer.units(),
+            // What is refused is charged for, too.
+            Err(error) => {
+                error.response().and_then(|answer| Some(answer.headers().request_charge.as_ref()?.value()))
+            }
+        };
+        self.charges.add(kind, units.unwrap_or_default());
+        Ok(answer)
     }
 
     /// Reads a document; `None` if there is none.
@@ -79,7 +118,7 @@ impl Container {
     ) -> Result<Option<T>, Fault> {
         let (client, partition, id) = (Arc::clone(&self.client), partition.to_owned(), id.to_owned());
         let what = id.clone();
-        match self.drive(async move { client.read_item(partition, &id, None).await }).await? {
+        match self.drive("read", async move { client.read_item(partition, &id, None).await }).await? {
             Ok(found) => found.into_model().map(Some).map_err(|_| damaged(&what)),
             Err(error) if error.status().is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -96,7 +135,7 @@ impl Container {
         let (client, partition, id) = (Arc::clone(&self.client), partition.to_owned(), id.to_owned());
         let sent = Timestamp::now();
         let create = async move { client.create_item(partition, &id, document, Some(echoed())).await };
-        match self.drive(create).await? {
+        match self.drive("create", create).await? {
             Ok(written) => self.written(written, sent).map(Some),
             Err(error) if error.status().is_conflict() => Ok(None),
             Err(error) => Err(error.into()),
@@ -115,7 +154,7 @@ impl Container {
         let options = echoed().with_precondition(if_match(etag));
         let sent = Timestamp::now();
         let replace = async move { client.replace_item(partition, &id, document, Some(options)).await };
-        match self.drive(replace).await? {
+        match self.drive("replace", replace).await? {
             Ok(written) => self.written(written, sent).map(Some),
             Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => {
                 Ok(None)
@@ -130,7 +169,10 @@ impl Container {
         let options = ItemWriteOptions::default()
             .with_operation_options(patience().build())
             .with_precondition(if_match(etag));
-        match self.drive(async move { client.delete_item(partition, &id, Some(options)).await }).await? {
+        match self
+            .drive("remove", async move { client.delete_item(partition, &id, Some(options)).await })
+            .await?
+        {
             Ok(_) => Ok(()),
             Err(error) if error.status().is_precondition_failed() || error.status().is_not_found() => Ok(()),
             Err(error) => Err(error.into()),
@@ -148,7 +190,7 @@ impl Container {
         let client = Arc::clone(&self.client);
         let options = BatchOptions::default().with_operation_options(patience().build());
         let response = self
-            .drive(async move { client.execute_transactional_batch(batch, Some(options)).await })
+            .drive("batch", async move { client.execute_transactional_batch(batch, Some(options)).await })
             .await??;
         let results = response.into_model().map_err(|_| damaged("answer to a batch"))?;
         // Those that did nothing because of another one say 424.
@@ -183,17 +225,18 @@ impl Container {
                 options = options.with_max_item_count(MaxItemCountHint::Limit(limit));
             }
             let mut pages = client.query_items::<T>(query, scope, Some(options)).await?.into_pages();
-            let (mut items, mut filled) = (Vec::new(), 0);
+            let (mut items, mut filled, mut units) = (Vec::new(), 0, 0.0);
             while let Some(page) = pages.try_next().await? {
                 filled += usize::from(!page.items().is_empty());
+                units += page.headers().request_charge().map_or(0.0, |charge| charge.value());
                 items.extend(page.into_items());
                 if limit.is_some_and(|limit| items.len() >= limit) {
                     break;
                 }
             }
-            Ok(Answer { items, is_paged: filled > 1 })
+            Ok(Answer { items, is_paged: filled > 1, units })
         };
-        Ok(self.drive(asked).await??)
+        Ok(self.drive("query", asked).await??)
     }
 }
 

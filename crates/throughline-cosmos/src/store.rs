@@ -8,8 +8,8 @@ use std::time::Duration;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_data_cosmos::CosmosClient;
 use throughline_model::{
-    AppendError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig, TraceEvent,
-    TraceId, TraceStore,
+    AppendError, BoxFuture, Charges, Claim, Instance, Lease, Limits, OpenError, Readers, StoreConfig,
+    TraceEvent, TraceId, TraceStore,
 };
 
 use crate::append::{MAX_BYTES, MAX_EVENTS, Memory, append};
@@ -277,6 +277,10 @@ impl TraceStore for OpenStore {
 
     fn readers(&self) -> Readers {
         Readers::of(CosmosReader::new(self.container.clone()))
+    }
+
+    fn charges(&self) -> Charges {
+        self.container.charges().clone()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

@@ -58,6 +58,27 @@ async fn events_whose_acknowledgement_was_lost_are_stored_once() {
 }
 
 #[tokio::test]
+async fn what_the_service_charges_is_kept_by_the_kind_of_operation_refused_ones_included() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    let before = store.charges().totals();
+    let loan = loan();
+    store.append(&shared(&loan.events())).await.unwrap();
+    store.readers().reader.trace(loan.trace_id()).await.unwrap();
+    let after = store.charges().totals();
+    assert!(!before.contains_key("batch") && before["create"] > 0, "{before:?}");
+    assert!(after["batch"] > 0 && after["query"] > 0, "{after:?}");
+
+    let (_, judge) = batches(|_| Fate::Refused(400, None));
+    server.judge(judge);
+    for _ in 0..3 {
+        store.append(&shared(&self::loan().events())).await.unwrap_err();
+    }
+    // Each of these was charged with 0.38, though nothing was done.
+    assert_eq!(store.charges().totals()["batch"], after["batch"] + 1);
+}
+
+#[tokio::test]
 async fn events_of_which_another_process_has_sent_some_are_stored_once() {
     let server = Server::start();
     let (store, other) = (open(&server.store()).await, open(&server.store()).await);

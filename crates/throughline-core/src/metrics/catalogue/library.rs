@@ -19,6 +19,8 @@ catalogue! {
         "1 if a destination takes nothing until somebody repairs it, otherwise 0.";
     UPKEEP_FAILURES: Counter["service", "destination"] = "throughline_store_upkeep_failures_total", Count,
         "How often work failed that a store does on its own, such as removing old runs. Events are not lost by it.";
+    STORE_CHARGES: Counter["service", "destination", "operation"] = "throughline_store_charges_total", Count,
+        "What the service behind a store charged for its operations, in units of its own: request units, for Azure Cosmos DB.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,
