@@ -84,19 +84,22 @@ async fn append_run(
     let mut new: Vec<(usize, &Arc<TraceEvent>)> = events.to_vec();
     for _ in 0..ATTEMPTS {
         let mut fold = known.as_ref().map_or_else(RowFold::new, |known| known.fold.clone());
-        let changed = add(&mut fold, new.iter().map(|(_, event)| *event));
-        // Those of this batch are in the fold already; a run that is new has no others.
+        let changed = add(&mut fold, &all(&new));
+        // A run that is new has no others than those of this batch.
         if known.is_some() && !changed.missing.is_empty() {
             add_missing(container, trace, &mut fold, &changed.missing).await?;
         }
         let is_written = known.is_none() || changed.change != Change::Nothing;
         let batch = batch_of(trace, &new, &fold, known.as_ref(), is_written, ttl)?;
-        match container.execute(batch).await? {
+        let executed = container.execute(batch).await.map_err(|fault| too_large(fault, &new))?;
+        match executed {
             Batch::Done { etag } => {
                 let is_of_others = !is_written && known.as_ref().is_some_and(|known| known.etag != etag);
                 // Others may have added to a span between the look at it and the batch.
                 let was_looked_at = known.is_some() && !changed.missing.is_empty();
-                return match is_of_others || was_looked_at {
+                // Who sent the others may have died before the run was put right.
+                let is_rest = new.len() < events.len();
+                return match is_of_others || was_looked_at || is_rest {
                     true => settle(container, trace, &all(events), &changed.missing, ttl).await,
                     false => Ok(Known { etag, fold }),
                 };
@@ -121,6 +124,18 @@ async fn append_run(
         }
     }
     Err(Fault::Passing("others write to the same run at this moment"))
+}
+
+/// A batch that the service finds too large is so because of its largest event.
+fn too_large(fault: Fault, events: &[(usize, &Arc<TraceEvent>)]) -> Fault {
+    let bytes = |event: &TraceEvent| serde_json::to_vec(event).map_or(0, |json| json.len());
+    let largest = events.iter().max_by_key(|(_, event)| bytes(event));
+    match (fault, largest) {
+        (Fault::Service(Refusal { status: 413, .. }), Some((index, _))) => {
+            Fault::Rejected { index: *index, reason: "the service refuses it, as it is too large".to_owned() }
+        }
+        (fault, _) => fault,
+    }
 }
 
 fn all<'e>(events: &[(usize, &'e Arc<TraceEvent>)]) -> Vec<&'e Arc<TraceEvent>> {

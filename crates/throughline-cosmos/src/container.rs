@@ -73,7 +73,7 @@ impl<T> Charged for Answer<T> {
     }
 }
 
-/// Documents are short of what they were written with by whatever was changed since; only that one is replaced or removed.
+/// Only a document that still has this etag.
 fn if_match(etag: &str) -> Precondition {
     Precondition::IfMatch(Etag::from(etag.to_owned()))
 }

@@ -53,11 +53,6 @@ pub(crate) fn partition_of(instance: InstanceId) -> String {
     format!("instance:{instance}")
 }
 
-/// The name of a status, as the JSON of events has it.
-pub(crate) fn status_name(status: Status) -> &'static str {
-    status.as_str()
-}
-
 /// What the service says of a document that was written.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Written {
@@ -120,7 +115,7 @@ impl<'e> EventDocument<'e> {
             at: place(&Position::of(event)),
             span: event.span_id.to_string(),
             event_type: &event.event_type,
-            status: status_name(event.status),
+            status: event.status.as_str(),
             service: &event.service,
             workflow: event.workflow.as_ref(),
             correlation_id: event.correlation_id.as_ref(),

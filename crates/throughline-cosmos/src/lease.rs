@@ -204,7 +204,7 @@ fn of<T>(found: &[(InstanceId, Option<T>)], instance: InstanceId) -> Option<&T> 
     found[at].1.as_ref()
 }
 
-/// How instances stand. One that has no lease may have been imported, or be of before the time that leases are kept.
+/// How instances stand. Of one without a lease nothing is known: its events may have been imported.
 pub(crate) async fn liveness(
     container: &Container,
     instances: &[InstanceId],

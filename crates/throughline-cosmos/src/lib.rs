@@ -12,8 +12,9 @@
 //!
 //! # Costs
 //!
-//! Cosmos charges for each operation in request units. What the operations of this store cost, and what a question across
-//! runs reads, is in [choosing a store](https://docs.rs/throughline/latest/throughline/guide/).
+//! Cosmos charges for each operation in request units. An event costs a document created, and each batch one more operation; a
+//! question costs what it reads: one run is one partition, and a question across runs reads what its time range covers, up to a
+//! bound. What was charged is in the delivery report.
 
 mod append;
 mod clock;

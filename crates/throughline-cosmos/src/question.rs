@@ -4,7 +4,7 @@ use azure_data_cosmos::Query;
 use serde_json::Value;
 use throughline_model::{Filter, Scope, Status, TypeMatch};
 
-use crate::document::{sortable, status_name};
+use crate::document::sortable;
 use crate::error::Fault;
 
 /// The conditions of a query on documents `c`, and the values in them.
@@ -65,9 +65,9 @@ impl Question {
     pub(crate) fn require_kind(&mut self, filter: &Filter) {
         match filter.statuses[..] {
             [] => {}
-            [status] => self.compare("c.status", "=", status_name(status)),
+            [status] => self.compare("c.status", "=", status.as_str()),
             _ => {
-                let names = |status: &Status| status_name(*status).to_owned();
+                let names = |status: &Status| status.as_str().to_owned();
                 self.require_one_of("c.status", &filter.statuses.iter().map(names).collect::<Vec<_>>());
             }
         }

@@ -31,13 +31,16 @@ pub(crate) struct Changed {
 }
 
 /// Adds events to the fold of their run.
-pub(crate) fn add<'e>(fold: &mut RowFold, events: impl IntoIterator<Item = &'e Arc<TraceEvent>>) -> Changed {
+pub(crate) fn add(fold: &mut RowFold, events: &[&Arc<TraceEvent>]) -> Changed {
     let mut changed = Changed::default();
     for event in events {
         let added = fold.add(outline(event), event);
         changed.change = changed.change.max(added.change);
         changed.missing.extend(added.missing_span);
     }
+    // What came before may be among these themselves.
+    let again = events.iter().filter(|event| changed.missing.contains(&event.span_id));
+    fold.add_missing(again.map(|event| Mark::of(outline(event), event)));
     changed
 }
 
@@ -110,7 +113,7 @@ pub(crate) async fn settle(
     for _ in 0..ATTEMPTS {
         let found = load(container, trace).await?;
         let mut fold = found.as_ref().map_or_else(RowFold::new, |known| known.fold.clone());
-        let mut changed = add(&mut fold, events.iter().copied());
+        let mut changed = add(&mut fold, events);
         changed.missing.extend_from_slice(missing);
         if !changed.missing.is_empty() {
             add_missing(container, trace, &mut fold, &changed.missing).await?;

@@ -157,6 +157,13 @@ async fn an_event_that_is_too_large_is_refused_and_the_rest_of_its_run_is_taken(
     assert!(reason.contains("can be stored"), "{reason}");
     assert_eq!(store.readers().reader.trace(loan.trace_id()).await.unwrap(), []);
     store.append(&events[..1]).await.unwrap();
+
+    let (_, judge) = batches(|_| Fate::Refused(413, None));
+    server.judge(judge);
+    loan.point("note");
+    loan.edit(|event| event.event_type = "note:short".into());
+    let error = store.append(&shared(&loan.events())[1..]).await.unwrap_err();
+    assert!(matches!(error, AppendError::Rejected { index: 0, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The tests of the store against Microsoft's emulator, of which each test starts its own.
 #![expect(clippy::unwrap_used, reason = "a test that goes wrong must fail")]
 
+mod access;
 mod conformance;
 mod faults;
 mod pages;

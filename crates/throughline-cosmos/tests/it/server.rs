@@ -37,6 +37,7 @@ pub(crate) enum Fate {
 pub(crate) struct Seen<'a> {
     pub(crate) method: &'a str,
     pub(crate) is_batch: bool,
+    pub(crate) authorization: &'a str,
     /// Whether it asks for another page than the first.
     pub(crate) is_next_page: bool,
 }
@@ -138,6 +139,7 @@ async fn answer(
     let fate = match shared.judge.lock().unwrap().as_mut() {
         Some(judge) => judge(&Seen {
             method: head.method.as_str(),
+            authorization: &header("authorization"),
             is_batch: header("x-ms-cosmos-is-batch-request").eq_ignore_ascii_case("true"),
             is_next_page: !header("x-ms-continuation").is_empty(),
         }),

@@ -43,6 +43,22 @@ async fn share(server: &Server, seeds: std::ops::Range<u64>) {
     }
 }
 
+#[tokio::test]
+async fn a_run_stands_as_its_events_say_whether_they_come_in_one_call_or_in_two() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    let reader = store.readers().reader;
+    for seed in 3000..3300 {
+        let events = broken_run(seed, &[InstanceId::IMPORTED]);
+        let split = if seed % 2 == 0 { events.len() } else { events.len() / 2 };
+        for call in [&events[..split], &events[split..]] {
+            store.append(&shared(call)).await.unwrap();
+        }
+        let wanted = RunSummary::of(&events, |_| Liveness::Imported);
+        assert_eq!(reader.run(events[0].trace_id).await.unwrap(), wanted, "seed {seed}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_at_once_leave_documents_of_runs_as_their_events_say() {
     share(&Server::start(), 1000..1060).await;
