@@ -53,7 +53,6 @@ impl Access {
                 (endpoint.clone(), AccountReference::with_credential(endpoint.into(), Arc::clone(credential)))
             }
         };
-        provide_tls();
         // Emulators speak HTTP, and neither its second version nor binary JSON.
         let is_emulator = endpoint.scheme() == "http";
         let pool = ConnectionPoolOptions::builder().with_is_http2_allowed(!is_emulator).build()?;
@@ -93,14 +92,6 @@ pub(crate) fn parse_location(location: &str) -> Option<(String, String, Option<S
     }
     url.set_path("");
     Some((url.to_string(), database, container))
-}
-
-/// Sees to it that the process has the code for TLS, unless the program has chosen some.
-fn provide_tls() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody else may have been faster, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
 }
 
 /// Where a store is.

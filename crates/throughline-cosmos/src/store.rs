@@ -60,7 +60,7 @@ impl CosmosStore {
     }
 
     /// A store in a database of the account that a client is connected to. The tokio runtime that the client was made on must
-    /// live as long as the store. Who makes a client also sees to its TLS, as the default features of `azure_data_cosmos` do.
+    /// live as long as the store.
     pub fn with_client(client: CosmosClient, database: impl Into<String>) -> Self {
         Self::of(Access::Client(client), database)
     }
