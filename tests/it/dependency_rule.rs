@@ -41,7 +41,8 @@ const FOREIGN_TO_MODEL: &[&str] =
     &["aho-corasick", "anstyle", "http", "hyper", "metrics", "regex", "rusqlite", "throughline", "tracing"];
 
 /// Stores and feeds stand on the model alone, as those of third parties do.
-const STORES: &[&str] = &["throughline-postgres", "throughline-redis", "throughline-sqlite"];
+const STORES: &[&str] =
+    &["throughline-cosmos", "throughline-postgres", "throughline-redis", "throughline-sqlite"];
 
 /// What needs a runtime or instruments code, and every other crate of ours.
 const FOREIGN_TO_REDACT: &[&str] = &["futures", "log", "metrics", "throughline", "tokio", "tracing"];

@@ -7,6 +7,7 @@ use crate::source::{code, crate_folder, imports, rust_files, without_tests};
 /// The crates whose public names the façade has.
 const CRATES: &[&str] = &[
     "throughline-core",
+    "throughline-cosmos",
     "throughline-metrics",
     "throughline-model",
     "throughline-postgres",
@@ -20,6 +21,7 @@ const CRATES: &[&str] = &[
 
 /// Public names that the façade leaves out, and why.
 const INTERNAL: &[(&str, &str)] = &[
+    ("throughline_core::env::secret", "how our own crates and programs read variables"),
     ("throughline_core::env::variable", "how our own crates and programs read variables"),
     ("throughline_model::conformance_tests", "what the conformance suites are made of"),
 ];

@@ -9,6 +9,7 @@ const CRATES: &[&str] = &[
     "throughline",
     "throughline-cli",
     "throughline-core",
+    "throughline-cosmos",
     "throughline-metrics",
     "throughline-model",
     "throughline-postgres",

@@ -4,18 +4,22 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use throughline_core::names::env::THROUGHLINE_PSEUDONYM_KEY;
+use throughline_core::names::env::{
+    THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, THROUGHLINE_PSEUDONYM_KEY,
+};
 use throughline_core::{
     MemoryStore, MergedReader, OpenError, PagedAnalytics, Readers, Redaction, Redactor, SpoolReader,
-    StoreConfig, ThroughlineBuilder, TraceReader, TraceStream,
+    StoreConfig, ThroughlineBuilder, TraceReader, TraceStream, env,
 };
+use throughline_cosmos::CosmosStore;
 use throughline_postgres::PostgresStore;
 use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use crate::error::CliError;
 
 /// What can be named; a connection string may have a password in it.
-const EXPECTED: &str = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE";
+const EXPECTED: &str =
+    "expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE";
 
 /// A store that has been named and not been touched.
 pub(crate) struct Store {
@@ -51,6 +55,7 @@ impl Pseudonyms {
 enum Place {
     Sqlite(PathBuf),
     Postgres(PostgresStore),
+    Cosmos(CosmosStore),
     /// There is only an outbox.
     Nowhere,
 }
@@ -85,6 +90,11 @@ impl Store {
                 let pseudonyms = Pseudonyms::of_environment()?;
                 Ok(Self { name: store.location(), place: Place::Postgres(store), outbox: None, pseudonyms })
             }
+            Some(("cosmos", rest)) if rest.starts_with("http") => {
+                let store = CosmosStore::at(name, cosmos_key()?);
+                let pseudonyms = Pseudonyms::of_environment()?;
+                Ok(Self { name: store.location(), place: Place::Cosmos(store), outbox: None, pseudonyms })
+            }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
             }
@@ -107,6 +117,7 @@ impl Store {
         let readers = match &self.place {
             Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
             Place::Postgres(store) => store.open_readers().await,
+            Place::Cosmos(store) => store.open_readers().await,
             Place::Nowhere => MemoryStore::new().open_readers().await,
         };
         let mut readers =
@@ -150,6 +161,12 @@ impl Store {
         let stream: Result<Box<dyn TraceStream>, OpenError> = match &self.place {
             Place::Sqlite(path) => SqliteStore::new(path).open_reader().map(|reader| Box::new(reader) as _),
             Place::Postgres(store) => store.open_reader().await.map(|reader| Box::new(reader) as _),
+            Place::Cosmos(_) => {
+                return Err(CliError::Usage(format!(
+                    "{} can't be watched; watch the feed of the services with --feed redis://…",
+                    self.name
+                )));
+            }
             Place::Nowhere => return Err(no_store()),
         };
         stream.map_err(|error| self.open_error(error))
@@ -170,6 +187,7 @@ impl Store {
         match &self.place {
             Place::Sqlite(path) => Ok(builder.store(SqliteStore::new(path))),
             Place::Postgres(store) => Ok(builder.store(store.clone())),
+            Place::Cosmos(store) => Ok(builder.store(store.clone())),
             Place::Nowhere => Err(no_store()),
         }
     }
@@ -178,7 +196,7 @@ impl Store {
     pub(crate) fn sqlite(&self) -> Result<SqliteStore, CliError> {
         match &self.place {
             Place::Sqlite(path) => Ok(SqliteStore::new(path)),
-            Place::Postgres(_) => Err(CliError::Usage(format!(
+            Place::Postgres(_) | Place::Cosmos(_) => Err(CliError::Usage(format!(
                 "this command works on SQLite files alone, and {} is none; name one with --store sqlite:PATH",
                 self.name
             ))),
@@ -190,7 +208,7 @@ impl Store {
     pub(crate) fn may_exist(&self) -> bool {
         match &self.place {
             Place::Sqlite(path) => path.exists(),
-            Place::Postgres(_) | Place::Nowhere => true,
+            Place::Postgres(_) | Place::Cosmos(_) | Place::Nowhere => true,
         }
     }
 
@@ -211,6 +229,18 @@ impl Store {
     }
 }
 
+/// The key of the account of a store in Cosmos DB, which no command line shows.
+fn cosmos_key() -> Result<String, CliError> {
+    let key = env::secret(THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, env::variable)
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+    key.ok_or_else(|| {
+        CliError::Usage(format!(
+            "no key given: set {THROUGHLINE_COSMOS_KEY} to a key of the account, or {THROUGHLINE_COSMOS_KEY_FILE} to the \
+             path of a file with one"
+        ))
+    })
+}
+
 /// Opens an outbox for reading.
 pub(crate) fn open_outbox(file: &Path) -> Result<Arc<dyn SpoolReader>, CliError> {
     SqliteSpool::new(file)
@@ -220,7 +250,8 @@ pub(crate) fn open_outbox(file: &Path) -> Result<Arc<dyn SpoolReader>, CliError>
 
 fn no_store() -> CliError {
     CliError::Usage(
-        "no store given: use --store sqlite:PATH or --store postgres://…, or set THROUGHLINE_STORE".into(),
+        "no store given: use --store sqlite:PATH, --store postgres://… or --store cosmos:…, or set THROUGHLINE_STORE"
+            .into(),
     )
 }
 

@@ -20,6 +20,14 @@ pub enum EnvError {
         /// The variable.
         name: &'static str,
     },
+    /// The file that a variable names can't be read.
+    #[error("{name} names a file that can't be read: {source}")]
+    Unreadable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with the file.
+        source: std::io::Error,
+    },
 }
 
 /// What a variable is set to; an empty one counts as not set
@@ -32,5 +40,48 @@ pub fn variable(name: &'static str) -> Result<Option<String>, EnvError> {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(EnvError::NotUnicode { name }),
+    }
+}
+
+/// A secret that a variable is set to, or else that stands in the file which another variable names, as containers are given
+/// them.
+///
+/// # Errors
+/// When one of them is not text, or when the file can't be read.
+pub fn secret(
+    name: &'static str,
+    of_file: &'static str,
+    lookup: impl Fn(&'static str) -> Result<Option<String>, EnvError>,
+) -> Result<Option<String>, EnvError> {
+    if let Some(secret) = lookup(name)? {
+        return Ok(Some(secret));
+    }
+    let Some(path) = lookup(of_file)? else { return Ok(None) };
+    let text =
+        std::fs::read_to_string(path).map_err(|source| EnvError::Unreadable { name: of_file, source })?;
+    // An editor, and `echo`, end a file with a line break.
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_that_of_its_variable_or_else_of_the_file_that_another_one_names() {
+        // Any file that ends with a line break.
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let of_file = std::fs::read_to_string(path).unwrap();
+        assert!(of_file.ends_with('\n'));
+        let secret = |set: &[(&'static str, &str)]| {
+            secret("KEY", "KEY_FILE", |name| {
+                Ok(set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+            })
+        };
+        assert_eq!(secret(&[("KEY_FILE", path)]).unwrap().as_deref(), Some(of_file.trim_end()));
+        assert_eq!(secret(&[("KEY", "itself"), ("KEY_FILE", path)]).unwrap().as_deref(), Some("itself"));
+        assert_eq!(secret(&[]).unwrap(), None);
+        let error = secret(&[("KEY_FILE", "nowhere/key")]).unwrap_err().to_string();
+        assert!(error.starts_with("KEY_FILE names a file that can't be read: "), "{error}");
     }
 }

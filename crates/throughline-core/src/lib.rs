@@ -37,15 +37,15 @@ pub use payload::to_payload;
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
-    AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, ChoiceOutcome, Claim, CurrentStep, Cursor,
-    DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig, Filter, Histogram,
-    HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link, LiveFeed, Liveness, MergedReader,
-    OpenError, OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ParseIdError, ParseStatusError,
-    ParseTimestampError, Process, Rate, ReadError, Readers, Refused, Relation, RootSummary, RunState,
-    RunSummary, SCHEMA_VERSION, Scope, Secret, SlowSpan, SpanId, Spool, SpoolConfig, SpoolReader, SpoolUsage,
-    Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp, TraceAnalytics,
-    TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate, Upkeep, UpkeepFailures,
-    WatchFrom, WatchRequest, fold, kind, names,
+    AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, Charges, ChoiceOutcome, Claim,
+    CurrentStep, Cursor, DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig,
+    Filter, Histogram, HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link, LiveFeed,
+    Liveness, MergedReader, OpenError, OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ParseIdError,
+    ParseStatusError, ParseTimestampError, Process, Rate, ReadError, Readers, Refused, Relation, RootSummary,
+    RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SlowSpan, SpanId, Spool, SpoolConfig, SpoolReader,
+    SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
+    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate, Upkeep,
+    UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance};

@@ -7,7 +7,8 @@
 //! - [`Position`] is the place of an event among all events, [`place_in_span`] the one within its span.
 //! - [`SpanFold`] is one span, [`Spans`] all spans of a run, an event at a time; [`by_span`] groups all events at once.
 //! - [`RunFold`] is how a run stands, in the few marks that a store keeps in the row of a run. Begin with its
-//!   documentation if you write a store; [`RunSummary::of`](crate::RunSummary::of) is the definition it follows.
+//!   documentation if you write a store; [`RunSummary::of`](crate::RunSummary::of) is the definition it follows. [`RunRow`]
+//!   is what a store keeps of it that keeps JSON.
 //! - [`Causes`] says which failure brought a run down, [`cause_of_run`] what that is in a line.
 //! - [`History`] is what a run did so far, for those that resume it or try a part of it again.
 
@@ -17,6 +18,7 @@ mod group;
 mod history;
 mod mark;
 mod root;
+mod row;
 mod run;
 mod sagas;
 mod span;
@@ -29,6 +31,7 @@ pub use cause::{Agreement, Causes, Found, Ground, SpanFacts, agreement, cause_of
 pub use group::by_span;
 pub use history::{History, PastSpan};
 pub use mark::{Mark, Placed};
+pub use row::{RowCause, RowFold, RunRow, outline};
 pub use run::{Added, Change, RootMarks, RunFold, RunMarks, RunStanding};
 pub use sagas::PastSagaStep;
 pub use span::{SpanFold, Spans};

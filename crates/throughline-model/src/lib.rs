@@ -75,7 +75,8 @@ pub use sink::EventSink;
 pub use spool::{MergedReader, Refused, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
 pub use store::{
-    AppendInline, Claim, Instance, Lease, Limits, Readers, StoreConfig, TraceStore, Upkeep, UpkeepFailures,
+    AppendInline, Charges, Claim, Instance, Lease, Limits, Readers, StoreConfig, TraceStore, Upkeep,
+    UpkeepFailures,
 };
 pub use text::Text;
 pub use time::{Moment, ParseTimestampError, Timestamp};

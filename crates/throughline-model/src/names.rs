@@ -289,8 +289,13 @@ pub mod env {
     /// The name of the service; wins over the name in the code
     /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
     pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-    /// Where events are kept, as in `sqlite:traces.db`.
+    /// Where events are kept, as in `sqlite:traces.db`, `postgres://localhost/audit` or
+    /// `cosmos:https://loans.documents.azure.com/audit`.
     pub const THROUGHLINE_STORE: &str = "THROUGHLINE_STORE";
+    /// The key of the account of a store in Azure Cosmos DB.
+    pub const THROUGHLINE_COSMOS_KEY: &str = "THROUGHLINE_COSMOS_KEY";
+    /// The path of a file that has the key of such an account in it, if the key itself is not set.
+    pub const THROUGHLINE_COSMOS_KEY_FILE: &str = "THROUGHLINE_COSMOS_KEY_FILE";
     /// Where events are shown as they happen, as in `redis://127.0.0.1/`.
     pub const THROUGHLINE_FEED: &str = "THROUGHLINE_FEED";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.

@@ -1,5 +1,6 @@
 //! [`TraceStore`], a durable destination of events.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -190,6 +191,24 @@ impl Upkeep {
     }
 }
 
+/// What a service charges for the operations of a store, where it charges for each, in a unit of its own. Clones are of one
+/// account: the store adds to it, and emitters report it.
+#[derive(Debug, Clone, Default)]
+pub struct Charges(Arc<Mutex<BTreeMap<&'static str, f64>>>);
+
+impl Charges {
+    /// Adds what an operation of this kind was charged with.
+    pub fn add(&self, operation: &'static str, units: f64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += units;
+    }
+
+    /// What the operations of each kind were charged with so far, in whole units.
+    pub fn totals(&self) -> BTreeMap<&'static str, u64> {
+        let charges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        charges.iter().map(|(operation, units)| (*operation, *units as u64)).collect()
+    }
+}
+
 /// The result of claiming a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -269,6 +288,12 @@ pub trait TraceStore: Send + Sync + 'static {
     /// The account of the work that the store does on its own. Called once, when the store is opened.
     fn upkeep(&self) -> Upkeep {
         Upkeep::default()
+    }
+
+    /// The account of what a service charges for the operations of this store and its readers. Called once, when the store is
+    /// opened.
+    fn charges(&self) -> Charges {
+        Charges::default()
     }
 
     /// Releases the lease and every claim. Open spans of this instance are *interrupted* from now on. This is the last call

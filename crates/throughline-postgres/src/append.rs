@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use throughline_model::fold::{Change, Mark, RunStanding, cause_of_run};
+use throughline_model::fold::{Change, Mark, RowCause, RowFold, RunRow, RunStanding, cause_of_run, outline};
 use throughline_model::names::{attrs, data, tags};
 use throughline_model::{Histogram, InstanceId, SpanId, Timestamp, TraceEvent, TraceId};
 use tokio_postgres::types::Type;
@@ -16,7 +16,6 @@ use tokio_postgres::{Client, Row};
 
 use crate::connect::Param;
 use crate::error::Fault;
-use crate::state::{Cause, Fold, State, outline};
 use crate::text::{capped, sortable, status_code, to_column};
 
 /// What holds in this transaction alone. Each statement sees what was committed before it, so what comes after a lock sees
@@ -80,7 +79,7 @@ const LONG_RUN: i64 = 20_000;
 /// version of its row is another one.
 #[derive(Default)]
 pub(crate) struct Memory {
-    folds: HashMap<TraceId, (i64, Fold)>,
+    folds: HashMap<TraceId, (i64, RowFold)>,
     instances: HashSet<InstanceId>,
 }
 
@@ -117,7 +116,7 @@ struct Run {
     trace_id: TraceId,
     id: i64,
     version: i64,
-    fold: Fold,
+    fold: RowFold,
     change: Change,
     /// The latest of its new events; `None` if it has none.
     latest: Option<Timestamp>,
@@ -217,12 +216,12 @@ async fn load(client: &Client, memory: &Memory, trace_id: TraceId, row: &Row) ->
         let (_, fold) = known.ok_or(Fault::Passing("what was remembered of a run is gone"))?;
         return Ok(run(fold.clone()));
     };
-    let state: State = serde_json::from_str(state)
+    let state: RunRow = serde_json::from_str(state)
         .map_err(|_| Fault::Damaged(format!("the column `state` of run {trace_id} can't be read")))?;
     let (started, is_compensating) = (Timestamp::from_micros(row.try_get(3)?), row.try_get(4)?);
     // Without the events of this transaction: `add_new` finds out what these change.
     let sql = match () {
-        () if state.is_new() => return Ok(run(Fold::new())),
+        () if state.is_new() => return Ok(run(RowFold::new())),
         () if state.is_rootless() => format!("{OF_RUN} AND e.xid <> {OWN}"),
         () if state.has_detached() => format!(
             "{OF_RUN} AND e.xid <> {OWN} AND e.span IN (SELECT d.span FROM throughline.event d \
@@ -233,7 +232,7 @@ async fn load(client: &Client, memory: &Memory, trace_id: TraceId, row: &Row) ->
     let found = client.query_typed(&sql, &[(&id, Type::INT8)]).await?;
     let found = found.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
     Ok(run(match state.is_rootless() {
-        true => Fold::of(found.iter().map(outline)),
+        true => RowFold::of(found.iter().map(outline)),
         false => state.restore(started, is_compensating, &found),
     }))
 }
@@ -255,19 +254,19 @@ fn add_new(runs: &mut [Run], events: &[Arc<TraceEvent>], inserted: &[Row]) -> Re
     Ok(())
 }
 
-async fn cause(client: &Client, run: &Run) -> Result<Cause, Fault> {
+async fn cause(client: &Client, run: &Run) -> Result<RowCause, Fault> {
     if !run.fold.may_have_cause() {
-        return Ok(Cause::None);
+        return Ok(RowCause::None);
     }
     let sql = format!("SELECT count(*) FROM ({OF_RUN} LIMIT {}) AS events", LONG_RUN + 1);
     let count: i64 = client.query_typed_one(&sql, &[(&run.id, Type::INT8)]).await?.try_get(0)?;
     if count > LONG_RUN {
-        return Ok(Cause::Unknown);
+        return Ok(RowCause::Unknown);
     }
     let events = client.query_typed(OF_RUN, &[(&run.id, Type::INT8)]).await?;
     let events = events.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
     let found = cause_of_run(&run.fold, &events);
-    Ok(found.map_or(Cause::None, |event| Cause::Found(Box::new(event.clone()))))
+    Ok(found.map_or(RowCause::None, |event| RowCause::Found(Box::new(event.clone()))))
 }
 
 /// The event in the first column.
@@ -387,7 +386,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn push(&mut self, run: &Run, cause: Cause) {
+    fn push(&mut self, run: &Run, cause: RowCause) {
         let fold = &run.fold;
         let (Some(latest), Some(started), Some(head), Some(RunStanding { status, owner })) =
             (run.latest, fold.started(), fold.head(), fold.standing())
@@ -408,7 +407,7 @@ impl Rows {
         self.has_failure.push(fold.first_failure().is_some());
         self.compensating.push(fold.is_compensating());
         // Writing to a text does not fail: it is maps with text keys, lists, texts and numbers.
-        let state = || serde_json::to_string(&State::of(fold, cause)).ok();
+        let state = || serde_json::to_string(&RunRow::of(fold, cause)).ok();
         self.state.push(if is_different { state() } else { None });
     }
 

@@ -24,7 +24,6 @@ mod error;
 mod lease;
 mod reader;
 mod schema;
-mod state;
 mod store;
 mod text;
 mod upkeep;

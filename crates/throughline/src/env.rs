@@ -5,11 +5,12 @@ use throughline_redact::Redaction;
 
 pub use throughline_core::env::EnvError;
 pub use throughline_model::names::env::{
-    OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_FEED, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
+    OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE,
+    THROUGHLINE_FEED, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
-/// The location of a store, parsed from the `sqlite:PATH` or `postgres://…` of [`THROUGHLINE_STORE`]. Its `Debug` shows no
-/// password.
+/// The location of a store, parsed from the `sqlite:PATH`, `postgres://…` or `cosmos:…` of [`THROUGHLINE_STORE`]. Its `Debug`
+/// shows no password.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreLocation {
@@ -17,6 +18,8 @@ pub enum StoreLocation {
     Sqlite(std::path::PathBuf),
     /// The connection string of a Postgres database.
     Postgres(String),
+    /// The location of a container in Azure Cosmos DB. The key is that of [`THROUGHLINE_COSMOS_KEY`].
+    Cosmos(String),
 }
 
 impl std::fmt::Debug for StoreLocation {
@@ -24,6 +27,7 @@ impl std::fmt::Debug for StoreLocation {
         match self {
             Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
             Self::Postgres(_) => f.debug_struct("Postgres").finish_non_exhaustive(),
+            Self::Cosmos(_) => f.debug_struct("Cosmos").finish_non_exhaustive(),
         }
     }
 }
@@ -37,10 +41,13 @@ impl std::str::FromStr for StoreLocation {
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 Ok(Self::Postgres(text.to_owned()))
             }
-            _ => Err(invalid(text, "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")),
+            Some(("cosmos", rest)) if rest.starts_with("http") => Ok(Self::Cosmos(text.to_owned())),
+            _ => Err(invalid(text, EXPECTED)),
         }
     }
 }
+
+const EXPECTED: &str = "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE";
 
 fn invalid(text: &str, expected: &'static str) -> EnvError {
     EnvError::Invalid {
@@ -77,14 +84,28 @@ fn from_lookup(
         // As the specification has it, only "true" in any case is true, and everything else is false.
         builder = builder.disabled(value.eq_ignore_ascii_case("true"));
     }
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "cosmos"))]
     if let Some(value) = lookup(THROUGHLINE_STORE)? {
         builder = match value.parse()? {
             #[cfg(feature = "sqlite")]
             StoreLocation::Sqlite(path) => builder.store(throughline_sqlite::SqliteStore::new(path)),
             #[cfg(feature = "postgres")]
             StoreLocation::Postgres(url) => builder.store(throughline_postgres::PostgresStore::new(url)),
-            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            #[cfg(feature = "cosmos")]
+            StoreLocation::Cosmos(location) => {
+                let key = throughline_core::env::secret(
+                    THROUGHLINE_COSMOS_KEY,
+                    THROUGHLINE_COSMOS_KEY_FILE,
+                    &lookup,
+                )?;
+                let key = key.ok_or(EnvError::Invalid {
+                    name: THROUGHLINE_COSMOS_KEY,
+                    value: String::new(),
+                    expected: "a key of the account, here or in the file that THROUGHLINE_COSMOS_KEY_FILE names",
+                })?;
+                builder.store(throughline_cosmos::CosmosStore::at(&location, key))
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "cosmos")))]
             _ => return Err(invalid(&value, "a store whose feature of `throughline` is on")),
         };
     }
@@ -131,7 +152,7 @@ mod tests {
         let error = with(&[(THROUGHLINE_STORE, "mysql://user:hunter2@host/db")]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "invalid THROUGHLINE_STORE=mysql: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE"
+            "invalid THROUGHLINE_STORE=mysql: expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE"
         );
     }
 
@@ -142,6 +163,19 @@ mod tests {
             assert_eq!(location, StoreLocation::Postgres(url.to_owned()));
             assert!(!format!("{location:?}").contains("hunter2"));
         }
+    }
+
+    #[cfg(feature = "cosmos")]
+    #[test]
+    fn a_store_in_cosmos_needs_a_key_which_is_not_shown() {
+        let store = (THROUGHLINE_STORE, "cosmos:https://loans.documents.azure.com/audit");
+        let error = with(&[store]).unwrap_err().to_string();
+        assert!(
+            error.contains("THROUGHLINE_COSMOS_KEY") && error.contains("a key of the account"),
+            "{error}"
+        );
+        let builder = with(&[store, (THROUGHLINE_COSMOS_KEY, "aHVudGVyMg==")]).unwrap();
+        assert!(!format!("{builder:?}").contains("aHVudGVyMg=="));
     }
 
     #[cfg(not(feature = "postgres"))]

@@ -39,7 +39,7 @@
 //! | [`saga`] | steps that are undone if a later one fails | |
 //! | [`delivery`] | the builder, durability, retries, the delivery report | |
 //! | [`event`] | the event, its ids, the names with a meaning | |
-//! | [`store`] | stores, filters and pagination, and the contracts of stores and spools | `sqlite` for [`SqliteStore`], `postgres` for `PostgresStore` |
+//! | [`store`] | stores, filters and pagination, and the contracts of stores and spools | `sqlite` for [`SqliteStore`], `postgres` for `PostgresStore`, `cosmos` for `CosmosStore` |
 //! | [`feed`] | events as they happen: feeds, watchers, sinks | `redis`, `redis-cluster`, `redis-tls` |
 //! | [`query`] | queries about one run, and its state | `render` for results as text |
 //! | [`analytics`] | queries across runs | |

@@ -31,11 +31,13 @@
 //! `docs/write-a-store.md` shows how.
 
 pub use throughline_core::MemoryStore;
+#[cfg(feature = "cosmos")]
+pub use throughline_cosmos::{CosmosReader, CosmosStore};
 pub use throughline_model::{
-    AppendError, AppendInline, BoxError, BoxFuture, Claim, Cursor, Filter, Instance, JobAttempt, JobKey,
-    Lease, Limits, MergedReader, OpenError, Page, Paged, Process, ReadError, Readers, Refused, Scope, Secret,
-    Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled, StoreConfig, TraceReader, TraceStore, TypeMatch,
-    Upkeep, UpkeepFailures,
+    AppendError, AppendInline, BoxError, BoxFuture, Charges, Claim, Cursor, Filter, Instance, JobAttempt,
+    JobKey, Lease, Limits, MergedReader, OpenError, Page, Paged, Process, ReadError, Readers, Refused, Scope,
+    Secret, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled, StoreConfig, TraceReader, TraceStore,
+    TypeMatch, Upkeep, UpkeepFailures,
 };
 #[cfg(feature = "postgres")]
 pub use throughline_postgres::{PostgresReader, PostgresStore};

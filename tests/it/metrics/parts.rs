@@ -13,13 +13,15 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
-use throughline::event::{Text, TraceEvent};
+use throughline::event::{Text, TraceEvent, TraceId};
 use throughline::feed::EventSink;
 use throughline::health::{Check, Health, Probe};
 use throughline::http::SocketSession;
 use throughline::metrics::catalogue::{self, Kind};
 use throughline::metrics::{ExpositionFormat, Prometheus, web_vitals};
-use throughline::store::BoxError;
+use throughline::store::{
+    AppendError, BoxError, BoxFuture, Charges, Claim, Instance, OpenError, Readers, StoreConfig, TraceStore,
+};
 use throughline::transport::Caller;
 use throughline::worker::{
     Carrier, Job, JobLayer, Provisioning, QueueDepth, RateLimits, StateMachine, StepCall, StepLayer, Timers,
@@ -52,6 +54,54 @@ impl EventSink for Panics {
     fn on_event(&self, _: &Arc<TraceEvent>) {
         // As a panic does, but without a report on stderr.
         std::panic::resume_unwind(Box::new("a sink has a bug"));
+    }
+}
+
+/// A store whose service charges for what it does.
+struct Charging(MemoryStore);
+
+struct OpenCharging(Arc<dyn TraceStore>);
+
+impl StoreConfig for Charging {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        let opening = self.0.open(instance);
+        Box::pin(async move { Ok(Arc::new(OpenCharging(opening.await?)) as Arc<dyn TraceStore>) })
+    }
+
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        self.0.open_readers()
+    }
+}
+
+impl TraceStore for OpenCharging {
+    fn name(&self) -> &str {
+        "charging"
+    }
+
+    fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
+        self.0.append(events)
+    }
+
+    fn claim(&self, trace: TraceId) -> BoxFuture<'_, Result<Claim, AppendError>> {
+        self.0.claim(trace)
+    }
+
+    fn release(&self, trace: TraceId) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.0.release(trace)
+    }
+
+    fn readers(&self) -> Readers {
+        self.0.readers()
+    }
+
+    fn charges(&self) -> Charges {
+        let charges = Charges::default();
+        charges.add("batch", 6.5);
+        charges
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
+        self.0.close()
     }
 }
 
@@ -204,7 +254,7 @@ fn is_measured(page: &str, kind: Kind, name: &str) -> bool {
 async fn every_metric_of_the_catalogue_is_recorded_by_the_part_that_it_is_about() {
     let prometheus = Prometheus::builder().runtime(tokio::runtime::Handle::current()).build().unwrap();
     let throughline = Throughline::builder("busy-service")
-        .store(MemoryStore::new())
+        .store(Charging(MemoryStore::new()))
         .sink(Panics)
         .metrics(&prometheus)
         .build()

@@ -15,11 +15,11 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     [exit code 3]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", ""]), @r"
-    throughline: no store given: use --store sqlite:PATH or --store postgres://…, or set THROUGHLINE_STORE
+    throughline: no store given: use --store sqlite:PATH, --store postgres://… or --store cosmos:…, or set THROUGHLINE_STORE
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "redis://localhost"]), @r"
-    throughline: stores of the kind `redis` are not supported: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
+    throughline: stores of the kind `redis` are not supported: expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "sqlite:"]), @r"
@@ -27,7 +27,7 @@ fn a_store_that_is_not_there_or_no_store_is_named() {
     [exit code 2]
     ");
     insta::assert_snapshot!(sandbox.see(&["list", "--store", "traces.db"]), @r"
-    throughline: invalid store: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE
+    throughline: invalid store: expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE
     [exit code 2]
     ");
     sandbox

@@ -6,6 +6,7 @@ mod abandon;
 mod beside;
 mod canary;
 mod copy;
+mod cosmos;
 mod errors;
 mod feed;
 mod formats;

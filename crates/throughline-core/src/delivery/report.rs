@@ -64,6 +64,8 @@ pub struct DestinationReport {
     pub upkeep_failures: u64,
     /// What was wrong the last time.
     pub last_upkeep_failure: Option<String>,
+    /// What the service behind a store charged, by operation, in whole units of its own; empty if it charges nothing.
+    pub charges: BTreeMap<&'static str, u64>,
 }
 
 impl DestinationReport {
@@ -122,6 +124,7 @@ impl Counters {
             broken: condition.broken(),
             upkeep_failures: 0,
             last_upkeep_failure: None,
+            charges: BTreeMap::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use throughline_model::{
-    AppendInline, BoxFuture, Instance, MergedReader, OpenError, Readers, Secret, Spool, SpoolConfig,
+    AppendInline, BoxFuture, Charges, Instance, MergedReader, OpenError, Readers, Secret, Spool, SpoolConfig,
     SpoolUsage, StoreConfig, TraceEvent, TraceStore, Upkeep, UpkeepFailures,
 };
 use tokio::sync::oneshot;
@@ -31,6 +31,7 @@ pub(crate) struct StoreDelivery {
     when_full: WhenFull,
     inline: Option<Arc<dyn AppendInline>>,
     upkeep: Upkeep,
+    charges: Charges,
     pub(crate) readers: Readers,
     /// What pseudonyms are made with where nobody sets a key.
     pub(crate) secret: Option<Secret>,
@@ -105,11 +106,11 @@ impl StoreDelivery {
         };
         let opened = |opened: &OpenStore| {
             let store = &opened.store;
-            let (inline, upkeep) = (store.inline(), store.upkeep());
-            (store.name().to_owned(), inline, upkeep, opened.readers.clone(), opened.secret.clone())
+            let (inline, upkeep, charges) = (store.inline(), store.upkeep(), store.charges());
+            (store.name().to_owned(), inline, upkeep, charges, opened.readers.clone(), opened.secret.clone())
         };
         let worker_condition = Arc::clone(&condition);
-        let ((name, inline, upkeep, readers, secret), keep_alive) =
+        let ((name, inline, upkeep, charges, readers, secret), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened| {
                 let OpenStore { store, spool, .. } = opened;
                 Box::pin(async move {
@@ -144,6 +145,7 @@ impl StoreDelivery {
             when_full,
             inline,
             upkeep,
+            charges,
             readers,
             secret,
             keep_alive,
@@ -246,6 +248,7 @@ impl StoreDelivery {
         DestinationReport {
             upkeep_failures: count,
             last_upkeep_failure: last,
+            charges: self.charges.totals(),
             ..self.counters.report(&self.name, &self.condition)
         }
     }

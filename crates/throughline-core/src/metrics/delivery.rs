@@ -19,6 +19,7 @@ pub(crate) fn measure_delivery(
     let broken = meter.gauge(&catalogue::DESTINATION_BROKEN);
     let upkeep = meter.counter(&catalogue::UPKEEP_FAILURES);
     let redacted = meter.counter(&catalogue::REDACTED);
+    let charges = meter.counter(&catalogue::STORE_CHARGES);
     meter.on_collect(move || {
         let Some(report) = report() else { return };
         for (kind, count) in &report.redacted {
@@ -32,6 +33,9 @@ pub(crate) fn measure_delivery(
             panics.with([service, destination]).absolute(figures.panics);
             broken.with([service, destination]).set(f64::from(u8::from(figures.broken.is_some())));
             upkeep.with([service, destination]).absolute(figures.upkeep_failures);
+            for (operation, units) in &figures.charges {
+                charges.with([service, destination, operation]).absolute(*units);
+            }
             for (reason, count) in &figures.dropped {
                 dropped.with([service, destination, reason.as_str()]).absolute(*count);
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use throughline_model::fold::RunRow;
 use throughline_model::{
     Bucket, ChoiceOutcome, Histogram, HotSpot, Rate, ReadError, Scope, SlowSpan, StageTimes, Text, Timestamp,
     TypeRate,
@@ -12,7 +13,6 @@ use tokio_postgres::{Client, Row};
 use super::question::Question;
 use crate::append::event_of;
 use crate::error::Fault;
-use crate::state::State;
 use crate::text::from_column;
 
 /// More buckets than a chart or a person can use; a narrow width over a long log would fill the memory.
@@ -136,7 +136,7 @@ pub(super) async fn hot_spots(client: &Client, scope: &Scope, limit: usize) -> R
     );
     let mut counts: BTreeMap<(Text, Option<Text>), u64> = BTreeMap::new();
     for row in question.ask(client, &sql).await? {
-        let state: State = serde_json::from_str(row.try_get(0)?)
+        let state: RunRow = serde_json::from_str(row.try_get(0)?)
             .map_err(|_| Fault::Damaged("the column `state` of a run can't be read".to_owned()))?;
         if let Some(blamed) = state.blamed() {
             let error_type = blamed.error.as_ref().map(|error| error.kind.clone());

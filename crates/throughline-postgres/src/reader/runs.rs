@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use throughline_model::fold::{RunFold, cause_of_run, run_matches};
+use throughline_model::fold::{RunFold, RunRow, cause_of_run, run_matches};
 use throughline_model::{
     Cursor, FailureSummary, Filter, InstanceId, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary,
     Status, Timestamp, TraceEvent, TraceId,
@@ -15,7 +15,6 @@ use super::question::Question;
 use crate::append::event_of;
 use crate::error::Fault;
 use crate::lease::liveness_of;
-use crate::state::State;
 
 const RUN: &str = "SELECT r.id, r.trace_id, r.status, r.owner, r.started, r.ended, r.latest, r.state::text, \
     throughline.liveness(i.id, i.opened, i.closed, i.expires) \
@@ -36,7 +35,7 @@ impl Found {
     fn of(row: &Row) -> Result<Self, Fault> {
         let trace_id = trace_id(row.try_get(1)?)?;
         let damaged = || Fault::Damaged(format!("the column `state` of run {trace_id} can't be read"));
-        let state: State = serde_json::from_str(row.try_get(7)?).map_err(|_| damaged())?;
+        let state: RunRow = serde_json::from_str(row.try_get(7)?).map_err(|_| damaged())?;
         let owner = InstanceId::from_u64(row.try_get::<_, i64>(3)? as u64);
         let status = status_of(row.try_get(2)?);
         let stands = RunState::of(status, liveness_of(owner, row.try_get(8)?));

@@ -21,6 +21,8 @@ catalogue! {
         "How often work failed that a store does on its own, such as removing old runs. Events are not lost by it.";
     REDACTED: Counter["service", "kind"] = "throughline_redacted_total", Count,
         "How often redaction put something in place of something sensitive, by what it was.";
+    STORE_CHARGES: Counter["service", "destination", "operation"] = "throughline_store_charges_total", Count,
+        "What the service behind a store charged for its operations, in units of its own: request units, for Azure Cosmos DB.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,

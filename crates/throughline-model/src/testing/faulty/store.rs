@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::CallFaults;
 use super::reader::FaultyReader;
 use crate::{
-    AppendError, BoxFuture, Claim, Instance, Lease, Limits, OpenError, ReadError, Readers, StoreConfig,
-    TraceEvent, TraceId, TraceStore, Upkeep,
+    AppendError, BoxFuture, Charges, Claim, Instance, Lease, Limits, OpenError, ReadError, Readers,
+    StoreConfig, TraceEvent, TraceId, TraceStore, Upkeep,
 };
 
 /// Wraps a store that fails when its [`Faults`] say so: for tests of what happens while a store is away.
@@ -247,6 +247,10 @@ impl TraceStore for OpenFaultyStore {
 
     fn upkeep(&self) -> Upkeep {
         self.inner.upkeep()
+    }
+
+    fn charges(&self) -> Charges {
+        self.inner.charges()
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {

@@ -1,21 +1,40 @@
-//! The column `state` of a run: the few events that its fold and its summary are made of.
+//! [`RunRow`]: the few events that the fold and the summary of a run are made of, for a store that keeps them as JSON.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::{Mark, RootMarks, RunFold, RunMarks};
+use crate::names::attrs;
+use crate::{Attrs, FailureSummary, RootSummary, RunState, RunSummary, Timestamp, TraceEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use throughline_model::fold::{Mark, RootMarks, RunFold, RunMarks};
-use throughline_model::names::attrs;
-use throughline_model::{Attrs, FailureSummary, RootSummary, RunState, RunSummary, Timestamp, TraceEvent};
 
-/// A fold whose keys are the events themselves, in outline.
-pub(crate) type Fold = RunFold<Arc<TraceEvent>>;
+/// A fold whose keys are the events themselves, in [outline](outline()).
+pub type RowFold = RunFold<Arc<TraceEvent>>;
 
-/// What is kept of a run. Most of the numbers are the same, for most runs begin with the event that says everything.
-#[derive(Default, Serialize, Deserialize)]
+/// What a store keeps of a run beside the columns that it searches by, if it keeps that as JSON: of the events that the
+/// [fold](RowFold) and the summary of the run are made of, the [outlines](outline()).
+///
+/// ```
+/// use throughline_model::fold::{RowCause, RowFold, RunRow, outline};
+/// use throughline_model::{RunState, SpanId, Timestamp, TraceEvent, TraceId};
+///
+/// let root = SpanId::from_u64(1).ok_or("a span id is not zero")?;
+/// let at = Timestamp::from_micros(10);
+/// let event = TraceEvent::new(TraceId::from_key("loan-42"), root, "workflow:started", at, "loan-service");
+/// let mut fold = RowFold::new();
+/// let _ = fold.add(outline(&event), &event);
+///
+/// let json = serde_json::to_string(&RunRow::of(&fold, RowCause::None))?;
+/// let row: RunRow = serde_json::from_str(&json)?;
+/// assert_eq!(row.restore(at, false, &[]), fold);
+/// assert!(row.summary(RunState::Succeeded, at, Some(at)).is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+// Most of the numbers are the same, for most runs begin with the event that says everything.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct State {
+pub struct RunRow {
     /// In outline, each once; the others are places in this list.
     events: Vec<Arc<TraceEvent>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,15 +60,19 @@ pub(crate) struct State {
     duration_us: Option<u64>,
 }
 
-/// What brought a run down, as far as its writer looked.
-pub(crate) enum Cause {
+/// What brought a run down, as far as the writer of its row looked.
+#[derive(Debug)]
+pub enum RowCause {
+    /// Nothing did.
     None,
+    /// The failure that did.
     Found(Box<TraceEvent>),
+    /// Something may have, and nobody looked.
     Unknown,
 }
 
 /// An event with nothing but what a fold, a summary and a list of runs show of it.
-pub(crate) fn outline(event: &TraceEvent) -> Arc<TraceEvent> {
+pub fn outline(event: &TraceEvent) -> Arc<TraceEvent> {
     let mut shown = Attrs::new();
     for key in [attrs::HTTP_METHOD, attrs::HTTP_ROUTE] {
         if let Some(value) = event.attrs.get(key) {
@@ -111,24 +134,25 @@ pub(crate) fn outline(event: &TraceEvent) -> Arc<TraceEvent> {
     })
 }
 
-impl State {
-    pub(crate) fn of(fold: &Fold, cause: Cause) -> Self {
-        let mut state = Self {
-            is_cause_unknown: matches!(cause, Cause::Unknown),
+impl RunRow {
+    /// The row of a run, from its fold.
+    pub fn of(fold: &RowFold, cause: RowCause) -> Self {
+        let mut row = Self {
+            is_cause_unknown: matches!(cause, RowCause::Unknown),
             has_detached: fold.has_detached(),
             duration_us: fold.duration_us(),
             ..Self::default()
         };
-        state.root = state.keep(fold.root());
-        state.head = state.keep(fold.head());
-        state.last = state.keep(fold.last());
-        state.failure = state.keep(fold.first_failure());
-        state.names_workflow = state.keep(fold.names_workflow());
-        state.names_correlation_id = state.keep(fold.names_correlation_id());
-        if let Cause::Found(event) = cause {
-            state.cause = Some(state.place_of(&outline(&event)));
+        row.root = row.keep(fold.root());
+        row.head = row.keep(fold.head());
+        row.last = row.keep(fold.last());
+        row.failure = row.keep(fold.first_failure());
+        row.names_workflow = row.keep(fold.names_workflow());
+        row.names_correlation_id = row.keep(fold.names_correlation_id());
+        if let RowCause::Found(event) = cause {
+            row.cause = Some(row.place_of(&outline(&event)));
         }
-        state
+        row
     }
 
     fn keep(&mut self, mark: Option<&Mark<Arc<TraceEvent>>>) -> Option<usize> {
@@ -148,25 +172,28 @@ impl State {
     }
 
     /// Whether no event of the run was ever added.
-    pub(crate) fn is_new(&self) -> bool {
+    pub fn is_new(&self) -> bool {
         self.events.is_empty()
     }
 
     /// Whether no root event is known, so that the fold is made of all events.
-    pub(crate) fn is_rootless(&self) -> bool {
+    pub fn is_rootless(&self) -> bool {
         self.root.is_none()
     }
 
-    pub(crate) fn has_detached(&self) -> bool {
+    /// Whether anything was detached from the run, so that [`restore`](Self::restore) wants events.
+    pub fn has_detached(&self) -> bool {
         self.has_detached
     }
 
-    pub(crate) fn is_cause_unknown(&self) -> bool {
+    /// Whether the cause is to be found from the events.
+    pub fn is_cause_unknown(&self) -> bool {
         self.is_cause_unknown
     }
 
-    /// The fold of a run that has a root, with the events of its detached spans.
-    pub(crate) fn restore(&self, started: Timestamp, is_compensating: bool, detached: &[TraceEvent]) -> Fold {
+    /// The fold of a run that [has a root](Self::is_rootless): with these columns of its row and, if anything is
+    /// [detached](Self::has_detached), the last event (or all) of each detached span.
+    pub fn restore(&self, started: Timestamp, is_compensating: bool, detached: &[TraceEvent]) -> RowFold {
         let mark = |place| self.event(place).map(|event| Mark::of(Arc::clone(event), event));
         let root = match (mark(self.root), mark(self.head), mark(self.last)) {
             (Some(root), Some(head), Some(last)) => Some(RootMarks { root, head, last }),
@@ -174,7 +201,7 @@ impl State {
         };
         let retried: HashSet<_> =
             detached.iter().filter(|event| event.is_detached()).flat_map(TraceEvent::retried).collect();
-        Fold::restore(RunMarks {
+        RowFold::restore(RunMarks {
             started,
             root,
             rootless: Vec::new(),
@@ -188,12 +215,12 @@ impl State {
     }
 
     /// The failure that a run is counted by: its cause, or else its first.
-    pub(crate) fn blamed(&self) -> Option<&TraceEvent> {
+    pub fn blamed(&self) -> Option<&TraceEvent> {
         self.event(self.cause).or_else(|| self.event(self.failure)).map(|event| &**event)
     }
 
     /// Completes a summary with what is kept here; `None` if nothing is.
-    pub(crate) fn summary(
+    pub fn summary(
         &self,
         state: RunState,
         started: Timestamp,
