@@ -90,7 +90,7 @@ mod tests {
         let path = folder.path().join("x.db");
         let place = Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
         let events: Vec<_> = (0..3).map(event).collect();
-        Writer::new(STORE_FILE.open(&place, false).unwrap()).append(&events).unwrap();
+        Writer::new(STORE_FILE.open(&place).unwrap()).append(&events).unwrap();
         path
     }
 
