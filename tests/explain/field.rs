@@ -52,6 +52,16 @@ fn attempts() -> Vec<Scenario> {
             says: &["connection reset by peer", "gave up after 3 attempts"],
         },
         Scenario {
+            name: "a_notification_that_fails_after_something_tolerated_is_the_origin",
+            story: run!(|ctx| {
+                pass(&ctx, "stage:charge").await?;
+                let _ = fail(&ctx, "stage:warm-cache", "connection refused").await;
+                fail(&ctx, "stage:notify-customer", "550 mailbox unavailable").await
+            }),
+            origin: "stage:notify-customer",
+            says: &["550 mailbox unavailable", "stage:warm-cache"],
+        },
+        Scenario {
             name: "rows_of_which_some_went_well_are_no_attempts_at_one_thing",
             story: run!(|ctx| {
                 pass(&ctx, "row").await?;

@@ -327,6 +327,20 @@ fn evidence() -> Vec<Scenario> {
             says: &["ai:route chose express, by 0.52 to 0.48 for post, which led here", "← led here"],
         },
         Scenario {
+            name: "a_decision_with_a_wide_margin_is_no_suspect",
+            story: run!(|ctx| {
+                let _ = ctx
+                    .decision("ai:route")
+                    .consider("express", 0.92)
+                    .consider("post", 0.08)
+                    .choose("express")
+                    .await;
+                fail(&ctx, "stage:ship", "the label printer is out of paper").await
+            }),
+            origin: "stage:ship",
+            says: &["the label printer is out of paper"],
+        },
+        Scenario {
             name: "an_earlier_attempt_failed_with_another_error",
             story: run!(|ctx| {
                 let step = ctx.step("stage:book").retry(3, |_, attempt| async move {

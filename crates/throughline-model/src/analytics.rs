@@ -183,16 +183,16 @@ pub struct SlowSpan {
 /// Where runs fail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HotSpot {
-    /// The type of the event that failed first.
+    /// The type of the event that is the [cause](crate::RunSummary::cause) of the failure.
     pub event_type: Text,
     /// The type of its error, if one was recorded.
     pub error_type: Option<Text>,
-    /// Runs that failed this way, out of all runs with a failure.
+    /// Runs that failed for that, out of all runs that failed.
     pub share: Rate,
 }
 
 impl HotSpot {
-    /// The hot spots of runs that were counted by where they failed first (event type and error type): the most runs
+    /// The hot spots of runs that were counted by their causes (event type and error type): the most runs
     /// first, then by name, at most `limit`. For those who write a store.
     pub fn rank(counts: BTreeMap<(Text, Option<Text>), u64>, limit: usize) -> Vec<Self> {
         let total = counts.values().sum();

@@ -82,6 +82,9 @@ pub fn is_saga(event_type: &str) -> bool {
     )
 }
 
+/// The attributes that [`of_span`] looks at.
+pub const OF_SPAN_ATTRS: [&str; 4] = [attrs::SAGA, attrs::HTTP_METHOD, attrs::HTTP_ROUTE, attrs::DEPENDENCY];
+
 /// What to call a span of this event type: `workflow:loan-approval` or `saga:booking` if the workflow or the saga has a name,
 /// `POST /loans/{id}` if it is a request that matched a route, `dependency:http carrier-api` if it is a call to a dependency
 /// with a name, and its event type in all other cases.

@@ -105,6 +105,26 @@ async fn a_list_names_the_dependency_that_failed() {
     assert!(seen.contains("dependency:http carrier-api: connection refused"), "{seen}");
 }
 
+#[tokio::test]
+async fn a_list_and_the_statistics_name_the_cause_and_not_what_was_tolerated() {
+    let sandbox = Sandbox::empty();
+    let agents = service(&sandbox, "agents");
+    let run = agents.workflow("review").key("pull-7").run(|ctx| async move {
+        for _ in 0..30 {
+            let missing = async { Err::<(), BoxError>("exit status 1".into()) };
+            let _ = ctx.trace("tool:grep", missing).await?;
+        }
+        ctx.trace("tool:test", async { Err::<(), BoxError>("3 tests failed".into()) }).await?
+    });
+    run.await.unwrap().unwrap_err();
+    end(agents).await;
+    let list = sandbox.see(&["list", "--failed"]);
+    assert!(list.contains("tool:test: 3 tests failed") && !list.contains("tool:grep"), "{list}");
+    let stats = sandbox.json(&["stats"]);
+    assert_eq!(stats["hot_spots"].as_array().unwrap().len(), 1, "{stats}");
+    assert_eq!(stats["hot_spots"][0]["event_type"], "tool:test");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_is_watched_until_the_job_that_its_request_enqueued_has_ended() {
     let sandbox = Sandbox::empty();

@@ -382,8 +382,9 @@ impl<'e> Causes<'e> {
     /// If a span failed while it cleaned up after another failure in the same place, that failure.
     fn before_clean_up(&self, around: u32, culprit: u32, suspects: &[Suspect]) -> Option<u32> {
         let cleaning = self.record.ancestor_below(culprit, around)?;
-        let began = self.record.spans[cleaning as usize].began;
-        let is_named = self.is_aftermath(around, cleaning);
+        let SpanFacts { began, first, .. } = &self.record.spans[cleaning as usize];
+        let (began, name) = (*began, first.event_type.as_str());
+        let is_named = self.is_aftermath(around, cleaning) && !words::may_be_good_news(name);
         let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
         if !is_named && !is_said() {
             return None;

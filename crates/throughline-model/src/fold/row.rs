@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Mark, RootMarks, RunFold, RunMarks};
-use crate::names::attrs;
+use crate::names::OF_SPAN_ATTRS;
 use crate::{Attrs, FailureSummary, RootSummary, RunState, RunSummary, Timestamp, TraceEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -74,7 +74,7 @@ pub enum RowCause {
 /// An event with nothing but what a fold, a summary and a list of runs show of it.
 pub fn outline(event: &TraceEvent) -> Arc<TraceEvent> {
     let mut shown = Attrs::new();
-    for key in [attrs::HTTP_METHOD, attrs::HTTP_ROUTE] {
+    for key in OF_SPAN_ATTRS {
         if let Some(value) = event.attrs.get(key) {
             shown = shown.with(key, value.to_owned());
         }

@@ -86,6 +86,8 @@ const AFTERMATH: &[&str] = &[
     "oncall",
     "pager",
 ];
+/// Those of them that are as often the work itself: customers are notified of what went well.
+const TELLING: [&str; 4] = ["notify", "notification", "warn", "inform"];
 /// Words of errors about cleaning up.
 const CLEANING: [&str; 8] =
     ["clean", "cleanup", "cleaning", "rollback", "undo", "undoing", "teardown", "unwinding"];
@@ -166,6 +168,11 @@ pub(super) fn is_aftermath<'n>(name: &str, work: &str, before: impl Iterator<Ite
     has(REMOVING) && (has(SCRATCH) || before.take(64).any(is_about_the_same))
 }
 
+/// Whether a step of this name may tell somebody of what went well, too.
+pub(super) fn may_be_good_news(name: &str) -> bool {
+    words(name).iter().any(|word| TELLING.contains(&word.as_str()))
+}
+
 /// Whether two words are the same, or begin as `reserve` and `reservation` do.
 fn is_akin(one: &str, other: &str) -> bool {
     const STEM: usize = 6;
@@ -236,7 +243,7 @@ mod tests {
     fn the_documentation_has_the_words_that_decide() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
         let page = std::fs::read_to_string(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        for list in [&FAILING[..], &COMPUTING, AFTERMATH, &CLEANING, REMOVING, SCRATCH] {
+        for list in [&FAILING[..], &COMPUTING, AFTERMATH, &TELLING, &CLEANING, REMOVING, SCRATCH] {
             let list = list.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
             assert!(page.contains(&list), "{list}");
         }
