@@ -62,7 +62,7 @@ impl Row {
         self.write(seen, &ledger, lost, doubled);
     }
 
-    /// Leaves the row to whoever makes the table.
+    /// Leaves the row to the command that makes the table.
     pub(crate) fn write(self, seen: &Seen, ledger: &str, lost: usize, doubled: usize) {
         let mut waits = seen.waits.clone();
         waits.sort();

@@ -178,7 +178,7 @@ impl RunDocument {
     /// The document of a run that has an event.
     pub(crate) fn of(trace_id: TraceId, fold: &RowFold, ttl: Option<u32>) -> Option<Self> {
         let RunStanding { status, owner } = fold.standing()?;
-        // Whoever shows the cause finds it from the events: each that comes after a failure may be another one.
+        // The cause is found from the events when it is shown: each that comes after a failure may be another one.
         let cause = if fold.may_have_cause() { RowCause::Unknown } else { RowCause::None };
         Some(Self {
             id: RUN.to_owned(),

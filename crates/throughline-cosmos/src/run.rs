@@ -101,7 +101,7 @@ async fn detached(container: &Container, trace: TraceId) -> Result<Vec<TraceEven
     of_spans(container, trace, spans).await
 }
 
-/// Sees to it that the document of a run has in it what these stored events change, whoever else writes to it.
+/// Sees to it that the document of a run has in it what these stored events change, whatever others write to it.
 pub(crate) async fn settle(
     container: &Container,
     trace: TraceId,

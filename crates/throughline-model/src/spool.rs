@@ -42,7 +42,7 @@ pub trait Spool: Send + Sync + 'static {
     /// How much is waiting.
     fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, AppendError>>;
 
-    /// Reads what waits, beside whoever fills and drains the spool.
+    /// Reads what waits, beside the process that fills and drains the spool.
     fn reader(&self) -> Arc<dyn SpoolReader>;
 
     /// Closes the spool, so that another instance can open it.
@@ -52,7 +52,7 @@ pub trait Spool: Send + Sync + 'static {
 /// Reads what waits in a spool. Like a [`TraceReader`](crate::TraceReader) it may be called from any thread and many times at
 /// once, and must not block for long.
 ///
-/// An event is in the store before it leaves the spool. So whoever wants to miss none reads the spool first and then the store,
+/// An event is in the store before it leaves the spool. To miss none, read the spool first and then the store,
 /// as [`MergedReader`] does.
 pub trait SpoolReader: Send + Sync + 'static {
     /// The events of one run that wait, in the order in which they were pushed.

@@ -261,7 +261,7 @@ impl<'e> Causes<'e> {
         let says_why = error.is_some_and(|error| !words::is_vague(error));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
-            // The caller of a saga or a workflow needs its result, and whoever tries again needs that of the step.
+            // The caller of a saga or a workflow needs its result, and code that tries again needs that of the step.
             let is_needed =
                 || facts.is_of("saga:") || facts.is_of("workflow:") || self.never_succeeded(suspect.span);
             !suspect.was_survived && (!says_why || is_needed())

@@ -16,7 +16,7 @@ use crate::{
 const PAGE: usize = 512;
 
 /// Reads a store together with what still waits for it in a spool, as if all of that were in the store already: so a run can be
-/// explained while the store is away, and whoever resumes it knows everything that was acknowledged.
+/// explained while the store is away, and is resumed with everything that was acknowledged.
 ///
 /// While the store does not respond, a run can be read if it began in the spool, for then all of it is there. Everything
 /// else is the error of the store: an answer with parts missing would look like the whole. Lists take time in proportion to
