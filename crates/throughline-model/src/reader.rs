@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
+use crate::fold::Position;
 use crate::{
     BoxFuture, Cursor, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary,
     Page, Paged, Process, ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
 };
+
+/// A page of all events of a run, which are in their order.
+pub(crate) fn page_of_run(mut events: Vec<TraceEvent>, page: &Page) -> Result<Paged<TraceEvent>, ReadError> {
+    let after = page.after.as_ref().map(Cursor::event).transpose()?;
+    events.retain(|event| after.is_none_or(|after| Position::of(event) > after));
+    let is_all = events.len() <= page.limit;
+    events.truncate(page.limit);
+    let next = events.last().filter(|_| !is_all).map(Cursor::of_event);
+    Ok(Paged { items: events, next })
+}
 
 /// Random bytes that a store keeps: see [`TraceReader::secret`]. They don't appear in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,15 +56,7 @@ pub trait TraceReader: Send + Sync + 'static {
         id: TraceId,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
-        Box::pin(async move {
-            let after = page.after.as_ref().map(Cursor::event).transpose()?;
-            let mut events = self.trace(id).await?;
-            events.retain(|event| after.is_none_or(|after| crate::fold::Position::of(event) > after));
-            let is_all = events.len() <= page.limit;
-            events.truncate(page.limit);
-            let next = events.last().filter(|_| !is_all).map(Cursor::of_event);
-            Ok(Paged { items: events, next })
-        })
+        Box::pin(async move { page_of_run(self.trace(id).await?, page) })
     }
 
     /// The last attempt at a job in a run, which the next attempt links. A request may put thousands of jobs into a queue, so

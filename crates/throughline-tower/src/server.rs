@@ -193,7 +193,7 @@ impl Arrival {
                     Some(cause) => request.caused_by(cause),
                     None => request,
                 };
-                // The name of a parameter tells of what stands in its place.
+                // The name of a parameter says what kind of value stands in its place.
                 let path = throughline.path(route.matched().unwrap_or_default(), uri.path());
                 request.input(&serde_json::json!({ "path": path }))
             }

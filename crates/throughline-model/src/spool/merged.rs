@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::SpoolReader;
 use crate::fold::{Position, run_matches};
 use crate::names::tags;
+use crate::reader::page_of_run;
 use crate::{
     BoxFuture, Cursor, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page, Paged,
     Process, ReadError, RunSummary, Secret, Timestamp, TraceEvent, TraceId, TraceReader,
@@ -146,15 +147,10 @@ impl TraceReader for MergedReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         Box::pin(async move {
-            let Some(mut events) = self.merged(id).await? else {
-                return self.store.trace_page(id, page).await;
-            };
-            let after = page.after.as_ref().map(Cursor::event).transpose()?;
-            events.retain(|event| after.is_none_or(|after| Position::of(event) > after));
-            let is_all = events.len() <= page.limit;
-            events.truncate(page.limit);
-            let next = events.last().filter(|_| !is_all).map(Cursor::of_event);
-            Ok(Paged { items: events, next })
+            match self.merged(id).await? {
+                Some(events) => page_of_run(events, page),
+                None => self.store.trace_page(id, page).await,
+            }
         })
     }
 
