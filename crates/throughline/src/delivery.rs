@@ -20,6 +20,5 @@
 //! ```
 
 pub use throughline_core::{
-    BuildError, DeliveryReport, DestinationReport, DropReason, Durability, Retry, ThroughlineBuilder,
-    WhenFull,
+    BuildError, DeliveryReport, DestinationReport, Durability, Retry, ThroughlineBuilder, WhenFull,
 };

@@ -4,43 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use throughline_model::Text;
+use throughline_model::{DropReason, SinkAccount, Text};
 
 use super::Condition;
-
-/// Why an event did not reach a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum DropReason {
-    /// The bounded queue of a feed was full.
-    QueueFull,
-    /// The destination did not accept it after all retries, and the emitter got the error.
-    Unavailable,
-    /// The destination permanently rejects it.
-    Rejected,
-    /// A sink panicked on it.
-    Panicked,
-    /// The process shut down before the destination acknowledged it. If a response was still outstanding, it may have been
-    /// delivered nevertheless.
-    Shutdown,
-}
-
-impl DropReason {
-    const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Unavailable, Self::Rejected, Self::Panicked, Self::Shutdown];
-
-    /// The reason as it is written in metrics and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::Unavailable => "unavailable",
-            Self::Rejected => "rejected",
-            Self::Panicked => "panicked",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
 
 /// What became of the events of one destination. At any moment, `accepted == delivered + pending + dropped()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -100,6 +66,26 @@ impl Counters {
 
     pub(crate) fn lose(&self, reason: DropReason, count: u64) {
         self.dropped[reason as usize].fetch_add(count, Ordering::Release);
+    }
+
+    /// The report of a sink that says by itself what became of what it sends on. What it panicked on adds to that.
+    pub(crate) fn report_with(
+        &self,
+        name: &str,
+        condition: &Condition,
+        account: SinkAccount,
+    ) -> DestinationReport {
+        let mut report = self.report(name, condition);
+        let lost: u64 = report.dropped();
+        let mut dropped = account.dropped;
+        for (reason, count) in std::mem::take(&mut report.dropped) {
+            *dropped.entry(reason).or_default() += count;
+        }
+        report.dropped = dropped.into_iter().filter(|(_, count)| *count > 0).collect();
+        report.delivered = account.delivered;
+        report.accepted = account.accepted + lost;
+        report.pending = report.accepted.saturating_sub(report.delivered + report.dropped());
+        report
     }
 
     pub(crate) fn report(&self, name: &str, condition: &Condition) -> DestinationReport {
