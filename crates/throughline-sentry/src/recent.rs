@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use throughline_core::fold::{agreement, cause_of_span, outline};
+use throughline_core::names::errors;
 use throughline_core::{ErrorInfo, Relation, SpanId, Status, TraceEvent, TraceId};
 
 use sentry::protocol::Breadcrumb;
@@ -30,6 +31,8 @@ pub(crate) struct Recent {
     told: Mutex<Remembered<(TraceId, SpanId)>>,
     /// Errors that were reported before the span ended that they bring down.
     reported: Mutex<VecDeque<Reported>>,
+    /// Panics that were told and are on their way up, perhaps to somebody who recovers from them.
+    panics: Mutex<VecDeque<ErrorInfo>>,
 }
 
 /// A set that forgets the oldest.
@@ -120,12 +123,24 @@ impl Recent {
 
     /// Whether a failure that was just recorded is one that has been told: of the span that brought this one down, or of
     /// the error that it ended with. Either way it is told from now on.
-    pub(crate) fn is_told(&self, event: &TraceEvent) -> bool {
+    pub(crate) fn is_told(&self, event: &TraceEvent, redacted: impl Fn(ErrorInfo) -> ErrorInfo) -> bool {
         let own = (event.trace_id, event.span_id);
         let is_told = self.cause(event).is_some_and(|cause| self.told().set.contains(&cause))
-            || self.is_reported(event);
+            || self.is_reported(event, redacted);
         self.told().add(own, TOLD);
+        let panic = event.error.as_deref().filter(|error| error.kind == errors::PANIC);
+        if let Some(panic) = panic.filter(|_| !is_told) {
+            remember(&self.panics, panic.clone());
+        }
         is_told
+    }
+
+    /// Whether a panic that somebody recovers from was told when it ended a span.
+    pub(crate) fn was_panic_told(&self, panic: &ErrorInfo) -> bool {
+        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = panic.message_and_place().0;
+        let at = panics.iter().position(|told| told.message_and_place().0 == text);
+        at.and_then(|at| panics.remove(at)).is_some()
     }
 
     /// The failure that brought a span down, by the rules that explain every run.
@@ -153,8 +168,8 @@ impl Recent {
         cause_of_span(event.span_id, events).map(|cause| (event.trace_id, cause.span_id))
     }
 
-    /// Whether the error of a failed span was reported from within it.
-    fn is_reported(&self, event: &TraceEvent) -> bool {
+    /// Whether the error of a failed span was reported from within it. Those that a panic hook noted are not redacted yet.
+    fn is_reported(&self, event: &TraceEvent, redacted: impl Fn(ErrorInfo) -> ErrorInfo) -> bool {
         let Some(error) = event.error.as_deref() else { return false };
         let candidates: Vec<(SpanId, ErrorInfo)> = {
             let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +177,7 @@ impl Recent {
             of_the_run.map(|reported| (reported.span_id, reported.error.clone())).collect()
         };
         candidates.into_iter().any(|(span_id, reported)| {
-            agreement(error, &reported).is_some() && self.is_within(event, span_id)
+            agreement(error, &redacted(reported)).is_some() && self.is_within(event, span_id)
         })
     }
 
@@ -189,16 +204,20 @@ impl Recent {
     /// An error is reported by itself. If it brings down the span that it happened in, that is no other failure. Takes one
     /// lock, under which no other code runs, so that a panic hook may call it.
     pub(crate) fn report(&self, trace_id: TraceId, span_id: SpanId, error: ErrorInfo) {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.len() >= REPORTED {
-            reported.pop_front();
-        }
-        reported.push_back(Reported { trace_id, span_id, error });
+        remember(&self.reported, Reported { trace_id, span_id, error });
     }
 
     fn told(&self) -> MutexGuard<'_, Remembered<(TraceId, SpanId)>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn remember<T>(list: &Mutex<VecDeque<T>>, item: T) {
+    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+    if list.len() >= REPORTED {
+        list.pop_front();
+    }
+    list.push_back(item);
 }
 
 impl Shard {

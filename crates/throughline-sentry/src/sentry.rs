@@ -189,7 +189,7 @@ impl Inner {
     }
 
     fn failed(&self, event: &Arc<TraceEvent>) {
-        if self.recent.is_told(event) {
+        if self.recent.is_told(event, |error| self.redacted(error)) {
             return;
         }
         let unknown =
@@ -199,9 +199,18 @@ impl Inner {
         self.send(Failure::of_span(event, error, story));
     }
 
+    /// An error as the events of a run have it.
+    fn redacted(&self, mut error: ErrorInfo) -> ErrorInfo {
+        for text in std::iter::once(&mut error.message).chain(&mut error.chain) {
+            *text = self.redactor.message(text).into_owned().into();
+        }
+        error
+    }
+
     /// Reports an error of the code that runs here.
     fn capture(&self, error: ErrorInfo, is_handled: bool) {
         let context = TraceContext::current().filter(TraceContext::is_recorded);
+        let error = self.redacted(error);
         if let Some(context) = &context {
             self.recent.report(context.trace_id(), context.span_id(), error.clone());
         }
@@ -214,7 +223,10 @@ impl Inner {
     }
 
     fn recovered(&self, panic: &(dyn Any + Send)) {
-        self.capture(describe_panic(panic), true);
+        let panic = self.redacted(describe_panic(panic));
+        if !self.recent.was_panic_told(&panic) {
+            self.capture(panic, true);
+        }
     }
 
     /// Has a panic reported, for the panic hook: whatever may take time or panic is left to the outbox's thread.

@@ -1,11 +1,11 @@
-"""A Bugsink server of a test's own: `bugsink.py FOLDER PROJECTS`. It says its address and the DSN of each project, one a
-line, and serves until its standard input ends."""
+"""A Bugsink server of a test's own: `server.py FOLDER PROJECTS`. It says its address and the DSN of each project, one a
+line, and serves until its standard input ends. The folder goes with it."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
-import time
 from http.client import HTTPConnection
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -52,3 +52,4 @@ server.set_app(get_wsgi_application())
 print("ready", flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.read()
+shutil.rmtree(folder, ignore_errors=True)
