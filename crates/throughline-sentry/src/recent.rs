@@ -75,7 +75,7 @@ pub(crate) enum Entry {
 pub(crate) struct Story {
     /// What happened, oldest first.
     pub(crate) entries: Vec<Entry>,
-    /// The open spans from the root to the span, which may have ended.
+    /// The spans from the root to the one that is asked for, as far as they are remembered.
     pub(crate) path: Vec<Arc<TraceEvent>>,
 }
 
@@ -111,11 +111,15 @@ impl Recent {
         let Some(run) = shard.runs.get(&trace_id) else {
             return Story { path: ended.cloned().into_iter().collect(), ..Story::default() };
         };
+        // Whoever asks may come late: a span that has ended by now is on the path as well.
+        let mut spans: HashMap<SpanId, &Arc<TraceEvent>> =
+            run.events().map(|event| (event.span_id, event)).collect();
+        spans.extend(run.open.iter().map(|(id, start)| (*id, start)));
         let mut path = Vec::new();
-        let mut at = ended.or_else(|| run.open.get(&span_id));
+        let mut at = ended.or_else(|| spans.get(&span_id).copied());
         while let Some(event) = at.filter(|_| path.len() < OPEN) {
             path.push(Arc::clone(event));
-            at = event.parent_span_id.and_then(|parent| run.open.get(&parent));
+            at = event.parent_span_id.and_then(|parent| spans.get(&parent).copied());
         }
         path.reverse();
         Story { entries: run.entries.iter().cloned().collect(), path }
@@ -154,11 +158,7 @@ impl Recent {
         let events: Vec<Arc<TraceEvent>> = {
             let shard = self.shard(event.trace_id);
             let run = shard.runs.get(&event.trace_id)?;
-            let kept = run.entries.iter().filter_map(|entry| match entry {
-                Entry::Event(event) => Some(event),
-                Entry::Log(_) => None,
-            });
-            run.open.values().chain(kept).map(Arc::clone).collect()
+            run.open.values().chain(run.events()).map(Arc::clone).collect()
         };
         // What is open and lately began is in there twice; the fold takes an event once.
         let mut seen = HashSet::new();
@@ -188,14 +188,8 @@ impl Recent {
         }
         let shard = self.shard(event.trace_id);
         let Some(run) = shard.runs.get(&event.trace_id) else { return false };
-        let parents: HashMap<SpanId, SpanId> = run
-            .entries
-            .iter()
-            .filter_map(|entry| match entry {
-                Entry::Event(event) => Some((event.span_id, event.parent_span_id?)),
-                Entry::Log(_) => None,
-            })
-            .collect();
+        let parents: HashMap<SpanId, SpanId> =
+            run.events().filter_map(|event| Some((event.span_id, event.parent_span_id?))).collect();
         std::iter::successors(Some(span_id), |at| parents.get(at).copied())
             .take(OF_A_RUN)
             .any(|at| at == event.span_id)
@@ -209,6 +203,15 @@ impl Recent {
 
     fn told(&self) -> MutexGuard<'_, Remembered<(TraceId, SpanId)>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run {
+    fn events(&self) -> impl Iterator<Item = &Arc<TraceEvent>> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Event(event) => Some(event),
+            Entry::Log(_) => None,
+        })
     }
 }
 

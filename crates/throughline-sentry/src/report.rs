@@ -55,16 +55,20 @@ impl Failure {
         Self { at: time(event.timestamp), error, place, story, is_handled: false }
     }
 
-    /// What failures of one kind have in common: where they happened and the type of the error, and never its text.
-    pub(crate) fn fingerprint(&self) -> [String; 3] {
+    /// What failures of one kind have in common: where they happened and the type of the error, and never its text. Where that
+    /// is not known, Sentry groups as it does by default.
+    pub(crate) fn fingerprint(&self) -> Vec<String> {
         let Place { service, workflow, step, .. } = &self.place;
         let around = workflow.as_ref().or(service.as_ref());
-        [around, step.as_ref(), Some(&self.error.kind.to_string())]
-            .map(|part| part.cloned().unwrap_or_default())
+        let kind = self.error.kind.to_string();
+        match around.is_none() && step.is_none() {
+            true => vec!["{{ default }}".to_owned(), kind],
+            false => vec![around.cloned().unwrap_or_default(), step.clone().unwrap_or_default(), kind],
+        }
     }
 
     pub(crate) fn into_event(self, story_url: Option<&str>) -> Event<'static> {
-        let fingerprint = self.fingerprint().map(Cow::Owned).to_vec();
+        let fingerprint = self.fingerprint().into_iter().map(Cow::Owned).collect::<Vec<_>>();
         let Self { at, error, place, story, is_handled } = self;
         let is_panic = error.kind == errors::PANIC;
         let Place { trace, parent_span_id, service, workflow, step, attrs: known } = place;

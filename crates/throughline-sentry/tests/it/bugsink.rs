@@ -10,14 +10,19 @@ use serde_json::Value;
 /// How many tests there may be that need a project.
 const PROJECTS: usize = 16;
 
-/// What the server and the normaliser are run by.
-fn python() -> PathBuf {
-    let of_xtask = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python3");
-    std::env::var_os("THROUGHLINE_PYTHON").map_or_else(of_xtask, PathBuf::from)
-}
+/// The server and the normaliser, as they are given to Python.
+const SERVER: &str = include_str!("server.py");
+const NORMALISER: &str = include_str!("normalise.py");
 
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(name)
+/// What they are run by: what the test command says, or what it has installed.
+fn python() -> PathBuf {
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let installed = folders.find_map(|folder| {
+        let python = folder.join("target/python/bin/python3");
+        python.exists().then_some(python)
+    });
+    let named = std::env::var_os("THROUGHLINE_PYTHON").map(PathBuf::from);
+    named.or(installed).unwrap_or_else(|| PathBuf::from("python3"))
 }
 
 /// Whether the packages are there; if one is required and is not, whatever runs it says so.
@@ -47,7 +52,7 @@ fn shared() -> &'static Bugsink {
     SHARED.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap().keep();
         let mut command = Command::new(python());
-        command.arg(script("server.py")).arg(&folder).arg(PROJECTS.to_string());
+        command.args(["-c", SERVER]).arg(&folder).arg(PROJECTS.to_string());
         let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
         let dsns: Vec<_> = lines.take_while(|line| line != "ready").collect();
@@ -78,7 +83,7 @@ impl Project {
     pub(crate) fn events(&self) -> Vec<(String, Value)> {
         let database = rusqlite::Connection::open(shared().folder.join("db.sqlite3")).unwrap();
         let mut query = database
-            .prepare("SELECT issue_id, data FROM events_event WHERE project_id = ? ORDER BY digest_order, digested_at")
+            .prepare("SELECT issue_id, data FROM events_event WHERE project_id = ? ORDER BY digested_at")
             .unwrap();
         let rows = query.query_map([self.id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).unwrap();
         rows.map(|row| row.unwrap())
@@ -114,7 +119,7 @@ pub(crate) fn keeps(text: &str) -> bool {
 /// Has Sentry's own normaliser look at events, and fails if it finds anything invalid in them.
 pub(crate) fn assert_valid(events: &[Value]) {
     let mut command = Command::new(python());
-    command.arg(script("normalise.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["-c", NORMALISER]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut normaliser = command.spawn().unwrap();
     let mut input = normaliser.stdin.take().unwrap();
     events.iter().for_each(|event| writeln!(input, "{event}").unwrap());

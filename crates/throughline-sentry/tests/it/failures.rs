@@ -180,7 +180,7 @@ async fn log_lines_of_a_run_are_its_breadcrumbs_and_errors_are_reported_on_reque
         ctx.trace("stage:score", step).await.unwrap()
     });
     run.await.unwrap().unwrap_err();
-    tracing::error!(error = "token=canary-log-token", "outside of every run");
+    tracing::error!(error = "password=hunter2-error", "outside of every run");
     throughline.flush(LONG).await;
 
     let events: Vec<_> = project.events().into_iter().map(|(_, event)| event).collect();
@@ -191,7 +191,7 @@ async fn log_lines_of_a_run_are_its_breadcrumbs_and_errors_are_reported_on_reque
     assert_eq!(lines.len(), 2, "{crumbs:#?}");
     assert_eq!((&lines[0]["data"]["attempts"], &lines[1]["level"]), (&json!(3), &json!("warning")));
     assert_eq!(events[1].pointer("/exception/values/1/value"), Some(&json!("outside of every run")));
-    for canary in ["hunter2-log", "ada-log@example.org", "canary-log-token"] {
+    for canary in ["hunter2-log", "ada-log@example.org", "hunter2-error"] {
         assert!(!bugsink::keeps(canary), "{canary}");
     }
 }

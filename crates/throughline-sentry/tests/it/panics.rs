@@ -76,7 +76,8 @@ async fn a_panic_that_is_recovered_is_reported_once_and_given_back() {
     let payload = sentry.recover_and_report(|| -> u32 { panic!("no rate for EUR") }).unwrap_err();
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"no rate for EUR"));
     assert_eq!(sentry.recover_and_report_async(async { 7 }).await.unwrap(), 7);
-    let payload = sentry.recover_and_report_async(async { panic!("no rate for {}", "USD") }).await;
+    let currency = String::from("USD");
+    let payload = sentry.recover_and_report_async(async { panic!("no rate for {currency}") }).await;
     let payload = payload.map(|()| ()).unwrap_err();
     assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("no rate for USD"));
     assert!(sentry.flush(LONG));

@@ -181,5 +181,5 @@ async fn what_the_scope_of_an_application_has_belongs_to_a_report_and_is_redacte
     assert!(sentry.flush(LONG));
     let body = String::from_utf8(receiver.next()).unwrap();
     assert_clean(&body);
-    assert!(body.contains("eu-west") && body.contains("io::Error"), "{body}");
+    assert!(body.contains("eu-west") && body.contains("io::Other"), "{body}");
 }

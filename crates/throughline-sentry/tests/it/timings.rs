@@ -19,17 +19,19 @@ async fn a_run_is_a_transaction_with_its_steps_as_spans_under_the_ids_of_the_sto
     });
     run.await.unwrap();
     throughline.flush(LONG).await;
-    let items = receiver.next_items();
+    let mut items = receiver.next_items();
     let text =
         |pointer: &str| items[0].pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     assert_eq!((text("/contexts/trace/trace_id"), text("/contexts/trace/span_id")), ids);
     assert_eq!(text("/spans/0/parent_span_id"), ids.1);
     assert_eq!(
-        ["/type", "/transaction", "/spans/0/description", "/spans/0/op", "/release"].map(text),
-        ["transaction", "loan-approval", "stage:score", "stage", "loans@1.4.0"]
+        ["/transaction", "/spans/0/description", "/spans/0/op", "/release"].map(text),
+        ["loan-approval", "stage:score", "stage", "loans@1.4.0"]
     );
     assert_eq!(account(&throughline).delivered, 1);
     if bugsink::is_there() {
+        // In an envelope that is said in front of it.
+        items[0]["type"] = "transaction".into();
         bugsink::assert_valid(&items);
     }
 }
