@@ -30,7 +30,7 @@ pub use context::{
     Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed,
     SagaRecovery, SagaStep, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
-pub use delivery::{DeliveryReport, DestinationReport, Durability, Retry, WhenFull};
+pub use delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use panics::{catch_recorded, describe_panic, panic_place, panics_are_recorded_here};
 pub use payload::to_payload;

@@ -4,14 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use sentry::types::Dsn;
-use throughline_core::env::{EnvError, variable};
+use throughline_core::env::EnvError;
 use throughline_core::names::env;
 use throughline_core::{Redaction, RedactionError};
 
-use crate::Sentry;
-
 /// Configures what is reported to Sentry; nothing is opened, sent or installed before [`build`](Self::build) and
-/// [`Sentry::init`].
+/// [`Sentry::init`](crate::Sentry::init).
 #[must_use = "nothing is reported before build()"]
 #[derive(Clone)]
 pub struct SentryBuilder {
@@ -163,22 +161,15 @@ impl SentryBuilder {
         self
     }
 
-    /// Checks the configuration, and installs the panic hook if that was [asked for](Self::report_panics).
-    ///
-    /// # Errors
-    /// When the DSN or a rate is invalid, or a redaction pattern is.
-    pub fn build(self) -> Result<Sentry, SentryError> {
-        let dsn = match self.dsn.as_deref().filter(|dsn| !dsn.is_empty()) {
-            Some(dsn) => Some(dsn.parse::<Dsn>().map_err(|_| SentryError::Dsn)?),
-            None => None,
-        };
+    /// The DSN, if one is set, once everything else is seen to be right.
+    pub(crate) fn checked_dsn(&self) -> Result<Option<Dsn>, SentryError> {
         for (what, rate) in [("sample", self.sample_rate), ("traces sample", self.traces_sample_rate)] {
             if !is_share(rate) {
                 return Err(SentryError::Rate { what, rate });
             }
         }
-        let redactor = self.redaction.build()?;
-        Ok(Sentry::new(self, dsn, redactor))
+        let dsn = self.dsn.as_deref().filter(|dsn| !dsn.is_empty());
+        dsn.map(|dsn| dsn.parse().map_err(|_| SentryError::Dsn)).transpose()
     }
 }
 
@@ -198,23 +189,7 @@ impl fmt::Debug for SentryBuilder {
     }
 }
 
-impl Sentry {
-    /// Configures what is reported, and reads no environment variable.
-    pub fn builder() -> SentryBuilder {
-        SentryBuilder::default()
-    }
-
-    /// The same with what the environment says: `SENTRY_DSN`, `SENTRY_ENVIRONMENT`, `SENTRY_RELEASE`, `SENTRY_SAMPLE_RATE`,
-    /// `SENTRY_TRACES_SAMPLE_RATE`, and `SENTRY_ENABLED`, which turns everything off if it is `false`.
-    ///
-    /// # Errors
-    /// When a variable has an invalid value.
-    pub fn from_env() -> Result<SentryBuilder, EnvError> {
-        SentryBuilder::from_lookup(variable)
-    }
-}
-
-/// Why a [`Sentry`] can't be built.
+/// Why a [`Sentry`](crate::Sentry) can't be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SentryError {
@@ -237,6 +212,7 @@ pub enum SentryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sentry;
 
     fn from(set: &[(&str, &str)]) -> Result<SentryBuilder, EnvError> {
         SentryBuilder::from_lookup(|name| {

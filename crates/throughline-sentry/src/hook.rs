@@ -7,7 +7,20 @@ use std::time::SystemTime;
 
 use throughline_core::{ErrorInfo, TraceContext, panic_place, panics_are_recorded_here};
 
-use crate::sentry::{Inner, Unrecorded};
+/// A panic that no span records.
+#[derive(Clone)]
+pub(crate) struct Unrecorded {
+    pub(crate) at: SystemTime,
+    pub(crate) error: ErrorInfo,
+    pub(crate) context: Option<TraceContext>,
+    pub(crate) thread: Option<String>,
+}
+
+/// Who is told of such panics.
+pub(crate) trait Reporter: Send + Sync {
+    /// Notes the panic and leaves all else to another thread: it is called where a second panic ends the process.
+    fn report_unrecorded(self: Arc<Self>, panic: Unrecorded);
+}
 
 thread_local! {
     /// Whether this thread makes or sends reports: its panics are not reported by itself.
@@ -15,14 +28,14 @@ thread_local! {
 }
 
 /// Where panics are reported.
-static REPORTERS: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+static REPORTERS: Mutex<Vec<Weak<dyn Reporter>>> = Mutex::new(Vec::new());
 
 pub(crate) fn this_thread_reports() {
     let _ = REPORTS.try_with(|reports| reports.set(true));
 }
 
 /// Has panics reported to this one too, by a hook in front of the one that there is.
-pub(crate) fn install(reporter: &Arc<Inner>) {
+pub(crate) fn install(reporter: Weak<dyn Reporter>) {
     static INSTALLED: Once = Once::new();
     // No hook can be set then.
     if std::thread::panicking() {
@@ -31,7 +44,7 @@ pub(crate) fn install(reporter: &Arc<Inner>) {
     {
         let mut reporters = REPORTERS.lock().unwrap_or_else(PoisonError::into_inner);
         reporters.retain(|reporter| reporter.strong_count() > 0);
-        reporters.push(Arc::downgrade(reporter));
+        reporters.push(reporter);
     }
     INSTALLED.call_once(|| {
         let before = panic::take_hook();
@@ -50,7 +63,7 @@ fn report(panic: &PanicHookInfo<'_>) {
         return;
     }
     let Ok(reporters) = REPORTERS.try_lock() else { return };
-    let reporters: Vec<Arc<Inner>> = reporters.iter().filter_map(Weak::upgrade).collect();
+    let reporters: Vec<Arc<dyn Reporter>> = reporters.iter().filter_map(Weak::upgrade).collect();
     if reporters.is_empty() {
         return;
     }

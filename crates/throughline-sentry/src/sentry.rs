@@ -5,19 +5,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt as _;
 use sentry::protocol::Event;
 use sentry::types::Dsn;
 use sentry::{Client, ClientInitGuard, ClientOptions, Hub, TransportFactory};
+use throughline_core::env::{EnvError, variable};
 use throughline_core::{
     BoxFuture, DropReason, ErrorInfo, EventSink, InstanceId, Redactor, SinkAccount, Status, StepError,
     TraceContext, TraceEvent, catch_recorded, describe_panic,
 };
 
-use crate::builder::SentryBuilder;
+use crate::builder::{SentryBuilder, SentryError};
+use crate::hook::{Reporter, Unrecorded};
 use crate::limit::Limits;
 use crate::outbox::Outbox;
 use crate::recent::Recent;
@@ -56,17 +58,35 @@ impl fmt::Debug for SentryGuard {
     }
 }
 
-/// A panic that no span records.
-#[derive(Clone)]
-pub(crate) struct Unrecorded {
-    pub(crate) at: SystemTime,
-    pub(crate) error: ErrorInfo,
-    pub(crate) context: Option<TraceContext>,
-    pub(crate) thread: Option<String>,
+impl Sentry {
+    /// Configures what is reported, and reads no environment variable.
+    pub fn builder() -> SentryBuilder {
+        SentryBuilder::default()
+    }
+
+    /// The same with what the environment says: `SENTRY_DSN`, `SENTRY_ENVIRONMENT`, `SENTRY_RELEASE`, `SENTRY_SAMPLE_RATE`,
+    /// `SENTRY_TRACES_SAMPLE_RATE`, and `SENTRY_ENABLED`, which turns everything off if it is `false`.
+    ///
+    /// # Errors
+    /// When a variable has an invalid value.
+    pub fn from_env() -> Result<SentryBuilder, EnvError> {
+        SentryBuilder::from_lookup(variable)
+    }
+}
+
+impl SentryBuilder {
+    /// Checks the configuration, and installs the panic hook if that was [asked for](Self::report_panics).
+    ///
+    /// # Errors
+    /// When the DSN or a rate is invalid, or a redaction pattern is.
+    pub fn build(self) -> Result<Sentry, SentryError> {
+        let (dsn, redactor) = (self.checked_dsn()?, self.redaction.build()?);
+        Ok(Sentry::new(self, dsn, redactor))
+    }
 }
 
 impl Sentry {
-    pub(crate) fn new(settings: SentryBuilder, dsn: Option<Dsn>, redactor: Redactor) -> Self {
+    fn new(settings: SentryBuilder, dsn: Option<Dsn>, redactor: Redactor) -> Self {
         let (outbox, redactor) = (Outbox::default(), Arc::new(redactor));
         let factory = Factory { outbox: outbox.clone(), redactor: Arc::clone(&redactor) };
         let report_panics = settings.report_panics && settings.enabled;
@@ -82,7 +102,8 @@ impl Sentry {
             handed_over: AtomicU64::new(0),
         }));
         if report_panics {
-            hook::install(&sentry.0);
+            let reporter: Weak<dyn Reporter> = Arc::<Inner>::downgrade(&sentry.0);
+            hook::install(reporter);
         }
         sentry
     }
@@ -229,16 +250,6 @@ impl Inner {
         }
     }
 
-    /// Has a panic reported, for the panic hook: whatever may take time or panic is left to the outbox's thread.
-    pub(crate) fn report_unrecorded(self: Arc<Self>, unrecorded: Unrecorded) {
-        let Unrecorded { at, error, context, thread } = unrecorded;
-        if let Some(context) = &context {
-            self.recent.report(context.trace_id(), context.span_id(), error.clone());
-        }
-        let reporter = Arc::clone(&self);
-        self.outbox.report_later(move || reporter.send_in(context, at, error, false, thread));
-    }
-
     fn send_in(
         &self,
         context: Option<TraceContext>,
@@ -314,6 +325,17 @@ impl Inner {
             self.outbox.delivered_elsewhere(handed_over);
         }
         is_done && is_through
+    }
+}
+
+impl Reporter for Inner {
+    fn report_unrecorded(self: Arc<Self>, panic: Unrecorded) {
+        let Unrecorded { at, error, context, thread } = panic;
+        if let Some(context) = &context {
+            self.recent.report(context.trace_id(), context.span_id(), error.clone());
+        }
+        let reporter = Arc::clone(&self);
+        self.outbox.report_later(move || reporter.send_in(context, at, error, false, thread));
     }
 }
 

@@ -20,5 +20,7 @@
 //! ```
 
 pub use throughline_core::{
-    BuildError, DeliveryReport, DestinationReport, Durability, Retry, ThroughlineBuilder, WhenFull,
+    BuildError, DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, ThroughlineBuilder,
+    WhenFull,
 };
+pub use throughline_model::DropReason;

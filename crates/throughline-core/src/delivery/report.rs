@@ -8,12 +8,27 @@ use throughline_model::{DropReason, SinkAccount, Text};
 
 use super::Condition;
 
+/// What a destination is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DestinationKind {
+    /// The durable store, which is awaited.
+    Store,
+    /// A live feed, which is never waited for.
+    Feed,
+    /// A sink in this process.
+    Sink,
+}
+
 /// What became of the events of one destination. At any moment, `accepted == delivered + pending + dropped()`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DestinationReport {
     /// The destination's name.
     pub name: String,
+    /// What it is.
+    pub kind: DestinationKind,
     /// Events that were handed over to it.
     pub accepted: u64,
     /// Events that it acknowledged.
@@ -75,8 +90,8 @@ impl Counters {
         condition: &Condition,
         account: SinkAccount,
     ) -> DestinationReport {
-        let mut report = self.report(name, condition);
-        let lost: u64 = report.dropped();
+        let mut report = self.report(name, DestinationKind::Sink, condition);
+        let lost = report.dropped();
         let mut dropped = account.dropped;
         for (reason, count) in std::mem::take(&mut report.dropped) {
             *dropped.entry(reason).or_default() += count;
@@ -88,7 +103,12 @@ impl Counters {
         report
     }
 
-    pub(crate) fn report(&self, name: &str, condition: &Condition) -> DestinationReport {
+    pub(crate) fn report(
+        &self,
+        name: &str,
+        kind: DestinationKind,
+        condition: &Condition,
+    ) -> DestinationReport {
         let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Acquire);
         let dropped: Vec<_> = DropReason::ALL
             .into_iter()
@@ -102,6 +122,7 @@ impl Counters {
         let done = delivered + dropped.iter().map(|(_, count)| count).sum::<u64>();
         DestinationReport {
             name: name.to_owned(),
+            kind,
             accepted,
             delivered,
             pending: accepted.saturating_sub(done),

@@ -92,6 +92,7 @@ impl Project {
     }
 
     /// The only event that the server keeps of the project.
+    #[allow(dead_code, reason = "not every binary that shares this file asks for one")]
     pub(crate) fn only_event(&self) -> Value {
         let events = self.events();
         assert_eq!(events.len(), 1, "{events:#?}");
