@@ -62,8 +62,10 @@ fn report(panic: &PanicHookInfo<'_>) {
     if reports || panics_are_recorded_here() {
         return;
     }
-    let Ok(reporters) = REPORTERS.try_lock() else { return };
-    let reporters: Vec<Arc<dyn Reporter>> = reporters.iter().filter_map(Weak::upgrade).collect();
+    let reporters: Vec<Arc<dyn Reporter>> = {
+        let reporters = REPORTERS.lock().unwrap_or_else(PoisonError::into_inner);
+        reporters.iter().filter_map(Weak::upgrade).collect()
+    };
     if reporters.is_empty() {
         return;
     }

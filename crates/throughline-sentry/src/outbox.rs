@@ -41,18 +41,26 @@ struct State {
 enum Job {
     Send {
         endpoint: Arc<Endpoint>,
-        envelope: Envelope,
+        envelope: Box<Envelope>,
     },
     /// Makes a report, where the thread that knows of the failure must not.
     Report(Box<dyn FnOnce() + Send>),
 }
 
 impl Job {
-    /// How many events and transactions it stands for.
+    /// How many events and transactions it has.
     fn count(&self) -> u64 {
         match self {
             Self::Send { envelope, .. } => items_counted(envelope),
             Self::Report(_) => 0,
+        }
+    }
+
+    /// How many are lost with it: a report that is not made is lost as the event that it would have been.
+    fn loss(&self) -> u64 {
+        match self {
+            Self::Send { .. } => self.count(),
+            Self::Report(_) => 1,
         }
     }
 }
@@ -64,7 +72,7 @@ impl Outbox {
 
     /// Has an envelope sent that is redacted already.
     pub(crate) fn send(&self, endpoint: Arc<Endpoint>, envelope: Envelope) {
-        self.push(Job::Send { endpoint, envelope });
+        self.push(Job::Send { endpoint, envelope: Box::new(envelope) });
     }
 
     /// Has a report made on the thread of the outbox. It does not panic, as it is called by a panic hook.
@@ -73,25 +81,19 @@ impl Outbox {
     }
 
     fn push(&self, job: Job) {
-        let count = job.count();
         let mut state = self.state();
-        state.account.accepted += count;
         if state.queue.len() >= CAPACITY {
-            // A report that was not made is lost as the event that it would have been.
-            let is_report = matches!(job, Job::Report(_));
-            state.account.accepted += u64::from(is_report);
-            state.lose(DropReason::QueueFull, count + u64::from(is_report));
-            return;
+            return state.lose_all(DropReason::QueueFull, job.loss());
         }
         if !state.has_thread {
             let outbox = self.clone();
             let thread = thread::Builder::new().name("throughline-sentry".to_owned());
             if thread.spawn(move || outbox.work()).is_err() {
-                state.lose(DropReason::Unavailable, count);
-                return;
+                return state.lose_all(DropReason::Unavailable, job.loss());
             }
             state.has_thread = true;
         }
+        state.account.accepted += job.count();
         state.queue.push_back(job);
         state.unfinished += 1;
         self.0.changed.notify_all();
@@ -100,18 +102,26 @@ impl Outbox {
     fn work(&self) {
         crate::hook::this_thread_reports();
         while let Some(job) = self.next() {
-            let count = job.count();
+            let (count, loss) = (job.count(), job.loss());
             let done = catch_unwind(AssertUnwindSafe(|| match job {
-                Job::Send { endpoint, envelope } => endpoint.send(envelope),
+                Job::Send { endpoint, envelope } => endpoint.send(*envelope),
                 Job::Report(report) => {
                     report();
                     Vec::new()
                 }
             }));
             let mut state = self.state();
-            let lost = done.unwrap_or_else(|_| vec![(DropReason::Panicked, count)]);
-            state.account.delivered += count - lost.iter().map(|(_, lost)| lost).sum::<u64>().min(count);
-            lost.into_iter().for_each(|(reason, lost)| state.lose(reason, lost));
+            match done {
+                Ok(lost) => {
+                    state.account.delivered +=
+                        count - lost.iter().map(|(_, lost)| lost).sum::<u64>().min(count);
+                    lost.into_iter().for_each(|(reason, lost)| state.lose(reason, lost));
+                }
+                Err(_) => {
+                    state.account.accepted += loss - count;
+                    state.lose(DropReason::Panicked, loss);
+                }
+            }
             state.unfinished -= 1;
             self.0.changed.notify_all();
         }
@@ -150,9 +160,7 @@ impl Outbox {
 
     /// Something that was meant for Sentry is not even put in.
     pub(crate) fn lose(&self, reason: DropReason) {
-        let mut state = self.state();
-        state.account.accepted += 1;
-        state.lose(reason, 1);
+        self.state().lose_all(reason, 1);
     }
 
     /// Something went to a transport that is not ours, and is pending until that says that it is through.
@@ -171,6 +179,12 @@ impl Outbox {
 }
 
 impl State {
+    /// Loses what has not been accepted yet.
+    fn lose_all(&mut self, reason: DropReason, count: u64) {
+        self.account.accepted += count;
+        self.lose(reason, count);
+    }
+
     fn lose(&mut self, reason: DropReason, count: u64) {
         if count > 0 {
             *self.account.dropped.entry(reason).or_default() += count;

@@ -16,6 +16,8 @@ const SHARDS: usize = 16;
 const OF_A_RUN: usize = 128;
 /// How many open spans of one run are kept.
 const OPEN: usize = 512;
+/// How many spans a path has at most.
+const DEEPEST: usize = 64;
 /// How much is kept in each shard, of all its runs together.
 const OF_A_SHARD: usize = 1024;
 /// How many failures are remembered as told.
@@ -117,7 +119,7 @@ impl Recent {
         spans.extend(run.open.iter().map(|(id, start)| (*id, start)));
         let mut path = Vec::new();
         let mut at = ended.or_else(|| spans.get(&span_id).copied());
-        while let Some(event) = at.filter(|_| path.len() < OPEN) {
+        while let Some(event) = at.filter(|_| path.len() < DEEPEST) {
             path.push(Arc::clone(event));
             at = event.parent_span_id.and_then(|parent| spans.get(&parent).copied());
         }
@@ -158,6 +160,12 @@ impl Recent {
         let events: Vec<Arc<TraceEvent>> = {
             let shard = self.shard(event.trace_id);
             let run = shard.runs.get(&event.trace_id)?;
+            // Most failures are of steps in which there is nothing else.
+            if !run.events().any(|other| other.parent_span_id == Some(event.span_id))
+                && event.links.is_empty()
+            {
+                return None;
+            }
             run.open.values().chain(run.events()).map(Arc::clone).collect()
         };
         // What is open and lately began is in there twice; the fold takes an event once.
@@ -273,5 +281,40 @@ impl<T: Copy + Eq + Hash> Remembered<T> {
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
         Self { set: HashSet::new(), order: VecDeque::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use throughline_core::Timestamp;
+
+    fn event(trace_id: TraceId, at: i64, status: Status) -> Arc<TraceEvent> {
+        let mut event =
+            TraceEvent::new(trace_id, SpanId::random(), "stage:a", Timestamp::from_micros(at), "test");
+        event.status = status;
+        Arc::new(event)
+    }
+
+    #[test]
+    fn however_much_happens_what_is_remembered_is_bounded_and_a_run_at_work_is_not_forgotten_for_others() {
+        let (recent, long) = (Recent::default(), TraceId::random());
+        let root = event(long, 0, Status::Pending);
+        recent.add(&root);
+        for at in 1..40_000 {
+            let status = if at % 3 == 0 { Status::Pending } else { Status::Success };
+            recent.add(&event(TraceId::random(), at, status));
+            if at % 20 == 0 {
+                recent.add(&event(long, at, Status::Success));
+            }
+        }
+        let shards = recent.shards.iter().map(|shard| shard.lock().unwrap());
+        for shard in shards {
+            let entries: usize = shard.runs.values().map(|run| run.entries.len()).sum();
+            assert_eq!(entries, shard.kept);
+            assert!(shard.kept <= OF_A_SHARD && shard.runs.len() == shard.order.len());
+        }
+        let story = recent.story(long, root.span_id, None);
+        assert_eq!((story.entries.len(), story.path.len()), (OF_A_RUN, 1));
     }
 }

@@ -15,6 +15,9 @@ use throughline_core::{ErrorInfo, SpanId, Status, Timestamp, TraceEvent, TraceId
 
 use crate::recent::{Entry, Story};
 
+/// How many breadcrumbs Sentry keeps.
+const CRUMBS: usize = 100;
+
 /// Where it failed.
 #[derive(Default)]
 pub(crate) struct Place {
@@ -176,14 +179,14 @@ fn crumbs(story: &Story, failed: Option<SpanId>) -> Vec<Breadcrumb> {
     let kept: std::collections::HashSet<_> = kept.map(|event| event.id()).collect();
     let is_own_end = |event: &TraceEvent| Some(event.span_id) == failed && event.status == Status::Failed;
     let forgotten = story.path.iter().filter(|event| !kept.contains(&event.id()));
-    let forgotten = forgotten.filter(|event| !is_own_end(event)).map(|event| crumb(event));
+    let forgotten = forgotten.filter(|event| !is_own_end(event)).map(crumb);
     let recent = story.entries.iter().filter_map(|entry| match entry {
         Entry::Event(event) => (!is_own_end(event)).then(|| crumb(event)),
         Entry::Log(line) => Some((**line).clone()),
     });
     let mut crumbs: Vec<_> = forgotten.chain(recent).collect();
     crumbs.sort_by_key(|crumb| crumb.timestamp);
-    crumbs
+    crumbs.split_off(crumbs.len().saturating_sub(CRUMBS))
 }
 
 fn crumb(event: &Arc<TraceEvent>) -> Breadcrumb {

@@ -278,11 +278,19 @@ impl Inner {
     }
 
     fn send(&self, failure: Failure) {
-        let Some(client) = self.client() else { return };
+        let Some(client) = self.client() else { return self.lose_without_client() };
         if !self.limits.allow(&failure.fingerprint(), Instant::now()) {
             return self.outbox.lose(DropReason::RateLimited);
         }
         self.capture_event(&client, failure.into_event(self.settings.story_url.as_deref()));
+    }
+
+    /// Nothing is meant for Sentry without a DSN; what is meant for it and has no client is lost.
+    fn lose_without_client(&self) {
+        if self.settings.enabled && self.dsn.is_some() {
+            let was_closed = self.client.get().is_some();
+            self.outbox.lose(if was_closed { DropReason::Shutdown } else { DropReason::Unavailable });
+        }
     }
 
     /// Hands an event to the client. What the application has put into its scope belongs to it, except for what we know better.

@@ -131,6 +131,19 @@ async fn a_shutdown_with_a_server_that_hangs_is_bounded_and_says_what_is_pending
 }
 
 #[tokio::test]
+async fn a_failure_after_the_client_was_closed_or_before_it_was_made_is_counted() {
+    let receiver = Receiver::start(&[Answer::Status(200, "")]);
+    let sentry = Sentry::builder().dsn(receiver.dsn()).build().unwrap();
+    let throughline = Throughline::builder("loans").sink(sentry.clone()).build().unwrap();
+    fail(&throughline, "stage:a").await;
+    assert_eq!(account(&throughline).dropped, [(DropReason::Unavailable, 1)]);
+    drop(sentry.init());
+    fail(&throughline, "stage:a").await;
+    let dropped = [(DropReason::Unavailable, 1), (DropReason::Shutdown, 1)];
+    assert_eq!((account(&throughline).dropped, receiver.count()), (dropped.to_vec(), 0));
+}
+
+#[tokio::test]
 async fn without_a_dsn_nothing_is_sent_and_nothing_is_counted() {
     let (throughline, sentry, _guard) = with(Sentry::builder());
     fail(&throughline, "stage:a").await;

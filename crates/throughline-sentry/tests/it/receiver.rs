@@ -31,7 +31,10 @@ impl Receiver {
             let mut open = Vec::new();
             for (at, stream) in listener.incoming().map_while(Result::ok).enumerate() {
                 let answer = answers[at.min(answers.len() - 1)];
-                let body = read(&stream);
+                // Told before the answer: whoever has that may count.
+                if seen.send(read(&stream)).is_err() {
+                    break;
+                }
                 if let Answer::Status(status, header) = answer {
                     let mut stream = &stream;
                     let head =
@@ -40,9 +43,6 @@ impl Receiver {
                     let _ = write!(stream, "{head}{header}\r\n{{}}");
                 } else {
                     open.push(stream);
-                }
-                if seen.send(body).is_err() {
-                    break;
                 }
             }
         });

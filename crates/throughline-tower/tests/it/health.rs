@@ -411,9 +411,10 @@ impl EventSink for Away {
 #[tokio::test]
 async fn a_sink_whose_other_side_is_away_takes_no_service_out_of_rotation() {
     let throughline = Throughline::builder("test").feed(MemoryFeed::new()).sink(Away).build().unwrap();
-    let health = Health::builder(&throughline).check(Check::feed()).build().unwrap();
+    let health =
+        Health::builder(&throughline).check(Check::feed()).details(Details::shown()).build().unwrap();
     let (status, body) = probe(&serve(&health).await, "/readyz").await;
-    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!((status, &body["checks"][0]["status"]), (StatusCode::OK, &json!("healthy")), "{body}");
 }
 
 #[derive(Debug, thiserror::Error)]
