@@ -17,7 +17,7 @@ use crate::delivery::queue::{Ack, Dependency, Fate, Queue};
 use crate::delivery::{
     Condition, Counters, DropReason, FeedDelivery, StoreDelivery, describe_panic, on_helper_thread,
 };
-use crate::delivery::{DeliveryReport, DestinationReport, Durability};
+use crate::delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
 use throughline_model::{
@@ -64,6 +64,14 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn new(sink: Box<dyn EventSink>) -> Self {
         Self { sink, counters: Counters::default(), condition: Condition::default() }
+    }
+
+    fn report(&self) -> DestinationReport {
+        let Self { sink, counters, condition } = self;
+        match catch_unwind(AssertUnwindSafe(|| sink.account())) {
+            Ok(Some(account)) => counters.report_with(sink.name(), condition, account),
+            _ => counters.report(sink.name(), DestinationKind::Sink, condition),
+        }
     }
 }
 
@@ -254,7 +262,7 @@ impl Hub {
     pub(crate) fn report(&self) -> DeliveryReport {
         let store = self.store.iter().map(StoreDelivery::report);
         let feeds = self.feeds.iter().map(FeedDelivery::report);
-        let sinks = self.sinks.iter().map(|sink| sink.counters.report(sink.sink.name(), &sink.condition));
+        let sinks = self.sinks.iter().map(Sink::report);
         let mut destinations: Vec<_> = store.chain(feeds).chain(sinks).collect();
         name_apart(&mut destinations);
         DeliveryReport { destinations, redacted: self.redactor.counts() }

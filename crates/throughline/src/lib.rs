@@ -45,6 +45,7 @@
 //! | [`analytics`] | queries across runs | |
 //! | [`redact`] | redaction of personal data and credentials | |
 //! | [`metrics`] | the metrics catalogue, the Prometheus recorder, `/metrics` | `metrics`, `axum` |
+//! | `sentry` | failures and panics as reports to Sentry | `sentry` |
 //! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
@@ -52,7 +53,7 @@
 //! | [`env`](mod@env) | initialisation from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features except `apalis`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by
+//! All features except `apalis`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`, `transports` and `testing` are on by
 //! default; the README says how many crates each one adds.
 
 pub mod analytics;
@@ -69,6 +70,8 @@ pub mod metrics;
 pub mod query;
 pub mod redact;
 pub mod saga;
+#[cfg(feature = "sentry")]
+pub mod sentry;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
