@@ -42,10 +42,10 @@ pub use throughline_model::{
     Filter, Histogram, HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link, LiveFeed,
     Liveness, MergedReader, OpenError, OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ParseIdError,
     ParseStatusError, ParseTimestampError, Process, Rate, ReadError, Readers, Refused, Relation, RootSummary,
-    RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SlowSpan, SpanId, Spool, SpoolConfig, SpoolReader,
-    SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text, Timestamp,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch, TypeRate, Upkeep,
-    UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
+    RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SinkAccount, SlowSpan, SpanId, Spool, SpoolConfig,
+    SpoolReader, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
+    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
+    TypeRate, Upkeep, UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance};

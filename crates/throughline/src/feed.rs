@@ -25,7 +25,8 @@
 
 pub use throughline_core::MemoryFeed;
 pub use throughline_model::{
-    EventSink, EventStream, FeedConfig, LiveFeed, StreamItem, TraceStream, WatchFrom, WatchRequest,
+    EventSink, EventStream, FeedConfig, LiveFeed, SinkAccount, StreamItem, TraceStream, WatchFrom,
+    WatchRequest,
 };
 #[cfg(feature = "redis")]
 pub use throughline_redis::RedisFeed;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use throughline_model::Text;
+use throughline_model::{SinkAccount, Text};
 
 use super::Condition;
 
@@ -69,6 +69,33 @@ pub struct DestinationReport {
 }
 
 impl DestinationReport {
+    /// That of a sink that says itself what became of its events. One on which it panicked was accepted and dropped.
+    pub(crate) fn of_account(name: &str, account: SinkAccount, condition: &Condition) -> Self {
+        let SinkAccount { accepted, delivered, queue_full, unavailable, rejected, shutdown } = account;
+        let panics = condition.panics();
+        let dropped = [
+            (DropReason::QueueFull, queue_full),
+            (DropReason::Unavailable, unavailable),
+            (DropReason::Rejected, rejected),
+            (DropReason::Panicked, panics),
+            (DropReason::Shutdown, shutdown),
+        ];
+        let done = delivered + dropped.iter().map(|(_, count)| count).sum::<u64>();
+        let accepted = accepted + panics;
+        Self {
+            name: name.to_owned(),
+            accepted,
+            delivered,
+            pending: accepted.saturating_sub(done),
+            dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
+            panics,
+            broken: condition.broken(),
+            upkeep_failures: 0,
+            last_upkeep_failure: None,
+            charges: BTreeMap::new(),
+        }
+    }
+
     /// How many events were dropped, for whatever reason.
     pub fn dropped(&self) -> u64 {
         self.dropped.iter().map(|(_, count)| count).sum()
