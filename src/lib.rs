@@ -19,6 +19,8 @@ mod guide {
     struct StepsAndErrors;
     #[doc = include_str!("../docs/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../docs/guide/opentelemetry.md")]
+    struct OpenTelemetry;
     #[doc = include_str!("../docs/guide/watching-live.md")]
     struct WatchingLive;
     #[doc = include_str!("../docs/guide/what-a-run-is.md")]

@@ -11,6 +11,7 @@ use crate::report::Line;
 mod analytics;
 mod beside;
 mod durable;
+mod export;
 mod feed;
 #[cfg(feature = "http")]
 mod http_layer;
@@ -42,6 +43,7 @@ pub struct Row {
 /// The names of all comparisons, in the order of the table, whether this build can measure them or not.
 pub const NAMES: &[&str] = &[
     step::NAME,
+    export::NAME,
     off::NAME,
     durable::NAME,
     durable::BULK,
@@ -77,6 +79,7 @@ pub const SERVICE: &str = "service";
 /// The comparisons of this build.
 pub const ALL: &[Row] = &[
     Row { name: step::NAME, measure: step::measure },
+    Row { name: export::NAME, measure: export::measure },
     Row { name: off::NAME, measure: off::measure },
     Row { name: durable::NAME, measure: durable::measure },
     Row { name: durable::BULK, measure: durable::measure_bulk },

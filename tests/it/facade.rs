@@ -10,6 +10,7 @@ const CRATES: &[&str] = &[
     "throughline-cosmos",
     "throughline-metrics",
     "throughline-model",
+    "throughline-otel",
     "throughline-postgres",
     "throughline-query",
     "throughline-redact",

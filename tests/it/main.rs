@@ -19,6 +19,7 @@ mod json_lines_store;
 mod metrics;
 mod module_rings;
 mod node_client;
+mod otel;
 mod packages;
 mod process;
 mod readme;

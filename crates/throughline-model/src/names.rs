@@ -143,6 +143,9 @@ pub mod tags {
     pub const FALLBACK: &str = "fallback";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
+    /// A root whose remote parent was not sampled, as its `traceparent` said. It is stored like any other; exporters may follow
+    /// their callers and leave it out.
+    pub const UNSAMPLED_PARENT: &str = "unsampled_parent";
     /// A root that an import made up, because its input has runs but no events for their start and end.
     pub const SYNTHESISED: &str = "synthesised";
     /// An imported event that came without a time and was given its neighbour's.

@@ -49,12 +49,13 @@
 //! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
+//! | `otel` | export over OTLP to what a team has open already | `otel`, `otel-grpc`, `otel-tls` |
 //! | `transport` | calls to functions over HTTP, a Unix socket or in process | `transports` |
 //! | [`env`](mod@env) | initialisation from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features except `apalis`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`, `transports` and `testing` are on by
-//! default; the README says how many crates each one adds.
+//! All features except `apalis`, `otel` and its kin, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`, `transports` and
+//! `testing` are on by default; the README says how many crates each one adds.
 
 pub mod analytics;
 pub mod context;
@@ -67,6 +68,8 @@ pub mod health;
 #[cfg(feature = "tower")]
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod query;
 pub mod redact;
 pub mod saga;
