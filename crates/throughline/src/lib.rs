@@ -45,17 +45,20 @@
 //! | [`analytics`] | queries across runs | |
 //! | [`redact`] | redaction of personal data and credentials | |
 //! | [`metrics`] | the metrics catalogue, the Prometheus recorder, `/metrics` | `metrics`, `axum` |
+//! | `log` | structured logs, a JSON object a line | `log`, `log-files` |
 //! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
 //! | `transport` | calls to functions over HTTP, a Unix socket or in process | `transports` |
-//! | [`env`](mod@env) | initialisation from environment variables | |
+//! | [`config`] | everything that environment variables say, and switching it on | |
+//! | [`env`](mod@env) | an emitter from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features except `apalis`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by
+//! All features except `apalis`, `log-files`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by
 //! default; the README says how many crates each one adds.
 
 pub mod analytics;
+pub mod config;
 pub mod context;
 pub mod delivery;
 pub mod env;
@@ -65,6 +68,8 @@ pub mod feed;
 pub mod health;
 #[cfg(feature = "tower")]
 pub mod http;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod metrics;
 pub mod query;
 pub mod redact;
