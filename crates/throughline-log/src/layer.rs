@@ -125,19 +125,20 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
     }
 }
 
-/// The ids that our spans around an event have, from the innermost to the outermost: what the innermost does not know,
-/// those around it may.
+/// The ids that our spans around an event have. The innermost says which run it is; whose request that serves may be known to
+/// those around it alone.
 fn ids_among<'s>(kept: &[&'s SpanFields]) -> Ids<'s> {
-    let find =
-        |name: &str| kept.iter().filter(|span| span.is_ours).find_map(|span| span.fields.get(name)?.as_str());
+    let ours = || kept.iter().filter(|span| span.is_ours);
+    let own = |name: &str| ours().next()?.fields.get(name)?.as_str();
+    let around = |name: &str| ours().find_map(|span| span.fields.get(name)?.as_str());
     Ids {
-        trace: find("trace_id"),
-        span: find("span_id"),
-        workflow: find("workflow"),
-        correlation: find("correlation_id"),
-        request: find("request_id"),
-        session: find("session_id"),
-        user: find("user_id"),
+        trace: own("trace_id"),
+        span: own("span_id"),
+        workflow: own("workflow"),
+        correlation: own("correlation_id"),
+        request: around("request_id"),
+        session: around("session_id"),
+        user: around("user_id"),
     }
 }
 

@@ -18,7 +18,7 @@ use tracing_subscriber::layer::{Context, Filter};
 ///
 /// let levels: Levels = "info,hyper=warn".parse()?;
 /// assert_eq!(levels.to_string(), "info,hyper=warn");
-/// assert!("loud".parse::<Levels>().is_err());
+/// assert!("hyper=loud".parse::<Levels>().is_err());
 /// # Ok::<(), throughline_log::ParseLevelsError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -68,20 +68,32 @@ impl FromStr for Levels {
             if part.contains(['[', '{', '"']) {
                 return Err(wrong());
             }
-            let level = |level: &str| level.parse::<LevelFilter>().map_err(|_| wrong());
+            // What `tracing` takes an empty level for is not what somebody meant.
+            let level = |level: &str| {
+                if level.is_empty() {
+                    Err(wrong())
+                } else {
+                    level.parse::<LevelFilter>().map_err(|_| wrong())
+                }
+            };
             targets = match part.split_once('=') {
                 Some((target, _)) if target.trim().is_empty() => return Err(wrong()),
                 Some((target, level_of_it)) => targets.with_target(target.trim(), level(level_of_it.trim())?),
                 None => match level(part) {
                     Ok(level) => targets.with_default(level),
-                    // All of a target.
-                    Err(_) if part.contains("::") => targets.with_target(part, LevelFilter::TRACE),
+                    // All of a target, as `env_logger` has it.
+                    Err(_) if is_target(part) => targets.with_target(part, LevelFilter::TRACE),
                     Err(wrong) => return Err(wrong),
                 },
             };
         }
         Ok(Self(targets))
     }
+}
+
+/// Whether a word can only be the name of a crate or a module.
+fn is_target(word: &str) -> bool {
+    word.chars().all(|c| c.is_alphanumeric() || "_-:".contains(c)) && word.contains(char::is_alphabetic)
 }
 
 /// The levels of today, shared by the layer, the sink and whoever changes them.
@@ -141,6 +153,8 @@ mod tests {
             (" warn , hyper=off", "warn,hyper=off"),
             ("loans::scoring=debug,ERROR", "error,loans::scoring=debug"),
             ("loans::scoring", "loans::scoring=trace"),
+            ("warn,loans", "warn,loans=trace"),
+            ("2,loans=5", "warn,loans=trace"),
             ("", ""),
             ("off", "off"),
         ] {
@@ -154,7 +168,9 @@ mod tests {
     fn what_means_nothing_is_an_error_that_names_the_part() {
         for (text, part) in [
             ("info,hyper=loud", "hyper=loud"),
-            ("verbose", "verbose"),
+            ("info,very loud", "very loud"),
+            ("x=", "x="),
+            ("9", "9"),
             ("=info", "=info"),
             ("[span]=info", "[span]=info"),
         ] {

@@ -75,3 +75,39 @@ fn escape(from: &str, text: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::Timestamp;
+
+    use super::*;
+    use crate::line::Ids;
+
+    fn written(colour: bool) -> String {
+        let metadata = Map::from_iter([("n".to_owned(), Value::from(3))]);
+        let line = Line {
+            at: Timestamp::from_micros(0),
+            level: Level::WARN,
+            message: "slow",
+            target: "loans",
+            ids: Ids { request: Some("r-1"), ..Ids::default() },
+            error: None,
+            metadata: &metadata,
+            spans: &[],
+        };
+        let mut out = Vec::new();
+        write(&line, colour, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn colour_changes_nothing_but_the_colour() {
+        assert_eq!(written(false), "1970-01-01T00:00:00.000000Z  warn loans: slow n=3 request_id=r-1\n");
+        let mut coloured = written(true);
+        assert!(coloured.contains("\x1b[33m warn\x1b[0m"), "{coloured:?}");
+        for code in [RESET, DIM, "\x1b[33m"] {
+            coloured = coloured.replace(code, "");
+        }
+        assert_eq!(coloured, written(false));
+    }
+}

@@ -33,7 +33,7 @@ async fn busy_request(captured: &Captured, id: &'static str) -> (TraceContext, T
                 .in_context(&context),
         );
         let of_span = tokio::spawn(
-            async move { tracing::info!(request = id, "in a task that was given the span") }
+            async move { tracing::warn!(request = id, "in a task that was given the span") }
                 .in_current_span(),
         );
         let thread = context.clone();
@@ -87,10 +87,11 @@ fn each_line_has_the_ids_of_its_own_request_and_step() {
 #[test]
 fn spans_below_the_level_still_say_whose_line_it_is() {
     let captured = capture(|logs| logs.levels("warn".parse().unwrap()));
-    let (_, step) = captured.block_on(busy_request(&captured, "r-1"));
+    let (request, step) = captured.block_on(busy_request(&captured, "r-1"));
     let lines = captured.logged();
-    assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert_is_of(&lines[0], &step);
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_is_of(saying(&lines, "in a span of a library"), &step);
+    assert_is_of(saying(&lines, "in a task that was given the span"), &request);
 }
 
 #[test]
@@ -189,6 +190,31 @@ fn an_id_that_is_personal_data_is_logged_as_the_store_has_it() {
 }
 
 #[test]
+fn a_line_of_a_run_within_a_run_has_the_workflow_and_the_key_of_its_own() {
+    let captured = captured();
+    captured.block_on(async {
+        let request = captured.throughline.request("http:request").request_id("r-1").open();
+        let outer =
+            captured.throughline.workflow("loan-approval").key("loan-42").run_infallible(|ctx| async move {
+                let notify = ctx.child_workflow("notify");
+                notify.run_infallible(|_| async { tracing::info!("in the child") }).await.unwrap();
+                tracing::info!("in the parent");
+            });
+        outer.in_context(request.context()).await.unwrap();
+        request.succeed();
+    });
+    let (lines, events) = (captured.logged(), captured.store.events());
+    for message in ["in the child", "in the parent"] {
+        let line = saying(&lines, message);
+        let event = events.iter().find(|event| line["span_id"] == event.span_id.to_string()).unwrap();
+        assert_eq!(line["trace_id"], event.trace_id.to_string());
+        assert_eq!(line["workflow"].as_str(), event.workflow.as_deref());
+        assert_eq!(line["correlation_id"].as_str(), event.correlation_id.as_deref());
+        assert_eq!(line["request_id"], "r-1");
+    }
+}
+
+#[test]
 fn a_line_outside_of_every_run_has_no_ids() {
     let captured = captured();
     captured.run(|| tracing::info!("starting"));
@@ -219,9 +245,9 @@ fn levels_change_at_once_for_lines_and_the_story() {
     log();
     assert_eq!((captured.logged().len(), captured.story().len()), (1, of_story + 4));
     assert_eq!(captured.logs.levels(), "off".parse::<Levels>().unwrap());
-    let refused = captured.logs.answer("PUT", "loud");
+    let refused = captured.logs.answer("PUT", "hyper=loud");
     assert_eq!(refused.status, 400);
-    assert!(refused.body.contains("`loud` is not a level"));
+    assert!(refused.body.contains("`hyper=loud` is not a level"));
     assert_eq!(captured.logs.answer("DELETE", "").status, 405);
     assert_eq!(captured.logs.flush(Duration::ZERO).dropped.len(), 0);
 }

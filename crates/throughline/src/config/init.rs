@@ -118,7 +118,7 @@ impl Observability {
         &self.warnings
     }
 
-    /// Delivers what is pending, at most for this time, and says what became of the events. What is done when this is dropped
+    /// Blocks this thread until what is pending is delivered, at most for this time, and says what became of the events. What is done when this is dropped
     /// is then done already.
     pub fn shutdown(&self, timeout: Duration) -> DeliveryReport {
         let report = block_on(self.throughline.shutdown(timeout));

@@ -135,15 +135,17 @@ fn is_dsn(value: &str) -> bool {
     ["http", "https"].contains(&scheme) && !key.is_empty() && endpoint(value).is_some() && !project.is_empty()
 }
 
-/// Whether a part of `RUST_LOG` is a level, or one of a target.
+/// Whether a part of `RUST_LOG` is a level, one of a target, or a target of which everything is logged.
 fn is_level(part: &str) -> bool {
-    let is_level = |level: &str| {
-        ["off", "error", "warn", "info", "debug", "trace"].contains(&level.to_ascii_lowercase().as_str())
+    const LEVELS: [&str; 12] =
+        ["off", "error", "warn", "info", "debug", "trace", "0", "1", "2", "3", "4", "5"];
+    let is_level = |level: &str| LEVELS.contains(&level.to_ascii_lowercase().as_str());
+    let is_target = |word: &str| {
+        word.chars().all(|c| c.is_alphanumeric() || "_-:".contains(c)) && word.contains(char::is_alphabetic)
     };
-    let is_plain = !part.contains(['[', '{', '"']);
-    is_plain
+    !part.contains(['[', '{', '"'])
         && match part.split_once('=') {
             Some((target, level)) => !target.trim().is_empty() && is_level(level.trim()),
-            None => is_level(part) || part.contains("::"),
+            None => is_level(part) || is_target(part),
         }
 }

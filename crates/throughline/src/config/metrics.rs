@@ -27,7 +27,7 @@ impl MetricsSettings {
         let by_name = exporter_is_on(settings);
         let by_switch = settings.switch(METRICS_ENABLED);
         let named = settings.parse(OTEL_EXPORTER_PROMETHEUS_PORT).filter(|_| {
-            // The seeds' port does not stand up to the seeds' switch.
+            // `METRICS_PORT` does not turn on what `METRICS_ENABLED` turns off.
             by_switch != Some(false) || is_standard_port(settings)
         });
         let default = (by_name == Some(true) || by_switch == Some(true)).then_some(DEFAULT_PORT);

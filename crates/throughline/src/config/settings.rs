@@ -113,15 +113,11 @@ fn shape(variable: &Variable, value: &str) -> String {
     if variable.is_secret || value.contains('@') {
         return format!(" (a secret of {length} characters)");
     }
-    let shown: String = value
-        .chars()
-        .take(SHOWN)
-        .flat_map(|c| {
-            // What controls a terminal is written out.
-            let escaped = c.is_control().then(|| c.escape_default().to_string());
-            escaped.unwrap_or_else(|| c.to_string()).chars().collect::<Vec<_>>()
-        })
-        .collect();
+    let mut shown = String::new();
+    for c in value.chars().take(SHOWN) {
+        // What controls a terminal is written out.
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
     format!("={shown}{}", if length > SHOWN { "…" } else { "" })
 }
 

@@ -118,7 +118,7 @@ fn a_secret_is_shown_by_nothing() {
 
 #[test]
 fn all_errors_are_said_at_once_and_nothing_is_wrong_where_everything_is_off() {
-    let wrong = [("METRICS_PORT", "http"), ("RUST_LOG", "loud"), ("THROUGHLINE_STOER", "x")];
+    let wrong = [("METRICS_PORT", "http"), ("RUST_LOG", "hyper=loud"), ("THROUGHLINE_STOER", "x")];
     let error = config(&wrong).unwrap_err();
     let variables: Vec<_> = error.problems.iter().map(|problem| problem.variable.as_str()).collect();
     assert_eq!(variables, ["THROUGHLINE_STOER", "METRICS_PORT", "RUST_LOG"]);
@@ -197,14 +197,14 @@ fn traces_are_exported_as_either_kind_of_name_says() {
     assert_eq!(traces(&[]), None);
     assert_eq!(traces(&[("TRACING_ENABLED", "false"), ("TRACING_ENDPOINT", "localhost:4317")]), None);
     assert_eq!(traces(&[("OTEL_TRACES_EXPORTER", "none"), ("TRACING_ENDPOINT", "localhost:4317")]), None);
-    let seed = traces(&[
+    let older = traces(&[
         ("TRACING_ENABLED", "true"),
         ("TRACING_ENDPOINT", "collector:4317"),
         ("TRACING_SAMPLE_RATE", "0.1"),
     ]);
-    let seed = seed.unwrap();
-    assert_eq!(seed.address(), Some(("collector".to_owned(), 4317)));
-    assert_eq!((seed.sampler.as_str(), seed.ratio), ("parentbased_traceidratio", 0.1));
+    let older = older.unwrap();
+    assert_eq!(older.address(), Some(("collector".to_owned(), 4317)));
+    assert_eq!((older.sampler.as_str(), older.ratio), ("parentbased_traceidratio", 0.1));
     let standard = traces(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://[::1]/v1/traces"),
@@ -242,9 +242,20 @@ fn levels_that_are_accepted_can_be_parsed() {
         "debug,",
         "x=y",
         "loud",
+        "very loud",
         "a=info,=warn",
         "[s]=info",
         "\"a\"=info",
+        "3",
+        "9",
+        "x=5",
+        "x=6",
+        "x=",
+        "my-crate",
+        "Warn",
+        "x=Trace",
+        "::",
+        "a=b=info",
     ] {
         let parsed = levels.parse::<throughline_log::Levels>();
         assert_eq!(Kind::Levels.accepts(levels), parsed.is_ok(), "{levels:?}: {parsed:?}");

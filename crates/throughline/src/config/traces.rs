@@ -90,7 +90,7 @@ fn endpoint(settings: &Settings) -> Option<&str> {
     settings.get(TRACES_ENDPOINT).or_else(|| settings.get(ENDPOINT))
 }
 
-/// What OTel's variable says, or else the seeds' switch, or else that there is an endpoint.
+/// What OTel's variable says, or else `TRACING_ENABLED`, or else that there is an endpoint.
 fn is_on(settings: &Settings) -> bool {
     !settings.is_disabled()
         && exporter_is_on(settings)
