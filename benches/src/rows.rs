@@ -17,6 +17,7 @@ mod feed;
 mod http_layer;
 mod import;
 mod key;
+mod log;
 mod lookup;
 mod memory;
 mod off;
@@ -61,6 +62,7 @@ pub const NAMES: &[&str] = &[
     query::NAME,
     why::NAME,
     redaction::NAME,
+    log::NAME,
     HTTP,
     SERVICE,
 ];
@@ -97,6 +99,7 @@ pub const ALL: &[Row] = &[
     Row { name: query::NAME, measure: query::measure },
     Row { name: why::NAME, measure: why::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
+    Row { name: log::NAME, measure: log::measure },
     #[cfg(feature = "http")]
     Row { name: HTTP, measure: http_layer::measure },
     #[cfg(feature = "http")]

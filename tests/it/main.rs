@@ -8,6 +8,7 @@
 )]
 
 mod child;
+mod configuration;
 mod crash;
 mod dependency_rule;
 mod durability;
@@ -15,7 +16,9 @@ mod event_schema;
 mod facade;
 mod features;
 mod gone;
+mod init;
 mod json_lines_store;
+mod logs;
 mod metrics;
 mod module_rings;
 mod node_client;

@@ -214,6 +214,12 @@ impl Store {
         }
     }
 
+    /// The folder of a store that is a file.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        let Place::Sqlite(path) = &self.place else { return None };
+        path.parent()
+    }
+
     /// Complains if there is no such file.
     pub(crate) fn must_exist(&self) -> Result<(), CliError> {
         if self.may_exist() {
