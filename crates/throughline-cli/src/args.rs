@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod filter;
+mod kit;
 mod moment;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
+pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
 use moment::{parse_duration, parse_size};
 
 use crate::output::Color;
@@ -106,6 +108,12 @@ pub(crate) enum Command {
     Outbox(OutboxArgs),
     /// Redact a text or JSON lines, or say what would be redacted
     Redact(RedactArgs),
+    /// Write dashboards for Grafana
+    Dashboards(DashboardsArgs),
+    /// Write alert rules for Prometheus
+    Alerts(AlertsArgs),
+    /// Write who is told of which alert, for Alertmanager
+    Routing(RoutingArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
