@@ -16,6 +16,7 @@ mod facade;
 mod features;
 mod gone;
 mod json_lines_store;
+mod kit;
 mod metrics;
 mod module_rings;
 mod node_client;

@@ -97,25 +97,21 @@ impl<'r> Renderer<'r> {
                 format!("{selector} unless {before}")
             }
         };
-        let mut by = vec![];
-        if series.part == Part::Buckets {
-            by.push("le".to_owned());
-        }
+        let mut by = if series.part == Part::Buckets { vec!["le".to_owned()] } else { Vec::new() };
         by.push("job".to_owned());
-        by.extend(series.by.iter().map(|label| named.label(label)));
-        let mut text = format!("{} by ({}) ({selector})", series.aggregate, by.join(", "));
         for label in series.by {
             let name = named.label(label);
-            if name == *label {
+            if series.own_labels && name != *label {
+                selector = format!(r#"label_replace({selector}, "{label}", "$1", "{name}", "(.*)")"#);
+                by.push((*label).to_owned());
                 continue;
             }
-            if series.own_labels {
-                text = format!(r#"label_replace({text}, "{label}", "$1", "{name}", "(.*)")"#);
-            } else {
-                self.renamed.insert(label, name);
+            if name != *label {
+                self.renamed.insert(label, name.clone());
             }
+            by.push(name);
         }
-        Ok(text)
+        Ok(format!("{} by ({}) ({selector})", series.aggregate, by.join(", ")))
     }
 
     /// The selector of single series; where the name has labels in it, with these as labels.
