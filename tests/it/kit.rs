@@ -2,6 +2,9 @@
 
 mod alerts;
 mod cases;
+mod dashboards;
+mod files;
+mod routing;
 mod tape;
 
 use std::process::Command;
@@ -29,9 +32,9 @@ fn may_do_without(program: &str) -> bool {
     left_out
 }
 
-/// What a program says, and whether it is content.
-fn run(program: &str, arguments: &[&str]) -> (bool, String) {
+/// What a program answers; what it complains of is the error.
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let said = Command::new(program).args(arguments).output().expect("the program runs");
-    let text = [said.stdout, said.stderr].concat();
-    (said.status.success(), String::from_utf8_lossy(&text).into_owned())
+    let answer = String::from_utf8_lossy(&said.stdout).into_owned();
+    if said.status.success() { Ok(answer) } else { Err(answer + &String::from_utf8_lossy(&said.stderr)) }
 }

@@ -10,7 +10,7 @@ use crate::tools::twice;
 pub(crate) const PYTHON: &str = "THROUGHLINE_PYTHON";
 
 /// Pinned, so that a release elsewhere breaks no build here.
-const PACKAGES: &[&str] = &["prometheus-client==0.26.0"];
+const PACKAGES: &[&str] = &["prometheus-client==0.26.0", "grafana-foundation-sdk==1769699379!11.6.0"];
 
 /// Sees to it that every package is there, and says which interpreter has them.
 pub(crate) fn provide() -> anyhow::Result<()> {

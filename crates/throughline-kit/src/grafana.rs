@@ -6,14 +6,15 @@ use throughline_core::metrics::catalogue::WORKFLOW_DURATION;
 use crate::dashboard::{Dashboard, Panel, Shape};
 use crate::expr::count;
 use crate::render::{Renderer, VARIABLES};
-use crate::{File, Kit, KitError};
+use crate::settings::Settings;
+use crate::{File, KitError};
 
 /// The version of the schema that Grafana 12 writes.
 const SCHEMA: u8 = 41;
 
 const COLUMNS: u8 = 24;
 
-pub(crate) fn file(kit: &Kit, dashboard: &Dashboard) -> Result<File, KitError> {
+pub(crate) fn file(settings: &Settings, dashboard: &Dashboard) -> Result<File, KitError> {
     let value = json!({
         "uid": format!("throughline-{}", dashboard.name),
         "title": dashboard.title,
@@ -31,8 +32,8 @@ pub(crate) fn file(kit: &Kit, dashboard: &Dashboard) -> Result<File, KitError> {
             "includeVars": true, "keepTime": true, "icon": "external link", "targetBlank": false, "tooltip": "", "url": "",
         }],
         "annotations": { "list": [] },
-        "templating": { "list": variables(kit)? },
-        "panels": panels(kit, &dashboard.panels)?,
+        "templating": { "list": variables(settings)? },
+        "panels": panels(settings, &dashboard.panels)?,
     });
     let name = format!("{}.json", dashboard.name);
     match serde_json::to_string_pretty(&value) {
@@ -46,12 +47,12 @@ fn datasource() -> Value {
 }
 
 /// What can be chosen at the top of each dashboard.
-fn variables(kit: &Kit) -> Result<Vec<Value>, KitError> {
+fn variables(settings: &Settings) -> Result<Vec<Value>, KitError> {
     let mut list = vec![json!({
         "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "refresh": 1,
     })];
-    let renderer = Renderer::new(&kit.profile, &kit.job, false, 1);
-    let up = Renderer::new(&kit.profile, &kit.job, false, 1).expr(&crate::expr::Expr::Up)?;
+    let renderer = Renderer::new(&settings.profile, &settings.job, false, 1);
+    let up = Renderer::new(&settings.profile, &settings.job, false, 1).expr(&crate::expr::Expr::Up)?;
     list.push(choice("instance", &up, "instance"));
     for variable in VARIABLES {
         let (selector, label) = renderer.values(&count(&WORKFLOW_DURATION), variable)?;
@@ -63,7 +64,7 @@ fn variables(kit: &Kit) -> Result<Vec<Value>, KitError> {
 fn choice(name: &str, selector: &str, label: &str) -> Value {
     let query = format!("label_values({selector}, {label})");
     json!({
-        "name": name, "label": name, "type": "query", "datasource": datasource(), "definition": query,
+        "name": name, "label": name, "type": "query", "datasource": datasource(),
         "query": { "query": query, "refId": "variable" },
         "refresh": 2, "sort": 1, "multi": true, "includeAll": true, "allValue": ".*",
         "current": { "text": ["All"], "value": ["$__all"] },
@@ -71,7 +72,7 @@ fn choice(name: &str, selector: &str, label: &str) -> Value {
 }
 
 /// The panels, from left to right and from top to bottom.
-fn panels(kit: &Kit, panels: &[Panel]) -> Result<Vec<Value>, KitError> {
+fn panels(settings: &Settings, panels: &[Panel]) -> Result<Vec<Value>, KitError> {
     let (mut x, mut y, mut row) = (0, 0, 0);
     let place = |(index, panel): (usize, &Panel)| {
         let height = if panel.shape == Shape::Stat { 5 } else { 8 };
@@ -81,15 +82,15 @@ fn panels(kit: &Kit, panels: &[Panel]) -> Result<Vec<Value>, KitError> {
         let position = json!({ "x": x, "y": y, "w": panel.width, "h": height });
         x += panel.width;
         row = row.max(height);
-        draw(kit, index + 1, panel, position)
+        draw(settings, index + 1, panel, position)
     };
     panels.iter().enumerate().map(place).collect()
 }
 
-fn draw(kit: &Kit, id: usize, panel: &Panel, position: Value) -> Result<Value, KitError> {
+fn draw(settings: &Settings, id: usize, panel: &Panel, position: Value) -> Result<Value, KitError> {
     let mut targets = Vec::new();
     for ((expr, called), letter) in panel.queries.iter().zip('A'..) {
-        let mut renderer = Renderer::new(&kit.profile, &kit.job, true, 1);
+        let mut renderer = Renderer::new(&settings.profile, &settings.job, true, 1);
         let expr = renderer.expr(expr)?;
         // What is not drawn over time is asked for once.
         let once = panel.shape == Shape::Bars;

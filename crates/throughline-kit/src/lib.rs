@@ -5,13 +5,17 @@ mod alerts;
 mod dashboard;
 mod dashboards;
 mod expr;
+mod file;
 mod grafana;
 mod kit;
+mod kubernetes;
 mod render;
 mod routing;
 mod rules;
+mod settings;
 
-pub use kit::{File, Kit, KitError};
+pub use file::{File, KitError};
+pub use kit::Kit;
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

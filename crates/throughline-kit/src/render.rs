@@ -87,13 +87,13 @@ impl<'r> Renderer<'r> {
         let named = self.name(series)?;
         let mut selector = self.selector(series, &named, None);
         // Functions drop names, and with them what differs; a label keeps it, which is given to instants only.
-        let steps = if named.in_name.is_empty() { "" } else { ":" };
+        let window = |window| if named.in_name.is_empty() { self.window(window) } else { self.steps(window) };
         selector = match series.over {
             None => selector,
-            Some(Over::Rate(window)) => format!("rate({selector}[{}{steps}])", self.window(window)),
-            Some(Over::Increase(window)) => format!("increase({selector}[{}{steps}])", self.window(window)),
-            Some(Over::Appeared(window)) => {
-                let before = self.selector(series, &named, Some(window));
+            Some(Over::Rate(over)) => format!("rate({selector}[{}])", window(over)),
+            Some(Over::Increase(over)) => format!("increase({selector}[{}])", window(over)),
+            Some(Over::Appeared(over)) => {
+                let before = self.selector(series, &named, Some(over));
                 format!("{selector} unless {before}")
             }
         };
@@ -179,6 +179,17 @@ impl<'r> Renderer<'r> {
             Window::Graph => "$__rate_interval".to_owned(),
             Window::Of(window) => duration(window / self.faster),
         }
+    }
+
+    /// A window of instants. Without a step it would be that of the rules, which can be as long as the window; a long step
+    /// would not see what is young.
+    fn steps(&self, window: Window) -> String {
+        const LONGEST: Duration = Duration::from_secs(15);
+        let step = match window {
+            Window::Graph => LONGEST,
+            Window::Of(window) => LONGEST.min(window / self.faster / 60),
+        };
+        format!("{}:{}", self.window(window), duration(step))
     }
 }
 

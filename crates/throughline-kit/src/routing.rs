@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::alert::Severity;
+use crate::file::yaml;
 use crate::render::duration;
-use crate::rules::yaml;
-use crate::{File, Kit, KitError};
+use crate::settings::Settings;
+use crate::{File, KitError};
 
 const FILE: &str = "alertmanager.yaml";
 
@@ -81,14 +82,14 @@ struct Inhibition {
     equal: &'static [&'static str],
 }
 
-pub(crate) fn file(kit: &Kit) -> Result<File, KitError> {
+pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
     let inhibit_rules = INHIBITED.iter().map(|(source, targets, equal)| Inhibition {
         source_matchers: vec![format!("alertname=\"{source}\"")],
         target_matchers: vec![format!("alertname=~\"{}\"", targets.join("|"))],
         equal,
     });
     let config = Config {
-        route: root(kit),
+        route: root(settings),
         time_intervals: json!([{
             "name": BUSINESS_HOURS,
             "time_intervals": [{
@@ -97,13 +98,13 @@ pub(crate) fn file(kit: &Kit) -> Result<File, KitError> {
             }],
         }]),
         inhibit_rules: inhibit_rules.collect(),
-        receivers: [PRIMARY, SECONDARY, CHAT].iter().map(|name| receiver(kit, name)).collect(),
+        receivers: [PRIMARY, SECONDARY, CHAT].iter().map(|name| receiver(settings, name)).collect(),
     };
     yaml(FILE, &config)
 }
 
-fn root(kit: &Kit) -> Route {
-    let lasting = |seconds: u64| Some(duration(Duration::from_secs(seconds) / kit.faster));
+fn root(settings: &Settings) -> Route {
+    let lasting = |seconds: u64| Some(duration(Duration::from_secs(seconds) / settings.faster));
     Route {
         // What has no severity that is known is for everybody to see.
         receiver: CHAT,
@@ -143,8 +144,8 @@ fn to(receiver: &'static str, severity: Severity) -> Route {
 }
 
 /// A receiver; its secret is in a file beside the configuration, so that this can be shown to anybody.
-fn receiver(kit: &Kit, name: &str) -> Value {
-    if let Some(address) = &kit.webhook {
+fn receiver(settings: &Settings, name: &str) -> Value {
+    if let Some(address) = &settings.webhook {
         return json!({ "name": name, "webhook_configs": [{ "url": format!("{address}/{name}") }] });
     }
     match name {

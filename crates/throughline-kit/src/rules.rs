@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::alert::Alert;
+use crate::file::yaml;
 use crate::render::{Renderer, duration};
-use crate::{File, Kit, KitError, alerts};
+use crate::settings::Settings;
+use crate::{File, KitError, alerts};
 
 const FILE: &str = "alerts.yaml";
 
+/// What Prometheus loads.
 #[derive(Serialize)]
-struct RuleFile {
+pub(crate) struct RuleFile {
     groups: Vec<RuleGroup>,
 }
 
@@ -31,35 +34,30 @@ struct Rule {
     annotations: BTreeMap<&'static str, String>,
 }
 
-pub(crate) fn file(kit: &Kit) -> Result<File, KitError> {
+pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
+    yaml(FILE, &all(settings)?)
+}
+
+/// The rules of every alert.
+pub(crate) fn all(settings: &Settings) -> Result<RuleFile, KitError> {
     let groups = alerts::all().into_iter().map(|group| {
-        let rules = group.alerts.iter().map(|alert| rule(kit, alert)).collect::<Result<_, _>>()?;
+        let rules = group.alerts.iter().map(|alert| rule(settings, alert)).collect::<Result<_, _>>()?;
         Ok(RuleGroup { name: group.name, rules })
     });
-    let rules = RuleFile { groups: groups.collect::<Result<_, KitError>>()? };
-    yaml(FILE, &rules)
+    Ok(RuleFile { groups: groups.collect::<Result<_, KitError>>()? })
 }
 
-/// A file in YAML.
-pub(crate) fn yaml(name: &str, value: &impl Serialize) -> Result<File, KitError> {
-    let refused = |error: serde_saphyr::ser::Error| KitError::Write {
-        file: name.to_owned(),
-        reason: error.to_string(),
-    };
-    Ok(File::new(name, serde_saphyr::to_string(value).map_err(refused)?))
-}
-
-fn rule(kit: &Kit, alert: &Alert) -> Result<Rule, KitError> {
-    let mut renderer = Renderer::new(&kit.profile, &kit.job, false, kit.faster);
+fn rule(settings: &Settings, alert: &Alert) -> Result<Rule, KitError> {
+    let mut renderer = Renderer::new(&settings.profile, &settings.job, false, settings.faster);
     let expr = renderer.expr(&alert.expr)?;
     let text = |text: &str| renderer.template(text, "$labels.", " ");
     let annotations = BTreeMap::from([
         ("summary", text(alert.summary)),
         ("description", text(alert.description)),
-        ("runbook_url", format!("{}/{}.md", kit.runbooks, alert.name)),
-        ("dashboard_url", format!("{}/d/throughline-{}", kit.grafana, alert.dashboard)),
+        ("runbook_url", format!("{}/{}.md", settings.runbooks, alert.name)),
+        ("dashboard_url", format!("{}/d/throughline-{}", settings.grafana, alert.dashboard)),
     ]);
-    let lasting = (!alert.lasting.is_zero()).then(|| duration(alert.lasting / kit.faster));
+    let lasting = (!alert.lasting.is_zero()).then(|| duration(alert.lasting / settings.faster));
     Ok(Rule {
         alert: alert.name,
         expr,

@@ -55,6 +55,9 @@ Examples:
 pub(crate) struct AlertsArgs {
     #[command(flatten)]
     pub(crate) kit: KitArgs,
+    /// Write a PrometheusRule and a ServiceMonitor instead, for the operator of Prometheus on Kubernetes
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
     /// Where the runbooks are: an address to which /NAME.md is appended [default: docs/runbooks]
     #[arg(long, value_name = "URL")]
     pub(crate) runbooks: Option<String>,

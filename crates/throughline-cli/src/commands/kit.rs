@@ -22,7 +22,8 @@ pub(super) fn alerts(args: &AlertsArgs, screen: &mut Screen) -> Result<Answer, C
     if let Some(address) = &args.grafana {
         kit = kit.grafana(address);
     }
-    write(&args.kit.out, &[kit.alerts()?], screen)
+    let file = if args.kubernetes { kit.kubernetes()? } else { kit.alerts()? };
+    write(&args.kit.out, &[file], screen)
 }
 
 pub(super) fn routing(args: &RoutingArgs, screen: &mut Screen) -> Result<Answer, CliError> {
