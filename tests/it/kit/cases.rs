@@ -417,7 +417,7 @@ fn dependencies() -> Vec<Case> {
             10,
             "one uses 2GiB of memory",
             |tape, phase, _| {
-                tape.set(&PROCESS_RESIDENT_MEMORY, [], bad(phase, 2_147_483_649.0, 2_147_483_648.0))
+                tape.set(&PROCESS_RESIDENT_MEMORY, [], bad(phase, 2_147_483_649.0, 2_147_483_648.0));
             },
         ),
     ];
