@@ -8,6 +8,7 @@ use crate::source::{code, crate_folder, imports, rust_files, without_tests};
 const CRATES: &[&str] = &[
     "throughline-core",
     "throughline-cosmos",
+    "throughline-kit",
     "throughline-log",
     "throughline-metrics",
     "throughline-model",
@@ -26,6 +27,9 @@ const CRATES: &[&str] = &[
 const INTERNAL: &[(&str, &str)] = &[
     ("throughline_core::env::secret", "how our own crates and programs read variables"),
     ("throughline_core::env::variable", "how our own crates and programs read variables"),
+    ("throughline_kit::File", "for operators, who have the command; a service needs none of it"),
+    ("throughline_kit::Kit", "for operators, who have the command; a service needs none of it"),
+    ("throughline_kit::KitError", "for operators, who have the command; a service needs none of it"),
     ("throughline_model::conformance_tests", "what the conformance suites are made of"),
 ];
 

@@ -18,6 +18,7 @@ mod features;
 mod gone;
 mod init;
 mod json_lines_store;
+mod kit;
 mod logs;
 mod metrics;
 mod module_rings;

@@ -4,7 +4,7 @@ mod openmetrics;
 mod parts;
 mod promtool;
 mod scanners;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn loan(Traced(ctx): Traced) -> Result<&'static str, &'static str> {
 }
 
 /// Runs, retries, sagas that are undone, dependencies, point events; returns the ids of the runs.
-async fn work(throughline: &Throughline) -> Vec<String> {
+pub(crate) async fn work(throughline: &Throughline) -> Vec<String> {
     let mut runs = Vec::new();
     for loan in 0..20 {
         let run = throughline.workflow("loan-approval").key(format!("loan-{loan}")).attr("tenant", "acme");
@@ -101,7 +101,7 @@ async fn work(throughline: &Throughline) -> Vec<String> {
 
 /// A value into every metric of the catalogue, as if its recorder had, so that the tools below see each of them on the
 /// page. That the parts of the library record them is proved in [`parts`].
-fn touch_all(meter: &Meter) {
+pub(crate) fn touch_all(meter: &Meter) {
     macro_rules! touch {
         ($($kind:ident: $($metric:ident),*;)*) => {{
             $($(touch!(@$kind meter.$kind(&catalogue::$metric));)*)*

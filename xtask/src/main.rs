@@ -26,6 +26,8 @@ enum Command {
     Bench(bench::Options),
     /// Write the table of docs/redaction.md anew.
     RedactionReport,
+    /// Write the files of `deploy` and the tables of docs/operations.md anew
+    Kit,
     Instructions(instructions::Options),
     Faults(faults::Options),
 }
@@ -49,6 +51,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::RedactionReport => {
             let test = ["test", "--locked", "--package", "throughline-redact", "--test", "corpus"];
             steps::call(steps::cargo().args(test).env("UPDATE_DOCS", "1"))
+        }
+        Command::Kit => {
+            let test =
+                ["test", "--locked", "--package", "throughline-workspace", "--all-features", "--test", "it"];
+            steps::call(steps::cargo().args(test).args(["--", "kit::files"]).env("UPDATE_DOCS", "1"))
         }
         Command::Instructions(options) => instructions::run(&options),
         Command::Faults(options) => faults::run(&options),

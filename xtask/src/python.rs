@@ -12,6 +12,7 @@ pub(crate) const PYTHON: &str = "THROUGHLINE_PYTHON";
 /// Pinned, so that a release elsewhere breaks no build here.
 const PACKAGES: &[&str] = &[
     "bugsink==2.6.2",
+    "grafana-foundation-sdk==1769699379!11.6.0",
     "grpcio==1.85.3",
     "opentelemetry-proto==1.45.2",
     "oteltap==1.0.0",

@@ -50,6 +50,12 @@ const TOOLS: &[Tool] = &[
     },
     Tool { name: "promtool", package: "prometheus", why: "checks what is scraped", probe: None },
     Tool {
+        name: "amtool",
+        package: "prometheus-alertmanager",
+        why: "checks who is told of which alert",
+        probe: None,
+    },
+    Tool {
         name: "node",
         package: "nodejs",
         why: "calls a service as people do who trace with OpenTelemetry",

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod filter;
+mod kit;
 mod moment;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
+pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
 use moment::{parse_duration, parse_size};
 
 use crate::output::Color;
@@ -109,6 +111,12 @@ pub(crate) enum Command {
     Doctor,
     /// Redact a text or JSON lines, or say what would be redacted
     Redact(RedactArgs),
+    /// Write dashboards for Grafana
+    Dashboards(DashboardsArgs),
+    /// Write alert rules for Prometheus
+    Alerts(AlertsArgs),
+    /// Write who is told of which alert, for Alertmanager
+    Routing(RoutingArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
@@ -518,10 +526,38 @@ fn not_blank(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::{CommandFactory, Parser as _};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    /// The commands in the blocks of a page that are for a shell.
+    fn commands(page: &str) -> Vec<&str> {
+        let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.flat_map(str::lines).filter(|line| line.starts_with("throughline ")).collect()
+    }
+
+    #[test]
+    fn the_commands_of_runbooks_and_of_the_page_on_operations_can_be_typed() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+        let runbooks = fs::read_dir(docs.join("runbooks")).unwrap().map(|page| page.unwrap().path());
+        let mut count = 0;
+        for page in runbooks.chain([docs.join("operations.md")]) {
+            let text = fs::read_to_string(&page).unwrap();
+            for line in commands(&text) {
+                let words = line.split_whitespace().map(|word| word.trim_matches('\''));
+                let parsed = Cli::try_parse_from(words);
+                assert!(parsed.is_ok(), "{}: {line}\n{}", page.display(), parsed.unwrap_err());
+                count += 1;
+            }
+        }
+        assert!(count > 100, "the commands are found: {count}");
     }
 }

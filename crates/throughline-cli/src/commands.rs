@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod export;
 mod import;
+mod kit;
 mod list;
 mod outbox;
 mod prune;
@@ -35,6 +36,9 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
     match &cli.command {
         Command::Completions(args) => return completions::run(args, screen),
         Command::Redact(args) => return redact::run(args, screen),
+        Command::Dashboards(args) => return kit::dashboards(args, screen),
+        Command::Alerts(args) => return kit::alerts(args, screen),
+        Command::Routing(args) => return kit::routing(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
         Command::Doctor => return doctor::run(cli.global.store.as_deref(), screen).await,
@@ -63,6 +67,9 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Copy(args) => copy::run(args, screen).await,
         Command::Outbox(args) => outbox::run(args, cli.global.store.as_deref(), screen).await,
         Command::Redact(args) => redact::run(args, screen),
+        Command::Dashboards(args) => kit::dashboards(args, screen),
+        Command::Alerts(args) => kit::alerts(args, screen),
+        Command::Routing(args) => kit::routing(args, screen),
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),
     }

@@ -12,29 +12,37 @@ use throughline::{MemoryStore, Throughline};
 use super::{may_do_without, work};
 
 /// How long something may take that either happens soon or never.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ends with the test.
-struct Server {
+pub(crate) struct Server {
     process: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    /// Starts a Prometheus that scrapes this address, and waits until it answers questions.
-    fn scraping(address: std::net::SocketAddr, folder: &std::path::Path) -> Self {
+    /// Starts a Prometheus that scrapes this address, and waits until it answers questions. `more` is what its configuration has
+    /// besides.
+    pub(crate) fn scraping(address: std::net::SocketAddr, folder: &std::path::Path, more: &str) -> Self {
         let config = folder.join("prometheus.yml");
-        let scrape = format!("[{{job_name: loans, static_configs: [{{targets: ['{address}']}}]}}]");
-        std::fs::write(&config, format!("global: {{scrape_interval: 1s}}\nscrape_configs: {scrape}\n"))
-            .unwrap();
-        let mut process = Command::new("prometheus")
+        let scrape = format!("[{{job_name: throughline, static_configs: [{{targets: ['{address}']}}]}}]");
+        let global = "global: {scrape_interval: 1s, evaluation_interval: 1s}";
+        std::fs::write(&config, format!("{global}\nscrape_configs: {scrape}\n{more}")).unwrap();
+        let mut prometheus = Command::new("prometheus");
+        prometheus
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .args(["--enable-feature=exemplar-storage", "--web.listen-address=127.0.0.1:0"])
+            .args(["--enable-feature=exemplar-storage", "--web.listen-address=127.0.0.1:0"]);
+        Self::started(prometheus)
+    }
+
+    /// Starts a server that says where it listens, and waits until it does.
+    pub(crate) fn started(mut server: Command) -> Self {
+        let mut process = server
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("prometheus runs: install it, or set THROUGHLINE_SERVICES=off");
+            .expect("the server runs: install it, or set THROUGHLINE_SERVICES=off");
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut said = Vec::new();
         let address = log.find_map(|line| {
@@ -45,12 +53,12 @@ impl Server {
         });
         // Its log is read to the end, or it would stand still once the pipe is full.
         std::thread::spawn(move || log.for_each(drop));
-        assert!(address.is_some(), "Prometheus does not listen:\n{}", said.join("\n"));
+        assert!(address.is_some(), "the server does not listen:\n{}", said.join("\n"));
         let address = address.unwrap();
         Self { process, url: format!("http://{}", address.trim()) }
     }
 
-    async fn ask(&self, question: &str, parameters: &[(&str, String)]) -> Value {
+    pub(crate) async fn ask(&self, question: &str, parameters: &[(&str, String)]) -> Value {
         let mut url = reqwest::Url::parse(&format!("{}/api/v1/{question}", self.url)).unwrap();
         url.query_pairs_mut().extend_pairs(parameters);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -85,7 +93,7 @@ async fn a_real_prometheus_scrapes_the_figures_and_the_runs_behind_them() {
     let page = prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::scraping(page.local_addr(), folder.path());
+    let server = Server::scraping(page.local_addr(), folder.path(), "");
     // When the second scrape begins, the first has been taken in.
     for _ in 0..2 {
         tokio::time::timeout(PATIENCE, scrapes.recv()).await.expect("Prometheus scrapes").unwrap();

@@ -24,6 +24,9 @@ fn the_help_of_each_command_shows_examples() {
         "copy",
         "outbox",
         "redact",
+        "dashboards",
+        "alerts",
+        "routing",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

@@ -59,6 +59,9 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "What became of the input; of an event log also its counts (see the next example).",
     ),
     (&["import", "loans.xes"], "The same of an event log."),
+    (&["dashboards", "--out", "kit"], "`{files}`: the paths of the dashboards that were written."),
+    (&["alerts", "--out", "kit"], "The same of the alert rules."),
+    (&["routing", "--out", "kit"], "The same of the routing of alerts."),
     (
         &["abandon", "loan-4", "--reason", "the customer withdrew"],
         "`{run, standing, in_doubt}`: the [RunSummary](#runsummary) as it is now, the number of steps that can still be undone, \

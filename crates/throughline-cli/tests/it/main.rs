@@ -16,6 +16,7 @@ mod help;
 mod import;
 mod json_output;
 mod keys;
+mod kit;
 mod live;
 mod logs;
 mod many_runs;

@@ -32,7 +32,11 @@ impl Profile {
         Self(Names::Both(prefix.into()))
     }
 
-    pub(super) fn check(&self) -> Result<(), ProfileError> {
+    /// Checks the prefix.
+    ///
+    /// # Errors
+    /// When names that begin with it would not be valid.
+    pub fn check(&self) -> Result<(), ProfileError> {
         let (Names::Aliases(prefix) | Names::Both(prefix)) = &self.0 else { return Ok(()) };
         let sound = !prefix.starts_with(|first: char| first.is_ascii_digit())
             && prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -40,12 +44,12 @@ impl Profile {
     }
 
     /// Whether a metric is kept under its own name.
-    pub(super) fn keeps_name_of(&self, description: &Description) -> bool {
+    pub fn keeps_name_of(&self, description: &Description) -> bool {
         !matches!(self.0, Names::Aliases(_)) || description.aliases.is_empty()
     }
 
     /// The prefix of aliases, if they are wanted.
-    pub(super) fn alias_prefix(&self) -> Option<&str> {
+    pub fn alias_prefix(&self) -> Option<&str> {
         match &self.0 {
             Names::Standard => None,
             Names::Aliases(prefix) | Names::Both(prefix) => Some(prefix),

@@ -42,6 +42,7 @@ catalogue! {
         buckets: BOOT_SECONDS,
         aliases: [
             Alias::counter("{prefix}_{kind}_created_total", &[]).only("outcome", is_success),
+            Alias::counter("{prefix}_{kind}_create_failures_total", &[]).only("outcome", is_no_success),
             Alias::histogram("{prefix}_{kind}_boot_time_seconds", &[]).only("outcome", is_success),
             Alias::histogram("{prefix}_{kind}_create_latency_seconds", &[]).only("outcome", is_success),
         ];

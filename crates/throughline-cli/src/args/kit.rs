@@ -1,0 +1,93 @@
+//! What the commands take that write files for operators.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Whose metrics are asked for, and where the files go.
+#[derive(Debug, Args)]
+pub(crate) struct KitArgs {
+    /// The names that the service has for its metrics, as in its `Profile`; of both, the standard ones are used
+    #[arg(long, value_name = "NAMES", default_value = "standard")]
+    pub(crate) profile: MetricNames,
+    /// The prefix of the profiles aliases and both
+    #[arg(long, value_name = "PREFIX", required_if_eq_any = [("profile", "aliases"), ("profile", "both")])]
+    pub(crate) prefix: Option<String>,
+    /// The job_name under which Prometheus scrapes the service; other jobs are not looked at
+    #[arg(long, value_name = "NAME", default_value = "throughline")]
+    pub(crate) job: String,
+    /// The folder to write to; it is created if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+/// The profiles of a service's metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricNames {
+    Standard,
+    Aliases,
+    Both,
+}
+
+/// `dashboards`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each file is a dashboard of Grafana 11 or later. On it, choose the Prometheus to ask, and
+the instances, tenants and workflows to look at.
+
+Examples:
+  throughline dashboards --job loan-service --out grafana
+  throughline dashboards --profile aliases --prefix acme --out grafana")]
+pub(crate) struct DashboardsArgs {
+    #[command(flatten)]
+    pub(crate) kit: KitArgs,
+}
+
+/// `alerts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Write the rules for each job of its own; `promtool check rules` accepts them.
+
+Examples:
+  throughline alerts --job loan-service --out prometheus
+  throughline alerts --runbooks https://wiki.example.org/runbooks --out prometheus
+  throughline alerts --faster 60 --out drill   for a drill: what lasts minutes lasts seconds")]
+pub(crate) struct AlertsArgs {
+    #[command(flatten)]
+    pub(crate) kit: KitArgs,
+    /// Write a PrometheusRule and a ServiceMonitor instead, for the operator of Prometheus on Kubernetes
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+    /// Where the runbooks are: an address to which /NAME.md is appended [default: docs/runbooks]
+    #[arg(long, value_name = "URL")]
+    pub(crate) runbooks: Option<String>,
+    /// Where Grafana is, for links to dashboards
+    #[arg(long, value_name = "URL")]
+    pub(crate) grafana: Option<String>,
+    /// Divide all times by this
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) faster: u32,
+}
+
+/// `routing`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Critical alerts go to oncall-primary (PagerDuty) at any hour, warnings to
+oncall-secondary in business hours (UTC), and all of them and the rest to slack-alerts.
+The secrets are read from files in the folder `secrets` beside the configuration:
+oncall-primary-key, oncall-secondary-key and slack-url.
+
+Examples:
+  throughline routing --out alertmanager
+  throughline routing --webhook http://localhost:9000 --out drill")]
+pub(crate) struct RoutingArgs {
+    /// The folder to write to; it is created if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Tell everybody through this webhook instead, each at the address /RECEIVER
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook: Option<String>,
+    /// Divide all times by this
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) faster: u32,
+}

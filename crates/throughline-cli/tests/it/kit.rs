@@ -1,0 +1,51 @@
+//! `throughline dashboards`, `alerts` and `routing` write files.
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn the_files_for_operators_are_written_and_named() {
+    let sandbox = Sandbox::empty();
+    let names = |said: &str| said.lines().map(str::to_owned).collect::<Vec<_>>();
+    let dashboards = names(&sandbox.run(&["dashboards", "--out", "deep/grafana"]).stdout);
+    assert_eq!(dashboards.len(), 12, "{dashboards:?}");
+    for path in &dashboards {
+        let dashboard: serde_json::Value = serde_json::from_str(&sandbox.read(path)).unwrap();
+        assert!(dashboard["title"].is_string(), "{path}");
+    }
+    let said = sandbox.run(&["alerts", "--job", "loans", "--out", "deep"]);
+    assert_eq!((said.code, names(&said.stdout)), (0, vec!["deep/alerts.yaml".to_owned()]));
+    assert!(sandbox.read("deep/alerts.yaml").contains(r#"up{job="loans"}"#));
+    let said = sandbox.run(&["routing", "--webhook", "http://localhost:9000/", "--out", "deep"]);
+    assert_eq!(said.code, 0);
+    let routing = sandbox.read("deep/alertmanager.yaml");
+    assert!(routing.contains("http://localhost:9000/oncall-primary"), "{routing}");
+}
+
+#[test]
+fn the_names_of_the_metrics_are_those_of_the_profile() {
+    let sandbox = Sandbox::empty();
+    sandbox.run(&["alerts", "--profile", "aliases", "--prefix", "acme", "--out", "."]);
+    let rules = sandbox.read("alerts.yaml");
+    assert!(rules.contains("acme_http_requests_total") && rules.contains("$labels.path"), "{rules}");
+    assert!(!rules.contains("http_server_request_duration"), "{rules}");
+}
+
+#[test]
+fn what_cannot_be_written_is_one_line_that_says_why() {
+    let sandbox = Sandbox::empty();
+    insta::assert_snapshot!(sandbox.see(&["alerts", "--profile", "both", "--prefix", "2nd", "--out", "."]), @r"
+    throughline: `2nd` can't begin a metric's name: use letters, digits and underscores, and no digit at the beginning
+    [exit code 2]
+    ");
+    insta::assert_snapshot!(sandbox.see(&["alerts", "--job", "", "--out", "."]), @r"
+    throughline: the job has no name: use the `job_name` under which Prometheus scrapes the service
+    [exit code 2]
+    ");
+    sandbox.write("taken", "a file");
+    insta::assert_snapshot!(sandbox.see(&["dashboards", "--out", "taken"]), @r"
+    throughline: taken: File exists (os error 17)
+    [exit code 3]
+    ");
+    let said = sandbox.see(&["dashboards", "--profile", "aliases", "--out", "."]);
+    assert!(said.contains("--prefix") && said.contains("[exit code 2]"), "{said}");
+}

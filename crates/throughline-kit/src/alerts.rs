@@ -1,0 +1,25 @@
+//! The alerts, a file for each area.
+
+mod api;
+mod library;
+mod objectives;
+mod resources;
+mod work;
+
+use crate::alert::Group;
+
+pub(crate) use objectives::{BUDGET, burn_rate};
+
+/// Every alert.
+pub(crate) fn all() -> Vec<Group> {
+    vec![
+        api::http(),
+        api::calls(),
+        work::workflows(),
+        work::queues(),
+        resources::dependencies(),
+        resources::sessions(),
+        objectives::burn_rates(),
+        library::library(),
+    ]
+}

@@ -1,0 +1,100 @@
+//! [`Kit`], which writes the files.
+
+use throughline_core::metrics::Profile;
+
+use crate::settings::Settings;
+use crate::{File, KitError, dashboards, grafana, kubernetes, routing, rules};
+
+/// Writes dashboards, alert rules and the routing of alerts for one service.
+#[derive(Debug, Clone)]
+#[must_use = "it writes nothing by itself"]
+pub struct Kit(Settings);
+
+impl Kit {
+    /// A kit for a service whose metrics have the names of this profile. Where a service has both kinds of names, the standard
+    /// ones are asked for.
+    pub fn new(profile: Profile) -> Self {
+        Self(Settings {
+            profile,
+            job: "throughline".to_owned(),
+            runbooks: "docs/runbooks".to_owned(),
+            grafana: String::new(),
+            webhook: None,
+            faster: 1,
+        })
+    }
+
+    /// The `job_name` under which Prometheus scrapes the service; `throughline` by default. Other jobs are not looked at.
+    pub fn job(mut self, name: impl Into<String>) -> Self {
+        self.0.job = name.into();
+        self
+    }
+
+    /// Where the runbooks are: an address to which `/NAME.md` is appended.
+    pub fn runbooks(mut self, address: impl Into<String>) -> Self {
+        self.0.runbooks = address.into().trim_end_matches('/').to_owned();
+        self
+    }
+
+    /// Where Grafana is; without it, links to dashboards are paths.
+    pub fn grafana(mut self, address: impl Into<String>) -> Self {
+        self.0.grafana = address.into().trim_end_matches('/').to_owned();
+        self
+    }
+
+    /// Tells everybody through a webhook instead of PagerDuty and Slack: an address to which the name of the receiver is appended.
+    pub fn webhook(mut self, address: impl Into<String>) -> Self {
+        self.0.webhook = Some(address.into().trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Divides every time in rules and routes by a factor, for a drill: what takes five minutes takes five seconds with 60. What is
+    /// counted in an hour is then counted in a minute.
+    pub fn faster(mut self, factor: u32) -> Self {
+        self.0.faster = factor.max(1);
+        self
+    }
+
+    /// The alert rules, for Prometheus: `alerts.yaml`.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid.
+    pub fn alerts(&self) -> Result<File, KitError> {
+        self.check()?;
+        rules::file(&self.0)
+    }
+
+    /// The alert rules and what is scraped, for the operator of Prometheus on Kubernetes: a `PrometheusRule` and a `ServiceMonitor`
+    /// in `kubernetes.yaml`. The service has the label `app.kubernetes.io/name` with the name of the job, and a port called
+    /// `metrics`.
+    ///
+    /// # Errors
+    /// When the profile is invalid, or Kubernetes does not allow the job as a name.
+    pub fn kubernetes(&self) -> Result<File, KitError> {
+        self.check()?;
+        kubernetes::file(&self.0)
+    }
+
+    /// The dashboards, for Grafana: a JSON file each.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid.
+    pub fn dashboards(&self) -> Result<Vec<File>, KitError> {
+        self.check()?;
+        dashboards::all().iter().map(|dashboard| grafana::file(&self.0, dashboard)).collect()
+    }
+
+    /// Who is told of which alert, for Alertmanager: `alertmanager.yaml`. Its secrets are in files beside it.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid.
+    pub fn routing(&self) -> Result<File, KitError> {
+        self.check()?;
+        routing::file(&self.0)
+    }
+
+    fn check(&self) -> Result<(), KitError> {
+        self.0.profile.check()?;
+        if self.0.job.is_empty() { Err(KitError::NoJob) } else { Ok(()) }
+    }
+}

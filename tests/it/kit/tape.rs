@@ -1,0 +1,91 @@
+//! [`Tape`]: what a real recorder shows of what is recorded, minute by minute, as the tests of `promtool` take it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use throughline::metrics::catalogue::Metric;
+use throughline::metrics::{Counter, ExpositionFormat, Gauge, Histogram, Meter, Profile, Prometheus};
+use throughline::{MemoryStore, Throughline};
+
+/// Records into a recorder with the names of a profile, and keeps every scrape.
+pub(super) struct Tape {
+    prometheus: Prometheus,
+    throughline: Throughline,
+    /// The values of each series, and when the first of them was seen.
+    series: BTreeMap<String, (usize, Vec<f64>)>,
+    scrapes: usize,
+    /// What Prometheus says of the target; nothing if it does not know it.
+    pub(super) up: Option<bool>,
+    ups: Vec<Option<bool>>,
+}
+
+impl Tape {
+    pub(super) fn new(profile: Profile) -> Self {
+        let prometheus = Prometheus::builder().profile(profile).process(false).build().unwrap();
+        let throughline =
+            Throughline::builder("kit").store(MemoryStore::new()).metrics(&prometheus).build().unwrap();
+        Self { prometheus, throughline, series: BTreeMap::new(), scrapes: 0, up: Some(true), ups: Vec::new() }
+    }
+
+    fn meter(&self) -> &Meter {
+        self.throughline.meter()
+    }
+
+    pub(super) fn count<const N: usize>(
+        &self,
+        metric: &'static Metric<Counter, N>,
+        labels: [&str; N],
+        by: u64,
+    ) {
+        self.meter().counter(metric).with(labels).increment(by);
+    }
+
+    pub(super) fn set<const N: usize>(&self, metric: &'static Metric<Gauge, N>, labels: [&str; N], to: f64) {
+        self.meter().gauge(metric).with(labels).set(to);
+    }
+
+    pub(super) fn time<const N: usize>(
+        &self,
+        metric: &'static Metric<Histogram, N>,
+        labels: [&str; N],
+        times: usize,
+        seconds: f64,
+    ) {
+        let series = self.meter().histogram(metric).with(labels);
+        (0..times).for_each(|_| series.record(seconds));
+    }
+
+    /// Keeps what the page shows now.
+    pub(super) fn scrape(&mut self) {
+        for line in
+            self.prometheus.render(ExpositionFormat::Text).lines().filter(|line| !line.starts_with('#'))
+        {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = name.split_once('{').unwrap_or((name, "}"));
+            let separator = if labels == "}" { "" } else { "," };
+            let name = format!(r#"{name}{{job="throughline",instance="one"{separator}{labels}"#);
+            let (_, values) = self.series.entry(name).or_insert((self.scrapes, Vec::new()));
+            values.push(value.parse().unwrap());
+        }
+        self.ups.push(self.up);
+        self.scrapes += 1;
+    }
+
+    /// The number of the last scrape.
+    pub(super) fn last(&self) -> usize {
+        self.scrapes - 1
+    }
+
+    /// Everything that was seen.
+    pub(super) fn play(&self) -> Vec<Value> {
+        let series = self.series.iter().map(|(name, (since, values))| {
+            let before = std::iter::repeat_n("_".to_owned(), *since);
+            let values: Vec<_> = before.chain(values.iter().map(f64::to_string)).collect();
+            json!({ "series": name, "values": values.join(" ") })
+        });
+        let up = |up: &Option<bool>| up.map_or("stale", |up| if up { "1" } else { "0" });
+        let ups: Vec<_> = self.ups.iter().map(up).collect();
+        let ups = json!({ "series": r#"up{job="throughline",instance="one"}"#, "values": ups.join(" ") });
+        series.chain([ups]).collect()
+    }
+}
