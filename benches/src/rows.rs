@@ -11,11 +11,13 @@ use crate::report::Line;
 mod analytics;
 mod beside;
 mod durable;
+mod export;
 mod feed;
 #[cfg(feature = "http")]
 mod http_layer;
 mod import;
 mod key;
+mod log;
 mod lookup;
 mod memory;
 mod off;
@@ -42,6 +44,7 @@ pub struct Row {
 /// The names of all comparisons, in the order of the table, whether this build can measure them or not.
 pub const NAMES: &[&str] = &[
     step::NAME,
+    export::NAME,
     off::NAME,
     durable::NAME,
     durable::BULK,
@@ -59,6 +62,7 @@ pub const NAMES: &[&str] = &[
     query::NAME,
     why::NAME,
     redaction::NAME,
+    log::NAME,
     HTTP,
     SERVICE,
 ];
@@ -77,6 +81,7 @@ pub const SERVICE: &str = "service";
 /// The comparisons of this build.
 pub const ALL: &[Row] = &[
     Row { name: step::NAME, measure: step::measure },
+    Row { name: export::NAME, measure: export::measure },
     Row { name: off::NAME, measure: off::measure },
     Row { name: durable::NAME, measure: durable::measure },
     Row { name: durable::BULK, measure: durable::measure_bulk },
@@ -94,6 +99,7 @@ pub const ALL: &[Row] = &[
     Row { name: query::NAME, measure: query::measure },
     Row { name: why::NAME, measure: why::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
+    Row { name: log::NAME, measure: log::measure },
     #[cfg(feature = "http")]
     Row { name: HTTP, measure: http_layer::measure },
     #[cfg(feature = "http")]

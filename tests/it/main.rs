@@ -8,6 +8,7 @@
 )]
 
 mod child;
+mod configuration;
 mod crash;
 mod dependency_rule;
 mod durability;
@@ -15,10 +16,13 @@ mod event_schema;
 mod facade;
 mod features;
 mod gone;
+mod init;
 mod json_lines_store;
+mod logs;
 mod metrics;
 mod module_rings;
 mod node_client;
+mod otel;
 mod packages;
 mod process;
 mod readme;

@@ -10,6 +10,7 @@ const CRATES: &[&str] = &[
     "throughline-cli",
     "throughline-core",
     "throughline-cosmos",
+    "throughline-log",
     "throughline-metrics",
     "throughline-model",
     "throughline-postgres",

@@ -12,12 +12,15 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use throughline::event::{Status, Text, TraceEvent, names};
+use throughline::otel::Otlp;
 use throughline::worker::{Carrier, Job, JobLayer};
 use throughline::{LayerExt as _, SqliteStore, Throughline, TraceId, Traced};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::otel::receiver::{self, Over, Receiver};
 
 /// What the client posts, and what the worker is given: as text, for that is what a queue holds.
 #[derive(Serialize, Deserialize)]
@@ -36,6 +39,9 @@ impl Job for Order {
         self.context.clone()
     }
 }
+
+/// The kind of a span that a server makes, in OTLP.
+const SERVER: u64 = 2;
 
 /// How long something may take that either happens soon or never.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -144,7 +150,12 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
 
     let store = SqliteStore::new(folder.path().join("traces.db"));
-    let throughline = Throughline::builder("order-service").store(store).build().unwrap();
+    let receiver = receiver::is_there().then(|| Receiver::start(Over::Http));
+    let mut builder = Throughline::builder("order-service").store(store);
+    if let Some(receiver) = &receiver {
+        builder = builder.sink(Otlp::new().endpoint(receiver.endpoint()));
+    }
+    let throughline = builder.build().unwrap();
     let (queue, jobs) = mpsc::unbounded_channel();
     let (tx, mut shipped) = mpsc::unbounded_channel();
     tokio::spawn(work(throughline.clone(), jobs, tx));
@@ -188,6 +199,17 @@ async fn a_node_client_finds_its_trace_in_the_answer_the_logs_the_store_and_the_
             let ids = [format!("trace_id={}", said.trace_id), format!("span_id={span}")];
             let of_this = |line: &&str| line.contains(message) && ids.iter().all(|id| line.contains(id));
             assert_eq!(logs.lines().filter(of_this).count(), 1, "{ids:?}\n{logs}");
+        }
+        if let Some(receiver) = &receiver {
+            let is_root = |line: &Value| {
+                line["signal"] == "span"
+                    && line["span_id"] == root.span_id.to_string()
+                    && line["trace_id"] == said.trace_id.to_string()
+                    && line["parent_span_id"] == said.span_id.as_str()
+                    && line["kind"] == SERVER
+            };
+            throughline.flush(PATIENCE).await;
+            receiver.once(|lines| lines.iter().any(is_root));
         }
     }
     for target in targets("/broken") {

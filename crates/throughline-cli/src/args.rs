@@ -26,7 +26,7 @@ Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
      undone, steps stand or are in doubt that no process works on, events wait
-     in an outbox, or it is not safe to deploy
+     in an outbox, it is not safe to deploy, or a destination is not there
   2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
@@ -104,6 +104,9 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Show what waits in an outbox for its store, and what the store refused
     Outbox(OutboxArgs),
+    /// Say what the environment of a service switches on, and try each destination
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor,
     /// Redact a text or JSON lines, or say what would be redacted
     Redact(RedactArgs),
     /// Print a completion script for a shell
@@ -115,6 +118,15 @@ pub(crate) enum Command {
     #[command(hide = true, disable_help_flag = true)]
     Resume(AnyArgs),
 }
+
+const DOCTOR_HELP: &str = "\
+It reads the variables of docs/configuration.md and changes nothing: a store that is
+not there is not created. Secrets are not shown. Exits with 1 if something that is on
+does not work, or if the environment can't be used.
+
+Examples:
+  throughline doctor
+  env $(grep -v '^#' .env) throughline doctor --json";
 
 /// Whatever somebody expected a command to take.
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod completions;
 mod copy;
 mod decisions;
 mod diff;
+mod doctor;
 mod export;
 mod import;
 mod list;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Redact(args) => return redact::run(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
+        Command::Doctor => return doctor::run(cli.global.store.as_deref(), screen).await,
         Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
         Command::Copy(args) => return copy::run(args, screen).await,
         Command::Outbox(args) => return outbox::run(args, cli.global.store.as_deref(), screen).await,
@@ -56,6 +58,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
+        Command::Doctor => doctor::run(cli.global.store.as_deref(), screen).await,
         Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
         Command::Copy(args) => copy::run(args, screen).await,
         Command::Outbox(args) => outbox::run(args, cli.global.store.as_deref(), screen).await,

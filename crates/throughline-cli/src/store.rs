@@ -115,7 +115,9 @@ impl Store {
     pub(crate) async fn readers(&self) -> Result<Readers, CliError> {
         self.must_exist()?;
         let readers = match &self.place {
-            Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
+            Place::Sqlite(path) => {
+                SqliteStore::new(path).open_reader().map(|reader| Readers::of(reader.in_place()))
+            }
             Place::Postgres(store) => store.open_readers().await,
             Place::Cosmos(store) => store.open_readers().await,
             Place::Nowhere => MemoryStore::new().open_readers().await,
@@ -210,6 +212,12 @@ impl Store {
             Place::Sqlite(path) => path.exists(),
             Place::Postgres(_) | Place::Cosmos(_) | Place::Nowhere => true,
         }
+    }
+
+    /// The folder of a store that is a file.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        let Place::Sqlite(path) = &self.place else { return None };
+        path.parent()
     }
 
     /// Complains if there is no such file.

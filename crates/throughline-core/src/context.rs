@@ -25,6 +25,7 @@ mod step;
 mod timeout;
 mod workflow;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
@@ -212,6 +213,7 @@ impl TraceContext {
     /// times, the last value is kept.
     pub fn annotate(&self, key: impl Into<Text>, value: impl Into<Text>) {
         let (key, value) = (key.into(), value.into());
+        self.0.tell_tracing(&key, &value);
         let mut late = self.0.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
         match late.iter_mut().find(|(known, _)| *known == key) {
             Some((_, known)) => *known = value,
@@ -253,6 +255,19 @@ impl TraceContext {
     /// The attributes that steps inherit from this context, as they are stored.
     pub fn attrs(&self) -> &Attrs {
         self.0.attrs()
+    }
+
+    /// An attribute as it is stored: one that was [annotated](Self::annotate) here or in a span around this one, or else one
+    /// of [`attrs`](Self::attrs).
+    pub fn attr(&self, key: &str) -> Option<Text> {
+        let mut around = Some(&self.0);
+        while let Some(span) = around {
+            if let Some(value) = span.late_attr(key) {
+                return Some(self.0.run.hub.redactor.findable(Some(key), &value).into());
+            }
+            around = span.parent.as_ref();
+        }
+        self.attrs().get(key).map(|value| Cow::Borrowed(value).into())
     }
 }
 

@@ -8,10 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use futures_util::future::select;
+use futures_util::future::{join_all, select};
 
 use crate::delivery::queue::{Ack, Dependency, Fate, Queue};
 use crate::delivery::{
@@ -21,7 +21,7 @@ use crate::delivery::{DeliveryReport, DestinationKind, DestinationReport, Durabi
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
 use throughline_model::{
-    EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
+    BoxFuture, EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
 };
 use throughline_redact::Redactor;
 
@@ -231,19 +231,37 @@ impl Hub {
         pushed.unwrap_or(Emitted::Closed)
     }
 
-    /// Lets the sinks send on what they have kept.
+    /// Whether a run is exported, as far as it is for its sinks to say.
+    pub(crate) fn samples(&self, trace: TraceId) -> bool {
+        // One that panics says nothing.
+        let samples = |Sink { sink, .. }: &Sink| catch_unwind(AssertUnwindSafe(|| sink.samples(trace)));
+        self.sinks.iter().all(|sink| samples(sink).unwrap_or(true))
+    }
+
+    /// Lets the sinks send on what they have kept, all at once: one that waits in vain takes no time of another.
     pub(crate) async fn flush_sinks(&self, deadline: Instant) {
+        self.each_sink(deadline, |sink, left| sink.flush(left)).await;
+    }
+
+    /// The same for the last time.
+    pub(crate) async fn close_sinks(&self, deadline: Instant) {
+        self.each_sink(deadline, |sink, left| sink.close(left)).await;
+    }
+
+    async fn each_sink<'a>(
+        &'a self,
+        deadline: Instant,
+        flush: impl Fn(&'a dyn EventSink, Duration) -> BoxFuture<'a, ()>,
+    ) {
         if self.sinks.is_empty() {
             return;
         }
-        let flushes = async {
-            for Sink { sink, .. } in &self.sinks {
-                let left = deadline.saturating_duration_since(Instant::now());
-                // A sink that panics has nothing more to send.
-                let flush = async { sink.flush(left).await };
-                let _ = AssertUnwindSafe(flush).catch_unwind().await;
-            }
-        };
+        let flush = &flush;
+        let flushes = join_all(self.sinks.iter().map(|Sink { sink, .. }| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // A sink that panics has nothing more to send.
+            AssertUnwindSafe(async move { flush(&**sink, left).await }).catch_unwind()
+        }));
         // The caller's runtime may have no timer. The sender is dropped when the sinks are done, which ends the thread.
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         let left = deadline.saturating_duration_since(Instant::now());

@@ -48,6 +48,8 @@ pub const FALLBACK: &str = "fallback";
 /// A run with a trace of its own was begun: a point event that links its root as `began`.
 pub const CHILD_BEGAN: &str = "child:began";
 
+/// What the event type of everything about authentication starts with, as in `auth:login`.
+pub const AUTH_PREFIX: &str = "auth:";
 /// What the event type of every transition of a state machine starts with; the machine and the state that is entered
 /// follow, as in `state:session:running`.
 pub const STATE_PREFIX: &str = "state:";
@@ -143,6 +145,9 @@ pub mod tags {
     pub const FALLBACK: &str = "fallback";
     /// A root whose parent span lives in another process.
     pub const REMOTE_PARENT: &str = "remote_parent";
+    /// A root whose remote parent was not sampled, as its `traceparent` said. It is stored like any other; exporters may follow
+    /// their callers and leave it out.
+    pub const UNSAMPLED_PARENT: &str = "unsampled_parent";
     /// A root that an import made up, because its input has runs but no events for their start and end.
     pub const SYNTHESISED: &str = "synthesised";
     /// An imported event that came without a time and was given its neighbour's.
@@ -179,6 +184,10 @@ pub mod attrs {
     pub const CAUSED_BY: &str = "caused_by";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
+    /// The session in which something happens: an id of the service's own.
+    pub const SESSION: &str = "session";
+    /// The user for whom something happens: an id of the service's own.
+    pub const USER: &str = "user";
     /// Who or what did an imported activity: the `org:resource` of the XES standard.
     pub const ORG_RESOURCE: &str = "org.resource";
     /// The method of an HTTP request, or `_OTHER`
@@ -299,6 +308,8 @@ pub mod env {
     pub const THROUGHLINE_COSMOS_KEY: &str = "THROUGHLINE_COSMOS_KEY";
     /// The path of a file that has the key of such an account in it, if the key itself is not set.
     pub const THROUGHLINE_COSMOS_KEY_FILE: &str = "THROUGHLINE_COSMOS_KEY_FILE";
+    /// The path of the file in which events wait while the store is away.
+    pub const THROUGHLINE_OUTBOX: &str = "THROUGHLINE_OUTBOX";
     /// Where events are shown as they happen, as in `redis://127.0.0.1/`.
     pub const THROUGHLINE_FEED: &str = "THROUGHLINE_FEED";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.

@@ -1,4 +1,4 @@
-//! [`EventSink`], an in-process destination of events.
+//! [`EventSink`], an in-process destination of events, and [`SinkAccount`], what became of those that one keeps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{BoxFuture, TraceEvent};
+use crate::{BoxFuture, Instance, OpenError, Readers, TraceEvent, TraceId};
 
 /// Sees every event on the thread that emits it: metrics, error reporters, exporters.
 ///
@@ -19,11 +19,32 @@ pub trait EventSink: Send + Sync + 'static {
     /// Called with each event, which is already redacted. A sink that keeps it clones the `Arc`, not the event.
     fn on_event(&self, event: &Arc<TraceEvent>);
 
+    /// Called once, before the first event: the place to start threads and to open connections. A sink that looks runs up
+    /// keeps the readers of the store, if there is one.
+    ///
+    /// # Errors
+    /// When the sink can't work as it is configured: the emitter is not built then.
+    fn open(&self, instance: &Instance, readers: Option<&Readers>) -> Result<(), OpenError> {
+        let _ = (instance, readers);
+        Ok(())
+    }
+
+    /// Whether this sink takes the events of a run, for the flag `sampled` of the `traceparent` that is sent on to others.
+    fn samples(&self, trace: TraceId) -> bool {
+        let _ = trace;
+        true
+    }
+
     /// Sends the events that the sink has buffered, and returns when that is done or after this time: part of
-    /// `Throughline::flush` and `Throughline::shutdown`.
+    /// `Throughline::flush`.
     fn flush(&self, timeout: Duration) -> BoxFuture<'_, ()> {
         let _ = timeout;
         Box::pin(std::future::ready(()))
+    }
+
+    /// The last [`flush`](Self::flush), part of `Throughline::shutdown`: what is not sent after this time is dropped and counted.
+    fn close(&self, timeout: Duration) -> BoxFuture<'_, ()> {
+        self.flush(timeout)
     }
 
     /// What became of what the sink made of the events, if it sends that on by itself: the delivery report shows these

@@ -6,7 +6,7 @@ use throughline_redact::Redaction;
 pub use throughline_core::env::EnvError;
 pub use throughline_model::names::env::{
     OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE,
-    THROUGHLINE_FEED, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
+    THROUGHLINE_FEED, THROUGHLINE_OUTBOX, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
 };
 
 /// The location of a store, parsed from the `sqlite:PATH`, `postgres://…` or `cosmos:…` of [`THROUGHLINE_STORE`]. Its `Debug`
@@ -47,7 +47,8 @@ impl std::str::FromStr for StoreLocation {
     }
 }
 
-const EXPECTED: &str = "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE";
+pub(crate) const EXPECTED: &str =
+    "sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE";
 
 fn invalid(text: &str, expected: &'static str) -> EnvError {
     EnvError::Invalid {
@@ -74,7 +75,7 @@ pub fn builder(service: &str) -> Result<ThroughlineBuilder, EnvError> {
     from_lookup(service, throughline_core::env::variable)
 }
 
-fn from_lookup(
+pub(crate) fn from_lookup(
     service: &str,
     lookup: impl Fn(&'static str) -> Result<Option<String>, EnvError>,
 ) -> Result<ThroughlineBuilder, EnvError> {
@@ -108,6 +109,18 @@ fn from_lookup(
             #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "cosmos")))]
             _ => return Err(invalid(&value, "a store whose feature of `throughline` is on")),
         };
+    }
+    if let Some(path) = lookup(THROUGHLINE_OUTBOX)? {
+        #[cfg(feature = "sqlite")]
+        {
+            builder = builder.spool(throughline_sqlite::SqliteSpool::new(path));
+        }
+        #[cfg(not(feature = "sqlite"))]
+        return Err(EnvError::Invalid {
+            name: THROUGHLINE_OUTBOX,
+            value: path,
+            expected: "nothing, for the feature `sqlite` of `throughline` is off",
+        });
     }
     #[cfg(feature = "redis")]
     if let Some(address) = lookup(THROUGHLINE_FEED)? {

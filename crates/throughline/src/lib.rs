@@ -46,17 +46,21 @@
 //! | [`redact`] | redaction of personal data and credentials | |
 //! | [`metrics`] | the metrics catalogue, the Prometheus recorder, `/metrics` | `metrics`, `axum` |
 //! | `sentry` | failures and panics as reports to Sentry | `sentry` |
+//! | `log` | structured logs, a JSON object a line | `log`, `log-files` |
 //! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
+//! | `otel` | export over OTLP to what a team has open already | `otel`, `otel-grpc`, `otel-tls` |
 //! | `transport` | calls to functions over HTTP, a Unix socket or in process | `transports` |
-//! | [`env`](mod@env) | initialisation from environment variables | |
+//! | [`config`] | everything that environment variables say, and switching it on | |
+//! | [`env`](mod@env) | an emitter from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features except `apalis`, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`, `transports` and `testing` are on by
-//! default; the README says how many crates each one adds.
+//! All features except `apalis`, `log-files`, `otel` and its kin, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`,
+//! `transports` and `testing` are on by default; the README says how many crates each one adds.
 
 pub mod analytics;
+pub mod config;
 pub mod context;
 pub mod delivery;
 pub mod env;
@@ -66,7 +70,11 @@ pub mod feed;
 pub mod health;
 #[cfg(feature = "tower")]
 pub mod http;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod metrics;
+#[cfg(feature = "otel")]
+pub mod otel;
 pub mod query;
 pub mod redact;
 pub mod saga;

@@ -17,6 +17,7 @@ fn the_help_of_each_command_shows_examples() {
         "watch",
         "stats",
         "diff",
+        "doctor",
         "import",
         "export",
         "prune",

@@ -49,6 +49,12 @@ const COMMANDS: &[(&[&str], &str)] = &[
     ),
     (&["diff", "order-7", "order-6"], "A [Diff](#diff)."),
     (
+        &["doctor"],
+        "`ok`, whether everything that is on works; the name of the `service`; whether it is `disabled`; the `settings`, each with its \
+         `variable`, the name that it was `set_by`, and its `value` as far as that is shown; `warnings` of what is set in vain; \
+         `problems` of the environment; and `checks`, each with a `state` of `ok`, `failed` or `off`.",
+    ),
+    (
         &["import", "saga.jsonl"],
         "What became of the input; of an event log also its counts (see the next example).",
     ),

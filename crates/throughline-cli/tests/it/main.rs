@@ -7,6 +7,7 @@ mod beside;
 mod canary;
 mod copy;
 mod cosmos;
+mod doctor;
 mod errors;
 mod feed;
 mod formats;

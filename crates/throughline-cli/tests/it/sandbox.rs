@@ -60,6 +60,11 @@ impl Sandbox {
     /// The command, in this folder, with an environment that says nothing but the store.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        for (_, variable) in throughline::config::variables() {
+            for name in std::iter::once(&variable.name).chain(variable.aliases) {
+                command.env_remove(name);
+            }
+        }
         command
             .args(args)
             .current_dir(self.0.path())

@@ -126,6 +126,12 @@ impl Propagation {
     }
 }
 
+/// What the root of a trace that continues here is tagged with.
+pub(super) fn tags_of_child(parent: TraceParent) -> impl Iterator<Item = Text> {
+    let unsampled = (!parent.sampled).then_some(names::tags::UNSAMPLED_PARENT);
+    [names::tags::REMOTE_PARENT].into_iter().chain(unsampled).map(Text::literal)
+}
+
 /// A value without the optional whitespace around it
 /// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.3)).
 fn ows(mut value: &[u8]) -> &[u8] {
@@ -150,7 +156,7 @@ impl TraceContext {
             traceparent: Some(TraceParent {
                 trace_id: run.trace_id,
                 span_id: span.id,
-                sampled: run.sampled,
+                sampled: run.sampled && run.hub.samples(run.trace_id),
                 random: run.random,
             }),
             tracestate: run.tracestate.clone(),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::TraceContext;
 use super::cancellation::{self, CancelledBy};
 use super::lazy::{Ended, LazyRoot};
-use super::propagation::{Propagation, TraceParent};
+use super::propagation::{self, Propagation, TraceParent};
 use super::settled::LastEnd;
 use super::span::{End, Label, Run};
 use super::spec::{Above, Details, root};
 use crate::hub::Hub;
 use throughline_model::Moment;
-use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceId, names};
+use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceId};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
@@ -103,7 +103,7 @@ impl RequestStart {
             hub: Arc::clone(hub),
             trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
             random: parent.is_none_or(|parent| parent.random),
-            sampled: true,
+            sampled: parent.is_none_or(|parent| parent.sampled),
             correlation_id,
             workflow: None,
             tracestate,
@@ -116,8 +116,8 @@ impl RequestStart {
             lazy_root: Some(Box::new(LazyRoot::new(self.describe))),
         };
         let mut details = Details::default();
-        if parent.is_some() {
-            details.tags.push(Text::literal(names::tags::REMOTE_PARENT));
+        if let Some(parent) = parent {
+            details.tags.extend(propagation::tags_of_child(parent));
         }
         let above = Above { parent_span_id: parent.map(|parent| parent.span_id), ..Above::default() };
         let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), above);

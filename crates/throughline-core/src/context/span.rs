@@ -1,5 +1,6 @@
 //! The state behind a context: a span that has been opened, and the run it belongs to.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -347,6 +348,12 @@ impl Span {
         let redactor = &self.run.hub.redactor;
         let name = self.label.start(0);
         let name = redactor.name(&name);
+        // Those below find it there. Not from the attributes of a lazy root, which are not known yet.
+        let request_id = match (&self.parent, &self.run.request_id) {
+            (None, Some(id)) => Some(redactor.findable(Some(names::attrs::REQUEST_ID), id)),
+            (None, None) => self.attrs.get(names::attrs::REQUEST_ID).map(Cow::Borrowed),
+            (Some(_), _) => None,
+        };
         // Held until the child is open: a subscriber must not be given a parent that it has closed.
         let parent = self.parent.as_ref().and_then(|parent| parent.tracing());
         let parent_id = parent.as_ref().and_then(|span| span.id());
@@ -361,6 +368,9 @@ impl Span {
                     span_id = %self.id,
                     workflow = self.run.workflow.as_deref(),
                     correlation_id = self.run.correlation_id.as_deref(),
+                    request_id = request_id.as_deref(),
+                    session_id = self.attrs.get(names::attrs::SESSION),
+                    user_id = self.attrs.get(names::attrs::USER),
                     status = tracing::field::Empty,
                 )
             };
@@ -372,6 +382,18 @@ impl Span {
         let span = Arc::new(span);
         *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&span));
         Some(span)
+    }
+
+    /// Has the `tracing` span say whose session or which user this turned out to be.
+    pub(super) fn tell_tracing(&self, key: &str, value: &str) {
+        let field = match key {
+            names::attrs::SESSION => "session_id",
+            names::attrs::USER => "user_id",
+            _ => return,
+        };
+        if let Some(span) = self.tracing() {
+            span.record(field, &*self.run.hub.redactor.findable(Some(key), value));
+        }
     }
 
     /// Closes the `tracing` span of a request, which says how it ended.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::failure::NotRecorded;
 use super::failures::{Failures, Place};
 use super::keyed::{RunClaims, Unique};
-use super::propagation::Propagation;
+use super::propagation::{self, Propagation};
 use super::resumption::Resumption;
 use super::settled::LastEnd;
 use super::span::{Label, Run, Span};
@@ -279,7 +279,7 @@ impl RunSpec {
         if let Some(parent) = remote_parent {
             above.parent_span_id = Some(parent.span_id);
             if parent.trace_id == trace_id {
-                details.tags.push(Text::literal(tags::REMOTE_PARENT));
+                details.tags.extend(propagation::tags_of_child(*parent));
             } else {
                 above.parent_trace_id = Some(parent.trace_id);
                 let link = Link {
@@ -314,7 +314,7 @@ impl RunSpec {
         let run = Arc::new(Run {
             trace_id,
             random,
-            sampled: true,
+            sampled: remote_parent.is_none_or(|parent| parent.trace_id != trace_id || parent.sampled),
             correlation_id,
             workflow,
             tracestate: remote.tracestate.clone(),

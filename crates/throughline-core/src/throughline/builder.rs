@@ -231,7 +231,10 @@ impl ThroughlineBuilder {
         for config in self.feeds {
             opened.feeds.push(FeedDelivery::start(config, instance.clone(), self.capacity)?);
         }
-        opened.sinks = self.sinks.into_iter().map(Sink::new).collect();
+        for sink in self.sinks {
+            sink.open(&instance, opened.store.as_ref().map(|store| &store.readers))?;
+            opened.sinks.push(Sink::new(sink));
+        }
         if is_metered {
             opened.sinks.push(Sink::new(Box::new(EventMetrics::new(&opened.meter))));
         }

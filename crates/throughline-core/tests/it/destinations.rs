@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use throughline_core::testing::{FaultyFeed, FaultySpool, FaultyStore, MemorySpool, run};
 use throughline_core::{
-    BoxFuture, DropReason, EventSink, Filter, InstanceId, MemoryFeed, MemoryStore, NotRecorded, Page,
-    Throughline, TraceEvent,
+    BoxFuture, DropReason, Durability, EventSink, Filter, Instance, InstanceId, MemoryFeed, MemoryStore,
+    NotRecorded, OpenError, Page, Readers, SinkAccount, Throughline, TraceEvent,
 };
 
 use crate::support::{SOON, away, impatient, start_endless};
@@ -203,6 +203,85 @@ impl EventSink for Bad {
         assert!(timeout > Duration::from_secs(1), "this sink panics when it is in a hurry");
         Box::pin(std::future::pending())
     }
+}
+
+/// A sink that sends on half of what it gets, and drops the rest when it is closed.
+#[derive(Default)]
+struct Halving {
+    seen: AtomicU64,
+    sent: AtomicU64,
+    dropped: AtomicU64,
+    /// How long it had to close.
+    had: Arc<std::sync::Mutex<Option<Duration>>>,
+}
+
+impl EventSink for Halving {
+    fn name(&self) -> &str {
+        "halving"
+    }
+    fn on_event(&self, _: &Arc<TraceEvent>) {
+        let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        self.sent.store(seen / 2, Ordering::Relaxed);
+    }
+    fn close(&self, timeout: Duration) -> BoxFuture<'_, ()> {
+        *self.had.lock().unwrap() = Some(timeout);
+        let left = self.seen.load(Ordering::Relaxed) - self.sent.load(Ordering::Relaxed);
+        self.dropped.store(left, Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
+    }
+    fn account(&self) -> Option<SinkAccount> {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let dropped = [(DropReason::Shutdown, of(&self.dropped))].into();
+        Some(SinkAccount { accepted: of(&self.seen), delivered: of(&self.sent), dropped })
+    }
+}
+
+#[tokio::test]
+async fn a_sink_says_itself_what_became_of_events_that_it_sends_on() {
+    let throughline = Throughline::builder("test").sink(Halving::default()).build().unwrap();
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    let report = throughline.flush(SOON).await;
+    let account = &report.destinations[0];
+    assert_eq!((account.accepted, account.delivered, account.pending), (2, 1, 1), "{report}");
+    let report = throughline.shutdown(SOON).await;
+    let account = &report.destinations[0];
+    assert!(account.balances() && account.pending == 0, "{report}");
+    assert_eq!(account.dropped, [(DropReason::Shutdown, 1)], "{report}");
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_leaves_a_sink_the_time_to_close() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let sink = Halving::default();
+    let had = Arc::clone(&sink.had);
+    let builder = Throughline::builder("test").store(faulty).durability(Durability::Pipelined);
+    let throughline = builder.sink(sink).build().unwrap();
+    faults.append().hold();
+    let run = tokio::spawn(throughline.workflow("test").run_infallible(|_| async {}));
+    faults.append().attempted(1).await;
+    throughline.shutdown(Duration::from_secs(2)).await;
+    run.abort();
+    let had = had.lock().unwrap().unwrap();
+    assert!(had > Duration::from_secs(1), "it had {had:?}");
+}
+
+#[test]
+fn a_sink_that_cannot_be_opened_fails_the_build() {
+    struct Unusable;
+    impl EventSink for Unusable {
+        fn name(&self) -> &str {
+            "unusable"
+        }
+        fn on_event(&self, _: &Arc<TraceEvent>) {}
+        fn open(&self, instance: &Instance, readers: Option<&Readers>) -> Result<(), OpenError> {
+            assert_eq!((&*instance.service, readers.is_some()), ("test", true));
+            let reason = "it has no address".to_owned();
+            Err(OpenError::Unusable { store: "unusable", reason, source: None })
+        }
+    }
+    let error = Throughline::builder("test").store(MemoryStore::new()).sink(Unusable).build().unwrap_err();
+    assert_eq!(error.to_string(), "unusable cannot be used: it has no address");
 }
 
 #[tokio::test]

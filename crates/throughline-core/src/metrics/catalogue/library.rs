@@ -23,6 +23,10 @@ catalogue! {
         "How often redaction put something in place of something sensitive, by what it was.";
     STORE_CHARGES: Counter["service", "destination", "operation"] = "throughline_store_charges_total", Count,
         "What the service behind a store charged for its operations, in units of its own: request units, for Azure Cosmos DB.";
+    LOG_LINES: Counter["service"] = "throughline_log_lines_total", Count,
+        "Lines that were logged at a level that is on.";
+    LOG_LINES_DROPPED: Counter["service", "reason"] = "throughline_log_lines_dropped_total", Count,
+        "Lines of the log that were not written, by reason.";
     LABEL_OVERFLOW: Counter["metric", "label"] = "throughline_metrics_label_overflow_total", Count,
         "How often a label of a series, or all labels if none is named, was folded into `_overflow` because there were too many values.";
     PROCESS_CPU_SECONDS: Counter[] = "process_cpu_seconds_total", Seconds,

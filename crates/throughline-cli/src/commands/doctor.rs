@@ -1,0 +1,280 @@
+//! `throughline doctor`: what the environment switches on, and whether each destination is there.
+
+use std::io;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use serde::Serialize;
+use throughline::config::{ConfigError, LogDestination, LogSettings, MetricsSettings, ObservabilityConfig};
+use throughline_core::names::env::THROUGHLINE_STORE;
+
+use crate::error::{Answer, CliError};
+use crate::feed;
+use crate::output::{Cell, Screen, Table, clean};
+use crate::store::{Store, open_outbox};
+
+/// A destination that takes longer to answer is not there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The JSON of `doctor`.
+#[derive(Serialize)]
+struct Diagnosis {
+    /// Whether everything that is on works.
+    ok: bool,
+    /// What the service is called.
+    service: String,
+    /// Whether everything is off.
+    disabled: bool,
+    /// What is set.
+    settings: Vec<Setting>,
+    /// What is set in vain.
+    warnings: Vec<String>,
+    /// What is wrong with the environment.
+    problems: Vec<String>,
+    /// What is on, and whether it works.
+    checks: Vec<Check>,
+}
+
+/// A variable that is set.
+#[derive(Serialize)]
+struct Setting {
+    /// Its name in the table.
+    variable: &'static str,
+    /// The name that it was set by.
+    set_by: &'static str,
+    /// What it is set to, as far as that is shown.
+    value: String,
+}
+
+/// One thing that can be on.
+#[derive(Serialize)]
+struct Check {
+    what: &'static str,
+    state: State,
+    detail: String,
+}
+
+/// How it is.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// It is on, and works.
+    Ok,
+    /// It is on, and does not work.
+    Failed,
+    /// It is off.
+    Off,
+}
+
+/// `location` is the store of the command line, or else of the environment.
+pub(super) async fn run(location: Option<&str>, screen: &mut Screen) -> Result<Answer, CliError> {
+    let config = ObservabilityConfig::builder().or_environment();
+    let config = match location {
+        Some(location) => config.set(THROUGHLINE_STORE, location),
+        None => config,
+    };
+    let diagnosis = match config.build() {
+        Ok(config) => examine(&config, location).await,
+        Err(ConfigError { problems, .. }) => Diagnosis {
+            ok: false,
+            service: String::new(),
+            disabled: false,
+            settings: Vec::new(),
+            warnings: Vec::new(),
+            problems: problems.iter().map(ToString::to_string).collect(),
+            checks: Vec::new(),
+        },
+    };
+    let answer = Answer::of(diagnosis.ok);
+    if screen.wants_json() {
+        screen.json(&diagnosis)?;
+    } else {
+        show(&diagnosis, screen)?;
+    }
+    Ok(answer)
+}
+
+async fn examine(config: &ObservabilityConfig, location: Option<&str>) -> Diagnosis {
+    let settings = config.shown().map(|(variable, set_by, shown)| Setting {
+        variable,
+        set_by,
+        value: shown.strip_prefix('=').map(str::to_owned).unwrap_or(shown.trim().to_owned()),
+    });
+    let checks = if config.is_disabled() {
+        Vec::new()
+    } else {
+        vec![
+            check("store", "events are kept nowhere: set THROUGHLINE_STORE", store(config, location).await),
+            check(
+                "outbox",
+                "workflows wait while the store is away: set THROUGHLINE_OUTBOX",
+                config.outbox().map(outbox),
+            ),
+            check("feed", "nothing is shown live: set THROUGHLINE_FEED", feed(config).await),
+            check("metrics", "no page of metrics: set METRICS_PORT", config.metrics().map(|to| metrics(&to))),
+            check("logs", "THROUGHLINE_LOG_OUTPUT is none", config.logs().map(|to| logs(&to))),
+            check(
+                "traces",
+                "none are exported: set OTEL_EXPORTER_OTLP_ENDPOINT",
+                config.traces().map(|to| reach(to.address())),
+            ),
+            check(
+                "sentry",
+                "no failure is reported: set SENTRY_DSN",
+                config.sentry().map(|to| reach(to.address())),
+            ),
+        ]
+    };
+    Diagnosis {
+        ok: checks.iter().all(|check| check.state != State::Failed),
+        service: config.service().to_owned(),
+        disabled: config.is_disabled(),
+        settings: settings.collect(),
+        warnings: config.warnings().to_vec(),
+        problems: Vec::new(),
+        checks,
+    }
+}
+
+fn check(what: &'static str, off: &str, tried: Option<Result<String, String>>) -> Check {
+    let (state, detail) = match tried {
+        None => (State::Off, off.to_owned()),
+        Some(Ok(detail)) => (State::Ok, detail),
+        Some(Err(reason)) => (State::Failed, reason),
+    };
+    Check { what, state, detail }
+}
+
+/// Opens the store for reading, as it may be in use.
+async fn store(config: &ObservabilityConfig, location: Option<&str>) -> Option<Result<String, String>> {
+    config.store()?;
+    let store = match Store::named(location) {
+        Ok(store) => store,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    if !store.may_exist() {
+        return Some(will_be_created(store.name(), store.folder()));
+    }
+    Some(match within(store.readers()).await {
+        Some(Ok(_)) => Ok(store.name().to_owned()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err(format!("{} does not answer", store.name())),
+    })
+}
+
+fn will_be_created(name: &str, folder: Option<&Path>) -> Result<String, String> {
+    match folder.filter(|folder| *folder != Path::new("") && !folder.is_dir()) {
+        Some(folder) => Err(format!("{name}: there is no folder {}; create it", folder.display())),
+        None => Ok(format!("{name} will be created")),
+    }
+}
+
+fn outbox(file: &Path) -> Result<String, String> {
+    if !file.exists() {
+        return will_be_created(&file.display().to_string(), file.parent());
+    }
+    let opened = open_outbox(file).map_err(|error| error.to_string());
+    opened.map(|_| file.display().to_string())
+}
+
+async fn feed(config: &ObservabilityConfig) -> Option<Result<String, String>> {
+    let opened = within(feed::open(config.feed()?)).await;
+    Some(match opened {
+        Some(Ok(_)) => Ok("it answers".to_owned()),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("it does not answer".to_owned()),
+    })
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(PATIENCE, work).await.ok()
+}
+
+/// Whether somebody can listen there.
+fn metrics(to: &MetricsSettings) -> Result<String, String> {
+    let place = format!("{}:{}", to.host, to.port);
+    match TcpListener::bind((to.host.as_str(), to.port)) {
+        Ok(_) if to.port == 0 => Ok(format!("on any free port of {}", to.host)),
+        Ok(_) => Ok(format!("http://{place}/metrics can be served")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Ok(format!("{place} is in use: by the service itself, if that runs"))
+        }
+        Err(error) => Err(format!("{place}: {error}; set OTEL_EXPORTER_PROMETHEUS_PORT to another port")),
+    }
+}
+
+/// Whether the place is there. Nothing is created.
+fn logs(to: &LogSettings) -> Result<String, String> {
+    let (folder, name) = match &to.output {
+        LogDestination::Stdout => return Ok(format!("to the standard output, {}", to.levels)),
+        LogDestination::Stderr => return Ok(format!("to the standard error output, {}", to.levels)),
+        LogDestination::File(path) => (path.parent().filter(|folder| *folder != Path::new("")), path),
+        LogDestination::Daily(folder) | LogDestination::Hourly(folder) => (Some(folder.as_path()), folder),
+        other => return Ok(format!("{other:?}, {}", to.levels)),
+    };
+    let folder = folder.unwrap_or(Path::new("."));
+    match folder.metadata() {
+        Ok(found) if !found.is_dir() => Err(format!("{} is no folder", folder.display())),
+        Ok(found) if found.permissions().readonly() => {
+            Err(format!("{} may not be written to", folder.display()))
+        }
+        Ok(_) => Ok(format!("to {}, {}", name.display(), to.levels)),
+        Err(error) => Err(format!("{}: {error}; create the folder", folder.display())),
+    }
+}
+
+/// Whether a server accepts connections.
+fn reach(address: Option<(String, u16)>) -> Result<String, String> {
+    // What was accepted as an address has a host and a port.
+    let Some((host, port)) = address else { return Err("there is no host in its address".to_owned()) };
+    let place = format!("{host}:{port}");
+    let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| format!("{place}: {error}"))?;
+    let mut reason = "it has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => return Ok(format!("{place} accepts connections")),
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(format!("{place}: {reason}"))
+}
+
+fn show(diagnosis: &Diagnosis, screen: &mut Screen) -> Result<(), CliError> {
+    if !diagnosis.problems.is_empty() {
+        screen.line(format_args!("The environment can't be used:"))?;
+        for problem in &diagnosis.problems {
+            screen.line(format_args!("  {}", clean(problem)))?;
+        }
+        return Ok(());
+    }
+    screen.line(format_args!("Service {}", clean(&diagnosis.service)))?;
+    if diagnosis.disabled {
+        screen.line(format_args!("Everything is off: OTEL_SDK_DISABLED=true"))?;
+    }
+    let mut table = Table::new(&["WHAT", "STATE", "<DETAIL"]);
+    for Check { what, state, detail } in &diagnosis.checks {
+        let (word, colour) = match state {
+            State::Ok => ("ok", AnsiColor::Green),
+            State::Failed => ("FAILED", AnsiColor::Red),
+            State::Off => ("off", AnsiColor::Yellow),
+        };
+        table.row([Cell::from(*what), Cell::styled(word, colour.on_default()), Cell::from(detail)]);
+    }
+    if !diagnosis.disabled {
+        screen.line("")?;
+        screen.table(&table)?;
+    }
+    if !diagnosis.settings.is_empty() {
+        screen.heading("Set")?;
+    }
+    for Setting { variable, set_by, value } in &diagnosis.settings {
+        let by = if variable == set_by { String::new() } else { format!(" (by {set_by})") };
+        screen.line(format_args!("  {variable} {}{by}", clean(value)))?;
+    }
+    for warning in &diagnosis.warnings {
+        screen.line(format_args!("\nWarning: {}", clean(warning)))?;
+    }
+    Ok(())
+}

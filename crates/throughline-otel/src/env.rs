@@ -1,0 +1,393 @@
+//! What the environment says, by the names that operators know: `OTEL_*`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use throughline_core::env::{EnvError, variable};
+
+use crate::config::{Exceptions, Otlp, Protocol, Signal, at};
+use crate::sampler::Sampler;
+
+impl Otlp {
+    /// What the [environment](https://opentelemetry.io/docs/specs/otel/protocol/exporter/) says, and for all that it does not say
+    /// the defaults of [`new`](Self::new).
+    ///
+    /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_TIMEOUT` and `_CERTIFICATE`, each for
+    /// all signals or as `OTEL_EXPORTER_OTLP_TRACES_…` and `OTEL_EXPORTER_OTLP_LOGS_…` for one;
+    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`,
+    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and
+    /// `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.
+    ///
+    /// # Errors
+    /// When a variable has a value that it can't have. Values that may be secret are not in the message.
+    pub fn from_env() -> Result<Self, EnvError> {
+        Self::from_lookup(&variable)
+    }
+
+    pub(crate) fn from_lookup(lookup: Lookup<'_>) -> Result<Self, EnvError> {
+        let mut otlp = Self::new();
+        if let Some(protocol) = one_of(lookup, [TRACES.protocol, ALL.protocol])? {
+            otlp.protocol = protocol_of(&protocol)?;
+        }
+        let protocol = otlp.protocol;
+        otlp = otlp.endpoint(default_endpoint(protocol));
+        signal(lookup, &TRACES, protocol, &mut otlp.traces)?;
+        signal(lookup, &LOGS, protocol, &mut otlp.logs)?;
+        #[cfg(feature = "tls")]
+        if let Some((name, path)) = one_of(lookup, [TRACES.certificate, ALL.certificate])? {
+            let pem = std::fs::read(path);
+            otlp.certificate = Some(pem.map_err(|source| EnvError::Unreadable { name, source })?);
+        }
+        if let Some(list) = lookup("OTEL_RESOURCE_ATTRIBUTES")? {
+            otlp.resource = pairs("OTEL_RESOURCE_ATTRIBUTES", &list)?;
+        }
+        let number = |name| number(lookup, name);
+        if let Some(millis) = number("OTEL_BSP_SCHEDULE_DELAY")? {
+            otlp.batching.delay = Duration::from_millis(millis);
+        }
+        if let Some(spans) = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")? {
+            otlp = otlp.batch(as_usize(spans), 1 << 20);
+        }
+        if let Some(spans) = number("OTEL_BSP_MAX_QUEUE_SIZE")? {
+            // Counted in spans there, in events here; a span has two at least.
+            otlp = otlp.capacity(as_usize(spans).saturating_mul(2));
+        }
+        if let Some(limit) = number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")? {
+            otlp.value_limit = as_usize(limit);
+        }
+        if let Some(opted) = lookup("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN")? {
+            otlp.exceptions = exceptions(&opted)?;
+        }
+        otlp.sampler = sampler(lookup)?;
+        Ok(otlp)
+    }
+}
+
+/// How variables are read.
+pub(crate) type Lookup<'l> = &'l dyn Fn(&'static str) -> Result<Option<String>, EnvError>;
+
+/// The names of the variables of one signal.
+struct Names {
+    endpoint: &'static str,
+    path: &'static str,
+    protocol: &'static str,
+    headers: &'static str,
+    compression: &'static str,
+    timeout: &'static str,
+    #[cfg(feature = "tls")]
+    certificate: &'static str,
+}
+
+const ALL: Names = Names {
+    endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    path: "",
+    protocol: "OTEL_EXPORTER_OTLP_PROTOCOL",
+    headers: "OTEL_EXPORTER_OTLP_HEADERS",
+    compression: "OTEL_EXPORTER_OTLP_COMPRESSION",
+    timeout: "OTEL_EXPORTER_OTLP_TIMEOUT",
+    #[cfg(feature = "tls")]
+    certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE",
+};
+
+const TRACES: Names = Names {
+    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    path: "v1/traces",
+    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    headers: "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    #[cfg(feature = "tls")]
+    certificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+};
+
+const LOGS: Names = Names {
+    endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    path: "v1/logs",
+    protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    headers: "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    compression: "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+    timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
+    #[cfg(feature = "tls")]
+    certificate: "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+};
+
+/// The first of these that is set, and its name.
+fn one_of(lookup: Lookup<'_>, names: [&'static str; 2]) -> Result<Option<(&'static str, String)>, EnvError> {
+    for name in names {
+        if let Some(value) = lookup(name)? {
+            return Ok(Some((name, value)));
+        }
+    }
+    Ok(None)
+}
+
+fn protocol_of((name, value): &(&'static str, String)) -> Result<Protocol, EnvError> {
+    match &**value {
+        "http/protobuf" => Ok(Protocol::Http),
+        #[cfg(feature = "grpc")]
+        "grpc" => Ok(Protocol::Grpc),
+        _ => Err(invalid(name, value, PROTOCOLS)),
+    }
+}
+
+const PROTOCOLS: &str = if cfg!(feature = "grpc") {
+    "http/protobuf or grpc"
+} else {
+    "http/protobuf; for grpc switch on the feature `grpc` of throughline-otel (`otel-grpc` of throughline)"
+};
+
+fn default_endpoint(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http://localhost:4318",
+        #[cfg(feature = "grpc")]
+        Protocol::Grpc => "http://localhost:4317",
+    }
+}
+
+fn signal(
+    lookup: Lookup<'_>,
+    names: &Names,
+    protocol: Protocol,
+    signal: &mut Signal,
+) -> Result<(), EnvError> {
+    if let Some((name, endpoint)) = one_of(lookup, [names.endpoint, ALL.endpoint])? {
+        let uri = endpoint.parse::<http::Uri>().ok();
+        if !uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+        {
+            return Err(secretive(name, "an address as in http://collector:4318"));
+        }
+        // The address of one signal is used as it is, that of all is what paths are added to.
+        let is_base = name == ALL.endpoint && protocol == Protocol::Http;
+        signal.endpoint = if is_base { at(&endpoint, names.path) } else { endpoint };
+    }
+    if let Some((name, list)) = one_of(lookup, [names.headers, ALL.headers])? {
+        signal.headers = pairs(name, &list)?;
+        let is_header = |(name, value): (&String, &String)| {
+            name.parse::<http::HeaderName>().is_ok() && value.parse::<http::HeaderValue>().is_ok()
+        };
+        if !signal.headers.iter().all(is_header) {
+            return Err(secretive(name, PAIRS));
+        }
+    }
+    if let Some((name, compression)) = one_of(lookup, [names.compression, ALL.compression])? {
+        signal.gzip = match &*compression {
+            "gzip" => true,
+            "none" => false,
+            _ => return Err(invalid(name, &compression, "gzip or none")),
+        };
+    }
+    if let Some((name, _)) = one_of(lookup, [names.timeout, ALL.timeout])?
+        && let Some(millis) = number(lookup, name)?
+    {
+        signal.timeout = Duration::from_millis(millis);
+    }
+    Ok(())
+}
+
+const PAIRS: &str = "a list as in key1=value1,key2=value2, percent-encoded where a value has a comma in it";
+
+/// `key1=value1,key2=value2`, as in baggage.
+fn pairs(name: &'static str, list: &str) -> Result<BTreeMap<String, String>, EnvError> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| secretive(name, PAIRS))?;
+        let value = percent_decoded(value.trim()).ok_or_else(|| secretive(name, PAIRS))?;
+        match key.trim() {
+            "" => Err(secretive(name, PAIRS)),
+            key => Ok((key.to_owned(), value)),
+        }
+    };
+    list.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+            (b'%', _) => return None,
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn exceptions(opted: &str) -> Result<Exceptions, EnvError> {
+    let opted: Vec<_> = opted.split(',').map(str::trim).collect();
+    if opted.contains(&"logs/dup") {
+        Ok(Exceptions::Both)
+    } else if opted.contains(&"logs") {
+        Ok(Exceptions::LogRecords)
+    } else {
+        Err(invalid("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", &opted.join(","), "logs or logs/dup"))
+    }
+}
+
+fn sampler(lookup: Lookup<'_>) -> Result<Sampler, EnvError> {
+    const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+    let ratio = || match lookup(ARGUMENT)? {
+        None => Ok(1.0),
+        Some(text) => match text.parse::<f64>() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+            _ => Err(invalid(ARGUMENT, &text, "a number from 0 to 1")),
+        },
+    };
+    match lookup("OTEL_TRACES_EXPORTER")?.as_deref() {
+        None | Some("otlp") => {}
+        Some("none") => return Ok(Sampler::AlwaysOff),
+        Some(other) => return Err(invalid("OTEL_TRACES_EXPORTER", other, "otlp or none")),
+    }
+    match lookup("OTEL_TRACES_SAMPLER")?.as_deref() {
+        None | Some("parentbased_always_on") => Ok(Sampler::ParentBasedAlwaysOn),
+        Some("parentbased_always_off") => Ok(Sampler::ParentBasedAlwaysOff),
+        Some("parentbased_traceidratio") => Ok(Sampler::ParentBasedRatio(ratio()?)),
+        Some("always_on") => Ok(Sampler::AlwaysOn),
+        Some("always_off") => Ok(Sampler::AlwaysOff),
+        Some("traceidratio") => Ok(Sampler::Ratio(ratio()?)),
+        Some(other) => Err(invalid("OTEL_TRACES_SAMPLER", other, SAMPLERS)),
+    }
+}
+
+const SAMPLERS: &str = "always_on, always_off or traceidratio, each also as in parentbased_always_on";
+
+fn number(lookup: Lookup<'_>, name: &'static str) -> Result<Option<u64>, EnvError> {
+    let Some(text) = lookup(name)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| invalid(name, &text, "a whole number that is not negative"))
+}
+
+fn as_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn invalid(name: &'static str, value: &str, expected: &'static str) -> EnvError {
+    EnvError::Invalid { name, value: value.chars().take(64).collect(), expected }
+}
+
+/// For a value that may be or hold a secret.
+fn secretive(name: &'static str, expected: &'static str) -> EnvError {
+    EnvError::Invalid { name, value: "(not shown)".to_owned(), expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(set: &[(&'static str, &str)]) -> Result<Otlp, String> {
+        let lookup = |name: &'static str| {
+            Ok(set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        };
+        Otlp::from_lookup(&lookup).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_variables_it_is_the_default() {
+        let otlp = read(&[]).unwrap();
+        assert_eq!(otlp.traces.endpoint, "http://localhost:4318/v1/traces");
+        assert_eq!(otlp.logs.endpoint, "http://localhost:4318/v1/logs");
+        assert_eq!((otlp.protocol, otlp.sampler), (Protocol::Http, Sampler::ParentBasedAlwaysOn));
+    }
+
+    #[test]
+    fn paths_are_added_to_the_address_of_all_signals_and_not_to_that_of_one() {
+        let otlp = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/base/"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:9/exactly/here"),
+        ])
+        .unwrap();
+        assert_eq!(otlp.traces.endpoint, "http://traces:9/exactly/here");
+        assert_eq!(otlp.logs.endpoint, "http://collector:4318/base/v1/logs");
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn grpc_has_a_port_of_its_own_and_no_paths() {
+        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        assert_eq!(read(&[grpc]).unwrap().traces.endpoint, "http://localhost:4317");
+        let otlp = read(&[grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")]).unwrap();
+        assert_eq!((otlp.protocol, &*otlp.logs.endpoint), (Protocol::Grpc, "http://collector:4317"));
+    }
+
+    #[test]
+    fn the_variable_of_a_signal_wins() {
+        let otlp = read(&[
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=k%2C1, tenant=acme"),
+            ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "api-key=other"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "none"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+            ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "20"),
+        ])
+        .unwrap();
+        assert_eq!((&*otlp.traces.headers["api-key"], &*otlp.traces.headers["tenant"]), ("k,1", "acme"));
+        assert_eq!((otlp.logs.headers.len(), &*otlp.logs.headers["api-key"]), (1, "other"));
+        assert_eq!((otlp.traces.gzip, otlp.logs.gzip), (false, true));
+        let timeouts = (otlp.traces.timeout, otlp.logs.timeout);
+        assert_eq!(timeouts, (Duration::from_millis(1500), Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn what_is_batched_cut_and_sampled_can_be_set() {
+        let otlp = read(&[
+            ("OTEL_BSP_SCHEDULE_DELAY", "200"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "64"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+            ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "80"),
+            ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "http, logs/dup"),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod,team=credit%20risk"),
+        ])
+        .unwrap();
+        let batching = otlp.batching;
+        assert_eq!(
+            (batching.delay, batching.spans, batching.capacity),
+            (Duration::from_millis(200), 64, 200)
+        );
+        assert_eq!((otlp.value_limit, otlp.exceptions), (80, Exceptions::Both));
+        assert_eq!(otlp.sampler, Sampler::ParentBasedRatio(0.25));
+        assert_eq!(otlp.resource["team"], "credit risk");
+        assert_eq!(read(&[("OTEL_TRACES_EXPORTER", "none")]).unwrap().sampler, Sampler::AlwaysOff);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_named_with_what_may_be_and_no_secret_is_shown() {
+        for (name, value, expected) in [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli", "gzip or none"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1", "a whole number"),
+            ("OTEL_TRACES_SAMPLER", "sometimes", "always_on"),
+            ("OTEL_TRACES_EXPORTER", "jaeger", "otlp or none"),
+            ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "spans", "logs or logs/dup"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.contains(&format!("{name}={value}")) && error.contains(expected), "{error}");
+        }
+        let ratio = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")];
+        assert!(
+            read(&ratio).unwrap_err().contains("OTEL_TRACES_SAMPLER_ARG=2: expected a number from 0 to 1")
+        );
+        for (name, value) in [
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key hunter2"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%zz"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api key=hunter2"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "=hunter2"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://hunter2@collector"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "hunter2"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
+        }
+        let shown = read(&[
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/hunter2"),
+        ]);
+        let shown = format!("{:?}", shown.unwrap());
+        assert!(shown.contains("http://collector:4318") && !shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,132 @@
+//! gRPC.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use throughline_model::BoxError;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use super::{Answer, Settings, chain};
+use crate::config::Signal;
+
+pub(crate) struct Grpc {
+    traces: TraceServiceClient<Channel>,
+    traces_with: Metadata,
+    logs: LogsServiceClient<Channel>,
+    logs_with: Metadata,
+}
+
+/// What is sent along with each request.
+struct Metadata {
+    map: MetadataMap,
+    timeout: Duration,
+}
+
+impl Metadata {
+    fn new(signal: &Signal) -> Result<Self, BoxError> {
+        let mut map = MetadataMap::new();
+        for (name, value) in &signal.headers {
+            let mut value = MetadataValue::from_str(value)?;
+            value.set_sensitive(true);
+            // The names of metadata are lower-case.
+            map.insert(MetadataKey::from_str(&name.to_ascii_lowercase())?, value);
+        }
+        Ok(Self { map, timeout: signal.timeout })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.map.clone();
+        request.set_timeout(self.timeout);
+        request
+    }
+}
+
+impl Grpc {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, BoxError> {
+        let mut traces = TraceServiceClient::new(channel(settings, &settings.traces)?);
+        let mut logs = LogsServiceClient::new(channel(settings, &settings.logs)?);
+        if settings.traces.gzip {
+            traces = traces.send_compressed(CompressionEncoding::Gzip);
+        }
+        if settings.logs.gzip {
+            logs = logs.send_compressed(CompressionEncoding::Gzip);
+        }
+        let (traces_with, logs_with) = (Metadata::new(&settings.traces)?, Metadata::new(&settings.logs)?);
+        Ok(Self { traces, traces_with, logs, logs_with })
+    }
+
+    pub(crate) async fn traces(&mut self, request: ExportTraceServiceRequest) -> Answer {
+        match self.traces.export(self.traces_with.request(request)).await {
+            Ok(response) => {
+                let partial = response.into_inner().partial_success;
+                taken(partial.map(|partial| (partial.rejected_spans, partial.error_message)))
+            }
+            Err(status) => refused(&status),
+        }
+    }
+
+    pub(crate) async fn logs(&mut self, request: ExportLogsServiceRequest) -> Answer {
+        match self.logs.export(self.logs_with.request(request)).await {
+            Ok(response) => {
+                let partial = response.into_inner().partial_success;
+                taken(partial.map(|partial| (partial.rejected_log_records, partial.error_message)))
+            }
+            Err(status) => refused(&status),
+        }
+    }
+}
+
+/// Connects with the first request, and again when the connection is lost.
+fn channel(settings: &Settings, signal: &Signal) -> Result<Channel, BoxError> {
+    let endpoint = Endpoint::from_shared(signal.endpoint.clone())?
+        .user_agent(super::AGENT)?
+        .timeout(signal.timeout)
+        .connect_timeout(signal.timeout);
+    #[cfg(feature = "tls")]
+    let endpoint = if signal.endpoint.starts_with("https:") {
+        use tonic::transport::{Certificate, ClientTlsConfig};
+        let tls = match &settings.certificate {
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        endpoint.tls_config(tls)?
+    } else {
+        endpoint
+    };
+    #[cfg(not(feature = "tls"))]
+    let _ = settings;
+    Ok(endpoint.connect_lazy())
+}
+
+fn taken(partial: Option<(i64, String)>) -> Answer {
+    let (rejected, message) = partial.unwrap_or_default();
+    Answer::Taken { rejected: rejected.try_into().unwrap_or_default(), message }
+}
+
+/// By the [codes](https://opentelemetry.io/docs/specs/otlp/#failures) after which one may try again.
+fn refused(status: &Status) -> Answer {
+    let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let reason = format!("it answered {:?}: {}", status.code(), chain(status));
+    match status.code() {
+        Code::ResourceExhausted if asked.is_none() => Answer::TooLarge { reason },
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => Answer::Later { after: asked, reason },
+        // What tonic calls a connection that breaks in the middle.
+        Code::Unknown if std::error::Error::source(status).is_some() => Answer::Later { after: None, reason },
+        _ => Answer::Rejected { reason },
+    }
+}

@@ -1,0 +1,10 @@
+//! The exporter against receivers that others wrote, and against collectors that misbehave.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail a test too")]
+
+mod collector;
+mod delivered;
+mod faults;
+mod outbox;
+mod receiver;
+mod sampled;

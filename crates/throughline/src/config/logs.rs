@@ -1,0 +1,111 @@
+//! What the variables say about logs.
+
+use std::path::PathBuf;
+
+use super::settings::Settings;
+
+const LEVELS: &str = "RUST_LOG";
+const OUTPUT: &str = "THROUGHLINE_LOG_OUTPUT";
+const FORMAT: &str = "THROUGHLINE_LOG_FORMAT";
+
+/// Which lines are logged, and where they go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogSettings {
+    /// Which lines are written, as in `info,hyper=warn`.
+    pub levels: String,
+    /// Where they go.
+    pub output: LogDestination,
+    /// `auto`, `json` or `text`.
+    pub format: String,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogDestination {
+    /// The standard output.
+    Stdout,
+    /// The standard error output.
+    Stderr,
+    /// The end of a file.
+    File(PathBuf),
+    /// A file for each day in a folder.
+    Daily(PathBuf),
+    /// A file for each hour in a folder.
+    Hourly(PathBuf),
+}
+
+impl LogSettings {
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        let output = match settings.get(OUTPUT).unwrap_or("stdout") {
+            "none" => return None,
+            "stderr" => LogDestination::Stderr,
+            other => match other.split_once(':') {
+                Some(("file", path)) => LogDestination::File(path.into()),
+                Some(("daily", folder)) => LogDestination::Daily(folder.into()),
+                Some(("hourly", folder)) => LogDestination::Hourly(folder.into()),
+                _ => LogDestination::Stdout,
+            },
+        };
+        Some(Self {
+            levels: settings.get(LEVELS).unwrap_or("info").to_owned(),
+            output,
+            format: settings.get(FORMAT).unwrap_or("auto").to_owned(),
+        })
+    }
+}
+
+#[cfg(feature = "log")]
+impl LogSettings {
+    /// Opens what was configured.
+    pub(super) fn open(&self, service: &str) -> Result<throughline_log::Logs, super::InitError> {
+        use throughline_log::{Format, Logs, Output};
+
+        let output = match &self.output {
+            LogDestination::Stdout => Output::stdout(),
+            LogDestination::Stderr => Output::stderr(),
+            LogDestination::File(path) => Output::file(path),
+            #[cfg(feature = "log-files")]
+            LogDestination::Daily(folder) => {
+                Output::rolling(throughline_log::Rolling::daily(folder, service))
+            }
+            #[cfg(feature = "log-files")]
+            LogDestination::Hourly(folder) => {
+                Output::rolling(throughline_log::Rolling::hourly(folder, service))
+            }
+            #[cfg(not(feature = "log-files"))]
+            LogDestination::Daily(_) | LogDestination::Hourly(_) => {
+                let what = "a new file each day or hour (THROUGHLINE_LOG_OUTPUT)";
+                return Err(super::InitError::Feature { what, feature: "log-files" });
+            }
+        };
+        let format = match self.format.as_str() {
+            "json" => Format::Json,
+            "text" => Format::Text,
+            _ => Format::Auto,
+        };
+        let builder = Logs::builder(service.to_owned()).output(output).format(format);
+        // What is here was accepted as levels.
+        let builder = match self.levels.parse() {
+            Ok(levels) => builder.levels(levels),
+            Err(_) => builder,
+        };
+        Ok(builder.build()?)
+    }
+}
+
+/// Has the process write what it logs; answers a warning if somebody else has installed a subscriber already.
+#[cfg(feature = "log")]
+pub(super) fn install(
+    logs: &throughline_log::Logs,
+    throughline: &throughline_core::Throughline,
+) -> Option<String> {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let subscriber = tracing_subscriber::registry().with(logs.layer(throughline.redactor()));
+    tracing::subscriber::set_global_default(subscriber).err().map(|_| {
+        "what is logged is not written: a subscriber is installed already; add `logs().layer(..)` to it"
+            .to_owned()
+    })
+}

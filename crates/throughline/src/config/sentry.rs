@@ -1,0 +1,53 @@
+//! What the variables say about Sentry.
+
+use std::fmt;
+
+use super::kind;
+use super::settings::Settings;
+
+/// Where failures are reported, and which. Its `Debug` does not show the DSN.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SentrySettings {
+    /// The project: a secret.
+    pub dsn: String,
+    /// The environment that reports name.
+    pub environment: String,
+    /// The release that they name.
+    pub release: Option<String>,
+    /// The part of all failures that is reported.
+    pub sample_rate: f64,
+    /// The part of all runs that is sent as performance transactions.
+    pub traces_sample_rate: f64,
+}
+
+impl SentrySettings {
+    pub(super) fn of(settings: &Settings) -> Option<Self> {
+        if settings.is_disabled() || settings.switch("SENTRY_ENABLED") == Some(false) {
+            return None;
+        }
+        Some(Self {
+            dsn: settings.get("SENTRY_DSN")?.to_owned(),
+            environment: settings.get("SENTRY_ENVIRONMENT").unwrap_or("production").to_owned(),
+            release: settings.get("SENTRY_RELEASE").map(str::to_owned),
+            sample_rate: settings.parse("SENTRY_SAMPLE_RATE").unwrap_or(1.0),
+            traces_sample_rate: settings.parse("SENTRY_TRACES_SAMPLE_RATE").unwrap_or(0.0),
+        })
+    }
+
+    /// The host and the port of the server.
+    pub fn address(&self) -> Option<(String, u16)> {
+        kind::endpoint(&self.dsn)
+    }
+}
+
+impl fmt::Debug for SentrySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentrySettings")
+            .field("environment", &self.environment)
+            .field("release", &self.release)
+            .field("sample_rate", &self.sample_rate)
+            .field("traces_sample_rate", &self.traces_sample_rate)
+            .finish_non_exhaustive()
+    }
+}

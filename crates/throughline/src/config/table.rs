@@ -1,0 +1,305 @@
+//! The table of the variables: the one place where each of them is described.
+
+use super::Kind;
+use super::Kind::{
+    Count, Dsn, Endpoint, Feed, Levels, LogOutput, Millis, OneOf, Pairs, Path, Port, Ratio, SomeOf,
+    StandardSwitch, Store, Switch, Text,
+};
+
+/// A variable of the environment.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Variable {
+    /// Its name: that of a standard, if there is one.
+    pub name: &'static str,
+    /// Other names that are read as well. If several are set, the first in this order counts.
+    pub aliases: &'static [&'static str],
+    /// What it may be set to.
+    pub kind: Kind,
+    /// What counts where it is not set; empty if nothing does.
+    pub default: &'static str,
+    /// Whether it is never shown.
+    pub is_secret: bool,
+    /// What it does.
+    pub about: &'static str,
+}
+
+const fn variable(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind,
+    default: &'static str,
+    about: &'static str,
+) -> Variable {
+    Variable { name, aliases, kind, default, is_secret: false, about }
+}
+
+const fn secret(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind,
+    about: &'static str,
+) -> Variable {
+    Variable { name, aliases, kind, default: "", is_secret: true, about }
+}
+
+/// All variables, area by area.
+pub fn variables() -> impl Iterator<Item = (&'static str, &'static Variable)> {
+    let areas = [
+        ("Everything", COMMON),
+        ("Store and feed", STORE),
+        ("Metrics", METRICS),
+        ("Logs", LOGS),
+        ("Traces", TRACES),
+        ("Sentry", SENTRY),
+    ];
+    areas.into_iter().flat_map(|(area, variables)| variables.iter().map(move |variable| (area, variable)))
+}
+
+const PROTOCOLS: &[&str] = &["grpc", "http/protobuf"];
+const EXPORTERS: &[&str] = &["otlp", "console", "none"];
+const SAMPLERS: &[&str] = &[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+];
+const PROPAGATORS: &[&str] = &["tracecontext", "baggage", "b3", "b3multi", "jaeger", "none"];
+
+static COMMON: &[Variable] = &[
+    variable(
+        "OTEL_SDK_DISABLED",
+        &[],
+        StandardSwitch,
+        "false",
+        "`true` turns everything off, whatever else is set.",
+    ),
+    variable(
+        "OTEL_SERVICE_NAME",
+        &["TRACING_SERVICE_NAME"],
+        Text,
+        "`unknown_service:` and the name of the program",
+        "The name of the service.",
+    ),
+    variable(
+        "OTEL_RESOURCE_ATTRIBUTES",
+        &[],
+        Pairs,
+        "",
+        "More about the service, such as `deployment.environment.name=production`; `service.name` names it, if nothing else does.",
+    ),
+    variable(
+        "OTEL_CONFIG_FILE",
+        &[],
+        Path,
+        "",
+        "A file of OpenTelemetry's declarative configuration. It is not read yet, and a warning says so.",
+    ),
+];
+
+static STORE: &[Variable] = &[
+    secret(
+        "THROUGHLINE_STORE",
+        &[],
+        Store,
+        "Where events are kept, as in `sqlite:traces.db`. Never shown, for it may have a password in it.",
+    ),
+    secret("THROUGHLINE_COSMOS_KEY", &[], Text, "The key of the account of a store in Azure Cosmos DB."),
+    variable(
+        "THROUGHLINE_COSMOS_KEY_FILE",
+        &[],
+        Path,
+        "",
+        "The file that has this key in it, if the key itself is not set.",
+    ),
+    variable(
+        "THROUGHLINE_OUTBOX",
+        &[],
+        Path,
+        "",
+        "The file in which events wait while the store is away; without it, workflows wait for the store.",
+    ),
+    secret(
+        "THROUGHLINE_FEED",
+        &[],
+        Feed,
+        "Where events are shown as they happen, as in `redis://127.0.0.1/`. Never shown, for it may have a password in it.",
+    ),
+    secret(
+        "THROUGHLINE_PSEUDONYM_KEY",
+        &[],
+        Text,
+        "The secret that pseudonyms are made with, of 16 bytes at least, so that personal data in keys and attributes can still be found.",
+    ),
+];
+
+static METRICS: &[Variable] = &[
+    variable(
+        "METRICS_ENABLED",
+        &[],
+        Switch,
+        "",
+        "`false` turns the page of metrics off, unless OpenTelemetry's port is set; `true` turns it on, on port 9464 if no port is set.",
+    ),
+    variable(
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        &["METRICS_PORT"],
+        Port,
+        "",
+        "The port on which metrics are served. Setting it turns them on.",
+    ),
+    variable(
+        "OTEL_EXPORTER_PROMETHEUS_HOST",
+        &[],
+        Text,
+        "localhost",
+        "The host on which metrics are served; `0.0.0.0` where Prometheus comes from outside.",
+    ),
+    variable(
+        "OTEL_METRICS_EXPORTER",
+        &[],
+        SomeOf(&["prometheus", "otlp", "console", "none"]),
+        "",
+        "`prometheus` turns the page of metrics on, `none` turns it off.",
+    ),
+];
+
+static LOGS: &[Variable] = &[
+    variable("RUST_LOG", &[], Levels, "info", "Which lines are written, by target."),
+    variable(
+        "THROUGHLINE_LOG_OUTPUT",
+        &[],
+        LogOutput,
+        "stdout",
+        "Where lines go; `daily:` and `hourly:` begin a new file in the folder each day or hour.",
+    ),
+    variable(
+        "THROUGHLINE_LOG_FORMAT",
+        &[],
+        OneOf(&["auto", "json", "text"]),
+        "auto",
+        "`auto` is text in a terminal, JSON everywhere else.",
+    ),
+    variable("OTEL_LOGS_EXPORTER", &[], SomeOf(EXPORTERS), "", "`otlp` sends logs to the collector as well."),
+];
+
+static TRACES: &[Variable] = &[
+    variable(
+        "TRACING_ENABLED",
+        &[],
+        Switch,
+        "",
+        "Whether traces are exported, where `OTEL_TRACES_EXPORTER` does not say.",
+    ),
+    variable(
+        "OTEL_TRACES_EXPORTER",
+        &[],
+        SomeOf(EXPORTERS),
+        "",
+        "`otlp` exports traces, `none` does not. Without it they are exported if an endpoint is set.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        &["TRACING_ENDPOINT"],
+        Endpoint,
+        "http://localhost:4317",
+        "The collector of all signals.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        &[],
+        Endpoint,
+        "",
+        "The collector of traces, if it is another one.",
+    ),
+    variable("OTEL_EXPORTER_OTLP_PROTOCOL", &[], OneOf(PROTOCOLS), "grpc", "How the collector is spoken to."),
+    variable(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        &[],
+        OneOf(PROTOCOLS),
+        "",
+        "How the collector of traces is spoken to, if differently.",
+    ),
+    secret("OTEL_EXPORTER_OTLP_HEADERS", &[], Pairs, "Headers for the collector, as in `api-key=…`."),
+    secret(
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        &[],
+        Pairs,
+        "Headers for the collector of traces, if they differ.",
+    ),
+    variable("OTEL_EXPORTER_OTLP_TIMEOUT", &[], Millis, "10000", "How long an export may take."),
+    variable(
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        &[],
+        OneOf(&["gzip", "none"]),
+        "none",
+        "Whether exports are compressed.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        &[],
+        Path,
+        "",
+        "The certificates that the collector's is checked with.",
+    ),
+    variable(
+        "OTEL_TRACES_SAMPLER",
+        &[],
+        OneOf(SAMPLERS),
+        "parentbased_always_on",
+        "Which runs are exported; a ratio alone means `parentbased_traceidratio`. What is stored is never sampled.",
+    ),
+    variable(
+        "OTEL_TRACES_SAMPLER_ARG",
+        &["TRACING_SAMPLE_RATE"],
+        Ratio,
+        "1.0",
+        "The part of all runs that is exported.",
+    ),
+    variable(
+        "OTEL_PROPAGATORS",
+        &[],
+        SomeOf(PROPAGATORS),
+        "tracecontext,baggage",
+        "How a context travels to other services.",
+    ),
+    variable(
+        "OTEL_BSP_SCHEDULE_DELAY",
+        &[],
+        Millis,
+        "5000",
+        "How long spans wait for others to be exported with.",
+    ),
+    variable(
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        &[],
+        Millis,
+        "30000",
+        "How long an export of a batch may take, with its retries.",
+    ),
+    variable("OTEL_BSP_MAX_QUEUE_SIZE", &[], Count, "2048", "How many spans may wait."),
+    variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", &[], Count, "512", "How many spans are exported at once."),
+];
+
+static SENTRY: &[Variable] = &[
+    variable(
+        "SENTRY_ENABLED",
+        &[],
+        Switch,
+        "",
+        "`false` turns Sentry off; otherwise it is on if there is a DSN.",
+    ),
+    secret("SENTRY_DSN", &[], Dsn, "The project that failures are reported to."),
+    variable("SENTRY_ENVIRONMENT", &[], Text, "production", "The environment that reports name."),
+    variable("SENTRY_RELEASE", &[], Text, "", "The release that reports name."),
+    variable("SENTRY_SAMPLE_RATE", &[], Ratio, "1.0", "The part of all failures that is reported."),
+    variable(
+        "SENTRY_TRACES_SAMPLE_RATE",
+        &[],
+        Ratio,
+        "0.0",
+        "The part of all runs that is sent as performance transactions.",
+    ),
+];
