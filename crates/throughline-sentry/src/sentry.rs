@@ -49,12 +49,12 @@ pub(crate) struct Inner {
 /// Flushes and closes the client when it is dropped, within the [timeout](SentryBuilder::shutdown_timeout).
 #[must_use = "when it is dropped nothing is sent any more"]
 pub struct SentryGuard {
-    _client: Option<ClientInitGuard>,
+    client: Option<ClientInitGuard>,
 }
 
 impl fmt::Debug for SentryGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SentryGuard").field("is_enabled", &self._client.is_some()).finish()
+        f.debug_struct("SentryGuard").field("is_enabled", &self.client.is_some()).finish()
     }
 }
 
@@ -117,7 +117,7 @@ impl Sentry {
     /// Applications that call `sentry::init` by themselves give it [`client_options`](Self::client_options).
     pub fn init(&self) -> SentryGuard {
         if !self.is_enabled() {
-            return SentryGuard { _client: None };
+            return SentryGuard { client: None };
         }
         // The integrations of the SDK would report panics a second time.
         let options = self.client_options(ClientOptions::new().default_integrations(false));
@@ -125,7 +125,7 @@ impl Sentry {
         if let Some(client) = Hub::current().client() {
             let _ = self.0.client.set(client);
         }
-        SentryGuard { _client: Some(guard) }
+        SentryGuard { client: Some(guard) }
     }
 
     /// The options for an application's own `sentry::init`: what is configured here and not in them, and a transport that

@@ -78,7 +78,7 @@ async fn a_panic_that_is_recovered_is_reported_once_and_given_back() {
     assert_eq!(sentry.recover_and_report_async(async { 7 }).await.unwrap(), 7);
     let currency = String::from("USD");
     let payload = sentry.recover_and_report_async(async { panic!("no rate for {currency}") }).await;
-    let payload = payload.map(|()| ()).unwrap_err();
+    let payload = payload.unwrap_err();
     assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("no rate for USD"));
     assert!(sentry.flush(LONG));
     let said = [receiver.next_items(), receiver.next_items()].map(|items| items[0].to_string());
