@@ -26,7 +26,7 @@ enum Command {
     Bench(bench::Options),
     /// Write the table of docs/redaction.md anew.
     RedactionReport,
-    /// Write the files of `deploy` and the tables of docs/operations.md anew
+    /// Write the files of `deploy`, the tables of docs/operations.md and the heads of the runbooks anew.
     Kit,
     Instructions(instructions::Options),
     Faults(faults::Options),

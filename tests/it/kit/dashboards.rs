@@ -13,7 +13,7 @@ use throughline::{MemoryStore, Throughline};
 use throughline_kit::Kit;
 
 use super::{may_do_without, profiles};
-use crate::metrics::server::{PATIENCE, Server};
+use crate::metrics::server::{PATIENCE, SCRAPING, Server};
 use crate::metrics::{touch_all, work};
 
 /// How many scrapes make a rate over [`WINDOW`].
@@ -41,6 +41,29 @@ fn asked(expr: &str) -> String {
     chosen
 }
 
+/// The series that an expression is about.
+fn selectors(expr: &str) -> Vec<&str> {
+    let begins = |at: usize| {
+        let name = expr[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        name.map_or(0, |before| before + 1)
+    };
+    let ends = |at: usize| {
+        let mut in_text = false;
+        let end = expr[at..].find(|c: char| {
+            in_text ^= c == '"';
+            c == '}' && !in_text
+        });
+        at + end.unwrap() + 1
+    };
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = expr[from..].find('{').map(|at| from + at) {
+        found.push(&expr[begins(at)..ends(at)]);
+        from = ends(at);
+    }
+    found
+}
+
 /// Does once whatever a service may do.
 async fn busy(throughline: &Throughline) {
     work(throughline).await;
@@ -52,13 +75,47 @@ async fn busy(throughline: &Throughline) {
     }
     meter.histogram(&CALL_PART_DURATION).with(["double", "http", "transport"]).record(0.001);
     meter.counter(&STATE_TRANSITIONS).with(["session", "idle", "running"]).increment(1);
+    // What fails is shown, too.
+    for status in ["200", "404", "500"] {
+        let request = ["GET", "http", "/loans", status, "", "1.1"];
+        meter.histogram(&HTTP_SERVER_REQUEST_DURATION).with(request).record(0.1);
+    }
+    meter.histogram(&WORKFLOW_DURATION).with(["acme", "loan", "failed"]).record(0.1);
+    meter.histogram(&STEP_DURATION).with(["acme", "loan", "script", "failed"]).record(0.1);
+    meter.histogram(&DEPENDENCY_DURATION).with(["db", "ledger", "failed"]).record(0.1);
+    meter.histogram(&CALL_DURATION).with(["double", "http", "failed"]).record(0.1);
     let decided = throughline
         .workflow("loan-approval")
         .run(|ctx| async move { ctx.event("ai:route", json!({ "choice": "B" })).await });
     decided.await.unwrap().unwrap();
 }
 
-/// What Prometheus does not answer of all that panels ask of it.
+/// What a Prometheus does not answer of all that panels ask.
+async fn ask(server: &Server, kit: &Kit) -> Vec<String> {
+    let (mut unanswered, mut selected) = (Vec::new(), BTreeSet::new());
+    for (file, panel) in panels(kit) {
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = asked(target["expr"].as_str().unwrap());
+            let answer = server.ask("query", &[("query", expr.clone())]).await;
+            let series = answer["result"].as_array().unwrap().iter();
+            let mut values = series.filter_map(|series| series["value"][1].as_str()?.parse::<f64>().ok());
+            if !values.any(f64::is_finite) {
+                unanswered.push(format!("{file}: {}: {expr}: {answer}", panel["title"]));
+            }
+            selected.extend(selectors(&expr).into_iter().map(str::to_owned));
+        }
+    }
+    // Where nothing is taken for 0, a part that is wrong would not be noticed.
+    for selector in selected {
+        let answer = server.ask("query", &[("query", format!("count({selector})"))]).await;
+        if answer["result"] == json!([]) {
+            unanswered.push(format!("nothing is selected by {selector}"));
+        }
+    }
+    unanswered
+}
+
+/// What is not answered about a service whose metrics have the names of this profile.
 async fn unanswered(profile: Profile) -> Vec<String> {
     let kit = Kit::new(profile.clone());
     let prometheus = Prometheus::builder().profile(profile).build().unwrap();
@@ -72,37 +129,21 @@ async fn unanswered(profile: Profile) -> Vec<String> {
     let page = prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     busy(&throughline).await;
-    let server = Server::scraping(page.local_addr(), folder.path(), "");
+    let server = Server::scraping(page.local_addr(), folder.path(), SCRAPING);
     // One more, since the next scrape says that the last one has been taken in.
     for _ in 0..=SCRAPES {
         tokio::time::timeout(PATIENCE, scrapes.recv()).await.expect("Prometheus scrapes").unwrap();
         busy(&throughline).await;
     }
-    let names = server.ask("label/__name__/values", &[]).await;
-    let names: BTreeSet<_> = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let mut unanswered = Vec::new();
-    for (file, panel) in panels(&kit) {
-        for target in panel["targets"].as_array().unwrap() {
-            let expr = asked(target["expr"].as_str().unwrap());
-            let answer = server.ask("query", &[("query", expr.clone())]).await;
-            let values = answer["result"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|series| series["value"][1].as_str().unwrap());
-            let has_value = values.filter_map(|value| value.parse::<f64>().ok()).any(f64::is_finite);
-            let selected = expr.split('{').filter_map(|before| {
-                let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
-                (!name.is_empty() && before.len() < expr.len()).then_some(name)
-            });
-            let unknown: Vec<_> = selected
-                .filter(|name| name.len() > 2 && !names.contains(name) && expr.contains(&format!("{name}{{")))
-                .collect();
-            if !has_value || !unknown.is_empty() {
-                unanswered.push(format!("{file}: {}: {expr}: {answer} {unknown:?}", panel["title"]));
-            }
+    let stays_busy = async {
+        while scrapes.recv().await.is_some() {
+            busy(&throughline).await;
         }
-    }
+    };
+    let unanswered = tokio::select! {
+        unanswered = ask(&server, &kit) => unanswered,
+        () = stays_busy => panic!("the service is not scraped any more"),
+    };
     page.shutdown().await;
     throughline.shutdown(Duration::from_secs(5)).await;
     unanswered

@@ -193,11 +193,11 @@ async fn a_service_that_fails_wakes_whoever_is_on_call_and_says_when_it_is_well_
     let file = kit.alerts().unwrap();
     std::fs::write(rules.path().join(&file.name), file.contents).unwrap();
     let manager_address = manager.url.strip_prefix("http://").unwrap();
-    let more = format!(
-        "rule_files: ['{}']\nalerting: {{alertmanagers: [{{static_configs: [{{targets: ['{manager_address}']}}]}}]}}\n",
+    let configured = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\nalerting: {{alertmanagers: [{{static_configs: [{{targets: ['{manager_address}']}}]}}]}}\n",
         file.name
     );
-    let _server = Server::scraping(address, rules.path(), &more);
+    let _server = Server::scraping(address, rules.path(), &configured);
 
     let mut said = wait_for(&mut told, ("oncall-primary", "APIDown", "firing")).await;
     is_well.store(true, Ordering::Relaxed);

@@ -14,6 +14,9 @@ use super::{may_do_without, work};
 /// How long something may take that either happens soon or never.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A configuration that scrapes often, and otherwise leaves everything as it is.
+pub(crate) const SCRAPING: &str = "global: {scrape_interval: 1s}";
+
 /// Ends with the test.
 pub(crate) struct Server {
     process: Child,
@@ -21,13 +24,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a Prometheus that scrapes this address, and waits until it answers questions. `more` is what its configuration has
-    /// besides.
-    pub(crate) fn scraping(address: std::net::SocketAddr, folder: &std::path::Path, more: &str) -> Self {
+    /// Starts a Prometheus with this configuration that scrapes this address, and waits until it answers questions.
+    pub(crate) fn scraping(
+        address: std::net::SocketAddr,
+        folder: &std::path::Path,
+        configured: &str,
+    ) -> Self {
         let config = folder.join("prometheus.yml");
         let scrape = format!("[{{job_name: throughline, static_configs: [{{targets: ['{address}']}}]}}]");
-        let global = "global: {scrape_interval: 1s, evaluation_interval: 1s}";
-        std::fs::write(&config, format!("{global}\nscrape_configs: {scrape}\n{more}")).unwrap();
+        std::fs::write(&config, format!("{configured}\nscrape_configs: {scrape}\n")).unwrap();
         let mut prometheus = Command::new("prometheus");
         prometheus
             .arg(format!("--config.file={}", config.display()))
@@ -93,7 +98,7 @@ async fn a_real_prometheus_scrapes_the_figures_and_the_runs_behind_them() {
     let page = prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::scraping(page.local_addr(), folder.path(), "");
+    let server = Server::scraping(page.local_addr(), folder.path(), SCRAPING);
     // When the second scrape begins, the first has been taken in.
     for _ in 0..2 {
         tokio::time::timeout(PATIENCE, scrapes.recv()).await.expect("Prometheus scrapes").unwrap();
