@@ -11,6 +11,8 @@ mod guide {
     struct StartingUpAfterACrash;
     #[doc = include_str!("../docs/redaction.md")]
     struct Redaction;
+    #[doc = include_str!("../docs/guide/reporting-to-sentry.md")]
+    struct ReportingToSentry;
     #[doc = include_str!("../docs/guide/sagas-in-handlers.md")]
     struct SagasInHandlers;
     #[doc = include_str!("../docs/guide/steps-and-errors.md")]

@@ -15,6 +15,7 @@ const CRATES: &[&str] = &[
     "throughline-query",
     "throughline-redact",
     "throughline-redis",
+    "throughline-sentry",
     "throughline-sqlite",
     "throughline-tower",
     "throughline-workflow",

@@ -26,6 +26,7 @@ mod readme;
 mod redis;
 mod resume_storm;
 mod saga_kills;
+mod sentry;
 mod source;
 mod time_limits;
 mod trace_context;

@@ -15,6 +15,7 @@ const CRATES: &[&str] = &[
     "throughline-postgres",
     "throughline-query",
     "throughline-redact",
+    "throughline-sentry",
     "throughline-sqlite",
     "throughline-tower",
     "throughline-workflow",

@@ -10,8 +10,14 @@ use crate::tools::twice;
 pub(crate) const PYTHON: &str = "THROUGHLINE_PYTHON";
 
 /// Pinned, so that a release elsewhere breaks no build here.
-const PACKAGES: &[&str] =
-    &["grpcio==1.85.3", "opentelemetry-proto==1.45.2", "oteltap==1.0.0", "prometheus-client==0.26.0"];
+const PACKAGES: &[&str] = &[
+    "bugsink==2.6.2",
+    "grpcio==1.85.3",
+    "opentelemetry-proto==1.45.2",
+    "oteltap==1.0.0",
+    "prometheus-client==0.26.0",
+    "sentry-relay==0.10.1",
+];
 
 /// Sees to it that every package is there, and says which interpreter has them.
 pub(crate) fn provide() -> anyhow::Result<()> {

@@ -68,7 +68,7 @@ const TOOLS: &[Tool] = &[
     Tool {
         name: "python3",
         package: "python3-venv",
-        why: "has the strictest reader of OpenMetrics",
+        why: "has the strictest reader of OpenMetrics, and a server that speaks the protocol of Sentry",
         // Debian takes these modules out of its Python, and puts them into the package above.
         probe: Some(Probe {
             arguments: &["-c", "import ensurepip, venv"],

@@ -165,7 +165,7 @@ pub(crate) async fn good_runs(
     let mut filter = Filter::new().status(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
     filter.scope.until = Some(run.started);
-    let candidates = reader.runs(&filter, &Page::first(among)).await?.items;
+    let candidates = reader.runs_without_causes(&filter, &Page::first(among)).await?.items;
     Ok(only_good(candidates, run))
 }
 

@@ -130,7 +130,7 @@ impl Related {
         let is_of_kind = |other: &RunSummary| other.workflow == run.workflow && other.service == run.service;
 
         let before = Page { limit: ATTEMPTS + COUNTED, after: Some(Cursor::of_run(run)) };
-        let mut earlier = reader.runs(&filter, &before).await?.items;
+        let mut earlier = reader.runs_without_causes(&filter, &before).await?.items;
         earlier.retain(is_of_kind);
         self.more.earlier = cut(&mut earlier, ATTEMPTS);
         for run in &earlier {
@@ -147,7 +147,7 @@ impl Related {
 
         filter.scope.since = Some(run.started);
         let Paged { items: mut later, next } =
-            reader.runs(&filter, &Page::first(ATTEMPTS + COUNTED + 1)).await?;
+            reader.runs_without_causes(&filter, &Page::first(ATTEMPTS + COUNTED + 1)).await?;
         let place = |run: &RunSummary| (run.started, run.trace_id);
         later.retain(|other| is_of_kind(other) && place(other) > place(run));
         // Of very many the first is not among those that were read.
@@ -276,7 +276,7 @@ pub(crate) async fn caused_by(
 ) -> Result<Vec<RunSummary>, CliError> {
     let (id, since) = (run.summary.trace_id.to_string(), run.summary.started.minus(CLOCKS));
     let filter = Filter::new().scope(Scope::all().since(since)).attr(attrs::CAUSED_BY, id);
-    let mut caused = reader.runs(&filter, &Page::first(most)).await?.items;
+    let mut caused = reader.runs_without_causes(&filter, &Page::first(most)).await?.items;
     let known: HashSet<TraceId> = caused.iter().map(|run| run.trace_id).collect();
     let links = run.query.spans().flat_map(|span| span.events()).flat_map(|event| &event.links);
     let began = links.filter(|link| link.rel == Relation::Began).filter_map(|link| link.trace_id);

@@ -31,27 +31,15 @@ pub(crate) struct Run {
 impl Run {
     /// The run of this name.
     pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
-        let id = match meant(store, reader, name).await? {
-            Meant::Run(summary) => return Self::of(reader, *summary).await,
-            Meant::Id(id) => id,
-        };
+        let id = meant(store, reader, name).await?;
+        Self::of(reader, id).await?.ok_or_else(|| not_found(name))
+    }
+
+    /// The run of this id. Its summary is worked out from its events, which are read anyway.
+    pub(crate) async fn of(reader: &dyn TraceReader, id: TraceId) -> Result<Option<Self>, CliError> {
         let query = TraceQuery::read(reader, id).await?;
-        let summary = query.summary().ok_or_else(|| not_found(name))?;
-        Ok(Self { summary, query })
+        Ok(query.summary().map(|summary| Self { summary, query }))
     }
-
-    /// The run of this summary.
-    pub(crate) async fn of(reader: &dyn TraceReader, summary: RunSummary) -> Result<Self, CliError> {
-        let query = TraceQuery::read(reader, summary.trace_id).await?;
-        Ok(Self { summary, query })
-    }
-}
-
-/// The run that is meant, and what is known of it by then. The summary of a large run takes as long as reading its events,
-/// which say the same.
-enum Meant {
-    Run(Box<RunSummary>),
-    Id(TraceId),
 }
 
 /// The run of this id, of this business key, whose id begins so, or that this request caused; in that order.
@@ -63,17 +51,15 @@ pub(crate) async fn resolve(
     reader: &dyn TraceReader,
     name: &str,
 ) -> Result<RunSummary, CliError> {
-    match meant(store, reader, name).await? {
-        Meant::Run(run) => Ok(*run),
-        Meant::Id(id) => reader.run(id).await?.ok_or_else(|| not_found(name)),
-    }
+    let id = meant(store, reader, name).await?;
+    reader.run(id).await?.ok_or_else(|| not_found(name))
 }
 
-async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Meant, CliError> {
+async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<TraceId, CliError> {
     if name.parse::<TraceId>().is_ok()
         && let [id] = with_prefix(reader, name).await?[..]
     {
-        return Ok(Meant::Id(id));
+        return Ok(id);
     }
     if name.is_empty() {
         return Err(not_found(name));
@@ -82,16 +68,14 @@ async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Me
     if !of_key.is_empty() {
         let mut not_succeeded = of_key.iter().filter(|run| run.state != RunState::Succeeded);
         let meant = match (&of_key[..], not_succeeded.next(), not_succeeded.next()) {
-            ([only], ..) | (_, Some(only), None) => Some(only.clone()),
+            ([only], ..) | (_, Some(only), None) => Some(only.trace_id),
             _ => None,
         };
-        return meant
-            .map(|run| Meant::Run(Box::new(run)))
-            .ok_or_else(|| ask_which(name, "is the key of several workflows or services", &of_key));
+        return meant.ok_or_else(|| ask_which(name, "is the key of several workflows or services", &of_key));
     }
     match with_prefix(reader, name).await?[..] {
         [] => {}
-        [id] => return Ok(Meant::Id(id)),
+        [id] => return Ok(id),
         ref ids => {
             let mut runs = Vec::new();
             for id in ids {
@@ -101,7 +85,7 @@ async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Me
         }
     }
     match only(of_request(store, reader, name).await?) {
-        Ok(run) => Ok(Meant::Run(Box::new(run))),
+        Ok(run) => Ok(run.trace_id),
         Err(runs) if runs.is_empty() => Err(not_found(name)),
         Err(runs) => Err(ask_which(name, "is the id of several requests", &runs)),
     }
@@ -186,7 +170,7 @@ async fn all(reader: &dyn TraceReader, filter: &Filter) -> Result<Vec<RunSummary
     let mut runs = Vec::new();
     let mut page = Page::first(PAGE);
     for _ in 0..PAGES {
-        let found = reader.runs(filter, &page).await?;
+        let found = reader.runs_without_causes(filter, &page).await?;
         let is_last = !page.turn(&found)?;
         runs.extend(found.items);
         if is_last {

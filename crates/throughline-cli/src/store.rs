@@ -115,7 +115,9 @@ impl Store {
     pub(crate) async fn readers(&self) -> Result<Readers, CliError> {
         self.must_exist()?;
         let readers = match &self.place {
-            Place::Sqlite(path) => SqliteStore::new(path).open_readers().await,
+            Place::Sqlite(path) => {
+                SqliteStore::new(path).open_reader().map(|reader| Readers::of(reader.in_place()))
+            }
             Place::Postgres(store) => store.open_readers().await,
             Place::Cosmos(store) => store.open_readers().await,
             Place::Nowhere => MemoryStore::new().open_readers().await,

@@ -31,10 +31,11 @@ pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use queue::Stop;
 pub(crate) use report::Counters;
-pub use report::{DeliveryReport, DestinationReport, DropReason};
+pub use report::{DeliveryReport, DestinationKind, DestinationReport};
 pub use retry::Retry;
 pub(crate) use store::{NoRoom, Room, StoreDelivery};
 pub(crate) use thread::{on_helper_thread, timer};
+pub(crate) use throughline_model::DropReason;
 pub use when_full::WhenFull;
 
 /// Why a store did not accept an event.

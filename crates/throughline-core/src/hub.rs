@@ -17,7 +17,7 @@ use crate::delivery::queue::{Ack, Dependency, Fate, Queue};
 use crate::delivery::{
     Condition, Counters, DropReason, FeedDelivery, StoreDelivery, describe_panic, on_helper_thread,
 };
-use crate::delivery::{DeliveryReport, DestinationReport, Durability};
+use crate::delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::redaction::event_but_attrs;
 use throughline_model::{
@@ -67,10 +67,10 @@ impl Sink {
     }
 
     fn report(&self) -> DestinationReport {
-        let name = self.sink.name();
-        match self.sink.account() {
-            Some(account) => DestinationReport::of_account(name, account, &self.condition),
-            None => self.counters.report(name, &self.condition),
+        let Self { sink, counters, condition } = self;
+        match catch_unwind(AssertUnwindSafe(|| sink.account())) {
+            Ok(Some(account)) => counters.report_with(sink.name(), condition, account),
+            _ => counters.report(sink.name(), DestinationKind::Sink, condition),
         }
     }
 }

@@ -30,22 +30,22 @@ pub use context::{
     Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed,
     SagaRecovery, SagaStep, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
-pub use delivery::{DeliveryReport, DestinationReport, DropReason, Durability, Retry, WhenFull};
+pub use delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use panics::describe_panic;
+pub use panics::{catch_recorded, describe_panic, panic_place, panics_are_recorded_here};
 pub use payload::to_payload;
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{
     AppendError, AppendInline, Attrs, BoxError, BoxFuture, Bucket, Charges, ChoiceOutcome, Claim,
-    CurrentStep, Cursor, DeployCheck, ErrorInfo, EventId, EventSink, EventStream, FailureSummary, FeedConfig,
-    Filter, Histogram, HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link, LiveFeed,
-    Liveness, MergedReader, OpenError, OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ParseIdError,
-    ParseStatusError, ParseTimestampError, Process, Rate, ReadError, Readers, Refused, Relation, RootSummary,
-    RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SinkAccount, SlowSpan, SpanId, Spool, SpoolConfig,
-    SpoolReader, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig, StreamItem, Text,
-    Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream, TypeMatch,
-    TypeRate, Upkeep, UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
+    CurrentStep, Cursor, DeployCheck, DropReason, ErrorInfo, EventId, EventSink, EventStream, FailureSummary,
+    FeedConfig, Filter, Histogram, HotSpot, Instance, InstanceId, JobAttempt, JobKey, Lease, Limits, Link,
+    LiveFeed, Liveness, MergedReader, OpenError, OpenRun, OpenSummary, Page, Paged, PagedAnalytics,
+    ParseIdError, ParseStatusError, ParseTimestampError, Process, Rate, ReadError, Readers, Refused,
+    Relation, RootSummary, RunState, RunSummary, SCHEMA_VERSION, Scope, Secret, SinkAccount, SlowSpan,
+    SpanId, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled, StageTimes, Status, StepError, StoreConfig,
+    StreamItem, Text, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStore, TraceStream,
+    TypeMatch, TypeRate, Upkeep, UpkeepFailures, WatchFrom, WatchRequest, fold, kind, names,
 };
 #[cfg(feature = "testing")]
 pub use throughline_model::{feed_conformance, store_conformance};

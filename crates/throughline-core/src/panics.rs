@@ -1,8 +1,8 @@
 //! Where code panics: known to a panic hook alone, and that is the host's to install.
 
 use std::any::Any;
-use std::cell::RefCell;
-use std::panic::{self, Location};
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Once;
 
 use throughline_model::ErrorInfo;
@@ -10,6 +10,27 @@ use throughline_model::ErrorInfo;
 thread_local! {
     /// The message and the place of the last panic of this thread.
     static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+    /// How much of the code that this thread is in has its panics recorded.
+    static RECORDED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs code and catches its panic, which the caller records as a failure of a span.
+pub fn catch_recorded<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
+    struct Within;
+    impl Drop for Within {
+        fn drop(&mut self) {
+            let _ = RECORDED.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
+        }
+    }
+    let _ = RECORDED.try_with(|depth| depth.set(depth.get().saturating_add(1)));
+    let _within = Within;
+    catch_unwind(AssertUnwindSafe(code))
+}
+
+/// Whether a panic of this thread would be recorded by the span around it, unless something in between catches it. A panic
+/// hook that reports panics asks this, so that none is reported twice; it never panics.
+pub fn panics_are_recorded_here() -> bool {
+    RECORDED.try_with(|depth| depth.get() > 0).unwrap_or_default()
 }
 
 /// Installs a panic hook that remembers the place of each panic, in front of the one that there is.
@@ -23,7 +44,7 @@ pub(crate) fn remember_locations() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             let message = panic.payload_as_str().unwrap_or_default().to_owned();
-            let place = panic.location().map(place);
+            let place = panic.location().map(panic_place);
             // A panic in here would end the process: where the place is in use, or gone, the old one stays.
             let _ = LAST.try_with(|last| {
                 if let Ok(mut last) = last.try_borrow_mut() {
@@ -55,7 +76,8 @@ pub fn describe_panic(payload: &(dyn Any + Send)) -> ErrorInfo {
     info
 }
 
-fn place(location: &Location<'_>) -> String {
+/// Where a panic happened, as records have it: the file as the compiler names it and the line, as in `src/pay.rs:81`.
+pub fn panic_place(location: &Location<'_>) -> String {
     format!("{}:{}", shown(location.file()), location.line())
 }
 

@@ -282,17 +282,28 @@ impl ErrorInfo {
         self
     }
 
+    /// The message, and of a panic the file and the line that were [added](Self::at_place) to it.
+    ///
+    /// ```
+    /// # use throughline_model::ErrorInfo;
+    /// let info = ErrorInfo::of_panic(&"no rate for EUR").at_place("src/pay.rs:81");
+    /// assert_eq!(info.message_and_place(), ("no rate for EUR", Some(("src/pay.rs", 81))));
+    /// ```
+    pub fn message_and_place(&self) -> (&str, Option<(&str, u32)>) {
+        let place = |place: &'_ str| {
+            let (file, line) = place.rsplit_once(':').filter(|(file, _)| file.ends_with(".rs"))?;
+            Some((file.len(), line.parse().ok()?))
+        };
+        let split = self.message.rsplit_once(AT).filter(|_| self.kind == crate::names::errors::PANIC);
+        match split.and_then(|(text, at)| place(at).map(|(file, line)| (text, &at[..file], line))) {
+            Some((text, file, line)) => (text, Some((file, line))),
+            None => (&self.message, None),
+        }
+    }
+
     /// The message, of a panic without the place where it happened.
     pub(crate) fn message_without_place(&self) -> &str {
-        let is_place = |place: &str| {
-            place
-                .rsplit_once(':')
-                .is_some_and(|(file, line)| file.ends_with(".rs") && line.parse::<u32>().is_ok())
-        };
-        match self.message.rsplit_once(AT) {
-            Some((text, place)) if self.kind == crate::names::errors::PANIC && is_place(place) => text,
-            _ => &self.message,
-        }
+        self.message_and_place().0
     }
 }
 

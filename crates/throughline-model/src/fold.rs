@@ -9,7 +9,8 @@
 //! - [`RunFold`] is how a run stands, in the few marks that a store keeps in the row of a run. Begin with its
 //!   documentation if you write a store; [`RunSummary::of`](crate::RunSummary::of) is the definition it follows. [`RunRow`]
 //!   is what a store keeps of it that keeps JSON.
-//! - [`Causes`] says which failure brought a run down, [`cause_of_run`] what that is in a line.
+//! - [`Causes`] says which failure brought a run down, [`cause_of_run`] what that is in a line, [`cause_of_span`] the same
+//!   of one span.
 //! - [`History`] is what a run did so far, for those that resume it or try a part of it again.
 
 mod cause;
@@ -27,7 +28,9 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use cause::{Agreement, Causes, Found, Ground, SpanFacts, agreement, cause_of_run, is_time_out};
+pub use cause::{
+    Agreement, Causes, Found, Ground, SpanFacts, agreement, cause_of_run, cause_of_span, is_time_out,
+};
 pub use group::by_span;
 pub use history::{History, PastSpan};
 pub use mark::{Mark, Placed};

@@ -71,7 +71,7 @@ pub use run::{
     RunSummary,
 };
 pub use scope::Scope;
-pub use sink::{EventSink, SinkAccount};
+pub use sink::{DropReason, EventSink, SinkAccount};
 pub use spool::{MergedReader, Refused, Spool, SpoolConfig, SpoolReader, SpoolUsage, Spooled};
 pub use step_error::{StepError, kind};
 pub use store::{

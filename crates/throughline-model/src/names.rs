@@ -316,4 +316,17 @@ pub mod env {
     /// The host on which metrics are served
     /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#prometheus-exporter)).
     pub const OTEL_EXPORTER_PROMETHEUS_HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
+    /// `false` sends nothing to Sentry, whatever else is set.
+    pub const SENTRY_ENABLED: &str = "SENTRY_ENABLED";
+    /// Where failures are reported: the DSN of a Sentry project
+    /// ([Sentry](https://docs.sentry.io/concepts/key-terms/dsn-explainer/)).
+    pub const SENTRY_DSN: &str = "SENTRY_DSN";
+    /// The environment that failures are reported from, as in `production`.
+    pub const SENTRY_ENVIRONMENT: &str = "SENTRY_ENVIRONMENT";
+    /// The release that failures are reported of, as in `loan-service@1.4.0`.
+    pub const SENTRY_RELEASE: &str = "SENTRY_RELEASE";
+    /// Which share of the failures is reported, from 0 to 1.
+    pub const SENTRY_SAMPLE_RATE: &str = "SENTRY_SAMPLE_RATE";
+    /// Which share of the runs is reported with its timings, from 0 to 1.
+    pub const SENTRY_TRACES_SAMPLE_RATE: &str = "SENTRY_TRACES_SAMPLE_RATE";
 }

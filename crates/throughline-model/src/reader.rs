@@ -87,6 +87,18 @@ pub trait TraceReader: Send + Sync + 'static {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>>;
 
+    /// The same runs in the same order, for which it matters not why they failed: where the events of a run would have to
+    /// be read to find its [`cause`](RunSummary::cause), that may be missing.
+    ///
+    /// By default they are complete.
+    fn runs_without_causes<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        self.runs(filter, page)
+    }
+
     /// The summary of one run.
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>>;
 

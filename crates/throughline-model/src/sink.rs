@@ -1,7 +1,10 @@
 //! [`EventSink`], an in-process destination of events, and [`SinkAccount`], what became of those that one keeps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::{BoxFuture, Instance, OpenError, Readers, TraceEvent, TraceId};
 
@@ -44,26 +47,70 @@ pub trait EventSink: Send + Sync + 'static {
         self.flush(timeout)
     }
 
-    /// What became of the events so far, for a sink that sends them on later. By default an event counts as delivered when
+    /// What became of what the sink made of the events, if it sends that on by itself: the delivery report shows these
+    /// figures in place of the number of events that the sink was shown. `None` by default: an event is delivered when
     /// [`on_event`](Self::on_event) returns.
     fn account(&self) -> Option<SinkAccount> {
         None
     }
 }
 
-/// What became of the events of a sink that sends them on. What was accepted and is in no other figure is pending.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What became of what a sink sends on by itself, in its own units: reports, batches, spans. What was accepted and is
+/// neither delivered nor dropped is pending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SinkAccount {
-    /// Events that it has taken on. What it leaves out by choice, such as by sampling, is not among them.
+    /// What it made of the events and meant to send.
     pub accepted: u64,
-    /// Events that the other end acknowledged.
+    /// What the other side acknowledged.
     pub delivered: u64,
-    /// Events for which there was no room.
-    pub queue_full: u64,
-    /// Events that the other end did not accept after all attempts.
-    pub unavailable: u64,
-    /// Events that the other end permanently rejects.
-    pub rejected: u64,
-    /// Events that were not sent before the process shut down.
-    pub shutdown: u64,
+    /// What was not sent, or not taken, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+}
+
+/// Why an event did not reach a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// A bounded queue was full.
+    QueueFull,
+    /// The destination did not accept it after all retries, and the emitter got the error.
+    Unavailable,
+    /// The destination permanently rejects it.
+    Rejected,
+    /// A sink panicked on it.
+    Panicked,
+    /// The process shut down before the destination acknowledged it. If a response was still outstanding, it may have been
+    /// delivered nevertheless.
+    Shutdown,
+    /// There were too many: by a limit of the sink's own, or by one that the destination told.
+    RateLimited,
+    /// The destination is to get only a share of them, or a filter took it out.
+    Sampled,
+}
+
+impl DropReason {
+    /// Every reason, in the order in which they are counted.
+    pub const ALL: [Self; 7] = [
+        Self::QueueFull,
+        Self::Unavailable,
+        Self::Rejected,
+        Self::Panicked,
+        Self::Shutdown,
+        Self::RateLimited,
+        Self::Sampled,
+    ];
+
+    /// The reason as it is written in metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Unavailable => "unavailable",
+            Self::Rejected => "rejected",
+            Self::Panicked => "panicked",
+            Self::Shutdown => "shutdown",
+            Self::RateLimited => "rate_limited",
+            Self::Sampled => "sampled",
+        }
+    }
 }

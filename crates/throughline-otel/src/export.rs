@@ -5,7 +5,9 @@ mod batch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_model::{BoxError, Instance, OpenError, Readers, SpanId, SpoolConfig, TraceEvent, TraceId};
+use throughline_model::{
+    BoxError, DropReason, Instance, OpenError, Readers, SpanId, SpoolConfig, TraceEvent, TraceId,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -13,7 +15,7 @@ use crate::assemble::{Amounts, Assembler, Finished};
 use crate::backlog::Backlog;
 use crate::config::{Batching, OpenSpans, Otlp};
 use crate::deadline::{Deadline, at};
-use crate::ledger::{Ledger, Lost};
+use crate::ledger::Ledger;
 use crate::lookup::{Answered, Lookups, Question};
 use crate::outbox::{First, Outbox};
 use crate::resource;
@@ -179,7 +181,7 @@ impl Exporter {
                 }
                 Amounts::Ended(span) => self.add(span),
                 Amounts::Waits => {}
-                Amounts::NoRoom => self.ledger.lose(Lost::QueueFull, 1),
+                Amounts::NoRoom => self.ledger.lose(DropReason::QueueFull, 1),
             }
         }
     }
@@ -215,7 +217,7 @@ impl Exporter {
         let owed = finished.owed;
         let finished = self.outbox.is_some().then_some(finished);
         if self.spans.push(Sent::new(span, service, owed, finished)).is_err() {
-            self.ledger.lose(Lost::QueueFull, owed);
+            self.ledger.lose(DropReason::QueueFull, owed);
         }
     }
 
@@ -274,15 +276,15 @@ impl Exporter {
         let unanswered: Vec<_> = self.lookups.give_up().collect();
         unanswered.into_iter().for_each(|span| self.add(span));
         let left = self.spans.take(self.spans.len());
-        self.keep_or_lose(left, Lost::Shutdown).await;
-        self.ledger.lose(Lost::Shutdown, self.assembler.abandon());
+        self.keep_or_lose(left, DropReason::Shutdown).await;
+        self.ledger.lose(DropReason::Shutdown, self.assembler.abandon());
         if let Some(outbox) = &self.outbox {
             outbox.close().await;
         }
     }
 
     /// Puts what the collector did not take into the outbox, or counts it as lost.
-    async fn keep_or_lose(&mut self, spans: Vec<Sent>, why: Lost) {
+    async fn keep_or_lose(&mut self, spans: Vec<Sent>, why: DropReason) {
         for span in spans {
             let kept = match (&mut self.outbox, &span.finished) {
                 (Some(outbox), Some(finished)) if span.owed > 0 => outbox.push(finished).await,
@@ -306,7 +308,7 @@ impl Exporter {
         if self.outbox.as_ref().is_some_and(|outbox| outbox.waiting() > 0) {
             // Behind those that wait.
             let all = self.spans.take(self.spans.len());
-            return self.keep_or_lose(all, Lost::Unavailable).await;
+            return self.keep_or_lose(all, DropReason::Unavailable).await;
         }
         let count = self.spans.batch();
         let request = self.services.traces(self.spans.first(count));
@@ -328,10 +330,10 @@ impl Exporter {
                 self.spans.put_off(after);
                 if self.outbox.is_some() {
                     let all = self.spans.take(self.spans.len());
-                    self.keep_or_lose(all, Lost::Unavailable).await;
+                    self.keep_or_lose(all, DropReason::Unavailable).await;
                 } else {
                     let overdue = self.spans.take_overdue();
-                    self.keep_or_lose(overdue, Lost::Unavailable).await;
+                    self.keep_or_lose(overdue, DropReason::Unavailable).await;
                 }
             }
         }
@@ -345,7 +347,7 @@ impl Exporter {
         let taken = batch.len() - usize::try_from(rejected).unwrap_or(usize::MAX).min(batch.len());
         for (at, span) in batch.iter().enumerate() {
             if at >= taken {
-                self.ledger.lose(Lost::Rejected, span.owed);
+                self.ledger.lose(DropReason::Rejected, span.owed);
                 continue;
             }
             self.ledger.deliver(span.owed);
@@ -365,7 +367,7 @@ impl Exporter {
     fn rejected(&mut self, count: usize, reason: &str) {
         self.spans.trouble(reason);
         let owed = self.spans.take(count).iter().map(|span| span.owed).sum();
-        self.ledger.lose(Lost::Rejected, owed);
+        self.ledger.lose(DropReason::Rejected, owed);
         self.spans.may_grow();
     }
 

@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use throughline_model::{
-    BoxError, BoxFuture, EventSink, Instance, OpenError, Readers, SinkAccount, Status, TraceEvent, TraceId,
+    BoxError, BoxFuture, DropReason, EventSink, Instance, OpenError, Readers, SinkAccount, Status,
+    TraceEvent, TraceId,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::config::Otlp;
 use crate::deadline::Deadline;
 use crate::export::{Exporter, Flush};
-use crate::ledger::{Ledger, Lost};
+use crate::ledger::Ledger;
 use crate::sampler::Sampling;
 
 /// The name of the sink in reports.
@@ -51,13 +52,13 @@ impl Intake {
         Self { state: Mutex::default(), capacity, arrived: Notify::new(), enough: Notify::new() }
     }
 
-    fn offer(&self, seen: Seen) -> Result<(), Lost> {
+    fn offer(&self, seen: Seen) -> Result<(), DropReason> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_closed {
-            return Err(Lost::Shutdown);
+            return Err(DropReason::Shutdown);
         }
         if state.seen.len() >= self.capacity {
-            return Err(Lost::QueueFull);
+            return Err(DropReason::QueueFull);
         }
         state.seen.push(seen);
         let count = state.seen.len();

@@ -20,6 +20,7 @@
 //! ```
 
 pub use throughline_core::{
-    BuildError, DeliveryReport, DestinationReport, DropReason, Durability, Retry, ThroughlineBuilder,
+    BuildError, DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, ThroughlineBuilder,
     WhenFull,
 };
+pub use throughline_model::DropReason;

@@ -12,7 +12,9 @@
 //!
 //! The public JSON is described by `docs/event.schema.json`.
 
-pub use throughline_core::{describe_panic, to_payload};
+pub use throughline_core::{
+    catch_recorded, describe_panic, panic_place, panics_are_recorded_here, to_payload,
+};
 pub use throughline_model::{
     Attrs, ErrorInfo, EventId, InstanceId, Link, Moment, ParseIdError, ParseStatusError, ParseTimestampError,
     Relation, SCHEMA_VERSION, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,

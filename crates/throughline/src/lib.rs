@@ -45,6 +45,7 @@
 //! | [`analytics`] | queries across runs | |
 //! | [`redact`] | redaction of personal data and credentials | |
 //! | [`metrics`] | the metrics catalogue, the Prometheus recorder, `/metrics` | `metrics`, `axum` |
+//! | `sentry` | failures and panics as reports to Sentry | `sentry` |
 //! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
@@ -53,8 +54,8 @@
 //! | [`env`](mod@env) | initialisation from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
-//! All features except `apalis`, `otel` and its kin, `redis` and its kin, `reqwest`, `reqwest-middleware`, `transports` and `testing` are on by
-//! default; the README says how many crates each one adds.
+//! All features except `apalis`, `otel` and its kin, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`, `transports` and
+//! `testing` are on by default; the README says how many crates each one adds.
 
 pub mod analytics;
 pub mod context;
@@ -72,6 +73,8 @@ pub mod otel;
 pub mod query;
 pub mod redact;
 pub mod saga;
+#[cfg(feature = "sentry")]
+pub mod sentry;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

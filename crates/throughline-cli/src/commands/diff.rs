@@ -17,7 +17,11 @@ pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> 
     let here = Run::named(store, &*reader, &args.a).await?;
     let there = match &args.b {
         Some(name) => Run::named(store, &*reader, name).await?,
-        None => Run::of(&*reader, last_good(&*reader, &here.summary).await?).await?,
+        None => {
+            let last = last_good(&*reader, &here.summary).await?;
+            let run = Run::of(&*reader, last.trace_id).await?;
+            run.ok_or_else(|| no_good_run(&here.summary))?
+        }
     };
     let diff = here.query.diff(&there.query);
     if screen.wants_json() {
@@ -38,6 +42,6 @@ async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSumm
     }
     let mut filter = Filter::new().status(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
-    let candidates = reader.runs(&filter, &Page::first(CANDIDATES)).await?.items;
+    let candidates = reader.runs_without_causes(&filter, &Page::first(CANDIDATES)).await?.items;
     only_good(candidates, run).into_iter().next().ok_or_else(|| no_good_run(run))
 }

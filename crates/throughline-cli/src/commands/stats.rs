@@ -1,12 +1,14 @@
 //! `throughline stats`: failure rates, slow stages, where runs fail.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
 use throughline_core::{
-    Bucket, ChoiceOutcome, HotSpot, Rate, ReadError, Readers, Scope, SlowSpan, StageTimes, Text,
-    TraceAnalytics, TraceReader, TypeRate, names,
+    Bucket, ChoiceOutcome, HotSpot, Page, Rate, ReadError, Readers, Scope, SlowSpan, StageTimes, Text,
+    TraceAnalytics, TraceId, TraceQuery, TraceReader, TypeRate, names,
 };
 
 use super::nothing_here;
@@ -28,6 +30,8 @@ const OUTCOMES: [&str; 6] = [
     names::SAGA_FAILED,
     names::SAGA_CANCELLED,
 ];
+/// In how many events at the beginning of a run its slow spans are looked up.
+const BEGINNING: usize = 1_000;
 /// How wide the bars of failures over time are.
 const BAR: usize = 30;
 
@@ -49,6 +53,8 @@ struct Stats {
 struct SlowSpanOfRun {
     #[serde(flatten)]
     span: SlowSpan,
+    /// What to call it, as far as the beginning of the run says: `dependency:http carrier-api`.
+    name: Text,
     /// The run's workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     workflow: Option<Text>,
@@ -121,10 +127,20 @@ async fn ask(
 /// Spans with the runs that they are of.
 async fn of_runs(reader: &dyn TraceReader, spans: Vec<SlowSpan>) -> Result<Vec<SlowSpanOfRun>, CliError> {
     let mut of_runs = Vec::with_capacity(spans.len());
+    let mut beginnings: HashMap<TraceId, TraceQuery> = HashMap::new();
     for span in spans {
-        let run = reader.run(span.trace_id).await?;
-        let (workflow, correlation_id) = run.map_or((None, None), |run| (run.workflow, run.correlation_id));
-        of_runs.push(SlowSpanOfRun { span, workflow, correlation_id });
+        let beginning = match beginnings.entry(span.trace_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let page = reader.trace_page(span.trace_id, &Page::first(BEGINNING)).await?;
+                unknown.insert(TraceQuery::new(page.items))
+            }
+        };
+        let (workflow, correlation_id) =
+            beginning.summary().map_or((None, None), |run| (run.workflow, run.correlation_id));
+        let found = beginning.span(span.span_id);
+        let name = found.map_or_else(|| span.event_type.clone(), |span| span.name().into());
+        of_runs.push(SlowSpanOfRun { span, name, workflow, correlation_id });
     }
     Ok(of_runs)
 }
@@ -192,10 +208,11 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
     }
     section(screen, "Slowest stages", &table)?;
 
-    let mut table = Table::new(&["~TYPE", ">TOOK", "~WORKFLOW", "~KEY", "ID"]);
-    for SlowSpanOfRun { span, workflow, correlation_id } in stats.slowest_spans.iter().take(limit.min(5)) {
+    let mut table = Table::new(&["~SPAN", ">TOOK", "~WORKFLOW", "~KEY", "ID"]);
+    let slowest = stats.slowest_spans.iter().take(limit.min(5));
+    for SlowSpanOfRun { span, name, workflow, correlation_id } in slowest {
         table.row([
-            (&span.event_type).into(),
+            name.into(),
             micros(span.duration_us).into(),
             workflow.as_deref().unwrap_or_default().into(),
             correlation_id.as_deref().unwrap_or_default().into(),

@@ -1,5 +1,6 @@
 //! `throughline watch`: events as they happen.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use throughline_core::{
     Cursor, EventStream, Filter, Liveness, RunSummary, Status, StreamItem, TraceEvent, TraceId, TraceReader,
-    WatchRequest,
+    WatchRequest, names,
 };
 
 use super::status_style;
@@ -172,8 +173,12 @@ impl Watch<'_> {
         let took = event.duration_us.map(|us| format!("  {}", micros(us))).unwrap_or_default();
         let error =
             event.error.as_ref().map(|error| format!("  {}", clean(&error.message))).unwrap_or_default();
-        screen
-            .line(format_args!("{time}  {name:<12}  {status}  {}{took}{error}", clean(&event.event_type)))?;
+        // The event of a workflow or a saga says more than the name of its span.
+        let what = match names::is_workflow(&event.event_type) || names::is_saga(&event.event_type) {
+            true => Cow::Borrowed(event.event_type.as_str()),
+            false => event.span_name(),
+        };
+        screen.line(format_args!("{time}  {name:<12}  {status}  {}{took}{error}", clean(&what)))?;
         Ok(())
     }
 }

@@ -87,6 +87,13 @@ async fn a_run_that_is_under_way_is_shown_with_what_failed_in_it_first() {
     assert_eq!(open["summary"]["first_failure"]["name"], "dependency:redis prices");
     let why = sandbox.see(&["why", "order-7"]);
     assert!(why.contains("dependency:redis prices") && why.contains("connection refused"), "{why}");
+    let mut watch =
+        sandbox.command(&["watch", "order-7", "--for", "60s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let call = lines.map(Result::unwrap).find(|line| line.contains("dependency:http"));
+    assert!(call.is_some_and(|line| line.ends_with("pending    dependency:http carrier-api")));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
     drop(run);
     end(shop).await;
 }

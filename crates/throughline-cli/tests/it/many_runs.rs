@@ -185,12 +185,12 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
     activity:W_Check      2  8 min 31 s  21 min 0 s  21 min 0 s  21 min 0 s
 
     Slowest spans
-    TYPE                      TOOK  WORKFLOW      KEY     ID
-    workflow:completed  11 h 6 min  Loans & more  loan-1  bd6cd04282009ec2
-    workflow:failed     31 min 0 s  Loans & more  loan-2  27e30bcf17268476
-    workflow:cancelled  30 min 0 s  Loans & more  loan-3  90811f5cbbce98ee
-    activity:W_Check    21 min 0 s  Loans & more  loan-2  27e30bcf17268476
-    activity:W_Check    8 min 27 s  Loans & more  loan-1  bd6cd04282009ec2
+    SPAN                         TOOK  WORKFLOW      KEY     ID
+    workflow:Loans & more  11 h 6 min  Loans & more  loan-1  bd6cd04282009ec2
+    workflow:Loans & more  31 min 0 s  Loans & more  loan-2  27e30bcf17268476
+    workflow:Loans & more  30 min 0 s  Loans & more  loan-3  90811f5cbbce98ee
+    activity:W_Check       21 min 0 s  Loans & more  loan-2  27e30bcf17268476
+    activity:W_Check       8 min 27 s  Loans & more  loan-1  bd6cd04282009ec2
     ");
     insta::assert_snapshot!(Sandbox::with_sagas().see(&["stats", "--workflow", "order"]), @r"
     1 of 2 ended runs failed: 50.0 % (95 % interval 9.5–90.5 %)
@@ -217,9 +217,9 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
     stage:reserve-stock           2  2.0 ms   10 ms   10 ms   10 ms
 
     Slowest spans
-    TYPE                        TOOK  WORKFLOW  KEY      ID
-    workflow:failed           334 ms  order     order-7  5a6a000000000000
-    saga:failed               332 ms  order     order-7  5a6a000000000000
+    SPAN                        TOOK  WORKFLOW  KEY      ID
+    workflow:order            334 ms  order     order-7  5a6a000000000000
+    saga:order                332 ms  order     order-7  5a6a000000000000
     stage:charge-card         300 ms  order     order-7  5a6a000000000000
     stage:reserve-stock        10 ms  order     order-7  5a6a000000000000
     compensate:reserve-stock   10 ms  order     order-7  5a6a000000000000
@@ -326,6 +326,7 @@ fn stats_show_rates_slow_stages_and_hot_spots() {
           "correlation_id": "order-7",
           "duration_us": 334000,
           "event_type": "workflow:failed",
+          "name": "workflow:order",
           "span_id": "0000000000000001",
           "trace_id": "5a6a0000000000000000000000000001",
           "workflow": "order"

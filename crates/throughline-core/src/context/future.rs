@@ -20,7 +20,7 @@ use super::{TraceContext, cancellation};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
-use crate::panics::describe_panic;
+use crate::panics::{catch_recorded, describe_panic};
 use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
 
 pin_project! {
@@ -195,7 +195,7 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                     let entered = Entered::new(Arc::clone(span));
                     let polled = {
                         let _entered = tracing.as_ref().map(|span| span.enter());
-                        catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
+                        catch_recorded(|| future.poll(cx))
                     };
                     let (outcome, end) = match polled {
                         Ok(Poll::Pending) => return Poll::Pending,

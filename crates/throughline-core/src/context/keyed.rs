@@ -221,7 +221,7 @@ impl Identity {
 
     /// The runs under the key, the last started first.
     async fn latest(&self, reader: &dyn TraceReader, limit: usize) -> Result<Vec<RunSummary>, ReadError> {
-        Ok(reader.runs(&self.filter(), &Page::first(limit)).await?.items)
+        Ok(reader.runs_without_causes(&self.filter(), &Page::first(limit)).await?.items)
     }
 
     fn filter(&self) -> Filter {
@@ -235,7 +235,7 @@ impl Identity {
     async fn success(&self, reader: &dyn TraceReader) -> Result<Option<TraceId>, NotRecorded> {
         let mut page = Page::first(RUNS_OF_A_KEY);
         loop {
-            let found = in_time(reader.runs(&self.filter(), &page)).await;
+            let found = in_time(reader.runs_without_causes(&self.filter(), &page)).await;
             let found = found.map_err(|error| NotRecorded::NotRead(Arc::new(error)))?;
             if let Some(run) = found.items.iter().find(|run| run.state == RunState::Succeeded) {
                 return Ok(Some(run.trace_id));

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::queue::{Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
-use super::{Condition, Counters, DestinationReport, DropReason, Stop};
+use super::{Condition, Counters, DestinationKind, DestinationReport, DropReason, Stop};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.
@@ -65,7 +65,7 @@ impl FeedDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, &self.condition)
+        self.counters.report(&self.name, DestinationKind::Feed, &self.condition)
     }
 }
 

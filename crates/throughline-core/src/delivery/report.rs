@@ -4,42 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use throughline_model::{SinkAccount, Text};
+use throughline_model::{DropReason, SinkAccount, Text};
 
 use super::Condition;
 
-/// Why an event did not reach a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// What a destination is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum DropReason {
-    /// The bounded queue of a feed was full.
-    QueueFull,
-    /// The destination did not accept it after all retries, and the emitter got the error.
-    Unavailable,
-    /// The destination permanently rejects it.
-    Rejected,
-    /// A sink panicked on it.
-    Panicked,
-    /// The process shut down before the destination acknowledged it. If a response was still outstanding, it may have been
-    /// delivered nevertheless.
-    Shutdown,
-}
-
-impl DropReason {
-    const ALL: [Self; 5] =
-        [Self::QueueFull, Self::Unavailable, Self::Rejected, Self::Panicked, Self::Shutdown];
-
-    /// The reason as it is written in metrics and JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::Unavailable => "unavailable",
-            Self::Rejected => "rejected",
-            Self::Panicked => "panicked",
-            Self::Shutdown => "shutdown",
-        }
-    }
+pub enum DestinationKind {
+    /// The durable store, which is awaited.
+    Store,
+    /// A live feed, which is never waited for.
+    Feed,
+    /// A sink in this process.
+    Sink,
 }
 
 /// What became of the events of one destination. At any moment, `accepted == delivered + pending + dropped()`.
@@ -48,6 +27,8 @@ impl DropReason {
 pub struct DestinationReport {
     /// The destination's name.
     pub name: String,
+    /// What it is.
+    pub kind: DestinationKind,
     /// Events that were handed over to it.
     pub accepted: u64,
     /// Events that it acknowledged.
@@ -69,33 +50,6 @@ pub struct DestinationReport {
 }
 
 impl DestinationReport {
-    /// That of a sink that says itself what became of its events. One on which it panicked was accepted and dropped.
-    pub(crate) fn of_account(name: &str, account: SinkAccount, condition: &Condition) -> Self {
-        let SinkAccount { accepted, delivered, queue_full, unavailable, rejected, shutdown } = account;
-        let panics = condition.panics();
-        let dropped = [
-            (DropReason::QueueFull, queue_full),
-            (DropReason::Unavailable, unavailable),
-            (DropReason::Rejected, rejected),
-            (DropReason::Panicked, panics),
-            (DropReason::Shutdown, shutdown),
-        ];
-        let done = delivered + dropped.iter().map(|(_, count)| count).sum::<u64>();
-        let accepted = accepted + panics;
-        Self {
-            name: name.to_owned(),
-            accepted,
-            delivered,
-            pending: accepted.saturating_sub(done),
-            dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
-            panics,
-            broken: condition.broken(),
-            upkeep_failures: 0,
-            last_upkeep_failure: None,
-            charges: BTreeMap::new(),
-        }
-    }
-
     /// How many events were dropped, for whatever reason.
     pub fn dropped(&self) -> u64 {
         self.dropped.iter().map(|(_, count)| count).sum()
@@ -129,7 +83,32 @@ impl Counters {
         self.dropped[reason as usize].fetch_add(count, Ordering::Release);
     }
 
-    pub(crate) fn report(&self, name: &str, condition: &Condition) -> DestinationReport {
+    /// The report of a sink that says by itself what became of what it sends on. What it panicked on adds to that.
+    pub(crate) fn report_with(
+        &self,
+        name: &str,
+        condition: &Condition,
+        account: SinkAccount,
+    ) -> DestinationReport {
+        let mut report = self.report(name, DestinationKind::Sink, condition);
+        let lost = report.dropped();
+        let mut dropped = account.dropped;
+        for (reason, count) in std::mem::take(&mut report.dropped) {
+            *dropped.entry(reason).or_default() += count;
+        }
+        report.dropped = dropped.into_iter().filter(|(_, count)| *count > 0).collect();
+        report.delivered = account.delivered;
+        report.accepted = account.accepted + lost;
+        report.pending = report.accepted.saturating_sub(report.delivered + report.dropped());
+        report
+    }
+
+    pub(crate) fn report(
+        &self,
+        name: &str,
+        kind: DestinationKind,
+        condition: &Condition,
+    ) -> DestinationReport {
         let count = |reason: DropReason| self.dropped[reason as usize].load(Ordering::Acquire);
         let dropped: Vec<_> = DropReason::ALL
             .into_iter()
@@ -143,6 +122,7 @@ impl Counters {
         let done = delivered + dropped.iter().map(|(_, count)| count).sum::<u64>();
         DestinationReport {
             name: name.to_owned(),
+            kind,
             accepted,
             delivered,
             pending: accepted.saturating_sub(done),

@@ -18,7 +18,8 @@ use super::queue::{Ack, Dependency, Fate, Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
 use super::{
-    Condition, Counters, DestinationReport, DropReason, Retry, Stop, WhenFull, describe_panic, lease,
+    Condition, Counters, DestinationKind, DestinationReport, DropReason, Retry, Stop, WhenFull,
+    describe_panic, lease,
 };
 
 /// The emitting side of a store.
@@ -249,7 +250,7 @@ impl StoreDelivery {
             upkeep_failures: count,
             last_upkeep_failure: last,
             charges: self.charges.totals(),
-            ..self.counters.report(&self.name, &self.condition)
+            ..self.counters.report(&self.name, DestinationKind::Store, &self.condition)
         }
     }
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use throughline_core::testing::{FaultyStore, MemorySpool};
 use throughline_core::{
-    AppendError, BoxFuture, DropReason, Durability, EventSink, FeedConfig, Instance, LiveFeed, MemoryFeed,
-    MemoryStore, NotRecorded, OpenError, Redaction, Retry, Status, StreamItem, Throughline,
-    ThroughlineBuilder, TraceEvent, TraceStream, WatchRequest, names,
+    AppendError, BoxFuture, DropReason, Durability, EventSink, FeedConfig, InContext as _, Instance,
+    LiveFeed, MemoryFeed, MemoryStore, NotRecorded, OpenError, Redaction, Retry, SinkAccount, Status,
+    StreamItem, Throughline, ThroughlineBuilder, TraceEvent, TraceStream, WatchRequest, names,
+    panics_are_recorded_here,
 };
 
 use crate::support::{away, ended, started};
@@ -370,6 +371,47 @@ async fn a_sink_that_panics_harms_nobody_and_is_counted() {
     assert_eq!((account.accepted, account.delivered), (6, 4));
     assert_eq!(account.dropped, [(DropReason::Panicked, 2)]);
     assert_eq!(seen.load(Ordering::Relaxed), 6);
+}
+
+/// A sink that sends on by itself, and panics on one event.
+struct Sending;
+
+impl EventSink for Sending {
+    fn name(&self) -> &str {
+        "sending"
+    }
+    fn on_event(&self, event: &Arc<TraceEvent>) {
+        assert!(event.event_type != "stage:bad" || event.seq > 0, "this sink panics on it");
+    }
+    fn account(&self) -> Option<SinkAccount> {
+        let dropped = [(DropReason::RateLimited, 2), (DropReason::Panicked, 1)].into();
+        Some(SinkAccount { accepted: 10, delivered: 4, dropped })
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_sends_on_by_itself_says_what_became_of_that_and_its_panics_are_added() {
+    let throughline = Throughline::builder("test").sink(Sending).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        ctx.trace_infallible("stage:bad", async {}).await.unwrap();
+    });
+    run.await.unwrap();
+    let account = &throughline.delivery_report().destinations[0];
+    assert_eq!((account.accepted, account.delivered, account.pending), (11, 4, 3));
+    assert_eq!(account.dropped, [(DropReason::Panicked, 2), (DropReason::RateLimited, 2)]);
+    assert!(account.balances());
+}
+
+#[tokio::test]
+async fn code_is_told_whether_its_panic_would_be_recorded() {
+    let throughline = Throughline::builder("test").store(MemoryStore::new()).build().unwrap();
+    let run = throughline.workflow("test").run_infallible(|ctx| async move {
+        let here = panics_are_recorded_here();
+        let of_a_task = tokio::spawn(async { panics_are_recorded_here() }.in_context(&ctx)).await.unwrap();
+        (here, of_a_task)
+    });
+    assert_eq!(run.await.unwrap(), (true, false));
+    assert!(!panics_are_recorded_here());
 }
 
 /// A feed that takes nothing until it is let.

@@ -231,8 +231,8 @@ impl EventSink for Halving {
     }
     fn account(&self) -> Option<SinkAccount> {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let (delivered, shutdown) = (of(&self.sent), of(&self.dropped));
-        Some(SinkAccount { accepted: of(&self.seen), delivered, shutdown, ..SinkAccount::default() })
+        let dropped = [(DropReason::Shutdown, of(&self.dropped))].into();
+        Some(SinkAccount { accepted: of(&self.seen), delivered: of(&self.sent), dropped })
     }
 }
 

@@ -83,6 +83,14 @@ impl TraceReader for CosmosReader {
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        answer!(runs::find_with_causes(&self.container, filter, page))
+    }
+
+    fn runs_without_causes<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
         answer!(runs::find(&self.container, filter, page))
     }
 

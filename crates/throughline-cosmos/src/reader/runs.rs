@@ -96,6 +96,21 @@ pub(super) async fn find(
     filter: &Filter,
     page: &Page,
 ) -> Result<Paged<RunSummary>, Fault> {
+    let Paged { items, next } = found(container, filter, page).await?;
+    Ok(Paged { items: items.into_iter().map(|found| found.summary).collect(), next })
+}
+
+pub(super) async fn find_with_causes(
+    container: &Container,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Paged<RunSummary>, Fault> {
+    let Paged { items, next } = found(container, filter, page).await?;
+    let items = complete(container, items).await?;
+    Ok(Paged { items: items.into_iter().map(|found| found.summary).collect(), next })
+}
+
+async fn found(container: &Container, filter: &Filter, page: &Page) -> Result<Paged<Found>, Fault> {
     let mut before =
         page.after.as_ref().map(Cursor::run).transpose()?.map(|(started, id)| place_of_run(started, id));
     let limit = page.limit.min(MAX_PAGE);
@@ -131,9 +146,7 @@ pub(super) async fn find(
     }
     let is_all = items.len() <= limit;
     items.truncate(limit);
-    let items: Vec<RunSummary> =
-        complete(container, items).await?.into_iter().map(|found| found.summary).collect();
-    let next = items.last().filter(|_| !is_all).map(Cursor::of_run);
+    let next = items.last().filter(|_| !is_all).map(|last| Cursor::of_run(&last.summary));
     Ok(Paged { items, next })
 }
 

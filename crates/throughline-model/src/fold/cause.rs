@@ -30,7 +30,7 @@ use record::Record;
 
 use super::{Position, RunFold, by_span};
 use crate::names::errors;
-use crate::{Status, TraceEvent};
+use crate::{SpanId, Status, TraceEvent};
 
 /// Why a span is said to have brought another down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -469,6 +469,20 @@ impl<'e> Causes<'e> {
         let children = self.record.children(span).iter().copied().filter(counts);
         children.min_by_key(|child| self.record.spans[*child as usize].ended)
     }
+}
+
+/// The last event of the span that brought another one of its run down, as far as that is known when the other has just
+/// ended; `None` if it failed by itself. What [`cause_of_run`] says of a run this says of one of its spans.
+pub fn cause_of_span<'e>(
+    span: SpanId,
+    events: impl IntoIterator<Item = &'e TraceEvent>,
+) -> Option<&'e TraceEvent> {
+    let mut spans = by_span(events);
+    spans.sort_by_cached_key(|events| events.iter().map(|event| Position::of(event)).min());
+    let causes = Causes::new(SpanFacts::of_spans(&spans));
+    let top = u32::try_from(spans.iter().position(|events| events[0].span_id == span)?).ok()?;
+    let cause = causes.descend(top, Status::Failed).cause;
+    (cause != top).then(|| causes.record.spans[cause as usize].last)
 }
 
 /// The last event of the span that is the cause of how a run ended, given all its events and their fold. `None` while

@@ -129,6 +129,23 @@ impl MergedReader {
         };
         merge(page, own.items(), key, cursor, |item| !waiting.contains(&place(item).1), of_the_store).await
     }
+
+    /// A page of the runs that match, the last started first.
+    async fn matching_runs<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+        of_the_store: impl Fn(Page) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>>,
+    ) -> Result<Paged<RunSummary>, ReadError> {
+        self.page_of_runs(
+            page,
+            Reverse,
+            |run: &RunSummary| (run.started, run.trace_id),
+            |summary, events| run_matches(filter, &summary, events.iter()).then_some(summary),
+            of_the_store,
+        )
+        .await
+    }
 }
 
 impl TraceReader for MergedReader {
@@ -204,13 +221,19 @@ impl TraceReader for MergedReader {
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
-        Box::pin(self.page_of_runs(
-            page,
-            Reverse,
-            |run: &RunSummary| (run.started, run.trace_id),
-            |summary, events| run_matches(filter, &summary, events.iter()).then_some(summary),
-            move |page| Box::pin(async move { self.store.runs(filter, &page).await }),
-        ))
+        Box::pin(self.matching_runs(filter, page, move |page| {
+            Box::pin(async move { self.store.runs(filter, &page).await })
+        }))
+    }
+
+    fn runs_without_causes<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        Box::pin(self.matching_runs(filter, page, move |page| {
+            Box::pin(async move { self.store.runs_without_causes(filter, &page).await })
+        }))
     }
 
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {

@@ -98,6 +98,14 @@ impl TraceReader for PostgresReader {
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        answer_in_snapshot!(self, client => runs::find_with_causes(client, filter, page))
+    }
+
+    fn runs_without_causes<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
         answer_in_snapshot!(self, client => runs::find(client, filter, page))
     }
 

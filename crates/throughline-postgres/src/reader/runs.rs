@@ -95,6 +95,23 @@ pub(super) async fn one(client: &Client, id: TraceId) -> Result<Option<RunSummar
 }
 
 pub(super) async fn find(client: &Client, filter: &Filter, page: &Page) -> Result<Paged<RunSummary>, Fault> {
+    let Paged { items, next } = found(client, filter, page).await?;
+    Ok(Paged { items: items.into_iter().map(|found| found.summary).collect(), next })
+}
+
+pub(super) async fn find_with_causes(
+    client: &Client,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Paged<RunSummary>, Fault> {
+    let Paged { mut items, next } = found(client, filter, page).await?;
+    for found in &mut items {
+        found.complete(client).await?;
+    }
+    Ok(Paged { items: items.into_iter().map(|found| found.summary).collect(), next })
+}
+
+async fn found(client: &Client, filter: &Filter, page: &Page) -> Result<Paged<Found>, Fault> {
     let mut after = page.after.as_ref().map(Cursor::run).transpose()?;
     let limit = page.limit.min(MAX_PAGE);
     let asks_for_kind = !filter.statuses.is_empty() || filter.event_type.is_some() || !filter.tags.is_empty();
@@ -103,7 +120,7 @@ pub(super) async fn find(client: &Client, filter: &Filter, page: &Page) -> Resul
     // The row of a run says neither which attributes and tags its events have, nor that one event has all that is asked.
     let is_told_by_row = filter.attrs.is_empty() && (asks_for_failures || !asks_for_kind);
     let chunk = if is_told_by_row { limit.saturating_add(1) } else { CANDIDATES };
-    let mut items: Vec<RunSummary> = Vec::new();
+    let mut items: Vec<Found> = Vec::new();
     while limit > 0 && items.len() <= limit {
         let mut question = Question::default();
         question.require_scope(&filter.scope, "r.started", "r.workflow");
@@ -144,14 +161,13 @@ pub(super) async fn find(client: &Client, filter: &Filter, page: &Page) -> Resul
             true => HashMap::new(),
             false => events_of(client, &found.iter().map(|found| found.id).collect::<Vec<_>>()).await?,
         };
-        for mut found in found {
+        for found in found {
             let matches = is_told_by_row || {
                 let events = events.get(&found.id).map(Vec::as_slice).unwrap_or_default();
                 run_matches(filter, &found.summary, events.iter())
             };
             if matches && items.len() <= limit {
-                found.complete(client).await?;
-                items.push(found.summary);
+                items.push(found);
             }
         }
         if is_last {
@@ -160,7 +176,7 @@ pub(super) async fn find(client: &Client, filter: &Filter, page: &Page) -> Resul
     }
     let is_all = items.len() <= limit;
     items.truncate(limit);
-    let next = items.last().filter(|_| !is_all).map(Cursor::of_run);
+    let next = items.last().filter(|_| !is_all).map(|last| Cursor::of_run(&last.summary));
     Ok(Paged { items, next })
 }
 

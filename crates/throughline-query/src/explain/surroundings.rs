@@ -1,6 +1,7 @@
 //! What surrounds a cause: the work before it, its attempts, what it took along, what else failed, what is open.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::headline::one_line;
 use super::{
@@ -157,26 +158,32 @@ fn fold(steps: &[Span<'_>]) -> (Vec<PathStep>, usize) {
             && a.is_point() == b.is_point()
             && a.name() == b.name()
     };
-    let step = |row: &[Span<'_>]| row.last().map(|last| PathStep { times: row.len(), ..path_step(*last) });
-    let mut rows: Vec<PathStep> = steps.chunk_by(is_like).filter_map(step).collect();
+    let rows = steps.chunk_by(is_like);
+    let mut rows: Vec<_> = rows.filter_map(|row| row.last().map(|last| (*last, row.len()))).collect();
     if rows.len() > Explanation::FOLDED {
         rows = take_together(rows);
     }
     let more = rows.len().saturating_sub(Explanation::STEPS_BEFORE);
-    let earlier = rows.drain(..more).map(|row| row.times).sum();
-    (rows, earlier)
+    let earlier = rows.drain(..more).map(|(_, times)| times).sum();
+    (rows.into_iter().map(|(last, times)| PathStep { times, ..path_step(last) }).collect(), earlier)
 }
 
-/// Rows that are like each other, such as those of a loop of several steps, each kind where it first was.
-fn take_together(rows: Vec<PathStep>) -> Vec<PathStep> {
-    let mut kinds: HashMap<(Text, RunState, Option<String>), usize> = HashMap::new();
-    let mut together: Vec<PathStep> = Vec::new();
-    for row in rows {
-        let error = row.span.error.as_ref().map(one_line);
-        let kind = *kinds.entry((row.span.name.clone(), row.span.state, error)).or_insert(together.len());
-        match together.get_mut(kind) {
-            Some(before) => *before = PathStep { times: before.times + row.times, ..row },
-            None => together.push(row),
+/// Rows that are like each other, such as those of a loop of several steps, each kind where it first was: the last span of
+/// each and how many there are.
+fn take_together<'q>(rows: Vec<(Span<'q>, usize)>) -> Vec<(Span<'q>, usize)> {
+    let mut kinds: HashMap<_, usize> = HashMap::new();
+    let mut together: Vec<(Span<'q>, usize)> = Vec::new();
+    for (last, times) in rows {
+        let kind = (last.name(), last.state(), last.error().map(one_line));
+        match kinds.entry(kind) {
+            Entry::Occupied(known) => {
+                let (_, before) = together[*known.get()];
+                together[*known.get()] = (last, before + times);
+            }
+            Entry::Vacant(new) => {
+                new.insert(together.len());
+                together.push((last, times));
+            }
         }
     }
     together

@@ -16,13 +16,40 @@ pub(crate) fn facts(data: &serde_json::Map<String, Value>, most: usize) -> Strin
 
 /// Whether a name is that of what remains of a limit, as in `x-ratelimit-remaining`: not of work, as in `items_remaining`.
 pub(super) fn is_limit(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.contains("remaining") && ["limit", "quota", "budget"].iter().any(|word| name.contains(word))
+    speaks_of(name, REMAINING) && ["limit", "quota", "budget"].iter().any(|word| speaks_of(name, word))
+}
+
+const REMAINING: &str = "remaining";
+
+/// Whether a name has a word in it, in letters of whatever case.
+fn speaks_of(name: &str, word: &str) -> bool {
+    name.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// The names in a payload, of the inner objects, too.
+fn names(data: &serde_json::Map<String, Value>) -> impl Iterator<Item = &str> {
+    let mut open = vec![data.iter()];
+    std::iter::from_fn(move || {
+        while let Some(fields) = open.last_mut() {
+            match fields.next() {
+                Some((key, value)) => {
+                    open.extend(value.as_object().map(|inner| inner.iter()));
+                    return Some(key.as_str());
+                }
+                None => drop(open.pop()),
+            }
+        }
+        None
+    })
 }
 
 /// What a payload says of limits: the names of their numbers, from the outermost object down, and how much remained.
 pub(super) fn limits_in(data: &serde_json::Map<String, Value>) -> Vec<(String, f64)> {
     const MOST: usize = 256;
+    // Of nearly all payloads this is all that has to be known.
+    if !names(data).take(MOST).any(|name| speaks_of(name, REMAINING)) {
+        return Vec::new();
+    }
     let (mut found, mut open, mut seen) = (Vec::new(), vec![(String::new(), data)], 0);
     while let Some((path, fields)) = open.pop() {
         // Beside a limit stands what remains of it.

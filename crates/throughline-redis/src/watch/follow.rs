@@ -192,7 +192,8 @@ impl Follower {
     async fn reconnect(&mut self) -> RedisResult<()> {
         self.connection = Some(self.stream.client.connect(BLOCKED).await?);
         let Head { feed, n, .. } = self.head().await?;
-        let is_same = self.at.feed.is_none() || self.at.feed == feed;
+        // Of a feed that had no event it is not known whether the first ones were lost with the server.
+        let is_same = self.at.feed.is_some() && self.at.feed == feed;
         if !is_same || self.at.n.is_some_and(|seen| seen > n) {
             self.lose_track(feed);
         }

@@ -70,6 +70,28 @@ fn a_server_that_comes_back_empty_is_said_to_watchers() {
 }
 
 #[test]
+fn who_watched_a_feed_before_its_first_event_is_told_that_its_server_came_back_empty() {
+    if !is_there() {
+        return;
+    }
+    let mut server = Server::start();
+    runtime().block_on(async {
+        let ends = Ends::open(&RedisFeed::new(server.url())).await;
+        let event = event("unseen", OWN, 0);
+        let mut all = ends.watch(WatchRequest::new()).await;
+        let mut run = ends.watch(WatchRequest::new().trace(event.trace_id)).await;
+        // Whatever was published meanwhile would be lost with the server, before anybody saw it.
+        server.kill();
+        server.restart();
+        ends.publish(&[&event]).await;
+        for stream in [&mut all, &mut run] {
+            expect_missed(stream, None).await;
+            expect(stream, &event).await;
+        }
+    });
+}
+
+#[test]
 fn a_server_that_lost_the_end_of_its_data_is_said_to_watchers() {
     if !is_there() {
         return;

@@ -31,6 +31,7 @@ mod watch;
 
 use near::Near;
 use pool::{InPlace, Pool};
+use runs::Causes;
 use session::{Session, Source};
 use watch::Watchers;
 
@@ -132,7 +133,7 @@ impl SqliteReader {
     /// longer than a short answer. On a runtime that has other work, it holds that work up for as long as the disk takes.
     #[must_use]
     pub fn in_place(self) -> Self {
-        Self { in_place: Some(Arc::new(InPlace::new(self.inner.pool.source().clone()))), ..self }
+        Self { in_place: Some(Arc::new(self.inner.pool.in_place())), ..self }
     }
 
     /// What the file holds, and how large it is.
@@ -225,7 +226,16 @@ impl TraceReader for SqliteReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
         let (filter, page) = (filter.clone(), page.clone());
-        Box::pin(self.ask(move |session| runs::find(session, &filter, &page)))
+        Box::pin(self.ask(move |session| runs::find(session, &filter, &page, Causes::All)))
+    }
+
+    fn runs_without_causes<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        let (filter, page) = (filter.clone(), page.clone());
+        Box::pin(self.ask(move |session| runs::find(session, &filter, &page, Causes::Kept)))
     }
 
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {

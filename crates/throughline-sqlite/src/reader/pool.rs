@@ -41,6 +41,11 @@ impl Pool {
         Self { shared: Arc::new(Shared { source, state: Mutex::new(state), work: Condvar::new() }) }
     }
 
+    /// For a caller that asks on its own thread, with the session that was opened with the reader if no thread has that.
+    pub(super) fn in_place(&self) -> InPlace {
+        InPlace { source: self.shared.source.clone(), session: Mutex::new(self.shared.lock().first.take()) }
+    }
+
     pub(super) fn source(&self) -> &Source {
         &self.shared.source
     }
@@ -99,10 +104,6 @@ pub(super) struct InPlace {
 }
 
 impl InPlace {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source, session: Mutex::new(None) }
-    }
-
     pub(super) fn ask<T>(
         &self,
         question: impl FnOnce(&mut Session) -> Result<T, Fault>,

@@ -17,7 +17,20 @@ use crate::json::StoredError;
 use crate::names::find_name;
 use crate::{latest, lease};
 
-pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Result<Paged<RunSummary>, Fault> {
+/// Which causes of runs are wanted.
+#[derive(Clone, Copy)]
+pub(super) enum Causes {
+    All,
+    /// Those for which no events have to be read.
+    Kept,
+}
+
+pub(super) fn find(
+    session: &mut Session,
+    filter: &Filter,
+    page: &Page,
+    causes: Causes,
+) -> Result<Paged<RunSummary>, Fault> {
     let (snapshot, cache) = session.snapshot()?;
     let connection = &snapshot;
     let mut found = Paged { items: Vec::new(), next: None };
@@ -39,7 +52,7 @@ pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Resul
             found.next = last;
             break;
         }
-        if let Some(summary) = summary(connection, cache, run)? {
+        if let Some(summary) = summary(connection, cache, run, causes)? {
             last = Some(Cursor::of_run(&summary));
             found.items.push(summary);
         }
@@ -183,10 +196,15 @@ pub(super) fn one(session: &mut Session, id: TraceId) -> Result<Option<RunSummar
         .prepare_cached("SELECT id FROM run WHERE trace_id = ?1")?
         .query_row([id.to_bytes()], |row| row.get(0))
         .optional()?;
-    run.map_or(Ok(None), |run| summary(&snapshot, cache, run))
+    run.map_or(Ok(None), |run| summary(&snapshot, cache, run, Causes::All))
 }
 
-fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Option<RunSummary>, Fault> {
+fn summary(
+    connection: &Connection,
+    cache: &mut Cache,
+    run: i64,
+    causes: Causes,
+) -> Result<Option<RunSummary>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
                 CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error, \
@@ -232,9 +250,10 @@ fn summary(connection: &Connection, cache: &mut Cache, run: i64) -> Result<Optio
         && status != Status::Pending
         && (summary.first_failure.is_some() || status == Status::Cancelled);
     if may_have_cause {
-        let cause = match row.get::<_, Option<i64>>(19)? {
-            Some(_) => row.get(20)?,
-            None => cause::find(connection, run, summary.trace_id)?,
+        let cause = match (row.get::<_, Option<i64>>(19)?, causes) {
+            (Some(_), _) => row.get(20)?,
+            (None, Causes::All) => cause::find(connection, run, summary.trace_id)?,
+            (None, Causes::Kept) => None,
         };
         if let Some(event) = cause {
             let mut statement = connection
@@ -364,7 +383,7 @@ pub(super) fn open_runs(session: &mut Session, page: &Page) -> Result<Paged<Open
     let page = OpenPage::new(&snapshot, page)?;
     let mut open = Vec::with_capacity(page.runs.len());
     for run in &page.runs {
-        if let Some(summary) = summary(&snapshot, cache, *run)? {
+        if let Some(summary) = summary(&snapshot, cache, *run, Causes::All)? {
             let mut run_of = OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE)?);
             if let Some(current) = &mut run_of.current {
                 name_step(&snapshot, cache, *run, current)?;
@@ -381,7 +400,7 @@ pub(super) fn open_summaries(session: &mut Session, page: &Page) -> Result<Paged
     let unfolded = latest::unfolded(&snapshot)?;
     let mut open = Vec::with_capacity(page.runs.len());
     for run in &page.runs {
-        if let Some(summary) = summary(&snapshot, cache, *run)? {
+        if let Some(summary) = summary(&snapshot, cache, *run, Causes::All)? {
             let last_event = latest::of(&snapshot, &unfolded, *run)?;
             let last_event = last_event.map_or(summary.started, Timestamp::from_micros);
             open.push(OpenSummary::new(summary, last_event));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use throughline_core::{BoxError, DestinationReport, DropReason, Throughline, TraceId, WatchRequest};
+use throughline_core::{BoxError, DestinationKind, DestinationReport, Throughline, TraceId, WatchRequest};
 use tokio::time::Instant;
 
 use super::check::Ask;
@@ -87,10 +87,10 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
     }))
 }
 
-/// Sinks drop only events on which they panic.
+/// What a sink does not get rid of is a matter of whoever is at its other end.
 fn dropped_by_feeds(feeds_and_sinks: &[DestinationReport]) -> u64 {
-    let dropped = feeds_and_sinks.iter().flat_map(|account| &account.dropped);
-    dropped.filter(|(reason, _)| *reason != DropReason::Panicked).map(|(_, count)| count).sum()
+    let feeds = feeds_and_sinks.iter().filter(|account| account.kind == DestinationKind::Feed);
+    feeds.map(DestinationReport::dropped).sum()
 }
 
 /// Fails if more items wait than the limit.

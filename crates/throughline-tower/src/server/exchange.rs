@@ -3,11 +3,10 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::{HeaderMap, StatusCode};
 use throughline_core::metrics::GaugeGuard;
-use throughline_core::{CancelledBy, ErrorInfo, RequestSpan, TraceContext, names};
+use throughline_core::{CancelledBy, ErrorInfo, RequestSpan, TraceContext, catch_recorded, names};
 
 use super::{Arrival, Labels};
 use crate::{ServerTiming, grpc};
@@ -75,7 +74,7 @@ impl Exchange {
 
     /// Runs a part of the handler or of its body: in the context of the request, and its panics are caught.
     pub(crate) fn guard<T>(&self, part: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-        catch_unwind(AssertUnwindSafe(|| self.context.scope(part)))
+        catch_recorded(|| self.context.scope(part))
     }
 
     /// Drops what is left of the handler or of its body, because nobody asks for the rest.

@@ -16,7 +16,9 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::{Value, json};
 use throughline_core::metrics::Metrics;
 use throughline_core::testing::FaultyStore;
-use throughline_core::{MemoryFeed, MemoryStore, ReadError, Throughline};
+use throughline_core::{
+    DropReason, EventSink, MemoryFeed, MemoryStore, ReadError, SinkAccount, Throughline, TraceEvent,
+};
 use throughline_tower::LayerExt as _;
 use throughline_tower::health::{
     Check, Details, Gate, Health, HealthBuildError, HealthBuilder, HealthReport, HealthStatus, Probe,
@@ -388,6 +390,31 @@ async fn strangers_are_told_what_fails_and_not_why() {
     assert_eq!(ask(Details::hidden().unless_bearer("s3cret"), Some("s3cret")).await.as_deref(), Some(known));
     assert_eq!(ask(Details::hidden().unless_loopback(), None).await.as_deref(), Some(known));
     assert_eq!(ask(Details::shown(), None).await.as_deref(), Some(known));
+}
+
+/// A sink whose other side is away.
+struct Away;
+
+impl EventSink for Away {
+    fn name(&self) -> &str {
+        "away"
+    }
+
+    fn on_event(&self, _: &Arc<TraceEvent>) {}
+
+    fn account(&self) -> Option<SinkAccount> {
+        let dropped = [(DropReason::Unavailable, 3)].into();
+        Some(SinkAccount { accepted: 3, delivered: 0, dropped })
+    }
+}
+
+#[tokio::test]
+async fn a_sink_whose_other_side_is_away_takes_no_service_out_of_rotation() {
+    let throughline = Throughline::builder("test").feed(MemoryFeed::new()).sink(Away).build().unwrap();
+    let health =
+        Health::builder(&throughline).check(Check::feed()).details(Details::shown()).build().unwrap();
+    let (status, body) = probe(&serve(&health).await, "/readyz").await;
+    assert_eq!((status, &body["checks"][0]["status"]), (StatusCode::OK, &json!("healthy")), "{body}");
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -47,6 +47,14 @@ pub(super) async fn runs_by(reader: &dyn TraceReader, filter: &Filter, limit: us
     turn(limit, async |page| reader.runs(filter, &page).await, async |_| {}).await
 }
 
+pub(super) async fn runs_without_causes(
+    reader: &dyn TraceReader,
+    filter: &Filter,
+    limit: usize,
+) -> Vec<RunSummary> {
+    turn(limit, async |page| reader.runs_without_causes(filter, &page).await, async |_| {}).await
+}
+
 pub(super) async fn trace_by(reader: &dyn TraceReader, id: TraceId, limit: usize) -> Vec<TraceEvent> {
     turn(limit, async |page| reader.trace_page(id, &page).await, async |_| {}).await
 }

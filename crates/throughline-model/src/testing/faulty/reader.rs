@@ -61,6 +61,14 @@ impl TraceReader for FaultyReader {
         self.answer(self.inner.runs(filter, page))
     }
 
+    fn runs_without_causes<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: &'a Page,
+    ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
+        self.answer(self.inner.runs_without_causes(filter, page))
+    }
+
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {
         self.answer(self.inner.run(id))
     }
