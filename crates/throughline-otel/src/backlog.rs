@@ -10,6 +10,9 @@ use crate::config::Batching;
 /// The shortest time between two attempts, and the longest that is not asked for by the collector.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// A collector that asks for more is asked again anyway.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// Something that is sent.
 pub(crate) trait Item {
     /// About how many bytes it takes.
@@ -77,8 +80,9 @@ impl<T: Item> Backlog<T> {
         let (first, _) = self.items.front()?;
         let is_full = self.items.len() >= self.batching.spans || self.bytes >= self.batching.bytes;
         let is_part = self.at_most < self.batching.spans;
-        let at = if is_full || is_part || self.is_urgent { *first } else { *first + self.batching.delay };
-        Some(at.max(self.not_before))
+        let delay = if is_full || is_part || self.is_urgent { Duration::ZERO } else { self.batching.delay };
+        // A delay that has no end is one until the batch is full.
+        Some(first.checked_add(delay)?.max(self.not_before))
     }
 
     /// When it may be tried at the earliest.
@@ -157,8 +161,9 @@ impl<T: Item> Backlog<T> {
         self.put_off = self.put_off.saturating_add(1);
         // Many processes must not come back at the same moment.
         let backoff = backoff / 100 * rand::random_range(50..=100);
-        let wait = asked.unwrap_or(backoff).min(self.batching.patience).max(shortest);
-        self.not_before = Instant::now() + wait;
+        let wait = asked.unwrap_or(backoff).min(self.batching.patience).clamp(shortest, LONGEST);
+        let now = Instant::now();
+        self.not_before = now.checked_add(wait).unwrap_or(now);
     }
 }
 
@@ -230,6 +235,18 @@ mod tests {
         urgent.hurry();
         assert!(urgent.due().unwrap() <= Instant::now());
         assert!(backlog([]).due().is_none());
+    }
+
+    #[test]
+    fn limits_may_be_as_long_as_anybody_likes() {
+        let ever = Duration::MAX;
+        let batching = Batching { delay: ever, spans: 2, bytes: 100, capacity: 20, patience: ever };
+        let mut backlog = Backlog::new("items", batching);
+        assert!(backlog.push(Sized(1)).is_ok());
+        assert_eq!(backlog.due(), None);
+        backlog.put_off(Some(ever));
+        assert!(backlog.push(Sized(1)).is_ok());
+        assert!(backlog.due().is_some() && backlog.take_overdue().is_empty());
     }
 
     #[test]

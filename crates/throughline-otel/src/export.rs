@@ -155,9 +155,14 @@ impl Exporter {
 
     /// When something is to be done without anything happening.
     fn due(&self) -> Option<Instant> {
+        [self.spans_due(), self.records.due()].into_iter().flatten().min()
+    }
+
+    /// The same for what events are accounted for by.
+    fn spans_due(&self) -> Option<Instant> {
         let spooled = self.outbox.as_ref().filter(|outbox| outbox.waiting() > 0);
         let spooled = spooled.map(|_| self.spans.not_before());
-        [self.spans.due(), self.records.due(), self.lookups.due(), spooled].into_iter().flatten().min()
+        [self.spans.due(), self.lookups.due(), spooled].into_iter().flatten().min()
     }
 
     fn look_at(&mut self, seen: Vec<Seen>) {
@@ -233,9 +238,6 @@ impl Exporter {
 
     async fn send_what_is_due(&mut self) {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
-        while !self.is_late() && is_due(self.records.due()) {
-            self.send_records().await;
-        }
         while !self.is_late() && is_due(self.spans.due()) {
             self.send_spans().await;
         }
@@ -245,6 +247,10 @@ impl Exporter {
             && is_due(Some(self.spans.not_before()))
         {
             self.send_from_the_outbox().await;
+        }
+        // Last: no event is lost with a record, and a collector may take no logs.
+        while !self.is_late() && is_due(self.records.due()) {
+            self.send_records().await;
         }
     }
 
@@ -256,7 +262,7 @@ impl Exporter {
             self.spans.hurry();
             self.records.hurry();
             self.send_what_is_due().await;
-            let next = self.due().filter(|next| *next < until && Instant::now() < until);
+            let next = self.spans_due().filter(|next| *next < until && Instant::now() < until);
             let Some(next) = next else { return };
             tokio::time::sleep_until(next).await;
         }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the end of a run may take to get into the store, and how often that is looked at.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
-/// How many runs are known to have been exported as a whole.
+/// How many questions may wait, and how many runs are known to have been exported as a whole.
 const REMEMBERED: usize = 1024;
 
 /// What is to be looked up.
@@ -49,14 +49,14 @@ impl Lookups {
         Self { reader, waiting: VecDeque::new(), whole: VecDeque::new() }
     }
 
-    /// Whether there is anybody to ask.
+    /// Whether there is anybody to ask who is not asked too much already.
     pub(crate) fn can_answer(&self) -> bool {
-        self.reader.is_some()
+        self.reader.is_some() && self.waiting.len() < REMEMBERED
     }
 
     pub(crate) fn ask(&mut self, question: Question) {
         if let Question::Whole(end) = &question {
-            if self.whole.contains(&end.trace_id) {
+            if !self.can_answer() || self.whole.contains(&end.trace_id) {
                 return;
             }
             self.whole.push_back(end.trace_id);

@@ -17,6 +17,9 @@ use tonic_types::StatusExt as _;
 use super::{Answer, Settings, chain};
 use crate::config::Signal;
 
+/// The longest timeout: a longer one has no form in a request, which would panic.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 pub(crate) struct Grpc {
     traces: TraceServiceClient<Channel>,
     traces_with: Metadata,
@@ -39,7 +42,7 @@ impl Metadata {
             // The names of metadata are lower-case.
             map.insert(MetadataKey::from_str(&name.to_ascii_lowercase())?, value);
         }
-        Ok(Self { map, timeout: signal.timeout })
+        Ok(Self { map, timeout: signal.timeout.min(LONGEST) })
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -128,5 +131,53 @@ fn refused(status: &Status) -> Answer {
         // What tonic calls a connection that breaks in the middle.
         Code::Unknown if std::error::Error::source(status).is_some() => Answer::Later { after: None, reason },
         _ => Answer::Rejected { reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_busy_or_gone_is_asked_again_when_it_wants_to_be() {
+        let wanted = Duration::from_secs(7);
+        let details = ErrorDetails::with_retry_info(Some(wanted));
+        for code in [Code::ResourceExhausted, Code::Unavailable] {
+            let answer = refused(&Status::with_error_details(code, "busy", details.clone()));
+            assert!(
+                matches!(answer, Answer::Later { after: Some(after), .. } if after == wanted),
+                "{answer:?}"
+            );
+        }
+        for code in
+            [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::Unavailable, Code::DataLoss]
+        {
+            let answer = refused(&Status::new(code, "gone"));
+            assert!(matches!(answer, Answer::Later { after: None, .. }), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_may_be_as_long_as_anybody_likes() {
+        let (endpoint, headers) = ("http://localhost:1".to_owned(), std::collections::BTreeMap::new());
+        let signal = Signal { endpoint, headers, gzip: false, timeout: Duration::MAX };
+        let request = Metadata::new(&signal).unwrap().request(());
+        assert!(request.metadata().contains_key("grpc-timeout"));
+    }
+
+    #[test]
+    fn exhaustion_without_a_time_to_try_again_is_a_message_that_is_too_large() {
+        let answer = refused(&Status::resource_exhausted("received message larger than max"));
+        assert!(matches!(answer, Answer::TooLarge { .. }), "{answer:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_itself_is_not_tried_again() {
+        for code in [Code::InvalidArgument, Code::Unauthenticated, Code::Unimplemented, Code::Unknown] {
+            let answer = refused(&Status::new(code, "no"));
+            assert!(matches!(answer, Answer::Rejected { .. }), "{answer:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use throughline_core::{BoxError, DestinationReport, DropReason, MemoryStore, Throughline};
-use throughline_otel::{OpenSpans, Otlp};
+use throughline_otel::{OpenSpans, Otlp, Protocol};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -47,7 +47,11 @@ async fn shutdown(throughline: &Throughline) -> DestinationReport {
 }
 
 async fn a_shutdown_says_what_was_not_sent(endpoint: &str) {
-    let throughline = throughline(otlp(endpoint));
+    says_what_was_not_sent(otlp(endpoint)).await;
+}
+
+async fn says_what_was_not_sent(otlp: Otlp) {
+    let throughline = throughline(otlp);
     run(&throughline, 5).await;
     let report = shutdown(&throughline).await;
     assert_eq!((report.accepted, report.delivered, report.pending), (20, 0, 0), "{report:?}");
@@ -105,6 +109,47 @@ async fn a_shutdown_is_truthful_where_the_collector_dies_in_mid_export() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_is_truthful_where_the_collector_dies_in_mid_export_on_many_threads() {
     it_dies_in_mid_export().await;
+}
+
+/// Accepts and never answers, or ends each connection after some bytes.
+async fn grpc_server(dies: bool) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 64]).await;
+            if !dies {
+                kept.push(socket);
+            }
+        }
+    });
+    (endpoint, server)
+}
+
+fn grpc(endpoint: &str) -> Otlp {
+    let otlp = Otlp::new().protocol(Protocol::Grpc).endpoint(endpoint);
+    otlp.open_spans(OpenSpans::Hidden).delay(Duration::from_millis(20))
+}
+
+#[tokio::test]
+async fn a_shutdown_is_truthful_over_grpc_where_nobody_answers() {
+    says_what_was_not_sent(grpc(&format!("http://127.0.0.1:{}", nobody().await))).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_is_truthful_over_grpc_where_the_collector_hangs() {
+    let (endpoint, server) = grpc_server(false).await;
+    says_what_was_not_sent(grpc(&endpoint)).await;
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_shutdown_is_truthful_over_grpc_where_the_collector_dies_in_mid_export() {
+    let (endpoint, server) = grpc_server(true).await;
+    says_what_was_not_sent(grpc(&endpoint)).await;
+    server.abort();
 }
 
 #[tokio::test]

@@ -8,3 +8,5 @@ mod faults;
 mod outbox;
 mod receiver;
 mod sampled;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,0 +1,72 @@
+//! Collectors that speak TLS, with a certificate of an authority of one's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use throughline_core::{MemoryStore, Throughline};
+use throughline_otel::{OpenSpans, Otlp};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Takes one batch over TLS, and answers that it did.
+async fn take_one(listener: TcpListener, acceptor: TlsAcceptor) -> std::io::Result<String> {
+    let (socket, _) = listener.accept().await?;
+    let mut requests = BufReader::new(acceptor.accept(socket).await?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        requests.read_line(&mut line).await?;
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        head.push_str(&line);
+    }
+    requests.read_exact(&mut vec![0; length]).await?;
+    requests.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
+    requests.flush().await?;
+    Ok(head)
+}
+
+/// Exports a run to a collector with a certificate, which is trusted or not; answers how many events were delivered, and what the
+/// collector was sent.
+async fn export(is_trusted: bool) -> (u64, std::io::Result<String>) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let server = tokio::spawn(take_one(listener, TlsAcceptor::from(Arc::new(config))));
+    let mut otlp = Otlp::new().endpoint(endpoint).open_spans(OpenSpans::Hidden);
+    if is_trusted {
+        otlp = otlp.certificate(certified.cert.pem());
+    }
+    let throughline = Throughline::builder("loans").store(MemoryStore::new()).sink(otlp).build().unwrap();
+    throughline.workflow("w").run_infallible(|_| async {}).await.unwrap();
+    let report = throughline.shutdown(Duration::from_secs(5)).await;
+    (report.destinations[1].delivered, server.await.unwrap())
+}
+
+#[tokio::test]
+async fn a_collector_is_trusted_by_the_certificate_that_is_given() {
+    let (delivered, head) = export(true).await;
+    assert_eq!(delivered, 2);
+    assert!(head.unwrap().starts_with("POST /v1/traces HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn a_collector_that_nobody_vouches_for_gets_nothing() {
+    let (delivered, head) = export(false).await;
+    assert_eq!(delivered, 0);
+    assert!(head.is_err(), "{head:?}");
+}
