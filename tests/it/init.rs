@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use throughline::SqliteStore;
 use throughline::config::{init_from_env, variables};
 use throughline::store::{Filter, Page, TraceReader as _};
-use throughline::{NotRecorded, SqliteStore};
+
+use crate::otel::receiver::{self, Over, Receiver};
+use crate::sentry::bugsink::Project;
 
 const ROLE: &str = "THROUGHLINE_TEST_SERVICE";
 
@@ -37,17 +40,23 @@ fn this_process_is_the_service_when_it_is_told_to_be() {
             std::process::exit(1);
         }
     };
+    let is_current_thread = role == "current-thread";
     let work = async {
         let run = throughline.workflow("loan-approval").key("loan-42").run(|ctx| async move {
             tracing::info!(mail = "ada@example.org", "in the run");
             ctx.trace_infallible("stage:score", async {}).await?;
-            Ok::<_, NotRecorded>(())
+            if role == "failing" {
+                let refused =
+                    async { Err::<(), std::io::Error>(std::io::ErrorKind::ConnectionRefused.into()) };
+                ctx.trace("stage:pay", refused).await??;
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         });
-        run.await.unwrap().unwrap();
+        let _ = run.await.unwrap();
     };
-    let runtime = match role.as_str() {
-        "current-thread" => tokio::runtime::Builder::new_current_thread().build(),
-        _ => tokio::runtime::Builder::new_multi_thread().build(),
+    let runtime = match is_current_thread {
+        true => tokio::runtime::Builder::new_current_thread().build(),
+        false => tokio::runtime::Builder::new_multi_thread().build(),
     };
     let runtime = runtime.unwrap();
     runtime.block_on(work);
@@ -107,6 +116,38 @@ async fn the_environment_switches_on_the_store_metrics_and_logs_and_the_guard_de
 }
 
 #[test]
+fn traces_and_failures_go_where_the_environment_says() {
+    let Some(project) = Project::new().filter(|_| receiver::is_there()) else { return };
+    let collector = Receiver::start(Over::Http);
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("traces.db").display());
+    let endpoint = collector.endpoint();
+    // Without a scheme, as it was said before there was a standard.
+    let set = [
+        ("THROUGHLINE_STORE", store.as_str()),
+        ("TRACING_SERVICE_NAME", "loans"),
+        ("TRACING_ENDPOINT", endpoint.trim_start_matches("http://")),
+        ("SENTRY_DSN", project.dsn.as_str()),
+        ("SENTRY_ENVIRONMENT", "staging"),
+    ];
+    let output = service("failing", &set);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written = lines(&output);
+    let trace = &written.iter().find(|line| line["message"] == "in the run").unwrap()["trace_id"];
+
+    let spans = collector.spans(3);
+    assert!(spans.iter().all(|span| span["trace_id"] == *trace), "{spans:#?}");
+    let names: Vec<_> = spans.iter().filter_map(|span| span["name"].as_str()).collect();
+    assert!(names.contains(&"workflow:loan-approval") && names.contains(&"stage:pay"), "{names:?}");
+
+    let failure = project.only_event();
+    assert_eq!(failure["contexts"]["trace"]["trace_id"], *trace);
+    assert_eq!((&failure["environment"], &failure["tags"]["step"]), (&"staging".into(), &"stage:pay".into()));
+    let crumbs = failure["breadcrumbs"]["values"].as_array().unwrap();
+    assert!(crumbs.iter().any(|crumb| crumb["message"] == "in the run"), "{crumbs:#?}");
+}
+
+#[test]
 fn what_cannot_be_switched_on_is_an_error_and_nothing_runs() {
     let said = |set: &[(&str, &str)]| {
         let output = service("multi-thread", set);
@@ -131,15 +172,18 @@ fn what_was_configured_in_vain_is_warned_of_and_the_service_runs() {
         ("METRICS_PORT", "0"),
         ("METRICS_ENABLED", "false"),
         ("OTEL_METRICS_EXPORTER", "prometheus"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
         ("SENTRY_DSN", "https://hunter2@127.0.0.1:1/1"),
         ("OTEL_SERVICE_NAME", "loans"),
     ];
     let output = service("with-a-subscriber", &set);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
-    for warning in
-        ["METRICS_ENABLED=false is ignored", "Sentry is configured, but", "a subscriber is installed already"]
-    {
+    for warning in [
+        "METRICS_ENABLED=false is ignored",
+        "otlp in OTEL_LOGS_EXPORTER=otlp",
+        "a subscriber is installed already",
+    ] {
         assert!(said.contains(warning), "{warning} in {said}");
     }
     assert!(!said.contains("hunter2"), "{said}");

@@ -11,7 +11,7 @@ use throughline::{LayerExt as _, MemoryStore, Throughline};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 #[path = "../../crates/throughline-sentry/tests/it/bugsink.rs"]
-mod bugsink;
+pub(crate) mod bugsink;
 
 use bugsink::Project;
 

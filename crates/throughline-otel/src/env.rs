@@ -15,7 +15,7 @@ impl Otlp {
     /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_TIMEOUT` and `_CERTIFICATE`, each for
     /// all signals or as `OTEL_EXPORTER_OTLP_TRACES_…` and `OTEL_EXPORTER_OTLP_LOGS_…` for one;
     /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`,
-    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and
+    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_EXPORT_TIMEOUT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and
     /// `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.
     ///
     /// # Errors
@@ -24,7 +24,13 @@ impl Otlp {
         Self::from_lookup(&variable)
     }
 
-    pub(crate) fn from_lookup(lookup: Lookup<'_>) -> Result<Self, EnvError> {
+    /// The same of variables that are kept elsewhere: `lookup` answers with the value of each that is set.
+    ///
+    /// # Errors
+    /// Those of [`from_env`](Self::from_env), and those of `lookup`.
+    pub fn from_lookup(
+        lookup: &dyn Fn(&'static str) -> Result<Option<String>, EnvError>,
+    ) -> Result<Self, EnvError> {
         let mut otlp = Self::new();
         if let Some(protocol) = one_of(lookup, [TRACES.protocol, ALL.protocol])? {
             otlp.protocol = protocol_of(&protocol)?;
@@ -51,6 +57,9 @@ impl Otlp {
         if let Some(spans) = number("OTEL_BSP_MAX_QUEUE_SIZE")? {
             // Counted in spans there, in events here; a span has two at least.
             otlp = otlp.capacity(as_usize(spans).saturating_mul(2));
+        }
+        if let Some(millis) = number("OTEL_BSP_EXPORT_TIMEOUT")? {
+            otlp.batching.patience = Duration::from_millis(millis);
         }
         if let Some(limit) = number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")? {
             otlp.value_limit = as_usize(limit);

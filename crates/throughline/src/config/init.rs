@@ -16,11 +16,12 @@ use crate::env::EnvError;
 /// How long the guard waits for what is pending when it is dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Switches on what the environment asks for: the store, the feed, metrics, logs. Keep what it returns in `main`: dropped, it
+/// Switches on what the environment asks for: the store, the feed, metrics, logs, traces, Sentry. Keep what it returns in `main`: dropped, it
 /// delivers what is pending, within five seconds.
 ///
 /// It installs the subscriber of the process, so that what is logged is written; if there is one already, that one stays, and a
-/// warning says so. Nothing else is installed.
+/// warning says so. With Sentry it installs the client of the process, and a panic hook in front of the one that there is.
+/// Nothing else is installed.
 ///
 /// # Errors
 /// When variables have values that they can't have, nothing is switched on, or something can't be opened.
@@ -48,6 +49,20 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
         None => builder,
     };
 
+    #[cfg(feature = "otel")]
+    let builder = match super::traces::exporter(&config.settings)? {
+        Some(otlp) => builder.sink(otlp),
+        None => builder,
+    };
+
+    #[cfg(feature = "sentry")]
+    let sentry = config.sentry().map(|settings| settings.reporter()).transpose()?;
+    #[cfg(feature = "sentry")]
+    let builder = match &sentry {
+        Some(sentry) => builder.sink(sentry.clone()),
+        None => builder,
+    };
+
     #[cfg(all(feature = "metrics", feature = "axum"))]
     let page = config.metrics().map(|settings| (settings, throughline_metrics::Prometheus::new()));
     #[cfg(all(feature = "metrics", feature = "axum"))]
@@ -62,7 +77,14 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
     })?;
 
     #[cfg(feature = "log")]
-    warnings.extend(logs.as_ref().and_then(|logs| super::logs::install(logs, &throughline)));
+    warnings.extend(logs.as_ref().and_then(|logs| {
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        let subscriber = tracing_subscriber::registry().with(logs.layer(throughline.redactor()));
+        #[cfg(feature = "sentry")]
+        let subscriber = subscriber.with(sentry.as_ref().map(throughline_sentry::Sentry::layer));
+        super::logs::install(subscriber)
+    }));
     let observability = Observability {
         #[cfg(feature = "log")]
         _measured: logs.as_ref().map(|logs| logs.measure(throughline.meter())),
@@ -75,6 +97,8 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
         },
         throughline,
         warnings,
+        #[cfg(feature = "sentry")]
+        _sentry: sentry.map(|sentry| sentry.init()),
     };
     for warning in &observability.warnings {
         tracing::warn!(target: "throughline", "{warning}");
@@ -93,6 +117,9 @@ pub struct Observability {
     #[cfg(feature = "log")]
     _measured: Option<throughline_core::metrics::CollectorGuard>,
     warnings: Vec<String>,
+    /// Dropped after all others: what they report on their way is sent.
+    #[cfg(feature = "sentry")]
+    _sentry: Option<throughline_sentry::SentryGuard>,
 }
 
 impl Observability {
@@ -165,8 +192,8 @@ pub enum InitError {
     Env(#[from] EnvError),
     /// The environment asks for nothing.
     #[error(
-        "nothing is switched on: set THROUGHLINE_STORE, as in sqlite:traces.db, THROUGHLINE_FEED or METRICS_PORT, or say \
-         OTEL_SDK_DISABLED=true"
+        "nothing is switched on: set THROUGHLINE_STORE, as in sqlite:traces.db, THROUGHLINE_FEED, METRICS_PORT, \
+         OTEL_EXPORTER_OTLP_ENDPOINT or SENTRY_DSN, or say OTEL_SDK_DISABLED=true"
     )]
     NothingOn,
     /// The emitter can't be built.
@@ -176,6 +203,10 @@ pub enum InitError {
     #[cfg(feature = "log")]
     #[error(transparent)]
     Logs(#[from] throughline_log::LogsError),
+    /// Failures can't be reported.
+    #[cfg(feature = "sentry")]
+    #[error(transparent)]
+    Sentry(#[from] throughline_sentry::SentryError),
     /// What the variables say needs a feature of this crate that is off.
     #[error("{what} needs the feature `{feature}` of `throughline`: switch it on, or set another value")]
     Feature {
@@ -206,11 +237,12 @@ fn without_effect(config: &ObservabilityConfig) -> Vec<String> {
                 .push(format!("otlp in {name}={exporters} is ignored: this version does not export them"));
         }
     }
-    if config.traces().is_some() {
-        warnings.push("traces are configured, but this version does not export them".to_owned());
+    if cfg!(not(feature = "otel")) && config.traces().is_some() {
+        warnings.push("traces are not exported: switch on the feature `otel` of `throughline`".to_owned());
     }
-    if config.sentry().is_some() {
-        warnings.push("Sentry is configured, but this version does not report to it".to_owned());
+    if cfg!(not(feature = "sentry")) && config.sentry().is_some() {
+        warnings
+            .push("failures are not reported: switch on the feature `sentry` of `throughline`".to_owned());
     }
     if cfg!(not(all(feature = "metrics", feature = "axum"))) && config.metrics().is_some() {
         warnings.push(

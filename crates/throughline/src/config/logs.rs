@@ -97,13 +97,7 @@ impl LogSettings {
 
 /// Has the process write what it logs; answers a warning if somebody else has installed a subscriber already.
 #[cfg(feature = "log")]
-pub(super) fn install(
-    logs: &throughline_log::Logs,
-    throughline: &throughline_core::Throughline,
-) -> Option<String> {
-    use tracing_subscriber::layer::SubscriberExt as _;
-
-    let subscriber = tracing_subscriber::registry().with(logs.layer(throughline.redactor()));
+pub(super) fn install(subscriber: impl tracing::Subscriber + Send + Sync) -> Option<String> {
     tracing::subscriber::set_global_default(subscriber).err().map(|_| {
         "what is logged is not written: a subscriber is installed already; add `logs().layer(..)` to it"
             .to_owned()

@@ -35,6 +35,21 @@ impl SentrySettings {
         })
     }
 
+    /// The reporter that was configured. Panics that no step records are reported as well.
+    #[cfg(feature = "sentry")]
+    pub(super) fn reporter(&self) -> Result<throughline_sentry::Sentry, throughline_sentry::SentryError> {
+        let mut builder = throughline_sentry::Sentry::builder()
+            .dsn(&self.dsn)
+            .environment(&self.environment)
+            .sample_rate(self.sample_rate as f32)
+            .traces_sample_rate(self.traces_sample_rate as f32)
+            .report_panics();
+        if let Some(release) = &self.release {
+            builder = builder.release(release);
+        }
+        builder.build()
+    }
+
     /// The host and the port of the server.
     pub fn address(&self) -> Option<(String, u16)> {
         kind::endpoint(&self.dsn)

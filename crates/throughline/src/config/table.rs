@@ -204,7 +204,7 @@ static TRACES: &[Variable] = &[
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         &["TRACING_ENDPOINT"],
         Endpoint,
-        "http://localhost:4317",
+        "`http://localhost:4318`; with `grpc` `http://localhost:4317`",
         "The collector of all signals.",
     ),
     variable(
@@ -214,7 +214,20 @@ static TRACES: &[Variable] = &[
         "",
         "The collector of traces, if it is another one.",
     ),
-    variable("OTEL_EXPORTER_OTLP_PROTOCOL", &[], OneOf(PROTOCOLS), "grpc", "How the collector is spoken to."),
+    variable(
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        &[],
+        Endpoint,
+        "",
+        "The collector of log records (the starts of spans, and exceptions), if it is another one.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        &[],
+        OneOf(PROTOCOLS),
+        "`http/protobuf`; for an endpoint with the port 4317 `grpc`",
+        "How the collector is spoken to.",
+    ),
     variable(
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
         &[],
@@ -229,7 +242,15 @@ static TRACES: &[Variable] = &[
         Pairs,
         "Headers for the collector of traces, if they differ.",
     ),
+    secret(
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        &[],
+        Pairs,
+        "Headers for the collector of log records, if they differ.",
+    ),
     variable("OTEL_EXPORTER_OTLP_TIMEOUT", &[], Millis, "10000", "How long an export may take."),
+    variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", &[], Millis, "", "The same for traces, if it differs."),
+    variable("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", &[], Millis, "", "The same for log records, if it differs."),
     variable(
         "OTEL_EXPORTER_OTLP_COMPRESSION",
         &[],
@@ -238,11 +259,32 @@ static TRACES: &[Variable] = &[
         "Whether exports are compressed.",
     ),
     variable(
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+        &[],
+        OneOf(&["gzip", "none"]),
+        "",
+        "The same for traces, if it differs.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
+        &[],
+        OneOf(&["gzip", "none"]),
+        "",
+        "The same for log records, if it differs.",
+    ),
+    variable(
         "OTEL_EXPORTER_OTLP_CERTIFICATE",
         &[],
         Path,
         "",
-        "The certificates that the collector's is checked with.",
+        "The certificates that the collector's is checked with, in the place of the system's.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+        &[],
+        Path,
+        "",
+        "The same for the collector of traces, if they differ.",
     ),
     variable(
         "OTEL_TRACES_SAMPLER",
@@ -276,11 +318,25 @@ static TRACES: &[Variable] = &[
         "OTEL_BSP_EXPORT_TIMEOUT",
         &[],
         Millis,
-        "30000",
-        "How long an export of a batch may take, with its retries.",
+        "60000",
+        "How long the export of a batch may take, with its retries.",
     ),
     variable("OTEL_BSP_MAX_QUEUE_SIZE", &[], Count, "2048", "How many spans may wait."),
     variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", &[], Count, "512", "How many spans are exported at once."),
+    variable(
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        &[],
+        Count,
+        "4096",
+        "How many bytes a value of an exported span has at most.",
+    ),
+    variable(
+        "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN",
+        &[],
+        SomeOf(&["logs", "logs/dup"]),
+        "logs",
+        "Whether errors are exported as log records, or (`logs/dup`) as events of their spans as well.",
+    ),
 ];
 
 static SENTRY: &[Variable] = &[

@@ -1,5 +1,6 @@
 //! What the variables say about traces.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::settings::Settings;
 const ENABLED: &str = "TRACING_ENABLED";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
@@ -42,7 +44,16 @@ impl TraceSettings {
         }
         let of_traces = |own: &str, general: &str| settings.get(own).or_else(|| settings.get(general));
         let headers = of_traces("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS");
-        let protocol = of_traces("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL");
+        let endpoint = endpoint(settings).map(with_scheme);
+        let protocol = match of_traces("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOL) {
+            Some(protocol) => protocol,
+            // The port that is registered for gRPC.
+            None if endpoint.as_deref().and_then(kind::endpoint).is_some_and(|(_, port)| port == 4317) => {
+                "grpc"
+            }
+            None => "http/protobuf",
+        };
+        let default = if protocol == "grpc" { "http://localhost:4317" } else { "http://localhost:4318" };
         let ratio = settings.parse(SAMPLER_ARG);
         let sampler = match settings.get(SAMPLER) {
             Some(sampler) => sampler,
@@ -51,8 +62,8 @@ impl TraceSettings {
         };
         let words = settings.get("OTEL_PROPAGATORS").unwrap_or("tracecontext,baggage").split(',');
         Some(Self {
-            endpoint: endpoint(settings).unwrap_or("http://localhost:4317").to_owned(),
-            protocol: protocol.unwrap_or("grpc").to_owned(),
+            endpoint: endpoint.map_or_else(|| default.to_owned(), Cow::into_owned),
+            protocol: protocol.to_owned(),
             headers: headers.unwrap_or_default().split(',').filter_map(pair).collect(),
             timeout: Duration::from_millis(settings.parse("OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or(10_000)),
             compression: settings.get("OTEL_EXPORTER_OTLP_COMPRESSION").unwrap_or("none").to_owned(),
@@ -88,6 +99,31 @@ fn pair(pair: &str) -> Option<(String, String)> {
 
 fn endpoint(settings: &Settings) -> Option<&str> {
     settings.get(TRACES_ENDPOINT).or_else(|| settings.get(ENDPOINT))
+}
+
+/// An endpoint as a URL: without a scheme it is a host and a port.
+fn with_scheme(endpoint: &str) -> Cow<'_, str> {
+    if endpoint.contains("://") { endpoint.into() } else { format!("http://{endpoint}").into() }
+}
+
+/// The exporter that was configured, if traces are exported.
+#[cfg(feature = "otel")]
+pub(super) fn exporter(settings: &Settings) -> Result<Option<throughline_otel::Otlp>, super::InitError> {
+    let Some(traces) = TraceSettings::of(settings) else { return Ok(None) };
+    if cfg!(not(feature = "otel-grpc")) && traces.protocol == "grpc" {
+        return Err(super::InitError::Feature { what: "OTLP over gRPC", feature: "otel-grpc" });
+    }
+    let lookup = |name| {
+        Ok(match name {
+            // What is said of both was decided above.
+            EXPORTER => None,
+            SAMPLER => Some(traces.sampler.clone()),
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" => Some(traces.protocol.clone()),
+            name if name.ends_with("_ENDPOINT") => settings.get(name).map(|to| with_scheme(to).into_owned()),
+            name => settings.get(name).map(str::to_owned),
+        })
+    };
+    Ok(Some(throughline_otel::Otlp::from_lookup(&lookup)?))
 }
 
 /// What OTel's variable says, or else `TRACING_ENABLED`, or else that there is an endpoint.
