@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use throughline_model::SpoolConfig;
 
+use crate::intake::Running;
 use crate::sampler::Sampler;
-use crate::sink::Running;
 
 /// How messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,33 +8,24 @@ use std::time::Duration;
 use throughline_model::{
     BoxError, DropReason, Instance, OpenError, Readers, SpanId, SpoolConfig, TraceEvent, TraceId,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::assemble::{Amounts, Assembler, Finished};
 use crate::backlog::Backlog;
 use crate::config::{Batching, OpenSpans, Otlp};
 use crate::deadline::{Deadline, at};
+use crate::intake::{Flush, Intake, Seen};
 use crate::ledger::Ledger;
 use crate::lookup::{Answered, Lookups, Question};
 use crate::outbox::{First, Outbox};
 use crate::resource;
-use crate::sink::{Intake, Seen};
 use crate::translate::{self, Style};
 use crate::transport::{Answer, Settings, Transport};
 use batch::{Record, Sent, Services};
 
 /// How long what there is may take if nobody waits for it.
 const AT_LEISURE: Duration = Duration::from_secs(10);
-
-/// Somebody waits until everything is sent.
-#[derive(Debug)]
-pub(crate) struct Flush {
-    pub(crate) until: std::time::Instant,
-    /// Nothing comes after it.
-    pub(crate) closes: bool,
-    pub(crate) done: oneshot::Sender<()>,
-}
 
 /// What an exporter is made of, before it has a runtime.
 pub(crate) struct Plan {

@@ -22,6 +22,7 @@ mod config;
 mod deadline;
 mod env;
 mod export;
+mod intake;
 mod ledger;
 mod lookup;
 mod outbox;

@@ -5,7 +5,9 @@ use redis::{FromRedisValue, Value, from_redis_value};
 use throughline_model::ReadError;
 
 use crate::place::EntryId;
-use crate::publish::INGESTED;
+
+/// What a field's name ends with if the event was emitted elsewhere: numbers of its instance are missing for good reason.
+pub(crate) const INGESTED: &str = "+";
 
 /// One entry: the events of a group, in order.
 pub(crate) struct Entry {

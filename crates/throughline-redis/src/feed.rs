@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use crate::connection::{Address, Client, Connection, NAME, is_transient, open_error};
 use crate::head::Head;
 use crate::keys::Keys;
-use crate::publish::{Publisher, RESPONSE};
+use crate::publish::{Bounds, Publisher, RESPONSE};
 use crate::runs;
 use crate::watch::{BLOCKED, RedisStream};
 
@@ -44,15 +44,6 @@ pub struct RedisFeed {
     address: Address,
     prefix: String,
     bounds: Bounds,
-}
-
-/// How much is kept, and for how long.
-#[derive(Debug, Clone)]
-pub(crate) struct Bounds {
-    pub(crate) entries: usize,
-    pub(crate) entries_of_a_run: usize,
-    pub(crate) open_roots: usize,
-    pub(crate) ttl: Duration,
 }
 
 impl RedisFeed {

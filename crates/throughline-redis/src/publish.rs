@@ -11,7 +11,7 @@ use throughline_model::{
 use tokio::sync::Mutex;
 
 use crate::connection::{Client, Connection, append_error, is_transient};
-use crate::feed::Bounds;
+use crate::entries::INGESTED;
 use crate::keys::Keys;
 use crate::watch::RedisStream;
 
@@ -24,8 +24,14 @@ const ENTRY: usize = 64;
 /// How long the server may take for a group. Less than a feed is given, so that the connection is replaced in time.
 pub(crate) const RESPONSE: Duration = Duration::from_secs(4);
 
-/// What a field's name ends with if the event was emitted elsewhere: numbers of its instance are missing for good reason.
-pub(crate) const INGESTED: &str = "+";
+/// How much is kept, and for how long.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    pub(crate) entries: usize,
+    pub(crate) entries_of_a_run: usize,
+    pub(crate) open_roots: usize,
+    pub(crate) ttl: Duration,
+}
 
 /// Publishes the events of one emitter.
 pub(crate) struct Publisher {

@@ -563,10 +563,13 @@ fn library() -> Vec<Case> {
             &[("service", "loans"), ("destination", "sqlite"), ("reason", "queue_full")],
             0,
             "5 events for sqlite were dropped: queue_full",
-            |tape, phase, tick| {
-                if phase == 1 && tick == 0 {
-                    tape.count(&EVENTS_DROPPED, ["loans", "sqlite", "queue_full"], 5);
+            |tape, phase, tick| match (phase, tick) {
+                (0, 0) => {
+                    tape.count(&EVENTS_DROPPED, ["loans", "sentry", "sampled"], 90);
+                    tape.count(&EVENTS_DROPPED, ["loans", "sentry", "rate_limited"], 20);
                 }
+                (1, 0) => tape.count(&EVENTS_DROPPED, ["loans", "sqlite", "queue_full"], 5),
+                _ => {}
             },
         )
         .window(10)

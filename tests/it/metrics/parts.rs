@@ -17,8 +17,9 @@ use throughline::event::{Text, TraceEvent, TraceId};
 use throughline::feed::EventSink;
 use throughline::health::{Check, Health, Probe};
 use throughline::http::SocketSession;
+use throughline::log::{Logs, Output};
 use throughline::metrics::catalogue::{self, Kind};
-use throughline::metrics::{ExpositionFormat, Prometheus, web_vitals};
+use throughline::metrics::{CollectorGuard, ExpositionFormat, Prometheus, web_vitals};
 use throughline::store::{
     AppendError, BoxError, BoxFuture, Charges, Claim, Instance, OpenError, Readers, StoreConfig, TraceStore,
 };
@@ -30,6 +31,7 @@ use throughline::worker::{
 use throughline::{LayerExt as _, MemoryStore, Throughline, TraceContext};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::work;
 
@@ -238,6 +240,18 @@ async fn flood(throughline: &Throughline) {
     run.await.unwrap().unwrap();
 }
 
+/// Logs more than it may: one line is written, and one is not.
+fn log(throughline: &Throughline) -> (Logs, CollectorGuard) {
+    let logs = Logs::builder("busy-service").output(Output::writer(io::sink()));
+    let logs = logs.limit("busy", 1, PATIENCE).build().unwrap();
+    let measured = logs.measure(throughline.meter());
+    let subscriber = tracing_subscriber::registry().with(logs.layer(throughline.redactor()));
+    tracing::subscriber::with_default(subscriber, || {
+        (0..2).for_each(|line| tracing::info!(target: "busy", line, "at work"));
+    });
+    (logs, measured)
+}
+
 /// Whether a series of this metric has a value other than 0.
 fn is_measured(page: &str, kind: Kind, name: &str) -> bool {
     let sample = if kind == Kind::Histogram { format!("{name}_count") } else { name.to_owned() };
@@ -262,6 +276,7 @@ async fn every_metric_of_the_catalogue_is_recorded_by_the_part_that_it_is_about(
     work(&throughline).await;
     call(&throughline).await;
     browse(&throughline).await;
+    let _logs = log(&throughline);
     let _session = live(&throughline).await;
     let _queues = queues(&throughline).await;
     let health = Health::builder(&throughline).check(Check::store()).build().unwrap();

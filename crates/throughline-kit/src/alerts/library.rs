@@ -42,10 +42,15 @@ pub(super) fn library() -> Group {
         Alert {
             name: "EventsDropped",
             severity: Warning,
-            expr: count(&EVENTS_DROPPED).by(&["service", "destination", "reason"]).growth(minutes(10)),
+            // What is left out by choice is no loss.
+            expr: count(&EVENTS_DROPPED)
+                .without("reason", "sampled")
+                .without("reason", "rate_limited")
+                .by(&["service", "destination", "reason"])
+                .growth(minutes(10)),
             lasting: for_minutes(0),
             summary: "{{ $value | humanize }} events for {{ $labels.destination }} were dropped: {{ $labels.reason }}",
-            description: "Events did not reach a destination in the last 10 minutes and never will.",
+            description: "Events did not reach a destination in the last 10 minutes and never will, and nobody had chosen that.",
             dashboard: "library",
         },
         Alert {
