@@ -6,12 +6,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    Change, History, Mark, Placed, Position, RootMarks, RunFold, RunMarks, Spans, by_span, place_in_span,
-    rank,
+    Change, History, Mark, Placed, Position, RootMarks, RunFold, RunMarks, Spans, by_span, cause_of_span,
+    place_in_span, rank,
 };
 use crate::RootSummary;
 use crate::names::{SAGA_COMPENSATING, tags};
-use crate::testing::sample_log;
+use crate::testing::{run, sample_log};
 use crate::{
     InstanceId, Link, Liveness, Relation, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent,
     TraceId,
@@ -322,4 +322,19 @@ fn a_hundred_thousand_roots_that_come_last_to_first_are_summed_up() {
     let events: Vec<_> = (1..=100_000).rev().map(event).collect();
     let fold = RunFold::of(&events);
     assert_eq!(fold.root().map(|root| root.key), events.last());
+}
+
+#[test]
+fn what_brought_a_span_down_is_what_failed_in_it_and_an_origin_has_nothing_below() {
+    let mut loan = run("loan");
+    loan.root();
+    let pay = loan.begin("stage:pay");
+    let call = loan.begin_in(pay, "dependency:bank");
+    loan.fail(call, "Timeout", "no answer from the bank");
+    loan.fail(pay, "Timeout", "no answer from the bank");
+    let events = loan.events();
+    let cause = cause_of_span(pay, &events).map(|event| event.span_id);
+    assert_eq!(cause, Some(call));
+    assert_eq!(cause_of_span(call, &events), None);
+    assert_eq!(cause_of_span(SpanId::from_u64(99).unwrap(), &events), None);
 }
