@@ -59,9 +59,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store, such as sqlite:traces.db or postgres://localhost/audit
+    /// The store: sqlite:PATH, postgres://USER@HOST/DATABASE or cosmos:https://HOST/DATABASE
     #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
+    /// Read the store from the first line of this file, in the place of --store: others can read the arguments of a
+    /// process, but not this file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) store_file: Option<PathBuf>,
     /// Read what still waits in this outbox as if it were in the store; without a store, only that
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) outbox: Option<PathBuf>,

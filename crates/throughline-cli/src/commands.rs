@@ -21,17 +21,20 @@ mod stats;
 mod watch;
 mod why;
 
-use throughline_core::Status;
+use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
+use throughline_core::Status;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Global};
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
 use crate::store::Store;
 
 /// Carries out what the command line says.
 pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliError> {
+    let location = location(&cli.global)?;
+    let location = location.as_deref();
     // These need no store, or not always.
     match &cli.command {
         Command::Completions(args) => return completions::run(args, screen),
@@ -41,13 +44,13 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Routing(args) => return kit::routing(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
-        Command::Doctor => return doctor::run(cli.global.store.as_deref(), screen).await,
-        Command::Watch(args) => return watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Doctor => return doctor::run(location, screen).await,
+        Command::Watch(args) => return watch::run(args, location, screen).await,
         Command::Copy(args) => return copy::run(args, screen).await,
-        Command::Outbox(args) => return outbox::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Outbox(args) => return outbox::run(args, location, screen).await,
         _ => {}
     }
-    let store = Store::with_outbox(cli.global.store.as_deref(), cli.global.outbox.as_deref())?;
+    let store = Store::with_outbox(location, cli.global.outbox.as_deref())?;
     match &cli.command {
         Command::List(args) => list::run(args, &store, screen).await,
         Command::Show(args) => show::run(args, &store, screen).await,
@@ -62,10 +65,10 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
         Command::Completions(args) => completions::run(args, screen),
-        Command::Doctor => doctor::run(cli.global.store.as_deref(), screen).await,
-        Command::Watch(args) => watch::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Doctor => doctor::run(location, screen).await,
+        Command::Watch(args) => watch::run(args, location, screen).await,
         Command::Copy(args) => copy::run(args, screen).await,
-        Command::Outbox(args) => outbox::run(args, cli.global.store.as_deref(), screen).await,
+        Command::Outbox(args) => outbox::run(args, location, screen).await,
         Command::Redact(args) => redact::run(args, screen),
         Command::Dashboards(args) => kit::dashboards(args, screen),
         Command::Alerts(args) => kit::alerts(args, screen),
@@ -91,4 +94,17 @@ fn nothing_here(store: &Store) -> CliError {
         "there are no runs in {} yet; run `throughline import FILE`, or let a service write to it",
         store.name()
     ))
+}
+
+/// The store that the command line names, or the environment.
+fn location(global: &Global) -> Result<Option<Cow<'_, str>>, CliError> {
+    let Some(file) = &global.store_file else { return Ok(global.store.as_deref().map(Cow::Borrowed)) };
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CliError::Input(format!("{name}: {error}; --store-file names a file that has a store in it"))
+    })?;
+    match text.lines().next().map(str::trim) {
+        Some(location) if !location.is_empty() => Ok(Some(Cow::Owned(location.to_owned()))),
+        _ => Err(CliError::Input(format!("{name}: its first line is empty, and names no store"))),
+    }
 }

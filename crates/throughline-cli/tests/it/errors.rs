@@ -8,6 +8,24 @@ use flate2::write::GzEncoder;
 use crate::sandbox::{Sandbox, data_file};
 
 #[test]
+fn the_store_is_read_from_a_file_which_says_what_it_lacks() {
+    let sandbox = Sandbox::with_loans();
+    std::fs::write(sandbox.path("store.txt"), "sqlite:traces.db\nkept by hand\n").unwrap();
+    let listed =
+        sandbox.command(&["list", "--store-file", "store.txt"]).env_remove("THROUGHLINE_STORE").output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    assert!(listed.contains("loan-1"), "{listed}");
+    std::fs::write(sandbox.path("empty.txt"), "\nsqlite:traces.db").unwrap();
+    insta::assert_snapshot!(sandbox.see(&["list", "--store-file", "empty.txt"]), @r"
+    throughline: empty.txt: its first line is empty, and names no store
+    [exit code 3]
+    ");
+    let missing = sandbox.see(&["list", "--store-file", "missing.txt"]);
+    assert!(missing.starts_with("throughline: missing.txt: No such file"), "{missing}");
+    assert!(missing.contains("--store-file names a file that has a store in it"), "{missing}");
+}
+
+#[test]
 fn a_store_that_is_not_there_or_no_store_is_named() {
     let sandbox = Sandbox::empty();
     insta::assert_snapshot!(sandbox.see(&["list"]), @r"

@@ -237,6 +237,14 @@ fn without_effect(config: &ObservabilityConfig) -> Vec<String> {
                 .push(format!("otlp in {name}={exporters} is ignored: this version does not export them"));
         }
     }
+    let propagators = config.settings.get("OTEL_PROPAGATORS").filter(|_| !config.is_disabled());
+    if let Some(propagators) = propagators
+        && !["tracecontext,baggage", "baggage,tracecontext"].contains(&&*propagators.replace(' ', ""))
+    {
+        warnings.push(format!(
+            "OTEL_PROPAGATORS={propagators} is ignored: a context travels as W3C trace context and baggage"
+        ));
+    }
     if cfg!(not(feature = "otel")) && config.traces().is_some() {
         warnings.push("traces are not exported: switch on the feature `otel` of `throughline`".to_owned());
     }

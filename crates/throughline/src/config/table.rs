@@ -305,7 +305,7 @@ static TRACES: &[Variable] = &[
         &[],
         SomeOf(PROPAGATORS),
         "tracecontext,baggage",
-        "How a context travels to other services.",
+        "How a context travels to other services: always as W3C trace context and baggage; of others, a warning says that they are ignored.",
     ),
     variable(
         "OTEL_BSP_SCHEDULE_DELAY",
