@@ -27,7 +27,7 @@ pub(crate) enum Severity {
     Critical,
     /// Who is at work, in business hours.
     Warning,
-    /// Whoever reads the chat.
+    /// Those who read the chat.
     Info,
 }
 

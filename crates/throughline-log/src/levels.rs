@@ -96,7 +96,7 @@ fn is_target(word: &str) -> bool {
     word.chars().all(|c| c.is_alphanumeric() || "_-:".contains(c)) && word.contains(char::is_alphabetic)
 }
 
-/// The levels of today, shared by the layer, the sink and whoever changes them.
+/// The levels of today, shared by the layer, the sink and those who change them.
 #[derive(Debug, Clone)]
 pub(crate) struct CurrentLevels(Arc<RwLock<Arc<Levels>>>);
 

@@ -71,7 +71,7 @@ impl Logs {
         }
     }
 
-    /// The layer that writes what is logged with `tracing`, whoever logs it, redacted by this redactor: that of the emitter,
+    /// The layer that writes what is logged with `tracing`, by any crate, redacted by this redactor: that of the emitter,
     /// [`Throughline::redactor`](throughline_core::Throughline::redactor). It filters by its own [levels](Levels), and keeps
     /// nothing from other layers.
     pub fn layer<S>(&self, redactor: &Redactor) -> impl Layer<S> + use<S>
@@ -159,7 +159,7 @@ impl Logs {
     pub fn measure(&self, meter: &Meter) -> CollectorGuard {
         let accepted = meter.counter(&catalogue::LOG_LINES);
         let lost = meter.counter(&catalogue::LOG_LINES_DROPPED);
-        // Not the logs themselves: whoever measures them does not keep them open.
+        // Not the logs themselves: measuring them does not keep them open.
         let shared = Arc::downgrade(&self.0);
         meter.on_collect(move || {
             let Some(logs) = shared.upgrade().map(Logs) else { return };

@@ -1,6 +1,6 @@
 //! Lines on their way to the output: a bounded buffer that a thread of its own empties.
 //!
-//! Whoever logs copies a line into the buffer and waits for nothing; where there is no room, the line is dropped and
+//! The code that logs copies a line into the buffer and waits for nothing; where there is no room, the line is dropped and
 //! counted. The thread takes all that is there and writes it in one call.
 
 use std::io::{self, Write};

@@ -133,7 +133,7 @@ impl SentryBuilder {
         self
     }
 
-    /// How everything is redacted that is sent, whoever captured it; [`Redaction::standard`] by default. Events of runs are
+    /// How everything is redacted that is sent, by any code that captured it; [`Redaction::standard`] by default. Events of runs are
     /// redacted by their emitter before: give both the same.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = redaction;

@@ -113,7 +113,7 @@ impl Recent {
         let Some(run) = shard.runs.get(&trace_id) else {
             return Story { path: ended.cloned().into_iter().collect(), ..Story::default() };
         };
-        // Whoever asks may come late: a span that has ended by now is on the path as well.
+        // The question may come late: a span that has ended by now is on the path as well.
         let mut spans: HashMap<SpanId, &Arc<TraceEvent>> =
             run.events().map(|event| (event.span_id, event)).collect();
         spans.extend(run.open.iter().map(|(id, start)| (*id, start)));

@@ -1,4 +1,4 @@
-//! What redaction does with an envelope, field by field, whoever filled it: this crate, the application, or an integration
+//! What redaction does with an envelope, field by field, by any code that filled it: this crate, the application, or an integration
 //! of the SDK. It is idempotent, as redaction is.
 
 use std::borrow::Cow;

@@ -156,7 +156,7 @@ async fn warnings_reach_the_secondary_in_business_hours_and_only_the_chat_at_oth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_fails_wakes_whoever_is_on_call_and_says_when_it_is_well_again() {
+async fn a_service_that_fails_wakes_the_person_on_call_and_says_when_it_is_well_again() {
     if may_do_without("prometheus") || may_do_without(alertmanager()) {
         return;
     }

@@ -32,7 +32,7 @@ pub(super) fn http() -> Group {
             lasting: for_minutes(2),
             summary: "{{ $labels.job }} fails {{ $value | humanizePercentage }} of its requests",
             description: "More than half of all requests of the last 5 minutes were answered with a status of 500 or more. \
-                          The service is of no use to anybody: page whoever is on call, and undo the last deployment.",
+                          The service is of no use to anybody: page the person on call, and undo the last deployment.",
             dashboard: "service-health",
         },
         Alert {

@@ -31,7 +31,7 @@ impl Receiver {
             let mut open = Vec::new();
             for (at, stream) in listener.incoming().map_while(Result::ok).enumerate() {
                 let answer = answers[at.min(answers.len() - 1)];
-                // Told before the answer: whoever has that may count.
+                // Told before the answer: a test that has that may count.
                 if seen.send(read(&stream)).is_err() {
                     break;
                 }
