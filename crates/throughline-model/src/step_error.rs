@@ -99,16 +99,29 @@ impl ErrorInfo {
 }
 
 fn info(type_name: &'static str, error: &(dyn Error + 'static)) -> ErrorInfo {
-    ErrorInfo {
-        kind: kind(type_name, error),
-        message: error.to_string().into(),
-        chain: chain(error).skip(1).map(|source| source.to_string().into()).collect(),
+    ErrorInfo { kind: kind(type_name, error), message: error.to_string().into(), chain: sources(error) }
+}
+
+/// What the sources of an error say. Of very many the innermost is kept in the place of those before it: it says most.
+fn sources(error: &(dyn Error + 'static)) -> Vec<Text> {
+    let mut behind = all_of(error).skip(1);
+    let mut texts: Vec<Text> = behind.by_ref().take(CHAIN).map(|source| source.to_string().into()).collect();
+    if let Some(innermost) = behind.last() {
+        texts.pop();
+        texts.push(innermost.to_string().into());
     }
+    texts
+}
+
+/// An error and its first sources.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    all_of(error).take(1 + CHAIN)
 }
 
 /// An error and its sources. No chain is longer, but one may go round in a circle.
-fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source()).take(1 + CHAIN)
+fn all_of<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    const LONGEST: usize = 256;
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source()).take(LONGEST)
 }
 
 /// The type of an error whose type is hidden.

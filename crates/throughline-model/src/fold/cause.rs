@@ -8,10 +8,14 @@
 //!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
 //!    that has several different ones in it reports all of them, and the first counts.
 //! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, if it is
-//!    that of a saga or a workflow, or if it was tried several times and never succeeded.
+//!    that of a saga or a workflow, if it was tried several times and never succeeded, if work beside it was cancelled
+//!    because of it, or if the error [echoes](echoes) it.
 //! 5. A failure is looked for inside a child whose end was not recorded.
 //! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody.
-//! 7. What failed while it cleaned up after another failure is not the reason: that other failure is.
+//! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
+//!    other failure is.
+//!
+//! A link to a failure of another run ends the way: nothing in this run is the reason then.
 //!
 //! A failed attempt that was tried again stands for nothing, the last attempt speaks for all; nothing that undoes another
 //! span is a cause, nor is a point event within a span that has an error of its own.
@@ -20,6 +24,7 @@ mod agreement;
 mod record;
 mod words;
 
+use agreement::echoes;
 pub use agreement::{Agreement, agreement};
 pub use record::SpanFacts;
 pub use words::is_time_out;
@@ -252,7 +257,12 @@ impl<'e> Causes<'e> {
             return None;
         }
         let suspects = self.suspects(span);
-        let culprit = self.linked_failure(span).or_else(|| Self::passed_on(&suspects));
+        let linked = self.linked_failure(span).or_else(|| self.undone_first(span, &suspects));
+        // It was another run that brought it down, whatever failed in here.
+        if linked.is_none() && facts.failed_elsewhere {
+            return None;
+        }
+        let culprit = linked.or_else(|| Self::passed_on(&suspects));
         if let Some((culprit, ground)) = culprit {
             let (culprit, ground) = self.first_told(culprit, &suspects).unwrap_or((culprit, ground));
             let cleaned_up = self.before_clean_up(span, culprit, &suspects);
@@ -264,7 +274,11 @@ impl<'e> Causes<'e> {
             // The caller of a saga or a workflow needs its result, and code that tries again needs that of the step.
             let is_needed =
                 || facts.is_of("saga:") || facts.is_of("workflow:") || self.never_succeeded(suspect.span);
-            !suspect.was_survived && (!says_why || is_needed())
+            let is_told = || {
+                self.cancelled_others(span, suspect.span)
+                    || error.zip(facts.error()).is_some_and(|(error, other)| echoes(error, other))
+            };
+            !suspect.was_survived && (!says_why || is_needed() || is_told())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
             return Some((last.span, Ground::NothingAfter));
@@ -310,17 +324,27 @@ impl<'e> Causes<'e> {
                             suspects.push(Suspect { span: child, was_survived, agreement });
                         }
                     }
-                    // What ended well had coped with what failed in it, unless somebody took that error from it.
-                    _ if self.failure_below[at] => {
-                        let ended_well = facts.status == Status::Success;
-                        open.push((child, was_survived || ended_well || facts.status == Status::Pending));
-                    }
+                    // What continued or ended well had coped with what failed in it, unless somebody took that error from it;
+                    // and what was dropped was dropped from outside.
+                    _ if self.failure_below[at] => open.push((child, true)),
                     _ => {}
                 }
             }
         }
         suspects.sort_by_key(|suspect| self.record.spans[suspect.span as usize].ended);
         suspects
+    }
+
+    /// Whether work that ran beside a failure in a span was cancelled because of it.
+    fn cancelled_others(&self, around: u32, failure: u32) -> bool {
+        let failed = self.record.spans[failure as usize].ended;
+        self.record.children(around).iter().any(|child| {
+            let facts = &self.record.spans[*child as usize];
+            facts.status == Status::Cancelled
+                && facts.began < failed
+                && facts.ended > failed
+                && facts.error().is_some_and(|error| error.kind == errors::SIBLING_FAILED)
+        })
     }
 
     /// Whether it was tried several times, and always failed: by links that say so, or one time after the other, with no
@@ -349,7 +373,21 @@ impl<'e> Causes<'e> {
     fn linked_failure(&self, span: u32) -> Option<(u32, Ground)> {
         let linked = self.record.spans[span as usize].failed_by.filter(|linked| *linked != span)?;
         let (own, other) = (&self.record.spans[span as usize], &self.record.spans[linked as usize]);
-        (other.status == Status::Failed && other.ended < own.ended).then_some((linked, Ground::Linked))
+        let is_cause = self.in_compensation[span as usize] || !self.in_compensation[linked as usize];
+        (is_cause && other.status == Status::Failed && other.ended < own.ended)
+            .then_some((linked, Ground::Linked))
+    }
+
+    /// If a span ended with the error of what should have undone something: the failure for which that was done.
+    fn undone_first(&self, span: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
+        let linked = self.record.spans[span as usize].failed_by?;
+        if !self.in_compensation[linked as usize] || self.in_compensation[span as usize] {
+            return None;
+        }
+        let began = self.record.spans[linked as usize].began;
+        let mut before = suspects.iter().rev().map(|suspect| suspect.span);
+        let first = before.find(|suspect| self.record.spans[*suspect as usize].ended < began)?;
+        Some((first, Ground::BeforeCleanUp))
     }
 
     /// The suspect whose error was passed on.

@@ -52,6 +52,41 @@ pub fn agreement(parent: &ErrorInfo, child: &ErrorInfo) -> Option<Agreement> {
     Some(if best == Joint::Sentence { Agreement::Phrase } else { Agreement::Message })
 }
 
+/// How many words in a row are hardly in two errors by chance.
+const IN_A_ROW: usize = 5;
+
+/// Whether an error repeats something of another that is hardly there by chance: its variant as `{:?}` prints it, or several
+/// words in a row, as where the end of a long message was cut off. By itself that is too little to say that it is the same.
+pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
+    let texts = || std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= SEARCHED);
+    let variant = other.kind.rsplit("::").next().unwrap_or_default();
+    if variant.len() > 3 && variant.starts_with(char::is_uppercase) && variant != "Error" {
+        let is_printed = |text: &str| {
+            text.match_indices(variant).any(|(at, _)| {
+                let is_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                let after = &text[at + variant.len()..];
+                is_word
+                    && (after.is_empty()
+                        || after.starts_with([' ', '(', '"', '`'])
+                            && !after[1..].starts_with(char::is_alphabetic))
+            })
+        };
+        if texts().any(|text| is_printed(text)) {
+            return true;
+        }
+    }
+    let said: Vec<&str> = words(&other.message).collect();
+    texts().any(|text| {
+        let own: Vec<&str> = words(text).collect();
+        own.windows(IN_A_ROW).any(|part| said.windows(IN_A_ROW).any(|other| part == other))
+    })
+}
+
+/// The words of a text, of which only so many are looked at.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(64)
+}
+
 /// The messages of an error and of those behind it, the innermost last, in lower case.
 struct Messages<'e>(Vec<Cow<'e, str>>);
 
@@ -277,5 +312,28 @@ mod tests {
         }
         assert_eq!(agrees(&["a failed", "disk full"], &["a failed", "no memory"]), None);
         assert_eq!(agrees(&["b", "disk full"], &["a", "no memory"]), None);
+    }
+
+    #[test]
+    fn an_error_echoes_another_by_its_variant_or_by_many_words_in_a_row() {
+        let declined = ErrorInfo {
+            kind: "PayError::Declined".into(),
+            ..info("the card issuer declined the payment", &[])
+        };
+        for text in [
+            "called `Result::unwrap()` on an `Err` value: Declined { code: 5 }",
+            "payment failed: Declined(5)",
+            "it ended in Declined",
+            "task 17 panicked with message \"payment goes through: Declined { code: 5 }\"",
+            "the card issuer declined the pay…",
+        ] {
+            assert!(echoes(&info(text, &[]), &declined), "{text}");
+            assert!(echoes(&info("joining", &[text]), &declined), "{text}");
+        }
+        for text in ["Declined orders are kept", "NotDeclined(5)", "the card issuer was away", "", "declined"]
+        {
+            assert!(!echoes(&info(text, &[]), &declined), "{text}");
+        }
+        assert!(!echoes(&info("error: error", &[]), &info("no answer", &[])));
     }
 }

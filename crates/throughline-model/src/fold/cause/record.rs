@@ -28,6 +28,8 @@ pub struct SpanFacts<'e> {
     pub(super) retries: Vec<u32>,
     /// The span whose error it ended with.
     pub(super) failed_by: Option<u32>,
+    /// Whether it ended with the error of a span of another run.
+    pub(super) failed_elsewhere: bool,
 }
 
 impl<'e> SpanFacts<'e> {
@@ -51,6 +53,7 @@ impl<'e> SpanFacts<'e> {
             undoes: false,
             retries: Vec::new(),
             failed_by: None,
+            failed_elsewhere: false,
         };
         facts.read(first, &find);
         for event in events {
@@ -100,7 +103,10 @@ impl<'e> SpanFacts<'e> {
                 Relation::RetryOf => {
                     self.retries.extend(target().filter(|span| !self.retries.contains(span)));
                 }
-                Relation::FailedBy => self.failed_by = target().or(self.failed_by),
+                Relation::FailedBy => {
+                    self.failed_by = target().or(self.failed_by);
+                    self.failed_elsewhere |= link.trace_id.is_some_and(|trace| trace != event.trace_id);
+                }
                 Relation::DecidedBy | Relation::CausedBy | Relation::Began | Relation::Other(_) => {}
             }
         }
