@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::cancelled::all());
     all.extend(crate::compared::all());
     all.extend(crate::field::all());
+    all.extend(crate::useless::all());
     all.extend(origins());
     all.extend(evidence());
     all.extend(time_and_branches());

@@ -11,7 +11,8 @@
 //!    that of a saga or a workflow, if it was tried several times and never succeeded, if work beside it was cancelled
 //!    because of it, or if the error [echoes](echoes) it.
 //! 5. A failure is looked for inside a child whose end was not recorded.
-//! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody.
+//! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody; else the
+//!    last failure, unless a step of the same name succeeded later.
 //! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is.
 //!
@@ -49,6 +50,8 @@ pub enum Ground {
     NothingAfter,
     /// It was followed by nothing but aftermath, and the error around it does not say why.
     OnlyAftermath,
+    /// It was the last that failed and was not made good, and the error around it does not say why.
+    LastFailure,
     /// What ended the span around it had only cleaned up after it.
     BeforeCleanUp,
     /// It is inside a span whose end was not recorded.
@@ -288,13 +291,27 @@ impl<'e> Causes<'e> {
         }
         let is_followed_by_aftermath =
             |suspect: &&Suspect| self.is_only_aftermath(span, suspect.span, u32::MAX);
-        match says_why {
-            true => None,
-            false => suspects
-                .iter()
-                .find(is_followed_by_aftermath)
-                .map(|suspect| (suspect.span, Ground::OnlyAftermath)),
+        if says_why {
+            return None;
         }
+        let aftermath = suspects.iter().find(is_followed_by_aftermath);
+        let aftermath = aftermath.map(|suspect| (suspect.span, Ground::OnlyAftermath));
+        // An error that says nothing is no origin while something failed that was not made good.
+        aftermath.or_else(|| {
+            let last = suspects.iter().rev().find(|suspect| !self.succeeded_later(suspect.span))?;
+            Some((last.span, Ground::LastFailure))
+        })
+    }
+
+    /// Whether a step of the same name in the same place succeeded after it.
+    fn succeeded_later(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        let Some(parent) = facts.parent else { return false };
+        let name = facts.first.span_name();
+        self.record.children(parent).iter().rev().take_while(|child| **child > span).any(|child| {
+            let other = &self.record.spans[*child as usize];
+            other.status == Status::Success && other.first.span_name() == name
+        })
     }
 
     /// The failures inside a span that are not part of another inside it, in the order in which they ended.
@@ -380,11 +397,23 @@ impl<'e> Causes<'e> {
 
     /// If a span ended with the error of what should have undone something: the failure for which that was done.
     fn undone_first(&self, span: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
-        let linked = self.record.spans[span as usize].failed_by?;
-        if !self.in_compensation[linked as usize] || self.in_compensation[span as usize] {
+        let own = &self.record.spans[span as usize];
+        if self.in_compensation[span as usize] {
             return None;
         }
-        let began = self.record.spans[linked as usize].began;
+        let passed_on = |child: &u32| {
+            let errors = own.error().zip(self.record.spans[*child as usize].error());
+            errors.and_then(|(own, other)| agreement(own, other)) >= Some(Agreement::Message)
+        };
+        let undoes = |other: &u32| self.in_compensation[*other as usize];
+        let undone = match own.failed_by {
+            Some(linked) => Some(linked).filter(undoes)?,
+            None => {
+                let children = self.record.children(span).iter().rev().copied();
+                children.filter(undoes).find(passed_on)?
+            }
+        };
+        let began = self.record.spans[undone as usize].began;
         let mut before = suspects.iter().rev().map(|suspect| suspect.span);
         let first = before.find(|suspect| self.record.spans[*suspect as usize].ended < began)?;
         Some((first, Ground::BeforeCleanUp))

@@ -417,10 +417,9 @@ impl<'q> Saying<'q> {
         let Some(cause) = &self.explanation.cause else { return };
         let name = self.cause.name();
         let is_guess = consequences.found.as_ref().is_some_and(|found| {
-            found
-                .steps
-                .iter()
-                .any(|(_, ground)| matches!(ground, Ground::NothingAfter | Ground::OnlyAftermath))
+            found.steps.iter().any(|(_, ground)| {
+                matches!(ground, Ground::NothingAfter | Ground::OnlyAftermath | Ground::LastFailure)
+            })
         });
         let text = match cause.kind {
             CauseKind::Error if self.cause.error().is_none() => {

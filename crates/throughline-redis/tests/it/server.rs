@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Runs what it is given and says its process, until its standard input ends: the other end of that is ours, and closes
+/// Runs what it is given, which says its process before anything else, until its standard input ends: the other end of that is ours, and closes
 /// however we end, by SIGKILL too.
-const TIED_TO_US: &str = r#""$@" & server=$!; echo "$server"; exec >&-; read -r line; kill -CONT "$server"; kill -KILL "$server"; wait"#;
+const TIED_TO_US: &str = r#"sh -c 'echo "$$"; exec "$@"' sh "$@" & server=$!; exec >&-; read -r line; kill -CONT "$server"; kill -KILL "$server"; wait"#;
 
 /// A server, which ends with this.
 pub(crate) struct Server {
