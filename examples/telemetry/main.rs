@@ -101,7 +101,8 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     // Collectors may be away: that is theirs, and said above.
-    ensure!(report.destinations[0].pending == 0, "not everything was stored: {report}");
+    let store = report.destinations.first();
+    ensure!(store.is_none_or(|store| store.pending == 0), "not everything was stored: {report}");
     Ok(())
 }
 
@@ -115,14 +116,19 @@ async fn where_to_look(config: &ObservabilityConfig, observability: &Observabili
         println!("           {}", line.context("the metrics of requests are on the page")?);
     }
     if let Some(logs) = config.logs() {
-        observability.logs().context("logs are on")?.flush(Duration::from_secs(5));
+        if let Some(lines) = observability.logs() {
+            lines.flush(Duration::from_secs(5));
+        }
         match logs.output {
             LogDestination::File(path) => println!("logs     {}", path.display()),
             other => println!("logs     {other:?}"),
         }
     }
     match config.traces() {
-        Some(traces) => println!("traces   {} over {}", traces.endpoint, traces.protocol),
+        Some(traces) => {
+            let (host, port) = traces.address().context("the collector has an address")?;
+            println!("traces   {host}:{port} over {}", traces.protocol);
+        }
         None => println!("traces   set OTEL_EXPORTER_OTLP_ENDPOINT to send them to a collector"),
     }
     match config.sentry().and_then(|sentry| sentry.address()) {

@@ -9,10 +9,7 @@ use crate::stories::{fail, pass};
 #[derive(Debug, thiserror::Error)]
 enum PayError {
     #[error("the card issuer declined the payment")]
-    Declined {
-        #[expect(dead_code, reason = "as `{:?}` shows it")]
-        code: u8,
-    },
+    Declined { code: u8 },
 }
 
 pub(crate) fn all() -> Vec<Scenario> {

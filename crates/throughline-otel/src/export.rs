@@ -254,7 +254,8 @@ impl Exporter {
             self.records.hurry();
             self.send_what_is_due().await;
             let next = self.spans_due().filter(|next| *next < until && Instant::now() < until);
-            let Some(next) = next else { return };
+            // Somebody else may wait for less long, and is served by what is left to be done.
+            let Some(next) = next.filter(|_| !self.is_late()) else { return };
             tokio::time::sleep_until(next).await;
         }
     }

@@ -86,8 +86,8 @@ pub(crate) struct Running {
     pub(crate) intake: Arc<Intake>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) commands: mpsc::UnboundedSender<Flush>,
-    /// Until when what is under way may take.
-    pub(crate) deadline: watch::Sender<Option<Instant>>,
+    /// Until when what is under way may take, because somebody waits for it.
+    pub(crate) deadlines: Deadlines,
     pub(crate) sampling: Sampling,
     pub(crate) whole_failed_runs: bool,
 }
@@ -112,11 +112,50 @@ impl Running {
         let until = Instant::now().checked_add(timeout / 10 * 9).unwrap_or_else(far_away);
         let (done, is_done) = oneshot::channel();
         if self.commands.send(Flush { until, closes, done }).is_ok() {
-            self.deadline.send_replace(Some(until));
+            let _waiting = self.deadlines.add(until);
             // An error says that the exporter has ended, which is as good.
             let _ = is_done.await;
-            self.deadline.send_replace(None);
         }
+    }
+}
+
+/// Until when those wait that flush; what is under way has to keep to the first of these moments.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    open: Mutex<Vec<Instant>>,
+    first: watch::Sender<Option<Instant>>,
+}
+
+impl Deadlines {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Instant>> {
+        self.first.subscribe()
+    }
+
+    fn add(&self, until: Instant) -> Waiting<'_> {
+        self.change(|open| open.push(until));
+        Waiting { deadlines: self, until }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Instant>)) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut open);
+        self.first.send_replace(open.iter().min().copied());
+    }
+}
+
+/// Somebody who waits, and stops waiting when this is dropped: at the end, or because the future was dropped before.
+struct Waiting<'d> {
+    deadlines: &'d Deadlines,
+    until: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.deadlines.change(|open| {
+            if let Some(at) = open.iter().position(|until| *until == self.until) {
+                open.swap_remove(at);
+            }
+        });
     }
 }
 
@@ -131,4 +170,45 @@ pub(crate) struct Flush {
     /// Nothing comes after it.
     pub(crate) closes: bool,
     pub(crate) done: oneshot::Sender<()>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_keeps_to_the_first_of_those_who_wait_and_to_nobody_who_has_left() {
+        let (deadlines, now) = (Deadlines::default(), Instant::now());
+        let seen = deadlines.subscribe();
+        let [near, far] = [1, 60].map(|seconds| now + Duration::from_secs(seconds));
+        let waits_long = deadlines.add(far);
+        let leaves_early = deadlines.add(near);
+        assert_eq!(*seen.borrow(), Some(near));
+        drop(leaves_early);
+        assert_eq!(*seen.borrow(), Some(far));
+        drop(waits_long);
+        assert_eq!(*seen.borrow(), None);
+    }
+
+    #[tokio::test]
+    async fn a_flush_that_is_dropped_leaves_no_deadline_behind() {
+        let (commands, mut received) = mpsc::unbounded_channel();
+        let running = Running {
+            intake: Arc::new(Intake::new(8)),
+            ledger: Arc::default(),
+            commands,
+            deadlines: Deadlines::default(),
+            sampling: Sampling::new(crate::Sampler::AlwaysOn),
+            whole_failed_runs: false,
+        };
+        let seen = running.deadlines.subscribe();
+        {
+            let mut flush = std::pin::pin!(running.flush(Duration::from_secs(60), false));
+            let waiting =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(flush.as_mut().poll(cx).is_pending()));
+            assert!(waiting.await);
+            assert!(received.try_recv().is_ok() && seen.borrow().is_some());
+        }
+        assert_eq!(*seen.borrow(), None);
+    }
 }

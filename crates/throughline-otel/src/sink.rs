@@ -6,12 +6,12 @@ use std::time::Duration;
 use throughline_model::{
     BoxError, BoxFuture, EventSink, Instance, OpenError, Readers, SinkAccount, TraceEvent, TraceId,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::config::Otlp;
 use crate::deadline::Deadline;
 use crate::export::Exporter;
-use crate::intake::{Intake, Running};
+use crate::intake::{Deadlines, Intake, Running};
 use crate::sampler::Sampling;
 
 /// The name of the sink in reports.
@@ -44,12 +44,12 @@ impl EventSink for Otlp {
             intake: Arc::new(Intake::new(self.batching.capacity)),
             ledger: Arc::default(),
             commands,
-            deadline: watch::Sender::new(None),
+            deadlines: Deadlines::default(),
             sampling: Sampling::new(self.sampler),
             whole_failed_runs: self.whole_failed_runs,
         };
         let plan = Exporter::plan(self, instance, readers, &running.intake, &running.ledger);
-        let deadline = Deadline::new(running.deadline.subscribe());
+        let deadline = Deadline::new(running.deadlines.subscribe());
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name("throughline-otlp".to_owned()).spawn(move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

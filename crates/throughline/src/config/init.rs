@@ -39,7 +39,7 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
     let builder = config.emitter()?;
 
     #[cfg(feature = "log")]
-    let logs = match config.logs().filter(|_| !config.is_disabled()) {
+    let logs = match config.logs() {
         Some(settings) => Some(settings.open(config.service())?),
         None => None,
     };

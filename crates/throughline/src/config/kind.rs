@@ -84,7 +84,7 @@ impl Kind {
             Self::Ratio => "a number from 0 to 1, as in 0.1",
             Self::Text => "any text",
             Self::Path => "a path",
-            Self::Endpoint => "a URL or HOST:PORT, as in http://localhost:4317",
+            Self::Endpoint => "a URL or HOST:PORT, as in http://localhost:4318",
             Self::Pairs => "pairs such as key=value,key=value",
             Self::OneOf(words) => return format!("one of {}", words.join(", ")).into(),
             Self::SomeOf(words) => {

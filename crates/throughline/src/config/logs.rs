@@ -38,6 +38,9 @@ pub enum LogDestination {
 
 impl LogSettings {
     pub(super) fn of(settings: &Settings) -> Option<Self> {
+        if settings.is_disabled() {
+            return None;
+        }
         let output = match settings.get(OUTPUT).unwrap_or("stdout") {
             "none" => return None,
             "stderr" => LogDestination::Stderr,

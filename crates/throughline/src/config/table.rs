@@ -182,7 +182,7 @@ static LOGS: &[Variable] = &[
         "auto",
         "`auto` is text in a terminal, JSON everywhere else.",
     ),
-    variable("OTEL_LOGS_EXPORTER", &[], SomeOf(EXPORTERS), "", "`otlp` sends logs to the collector as well."),
+    variable("OTEL_LOGS_EXPORTER", &[], SomeOf(EXPORTERS), "", "Logs are not exported; a warning says so."),
 ];
 
 static TRACES: &[Variable] = &[
@@ -321,7 +321,7 @@ static TRACES: &[Variable] = &[
         "60000",
         "How long the export of a batch may take, with its retries.",
     ),
-    variable("OTEL_BSP_MAX_QUEUE_SIZE", &[], Count, "2048", "How many spans may wait."),
+    variable("OTEL_BSP_MAX_QUEUE_SIZE", &[], Count, "32768", "How many spans may wait."),
     variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", &[], Count, "512", "How many spans are exported at once."),
     variable(
         "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",

@@ -65,8 +65,12 @@ impl TraceSettings {
             endpoint: endpoint.map_or_else(|| default.to_owned(), Cow::into_owned),
             protocol: protocol.to_owned(),
             headers: headers.unwrap_or_default().split(',').filter_map(pair).collect(),
-            timeout: Duration::from_millis(settings.parse("OTEL_EXPORTER_OTLP_TIMEOUT").unwrap_or(10_000)),
-            compression: settings.get("OTEL_EXPORTER_OTLP_COMPRESSION").unwrap_or("none").to_owned(),
+            timeout: of_traces("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+                .and_then(|millis| millis.parse().ok())
+                .map_or(Duration::from_secs(10), Duration::from_millis),
+            compression: of_traces("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
+                .unwrap_or("none")
+                .to_owned(),
             sampler: sampler.to_owned(),
             ratio: ratio.unwrap_or(1.0),
             propagators: words.map(|word| word.trim().to_owned()).collect(),
