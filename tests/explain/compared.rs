@@ -95,7 +95,7 @@ fn quick(ctx: TraceContext) -> Run {
 /// Takes the time itself, which is what a slow step is made of.
 fn slow(ctx: TraceContext) -> Run {
     Box::pin(async move {
-        ctx.trace_infallible("stage:check", tokio::time::sleep(Duration::from_millis(60))).await?;
+        ctx.trace_infallible("stage:check", tokio::time::sleep(Duration::from_millis(250))).await?;
         fail(&ctx, "stage:total", "the sum is negative").await
     })
 }

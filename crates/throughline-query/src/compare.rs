@@ -36,7 +36,7 @@ impl Comparison {
     /// From how many times its usual duration a span counts as slow, and how many microseconds more.
     pub const SLOW: u64 = 3;
     /// From how many microseconds more a span counts as slow.
-    pub const SLOW_US: u64 = 20_000;
+    pub const SLOW_US: u64 = 50_000;
 }
 
 /// Something that is the same in all good runs and not in this one.
