@@ -12,8 +12,9 @@ impl Otlp {
     /// What the [environment](https://opentelemetry.io/docs/specs/otel/protocol/exporter/) says, and for all that it does not say
     /// the defaults of [`new`](Self::new).
     ///
-    /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_TIMEOUT` and `_CERTIFICATE`, each for
-    /// all signals or as `OTEL_EXPORTER_OTLP_TRACES_…` and `OTEL_EXPORTER_OTLP_LOGS_…` for one;
+    /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS`, `_COMPRESSION` and `_TIMEOUT`, each for all signals or as
+    /// `OTEL_EXPORTER_OTLP_TRACES_…` and `OTEL_EXPORTER_OTLP_LOGS_…` for one; `OTEL_EXPORTER_OTLP_PROTOCOL` and `_CERTIFICATE`, or
+    /// those of traces, which then count for log records as well;
     /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`,
     /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_EXPORT_TIMEOUT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and
     /// `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.

@@ -87,7 +87,7 @@ pub(super) fn feed(throughline: &Throughline) -> Option<Ask> {
     }))
 }
 
-/// What a sink does not get rid of is a matter of whoever is at its other end.
+/// What a sink does not get rid of is a matter of its other end.
 fn dropped_by_feeds(feeds_and_sinks: &[DestinationReport]) -> u64 {
     let feeds = feeds_and_sinks.iter().filter(|account| account.kind == DestinationKind::Feed);
     feeds.map(DestinationReport::dropped).sum()

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use throughline_core::{BuildError, DeliveryReport, Throughline};
 
@@ -17,7 +17,7 @@ use crate::env::EnvError;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Switches on what the environment asks for: the store, the feed, metrics, logs, traces, Sentry. Keep what it returns in `main`: dropped, it
-/// delivers what is pending, within five seconds.
+/// delivers what is pending, for which the store, sinks and logs have five seconds.
 ///
 /// It installs the subscriber of the process, so that what is logged is written; if there is one already, that one stays, and a
 /// warning says so. With Sentry it installs the client of the process, and a panic hook in front of the one that there is.
@@ -148,10 +148,11 @@ impl Observability {
     /// Blocks this thread until what is pending is delivered, at most for this time, and says what became of the events. What is done when this is dropped
     /// is then done already.
     pub fn shutdown(&self, timeout: Duration) -> DeliveryReport {
+        let began = Instant::now();
         let report = block_on(self.throughline.shutdown(timeout));
         #[cfg(feature = "log")]
         if let Some(logs) = &self.logs {
-            logs.flush(timeout);
+            logs.flush(timeout.saturating_sub(began.elapsed()));
         }
         report
     }

@@ -284,7 +284,7 @@ static TRACES: &[Variable] = &[
         &[],
         Path,
         "",
-        "The same for the collector of traces, if they differ.",
+        "The same, for the collectors of traces and of log records; it wins.",
     ),
     variable(
         "OTEL_TRACES_SAMPLER",
