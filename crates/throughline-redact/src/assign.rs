@@ -88,8 +88,7 @@ fn value_of(
         values::extent(text, operator.end, named, sign, tokens)?
     };
     let said = &text[value.clone()];
-    let names_another =
-        !sign.quoted && !sign.parameter && judge::is_word(said) && keys.classify_name(said).is_some();
+    let names_another = !sign.quoted && !sign.parameter && keys.is_name_of_another(said);
     (!names_another).then_some(value)
 }
 

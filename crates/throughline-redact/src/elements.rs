@@ -97,7 +97,7 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
         if !said.is_empty()
             && !is_about(said)
             && !judge::is_placeholder(said)
-            && keys.classify_name(said).is_none()
+            && !keys.is_name_of_another(said)
         {
             done = value.end;
             found.push(value, marker::REDACTED);

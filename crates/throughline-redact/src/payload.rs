@@ -133,7 +133,9 @@ impl Walk<'_> {
     /// list of headers.
     fn named_by_item_before(&self, items: &[Value]) -> Vec<usize> {
         let flag = |text: &str| text.strip_prefix("--").is_some_and(|name| self.names_secret(name));
-        let is_name = |value: &Value| value.as_str().is_some_and(|text| self.names_secret(text));
+        let is_name = |value: &Value| {
+            value.as_str().is_some_and(|text| judge::is_word(text) && self.names_secret(text))
+        };
         if let [Value::String(name), value] = items
             && !name.starts_with('-')
         {

@@ -178,6 +178,38 @@ fn keys_that_become_the_same_are_numbered() {
 }
 
 #[test]
+fn a_value_with_digits_that_spells_the_name_of_a_secret_by_chance_goes() {
+    for value in ["0cPf2OV1", "Pin4Kx7q", "x9Token2", "7ssn1Ab3", "k2PwdR81"] {
+        for text in [
+            format!("mysqldump --password {value} --all"),
+            format!("a\n--password {value}\nb"),
+            format!("password={value}"),
+            format!("password = {value}"),
+            format!("password: {value}"),
+            format!("password | {value}"),
+            format!("| password | {value} |"),
+            format!("<password>{value}</password>"),
+            format!(r#"["password", "{value}"]"#),
+            format!(r#"["--password", "{value}", "-v"]"#),
+            format!("setProperty(\"password\", \"{value}\")"),
+            format!("Password(\"{value}\")"),
+        ] {
+            let redacted = standard().text(&text).into_owned();
+            assert!(!redacted.contains(value), "{text} -> {redacted}");
+        }
+        for data in [
+            json!({"pair": ["password", value]}),
+            json!({"args": ["--password", value, "-v"]}),
+            json!({"name": "password", "value": value}),
+            json!({"password": value}),
+        ] {
+            let redacted = payload(&standard(), data.clone());
+            assert!(!redacted.to_string().contains(value), "{data} -> {redacted}");
+        }
+    }
+}
+
+#[test]
 fn what_stands_in_a_list_behind_a_flag_or_the_name_of_a_header_goes() {
     for (data, redacted) in [
         (
