@@ -120,12 +120,17 @@ pub(crate) fn is_word(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_' | b'.' | b':'))
 }
 
+/// What an expression goes on with.
+const GOES_ON: [&str; 6] = ["= ", "== ", "=> ", "+ ", "? ", "?? "];
+
+/// What a command line and a sentence go on with, too, behind a password: `DB_PASSWORD=x7 && ./run`.
+const MAY_GO_ON: [&str; 8] = ["| ", "|| ", "&& ", "if ", "as ", "or ", "(", "["];
+
 /// Whether a value without quotes is an expression of a program: `decrypt(x)`, `self.token`, `&str`, `string | null`.
 pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     let bytes = token.as_bytes();
     let name = run_end(bytes, 0, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'));
     let after = &bytes[name..];
-    let follows = rest.trim_start();
     let is_path =
         token.contains("::") || (name > 0 && matches!(after, [b'(' | b'[', ..] | [b'?' | b'!', b'.', ..]));
     let is_type = matches!(
@@ -153,21 +158,12 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     ]
     .iter()
     .any(|object| token.starts_with(object));
+    // What stands in the next line is another statement.
+    let follows = rest.trim_start_matches([' ', '\t']);
+    let is_next = |signs: &[&str]| signs.iter().any(|sign| follows.starts_with(sign));
     let goes_on = (rest.starts_with('<') && is_word(token))
-        || follows.starts_with("= ")
-        || follows.starts_with("| ")
-        || follows.starts_with("? ")
-        || follows.starts_with("=> ")
-        || follows.starts_with("|| ")
-        || follows.starts_with("?? ")
-        || follows.starts_with("&& ")
-        || follows.starts_with("== ")
-        || follows.starts_with("+ ")
-        || follows.starts_with("if ")
-        || follows.starts_with("as ")
-        || follows.starts_with("or ")
-        || follows.starts_with('(')
-        || follows.starts_with("[");
+        || is_next(&GOES_ON)
+        || (is_next(&MAY_GO_ON) && !looks_secret(token));
     is_path || is_type || is_reference || is_object || goes_on || is_type_name(token)
 }
 

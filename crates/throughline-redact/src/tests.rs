@@ -210,6 +210,26 @@ fn a_value_with_digits_that_spells_the_name_of_a_secret_by_chance_goes() {
 }
 
 #[test]
+fn what_stands_behind_a_secret_makes_it_no_expression() {
+    for (text, redacted) in [
+        ("a\npassword=000aA0A0\nif a", "a\npassword=[redacted]\nif a"),
+        ("password: correct7horse\nor ask", "password: [redacted]\nor ask"),
+        ("password = hunter2\n(old)", "password = [redacted]\n(old)"),
+        ("password=hunter2 or the old one", "password=[redacted] or the old one"),
+        ("password = hunter2 (old)", "password = [redacted] (old)"),
+        ("DB_PASSWORD=hunter2x && ./run", "DB_PASSWORD=[redacted] && ./run"),
+        ("DB_PASSWORD=correct && ./run", "DB_PASSWORD=[redacted] && ./run"),
+        ("export DB_PASSWORD=correct | tee x", "export DB_PASSWORD=[redacted] | tee x"),
+        ("DB_PASSWORD=hunter2x || exit 1", "DB_PASSWORD=[redacted] || exit 1"),
+    ] {
+        assert_eq!(standard().text(text), redacted);
+    }
+    for text in ["token = a ? b : c", "password = given || kept", "token = old if x else new", "secret: string | null"] {
+        assert_eq!(standard().text(text), text);
+    }
+}
+
+#[test]
 fn what_stands_in_a_list_behind_a_flag_or_the_name_of_a_header_goes() {
     for (data, redacted) in [
         (

@@ -304,7 +304,12 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens)
     if sign.is_prose() {
         return in_prose(text, start, token, named);
     }
-    let follows = &text[token..text.floor_char_boundary(token + 8)];
+    let mut follows = &text[token..text.floor_char_boundary(token + 8)];
+    // On a command line, which has no blanks around the sign, the next command follows: `DB_PASSWORD=x && ./run`.
+    let is_tight = !sign.colon && !sign.spaced && !sign.apart;
+    if is_tight && follows.trim_start_matches(' ').starts_with(['&', '|']) {
+        follows = "";
+    }
     if sign.compares || (!sign.parameter && judge::is_expression(word, follows)) {
         return None;
     }
