@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr3_iter, memrchr2};
+use memchr::{memchr3_iter, memrchr2, memrchr3};
 
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
@@ -88,7 +88,9 @@ fn value_of(
         values::extent(text, operator.end, named, sign, tokens)?
     };
     let said = &text[value.clone()];
-    let names_another = !sign.quoted && !sign.parameter && keys.is_name_of_another(said);
+    let names_another = !sign.quoted
+        && !sign.parameter
+        && (keys.is_name_of_another(said) || judge::is_field_named(said, key.name));
     (!names_another).then_some(value)
 }
 
@@ -220,6 +222,14 @@ impl<'t> Key<'t> {
         before.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b';')
     }
 
+    /// Whether the name, or words that it is the last of, stand in brackets.
+    fn is_in_brackets(&self, text: &str) -> bool {
+        let words = &text.as_bytes()[self.from..self.start];
+        let near = &words[words.len().saturating_sub(LONGEST_NAME)..];
+        let is_open = || memrchr3(b'[', b']', b'\n', near).is_some_and(|at| near[at] == b'[');
+        self.name.ends_with(']') && (self.name.starts_with('[') || is_open())
+    }
+
     fn sign(&self, text: &str, operator: &Operator) -> Sign {
         let bytes = text.as_bytes();
         let before = self.start.checked_sub(1).map(|at| bytes[at]);
@@ -283,7 +293,7 @@ impl<'t> Key<'t> {
             return Some(named);
         }
         // `[token]: https://…` labels a link, `http://auth:8080` names a host, `user:token:7` is a path of names.
-        let is_label = sign.colon && self.name.starts_with('[') && self.name.ends_with(']');
+        let is_label = sign.colon && self.is_in_brackets(text);
         let is_setting = !sign.colon && !sign.spaced && !sign.apart;
         let before = self.start.checked_sub(1).map(|at| text.as_bytes()[at]);
         let is_tight = sign.colon && !sign.spaced;
@@ -302,7 +312,8 @@ impl<'t> Key<'t> {
     fn declared(&self, text: &str, keys: &Keys, operator: &Operator) -> Option<Named> {
         let bytes = text.as_bytes();
         let value = run_end(bytes, operator.end, |byte| byte == b' ');
-        if operator.is_colon || values::quote(bytes, value).is_none() {
+        let compares = bytes[operator.start..operator.end].starts_with(b"==");
+        if operator.is_colon || compares || values::quote(bytes, value).is_none() {
             return None;
         }
         let from = self.start.saturating_sub(LONGEST_NAME);

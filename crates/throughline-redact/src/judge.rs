@@ -121,7 +121,7 @@ pub(crate) fn is_word(value: &str) -> bool {
 }
 
 /// What an expression goes on with.
-const GOES_ON: [&str; 6] = ["= ", "== ", "=> ", "+ ", "? ", "?? "];
+const GOES_ON: [&str; 7] = ["= ", "== ", "=> ", "+ ", "? ", "?? ", "=== "];
 
 /// What a command line and a sentence go on with, too, behind a password: `DB_PASSWORD=x7 && ./run`.
 const MAY_GO_ON: [&str; 8] = ["| ", "|| ", "&& ", "if ", "as ", "or ", "(", "["];
@@ -167,11 +167,32 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     is_path || is_type || is_reference || is_object || goes_on || is_type_name(token)
 }
 
+/// Whether a value without quotes is the field of that name of something else, as in `colon2_token: node.colon2_token`, or what
+/// the field is named after: `exports.deleteCookie = deleteCookie`.
+pub(crate) fn is_field_named(said: &str, name: &str) -> bool {
+    if name.rsplit_once('.').is_some_and(|(_, field)| field == said) {
+        return true;
+    }
+    let path =
+        said.trim_end_matches([',', ';', ')']).strip_suffix(name).and_then(|path| path.strip_suffix('.'));
+    path.is_some_and(|path| {
+        path.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+    })
+}
+
+/// Whether a value is no more than a declaration: `cookie: __u32`, `NO_COOKIE: ty_64 = ty_64::NO_COOKIE`.
+pub(crate) fn is_declaration(token: &str, rest: &str) -> bool {
+    is_type_name(token) || rest.trim_start_matches(' ').starts_with("= ")
+}
+
 /// Whether it is the name of a type, as in declarations and schemas.
 fn is_type_name(token: &str) -> bool {
     let token = token.trim_start_matches('_').trim_end_matches([',', ';', '?', ')']);
     let is_sized = matches!(token.as_bytes(), [b'u' | b'i' | b'f', size @ ..] if matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size"));
-    is_sized || names::table().lists.has_in_any_case(List::Types, token)
+    // `P1`, as type parameters are called.
+    let is_parameter = matches!(token.as_bytes(), [b'A'..=b'Z', b'0'..=b'9']);
+    is_sized || is_parameter || names::table().lists.has_in_any_case(List::Types, token)
 }
 
 /// Whether an object says what a value must be like, and holds none: `{"type": "string", "minLength": 8}`.

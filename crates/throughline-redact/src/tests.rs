@@ -224,7 +224,12 @@ fn what_stands_behind_a_secret_makes_it_no_expression() {
     ] {
         assert_eq!(standard().text(text), redacted);
     }
-    for text in ["token = a ? b : c", "password = given || kept", "token = old if x else new", "secret: string | null"] {
+    for text in [
+        "token = a ? b : c",
+        "password = given || kept",
+        "token = old if x else new",
+        "secret: string | null",
+    ] {
         assert_eq!(standard().text(text), text);
     }
 }

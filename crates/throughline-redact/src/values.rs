@@ -82,6 +82,13 @@ pub(crate) fn extent(
         return None;
     }
     if is_quote {
+        // `'credentials: ' + url`: the quote closes what the name stands in.
+        let goes_on = bytes[start + 1..].starts_with(b" +")
+            && bytes.get(start + 3).is_none_or(|byte| byte.is_ascii_whitespace() || *byte == b'"');
+        // "`=`" is a sign.
+        if goes_on || (value.len() == 1 && !said.chars().any(char::is_alphanumeric)) {
+            return None;
+        }
         // In text a value ends in its line, unless it is JSON or has three quotes.
         let is_one_line = sign.quoted || value.start - start > 2 || !text[value.clone()].contains('\n');
         let plain = judge::is_placeholder(&text[value.clone()])
@@ -345,7 +352,7 @@ fn in_prose(text: &str, start: usize, token: usize, named: Named) -> Option<Rang
     let word = &text[start..token];
     let follows = &rest[word.len()..rest.floor_char_boundary(word.len() + 8)];
     if named.kind == SecretKind::Header {
-        return headers::value(text, start, named);
+        return headers::value(text, start, named).filter(|_| !judge::is_declaration(word, follows));
     }
     if judge::is_expression(word, follows) {
         return None;
