@@ -49,7 +49,8 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         }
         let is_tight = sign.colon && !sign.spaced && !sign.quoted;
         let digits = is_tight && is_number(key.name);
-        let sign = Sign { field: is_tight && key.is_field(bytes), digits, ..sign };
+        let sectioned = key.quote.is_none() && !operator.is_colon && key.is_sectioned(text);
+        let sign = Sign { field: is_tight && key.is_field(bytes), digits, sectioned, ..sign };
         let Some(value) = value_of(text, keys, &key, &operator, named, sign, &mut tokens) else { continue };
         // `password:reset-requested` is the name of an event, not a password.
         done = value.end;
@@ -240,7 +241,7 @@ impl<'t> Key<'t> {
             quoted: self.quote.is_some(),
             spaced,
             apart: self.apart,
-            sectioned: is_bare && !operator.is_colon && self.is_sectioned(text),
+            sectioned: false,
             parameter: is_bare && matches!(before, Some(b'?' | b'&')),
             first: matches!(before, None | Some(b'\n')),
             field: false,
@@ -275,7 +276,8 @@ impl<'t> Key<'t> {
 
     fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
         let by_phrase = || {
-            let start = if sign.is_prose() { self.phrase_start(text) } else { self.start };
+            let may_be = sign.is_prose() && keys.may_end_phrase(self.name);
+            let start = if may_be { self.phrase_start(text) } else { self.start };
             if start < self.start {
                 // `the new token is: x7`
                 let phrase = &text[start..self.start + self.name.len()];
@@ -340,10 +342,19 @@ fn ends_with(name: &str, end: &[u8]) -> bool {
     kept.is_some_and(|kept| kept.eq_ignore_ascii_case(end))
 }
 
+/// What names are made of, without quotes around them.
+const IN_NAME: [bool; 256] = {
+    let mut in_name = values::of_bytes(b"_-.[]$");
+    let mut byte = 0;
+    while byte < 256 {
+        in_name[byte] |= byte >= 0x80 || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    in_name
+};
+
 fn is_in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'$')
-        || !byte.is_ascii()
+    IN_NAME[usize::from(byte)]
 }
 
 /// The start of the run of such bytes that ends here.

@@ -233,6 +233,7 @@ impl Families {
 }
 
 /// Whether no letter or digit stands before.
+#[inline]
 pub(crate) fn may_start(bytes: &[u8], at: usize) -> bool {
     bytes[at].is_ascii_punctuation() || !follows_word(bytes, at)
 }

@@ -20,7 +20,7 @@ impl Folded {
         let mut copied = 0;
         let mut at = 0;
         loop {
-            at += bytes[at..].iter().take_while(|byte| !may_be_disguised(**byte)).count();
+            at = next_disguise(bytes, at);
             let Some(&byte) = bytes.get(at) else { break };
             let (plain, len) = match byte {
                 b'%' | b'\\' => match escape(&bytes[at..]) {
@@ -111,8 +111,22 @@ impl Folded {
     }
 }
 
-fn may_be_disguised(byte: u8) -> bool {
-    matches!(byte, b'%' | b'\\' | 0x80..)
+/// The next byte from here on that may be part of a disguise, looked for eight bytes at a time.
+fn next_disguise(bytes: &[u8], from: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The high bit of a byte that is the sign; others may have it only above one that is.
+    let is = |block: u64, sign: u8| {
+        let differs = block ^ (ONES * u64::from(sign));
+        differs.wrapping_sub(ONES) & !differs
+    };
+    let (blocks, _) = bytes[from..].as_chunks::<8>();
+    let is_plain = |block: &&[u8; 8]| {
+        let block = u64::from_le_bytes(**block);
+        (block | is(block, b'%') | is(block, b'\\')) & (ONES * 0x80) == 0
+    };
+    let start = from + 8 * blocks.iter().take_while(is_plain).count();
+    let may_be = |byte: &u8| matches!(byte, b'%' | b'\\' | 0x80..);
+    bytes[start..].iter().position(may_be).map_or(bytes.len(), |offset| start + offset)
 }
 
 /// The printable ASCII character that an escape at the start of the text stands for, and how many bytes the

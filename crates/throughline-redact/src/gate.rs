@@ -87,6 +87,12 @@ impl Gate {
         ends_with(0) || (letters().next() == Some(code(b's')) && ends_with(1))
     }
 
+    /// As [`may_end`](Self::may_end), of what ends with this word: a short one does not say it.
+    pub(crate) fn may_end_with(&self, word: &str) -> bool {
+        let is_short = || word.bytes().filter(|byte| code(*byte) != 0).nth(4).is_none();
+        self.may_end(word) || is_short()
+    }
+
     fn has(&self, four: u32) -> bool {
         let at = place(four);
         self.0[at / 64] & (1 << (at % 64)) != 0

@@ -151,14 +151,14 @@ impl Keys {
 
     /// What a key names, if it is sensitive.
     pub(crate) fn classify(&self, key: &str) -> Option<Named> {
-        spelled(key, |spelling| self.find(spelling, false))
+        if self.gate.may_pass(key) { spelled(key, |spelling| self.find(spelling, false)) } else { None }
     }
 
     /// As [`classify`](Self::classify), for names in text, which are remembered and have a limit: of what is longer nobody
     /// knows where it begins.
     pub(crate) fn classify_name(&self, name: &str) -> Option<Named> {
         if name.len() <= LONGEST_NAME && self.gate.may_pass(name) {
-            self.known.get_or(name, || self.classify(name))
+            self.known.get_or(name, || spelled(name, |spelling| self.find(spelling, false)))
         } else {
             None
         }
@@ -178,6 +178,11 @@ impl Keys {
             return None;
         }
         self.known_phrases.get_or(phrase, || spelled(phrase, |spelling| self.find(spelling, true)))
+    }
+
+    /// Whether a phrase may be sensitive that ends with this word; `is` says what the words before it name.
+    pub(crate) fn may_end_phrase(&self, word: &str) -> bool {
+        self.ends.may_end_with(word) || word == "is"
     }
 
     fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<Named> {

@@ -249,6 +249,11 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for open in memchr_iter(b'(', bytes) {
+        // Most brackets tell by what follows them that they are none of these.
+        let first = bytes.get(open + 1).copied().unwrap_or(b')');
+        if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
+            continue;
+        }
         let earliest = open.saturating_sub(48);
         let name = bytes[earliest..open].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         let start = open - name;
@@ -260,10 +265,6 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             continue;
         }
         if start > 0 && matches!(bytes[start - 1], b'.' | b':' | b'_' | b'#' | b'@' | b'!') {
-            continue;
-        }
-        let first = bytes.get(open + 1).copied().unwrap_or(b')');
-        if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
             continue;
         }
         let name = &text[start..open];

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memchr2};
 
 use crate::judge;
 use crate::keys::{Keys, Named};
 use crate::marker;
 use crate::scan::Found;
+use crate::tokens::run_end;
 use crate::values;
 
 /// A table has no more columns that are looked at.
@@ -24,6 +25,8 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut head: Option<Head> = None;
     let mut start = 0;
+    // The next of what parts cells whose names have blanks: most texts have none.
+    let mut cells_at = 0;
     for end in memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len())) {
         let line = start..end;
         start = end + 1;
@@ -40,8 +43,14 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 continue;
             }
         }
-        let has_cells = text.as_bytes()[line.clone()].iter().any(|byte| matches!(byte, b'\t' | b'|'));
-        if !(has_cells && beside(text, line.clone(), keys, found)) {
+        head = None;
+        if cells_at < line.start {
+            cells_at = memchr2(b'\t', b'|', &bytes[line.start..]).map_or(bytes.len(), |len| line.start + len);
+        }
+        let has_cells = cells_at < line.end;
+        if opens_with_name(&bytes[line.clone()], has_cells)
+            && !(has_cells && beside(text, line.clone(), keys, found))
+        {
             head = Head::of(text, line, keys);
         }
     }
@@ -86,9 +95,40 @@ impl Head {
     }
 }
 
+/// What a byte is in a row of names: part of one, a blank, what parts cells, or anything else.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | 0x80.. => NAME,
+            b' ' => BLANK,
+            b'\t' | b'|' | b',' | b';' => SEPARATOR,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+const NAME: u8 = 1;
+const BLANK: u8 = 2;
+const SEPARATOR: u8 = 4;
+
+/// Whether a line may open with a cell that is a name: most lines of a text do not, and their first word says so. Only cells
+/// between tabs and bars have blanks.
+fn opens_with_name(line: &[u8], may_have_blanks: bool) -> bool {
+    let is = |byte: u8, kinds: u8| KINDS[usize::from(byte)] & kinds != 0;
+    let (blank, kinds) = if may_have_blanks { (BLANK, NAME | BLANK) } else { (0, NAME) };
+    let start = run_end(line, 0, |byte| is(byte, blank) || (may_have_blanks && matches!(byte, b'\t' | b'|')));
+    let end = run_end(line, start, |byte| is(byte, kinds));
+    line.get(end).is_some_and(|byte| is(*byte, SEPARATOR) || (*byte == b'"' && end == start))
+}
+
 /// Finds the second of two cells, the first of which names it: `password<tab>hunter2`, `| password | hunter2 |`.
 fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) -> bool {
-    let separator = if text.as_bytes()[line.clone()].contains(&b'\t') { b'\t' } else { b'|' };
+    let bytes = &text.as_bytes()[line.clone()];
+    let separator = if bytes.contains(&b'\t') { b'\t' } else { b'|' };
     let mut cells = cells(text, line, separator).filter(|cell| !cell.is_empty());
     let (Some(name), Some(value), None) = (cells.next(), cells.next(), cells.next()) else { return false };
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');

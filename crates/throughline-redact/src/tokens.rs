@@ -177,12 +177,11 @@ fn is_user_and_password(token: &[u8]) -> bool {
 }
 
 /// Whether a letter or digit stands right before, other than that of an escape such as `\n`.
+#[inline]
 pub(crate) fn follows_word(bytes: &[u8], at: usize) -> bool {
-    match bytes[..at] {
-        [.., b'\\', b'n' | b'r' | b't'] => false,
-        [.., before] => before.is_ascii_alphanumeric(),
-        [] => false,
-    }
+    let before = &bytes[..at];
+    let is_escape = || matches!(before, [.., b'\\', b'n' | b'r' | b't']);
+    before.last().is_some_and(u8::is_ascii_alphanumeric) && !is_escape()
 }
 
 /// Where the run of such bytes ends that starts here.
