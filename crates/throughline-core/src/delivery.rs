@@ -10,6 +10,7 @@ mod condition;
 mod durability;
 mod feed;
 mod group;
+mod late;
 mod lease;
 mod locks;
 mod outbox;

@@ -91,7 +91,7 @@ fn value_of(
     let said = &text[value.clone()];
     let names_another = !sign.quoted
         && !sign.parameter
-        && (keys.is_name_of_another(said) || judge::is_field_named(said, key.name));
+        && (judge::is_name_of_another(said, keys) || judge::is_field_named(said, key.name));
     (!names_another).then_some(value)
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
         if !said.is_empty()
             && !is_about(said)
             && !judge::is_placeholder(said)
-            && !keys.is_name_of_another(said)
+            && !judge::is_name_of_another(said, keys)
         {
             done = value.end;
             found.push(value, marker::REDACTED);

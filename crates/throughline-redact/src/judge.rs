@@ -4,7 +4,7 @@ use memchr::memchr;
 use serde_json::{Map, Value};
 
 use crate::families::looks_random;
-use crate::keys::{Named, SecretKind};
+use crate::keys::{Keys, Named, SecretKind};
 use crate::names::{self, List};
 use crate::tokens::run_end;
 use crate::values::of_bytes;
@@ -165,6 +165,12 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
         || is_next(&GOES_ON)
         || (is_next(&MAY_GO_ON) && !looks_secret(token));
     is_path || is_type || is_reference || is_object || goes_on || is_type_name(token)
+}
+
+/// Whether a value is the name of another secret, and no secret: `password = user_password`. What has digits in it may spell
+/// such a name by chance.
+pub(crate) fn is_name_of_another(said: &str, keys: &Keys) -> bool {
+    is_word(said) && keys.classify_name(said).is_some()
 }
 
 /// Whether a value without quotes is the field of that name of something else, as in `colon2_token: node.colon2_token`, or what
@@ -333,6 +339,8 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
             };
             if is_prose { Clause::Prose } else { Clause::Whole }
         }
+        // Another name follows, of which the value is.
+        SecretKind::Words | SecretKind::Fact if rest[token.len()..].starts_with(": ") => Clause::Prose,
         SecretKind::Words | SecretKind::Fact => {
             let clause = first_clause(rest);
             let words = words(clause);

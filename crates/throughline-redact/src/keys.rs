@@ -7,7 +7,6 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::fold::Folded;
 use crate::gate::Gate;
-use crate::judge;
 use crate::memo::{self, Memo};
 use crate::names::{self, Lists, Place};
 
@@ -162,12 +161,6 @@ impl Keys {
         } else {
             None
         }
-    }
-
-    /// Whether a value is the name of another secret, and no secret: `password = user_password`. What has digits in it may
-    /// spell such a name by chance.
-    pub(crate) fn is_name_of_another(&self, said: &str) -> bool {
-        judge::is_word(said) && self.classify_name(said).is_some()
     }
 
     /// As [`classify`](Self::classify), for the words before the colon in prose: `your card number: 4111…`. They

@@ -169,7 +169,7 @@ impl Pair {
                     tokens,
                 )?;
                 let said = &text[value.clone()];
-                (!keys.is_name_of_another(said)).then_some(value)
+                (!judge::is_name_of_another(said, keys)).then_some(value)
             }
             _ => {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
@@ -237,7 +237,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         if is_short && !judge::is_password_of_flag(said) {
             continue;
         }
-        if closes && !keys.is_name_of_another(said) && !said.starts_with("--") {
+        if closes && !judge::is_name_of_another(said, keys) && !said.starts_with("--") {
             done = value.end;
             found.push(value, marker::REDACTED);
         }
@@ -294,7 +294,7 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             || is_sentence
             || (named.kind == SecretKind::Ambiguous && !judge::looks_secret(said))
             || (named.kind == SecretKind::Ambiguous && said.bytes().all(|byte| byte.is_ascii_digit()))
-            || keys.is_name_of_another(said);
+            || judge::is_name_of_another(said, keys);
         if !is_innocent {
             done = value.end;
             found.push(value, marker::REDACTED);

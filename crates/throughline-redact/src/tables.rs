@@ -137,7 +137,7 @@ fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) ->
         return false;
     }
     let named = keys.classify_name(&text[name]).filter(|named| named.is_head && !named.is_weak);
-    let hits = named.is_some() && !keys.is_name_of_another(said);
+    let hits = named.is_some() && !judge::is_name_of_another(said, keys);
     if let Some(named) = named.filter(|_| hits) {
         push(text, value, named, found);
     }

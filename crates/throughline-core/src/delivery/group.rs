@@ -1,19 +1,25 @@
 //! A group of events on its way into the store: in as many calls as the store's limits ask for, each with a deadline,
 //! with retries.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use throughline_model::{AppendError, Limits, TraceEvent, TraceStore};
 use tokio::time::Instant;
 
+use super::late::LateStore;
 use super::queue::{Queue, Queued, Waiter};
 use super::{Condition, Counters, DeliveryFailure, DropReason, Retry};
 
 /// What all groups for one store share.
 pub(super) struct Delivering {
     pub(super) store: Arc<dyn TraceStore>,
-    pub(super) limits: Limits,
+    limits: Mutex<Limits>,
+    /// The store, if it was away when the emitter was built.
+    late: Option<Arc<LateStore>>,
+    /// Whether the limits are those of the store itself.
+    limits_are_known: AtomicBool,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
     pub(super) condition: Arc<Condition>,
@@ -34,19 +40,18 @@ pub(super) struct Undelivered {
 impl Delivering {
     pub(super) fn new(
         store: Arc<dyn TraceStore>,
+        late: Option<Arc<LateStore>>,
         queue: Arc<Queue>,
         counters: Arc<Counters>,
         condition: Arc<Condition>,
         retry: Retry,
         has_spool: bool,
     ) -> Self {
-        let mut limits = store.limits();
-        (limits.events, limits.in_flight) = (limits.events.max(1), limits.in_flight.max(1));
-        // Calls that are under way at once have traces of their own.
-        limits.one_trace |= limits.in_flight > 1;
         Self {
+            limits: Mutex::new(limits_of(&*store)),
+            limits_are_known: AtomicBool::new(late.is_none()),
+            late,
             store,
-            limits,
             queue,
             counters,
             condition,
@@ -54,6 +59,27 @@ impl Delivering {
             has_spool,
             rested: Mutex::new(Instant::now()),
         }
+    }
+
+    /// The limits on one call.
+    pub(super) fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the store was opened late, and its limits have not been asked for since.
+    pub(super) fn has_new_limits(&self) -> bool {
+        !self.limits_are_known.load(Ordering::Relaxed) && !self.is_not_open()
+    }
+
+    /// Asks the store for its limits once more. No event may be sorted by the old ones, or be under way.
+    pub(super) fn renew_limits(&self) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits_of(&*self.store);
+        self.limits_are_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the store was away when the emitter was built, and still is: then nothing is gained by asking it again.
+    fn is_not_open(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.get().is_none())
     }
 
     /// Lets the lease be renewed and runs be claimed, unless that was done a moment ago: a store that blocks, as a local
@@ -92,7 +118,8 @@ impl Delivering {
                 }
                 Err(error) => {
                     failed += 1;
-                    if failed >= attempts || !error.is_retryable() || self.queue.is_out_of_time() {
+                    let is_over = failed >= attempts || self.queue.is_out_of_time() || self.is_not_open();
+                    if is_over || !error.is_retryable() {
                         return Err(Undelivered { group, attempts: failed, error });
                     }
                     let delay = self.retry.delay(failed, retry_after(&error));
@@ -163,7 +190,7 @@ impl Delivering {
 
     /// How many of these events, which come in order, one call may take.
     pub(super) fn fitting<'e>(&self, events: impl Iterator<Item = &'e TraceEvent>) -> usize {
-        let Limits { events: most, bytes, one_trace, .. } = self.limits;
+        let Limits { events: most, bytes, one_trace, .. } = self.limits();
         let (mut count, mut size, mut trace) = (0, 0_usize, None);
         for event in events.take(most) {
             if one_trace && *trace.get_or_insert(event.trace_id) != event.trace_id {
@@ -203,7 +230,7 @@ impl Delivering {
             return self.let_others_run().await;
         }
         let delay = self.store.group_commit_delay();
-        if released > 1 && self.limits.in_flight == 1 && !delay.is_zero() {
+        if released > 1 && self.limits().in_flight == 1 && !delay.is_zero() {
             self.queue.gather(released, delay).await;
         }
     }
@@ -262,6 +289,15 @@ impl Delivering {
     pub(super) fn failure(&self, attempts: u32, error: AppendError) -> Arc<DeliveryFailure> {
         Arc::new(DeliveryFailure { store: self.store.name().to_owned(), attempts, error })
     }
+}
+
+/// The limits of a store, as far as they make sense.
+fn limits_of(store: &dyn TraceStore) -> Limits {
+    let mut limits = store.limits();
+    (limits.events, limits.in_flight) = (limits.events.max(1), limits.in_flight.max(1));
+    // Calls that are under way at once have traces of their own.
+    limits.one_trace |= limits.in_flight > 1;
+    limits
 }
 
 /// How long the store asked to be left alone.

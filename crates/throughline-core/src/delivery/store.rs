@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use throughline_model::{
-    AppendInline, BoxFuture, Charges, Instance, MergedReader, OpenError, Readers, Secret, Spool, SpoolConfig,
-    SpoolUsage, StoreConfig, TraceEvent, TraceStore, Upkeep, UpkeepFailures,
+    AppendInline, BoxFuture, Charges, Instance, InstanceId, MergedReader, OpenError, Readers, Secret, Spool,
+    SpoolConfig, SpoolReader, SpoolUsage, StoreConfig, TraceEvent, TraceStore, Upkeep, UpkeepFailures,
 };
 use tokio::sync::oneshot;
 
 use super::calls::{Calls, calls};
 use super::group::Delivering;
+use super::late::LateStore;
 use super::queue::{Ack, Dependency, Fate, Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
@@ -31,9 +32,10 @@ pub(crate) struct StoreDelivery {
     condition: Arc<Condition>,
     when_full: WhenFull,
     inline: Option<Arc<dyn AppendInline>>,
-    upkeep: Upkeep,
-    charges: Charges,
+    accounts: Accounts,
     pub(crate) readers: Readers,
+    spool_reader: Option<Arc<dyn SpoolReader>>,
+    instance: InstanceId,
     /// What pseudonyms are made with where nobody sets a key.
     pub(crate) secret: Option<Secret>,
     /// The runtime of the store goes with it: readers may need it for longer than delivery does.
@@ -48,8 +50,27 @@ pub(crate) struct Room {
     pub(crate) when_full: Option<WhenFull>,
 }
 
+/// What a store does on its own, and what it is charged for.
+struct Accounts {
+    upkeep: Upkeep,
+    charges: Charges,
+    /// The store that they are asked of, if it is opened later.
+    late: Option<Arc<LateStore>>,
+}
+
+impl Accounts {
+    fn now(&self) -> (Upkeep, Charges) {
+        match self.late.as_ref().and_then(|late| late.get()) {
+            Some(store) => (store.upkeep(), store.charges()),
+            None => (self.upkeep.clone(), self.charges.clone()),
+        }
+    }
+}
+
 struct OpenStore {
     store: Arc<dyn TraceStore>,
+    /// The same, if it was away and is opened when it is there.
+    late: Option<Arc<LateStore>>,
     readers: Readers,
     secret: Option<Secret>,
     spool: Option<(Arc<dyn Spool>, SpoolUsage)>,
@@ -64,6 +85,7 @@ impl StoreDelivery {
         retry: Retry,
         room: Room,
     ) -> Result<Self, OpenError> {
+        let own = instance.id;
         let when_full = room.when_full.unwrap_or(WhenFull::BlockFor(retry.longest()));
         let condition = Arc::new(Condition::default());
         let queue = Arc::new(Queue::new(room.capacity));
@@ -73,20 +95,30 @@ impl StoreDelivery {
         let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> BoxFuture<'static, _> {
             Box::pin(async move {
-                let store = config.open(instance.clone()).await?;
+                let (store, late) = match config.open(instance.clone()).await {
+                    Ok(store) => (store, None),
+                    // Where a spool takes what there is, a service starts without its store.
+                    Err(error) if spool.is_some() => {
+                        let late = Arc::new(LateStore::after(error, config, instance.clone())?);
+                        (Arc::clone(&late) as Arc<dyn TraceStore>, Some(late))
+                    }
+                    Err(error) => return Err(error),
+                };
                 let mut readers = store.readers();
-                let secret = readers.reader.secret().await.unwrap_or_else(|error| {
-                    tracing::warn!(
-                        target: "throughline",
-                        %error,
-                        "cannot read the store's secret: pseudonyms of this process can't be found by others"
-                    );
-                    None
-                });
+                let secret = match late {
+                    Some(_) => None,
+                    None => readers.reader.secret().await.unwrap_or_else(|error| {
+                        tracing::warn!(
+                            target: "throughline",
+                            %error,
+                            "cannot read the store's secret: pseudonyms of this process can't be found by others"
+                        );
+                        None
+                    }),
+                };
                 let spool = match spool {
                     None => None,
                     Some(config) => {
-                        let own = instance.id;
                         let spool = config.open(instance).await?;
                         let usage = spool.usage().await.map_err(|error| OpenError::Unavailable {
                             store: "spool",
@@ -102,24 +134,28 @@ impl StoreDelivery {
                         Some((spool, usage))
                     }
                 };
-                Ok(OpenStore { store, readers, secret, spool })
+                Ok(OpenStore { store, late, readers, secret, spool })
             })
         };
         let opened = |opened: &OpenStore| {
             let store = &opened.store;
             let (inline, upkeep, charges) = (store.inline(), store.upkeep(), store.charges());
-            (store.name().to_owned(), inline, upkeep, charges, opened.readers.clone(), opened.secret.clone())
+            let accounts = Accounts { upkeep, charges, late: opened.late.clone() };
+            let name = store.name().to_owned();
+            let spool = opened.spool.as_ref().map(|(spool, _)| spool.reader());
+            (name, inline, accounts, opened.readers.clone(), spool, opened.secret.clone())
         };
         let worker_condition = Arc::clone(&condition);
-        let ((name, inline, upkeep, charges, readers, secret), keep_alive) =
+        let ((name, inline, accounts, readers, spool_reader, secret), keep_alive) =
             thread::start("throughline-store", open, opened, move |opened| {
-                let OpenStore { store, spool, .. } = opened;
+                let OpenStore { store, late, spool, .. } = opened;
                 Box::pin(async move {
                     let (queue, counters) = (Arc::clone(&worker_queue), Arc::clone(&worker_counters));
                     let _finish = Finish { queue: &queue, counters: &counters };
                     let condition = Arc::clone(&worker_condition);
                     let delivering = Arc::new(Delivering::new(
                         Arc::clone(&store),
+                        late.clone(),
                         worker_queue,
                         worker_counters,
                         worker_condition,
@@ -128,9 +164,15 @@ impl StoreDelivery {
                     ));
                     let worker = Worker::new(Arc::clone(&delivering), spool);
                     // One future after the other is polled on this thread: none of them waits for another.
+                    let keep_lease = async {
+                        if let Some(late) = &late {
+                            late.open().await;
+                        }
+                        lease::keep(&*store, &condition).await;
+                    };
                     let left = tokio::select! {
                         biased;
-                        () = lease::keep(&*store, &condition) => Vec::new(),
+                        () = keep_lease => Vec::new(),
                         () = received.serve(&store) => Vec::new(),
                         left = worker.run() => left,
                     };
@@ -145,12 +187,27 @@ impl StoreDelivery {
             condition,
             when_full,
             inline,
-            upkeep,
-            charges,
+            accounts,
             readers,
+            spool_reader,
+            instance: own,
             secret,
             keep_alive,
         })
+    }
+
+    /// What was acknowledged is shown, wherever it is: also what waits in the spool.
+    pub(crate) fn with_spool(&self, mut readers: Readers) -> Readers {
+        if let Some(spool) = &self.spool_reader {
+            let merged = MergedReader::new(readers.reader, Arc::clone(spool)).of_instance(self.instance);
+            readers.reader = Arc::new(merged);
+        }
+        readers
+    }
+
+    /// Whether the store was away when this was started.
+    pub(crate) fn is_late(&self) -> bool {
+        self.accounts.late.is_some()
     }
 
     /// Takes a place in the queue for an event that may be refused, or says why it got none.
@@ -245,11 +302,12 @@ impl StoreDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        let UpkeepFailures { count, last, .. } = self.upkeep.failures();
+        let (upkeep, charges) = self.accounts.now();
+        let UpkeepFailures { count, last, .. } = upkeep.failures();
         DestinationReport {
             upkeep_failures: count,
             last_upkeep_failure: last,
-            charges: self.charges.totals(),
+            charges: charges.totals(),
             ..self.counters.report(&self.name, DestinationKind::Store, &self.condition)
         }
     }

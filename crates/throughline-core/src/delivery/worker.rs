@@ -103,6 +103,7 @@ impl Worker {
         let queue = Arc::clone(&self.delivering.queue);
         loop {
             self.recover_if_due();
+            self.renew_limits();
             let is_spooling = self.outbox.as_ref().is_some_and(Outbox::is_in_use);
             match is_spooling {
                 true => self.go_through_the_outbox().await,
@@ -112,7 +113,7 @@ impl Worker {
             if self.under_way.is_empty() && (is_done || queue.is_out_of_time()) {
                 break;
             }
-            let takes_more = is_spooling || self.under_way.len() < self.delivering.limits.in_flight;
+            let takes_more = is_spooling || self.under_way.len() < self.delivering.limits().in_flight;
             let (is_recovering, is_closing) = (self.is_recovering(), self.is_closing);
             let is_waiting = !self.under_way.is_empty();
             tokio::select! {
@@ -126,6 +127,15 @@ impl Worker {
             }
         }
         self.stop().await
+    }
+
+    /// Asks for the limits of a store that was opened late, when no lane holds anything: they say what a lane is.
+    fn renew_limits(&mut self) {
+        let is_idle = || self.under_way.is_empty() && self.lanes.values().all(|lane| lane.events.is_empty());
+        if self.delivering.has_new_limits() && is_idle() {
+            self.delivering.renew_limits();
+            self.lanes.clear();
+        }
     }
 
     /// Leaves in the spool, if there is one, what the store did not take in time; answers what is left.
@@ -151,7 +161,7 @@ impl Worker {
         }
         if self.is_recovering() && Instant::now() >= self.recover_at {
             self.recover_at = self.next_recovery();
-            self.probes = self.delivering.limits.in_flight;
+            self.probes = self.delivering.limits().in_flight;
             self.try_spool = true;
         }
     }
@@ -164,7 +174,7 @@ impl Worker {
 
     /// Starts to deliver what has arrived and what is to be tried again, as far as the store takes more at once.
     fn start_groups(&mut self) {
-        while self.under_way.len() < self.delivering.limits.in_flight {
+        while self.under_way.len() < self.delivering.limits().in_flight {
             let Some(lane) = self.next_lane() else { break };
             // One that was emptied and has got events since may be listed twice.
             let is_idle = |waiting: &&mut Waiting| !waiting.is_under_way && !waiting.events.is_empty();
@@ -209,7 +219,7 @@ impl Worker {
 
     /// Takes a group from the queue and puts each event into its lane.
     fn take(&mut self) {
-        if self.delivering.limits.one_trace {
+        if self.delivering.limits().one_trace {
             let mut taken = Vec::new();
             self.delivering.queue.take(&mut taken, GROUP);
             taken.into_iter().for_each(|queued| self.put_into_its_lane(queued));
@@ -224,7 +234,7 @@ impl Worker {
     }
 
     fn put_into_its_lane(&mut self, queued: Queued) {
-        let key = self.delivering.limits.one_trace.then_some(queued.event.trace_id);
+        let key = self.delivering.limits().one_trace.then_some(queued.event.trace_id);
         let lane = self.lanes.entry(key).or_default();
         lane.events.push(queued);
         lane.fresh += 1;
@@ -342,7 +352,7 @@ impl Worker {
         });
         if let Err(undelivered) = outbox.push_group(group).await {
             for queued in self.delivering.give_up(undelivered) {
-                let key = self.delivering.limits.one_trace.then_some(queued.event.trace_id);
+                let key = self.delivering.limits().one_trace.then_some(queued.event.trace_id);
                 let lane = self.lanes.entry(key).or_default();
                 lane.events.push(queued);
                 if !std::mem::replace(&mut lane.is_listed, true) {
@@ -352,7 +362,7 @@ impl Worker {
         }
         let is_done = self.is_closing && self.delivering.queue.is_done();
         if !is_done
-            && self.under_way.len() < self.delivering.limits.in_flight
+            && self.under_way.len() < self.delivering.limits().in_flight
             && let Some(moving) = outbox.start_moving(std::mem::take(&mut self.try_spool)).await
         {
             self.under_way.push(Box::pin(async move { Ended::Moved(moving.await) }));

@@ -166,9 +166,14 @@ impl ThroughlineBuilder {
                 reason: "the system starts no thread to open it on".to_owned(),
                 source: None,
             })??;
-        let readers = match store {
-            Some(config) => Some(config.open_readers().await?),
-            None => None,
+        let readers = match (store, &opened.store) {
+            (Some(config), Some(delivery)) => Some(match config.open_readers().await {
+                Ok(readers) => delivery.with_spool(readers),
+                // They are there when the store is.
+                Err(_) if delivery.is_late() => delivery.readers.clone(),
+                Err(error) => return Err(error.into()),
+            }),
+            _ => None,
         };
         let mut stream = None;
         for config in feeds {

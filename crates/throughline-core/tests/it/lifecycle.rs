@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use throughline_core::testing::{FaultyFeed, FaultyStore, MemorySpool, run};
+use throughline_core::testing::{FaultyFeed, FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
-    AppendError, BoxFuture, EventSink, Instance, InstanceId, MemoryFeed, MemoryStore, NotRecorded, OpenError,
-    Readers, Retry, StoreConfig, Throughline, ThroughlineBuilder, TraceEvent, TraceStore,
+    AppendError, BoxFuture, EventSink, Filter, Instance, InstanceId, Limits, MemoryFeed, MemoryStore,
+    NotRecorded, OpenError, Page, Readers, Retry, StoreConfig, Throughline, ThroughlineBuilder, TraceEvent,
+    TraceStore,
 };
 use tokio::time::timeout;
 
@@ -183,4 +184,85 @@ fn an_emitter_is_built_used_and_dropped_on_a_current_thread_runtime() {
         drop(throughline);
     });
     assert_eq!(store.events().len(), 2);
+}
+
+fn absent() -> OpenError {
+    OpenError::Unavailable { store: "remote", reason: "connection refused".to_owned(), source: None }
+}
+
+/// A store with the limits of a far one that cannot be opened so many times, and what it holds.
+fn opened_late(attempts: u64) -> (RemoteStore, FaultyStore) {
+    let store = RemoteStore::new().limits(Limits::new().events(3).by_trace(2));
+    let faulty = FaultyStore::around(store.clone());
+    faulty.faults().open().fail_next(attempts, absent);
+    (store, faulty)
+}
+
+#[tokio::test]
+async fn a_service_starts_without_its_store_where_a_spool_takes_what_there_is() {
+    let (store, faulty) = opened_late(2);
+    let spool = MemorySpool::new();
+    let throughline = Throughline::builder("test").store(faulty).spool(spool.clone()).build().unwrap();
+    let mut traces = Vec::new();
+    for _ in 0..5 {
+        let run = throughline.workflow("test").run_infallible(async |ctx| {
+            ctx.trace_infallible("stage:a", async {}).await.unwrap();
+            ctx.trace_id()
+        });
+        traces.push(timeout(SOON, run).await.expect("nobody waits for the store").unwrap());
+    }
+    assert_eq!(store.events().len(), 0);
+    assert_eq!(spool.events().len(), 20);
+    let events = throughline.reader().unwrap().trace(traces[0]).await.unwrap();
+    assert_eq!(events.len(), 4, "a run explains itself while the store is away");
+
+    assert!(throughline.flush(SOON).await.is_complete());
+    assert_eq!((store.events().len(), spool.events().len()), (20, 0));
+    assert_eq!(store.violations(), Vec::<String>::new());
+    let runs = throughline.reader().unwrap();
+    let runs = runs.runs(&Filter::new(), &Page::first(10)).await.unwrap();
+    assert_eq!(runs.items.len(), 5);
+    let report = throughline.shutdown(SOON).await;
+    assert!(report.is_complete() && report.destinations[0].balances(), "{report}");
+    assert_eq!(report.destinations[0].delivered, 20, "{report}");
+}
+
+#[tokio::test]
+async fn a_service_whose_store_stays_away_leaves_all_in_the_spool_for_the_next() {
+    let (store, faulty) = opened_late(u64::MAX);
+    let spool = MemorySpool::new();
+    let earlier =
+        Throughline::builder("test").store(faulty).spool(spool.clone()).build_async().await.unwrap();
+    let run = earlier.workflow("test").run_infallible(async |ctx| ctx.trace_id()).await.unwrap();
+    assert_eq!(earlier.reader().unwrap().trace(run).await.unwrap().len(), 2);
+    let report = earlier.shutdown(SOON).await;
+    assert_eq!((report.destinations[0].pending, report.destinations[0].dropped()), (2, 0), "{report}");
+
+    let later = Throughline::builder("test").store(store.clone()).spool(spool).build().unwrap();
+    assert!(later.flush(SOON).await.is_complete());
+    assert_eq!(store.events().len(), 2);
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_or_has_no_spool_beside_it_stops_the_build() {
+    let (_, faulty) = opened_late(u64::MAX);
+    assert!(Throughline::builder("test").store(faulty).build().is_err());
+    let faulty = FaultyStore::around(RemoteStore::new());
+    faulty.faults().open().fail_next(1, || OpenError::Unusable {
+        store: "remote",
+        reason: "it is of a newer version".to_owned(),
+        source: None,
+    });
+    assert!(Throughline::builder("test").store(faulty).spool(MemorySpool::new()).build().is_err());
+}
+
+#[tokio::test]
+async fn readers_of_a_non_blocking_build_show_what_waits_in_the_spool() {
+    let faulty = FaultyStore::around(MemoryStore::new());
+    let faults = faulty.faults();
+    let throughline =
+        Throughline::builder("test").store(faulty).spool(MemorySpool::new()).build_async().await.unwrap();
+    faults.fail_next(u64::MAX, away);
+    let run = throughline.workflow("test").run_infallible(async |ctx| ctx.trace_id()).await.unwrap();
+    assert_eq!(throughline.reader().unwrap().trace(run).await.unwrap().len(), 2);
 }
