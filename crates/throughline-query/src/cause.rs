@@ -66,6 +66,16 @@ impl<'q> Causes<'q> {
         self.rules.culprit(span.index, Status::Failed).map(|(culprit, ground)| (self.at(culprit), ground))
     }
 
+    /// The span that something that failed comes from: itself, if nothing else brought it down.
+    pub(super) fn origin_of(&self, span: Span<'q>) -> Span<'q> {
+        self.at(self.rules.descend(span.index, Status::Failed).cause)
+    }
+
+    /// The failure beside a span that took from it what it used, as its error says.
+    pub(super) fn taken_along_by(&self, span: Span<'q>, top: Span<'q>) -> Option<Span<'q>> {
+        self.rules.taken_along_by(span.index, top.index).map(|other| self.at(other))
+    }
+
     pub(super) fn find(&self) -> Option<Found> {
         let (standing, state) = self.query.standing()?;
         match state {

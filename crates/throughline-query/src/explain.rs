@@ -208,6 +208,8 @@ pub enum CascadeKind {
     Propagated,
     /// It ran beside the cause and was cancelled after it.
     Cancelled,
+    /// It ran beside a failure that took from it what it used, as its error says.
+    Failed,
 }
 
 /// A failure that is not the cause.

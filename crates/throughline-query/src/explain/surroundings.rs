@@ -228,10 +228,8 @@ pub(super) fn cascades<'q>(
         .take_while(|span| causes.query.index.outline().is_within(span.index, top.index))
         .filter(ended_badly)
         .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Propagated });
-    let cancelled = causes
-        .query
-        .index
-        .outline()
+    let outline = causes.query.index.outline();
+    let cancelled = outline
         .subtree(top.index)
         .iter()
         .map(|index| causes.at(*index))
@@ -246,7 +244,12 @@ pub(super) fn cascades<'q>(
                 && span.end_place() > cause.end_place()
         })
         .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Cancelled });
-    propagated.chain(cancelled).collect()
+    let failed = outline.subtree(top.index).iter().map(|index| causes.at(*index)).filter(|span| {
+        let is_beside = span.status() == Status::Failed && !on_path[span.index as usize];
+        is_beside && causes.within_retried(*span).is_none() && is_taken_along(*span, top, causes)
+    });
+    let failed = failed.map(|span| Cascade { span: span.summary(), kind: CascadeKind::Failed });
+    propagated.chain(cancelled).chain(failed).collect()
 }
 
 /// Whether a span ended with an error that has that of another in it, beside something else.
@@ -256,6 +259,11 @@ fn tells_of(span: Span<'_>, other: Span<'_>) -> bool {
             && error.message.contains(&*inside.message)
             && agreement(error, inside) >= Some(Agreement::Message)
     })
+}
+
+/// Whether a span failed by itself because something that it used was taken from it by a failure beside it.
+fn is_taken_along(span: Span<'_>, top: Span<'_>, causes: &Causes<'_>) -> bool {
+    causes.taken_along_by(span, top).is_some() && causes.culprit(span).is_none()
 }
 
 /// The failures that are neither the cause nor brought about by it, in the order in which they ended.
@@ -269,6 +277,7 @@ pub(super) fn other_failures(
     let mut by_itself: Vec<Option<bool>> = vec![None; on_path.len()];
     let mut failures = Vec::new();
     let cause = found.map(|found| causes.at(found.cause));
+    let top = found.map(|found| causes.at(found.top));
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
     let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
@@ -293,7 +302,10 @@ pub(super) fn other_failures(
         let is_of_parent = span.is_point()
             && span.error().is_none()
             && span.parent().is_some_and(|parent| parent.error().is_some());
-        if is_of_parent || causes.culprit(span).is_some() {
+        if is_of_parent
+            || causes.culprit(span).is_some()
+            || top.is_some_and(|top| causes.taken_along_by(span, top).is_some())
+        {
             continue;
         }
         let last = causes.within_retried(span).map(|retried| causes.at(causes.last_attempt(retried)));
