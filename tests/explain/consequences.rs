@@ -265,6 +265,52 @@ fn attempts() -> Vec<Scenario> {
             says: &["403 Forbidden", "it ended with error: no statement for March"],
         },
         Scenario {
+            name: "replicas_of_which_none_answered_are_attempts_at_one_thing",
+            story: run!(|ctx| {
+                let step = ctx.step("stage:read").run(|ctx| async move {
+                    let _ = ctx.timeout(Duration::from_millis(20), hang(&ctx, "replica-1")).await;
+                    let second =
+                        ctx.dependency("http", "replica-2", async { Err::<(), _>("connection refused") });
+                    let _ = second.await?;
+                    Err::<(), _>(anyhow::anyhow!("no replica answered"))
+                });
+                step.await?
+            }),
+            origin: "dependency:http replica-2",
+            says: &[
+                "connection refused",
+                "dependency:http replica-1 was given up (it took longer than 20ms), and stage:read continued",
+            ],
+        },
+        Scenario {
+            name: "an_error_that_counts_what_failed_in_a_batch_stands_for_all_of_it",
+            story: run!(|ctx| {
+                pass(&ctx, "item:1").await?;
+                let _ = fail(&ctx, "item:2", "invalid IBAN").await;
+                pass(&ctx, "item:3").await?;
+                let _ = fail(&ctx, "item:4", "account closed").await;
+                pass(&ctx, "item:5").await?;
+                anyhow::bail!("2 of 5 payouts failed")
+            }),
+            origin: "item:2",
+            says: &["invalid IBAN", "item:4 failed after it", "fixing one will not be enough"],
+        },
+        Scenario {
+            name: "items_of_one_name_of_which_some_went_well_were_not_made_good_by_the_next",
+            story: run!(|ctx| {
+                for why in ["", "invalid IBAN", "", "account closed", ""] {
+                    let _ = if why.is_empty() {
+                        pass(&ctx, "stage:payout").await
+                    } else {
+                        fail(&ctx, "stage:payout", why).await
+                    };
+                }
+                anyhow::bail!("2 of 5 payouts failed")
+            }),
+            origin: "stage:payout",
+            says: &["invalid IBAN", "account closed", "fixing one will not be enough"],
+        },
+        Scenario {
             name: "a_loop_that_prepares_for_a_next_attempt_gave_up_for_the_last_reason",
             story: run!(|ctx| {
                 for _ in 0..3 {

@@ -71,6 +71,11 @@ impl<'q> Causes<'q> {
         self.at(self.rules.descend(span.index, Status::Failed).cause)
     }
 
+    /// Whether two failures are of one kind, but of different things: the items of a batch.
+    pub(super) fn are_items(&self, one: Span<'q>, other: Span<'q>) -> bool {
+        self.rules.are_items(one.index, other.index)
+    }
+
     /// The failure beside a span that took from it what it used, as its error says.
     pub(super) fn taken_along_by(&self, span: Span<'q>, top: Span<'q>) -> Option<Span<'q>> {
         self.rules.taken_along_by(span.index, top.index).map(|other| self.at(other))

@@ -12,7 +12,8 @@
 //!    because of it, or if the error [echoes](echoes) it.
 //! 5. A failure is looked for inside a child whose end was not recorded.
 //! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody; else the
-//!    last failure, unless a step of the same name succeeded later.
+//!    last failure that was not made good by a step of the same name. Of several things that the same was done with, as with
+//!    the items of a batch, the first that failed.
 //! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is.
 //!
@@ -26,6 +27,7 @@
 
 mod aftermath;
 mod agreement;
+mod attempts;
 mod record;
 mod taken;
 mod words;
@@ -100,7 +102,7 @@ pub struct Causes<'e> {
     cancellation_below: Vec<bool>,
 }
 
-/// How many steps the aftermath of a failure has at most, and a round of attempts.
+/// How many steps the aftermath of a failure has at most.
 const AFTERMATH: usize = 8;
 /// Of how many failures with equal errors it is looked whether they were made good.
 const ATTEMPTS: usize = 32;
@@ -295,7 +297,8 @@ impl<'e> Causes<'e> {
             !suspect.was_survived && (!says_why || is_needed() || is_told())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
-            return Some((last.span, Ground::NothingAfter));
+            let first = if says_why { last.span } else { self.first_of_its_kind(last.span, &suspects) };
+            return Some((first, Ground::NothingAfter));
         }
         if let Some(open) = self.unended_with(span, &self.failure_below) {
             return Some((open, Ground::EndMissing));
@@ -309,19 +312,8 @@ impl<'e> Causes<'e> {
         let aftermath = aftermath.map(|suspect| (suspect.span, Ground::OnlyAftermath));
         // An error that says nothing is no origin while something failed that was not made good.
         aftermath.or_else(|| {
-            let last = suspects.iter().rev().find(|suspect| !self.succeeded_later(suspect.span))?;
-            Some((last.span, Ground::LastFailure))
-        })
-    }
-
-    /// Whether a step of the same name in the same place succeeded after it.
-    fn succeeded_later(&self, span: u32) -> bool {
-        let facts = &self.record.spans[span as usize];
-        let Some(parent) = facts.parent else { return false };
-        let name = facts.first.span_name();
-        self.record.children(parent).iter().rev().take_while(|child| **child > span).any(|child| {
-            let other = &self.record.spans[*child as usize];
-            other.status == Status::Success && other.first.span_name() == name
+            let last = suspects.iter().rev().find(|suspect| !self.was_made_good(suspect.span))?;
+            Some((self.first_of_its_kind(last.span, &suspects), Ground::LastFailure))
         })
     }
 
@@ -375,41 +367,6 @@ impl<'e> Causes<'e> {
         })
     }
 
-    /// Whether it was tried several times, and always failed: by links that say so, one time after the other, or each time with
-    /// the same other work in between.
-    fn never_succeeded(&self, span: u32) -> bool {
-        let facts = &self.record.spans[span as usize];
-        if !facts.retries.is_empty() {
-            return true;
-        }
-        let Some(parent) = facts.parent else { return false };
-        let name = facts.first.span_name();
-        let siblings = self.record.children(parent);
-        let facts_of = |at: &u32| &self.record.spans[*at as usize];
-        let is_work = |facts: &&SpanFacts<'_>| !facts.is_point && !facts.undoes;
-        let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
-        let mut earlier = earlier.iter().rev().map(facts_of).filter(is_work);
-        // The names of what came between an attempt and the one before it, if there is one.
-        let mut since_the_last = |later: &SpanFacts<'_>| {
-            let mut between = Vec::new();
-            for before in earlier.by_ref().take(AFTERMATH) {
-                let other = before.first.span_name();
-                if other == name {
-                    return (before.ended < later.began).then_some((before, between));
-                }
-                between.push(other);
-            }
-            None
-        };
-        let Some((before, between)) = since_the_last(facts) else { return false };
-        (between.is_empty() || since_the_last(before).is_some_and(|(_, others)| others == between))
-            && siblings
-                .iter()
-                .map(facts_of)
-                .filter(is_work)
-                .all(|other| other.status == Status::Failed || other.first.span_name() != name)
-    }
-
     /// What a link names as the failure that brought a span down.
     fn linked_failure(&self, span: u32) -> Option<(u32, Ground)> {
         let linked = self.record.spans[span as usize].failed_by.filter(|linked| *linked != span)?;
@@ -441,7 +398,7 @@ impl<'e> Causes<'e> {
             let best = told().map(|(agreement, _)| agreement).max()?;
             let alike = || told().filter(|(agreement, _)| *agreement == best).rev();
             // What was made good later did not end anything.
-            let mut last = alike().take(ATTEMPTS).filter(|(_, span)| !self.succeeded_later(*span));
+            let mut last = alike().take(ATTEMPTS).filter(|(_, span)| !self.was_made_good(*span));
             last.next().or_else(|| alike().next())
         });
         found.map(|(agreement, span)| (span, Ground::SameError(agreement)))

@@ -38,8 +38,8 @@ const KINDS: [&str; 11] = [
     tags::SYNTHESISED,
     tags::UNTIMED,
 ];
-/// Fields of a payload that are compared as what they are, or that say why and how sure.
-const FIELDS: [&str; 7] = [
+/// Fields of a payload that are compared as what they are, that say why and how sure, or where something stood.
+const FIELDS: [&str; 8] = [
     data::INPUT,
     data::OUTPUT,
     data::CHOICE,
@@ -47,6 +47,7 @@ const FIELDS: [&str; 7] = [
     data::REASONING,
     data::CONFIDENCE,
     data::MESSAGE,
+    data::LIFECYCLE_TRANSITION,
 ];
 /// How many values of a payload are looked at, and how many of an attribute.
 const VALUES: usize = 256;

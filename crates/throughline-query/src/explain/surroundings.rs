@@ -281,6 +281,9 @@ pub(super) fn other_failures(
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
     let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
+    let ground = found.and_then(|found| found.steps.last()).map(|(_, ground)| *ground);
+    let stands_for_all = matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter));
+    let is_item = |span: Span<'_>| cause.is_some_and(|cause| causes.are_items(cause, causes.at(span.index)));
     for &index in &causes.query.index.outline().rows {
         let (span, at) = (causes.at(index), index as usize);
         if span.status() != Status::Failed || causes.is_in_compensation(span) || on_path[at] {
@@ -319,6 +322,8 @@ pub(super) fn other_failures(
             Some(Status::Success) => FailureOutcome::Recovered,
             Some(_) => FailureOutcome::Retried,
             None if cleans_up() => FailureOutcome::Aftermath,
+            // An error that says nothing stands for all of them.
+            None if stands_for_all && is_another(span) && is_item(span) => FailureOutcome::Independent,
             None if tolerated[at] => FailureOutcome::Tolerated,
             None => FailureOutcome::Independent,
         };

@@ -59,7 +59,8 @@ pub fn may_be_chance(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let (outer, inner) = (Messages::of(error), Messages::of(other));
     let parts = || inner.0.first().into_iter().chain(inner.0.last());
     let pairs = || parts().flat_map(|part| outer.0.iter().map(move |text| (text, part)));
-    let is_by_itself = |part: &str| words(part).count() >= IN_A_ROW;
+    // What the operating system says it says of everything.
+    let is_by_itself = |part: &str| words(part).count() >= IN_A_ROW && !part.contains("(os error ");
     let is_told = pairs().any(|(text, part)| {
         text == part
             || joint(text, part).is_some() && (is_by_itself(part) || says_nothing(&text.replace(&**part, "")))
@@ -292,6 +293,10 @@ mod tests {
             ("customer 42: not found", "not found"),
             ("acquirer answered 504: timeout", "timeout"),
             ("acquirer.example:443: connection refused", "connection refused"),
+            (
+                "opening /etc/shop.toml: no such file or directory (os error 2)",
+                "no such file or directory (os error 2)",
+            ),
         ] {
             assert!(may_be_chance(&error(&[above]), &error(&[below])), "{above} / {below}");
         }

@@ -3,7 +3,8 @@
 use crate::ErrorInfo;
 
 /// Words that end a clause which says that something failed, and not why.
-const FAILED: [&str; 7] = ["fail", "failed", "fails", "failure", "errored", "aborted", "unsuccessful"];
+const FAILED: [&str; 8] =
+    ["fail", "failed", "fails", "failure", "errored", "aborted", "unsuccessful", "unavailable"];
 /// Words with which a clause says what was not done, and not why.
 const NOT_DONE: [&str; 8] =
     ["failed to", "unable to", "not able to", "could not", "couldn t", "cannot", "gave up", "giving up"];
@@ -113,23 +114,13 @@ pub fn is_time_out(error: &ErrorInfo) -> bool {
         || error.kind.contains("TimedOut")
 }
 
-/// Words with which an error says that somebody else ended something.
-const STOPPED: [&str; 12] = [
-    "cancelled",
-    "canceled",
-    "aborted",
-    "closed",
-    "dropped",
-    "disconnected",
-    "poisoned",
-    "poison",
-    "interrupted",
-    "terminated",
-    "shutdown",
-    "hung up",
-];
-/// What work uses while it is done, and can be taken from it.
-const USED: [&str; 20] = [
+/// Words with which an error says that somebody ended something.
+const CANCELLED: [&str; 6] = ["cancelled", "canceled", "aborted", "interrupted", "terminated", "shutdown"];
+/// Words with which an error says that something is not there any more.
+const GONE: [&str; 6] = ["closed", "dropped", "disconnected", "poisoned", "poison", "hung up"];
+/// What work uses within a process, and can be taken from it there. What is gone with a connection may be the doing of those at
+/// its other end, unless that is said.
+const USED: [&str; 18] = [
     "operation",
     "task",
     "context",
@@ -142,38 +133,46 @@ const USED: [&str; 20] = [
     "semaphore",
     "lock",
     "mutex",
-    "stream",
-    "connection",
-    "pipe",
-    "socket",
     "pool",
     "queue",
     "worker",
     "thread",
+    "actor",
+    "shutdown",
 ];
 
-/// Whether an error says that it was cancelled, or that something it used was gone: `the operation was cancelled`, `channel
-/// closed`. Most often that is what somebody else did.
-pub(super) fn says_it_was_stopped(error: &ErrorInfo) -> bool {
-    let texts = || std::iter::once(&error.message).chain(&error.chain);
-    let mut clauses = texts().filter(|text| text.len() <= LONGEST).flat_map(|text| {
-        text.split(|c: char| CLAUSES.contains(&c)).map(words).filter(|words| words.len() <= 2 * SHORT)
-    });
-    let is_stopped = |words: &[String]| {
-        STOPPED.iter().any(|part| {
-            let part: Vec<&str> = part.split(' ').collect();
-            words.windows(part.len()).any(|window| window == part)
-        })
+/// How an error says that the work was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// Somebody cancelled it: `the operation was cancelled`.
+    Cancelled,
+    /// Something that it used was gone: `channel closed`, `poisoned lock`.
+    Gone,
+}
+
+/// Whether an error says that the work was stopped, which most often somebody else did.
+pub(super) fn stopped(error: &ErrorInfo) -> Option<Stopped> {
+    let says = |words: &[String]| {
+        let has = |of: &[&str]| {
+            of.iter().any(|part| {
+                let part: Vec<&str> = part.split(' ').collect();
+                words.windows(part.len()).any(|window| window == part)
+            })
+        };
+        let gone = has(&GONE).then_some(Stopped::Gone);
+        gone.or_else(|| has(&CANCELLED).then_some(Stopped::Cancelled))
     };
     // A type says it with nothing else in its name: `RecvError::Closed`, `PoisonError`.
     let variant = words(error.kind.rsplit("::").next().unwrap_or_default());
-    let is_kind = matches!(variant.as_slice(), [word] | [word, _] if STOPPED.contains(&word.as_str()))
-        && variant.get(1).is_none_or(|word| word == "error");
-    is_kind
-        || clauses.any(|words| {
-            let is_used = words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()));
-            is_used && is_stopped(&words)
-        })
+    let is_alone = variant.len() == 1 || variant.len() == 2 && variant[1] == "error";
+    let by_kind = says(&variant).filter(|_| is_alone);
+    by_kind.or_else(|| {
+        let texts = std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= LONGEST);
+        let clauses = texts.flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)).map(words));
+        let is_about_it =
+            |words: &Vec<String>| words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()));
+        clauses.filter(is_about_it).find_map(|words| says(&words))
+    })
 }
 
 /// Words in the names of steps that put something right, or tell somebody, once something has gone wrong.
@@ -355,6 +354,7 @@ mod tests {
             "order 7 failed (ref: 9f31c2)",
             "request failed: unknown",
             "gave up after 3 attempts",
+            "checkout is temporarily unavailable",
             "job failed: see above for details",
             "Err(())",
             "",
@@ -386,36 +386,43 @@ mod tests {
 
     #[test]
     fn an_error_says_that_it_was_stopped_if_what_it_used_was_taken_from_it() {
+        use Stopped::{Cancelled, Gone};
         let of_kind = |kind: &'static str| ErrorInfo { kind: kind.into(), ..error("", &[]) };
-        for stopped in [
-            "operation was cancelled",
-            "channel closed",
-            "receiving on a closed channel",
-            "the receiver was dropped",
-            "poisoned lock: another task failed inside",
-            "task 17 was cancelled",
-            "context canceled",
-            "connection reset by the shutdown of worker-2",
-            "Cancelled",
+        for (text, how) in [
+            ("operation was cancelled", Cancelled),
+            ("channel closed", Gone),
+            ("receiving on a closed channel", Gone),
+            ("the receiver was dropped", Gone),
+            ("poisoned lock: another task failed inside", Gone),
+            ("task 17 was cancelled", Cancelled),
+            ("context canceled", Cancelled),
+            ("connection reset by the shutdown of worker-2", Cancelled),
+            ("Cancelled", Cancelled),
         ] {
-            assert!(says_it_was_stopped(&error(stopped, &[])), "{stopped}");
-            assert!(says_it_was_stopped(&error("importing", &[stopped])), "{stopped}");
+            assert_eq!(stopped(&error(text, &[])), Some(how), "{text}");
+            assert_eq!(stopped(&error("importing", &[text])), Some(how), "{text}");
         }
-        for kind in ["RecvError::Closed", "PoisonError", "CancelledError", "Aborted"] {
-            assert!(says_it_was_stopped(&of_kind(kind)), "{kind}");
+        for (kind, how) in [
+            ("RecvError::Closed", Gone),
+            ("PoisonError", Gone),
+            ("CancelledError", Cancelled),
+            ("Aborted", Cancelled),
+        ] {
+            assert_eq!(stopped(&of_kind(kind)), Some(how), "{kind}");
         }
         for other in [
             "the account is closed",
             "the order was cancelled by the customer",
             "connection refused",
+            "connection closed before the answer was complete",
             "the hub is closed on Sunday",
             "card declined",
             "",
         ] {
-            assert!(!says_it_was_stopped(&error(other, &[])), "{other}");
+            assert_eq!(stopped(&error(other, &[])), None, "{other}");
         }
         for kind in ["ShopError::OrderCancelled", "AccountClosed", "error"] {
-            assert!(!says_it_was_stopped(&of_kind(kind)), "{kind}");
+            assert_eq!(stopped(&of_kind(kind)), None, "{kind}");
         }
     }
 
@@ -432,7 +439,8 @@ mod tests {
             AFTERMATH,
             &TELLING,
             &CLEANING,
-            &STOPPED,
+            &CANCELLED,
+            &GONE,
             &USED,
             &OPPOSITE,
             REMOVING,

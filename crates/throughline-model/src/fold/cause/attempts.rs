@@ -1,0 +1,102 @@
+//! What was done several times: attempts at one thing, and the same with one thing after the other.
+
+use std::borrow::Cow;
+
+use super::record::SpanFacts;
+use super::{Causes, Suspect};
+use crate::Status;
+
+/// How many steps there are at most between an attempt and the next.
+const ROUND: usize = 8;
+
+impl<'e> Causes<'e> {
+    fn name(&self, span: u32) -> Cow<'e, str> {
+        self.record.spans[span as usize].first.span_name()
+    }
+
+    /// The work in the same place that began before a span, the last first.
+    fn work_before(&self, span: u32) -> impl Iterator<Item = u32> {
+        let parent = self.record.spans[span as usize].parent;
+        let siblings = parent.map_or(&[][..], |parent| self.record.children(parent));
+        let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
+        earlier.iter().rev().copied().filter(|at| is_work(&self.record.spans[*at as usize]))
+    }
+
+    /// Whether it was tried several times, and always failed: by links that say so, one time after the other, or each time with
+    /// the same other work in between. What only differs by a number is tried in its place: another replica.
+    pub(super) fn never_succeeded(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        if !facts.retries.is_empty() {
+            return true;
+        }
+        let Some(parent) = facts.parent else { return false };
+        let kind = kind_of(&self.name(span));
+        let mut earlier = self.work_before(span);
+        // The names of what came between an attempt and the one before it, if there is one.
+        let mut since_the_last = |later: u32| {
+            let mut between = Vec::new();
+            for before in earlier.by_ref().take(ROUND) {
+                let name = self.name(before);
+                if kind_of(&name) == kind {
+                    let [before_it, it] = [before, later].map(|span| &self.record.spans[span as usize]);
+                    return (before_it.ended < it.began).then_some((before, between));
+                }
+                between.push(name);
+            }
+            None
+        };
+        let Some((before, between)) = since_the_last(span) else { return false };
+        (between.is_empty() || since_the_last(before).is_some_and(|(_, others)| others == between))
+            && self.record.children(parent).iter().all(|other| {
+                let facts = &self.record.spans[*other as usize];
+                let ended_badly = matches!(facts.status, Status::Failed | Status::Cancelled);
+                !is_work(facts) || ended_badly || kind_of(&self.name(*other)) != kind
+            })
+    }
+
+    /// Whether a step of the same name in the same place succeeded after it, and not because that was done with one thing after
+    /// the other.
+    pub(super) fn was_made_good(&self, span: u32) -> bool {
+        let Some(parent) = self.record.spans[span as usize].parent else { return false };
+        let name = self.name(span);
+        let succeeded = |child: &u32| {
+            self.record.spans[*child as usize].status == Status::Success && self.name(*child) == name
+        };
+        let later = self.record.children(parent).iter().rev().take_while(|child| **child > span);
+        later.into_iter().any(succeeded) && !self.is_next_item(span)
+    }
+
+    /// Whether the work directly before it is of the same name and succeeded: what is done with one thing after the other is not
+    /// tried again.
+    fn is_next_item(&self, span: u32) -> bool {
+        self.work_before(span).next().is_some_and(|before| {
+            self.record.spans[before as usize].status == Status::Success
+                && self.name(before) == self.name(span)
+        })
+    }
+
+    /// Whether two failures are of one kind, but of different things: the items of a batch.
+    pub fn are_items(&self, one: u32, other: u32) -> bool {
+        let [one_name, other_name] = [one, other].map(|span| self.name(span));
+        self.record.spans[one as usize].parent == self.record.spans[other as usize].parent
+            && kind_of(&one_name) == kind_of(&other_name)
+            && (one_name != other_name || self.is_next_item(one.max(other)))
+    }
+
+    /// Of the failures that are items as this one is, the first that was not made good.
+    pub(super) fn first_of_its_kind(&self, span: u32, suspects: &[Suspect]) -> u32 {
+        let mut spans = suspects.iter().map(|suspect| suspect.span);
+        let first =
+            spans.find(|other| *other == span || self.are_items(*other, span) && !self.was_made_good(*other));
+        first.unwrap_or(span)
+    }
+}
+
+fn is_work(facts: &SpanFacts<'_>) -> bool {
+    !facts.is_point && !facts.undoes
+}
+
+/// The name of a step without the numbers in it: `item:` of `item:7`.
+fn kind_of(name: &str) -> String {
+    name.replace(|c: char| c.is_ascii_digit(), "")
+}
