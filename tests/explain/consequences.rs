@@ -81,6 +81,22 @@ fn taken_along() -> Vec<Scenario> {
             says: &["index out of bounds", "it ended with error: poisoned lock"],
         },
         Scenario {
+            name: "what_failed_in_a_branch_that_was_dropped_later_had_been_put_up_with",
+            story: run!(|ctx| {
+                let first = ctx.step("stage:load").run(|ctx| async move {
+                    let _ = fail(&ctx, "cache:get", "connection reset").await;
+                    std::future::pending::<anyhow::Result<()>>().await
+                });
+                let second = async {
+                    tokio::task::yield_now().await;
+                    fail(&ctx, "stage:charge", "connection reset").await
+                };
+                tokio::try_join!(async { first.await? }, second).map(drop)
+            }),
+            origin: "stage:charge",
+            says: &["the same error was tolerated earlier in cache:get", "cancelled: stage:load"],
+        },
+        Scenario {
             name: "a_connection_that_was_closed_by_nobody_here_is_the_origin",
             story: run!(|ctx| {
                 let _ = fail(&ctx, "stage:warm-cache", "no route to host").await;

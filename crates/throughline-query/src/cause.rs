@@ -76,9 +76,9 @@ impl<'q> Causes<'q> {
         self.rules.are_items(one.index, other.index)
     }
 
-    /// The failure beside a span that took from it what it used, as its error says.
-    pub(super) fn taken_along_by(&self, span: Span<'q>, top: Span<'q>) -> Option<Span<'q>> {
-        self.rules.taken_along_by(span.index, top.index).map(|other| self.at(other))
+    /// Whether the error of a span says that something was taken from it, and the cause may have done that.
+    pub(super) fn is_taken_along(&self, span: Span<'q>, cause: Span<'_>) -> bool {
+        self.rules.is_taken_along(span.index, cause.index)
     }
 
     pub(super) fn find(&self) -> Option<Found> {

@@ -16,7 +16,6 @@
 //!    the items of a batch, the first that failed.
 //! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is.
-//!
 //! 8. Where the way ends at an error that says that it was cancelled, or that something it used was gone, it continues at the
 //!    failure that ran beside it, or at the panic before it.
 //!
@@ -104,8 +103,6 @@ pub struct Causes<'e> {
 
 /// How many steps the aftermath of a failure has at most.
 const AFTERMATH: usize = 8;
-/// Of how many failures with equal errors it is looked whether they were made good.
-const ATTEMPTS: usize = 32;
 
 /// A failure inside a span that may have brought it down.
 #[derive(Clone, Copy)]
@@ -312,7 +309,8 @@ impl<'e> Causes<'e> {
         let aftermath = aftermath.map(|suspect| (suspect.span, Ground::OnlyAftermath));
         // An error that says nothing is no origin while something failed that was not made good.
         aftermath.or_else(|| {
-            let last = suspects.iter().rev().find(|suspect| !self.was_made_good(suspect.span))?;
+            let mut made_good = self.made_good();
+            let last = suspects.iter().rev().find(|suspect| !made_good(suspect.span))?;
             Some((self.first_of_its_kind(last.span, &suspects), Ground::LastFailure))
         })
     }
@@ -398,8 +396,8 @@ impl<'e> Causes<'e> {
             let best = told().map(|(agreement, _)| agreement).max()?;
             let alike = || told().filter(|(agreement, _)| *agreement == best).rev();
             // What was made good later did not end anything.
-            let mut last = alike().take(ATTEMPTS).filter(|(_, span)| !self.was_made_good(*span));
-            last.next().or_else(|| alike().next())
+            let mut made_good = self.made_good();
+            alike().find(|(_, span)| !made_good(*span)).or_else(|| alike().next())
         });
         found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
     }

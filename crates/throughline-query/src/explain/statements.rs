@@ -138,7 +138,16 @@ impl TraceQuery {
             return Vec::new();
         }
         let (top, cause) = (self.at(found.top), self.at(found.cause));
-        let mut saying = Saying { query: self, explanation, cause, statements: Vec::new() };
+        let mut saying = Saying {
+            query: self,
+            explanation,
+            cause,
+            earlier_attempts: Vec::new(),
+            given_up: Vec::new(),
+            statements: Vec::new(),
+        };
+        saying.earlier_attempts = saying.find_earlier_attempts();
+        saying.given_up = saying.find_given_up(consequences);
         saying.symptom(top);
         saying.origin(top, consequences);
         saying.recorded();
@@ -161,6 +170,10 @@ struct Saying<'q> {
     query: &'q TraceQuery,
     explanation: &'q Explanation,
     cause: Span<'q>,
+    /// The attempts before the last one at a step on the way to the origin, the first of them first.
+    earlier_attempts: Vec<Span<'q>>,
+    /// Steps that were given up before the origin, the last first.
+    given_up: Vec<Span<'q>>,
     statements: Vec<Statement>,
 }
 

@@ -244,12 +244,7 @@ pub(super) fn cascades<'q>(
                 && span.end_place() > cause.end_place()
         })
         .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Cancelled });
-    let failed = outline.subtree(top.index).iter().map(|index| causes.at(*index)).filter(|span| {
-        let is_beside = span.status() == Status::Failed && !on_path[span.index as usize];
-        is_beside && causes.within_retried(*span).is_none() && is_taken_along(*span, top, causes)
-    });
-    let failed = failed.map(|span| Cascade { span: span.summary(), kind: CascadeKind::Failed });
-    propagated.chain(cancelled).chain(failed).collect()
+    propagated.chain(cancelled).collect()
 }
 
 /// Whether a span ended with an error that has that of another in it, beside something else.
@@ -261,23 +256,18 @@ fn tells_of(span: Span<'_>, other: Span<'_>) -> bool {
     })
 }
 
-/// Whether a span failed by itself because something that it used was taken from it by a failure beside it.
-fn is_taken_along(span: Span<'_>, top: Span<'_>, causes: &Causes<'_>) -> bool {
-    causes.taken_along_by(span, top).is_some() && causes.culprit(span).is_none()
-}
-
-/// The failures that are neither the cause nor brought about by it, in the order in which they ended.
+/// The failures that are neither the cause nor brought about by it, in the order in which they ended; and those beside the cause
+/// from which it took what they used.
 pub(super) fn other_failures(
     on_path: &[bool],
     found: Option<&Found>,
     causes: &Causes<'_>,
-) -> Vec<OtherFailure> {
+) -> (Vec<OtherFailure>, Vec<Cascade>) {
     // Whether the work around a failed span, or around one that it brought down, went on.
     let mut tolerated = vec![false; on_path.len()];
     let mut by_itself: Vec<Option<bool>> = vec![None; on_path.len()];
-    let mut failures = Vec::new();
+    let (mut failures, mut taken_along) = (Vec::new(), Vec::new());
     let cause = found.map(|found| causes.at(found.cause));
-    let top = found.map(|found| causes.at(found.top));
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
     let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
@@ -296,7 +286,8 @@ pub(super) fn other_failures(
                 parent.status() == Status::Failed
                     && *by_itself[at].get_or_insert_with(|| causes.culprit(parent).is_none())
             };
-            parent.status() == Status::Success
+            // And what was dropped was dropped from outside.
+            matches!(parent.status(), Status::Success | Status::Cancelled)
                 || (causes.is_tolerated(span) && !(on_path[at] && is_another(span) && tells_of(parent, span)))
                 || tolerated[parent.index as usize]
                 || failed_by_itself()
@@ -305,10 +296,7 @@ pub(super) fn other_failures(
         let is_of_parent = span.is_point()
             && span.error().is_none()
             && span.parent().is_some_and(|parent| parent.error().is_some());
-        if is_of_parent
-            || causes.culprit(span).is_some()
-            || top.is_some_and(|top| causes.taken_along_by(span, top).is_some())
-        {
+        if is_of_parent || causes.culprit(span).is_some() {
             continue;
         }
         let last = causes.within_retried(span).map(|retried| causes.at(causes.last_attempt(retried)));
@@ -325,6 +313,10 @@ pub(super) fn other_failures(
             // An error that says nothing stands for all of them.
             None if stands_for_all && is_another(span) && is_item(span) => FailureOutcome::Independent,
             None if tolerated[at] => FailureOutcome::Tolerated,
+            None if cause.is_some_and(|cause| causes.is_taken_along(span, cause)) => {
+                taken_along.push(Cascade { span: span.summary(), kind: CascadeKind::Failed });
+                continue;
+            }
             None => FailureOutcome::Independent,
         };
         failures.push((span, outcome, last));
@@ -335,5 +327,5 @@ pub(super) fn other_failures(
         outcome,
         retried_by: last.map(|last| last.summary()),
     };
-    failures.into_iter().map(failure).collect()
+    (failures.into_iter().map(failure).collect(), taken_along)
 }

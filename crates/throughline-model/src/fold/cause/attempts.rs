@@ -1,6 +1,7 @@
 //! What was done several times: attempts at one thing, and the same with one thing after the other.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::record::SpanFacts;
 use super::{Causes, Suspect};
@@ -8,18 +9,20 @@ use crate::Status;
 
 /// How many steps there are at most between an attempt and the next.
 const ROUND: usize = 8;
+/// How many spans before another are looked at.
+const NEAR: usize = 256;
 
 impl<'e> Causes<'e> {
     fn name(&self, span: u32) -> Cow<'e, str> {
         self.record.spans[span as usize].first.span_name()
     }
 
-    /// The work in the same place that began before a span, the last first.
+    /// The work in the same place that began shortly before a span, the last first.
     fn work_before(&self, span: u32) -> impl Iterator<Item = u32> {
         let parent = self.record.spans[span as usize].parent;
         let siblings = parent.map_or(&[][..], |parent| self.record.children(parent));
         let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
-        earlier.iter().rev().copied().filter(|at| is_work(&self.record.spans[*at as usize]))
+        earlier.iter().rev().take(NEAR).copied().filter(|at| is_work(&self.record.spans[*at as usize]))
     }
 
     /// Whether it was tried several times, and always failed: by links that say so, one time after the other, or each time with
@@ -54,16 +57,20 @@ impl<'e> Causes<'e> {
             })
     }
 
-    /// Whether a step of the same name in the same place succeeded after it, and not because that was done with one thing after
-    /// the other.
-    pub(super) fn was_made_good(&self, span: u32) -> bool {
-        let Some(parent) = self.record.spans[span as usize].parent else { return false };
-        let name = self.name(span);
-        let succeeded = |child: &u32| {
-            self.record.spans[*child as usize].status == Status::Success && self.name(*child) == name
-        };
-        let later = self.record.children(parent).iter().rev().take_while(|child| **child > span);
-        later.into_iter().any(succeeded) && !self.is_next_item(span)
+    /// Tells whether a step of the same name in the same place succeeded after one, and not because that was done with one thing
+    /// after the other.
+    pub(super) fn made_good(&self) -> impl FnMut(u32) -> bool {
+        // For each place the last success of each name.
+        let mut last_of_all: HashMap<u32, HashMap<Cow<'e, str>, u32>> = HashMap::new();
+        move |span| {
+            let Some(parent) = self.record.spans[span as usize].parent else { return false };
+            let last = last_of_all.entry(parent).or_insert_with(|| {
+                let succeeded = |child: &&u32| self.record.spans[**child as usize].status == Status::Success;
+                let children = self.record.children(parent).iter().filter(succeeded);
+                children.map(|child| (self.name(*child), *child)).collect()
+            });
+            last.get(&self.name(span)).is_some_and(|last| *last > span) && !self.is_next_item(span)
+        }
     }
 
     /// Whether the work directly before it is of the same name and succeeded: what is done with one thing after the other is not
@@ -85,9 +92,9 @@ impl<'e> Causes<'e> {
 
     /// Of the failures that are items as this one is, the first that was not made good.
     pub(super) fn first_of_its_kind(&self, span: u32, suspects: &[Suspect]) -> u32 {
+        let mut made_good = self.made_good();
         let mut spans = suspects.iter().map(|suspect| suspect.span);
-        let first =
-            spans.find(|other| *other == span || self.are_items(*other, span) && !self.was_made_good(*other));
+        let first = spans.find(|other| *other == span || self.are_items(*other, span) && !made_good(*other));
         first.unwrap_or(span)
     }
 }

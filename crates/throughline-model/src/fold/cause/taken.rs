@@ -13,35 +13,57 @@ impl Causes<'_> {
     ///
     /// That is one that ran at the same time and was not put up with; or, if something was gone, a panic before it, which leaves
     /// locks poisoned and channels closed for good.
-    pub fn taken_along_by(&self, span: u32, top: u32) -> Option<u32> {
-        let facts = &self.record.spans[span as usize];
-        let how = facts.error().and_then(words::stopped).filter(|_| !self.in_compensation[span as usize])?;
+    pub(super) fn taken_along_by(&self, span: u32, top: u32) -> Option<u32> {
+        let how = self.stopped(span)?;
         let mut around = Some(span);
         for _ in 0..DEEPEST {
             let at = around?;
-            if let Some(other) = self.stopped_by(span, at, how) {
-                return Some(other);
+            let branch = self.branch(span, at)?;
+            let did_it = |suspect: &&Suspect| {
+                (at == branch || self.branch(suspect.span, at) != Some(branch))
+                    && (!suspect.was_survived || self.is_panic(suspect.span))
+                    && self.stopped(suspect.span).is_none()
+                    && self.may_have_taken(suspect.span, span, branch, how)
+            };
+            if let Some(other) = self.suspects(at).iter().find(did_it) {
+                return Some(other.span);
             }
             around = self.record.spans[at as usize].parent.filter(|_| at != top);
         }
         None
     }
 
-    fn stopped_by(&self, span: u32, around: u32, how: Stopped) -> Option<u32> {
-        let facts = &self.record.spans[span as usize];
-        let branch = if span == around { span } else { self.record.ancestor_below(span, around)? };
-        let began = self.record.spans[branch as usize].began;
-        let did_it = |suspect: &&Suspect| {
-            let other = &self.record.spans[suspect.span as usize];
-            let is_elsewhere =
-                span == around || self.record.ancestor_below(suspect.span, around) != Some(branch);
-            let is_beside = other.began < facts.ended && began < other.ended;
-            let is_panic = other.error().is_some_and(|error| error.kind == errors::PANIC);
-            is_elsewhere
-                && (is_beside && !suspect.was_survived
-                    || is_panic && how == Stopped::Gone && other.ended < facts.ended)
-                && other.error().is_none_or(|error| words::stopped(error).is_none())
+    /// Whether the error of a span says that it was cancelled, or that something it used was gone, and the cause may have done
+    /// that.
+    pub fn is_taken_along(&self, span: u32, cause: u32) -> bool {
+        let Some(how) = self.stopped(span) else { return false };
+        let way = |from| {
+            std::iter::successors(Some(from), |at: &u32| self.record.spans[*at as usize].parent).take(DEEPEST)
         };
-        self.suspects(around).iter().find(did_it).map(|suspect| suspect.span)
+        let of_cause: Vec<u32> = way(cause).collect();
+        let around = way(span).find(|at| of_cause.contains(at));
+        let branch = around.and_then(|around| self.branch(span, around));
+        branch.is_some_and(|branch| self.may_have_taken(cause, span, branch, how))
+    }
+
+    fn stopped(&self, span: u32) -> Option<Stopped> {
+        let error = self.record.spans[span as usize].error()?;
+        words::stopped(error).filter(|_| !self.in_compensation[span as usize])
+    }
+
+    /// The part of what is around a span that it is, or lies in.
+    fn branch(&self, span: u32, around: u32) -> Option<u32> {
+        if span == around { Some(span) } else { self.record.ancestor_below(span, around) }
+    }
+
+    fn is_panic(&self, span: u32) -> bool {
+        self.record.spans[span as usize].error().is_some_and(|error| error.kind == errors::PANIC)
+    }
+
+    /// Whether a failure ran at the same time as the branch of a span, or is a panic that left something behind.
+    fn may_have_taken(&self, failure: u32, span: u32, branch: u32, how: Stopped) -> bool {
+        let [failed, facts, branch] = [failure, span, branch].map(|span| &self.record.spans[span as usize]);
+        failed.began < facts.ended && branch.began < failed.ended
+            || how == Stopped::Gone && self.is_panic(failure) && failed.ended < facts.ended
     }
 }

@@ -61,7 +61,7 @@ impl<'q> Saying<'q> {
     /// continued: the last first.
     pub(super) fn given_up(&mut self, consequences: &Consequences<'q>) {
         let is_attempt = self.attempt_at_it();
-        for span in self.steps_given_up(consequences) {
+        for span in self.given_up.clone() {
             let Some(around) = span.parent().filter(|around| self.is_on_the_way(*around)) else { continue };
             if consequences.causes.is_tolerated(span) && !is_attempt(span) {
                 let text = format!("{}, and {} continued", gave_up(span), around.name());
@@ -72,7 +72,7 @@ impl<'q> Saying<'q> {
 
     /// Steps that were dropped before the origin, the last first, as far as they did not merely lose a race or fall with
     /// another one that failed.
-    fn steps_given_up(&self, consequences: &Consequences<'q>) -> Vec<Span<'q>> {
+    pub(super) fn find_given_up(&self, consequences: &Consequences<'q>) -> Vec<Span<'q>> {
         let causes = &consequences.causes;
         let until = self.cause.end_place();
         let spans = (0..self.query.index.len()).rev().map(|index| self.query.at(index));
@@ -98,7 +98,7 @@ impl<'q> Saying<'q> {
         let failures = self.explanation.other_failures.iter();
         let tolerated = failures.filter(|failure| failure.outcome == FailureOutcome::Tolerated);
         let failed = tolerated.filter_map(|failure| self.query.span(failure.span.span_id));
-        let failed: Vec<Span<'q>> = failed.chain(self.steps_given_up(consequences)).collect();
+        let failed: Vec<Span<'q>> = failed.chain(self.given_up.iter().copied()).collect();
         let mut unknown: Vec<(Span<'q>, Span<'q>)> = Vec::new();
         let mut times: HashMap<Cow<'q, str>, usize> = HashMap::new();
         for span in failed {
@@ -120,8 +120,10 @@ impl<'q> Saying<'q> {
                 // What it gave back is known, and says nothing of the failure.
                 None if around.iter().any(|step| step.output().is_some()) => {}
                 None => {
-                    unknown.extend(around.first().map(|step| (*step, span)));
-                    *times.entry(span.name()).or_default() += 1;
+                    for step in around.first() {
+                        unknown.push((*step, span));
+                        *times.entry(span.name()).or_default() += 1;
+                    }
                 }
             }
         }
@@ -194,7 +196,7 @@ impl<'q> Saying<'q> {
         let is_the_same = |error: &ErrorInfo| {
             own.is_some_and(|own| agreement(error, own).is_some() || agreement(own, error).is_some())
         };
-        for attempt in self.earlier_attempts() {
+        for attempt in self.earlier_attempts.clone() {
             let origin = consequences.causes.origin_of(attempt);
             let text = match origin.error().filter(|_| origin.status() == Status::Failed) {
                 _ if attempt.status() == Status::Cancelled => {
@@ -222,7 +224,7 @@ impl<'q> Saying<'q> {
 
     /// The attempts before the last one at a step on the way to the origin, the first of them first. A loop that tries a step
     /// again need not say so; where one of its name succeeded, they are no attempts at one thing.
-    fn earlier_attempts(&self) -> Vec<Span<'q>> {
+    pub(super) fn find_earlier_attempts(&self) -> Vec<Span<'q>> {
         let linked = self.explanation.attempts.iter().filter_map(|attempt| self.query.span(attempt.span_id));
         let linked: Vec<Span<'q>> = linked.filter(|span| !self.is_on_the_way(*span)).collect();
         if !linked.is_empty() {
@@ -230,13 +232,15 @@ impl<'q> Saying<'q> {
         }
         let way = std::iter::successors(Some(self.cause), Span::parent);
         way.filter_map(|step| {
-            let alike = step.parent()?.children().take_while(|sibling| sibling.index < step.index);
-            let alike = alike.filter(|sibling| !sibling.is_point() && sibling.name() == step.name());
-            let alike: Vec<Span<'q>> = alike.take(LOOKED_AT).collect();
-            let failed = |span: &Span<'q>| {
-                span.status() == Status::Failed && span.end_place() < step.start_place()
-                    || span.status() == Status::Cancelled && is_out_of_time(*span)
-                    || span.status() == Status::Cancelled && !lost_a_race(*span)
+            let before = step.parent()?.children().rev().skip_while(|sibling| sibling.index >= step.index);
+            let alike =
+                before.take(NEARBY).filter(|sibling| !sibling.is_point() && sibling.name() == step.name());
+            let mut alike: Vec<Span<'q>> = alike.take(LOOKED_AT).collect();
+            alike.reverse();
+            let failed = |span: &Span<'q>| match span.status() {
+                Status::Failed => span.end_place() < step.start_place(),
+                Status::Cancelled => is_out_of_time(*span) || !lost_a_race(*span),
+                Status::Pending | Status::Success => false,
             };
             (!alike.is_empty() && alike.iter().all(failed)).then_some(alike)
         })
@@ -246,13 +250,16 @@ impl<'q> Saying<'q> {
 
     /// Whether a span is one of these attempts.
     fn attempt_at_it(&self) -> impl Fn(Span<'q>) -> bool + use<'q> {
-        let first = self.earlier_attempts().into_iter().next();
+        let first = self.earlier_attempts.first().copied();
         move |span| first.is_some_and(|first| first.parent() == span.parent() && first.name() == span.name())
     }
 }
 
 /// At how many steps that were dropped, or tried again, it is looked.
 const LOOKED_AT: usize = 64;
+
+/// Among how many steps before another it is looked for earlier attempts at it.
+const NEARBY: usize = 1_024;
 
 /// What became of something inside a step that ended well.
 fn in_it(span: Span<'_>) -> String {
