@@ -120,7 +120,7 @@ impl<'q> Saying<'q> {
                 // What it gave back is known, and says nothing of the failure.
                 None if around.iter().any(|step| step.output().is_some()) => {}
                 None => {
-                    for step in around.first() {
+                    if let Some(step) = around.first() {
                         unknown.push((*step, span));
                         *times.entry(span.name()).or_default() += 1;
                     }
