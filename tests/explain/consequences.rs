@@ -312,6 +312,17 @@ fn attempts() -> Vec<Scenario> {
             says: &["invalid IBAN", "item:4 failed after it", "fixing one will not be enough"],
         },
         Scenario {
+            name: "an_error_that_says_why_a_batch_was_given_up_is_believed",
+            story: run!(|ctx| {
+                for (item, why) in [("item:1", "invalid IBAN"), ("item:2", "account closed")] {
+                    let _ = fail(&ctx, item, why).await;
+                }
+                anyhow::bail!("too many errors")
+            }),
+            origin: "workflow:order",
+            says: &["too many errors", "item:1 failed with error: invalid IBAN before"],
+        },
+        Scenario {
             name: "items_of_one_name_of_which_some_went_well_were_not_made_good_by_the_next",
             story: run!(|ctx| {
                 for why in ["", "invalid IBAN", "", "account closed", ""] {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::record::SpanFacts;
 use super::{Causes, Suspect};
 use crate::Status;
+use crate::names::DEPENDENCY_PREFIX;
 
 /// How many steps there are at most between an attempt and the next.
 const ROUND: usize = 8;
@@ -26,21 +27,21 @@ impl<'e> Causes<'e> {
     }
 
     /// Whether it was tried several times, and always failed: by links that say so, one time after the other, or each time with
-    /// the same other work in between. What only differs by a number is tried in its place: another replica.
+    /// the same other work in between. A dependency that only differs by a number is tried in its place: another replica.
     pub(super) fn never_succeeded(&self, span: u32) -> bool {
         let facts = &self.record.spans[span as usize];
         if !facts.retries.is_empty() {
             return true;
         }
         let Some(parent) = facts.parent else { return false };
-        let kind = kind_of(&self.name(span));
+        let tried = tried_in(self.name(span));
         let mut earlier = self.work_before(span);
         // The names of what came between an attempt and the one before it, if there is one.
         let mut since_the_last = |later: u32| {
             let mut between = Vec::new();
             for before in earlier.by_ref().take(ROUND) {
                 let name = self.name(before);
-                if kind_of(&name) == kind {
+                if tried_in(name.clone()) == tried {
                     let [before_it, it] = [before, later].map(|span| &self.record.spans[span as usize]);
                     return (before_it.ended < it.began).then_some((before, between));
                 }
@@ -53,7 +54,7 @@ impl<'e> Causes<'e> {
             && self.record.children(parent).iter().all(|other| {
                 let facts = &self.record.spans[*other as usize];
                 let ended_badly = matches!(facts.status, Status::Failed | Status::Cancelled);
-                !is_work(facts) || ended_badly || kind_of(&self.name(*other)) != kind
+                !is_work(facts) || ended_badly || tried_in(self.name(*other)) != tried
             })
     }
 
@@ -82,9 +83,10 @@ impl<'e> Causes<'e> {
         })
     }
 
-    /// Whether two failures are of one kind, but of different things: the items of a batch.
+    /// Whether two failures are of one kind, but of different things: the items of a batch. Replicas of a dependency are one
+    /// thing.
     pub fn are_items(&self, one: u32, other: u32) -> bool {
-        let [one_name, other_name] = [one, other].map(|span| self.name(span));
+        let [one_name, other_name] = [one, other].map(|span| tried_in(self.name(span)));
         self.record.spans[one as usize].parent == self.record.spans[other as usize].parent
             && kind_of(&one_name) == kind_of(&other_name)
             && (one_name != other_name || self.is_next_item(one.max(other)))
@@ -106,4 +108,9 @@ fn is_work(facts: &SpanFacts<'_>) -> bool {
 /// The name of a step without the numbers in it: `item:` of `item:7`.
 fn kind_of(name: &str) -> String {
     name.replace(|c: char| c.is_ascii_digit(), "")
+}
+
+/// The name of what is tried in a step: of a call to one of several replicas, that of all of them.
+fn tried_in(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.starts_with(DEPENDENCY_PREFIX) { kind_of(&name).into() } else { name }
 }
