@@ -256,7 +256,8 @@ impl Explanation {
             say(difference.sentence(comparison.runs), &difference.events);
         }
         let is_said = |first: &Divergence| {
-            comparison.differences.iter().any(|difference| difference.name == first.span.name)
+            let is_of_it = |it: &Difference| it.kind != DifferenceKind::Tags && it.name == first.span.name;
+            comparison.differences.iter().any(is_of_it)
         };
         if let Some(first) = comparison.first_divergence.as_ref().filter(|first| !is_said(first)) {
             let how = match first.kind {

@@ -45,7 +45,8 @@ pub enum Says {
     Recorded,
     /// Another failure has a cause of its own: putting one right will not be enough.
     Independent,
-    /// A step succeeded though something in it failed, and its output was used by the origin.
+    /// A step succeeded though something in it failed or was given up, and its output went into the origin, was empty, or is
+    /// not known.
     HiddenFailure,
     /// A step that ended well gave back nothing just before the origin.
     EmptyOutput,
@@ -57,7 +58,7 @@ pub enum Says {
     CopedWith,
     /// A step before the origin was given up, as when its time ran out, and the work continued without it.
     GivenUp,
-    /// Earlier attempts failed with another error.
+    /// An earlier attempt failed for another reason, or was given up.
     EarlierAttempt,
     /// A decision led to the origin.
     Decision,
@@ -65,7 +66,7 @@ pub enum Says {
     LimitReached,
     /// Something differs from runs that succeeded.
     Differs,
-    /// A run that this one caused went wrong.
+    /// A run that this one caused went wrong, or may have.
     Child,
     /// In which process it was interrupted.
     Process,
