@@ -101,9 +101,6 @@ pub struct Causes<'e> {
     cancellation_below: Vec<bool>,
 }
 
-/// How many steps the aftermath of a failure has at most.
-const AFTERMATH: usize = 8;
-
 /// A failure inside a span that may have brought it down.
 #[derive(Clone, Copy)]
 struct Suspect {

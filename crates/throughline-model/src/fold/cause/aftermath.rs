@@ -1,7 +1,10 @@
 //! What was done because something had failed: cleaning up, undoing, telling somebody.
 
 use super::record::SpanFacts;
-use super::{AFTERMATH, Agreement, Causes, Ground, Suspect, agreement, words};
+use super::{Agreement, Causes, Ground, Suspect, agreement, words};
+
+/// How many steps the aftermath of a failure has at most.
+const AFTERMATH: usize = 8;
 
 impl Causes<'_> {
     /// If a span ended with the error of what should have undone something: the failure for which that was done.
