@@ -26,6 +26,7 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
     let text = &statement.text;
     let quotes = |event: &TraceEvent| event.error.as_ref().is_none_or(|error| text.contains(&*error.message));
     let failed = |event: &TraceEvent| event.status.as_str() == "failed";
+    let dropped = |event: &TraceEvent| event.status.as_str() == "cancelled";
     let begins_before = |event: &TraceEvent, other: &TraceEvent| event.order() < other.order();
     match statement.says {
         Says::Symptom => (failed(first) || first.status.as_str() == "cancelled") && quotes(first),
@@ -33,18 +34,22 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
         Says::Origin => quotes(first),
         Says::Recorded => failed(first) && text.contains(&*first.event_type),
         Says::Independent => failed(first) && failed(events[1]) && quotes(first),
-        Says::HiddenFailure => first.status.as_str() == "success" && failed(events[1]),
+        Says::HiddenFailure => {
+            first.status.as_str() == "success" && (failed(events[1]) || dropped(events[1]))
+        }
+        Says::GivenUp => dropped(first) && first.parent_span_id == Some(events[1].span_id),
         Says::EmptyOutput => first.status.as_str() == "success" && begins_before(first, events[1]),
         Says::Fallback => first.has_tag("fallback") && quotes(first),
         Says::SameErrorTolerated => failed(first) && failed(events[1]) && begins_before(first, events[1]),
         Says::CopedWith => failed(first) && quotes(first) && first.parent_span_id == Some(events[1].span_id),
+        Says::EarlierAttempt if dropped(first) => text.contains("was given up"),
         Says::EarlierAttempt => failed(first) && quotes(first),
         Says::Decision => first.has_tag("decision") && begins_before(first, events[1]),
         Says::LimitReached => says_of_nothing(first),
         Says::AtWork => first.status.as_str() == "pending" && text.contains(" has been at work for "),
         Says::Missing => true,
-        // What a run ended with that another one caused: its own events say so, and whose they are.
-        Says::Child => failed(first) && quotes(first) && named_in(text, first),
+        // Of what failed in another run this one knows whose error it ended with, and what it began.
+        Says::Child => failed(first) && others.iter().all(|event| names_child(text, event)),
         Says::Process => first.status.as_str() == "pending" && text.contains(&first.instance.to_string()),
         Says::Differs => differs(text, first, others, all),
         _ => false,
@@ -57,10 +62,24 @@ fn says_of_nothing(event: &TraceEvent) -> bool {
     event.attrs.iter().any(|(_, value)| value == "0") || data.contains(":0")
 }
 
-/// Whether a text calls the run of an event by its workflow and its key.
-fn named_in(text: &str, event: &TraceEvent) -> bool {
-    let says = |name: Option<&str>| name.is_some_and(|name| text.contains(name));
-    says(event.workflow.as_deref()) && says(event.correlation_id.as_deref())
+/// Whether an event began a run that a text calls by its workflow and its key.
+fn names_child(text: &str, event: &TraceEvent) -> bool {
+    let data = event.data.as_ref().unwrap();
+    let named = ["workflow", "key"].into_iter().filter_map(|field| data.get(field)?.as_str());
+    event.event_type == "child:began" && named.into_iter().all(|name| text.contains(name))
+}
+
+/// What an event says of a kind of fact, behind whose name a sentence says the place.
+fn recorded(kind: &str, event: &TraceEvent, pointer: &str) -> Option<String> {
+    let data = || event.data.clone().map(serde_json::Value::Object);
+    let value = match kind {
+        "input" | "output" => data()?.get(kind)?.pointer(pointer).cloned(),
+        "data" => data()?.pointer(pointer).cloned(),
+        "choice" => return Some(data()?.get(kind)?.as_str()?.to_owned()),
+        "tags" => return Some(event.tags.join(", ")),
+        _ => None,
+    };
+    value.map(|value| value.to_string())
 }
 
 /// Whether an event of this run says the one thing, and those of good runs the other.
@@ -69,16 +88,12 @@ fn differs(text: &str, here: &TraceEvent, good: &[&TraceEvent], all: &Events<'_>
     if let Some((name, values)) = text.split_once(' ').filter(|(_, values)| values.contains(" → ")) {
         let Some((usual, rest)) = values.split_once(" → ") else { return false };
         let Some((now, _)) = rest.split_once(" since ") else { return false };
-        if name == "input" {
-            let Some((place, usual)) = usual.rsplit_once(": ") else { return false };
+        if let Some((place, usual)) = usual.rsplit_once(": ") {
             let pointer = place.find('/').map_or("", |at| &place[at..]);
-            let given = |event: &TraceEvent| {
-                let input = event.data.as_ref().and_then(|data| data.get("input"));
-                input.and_then(|input| input.pointer(pointer)).map(ToString::to_string)
-            };
+            let says = |event: &TraceEvent| recorded(name, event, pointer);
             return is_of_others
-                && given(here).as_deref() == Some(now)
-                && good.iter().all(|event| given(event).as_deref() == Some(usual));
+                && says(here).as_deref() == Some(now)
+                && good.iter().all(|event| says(event).as_deref() == Some(usual));
         }
         return is_of_others
             && here.attrs.get(name) == Some(now)

@@ -9,6 +9,12 @@ use crate::stories::{fail, pass};
 use throughline::TraceContext;
 
 pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = differences();
+    all.extend(flags());
+    all
+}
+
+fn differences() -> Vec<Scenario> {
     vec![
         Scenario {
             name: "a_flag_that_was_switched_on_since_the_last_good_runs",
@@ -50,7 +56,22 @@ pub(crate) fn all() -> Vec<Scenario> {
                 }),
             },
             origin: "stage:ship",
-            says: &["it left the way of the nearest good run at ai:route, which chose differently"],
+            says: &["choice ai:route: post → express since the last 3 good runs (by comparison)"],
+        },
+        Scenario {
+            name: "a_step_that_was_tolerated_to_fail_is_where_it_left_the_way_of_good_runs",
+            story: Story::Compared {
+                good: body!(|ctx| {
+                    pass(&ctx, "stage:coupon").await?;
+                    pass(&ctx, "stage:ship").await
+                }),
+                bad: body!(|ctx| {
+                    let _ = fail(&ctx, "stage:coupon", "the coupon has expired").await;
+                    fail(&ctx, "stage:ship", "the address is empty").await
+                }),
+            },
+            origin: "stage:ship",
+            says: &["it left the way of the nearest good run at stage:coupon, which ended differently"],
         },
         Scenario {
             name: "a_step_that_is_at_it_for_much_longer_than_usual",
@@ -73,6 +94,90 @@ pub(crate) fn all() -> Vec<Scenario> {
             origin: "stage:price",
             says: &["input stage:price /country: \"DE\" → \"CH\" since the last 3 good runs"],
         },
+    ]
+}
+
+/// A flag that is off in good runs and on in the bad one, wherever it is recorded.
+macro_rules! flag {
+    ($name:literal, $says:literal, |$ctx:ident, $is_on:ident| $record:block) => {
+        Scenario {
+            name: $name,
+            story: Story::Compared {
+                good: body!(|$ctx| {
+                    let $is_on = false;
+                    $record
+                    pass(&$ctx, "stage:tax").await
+                }),
+                bad: body!(|$ctx| {
+                    let $is_on = true;
+                    $record
+                    fail(&$ctx, "stage:tax", "no rate for CH").await
+                }),
+            },
+            origin: "stage:tax",
+            says: &[$says],
+        }
+    };
+}
+
+fn flags() -> Vec<Scenario> {
+    vec![
+        flag!(
+            "a_flag_that_the_run_was_annotated_with_is_told",
+            "flag.new-tax off → on since the last 3 good runs",
+            |ctx, is_on| {
+                ctx.annotate("flag.new-tax", if is_on { "on" } else { "off" });
+            }
+        ),
+        flag!(
+            "a_flag_that_a_step_was_annotated_with_is_told",
+            "flag.new-tax off → on since the last 3 good runs",
+            |ctx, is_on| {
+                let flags = ctx.step("stage:flags").run(|ctx| async move {
+                    ctx.annotate("flag.new-tax", if is_on { "on" } else { "off" });
+                    anyhow::Ok(())
+                });
+                flags.await??;
+            }
+        ),
+        flag!(
+            "a_flag_in_the_data_of_an_event_is_told_also_of_the_second_one",
+            "data flag:evaluated no. 2 /value: false → true since the last 3 good runs",
+            |ctx, is_on| {
+                ctx.event("flag:evaluated", json!({"flag": "new-cart", "value": true})).await?;
+                ctx.event("flag:evaluated", json!({"flag": "new-tax", "value": is_on})).await?;
+            }
+        ),
+        flag!(
+            "a_flag_in_the_output_of_a_step_that_differs_is_told",
+            "output stage:load-config /new_tax: false → true since the last 3 good runs",
+            |ctx, is_on| {
+                let config = ctx.step("stage:load-config").capture_output();
+                config.run(|_| async move { anyhow::Ok(json!({"new_tax": is_on})) }).await??;
+            }
+        ),
+        flag!(
+            "a_flag_among_the_tags_of_a_step_is_told",
+            "tags stage:load: flag:new-tax=off → flag:new-tax=on since the last 3 good runs",
+            |ctx, is_on| {
+                let tag = if is_on { "flag:new-tax=on" } else { "flag:new-tax=off" };
+                ctx.step("stage:load").tag(tag).run(|_| async { anyhow::Ok(()) }).await??;
+            }
+        ),
+        flag!(
+            "a_flag_that_was_decided_on_is_told",
+            "choice flag:new-tax: off → on since the last 3 good runs",
+            |ctx, is_on| {
+                ctx.decision("flag:new-tax").choose(if is_on { "on" } else { "off" }).await?;
+            }
+        ),
+        flag!(
+            "a_flag_in_the_name_of_an_event_is_told",
+            "flag:new-tax-on is new: none of the last 3 good runs had it",
+            |ctx, is_on| {
+                ctx.event(if is_on { "flag:new-tax-on" } else { "flag:new-tax-off" }, json!({})).await?;
+            }
+        ),
     ]
 }
 

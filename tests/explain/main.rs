@@ -7,6 +7,7 @@ mod adversarial;
 mod cancelled;
 mod checker;
 mod compared;
+mod consequences;
 mod field;
 mod scenario;
 mod stories;

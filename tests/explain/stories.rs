@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::adversarial::all());
     all.extend(crate::cancelled::all());
     all.extend(crate::compared::all());
+    all.extend(crate::consequences::all());
     all.extend(crate::field::all());
     all.extend(crate::useless::all());
     all.extend(origins());

@@ -114,7 +114,10 @@ fn more_than_it_seems() -> Vec<Scenario> {
                     .await?
             }),
             origin: "workflow:order",
-            says: &["the account is blocked"],
+            says: &[
+                "the account is blocked",
+                "what failed is in child billing bill-7, whose error it ended with",
+            ],
         },
     ]
 }

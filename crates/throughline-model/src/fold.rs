@@ -30,6 +30,7 @@ mod tests;
 
 pub use cause::{
     Agreement, Causes, Found, Ground, SpanFacts, agreement, cause_of_run, cause_of_span, is_time_out,
+    may_be_chance, says_why,
 };
 pub use group::by_span;
 pub use history::{History, PastSpan};

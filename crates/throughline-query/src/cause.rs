@@ -66,6 +66,21 @@ impl<'q> Causes<'q> {
         self.rules.culprit(span.index, Status::Failed).map(|(culprit, ground)| (self.at(culprit), ground))
     }
 
+    /// The span that something that failed comes from: itself, if nothing else brought it down.
+    pub(super) fn origin_of(&self, span: Span<'q>) -> Span<'q> {
+        self.at(self.rules.descend(span.index, Status::Failed).cause)
+    }
+
+    /// Whether two failures are of one kind, but of different things: the items of a batch.
+    pub(super) fn are_items(&self, one: Span<'q>, other: Span<'q>) -> bool {
+        self.rules.are_items(one.index, other.index)
+    }
+
+    /// Whether the error of a span says that something was taken from it, and the cause may have done that.
+    pub(super) fn is_taken_along(&self, span: Span<'q>, cause: Span<'_>) -> bool {
+        self.rules.is_taken_along(span.index, cause.index)
+    }
+
     pub(super) fn find(&self) -> Option<Found> {
         let (standing, state) = self.query.standing()?;
         match state {

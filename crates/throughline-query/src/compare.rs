@@ -1,23 +1,25 @@
 //! [`Comparison`]: what was different in runs of the same workflow that succeeded?
 
-use std::borrow::Cow;
+mod traits;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::explain::{Certainty, Says, Statement};
 use super::{Divergence, DivergenceKind, Explanation, Span, TraceQuery};
 use crate::duration::duration;
-use throughline_model::names::attrs;
+use throughline_model::names::tags;
 use throughline_model::{RunSummary, Status, Text, Timestamp, TraceEvent};
+use traits::Traits;
 
 /// How a run differs from good runs of its workflow, as far as that may have to do with how it ended. Returned by
 /// [`TraceQuery::compare`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The good run that is nearest by input, attributes and steps; of equally near ones the first that was passed in.
+    /// The good run that is nearest by what was recorded of it and by its steps; of equally near ones the first that was passed
+    /// in.
     pub nearest: RunSummary,
     /// How many good runs it was compared with.
     pub runs: usize,
@@ -45,7 +47,7 @@ impl Comparison {
 pub struct Difference {
     /// What differs.
     pub kind: DifferenceKind,
-    /// Its name: of an attribute, of a step, a JSON pointer into the input, behind the name of the step whose input it is.
+    /// Its name: of an attribute, of a step, a JSON pointer into a payload, behind the name of the step whose payload it is.
     pub name: Text,
     /// What it is in good runs; `None` if it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,14 @@ pub enum DifferenceKind {
     Version,
     /// A value of the input of the run, or of one of its steps.
     Input,
+    /// A value of the output of a step.
+    Output,
+    /// A value in the payload of an event.
+    Data,
+    /// The tags of a step or an event.
+    Tags,
+    /// What a decision chose.
+    Choice,
     /// A step that good runs have before the place of the cause.
     MissingStep,
     /// A step before the cause that no good run has.
@@ -92,35 +102,16 @@ pub struct Usual {
     pub events: Vec<Text>,
 }
 
-/// Attributes that are other in each run, that say how a span ended, or that are a part of its name.
-const OWN: [&str; 12] = [
-    attrs::SAGA,
-    attrs::DEPENDENCY,
-    attrs::HTTP_METHOD,
-    attrs::HTTP_ROUTE,
-    attrs::REQUEST_ID,
-    attrs::EXECUTION,
-    attrs::JOB_ID,
-    attrs::CAUSED_BY,
-    attrs::RESOURCE,
-    attrs::HTTP_STATUS,
-    attrs::CALL_REQUEST_SIZE,
-    attrs::CALL_RESPONSE_SIZE,
-];
-/// How many values of an input are looked at.
-const VALUES: usize = 256;
-
 impl TraceQuery {
     /// Compares this run with runs of the same workflow that succeeded, the latest first. `until` is the moment up to which
     /// open spans have taken their time. `None` if there are no good runs.
     pub fn compare(&self, good: &[Self], until: Timestamp) -> Option<Comparison> {
-        let here = Traits::of(self);
-        let others: Vec<Traits> = good.iter().map(Traits::of).collect();
+        let cause = self.find_cause().map(|found| self.at(found.cause));
+        let here = Traits::of(self, cause);
+        let others: Vec<Traits> = good.iter().map(|query| Traits::of(query, None)).collect();
         let near = |at: &usize| (here.in_common(&others[*at]), std::cmp::Reverse(*at));
         let nearest = (0..good.len()).max_by_key(near)?;
-        let cause = self.find_cause().map(|found| self.at(found.cause));
-        let mut differences = here.attributes(&others);
-        differences.extend(here.inputs(&others));
+        let mut differences = here.differences(&others);
         differences.extend(self.steps(good, cause));
         differences.truncate(Comparison::DIFFERENCES);
         Some(Comparison {
@@ -145,9 +136,12 @@ impl TraceQuery {
         let Some(cause) = cause else { return Vec::new() };
         // The steps by name, each with its first event.
         let before = |query: &Self, end: u32| -> BTreeMap<Text, Text> {
-            let steps = query
-                .spans()
-                .filter(|span| span.start_place() < end && !span.is_workflow() && !span.is_point());
+            // Of what went wrong on the way something else is said.
+            let is_step = |span: &Span<'_>| {
+                !span.is_workflow()
+                    && (!span.is_point() || span.status() == Status::Success && !span.has_tag(tags::FALLBACK))
+            };
+            let steps = query.spans().filter(|span| span.start_place() < end && is_step(span));
             let mut by_name = BTreeMap::new();
             for span in steps {
                 by_name.entry(span.name().into_owned().into()).or_insert_with(|| id(span.first_event()));
@@ -262,7 +256,8 @@ impl Explanation {
             say(difference.sentence(comparison.runs), &difference.events);
         }
         let is_said = |first: &Divergence| {
-            comparison.differences.iter().any(|difference| difference.name == first.span.name)
+            let is_of_it = |it: &Difference| it.kind != DifferenceKind::Tags && it.name == first.span.name;
+            comparison.differences.iter().any(is_of_it)
         };
         if let Some(first) = comparison.first_divergence.as_ref().filter(|first| !is_said(first)) {
             let how = match first.kind {
@@ -292,22 +287,22 @@ impl Difference {
     fn sentence(&self, runs: usize) -> String {
         let goods =
             if runs == 1 { "the last good run".to_owned() } else { format!("the last {runs} good runs") };
-        let arrow = |value: &Option<Text>| value.as_deref().unwrap_or("nothing").to_owned();
         let name = &self.name;
-        match self.kind {
-            DifferenceKind::MissingStep => format!("{name} is missing, which {goods} had before this"),
-            DifferenceKind::NewStep if runs == 1 => format!("{name} is new: {goods} did not have it"),
-            DifferenceKind::NewStep => format!("{name} is new: none of {goods} had it"),
-            DifferenceKind::Input => {
-                format!("input {name}: {} → {} since {goods}", arrow(&self.usual), arrow(&self.here))
+        let what = match self.kind {
+            DifferenceKind::MissingStep => {
+                return format!("{name} is missing, which {goods} had before this");
             }
-            DifferenceKind::Version => {
-                format!("version {} → {} since {goods}", arrow(&self.usual), arrow(&self.here))
-            }
-            DifferenceKind::Attribute => {
-                format!("{name} {} → {} since {goods}", arrow(&self.usual), arrow(&self.here))
-            }
-        }
+            DifferenceKind::NewStep if runs == 1 => return format!("{name} is new: {goods} did not have it"),
+            DifferenceKind::NewStep => return format!("{name} is new: none of {goods} had it"),
+            DifferenceKind::Attribute | DifferenceKind::Version => name.to_string(),
+            DifferenceKind::Input => format!("input {name}:"),
+            DifferenceKind::Output => format!("output {name}:"),
+            DifferenceKind::Data => format!("data {name}:"),
+            DifferenceKind::Tags => format!("tags {name}:"),
+            DifferenceKind::Choice => format!("choice {name}:"),
+        };
+        let value = |value: &Option<Text>| shortened(value.as_deref().unwrap_or("nothing"));
+        format!("{what} {} → {} since {goods}", value(&self.usual), value(&self.here))
     }
 
     /// Another version of the service.
@@ -322,21 +317,13 @@ impl Difference {
     }
 }
 
-/// What is known of a run before anything went wrong, with the events that say so.
-struct Traits {
-    start: Option<Text>,
-    attrs: BTreeMap<Text, (BTreeSet<Text>, Text)>,
-    /// The values of inputs, by step and JSON pointer.
-    input: BTreeMap<String, Given>,
-    steps: BTreeSet<Text>,
-}
-
-/// A value of an input.
-struct Given {
-    value: String,
-    event: Text,
-    /// Which it is, in the order of time.
-    place: usize,
+/// A value, as far as it fits a sentence.
+fn shortened(value: &str) -> String {
+    const LONGEST: usize = 60;
+    match value.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &value[..at]),
+        None => value.to_owned(),
+    }
 }
 
 fn id(event: &TraceEvent) -> Text {
@@ -346,140 +333,4 @@ fn id(event: &TraceEvent) -> Text {
 /// The event with which a run begins.
 fn start(query: &TraceQuery) -> Option<Text> {
     query.root().map(|root| id(root.first_event()))
-}
-
-impl Traits {
-    fn of(query: &TraceQuery) -> Self {
-        let mut attrs: BTreeMap<Text, (BTreeSet<Text>, Text)> = BTreeMap::new();
-        for event in query.ordered_events().filter(|event| event.seq == 0) {
-            for (key, value) in event.attrs.iter().filter(|(key, _)| !OWN.contains(&key.as_str())) {
-                let (values, _) = attrs.entry(key.clone()).or_insert_with(|| (BTreeSet::new(), id(event)));
-                if values.len() < VALUES {
-                    values.insert(value.clone());
-                }
-            }
-        }
-        let mut input = BTreeMap::new();
-        let mut named: BTreeSet<Cow<'_, str>> = BTreeSet::new();
-        let root = query.root().map(|root| root.id());
-        for span in query.spans() {
-            let Some(value) = span.input() else { continue };
-            // Of the run itself just where in the input it is; of several steps of a name the first.
-            let place = if Some(span.id()) == root { String::new() } else { format!("{} ", span.name()) };
-            if input.len() < VALUES && named.insert(span.name()) {
-                read_values(place, value, &id(span.first_event()), &mut input);
-            }
-        }
-        let steps = query.spans().map(|span| span.name().into_owned().into()).collect();
-        Self { start: start(query), attrs, input, steps }
-    }
-
-    fn values(&self, key: &Text) -> Option<&BTreeSet<Text>> {
-        self.attrs.get(key).map(|(values, _)| values)
-    }
-
-    fn given(&self, key: &String) -> Option<&str> {
-        self.input.get(key).map(|given| given.value.as_str())
-    }
-
-    /// In how many things it is like another.
-    fn in_common(&self, other: &Self) -> usize {
-        let attrs = self.attrs.keys().filter(|key| self.values(key) == other.values(key)).count();
-        let inputs = self.input.keys().filter(|key| self.given(key) == other.given(key)).count();
-        attrs + inputs + self.steps.intersection(&other.steps).count()
-    }
-
-    fn attributes(&self, good: &[Self]) -> Vec<Difference> {
-        let keys: BTreeSet<&Text> =
-            self.attrs.keys().chain(good.iter().flat_map(|run| run.attrs.keys())).collect();
-        let text = |run: &Self, key: &Text| {
-            let values = run.values(key)?.iter().map(Text::as_str).collect::<Vec<_>>();
-            Some(Text::from(values.join(", ")))
-        };
-        let event = |run: &Self, key: &Text| run.attrs.get(key).map(|(_, event)| event.clone());
-        let differing = keys.into_iter().filter_map(|key| {
-            let (usual, here) = differing(key, good.iter().map(|run| text(run, key)), text(self, key))?;
-            let runs = [self].into_iter().chain(good);
-            let events = runs.filter_map(|run| event(run, key).or(run.start.clone())).collect();
-            Some(Difference { kind: DifferenceKind::Attribute, name: key.clone(), usual, here, events })
-        });
-        differing.collect()
-    }
-
-    fn inputs(&self, good: &[Self]) -> Vec<Difference> {
-        let keys: BTreeSet<&String> =
-            self.input.keys().chain(good.iter().flat_map(|run| run.input.keys())).collect();
-        let text = |run: &Self, key| run.given(key).map(|value| Text::from(value.to_owned()));
-        let differing = keys.into_iter().filter_map(|key| {
-            let (usual, here) = differing(key, good.iter().map(|run| text(run, key)), text(self, key))?;
-            // Which steps there are is another question.
-            let is_of_run = key.starts_with('/') || key.is_empty();
-            let place = self.input.get(key).map_or(0, |given| given.place);
-            let event = |run: &Self| run.input.get(key).map(|given| given.event.clone());
-            let runs = [self].into_iter().chain(good);
-            let events = runs.filter_map(|run| event(run).or(run.start.clone())).collect();
-            let name = Text::from(key.clone());
-            let difference = Difference { kind: DifferenceKind::Input, name, usual, here, events };
-            (is_of_run || difference.usual.is_some() && difference.here.is_some())
-                .then_some((place, difference))
-        });
-        let mut differing: Vec<(usize, Difference)> = differing.collect();
-        differing.sort_by_key(|(place, _)| *place);
-        // A value that differs is passed on to later steps.
-        let mut told = BTreeSet::new();
-        differing.retain(|(_, it)| told.insert((it.usual.clone(), it.here.clone())));
-        differing.into_iter().map(|(_, difference)| difference).collect()
-    }
-}
-
-/// Reads the values of an input, each by its JSON pointer behind the name of its place.
-fn read_values(place: String, input: &Value, event: &Text, values: &mut BTreeMap<String, Given>) {
-    let mut open: Vec<(String, &Value)> = vec![(place, input)];
-    while let Some((pointer, value)) = open.pop().filter(|_| values.len() < VALUES) {
-        match value {
-            Value::Object(fields) => {
-                open.extend(fields.iter().rev().map(|(key, value)| (format!("{pointer}/{key}"), value)));
-            }
-            Value::Array(items) => {
-                let items = items.iter().enumerate().rev();
-                open.extend(items.map(|(at, item)| (format!("{pointer}/{at}"), item)));
-            }
-            value => {
-                let (place, value) = (values.len(), value.to_string());
-                values.insert(pointer, Given { value, event: event.clone(), place });
-            }
-        }
-    }
-}
-
-/// The value that all good runs have and this one does not, unless it is of a kind that is other in each run.
-fn differing(
-    key: &str,
-    mut good: impl ExactSizeIterator<Item = Option<Text>>,
-    here: Option<Text>,
-) -> Option<(Option<Text>, Option<Text>)> {
-    let runs = good.len();
-    let usual = good.next()?;
-    if usual == here || good.any(|other| other != usual) {
-        return None;
-    }
-    // Two runs that agree may do so by chance, and one agrees with itself.
-    let identifies = |value: &Option<Text>| value.as_deref().is_some_and(|value| is_id(key, value));
-    // What counts up is other in each run too: `order-3` and `order-4`.
-    let skeleton =
-        |value: &Option<Text>| value.as_deref().map(|value| value.replace(|c: char| c.is_ascii_digit(), ""));
-    let is_own = identifies(&here) || identifies(&usual) || skeleton(&here) == skeleton(&usual);
-    (runs > 2 || !is_own).then_some((usual, here))
-}
-
-/// Whether a value looks like that of an id, a number or a time, which is other in each run.
-fn is_id(key: &str, value: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    let value = value.trim_matches('"');
-    let digits = value.chars().filter(char::is_ascii_digit).count();
-    key.ends_with("id")
-        || key.ends_with("key")
-        || key.ends_with("uuid")
-        || (value.len() >= 8 && value.chars().all(|c| c.is_ascii_hexdigit() || c == '-'))
-        || (digits > 0 && digits * 2 >= value.len())
 }

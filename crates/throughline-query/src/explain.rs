@@ -208,6 +208,8 @@ pub enum CascadeKind {
     Propagated,
     /// It ran beside the cause and was cancelled after it.
     Cancelled,
+    /// It ran beside the cause, and its error says that something it used was taken from it.
+    Failed,
 }
 
 /// A failure that is not the cause.
@@ -292,7 +294,9 @@ impl TraceQuery {
         {
             explanation.path = self.path(open.span_id).into_iter().map(path_step).collect();
         }
-        explanation.other_failures = surroundings::other_failures(&explained, found, causes);
+        let (other_failures, taken_along) = surroundings::other_failures(&explained, found, causes);
+        explanation.other_failures = other_failures;
+        explanation.cascades.extend(taken_along);
         explanation.verdict = self.verdict(&explanation);
         explanation.headline = headline::headline(&explanation);
         explanation.statements = self.statements(&explanation, &consequences);

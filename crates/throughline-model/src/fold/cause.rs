@@ -12,23 +12,29 @@
 //!    because of it, or if the error [echoes](echoes) it.
 //! 5. A failure is looked for inside a child whose end was not recorded.
 //! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody; else the
-//!    last failure, unless a step of the same name succeeded later.
+//!    last failure that was not made good by a step of the same name. Of several things that the same was done with, as with
+//!    the items of a batch, the first that failed.
 //! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is.
+//! 8. Where the way ends at an error that says that it was cancelled, or that something it used was gone, it continues at the
+//!    failure that ran beside it, or at the panic before it.
 //!
 //! A link to a failure of another run ends the way: nothing in this run is the reason then.
 //!
 //! A failed attempt that was tried again stands for nothing, the last attempt speaks for all; nothing that undoes another
 //! span is a cause, nor is a point event within a span that has an error of its own.
 
+mod aftermath;
 mod agreement;
+mod attempts;
 mod record;
+mod taken;
 mod words;
 
 use agreement::echoes;
-pub use agreement::{Agreement, agreement};
+pub use agreement::{Agreement, agreement, may_be_chance};
 pub use record::SpanFacts;
-pub use words::is_time_out;
+pub use words::{is_time_out, says_why};
 
 use std::collections::HashSet;
 
@@ -54,6 +60,8 @@ pub enum Ground {
     LastFailure,
     /// What ended the span around it had only cleaned up after it.
     BeforeCleanUp,
+    /// The error of what ran beside it says that something it used was gone.
+    TakenAlong,
     /// It is inside a span whose end was not recorded.
     EndMissing,
     /// It was dropped first.
@@ -92,9 +100,6 @@ pub struct Causes<'e> {
     failure_below: Vec<bool>,
     cancellation_below: Vec<bool>,
 }
-
-/// How many steps the aftermath of a failure has at most.
-const AFTERMATH: usize = 8;
 
 /// A failure inside a span that may have brought it down.
 #[derive(Clone, Copy)]
@@ -232,9 +237,11 @@ impl<'e> Causes<'e> {
         let (mut at, mut found) = (top, Found::at(top, top));
         // In broken records a link may lead back to where the way has been.
         let mut seen = HashSet::from([top]);
-        while let Some((culprit, ground)) =
-            self.culprit(at, status).filter(|(culprit, _)| seen.insert(*culprit))
-        {
+        let next = |at| {
+            let taken_along = || Some((self.taken_along_by(at, top)?, Ground::TakenAlong));
+            self.culprit(at, status).or_else(|| taken_along().filter(|_| status == Status::Failed))
+        };
+        while let Some((culprit, ground)) = next(at).filter(|(culprit, _)| seen.insert(*culprit)) {
             found.steps.push((culprit, ground));
             at = culprit;
             // A span whose end was not recorded is on the way to a cause, never the cause itself.
@@ -265,13 +272,13 @@ impl<'e> Causes<'e> {
         if linked.is_none() && facts.failed_elsewhere {
             return None;
         }
-        let culprit = linked.or_else(|| Self::passed_on(&suspects));
+        let culprit = linked.or_else(|| self.passed_on(span, &suspects));
         if let Some((culprit, ground)) = culprit {
             let (culprit, ground) = self.first_told(culprit, &suspects).unwrap_or((culprit, ground));
             let cleaned_up = self.before_clean_up(span, culprit, &suspects);
             return Some(cleaned_up.map_or((culprit, ground), |first| (first, Ground::BeforeCleanUp)));
         }
-        let says_why = error.is_some_and(|error| !words::is_vague(error));
+        let says_why = error.is_some_and(says_why);
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
             // The caller of a saga or a workflow needs its result, and code that tries again needs that of the step.
@@ -284,7 +291,8 @@ impl<'e> Causes<'e> {
             !suspect.was_survived && (!says_why || is_needed() || is_told())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
-            return Some((last.span, Ground::NothingAfter));
+            let first = if says_why { last.span } else { self.first_of_its_kind(last.span, &suspects) };
+            return Some((first, Ground::NothingAfter));
         }
         if let Some(open) = self.unended_with(span, &self.failure_below) {
             return Some((open, Ground::EndMissing));
@@ -298,19 +306,9 @@ impl<'e> Causes<'e> {
         let aftermath = aftermath.map(|suspect| (suspect.span, Ground::OnlyAftermath));
         // An error that says nothing is no origin while something failed that was not made good.
         aftermath.or_else(|| {
-            let last = suspects.iter().rev().find(|suspect| !self.succeeded_later(suspect.span))?;
-            Some((last.span, Ground::LastFailure))
-        })
-    }
-
-    /// Whether a step of the same name in the same place succeeded after it.
-    fn succeeded_later(&self, span: u32) -> bool {
-        let facts = &self.record.spans[span as usize];
-        let Some(parent) = facts.parent else { return false };
-        let name = facts.first.span_name();
-        self.record.children(parent).iter().rev().take_while(|child| **child > span).any(|child| {
-            let other = &self.record.spans[*child as usize];
-            other.status == Status::Success && other.first.span_name() == name
+            let mut made_good = self.made_good();
+            let last = suspects.iter().rev().find(|suspect| !made_good(suspect.span))?;
+            Some((self.first_of_its_kind(last.span, &suspects), Ground::LastFailure))
         })
     }
 
@@ -364,28 +362,6 @@ impl<'e> Causes<'e> {
         })
     }
 
-    /// Whether it was tried several times, and always failed: by links that say so, or one time after the other, with no
-    /// other work in between.
-    fn never_succeeded(&self, span: u32) -> bool {
-        let facts = &self.record.spans[span as usize];
-        if !facts.retries.is_empty() {
-            return true;
-        }
-        let Some(parent) = facts.parent else { return false };
-        let name = facts.first.span_name();
-        let siblings = self.record.children(parent);
-        let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
-        let is_work = |facts: &&SpanFacts<'_>| !facts.is_point && !facts.undoes;
-        let facts_of = |at: &u32| &self.record.spans[*at as usize];
-        let before = earlier.iter().rev().map(facts_of).find(is_work);
-        before.is_some_and(|before| before.ended < facts.began && before.first.span_name() == name)
-            && siblings
-                .iter()
-                .map(facts_of)
-                .filter(is_work)
-                .all(|other| other.status == Status::Failed || other.first.span_name() != name)
-    }
-
     /// What a link names as the failure that brought a span down.
     fn linked_failure(&self, span: u32) -> Option<(u32, Ground)> {
         let linked = self.record.spans[span as usize].failed_by.filter(|linked| *linked != span)?;
@@ -395,32 +371,8 @@ impl<'e> Causes<'e> {
             .then_some((linked, Ground::Linked))
     }
 
-    /// If a span ended with the error of what should have undone something: the failure for which that was done.
-    fn undone_first(&self, span: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
-        let own = &self.record.spans[span as usize];
-        if self.in_compensation[span as usize] {
-            return None;
-        }
-        let passed_on = |child: &u32| {
-            let errors = own.error().zip(self.record.spans[*child as usize].error());
-            errors.and_then(|(own, other)| agreement(own, other)) >= Some(Agreement::Message)
-        };
-        let undoes = |other: &u32| self.in_compensation[*other as usize];
-        let undone = match own.failed_by {
-            Some(linked) => Some(linked).filter(undoes)?,
-            None => {
-                let children = self.record.children(span).iter().rev().copied();
-                children.filter(undoes).find(passed_on)?
-            }
-        };
-        let began = self.record.spans[undone as usize].began;
-        let mut before = suspects.iter().rev().map(|suspect| suspect.span);
-        let first = before.find(|suspect| self.record.spans[*suspect as usize].ended < began)?;
-        Some((first, Ground::BeforeCleanUp))
-    }
-
     /// The suspect whose error was passed on.
-    fn passed_on(suspects: &[Suspect]) -> Option<(u32, Ground)> {
+    fn passed_on(&self, around: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
         let with = |survived: bool, least: Agreement| {
             let agree = suspects.iter().filter(move |suspect| {
                 suspect.was_survived == survived && suspect.agreement.is_some_and(|found| found >= least)
@@ -428,8 +380,22 @@ impl<'e> Causes<'e> {
             agree.filter_map(|suspect| Some((suspect.agreement?, suspect.span)))
         };
         let first = with(false, Agreement::Phrase).rev().max_by_key(|(agreement, _)| *agreement);
-        // A phrase may be there by chance: it says too little of what the work had already put up with.
-        let found = first.or_else(|| with(true, Agreement::Message).max_by_key(|(agreement, _)| *agreement));
+        let found = first.or_else(|| {
+            // Of what the work had already put up with a phrase says too little, and a few words may be there by chance if it
+            // continued with work that was none of the aftermath.
+            let error = self.record.spans[around as usize].error();
+            let by_chance = |span: u32| {
+                let errors = error.zip(self.record.spans[span as usize].error());
+                errors.is_none_or(|(error, other)| may_be_chance(error, other))
+                    && !self.is_only_aftermath(around, span, u32::MAX)
+            };
+            let told = || with(true, Agreement::Message).filter(|(_, span)| !by_chance(*span));
+            let best = told().map(|(agreement, _)| agreement).max()?;
+            let alike = || told().filter(|(agreement, _)| *agreement == best).rev();
+            // What was made good later did not end anything.
+            let mut made_good = self.made_good();
+            alike().find(|(_, span)| !made_good(*span)).or_else(|| alike().next())
+        });
         found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
     }
 
@@ -444,70 +410,6 @@ impl<'e> Causes<'e> {
                 && self.record.spans[*span as usize].error() != error
         });
         first.map(|(span, _)| (span, Ground::SameError(agreement)))
-    }
-
-    /// If a span failed while it cleaned up after another failure in the same place, that failure.
-    fn before_clean_up(&self, around: u32, culprit: u32, suspects: &[Suspect]) -> Option<u32> {
-        let cleaning = self.record.ancestor_below(culprit, around)?;
-        let SpanFacts { began, first, .. } = &self.record.spans[cleaning as usize];
-        let (began, name) = (*began, first.event_type.as_str());
-        let is_named = self.is_aftermath(around, cleaning) && !words::may_be_good_news(name);
-        let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
-        if !is_named && !is_said() {
-            return None;
-        }
-        let earlier = suspects.iter().filter(|suspect| {
-            suspect.span != culprit && self.record.spans[suspect.span as usize].ended < began
-        });
-        earlier.map(|suspect| suspect.span).find(|first| {
-            self.is_only_aftermath(around, *first, began)
-                || (!is_named && self.next_work(around, *first) == Some(cleaning))
-        })
-    }
-
-    /// The work that was begun next in a span after a failure in it.
-    fn next_work(&self, around: u32, failure: u32) -> Option<u32> {
-        let failed = self.record.spans[failure as usize].ended;
-        let children = self.record.children(around);
-        let later = children.partition_point(|child| self.record.spans[*child as usize].began <= failed);
-        children[later..].iter().copied().find(|child| {
-            let facts = &self.record.spans[*child as usize];
-            !facts.undoes && !facts.is_point
-        })
-    }
-
-    /// Whether all work that was begun in a span after a failure in it, and not after another place, is aftermath; there
-    /// is some, and not much.
-    fn is_only_aftermath(&self, around: u32, failure: u32, until: u32) -> bool {
-        let failed = self.record.spans[failure as usize].ended;
-        let mut later = self
-            .record
-            .children(around)
-            .iter()
-            .rev()
-            .copied()
-            .take_while(|child| self.record.spans[*child as usize].began > failed)
-            .filter(|child| {
-                let facts = &self.record.spans[*child as usize];
-                facts.began <= until && !facts.undoes && !facts.is_point
-            })
-            .take(AFTERMATH + 1)
-            .peekable();
-        later.peek().is_some()
-            && later.enumerate().all(|(at, child)| at < AFTERMATH && self.is_aftermath(around, child))
-    }
-
-    /// Whether its name says that it puts something right, or tells somebody, after something has gone wrong.
-    pub fn is_named_as_aftermath(&self, span: u32) -> bool {
-        self.record.spans[span as usize].parent.is_some_and(|parent| self.is_aftermath(parent, span))
-    }
-
-    fn is_aftermath(&self, around: u32, span: u32) -> bool {
-        let name = |span: &u32| self.record.spans[*span as usize].first.event_type.as_str();
-        let before = self.record.children(around).iter().take_while(|other| **other < span).map(name);
-        let work = &self.record.spans[around as usize];
-        let work = work.first.workflow.as_deref().filter(|_| work.is_of("workflow:"));
-        words::is_aftermath(name(&span), work.unwrap_or(name(&around)), before)
     }
 
     fn dropped_first(&self, span: u32, status: Status) -> Option<(u32, Ground)> {

@@ -57,6 +57,10 @@ impl Explanation {
             }
             None => child.state.to_string(),
         };
+        // What the run itself says of it is less.
+        if let Some(root) = &child.root {
+            self.statements.retain(|other| other.says != Says::Child || !other.spans.contains(&root.span_id));
+        }
         let span = child.cause.as_ref().map(|cause| cause.span_id);
         self.statements.push(Statement {
             says: Says::Child,

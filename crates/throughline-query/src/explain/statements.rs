@@ -1,19 +1,20 @@
 //! [`Statement`]: what a verdict says, sentence by sentence, and the events that each rests on.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod suspects;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::headline::{one_line, position};
-use super::values::{facts, is_empty, is_limit, limits_in, short, values};
+use super::values::{facts, is_limit, limits_in};
 use super::{CauseKind, Explanation, FailureOutcome, Verdict};
 use crate::decisions::Consequences;
 use crate::{Decision, Span, TraceQuery};
-use throughline_model::fold::{Agreement, Ground, agreement};
-use throughline_model::names::{data, tags};
-use throughline_model::{ErrorInfo, EventId, SpanId, Status, Text};
+use throughline_model::fold::{Agreement, Ground, agreement, may_be_chance, says_why};
+use throughline_model::names::{self, data};
+use throughline_model::{EventId, Relation, SpanId, Status, Text};
 
 /// A sentence of a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,7 +45,8 @@ pub enum Says {
     Recorded,
     /// Another failure has a cause of its own: putting one right will not be enough.
     Independent,
-    /// A step succeeded though something in it failed, and its output was used by the origin.
+    /// A step succeeded though something in it failed or was given up, and its output went into the origin, was empty, or is
+    /// not known.
     HiddenFailure,
     /// A step that ended well gave back nothing just before the origin.
     EmptyOutput,
@@ -54,7 +56,9 @@ pub enum Says {
     SameErrorTolerated,
     /// Another failure, inside the origin or beside the way to it, had been tolerated before.
     CopedWith,
-    /// Earlier attempts failed with another error.
+    /// A step before the origin was given up, as when its time ran out, and the work continued without it.
+    GivenUp,
+    /// An earlier attempt failed for another reason, or was given up.
     EarlierAttempt,
     /// A decision led to the origin.
     Decision,
@@ -62,7 +66,7 @@ pub enum Says {
     LimitReached,
     /// Something differs from runs that succeeded.
     Differs,
-    /// A run that this one caused went wrong.
+    /// A run that this one caused went wrong, or may have.
     Child,
     /// In which process it was interrupted.
     Process,
@@ -135,17 +139,28 @@ impl TraceQuery {
             return Vec::new();
         }
         let (top, cause) = (self.at(found.top), self.at(found.cause));
-        let mut saying = Saying { query: self, explanation, cause, statements: Vec::new() };
+        let mut saying = Saying {
+            query: self,
+            explanation,
+            cause,
+            earlier_attempts: Vec::new(),
+            given_up: Vec::new(),
+            statements: Vec::new(),
+        };
+        saying.earlier_attempts = saying.find_earlier_attempts();
+        saying.given_up = saying.find_given_up(consequences);
         saying.symptom(top);
         saying.origin(top, consequences);
         saying.recorded();
         saying.other_failures(consequences);
+        saying.given_up(consequences);
         saying.hidden_failures(consequences);
         saying.empty_output();
         saying.fallbacks(consequences);
-        saying.attempts();
+        saying.attempts(consequences);
         saying.decisions(consequences);
         saying.limits();
+        saying.children();
         saying.missing(top, consequences);
         saying.statements
     }
@@ -156,6 +171,10 @@ struct Saying<'q> {
     query: &'q TraceQuery,
     explanation: &'q Explanation,
     cause: Span<'q>,
+    /// The attempts before the last one at a step on the way to the origin, the first of them first.
+    earlier_attempts: Vec<Span<'q>>,
+    /// Steps that were given up before the origin, the last first.
+    given_up: Vec<Span<'q>>,
     statements: Vec<Statement>,
 }
 
@@ -225,10 +244,8 @@ impl<'q> Saying<'q> {
                     self.say(Says::Independent, Certainty::Inferred, text, &[span, self.cause]);
                 }
                 FailureOutcome::Tolerated | FailureOutcome::Recovered if is_before => {
-                    let same = own
-                        .zip(span.error())
-                        .and_then(|(own, other)| agreement(own, other).max(agreement(other, own)));
-                    if same.is_some_and(|same| same >= Agreement::Message) {
+                    let same = |a, b| agreement(a, b) >= Some(Agreement::Message) && !may_be_chance(a, b);
+                    if own.zip(span.error()).is_some_and(|(a, b)| same(a, b) || same(b, a)) {
                         let text = format!("the same error was tolerated earlier in {name}");
                         self.say(Says::SameErrorTolerated, Certainty::Inferred, text, &[span, self.cause]);
                     }
@@ -237,138 +254,6 @@ impl<'q> Saying<'q> {
             }
         }
         self.put_up_with(consequences);
-    }
-
-    /// Failures before the origin, inside it or beside the way to it, that the work had put up with, the last first. Those of
-    /// which there are many are how the work goes, and say nothing, unless they are inside the origin.
-    fn put_up_with(&mut self, consequences: &Consequences<'q>) {
-        let mut kinds: Vec<(Span<'q>, Span<'q>, usize)> = Vec::new();
-        let mut by_name: HashMap<Cow<'q, str>, usize> = HashMap::new();
-        let way: HashSet<SpanId> = self.explanation.path.iter().map(|step| step.span.span_id).collect();
-        for failure in self.explanation.other_failures.iter().rev() {
-            let Some(span) = self.query.span(failure.span.span_id) else { continue };
-            let Some(around) = span.parent().filter(|around| way.contains(&around.id())) else { continue };
-            if failure.outcome == FailureOutcome::Tolerated
-                && span.end_place() < self.cause.end_place()
-                && span.name() != self.cause.name()
-            {
-                let kind = *by_name.entry(span.name()).or_insert(kinds.len());
-                match kinds.get_mut(kind) {
-                    Some((.., times)) => *times += 1,
-                    None => kinds.push((span, around, 1)),
-                }
-            }
-        }
-        for (span, around, times) in kinds {
-            let is_told = self.statements.iter().any(|other| {
-                other.says == Says::SameErrorTolerated && other.spans.first() == Some(&span.id())
-            });
-            if is_told || times > OF_A_KIND && around != self.cause {
-                continue;
-            }
-            let name = position(&span.summary());
-            let with = span.error().map_or_else(String::new, |error| format!(" with {}", one_line(error)));
-            let often = if times > 1 { format!(" {times} times, the last time") } else { String::new() };
-            let then = match consequences.causes.is_tolerated(span) {
-                true => format!(" before, and {} continued", around.name()),
-                false => format!(", and {} began nothing after it", around.name()),
-            };
-            let text = format!("{name} failed{often}{with}{then}");
-            self.say(Says::CopedWith, Certainty::Inferred, text, &[span, around]);
-        }
-    }
-
-    /// Steps that ended well although something in them had failed, and whose output was the origin's input.
-    fn hidden_failures(&mut self, consequences: &Consequences<'q>) {
-        let Some(input) = self.cause.input().or_else(|| self.cause.parent()?.input()) else { return };
-        let given = values(input);
-        for failure in &self.explanation.other_failures {
-            let Some(span) = self.query.span(failure.span.span_id) else { continue };
-            let mut around = std::iter::successors(span.parent(), Span::parent).take(NEAR);
-            let Some(step) = around.find(|around| around.status() == Status::Success) else { continue };
-            let Some(output) = step.output() else { continue };
-            if step.is_workflow()
-                || step.end_place() > self.cause.start_place()
-                || consequences.causes.is_in_compensation(step)
-            {
-                continue;
-            }
-            // What it was given itself goes through everything and says nothing.
-            let around = std::iter::successors(Some(step), Span::parent).take(NEAR);
-            let known: Vec<&Value> = around.filter_map(|span| span.input()).flat_map(values).collect();
-            let shared =
-                values(output).into_iter().find(|value| given.contains(value) && !known.contains(value));
-            let says = match shared {
-                Some(value) => format!("its output {} went into {}", short(value), self.cause.name()),
-                None if is_empty(output) => format!("its output was {}", short(output)),
-                None => continue,
-            };
-            let with = span.error().map_or_else(String::new, |error| format!(" ({})", one_line(error)));
-            let text = format!(
-                "{} succeeded though {} failed in it{with}; {says}",
-                step.name(),
-                position(&failure.span)
-            );
-            self.say(Says::HiddenFailure, Certainty::Inferred, text, &[step, span, self.cause]);
-        }
-    }
-
-    /// The last step before the origin whose output is known, if that was an empty list or text: most often the next step
-    /// works with it.
-    fn empty_output(&mut self) {
-        let before = self.explanation.steps_before.iter().rev();
-        let Some((step, output)) = before.filter_map(|step| Some((step, step.output.as_ref()?))).next()
-        else {
-            return;
-        };
-        let is_told = self.statements.iter().any(|other| {
-            other.says == Says::HiddenFailure && other.spans.first() == Some(&step.span.span_id)
-        });
-        let is_bare =
-            matches!(output, Value::Array(_) | Value::Object(_) | Value::String(_)) && is_empty(output);
-        if let Some(span) = self.query.span(step.span.span_id).filter(|_| is_bare && !is_told)
-            && span.status() == Status::Success
-        {
-            let text = format!("{} succeeded, but its output was {}", step.span.name, short(output));
-            self.say(Says::EmptyOutput, Certainty::Inferred, text, &[span, self.cause]);
-        }
-    }
-
-    fn fallbacks(&mut self, consequences: &Consequences<'q>) {
-        let before = self.query.spans().filter(|span| {
-            span.has_tag(tags::FALLBACK)
-                && span.start_place() < self.cause.end_place()
-                && !consequences.causes.is_in_compensation(*span)
-        });
-        let fallbacks: Vec<_> = before.collect();
-        // The nearest is the likeliest.
-        for span in fallbacks.into_iter().rev() {
-            let what = span.data(data::MESSAGE).and_then(Value::as_str).unwrap_or("a fallback was taken");
-            let error = span.last_event().error.as_deref();
-            let why = error.map_or_else(String::new, |error| format!(", because of {}", one_line(error)));
-            let place = span.parent().map_or_else(String::new, |parent| format!("{} ", parent.name()));
-            let text = format!("{place}continued without something: {what}{why}");
-            self.say(Says::Fallback, Certainty::Recorded, text, &[span]);
-        }
-    }
-
-    fn attempts(&mut self) {
-        // A loop that tries a step again need not say so.
-        let is_alike =
-            |span: &Span<'_>| span.parent() == self.cause.parent() && span.name() == self.cause.name();
-        let others = self.explanation.other_failures.iter().map(|failure| &failure.span);
-        let alike = others.filter(|span| self.query.span(span.span_id).is_some_and(|span| is_alike(&span)));
-        let says = |error: &Option<ErrorInfo>| error.as_ref().map(one_line).unwrap_or_default();
-        let first_other = self.explanation.attempts.iter().chain(alike).find(|attempt| {
-            let same = attempt.error.as_ref().zip(self.cause.error()).and_then(|(a, b)| agreement(a, b));
-            attempt.error.is_some() && same.is_none()
-        });
-        if let Some(other) = first_other
-            && let Some(span) = self.query.span(other.span_id)
-        {
-            let text = format!("an earlier attempt at it failed differently, with {}", says(&other.error));
-            self.say(Says::EarlierAttempt, Certainty::Recorded, text, &[span]);
-        }
     }
 
     fn decisions(&mut self, consequences: &Consequences<'q>) {
@@ -412,13 +297,64 @@ impl<'q> Saying<'q> {
         }
     }
 
+    /// A run of its own that the origin began, if it ended with the error of that, or began nothing else after it and says no
+    /// more than that this failed.
+    fn children(&mut self) {
+        let own = self.cause.first_event().trace_id;
+        let elsewhere = |rel: Relation| {
+            move |span: Span<'q>| {
+                span.links().find(|link| link.rel == rel && link.trace_id.is_some_and(|id| id != own))
+            }
+        };
+        let began = |span: &Span<'q>| span.first_event().event_type == names::CHILD_BEGAN;
+        let failed_by = elsewhere(Relation::FailedBy)(self.cause);
+        let child = match failed_by {
+            Some(link) => self.query.spans().filter(began).find(|span| {
+                elsewhere(Relation::Began)(*span).is_some_and(|began| began.trace_id == link.trace_id)
+            }),
+            None => self.cause.children().next_back().filter(began),
+        };
+        let name = child.map(|child| {
+            let [workflow, key] =
+                [data::WORKFLOW, data::KEY].map(|key| child.data(key).and_then(Value::as_str));
+            [workflow, key].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        });
+        let name = name.filter(|name| !name.is_empty());
+        let (certainty, text) = match (failed_by, child, name) {
+            (Some(link), _, name) => {
+                let name = name.or_else(|| Some(link.trace_id?.to_string())).unwrap_or_default();
+                (Certainty::Linked, format!("what failed is in child {name}, whose error it ended with"))
+            }
+            (None, Some(child), Some(name)) if self.may_speak_of(child) => (
+                Certainty::Inferred,
+                format!("how child {name} ended, which it began last, is in its own record"),
+            ),
+            _ => return,
+        };
+        let root = failed_by.or_else(|| elsewhere(Relation::Began)(child?)).map(|link| link.span_id);
+        let spans: Vec<Span<'q>> = [self.cause].into_iter().chain(child).collect();
+        let mut statement = Statement::new(Says::Child, certainty, text, &spans);
+        statement.spans.extend(root);
+        self.statements.push(statement);
+    }
+
+    /// Whether the error of the origin says no more than that something failed, or names the workflow of a run that it began.
+    fn may_speak_of(&self, child: Span<'q>) -> bool {
+        let Some(error) = self.cause.error() else { return true };
+        let named = child.data(data::WORKFLOW).and_then(Value::as_str);
+        !says_why(error) || named.is_some_and(|workflow| error.message.contains(workflow))
+    }
+
     /// What would have helped, and how to record it.
     fn missing(&mut self, top: Span<'q>, consequences: &Consequences<'q>) {
         let Some(cause) = &self.explanation.cause else { return };
         let name = self.cause.name();
         let is_guess = consequences.found.as_ref().is_some_and(|found| {
             found.steps.iter().any(|(_, ground)| {
-                matches!(ground, Ground::NothingAfter | Ground::OnlyAftermath | Ground::LastFailure)
+                matches!(
+                    ground,
+                    Ground::NothingAfter | Ground::OnlyAftermath | Ground::LastFailure | Ground::TakenAlong
+                )
             })
         });
         let text = match cause.kind {

@@ -228,10 +228,8 @@ pub(super) fn cascades<'q>(
         .take_while(|span| causes.query.index.outline().is_within(span.index, top.index))
         .filter(ended_badly)
         .map(|span| Cascade { span: span.summary(), kind: CascadeKind::Propagated });
-    let cancelled = causes
-        .query
-        .index
-        .outline()
+    let outline = causes.query.index.outline();
+    let cancelled = outline
         .subtree(top.index)
         .iter()
         .map(|index| causes.at(*index))
@@ -258,20 +256,24 @@ fn tells_of(span: Span<'_>, other: Span<'_>) -> bool {
     })
 }
 
-/// The failures that are neither the cause nor brought about by it, in the order in which they ended.
+/// The failures that are neither the cause nor brought about by it, in the order in which they ended; and those beside the cause
+/// from which it took what they used.
 pub(super) fn other_failures(
     on_path: &[bool],
     found: Option<&Found>,
     causes: &Causes<'_>,
-) -> Vec<OtherFailure> {
+) -> (Vec<OtherFailure>, Vec<Cascade>) {
     // Whether the work around a failed span, or around one that it brought down, went on.
     let mut tolerated = vec![false; on_path.len()];
     let mut by_itself: Vec<Option<bool>> = vec![None; on_path.len()];
-    let mut failures = Vec::new();
+    let (mut failures, mut taken_along) = (Vec::new(), Vec::new());
     let cause = found.map(|found| causes.at(found.cause));
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
     let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
+    let ground = found.and_then(|found| found.steps.last()).map(|(_, ground)| *ground);
+    let stands_for_all = matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter));
+    let is_item = |span: Span<'_>| cause.is_some_and(|cause| causes.are_items(cause, causes.at(span.index)));
     for &index in &causes.query.index.outline().rows {
         let (span, at) = (causes.at(index), index as usize);
         if span.status() != Status::Failed || causes.is_in_compensation(span) || on_path[at] {
@@ -284,7 +286,8 @@ pub(super) fn other_failures(
                 parent.status() == Status::Failed
                     && *by_itself[at].get_or_insert_with(|| causes.culprit(parent).is_none())
             };
-            parent.status() == Status::Success
+            // And what was dropped was dropped from outside.
+            matches!(parent.status(), Status::Success | Status::Cancelled)
                 || (causes.is_tolerated(span) && !(on_path[at] && is_another(span) && tells_of(parent, span)))
                 || tolerated[parent.index as usize]
                 || failed_by_itself()
@@ -307,7 +310,13 @@ pub(super) fn other_failures(
             Some(Status::Success) => FailureOutcome::Recovered,
             Some(_) => FailureOutcome::Retried,
             None if cleans_up() => FailureOutcome::Aftermath,
+            // An error that says nothing stands for all of them.
+            None if stands_for_all && is_another(span) && is_item(span) => FailureOutcome::Independent,
             None if tolerated[at] => FailureOutcome::Tolerated,
+            None if cause.is_some_and(|cause| causes.is_taken_along(span, cause)) => {
+                taken_along.push(Cascade { span: span.summary(), kind: CascadeKind::Failed });
+                continue;
+            }
             None => FailureOutcome::Independent,
         };
         failures.push((span, outcome, last));
@@ -318,5 +327,5 @@ pub(super) fn other_failures(
         outcome,
         retried_by: last.map(|last| last.summary()),
     };
-    failures.into_iter().map(failure).collect()
+    (failures.into_iter().map(failure).collect(), taken_along)
 }

@@ -100,6 +100,21 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Whether there is nothing in an output: it is an empty text or list, or an object in which all lists are empty and all else
+/// are numbers and flags, as in `{"hits": [], "took_ms": 3}`.
+pub(super) fn holds_nothing(output: &Value) -> bool {
+    match output {
+        Value::Object(fields) => {
+            let is_beside = |value: &Value| matches!(value, Value::Number(_) | Value::Bool(_));
+            is_empty(output)
+                || fields.values().any(Value::is_array)
+                    && fields.values().all(|value| is_empty(value) || is_beside(value))
+        }
+        Value::Array(_) | Value::String(_) => is_empty(output),
+        _ => false,
+    }
+}
+
 pub(super) fn short(value: &Value) -> String {
     const LONGEST: usize = 40;
     let text = value.to_string();

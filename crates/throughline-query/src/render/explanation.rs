@@ -224,15 +224,20 @@ impl Explanation {
         }
     }
 
-    /// What was cancelled with it; what it brought down is on the path.
+    /// What was cancelled or failed with it; what it brought down is on the path.
     fn write_cascades(&self, printer: &mut Printer<'_>) {
-        let cancelled = || self.cascades.iter().filter(|cascade| cascade.kind == CascadeKind::Cancelled);
-        if cancelled().next().is_none() {
-            return;
+        let names = |kind| {
+            let of_kind = self.cascades.iter().filter(|cascade| cascade.kind == kind);
+            list(of_kind.map(|cascade| cascade.span.name.to_string()), LIST)
+        };
+        let affected =
+            [("cancelled: ", names(CascadeKind::Cancelled)), ("failed: ", names(CascadeKind::Failed))];
+        if affected.iter().any(|(_, names)| !names.is_empty()) {
+            printer.heading("Also affected");
         }
-        printer.heading("Also affected");
-        let names = list(cancelled().map(|cascade| cascade.span.name.to_string()), LIST);
-        printer.labelled(2, "cancelled: ", &names, SENTENCE);
+        for (what, names) in affected.iter().filter(|(_, names)| !names.is_empty()) {
+            printer.labelled(2, what, names, SENTENCE);
+        }
     }
 
     /// The other failures; those that are like each other are taken together.

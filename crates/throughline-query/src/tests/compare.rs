@@ -107,6 +107,40 @@ fn a_step_that_takes_much_longer_than_usual_is_told_also_while_it_is_open() {
 }
 
 #[test]
+fn what_a_run_did_not_reach_and_what_its_failure_recorded_is_no_difference() {
+    let of_items = |key: &'static str, shards: &[&'static str], fails: bool| {
+        let (mut s, root) = Story::started(key);
+        for shard in shards {
+            let item = s.open(root, "stage:item");
+            s.attr("shard", shard).tag("batch");
+            if fails && Some(shard) == shards.last() {
+                s.fail(item, "ItemError", "no price").attr("error.code", "17");
+            } else {
+                s.ok(item).attr("rows", "9").output(json!({"rows": 9}));
+            }
+        }
+        if fails {
+            s.fail(root, "ItemError", "no price").attr("outcome", "lost");
+        } else {
+            let total = s.open(root, "stage:total");
+            s.attr("currency", "EUR").input(json!({"items": 3})).ok(total).output(json!({"sum": 7}));
+            s.point(root, "order:counted");
+            s.data("items", json!(3)).ok(root).attr("checked", "yes");
+        }
+        s
+    };
+    let good = ["order-1", "order-2", "order-3"].map(|key| of_items(key, &["a", "b", "c"], false).query());
+    for shards in [&["a", "b"][..], &["a"]] {
+        let here = of_items("order-4", shards, true).query();
+        let comparison = here.compare(&good, Timestamp::from_micros(0)).unwrap();
+        assert_eq!(names(&comparison), [], "{shards:?}");
+    }
+    let here = of_items("order-4", &["a", "d"], true).query();
+    let comparison = here.compare(&good, Timestamp::from_micros(0)).unwrap();
+    assert_eq!(names(&comparison), [(DifferenceKind::Attribute, "shard")]);
+}
+
+#[test]
 fn where_a_run_first_left_the_way_of_a_good_one_is_told() {
     let decided = |key: &'static str, choice: &str, fails: bool| {
         let (mut s, root) = Story::started(key);
@@ -125,7 +159,7 @@ fn where_a_run_first_left_the_way_of_a_good_one_is_told() {
     explanation.add_comparison(&here.query().compare(&good, Timestamp::from_micros(0)).unwrap());
     let page = explanation.render(&Style::plain());
     assert!(
-        page.contains("it left the way of the nearest good run at ai:route, which chose differently"),
+        page.contains("choice ai:route: post → express since the last good run (by comparison)"),
         "{page}"
     );
 }

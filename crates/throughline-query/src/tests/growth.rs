@@ -64,11 +64,60 @@ fn linked(spans: usize) -> Story {
     s
 }
 
+/// One fails beside many others, which say that they were cancelled, and so does the run.
+fn stopped(spans: usize) -> Story {
+    let (mut s, root) = Story::started("order-1");
+    let workers: Vec<SpanId> = (0..spans).map(|_| s.open(root, "stage:worker")).collect();
+    for (at, worker) in workers.into_iter().enumerate() {
+        let message = if at == 0 { "bad checksum" } else { "the operation was cancelled" };
+        s.fail(worker, "Error", message);
+    }
+    s.fail(root, "Error", "the operation was cancelled");
+    s
+}
+
+/// Each step is given up within one that ends well.
+fn given_up(spans: usize) -> Story {
+    let (mut s, root) = Story::started("order-1");
+    for _ in 0..spans / 2 {
+        let step = s.open(root, "stage:price");
+        let call = s.open(step, "dependency:http");
+        s.cancel(call).ok(step);
+    }
+    let last = s.open(root, "stage:total");
+    s.fail(last, "Error", "no price").fail(root, "Error", "no price");
+    s
+}
+
+/// Each item fails, and goes well when it is tried again; but for the last one, in the name of all of which the run fails.
+fn items(spans: usize) -> Story {
+    let (mut s, root) = Story::started("order-1");
+    for at in 0..spans / 2 {
+        let name = format!("item:{at}");
+        let first = s.open(root, &name);
+        s.fail(first, "Error", "locked");
+        let second = s.open(root, &name);
+        if at + 1 == spans / 2 {
+            s.fail(second, "Error", "locked")
+        } else {
+            s.ok(second)
+        };
+    }
+    s.fail(root, "Error", "import failed");
+    s
+}
+
 #[test]
 fn explaining_takes_time_in_proportion_to_the_run() {
-    for (name, shape) in
-        [("wide", wide as fn(usize) -> Story), ("deep", deep), ("cleaning", cleaning), ("linked", linked)]
-    {
+    for (name, shape) in [
+        ("wide", wide as fn(usize) -> Story),
+        ("deep", deep),
+        ("cleaning", cleaning),
+        ("linked", linked),
+        ("stopped", stopped),
+        ("given up", given_up),
+        ("items", items),
+    ] {
         let (small, large) = (took(&shape(1_500)), took(&shape(6_000)));
         // Four times as much takes four times as long, and sixteen times if it is quadratic.
         assert!(large < small * 10, "{name}: {small:?} and {large:?}");

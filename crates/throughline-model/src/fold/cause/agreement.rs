@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::words::says_nothing;
 use crate::ErrorInfo;
 
 /// How well the error of a span agrees with that of another which may have brought it down.
@@ -52,11 +53,28 @@ pub fn agreement(parent: &ErrorInfo, child: &ErrorInfo) -> Option<Agreement> {
     Some(if best == Joint::Sentence { Agreement::Phrase } else { Agreement::Message })
 }
 
+/// Whether an error has the text of another in it by chance: that is a part of one of its texts, has few words, and the rest
+/// of that text says why by itself.
+pub fn may_be_chance(error: &ErrorInfo, other: &ErrorInfo) -> bool {
+    let (outer, inner) = (Messages::of(error), Messages::of(other));
+    let parts = || inner.0.first().into_iter().chain(inner.0.last());
+    let pairs = || parts().flat_map(|part| outer.0.iter().map(move |text| (text, part)));
+    // What the operating system says it says of everything.
+    let is_by_itself = |part: &str| words(part).count() >= IN_A_ROW && !part.contains("(os error ");
+    let is_told = pairs().any(|(text, part)| {
+        text == part
+            || joint(text, part).is_some() && (is_by_itself(part) || says_nothing(&text.replace(&**part, "")))
+    });
+    // One may have been unwrapped, so that it is a part of the other.
+    let is_unwrapped = || pairs().any(|(text, part)| joint(part, text).is_some() && is_by_itself(text));
+    !is_told && !is_unwrapped()
+}
+
 /// How many words in a row are hardly in two errors by chance.
 const IN_A_ROW: usize = 5;
 
-/// Whether an error repeats something of another that is hardly there by chance: its variant as `{:?}` prints it, or several
-/// words in a row, as where the end of a long message was cut off. By itself that is too little to say that it is the same.
+/// Whether an error repeats something of another that is hardly there by chance: its variant as `{:?}` prints it, all of its
+/// message within a sentence, or several words in a row, as where the end of a long message was cut off. By itself that is too little to say that it is the same.
 pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let texts = || std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= SEARCHED);
     let variant = other.kind.rsplit("::").next().unwrap_or_default();
@@ -74,6 +92,20 @@ pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
         if texts().any(|text| is_printed(text)) {
             return true;
         }
+    }
+    // As a part of a sentence it is there by chance only if it is short.
+    let message = other.message_without_place().trim();
+    let is_word_by_word = |text: &str| {
+        text.match_indices(message).any(|(at, _)| {
+            !text[..at].ends_with(char::is_alphanumeric)
+                && !text[at + message.len()..].starts_with(char::is_alphanumeric)
+        })
+    };
+    if message.len() >= LONG_ENOUGH
+        && words(message).nth(1).is_some()
+        && texts().any(|text| is_word_by_word(text))
+    {
+        return true;
     }
     let said: Vec<&str> = words(&other.message).collect();
     texts().any(|text| {
@@ -256,6 +288,30 @@ mod tests {
     }
 
     #[test]
+    fn a_few_words_may_be_in_an_error_by_chance_unless_the_rest_of_it_says_nothing() {
+        for (above, below) in [
+            ("customer 42: not found", "not found"),
+            ("acquirer answered 504: timeout", "timeout"),
+            ("acquirer.example:443: connection refused", "connection refused"),
+            (
+                "opening /etc/shop.toml: no such file or directory (os error 2)",
+                "no such file or directory (os error 2)",
+            ),
+        ] {
+            assert!(may_be_chance(&error(&[above]), &error(&[below])), "{above} / {below}");
+        }
+        for (above, below) in [
+            (&["giving up: exit status 1"][..], &["exit status 1"][..]),
+            (&["order failed: not found"], &["not found"]),
+            (&["lint", "not found"], &["not found"]),
+            (&["customer 42", "not found"], &["loading", "not found"]),
+            (&["agent 7 said: hunk 3 does not apply"], &["hunk 3 does not apply"]),
+        ] {
+            assert!(!may_be_chance(&error(above), &error(below)), "{above:?} / {below:?}");
+        }
+    }
+
+    #[test]
     fn errors_agree_in_every_language() {
         for (above, below) in [
             ("Bestellung fehlgeschlagen: Karte abgelehnt", "Karte abgelehnt"),
@@ -326,6 +382,7 @@ mod tests {
             "it ended in Declined",
             "task 17 panicked with message \"payment goes through: Declined { code: 5 }\"",
             "the card issuer declined the pay…",
+            "customer 7 was refused because the card issuer declined the payment and no cash was there",
         ] {
             assert!(echoes(&info(text, &[]), &declined), "{text}");
             assert!(echoes(&info("joining", &[text]), &declined), "{text}");

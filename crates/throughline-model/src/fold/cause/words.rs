@@ -3,9 +3,11 @@
 use crate::ErrorInfo;
 
 /// Words that end a clause which says that something failed, and not why.
-const FAILED: [&str; 7] = ["fail", "failed", "fails", "failure", "errored", "aborted", "unsuccessful"];
+const FAILED: [&str; 8] =
+    ["fail", "failed", "fails", "failure", "errored", "aborted", "unsuccessful", "unavailable"];
 /// Words with which a clause says what was not done, and not why.
-const NOT_DONE: [&str; 6] = ["failed to", "unable to", "not able to", "could not", "couldn t", "cannot"];
+const NOT_DONE: [&str; 8] =
+    ["failed to", "unable to", "not able to", "could not", "couldn t", "cannot", "gave up", "giving up"];
 /// A clause of these words alone says nothing.
 const SAYS_NOTHING: [&str; 32] = [
     "a",
@@ -60,13 +62,13 @@ const COMPUTING: [&str; 10] = [
     "parsing",
 ];
 
-/// Whether an error says no more than that something failed: `provisioning failed`, `internal error`. So do all of its
-/// clauses then, and what is behind it.
-pub(super) fn is_vague(error: &ErrorInfo) -> bool {
+/// Whether an error says why something failed, and not only that it did: `provisioning failed`, `internal error`. One of its
+/// clauses does then, or what is behind it.
+pub fn says_why(error: &ErrorInfo) -> bool {
     let texts = || std::iter::once(&error.message).chain(&error.chain);
     let clauses = || texts().flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)));
     // A few words may stand anywhere; a text that has many is no list of clauses that say nothing.
-    texts().all(|text| text.len() <= LONGEST) && clauses().all(says_nothing)
+    texts().any(|text| text.len() > LONGEST) || !clauses().all(says_nothing)
 }
 
 /// What sets clauses apart.
@@ -74,7 +76,8 @@ const CLAUSES: [char; 12] = [':', ';', ',', '.', '!', '(', ')', '[', ']', '"', '
 /// Longer texts say something.
 const LONGEST: usize = 256;
 
-fn says_nothing(clause: &str) -> bool {
+/// Whether a clause says no more than that something failed.
+pub(super) fn says_nothing(clause: &str) -> bool {
     let words = words(clause);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let [first, rest @ ..] = words.as_slice() else { return !clause.contains(is_sign) };
@@ -109,6 +112,67 @@ pub fn is_time_out(error: &ErrorInfo) -> bool {
         .any(|word| ["elapsed", "timeout", "timedout", "deadline"].contains(&word.as_str()))
         || error.message.contains("timed out")
         || error.kind.contains("TimedOut")
+}
+
+/// Words with which an error says that somebody ended something.
+const CANCELLED: [&str; 6] = ["cancelled", "canceled", "aborted", "interrupted", "terminated", "shutdown"];
+/// Words with which an error says that something is not there any more.
+const GONE: [&str; 6] = ["closed", "dropped", "disconnected", "poisoned", "poison", "hung up"];
+/// What work uses within a process, and can be taken from it there. What is gone with a connection may be the doing of those at
+/// its other end, unless that is said.
+const USED: [&str; 18] = [
+    "operation",
+    "task",
+    "context",
+    "channel",
+    "receiver",
+    "sender",
+    "receiving",
+    "sending",
+    "oneshot",
+    "semaphore",
+    "lock",
+    "mutex",
+    "pool",
+    "queue",
+    "worker",
+    "thread",
+    "actor",
+    "shutdown",
+];
+
+/// How an error says that the work was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// Somebody cancelled it: `the operation was cancelled`.
+    Cancelled,
+    /// Something that it used was gone: `channel closed`, `poisoned lock`.
+    Gone,
+}
+
+/// Whether an error says that the work was stopped, which most often somebody else did.
+pub(super) fn stopped(error: &ErrorInfo) -> Option<Stopped> {
+    let says = |words: &[String]| {
+        let has = |of: &[&str]| {
+            of.iter().any(|part| {
+                let part: Vec<&str> = part.split(' ').collect();
+                words.windows(part.len()).any(|window| window == part)
+            })
+        };
+        let gone = has(&GONE).then_some(Stopped::Gone);
+        gone.or_else(|| has(&CANCELLED).then_some(Stopped::Cancelled))
+    };
+    // A type says it with nothing else in its name: `RecvError::Closed`, `PoisonError`.
+    let variant = words(error.kind.rsplit("::").next().unwrap_or_default());
+    let is_alone = variant.len() == 1 || variant.len() == 2 && variant[1] == "error";
+    let by_kind = says(&variant).filter(|_| is_alone);
+    by_kind.or_else(|| {
+        let texts = std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= LONGEST);
+        let clauses = texts.flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)).map(words));
+        let is_about_it =
+            |words: &Vec<String>| words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()));
+        clauses.filter(is_about_it).find_map(|words| says(&words))
+    })
 }
 
 /// Words in the names of steps that put something right, or tell somebody, once something has gone wrong.
@@ -212,8 +276,23 @@ pub(super) fn is_aftermath<'n>(name: &str, work: &str, before: impl Iterator<Ite
         let makes = !other.iter().any(|word| REMOVING.contains(&word.as_str()));
         makes && own.iter().filter(is_thing).any(|thing| other.iter().any(|other| is_akin(thing, other)))
     };
-    has(REMOVING) && (has(SCRATCH) || before.take(64).any(is_about_the_same))
+    if has(REMOVING) {
+        return has(SCRATCH) || before.take(NEAR).any(is_about_the_same);
+    }
+    // What is called after the opposite of an earlier step undoes it: to disconnect, what was connected.
+    let opposite = |word: &String| {
+        let rest = OPPOSITE.iter().find_map(|prefix| word.strip_prefix(prefix));
+        rest.filter(|rest| rest.len() > 2).map(str::to_owned)
+    };
+    let opposites: Vec<String> = own.iter().filter_map(opposite).collect();
+    !opposites.is_empty()
+        && before.take(NEAR).any(|name| words(name).iter().any(|word| opposites.contains(word)))
 }
+
+/// With what a word begins that means the opposite of the rest of it.
+const OPPOSITE: [&str; 3] = ["dis", "un", "de"];
+/// How many steps before it are looked at for what a step undoes.
+const NEAR: usize = 64;
 
 /// Whether a step of this name may tell somebody of what went well, too.
 pub(super) fn may_be_good_news(name: &str) -> bool {
@@ -274,11 +353,13 @@ mod tests {
             "we were not able to process your order",
             "order 7 failed (ref: 9f31c2)",
             "request failed: unknown",
+            "gave up after 3 attempts",
+            "checkout is temporarily unavailable",
             "job failed: see above for details",
             "Err(())",
             "",
         ] {
-            assert!(is_vague(&error(vague, &[])), "{vague}");
+            assert!(!says_why(&error(vague, &[])), "{vague}");
         }
         for telling in [
             "schema version 3 is not supported",
@@ -297,10 +378,52 @@ mod tests {
             "failed to load config: no such file",
             "残高不足です",
         ] {
-            assert!(!is_vague(&error(telling, &[])), "{telling}");
+            assert!(says_why(&error(telling, &[])), "{telling}");
         }
-        assert!(!is_vague(&error("loading failed", &["no such file"])));
-        assert!(is_vague(&error("checkout failed", &["internal error"])));
+        assert!(says_why(&error("loading failed", &["no such file"])));
+        assert!(!says_why(&error("checkout failed", &["internal error"])));
+    }
+
+    #[test]
+    fn an_error_says_that_it_was_stopped_if_what_it_used_was_taken_from_it() {
+        use Stopped::{Cancelled, Gone};
+        let of_kind = |kind: &'static str| ErrorInfo { kind: kind.into(), ..error("", &[]) };
+        for (text, how) in [
+            ("operation was cancelled", Cancelled),
+            ("channel closed", Gone),
+            ("receiving on a closed channel", Gone),
+            ("the receiver was dropped", Gone),
+            ("poisoned lock: another task failed inside", Gone),
+            ("task 17 was cancelled", Cancelled),
+            ("context canceled", Cancelled),
+            ("connection reset by the shutdown of worker-2", Cancelled),
+            ("Cancelled", Cancelled),
+        ] {
+            assert_eq!(stopped(&error(text, &[])), Some(how), "{text}");
+            assert_eq!(stopped(&error("importing", &[text])), Some(how), "{text}");
+        }
+        for (kind, how) in [
+            ("RecvError::Closed", Gone),
+            ("PoisonError", Gone),
+            ("CancelledError", Cancelled),
+            ("Aborted", Cancelled),
+        ] {
+            assert_eq!(stopped(&of_kind(kind)), Some(how), "{kind}");
+        }
+        for other in [
+            "the account is closed",
+            "the order was cancelled by the customer",
+            "connection refused",
+            "connection closed before the answer was complete",
+            "the hub is closed on Sunday",
+            "card declined",
+            "",
+        ] {
+            assert_eq!(stopped(&error(other, &[])), None, "{other}");
+        }
+        for kind in ["ShopError::OrderCancelled", "AccountClosed", "error"] {
+            assert_eq!(stopped(&of_kind(kind)), None, "{kind}");
+        }
     }
 
     #[test]
@@ -316,6 +439,10 @@ mod tests {
             AFTERMATH,
             &TELLING,
             &CLEANING,
+            &CANCELLED,
+            &GONE,
+            &USED,
+            &OPPOSITE,
             REMOVING,
             SCRATCH,
         ] {
@@ -326,7 +453,7 @@ mod tests {
 
     #[test]
     fn steps_that_clean_up_are_known_by_their_names() {
-        let before = ["stage:create-bucket", "stage:load", "vm:start", "stage:reserve-seats"];
+        let before = ["stage:create-bucket", "stage:load", "vm:start", "stage:reserve-seats", "db:connect"];
         for name in [
             "stage:cleanup",
             "stage:cleanUpFiles",
@@ -336,12 +463,18 @@ mod tests {
             "stage:rm-bucket",
             "vm:stop",
             "stage:release-reservation",
+            "db:disconnect",
         ] {
             assert!(is_aftermath(name, "order", before.into_iter()), "{name}");
         }
-        for name in
-            ["stage:delete-account", "stage:load", "stage:cleanse-data", "stage:close", "stage:refund"]
-        {
+        for name in [
+            "stage:delete-account",
+            "stage:load",
+            "stage:deliver",
+            "stage:disable-user",
+            "stage:close",
+            "stage:refund",
+        ] {
             assert!(!is_aftermath(name, "order", before.into_iter()), "{name}");
         }
         assert!(!is_aftermath("stage:cleanup", "cleanup-of-accounts", before.into_iter()));

@@ -1,0 +1,116 @@
+//! What was done several times: attempts at one thing, and the same with one thing after the other.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::record::SpanFacts;
+use super::{Causes, Suspect};
+use crate::Status;
+use crate::names::DEPENDENCY_PREFIX;
+
+/// How many steps there are at most between an attempt and the next.
+const ROUND: usize = 8;
+/// How many spans before another are looked at.
+const NEAR: usize = 256;
+
+impl<'e> Causes<'e> {
+    fn name(&self, span: u32) -> Cow<'e, str> {
+        self.record.spans[span as usize].first.span_name()
+    }
+
+    /// The work in the same place that began shortly before a span, the last first.
+    fn work_before(&self, span: u32) -> impl Iterator<Item = u32> {
+        let parent = self.record.spans[span as usize].parent;
+        let siblings = parent.map_or(&[][..], |parent| self.record.children(parent));
+        let earlier = &siblings[..siblings.partition_point(|sibling| *sibling < span)];
+        earlier.iter().rev().take(NEAR).copied().filter(|at| is_work(&self.record.spans[*at as usize]))
+    }
+
+    /// Whether it was tried several times, and always failed: by links that say so, one time after the other, or each time with
+    /// the same other work in between. A dependency that only differs by a number is tried in its place: another replica.
+    pub(super) fn never_succeeded(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        if !facts.retries.is_empty() {
+            return true;
+        }
+        let Some(parent) = facts.parent else { return false };
+        let tried = tried_in(self.name(span));
+        let mut earlier = self.work_before(span);
+        // The names of what came between an attempt and the one before it, if there is one.
+        let mut since_the_last = |later: u32| {
+            let mut between = Vec::new();
+            for before in earlier.by_ref().take(ROUND) {
+                let name = self.name(before);
+                if tried_in(name.clone()) == tried {
+                    let [before_it, it] = [before, later].map(|span| &self.record.spans[span as usize]);
+                    return (before_it.ended < it.began).then_some((before, between));
+                }
+                between.push(name);
+            }
+            None
+        };
+        let Some((before, between)) = since_the_last(span) else { return false };
+        (between.is_empty() || since_the_last(before).is_some_and(|(_, others)| others == between))
+            && self.record.children(parent).iter().all(|other| {
+                let facts = &self.record.spans[*other as usize];
+                let ended_badly = matches!(facts.status, Status::Failed | Status::Cancelled);
+                !is_work(facts) || ended_badly || tried_in(self.name(*other)) != tried
+            })
+    }
+
+    /// Tells whether a step of the same name in the same place succeeded after one, and not because that was done with one thing
+    /// after the other.
+    pub(super) fn made_good(&self) -> impl FnMut(u32) -> bool {
+        // For each place the last success of each name.
+        let mut last_of_all: HashMap<u32, HashMap<Cow<'e, str>, u32>> = HashMap::new();
+        move |span| {
+            let Some(parent) = self.record.spans[span as usize].parent else { return false };
+            let last = last_of_all.entry(parent).or_insert_with(|| {
+                let succeeded = |child: &&u32| self.record.spans[**child as usize].status == Status::Success;
+                let children = self.record.children(parent).iter().filter(succeeded);
+                children.map(|child| (self.name(*child), *child)).collect()
+            });
+            last.get(&self.name(span)).is_some_and(|last| *last > span) && !self.is_next_item(span)
+        }
+    }
+
+    /// Whether the work directly before it is of the same name and succeeded: what is done with one thing after the other is not
+    /// tried again.
+    fn is_next_item(&self, span: u32) -> bool {
+        self.work_before(span).next().is_some_and(|before| {
+            self.record.spans[before as usize].status == Status::Success
+                && self.name(before) == self.name(span)
+        })
+    }
+
+    /// Whether two failures are of one kind, but of different things: the items of a batch. Replicas of a dependency are one
+    /// thing.
+    pub fn are_items(&self, one: u32, other: u32) -> bool {
+        let [one_name, other_name] = [one, other].map(|span| tried_in(self.name(span)));
+        self.record.spans[one as usize].parent == self.record.spans[other as usize].parent
+            && kind_of(&one_name) == kind_of(&other_name)
+            && (one_name != other_name || self.is_next_item(one.max(other)))
+    }
+
+    /// Of the failures that are items as this one is, the first that was not made good.
+    pub(super) fn first_of_its_kind(&self, span: u32, suspects: &[Suspect]) -> u32 {
+        let mut made_good = self.made_good();
+        let mut spans = suspects.iter().map(|suspect| suspect.span);
+        let first = spans.find(|other| *other == span || self.are_items(*other, span) && !made_good(*other));
+        first.unwrap_or(span)
+    }
+}
+
+fn is_work(facts: &SpanFacts<'_>) -> bool {
+    !facts.is_point && !facts.undoes
+}
+
+/// The name of a step without the numbers in it: `item:` of `item:7`.
+fn kind_of(name: &str) -> String {
+    name.replace(|c: char| c.is_ascii_digit(), "")
+}
+
+/// The name of what is tried in a step: of a call to one of several replicas, that of all of them.
+fn tried_in(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.starts_with(DEPENDENCY_PREFIX) { kind_of(&name).into() } else { name }
+}
