@@ -32,7 +32,9 @@ pub use context::{
 };
 pub use delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use panics::{catch_recorded, describe_panic, panic_place, panics_are_recorded_here};
+pub use panics::{
+    PanicId, catch_recorded, describe_panic, panic_begins, panic_place, panics_are_recorded_here,
+};
 pub use payload::to_payload;
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
