@@ -17,6 +17,7 @@ mod memory;
 pub mod metrics;
 mod panics;
 mod payload;
+mod propagators;
 mod redaction;
 #[cfg(test)]
 mod simulation;
@@ -36,6 +37,7 @@ pub use panics::{
     PanicId, catch_recorded, describe_panic, panic_begins, panic_place, panics_are_recorded_here,
 };
 pub use payload::to_payload;
+pub use propagators::{ParsePropagatorsError, Propagator, Propagators};
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{

@@ -123,6 +123,18 @@ pub(super) fn render(baggage: &Attrs, properties: &Attrs) -> Option<String> {
     (members > 0).then_some(header)
 }
 
+/// The same as one header for each member, as others have it: names and values.
+pub(super) fn render_each(baggage: &Attrs) -> impl Iterator<Item = (&str, String)> {
+    let mut length = 0;
+    let members = baggage.iter().filter(|(key, _)| is_token(key.as_bytes())).take(MEMBERS);
+    members.filter_map(move |(key, value)| {
+        let mut encoded = String::new();
+        encode(value, &mut encoded);
+        length += key.len() + encoded.len();
+        (length <= LIMIT).then_some((&**key, encoded))
+    })
+}
+
 /// Whether it may go into a header: what came in a job may be anything.
 fn are_properties(text: &str) -> bool {
     text.as_bytes().split(|byte| *byte == b';').all(|property| parse_pair(property).is_some())
