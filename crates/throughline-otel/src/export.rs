@@ -307,7 +307,7 @@ impl Exporter {
     /// Puts what the collector did not take into the outbox, or counts it as lost.
     async fn keep_or_lose(&mut self, spans: Vec<Sent>, why: DropReason) {
         // Halves are tried where all together are refused: a spool that is nearly full has room for some.
-        let mut groups = vec![spans];
+        let (mut groups, mut refused) = (vec![spans], None);
         while let Some(mut spans) = groups.pop() {
             let owed = spans.iter().map(|span| span.owed).sum::<u64>();
             let finished: Vec<_> = spans.iter().filter_map(|span| span.finished.as_ref()).collect();
@@ -323,10 +323,13 @@ impl Exporter {
                     groups.push(spans);
                 }
                 Err(error) => {
-                    tracing::warn!(target: "throughline", %error, "the outbox of otlp did not take a span");
+                    refused = Some(error);
                     self.ledger.lose(why, owed);
                 }
             }
+        }
+        if let Some(error) = refused {
+            tracing::warn!(target: "throughline", %error, "the outbox of otlp did not take all spans");
         }
     }
 

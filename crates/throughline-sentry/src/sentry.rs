@@ -52,6 +52,16 @@ pub struct SentryGuard {
     client: Option<ClientInitGuard>,
 }
 
+impl SentryGuard {
+    /// What a drop does, within another time limit.
+    pub fn close(mut self, timeout: Duration) {
+        if let Some(client) = self.client.take() {
+            // The drop that follows finds it closed.
+            client.close(Some(timeout));
+        }
+    }
+}
+
 impl fmt::Debug for SentryGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SentryGuard").field("is_enabled", &self.client.is_some()).finish()
@@ -65,7 +75,8 @@ impl Sentry {
     }
 
     /// The same with what the environment says: `SENTRY_DSN`, `SENTRY_ENVIRONMENT`, `SENTRY_RELEASE`, `SENTRY_SAMPLE_RATE`,
-    /// `SENTRY_TRACES_SAMPLE_RATE`, and `SENTRY_ENABLED`, which turns everything off if it is `false`.
+    /// `SENTRY_TRACES_SAMPLE_RATE`, `SENTRY_ENABLED`, which turns everything off if it is `false`, and
+    /// `THROUGHLINE_PSEUDONYM_KEY`, with which pseudonyms are those of the store.
     ///
     /// # Errors
     /// When a variable has an invalid value.
