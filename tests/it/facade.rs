@@ -25,6 +25,7 @@ const CRATES: &[&str] = &[
 
 /// Public names that the façade leaves out, and why.
 const INTERNAL: &[(&str, &str)] = &[
+    ("throughline_core::env::percent_decoded", "how our own crates read variables and headers"),
     ("throughline_core::env::secret", "how our own crates and programs read variables"),
     ("throughline_core::env::variable", "how our own crates and programs read variables"),
     ("throughline_kit::File", "for operators, who have the command; a service needs none of it"),

@@ -63,9 +63,33 @@ pub fn secret(
     Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// Undoes the percent-encoding of a value, as in a list of pairs or in baggage; `None` where two hex digits are missing behind
+/// a percent sign.
+pub fn percent_decoded(value: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let mut octets = Vec::with_capacity(value.len());
+    let mut rest = value.iter();
+    while let Some(byte) = rest.next() {
+        octets.push(match byte {
+            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
+            byte => *byte,
+        });
+    }
+    Some(octets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_a_percent_sign_there_are_two_hex_digits_and_no_sign() {
+        assert_eq!(percent_decoded(b"a%2Cb%2c").as_deref(), Some(&b"a,b,"[..]));
+        assert_eq!(percent_decoded(b"%fF").as_deref(), Some(&[255][..]));
+        for wrong in ["%", "%4", "%zz", "%+1", "%-1", "% 1", "a%4"] {
+            assert_eq!(percent_decoded(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_secret_is_that_of_its_variable_or_else_of_the_file_that_another_one_names() {

@@ -19,6 +19,7 @@ use crate::delivery::{
 };
 use crate::delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
+use crate::propagators::Propagators;
 use crate::redaction::event_but_attrs;
 use throughline_model::{
     BoxFuture, EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
@@ -36,6 +37,7 @@ pub(crate) struct Hub {
     /// Whether the process has said that it is shutting down.
     pub(crate) stopping: AtomicBool,
     pub(crate) redactor: Redactor,
+    pub(crate) propagators: Propagators,
     pub(crate) durability: Durability,
     /// The place of the next event in this instance.
     pub(crate) n: AtomicU64,

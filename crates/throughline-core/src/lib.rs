@@ -17,6 +17,7 @@ mod memory;
 pub mod metrics;
 mod panics;
 mod payload;
+mod propagators;
 mod redaction;
 #[cfg(test)]
 mod simulation;
@@ -32,8 +33,11 @@ pub use context::{
 };
 pub use delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, WhenFull};
 pub use memory::{MemoryFeed, MemoryStore};
-pub use panics::{catch_recorded, describe_panic, panic_place, panics_are_recorded_here};
+pub use panics::{
+    PanicId, catch_recorded, describe_panic, panic_begins, panic_place, panics_are_recorded_here,
+};
 pub use payload::to_payload;
+pub use propagators::{ParsePropagatorsError, Propagator, Propagators};
 pub use redaction::{redact_event, redact_event_counted};
 pub use throughline::{BuildError, Throughline, ThroughlineBuilder};
 pub use throughline_model::{

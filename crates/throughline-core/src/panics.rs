@@ -1,17 +1,88 @@
-//! Where code panics: known to a panic hook alone, and that is the host's to install.
+//! Where code panics: known to a panic hook alone, and that is the host's to install. And which panics are recorded.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe, Location, catch_unwind};
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Instant;
 
-use throughline_model::ErrorInfo;
+use throughline_model::{ErrorInfo, SpanId, TraceId};
+
+/// How many panics are known that a span has recorded and that may still be on their way.
+const RECORDED_PANICS: usize = 256;
 
 thread_local! {
     /// The message and the place of the last panic of this thread.
     static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
     /// How much of the code that this thread is in has its panics recorded.
     static RECORDED: Cell<u32> = const { Cell::new(0) };
+    /// When the last panic of this thread began, as far as a hook of ours has seen it.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The panics that spans have recorded, the latest last.
+static ON_THEIR_WAY: Mutex<VecDeque<OnItsWay>> = Mutex::new(VecDeque::new());
+
+struct OnItsWay {
+    panic: PanicId,
+    at: Instant,
+    by: (TraceId, SpanId),
+}
+
+fn on_their_way() -> MutexGuard<'static, VecDeque<OnItsWay>> {
+    ON_THEIR_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which panic a payload is of. A payload stays where it is in memory for as long as somebody has it, on whatever thread; after
+/// that another one may take its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PanicId {
+    address: usize,
+    of: TypeId,
+}
+
+impl PanicId {
+    /// That of a payload, as `catch_unwind` gives it.
+    pub fn of(payload: &(dyn Any + Send)) -> Self {
+        Self { address: std::ptr::from_ref(payload).addr(), of: payload.type_id() }
+    }
+
+    /// The outermost span that has recorded this very panic since that moment, the beginning of the code that it came out of.
+    pub fn recorded_by(self, since: Instant) -> Option<(TraceId, SpanId)> {
+        // A panic that began on this thread after that was another one.
+        let since = BEGAN.try_with(Cell::get).ok().flatten().map_or(since, |began| began.max(since));
+        let known = on_their_way();
+        known.iter().find(|known| known.panic == self && known.at >= since).map(|known| known.by)
+    }
+}
+
+/// A panic that a span has recorded.
+pub(crate) struct RecordedPanic {
+    pub(crate) payload: Box<dyn Any + Send>,
+    /// The span.
+    pub(crate) by: (TraceId, SpanId),
+}
+
+impl RecordedPanic {
+    /// Lets it continue on its way, on which whoever catches it can tell it from others.
+    pub(crate) fn resume(self) -> ! {
+        let panic = PanicId::of(&*self.payload);
+        {
+            let mut known = on_their_way();
+            known.retain(|known| known.panic != panic);
+            if known.len() >= RECORDED_PANICS {
+                known.pop_front();
+            }
+            known.push_back(OnItsWay { panic, at: Instant::now(), by: self.by });
+        }
+        panic::resume_unwind(self.payload)
+    }
+}
+
+/// To be called by every panic hook of ours: from now on this thread panics anew. It never panics.
+pub fn panic_begins() {
+    let _ = BEGAN.try_with(|began| began.set(Some(Instant::now())));
 }
 
 /// Runs code and catches its panic, which the caller records as a failure of a span.
@@ -43,6 +114,7 @@ pub(crate) fn remember_locations() {
     INSTALLED.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
+            panic_begins();
             let message = panic.payload_as_str().unwrap_or_default().to_owned();
             let place = panic.location().map(panic_place);
             // A panic in here would end the process: where the place is in use, or gone, the old one stays.

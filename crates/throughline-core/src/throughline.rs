@@ -18,6 +18,7 @@ use crate::context::{self, NotRecorded, RequestStart, Resume, SagaRecovery, Work
 use crate::delivery::{DeliveryReport, Stop, later, on_helper_thread};
 use crate::hub::Hub;
 use crate::metrics::Meter;
+use crate::propagators::Propagators;
 
 /// Records what workflows do: the handle that a service keeps. Cheap to clone.
 ///
@@ -152,6 +153,11 @@ impl Throughline {
     /// The source of the [metrics](crate::metrics) series that middleware and hooks record into.
     pub fn meter(&self) -> &Meter {
         &self.0.meter
+    }
+
+    /// In which formats a context travels in the headers of requests.
+    pub fn propagators(&self) -> &Propagators {
+        &self.0.propagators
     }
 
     /// The redactor of this service, for texts that middleware shows or logs.

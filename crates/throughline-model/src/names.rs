@@ -298,6 +298,9 @@ pub mod env {
     /// `true` turns everything off, whatever else is set
     /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
     pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+    /// In which formats a context travels in the headers of requests
+    /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
+    pub const OTEL_PROPAGATORS: &str = "OTEL_PROPAGATORS";
     /// The name of the service; wins over the name in the code
     /// ([OTel](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)).
     pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";

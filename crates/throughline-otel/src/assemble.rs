@@ -132,6 +132,19 @@ impl Assembler {
         }
     }
 
+    /// Closes a span because its process had died at that time.
+    pub(crate) fn interrupted(&mut self, trace: TraceId, span: SpanId, at: Timestamp) -> Option<Finished> {
+        let open = self.open.remove(&(trace, span))?;
+        let held = open.events.len() + open.points.len();
+        self.held -= held;
+        Some(Finished {
+            owed: held as u64 - open.settled,
+            events: open.events,
+            points: open.points,
+            interrupted_at: Some(at),
+        })
+    }
+
     /// The start of a span has arrived by itself; answers whether that was not known.
     pub(crate) fn start_arrived(&mut self, trace: TraceId, span: SpanId) -> bool {
         let open = self.open.get_mut(&(trace, span)).filter(|open| open.settled == 0);

@@ -10,6 +10,9 @@ use crate::config::Batching;
 /// The shortest time between two attempts, and the longest that is not asked for by the collector.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// The same for a collector that does not take such things at all.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
+
 /// A collector that asks for more is asked again anyway.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -156,12 +159,26 @@ impl<T: Item> Backlog<T> {
 
     /// The collector has no time: tried again after the time that it asks for, or after more and more.
     pub(crate) fn put_off(&mut self, asked: Option<Duration>) {
-        let (shortest, longest) = BACKOFF;
+        let backoff = self.backoff(BACKOFF);
+        self.wait(asked.unwrap_or(backoff).min(self.batching.patience).clamp(BACKOFF.0, LONGEST));
+    }
+
+    /// The collector takes nothing of the kind, and is asked again after more and more time. Answers what there is, which it
+    /// would not take either.
+    pub(crate) fn refused(&mut self) -> Vec<T> {
+        let backoff = self.backoff(REFUSED);
+        self.wait(backoff);
+        self.take(self.items.len())
+    }
+
+    fn backoff(&mut self, (shortest, longest): (Duration, Duration)) -> Duration {
         let backoff = shortest.saturating_mul(1 << self.put_off.min(16)).min(longest);
         self.put_off = self.put_off.saturating_add(1);
         // Many processes must not come back at the same moment.
-        let backoff = backoff / 100 * rand::random_range(50..=100);
-        let wait = asked.unwrap_or(backoff).min(self.batching.patience).clamp(shortest, LONGEST);
+        backoff / 100 * rand::random_range(50..=100)
+    }
+
+    fn wait(&mut self, wait: Duration) {
         let now = Instant::now();
         self.not_before = now.checked_add(wait).unwrap_or(now);
     }
@@ -247,6 +264,20 @@ mod tests {
         backlog.put_off(Some(ever));
         assert!(backlog.push(Sized(1)).is_ok());
         assert!(backlog.due().is_some() && backlog.take_overdue().is_empty());
+    }
+
+    #[test]
+    fn a_collector_that_takes_nothing_of_a_kind_is_asked_less_and_less_often_and_nothing_waits_for_it() {
+        let mut backlog = backlog([1; 8]);
+        let mut last = Instant::now();
+        for wait in [2_500, 5_000, 10_000] {
+            assert!(backlog.push(Sized(1)).is_ok());
+            assert!(!backlog.refused().is_empty() && backlog.len() == 0);
+            let next = backlog.not_before();
+            assert!(next - Instant::now() > Duration::from_millis(wait - 100), "{wait}");
+            assert!(next > last);
+            last = next;
+        }
     }
 
     #[test]

@@ -118,6 +118,9 @@ pub struct Otlp {
     pub(crate) value_limit: usize,
     pub(crate) exceptions: Exceptions,
     pub(crate) open_spans: OpenSpans,
+    pub(crate) log_records: bool,
+    /// Nothing is exported, because the environment says so.
+    pub(crate) is_off: bool,
     pub(crate) sampler: Sampler,
     pub(crate) whole_failed_runs: bool,
     /// PEM, if others than the system's authorities are trusted.
@@ -151,6 +154,8 @@ impl Otlp {
             value_limit: 4096,
             exceptions: Exceptions::default(),
             open_spans: OpenSpans::default(),
+            log_records: true,
+            is_off: false,
             sampler: Sampler::default(),
             whole_failed_runs: false,
             #[cfg(feature = "tls")]
@@ -217,6 +222,7 @@ impl Otlp {
     }
 
     /// How long a batch that the collector does not take is tried again before it is dropped and counted, a minute by default.
+    /// With an [outbox](Self::outbox) there is no limit.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.batching.patience = patience;
         self
@@ -246,6 +252,14 @@ impl Otlp {
         self
     }
 
+    /// Whether log records are sent at all, as they are by default. Without them, spans that are open are not shown as
+    /// [log records](OpenSpans::LogRecord), and of an error no more is told than its type and its message, unless
+    /// [events of spans](Exceptions::SpanEvents) tell it in full.
+    pub fn log_records(mut self, sent: bool) -> Self {
+        self.log_records = sent;
+        self
+    }
+
     /// Which runs are exported; by default all but those that a caller in another process has not sampled. What the store keeps
     /// does not depend on it.
     pub fn sampler(mut self, sampler: Sampler) -> Self {
@@ -260,7 +274,9 @@ impl Otlp {
     }
 
     /// Where spans wait that the collector does not take, instead of being dropped: a spool of its own, which is no other
-    /// emitter's and not that of the store. What an earlier process left in it is sent by this one.
+    /// emitter's and not that of the store. What an earlier process left in it is sent by this one. The log record of an
+    /// exception waits with its span; if the collector has taken the span alone, in memory, and in the outbox once the emitter is
+    /// shut down.
     pub fn outbox(mut self, spool: impl SpoolConfig) -> Self {
         self.outbox = Some(Arc::new(spool));
         self

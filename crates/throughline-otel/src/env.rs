@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use throughline_core::env::{EnvError, variable};
+use throughline_core::env::{EnvError, percent_decoded, variable};
 
 use crate::config::{Exceptions, Otlp, Protocol, Signal, at};
 use crate::sampler::Sampler;
@@ -15,9 +15,13 @@ impl Otlp {
     /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS`, `_COMPRESSION` and `_TIMEOUT`, each for all signals or as
     /// `OTEL_EXPORTER_OTLP_TRACES_…` and `OTEL_EXPORTER_OTLP_LOGS_…` for one; `OTEL_EXPORTER_OTLP_PROTOCOL` and `_CERTIFICATE`, or
     /// those of traces, which then count for log records as well;
-    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`,
+    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`, `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`,
     /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_EXPORT_TIMEOUT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and
     /// `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.
+    ///
+    /// With `OTEL_TRACES_EXPORTER=none` nothing is exported, and what is called is told nothing of that; with
+    /// `OTEL_LOGS_EXPORTER=none` no log records are. Where that is not said and only traces have an endpoint, they are not
+    /// either, for there is nobody to send them to. A timeout of 0 is none.
     ///
     /// # Errors
     /// When a variable has a value that it can't have. Values that may be secret are not in the message.
@@ -60,7 +64,7 @@ impl Otlp {
             otlp = otlp.capacity(as_usize(spans).saturating_mul(2));
         }
         if let Some(millis) = number("OTEL_BSP_EXPORT_TIMEOUT")? {
-            otlp.batching.patience = Duration::from_millis(millis);
+            otlp.batching.patience = time_limit(millis);
         }
         if let Some(limit) = number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")? {
             otlp.value_limit = as_usize(limit);
@@ -69,6 +73,15 @@ impl Otlp {
             otlp.exceptions = exceptions(&opted)?;
         }
         otlp.sampler = sampler(lookup)?;
+        otlp.is_off = is_exported(lookup, TRACES.exporter)? == Some(false);
+        otlp.log_records = match is_exported(lookup, LOGS.exporter)? {
+            Some(is_exported) => is_exported,
+            // Nobody said where to.
+            None if lookup(TRACES.endpoint)?.is_some() => {
+                one_of(lookup, [LOGS.endpoint, ALL.endpoint])?.is_some()
+            }
+            None => true,
+        };
         Ok(otlp)
     }
 }
@@ -78,6 +91,7 @@ pub(crate) type Lookup<'l> = &'l dyn Fn(&'static str) -> Result<Option<String>, 
 
 /// The names of the variables of one signal.
 struct Names {
+    exporter: &'static str,
     endpoint: &'static str,
     path: &'static str,
     protocol: &'static str,
@@ -89,6 +103,7 @@ struct Names {
 }
 
 const ALL: Names = Names {
+    exporter: "",
     endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT",
     path: "",
     protocol: "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -100,6 +115,7 @@ const ALL: Names = Names {
 };
 
 const TRACES: Names = Names {
+    exporter: "OTEL_TRACES_EXPORTER",
     endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     path: "v1/traces",
     protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
@@ -111,6 +127,7 @@ const TRACES: Names = Names {
 };
 
 const LOGS: Names = Names {
+    exporter: "OTEL_LOGS_EXPORTER",
     endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
     path: "v1/logs",
     protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
@@ -189,7 +206,7 @@ fn signal(
     if let Some((name, _)) = one_of(lookup, [names.timeout, ALL.timeout])?
         && let Some(millis) = number(lookup, name)?
     {
-        signal.timeout = Duration::from_millis(millis);
+        signal.timeout = time_limit(millis);
     }
     Ok(())
 }
@@ -200,31 +217,14 @@ const PAIRS: &str = "a list as in key1=value1,key2=value2, percent-encoded where
 fn pairs(name: &'static str, list: &str) -> Result<BTreeMap<String, String>, EnvError> {
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=').ok_or_else(|| secretive(name, PAIRS))?;
-        let value = percent_decoded(value.trim()).ok_or_else(|| secretive(name, PAIRS))?;
+        let value = percent_decoded(value.trim().as_bytes()).and_then(|value| String::from_utf8(value).ok());
+        let value = value.ok_or_else(|| secretive(name, PAIRS))?;
         match key.trim() {
             "" => Err(secretive(name, PAIRS)),
             key => Ok((key.to_owned(), value)),
         }
     };
     list.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        match (first, after) {
-            (b'%', [high, low, after @ ..]) => {
-                let digits = [*high, *low];
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-                rest = after;
-            }
-            (b'%', _) => return None,
-            _ => bytes.push(*first),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn exceptions(opted: &str) -> Result<Exceptions, EnvError> {
@@ -247,11 +247,6 @@ fn sampler(lookup: Lookup<'_>) -> Result<Sampler, EnvError> {
             _ => Err(invalid(ARGUMENT, &text, "a number from 0 to 1")),
         },
     };
-    match lookup("OTEL_TRACES_EXPORTER")?.as_deref() {
-        None | Some("otlp") => {}
-        Some("none") => return Ok(Sampler::AlwaysOff),
-        Some(other) => return Err(invalid("OTEL_TRACES_EXPORTER", other, "otlp or none")),
-    }
     match lookup("OTEL_TRACES_SAMPLER")?.as_deref() {
         None | Some("parentbased_always_on") => Ok(Sampler::ParentBasedAlwaysOn),
         Some("parentbased_always_off") => Ok(Sampler::ParentBasedAlwaysOff),
@@ -264,6 +259,21 @@ fn sampler(lookup: Lookup<'_>) -> Result<Sampler, EnvError> {
 }
 
 const SAMPLERS: &str = "always_on, always_off or traceidratio, each also as in parentbased_always_on";
+
+/// Whether a signal is exported, if that is said.
+fn is_exported(lookup: Lookup<'_>, name: &'static str) -> Result<Option<bool>, EnvError> {
+    match lookup(name)?.as_deref().map(str::trim) {
+        None => Ok(None),
+        Some("otlp") => Ok(Some(true)),
+        Some("none") => Ok(Some(false)),
+        Some(other) => Err(invalid(name, other, "otlp or none")),
+    }
+}
+
+/// As OpenTelemetry has it, 0 is none.
+fn time_limit(millis: u64) -> Duration {
+    if millis == 0 { Duration::MAX } else { Duration::from_millis(millis) }
+}
 
 fn number(lookup: Lookup<'_>, name: &'static str) -> Result<Option<u64>, EnvError> {
     let Some(text) = lookup(name)? else { return Ok(None) };
@@ -311,6 +321,35 @@ mod tests {
         .unwrap();
         assert_eq!(otlp.traces.endpoint, "http://traces:9/exactly/here");
         assert_eq!(otlp.logs.endpoint, "http://collector:4318/base/v1/logs");
+    }
+
+    #[test]
+    fn log_records_are_sent_where_they_are_wanted_and_somebody_is_known_who_takes_them() {
+        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318");
+        let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4318/v1/traces");
+        let logs = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:4318/v1/logs");
+        let (on, off) = (("OTEL_LOGS_EXPORTER", "otlp"), ("OTEL_LOGS_EXPORTER", " none"));
+        for (set, expected) in [
+            (&[][..], true),
+            (&[all], true),
+            (&[logs], true),
+            (&[traces], false),
+            (&[traces, all], true),
+            (&[traces, logs], true),
+            (&[traces, on], true),
+            (&[off], false),
+            (&[all, off], false),
+            (&[logs, off], false),
+        ] {
+            assert_eq!(read(set).unwrap().log_records, expected, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_limit_of_zero_is_none() {
+        let otlp = read(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0"), ("OTEL_BSP_EXPORT_TIMEOUT", "0")]).unwrap();
+        assert_eq!((otlp.traces.timeout, otlp.logs.timeout), (Duration::MAX, Duration::MAX));
+        assert_eq!(otlp.batching.patience, Duration::MAX);
     }
 
     #[cfg(feature = "grpc")]
@@ -361,7 +400,6 @@ mod tests {
         assert_eq!((otlp.value_limit, otlp.exceptions), (80, Exceptions::Both));
         assert_eq!(otlp.sampler, Sampler::ParentBasedRatio(0.25));
         assert_eq!(otlp.resource["team"], "credit risk");
-        assert_eq!(read(&[("OTEL_TRACES_EXPORTER", "none")]).unwrap().sampler, Sampler::AlwaysOff);
     }
 
     #[test]
@@ -373,6 +411,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1", "a whole number"),
             ("OTEL_TRACES_SAMPLER", "sometimes", "always_on"),
             ("OTEL_TRACES_EXPORTER", "jaeger", "otlp or none"),
+            ("OTEL_TRACES_EXPORTER", "console", "otlp or none"),
+            ("OTEL_LOGS_EXPORTER", "console", "otlp or none"),
             ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "spans", "logs or logs/dup"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
@@ -385,6 +425,9 @@ mod tests {
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_HEADERS", "api-key hunter2"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%zz"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%+1"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%f"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2%ff"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "api key=hunter2"),
             ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "=hunter2"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://hunter2@collector"),

@@ -19,10 +19,9 @@ use crate::intake::{Flush, Intake, Seen};
 use crate::ledger::Ledger;
 use crate::lookup::{Answered, Lookups, Question};
 use crate::outbox::{First, Outbox};
-use crate::resource;
 use crate::translate::{self, Style};
 use crate::transport::{Answer, Settings, Transport};
-use batch::{Record, Sent, Services};
+use batch::{Processes, Record, Sent};
 
 /// How long what there is may take if nobody waits for it.
 const AT_LEISURE: Duration = Duration::from_secs(10);
@@ -35,7 +34,7 @@ pub(crate) struct Plan {
     open_spans: OpenSpans,
     instance: Instance,
     lookups: Lookups,
-    services: Services,
+    processes: Processes,
     intake: Arc<Intake>,
     ledger: Arc<Ledger>,
     outbox: Option<Arc<dyn SpoolConfig>>,
@@ -51,7 +50,7 @@ pub(crate) struct Exporter {
     spans: Backlog<Sent>,
     records: Backlog<Record>,
     outbox: Option<Outbox>,
-    services: Services,
+    processes: Processes,
     transport: Transport,
     deadline: Deadline,
 }
@@ -68,13 +67,17 @@ impl Exporter {
         Plan {
             settings: Settings::of(otlp),
             batching: otlp.batching,
-            style: Style { value_limit: otlp.value_limit, exceptions: otlp.exceptions },
-            open_spans: otlp.open_spans,
+            style: Style {
+                value_limit: otlp.value_limit,
+                exceptions: otlp.exceptions,
+                log_records: otlp.log_records,
+            },
+            open_spans: match otlp.open_spans {
+                OpenSpans::LogRecord if !otlp.log_records => OpenSpans::Hidden,
+                open_spans => open_spans,
+            },
             lookups: Lookups::new(reader),
-            services: Services::new(
-                instance.service.clone(),
-                resource::of_this_process(instance, &otlp.resource),
-            ),
+            processes: Processes::new(instance, otlp.resource.clone()),
             instance: instance.clone(),
             intake: Arc::clone(intake),
             ledger: Arc::clone(ledger),
@@ -84,7 +87,7 @@ impl Exporter {
 }
 
 impl Plan {
-    pub(crate) async fn open(self, deadline: Deadline) -> Result<Exporter, OpenError> {
+    pub(crate) async fn open(mut self, deadline: Deadline) -> Result<Exporter, OpenError> {
         let unusable = |source: BoxError| OpenError::Unusable {
             store: "otlp",
             reason: source.to_string(),
@@ -92,7 +95,11 @@ impl Plan {
         };
         let transport = Transport::new(&self.settings).map_err(unusable)?;
         let outbox = match &self.outbox {
-            Some(config) => Some(Outbox::open(&**config, self.instance).await?),
+            Some(config) => {
+                // What can't be delivered now waits.
+                self.batching.patience = Duration::MAX;
+                Some(Outbox::open(&**config, self.instance).await?)
+            }
             None => None,
         };
         // What an earlier process left is delivered by this one.
@@ -107,7 +114,7 @@ impl Plan {
             spans: Backlog::new("spans", self.batching),
             records: Backlog::new("log records", self.batching),
             outbox,
-            services: self.services,
+            processes: self.processes,
             transport,
             deadline,
         })
@@ -136,10 +143,11 @@ impl Exporter {
                     let _ = done.send(());
                 }
                 () = self.intake.arrival() => {}
+                answered = self.lookups.answer(&self.assembler) => self.answered(answered),
                 () = at(due) => {}
             }
             self.look_at(self.intake.take());
-            self.look_up().await;
+            self.lookups.ask_next();
             self.send_what_is_due().await;
         }
     }
@@ -149,7 +157,14 @@ impl Exporter {
         [self.spans_due(), self.records.due()].into_iter().flatten().min()
     }
 
-    /// The same for what events are accounted for by.
+    /// When something is to be done that somebody waits for who flushes: what events are accounted for by, and with an outbox
+    /// all that there is.
+    fn owed_due(&self) -> Option<Instant> {
+        let records = self.outbox.as_ref().and_then(|_| self.records.due());
+        [self.spans_due(), records].into_iter().flatten().min()
+    }
+
+    /// The same for spans.
     fn spans_due(&self) -> Option<Instant> {
         let spooled = self.outbox.as_ref().filter(|outbox| outbox.waiting() > 0);
         let spooled = spooled.map(|_| self.spans.not_before());
@@ -179,17 +194,16 @@ impl Exporter {
 
     /// Shows the start of a span to others while it is open.
     fn show(&mut self, start: &TraceEvent) {
-        let of = Some((start.trace_id, start.span_id));
         match self.open_spans {
             OpenSpans::Hidden => {}
             OpenSpans::LogRecord => {
                 let record = translate::start_record(start, self.style);
-                let _ = self.records.push(Record::new(record, start.service.clone(), of));
+                let _ = self.records.push(Record::of_start(record, start));
                 self.records.hurry();
             }
             OpenSpans::PendingSpan => {
                 let span = translate::start_span(start, self.style);
-                let _ = self.spans.push(Sent::of_start(span, start.service.clone(), of));
+                let _ = self.spans.push(Sent::of_start(span, start));
                 self.spans.hurry();
             }
         }
@@ -197,34 +211,32 @@ impl Exporter {
 
     /// A span that is to be sent.
     fn add(&mut self, finished: Finished) {
-        let Some((span, last)) = translate::span(&finished, self.style).zip(finished.events.last()) else {
+        let Some((span, last)) = translate::span(&finished, self.style).zip(finished.events.last().cloned())
+        else {
             return;
         };
-        let service = last.service.clone();
-        if let Some(record) = translate::exception_record(&finished, self.style) {
-            // The span has the error's type and message: no event is lost with the record.
-            let _ = self.records.push(Record::new(record, service.clone(), None));
-        }
         let owed = finished.owed;
         let finished = self.outbox.is_some().then_some(finished);
-        if self.spans.push(Sent::new(span, service, owed, finished)).is_err() {
+        if finished.is_none() {
+            self.tell_exception(&last);
+        }
+        if self.spans.push(Sent::new(span, &last, owed, finished)).is_err() {
             self.ledger.lose(DropReason::QueueFull, owed);
         }
     }
 
-    async fn look_up(&mut self) {
-        while !self.is_late()
-            && let Some(answered) = self.lookups.answer(&self.assembler, &mut self.deadline).await
-        {
-            match answered {
-                Answered::Spans(spans) => spans.into_iter().for_each(|span| self.add(span)),
-                Answered::Whole(spans) => {
-                    self.ledger.accept(spans.iter().map(|span| span.owed).sum());
-                    spans.into_iter().for_each(|span| self.add(span));
-                }
-                Answered::NotYet => {}
-            }
+    /// The log record of the exception that a span ended with, if there is one. With an outbox it follows its span, with which it
+    /// waits otherwise; the span has the error's type and message in any case, so that no event is lost with the record.
+    fn tell_exception(&mut self, end: &Arc<TraceEvent>) {
+        if let Some(record) = translate::exception_record(end, self.style) {
+            let _ = self.records.push(Record::of_exception(record, end, self.outbox.is_some()));
         }
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        self.processes.learn(answered.processes);
+        self.ledger.accept(answered.whole.iter().map(|span| span.owed).sum());
+        answered.spans.into_iter().chain(answered.whole).for_each(|span| self.add(span));
     }
 
     async fn send_what_is_due(&mut self) {
@@ -249,14 +261,25 @@ impl Exporter {
     async fn flush(&mut self, until: Instant) {
         loop {
             self.look_at(self.intake.take());
-            self.look_up().await;
+            self.lookups.ask_next();
             self.spans.hurry();
             self.records.hurry();
             self.send_what_is_due().await;
-            let next = self.spans_due().filter(|next| *next < until && Instant::now() < until);
+            let next = self.owed_due().filter(|next| *next < until);
+            let is_done = next.is_none() && !self.lookups.are_waiting();
             // Somebody else may wait for less long, and is served by what is left to be done.
-            let Some(next) = next.filter(|_| !self.is_late()) else { return };
-            tokio::time::sleep_until(next).await;
+            if is_done || Instant::now() >= until || self.is_late() {
+                return;
+            }
+            let waiting = async {
+                tokio::select! {
+                    answered = self.lookups.answer(&self.assembler) => Some(answered),
+                    () = at(Some(next.unwrap_or(until))) => None,
+                }
+            };
+            if let Some(Some(answered)) = self.deadline.limit(waiting).await {
+                self.answered(answered);
+            }
         }
     }
 
@@ -265,34 +288,48 @@ impl Exporter {
         self.flush(until).await;
         let last = self.intake.close();
         self.look_at(last);
-        let unanswered: Vec<_> = self.lookups.give_up().collect();
-        unanswered.into_iter().for_each(|span| self.add(span));
+        self.lookups.give_up().into_iter().for_each(|span| self.add(span));
         let left = self.spans.take(self.spans.len());
         self.keep_or_lose(left, DropReason::Shutdown).await;
         self.ledger.lose(DropReason::Shutdown, self.assembler.abandon());
-        if let Some(outbox) = &self.outbox {
+        let records = self.records.take(self.records.len());
+        if let Some(outbox) = &mut self.outbox {
+            let ends: Vec<_> = records.into_iter().filter_map(|record| record.exception_of).collect();
+            if !ends.is_empty()
+                && let Err(error) = outbox.push_records(&ends).await
+            {
+                tracing::warn!(target: "throughline", %error, "the outbox of otlp did not take log records");
+            }
             outbox.close().await;
         }
     }
 
     /// Puts what the collector did not take into the outbox, or counts it as lost.
     async fn keep_or_lose(&mut self, spans: Vec<Sent>, why: DropReason) {
-        for span in spans {
-            let kept = match (&mut self.outbox, &span.finished) {
-                (Some(outbox), Some(finished)) if span.owed > 0 => outbox.push(finished).await,
-                _ => {
-                    self.ledger.lose(why, span.owed);
-                    continue;
-                }
+        // Halves are tried where all together are refused: a spool that is nearly full has room for some.
+        let (mut groups, mut refused) = (vec![spans], None);
+        while let Some(mut spans) = groups.pop() {
+            let owed = spans.iter().map(|span| span.owed).sum::<u64>();
+            let finished: Vec<_> = spans.iter().filter_map(|span| span.finished.as_ref()).collect();
+            let Some(outbox) = self.outbox.as_mut().filter(|_| !finished.is_empty()) else {
+                self.ledger.lose(why, owed);
+                continue;
             };
-            match kept {
+            match outbox.push(&finished).await {
                 // Those that another process saw are accepted with the span that they complete.
-                Ok(events) => self.ledger.accept(events.saturating_sub(span.owed)),
+                Ok(events) => self.ledger.accept(events.saturating_sub(owed)),
+                Err(_) if spans.len() > 1 => {
+                    groups.push(spans.split_off(spans.len() / 2));
+                    groups.push(spans);
+                }
                 Err(error) => {
-                    tracing::warn!(target: "throughline", %error, "the outbox of otlp did not take a span");
-                    self.ledger.lose(why, span.owed);
+                    refused = Some(error);
+                    self.ledger.lose(why, owed);
                 }
             }
+        }
+        if let Some(error) = refused {
+            tracing::warn!(target: "throughline", %error, "the outbox of otlp did not take all spans");
         }
     }
 
@@ -303,7 +340,7 @@ impl Exporter {
             return self.keep_or_lose(all, DropReason::Unavailable).await;
         }
         let count = self.spans.batch();
-        let request = self.services.traces(self.spans.first(count));
+        let request = self.processes.traces(self.spans.first(count));
         let sending = self.transport.traces(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, message } => {
@@ -344,6 +381,9 @@ impl Exporter {
             }
             self.ledger.deliver(span.owed);
             self.start_arrived(span.start_of);
+            if let Some(end) = span.finished.as_ref().and_then(|finished| finished.events.last()) {
+                self.tell_exception(end);
+            }
         }
     }
 
@@ -365,7 +405,7 @@ impl Exporter {
 
     async fn send_records(&mut self) {
         let count = self.records.batch();
-        let request = self.services.logs(self.records.first(count));
+        let request = self.processes.logs(self.records.first(count));
         let sending = self.transport.logs(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, .. } => {
@@ -375,10 +415,15 @@ impl Exporter {
                 batch.iter().take(taken).for_each(|record| self.start_arrived(record.start_of));
             }
             Answer::TooLarge { .. } if self.records.halve(count) => {}
-            Answer::TooLarge { reason } | Answer::Rejected { reason } => {
+            Answer::TooLarge { reason } => {
                 self.records.trouble(&reason);
                 self.records.take(count);
                 self.records.may_grow();
+            }
+            // It may take no log records at all.
+            Answer::Rejected { reason } => {
+                self.records.trouble(&reason);
+                self.records.refused();
             }
             Answer::Later { after, reason } => {
                 self.records.trouble(&reason);
@@ -398,16 +443,28 @@ impl Exporter {
                 return self.spans.put_off(None);
             }
         };
-        let sent = first.into_iter().filter_map(|First { span, through }| {
-            let service = span.events.last()?.service.clone();
-            Some((Sent::new(translate::span(&span, self.style)?, service, span.owed, None), through))
+        let sent = first.into_iter().filter_map(|First { span, is_record_alone, through }| {
+            let end = Arc::clone(span.events.last()?);
+            let sent = Sent::new(translate::span(&span, self.style)?, &end, span.owed, Some(span));
+            Some((sent, is_record_alone, through))
         });
-        let (mut sent, through): (Vec<_>, Vec<_>) = sent.unzip();
-        let count = self.spans.fitting(sent.iter());
+        let mut sent: Vec<_> = sent.collect();
+        let count = self.spans.fitting(sent.iter().map(|(sent, ..)| sent));
         sent.truncate(count);
-        let Some(&through) = through.get(count - 1) else { return };
-        let sending = self.transport.traces(self.services.traces(sent.iter()));
-        let (rejected, message) = match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
+        let Some(&(_, _, through)) = sent.last() else { return };
+        let (records, sent): (Vec<_>, Vec<_>) =
+            sent.into_iter().partition(|(_, is_record_alone, _)| *is_record_alone);
+        let [records, sent] =
+            [records, sent].map(|sent| sent.into_iter().map(|(sent, ..)| sent).collect::<Vec<_>>());
+        let nothing = Answer::Taken { rejected: 0, message: String::new() };
+        let answer = match sent.is_empty() {
+            true => nothing,
+            false => {
+                let sending = self.transport.traces(self.processes.traces(sent.iter()));
+                self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late)
+            }
+        };
+        let (rejected, message) = match answer {
             Answer::Taken { rejected, message } => {
                 self.spans.went_well();
                 (rejected, message)
@@ -424,7 +481,10 @@ impl Exporter {
         };
         // Counted once it can't be sent again.
         match outbox.remove(through).await {
-            Ok(()) => self.taken(&sent, rejected, &message),
+            Ok(()) => {
+                self.taken(&records, 0, "");
+                self.taken(&sent, rejected, &message);
+            }
             Err(error) => {
                 self.spans.trouble(&error.to_string());
                 self.spans.put_off(None);

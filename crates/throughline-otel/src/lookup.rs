@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use throughline_model::fold::{by_span, place_in_span};
 use throughline_model::{
-    BoxFuture, InstanceId, Liveness, ReadError, Status, TraceEvent, TraceId, TraceReader,
+    BoxFuture, InstanceId, Liveness, Process, ReadError, Status, TraceEvent, TraceId, TraceReader,
 };
 use tokio::time::Instant;
 
 use crate::assemble::{Amounts, Assembler, Finished, is_a_mere_point};
-use crate::deadline::Deadline;
 
 /// How long a store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,16 +36,34 @@ struct Waiting {
     attempts: u32,
 }
 
-/// Questions to the store, and who answers them.
+/// The question that the store is being asked.
+struct Asked {
+    question: Question,
+    attempts: u32,
+    answer: BoxFuture<'static, Option<Known>>,
+}
+
+/// What the store knows of a run.
+#[derive(Default)]
+struct Known {
+    events: Vec<TraceEvent>,
+    /// Which processes may be at work on it: all but those of which it is known that they are not.
+    alive: Vec<InstanceId>,
+    /// The processes that were.
+    processes: Vec<(InstanceId, Process)>,
+}
+
+/// Questions to the store, and who answers them. One is asked at a time, while everything else continues.
 pub(crate) struct Lookups {
     reader: Option<Arc<dyn TraceReader>>,
     waiting: VecDeque<Waiting>,
+    asked: Option<Asked>,
     whole: VecDeque<TraceId>,
 }
 
 impl Lookups {
     pub(crate) fn new(reader: Option<Arc<dyn TraceReader>>) -> Self {
-        Self { reader, waiting: VecDeque::new(), whole: VecDeque::new() }
+        Self { reader, waiting: VecDeque::new(), asked: None, whole: VecDeque::new() }
     }
 
     /// Whether there is anybody to ask who is not asked too much already.
@@ -69,125 +86,151 @@ impl Lookups {
 
     /// When the next question is to be asked.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.waiting.front().map(|waiting| waiting.at)
+        self.waiting.front().filter(|_| self.asked.is_none()).map(|waiting| waiting.at)
     }
 
-    /// Those that nobody answered.
-    pub(crate) fn give_up(&mut self) -> impl Iterator<Item = Finished> + '_ {
-        self.waiting.drain(..).filter_map(|waiting| match waiting.question {
-            Question::Beginning(span) => Some(span),
-            Question::Whole(_) => None,
-        })
-    }
-
-    /// Asks the next question, if it is time; answers spans, of a whole run with their events to be accepted.
-    pub(crate) async fn answer(
-        &mut self,
-        assembler: &Assembler,
-        deadline: &mut Deadline,
-    ) -> Option<Answered> {
-        let next = self.waiting.pop_front_if(|waiting| waiting.at <= Instant::now())?;
+    /// Asks the next question, if it is time and none is being asked.
+    pub(crate) fn ask_next(&mut self) {
+        let Some(reader) = self.reader.clone().filter(|_| self.asked.is_none()) else { return };
+        let Some(next) = self.waiting.pop_front_if(|waiting| waiting.at <= Instant::now()) else { return };
         let Waiting { question, attempts, .. } = next;
         let trace = match &question {
-            Question::Beginning(span) => span.events.first()?.trace_id,
-            Question::Whole(end) => end.trace_id,
+            Question::Beginning(span) => span.events.first().map(|event| event.trace_id),
+            Question::Whole(end) => Some(end.trace_id),
         };
-        let events = self.ask_store(deadline, |reader| reader.trace(trace)).await;
-        let events = events.unwrap_or_default();
-        Some(match question {
+        let Some(trace) = trace else { return };
+        self.asked = Some(Asked { question, attempts, answer: Box::pin(known(reader, trace)) });
+    }
+
+    /// Whether the store has not answered yet.
+    pub(crate) fn are_waiting(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Those that nobody answered. Runs that are to be exported as a whole stay.
+    pub(crate) fn give_up(&mut self) -> Vec<Finished> {
+        let mut spans = Vec::new();
+        let mut keep = |waiting: Waiting| match waiting.question {
             Question::Beginning(span) => {
-                let alive = self.alive(&events, deadline).await;
-                Answered::Spans(self.completed(span, &events, &alive, assembler))
+                spans.push(span);
+                None
+            }
+            Question::Whole(_) => Some(waiting),
+        };
+        let asked = self.asked.take();
+        let asked =
+            asked.map(|Asked { question, attempts, .. }| Waiting { question, at: Instant::now(), attempts });
+        self.waiting =
+            asked.into_iter().chain(std::mem::take(&mut self.waiting)).filter_map(&mut keep).collect();
+        spans
+    }
+
+    /// The answer to the question that is being asked; never completes if there is none. Nothing is lost if it is dropped before.
+    pub(crate) async fn answer(&mut self, assembler: &Assembler) -> Answered {
+        let known = match &mut self.asked {
+            Some(asked) => asked.answer.as_mut().await,
+            None => std::future::pending().await,
+        };
+        let mut answered = Answered::default();
+        let Some(Asked { question, attempts, .. }) = self.asked.take() else { return answered };
+        let is_answered = known.is_some();
+        let known = known.unwrap_or_default();
+        match question {
+            Question::Beginning(span) => {
+                answered.spans = completed(span, &known.events, &known.alive, assembler);
+                if !is_answered {
+                    // A store that hangs would have each of the others wait as long.
+                    answered.spans.extend(self.give_up());
+                }
             }
             Question::Whole(end) => {
                 // Events of a run are stored in their order: with its end all of them are there.
-                let is_whole = events.iter().any(|event| event.id() == end.id());
-                if !is_whole && attempts < ATTEMPTS {
-                    let at = Instant::now() + PAUSE;
-                    let question = Question::Whole(end);
+                let is_whole = known.events.iter().any(|event| event.id() == end.id());
+                if is_whole || attempts >= ATTEMPTS {
+                    answered.whole = spans_of(known.events);
+                } else {
+                    let (question, at) = (Question::Whole(end), Instant::now() + PAUSE);
                     self.waiting.push_back(Waiting { question, at, attempts: attempts + 1 });
-                    return Some(Answered::NotYet);
                 }
-                Answered::Whole(spans_of(events))
             }
-        })
-    }
-
-    async fn ask_store<'s, T>(
-        &'s self,
-        deadline: &mut Deadline,
-        ask: impl FnOnce(&'s dyn TraceReader) -> BoxFuture<'s, Result<T, ReadError>>,
-    ) -> Option<T> {
-        let asking = tokio::time::timeout(PATIENCE, ask(&**self.reader.as_ref()?));
-        let error = match deadline.limit(asking).await {
-            Some(Ok(Ok(answer))) => return Some(answer),
-            Some(Ok(Err(error))) => error.to_string(),
-            Some(Err(_)) | None => "it did not answer in time".to_owned(),
-        };
-        tracing::warn!(target: "throughline", error, "the store did not say what a run did before; its export has gaps");
-        None
-    }
-
-    /// Which processes may be at work on a run: all but those of which it is known that they are not.
-    async fn alive(&self, events: &[TraceEvent], deadline: &mut Deadline) -> Vec<InstanceId> {
-        let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
-        instances.sort_unstable();
-        instances.dedup();
-        let known = self.ask_store(deadline, |reader| reader.liveness(&instances)).await;
-        let mut known = known.unwrap_or_default().into_iter();
-        instances.retain(|_| known.next() != Some(Liveness::Dead));
-        instances
-    }
-
-    /// The span with its beginning, and if it is the root of its run all that dead processes left open in that.
-    fn completed(
-        &self,
-        mut span: Finished,
-        events: &[TraceEvent],
-        alive: &[InstanceId],
-        assembler: &Assembler,
-    ) -> Vec<Finished> {
-        let Some(end) = span.events.last().cloned() else { return Vec::new() };
-        let first = span.events.first().map_or(0, |first| first.seq);
-        let mut before: Vec<_> =
-            events.iter().filter(|event| event.span_id == end.span_id && event.seq < first).collect();
-        before.sort_by_key(|event| place_in_span(event));
-        span.events.splice(..0, before.into_iter().cloned().map(Arc::new));
-        let mut spans = Vec::new();
-        if end.is_root() {
-            spans.extend(by_span(events).into_iter().filter_map(|of_span| {
-                let last = of_span.last()?;
-                let is_left_open = last.status == Status::Pending
-                    && !alive.contains(&last.instance)
-                    && last.span_id != end.span_id
-                    && !assembler.has(last.trace_id, last.span_id);
-                let points = events.iter().filter(|event| {
-                    event.parent_span_id == Some(last.span_id)
-                        && event.seq == 0
-                        && event.status != Status::Pending
-                        && is_a_mere_point(event)
-                });
-                is_left_open.then(|| Finished {
-                    events: of_span.iter().map(|event| Arc::new(TraceEvent::clone(event))).collect(),
-                    points: points.cloned().map(Arc::new).collect(),
-                    interrupted_at: Some(end.timestamp),
-                    owed: 0,
-                })
-            }));
         }
-        spans.push(span);
-        spans
+        answered.processes = known.processes;
+        answered
     }
 }
 
-/// An answer.
-pub(crate) enum Answered {
+/// What the store knows of a run, unless it does not answer in time.
+async fn known(reader: Arc<dyn TraceReader>, trace: TraceId) -> Option<Known> {
+    let asking = async {
+        let events = reader.trace(trace).await?;
+        let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+        instances.sort_unstable();
+        instances.dedup();
+        let liveness = reader.liveness(&instances).await?;
+        let processes = reader.processes(&instances).await?;
+        let known = instances.iter().zip(processes);
+        let processes = known.filter_map(|(instance, process)| Some((*instance, process?))).collect();
+        let mut liveness = liveness.into_iter();
+        instances.retain(|_| liveness.next() != Some(Liveness::Dead));
+        Ok::<_, ReadError>(Known { events, alive: instances, processes })
+    };
+    let (error, answer) = match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(Ok(known)) => return Some(known),
+        Ok(Err(error)) => (error.to_string(), Some(Known::default())),
+        Err(_) => ("it did not answer in time".to_owned(), None),
+    };
+    tracing::warn!(target: "throughline", error, "the store did not say what a run did before; its export has gaps");
+    answer
+}
+
+/// The span with its beginning, and if it is the root of its run all that dead processes left open in that.
+fn completed(
+    mut span: Finished,
+    events: &[TraceEvent],
+    alive: &[InstanceId],
+    assembler: &Assembler,
+) -> Vec<Finished> {
+    let Some(end) = span.events.last().cloned() else { return Vec::new() };
+    let first = span.events.first().map_or(0, |first| first.seq);
+    let mut before: Vec<_> =
+        events.iter().filter(|event| event.span_id == end.span_id && event.seq < first).collect();
+    before.sort_by_key(|event| place_in_span(event));
+    span.events.splice(..0, before.into_iter().cloned().map(Arc::new));
+    let mut spans = Vec::new();
+    if end.is_root() {
+        spans.extend(by_span(events).into_iter().filter_map(|of_span| {
+            let last = of_span.last()?;
+            let is_left_open = last.status == Status::Pending
+                && !alive.contains(&last.instance)
+                && last.span_id != end.span_id
+                && !assembler.has(last.trace_id, last.span_id);
+            let points = events.iter().filter(|event| {
+                event.parent_span_id == Some(last.span_id)
+                    && event.seq == 0
+                    && event.status != Status::Pending
+                    && is_a_mere_point(event)
+            });
+            is_left_open.then(|| Finished {
+                events: of_span.iter().map(|event| Arc::new(TraceEvent::clone(event))).collect(),
+                points: points.cloned().map(Arc::new).collect(),
+                interrupted_at: Some(end.timestamp),
+                owed: 0,
+            })
+        }));
+    }
+    spans.push(span);
+    spans
+}
+
+/// What an answer amounts to.
+#[derive(Default)]
+pub(crate) struct Answered {
     /// Spans of which all events have been accepted that are owed.
-    Spans(Vec<Finished>),
+    pub(crate) spans: Vec<Finished>,
     /// Spans of a run that nothing is known of.
-    Whole(Vec<Finished>),
-    /// It is asked again.
-    NotYet,
+    pub(crate) whole: Vec<Finished>,
+    /// Processes that worked on the run.
+    pub(crate) processes: Vec<(InstanceId, Process)>,
 }
 
 fn spans_of(events: Vec<TraceEvent>) -> Vec<Finished> {

@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
-use throughline_model::{AppendError, Instance, OpenError, Spool, SpoolConfig, Spooled, Status, TraceEvent};
+use throughline_model::{
+    AppendError, Instance, OpenError, Spool, SpoolConfig, Spooled, Status, Timestamp, TraceEvent,
+};
 
 use crate::assemble::{Amounts, Assembler, Finished};
 
 /// How many events are read at once: more than one span has.
 const READ: usize = 1024;
+
+/// An attribute of the last event of a group, where that does not say by itself what is to be sent; taken off when it is read.
+const NOTE: &str = "throughline.otlp.outbox";
+/// What it says where the span has been sent, and only the log record of its exception has not.
+const RECORD_ALONE: &str = "record";
 
 pub(crate) struct Outbox {
     spool: Arc<dyn Spool>,
@@ -17,6 +24,8 @@ pub(crate) struct Outbox {
 /// One of the spans that have waited longest.
 pub(crate) struct First {
     pub(crate) span: Finished,
+    /// Whether the span has been sent, and only the log record of its exception has not.
+    pub(crate) is_record_alone: bool,
     pub(crate) through: Through,
 }
 
@@ -44,12 +53,20 @@ impl Outbox {
         self.waiting
     }
 
-    /// Takes the events of a span as one group; answers how many they are.
-    pub(crate) async fn push(&mut self, span: &Finished) -> Result<u64, AppendError> {
-        let events = in_order(span);
+    /// Takes the events of these spans, all or none; answers how many they are.
+    pub(crate) async fn push(&mut self, spans: &[&Finished]) -> Result<u64, AppendError> {
+        let events: Vec<_> = spans.iter().flat_map(|span| group(span)).collect();
         self.spool.push(&events).await?;
         self.waiting += events.len() as u64;
         Ok(events.len() as u64)
+    }
+
+    /// Takes the ends of spans that have been sent, but for the log records of their exceptions.
+    pub(crate) async fn push_records(&mut self, ends: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
+        let events: Vec<_> = ends.iter().map(|end| noted(end, RECORD_ALONE.to_owned())).collect();
+        self.spool.push(&events).await?;
+        self.waiting += events.len() as u64;
+        Ok(())
     }
 
     /// The spans that have waited longest.
@@ -59,12 +76,21 @@ impl Outbox {
             self.waiting = 0;
         }
         let mut assembler = Assembler::new(usize::MAX);
-        let ended = |(events, spooled): (u64, &Spooled)| match assembler.take(Arc::clone(&spooled.event)) {
-            // A group has the end of its span last.
-            Amounts::Ended(span) => {
-                Some(First { span, through: Through { position: spooled.position, events } })
+        let ended = |(events, spooled): (u64, &Spooled)| {
+            let through = Through { position: spooled.position, events };
+            let (event, note) = without_note(&spooled.event);
+            let is_record_alone = note.as_deref() == Some(RECORD_ALONE);
+            let interrupted_at = note.and_then(|note| note.parse().ok()).map(Timestamp::from_micros);
+            match assembler.take(Arc::clone(&event)) {
+                // A group has the end of its span last.
+                Amounts::Ended(span) => Some(First { span, is_record_alone, through }),
+                _ => {
+                    let span =
+                        if event.status == Status::Pending { event.span_id } else { event.parent_span_id? };
+                    let span = assembler.interrupted(event.trace_id, span, interrupted_at?)?;
+                    Some(First { span, is_record_alone, through })
+                }
             }
-            _ => None,
         };
         Ok((1..).zip(&spooled).filter_map(ended).collect())
     }
@@ -83,9 +109,25 @@ impl Outbox {
     }
 }
 
-/// Those that began the span, those in it, and the end.
-fn in_order(span: &Finished) -> Vec<Arc<TraceEvent>> {
+/// Those that began the span, those in it, and the end. Of one that was interrupted the last of them says when.
+fn group(span: &Finished) -> Vec<Arc<TraceEvent>> {
     let (open, end): (Vec<_>, Vec<_>) =
         span.events.iter().cloned().partition(|event| event.status == Status::Pending);
-    open.into_iter().chain(span.points.iter().cloned()).chain(end).collect()
+    let mut group: Vec<_> = open.into_iter().chain(span.points.iter().cloned()).chain(end).collect();
+    if let Some((at, last)) = span.interrupted_at.zip(group.last_mut()) {
+        *last = noted(last, at.as_micros().to_string());
+    }
+    group
+}
+
+fn noted(event: &TraceEvent, note: String) -> Arc<TraceEvent> {
+    let attrs = event.attrs.with(NOTE, note);
+    Arc::new(TraceEvent { attrs, ..event.clone() })
+}
+
+/// The event as it was, and what was noted on it.
+fn without_note(event: &Arc<TraceEvent>) -> (Arc<TraceEvent>, Option<String>) {
+    let Some(note) = event.attrs.get(NOTE).map(str::to_owned) else { return (Arc::clone(event), None) };
+    let attrs = event.attrs.iter().filter(|(name, _)| name != NOTE).cloned().collect();
+    (Arc::new(TraceEvent { attrs, ..TraceEvent::clone(event) }), Some(note))
 }

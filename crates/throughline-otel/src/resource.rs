@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use throughline_model::Instance;
+use throughline_model::{Instance, InstanceId, Process};
 
 use crate::translate::Attributes;
 
@@ -16,10 +16,43 @@ pub(crate) fn of_this_process(instance: &Instance, given: &BTreeMap<String, Stri
     resource(&attributes)
 }
 
-/// Of events of another service, nothing else is known.
-pub(crate) fn of_service(service: &str) -> Resource {
-    resource(&BTreeMap::from([("service.name".to_owned(), service.to_owned())]))
+/// The attributes of another process: what the store knows of it, and what an operator says of all processes of the service.
+pub(crate) fn of_another(
+    service: &str,
+    instance: InstanceId,
+    process: Option<&Process>,
+    given: &BTreeMap<String, String>,
+) -> Resource {
+    let is_process = ![InstanceId::IMPORTED, InstanceId::NOBODY].contains(&instance);
+    let facts = [
+        ("service.name", Some(service.to_owned())),
+        ("service.instance.id", is_process.then(|| instance.to_string())),
+        ("service.version", process.and_then(|process| process.version.as_ref()).map(ToString::to_string)),
+        ("host.name", process.and_then(|process| process.host.as_ref()).map(ToString::to_string)),
+        ("process.pid", process.and_then(|process| process.pid).map(|pid| pid.to_string())),
+    ];
+    let of_one_process = |key: &str| OF_ONE_PROCESS.iter().any(|prefix| key.starts_with(prefix));
+    let mut attributes: BTreeMap<_, _> = given
+        .iter()
+        .filter(|(key, _)| !of_one_process(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    attributes.extend(facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    resource(&attributes)
 }
+
+/// What attributes begin with that are those of a process, or of where it runs.
+const OF_ONE_PROCESS: [&str; 9] = [
+    "host.",
+    "os.",
+    "process.",
+    "container.",
+    "k8s.pod.",
+    "k8s.node.",
+    "k8s.container.",
+    "service.instance.",
+    "service.version",
+];
 
 fn resource(attributes: &BTreeMap<String, String>) -> Resource {
     let mut pairs = Attributes::new(usize::MAX);
@@ -46,8 +79,8 @@ fn detected(instance: &Instance, env: &dyn Fn(&str) -> Option<String>) -> BTreeM
         ("service.version", instance.version.as_ref().map(ToString::to_string)),
         ("service.instance.id", Some(instance.id.to_string())),
         ("host.name", instance.host.as_ref().map(ToString::to_string)),
-        ("host.arch", Some(arch().to_owned())),
-        ("os.type", Some(std::env::consts::OS.to_owned())),
+        ("host.arch", Some(arch(std::env::consts::ARCH).to_owned())),
+        ("os.type", os_type(std::env::consts::OS).map(str::to_owned)),
         ("process.pid", instance.pid.map(|pid| pid.to_string())),
         ("process.executable.name", executable.map(|name| name.to_string_lossy().into_owned())),
         ("container.id", container_id()),
@@ -61,12 +94,28 @@ fn detected(instance: &Instance, env: &dyn Fn(&str) -> Option<String>) -> BTreeM
     known.filter(|(_, value)| !value.is_empty()).collect()
 }
 
-/// The names of architectures are those of Go there.
-fn arch() -> &'static str {
-    match std::env::consts::ARCH {
+/// By the [names](https://opentelemetry.io/docs/specs/semconv/registry/attributes/os/) that the conventions have; `None` where
+/// they have none.
+fn os_type(os: &'static str) -> Option<&'static str> {
+    match os {
+        "linux" | "android" => Some("linux"),
+        "macos" | "ios" | "tvos" | "watchos" | "visionos" => Some("darwin"),
+        "windows" | "freebsd" | "netbsd" | "openbsd" | "solaris" | "aix" | "hpux" => Some(os),
+        "dragonfly" => Some("dragonflybsd"),
+        "illumos" => Some("solaris"),
+        _ => None,
+    }
+}
+
+/// By the [names](https://opentelemetry.io/docs/specs/semconv/registry/attributes/host/) that the conventions have; where they
+/// have none, any may be used.
+fn arch(arch: &'static str) -> &'static str {
+    match arch {
         "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "x86",
+        "aarch64" | "arm64ec" => "arm64",
+        "arm" => "arm32",
+        "powerpc" => "ppc32",
+        "powerpc64" => "ppc64",
         other => other,
     }
 }
@@ -121,6 +170,43 @@ mod tests {
             assert_eq!(found.get(key).map(String::as_str), Some(value), "{key}");
         }
         assert!(!found.contains_key("k8s.node.name"));
+    }
+
+    #[test]
+    fn systems_and_architectures_are_named_as_the_conventions_name_them() {
+        let known = [
+            "aix",
+            "darwin",
+            "dragonflybsd",
+            "freebsd",
+            "hpux",
+            "linux",
+            "netbsd",
+            "openbsd",
+            "solaris",
+            "windows",
+        ];
+        for (os, name) in [
+            ("macos", Some("darwin")),
+            ("dragonfly", Some("dragonflybsd")),
+            ("windows", Some("windows")),
+            ("linux", Some("linux")),
+            ("wasi", None),
+        ] {
+            assert_eq!(os_type(os), name, "{os}");
+            assert!(name.is_none_or(|name| known.contains(&name)));
+        }
+        for (architecture, name) in [
+            ("x86_64", "amd64"),
+            ("aarch64", "arm64"),
+            ("arm", "arm32"),
+            ("powerpc", "ppc32"),
+            ("powerpc64", "ppc64"),
+            ("s390x", "s390x"),
+            ("x86", "x86"),
+        ] {
+            assert_eq!(arch(architecture), name, "{architecture}");
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! [`Sampler`], which runs are exported.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use throughline_model::names::tags;
 use throughline_model::{TraceEvent, TraceId};
 
 /// Which runs are exported. The decision is one of the trace id, so that every process makes the same, or that of the caller.
+///
+/// What callers decided otherwise is remembered of the latest 65,536 runs (of 4,096 at least, whatever their ids are). Of an
+/// older one that still runs, what follows is decided upon as if it had begun here.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Sampler {
@@ -49,46 +53,80 @@ fn is_in(ratio: f64, trace: TraceId) -> bool {
     random >= rejected
 }
 
-/// How many runs it is remembered of what their callers decided.
-const REMEMBERED: usize = 4096;
+/// Locks, so that runs on several threads rarely wait for each other.
+const SHARDS: usize = 16;
+/// How many runs are remembered by each.
+const OF_A_SHARD: usize = 4096;
 
 /// Decides for each event whether it is exported.
 #[derive(Debug)]
 pub(crate) struct Sampling {
     sampler: Sampler,
-    /// Runs whose callers decided otherwise than it would be decided here, the latest last.
-    decided: Mutex<VecDeque<TraceId>>,
+    others: Others,
 }
 
 impl Sampling {
     pub(crate) fn new(sampler: Sampler) -> Self {
-        Self { sampler, decided: Mutex::default() }
+        Self { sampler, others: Others::default() }
     }
 
     /// Whether an event is exported. The root of a run says what its caller decided, and comes before all else in it.
     pub(crate) fn samples(&self, event: &TraceEvent) -> bool {
-        let here = self.sampler.samples(event.trace_id);
-        if !self.sampler.follows_callers() {
-            return here;
-        }
-        let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
-        if event.has_tag(tags::REMOTE_PARENT) {
+        if self.sampler.follows_callers() && event.has_tag(tags::REMOTE_PARENT) {
             let of_caller = !event.has_tag(tags::UNSAMPLED_PARENT);
-            if of_caller != here && !decided.contains(&event.trace_id) {
-                if decided.len() == REMEMBERED {
-                    decided.pop_front();
-                }
-                decided.push_back(event.trace_id);
+            if of_caller != self.sampler.samples(event.trace_id) {
+                self.others.add(event.trace_id);
             }
             return of_caller;
         }
-        here != decided.contains(&event.trace_id)
+        self.samples_run(event.trace_id)
     }
 
     /// Whether a run is exported of which the root has been seen.
     pub(crate) fn samples_run(&self, trace: TraceId) -> bool {
-        let decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sampler.samples(trace) != decided.contains(&trace)
+        self.sampler.samples(trace) != self.others.have(trace)
+    }
+}
+
+/// Runs whose callers decided otherwise than it would be decided here. The oldest are forgotten, and decided upon as if they
+/// had begun here.
+#[derive(Debug, Default)]
+struct Others {
+    /// Whether there was ever one: most processes ask for each event and never find any.
+    is_used: AtomicBool,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    runs: HashSet<TraceId>,
+    /// The same, the oldest first.
+    order: VecDeque<TraceId>,
+}
+
+impl Others {
+    fn shard(&self, trace: TraceId) -> MutexGuard<'_, Shard> {
+        let at = usize::from(trace.to_bytes()[15]) % SHARDS;
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, trace: TraceId) {
+        let mut shard = self.shard(trace);
+        if !shard.runs.insert(trace) {
+            return;
+        }
+        shard.order.push_back(trace);
+        if shard.order.len() > OF_A_SHARD
+            && let Some(oldest) = shard.order.pop_front()
+        {
+            shard.runs.remove(&oldest);
+        }
+        drop(shard);
+        self.is_used.store(true, Ordering::Release);
+    }
+
+    fn have(&self, trace: TraceId) -> bool {
+        self.is_used.load(Ordering::Acquire) && self.shard(trace).runs.contains(&trace)
     }
 }
 
@@ -125,6 +163,25 @@ mod tests {
         }
         let sampling = Sampling::new(Sampler::AlwaysOn);
         assert!(sampling.samples(&event(TraceId::random(), no)), "who does not follow does not");
+    }
+
+    #[test]
+    fn so_many_callers_are_remembered_as_is_said_and_no_more() {
+        let others = Others::default();
+        let run = |at: u64| TraceId::from_bytes((u128::from(at) + 1).to_be_bytes()).unwrap();
+        let most = (SHARDS * OF_A_SHARD) as u64;
+        assert_eq!(most, 65_536);
+        assert!(!others.have(run(0)));
+        (0..most).for_each(|at| others.add(run(at)));
+        // To see one again takes no room.
+        (0..most).for_each(|at| others.add(run(at)));
+        assert!((0..most).all(|at| others.have(run(at))));
+        (most..2 * most).for_each(|at| others.add(run(at)));
+        assert!((0..most).all(|at| !others.have(run(at))));
+        let kept = others.shards.iter().map(|shard| shard.lock().unwrap());
+        assert!(
+            kept.into_iter().all(|shard| shard.runs.len() == OF_A_SHARD && shard.order.len() == OF_A_SHARD)
+        );
     }
 
     #[test]

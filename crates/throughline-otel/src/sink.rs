@@ -37,6 +37,9 @@ impl EventSink for Otlp {
     }
 
     fn open(&self, instance: &Instance, readers: Option<&Readers>) -> Result<(), OpenError> {
+        if self.is_off {
+            return Ok(());
+        }
         let unusable =
             |reason: String, source: Option<BoxError>| OpenError::Unusable { store: NAME, reason, source };
         let (commands, receiver) = mpsc::unbounded_channel();

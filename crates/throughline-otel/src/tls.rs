@@ -15,6 +15,9 @@ pub(crate) fn config(pem: Option<&[u8]>) -> Result<ClientConfig, BoxError> {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 roots.add(certificate?)?;
             }
+            if roots.is_empty() {
+                return Err("there is no certificate in what is to be trusted: give it in PEM".into());
+            }
         }
         // One that can't be read is one that nobody is trusted for.
         None => {

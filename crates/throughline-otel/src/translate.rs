@@ -28,6 +28,8 @@ pub(crate) struct Style {
     /// The longest value of an attribute, in bytes.
     pub(crate) value_limit: usize,
     pub(crate) exceptions: Exceptions,
+    /// Whether there are log records.
+    pub(crate) log_records: bool,
 }
 
 /// The scope of all that is exported.
@@ -80,10 +82,9 @@ pub(crate) fn span(finished: &Finished, style: Style) -> Option<Span> {
     })
 }
 
-/// What is logged of a span that ended: the error that it ended with, unless that is another span's on its way up.
-pub(crate) fn exception_record(finished: &Finished, style: Style) -> Option<LogRecord> {
-    let last = finished.events.last()?;
-    let error = exception(last).filter(|_| style.exceptions.are_log_records())?;
+/// What is logged of a span that ended with this event: its error, unless that is another span's on its way up.
+pub(crate) fn exception_record(last: &TraceEvent, style: Style) -> Option<LogRecord> {
+    let error = exception(last).filter(|_| style.log_records && style.exceptions.are_log_records())?;
     Some(LogRecord {
         time_unix_nano: nanos(last.timestamp),
         severity_number: SeverityNumber::Error.into(),

@@ -48,6 +48,16 @@ impl Answer {
     }
 }
 
+/// Where a signal is sent to. A user in an address would be shown to whatever is in between, and in logs.
+fn address(signal: &Signal) -> Result<::http::Uri, BoxError> {
+    // The message of this error does not repeat the address.
+    let uri: ::http::Uri = signal.endpoint.parse()?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("an endpoint has a user in it: send a header `authorization` instead".into());
+    }
+    Ok(uri)
+}
+
 /// A connection to a collector.
 pub(crate) enum Transport {
     Http(Box<http::Http>),

@@ -86,6 +86,10 @@ impl SentryBuilder {
             release: lookup(env::SENTRY_RELEASE)?,
             sample_rate: rate(env::SENTRY_SAMPLE_RATE, 1.0)?,
             traces_sample_rate: rate(env::SENTRY_TRACES_SAMPLE_RATE, 0.0)?,
+            redaction: match lookup(env::THROUGHLINE_PSEUDONYM_KEY)? {
+                Some(key) => Redaction::standard().pseudonym_key(key),
+                None => Redaction::standard(),
+            },
             ..Self::default()
         })
     }
@@ -239,6 +243,18 @@ mod tests {
         assert!(!from(&[]).unwrap().build().unwrap().is_enabled());
         let off = from(&[("SENTRY_DSN", "https://key@sentry.example.com/1"), ("SENTRY_ENABLED", "False")]);
         assert!(!off.unwrap().build().unwrap().is_enabled());
+    }
+
+    #[test]
+    fn pseudonyms_are_made_with_the_key_that_the_emitter_has() {
+        let pseudonym = |builder: SentryBuilder| {
+            let redactor = builder.redaction.build().unwrap();
+            redactor.findable(None, "ada@example.org").into_owned()
+        };
+        let key = "a secret of sixteen bytes";
+        let expected = pseudonym(Sentry::builder().redaction(Redaction::standard().pseudonym_key(key)));
+        assert_eq!(pseudonym(from(&[("THROUGHLINE_PSEUDONYM_KEY", key)]).unwrap()), expected);
+        assert_ne!(pseudonym(from(&[]).unwrap()), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::SystemTime;
 
-use throughline_core::{ErrorInfo, TraceContext, panic_place, panics_are_recorded_here};
+use throughline_core::{ErrorInfo, TraceContext, panic_begins, panic_place, panics_are_recorded_here};
 
 /// A panic that no span records.
 #[derive(Clone)]
@@ -58,6 +58,7 @@ pub(crate) fn install(reporter: Weak<dyn Reporter>) {
 /// Hands the panic over to the thread that reports. A panic in here would end the process, so that nothing is done but to
 /// note what is known: no text is redacted, no lock is waited for that other code holds, no user's code runs.
 fn report(panic: &PanicHookInfo<'_>) {
+    panic_begins();
     let reports = REPORTS.try_with(Cell::get).unwrap_or(true);
     if reports || panics_are_recorded_here() {
         return;

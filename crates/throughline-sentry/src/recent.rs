@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use throughline_core::fold::{agreement, cause_of_span, outline};
-use throughline_core::names::errors;
-use throughline_core::{ErrorInfo, Relation, SpanId, Status, TraceEvent, TraceId};
+use throughline_core::{ErrorInfo, PanicId, Relation, SpanId, Status, TraceEvent, TraceId};
 
 use sentry::protocol::Breadcrumb;
 
@@ -33,8 +33,8 @@ pub(crate) struct Recent {
     told: Mutex<Remembered<(TraceId, SpanId)>>,
     /// Errors that were reported before the span ended that they bring down.
     reported: Mutex<VecDeque<Reported>>,
-    /// Panics that were told and are on their way up, perhaps to somebody who recovers from them.
-    panics: Mutex<VecDeque<ErrorInfo>>,
+    /// Panics that were told when somebody recovered from them, and when that was: they may be resumed.
+    recovered: Mutex<VecDeque<(PanicId, Instant)>>,
 }
 
 /// A set that forgets the oldest.
@@ -134,19 +134,18 @@ impl Recent {
         let is_told = self.cause(event).is_some_and(|cause| self.told().set.contains(&cause))
             || self.is_reported(event, redacted);
         self.told().add(own, TOLD);
-        let panic = event.error.as_deref().filter(|error| error.kind == errors::PANIC);
-        if let Some(panic) = panic.filter(|_| !is_told) {
-            remember(&self.panics, panic.clone());
-        }
         is_told
     }
 
-    /// Whether a panic that somebody recovers from was told when it ended a span.
-    pub(crate) fn was_panic_told(&self, panic: &ErrorInfo) -> bool {
-        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = panic.message_and_place().0;
-        let at = panics.iter().position(|told| told.message_and_place().0 == text);
-        at.and_then(|at| panics.remove(at)).is_some()
+    /// Whether a panic that came out of code which began at that moment was told already: by a span that it ended there, or by
+    /// somebody else who recovered from it there. It is told from now on.
+    pub(crate) fn is_panic_told(&self, panic: PanicId, since: Instant) -> bool {
+        let by_its_span = panic.recorded_by(since).is_some_and(|span| self.told().set.contains(&span));
+        let is_it = |(told, at): &(PanicId, Instant)| *told == panic && *at >= since;
+        let by_another = || self.recovered.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_it);
+        let is_told = by_its_span || by_another();
+        remember(&self.recovered, (panic, Instant::now()));
+        is_told
     }
 
     /// The failure that brought a span down, by the rules that explain every run.

@@ -14,8 +14,8 @@ use sentry::types::Dsn;
 use sentry::{Client, ClientInitGuard, ClientOptions, Hub, TransportFactory};
 use throughline_core::env::{EnvError, variable};
 use throughline_core::{
-    BoxFuture, DropReason, ErrorInfo, EventSink, InstanceId, Redactor, SinkAccount, Status, StepError,
-    TraceContext, TraceEvent, catch_recorded, describe_panic,
+    BoxFuture, DropReason, ErrorInfo, EventSink, InstanceId, PanicId, Redactor, SinkAccount, Status,
+    StepError, TraceContext, TraceEvent, catch_recorded, describe_panic,
 };
 
 use crate::builder::{SentryBuilder, SentryError};
@@ -52,6 +52,16 @@ pub struct SentryGuard {
     client: Option<ClientInitGuard>,
 }
 
+impl SentryGuard {
+    /// What a drop does, within another time limit.
+    pub fn close(mut self, timeout: Duration) {
+        if let Some(client) = self.client.take() {
+            // The drop that follows finds it closed.
+            client.close(Some(timeout));
+        }
+    }
+}
+
 impl fmt::Debug for SentryGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SentryGuard").field("is_enabled", &self.client.is_some()).finish()
@@ -65,7 +75,8 @@ impl Sentry {
     }
 
     /// The same with what the environment says: `SENTRY_DSN`, `SENTRY_ENVIRONMENT`, `SENTRY_RELEASE`, `SENTRY_SAMPLE_RATE`,
-    /// `SENTRY_TRACES_SAMPLE_RATE`, and `SENTRY_ENABLED`, which turns everything off if it is `false`.
+    /// `SENTRY_TRACES_SAMPLE_RATE`, `SENTRY_ENABLED`, which turns everything off if it is `false`, and
+    /// `THROUGHLINE_PSEUDONYM_KEY`, with which pseudonyms are those of the store.
     ///
     /// # Errors
     /// When a variable has an invalid value.
@@ -165,7 +176,8 @@ impl Sentry {
     /// # Errors
     /// The payload of the panic.
     pub fn recover_and_report<T>(&self, code: impl FnOnce() -> T) -> std::thread::Result<T> {
-        catch_recorded(code).inspect_err(|panic| self.0.recovered(&**panic))
+        let since = Instant::now();
+        catch_recorded(code).inspect_err(|panic| self.0.recovered(&**panic, since))
     }
 
     /// The same for a future.
@@ -176,12 +188,13 @@ impl Sentry {
         &self,
         future: F,
     ) -> Result<F::Output, Box<dyn Any + Send>> {
+        let since = Instant::now();
         let mut future = std::pin::pin!(future);
         let outcome = std::future::poll_fn(|cx| match catch_recorded(|| future.as_mut().poll(cx)) {
             Ok(poll) => poll.map(Ok),
             Err(panic) => std::task::Poll::Ready(Err(panic)),
         });
-        outcome.await.inspect_err(|panic| self.0.recovered(&**panic))
+        outcome.await.inspect_err(|panic| self.0.recovered(&**panic, since))
     }
 
     /// Whether anything is to be kept for a report.
@@ -243,10 +256,9 @@ impl Inner {
         self.send_in(context, SystemTime::now(), error, true, None);
     }
 
-    fn recovered(&self, panic: &(dyn Any + Send)) {
-        let panic = self.redacted(describe_panic(panic));
-        if !self.recent.was_panic_told(&panic) {
-            self.capture(panic, true);
+    fn recovered(&self, panic: &(dyn Any + Send), since: Instant) {
+        if !self.recent.is_panic_told(PanicId::of(panic), since) {
+            self.capture(describe_panic(panic), true);
         }
     }
 

@@ -61,7 +61,7 @@ pub use client::{ClientLayer, ClientRequest, ClientResponse, Target, TracedClien
 pub use extract::{NoSocket, NoTraceContext, Traced};
 #[cfg(feature = "axum")]
 pub use handler_error::HandlerError;
-pub use propagate::{extract, inject};
+pub use propagate::{extract, extract_with, inject};
 pub use request_id::{REQUEST_ID, RequestId};
 pub use server::{LayerExt, ResponseFuture, ServerLayer, TracedService};
 pub use server_timing::{SERVER_TIMING, ServerTiming};

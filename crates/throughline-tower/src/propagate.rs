@@ -1,7 +1,7 @@
 //! The context in HTTP headers.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use throughline_core::{Propagation, TraceContext, names};
+use throughline_core::{Propagation, Propagators, TraceContext, names};
 
 use crate::{REQUEST_ID, RequestId};
 
@@ -20,11 +20,21 @@ pub fn extract(headers: &HeaderMap) -> Propagation {
     )
 }
 
+/// Reads the headers of these formats.
+pub fn extract_with(propagators: &Propagators, headers: &HeaderMap) -> Propagation {
+    // Most services have the default, for which nothing is copied.
+    if *propagators == Propagators::default() {
+        return extract(headers);
+    }
+    propagators.extract(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+}
+
 fn values<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
     headers.get_all(name).iter().map(HeaderValue::as_bytes)
 }
 
-/// Writes the context into the headers of an outgoing request, so that the receiver continues the same trace. Baggage
+/// Writes the context into the headers of an outgoing request, in the formats of its emitter, so that the receiver continues the
+/// same trace. Baggage
 /// that the request has already stays, and goes before what came along under the same name.
 ///
 /// ```
@@ -39,6 +49,16 @@ pub fn inject(context: &TraceContext, headers: &mut HeaderMap) {
     if headers.contains_key(BAGGAGE) {
         let own = Propagation::from_header_values([], [], values(headers, &BAGGAGE));
         propagation = propagation.with_baggage_of(&own);
+    }
+    if *context.propagators() != Propagators::default() {
+        for (name, value) in context.propagators().inject(&propagation) {
+            if let Some((name, value)) =
+                HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok())
+            {
+                headers.insert(name, value);
+            }
+        }
+        return;
     }
     let traceparent = propagation.traceparent.map(|parent| parent.to_string());
     let tracestate = propagation.tracestate.as_ref().map(|state| state.to_string());

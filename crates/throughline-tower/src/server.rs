@@ -18,7 +18,7 @@ use throughline_core::{Propagation, RequestStart, Throughline, TraceContext, nam
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, ClientLayer, RequestId, SocketSession, TracedBody, extract};
+use crate::{BoxError, ClientLayer, RequestId, SocketSession, TracedBody, extract_with};
 pub(crate) use exchange::{Exchange, Outcome};
 pub use future::ResponseFuture;
 pub(crate) use measures::method;
@@ -172,8 +172,11 @@ impl Arrival {
     ) -> (Self, RequestStart) {
         let headers = request.headers();
         let taken = Instant::now();
-        let (id, labels, caller) =
-            (RequestId::of(headers), Labels::of(request, options.scheme), extract(headers));
+        let (id, labels, caller) = (
+            RequestId::of(headers),
+            Labels::of(request, options.scheme),
+            extract_with(shared.throughline.propagators(), headers),
+        );
         let (caller, cause) = match options.is_public {
             true => (Propagation::default(), caller.traceparent),
             false => (caller, None),

@@ -21,6 +21,7 @@ mod sentry;
 mod settings;
 mod table;
 mod traces;
+mod vain;
 
 use std::fmt;
 use std::path::Path;
@@ -228,7 +229,7 @@ impl ConfigBuilder {
         }
         warnings.extend(metrics::contradictions(&settings));
         warnings.extend(traces::contradictions(&settings));
-        warnings.extend(unread(&settings));
+        warnings.extend(vain::in_this_version(&settings));
         let service = service(&settings, &mut warnings);
         Ok(ObservabilityConfig { settings, service, warnings })
     }
@@ -242,16 +243,11 @@ impl fmt::Debug for ConfigBuilder {
     }
 }
 
-/// What is read and does nothing yet.
-fn unread(settings: &Settings) -> Option<String> {
-    let path = settings.get("OTEL_CONFIG_FILE")?;
-    Some(format!("OTEL_CONFIG_FILE={path} is not read: set the variables of its keys instead"))
-}
-
 /// What the service is called.
 fn service(settings: &Settings, warnings: &mut Vec<String>) -> String {
-    let attributes = settings.get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-    let of_attributes = attributes.split(',').find_map(|pair| pair.trim().strip_prefix("service.name="));
+    let attributes = settings.get("OTEL_RESOURCE_ATTRIBUTES").and_then(kind::pairs).unwrap_or_default();
+    let of_attributes = attributes.iter().find(|(key, _)| key == "service.name");
+    let of_attributes = of_attributes.map(|(_, name)| name.as_str());
     let name = settings.get(known::OTEL_SERVICE_NAME);
     if let (Some(name), Some(other)) = (name, of_attributes)
         && name != other

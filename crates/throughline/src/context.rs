@@ -19,7 +19,8 @@
 
 pub use throughline_core::{
     CancelledBy, CapturingStep, DeadlinePassed, Decision, DecisionDraft, Deferred, EventDraft, InContext,
-    InContextFuture, NotRecorded, ParseTraceParentError, Propagation, RequestDetails, RequestSpan,
-    RequestStart, Resume, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
+    InContextFuture, NotRecorded, ParsePropagatorsError, ParseTraceParentError, Propagation, Propagator,
+    Propagators, RequestDetails, RequestSpan, RequestStart, Resume, Settled, Step, Timeout, TraceContext,
+    TraceFuture, TraceParent, Workflow,
 };
 pub use throughline_model::{StepError, kind};

@@ -1,12 +1,13 @@
 //! Initialisation from environment variables.
 
-use throughline_core::{Throughline, ThroughlineBuilder};
+use throughline_core::{Propagators, Throughline, ThroughlineBuilder};
 use throughline_redact::Redaction;
 
 pub use throughline_core::env::EnvError;
 pub use throughline_model::names::env::{
-    OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE,
-    THROUGHLINE_FEED, THROUGHLINE_OUTBOX, THROUGHLINE_PSEUDONYM_KEY, THROUGHLINE_STORE,
+    OTEL_PROPAGATORS, OTEL_SDK_DISABLED, OTEL_SERVICE_NAME, THROUGHLINE_COSMOS_KEY,
+    THROUGHLINE_COSMOS_KEY_FILE, THROUGHLINE_FEED, THROUGHLINE_OUTBOX, THROUGHLINE_PSEUDONYM_KEY,
+    THROUGHLINE_STORE,
 };
 
 /// The location of a store, parsed from the `sqlite:PATH`, `postgres://…` or `cosmos:…` of [`THROUGHLINE_STORE`]. Its `Debug`
@@ -85,30 +86,8 @@ pub(crate) fn from_lookup(
         // As the specification has it, only "true" in any case is true, and everything else is false.
         builder = builder.disabled(value.eq_ignore_ascii_case("true"));
     }
-    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "cosmos"))]
     if let Some(value) = lookup(THROUGHLINE_STORE)? {
-        builder = match value.parse()? {
-            #[cfg(feature = "sqlite")]
-            StoreLocation::Sqlite(path) => builder.store(throughline_sqlite::SqliteStore::new(path)),
-            #[cfg(feature = "postgres")]
-            StoreLocation::Postgres(url) => builder.store(throughline_postgres::PostgresStore::new(url)),
-            #[cfg(feature = "cosmos")]
-            StoreLocation::Cosmos(location) => {
-                let key = throughline_core::env::secret(
-                    THROUGHLINE_COSMOS_KEY,
-                    THROUGHLINE_COSMOS_KEY_FILE,
-                    &lookup,
-                )?;
-                let key = key.ok_or(EnvError::Invalid {
-                    name: THROUGHLINE_COSMOS_KEY,
-                    value: String::new(),
-                    expected: "a key of the account, here or in the file that THROUGHLINE_COSMOS_KEY_FILE names",
-                })?;
-                builder.store(throughline_cosmos::CosmosStore::at(&location, key))
-            }
-            #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "cosmos")))]
-            _ => return Err(invalid(&value, "a store whose feature of `throughline` is on")),
-        };
+        builder = with_store(builder, &value, &lookup)?;
     }
     if let Some(path) = lookup(THROUGHLINE_OUTBOX)? {
         #[cfg(feature = "sqlite")]
@@ -122,6 +101,14 @@ pub(crate) fn from_lookup(
             expected: "nothing, for the feature `sqlite` of `throughline` is off",
         });
     }
+    if let Some(list) = lookup(OTEL_PROPAGATORS)? {
+        let propagators = list.parse::<Propagators>().map_err(|_| EnvError::Invalid {
+            name: OTEL_PROPAGATORS,
+            value: list,
+            expected: "some of tracecontext, baggage, b3, b3multi, jaeger with commas between them, or none",
+        })?;
+        builder = builder.propagators(propagators);
+    }
     #[cfg(feature = "redis")]
     if let Some(address) = lookup(THROUGHLINE_FEED)? {
         builder = builder.feed(throughline_redis::RedisFeed::new(address));
@@ -130,6 +117,37 @@ pub(crate) fn from_lookup(
         builder = builder.redaction(Redaction::standard().pseudonym_key(secret));
     }
     Ok(builder)
+}
+
+/// A store whose feature is on.
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres", feature = "cosmos")),
+    expect(unused_variables, reason = "there is no store to configure")
+)]
+fn with_store(
+    builder: ThroughlineBuilder,
+    value: &str,
+    lookup: &impl Fn(&'static str) -> Result<Option<String>, EnvError>,
+) -> Result<ThroughlineBuilder, EnvError> {
+    match value.parse::<StoreLocation>()? {
+        #[cfg(feature = "sqlite")]
+        StoreLocation::Sqlite(path) => Ok(builder.store(throughline_sqlite::SqliteStore::new(path))),
+        #[cfg(feature = "postgres")]
+        StoreLocation::Postgres(url) => Ok(builder.store(throughline_postgres::PostgresStore::new(url))),
+        #[cfg(feature = "cosmos")]
+        StoreLocation::Cosmos(location) => {
+            let key =
+                throughline_core::env::secret(THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, lookup)?;
+            let key = key.ok_or(EnvError::Invalid {
+                name: THROUGHLINE_COSMOS_KEY,
+                value: String::new(),
+                expected: "a key of the account, here or in the file that THROUGHLINE_COSMOS_KEY_FILE names",
+            })?;
+            Ok(builder.store(throughline_cosmos::CosmosStore::at(&location, key)))
+        }
+        #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "cosmos")))]
+        _ => Err(invalid(value, "a store whose feature of `throughline` is on")),
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +210,6 @@ mod tests {
     }
 
     #[cfg(not(feature = "postgres"))]
-    #[cfg(feature = "sqlite")]
     #[test]
     fn a_store_whose_feature_is_off_is_refused_by_name() {
         let error = with(&[(THROUGHLINE_STORE, "postgres://user:hunter2@host/db")]).unwrap_err().to_string();

@@ -13,7 +13,7 @@
 //! The public JSON is described by `docs/event.schema.json`.
 
 pub use throughline_core::{
-    catch_recorded, describe_panic, panic_place, panics_are_recorded_here, to_payload,
+    PanicId, catch_recorded, describe_panic, panic_begins, panic_place, panics_are_recorded_here, to_payload,
 };
 pub use throughline_model::{
     Attrs, ErrorInfo, EventId, InstanceId, Link, Moment, ParseIdError, ParseStatusError, ParseTimestampError,

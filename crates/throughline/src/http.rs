@@ -19,7 +19,7 @@
 pub use throughline_tower::{
     BodyError, ClientLayer, ClientRequest, ClientResponse, LayerExt, REQUEST_ID, RequestId, ResponseFuture,
     SERVER_TIMING, ServerLayer, ServerTiming, SocketSession, Target, TracedBody, TracedClient, TracedService,
-    extract, inject,
+    extract, extract_with, inject,
 };
 #[cfg(feature = "axum")]
 pub use throughline_tower::{HandlerError, NoSocket, NoTraceContext, Traced};

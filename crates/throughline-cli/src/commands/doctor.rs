@@ -6,8 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::AnsiColor;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
-use throughline::config::{ConfigError, LogDestination, LogSettings, MetricsSettings, ObservabilityConfig};
+use throughline::config::{
+    ConfigError, LogDestination, LogSettings, MetricsSettings, ObservabilityConfig, TraceSettings,
+};
 use throughline_core::names::env::THROUGHLINE_STORE;
 
 use crate::error::{Answer, CliError};
@@ -118,7 +123,12 @@ async fn examine(config: &ObservabilityConfig, location: Option<&str>) -> Diagno
             check(
                 "traces",
                 "none are exported: set OTEL_EXPORTER_OTLP_ENDPOINT",
-                config.traces().map(|to| reach(to.address())),
+                config.traces().map(|to| traces(&to)),
+            ),
+            check(
+                "log records",
+                "the starts of steps and exceptions are not exported with traces",
+                config.traces().and_then(|to| to.logs_endpoint.is_some().then(|| reach(to.logs_address()))),
             ),
             check(
                 "sentry",
@@ -205,24 +215,77 @@ fn metrics(to: &MetricsSettings) -> Result<String, String> {
     }
 }
 
-/// Whether the place is there. Nothing is created.
+/// Whether the place is there, or can be made. Nothing is created.
 fn logs(to: &LogSettings) -> Result<String, String> {
-    let (folder, name) = match &to.output {
+    let place = match &to.output {
         LogDestination::Stdout => return Ok(format!("to the standard output, {}", to.levels)),
         LogDestination::Stderr => return Ok(format!("to the standard error output, {}", to.levels)),
-        LogDestination::File(path) => (path.parent().filter(|folder| *folder != Path::new("")), path),
-        LogDestination::Daily(folder) | LogDestination::Hourly(folder) => (Some(folder.as_path()), folder),
+        LogDestination::File(path) => {
+            log_file(path)?;
+            path
+        }
+        LogDestination::Daily(folder) | LogDestination::Hourly(folder) => {
+            log_folder(folder)?;
+            folder
+        }
         other => return Ok(format!("{other:?}, {}", to.levels)),
     };
-    let folder = folder.unwrap_or(Path::new("."));
+    Ok(format!("to {}, {}", place.display(), to.levels))
+}
+
+/// A file is made, and its folder is not.
+fn log_file(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err(format!("{} is a folder; name a file in it", path.display()));
+    }
+    if path.exists() {
+        let opened = std::fs::OpenOptions::new().append(true).open(path);
+        return opened.map(|_| ()).map_err(|error| format!("{}: {error}", path.display()));
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    if !folder.exists() {
+        return Err(format!("there is no folder {}; create it", folder.display()));
+    }
+    may_be_written_to(folder)
+}
+
+/// A folder is made, with those that it is in.
+fn log_folder(folder: &Path) -> Result<(), String> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    may_be_written_to(there)
+}
+
+fn may_be_written_to(folder: &Path) -> Result<(), String> {
     match folder.metadata() {
         Ok(found) if !found.is_dir() => Err(format!("{} is no folder", folder.display())),
         Ok(found) if found.permissions().readonly() => {
             Err(format!("{} may not be written to", folder.display()))
         }
-        Ok(_) => Ok(format!("to {}, {}", name.display(), to.levels)),
-        Err(error) => Err(format!("{}: {error}; create the folder", folder.display())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", folder.display())),
     }
+}
+
+/// Whether the collector is there, and the certificates that it is checked with can be read.
+fn traces(to: &TraceSettings) -> Result<String, String> {
+    let reached = reach(to.address())?;
+    let Some(path) = &to.certificate else { return Ok(reached) };
+    let pem = std::fs::read(path).map_err(|error| format!("the certificate {}: {error}", path.display()))?;
+    match certificates(&pem) {
+        Ok(0) => Err(format!("there is no certificate in {}; name a file in PEM", path.display())),
+        Ok(count) => Ok(format!("{reached}; certificates that are trusted: {count}")),
+        Err(error) => Err(format!("the certificate {}: {error}", path.display())),
+    }
+}
+
+/// How many certificates these are that can be trusted.
+fn certificates(pem: &[u8]) -> Result<usize, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(roots.len())
 }
 
 /// Whether a server accepts connections.

@@ -60,8 +60,8 @@ fn a_destination_that_is_not_there_is_the_reason_to_exit_with_1() {
         ("outbox", "THROUGHLINE_OUTBOX", "nowhere/outbox.db"),
         ("feed", "THROUGHLINE_FEED", feed.as_str()),
         ("metrics", "OTEL_EXPORTER_PROMETHEUS_PORT", "9464"),
-        ("logs", "THROUGHLINE_LOG_OUTPUT", "daily:nowhere"),
-        ("traces", "OTEL_EXPORTER_OTLP_ENDPOINT", &gone),
+        ("logs", "THROUGHLINE_LOG_OUTPUT", "file:nowhere/loans.jsonl"),
+        ("traces", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &gone),
     ];
     for (what, name, value) in cases {
         // Nobody can listen at an address of a link without saying which link.
@@ -77,6 +77,89 @@ fn a_destination_that_is_not_there_is_the_reason_to_exit_with_1() {
         assert!(!said.to_string().contains("hunter2"), "{said:#}");
     }
     assert!(!sandbox.path("nowhere").exists(), "nothing is created");
+}
+
+/// What is said of one of the checks with these variables.
+fn checked(sandbox: &Sandbox, what: &str, set: &[(&str, &str)]) -> (String, String) {
+    let (said, _) = doctor(sandbox, set, &["--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let checks = said["checks"].as_array().unwrap_or_else(|| panic!("{said:#}"));
+    let check = checks.iter().find(|check| check["what"] == what).unwrap_or_else(|| panic!("{said:#}"));
+    (check["state"].as_str().unwrap().to_owned(), check["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_place_for_logs_is_right_if_the_service_could_write_there() {
+    let sandbox = Sandbox::empty();
+    std::fs::create_dir(sandbox.path("folder")).unwrap();
+    std::fs::write(sandbox.path("file.jsonl"), "").unwrap();
+    for (output, state, said) in [
+        ("file:new.jsonl", "ok", "to new.jsonl"),
+        ("file:file.jsonl", "ok", "to file.jsonl"),
+        ("file:folder/new.jsonl", "ok", "to folder/new.jsonl"),
+        ("file:folder", "failed", "folder is a folder; name a file in it"),
+        ("file:nowhere/new.jsonl", "failed", "there is no folder nowhere"),
+        ("file:file.jsonl/new.jsonl", "failed", "file.jsonl is no folder"),
+        ("daily:folder", "ok", "to folder"),
+        ("daily:nowhere", "ok", "to nowhere"),
+        ("hourly:nowhere/at/all", "ok", "to nowhere/at/all"),
+        ("daily:file.jsonl", "failed", "file.jsonl is no folder"),
+        ("daily:file.jsonl/logs", "failed", "file.jsonl is no folder"),
+    ] {
+        let found = checked(&sandbox, "logs", &[("THROUGHLINE_LOG_OUTPUT", output)]);
+        assert!(found.0 == state && found.1.starts_with(said), "{output}: {found:?}");
+    }
+    assert!(!sandbox.path("nowhere").exists() && !sandbox.path("new.jsonl").exists(), "nothing is created");
+}
+
+#[test]
+fn the_collector_of_log_records_is_tried_as_well() {
+    let sandbox = Sandbox::empty();
+    let (_there, there, gone) = addresses();
+    let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", there.as_str());
+    let state = |set: &[(&str, &str)]| checked(&sandbox, "log records", set).0;
+    assert_eq!(state(&[]), "off");
+    assert_eq!(state(&[traces]), "off");
+    assert_eq!(state(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &there)]), "ok");
+    assert_eq!(state(&[traces, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &gone)]), "failed");
+    assert_eq!(state(&[traces, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &there)]), "ok");
+    let off = ("OTEL_LOGS_EXPORTER", "none");
+    assert_eq!(state(&[traces, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &gone), off]), "off");
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_the_reason_to_exit_with_1() {
+    let sandbox = Sandbox::empty();
+    let (_there, there, _) = addresses();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(sandbox.path("good.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(sandbox.path("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    let broken = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    std::fs::write(sandbox.path("broken.pem"), broken).unwrap();
+    for (path, state, said) in [
+        ("good.pem", "ok", "certificates that are trusted: 1"),
+        ("key.pem", "failed", "there is no certificate in key.pem"),
+        ("broken.pem", "failed", "the certificate broken.pem: "),
+        ("nowhere.pem", "failed", "the certificate nowhere.pem: "),
+    ] {
+        let set = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*there), ("OTEL_EXPORTER_OTLP_CERTIFICATE", path)];
+        let found = checked(&sandbox, "traces", &set);
+        assert!(found.0 == state && found.1.contains(said), "{path}: {found:?}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_warned_of_and_what_is_malformed_is_wrong() {
+    let set = [("OTEL_CONFIG_FILE", "otel.yaml"), ("OTEL_TRACES_EXPORTER", "console")];
+    let (said, code) = doctor(&Sandbox::empty(), &set, &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("Warning: OTEL_CONFIG_FILE=otel.yaml is not read"), "{said}");
+    assert!(said.contains("Warning: console in OTEL_TRACES_EXPORTER=console is ignored"), "{said}");
+    for headers in ["api-key=hunter2%zz", "api key=hunter2", "hunter2"] {
+        let (said, code) = doctor(&Sandbox::empty(), &[("OTEL_EXPORTER_OTLP_HEADERS", headers)], &[]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("OTEL_EXPORTER_OTLP_HEADERS") && !said.contains("hunter2"), "{said}");
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! [`TraceFuture`], the life of a step.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -20,7 +19,7 @@ use super::{TraceContext, cancellation};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
-use crate::panics::{catch_recorded, describe_panic};
+use crate::panics::{RecordedPanic, catch_recorded, describe_panic};
 use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
 
 pin_project! {
@@ -105,7 +104,8 @@ enum State<T> {
 
 enum Outcome<T> {
     Output(T),
-    Panic(Box<dyn Any + Send>),
+    /// In a box, so that futures that do not panic are no larger for it.
+    Panic(Box<RecordedPanic>),
 }
 
 impl<F: Future<Output = T>, T> TraceFuture<F, T> {
@@ -205,7 +205,8 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
                         }
                         Err(panic) => {
                             let end = End::failed(describe_panic(&*panic));
-                            (Outcome::Panic(panic), end)
+                            let by = (span.run.trace_id, span.id);
+                            (Outcome::Panic(Box::new(RecordedPanic { payload: panic, by })), end)
                         }
                     };
                     // What the future still holds belongs to the step.
@@ -264,7 +265,7 @@ pub(super) fn resume_panic_of_drop(dropped: std::thread::Result<()>) {
 fn finish<T>(outcome: Outcome<T>) -> T {
     match outcome {
         Outcome::Output(output) => output,
-        Outcome::Panic(payload) => resume_unwind(payload),
+        Outcome::Panic(panic) => panic.resume(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! How a context crosses process borders: `traceparent`, `tracestate` and baggage.
 
 mod baggage;
+mod formats;
 mod traceparent;
 mod tracestate;
 
 use std::fmt;
 
 use super::TraceContext;
+use crate::propagators::Propagators;
 use throughline_model::{Attrs, Text, names};
 
 pub use traceparent::{ParseTraceParentError, TraceParent};
@@ -173,6 +175,11 @@ impl TraceContext {
             sent.baggage = sent.baggage.with(REQUEST_ID, id.to_owned());
         }
         sent
+    }
+
+    /// In which formats a context travels in the headers of requests.
+    pub fn propagators(&self) -> &Propagators {
+        &self.0.run.hub.propagators
     }
 
     /// The `traceparent` to send along: [`propagation`](Self::propagation) without the rest.

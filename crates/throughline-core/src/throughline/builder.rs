@@ -15,6 +15,7 @@ use crate::delivery::{Durability, FeedDelivery, Retry, Room, StoreDelivery, When
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_delivery};
 use crate::panics::remember_locations;
+use crate::propagators::Propagators;
 
 /// Configures how a service records its runs; nothing is opened before [`build`](Self::build).
 #[must_use = "nothing is recorded before build()"]
@@ -26,6 +27,7 @@ pub struct ThroughlineBuilder {
     sinks: Vec<Box<dyn EventSink>>,
     metrics: Option<Metrics>,
     redaction: Redaction,
+    propagators: Propagators,
     durability: Durability,
     retry: Retry,
     capacity: usize,
@@ -45,6 +47,7 @@ impl ThroughlineBuilder {
             sinks: Vec::new(),
             metrics: None,
             redaction: Redaction::standard(),
+            propagators: Propagators::default(),
             durability: Durability::default(),
             retry: Retry::default(),
             capacity: 8192,
@@ -89,6 +92,12 @@ impl ThroughlineBuilder {
     /// How events are redacted; [`Redaction::standard`] by default.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = redaction;
+        self
+    }
+
+    /// In which formats a context travels in the headers of requests; W3C Trace Context and Baggage by default.
+    pub fn propagators(mut self, propagators: Propagators) -> Self {
+        self.propagators = propagators;
         self
     }
 
@@ -204,6 +213,7 @@ impl ThroughlineBuilder {
             instance: instance.clone(),
             enabled: !self.disabled,
             redactor,
+            propagators: self.propagators,
             durability: self.durability,
             store: None,
             feeds: Vec::new(),
@@ -252,6 +262,7 @@ struct OpenDestinations {
     instance: Instance,
     enabled: bool,
     redactor: Redactor,
+    propagators: Propagators,
     durability: Durability,
     store: Option<StoreDelivery>,
     feeds: Vec<FeedDelivery>,
@@ -261,7 +272,7 @@ struct OpenDestinations {
 
 impl OpenDestinations {
     fn into_throughline(self, readers: Option<Readers>, stream: Option<Arc<dyn TraceStream>>) -> Throughline {
-        let Self { instance, enabled, redactor, durability, store, feeds, sinks, meter } = self;
+        let Self { instance, enabled, redactor, propagators, durability, store, feeds, sinks, meter } = self;
         let service = instance.service;
         Throughline(Arc::new_cyclic(|hub: &std::sync::Weak<Hub>| Hub {
             service: service.clone(),
@@ -269,6 +280,7 @@ impl OpenDestinations {
             enabled,
             stopping: AtomicBool::new(false),
             redactor,
+            propagators,
             durability,
             n: AtomicU64::new(0),
             store,

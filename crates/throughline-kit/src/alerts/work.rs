@@ -63,8 +63,8 @@ pub(super) fn workflows() -> Group {
                 .unless(Expr::from(ended).above(0.0)),
             lasting: for_minutes(30),
             summary: "{{ $value }} runs of {{ $labels.workflow }} are in progress, and none ends",
-            description: "An executor has been running a workflow for half an hour in which no run of it ended. Something that \
-                          the runs wait for does not answer.",
+            description: "An executor has been running a workflow for half an hour, and no run of it ended in the last hour. \
+                          Something that the runs wait for does not answer.",
             dashboard: "workflows",
         },
         Alert {

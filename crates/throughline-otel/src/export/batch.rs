@@ -1,6 +1,7 @@
 //! What is sent, and the requests that it is sent in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -8,17 +9,33 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
-use throughline_model::{SpanId, Text, TraceId};
+use throughline_model::{Instance, InstanceId, Process, SpanId, Text, TraceEvent, TraceId};
 
 use crate::assemble::Finished;
 use crate::backlog::Item;
 use crate::semconv::SCHEMA_URL;
 use crate::{resource, translate};
 
+/// How many other processes are remembered.
+const PROCESSES: usize = 1024;
+
+/// Which process emitted something.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Emitter {
+    service: Text,
+    instance: InstanceId,
+}
+
+impl Emitter {
+    fn of(event: &TraceEvent) -> Self {
+        Self { service: event.service.clone(), instance: event.instance }
+    }
+}
+
 /// A span to be sent.
 pub(crate) struct Sent {
     span: Span,
-    service: Text,
+    by: Emitter,
     bytes: usize,
     /// How many events it accounts for.
     pub(crate) owed: u64,
@@ -29,13 +46,14 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    pub(crate) fn new(span: Span, service: Text, owed: u64, finished: Option<Finished>) -> Self {
-        Self { bytes: span.encoded_len(), span, service, owed, finished, start_of: None }
+    /// Emitted with this event.
+    pub(crate) fn new(span: Span, by: &TraceEvent, owed: u64, finished: Option<Finished>) -> Self {
+        Self { bytes: span.encoded_len(), span, by: Emitter::of(by), owed, finished, start_of: None }
     }
 
     /// The start of a span that is open.
-    pub(crate) fn of_start(span: Span, service: Text, start_of: Option<(TraceId, SpanId)>) -> Self {
-        Self { start_of, ..Self::new(span, service, 0, None) }
+    pub(crate) fn of_start(span: Span, start: &TraceEvent) -> Self {
+        Self { start_of: Some((start.trace_id, start.span_id)), ..Self::new(span, start, 0, None) }
     }
 }
 
@@ -53,15 +71,27 @@ impl Item for Sent {
 /// A log record to be sent.
 pub(crate) struct Record {
     record: LogRecord,
-    service: Text,
+    by: Emitter,
     bytes: usize,
     /// The span whose start it is.
     pub(crate) start_of: Option<(TraceId, SpanId)>,
+    /// The event whose exception it is, if it may have to wait in the outbox.
+    pub(crate) exception_of: Option<Arc<TraceEvent>>,
 }
 
 impl Record {
-    pub(crate) fn new(record: LogRecord, service: Text, start_of: Option<(TraceId, SpanId)>) -> Self {
-        Self { bytes: record.encoded_len(), record, service, start_of }
+    /// The start of a span that is open.
+    pub(crate) fn of_start(record: LogRecord, start: &TraceEvent) -> Self {
+        Self { start_of: Some((start.trace_id, start.span_id)), ..Self::of(record, start) }
+    }
+
+    /// The exception that a span ended with.
+    pub(crate) fn of_exception(record: LogRecord, end: &Arc<TraceEvent>, may_wait: bool) -> Self {
+        Self { exception_of: may_wait.then(|| Arc::clone(end)), ..Self::of(record, end) }
+    }
+
+    fn of(record: LogRecord, by: &TraceEvent) -> Self {
+        Self { bytes: record.encoded_len(), record, by: Emitter::of(by), start_of: None, exception_of: None }
     }
 }
 
@@ -75,28 +105,51 @@ impl Item for Record {
     }
 }
 
-/// The services whose events are exported: this one, and those whose events it passes on.
-pub(crate) struct Services {
-    name: Text,
+/// The processes whose events are exported: this one, those whose runs it has taken over, and those whose events it passes on.
+pub(crate) struct Processes {
+    own: Emitter,
     resource: Resource,
+    /// What an operator said of this process.
+    given: BTreeMap<String, String>,
+    known: HashMap<InstanceId, Process>,
 }
 
-impl Services {
-    pub(crate) fn new(name: Text, resource: Resource) -> Self {
-        Self { name, resource }
+impl Processes {
+    pub(crate) fn new(instance: &Instance, given: BTreeMap<String, String>) -> Self {
+        Self {
+            own: Emitter { service: instance.service.clone(), instance: instance.id },
+            resource: resource::of_this_process(instance, &given),
+            given,
+            known: HashMap::new(),
+        }
     }
 
-    fn resource(&self, service: &str) -> Resource {
-        if service == &*self.name { self.resource.clone() } else { resource::of_service(service) }
+    /// Remembers what the store knows of others.
+    pub(crate) fn learn(&mut self, processes: Vec<(InstanceId, Process)>) {
+        if self.known.len() + processes.len() > PROCESSES {
+            self.known.clear();
+        }
+        self.known.extend(processes);
+    }
+
+    fn resource(&self, by: &Emitter) -> Resource {
+        if *by == self.own {
+            return self.resource.clone();
+        }
+        let process = self.known.get(&by.instance).filter(|process| process.service == by.service);
+        // Of another service an operator said nothing here.
+        let nothing = BTreeMap::new();
+        let given = if by.service == self.own.service { &self.given } else { &nothing };
+        resource::of_another(&by.service, by.instance, process, given)
     }
 
     pub(crate) fn traces<'s>(&self, spans: impl Iterator<Item = &'s Sent>) -> ExportTraceServiceRequest {
-        let mut by_service: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+        let mut by_process: BTreeMap<&Emitter, Vec<Span>> = BTreeMap::new();
         for sent in spans {
-            by_service.entry(&sent.service).or_default().push(sent.span.clone());
+            by_process.entry(&sent.by).or_default().push(sent.span.clone());
         }
-        let resource_spans = by_service.into_iter().map(|(service, spans)| ResourceSpans {
-            resource: Some(self.resource(service)),
+        let resource_spans = by_process.into_iter().map(|(by, spans)| ResourceSpans {
+            resource: Some(self.resource(by)),
             scope_spans: vec![ScopeSpans {
                 scope: Some(translate::scope()),
                 spans,
@@ -108,12 +161,12 @@ impl Services {
     }
 
     pub(crate) fn logs<'s>(&self, records: impl Iterator<Item = &'s Record>) -> ExportLogsServiceRequest {
-        let mut by_service: BTreeMap<&str, Vec<LogRecord>> = BTreeMap::new();
+        let mut by_process: BTreeMap<&Emitter, Vec<LogRecord>> = BTreeMap::new();
         for sent in records {
-            by_service.entry(&sent.service).or_default().push(sent.record.clone());
+            by_process.entry(&sent.by).or_default().push(sent.record.clone());
         }
-        let resource_logs = by_service.into_iter().map(|(service, log_records)| ResourceLogs {
-            resource: Some(self.resource(service)),
+        let resource_logs = by_process.into_iter().map(|(by, log_records)| ResourceLogs {
+            resource: Some(self.resource(by)),
             scope_logs: vec![ScopeLogs {
                 scope: Some(translate::scope()),
                 log_records,

@@ -90,10 +90,10 @@ impl Grpc {
 
 /// Connects with the first request, and again when the connection is lost.
 fn channel(settings: &Settings, signal: &Signal) -> Result<Channel, BoxError> {
-    let endpoint = Endpoint::from_shared(signal.endpoint.clone())?
+    let endpoint = Endpoint::from(super::address(signal)?)
         .user_agent(super::AGENT)?
-        .timeout(signal.timeout)
-        .connect_timeout(signal.timeout);
+        .timeout(signal.timeout.min(LONGEST))
+        .connect_timeout(signal.timeout.min(LONGEST));
     #[cfg(feature = "tls")]
     let endpoint = if signal.endpoint.starts_with("https:") {
         use tonic::transport::{Certificate, ClientTlsConfig};
@@ -157,6 +157,14 @@ mod tests {
             let answer = refused(&Status::new(code, "gone"));
             assert!(matches!(answer, Answer::Later { after: None, .. }), "{answer:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_with_a_password_in_it_is_refused_without_showing_it() {
+        let otlp =
+            crate::Otlp::new().protocol(crate::Protocol::Grpc).endpoint("http://user:hunter2@localhost:1");
+        let error = Grpc::new(&Settings::of(&otlp)).err().unwrap().to_string();
+        assert!(error.contains("a user in it") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -56,11 +56,7 @@ impl Destination {
         if signal.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        // The message of this error does not repeat the address.
-        let uri: Uri = signal.endpoint.parse()?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err("an endpoint has a user in it: send a header `authorization` instead".into());
-        }
+        let uri = super::address(signal)?;
         Ok(Self { uri, headers, gzip: signal.gzip, timeout: signal.timeout })
     }
 }

@@ -11,10 +11,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -42,6 +44,11 @@ pub(crate) struct Collector {
 struct Shared {
     says: Mutex<VecDeque<Says>>,
     spans: Mutex<Vec<Span>>,
+    resources: Mutex<Vec<ResourceSpans>>,
+    /// The status that it answers to log records.
+    says_of_records: Mutex<StatusCode>,
+    records: Mutex<Vec<LogRecord>>,
+    asked_of_records: Mutex<Vec<Instant>>,
     asked: Mutex<Vec<Instant>>,
     sizes: Mutex<Vec<usize>>,
 }
@@ -58,13 +65,17 @@ impl Collector {
         let shared = Arc::new(Shared {
             says: Mutex::new(says.into_iter().collect()),
             spans: Mutex::default(),
+            resources: Mutex::default(),
+            says_of_records: Mutex::new(StatusCode::OK),
+            records: Mutex::default(),
+            asked_of_records: Mutex::default(),
             asked: Mutex::default(),
             sizes: Mutex::default(),
         });
         let port = listener.local_addr().unwrap().port();
         let router = Router::new()
             .route("/v1/traces", post(traces))
-            .route("/v1/logs", post(|| async {}))
+            .route("/v1/logs", post(records))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { shared, port, server }
@@ -77,6 +88,26 @@ impl Collector {
     /// Says this from now on.
     pub(crate) fn says(&self, says: Says) {
         *self.shared.says.lock().unwrap() = [says].into();
+    }
+
+    /// Answers this status to log records from now on.
+    pub(crate) fn says_of_records(&self, status: u16) {
+        *self.shared.says_of_records.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+    }
+
+    /// The log records that it took.
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
+        self.shared.records.lock().unwrap().clone()
+    }
+
+    /// When it was asked to take log records.
+    pub(crate) fn asked_of_records(&self) -> Vec<Instant> {
+        self.shared.asked_of_records.lock().unwrap().clone()
+    }
+
+    /// The spans that it was asked to take, with their resources.
+    pub(crate) fn resources(&self) -> Vec<ResourceSpans> {
+        self.shared.resources.lock().unwrap().clone()
     }
 
     /// What it took.
@@ -110,6 +141,7 @@ async fn traces(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
         bytes.extend_from_slice(&body);
     }
     let request = ExportTraceServiceRequest::decode(&*bytes).unwrap();
+    shared.resources.lock().unwrap().extend(request.resource_spans.iter().cloned());
     let of_resources = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     let spans: Vec<_> = of_resources.flat_map(|scope| scope.spans).collect();
     let says = {
@@ -139,6 +171,17 @@ async fn traces(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
         error_message: "half is enough".to_owned(),
     });
     ExportTraceServiceResponse { partial_success }.encode_to_vec().into_response()
+}
+
+async fn records(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
+    shared.asked_of_records.lock().unwrap().push(Instant::now());
+    let status = *shared.says_of_records.lock().unwrap();
+    if status.is_success() {
+        let request = ExportLogsServiceRequest::decode(&*body).unwrap();
+        let of_scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        shared.records.lock().unwrap().extend(of_scopes.flat_map(|scope| scope.log_records));
+    }
+    status
 }
 
 /// A port at which nobody listens: free a moment ago.

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use throughline_core::{BoxError, DestinationReport, DropReason, MemoryStore, Throughline};
-use throughline_otel::{OpenSpans, Otlp, Protocol};
+use throughline_core::{BoxError, DestinationReport, DropReason, MemoryStore, Propagation, Throughline};
+use throughline_model::testing::FaultyStore;
+use throughline_otel::{OpenSpans, Otlp, Protocol, Sampler};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -254,4 +255,53 @@ async fn a_span_that_is_open_at_the_end_is_counted() {
     let report = shutdown(&throughline).await;
     assert_eq!(report.dropped, [(DropReason::Shutdown, 1)], "{report:?}");
     run.abort();
+}
+
+#[tokio::test]
+async fn a_collector_that_takes_no_log_records_is_asked_for_that_less_and_less_often() {
+    let collector = Collector::start(Says::Yes).await;
+    collector.says_of_records(404);
+    let otlp = Otlp::new().endpoint(collector.endpoint()).delay(Duration::from_millis(20));
+    let throughline = throughline(otlp);
+    // Each step begins, which is to be shown at once, long enough after the one before to be a batch of its own.
+    for _ in 0..10 {
+        let before = collector.spans().len();
+        run(&throughline, 1).await;
+        while collector.spans().len() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(collector.asked_of_records().len() <= 2, "{} times", collector.asked_of_records().len());
+    assert_eq!(shutdown(&throughline).await.delivered, 40);
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_holds_up_nothing_that_needs_no_answer_of_it() {
+    let collector = Collector::start(Says::Yes).await;
+    let store = FaultyStore::around(MemoryStore::new());
+    let faults = store.faults();
+    let otlp = otlp(&collector.endpoint()).sampler(Sampler::ParentBasedAlwaysOn).whole_failed_runs(true);
+    let throughline = Throughline::builder("loans").store(store).sink(otlp).build().unwrap();
+    faults.read().never_answer_next(u64::MAX);
+    // Failed, and not sampled by its caller: it is looked up.
+    let caller = Propagation::from_headers(
+        Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"),
+        None,
+        None,
+    );
+    let failing = throughline.workflow("w").continue_from(caller);
+    let failed = failing.run(|_| async { Err::<(), BoxError>("no funds".into()) });
+    failed.await.unwrap().unwrap_err();
+    while faults.read().attempts() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    run(&throughline, 1).await;
+    while collector.spans().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // A store may take five seconds to answer.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let report = shutdown(&throughline).await;
+    assert_eq!((report.delivered, report.dropped()), (4, 0), "{report:?}");
 }

@@ -60,15 +60,24 @@ impl Receiver {
 
     /// The items of the next request.
     pub(crate) fn next_items(&self) -> Vec<Value> {
-        let body = String::from_utf8(self.next()).unwrap();
-        let lines = body.lines().skip(1).collect::<Vec<_>>();
-        lines.chunks(2).filter_map(|item| serde_json::from_str(item.get(1)?).ok()).collect()
+        items(self.next())
+    }
+
+    /// The items of all further requests that there were.
+    pub(crate) fn all_items(&self) -> Vec<Value> {
+        self.requests.try_iter().flat_map(items).collect()
     }
 
     /// How many more requests there were.
     pub(crate) fn count(&self) -> usize {
         self.requests.try_iter().count()
     }
+}
+
+fn items(body: Vec<u8>) -> Vec<Value> {
+    let body = String::from_utf8(body).unwrap();
+    let lines = body.lines().skip(1).collect::<Vec<_>>();
+    lines.chunks(2).filter_map(|item| serde_json::from_str(item.get(1)?).ok()).collect()
 }
 
 fn read(stream: &TcpStream) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod grpc;
 mod hostile_headers;
 mod layer;
 mod plain_hyper;
+mod propagators;
 mod sagas;
 mod server;
 mod side;

@@ -3,21 +3,21 @@
 use std::fmt;
 use std::ops::Deref;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use throughline_core::{BuildError, DeliveryReport, Throughline};
 
-use super::{ConfigError, ObservabilityConfig};
+use super::{ConfigError, ObservabilityConfig, vain};
 use crate::env::EnvError;
 
 /// How long the guard waits for what is pending when it is dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Switches on what the environment asks for: the store, the feed, metrics, logs, traces, Sentry. Keep what it returns in `main`: dropped, it
-/// delivers what is pending, for which the store, sinks and logs have five seconds.
+/// delivers what is pending, for which all parts together have five seconds.
 ///
 /// It installs the subscriber of the process, so that what is logged is written; if there is one already, that one stays, and a
 /// warning says so. With Sentry it installs the client of the process, and a panic hook in front of the one that there is.
@@ -35,7 +35,7 @@ pub fn init_from_env() -> Result<Observability, InitError> {
 /// When nothing is switched on, or something can't be opened.
 pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
     let mut warnings = config.warnings().to_vec();
-    warnings.extend(without_effect(config));
+    warnings.extend(vain::without_features(&config.settings, vain::is_compiled));
     let builder = config.emitter()?;
 
     #[cfg(feature = "log")]
@@ -96,9 +96,10 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
             None => None,
         },
         throughline,
+        until: Mutex::default(),
         warnings,
         #[cfg(feature = "sentry")]
-        _sentry: sentry.map(|sentry| sentry.init()),
+        sentry: sentry.map(|sentry| sentry.init()),
     };
     for warning in &observability.warnings {
         tracing::warn!(target: "throughline", "{warning}");
@@ -110,6 +111,8 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
 #[must_use = "dropped, it delivers what is pending, and nothing is recorded any more"]
 pub struct Observability {
     throughline: Throughline,
+    /// Until when somebody waits who has shut it down.
+    until: Mutex<Option<Instant>>,
     #[cfg(feature = "log")]
     logs: Option<throughline_log::Logs>,
     #[cfg(all(feature = "metrics", feature = "axum"))]
@@ -117,9 +120,8 @@ pub struct Observability {
     #[cfg(feature = "log")]
     _measured: Option<throughline_core::metrics::CollectorGuard>,
     warnings: Vec<String>,
-    /// Dropped after all others: what they report on their way is sent.
     #[cfg(feature = "sentry")]
-    _sentry: Option<throughline_sentry::SentryGuard>,
+    sentry: Option<throughline_sentry::SentryGuard>,
 }
 
 impl Observability {
@@ -146,9 +148,10 @@ impl Observability {
     }
 
     /// Blocks this thread until what is pending is delivered, at most for this time, and says what became of the events. What is done when this is dropped
-    /// is then done already.
+    /// is then done already, or has what is left of this time.
     pub fn shutdown(&self, timeout: Duration) -> DeliveryReport {
         let began = Instant::now();
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = began.checked_add(timeout);
         let report = block_on(self.throughline.shutdown(timeout));
         #[cfg(feature = "log")]
         if let Some(logs) = &self.logs {
@@ -167,8 +170,23 @@ impl Deref for Observability {
 }
 
 impl Drop for Observability {
+    /// Delivers what is pending and closes all parts, within one time limit for them all: that of the last shutdown, if there was
+    /// one.
     fn drop(&mut self) {
-        self.shutdown(PATIENCE);
+        let asked = *self.until.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let until = asked.unwrap_or_else(|| now + PATIENCE);
+        let left = || until.saturating_duration_since(Instant::now());
+        self.shutdown(left());
+        #[cfg(all(feature = "metrics", feature = "axum"))]
+        if let Some(page) = &mut self.page {
+            page.close(left());
+        }
+        // Last: what the others report on their way is sent.
+        #[cfg(feature = "sentry")]
+        if let Some(sentry) = self.sentry.take() {
+            sentry.close(left());
+        }
     }
 }
 
@@ -226,42 +244,6 @@ pub enum InitError {
         /// Why.
         source: std::io::Error,
     },
-}
-
-/// What is checked and has no effect, in this version or in this build.
-fn without_effect(config: &ObservabilityConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for name in ["OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER"] {
-        let exporters = config.settings.get(name).filter(|_| !config.is_disabled()).unwrap_or_default();
-        if exporters.split(',').any(|word| word.trim() == "otlp") {
-            warnings
-                .push(format!("otlp in {name}={exporters} is ignored: this version does not export them"));
-        }
-    }
-    let propagators = config.settings.get("OTEL_PROPAGATORS").filter(|_| !config.is_disabled());
-    if let Some(propagators) = propagators
-        && !["tracecontext,baggage", "baggage,tracecontext"].contains(&&*propagators.replace(' ', ""))
-    {
-        warnings.push(format!(
-            "OTEL_PROPAGATORS={propagators} is ignored: a context travels as W3C trace context and baggage"
-        ));
-    }
-    if cfg!(not(feature = "otel")) && config.traces().is_some() {
-        warnings.push("traces are not exported: switch on the feature `otel` of `throughline`".to_owned());
-    }
-    if cfg!(not(feature = "sentry")) && config.sentry().is_some() {
-        warnings
-            .push("failures are not reported: switch on the feature `sentry` of `throughline`".to_owned());
-    }
-    if cfg!(not(all(feature = "metrics", feature = "axum"))) && config.metrics().is_some() {
-        warnings.push(
-            "metrics are not served: switch on the features `metrics` and `axum` of `throughline`".to_owned(),
-        );
-    }
-    if cfg!(not(feature = "log")) && config.settings.get("RUST_LOG").is_some() {
-        warnings.push("nothing is logged: switch on the feature `log` of `throughline`".to_owned());
-    }
-    warnings
 }
 
 /// Runs a future on this thread: what shuts down needs no runtime.

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use throughline_core::Propagators;
+use throughline_core::env::percent_decoded;
+
 use crate::env::StoreLocation;
 
 /// What a variable may be set to.
@@ -26,12 +29,16 @@ pub enum Kind {
     Path,
     /// A URL of HTTP, or a host and a port.
     Endpoint,
-    /// Pairs such as `key=value,key=value`.
+    /// Pairs such as `key=value,key=value`, percent-encoded where a value has a comma in it.
     Pairs,
+    /// Headers of HTTP in this form.
+    Headers,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Some of these words, with commas between them.
     SomeOf(&'static [&'static str]),
+    /// The names of propagators, with commas between them, or `none`.
+    Propagation,
     /// Which lines are logged, as in `info,hyper=warn`.
     Levels,
     /// `stdout`, `stderr`, `none`, `file:PATH`, `daily:FOLDER` or `hourly:FOLDER`.
@@ -57,12 +64,14 @@ impl Kind {
             Self::Count => value.parse::<u64>().is_ok_and(|count| count > 0),
             Self::Millis => value.parse::<u64>().is_ok(),
             Self::Ratio => value.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
-            Self::Endpoint => endpoint(value).is_some(),
-            Self::Pairs => value.split(',').all(|pair| {
-                pair.trim().is_empty() || pair.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty())
+            Self::Endpoint => endpoint(value).is_some() && !has_user(value),
+            Self::Pairs => pairs(value).is_some(),
+            Self::Headers => pairs(value).is_some_and(|pairs| {
+                pairs.iter().all(|(name, value)| is_header_name(name) && !value.contains(char::is_control))
             }),
             Self::OneOf(words) => words.contains(&value),
             Self::SomeOf(words) => value.split(',').all(|word| words.contains(&word.trim())),
+            Self::Propagation => value.parse::<Propagators>().is_ok(),
             Self::Levels => value.split(',').map(str::trim).filter(|part| !part.is_empty()).all(is_level),
             Self::LogOutput => match value.split_once(':') {
                 Some(("file" | "daily" | "hourly", path)) => !path.is_empty(),
@@ -84,11 +93,15 @@ impl Kind {
             Self::Ratio => "a number from 0 to 1, as in 0.1",
             Self::Text => "any text",
             Self::Path => "a path",
-            Self::Endpoint => "a URL or HOST:PORT, as in http://localhost:4318",
+            Self::Endpoint => "a URL or HOST:PORT without a user, as in http://localhost:4318",
             Self::Pairs => "pairs such as key=value,key=value",
+            Self::Headers => "headers such as key=value,key=value, with %2C for a comma in a value",
             Self::OneOf(words) => return format!("one of {}", words.join(", ")).into(),
             Self::SomeOf(words) => {
                 return format!("some of {}, with commas between them", words.join(", ")).into();
+            }
+            Self::Propagation => {
+                "some of tracecontext, baggage, b3, b3multi, jaeger with commas between them, or none"
             }
             Self::Levels => "levels, as in info,hyper=warn",
             Self::LogOutput => "stdout, stderr, none, file:PATH, daily:FOLDER or hourly:FOLDER",
@@ -115,7 +128,7 @@ pub(super) fn endpoint(value: &str) -> Option<(String, u16)> {
         Some(_) => return None,
         None => (value, None),
     };
-    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority(rest);
     let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let (host, port) = match authority.rsplit_once(':') {
         // The colons of an address of IPv6 without a port.
@@ -126,6 +139,46 @@ pub(super) fn endpoint(value: &str) -> Option<(String, u16)> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
     is_host.then(|| (host.to_owned(), port))
+}
+
+/// What goes before the path in an address.
+fn authority(value: &str) -> &str {
+    let rest = match value.split_once("://") {
+        // It may be in a path as well.
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => rest,
+        _ => value,
+    };
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Whether an address has a name or a password in it: it is refused, for the headers are where secrets belong.
+fn has_user(value: &str) -> bool {
+    authority(value).contains('@')
+}
+
+/// An address without what may be a secret in it; `None` if it is none.
+pub(super) fn place(value: &str) -> Option<String> {
+    endpoint(value)?;
+    let scheme = value.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+    let place = scheme + authority(value);
+    let rest = value.get(place.len()..).unwrap_or_default();
+    Some(if rest.is_empty() || rest == "/" { place } else { place + "/…" })
+}
+
+/// The pairs of a list such as `key=value,key=value`; `None` if it is none.
+pub(super) fn pairs(list: &str) -> Option<Vec<(String, String)>> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        let value = String::from_utf8(percent_decoded(value.trim().as_bytes())?).ok()?;
+        let key = key.trim();
+        (!key.is_empty()).then(|| (key.to_owned(), value))
+    };
+    list.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
+}
+
+/// A token of [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2).
+fn is_header_name(name: &str) -> bool {
+    name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c))
 }
 
 fn is_dsn(value: &str) -> bool {

@@ -59,6 +59,11 @@ impl LogSettings {
     }
 }
 
+/// Whether somebody said that nothing is to be logged.
+pub(super) fn is_turned_off(settings: &Settings) -> bool {
+    settings.get(OUTPUT) == Some("none")
+}
+
 #[cfg(feature = "log")]
 impl LogSettings {
     /// Opens what was configured.

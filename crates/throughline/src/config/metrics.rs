@@ -44,6 +44,12 @@ fn exporter_is_on(settings: &Settings) -> Option<bool> {
     if has("prometheus") { Some(true) } else { has("none").then_some(false) }
 }
 
+/// Whether somebody said that there is to be no page.
+pub(super) fn is_turned_off(settings: &Settings) -> bool {
+    let is_said = exporter_is_on(settings) == Some(false) || settings.switch(METRICS_ENABLED) == Some(false);
+    is_said && MetricsSettings::of(settings).is_none()
+}
+
 fn is_standard_port(settings: &Settings) -> bool {
     settings.set_by(OTEL_EXPORTER_PROMETHEUS_PORT) == Some(OTEL_EXPORTER_PROMETHEUS_PORT)
 }
@@ -74,17 +80,19 @@ mod page {
     use std::net::{SocketAddr, ToSocketAddrs as _};
     use std::sync::mpsc;
     use std::thread::JoinHandle;
+    use std::time::Duration;
 
-    use throughline_metrics::{Prometheus, ServeError};
+    use throughline_metrics::{MetricsServer, Prometheus, ServeError};
     use tokio::sync::oneshot;
 
     use super::MetricsSettings;
     use crate::config::InitError;
 
-    /// Serves metrics until it is dropped.
+    /// Serves metrics until it is closed.
     pub(in crate::config) struct Page {
         address: SocketAddr,
-        stop: Option<oneshot::Sender<()>>,
+        /// How long answers that are in progress may take then.
+        stop: Option<oneshot::Sender<Duration>>,
         thread: Option<JoinHandle<()>>,
     }
 
@@ -95,21 +103,23 @@ mod page {
         ) -> Result<Self, InitError> {
             let MetricsSettings { host, port } = settings;
             let refused = |source| InitError::Metrics { address: format!("{host}:{port}"), source };
-            let address = (host.as_str(), *port).to_socket_addrs().map_err(refused)?.next();
-            let address = address.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
+            let addresses: Vec<_> = (host.as_str(), *port).to_socket_addrs().map_err(refused)?.collect();
             let (stop, stopped) = oneshot::channel();
             let (say, said) = mpsc::channel();
             let serve = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(async {
-                    match prometheus.serve(address).await {
-                        Ok(server) => {
-                            let _ = say.send(Ok(server.local_addr()));
-                            // The end of the other side is the sign to stop.
-                            let _ = stopped.await;
-                            server.shutdown().await;
+                    match listen(&prometheus, &addresses).await {
+                        Ok((address, servers)) => {
+                            let _ = say.send(Ok(address));
+                            let patience = stopped.await.unwrap_or_default();
+                            let stopping = async {
+                                for server in servers {
+                                    server.shutdown().await;
+                                }
+                            };
+                            let _ = tokio::time::timeout(patience, stopping).await;
                         }
-                        Err(ServeError::Listen { source, .. }) => drop(say.send(Err(source))),
-                        Err(error) => drop(say.send(Err(io::Error::other(error)))),
+                        Err(error) => drop(say.send(Err(error))),
                     }
                 }),
                 Err(error) => drop(say.send(Err(error))),
@@ -126,15 +136,89 @@ mod page {
         pub(in crate::config) fn address(&self) -> SocketAddr {
             self.address
         }
-    }
 
-    impl Drop for Page {
-        fn drop(&mut self) {
-            drop(self.stop.take());
+        /// Serves no more; answers that are in progress have so much time.
+        pub(in crate::config) fn close(&mut self, patience: Duration) {
+            if let Some(stop) = self.stop.take() {
+                let _ = stop.send(patience);
+            }
             if let Some(thread) = self.thread.take() {
                 // What it panicked with has been said by the hook.
                 let _ = thread.join();
             }
+        }
+    }
+
+    impl Drop for Page {
+        fn drop(&mut self) {
+            self.close(Duration::ZERO);
+        }
+    }
+
+    /// Listens on all addresses of a host, on one port: whoever connects to `localhost` takes one of them. Of a machine that lacks
+    /// a kind of addresses, on the others.
+    async fn listen(
+        prometheus: &Prometheus,
+        addresses: &[SocketAddr],
+    ) -> io::Result<(SocketAddr, Vec<MetricsServer>)> {
+        let (mut servers, mut missing) = (Vec::<MetricsServer>::new(), io::ErrorKind::NotFound.into());
+        let mut known: Vec<SocketAddr> = Vec::new();
+        for address in addresses {
+            if known.contains(address) {
+                continue;
+            }
+            known.push(*address);
+            let mut address = *address;
+            let is_chosen = address.port() != 0;
+            if let Some(first) = servers.first() {
+                address.set_port(first.local_addr().port());
+            }
+            match prometheus.serve(address).await {
+                Ok(server) => servers.push(server),
+                // Somebody else would answer to the same name.
+                Err(ServeError::Listen { source, .. })
+                    if is_chosen && source.kind() == io::ErrorKind::AddrInUse =>
+                {
+                    return Err(source);
+                }
+                Err(ServeError::Listen { source, .. }) => missing = source,
+                Err(error) => missing = io::Error::other(error),
+            }
+        }
+        match servers.first().map(MetricsServer::local_addr) {
+            Some(address) => Ok((address, servers)),
+            None => Err(missing),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::net::TcpStream;
+
+        use super::*;
+
+        #[test]
+        fn a_page_is_served_at_every_address_of_its_host_on_one_port() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let addresses = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0", "[::1]:0"];
+            let addresses: Vec<SocketAddr> =
+                addresses.into_iter().map(|address| address.parse().unwrap()).collect();
+            let is_there = |address: &&SocketAddr| std::net::TcpListener::bind(address).is_ok();
+            let there: Vec<_> = addresses.iter().filter(is_there).copied().collect();
+            runtime.block_on(async {
+                let (served, servers) = listen(&Prometheus::new(), &addresses).await.unwrap();
+                for mut address in there {
+                    address.set_port(served.port());
+                    assert!(TcpStream::connect(address).is_ok(), "{address}");
+                }
+                // Nobody shares the name with another.
+                let (mut taken, free) = (served, "127.0.0.3:0".parse::<SocketAddr>().unwrap());
+                taken.set_ip(addresses[1].ip());
+                let free = SocketAddr::new(free.ip(), served.port());
+                let error = listen(&Prometheus::new(), &[free, taken]).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+                drop(servers);
+            });
         }
     }
 }

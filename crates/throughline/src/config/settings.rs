@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
+use throughline_redact::{Redaction, Redactor};
+
+use super::kind::{self, Kind};
 use super::table::{Variable, variables};
 
 /// Longer values are cut where they are shown.
@@ -92,7 +96,7 @@ impl Settings {
     }
 
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
-        super::kind::switch(self.get(name)?)
+        kind::switch(self.get(name)?)
     }
 
     /// How what was set can be shown, in the order of the table.
@@ -107,18 +111,34 @@ impl Settings {
 /// A variable is set to something that is not text.
 pub(super) struct NotText;
 
-/// What a value looks like, as it follows the name of its variable; of a secret only its length.
+/// What a value looks like, as it follows the name of its variable. Of a secret, and of what can't be told from one, only its
+/// length; of an address no path, and of pairs no values, for either may have a token in it.
 fn shape(variable: &Variable, value: &str) -> String {
     let length = value.chars().count();
-    if variable.is_secret || value.contains('@') {
-        return format!(" (a secret of {length} characters)");
-    }
-    let mut shown = String::new();
-    for c in value.chars().take(SHOWN) {
+    let shown = match variable.kind {
+        _ if variable.is_secret || value.contains('@') => {
+            return format!(" (a secret of {length} characters)");
+        }
+        Kind::Endpoint => kind::place(value),
+        Kind::Pairs | Kind::Headers => kind::pairs(value).map(|pairs| {
+            let names: Vec<_> = pairs.into_iter().map(|(name, _)| format!("{name}=…")).collect();
+            names.join(",")
+        }),
+        _ => redacted(value),
+    };
+    let Some(shown) = shown else { return format!(" ({length} characters, which are not shown)") };
+    let mut line = String::new();
+    for c in shown.chars().take(SHOWN) {
         // What controls a terminal is written out.
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
     }
-    format!("={shown}{}", if length > SHOWN { "…" } else { "" })
+    format!("={line}{}", if shown.chars().count() > SHOWN { "…" } else { "" })
+}
+
+/// Without secrets that tell themselves, which anything may have been set to by mistake.
+fn redacted(value: &str) -> Option<String> {
+    static REDACTOR: LazyLock<Option<Redactor>> = LazyLock::new(|| Redaction::standard().build().ok());
+    REDACTOR.as_ref().map(|redactor| redactor.text(value).into_owned())
 }
 
 impl fmt::Debug for Settings {

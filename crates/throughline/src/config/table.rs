@@ -2,8 +2,8 @@
 
 use super::Kind;
 use super::Kind::{
-    Count, Dsn, Endpoint, Feed, Levels, LogOutput, Millis, OneOf, Pairs, Path, Port, Ratio, SomeOf,
-    StandardSwitch, Store, Switch, Text,
+    Count, Dsn, Endpoint, Feed, Headers, Levels, LogOutput, Millis, OneOf, Pairs, Path, Port, Propagation,
+    Ratio, SomeOf, StandardSwitch, Store, Switch, Text,
 };
 
 /// A variable of the environment.
@@ -22,6 +22,15 @@ pub struct Variable {
     pub is_secret: bool,
     /// What it does.
     pub about: &'static str,
+    /// The features of this crate that it has no effect without, if they are not those of its area.
+    needs: &'static [&'static str],
+}
+
+impl Variable {
+    const fn needs(mut self, features: &'static [&'static str]) -> Self {
+        self.needs = features;
+        self
+    }
 }
 
 const fn variable(
@@ -31,7 +40,7 @@ const fn variable(
     default: &'static str,
     about: &'static str,
 ) -> Variable {
-    Variable { name, aliases, kind, default, is_secret: false, about }
+    Variable { name, aliases, kind, default, is_secret: false, about, needs: &[] }
 }
 
 const fn secret(
@@ -40,20 +49,38 @@ const fn secret(
     kind: Kind,
     about: &'static str,
 ) -> Variable {
-    Variable { name, aliases, kind, default: "", is_secret: true, about }
+    Variable { name, aliases, kind, default: "", is_secret: true, about, needs: &[] }
 }
+
+/// Variables of one kind of thing, and the features that it needs.
+struct Area {
+    name: &'static str,
+    needs: &'static [&'static str],
+    variables: &'static [Variable],
+}
+
+static AREAS: [Area; 6] = [
+    Area { name: "Everything", needs: &[], variables: COMMON },
+    Area { name: "Store and feed", needs: &[], variables: STORE },
+    Area { name: "Metrics", needs: &["metrics", "axum"], variables: METRICS },
+    Area { name: "Logs", needs: &["log"], variables: LOGS },
+    Area { name: "Traces", needs: &["otel"], variables: TRACES },
+    Area { name: "Sentry", needs: &["sentry"], variables: SENTRY },
+];
 
 /// All variables, area by area.
 pub fn variables() -> impl Iterator<Item = (&'static str, &'static Variable)> {
-    let areas = [
-        ("Everything", COMMON),
-        ("Store and feed", STORE),
-        ("Metrics", METRICS),
-        ("Logs", LOGS),
-        ("Traces", TRACES),
-        ("Sentry", SENTRY),
-    ];
-    areas.into_iter().flat_map(|(area, variables)| variables.iter().map(move |variable| (area, variable)))
+    AREAS.iter().flat_map(|area| area.variables.iter().map(|variable| (area.name, variable)))
+}
+
+/// All variables with their areas and the features of this crate that they have no effect without.
+pub(super) fn needs() -> impl Iterator<Item = (&'static str, &'static Variable, &'static [&'static str])> {
+    AREAS.iter().flat_map(|area| {
+        area.variables.iter().map(|variable| {
+            let needs = if variable.needs.is_empty() { area.needs } else { variable.needs };
+            (area.name, variable, needs)
+        })
+    })
 }
 
 const PROTOCOLS: &[&str] = &["grpc", "http/protobuf"];
@@ -66,7 +93,6 @@ const SAMPLERS: &[&str] = &[
     "parentbased_always_off",
     "parentbased_traceidratio",
 ];
-const PROPAGATORS: &[&str] = &["tracecontext", "baggage", "b3", "b3multi", "jaeger", "none"];
 
 static COMMON: &[Variable] = &[
     variable(
@@ -91,6 +117,13 @@ static COMMON: &[Variable] = &[
         "More about the service, such as `deployment.environment.name=production`; `service.name` names it, if nothing else does.",
     ),
     variable(
+        "OTEL_PROPAGATORS",
+        &[],
+        Propagation,
+        "tracecontext,baggage",
+        "In which formats a context travels in the headers of requests, in and out; `none` alone has it stay here.",
+    ),
+    variable(
         "OTEL_CONFIG_FILE",
         &[],
         Path,
@@ -106,27 +139,31 @@ static STORE: &[Variable] = &[
         Store,
         "Where events are kept, as in `sqlite:traces.db`. Never shown, for it may have a password in it.",
     ),
-    secret("THROUGHLINE_COSMOS_KEY", &[], Text, "The key of the account of a store in Azure Cosmos DB."),
+    secret("THROUGHLINE_COSMOS_KEY", &[], Text, "The key of the account of a store in Azure Cosmos DB.")
+        .needs(&["cosmos"]),
     variable(
         "THROUGHLINE_COSMOS_KEY_FILE",
         &[],
         Path,
         "",
         "The file that has this key in it, if the key itself is not set.",
-    ),
+    )
+    .needs(&["cosmos"]),
     variable(
         "THROUGHLINE_OUTBOX",
         &[],
         Path,
         "",
         "The file in which events wait while the store is away; without it, workflows wait for the store.",
-    ),
+    )
+    .needs(&["sqlite"]),
     secret(
         "THROUGHLINE_FEED",
         &[],
         Feed,
         "Where events are shown as they happen, as in `redis://127.0.0.1/`. Never shown, for it may have a password in it.",
-    ),
+    )
+    .needs(&["redis"]),
     secret(
         "THROUGHLINE_PSEUDONYM_KEY",
         &[],
@@ -182,7 +219,14 @@ static LOGS: &[Variable] = &[
         "auto",
         "`auto` is text in a terminal, JSON everywhere else.",
     ),
-    variable("OTEL_LOGS_EXPORTER", &[], SomeOf(EXPORTERS), "", "Logs are not exported; a warning says so."),
+    variable(
+        "OTEL_LOGS_EXPORTER",
+        &[],
+        SomeOf(EXPORTERS),
+        "",
+        "`otlp` exports the log records of steps (their starts, and exceptions), `none` does not; by default they are exported with traces, if a collector of theirs or of all signals is set. Log lines are never exported.",
+    )
+    .needs(&["otel"]),
 ];
 
 static TRACES: &[Variable] = &[
@@ -198,7 +242,7 @@ static TRACES: &[Variable] = &[
         &[],
         SomeOf(EXPORTERS),
         "",
-        "`otlp` exports traces, `none` does not. Without it they are exported if an endpoint is set.",
+        "`otlp` exports traces, `none` exports nothing, log records of steps included. Without it they are exported if an endpoint is set.",
     ),
     variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -235,20 +279,26 @@ static TRACES: &[Variable] = &[
         "",
         "How the collector of traces is spoken to, if differently.",
     ),
-    secret("OTEL_EXPORTER_OTLP_HEADERS", &[], Pairs, "Headers for the collector, as in `api-key=…`."),
+    secret("OTEL_EXPORTER_OTLP_HEADERS", &[], Headers, "Headers for the collector, as in `api-key=…`."),
     secret(
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
         &[],
-        Pairs,
+        Headers,
         "Headers for the collector of traces, if they differ.",
     ),
     secret(
         "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
         &[],
-        Pairs,
+        Headers,
         "Headers for the collector of log records, if they differ.",
     ),
-    variable("OTEL_EXPORTER_OTLP_TIMEOUT", &[], Millis, "10000", "How long an export may take."),
+    variable(
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        &[],
+        Millis,
+        "10000",
+        "How long an export may take; with 0 as long as it likes.",
+    ),
     variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", &[], Millis, "", "The same for traces, if it differs."),
     variable("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", &[], Millis, "", "The same for log records, if it differs."),
     variable(
@@ -278,14 +328,16 @@ static TRACES: &[Variable] = &[
         Path,
         "",
         "The certificates that the collector's is checked with, in the place of the system's.",
-    ),
+    )
+    .needs(&["otel", "otel-tls"]),
     variable(
         "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
         &[],
         Path,
         "",
         "The same, for the collectors of traces and of log records; it wins.",
-    ),
+    )
+    .needs(&["otel", "otel-tls"]),
     variable(
         "OTEL_TRACES_SAMPLER",
         &[],
@@ -301,13 +353,6 @@ static TRACES: &[Variable] = &[
         "The part of all runs that is exported.",
     ),
     variable(
-        "OTEL_PROPAGATORS",
-        &[],
-        SomeOf(PROPAGATORS),
-        "tracecontext,baggage",
-        "How a context travels to other services: always as W3C trace context and baggage; of others, a warning says that they are ignored.",
-    ),
-    variable(
         "OTEL_BSP_SCHEDULE_DELAY",
         &[],
         Millis,
@@ -319,7 +364,7 @@ static TRACES: &[Variable] = &[
         &[],
         Millis,
         "60000",
-        "How long the export of a batch may take, with its retries.",
+        "How long the export of a batch may take, with its retries; with 0 as long as it likes.",
     ),
     variable("OTEL_BSP_MAX_QUEUE_SIZE", &[], Count, "32768", "How many spans may wait."),
     variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", &[], Count, "512", "How many spans are exported at once."),

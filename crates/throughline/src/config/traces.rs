@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kind;
@@ -12,6 +13,8 @@ const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
@@ -35,6 +38,10 @@ pub struct TraceSettings {
     pub ratio: f64,
     /// How a context travels to other services.
     pub propagators: Vec<String>,
+    /// The collector of log records; `None` if none are exported.
+    pub logs_endpoint: Option<String>,
+    /// The certificates that the collector's is checked with, in the place of the system's.
+    pub certificate: Option<PathBuf>,
 }
 
 impl TraceSettings {
@@ -64,22 +71,37 @@ impl TraceSettings {
         Some(Self {
             endpoint: endpoint.map_or_else(|| default.to_owned(), Cow::into_owned),
             protocol: protocol.to_owned(),
-            headers: headers.unwrap_or_default().split(',').filter_map(pair).collect(),
+            headers: headers.and_then(kind::pairs).unwrap_or_default(),
             timeout: of_traces("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
                 .and_then(|millis| millis.parse().ok())
-                .map_or(Duration::from_secs(10), Duration::from_millis),
+                .map_or(Duration::from_secs(10), |millis| match millis {
+                    // As OpenTelemetry has it.
+                    0 => Duration::MAX,
+                    millis => Duration::from_millis(millis),
+                }),
             compression: of_traces("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
                 .unwrap_or("none")
                 .to_owned(),
             sampler: sampler.to_owned(),
             ratio: ratio.unwrap_or(1.0),
             propagators: words.map(|word| word.trim().to_owned()).collect(),
+            logs_endpoint: exports_log_records(settings).then(|| {
+                let endpoint = settings.get(LOGS_ENDPOINT).or_else(|| settings.get(ENDPOINT));
+                endpoint.map(with_scheme).map_or_else(|| default.to_owned(), Cow::into_owned)
+            }),
+            certificate: of_traces("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
+                .map(PathBuf::from),
         })
     }
 
     /// The host and the port of the collector.
     pub fn address(&self) -> Option<(String, u16)> {
         kind::endpoint(&self.endpoint)
+    }
+
+    /// Those of the collector of log records.
+    pub fn logs_address(&self) -> Option<(String, u16)> {
+        kind::endpoint(self.logs_endpoint.as_deref()?)
     }
 }
 
@@ -94,11 +116,6 @@ impl fmt::Debug for TraceSettings {
             .field("ratio", &self.ratio)
             .finish_non_exhaustive()
     }
-}
-
-fn pair(pair: &str) -> Option<(String, String)> {
-    let (key, value) = pair.split_once('=')?;
-    Some((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn endpoint(settings: &Settings) -> Option<&str> {
@@ -121,6 +138,7 @@ pub(super) fn exporter(settings: &Settings) -> Result<Option<throughline_otel::O
         Ok(match name {
             // What is said of both was decided above.
             EXPORTER => None,
+            LOGS_EXPORTER => Some(if traces.logs_endpoint.is_some() { "otlp" } else { "none" }.to_owned()),
             SAMPLER => Some(traces.sampler.clone()),
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" => Some(traces.protocol.clone()),
             name if name.ends_with("_ENDPOINT") => settings.get(name).map(|to| with_scheme(to).into_owned()),
@@ -139,7 +157,23 @@ fn is_on(settings: &Settings) -> bool {
 }
 
 fn exporter_is_on(settings: &Settings) -> Option<bool> {
-    Some(settings.get(EXPORTER)?.split(',').any(|exporter| exporter.trim() == "otlp"))
+    has_otlp(settings, EXPORTER)
+}
+
+fn has_otlp(settings: &Settings, name: &str) -> Option<bool> {
+    Some(settings.get(name)?.split(',').any(|exporter| exporter.trim() == "otlp"))
+}
+
+/// Whether log records are sent with traces: where nobody says so, to whoever is known to take them.
+fn exports_log_records(settings: &Settings) -> bool {
+    let is_set = |name| settings.get(name).is_some();
+    has_otlp(settings, LOGS_EXPORTER)
+        .unwrap_or_else(|| !is_set(TRACES_ENDPOINT) || is_set(LOGS_ENDPOINT) || is_set(ENDPOINT))
+}
+
+/// Whether somebody said that nothing is to be exported.
+pub(super) fn is_turned_off(settings: &Settings) -> bool {
+    exporter_is_on(settings).or_else(|| settings.switch(ENABLED)) == Some(false)
 }
 
 /// Variables that say the opposite of each other.

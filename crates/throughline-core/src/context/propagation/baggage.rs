@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ows;
+use crate::env::percent_decoded;
 use throughline_model::{Attrs, Text};
 
 /// The most that travels on, in members and in bytes, as [W3C Baggage](https://www.w3.org/TR/baggage/#limits) requires of
@@ -95,15 +96,7 @@ fn is_octet(c: &u8) -> bool {
 
 /// Undoes the percent-encoding; `None` if it is none. Octets that are no UTF-8 become U+FFFD, as the standard has it.
 fn decode(value: &[u8]) -> Option<String> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-    let mut octets = Vec::with_capacity(value.len());
-    let mut rest = value.iter();
-    while let Some(byte) = rest.next() {
-        octets.push(match byte {
-            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
-            byte => *byte,
-        });
-    }
+    let octets = percent_decoded(value)?;
     Some(match String::from_utf8(octets) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -128,6 +121,18 @@ pub(super) fn render(baggage: &Attrs, properties: &Attrs) -> Option<String> {
         }
     }
     (members > 0).then_some(header)
+}
+
+/// The same as one header for each member, as others have it: names and values.
+pub(super) fn render_each(baggage: &Attrs) -> impl Iterator<Item = (&str, String)> {
+    let mut length = 0;
+    let members = baggage.iter().filter(|(key, _)| is_token(key.as_bytes())).take(MEMBERS);
+    members.filter_map(move |(key, value)| {
+        let mut encoded = String::new();
+        encode(value, &mut encoded);
+        length += key.len() + encoded.len();
+        (length <= LIMIT).then_some((&**key, encoded))
+    })
 }
 
 /// Whether it may go into a header: what came in a job may be anything.

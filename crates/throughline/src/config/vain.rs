@@ -1,0 +1,97 @@
+//! What is set and has no effect: in this version, or in a build without the feature that it needs.
+
+use std::collections::BTreeMap;
+
+use super::settings::Settings;
+use super::table::needs;
+use super::{logs, metrics, sentry, traces};
+
+/// Exporters that this version does not have, and what it has.
+const EXPORTERS: [(&str, &str, &str); 5] = [
+    ("OTEL_TRACES_EXPORTER", "console", "is ignored: traces are exported over OTLP alone"),
+    ("OTEL_LOGS_EXPORTER", "otlp", "exports no log lines: only the log records of steps are exported"),
+    ("OTEL_LOGS_EXPORTER", "console", "is ignored: THROUGHLINE_LOG_OUTPUT says where lines go"),
+    ("OTEL_METRICS_EXPORTER", "otlp", "is ignored: metrics are served to Prometheus alone"),
+    ("OTEL_METRICS_EXPORTER", "console", "is ignored: metrics are served to Prometheus alone"),
+];
+
+/// What this version does not do.
+pub(super) fn in_this_version(settings: &Settings) -> Vec<String> {
+    if settings.is_disabled() {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    if let Some(path) = settings.get("OTEL_CONFIG_FILE") {
+        warnings.push(format!("OTEL_CONFIG_FILE={path} is not read: set the variables of its keys instead"));
+    }
+    for (name, exporter, why) in EXPORTERS {
+        let value = settings.get(name).unwrap_or_default();
+        if value.split(',').any(|word| word.trim() == exporter) {
+            warnings.push(format!("{exporter} in {name}={value} {why}"));
+        }
+    }
+    warnings
+}
+
+/// What needs features that are off: a warning for each such set of features. What somebody turned off needs none.
+pub(super) fn without_features(settings: &Settings, is_on: impl Fn(&str) -> bool) -> Vec<String> {
+    if settings.is_disabled() {
+        return Vec::new();
+    }
+    let mut vain: BTreeMap<Vec<&str>, Vec<&str>> = BTreeMap::new();
+    for (area, variable, needs) in needs() {
+        let Some(by) = settings.set_by(variable.name).filter(|_| !is_turned_off(area, settings)) else {
+            continue;
+        };
+        let missing: Vec<_> = needs.iter().copied().filter(|feature| !is_on(feature)).collect();
+        if !missing.is_empty() {
+            vain.entry(missing).or_default().push(by);
+        }
+    }
+    vain.into_iter().map(|(missing, set)| said(&missing, &set)).collect()
+}
+
+fn said(missing: &[&str], set: &[&str]) -> String {
+    let names: Vec<_> = missing.iter().map(|feature| format!("`{feature}`")).collect();
+    let (features, them) = match missing {
+        [_] => ("feature", "it"),
+        _ => ("features", "them"),
+    };
+    let (have, variables) = match set {
+        [_] => ("has", "the variable"),
+        _ => ("have", "the variables"),
+    };
+    format!(
+        "{} {have} no effect without the {features} {} of `throughline`: switch {them} on, or unset {variables}",
+        set.join(", "),
+        names.join(" and "),
+    )
+}
+
+fn is_turned_off(area: &str, settings: &Settings) -> bool {
+    match area {
+        "Metrics" => metrics::is_turned_off(settings),
+        "Logs" => logs::is_turned_off(settings),
+        "Traces" => traces::is_turned_off(settings),
+        "Sentry" => sentry::is_turned_off(settings),
+        _ => false,
+    }
+}
+
+/// The features that variables need, and whether they are on.
+const COMPILED: [(&str, bool); 9] = [
+    ("axum", cfg!(feature = "axum")),
+    ("cosmos", cfg!(feature = "cosmos")),
+    ("log", cfg!(feature = "log")),
+    ("metrics", cfg!(feature = "metrics")),
+    ("otel", cfg!(feature = "otel")),
+    ("otel-tls", cfg!(feature = "otel-tls")),
+    ("redis", cfg!(feature = "redis")),
+    ("sentry", cfg!(feature = "sentry")),
+    ("sqlite", cfg!(feature = "sqlite")),
+];
+
+/// Whether a feature of this crate is on.
+pub(super) fn is_compiled(feature: &str) -> bool {
+    COMPILED.contains(&(feature, true))
+}
