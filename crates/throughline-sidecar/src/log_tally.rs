@@ -263,6 +263,7 @@ mod tests {
         for n in 0..MOST_SHAPES + 5 {
             tally.add(format!("{{\"msg\":\"{}\"}}", name(n)).as_bytes());
         }
+        assert_eq!((tally.shapes.len(), tally.others), (MOST_SHAPES, 5));
         let summary = tally.summary(3);
         assert_eq!((summary.lines, summary.messages.len()), (MOST_SHAPES as u64 + 5, 3));
         assert_eq!(summary.others, MOST_SHAPES as u64 + 2);

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::found::LogsError;
 use crate::lines::{Each, Lines};
@@ -12,15 +12,15 @@ use crate::lines::{Each, Lines};
 /// How many bytes at the beginning, and before the place that was read to, tell a file from one that replaced its contents.
 const MARK: usize = 256;
 const CHUNK: usize = 64 * 1024;
-/// How often a file that was renamed is still looked at: its writer may not know yet.
-const LOOKS_AT_RENAMED: u32 = 50;
+/// How long a file that was renamed is still read: its writer may not know yet.
+const RENAMED: Duration = Duration::from_secs(5);
 
 /// A path that is followed.
 pub(crate) struct Tail {
     path: PathBuf,
     open: Option<Open>,
-    /// Files that were at the path before, each with how often they are still looked at.
-    renamed: Vec<(Open, u32)>,
+    /// Files that were at the path before, each with when that was seen.
+    renamed: Vec<(Open, Instant)>,
 }
 
 /// Which file it is, whatever it is called.
@@ -58,14 +58,15 @@ impl Tail {
     pub(crate) fn read(&mut self, each: Each<'_>) -> Result<bool, LogsError> {
         let mut is_new = false;
         let path = &self.path;
-        for (open, looks) in &mut self.renamed {
+        let now = Instant::now();
+        let is_over = |since: &Instant| now.saturating_duration_since(*since) > RENAMED;
+        for (open, since) in &mut self.renamed {
             is_new |= open.read(path, each)?;
-            *looks = looks.saturating_sub(1);
-            if *looks == 0 {
+            if is_over(since) {
                 open.lines.end(path, each)?;
             }
         }
-        self.renamed.retain(|(_, looks)| *looks > 0);
+        self.renamed.retain(|(_, since)| !is_over(since));
         if self.opened()?.is_none() {
             return Ok(is_new);
         }
@@ -76,12 +77,14 @@ impl Tail {
         if identity(&metadata) == open.identity {
             return Ok(is_new);
         }
+        // What was written to it before it was renamed comes before what is in the new one.
+        is_new |= open.read(&self.path, each)?;
         let between = self.between(&metadata)?;
-        self.renamed.extend(self.open.take().map(|open| (open, LOOKS_AT_RENAMED)));
+        self.renamed.extend(self.open.take().map(|open| (open, now)));
         for file in between {
             let mut open = Open::new(file).map_err(|error| LogsError::read(&self.path, error))?;
             is_new |= open.read(&self.path, each)?;
-            self.renamed.push((open, LOOKS_AT_RENAMED));
+            self.renamed.push((open, now));
         }
         self.opened()?;
         if let Some(open) = &mut self.open {
@@ -140,7 +143,7 @@ impl Open {
     fn read(&mut self, path: &Path, each: Each<'_>) -> Result<bool, LogsError> {
         let failed = |error| LogsError::read(path, error);
         let length = self.file.metadata().map_err(failed)?.len();
-        if length < self.offset || !self.is_as_it_was().map_err(failed)? {
+        if !self.is_as_it_was().map_err(failed)? {
             self.lines.end(path, each)?;
             (self.offset, self.head, self.before) = (0, Vec::new(), Vec::new());
         }
@@ -208,10 +211,11 @@ impl Open {
             }
         }
         self.offset = if lines == 0 { length } else { at };
-        let mut head = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        (&self.file).take(self.offset.min(MARK as u64)).read_to_end(&mut head)?;
-        self.head = head;
+        let mark = self.offset.min(MARK as u64);
+        for (at, into) in [(0, &mut self.head), (self.offset - mark, &mut self.before)] {
+            self.file.seek(SeekFrom::Start(at))?;
+            (&self.file).take(mark).read_to_end(into)?;
+        }
         Ok(())
     }
 }
@@ -249,10 +253,10 @@ pub(crate) fn rotated(path: &Path) -> Vec<Rotated> {
 
 /// Whether programs that rotate add this to a name: a number, a date or `old`, and what compresses.
 fn is_of_rotation(ending: &str) -> bool {
-    let which = ending.strip_suffix(".gz").unwrap_or(ending);
-    if which.is_empty() {
+    if ending == ".gz" {
         return true;
     }
+    let which = ending.strip_suffix(".gz").unwrap_or(ending);
     let Some(which) = which.strip_prefix(['.', '-']) else { return false };
     let is_of_date = |c: char| c.is_ascii_digit() || "-_.:TZ".contains(c);
     which == "old" || (which.starts_with(|c: char| c.is_ascii_digit()) && which.chars().all(is_of_date))

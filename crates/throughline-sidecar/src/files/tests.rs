@@ -147,9 +147,9 @@ fn a_truncated_file_is_read_from_its_beginning_even_if_it_has_grown_again() {
 fn the_hole_that_a_writer_leaves_in_a_truncated_file_is_no_line() {
     let folder = Folder::new();
     let mut writer = File::create(folder.path("app.log")).unwrap();
-    writer.write_all(&b"one\n".repeat(100_000)).unwrap();
+    writer.write_all(&b"one\n".repeat(LONGEST)).unwrap();
     let mut files = folder.follow("app.log");
-    assert_eq!(new(&mut files).len(), 100_000);
+    assert_eq!(new(&mut files).len(), LONGEST);
     File::options().write(true).open(folder.path("app.log")).unwrap().set_len(0).unwrap();
     writer.write_all(b"two\n").unwrap();
     assert_eq!(new(&mut files), ["two"]);
@@ -190,6 +190,16 @@ fn a_new_watcher_can_begin_with_the_last_lines() {
     new(&mut files);
     folder.append("app.log", "next\n");
     assert_eq!(new(&mut files), ["next"]);
+}
+
+#[test]
+fn a_file_that_was_begun_at_its_end_is_seen_to_be_truncated() {
+    let folder = Folder::new();
+    folder.append("app.log", "the same first line\n".repeat(1_000));
+    let mut files = folder.follow("app.log").last(0);
+    assert!(new(&mut files).is_empty());
+    fs::write(folder.path("app.log"), "the same first line\n".repeat(20)).unwrap();
+    assert_eq!(new(&mut files).len(), 20);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A report as people read it.
 
-use throughline_core::Timestamp;
+use throughline_core::query::human_duration;
+use throughline_core::{OpenRun, Timestamp};
 use throughline_sidecar::{
     Block, Digest, Document, Family, Health, LogSummary, Section, Snapshot, Tone, family_rank, shown_value,
 };
@@ -8,8 +9,6 @@ use throughline_sidecar::{
 use super::Report;
 use super::runs::{Runs, listed};
 use crate::output::{ago, count, failure_of, group, kind_of, moment, name_of, short_id};
-use throughline_core::OpenRun;
-use throughline_core::query::human_duration;
 
 /// How many metrics are listed.
 const METRICS: usize = 15;
@@ -54,10 +53,10 @@ fn health(health: &Health) -> Section {
     let mut facts = vec![fact("Asked", &*health.url)];
     match (health.status, &health.error) {
         (Some(status), _) => {
-            facts.push(fact("Answer", format!("status {status} after {} ms", health.took_ms)))
+            facts.push(fact("Answer", format!("status {status} after {} ms", health.took_ms)));
         }
         (None, error) => {
-            facts.push(fact("Answer", format!("none: {}", error.as_deref().unwrap_or("no reason"))))
+            facts.push(fact("Answer", format!("none: {}", error.as_deref().unwrap_or("no reason"))));
         }
     }
     facts.extend(health.facts.iter().map(|(name, value)| (name.clone(), value.clone())));
