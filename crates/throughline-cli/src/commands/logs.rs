@@ -33,7 +33,6 @@ pub(super) async fn run(args: &LogsArgs, screen: &mut Screen) -> Result<Answer, 
     }
     let mut files = files(args);
     let mut lines = Lines { filter, shows_file: has_several(args), shown: 0, screen };
-    lines.screen.flush()?;
     let mut is_first = true;
     loop {
         let is_new = match files.read(|line| lines.show(line)) {
