@@ -20,6 +20,7 @@ const CRATES: &[&str] = &[
     "throughline-redact",
     "throughline-redis",
     "throughline-sentry",
+    "throughline-sidecar",
     "throughline-sqlite",
     "throughline-tower",
     "throughline-workflow",

@@ -56,6 +56,12 @@ const TOOLS: &[Tool] = &[
         probe: None,
     },
     Tool {
+        name: "docker-compose",
+        package: "docker-compose",
+        why: "checks the compose file and its profiles",
+        probe: None,
+    },
+    Tool {
         name: "node",
         package: "nodejs",
         why: "calls a service as people do who trace with OpenTelemetry",

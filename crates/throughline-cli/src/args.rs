@@ -3,17 +3,20 @@
 mod filter;
 mod kit;
 mod moment;
+mod sidecar;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
 use moment::{parse_duration, parse_size};
+pub(crate) use sidecar::{LogsArgs, ReportArgs, ScrapeArgs};
 
 use crate::output::Color;
 use crate::xes::rules::Condition;
@@ -55,6 +58,17 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads the command line of this process; says what is wrong with it and ends the process if need be.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches)
+            .unwrap_or_else(|error| error.format(&mut Self::command()).exit());
+        cli.global.store_is_typed = matches.value_source("store") == Some(ValueSource::CommandLine);
+        cli
+    }
+}
+
 /// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -62,6 +76,9 @@ pub(crate) struct Global {
     /// The store: sqlite:PATH, postgres://USER@HOST/DATABASE or cosmos:https://HOST/DATABASE
     #[arg(long, global = true, env = throughline_core::names::env::THROUGHLINE_STORE, hide_env_values = true, value_name = "STORE")]
     pub(crate) store: Option<String>,
+    /// Whether --store was typed, and is not that of the environment.
+    #[arg(skip)]
+    pub(crate) store_is_typed: bool,
     /// Read the store from the first line of this file, in the place of --store: others can read the arguments of a
     /// process, but not this file
     #[arg(long, global = true, value_name = "FILE")]
@@ -121,6 +138,12 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// Write who is told of which alert, for Alertmanager
     Routing(RoutingArgs),
+    /// Follow the log files of a service
+    Logs(LogsArgs),
+    /// Scrape the metrics page of a service, and keep its history
+    Scrape(ScrapeArgs),
+    /// Report on a service once: health, metrics, logs, history and runs
+    Report(ReportArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
@@ -533,7 +556,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use clap::{CommandFactory, Parser as _};
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::Cli;
 

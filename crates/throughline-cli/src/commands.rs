@@ -12,10 +12,13 @@ mod export;
 mod import;
 mod kit;
 mod list;
+mod logs;
 mod outbox;
 mod prune;
 mod redact;
+mod report;
 mod running;
+mod scrape;
 mod show;
 mod stats;
 mod watch;
@@ -38,6 +41,9 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
     // These need no store, or not always.
     match &cli.command {
         Command::Completions(args) => return completions::run(args, screen),
+        Command::Logs(args) => return logs::run(args, screen).await,
+        Command::Report(args) => return report::run(args, location, screen).await,
+        Command::Scrape(args) => return scrape::run(args, &cli.global, screen).await,
         Command::Redact(args) => return redact::run(args, screen),
         Command::Dashboards(args) => return kit::dashboards(args, screen),
         Command::Alerts(args) => return kit::alerts(args, screen),
@@ -69,6 +75,9 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Watch(args) => watch::run(args, location, screen).await,
         Command::Copy(args) => copy::run(args, screen).await,
         Command::Outbox(args) => outbox::run(args, location, screen).await,
+        Command::Logs(args) => logs::run(args, screen).await,
+        Command::Report(args) => report::run(args, location, screen).await,
+        Command::Scrape(args) => scrape::run(args, &cli.global, screen).await,
         Command::Redact(args) => redact::run(args, screen),
         Command::Dashboards(args) => kit::dashboards(args, screen),
         Command::Alerts(args) => kit::alerts(args, screen),

@@ -1,10 +1,11 @@
-//! What the command reads of others, on any bytes: XES and JSON lines.
+//! What the command reads of others, on any bytes: XES, JSON lines, lines of logs, pages of metrics.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
 
 use throughline_core::{Redaction, Redactor};
 use throughline_fuzz::{Target, fuzz, growth};
+use throughline_sidecar::{LogFilter, LogStyle, LogTally, Record, Scraper, Snapshot};
 
 use crate::jsonl::JsonlReader;
 use crate::xes::reader::XesReader;
@@ -60,6 +61,71 @@ const JSON_LINES: Target = Target::new(
     ],
 );
 
+const LOG_LINE: Target = Target::new(
+    "log-line",
+    &[
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        "\\u001b",
+        ":",
+        ",",
+        "\"a\":{",
+        "\"msg\":\"m\",",
+        "\"level\":\"warn\",",
+        "\"ts\":1e30,",
+        "\"trace_id\":\"0198\",",
+        "\"fields\":{",
+        "'",
+        "1",
+        "-",
+        " ",
+        "\u{1b}",
+        "\0",
+        "é",
+    ],
+);
+
+const PAGE: Target = Target::new(
+    "metrics-page",
+    &[
+        "# TYPE ",
+        "# HELP ",
+        "# EOF",
+        " counter\n",
+        " histogram\n",
+        " summary\n",
+        "a_total",
+        "a_bucket",
+        "a_count",
+        "a_created",
+        "{",
+        "}",
+        "le=\"1\"",
+        "le=\"+Inf\"",
+        "quantile=\"0.5\"",
+        "status=\"500\"",
+        "\"",
+        "\\",
+        "\\n",
+        "=",
+        ",",
+        " ",
+        "\t",
+        "\n",
+        "1",
+        "-1e308",
+        "NaN",
+        "+Inf",
+        " # {trace_id=\"a\"} 1",
+        "process_start_time_seconds 1\n",
+        "é",
+    ],
+);
+
 /// Converts the runs up to what can't be read.
 fn xes(bytes: &[u8]) -> u64 {
     let rules = Rules {
@@ -86,6 +152,68 @@ fn json_lines(bytes: &[u8]) -> [usize; 2] {
         lines[usize::from(!is_event)] += 1;
     }
     lines
+}
+
+/// Reads, filters, shows and counts a line.
+fn log_line(bytes: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(bytes);
+    let record = Record::read(bytes);
+    let mut filter = LogFilter::new().text("m").run(["0198".to_owned()]);
+    black_box(filter.matches(&text, record.as_ref()));
+    let style = LogStyle { has_colour: false, width: Some(80) };
+    let shown = match &record {
+        Some(record) => style.record(record, None),
+        None => style.malformed(&text, 0, None),
+    };
+    assert!(!shown.contains(['\u{1b}', '\0', '\r']), "{shown:?}");
+    let mut tally = LogTally::new();
+    tally.add(bytes);
+    black_box(tally.summary(10));
+    shown.len()
+}
+
+/// Scrapes a page twice, so that it is compared with itself.
+fn page(bytes: &[u8]) -> u64 {
+    let mut scraper = Scraper::new("http://localhost/metrics", std::time::Duration::from_secs(1));
+    let first = scraper.read(bytes);
+    let second = scraper.read(bytes);
+    assert!(first.up && second.up && first.series == second.series);
+    // What is stored is read back.
+    let stored = serde_json::to_string(&second).unwrap();
+    assert_eq!(serde_json::from_str::<Snapshot>(&stored).unwrap().families.len(), second.families.len());
+    second.series
+}
+
+#[test]
+fn any_line_of_a_log_is_read_and_harmless() {
+    fuzz!(LOG_LINE, |bytes: &[u8]| {
+        black_box(log_line(bytes));
+    });
+}
+
+#[test]
+fn any_page_of_metrics_is_read() {
+    fuzz!(PAGE, |bytes: &[u8]| {
+        black_box(page(bytes));
+    });
+}
+
+#[test]
+fn reading_a_line_of_a_log_takes_time_linear_in_it() {
+    for around in [("", ""), ("{\"a\":\"", "\"}"), ("{\"a\":[", "]}"), ("{\"a\":{\"b\":", "}}")] {
+        growth!(LOG_LINE.between(around.0, around.1), |bytes: &[u8]| {
+            black_box(log_line(bytes));
+        });
+    }
+}
+
+#[test]
+fn reading_a_page_of_metrics_takes_time_linear_in_it() {
+    for around in [("", ""), ("a{", "} 1\n"), ("a{b=\"", "\"} 1\n")] {
+        growth!(PAGE.between(around.0, around.1), |bytes: &[u8]| {
+            black_box(page(bytes));
+        });
+    }
 }
 
 #[test]

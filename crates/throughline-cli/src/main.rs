@@ -22,14 +22,12 @@ mod xes;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::Cli;
 use error::{Answer, CliError};
 use output::Screen;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let mut screen = Screen::new(cli.global.color, cli.global.json);
     match answer(&cli, &mut screen) {
         Ok(answer) => answer.into(),

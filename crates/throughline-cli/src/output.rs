@@ -14,6 +14,7 @@ use anstyle::Style;
 use clap::ValueEnum;
 use serde::Serialize;
 use throughline_core::query;
+pub(crate) use throughline_core::query::is_unsafe;
 
 pub(crate) use chart::{bars, stacked};
 pub(crate) use json::write_json;
@@ -23,7 +24,7 @@ pub(crate) use text::{clean, count, group, short_id};
 pub(crate) use time::{ago, micros, millis, moment};
 
 /// How wide text is when nobody says how wide the terminal is.
-const DEFAULT_WIDTH: usize = 100;
+pub(crate) const DEFAULT_WIDTH: usize = 100;
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,6 +69,16 @@ impl Screen {
         self.json
     }
 
+    /// Whether there are colours.
+    pub(crate) fn has_colour(&self) -> bool {
+        self.has_colour
+    }
+
+    /// How wide the terminal is; `None` if it is none.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.width
+    }
+
     /// Writes a line. Texts from the store must be [`clean`] already.
     pub(crate) fn line(&mut self, line: impl fmt::Display) -> io::Result<()> {
         writeln!(self.output, "{line}")
@@ -108,6 +119,15 @@ impl Screen {
     /// Writes an answer as one line of JSON.
     pub(crate) fn json_line(&mut self, answer: &impl Serialize) -> io::Result<()> {
         write_json(&mut self.output, answer, false)
+    }
+
+    /// Writes a text of several lines; on a terminal in the place of the one before.
+    pub(crate) fn redraw(&mut self, text: &str) -> io::Result<()> {
+        if self.width.is_some() {
+            // To the corner, and away with what is below.
+            self.output.write_all(b"\x1b[H\x1b[J")?;
+        }
+        self.text(text)
     }
 
     /// Makes what was written be seen.

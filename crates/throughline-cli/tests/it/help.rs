@@ -27,6 +27,9 @@ fn the_help_of_each_command_shows_examples() {
         "dashboards",
         "alerts",
         "routing",
+        "logs",
+        "scrape",
+        "report",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

@@ -59,6 +59,22 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "What became of the input; of an event log also its counts (see the next example).",
     ),
     (&["import", "loans.xes"], "The same of an event log."),
+    (
+        &["logs", "app.log", "--no-follow"],
+        "JSON lines: `{file, line, malformed}`, the path, the line as the service wrote it, or else, of a line that is no JSON object, \
+         its text.",
+    ),
+    (
+        &["scrape", "http://127.0.0.1:1/metrics", "--times", "1"],
+        "JSON lines: a [Snapshot](#snapshot) for each scrape.",
+    ),
+    (
+        &["report", "--logs", "app.log"],
+        "Whether the service is `healthy` and the `problems` if it is not; and, each `null` if it was not asked for: the \
+         [Health](#health) of the service, its `metrics` as a [Snapshot](#snapshot), its `logs` as a [LogSummary](#logsummary), the \
+         `history` as a [Digest](#digest) for each target, and its `runs`: how many failed `since` and the last of them, each a \
+         [RunSummary](#runsummary); how many are `running`; and the [OpenRun](#openrun)s that are `stuck` or `interrupted`.",
+    ),
     (&["dashboards", "--out", "kit"], "`{files}`: the paths of the dashboards that were written."),
     (&["alerts", "--out", "kit"], "The same of the alert rules."),
     (&["routing", "--out", "kit"], "The same of the routing of alerts."),
@@ -115,6 +131,17 @@ const TYPES: &[(&str, &str)] = &[
     ("HotSpot", "throughline-model/src/analytics.rs"),
     ("ChoiceOutcome", "throughline-model/src/analytics.rs"),
     ("Bucket", "throughline-model/src/analytics.rs"),
+    ("Snapshot", "throughline-sidecar/src/snapshot.rs"),
+    ("Family", "throughline-sidecar/src/snapshot.rs"),
+    ("Kind", "throughline-sidecar/src/page.rs"),
+    ("Errors", "throughline-sidecar/src/snapshot.rs"),
+    ("Percentiles", "throughline-sidecar/src/snapshot.rs"),
+    ("Health", "throughline-sidecar/src/health.rs"),
+    ("LogSummary", "throughline-sidecar/src/log_tally.rs"),
+    ("LevelCount", "throughline-sidecar/src/log_tally.rs"),
+    ("MessageCount", "throughline-sidecar/src/log_tally.rs"),
+    ("LoggedError", "throughline-sidecar/src/log_tally.rs"),
+    ("Digest", "throughline-sidecar/src/digest.rs"),
     ("SpanSummary", "throughline-query/src/span.rs"),
     ("Tree", "throughline-query/src/tree.rs"),
     ("TreeNode", "throughline-query/src/tree.rs"),
@@ -191,6 +218,9 @@ fn the_page_about_json_shows_what_the_command_prints_and_what_the_types_say() {
 fn examples() -> String {
     let sandbox = Sandbox::with_sagas();
     std::fs::copy(crate::sandbox::data_file("loans.xes"), sandbox.path("loans.xes")).unwrap();
+    let logged =
+        "{\"timestamp\":\"2026-03-01T09:30:00.000000Z\",\"level\":\"error\",\"message\":\"task 7 failed\"}\n";
+    sandbox.write("app.log", format!("{logged}no JSON\n"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(outbox::leave(&sandbox.path("spool.db"), &outbox::failed("loan-42")));
     let mut page = String::new();
@@ -205,6 +235,15 @@ fn examples() -> String {
                     // It ended just now.
                     answer["run"]["ended"] = "2026-03-01T10:00:00.000000Z".into();
                     answer["run"]["duration_us"] = 454_730_400_000_000_u64.into();
+                }
+                if command.starts_with("report") {
+                    answer["at"] = "2026-03-01T10:00:00.000000Z".into();
+                    answer["runs"]["since"] = "2026-02-28T10:00:00.000000Z".into();
+                }
+                if command.starts_with("scrape") {
+                    answer["at"] = "2026-03-01T10:00:00.000Z".into();
+                    answer["error"] = "io: Connection refused".into();
+                    answer["took_ms"] = 1.into();
                 }
                 let _ = writeln!(page, "{:#}", shortened(&answer));
             }
@@ -373,14 +412,15 @@ fn json_type(kind: &str, known: &BTreeSet<&str>) -> String {
     }
     match kind {
         "bool" => "boolean".to_owned(),
-        "u32" | "u64" | "usize" | "f64" => "number".to_owned(),
-        "Text" | "String" => "text".to_owned(),
+        "u16" | "u32" | "u64" | "usize" | "f64" => "number".to_owned(),
+        "Text" | "String" | "&'static str" => "text".to_owned(),
         "TraceId" => "32 hex digits".to_owned(),
         "SpanId" => "16 hex digits".to_owned(),
         "Timestamp" => "time".to_owned(),
         "Status" => "status of an event".to_owned(),
         "Value" => "any JSON".to_owned(),
-        "Attrs" => "object of texts".to_owned(),
+        "Attrs" | "BTreeMap<String, String>" => "object of texts".to_owned(),
+        "BTreeMap<String, f64>" => "object of numbers".to_owned(),
         "Arc<TraceEvent>" => "[an event](event.schema.json)".to_owned(),
         "Map<String, Value>" => "object".to_owned(),
         name if known.contains(name) => format!("[{name}](#{})", name.to_lowercase()),

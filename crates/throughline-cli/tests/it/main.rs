@@ -5,6 +5,7 @@
 mod abandon;
 mod beside;
 mod canary;
+mod compose;
 mod copy;
 mod cosmos;
 mod doctor;
@@ -30,4 +31,7 @@ mod requests;
 mod round_trip;
 mod sandbox;
 mod services;
+mod sidecar_logs;
+mod sidecar_report;
+mod sidecar_scrape;
 mod terminal;
