@@ -22,6 +22,7 @@ const CRATES: &[&str] = &[
     "throughline-sentry",
     "throughline-sqlite",
     "throughline-tower",
+    "throughline-viewer",
     "throughline-workflow",
 ];
 

@@ -3,6 +3,7 @@
 mod filter;
 mod kit;
 mod moment;
+mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
 use moment::{parse_duration, parse_size};
+pub(crate) use serve::ServeArgs;
 
 use crate::output::Color;
 use crate::xes::rules::Condition;
@@ -96,6 +98,8 @@ pub(crate) enum Command {
     Abandon(AbandonArgs),
     /// Watch events as they happen
     Watch(WatchArgs),
+    /// Show runs as web pages, with why they failed and what is running now
+    Serve(ServeArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
     /// Compare a run with another, or with the last run of its workflow that succeeded

@@ -45,7 +45,11 @@ type Hook = Arc<dyn Fn(&Parts) -> Access + Send + Sync>;
 #[derive(Clone)]
 enum Rule {
     /// The value of the header `Authorization`, and the challenge that asks for it.
-    Header { expected: String, secret_length: usize, challenge: &'static str },
+    Header {
+        expected: String,
+        secret_length: usize,
+        challenge: &'static str,
+    },
     Hook(Hook),
 }
 

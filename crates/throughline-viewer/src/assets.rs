@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::sync::LazyLock;
 
-use axum::extract::{OriginalUri, Path, Request};
+use axum::extract::{OriginalUri, Path};
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -77,13 +77,21 @@ static INDEX: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("index", "html", "text/html; charset=utf-8", page.as_bytes())
 });
 
-/// The one page, which reads what it shows. Its files are named relative to it, so that it may be nested anywhere.
+/// Where the page is under any prefix. A router that is nested is not asked for its prefix with a slash at the end.
+pub(crate) const PAGE: &str = "/ui";
+
+/// The way to the page, or the page itself: its files are named relative to it, so that it may be nested anywhere.
 pub(crate) async fn index(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
-    let path = uri.path();
-    if !path.ends_with('/') {
-        let last = path.rsplit('/').next().unwrap_or_default();
-        return Redirect::permanent(&format!("./{last}/")).into_response();
+    match uri.path().rsplit_once('/') {
+        Some((_, prefix)) if !prefix.is_empty() => {
+            Redirect::permanent(&format!("./{prefix}{PAGE}")).into_response()
+        }
+        _ => page(headers).await,
     }
+}
+
+/// The one page.
+pub(crate) async fn page(headers: HeaderMap) -> Response {
     let mut response = INDEX.answer(&headers);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
@@ -100,11 +108,8 @@ pub(crate) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Respon
     response
 }
 
-/// Everything else. The folder that the router is nested under is the page, with and without a slash at the end.
-pub(crate) async fn not_found(OriginalUri(uri): OriginalUri, request: Request) -> Response {
-    if matches!(request.uri().path(), "" | "/") {
-        return index(OriginalUri(uri), request.headers().clone()).await;
-    }
-    let error = "there is no such page; the viewer begins at the folder that it is nested under";
+/// Everything else.
+pub(crate) async fn not_found() -> Response {
+    let error = "there is no such page; the viewer begins at the path that it is nested under";
     Problem::new(StatusCode::NOT_FOUND, error).into_response()
 }

@@ -180,7 +180,9 @@ mod tests {
         for local in ["localhost", "LocalHost:80", "localhost.", "127.0.0.1:9000", "[::1]:80", "127.8.9.1"] {
             assert!(named(local).is_some_and(|host| is_loopback_name(&host)), "{local}");
         }
-        for foreign in ["localhost.example.org", "127.0.0.1.nip.io", "example.org", "10.0.0.1", "[::2]", "0.0.0.0"] {
+        for foreign in
+            ["localhost.example.org", "127.0.0.1.nip.io", "example.org", "10.0.0.1", "[::2]", "0.0.0.0"]
+        {
             assert!(!named(foreign).is_some_and(|host| is_loopback_name(&host)), "{foreign}");
         }
         assert_eq!(named("a b"), None);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use throughline_core::{
     Attrs, BoxFuture, ErrorInfo, FailureSummary, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page,
-    Paged, Process, ReadError, Redactor, RunSummary, Text, TraceEvent, TraceId, TraceReader, names, redact_event,
+    Paged, Process, ReadError, Redactor, RunSummary, Text, TraceEvent, TraceId, TraceReader, names,
+    redact_event,
 };
 
 use crate::access::Access;
@@ -166,9 +167,9 @@ impl TraceReader for Veil {
     }
 
     fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>> {
-        Box::pin(async move {
-            Ok(each(self.reader.open_summaries(page).await?, |run| self.open_summary(run)))
-        })
+        Box::pin(
+            async move { Ok(each(self.reader.open_summaries(page).await?, |run| self.open_summary(run))) },
+        )
     }
 
     fn liveness<'a>(

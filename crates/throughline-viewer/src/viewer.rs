@@ -8,9 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use throughline_core::{
-    Readers, Redaction, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream,
-};
+use throughline_core::{Readers, Redaction, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream};
 use tokio::sync::Semaphore;
 
 use crate::access::Auth;
@@ -43,7 +41,9 @@ pub enum ViewerError {
     #[error("the redaction can't be used: {0}")]
     Redaction(#[from] throughline_core::RedactionError),
     /// The address is not one of this machine alone, and anybody could read what is shown.
-    #[error("{address} can be reached from other machines; demand authentication with .auth(..), or bind 127.0.0.1")]
+    #[error(
+        "{address} can be reached from other machines; demand authentication with .auth(..), or bind 127.0.0.1"
+    )]
     NotLoopback {
         /// The address.
         address: SocketAddr,
@@ -113,6 +113,7 @@ impl Viewer {
             .layer(from_fn_with_state(Arc::clone(state), guard::authenticated));
         Router::new()
             .route("/", get(assets::index))
+            .route(assets::PAGE, get(assets::page))
             .route("/assets/{file}", get(assets::file))
             .nest("/api", api)
             .fallback(assets::not_found)
@@ -213,8 +214,7 @@ impl ViewerBuilder {
             // What is in the store was cut when it was recorded.
             None => Redaction::standard().payload_limit(usize::MAX).build()?,
         };
-        let semaphore =
-            |permits: usize| Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Viewer(Arc::new(State {
             source: Source {
                 reader,

@@ -29,5 +29,6 @@ mod redact;
 mod requests;
 mod round_trip;
 mod sandbox;
+mod serve;
 mod services;
 mod terminal;

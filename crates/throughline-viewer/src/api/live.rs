@@ -85,7 +85,9 @@ pub(crate) async fn live(
         ));
     };
     let Ok(permit) = Arc::clone(&state.watchers).try_acquire_owned() else {
-        return Err(Problem::busy("as many pages as may are told of what is new; this one has to be loaded again"));
+        return Err(Problem::busy(
+            "as many pages as may are told of what is new; this one has to be loaded again",
+        ));
     };
     let mut request = WatchRequest::new();
     if let Some(run) = run {
@@ -121,7 +123,9 @@ async fn next(mut watcher: Watcher) -> Option<(Event, Watcher)> {
     }
     let mut event = Event::default().event("news");
     // A line of the protocol has no line end in it.
-    if let Some(cursor) = watcher.cursor.as_ref().filter(|cursor| !cursor.as_str().contains(['\r', '\n', '\0'])) {
+    if let Some(cursor) =
+        watcher.cursor.as_ref().filter(|cursor| !cursor.as_str().contains(['\r', '\n', '\0']))
+    {
         event = event.id(cursor.as_str());
     }
     Some((event.json_data(&news).ok()?, watcher))

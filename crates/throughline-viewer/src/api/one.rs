@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use throughline_core::names::attrs;
 use throughline_core::query::{CompensationLedger, Decisions, Diff, Explanation, SpanSummary, TreeNode};
 use throughline_core::{
-    Filter, Page, RunState, RunSummary, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceQuery, TraceReader,
+    Filter, Page, RunState, RunSummary, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceQuery,
+    TraceReader,
 };
 
 use crate::access::Access;
@@ -80,7 +81,9 @@ async fn at_leisure<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 
 async fn read(veil: &Veil, id: &str) -> Result<TraceQuery, Problem> {
     let id: TraceId = id.parse().map_err(|_| {
-        Problem::bad_request("a run is named by its id of 32 hex digits; search for a key or the beginning of an id")
+        Problem::bad_request(
+            "a run is named by its id of 32 hex digits; search for a key or the beginning of an id",
+        )
     })?;
     let query = TraceQuery::read(veil, id).await?;
     if query.spans().len() == 0 {
@@ -155,9 +158,8 @@ pub(crate) async fn search(
         let has = |event: &TraceEvent| {
             serde_json::to_string(event).is_ok_and(|event| event.to_lowercase().contains(&text))
         };
-        let spans = query.spans().filter(|span| {
-            span.name().to_lowercase().contains(&text) || span.events().any(has)
-        });
+        let spans =
+            query.spans().filter(|span| span.name().to_lowercase().contains(&text) || span.events().any(has));
         spans.take(HITS).map(|span| span.id()).collect()
     });
     Ok(Json(Hits { spans: hits.await? }))
@@ -197,7 +199,9 @@ pub(crate) async fn diff(
 /// The last run of the same workflow before this one that succeeded.
 async fn last_good(veil: &Veil, query: &TraceQuery) -> Result<RunSummary, Problem> {
     let none = || {
-        Problem::not_found("no run of this workflow succeeded before this one; name another run to compare it with")
+        Problem::not_found(
+            "no run of this workflow succeeded before this one; name another run to compare it with",
+        )
     };
     let run = query.summary().ok_or_else(none)?;
     let mut filter = Filter::new().status(Status::Success);

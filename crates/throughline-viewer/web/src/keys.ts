@@ -1,6 +1,6 @@
 // The keyboard: each page says which keys it knows, and the help lists them.
 
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 
 export interface Key {
   key: string;
@@ -21,7 +21,8 @@ function isTyping(target: EventTarget | null): boolean {
 
 /** Makes keys do something while the component is shown. */
 export function useKeys(keys: Key[]): void {
-  useEffect(() => {
+  // With what is drawn: a key means what the reader sees.
+  useLayoutEffect(() => {
     known.push(keys);
     return () => {
       known.splice(known.indexOf(keys), 1);

@@ -82,7 +82,10 @@ export function rows(nodes: Node[], parent: Int32Array): Row[] {
 /** How much of the axis a folded piece of idle time takes. */
 const FOLDED = 0.03;
 
-/** The time axis. Idle is when no innermost span is at work, for longer than a twentieth of the run. */
+/** From where on idle time is worth folding, in microseconds. */
+const IDLE = 100_000;
+
+/** The time axis. Idle is when no innermost span is at work for a twentieth of the run, and long enough to be noticed. */
 export function axis(nodes: Node[], read: number, isFolded: boolean): Axis {
   const end = nodes.reduce((most, { span }) => Math.max(most, endOf(span, read)), 1);
   const inner = nodes.filter((node, at) => (nodes[at + 1]?.depth ?? 0) <= node.depth);
@@ -90,12 +93,13 @@ export function axis(nodes: Node[], read: number, isFolded: boolean): Axis {
     .map(({ span }): [number, number] => [span.offset_us, endOf(span, read)])
     .sort(([a], [b]) => a - b);
   const idle: [number, number][] = [];
+  const least = Math.max(end / 20, IDLE);
   let until = 0;
   for (const [from, to] of busy) {
-    if (from - until > end / 20) idle.push([until, from]);
+    if (from - until > least) idle.push([until, from]);
     until = Math.max(until, to);
   }
-  if (end - until > end / 20) idle.push([until, end]);
+  if (end - until > least) idle.push([until, end]);
   if (!isFolded || idle.length === 0 || busy.length === 0) {
     return { pieces: [{ from: 0, to: end, start: 0, end: 1, isIdle: false }], end };
   }

@@ -328,7 +328,7 @@ function Rows(props: RowsProps) {
 
 function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits: ReadonlySet<string> }) {
   const { row, time, known, window, closed, cause, critical, hits, shown, at, select, toggle } = props;
-  const { span, } = row.node;
+  const { span } = row.node;
   const id = span.span_id;
   const isClosed = closed.has(id);
   const spans = [...row.earlier, span];
@@ -346,7 +346,6 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
       aria-setsize={shown.length}
       aria-selected={props.place === at}
       aria-expanded={row.hasChildren ? !isClosed : undefined}
-      aria-label={`${span.name}, ${span.state}${took && `, ${took}`}${row.earlier.length > 0 ? `, ${row.earlier.length + 1} attempts` : ''}${id === cause ? ', the cause' : ''}`}
       class={classes.join(' ')}
       style={{ top: `${props.place * ROW}px` }}
       onClick={() => select(id)}
@@ -354,6 +353,7 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
       <span class="name" style={{ paddingLeft: `${Math.min(row.depth, 20) * 12}px` }}>
         <span
           class="fold"
+          aria-hidden="true"
           onClick={(event) => {
             if (!row.hasChildren) return;
             event.stopPropagation();
@@ -365,9 +365,14 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
         {id === cause && <b class="mark">cause</b>}
         <span class="text">{span.name}</span>
         {row.node.choice && <span class="choice">→ {row.node.choice}</span>}
-        {row.earlier.length > 0 && <span class="times">×{row.earlier.length + 1}</span>}
+        <span class="hidden">, {span.state}{took && `, ${took}`}</span>
+        {row.earlier.length > 0 && (
+          <span class="times">
+            ×{row.earlier.length + 1} <span class="hidden">attempts</span>
+          </span>
+        )}
       </span>
-      <span class="bars">
+      <span class="bars" aria-hidden="true">
         {time.pieces.filter((piece) => piece.isIdle).map((piece) => <Box kind="idle" from={piece.start} to={piece.end} window={window} />)}
         {spans.map((one) => (
           <Bar span={one} time={time} known={known} window={window} isCritical={critical.has(one.span_id)} select={select} />
