@@ -36,7 +36,7 @@ Exit codes:
 
 Environment:
   THROUGHLINE_STORE           the store, if --store is not given
-  THROUGHLINE_FEED            the live feed for watch, if --feed is not given
+  THROUGHLINE_FEED            the live feed for watch and serve, if --feed is not given
   THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms, if they have
                               one of their own; makes values that they
                               redacted searchable

@@ -114,9 +114,12 @@ async fn the_waterfall_is_searched_zoomed_folded_and_linked_to_by_mouse_and_keys
     let throughline = story::service();
     let failed = story::refused_loan(&throughline, "loan-1036").await;
     let retried = story::granted_loan(&throughline, "loan-2").await;
-    let given = |server: &Server| json!({ "url": server.url(), "failed": failed.to_string(), "retried": retried.to_string() });
+    let (patient, events) = story::patient_run();
+    throughline.ingest(events).await.unwrap();
     let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
-    play("waterfall", given(&server), nothing).await;
+    let [failed, retried, patient] = [failed, retried, patient].map(|id| id.to_string());
+    let given = json!({ "url": server.url(), "failed": failed, "retried": retried, "patient": patient });
+    play("waterfall", given, nothing).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,19 @@ use tokio::task::JoinHandle;
 /// How long something may take that either happens soon or never.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Asks until the answer is the one that is waited for.
+pub(crate) async fn until<T>(ask: impl AsyncFn() -> T, is_it: impl Fn(&T) -> bool) -> T {
+    let asking = async {
+        loop {
+            let answer = ask().await;
+            if is_it(&answer) {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the answer is another one each time")
+}
+
 /// A router that is served until this is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,

@@ -7,7 +7,7 @@ use throughline_viewer::{Auth, Viewer};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::http::{PATIENCE, Server};
+use crate::http::{PATIENCE, Server, until};
 use crate::story;
 use crate::stubborn::Stubborn;
 
@@ -102,9 +102,11 @@ async fn so_many_pages_are_told_and_the_next_is_asked_to_come_back() {
     assert_eq!(server.ask("library").await["free_watchers"], 0);
     drop(first);
     // That a page is gone is known once something is written to it.
-    while server.ask("library").await["free_watchers"] == 0 {
+    let ask = async || {
         story::granted_loan(&throughline, "loan-1").await;
-    }
+        server.ask("library").await
+    };
+    until(ask, |library| library["free_watchers"] == 1).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use axum::Router;
 use throughline_core::{BoxError, Filter, MemoryFeed, MemoryStore, Page, Redaction, Throughline};
 use throughline_viewer::{Access, Auth, Viewer, ViewerError};
 
-use crate::http::{Answer, Server};
+use crate::http::{Answer, Server, until};
 use crate::story;
 use crate::stubborn::Stubborn;
 
@@ -303,13 +303,8 @@ async fn more_requests_than_may_be_answered_at_once_are_asked_to_come_back() {
         server.open("GET", "/api/runs", &[], "close").await,
     ];
     // Both are on their way: the first that is turned away shows that they are at work.
-    let turned_away = loop {
-        let answer = server.get("/api/about").await;
-        if answer.status != 200 {
-            break answer;
-        }
-    };
+    let turned_away = until(async || server.get("/api/about").await, |answer| answer.status != 200).await;
     assert_eq!((turned_away.status, turned_away.header("retry-after")), (503, Some("1")));
     drop(waiting);
-    while server.get("/api/about").await.status != 200 {}
+    until(async || server.get("/api/about").await, |answer| answer.status == 200).await;
 }

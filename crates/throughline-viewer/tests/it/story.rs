@@ -179,6 +179,29 @@ pub(crate) fn hostile_events() -> (TraceId, Vec<TraceEvent>) {
     (id, events)
 }
 
+/// A run of three steps of a second, with an hour between them in which nothing happens.
+pub(crate) fn patient_run() -> (TraceId, Vec<TraceEvent>) {
+    const SECOND: u64 = 1_000_000;
+    let (id, root) = (TraceId::random(), SpanId::random());
+    let began = Timestamp::now().minus(Duration::from_secs(86_400));
+    let event = |span, seq, status, micros, name: &'static str| {
+        let mut event =
+            TraceEvent::new(id, span, name, began.plus(Duration::from_micros(micros)), "mail-service");
+        (event.seq, event.status) = (seq, status);
+        event.parent_span_id = (span != root).then_some(root);
+        event.duration_us = (seq == 1).then_some(if span == root { 7_203 * SECOND } else { SECOND });
+        event
+    };
+    let mut events = vec![event(root, 0, Status::Pending, 0, "workflow:started")];
+    for (hour, name) in ["stage:ask", "stage:remind", "stage:close"].into_iter().enumerate() {
+        let (span, at) = (SpanId::random(), hour as u64 * 3_601 * SECOND);
+        events.push(event(span, 0, Status::Pending, at + 1, name));
+        events.push(event(span, 1, Status::Success, at + SECOND, name));
+    }
+    events.push(event(root, 1, Status::Success, 7_203 * SECOND, "workflow:completed"));
+    (id, events)
+}
+
 /// A run of so many spans, of which one in the middle failed.
 pub(crate) fn large_run(spans: u64) -> (TraceId, Vec<TraceEvent>) {
     let (id, root) = (TraceId::random(), SpanId::random());

@@ -57,14 +57,14 @@ function Destinations({ all }: { all: Destination[] }) {
   return (
     <table>
       <thead>
-        <tr><th scope="col">Destination</th><th scope="col" class="number">Accepted</th><th scope="col" class="number">Delivered</th><th scope="col" class="number">Pending</th><th scope="col" class="number">Dropped</th><th scope="col">Condition</th></tr>
+        <tr><th scope="col">Destination</th><th scope="col" class="number roomy">Accepted</th><th scope="col" class="number roomy">Delivered</th><th scope="col" class="number">Pending</th><th scope="col" class="number">Dropped</th><th scope="col">Condition</th></tr>
       </thead>
       <tbody>
         {all.map((one) => (
           <tr>
             <th scope="row">{one.name} <span class="quiet">{one.kind}</span></th>
-            <td class="number">{count(one.accepted)}</td>
-            <td class="number">{count(one.delivered)}</td>
+            <td class="number roomy">{count(one.accepted)}</td>
+            <td class="number roomy">{count(one.delivered)}</td>
             <td class="number">{count(one.pending)}</td>
             <td class="number">{count(one.dropped.reduce((sum, [, number]) => sum + number, 0))}</td>
             <td>{conditionOf(one)}</td>

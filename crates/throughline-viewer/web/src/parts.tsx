@@ -26,7 +26,7 @@ const SIGNS: Record<string, string> = {
 export function State({ state }: { state: string }) {
   return (
     <span class={`state ${state}`}>
-      <span aria-hidden="true">{SIGNS[state] ?? '·'}</span> {state.replaceAll('_', ' ')}
+      <span aria-hidden="true">{SIGNS[state] ?? '·'}</span> <span class="word">{state.replaceAll('_', ' ')}</span>
     </span>
   );
 }

@@ -46,7 +46,7 @@ export function Patterns({ route }: { route: Route }) {
                 <RateLine name="began to compensate" of="runs" rate={found.compensations} address={runs({ type: 'saga:compensating' })} />
               </section>
               <OverTime found={found} address={(since, until) => to('runs', { state: 'failed', since, until, workflow })} />
-              <HotSpots found={found} address={(spot) => runs({ state: 'failed', q: spot })} />
+              <HotSpots found={found} address={(type, error) => runs({ state: 'failed', type, q: error ?? undefined })} />
               <Stages found={found} address={(type) => runs({ type })} />
               <Outcomes found={found} address={(type) => runs({ type })} />
             </div>
@@ -113,7 +113,7 @@ function OverTime({ found, address }: { found: Found; address: (since: string, u
   );
 }
 
-function HotSpots({ found, address }: { found: Found; address: (spot: string) => string }) {
+function HotSpots({ found, address }: { found: Found; address: (type: string, error: string | null) => string }) {
   const spots = found.hot_spots;
   const most = Math.max(1, ...(spots ?? []).map(({ share }) => share.hits));
   return (
@@ -125,7 +125,7 @@ function HotSpots({ found, address }: { found: Found; address: (spot: string) =>
           <tbody>
             {spots.map((spot) => (
               <tr>
-                <th scope="row"><a href={address(spot.error_type ?? spot.event_type)}>{spot.event_type}</a></th>
+                <th scope="row"><a href={address(spot.event_type, spot.error_type)}>{spot.event_type}</a></th>
                 <td class="kind">{spot.error_type}</td>
                 <td class="number">{count(spot.share.hits)}</td>
                 <td class="share"><Share rate={spot.share} most={most} /></td>
@@ -146,16 +146,16 @@ function Stages({ found, address }: { found: Found; address: (type: string) => s
       {!stages ? <Unknown /> : (
         <table>
           <thead>
-            <tr><th scope="col">Stage</th><th scope="col" class="number">Count</th><th scope="col" class="number">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number">p99</th><th scope="col" class="number wide">max</th></tr>
+            <tr><th scope="col">Stage</th><th scope="col" class="number">Count</th><th scope="col" class="number roomy">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number roomy">p99</th><th scope="col" class="number wide">max</th></tr>
           </thead>
           <tbody>
             {stages.slice(0, 20).map((stage) => (
               <tr>
                 <th scope="row"><a href={address(stage.event_type)}>{stage.event_type}</a></th>
                 <td class="number">{count(stage.count)}</td>
-                <td class="number">{micros(stage.p50_us)}</td>
+                <td class="number roomy">{micros(stage.p50_us)}</td>
                 <td class="number">{micros(stage.p95_us)}</td>
-                <td class="number">{micros(stage.p99_us)}</td>
+                <td class="number roomy">{micros(stage.p99_us)}</td>
                 <td class="number wide">{micros(stage.max_us)}</td>
               </tr>
             ))}

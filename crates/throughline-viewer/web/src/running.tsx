@@ -77,7 +77,7 @@ function Table({ found }: { found: Found }) {
           <th scope="col">State</th>
           <th scope="col">Current step</th>
           <th scope="col" class="number">Age</th>
-          <th scope="col" class="number">Quiet for</th>
+          <th scope="col" class="number roomy">Quiet for</th>
           <th scope="col" class="wide">First failure</th>
           <th scope="col" class="wide">Workflow</th>
           <th scope="col" class="wide">Started</th>
@@ -90,7 +90,7 @@ function Table({ found }: { found: Found }) {
             <td><State state={stateOf(run)} /></td>
             <td>{run.current && <Step current={run.current} />}</td>
             <td class="number">{since(run.summary.started)}</td>
-            <td class="number">{since(run.last_event)}</td>
+            <td class="number roomy">{since(run.last_event)}</td>
             <td class="wide cause">{run.summary.first_failure?.name}</td>
             <td class="wide">{kindOf(run.summary)}</td>
             <td class="wide"><Moment at={run.summary.started} /></td>

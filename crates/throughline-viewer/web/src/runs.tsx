@@ -231,7 +231,9 @@ function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; 
               Service
             </th>
           )}
-          <th scope="col">Started{clock === 'utc' && <span class="wide"> (UTC)</span>}</th>
+          <th scope="col" class="roomy">
+            Started{clock === 'utc' && <span class="wide"> (UTC)</span>}
+          </th>
           <th scope="col" class="number">
             Took
           </th>
@@ -252,7 +254,7 @@ function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; 
             </td>
             <td class="wide">{kindOf(run)}</td>
             {hasServices && <td class="wide">{run.service}</td>}
-            <td>
+            <td class="roomy">
               <Moment at={run.started} />
             </td>
             <td class="number">{run.duration_us === null ? '' : micros(run.duration_us)}</td>

@@ -214,6 +214,16 @@ export async function waterfall(stage) {
   const tries = page.getByRole('treeitem', { name: /×2 attempts/ });
   await tries.waitFor();
   assert.equal(await tries.locator('.bar').count(), 2);
+
+  // Steps of a second, with an hour between them, are seen for what they are once the hours are folded away.
+  await stage.open(`#/run/${given.patient}`);
+  const step = page.getByRole('treeitem', { name: /stage:remind/ }).locator('.bar');
+  const folded = (await step.boundingBox()).width;
+  assert.equal(await page.locator('.row').first().locator('.idle').count(), 2);
+  await page.keyboard.press('i');
+  await page.locator('.idle').first().waitFor({ state: 'detached' });
+  const unfolded = (await step.boundingBox()).width;
+  assert.ok(folded > 20 * unfolded, `${folded} px folded, ${unfolded} px unfolded`);
 }
 
 /** A run that is at work. */
