@@ -14,7 +14,7 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::problem::Problem;
-use crate::viewer::State;
+use crate::state::State;
 
 /// All questions.
 pub(crate) fn routes() -> Router<Arc<State>> {

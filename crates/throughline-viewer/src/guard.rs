@@ -18,7 +18,7 @@ use futures_util::FutureExt as _;
 
 use crate::access::Access;
 use crate::problem::Problem;
-use crate::viewer::State;
+use crate::state::State;
 
 /// Own scripts, styles and requests, and nothing else: no inline code, no other host, no frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

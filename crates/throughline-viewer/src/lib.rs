@@ -6,7 +6,7 @@ mod assets;
 mod guard;
 mod problem;
 mod serve;
-mod source;
+mod state;
 mod veil;
 mod viewer;
 

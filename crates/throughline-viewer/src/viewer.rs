@@ -12,7 +12,7 @@ use throughline_core::{Readers, Redaction, Redactor, Throughline, TraceAnalytics
 use tokio::sync::Semaphore;
 
 use crate::access::Auth;
-use crate::source::Source;
+use crate::state::{Source, State};
 use crate::{api, assets, guard};
 
 /// How long a secret has to be: shorter ones can be guessed.
@@ -56,17 +56,6 @@ pub enum ViewerError {
         /// The underlying error.
         source: std::io::Error,
     },
-}
-
-/// What all requests share.
-pub(crate) struct State {
-    pub(crate) source: Source,
-    pub(crate) auth: Option<Auth>,
-    /// The names under which the viewer is reached, in lower case.
-    pub(crate) hosts: Vec<String>,
-    pub(crate) timeout: Duration,
-    pub(crate) requests: Arc<Semaphore>,
-    pub(crate) watchers: Arc<Semaphore>,
 }
 
 /// The pages, ready to be nested in a router or to be served. Clones are handles of one viewer.

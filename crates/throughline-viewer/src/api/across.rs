@@ -14,8 +14,8 @@ use super::runs::supported;
 use super::wanted::Wanted;
 use crate::access::Access;
 use crate::problem::Problem;
+use crate::state::State;
 use crate::veil::Veil;
-use crate::viewer::State;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

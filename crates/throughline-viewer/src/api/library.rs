@@ -10,7 +10,7 @@ use throughline_core::{DeliveryReport, Filter, Page, TraceReader};
 
 use crate::access::Access;
 use crate::problem::Problem;
-use crate::viewer::State;
+use crate::state::State;
 
 /// What the viewer can show, to this caller.
 #[derive(Serialize)]

@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
-use crate::viewer::State;
+use crate::state::State;
 
 /// For how long events are collected: so often a page is told, however much happens.
 const COLLECTED: Duration = Duration::from_millis(250);

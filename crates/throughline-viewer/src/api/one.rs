@@ -14,8 +14,8 @@ use throughline_core::{
 
 use crate::access::Access;
 use crate::problem::Problem;
+use crate::state::State;
 use crate::veil::Veil;
-use crate::viewer::State;
 
 /// How many runs that a run caused, or that are under its key, are listed.
 const RELATED: usize = 20;

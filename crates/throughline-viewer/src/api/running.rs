@@ -11,7 +11,7 @@ use throughline_core::{Cursor, OpenRun, Page, Timestamp, TraceReader};
 use super::wanted::Wanted;
 use crate::access::Access;
 use crate::problem::Problem;
-use crate::viewer::State;
+use crate::state::State;
 
 /// For how long nothing happens in a run that is stuck.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(300);

@@ -15,8 +15,8 @@ use super::running::STUCK_AFTER;
 use super::wanted::{View, Wanted};
 use crate::access::Access;
 use crate::problem::Problem;
+use crate::state::State;
 use crate::veil::Veil;
-use crate::viewer::State;
 
 /// How many runs are looked at for a page of those that are wanted, and for how long.
 const LOOKED_AT: usize = 2_000;

@@ -1,11 +1,14 @@
-// How a run differs from another, on demand.
+// How a run differs from another, side by side and on demand.
 
 import { useState } from 'preact/hooks';
-import { nameOf } from './format.ts';
+import { count, micros, nameOf } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { Moment, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
-import type { Diff } from './types.ts';
+import type { Compared, Diff, Span } from './types.ts';
+
+/** How many differences are shown. */
+const SHOWN = 200;
 
 export function Comparison({ id }: { id: string }) {
   const [other, setOther] = useState('');
@@ -31,39 +34,80 @@ export function Comparison({ id }: { id: string }) {
 }
 
 function Differences({ id, against }: { id: string; against: string }) {
-  const answer = useAnswer<Diff>(`runs/${id}/diff`, { with: against });
+  const answer = useAnswer<Compared>(`runs/${id}/diff`, { with: against });
   return (
     <Shown answer={answer}>
       {({ with: other, diff }) => {
-        const found = Object.entries(diff).filter(([, value]) => (Array.isArray(value) ? value.length > 0 : isObject(value) && 'spans' in value));
-        return (
-          <>
-            <p>
-              From <a href={toRun(other.trace_id)}>{nameOf(other)}</a>, <Moment at={other.started} />:
-            </p>
-            {found.length === 0 && <p>Both went the same way.</p>}
-            {found.map(([name, value]) => (
-              <>
-                <h3>{name.replaceAll('_', ' ')}</h3>
-                <ul class="plain">{(Array.isArray(value) ? value : [value]).slice(0, 50).map((one) => <li>{inWords(one)}</li>)}</ul>
-              </>
-            ))}
-          </>
+        const all = rows(diff);
+        return all.length === 0 ? (
+          <p>
+            It went the same way as <a href={toRun(other.trace_id)}>{nameOf(other)}</a>.
+          </p>
+        ) : (
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">What</th>
+                <th scope="col">Here</th>
+                <th scope="col">
+                  <a href={toRun(other.trace_id)}>{nameOf(other)}</a>, <Moment at={other.started} />
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {all.slice(0, SHOWN).map(({ what, here, there, span, isFirst }) => (
+                <tr>
+                  <th scope="row">
+                    {span ? <a href={toRun(id, span)}>{what}</a> : what}
+                    {isFirst && <span class="mark"> first</span>}
+                  </th>
+                  <td>{here}</td>
+                  <td>{there}</td>
+                </tr>
+              ))}
+              {all.length > SHOWN && (
+                <tr>
+                  <td colSpan={3}>… and {count(all.length - SHOWN)} more: throughline diff {id} --json</td>
+                </tr>
+              )}
+            </tbody>
+          </table>
         );
       }}
     </Shown>
   );
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
+interface Line {
+  what: string;
+  here: string;
+  there: string;
+  /** The span of this run, if it has one. */
+  span?: string;
+  isFirst?: boolean;
 }
 
-/** A difference with the names of what differs; ids of spans say nothing beside another run. */
-function inWords(value: unknown): string {
-  if (Array.isArray(value)) return value.map(inWords).join(', ');
-  if (!isObject(value)) return String(value);
-  if (typeof value['name'] === 'string' && 'span_id' in value) return value['name'];
-  const said = Object.entries(value).filter(([name, one]) => one !== null && !name.endsWith('span_id') && name !== 'spans');
-  return said.map(([name, one]) => (isObject(one) && 'name' in one ? inWords(one) : `${name.replaceAll('_', ' ')} ${inWords(one)}`)).join(' · ');
+function rows(diff: Diff): Line[] {
+  const first = diff.first_divergence?.path;
+  const lines: (Line & { path?: string })[] = [
+    ...diff.changed.map(({ path, here, there }) => ({ path, what: path, here: told(here), there: told(there), span: here.span_id })),
+    ...diff.only_here.map(({ path, span, below }) => ({ path, what: path, here: told(span, below), there: '–', span: span.span_id })),
+    ...diff.only_there.map(({ path, span, below }) => ({ path, what: path, here: '–', there: told(span, below) })),
+    ...diff.choices.map(({ path, here, there }) => ({ path, what: path, here: here.choice ?? '–', there: there.choice ?? '–', span: here.span_id })),
+    ...diff.inputs.map(({ span, pointer, here, there }) => ({ what: `input of ${span} ${pointer}`, here: json(here), there: json(there) })),
+    ...diff.attrs.map(({ path, key, here, there }) => ({ what: `${key} of ${path}`, here: here ?? '–', there: there ?? '–' })),
+    ...diff.slower.map(({ path, here_us, there_us }) => ({ what: `time of ${path}`, here: micros(here_us), there: micros(there_us) })),
+  ];
+  return lines
+    .map((line) => ({ ...line, isFirst: line.path !== undefined && line.path === first }))
+    .sort((a, b) => Number(b.isFirst) - Number(a.isFirst));
+}
+
+function told({ state, duration_us, error }: Span, below = 0): string {
+  const took = duration_us === undefined ? '' : `, ${micros(duration_us)}`;
+  return `${state}${took}${error ? `: ${error.type}` : ''}${below > 0 ? `, with ${count(below)} spans inside` : ''}`;
+}
+
+function json(value: unknown): string {
+  return value === undefined ? '–' : JSON.stringify(value);
 }

@@ -168,9 +168,26 @@ export interface Details {
   events: TraceEvent[];
 }
 
+export interface Unmatched {
+  path: string;
+  span: Span;
+  below: number;
+}
+
 export interface Diff {
+  first_divergence?: { kind: string; path: string; span: Span };
+  inputs: { span: string; pointer: string; here?: unknown; there?: unknown }[];
+  attrs: { path: string; key: string; here?: string; there?: string }[];
+  choices: { path: string; here: Decision; there: Decision }[];
+  changed: { path: string; here: Span; there: Span }[];
+  only_here: Unmatched[];
+  only_there: Unmatched[];
+  slower: { path: string; here_us: number; there_us: number }[];
+}
+
+export interface Compared {
   with: Run;
-  diff: Record<string, unknown>;
+  diff: Diff;
 }
 
 export interface OpenRun {

@@ -24,6 +24,12 @@ export async function loan(stage) {
     assert.ok(await stage.isInSight(locator), `${what} is in sight`);
   }
   await stage.shot('loan-1600');
+  await page.getByRole('button', { name: 'From the last good run' }).click();
+  const difference = page.getByRole('region', { name: 'Difference' });
+  await difference.getByRole('link', { name: 'loan-59' }).waitFor();
+  await stage.shot('difference-1600');
+  await difference.getByText(/failed, .*CollateralRefused, with \d+ spans inside/).waitFor();
+  await stage.shot('difference-1600');
   await page.getByRole('link', { name: 'Patterns' }).click();
   const bar = page.getByRole('region', { name: 'Where runs fail, by cause' }).getByRole('link');
   await bar.waitFor();

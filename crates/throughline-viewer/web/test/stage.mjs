@@ -1,8 +1,10 @@
 // A browser with a page that is watched: nothing may be asked of another host, reported or logged as an error.
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const require = createRequire(join(process.env.NODE_PATH, 'none.js'));
@@ -19,9 +21,15 @@ export async function at(place) {
   await lines.next();
 }
 
+function chromiumOnPath() {
+  const found = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'chromium')).find(existsSync);
+  assert.ok(found, 'chromium is on the path: install it, or set THROUGHLINE_SERVICES=off');
+  return found;
+}
+
 export async function stage(given, play) {
   const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: chromiumOnPath(),
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
   });
   try {
@@ -88,8 +96,7 @@ class Stage {
   /** What axe finds wrong. */
   async violations() {
     // The policy allows the page no script of others; the debugger may.
-    const source = await import('node:fs/promises').then((fs) => fs.readFile(AXE, 'utf8'));
-    await this.page.evaluate(source);
+    await this.page.evaluate(await readFile(AXE, 'utf8'));
     const { violations } = await this.page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
     return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join(' | ')}`);
   }

@@ -1,11 +1,24 @@
-//! [`Source`], what the viewer reads.
+//! [`State`], what all requests share, and [`Source`], what they read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use throughline_core::{DeliveryReport, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream};
+use tokio::sync::Semaphore;
 
-use crate::access::Access;
+use crate::access::{Access, Auth};
 use crate::veil::Veil;
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) source: Source,
+    pub(crate) auth: Option<Auth>,
+    /// The names under which the viewer is reached, in lower case.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) timeout: Duration,
+    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) watchers: Arc<Semaphore>,
+}
 
 /// Where the answers come from.
 #[derive(Clone)]
