@@ -15,8 +15,8 @@ use subtle::ConstantTimeEq as _;
 pub enum Access {
     /// Everything that is in the store.
     All,
-    /// Runs and their steps without what they worked on: no payloads, no messages of errors, and of the attributes only
-    /// those that name a step. Business keys are shown.
+    /// Runs and their steps without what they worked on: no payloads, so no choices either, no messages of errors, and of
+    /// the attributes only those that name a step. Business keys are shown.
     WithoutPayloads,
     /// Nothing.
     Forbidden,
@@ -44,9 +44,10 @@ type Hook = Arc<dyn Fn(&Parts) -> Access + Send + Sync>;
 
 #[derive(Clone)]
 enum Rule {
-    /// The value of the header `Authorization`, and the challenge that asks for it.
+    /// What the header `Authorization` says behind its scheme, and the challenge that asks for it.
     Header {
-        expected: String,
+        scheme: &'static str,
+        credentials: String,
         secret_length: usize,
         challenge: &'static str,
     },
@@ -56,17 +57,17 @@ enum Rule {
 impl Auth {
     /// Callers send this token: `Authorization: Bearer TOKEN`. The pages ask for it.
     pub fn bearer(token: impl AsRef<str>) -> Self {
-        let token = token.as_ref();
-        let expected = format!("Bearer {token}");
-        Self(Rule::Header { expected, secret_length: token.len(), challenge: "Bearer realm=\"throughline\"" })
+        let credentials = token.as_ref().to_owned();
+        let (secret_length, challenge) = (credentials.len(), "Bearer realm=\"throughline\"");
+        Self(Rule::Header { scheme: "bearer", credentials, secret_length, challenge })
     }
 
     /// Callers send this name and password by the basic scheme of HTTP. Browsers ask for them.
     pub fn basic(user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
         let (user, password) = (user.as_ref(), password.as_ref());
-        let expected = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
         let challenge = "Basic realm=\"throughline\", charset=\"UTF-8\"";
-        Self(Rule::Header { expected, secret_length: password.len(), challenge })
+        Self(Rule::Header { scheme: "basic", credentials, secret_length: password.len(), challenge })
     }
 
     /// A function of the service decides, request by request. It is called on the thread of the request and should not block.
@@ -85,12 +86,14 @@ impl Auth {
     /// What this caller is shown.
     pub(crate) fn access(&self, request: &Parts) -> Access {
         match &self.0 {
-            Rule::Header { expected, .. } => {
+            Rule::Header { scheme, credentials, .. } => {
                 let sent = request.headers.get(AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
-                match bool::from(sent.ct_eq(expected.as_bytes())) {
-                    true => Access::All,
-                    false => Access::Forbidden,
-                }
+                // Schemes are the same in any case; only the secret has to be compared in constant time.
+                let opens = sent.split_at_checked(scheme.len() + 1).is_some_and(|(given, secret)| {
+                    given.trim_ascii_end().eq_ignore_ascii_case(scheme.as_bytes())
+                        && bool::from(secret.ct_eq(credentials.as_bytes()))
+                });
+                if opens { Access::All } else { Access::Forbidden }
             }
             Rule::Hook(decide) => decide(request),
         }
@@ -109,7 +112,7 @@ impl fmt::Debug for Auth {
     /// What is demanded, without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
-            Rule::Header { challenge, .. } if challenge.starts_with("Basic") => "Auth::basic",
+            Rule::Header { scheme: "basic", .. } => "Auth::basic",
             Rule::Header { .. } => "Auth::bearer",
             Rule::Hook(_) => "Auth::hook",
         })

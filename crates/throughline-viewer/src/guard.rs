@@ -1,6 +1,5 @@
 //! What stands before every request: who asks, for which host, and within which limits.
 
-use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -40,7 +39,7 @@ pub(crate) async fn contained(request: Request, next: Next) -> Response {
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => {
             let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-            answer.unwrap_or_else(|panic| panicked(&*panic))
+            answer.unwrap_or_else(|_| panicked())
         }
         _ => {
             let error = "the viewer only reads: use GET";
@@ -57,8 +56,8 @@ pub(crate) async fn contained(request: Request, next: Next) -> Response {
     response
 }
 
-/// What panicked may have had a secret in its message.
-fn panicked(_panic: &(dyn Any + Send)) -> Response {
+/// The message of the panic is left out: it may have a secret in it.
+fn panicked() -> Response {
     let error = "the viewer panicked; the log of the service says where";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error).into_response()
 }
@@ -76,7 +75,7 @@ pub(crate) async fn for_this_host(
         return Problem::bad_request("the request names no host: send the header Host").into_response();
     };
     if state.auth.is_none() {
-        if !is_local_peer(request.extensions()) {
+        if !is_local_peer(request.extensions()) || is_forwarded(request.headers()) {
             return Problem::forbidden(
                 "only this machine is answered, and who asks from another has to be told apart: demand authentication \
                  with .auth(..); on this machine, serve with into_make_service_with_connect_info::<SocketAddr>()",
@@ -125,12 +124,29 @@ fn is_local_peer(extensions: &Extensions) -> bool {
     peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
 }
 
+/// Whether a proxy of this machine asks for somebody who may be anywhere.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    const BY_PROXIES: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+    BY_PROXIES.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Whether a browser asks because a page of another site made it. The page would not see the answer, but it could keep the
+/// viewer busy.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
+}
+
 /// Lets those pass who may see something, and says how much.
 pub(crate) async fn authenticated(
     Shared(state): Shared<Arc<State>>,
     request: Request,
     next: Next,
 ) -> Response {
+    if is_of_another_site(request.headers()) {
+        return Problem::forbidden("a page of another site asks; only the viewer's own pages may")
+            .into_response();
+    }
     let (parts, body) = request.into_parts();
     let access = state.auth.as_ref().map_or(Access::All, |auth| auth.access(&parts));
     if access == Access::Forbidden {

@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod assets;
 mod guard;
+mod leisure;
 mod problem;
 mod serve;
 mod state;

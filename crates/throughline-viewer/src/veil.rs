@@ -10,33 +10,50 @@ use throughline_core::{
 };
 
 use crate::access::Access;
+use crate::leisure::at_leisure;
 
 /// A reader of which everything is redacted, and which holds back payloads from those who may not see them.
 ///
 /// What is derived from events, such as an explanation, is derived from what comes out of here: there is no second way.
 pub(crate) struct Veil {
     reader: Arc<dyn TraceReader>,
+    cover: Cover,
+}
+
+/// How many events are covered on the thread that asks. More than these keep others waiting.
+const AT_ONCE: usize = 1_000;
+
+/// What is shown of events and runs.
+#[derive(Clone)]
+struct Cover {
     redactor: Redactor,
     access: Access,
 }
 
 impl Veil {
     pub(crate) fn new(reader: Arc<dyn TraceReader>, redactor: Redactor, access: Access) -> Self {
-        Self { reader, redactor, access }
+        Self { reader, cover: Cover { redactor, access } }
     }
 
     /// The name of a type or a choice, in an answer across runs.
     pub(crate) fn name(&self, name: &mut Text) {
-        replace(name, |name| self.redactor.name(name));
+        self.cover.name(name);
     }
 
     /// How a value that is looked for is stored.
     pub(crate) fn findable<'a>(&self, attribute: Option<&str>, value: &'a str) -> Cow<'a, str> {
-        match self.redactor.can_pseudonymise() {
-            true => self.redactor.findable(attribute, value),
+        let redactor = &self.cover.redactor;
+        match redactor.can_pseudonymise() {
+            true => redactor.findable(attribute, value),
             // Without a key all that is redacted is the same mark, which would find what is meant and all else.
             false => Cow::Borrowed(value),
         }
+    }
+}
+
+impl Cover {
+    fn name(&self, name: &mut Text) {
+        replace(name, |name| self.redactor.name(name));
     }
 
     fn shows_payloads(&self) -> bool {
@@ -120,7 +137,9 @@ impl TraceReader for Veil {
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
         Box::pin(async move {
             let events = self.reader.trace(id).await?;
-            Ok(events.into_iter().map(|event| self.event(event)).collect())
+            let (cover, is_short) = (self.cover.clone(), events.len() <= AT_ONCE);
+            let covered = move || events.into_iter().map(|event| cover.event(event)).collect();
+            if is_short { Ok(covered()) } else { at_leisure(covered).await }
         })
     }
 
@@ -129,7 +148,9 @@ impl TraceReader for Veil {
         id: TraceId,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
-        Box::pin(async move { Ok(each(self.reader.trace_page(id, page).await?, |event| self.event(event))) })
+        Box::pin(
+            async move { Ok(each(self.reader.trace_page(id, page).await?, |event| self.cover.event(event))) },
+        )
     }
 
     fn events<'a>(
@@ -137,7 +158,9 @@ impl TraceReader for Veil {
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
-        Box::pin(async move { Ok(each(self.reader.events(filter, page).await?, |event| self.event(event))) })
+        Box::pin(
+            async move { Ok(each(self.reader.events(filter, page).await?, |event| self.cover.event(event))) },
+        )
     }
 
     fn runs<'a>(
@@ -145,7 +168,9 @@ impl TraceReader for Veil {
         filter: &'a Filter,
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
-        Box::pin(async move { Ok(each(self.reader.runs(filter, page).await?, |run| self.summary(run))) })
+        Box::pin(
+            async move { Ok(each(self.reader.runs(filter, page).await?, |run| self.cover.summary(run))) },
+        )
     }
 
     fn runs_without_causes<'a>(
@@ -154,22 +179,22 @@ impl TraceReader for Veil {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<RunSummary>, ReadError>> {
         Box::pin(async move {
-            Ok(each(self.reader.runs_without_causes(filter, page).await?, |run| self.summary(run)))
+            Ok(each(self.reader.runs_without_causes(filter, page).await?, |run| self.cover.summary(run)))
         })
     }
 
     fn run(&self, id: TraceId) -> BoxFuture<'_, Result<Option<RunSummary>, ReadError>> {
-        Box::pin(async move { Ok(self.reader.run(id).await?.map(|run| self.summary(run))) })
+        Box::pin(async move { Ok(self.reader.run(id).await?.map(|run| self.cover.summary(run))) })
     }
 
     fn open_runs<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenRun>, ReadError>> {
-        Box::pin(async move { Ok(each(self.reader.open_runs(page).await?, |run| self.open_run(run))) })
+        Box::pin(async move { Ok(each(self.reader.open_runs(page).await?, |run| self.cover.open_run(run))) })
     }
 
     fn open_summaries<'a>(&'a self, page: &'a Page) -> BoxFuture<'a, Result<Paged<OpenSummary>, ReadError>> {
-        Box::pin(
-            async move { Ok(each(self.reader.open_summaries(page).await?, |run| self.open_summary(run))) },
-        )
+        Box::pin(async move {
+            Ok(each(self.reader.open_summaries(page).await?, |run| self.cover.open_summary(run)))
+        })
     }
 
     fn liveness<'a>(

@@ -32,7 +32,7 @@ const OUTCOMES: [&str; 6] = [
     names::SAGA_CANCELLED,
 ];
 
-/// What runs have in common. What a store can't answer is `null`.
+/// What runs have in common. What a store can't answer, or the caller may not see, is `null`.
 #[derive(Serialize)]
 pub(crate) struct Patterns {
     failures: Option<WithInterval>,
@@ -88,7 +88,11 @@ pub(crate) async fn patterns(
         width_s: width.as_secs(),
         hot_spots: supported(hot_spots(analytics, &scope, wanted.limit, &veil).await)?,
         slowest_stages: supported(slowest_stages(analytics, &scope, wanted.limit, &veil).await)?,
-        decisions: supported(decisions(analytics, &scope, &veil).await)?,
+        // What was chosen is part of a payload.
+        decisions: match access {
+            Access::All => supported(decisions(analytics, &scope, &veil).await)?,
+            _ => None,
+        },
     }))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State as Shared};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use throughline_core::names::attrs;
@@ -13,6 +14,7 @@ use throughline_core::{
 };
 
 use crate::access::Access;
+use crate::leisure::at_leisure;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::veil::Veil;
@@ -50,7 +52,7 @@ pub(crate) async fn run(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
     Path(id): Path<String>,
-) -> Result<Json<Story>, Problem> {
+) -> Result<Response, Problem> {
     let veil = state.source.seen_with(access);
     let query = read(&veil, &id).await?;
     let related = related(&veil, &query).await?;
@@ -58,25 +60,18 @@ pub(crate) async fn run(
     let story = at_leisure(move || {
         let mut explanation = query.explain();
         explanation.add_moment(read_at);
-        Story {
+        let story = Story {
             explanation,
             nodes: query.tree().nodes,
             compensations: query.compensation_ledger(),
             decisions: query.decisions(),
             related,
             read_at,
-        }
+        };
+        // A large run is large as a text, too.
+        Json(story).into_response()
     });
-    Ok(Json(story.await?))
-}
-
-/// Does what takes long in a large run where it keeps nobody waiting.
-async fn at_leisure<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
-        // Goes the way of all panics.
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => Problem::busy("the service is shutting down"),
-    })
+    Ok(story.await?)
 }
 
 async fn read(veil: &Veil, id: &str) -> Result<TraceQuery, Problem> {

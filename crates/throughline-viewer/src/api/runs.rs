@@ -23,6 +23,8 @@ const LOOKED_AT: usize = 2_000;
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Of how many runs it is read what they left behind.
 const EXAMINED: usize = 100;
+/// And how many of these at a time, for each is read as a whole.
+const READ_AT_ONCE: usize = 5;
 /// How many runs a text names outright.
 const NAMED: usize = 10;
 /// From how many digits on a text may be the beginning of an id.
@@ -74,6 +76,9 @@ async fn found(veil: &Veil, wanted: &Wanted, most: usize, orphaned: bool) -> Res
     let next = loop {
         // Asking for no more than are missing keeps the cursor at the last run that was looked at.
         page.limit = wanted.limit - runs.len();
+        if orphaned {
+            page.limit = page.limit.min(READ_AT_ONCE);
+        }
         let found = veil.runs(&filter, &page).await?;
         let is_last = !page.turn(&found)?;
         looked_at += found.items.len();

@@ -15,12 +15,16 @@ use crate::story;
 /// How long a browser may take for everything that one test asks of it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(240);
 
+/// One browser at a time: each takes all cores, and waits for what it is shown.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn is_left_out() -> bool {
     may_be_left_out(&["node", "chromium"])
 }
 
 /// Plays a scene in a browser. Whenever it says that it is at a place, `at` is called before it continues.
 async fn play(scene: &str, given: Value, mut at: impl AsyncFnMut(&str)) {
+    let _turn = TURN.lock().await;
     let shots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/viewer_screenshots");
     std::fs::create_dir_all(&shots).unwrap();
     let mut node = tokio::process::Command::new("node");

@@ -71,6 +71,8 @@ async fn a_page_is_told_of_runs_that_begin_and_end_and_continues_where_it_was() 
     let last = watcher.last_id().to_owned();
     drop(watcher);
     let second = story::granted_loan(&throughline, "loan-2").await.to_string();
+    // All of it is in the feed before the page is back.
+    assert!(throughline.flush(PATIENCE).await.is_complete());
     let mut again = Watcher::of(&server, "/api/live", &[("last-event-id", &last)]).await;
     again.until("\"ended\":true").await;
     assert!(again.runs().contains_key(&second), "{}", again.text);

@@ -72,6 +72,15 @@ async fn a_page_of_another_site_that_a_browser_is_made_to_ask_here_is_refused() 
     for host in ["localhost", "LOCALHOST:1234", "127.0.0.1", "[::1]:80", "localhost."] {
         assert_eq!(server.send("GET", "/api/runs", &[("host", host)]).await.status, 200, "{host}");
     }
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)] {
+        assert_eq!(
+            server.send("GET", "/api/runs", &[("sec-fetch-site", site)]).await.status,
+            status,
+            "{site}"
+        );
+        // A link of another site may lead to the page, which shows nothing by itself.
+        assert_eq!(server.send("GET", "/ui", &[("sec-fetch-site", site)]).await.status, 200, "{site}");
+    }
     let named = Viewer::of(&throughline).auth(Auth::bearer(TOKEN)).host("Ops.example.org").build().unwrap();
     let server = Server::of(&named).await;
     let authorized = ("authorization", &*format!("Bearer {TOKEN}"));
@@ -107,6 +116,24 @@ async fn without_authentication_who_is_not_known_to_be_on_this_machine_is_refuse
 }
 
 #[tokio::test]
+async fn without_authentication_a_proxy_of_this_machine_is_answered_for_nobody() {
+    let throughline = story::service();
+    let open = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let closed = Server::of(&Viewer::of(&throughline).auth(Auth::bearer(TOKEN)).build().unwrap()).await;
+    let token = format!("Bearer {TOKEN}");
+    for header in [
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("Forwarded", "for=192.0.2.1"),
+        ("Via", "1.1 proxy"),
+        ("X-Real-IP", "192.0.2.1"),
+    ] {
+        assert_eq!(open.send("GET", "/api/runs", &[header]).await.status, 403, "{header:?}");
+        let authorized = [header, ("authorization", &*token)];
+        assert_eq!(closed.send("GET", "/api/runs", &authorized).await.status, 200, "{header:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_or_a_password_opens_and_anything_else_does_not() {
     let throughline = story::service();
     story::refused_loan(&throughline, "loan-1").await;
@@ -132,8 +159,10 @@ async fn a_token_or_a_password_opens_and_anything_else_does_not() {
                 assert!(!answer.text().contains("loan-1"), "{path}");
             }
         }
-        let token = format!("Bearer {TOKEN}");
-        assert_eq!(bearer.send("GET", &path, &[("authorization", &token)]).await.status, 200, "{path}");
+        for scheme in ["Bearer", "bearer"] {
+            let token = format!("{scheme} {TOKEN}");
+            assert_eq!(bearer.send("GET", &path, &[("authorization", &token)]).await.status, 200, "{path}");
+        }
         assert_eq!(basic.send("GET", &path, &[("authorization", good)]).await.status, 200, "{path}");
     }
     // The page itself shows nothing, and asks who it is for.
@@ -151,7 +180,7 @@ async fn a_function_of_the_service_decides_request_by_request_how_much_is_shown(
         _ => Access::Forbidden,
     });
     let server = Server::of(&Viewer::of(&throughline).auth(auth).build().unwrap()).await;
-    let payloads = ["boat", "needle", "71500", "refuses the collateral", "incomes"];
+    let payloads = ["boat", "needle", "71500", "refuses the collateral", "incomes", "secured"];
     let mut seen = String::new();
     for question in questions(&throughline).await {
         seen.push_str(&as_role(&server, &question, "ops").await.text());

@@ -53,3 +53,17 @@ export function useNews(isLive: boolean, run: string | undefined, told: (news: N
     return () => abort.abort();
   }, [isLive, run]);
 }
+
+/** Does something a while after the first of many calls: as often as that, however many there are. */
+export function useThrottled(work: () => void, pause: () => number): () => void {
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const latest = useRef(work);
+  latest.current = work;
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return () => {
+    timer.current ??= setTimeout(() => {
+      timer.current = undefined;
+      latest.current();
+    }, pause());
+  };
+}

@@ -65,10 +65,21 @@ export function Shown<T>({ answer, children }: { answer: Answer<T>; children: (v
   );
 }
 
+/** Browsers have a clipboard for pages of this machine and over TLS; elsewhere the old way is all there is. */
+async function toClipboard(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement('textarea');
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
+}
+
 export function Copy({ text, label }: { text: string; label: string }) {
   const [isDone, setDone] = useState(false);
   const copy = () => {
-    void navigator.clipboard?.writeText(text).then(() => {
+    void toClipboard(text).then(() => {
       setDone(true);
       setTimeout(() => setDone(false), 1_500);
     });

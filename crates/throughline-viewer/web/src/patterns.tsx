@@ -6,6 +6,7 @@ import { useAnswer } from './hooks.ts';
 import { Empty, Shown } from './parts.tsx';
 import { type Route, to } from './route.ts';
 import { sinceOf } from './runs.tsx';
+import { useSettings } from './settings.ts';
 import type { Patterns as Found, Rate, WithInterval } from './types.ts';
 
 const TIMES: [string, string][] = [
@@ -167,11 +168,12 @@ function Stages({ found, address }: { found: Found; address: (type: string) => s
 }
 
 function Outcomes({ found, address }: { found: Found; address: (type: string) => string }) {
+  const { about } = useSettings();
   const outcomes = found.decisions;
   return (
     <section class="card" aria-labelledby="outcomes">
       <h2 id="outcomes">How decisions turned out</h2>
-      {!outcomes ? <Unknown /> : outcomes.length === 0 ? <p class="quiet">No run that has ended made a decision.</p> : (
+      {!outcomes ? about.payloads ? <Unknown /> : <p class="quiet">Choices are not shown to you.</p> : outcomes.length === 0 ? <p class="quiet">No run that has ended made a decision.</p> : (
         <table>
           <thead><tr><th scope="col">Decision</th><th scope="col">Choice</th><th scope="col" class="number">Failed</th><th scope="col">Rate</th></tr></thead>
           <tbody>

@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { Details } from './details.tsx';
 import { Comparison } from './diff.tsx';
 import { kindOf, micros, nameOf, percent } from './format.ts';
-import { useAnswer, useNews } from './hooks.ts';
+import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { Copy, Moment, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
@@ -16,21 +16,20 @@ export function OneRun({ route }: { route: Route }) {
   const { about } = useSettings();
   const answer = useAnswer<Story>(`runs/${id}`);
   const isOpen = ['running', 'interrupted', 'unfinished'].includes(answer.value?.explanation.run?.state ?? '');
-  const read = useRef({ at: 0, took: 0 });
-  const pending = useRef<ReturnType<typeof setTimeout>>(undefined);
-  useEffect(() => () => clearTimeout(pending.current), []);
+  const read = useRef({ at: Date.now(), took: 0 });
   useEffect(() => {
     read.current = { ...read.current, took: Date.now() - read.current.at };
     document.title = answer.value?.explanation.run ? `${nameOf(answer.value.explanation.run)} · Throughline` : 'Throughline';
   }, [answer.value]);
   // A large run is read less often: reading it takes at most a fifth of the time.
-  useNews(about.live && isOpen, id, () => {
-    clearTimeout(pending.current);
-    pending.current = setTimeout(() => {
+  const readAgain = useThrottled(
+    () => {
       read.current.at = Date.now();
       answer.again();
-    }, Math.max(250, read.current.took * 4));
-  });
+    },
+    () => Math.max(250, read.current.took * 4),
+  );
+  useNews(about.live && isOpen, id, readAgain);
   const select = (span: string | undefined) => replace(toRun(id, span));
   return (
     <main class="run">
@@ -140,10 +139,14 @@ function Ledger({ story, id }: { story: Story; id: string }) {
   );
 }
 
+/** As the command counts: what is in doubt is neither undone nor left. */
 function verdictOf(saga: SagaCompensation): string {
-  const undone = saga.entries.filter(({ state }) => state === 'compensated').length;
-  if (!saga.began) return `${saga.entries.length} ${saga.entries.length === 1 ? 'step has' : 'steps have'} not been undone`;
-  return `${undone} of ${saga.entries.length} steps undone${saga.took_us !== undefined ? `, in ${micros(saga.took_us)}` : ''}`;
+  const inDoubt = saga.entries.filter(({ state }) => state === 'in_doubt').length;
+  const undone = saga.entries.filter(({ state }) => state === 'compensated' || state === 'out_of_order').length;
+  const all = saga.entries.length - inDoubt;
+  const doubt = inDoubt > 0 ? `; ${inDoubt} in doubt` : '';
+  if (!saga.began) return `${all} ${all === 1 ? 'step has' : 'steps have'} not been undone${doubt}`;
+  return `${undone} of ${all} steps undone${saga.took_us !== undefined ? `, in ${micros(saga.took_us)}` : ''}${doubt}`;
 }
 
 function Saga({ saga, id }: { saga: SagaCompensation; id: string }) {

@@ -2,7 +2,7 @@
 
 import { useEffect } from 'preact/hooks';
 import { count, kindOf, micros, nameOf } from './format.ts';
-import { useAnswer, useNews } from './hooks.ts';
+import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
 import { Empty, Moment, Shown, State } from './parts.tsx';
 import { type Route, to, toRun } from './route.ts';
@@ -16,8 +16,9 @@ export function Running({ route }: { route: Route }) {
   const { about } = useSettings();
   const { after } = route.parameters;
   const answer = useAnswer<Found>('running', { after });
+  const readAgain = useThrottled(answer.again, () => 1_000);
   useNews(about.live, undefined, (news) => {
-    if (Object.values(news.runs).some(({ started, ended }) => started || ended)) answer.again();
+    if (Object.values(news.runs).some(({ started, ended }) => started || ended)) readAgain();
   });
   useEffect(() => {
     const timer = setInterval(answer.again, EVERY);

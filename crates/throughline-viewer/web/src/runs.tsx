@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { count, kindOf, micros, nameOf } from './format.ts';
-import { useAnswer, useNews } from './hooks.ts';
+import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
 import { Empty, Moment, Shown, State } from './parts.tsx';
 import { type Route, replace, to, toRun } from './route.ts';
@@ -58,11 +58,12 @@ export function Runs({ route }: { route: Route }) {
     return [...(listed?.named ?? []), ...(listed?.runs.filter((run) => !named.has(run.trace_id)) ?? [])];
   }, [listed]);
 
+  const countAgain = useThrottled(counts.again, () => 2_000);
   useNews(about.live, undefined, (news) => {
     const shown = new Set(runs.map((run) => run.trace_id));
     const unseen = Object.entries(news.runs).filter(([id, { started }]) => started && !shown.has(id));
     if (unseen.length > 0) setFresh((before) => new Set([...before, ...unseen.map(([id]) => id)].slice(0, 10_000)));
-    if (Object.values(news.runs).some(({ started, ended }) => started || ended)) counts.again();
+    if (Object.values(news.runs).some(({ started, ended }) => started || ended)) countAgain();
   });
   useEffect(() => setFresh(new Set()), [listed]);
   useEffect(() => setSelected(0), [JSON.stringify(parameters)]);
@@ -106,6 +107,7 @@ export function Runs({ route }: { route: Route }) {
     const value = values[name];
     return value === undefined ? '' : count(value);
   };
+  const isFiltered = Object.entries(parameters).some(([name, value]) => value && name !== 'after');
   const pills = PILLS.filter((name) => parameters[name]);
   return (
     <main>
@@ -157,7 +159,7 @@ export function Runs({ route }: { route: Route }) {
       <div class="news" role="status">
         {fresh.size > 0 && (
           <button onClick={show}>
-            {count(fresh.size)} new – show
+            {count(fresh.size)} new – {isFiltered ? 'see which match' : 'show'}
           </button>
         )}
       </div>

@@ -366,6 +366,7 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
         <span class="text">{span.name}</span>
         {row.node.choice && <span class="choice">→ {row.node.choice}</span>}
         <span class="hidden">, {span.state}{took && `, ${took}`}</span>
+        {row.earlier.length === 0 && (span.attempt ?? 1) > 1 && <span class="times">attempt {span.attempt}</span>}
         {row.earlier.length > 0 && (
           <span class="times">
             ×{row.earlier.length + 1} <span class="hidden">attempts</span>

@@ -140,7 +140,7 @@ export async function list(stage) {
   await page.keyboard.press('l');
   await page.getByRole('heading', { name: 'new-1' }).waitFor();
   await page.keyboard.press('h');
-  await page.waitForURL(/#\/runs/);
+  await page.getByRole('link', { name: 'Older' }).waitFor();
   await page.keyboard.press('f');
   await page.waitForURL(/state=failed/);
 

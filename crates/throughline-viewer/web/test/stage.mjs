@@ -59,7 +59,13 @@ export async function stage(given, play) {
         globalThis.reports.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
       });
     });
-    await play(new Stage(page, given, () => requests));
+    const scene = new Stage(page, given, () => requests);
+    try {
+      await play(scene);
+    } catch (error) {
+      await scene.shot('where-it-failed');
+      throw new Error(`at ${page.url()}, with ${wrong.join('; ') || 'nothing else wrong'}`, { cause: error });
+    }
     wrong.push(...(await page.evaluate(() => globalThis.reports)).map((report) => `policy: ${report}`));
     assert.deepEqual(wrong, []);
   } finally {
