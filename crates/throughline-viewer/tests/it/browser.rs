@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use throughline_core::{MemoryStore, Redaction, Throughline};
-use throughline_viewer::{Auth, Viewer};
+use throughline_viewer::{Access, Auth, Viewer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::http::Server;
@@ -164,6 +164,22 @@ async fn a_page_asks_for_the_token_and_no_token_is_in_its_address() {
     let viewer = Viewer::of(&throughline).auth(Auth::bearer("a token of enough length")).build().unwrap();
     let server = Server::of(&viewer).await;
     play("token", json!({ "url": server.url(), "token": "a token of enough length" }), nothing).await;
+}
+
+#[tokio::test]
+async fn who_may_not_see_payloads_is_told_so_and_finds_every_page_whole() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let failed = story::refused_loan(&throughline, "loan-1").await;
+    let viewer = Viewer::of(&throughline).auth(Auth::hook(|_| Access::WithoutPayloads)).build().unwrap();
+    let server = Server::of(&viewer).await;
+    let given = json!({
+        "url": server.url(), "failed": failed.to_string(),
+        "hidden": ["boat", "incomes", "refuses the collateral", "secured"],
+    });
+    play("restricted", given, nothing).await;
 }
 
 #[tokio::test]

@@ -278,6 +278,29 @@ export async function token(stage) {
   assert.ok(!page.url().includes('token'), page.url());
 }
 
+/** What somebody sees who may not see payloads. */
+export async function restricted(stage) {
+  const { page, given } = stage;
+  for (const [address, shown] of [
+    ['', 'LoanError::CollateralRefused'],
+    [`#/run/${given.failed}`, 'stage:register-collateral'],
+    ['#/running', 'Nothing is running'],
+    ['#/patterns?since=all', 'Choices are not shown to you.'],
+    ['#/library', 'memory'],
+  ]) {
+    await stage.open(address);
+    await page.getByText('are not shown to you').first().waitFor();
+    for (const item of await page.getByRole('treeitem').all()) {
+      await item.click();
+      await page.locator('.details h2').waitFor();
+      await page.locator('.details summary').click();
+    }
+    const text = await page.locator('body').textContent();
+    assert.ok(text.includes(shown), `${address} shows ${shown}`);
+    for (const hidden of given.hidden) assert.ok(!text.includes(hidden), `${address} shows ${hidden}`);
+  }
+}
+
 /** A large run. */
 export async function large(stage) {
   const { page, given } = stage;
