@@ -53,10 +53,8 @@ export async function pages(stage) {
     library: '#/library',
     nothing: '#/runs?workflow=none',
     nowhere: '#/nowhere',
-    gone: '#/run/0123456789abcdef0123456789abcdef',
   };
   for (const [name, address] of Object.entries(addresses)) {
-    if (name === 'gone') continue;
     await page.setViewportSize({ width: 1600, height: 1000 });
     await stage.open(address);
     if (name === 'failed') {
