@@ -11,6 +11,8 @@ mod guide {
     struct ReadingAStory;
     #[doc = include_str!("../docs/guide/starting-up-after-a-crash.md")]
     struct StartingUpAfterACrash;
+    #[doc = include_str!("../docs/guide/looking-at-runs.md")]
+    struct LookingAtRuns;
     #[doc = include_str!("../docs/logging.md")]
     struct Logging;
     #[doc = include_str!("../docs/redaction.md")]

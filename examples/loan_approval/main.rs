@@ -2,7 +2,7 @@
 //!
 //! It starts a real axum service on loopback, sends itself applications over the socket, lets some of them fail, and then
 //! asks the library what happened. Run it with `cargo run --release --example loan_approval`; with `--serve` it stays up
-//! for curl and the command `throughline`.
+//! for a browser, curl and the command `throughline`.
 
 mod agent;
 mod application;
@@ -13,11 +13,14 @@ mod story;
 
 use std::future::IntoFuture as _;
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use throughline::feed::MemoryFeed;
 use throughline::query::Style;
+use throughline::viewer::Viewer;
 use throughline::{Redaction, SqliteStore, Throughline};
 use tokio::net::TcpListener;
 
@@ -36,9 +39,13 @@ async fn main() -> anyhow::Result<()> {
     let database = fresh_database()?;
     let throughline = Throughline::builder("loan-service")
         .store(SqliteStore::new(&database))
+        .feed(MemoryFeed::new())
         .redaction(Redaction::standard().pseudonym_key("only for this example"))
         .build()?;
     let (app, desk) = service::app(&throughline);
+    // After the service's layer: looking at runs makes none.
+    let app = app.nest("/throughline", Viewer::of(&throughline).build()?.router());
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -52,7 +59,8 @@ async fn main() -> anyhow::Result<()> {
     let style = if std::io::stdout().is_terminal() { Style::ansi() } else { Style::plain() };
     story::tell(&throughline, &seen, &database, &style).await?;
     if serve {
-        println!("\nServing on http://{address} until Ctrl-C. Try:\n");
+        println!("\nServing on http://{address} until Ctrl-C. The runs are shown at\n");
+        println!("  http://{address}/throughline\n\nand one more is made by\n");
         println!(
             "  curl -si http://{address}/loans -H 'content-type: application/json' -d '{}'",
             clients::sample()

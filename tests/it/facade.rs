@@ -21,6 +21,7 @@ const CRATES: &[&str] = &[
     "throughline-sidecar",
     "throughline-sqlite",
     "throughline-tower",
+    "throughline-viewer",
     "throughline-workflow",
 ];
 

@@ -67,7 +67,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         {
             tests.envs(count.map(|count| (variable, count.to_string())));
         }
-        tests.env(python::PYTHON, python::interpreter()?).env(node::MODULES, node::modules()?);
+        tests.env(python::PYTHON, python::interpreter()?);
+        for packages in &node::ALL {
+            tests.env(packages.variable, packages.modules()?);
+        }
         // Panics have theirs. To capture one with each error takes long on many threads, and steps would seem slow.
         tests.env("RUST_LIB_BACKTRACE", "0");
         call(tests.env(SERVICES, services))

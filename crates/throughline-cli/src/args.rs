@@ -3,6 +3,7 @@
 mod filter;
 mod kit;
 mod moment;
+mod serve;
 mod sidecar;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
 use moment::{parse_duration, parse_size};
+pub(crate) use serve::ServeArgs;
 pub(crate) use sidecar::{LogsArgs, ReportArgs, ScrapeArgs};
 
 use crate::output::Color;
@@ -37,7 +39,7 @@ Exit codes:
 
 Environment:
   THROUGHLINE_STORE           the store, if --store is not given
-  THROUGHLINE_FEED            the live feed for watch, if --feed is not given
+  THROUGHLINE_FEED            the live feed for watch and serve, if --feed is not given
   THROUGHLINE_PSEUDONYM_KEY   the services' secret for pseudonyms, if they have
                               one of their own; makes values that they
                               redacted searchable
@@ -113,6 +115,8 @@ pub(crate) enum Command {
     Abandon(AbandonArgs),
     /// Watch events as they happen
     Watch(WatchArgs),
+    /// Show runs as web pages, with why they failed and what is running now
+    Serve(ServeArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
     /// Compare a run with another, or with the last run of its workflow that succeeded

@@ -19,6 +19,7 @@ mod redact;
 mod report;
 mod running;
 mod scrape;
+mod serve;
 mod show;
 mod stats;
 mod watch;
@@ -64,6 +65,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Compensations(args) => compensations::run(args, &store, screen).await,
         Command::Decisions(args) => decisions::run(args, &store, screen).await,
         Command::Running(args) => running::run(args, &store, screen).await,
+        Command::Serve(args) => serve::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,

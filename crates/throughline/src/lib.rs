@@ -51,13 +51,14 @@
 //! | `health` | probes: live, ready, startup | `health` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
 //! | `otel` | export over OTLP to what a team has open already | `otel`, `otel-grpc`, `otel-tls` |
+//! | `viewer` | web pages of runs, as a router to nest in the service | `viewer` |
 //! | `transport` | calls to functions over HTTP, a Unix socket or in process | `transports` |
 //! | [`config`] | everything that environment variables say, and switching it on | |
 //! | [`env`](mod@env) | an emitter from environment variables | |
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
 //! All features except `apalis`, `log-files`, `otel` and its kin, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`,
-//! `transports` and `testing` are on by default; the README says how many crates each one adds.
+//! `transports`, `viewer` and `testing` are on by default; the README says how many crates each one adds.
 
 pub mod analytics;
 pub mod config;
@@ -85,6 +86,8 @@ pub mod store;
 pub mod testing;
 #[cfg(feature = "transports")]
 pub mod transport;
+#[cfg(feature = "viewer")]
+pub mod viewer;
 #[cfg(feature = "workflow")]
 pub mod worker;
 

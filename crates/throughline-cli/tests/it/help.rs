@@ -15,6 +15,7 @@ fn the_help_of_each_command_shows_examples() {
         "running",
         "abandon",
         "watch",
+        "serve",
         "stats",
         "diff",
         "doctor",

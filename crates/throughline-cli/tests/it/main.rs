@@ -30,6 +30,7 @@ mod redact;
 mod requests;
 mod round_trip;
 mod sandbox;
+mod serve;
 mod services;
 mod sidecar_logs;
 mod sidecar_report;

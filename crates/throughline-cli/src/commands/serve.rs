@@ -1,0 +1,69 @@
+//! `throughline serve`: the pages of the viewer.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use throughline_viewer::{Auth, Viewer};
+
+use crate::args::ServeArgs;
+use crate::error::{Answer, CliError};
+use crate::feed;
+use crate::output::Screen;
+use crate::store::Store;
+
+/// The JSON of `serve`, once it listens.
+#[derive(Serialize)]
+struct Serving {
+    url: String,
+}
+
+pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let readers = store.readers().await?;
+    let mut viewer = Viewer::over(readers).redactor(store.redactor().await?);
+    match args.feed.as_deref().filter(|feed| !feed.is_empty()) {
+        Some(feed) => viewer = viewer.stream(feed::open(feed).await?),
+        // Not every store can be watched. Pages are then read again by hand.
+        None => {
+            if let Ok(stream) = store.stream().await {
+                viewer = viewer.stream(Arc::from(stream));
+            }
+        }
+    }
+    if let Some(file) = &args.token_file {
+        viewer = viewer.auth(Auth::bearer(first_line(file)?));
+    }
+    if let Some(file) = &args.password_file {
+        let line = first_line(file)?;
+        let (name, password) = line
+            .split_once(':')
+            .ok_or_else(|| CliError::Input(format!("{}: expected NAME:PASSWORD", file.display())))?;
+        viewer = viewer.auth(Auth::basic(name, password));
+    }
+    for host in &args.host {
+        viewer = viewer.host(host);
+    }
+    let viewer = viewer.build().map_err(|error| CliError::Usage(error.to_string()))?;
+    let bound = viewer.bind(args.listen).await.map_err(|error| CliError::Usage(advice(&error)))?;
+    let url = format!("http://{}/", bound.address());
+    if screen.wants_json() {
+        screen.json_line(&Serving { url })?;
+    } else {
+        screen.line(format_args!("The runs of {} are shown at {url} until Ctrl-C.", store.name()))?;
+    }
+    screen.flush()?;
+    bound.serve().await?;
+    Ok(Answer::Yes)
+}
+
+/// An error of the viewer, with the options of the command in the place of its methods.
+fn advice(error: &throughline_viewer::ViewerError) -> String {
+    error.to_string().replace(".auth(..)", "--token-file or --password-file")
+}
+
+fn first_line(file: &Path) -> Result<String, CliError> {
+    let text =
+        fs::read_to_string(file).map_err(|error| CliError::Input(format!("{}: {error}", file.display())))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}

@@ -1,0 +1,88 @@
+//! `throughline serve` as a process: what it shows, and to whom.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+
+use crate::sandbox::Sandbox;
+
+/// The command while it serves; it is ended when this is dropped.
+struct Serving {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Serving {
+    fn begin(sandbox: &Sandbox, options: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], options].concat();
+        let mut process = sandbox.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+        Self { process, address: address.unwrap_or_else(|| panic!("no address: {line}")).to_owned() }
+    }
+
+    fn get(&self, path: &str, headers: &str) -> String {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}\r\n", self.address);
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+#[test]
+fn the_runs_of_a_store_are_shown_with_the_answers_of_the_other_commands() {
+    let sandbox = Sandbox::with_sagas();
+    let serving = Serving::begin(&sandbox, &[]);
+    assert!(serving.get("/", "").contains("<div id=\"app\">"));
+    let listed = sandbox.json(&["list"]);
+    let answer = serving.get("/api/runs", "");
+    let body = answer.split("\r\n\r\n").nth(1).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(shown["runs"], listed["runs"]);
+    // The store is watched without a feed.
+    assert!(serving.get("/api/about", "").contains("\"live\":true"));
+}
+
+#[test]
+fn a_token_or_a_password_of_a_file_is_demanded() {
+    let sandbox = Sandbox::with_sagas();
+    sandbox.write("token", "a token of enough length\nand more\n");
+    sandbox.write("password", "ops:a password of enough length\n");
+    let serving = Serving::begin(&sandbox, &["--token-file", "token"]);
+    assert!(serving.get("/api/runs", "").starts_with("HTTP/1.1 401"));
+    let authorized = "authorization: Bearer a token of enough length\r\n";
+    assert!(serving.get("/api/runs", authorized).starts_with("HTTP/1.1 200"));
+    let serving = Serving::begin(&sandbox, &["--password-file", "password"]);
+    // `printf %s 'ops:a password of enough length' | base64`
+    let authorized = "authorization: Basic b3BzOmEgcGFzc3dvcmQgb2YgZW5vdWdoIGxlbmd0aA==\r\n";
+    assert!(serving.get("/api/runs", "").starts_with("HTTP/1.1 401"));
+    assert!(serving.get("/api/runs", authorized).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn what_would_show_the_runs_to_everybody_is_refused_with_what_to_do() {
+    let sandbox = Sandbox::with_sagas();
+    sandbox.write("short", "tulip\n");
+    for (options, part) in [
+        (&["--listen", "0.0.0.0:0"][..], "--token-file or --password-file"),
+        (&["--token-file", "short"], "use at least"),
+        (&["--token-file", "nowhere"], "nowhere: No such file"),
+        (&["--password-file", "short"], "expected NAME:PASSWORD"),
+        (&["--feed", "kafka://x"], "expected redis://HOST/"),
+    ] {
+        let said = sandbox.run(&[&["serve"], options].concat());
+        assert!(said.code > 1 && said.stderr.contains(part), "{options:?}: {}", said.stderr);
+        assert!(!said.stderr.contains("tulip"), "{}", said.stderr);
+    }
+}

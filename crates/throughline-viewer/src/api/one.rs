@@ -1,0 +1,213 @@
+//! One run: its verdict, its spans, its compensations and decisions, and the runs around it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State as Shared};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use throughline_core::names::attrs;
+use throughline_core::query::{CompensationLedger, Decisions, Diff, Explanation, SpanSummary, TreeNode};
+use throughline_core::{
+    Filter, Page, RunState, RunSummary, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceQuery,
+    TraceReader,
+};
+
+use crate::access::Access;
+use crate::leisure::at_leisure;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::veil::Veil;
+
+/// How many runs that a run caused, or that are under its key, are listed.
+const RELATED: usize = 20;
+/// Among how many runs one that succeeded is looked for.
+const CANDIDATES: usize = 100;
+/// How many hits of a search in a run are returned.
+const HITS: usize = 10_000;
+
+/// One run.
+#[derive(Serialize)]
+pub(crate) struct Story {
+    explanation: Explanation,
+    /// The spans, each after the one that it is in.
+    nodes: Vec<TreeNode>,
+    compensations: CompensationLedger,
+    decisions: Decisions,
+    related: Related,
+    /// When it was read: open spans last until then.
+    read_at: Timestamp,
+}
+
+/// The runs around a run, as lists show them.
+#[derive(Serialize)]
+pub(crate) struct Related {
+    caused_by: Option<RunSummary>,
+    caused: Vec<RunSummary>,
+    same_key: Vec<RunSummary>,
+}
+
+/// Everything about a run but its payloads.
+pub(crate) async fn run(
+    Shared(state): Shared<Arc<State>>,
+    Extension(access): Extension<Access>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let veil = state.source.seen_with(access);
+    let query = read(&veil, &id).await?;
+    let related = related(&veil, &query).await?;
+    let read_at = Timestamp::now();
+    let story = at_leisure(move || {
+        let mut explanation = query.explain();
+        explanation.add_moment(read_at);
+        let story = Story {
+            explanation,
+            nodes: query.tree().nodes,
+            compensations: query.compensation_ledger(),
+            decisions: query.decisions(),
+            related,
+            read_at,
+        };
+        // A large run is large as a text, too.
+        Json(story).into_response()
+    });
+    Ok(story.await?)
+}
+
+async fn read(veil: &Veil, id: &str) -> Result<TraceQuery, Problem> {
+    let id: TraceId = id.parse().map_err(|_| {
+        Problem::bad_request(
+            "a run is named by its id of 32 hex digits; search for a key or the beginning of an id",
+        )
+    })?;
+    let query = TraceQuery::read(veil, id).await?;
+    if query.spans().len() == 0 {
+        return Err(Problem::not_found(
+            "there is no such run in this store; it may have been removed, or not have been stored yet",
+        ));
+    }
+    Ok(query)
+}
+
+async fn related(veil: &Veil, query: &TraceQuery) -> Result<Related, Problem> {
+    let mut related = Related { caused_by: None, caused: Vec::new(), same_key: Vec::new() };
+    let Some(run) = query.summary() else { return Ok(related) };
+    let root = query.root().and_then(|root| root.start());
+    if let Some(cause) = root.and_then(|root| root.parent_trace_id).filter(|id| *id != run.trace_id) {
+        related.caused_by = veil.run(cause).await?;
+    }
+    let caused = Filter::new().attr(attrs::CAUSED_BY, run.trace_id.to_string());
+    related.caused = veil.runs(&caused, &Page::first(RELATED)).await?.items;
+    if let Some(key) = &run.correlation_id {
+        let same = Filter::new().correlation_id(key.clone());
+        related.same_key = veil.runs(&same, &Page::first(RELATED + 1)).await?.items;
+        related.same_key.retain(|other| other.trace_id != run.trace_id);
+    }
+    Ok(related)
+}
+
+/// A span with everything that was recorded of it.
+#[derive(Serialize)]
+pub(crate) struct Details {
+    span: SpanSummary,
+    /// The spans around it, outermost first.
+    path: Vec<SpanId>,
+    events: Vec<TraceEvent>,
+}
+
+/// Everything about one span.
+pub(crate) async fn span(
+    Shared(state): Shared<Arc<State>>,
+    Extension(access): Extension<Access>,
+    Path((id, span)): Path<(String, String)>,
+) -> Result<Json<Details>, Problem> {
+    let query = read(&state.source.seen_with(access), &id).await?;
+    let span: SpanId =
+        span.parse().map_err(|_| Problem::bad_request("a span is named by its id of 16 hex digits"))?;
+    let found = query.span(span).ok_or_else(|| Problem::not_found("the run has no such span"))?;
+    let path = query.path(span).iter().map(|above| above.id()).collect();
+    Ok(Json(Details { span: found.summary(), path, events: found.events().cloned().collect() }))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Search {
+    q: String,
+}
+
+/// Where a text was found.
+#[derive(Serialize)]
+pub(crate) struct Hits {
+    spans: Vec<SpanId>,
+}
+
+/// The spans of which anything contains a text, payloads included.
+pub(crate) async fn search(
+    Shared(state): Shared<Arc<State>>,
+    Extension(access): Extension<Access>,
+    Path(id): Path<String>,
+    Query(Search { q }): Query<Search>,
+) -> Result<Json<Hits>, Problem> {
+    let query = read(&state.source.seen_with(access), &id).await?;
+    let hits = at_leisure(move || {
+        let text = q.to_lowercase();
+        let has = |event: &TraceEvent| {
+            serde_json::to_string(event).is_ok_and(|event| event.to_lowercase().contains(&text))
+        };
+        let spans =
+            query.spans().filter(|span| span.name().to_lowercase().contains(&text) || span.events().any(has));
+        spans.take(HITS).map(|span| span.id()).collect()
+    });
+    Ok(Json(Hits { spans: hits.await? }))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Against {
+    with: Option<String>,
+}
+
+/// Two runs beside each other.
+#[derive(Serialize)]
+pub(crate) struct Compared {
+    with: RunSummary,
+    diff: Diff,
+}
+
+/// How a run differs from another, or from the last run of its workflow that succeeded.
+pub(crate) async fn diff(
+    Shared(state): Shared<Arc<State>>,
+    Extension(access): Extension<Access>,
+    Path(id): Path<String>,
+    Query(Against { with }): Query<Against>,
+) -> Result<Json<Compared>, Problem> {
+    let veil = state.source.seen_with(access);
+    let here = read(&veil, &id).await?;
+    let other = match with {
+        Some(other) => other,
+        None => last_good(&veil, &here).await?.trace_id.to_string(),
+    };
+    let there = read(&veil, &other).await?;
+    let with = there.summary().ok_or_else(|| Problem::not_found("there is no such run"))?;
+    let diff = at_leisure(move || here.diff(&there)).await?;
+    Ok(Json(Compared { with, diff }))
+}
+
+/// The last run of the same workflow before this one that succeeded.
+async fn last_good(veil: &Veil, query: &TraceQuery) -> Result<RunSummary, Problem> {
+    let none = || {
+        Problem::not_found(
+            "no run of this workflow succeeded before this one; name another run to compare it with",
+        )
+    };
+    let run = query.summary().ok_or_else(none)?;
+    let mut filter = Filter::new().status(Status::Success);
+    filter.scope.workflow.clone_from(&run.workflow);
+    filter.scope.until = Some(run.started);
+    let candidates = veil.runs_without_causes(&filter, &Page::first(CANDIDATES)).await?.items;
+    let kind = |run: &RunSummary| run.root.as_ref().map(|root| root.name.clone());
+    let mut good = candidates.into_iter().filter(|candidate| {
+        candidate.state == RunState::Succeeded
+            && candidate.workflow == run.workflow
+            && (run.workflow.is_some() || kind(candidate) == kind(&run))
+    });
+    good.next().ok_or_else(none)
+}

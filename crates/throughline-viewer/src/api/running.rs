@@ -1,0 +1,53 @@
+//! What runs now, and what a deployment would cut short.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::{Extension, Json};
+use serde::Serialize;
+use throughline_core::{Cursor, OpenRun, Page, Timestamp, TraceReader};
+
+use super::wanted::Wanted;
+use crate::access::Access;
+use crate::problem::Problem;
+use crate::state::State;
+
+/// For how long nothing happens in a run that is stuck.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(300);
+
+/// What runs now.
+#[derive(Serialize)]
+pub(crate) struct Running {
+    safe_to_deploy: bool,
+    running: usize,
+    stuck: usize,
+    interrupted: usize,
+    /// For how long nothing happens in a run that is stuck, in seconds.
+    stuck_after_s: u64,
+    runs: Vec<OpenRun>,
+    /// What `after` takes; `null` if this was all.
+    next: Option<Cursor>,
+    read_at: Timestamp,
+}
+
+/// Open runs, the oldest first, each with the step that it is in.
+pub(crate) async fn running(
+    Shared(state): Shared<Arc<State>>,
+    Extension(access): Extension<Access>,
+    wanted: Wanted,
+) -> Result<Json<Running>, Problem> {
+    let veil = state.source.seen_with(access);
+    let check = veil.safe_to_deploy(STUCK_AFTER).await?;
+    let found = veil.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?;
+    Ok(Json(Running {
+        safe_to_deploy: check.is_safe(),
+        running: check.running.len(),
+        stuck: check.stuck.len(),
+        interrupted: check.interrupted.len(),
+        stuck_after_s: STUCK_AFTER.as_secs(),
+        runs: found.items,
+        next: found.next,
+        read_at: Timestamp::now(),
+    }))
+}

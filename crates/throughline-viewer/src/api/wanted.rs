@@ -1,0 +1,190 @@
+//! [`Wanted`], what a request asks for.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use throughline_core::{Cursor, Filter, RunState, RunSummary, Scope, Status, Timestamp};
+
+use crate::access::Access;
+use crate::problem::Problem;
+use crate::veil::Veil;
+
+/// How many runs a page has, unless somebody asks for more or fewer, and at most.
+const LIMIT: usize = 50;
+const MOST: usize = 200;
+
+/// Which runs a request is about. Parameters that are not known are refused: a filter that is misspelt would show everything.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) states: Vec<RunState>,
+    pub(crate) view: Option<View>,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) workflow: Option<String>,
+    service: Option<String>,
+    key: Option<String>,
+    event_type: Option<String>,
+    tags: Vec<String>,
+    attrs: Vec<(String, String)>,
+    /// What any text of a run is to contain, in upper or lower case.
+    pub(crate) text: Option<String>,
+    pub(crate) limit: usize,
+    pub(crate) after: Option<Cursor>,
+}
+
+/// What no filter of a store finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Runs in which nothing has happened for a while.
+    Stuck,
+    /// Runs that left behind what nobody undid.
+    Orphaned,
+}
+
+impl<S: Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(pairs) =
+            Query::try_from_uri(&parts.uri).map_err(|error| Problem::bad_request(error.body_text()))?;
+        let access = parts.extensions.get().copied().unwrap_or(Access::Forbidden);
+        Self::read(pairs, access)
+    }
+}
+
+impl Wanted {
+    fn read(pairs: Vec<(String, String)>, access: Access) -> Result<Self, Problem> {
+        let mut wanted = Self { limit: LIMIT, ..Self::default() };
+        for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+            match name.as_str() {
+                "state" => wanted.states = value.split(',').map(state).collect::<Result<_, _>>()?,
+                "view" => wanted.view = Some(view(&value)?),
+                "since" => wanted.since = Some(moment(&name, &value)?),
+                "until" => wanted.until = Some(moment(&name, &value)?),
+                "workflow" => wanted.workflow = Some(value),
+                "service" => wanted.service = Some(value),
+                "key" => wanted.key = Some(value),
+                "type" => wanted.event_type = Some(value),
+                "tag" => wanted.tags.push(value),
+                // Otherwise who may not see attributes could try out their values.
+                "attr" if access != Access::All => {
+                    return Err(Problem::forbidden("you may not see attributes, nor search for them"));
+                }
+                "attr" => wanted.attrs.push(attr(&value)?),
+                "q" => wanted.text = Some(value),
+                "after" => wanted.after = Some(Cursor::new(value)),
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+                    wanted.limit = limit.ok_or_else(|| {
+                        Problem::bad_request(format!("`limit` is a number from 1 to {MOST}"))
+                    })?;
+                }
+                _ => {
+                    return Err(Problem::bad_request(format!(
+                        "`{name}` is not known; there are state, view, since, until, workflow, service, key, type, tag, attr, \
+                         q, after and limit"
+                    )));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// When, and of which workflow.
+    pub(crate) fn scope(&self) -> Scope {
+        let mut scope = Scope::all();
+        (scope.since, scope.until) = (self.since, self.until);
+        scope.workflow = self.workflow.as_deref().map(|workflow| workflow.to_owned().into());
+        scope
+    }
+
+    /// The filter as stores know it. Stores know no states: where only one is wanted, its runs have an event of
+    /// a status, which makes for fewer runs to look at.
+    pub(crate) fn filter(&self, veil: &Veil) -> Filter {
+        let mut filter = Filter::new().scope(self.scope());
+        if let Some(pattern) = &self.event_type {
+            filter = filter.event_type(pattern);
+        }
+        for tag in &self.tags {
+            filter = filter.tag(veil.findable(None, tag).into_owned());
+        }
+        for (key, value) in &self.attrs {
+            filter = filter.attr(key.clone(), veil.findable(Some(key), value).into_owned());
+        }
+        if let Some(key) = &self.key {
+            filter = filter.correlation_id(veil.findable(None, key).into_owned());
+        }
+        if let Some(service) = &self.service {
+            filter = filter.service(service.clone());
+        }
+        if filter.event_type.is_none()
+            && filter.tags.is_empty()
+            && let [state] = self.states[..]
+        {
+            filter.statuses.push(match state {
+                RunState::Failed => Status::Failed,
+                RunState::Cancelled => Status::Cancelled,
+                RunState::Succeeded => Status::Success,
+                _ => Status::Pending,
+            });
+        }
+        filter
+    }
+
+    /// Whether a run is in one of the states that are asked for, and has the text in it.
+    pub(crate) fn wants(&self, run: &RunSummary) -> bool {
+        (self.states.is_empty() || self.states.contains(&run.state))
+            && self.text.as_ref().is_none_or(|text| has_text(run, &text.to_lowercase()))
+    }
+}
+
+/// Whether what a list shows of a run contains a text, which is in lower case.
+fn has_text(run: &RunSummary, text: &str) -> bool {
+    let failures = run.cause.iter().chain(&run.first_failure);
+    let errors = failures.clone().filter_map(|failure| failure.error.as_ref());
+    let texts = [run.correlation_id.as_ref(), run.workflow.as_ref(), Some(&run.service)];
+    texts
+        .into_iter()
+        .flatten()
+        .chain(run.root.iter().map(|root| &root.name))
+        .chain(failures.map(|failure| &failure.name))
+        .chain(errors.flat_map(|error| [&error.kind, &error.message]))
+        .any(|found| found.to_lowercase().contains(text))
+        || run.trace_id.to_string().starts_with(text)
+}
+
+fn state(name: &str) -> Result<RunState, Problem> {
+    const STATES: [RunState; 6] = [
+        RunState::Running,
+        RunState::Interrupted,
+        RunState::Unfinished,
+        RunState::Succeeded,
+        RunState::Failed,
+        RunState::Cancelled,
+    ];
+    STATES.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
+        Problem::bad_request(
+            "`state` is one or more of running, interrupted, unfinished, succeeded, failed and cancelled, with commas",
+        )
+    })
+}
+
+fn view(name: &str) -> Result<View, Problem> {
+    match name {
+        "stuck" => Ok(View::Stuck),
+        "orphaned" => Ok(View::Orphaned),
+        _ => Err(Problem::bad_request("`view` is stuck or orphaned")),
+    }
+}
+
+fn moment(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    text.parse().map_err(|_| {
+        Problem::bad_request(format!("`{name}` is a time such as 2026-11-29T02:10:00Z, not what was sent"))
+    })
+}
+
+fn attr(text: &str) -> Result<(String, String), Problem> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Problem::bad_request("`attr` is a name and a value, as in tenant=acme")),
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("lib.md")]
+
+mod access;
+mod api;
+mod assets;
+mod guard;
+mod leisure;
+mod problem;
+mod serve;
+mod state;
+mod veil;
+mod viewer;
+
+pub use access::{Access, Auth};
+pub use serve::BoundViewer;
+pub use viewer::{Viewer, ViewerBuilder, ViewerError};
+
+/// The code of the README, as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,222 @@
+//! [`Viewer`] and its builder.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use throughline_core::{Readers, Redaction, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream};
+use tokio::sync::Semaphore;
+
+use crate::access::Auth;
+use crate::state::{Source, State};
+use crate::{api, assets, guard};
+
+/// How long a secret has to be: shorter ones can be guessed.
+const SHORTEST_SECRET: usize = 12;
+/// How many requests are answered at once, unless the builder says otherwise.
+const REQUESTS: usize = 32;
+/// How many pages are told of what is new at once, unless the builder says otherwise.
+const WATCHERS: usize = 100;
+/// How long a request may take, unless the builder says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a viewer can't be built or served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewerError {
+    /// The service has no store that could be read.
+    #[error("there is nothing to show: give the service a store with .store(..)")]
+    NoStore,
+    /// The token or the password is short enough to be guessed.
+    #[error("the token or password has {length} characters; use at least {SHORTEST_SECRET}")]
+    ShortSecret {
+        /// How long it is.
+        length: usize,
+    },
+    /// The rules of redaction can't be used.
+    #[error("the redaction can't be used: {0}")]
+    Redaction(#[from] throughline_core::RedactionError),
+    /// The address is not one of this machine alone, and anybody could read what is shown.
+    #[error(
+        "{address} can be reached from other machines; demand authentication with .auth(..), or bind 127.0.0.1"
+    )]
+    NotLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address can't be listened on.
+    #[error("{address} can't be listened on: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The underlying error.
+        source: std::io::Error,
+    },
+}
+
+/// The pages, ready to be nested in a router or to be served. Clones are handles of one viewer.
+#[derive(Clone)]
+pub struct Viewer(Arc<State>);
+
+impl fmt::Debug for Viewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Viewer")
+            .field("auth", &self.0.auth)
+            .field("hosts", &self.0.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Viewer {
+    /// A viewer of the runs of this service: its store, its feed if it has one that can be watched, its redaction, and what
+    /// became of its events.
+    pub fn of(throughline: &Throughline) -> ViewerBuilder {
+        ViewerBuilder {
+            reader: throughline.reader(),
+            analytics: throughline.analytics(),
+            stream: throughline.stream(),
+            redactor: Some(throughline.redactor().clone()),
+            throughline: Some(throughline.clone()),
+            ..ViewerBuilder::default()
+        }
+    }
+
+    /// A viewer of a store that others write to.
+    pub fn over(readers: Readers) -> ViewerBuilder {
+        ViewerBuilder {
+            reader: Some(readers.reader),
+            analytics: Some(readers.analytics),
+            ..ViewerBuilder::default()
+        }
+    }
+
+    /// The router to nest: `.nest("/throughline", viewer.router())`.
+    pub fn router(&self) -> Router {
+        let state = &self.0;
+        let api = api::routes()
+            .layer(from_fn_with_state(Arc::clone(state), guard::within_limits))
+            .layer(from_fn_with_state(Arc::clone(state), guard::authenticated));
+        Router::new()
+            .route("/", get(assets::index))
+            .route(assets::PAGE, get(assets::page))
+            .route("/assets/{file}", get(assets::file))
+            .nest("/api", api)
+            .fallback(assets::not_found)
+            .with_state(Arc::clone(state))
+            .layer(from_fn_with_state(Arc::clone(state), guard::for_this_host))
+            .layer(from_fn(guard::contained))
+    }
+
+    /// What all requests share.
+    pub(crate) fn state(&self) -> &State {
+        &self.0
+    }
+}
+
+/// Builds a [`Viewer`].
+#[derive(Default)]
+#[must_use]
+pub struct ViewerBuilder {
+    reader: Option<Arc<dyn TraceReader>>,
+    analytics: Option<Arc<dyn TraceAnalytics>>,
+    stream: Option<Arc<dyn TraceStream>>,
+    redactor: Option<Redactor>,
+    throughline: Option<Throughline>,
+    auth: Option<Auth>,
+    hosts: Vec<String>,
+    requests: Option<usize>,
+    watchers: Option<usize>,
+    timeout: Option<Duration>,
+}
+
+impl fmt::Debug for ViewerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewerBuilder")
+            .field("auth", &self.auth)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ViewerBuilder {
+    /// Watches events here, so that pages say what is new.
+    pub fn stream(mut self, stream: Arc<dyn TraceStream>) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// Redacts what is shown by the rules and the pseudonyms of this redactor; by default, of a service by its own, else by the standard
+    /// rules.
+    pub fn redactor(mut self, redactor: Redactor) -> Self {
+        self.redactor = Some(redactor);
+        self
+    }
+
+    /// Demands that callers say who they are. Without it, only this machine is answered.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
+    /// A name under which the viewer is reached, without a port: `ops.example.org`. IP addresses and `localhost` need not be
+    /// named. May be called several times.
+    pub fn host(mut self, name: impl AsRef<str>) -> Self {
+        self.hosts.push(name.as_ref().to_ascii_lowercase());
+        self
+    }
+
+    /// How many requests are answered at once, 32 by default; more are asked to come back.
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.requests = Some(requests);
+        self
+    }
+
+    /// How many pages are told of what is new at once, 100 by default.
+    pub fn max_watchers(mut self, watchers: usize) -> Self {
+        self.watchers = Some(watchers);
+        self
+    }
+
+    /// How long the store may take to answer, 10 seconds by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The viewer. Nothing is opened or read.
+    ///
+    /// # Errors
+    /// When there is no store, or a secret that is too short.
+    pub fn build(self) -> Result<Viewer, ViewerError> {
+        let reader = self.reader.ok_or(ViewerError::NoStore)?;
+        if let Some(length) = self.auth.as_ref().and_then(Auth::secret_length)
+            && length < SHORTEST_SECRET
+        {
+            return Err(ViewerError::ShortSecret { length });
+        }
+        let redactor = match self.redactor {
+            Some(redactor) => redactor,
+            // What is in the store was cut when it was recorded.
+            None => Redaction::standard().payload_limit(usize::MAX).build()?,
+        };
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
+        Ok(Viewer(Arc::new(State {
+            source: Source {
+                reader,
+                analytics: self.analytics,
+                stream: self.stream,
+                redactor,
+                throughline: self.throughline,
+            },
+            auth: self.auth,
+            hosts: self.hosts,
+            timeout: self.timeout.unwrap_or(TIMEOUT),
+            requests: semaphore(self.requests.unwrap_or(REQUESTS)),
+            watchers: semaphore(self.watchers.unwrap_or(WATCHERS)),
+        })))
+    }
+}

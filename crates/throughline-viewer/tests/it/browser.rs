@@ -1,0 +1,195 @@
+//! The pages in a real Chromium. What is looked at and clicked on is in `web/test/`, a function for each test here.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use throughline_core::{MemoryStore, Redaction, Throughline};
+use throughline_viewer::{Access, Auth, Viewer};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use crate::http::Server;
+use crate::sources::{may_be_left_out, modules};
+use crate::story;
+
+/// How long a browser may take for everything that one test asks of it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(240);
+
+/// One browser at a time: each takes all cores, and waits for what it is shown.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn is_left_out() -> bool {
+    may_be_left_out(&["node", "chromium"])
+}
+
+/// Plays a scene in a browser. Whenever it says that it is at a place, `at` is called before it continues.
+async fn play(scene: &str, given: Value, mut at: impl AsyncFnMut(&str)) {
+    let _turn = TURN.lock().await;
+    let shots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/viewer_screenshots");
+    std::fs::create_dir_all(&shots).unwrap();
+    let mut node = tokio::process::Command::new("node");
+    node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/web/test/main.mjs"))
+        .args([scene, &given.to_string()])
+        .env("NODE_PATH", modules())
+        .env("SHOTS", &shots)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut node = node.spawn().expect("node runs: install it, or set THROUGHLINE_SERVICES=off");
+    let mut stdin = node.stdin.take().unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    let playing = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(place) = line.strip_prefix("at: ") {
+                at(place).await;
+                stdin.write_all(b"continue\n").await.unwrap();
+            } else {
+                println!("{line}");
+                said.push_str(&line);
+                said.push('\n');
+            }
+        }
+        node.wait_with_output().await.unwrap()
+    };
+    let output = tokio::time::timeout(PATIENCE, playing).await;
+    let output = output.unwrap_or_else(|_| panic!("the scene `{scene}` has not ended"));
+    assert!(output.status.success(), "{scene}: {said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn nothing(_: &str) {}
+
+/// A service with runs of every kind.
+async fn busy_service() -> (Throughline, Vec<story::Waiting>) {
+    let throughline = story::service();
+    for number in 0..60 {
+        story::granted_loan(&throughline, &format!("loan-{number}")).await;
+    }
+    let waiting = vec![story::waiting_loan(&throughline, "loan-1040").await];
+    story::refused_loan(&throughline, "loan-1036").await;
+    (throughline, waiting)
+}
+
+#[tokio::test]
+async fn after_one_click_the_cause_the_compensation_and_the_decision_are_in_sight() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, _waiting) = busy_service().await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("loan", json!({ "url": server.url() }), nothing).await;
+}
+
+#[tokio::test]
+async fn every_page_is_accessible_in_both_themes_quiet_and_fits_any_width() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, waiting) = busy_service().await;
+    let failed = story::refused_loan(&throughline, "loan-2000").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given =
+        json!({ "url": server.url(), "failed": failed.to_string(), "open": waiting[0].id.to_string() });
+    play("pages", given, nothing).await;
+}
+
+#[tokio::test]
+async fn the_list_is_searched_filtered_and_paged_and_new_runs_do_not_move_it() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, _waiting) = busy_service().await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("list", json!({ "url": server.url() }), async |place: &str| {
+        assert_eq!(place, "watching");
+        for number in 0..3 {
+            story::granted_loan(&throughline, &format!("new-{number}")).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_waterfall_is_searched_zoomed_folded_and_linked_to_by_mouse_and_keys() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    let retried = story::granted_loan(&throughline, "loan-2").await;
+    let (patient, events) = story::patient_run();
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let [failed, retried, patient] = [failed, retried, patient].map(|id| id.to_string());
+    let given = json!({ "url": server.url(), "failed": failed, "retried": retried, "patient": patient });
+    play("waterfall", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_at_work_grows_on_the_page() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let mut waiting = Some(story::waiting_loan(&throughline, "loan-1").await);
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "open": waiting.as_ref().map(|run| run.id.to_string()) });
+    play("live", given, async |_: &str| drop(waiting.take())).await;
+}
+
+#[tokio::test]
+async fn a_run_whose_every_field_is_an_injection_does_nothing() {
+    if is_left_out() {
+        return;
+    }
+    let store = MemoryStore::new();
+    let writer =
+        Throughline::builder("other").store(store.clone()).redaction(Redaction::off()).build().unwrap();
+    let (id, events) = story::hostile_events();
+    writer.ingest(events).await.unwrap();
+    let redactor = Redaction::off().build().unwrap();
+    let server = Server::of(&Viewer::over(store.readers()).redactor(redactor).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "run": id.to_string(), "text": story::HOSTILE });
+    play("hostile", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_page_asks_for_the_token_and_no_token_is_in_its_address() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    story::refused_loan(&throughline, "loan-1").await;
+    let viewer = Viewer::of(&throughline).auth(Auth::bearer("a token of enough length")).build().unwrap();
+    let server = Server::of(&viewer).await;
+    play("token", json!({ "url": server.url(), "token": "a token of enough length" }), nothing).await;
+}
+
+#[tokio::test]
+async fn who_may_not_see_payloads_is_told_so_and_finds_every_page_whole() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let failed = story::refused_loan(&throughline, "loan-1").await;
+    let viewer = Viewer::of(&throughline).auth(Auth::hook(|_| Access::WithoutPayloads)).build().unwrap();
+    let server = Server::of(&viewer).await;
+    let given = json!({
+        "url": server.url(), "failed": failed.to_string(),
+        "hidden": ["boat", "incomes", "refuses the collateral", "secured"],
+    });
+    play("restricted", given, nothing).await;
+}
+
+#[tokio::test]
+async fn of_a_run_of_ten_thousand_spans_those_in_sight_are_drawn() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service_with(MemoryStore::new().capacity(100_000));
+    let (id, events) = story::large_run(10_000);
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("large", json!({ "url": server.url(), "run": id.to_string() }), nothing).await;
+}

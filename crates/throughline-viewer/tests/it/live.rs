@@ -1,0 +1,123 @@
+//! What is new, as it happens.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use throughline_viewer::{Auth, Viewer};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::http::{PATIENCE, Server, until};
+use crate::story;
+use crate::stubborn::Stubborn;
+
+/// A page that is told of what is new.
+struct Watcher {
+    socket: TcpStream,
+    text: String,
+}
+
+impl Watcher {
+    async fn of(server: &Server, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut watcher =
+            Self { socket: server.open("GET", path, headers, "keep-alive").await, text: String::new() };
+        watcher.until("\r\n\r\n").await;
+        watcher
+    }
+
+    /// Reads until the answer has this text.
+    async fn until(&mut self, text: &str) {
+        let read = async {
+            let mut part = [0; 4096];
+            while !self.text.contains(text) {
+                let length = self.socket.read(&mut part).await.unwrap();
+                assert!(length > 0, "the connection ended: {}", self.text);
+                self.text.push_str(&String::from_utf8_lossy(&part[..length]));
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("no `{text}`"));
+    }
+
+    fn status(&self) -> &str {
+        self.text.split(' ').nth(1).unwrap()
+    }
+
+    /// What was told of each run.
+    fn runs(&self) -> BTreeMap<String, Value> {
+        let told = self.text.lines().filter_map(|line| line.strip_prefix("data: "));
+        told.flat_map(|data| {
+            serde_json::from_str::<Value>(data).unwrap()["runs"].as_object().unwrap().clone()
+        })
+        .collect()
+    }
+
+    fn last_id(&self) -> &str {
+        self.text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_told_of_runs_that_begin_and_end_and_continues_where_it_was() {
+    let throughline = story::service();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let mut watcher = Watcher::of(&server, "/api/live", &[]).await;
+    assert_eq!(watcher.status(), "200");
+    let first = story::refused_loan(&throughline, "loan-1").await.to_string();
+    watcher.until("\"ended\":true").await;
+    let told = watcher.runs();
+    assert!(told.contains_key(&first), "{told:?}");
+    // Nothing of what the run is about is told: who may see that asks for it.
+    assert!(!watcher.text.contains("loan-1"), "{}", watcher.text);
+    let last = watcher.last_id().to_owned();
+    drop(watcher);
+    let second = story::granted_loan(&throughline, "loan-2").await.to_string();
+    // All of it is in the feed before the page is back.
+    assert!(throughline.flush(PATIENCE).await.is_complete());
+    let mut again = Watcher::of(&server, "/api/live", &[("last-event-id", &last)]).await;
+    again.until("\"ended\":true").await;
+    assert!(again.runs().contains_key(&second), "{}", again.text);
+    assert!(!again.text.contains("\"missed\":true"), "{}", again.text);
+}
+
+#[tokio::test]
+async fn a_page_of_one_run_is_told_of_that_run_alone() {
+    let throughline = story::service();
+    let waiting = story::waiting_loan(&throughline, "loan-1").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let mut watcher = Watcher::of(&server, &format!("/api/live?run={}", waiting.id), &[]).await;
+    story::granted_loan(&throughline, "loan-2").await;
+    let id = waiting.id.to_string();
+    drop(waiting);
+    watcher.until("\"ended\":true").await;
+    assert_eq!(watcher.runs().into_keys().collect::<Vec<_>>(), [id]);
+}
+
+#[tokio::test]
+async fn so_many_pages_are_told_and_the_next_is_asked_to_come_back() {
+    let throughline = story::service();
+    let server = Server::of(&Viewer::of(&throughline).max_watchers(2).build().unwrap()).await;
+    let first = Watcher::of(&server, "/api/live", &[]).await;
+    let second = Watcher::of(&server, "/api/live", &[]).await;
+    assert_eq!((first.status(), second.status()), ("200", "200"));
+    assert_eq!(server.get("/api/live").await.status, 503);
+    // Watching takes no place from those who ask.
+    assert_eq!(server.ask("library").await["free_watchers"], 0);
+    drop(first);
+    // That a page is gone is known once something is written to it.
+    let ask = async || {
+        story::granted_loan(&throughline, "loan-1").await;
+        server.ask("library").await
+    };
+    until(ask, |library| library["free_watchers"] == 1).await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_who_may_not_look_or_where_nothing_tells() {
+    let throughline = story::service();
+    let closed = Viewer::of(&throughline).auth(Auth::bearer("a token of enough length")).build().unwrap();
+    let closed = Server::of(&closed).await;
+    assert_eq!(closed.get("/api/live").await.status, 401);
+    let quiet = Server::of(&Viewer::over(Stubborn::Down.readers()).build().unwrap()).await;
+    let answer = quiet.get("/api/live").await;
+    assert!(answer.status == 404 && answer.error().contains("--feed"), "{}", answer.text());
+}

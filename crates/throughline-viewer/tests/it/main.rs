@@ -1,0 +1,17 @@
+//! The integration tests of the crate, in one binary: real servers on loopback sockets, and a real browser.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests may fail a test too"
+)]
+
+mod answers;
+mod browser;
+mod http;
+mod live;
+mod safety;
+mod sources;
+mod story;
+mod stubborn;

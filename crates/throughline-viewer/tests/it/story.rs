@@ -1,0 +1,237 @@
+//! The runs that the tests look at: a loan that was refused and not undone, and others beside it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use throughline_core::{
+    Attrs, BoxError, ErrorInfo, MemoryFeed, MemoryStore, Redaction, SagaFailed, SpanId, Status, Throughline,
+    Timestamp, TraceEvent, TraceId,
+};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoanError {
+    #[error("the registry refuses the collateral")]
+    CollateralRefused(#[source] RegistryError),
+    #[error("the treasury has frozen the reservation")]
+    ReservationFrozen,
+    #[error(transparent)]
+    Other(#[from] throughline_core::NotRecorded),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no register is kept for a boat")]
+pub(crate) struct RegistryError;
+
+/// A service with a store and a feed.
+pub(crate) fn service() -> Throughline {
+    service_with(MemoryStore::new())
+}
+
+pub(crate) fn service_with(store: MemoryStore) -> Throughline {
+    let redaction = Redaction::standard().pseudonym_key("only for these tests");
+    Throughline::builder("loan-service")
+        .store(store)
+        .feed(MemoryFeed::new())
+        .redaction(redaction)
+        .build()
+        .unwrap()
+}
+
+/// A loan whose collateral was refused after money had been reserved, which then could not be released.
+pub(crate) async fn refused_loan(throughline: &Throughline, key: &str) -> TraceId {
+    let mut id = None;
+    let loan = throughline.workflow("loan-approval").key(key.to_owned()).run(|ctx| {
+        id = Some(ctx.trace_id());
+        async move {
+            let saga = ctx.saga("loan-approval").steps(4);
+            let outcome = saga.run(|saga| async move {
+                saga.step("stage:open-file")
+                    .input(json!({ "loan": "loan-1036", "note": "needle in the payload" }))
+                    .resource("file loan-1036")
+                    .compensate(|_, _| async { Ok::<_, LoanError>(()) })
+                    .run(|_, _| async { Ok::<_, LoanError>(()) })
+                    .await??;
+                let decision = saga
+                    .decision("ai:collateral")
+                    .consider("unsecured", 0.38)
+                    .consider("secured", 0.57)
+                    .consider("manual-review", 0.05)
+                    .choose("secured")
+                    .reasoning("a loan of 1.2 incomes, bureau score 690, boat")
+                    .confidence(0.57)
+                    .decider("rules-7")
+                    .await?;
+                saga.step("stage:reserve-funds")
+                    .input(json!({ "amount": 71_500 }))
+                    .resource("reservation r-loan-1036")
+                    .compensate(|_, _| async { Err::<(), _>(LoanError::ReservationFrozen) })
+                    .run(|_, _| async { Ok::<_, LoanError>(()) })
+                    .await??;
+                saga.step("stage:register-collateral")
+                    .input(json!({ "collateral": "boat" }))
+                    .decided_by(&decision)
+                    .run(|_, _| async { Err::<(), _>(LoanError::CollateralRefused(RegistryError)) })
+                    .await??;
+                Ok::<_, LoanError>(())
+            });
+            match outcome.await {
+                Ok(outcome) => outcome,
+                Err(not_started) => Err(SagaFailed::before_anything(not_started.into())),
+            }
+        }
+    });
+    loan.await.unwrap().unwrap_err();
+    id.unwrap()
+}
+
+/// A loan that was granted, at the second attempt to ask the bureau.
+pub(crate) async fn granted_loan(throughline: &Throughline, key: &str) -> TraceId {
+    let mut id = None;
+    let loan = throughline.workflow("loan-approval").key(key.to_owned()).run(|ctx| {
+        id = Some(ctx.trace_id());
+        async move {
+            ctx.step("stage:credit-score")
+                .retry(3, |_, attempt| async move {
+                    if attempt == 1 {
+                        Err::<(), BoxError>("the bureau did not answer".into())
+                    } else {
+                        Ok(())
+                    }
+                })
+                .await?
+        }
+    });
+    loan.await.unwrap().unwrap();
+    id.unwrap()
+}
+
+/// A run that stays in a step until this is dropped.
+pub(crate) struct Waiting {
+    pub(crate) id: TraceId,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) async fn waiting_loan(throughline: &Throughline, key: &str) -> Waiting {
+    let (entered, in_step) = oneshot::channel();
+    let run = throughline.workflow("loan-approval").key(key.to_owned()).run_infallible(|ctx| async move {
+        let id = ctx.trace_id();
+        let step = ctx.step("stage:manual-review").run_infallible(|_| async move {
+            entered.send(id).unwrap();
+            std::future::pending::<()>().await;
+        });
+        step.await.unwrap();
+    });
+    let task = tokio::spawn(async move { run.await.unwrap() });
+    Waiting { id: in_step.await.unwrap(), task }
+}
+
+/// Everything that might be mistaken for code, in every field that has a text.
+pub(crate) const HOSTILE: &str = "</script><img src=x onerror=\"window.hit=1\"><svg onload=window.hit=1>{{window.hit=1}}javascript:window.hit=1'\"`${window.hit=1}";
+
+/// A run of another writer whose every field is an injection.
+pub(crate) fn hostile_events() -> (TraceId, Vec<TraceEvent>) {
+    let id = TraceId::random();
+    let began = Timestamp::now().minus(Duration::from_secs(1));
+    let at = |micros| began.plus(Duration::from_micros(micros));
+    let root = SpanId::random();
+    let event = |span, seq, status, micros| {
+        let mut event = TraceEvent::new(id, span, HOSTILE, at(micros), HOSTILE);
+        (event.seq, event.status) = (seq, status);
+        event.workflow = Some(HOSTILE.into());
+        event.correlation_id = Some(HOSTILE.into());
+        event.attrs = Attrs::new().with(HOSTILE, HOSTILE).with("dependency", HOSTILE);
+        event.tags = vec![HOSTILE.into(), "decision".into(), "compensable".into()];
+        event.data = json!({
+            HOSTILE: HOSTILE, "input": HOSTILE, "output": { HOSTILE: [HOSTILE] }, "choice": HOSTILE,
+            "reasoning": HOSTILE, "decider": HOSTILE, "message": HOSTILE,
+            "alternatives": [{ "name": HOSTILE, "score": 0.5, "reason": HOSTILE }],
+        })
+        .as_object()
+        .cloned();
+        event
+    };
+    let step = SpanId::random();
+    let mut events = vec![
+        event(root, 0, Status::Pending, 1),
+        event(step, 0, Status::Pending, 2),
+        event(step, 1, Status::Failed, 3),
+        event(root, 1, Status::Failed, 4),
+    ];
+    for event in &mut events {
+        event.parent_span_id = (event.span_id != root).then_some(root);
+        if event.status == Status::Failed {
+            event.error = Some(Box::new(ErrorInfo {
+                kind: HOSTILE.into(),
+                message: HOSTILE.into(),
+                chain: vec![HOSTILE.into()],
+            }));
+            event.duration_us = Some(100);
+        }
+    }
+    (id, events)
+}
+
+/// A run of three steps of a second, with an hour between them in which nothing happens.
+pub(crate) fn patient_run() -> (TraceId, Vec<TraceEvent>) {
+    const SECOND: u64 = 1_000_000;
+    let (id, root) = (TraceId::random(), SpanId::random());
+    let began = Timestamp::now().minus(Duration::from_secs(86_400));
+    let event = |span, seq, status, micros, name: &'static str| {
+        let mut event =
+            TraceEvent::new(id, span, name, began.plus(Duration::from_micros(micros)), "mail-service");
+        (event.seq, event.status) = (seq, status);
+        event.parent_span_id = (span != root).then_some(root);
+        event.duration_us = (seq == 1).then_some(if span == root { 7_203 * SECOND } else { SECOND });
+        event
+    };
+    let mut events = vec![event(root, 0, Status::Pending, 0, "workflow:started")];
+    for (hour, name) in ["stage:ask", "stage:remind", "stage:close"].into_iter().enumerate() {
+        let (span, at) = (SpanId::random(), hour as u64 * 3_601 * SECOND);
+        events.push(event(span, 0, Status::Pending, at + 1, name));
+        events.push(event(span, 1, Status::Success, at + SECOND, name));
+    }
+    events.push(event(root, 1, Status::Success, 7_203 * SECOND, "workflow:completed"));
+    (id, events)
+}
+
+/// A run of so many spans, of which one in the middle failed.
+pub(crate) fn large_run(spans: u64) -> (TraceId, Vec<TraceEvent>) {
+    let (id, root) = (TraceId::random(), SpanId::random());
+    let began = Timestamp::now().minus(Duration::from_secs(3_600));
+    let event = |span, seq, status, micros, name: String| {
+        let at = began.plus(Duration::from_micros(micros));
+        let mut event = TraceEvent::new(id, span, name, at, "loan-service");
+        (event.seq, event.status) = (seq, status);
+        event.workflow = Some("batch".into());
+        event
+    };
+    let mut events = vec![event(root, 0, Status::Pending, 0, "workflow:started".to_owned())];
+    for number in 0..spans.saturating_sub(1) {
+        let span = SpanId::from_u64(number + 1).unwrap();
+        let status = if number == spans / 2 { Status::Failed } else { Status::Success };
+        for (seq, status, micros) in [(0, Status::Pending, 1), (1, status, 800)] {
+            let mut event = event(span, seq, status, number * 1_000 + micros, format!("stage:item-{number}"));
+            event.parent_span_id = Some(root);
+            if seq == 1 {
+                event.duration_us = Some(799);
+            }
+            events.push(event);
+        }
+    }
+    events.push(event(root, 1, Status::Failed, spans * 1_000, "workflow:failed".to_owned()));
+    for event in &mut events {
+        if event.status == Status::Failed {
+            let (kind, message) = ("ItemError".into(), "this item is broken".into());
+            event.error = Some(Box::new(ErrorInfo { kind, message, chain: Vec::new() }));
+        }
+    }
+    (id, events)
+}

@@ -1,0 +1,53 @@
+// Numbers and times as people read them.
+
+import type { Run } from './types.ts';
+
+export type Clock = 'utc' | 'local' | 'relative';
+
+const STEPS: [number, string][] = [
+  [86_400_000_000, 'd'],
+  [3_600_000_000, 'h'],
+  [60_000_000, 'min'],
+  [1_000_000, 's'],
+  [1_000, 'ms'],
+];
+
+export function micros(us: number): string {
+  for (const [size, unit] of STEPS) {
+    if (us >= size) {
+      const value = us / size;
+      return `${value >= 100 ? Math.round(value) : Number(value.toPrecision(2))} ${unit}`;
+    }
+  }
+  return `${us} µs`;
+}
+
+export function moment(text: string, clock: Clock, now = Date.now()): string {
+  const at = new Date(text);
+  if (Number.isNaN(at.getTime())) return text;
+  if (clock === 'relative') {
+    const passed = (now - at.getTime()) * 1_000;
+    return passed < 1_000_000 ? 'now' : `${micros(passed)} ago`;
+  }
+  if (clock === 'utc') return `${text.slice(0, 10)} ${text.slice(11, 19)}Z`;
+  const pad = (value: number) => String(value).padStart(2, '0');
+  const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en-GB');
+}
+
+export function percent(ratio: number): string {
+  return `${ratio > 0 && ratio < 0.1 ? (ratio * 100).toFixed(1) : Math.round(ratio * 100)} %`;
+}
+
+/** What to call a run: its key, or else what it is. */
+export function nameOf(run: Run): string {
+  return run.correlation_id ?? run.root?.name ?? run.trace_id.slice(0, 12);
+}
+
+export function kindOf(run: Run): string {
+  return run.workflow ?? run.root?.name ?? '';
+}

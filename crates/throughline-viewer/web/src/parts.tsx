@@ -1,0 +1,92 @@
+// Small parts of pages.
+
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import { moment } from './format.ts';
+import type { Answer } from './hooks.ts';
+import { useSettings } from './settings.ts';
+
+const SIGNS: Record<string, string> = {
+  succeeded: '✓',
+  failed: '✗',
+  cancelled: '⊘',
+  running: '▶',
+  stuck: '▮▮',
+  interrupted: '⚡',
+  unfinished: '…',
+  compensated: '✓',
+  missing: '✗',
+  standing: '▮',
+  in_doubt: '?',
+  out_of_order: '⇅',
+  waiting: '…',
+};
+
+/** A state by its sign, its colour and its name: no meaning is in the colour alone. */
+export function State({ state }: { state: string }) {
+  return (
+    <span class={`state ${state}`}>
+      <span aria-hidden="true">{SIGNS[state] ?? '·'}</span> <span class="word">{state.replaceAll('_', ' ')}</span>
+    </span>
+  );
+}
+
+export function Moment({ at }: { at: string }) {
+  const { clock } = useSettings();
+  return (
+    <time dateTime={at} title={at}>
+      {moment(at, clock)}
+    </time>
+  );
+}
+
+/** What is said where there is nothing, with what can be done. */
+export function Empty({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <h2>{title}</h2>
+      <p>{children}</p>
+    </div>
+  );
+}
+
+/** What is shown of an answer: the answer, that it is waited for, or why there is none. */
+export function Shown<T>({ answer, children }: { answer: Answer<T>; children: (value: T) => ComponentChildren }) {
+  const { value, error, again } = answer;
+  return (
+    <>
+      {error && (
+        <div class="error" role="alert">
+          {error.message} <button onClick={again}>Try again</button>
+        </div>
+      )}
+      {value !== undefined ? children(value) : error ? null : <p class="loading" role="status">Reading…</p>}
+    </>
+  );
+}
+
+/** Browsers have a clipboard for pages of this machine and over TLS; elsewhere the old way is all there is. */
+async function toClipboard(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement('textarea');
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
+}
+
+export function Copy({ text, label }: { text: string; label: string }) {
+  const [isDone, setDone] = useState(false);
+  const copy = () => {
+    void toClipboard(text).then(() => {
+      setDone(true);
+      setTimeout(() => setDone(false), 1_500);
+    });
+  };
+  return (
+    <button class="quiet" onClick={copy} title={text}>
+      {isDone ? 'Copied' : label}
+    </button>
+  );
+}

@@ -1,0 +1,253 @@
+// One run: what happened, why, what was undone.
+
+import { useEffect, useRef } from 'preact/hooks';
+import { Details } from './details.tsx';
+import { Comparison } from './diff.tsx';
+import { kindOf, micros, nameOf, percent } from './format.ts';
+import { useAnswer, useNews, useThrottled } from './hooks.ts';
+import { Copy, Moment, Shown, State } from './parts.tsx';
+import { replace, type Route, to, toRun } from './route.ts';
+import { useSettings } from './settings.ts';
+import type { DecisionOutcome, Run, SagaCompensation, Statement, Story } from './types.ts';
+import { Waterfall } from './waterfall.tsx';
+
+export function OneRun({ route }: { route: Route }) {
+  const { id, parameters } = route;
+  const { about } = useSettings();
+  const answer = useAnswer<Story>(`runs/${id}`);
+  const isOpen = ['running', 'interrupted', 'unfinished'].includes(answer.value?.explanation.run?.state ?? '');
+  const read = useRef({ at: Date.now(), took: 0 });
+  useEffect(() => {
+    read.current = { ...read.current, took: Date.now() - read.current.at };
+    document.title = answer.value?.explanation.run ? `${nameOf(answer.value.explanation.run)} · Throughline` : 'Throughline';
+  }, [answer.value]);
+  // A large run is read less often: reading it takes at most a fifth of the time.
+  const readAgain = useThrottled(
+    () => {
+      read.current.at = Date.now();
+      answer.again();
+    },
+    () => Math.max(250, read.current.took * 4),
+  );
+  useNews(about.live && isOpen, id, readAgain);
+  const select = (span: string | undefined) => replace(toRun(id, span));
+  return (
+    <main class="run">
+      <Shown answer={answer}>
+        {(story) => (
+          <>
+            <Head story={story} id={id} again={answer.again} isLive={about.live && isOpen} />
+            <div class="columns">
+              <div class="verdict">
+                <Verdict story={story} id={id} />
+                <Ledger story={story} id={id} />
+                <Decisions story={story} id={id} />
+                <Related story={story} />
+                <Comparison id={id} />
+              </div>
+              <div class="spans">
+                <Waterfall story={story} id={id} selected={parameters['span']} select={select} />
+                {parameters['span'] && <Details id={id} span={parameters['span']} close={() => select(undefined)} />}
+              </div>
+            </div>
+          </>
+        )}
+      </Shown>
+      {answer.error && !answer.value && (
+        <p>
+          <a href={to('runs')}>All runs</a> are listed with their keys; a search there finds a run by the beginning of its id.
+        </p>
+      )}
+    </main>
+  );
+}
+
+function Head({ story, id, again, isLive }: { story: Story; id: string; again: () => void; isLive: boolean }) {
+  const { run } = story.explanation;
+  if (!run) return <h1>{id}</h1>;
+  return (
+    <header class="head">
+      <h1>{nameOf(run)}</h1>
+      <State state={run.state} />
+      <span>{kindOf(run)} · {run.service}</span>
+      {run.duration_us !== null && <span>{micros(run.duration_us)}</span>}
+      {(run.root?.attempt ?? 1) > 1 && <span>attempt {run.root?.attempt}</span>}
+      <span>started <Moment at={run.started} /></span>
+      {isLive && <span class="live">live</span>}
+      <span class="actions">
+        <Copy text={id} label="Copy id" />
+        <Copy text={`throughline why ${id}`} label="Copy command" />
+        <Copy text={story.explanation.headline} label="Copy as one line" />
+        <button class="quiet" onClick={again}>Read again</button>
+      </span>
+    </header>
+  );
+}
+
+const HOW_SURE: Record<string, string> = {
+  recorded: 'recorded',
+  linked: 'linked',
+  inferred: 'inferred',
+  compared: 'compared',
+};
+
+function Verdict({ story, id }: { story: Story; id: string }) {
+  const { explanation } = story;
+  const rest = explanation.statements.filter(({ text }) => text !== explanation.headline);
+  return (
+    <section class={`card ${explanation.verdict}`} aria-labelledby="verdict">
+      <h2 id="verdict" class="headline">{explanation.headline}</h2>
+      {explanation.cause && (
+        <p class="origin">
+          Cause: <a href={toRun(id, explanation.cause.span.span_id)}><b>{explanation.cause.span.name}</b></a>
+          {explanation.cause.span.error && <>: <span class="kind">{explanation.cause.span.error.type}</span> {explanation.cause.span.error.message}</>}
+          {explanation.cause.span.error?.chain?.map((because) => <span class="because"> because: {because}</span>)}
+        </p>
+      )}
+      {rest.length > 0 && (
+        <ul class="statements">
+          {rest.map((statement) => <Said statement={statement} id={id} />)}
+        </ul>
+      )}
+      {explanation.problems.length > 0 && (
+        <p class="quiet">The record has gaps: {explanation.problems.map(({ kind, count }) => `${kind.replaceAll('_', ' ')} (${count})`).join(', ')}.</p>
+      )}
+    </section>
+  );
+}
+
+function Said({ statement, id }: { statement: Statement; id: string }) {
+  return (
+    <li>
+      {statement.text} <span class="sure">({HOW_SURE[statement.certainty] ?? statement.certainty})</span>
+      {statement.spans.slice(0, 3).map((span, at) => (
+        <> <a href={toRun(id, span)} aria-label={`Evidence ${at + 1} of: ${statement.text}`}>[{at + 1}]</a></>
+      ))}
+    </li>
+  );
+}
+
+function Ledger({ story, id }: { story: Story; id: string }) {
+  const { sagas } = story.compensations;
+  const withAny = sagas.filter((saga) => saga.entries.length > 0);
+  if (withAny.length === 0) return null;
+  return (
+    <section class="card" aria-labelledby="ledger">
+      <h2 id="ledger">Compensation</h2>
+      {withAny.map((saga) => <Saga saga={saga} id={id} />)}
+    </section>
+  );
+}
+
+/** As the command counts: what is in doubt is neither undone nor left. */
+function verdictOf(saga: SagaCompensation): string {
+  const inDoubt = saga.entries.filter(({ state }) => state === 'in_doubt').length;
+  const undone = saga.entries.filter(({ state }) => state === 'compensated' || state === 'out_of_order').length;
+  const all = saga.entries.length - inDoubt;
+  const doubt = inDoubt > 0 ? `; ${inDoubt} in doubt` : '';
+  if (!saga.began) return `${all} ${all === 1 ? 'step has' : 'steps have'} not been undone${doubt}`;
+  return `${undone} of ${all} steps undone${saga.took_us !== undefined ? `, in ${micros(saga.took_us)}` : ''}${doubt}`;
+}
+
+function Saga({ saga, id }: { saga: SagaCompensation; id: string }) {
+  return (
+    <>
+      <p>
+        {saga.saga && <a href={toRun(id, saga.saga.span_id)}>{saga.saga.name}</a>}: <b>{verdictOf(saga)}</b>
+      </p>
+      <table class="ledger">
+        <thead class="hidden"><tr><th scope="col">State</th><th scope="col">Step</th><th scope="col">Resource</th></tr></thead>
+        <tbody>
+          {saga.entries.map((entry) => (
+            <tr>
+              <td><State state={entry.state} /></td>
+              <td>
+                <a href={toRun(id, (entry.compensation ?? entry.step).span_id)}>{entry.step.name}</a>
+                {entry.attempts > 1 && <span class="times"> ×{entry.attempts}</span>}
+                {entry.compensation?.error && (
+                  <div class="quiet"><span class="kind">{entry.compensation.error.type}</span> {entry.compensation.error.message}</div>
+                )}
+              </td>
+              <td>{entry.resource}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {saga.orphaned.map((orphan) => (
+        <p class="orphan">
+          Orphaned: <b>{orphan.resource ?? 'what it created'}</b> of <a href={toRun(id, orphan.step)}>{orphan.step_name}</a>
+        </p>
+      ))}
+    </>
+  );
+}
+
+/** Those first that led to the cause. */
+function Decisions({ story, id }: { story: Story; id: string }) {
+  const outcomes = story.decisions.outcomes.toSorted((a, b) => Number(b.led_to_cause) - Number(a.led_to_cause));
+  if (outcomes.length === 0) return null;
+  return (
+    <section class="card" aria-labelledby="decisions">
+      <h2 id="decisions">Decisions</h2>
+      {outcomes.map((outcome) => <OneDecision outcome={outcome} id={id} />)}
+    </section>
+  );
+}
+
+function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) {
+  const { decision, led_to_cause, consequences } = outcome;
+  return (
+    <div class="decision">
+      <p>
+        <a href={toRun(id, decision.span_id)}>{decision.name}</a> chose <b>{decision.choice ?? 'nothing'}</b>
+        {decision.confidence !== undefined && `, ${percent(decision.confidence)} sure`}
+        {decision.decider && `, by ${decision.decider}`}
+        {led_to_cause && <> <b class="mark">led to the cause</b></>}
+      </p>
+      {decision.reasoning && <p class="quiet">{decision.reasoning}</p>}
+      {decision.alternatives.length > 0 && (
+        <ul class="alternatives">
+          {decision.alternatives.map((one) => (
+            <li class={one.chosen ? 'chosen' : undefined}>
+              <span aria-hidden="true">{one.chosen ? '●' : '○'}</span> {one.name} {one.chosen && <span class="hidden">(chosen)</span>}
+              {one.score !== undefined && <span class="number"> {one.score.toFixed(2)}</span>}
+              {one.reason && <span class="quiet"> {one.reason}</span>}
+            </li>
+          ))}
+        </ul>
+      )}
+      {consequences.length > 0 && (
+        <p class="quiet">
+          What followed: {consequences.slice(0, 6).map(({ span, failed, holds_cause }, at) => (
+            <>
+              {at > 0 && ', '}
+              <a href={toRun(id, span.span_id)}>{span.name}</a>
+              {holds_cause ? ' (the cause)' : failed > 0 ? ` (${failed} failed)` : ''}
+            </>
+          ))}
+          {consequences.length > 6 && ` and ${consequences.length - 6} more`}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Related({ story }: { story: Story }) {
+  const { caused_by, caused, same_key } = story.related;
+  if (!caused_by && caused.length === 0 && same_key.length === 0) return null;
+  const line = (label: string, run: Run) => (
+    <li>
+      {label} <a href={toRun(run.trace_id)}>{nameOf(run)}</a> <State state={run.state} /> <span class="quiet">{kindOf(run)} <Moment at={run.started} /></span>
+    </li>
+  );
+  return (
+    <section class="card" aria-labelledby="related">
+      <h2 id="related">Related runs</h2>
+      <ul class="plain">
+        {caused_by && line('caused by', caused_by)}
+        {caused.map((run) => line('caused', run))}
+        {same_key.map((run) => line('same key', run))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,318 @@
+// The list of runs.
+
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { count, kindOf, micros, nameOf } from './format.ts';
+import { useAnswer, useNews, useThrottled } from './hooks.ts';
+import { useKeys } from './keys.ts';
+import { Empty, Moment, Shown, State } from './parts.tsx';
+import { type Route, replace, to, toRun } from './route.ts';
+import { useSettings } from './settings.ts';
+import type { Counts, Listed, Run } from './types.ts';
+
+/** Views that are a click away. */
+const VIEWS: { name: string; parameters: Record<string, string> }[] = [
+  { name: 'All', parameters: {} },
+  { name: 'Failed', parameters: { state: 'failed' } },
+  { name: 'Running', parameters: { state: 'running' } },
+  { name: 'Stuck', parameters: { view: 'stuck' } },
+  { name: 'Interrupted', parameters: { state: 'interrupted' } },
+  { name: 'Orphaned resources', parameters: { view: 'orphaned' } },
+];
+
+const TIMES: [string, string][] = [
+  ['', 'any time'],
+  ['1h', 'last hour'],
+  ['24h', 'last 24 hours'],
+  ['today', 'today (UTC)'],
+  ['7d', 'last 7 days'],
+];
+
+const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr'];
+const PILLS = [...FILTERS, 'until'];
+
+/** The beginning of a time that is named from now. */
+export function sinceOf(name: string | undefined, now = Date.now()): string | undefined {
+  if (!name) return undefined;
+  if (name === 'today') return `${new Date(now).toISOString().slice(0, 10)}T00:00:00Z`;
+  const [, number, unit] = /^(\d+)(min|h|d)$/.exec(name) ?? [];
+  if (!number || !unit) return name;
+  const size = { min: 60_000, h: 3_600_000, d: 86_400_000 }[unit] ?? 0;
+  return new Date(now - Number(number) * size).toISOString();
+}
+
+export function Runs({ route }: { route: Route }) {
+  const { parameters } = route;
+  const { about } = useSettings();
+  const [fresh, setFresh] = useState<ReadonlySet<string>>(new Set());
+  // The beginning of "the last hour" stands still while the page does.
+  const since = useMemo(() => sinceOf(parameters['since']), [parameters['since'], parameters['after']]);
+  const question = { ...parameters, since };
+  const answer = useAnswer<Listed>('runs', question);
+  const counts = useAnswer<Counts>('counts', { since, workflow: parameters['workflow'] });
+  const [selected, setSelected] = useState(0);
+  const search = useRef<HTMLInputElement>(null);
+
+  const listed = answer.value;
+  const runs = useMemo(() => {
+    const named = new Set(listed?.named.map((run) => run.trace_id));
+    return [...(listed?.named ?? []), ...(listed?.runs.filter((run) => !named.has(run.trace_id)) ?? [])];
+  }, [listed]);
+
+  const countAgain = useThrottled(counts.again, () => 2_000);
+  useNews(about.live, undefined, (news) => {
+    const shown = new Set(runs.map((run) => run.trace_id));
+    const unseen = Object.entries(news.runs).filter(([id, { started }]) => started && !shown.has(id));
+    if (unseen.length > 0) setFresh((before) => new Set([...before, ...unseen.map(([id]) => id)].slice(0, 10_000)));
+    if (Object.values(news.runs).some(({ started, ended }) => started || ended)) countAgain();
+  });
+  useEffect(() => setFresh(new Set()), [listed]);
+  useEffect(() => setSelected(0), [JSON.stringify(parameters)]);
+
+  const change = (changed: Record<string, string | undefined>) =>
+    to('runs', { ...parameters, after: undefined, ...changed });
+  const show = () => {
+    setFresh(new Set());
+    if (parameters['after']) location.hash = change({});
+    else answer.again();
+  };
+  const move = (by: number) => {
+    const next = Math.max(0, Math.min(runs.length - 1, selected + by));
+    setSelected(next);
+    document.getElementById(`run-${next}`)?.scrollIntoView({ block: 'nearest' });
+  };
+  const open = () => {
+    const run = runs[selected];
+    if (run) location.hash = toRun(run.trace_id);
+  };
+  useKeys([
+    { key: 'j ArrowDown', does: 'next run', run: () => move(1) },
+    { key: 'k ArrowUp', does: 'previous run', run: () => move(-1) },
+    { key: 'l Enter', does: 'open the run', run: open },
+    { key: 'h', does: 'back to the newest', run: () => void (location.hash = change({})) },
+    { key: '/', does: 'search', run: () => search.current?.focus() },
+    { key: 'g', does: 'first run', run: () => move(-runs.length) },
+    { key: 'G', does: 'last run', run: () => move(runs.length) },
+    { key: 'f', does: 'failed runs only, or all', run: () => void (location.hash = change({ view: undefined, state: parameters['state'] === 'failed' ? undefined : 'failed' })) },
+    { key: 'r', does: 'read again', run: show },
+  ]);
+
+  const isView = (view: Record<string, string>) =>
+    (view['state'] ?? '') === (parameters['state'] ?? '') && (view['view'] ?? '') === (parameters['view'] ?? '');
+  const number = (name: string): string => {
+    const found = counts.value;
+    if (!found) return '';
+    if (name === 'Failed') return found.failed ? count(found.failed.hits) : '';
+    if (name === 'All') return found.failed ? `${count(found.failed.total)} ended` : '';
+    const values: Record<string, number> = { Running: found.running, Stuck: found.stuck, Interrupted: found.interrupted };
+    const value = values[name];
+    return value === undefined ? '' : count(value);
+  };
+  const isFiltered = Object.entries(parameters).some(([name, value]) => value && name !== 'after');
+  const pills = PILLS.filter((name) => parameters[name]);
+  return (
+    <main>
+      <h1 class="hidden">Runs</h1>
+      <nav class="chips" aria-label="Views">
+        {VIEWS.map(({ name, parameters: view }) => (
+          <a
+            class="chip"
+            href={change({ state: undefined, view: undefined, ...view })}
+            aria-current={isView(view) ? 'true' : undefined}
+          >
+            {name} <span class="number">{number(name)}</span>
+          </a>
+        ))}
+      </nav>
+      <form class="search" role="search" onSubmit={(event) => event.preventDefault()}>
+        <input
+          ref={search}
+          type="search"
+          aria-label="Search by key, id, request id, workflow or error"
+          placeholder="key, id, request id, workflow or error   ( / )"
+          value={parameters['q'] ?? ''}
+          onInput={(event) => replace(change({ q: event.currentTarget.value }))}
+          onKeyDown={(event) => {
+            if (event.key === 'Escape' || event.key === 'Enter') event.currentTarget.blur();
+          }}
+        />
+        <label>
+          <span class="hidden">Time</span>
+          <select
+            value={parameters['since'] ?? ''}
+            onChange={(event) => void (location.hash = change({ since: event.currentTarget.value, until: undefined }))}
+          >
+            {TIMES.map(([value, name]) => (
+              <option value={value}>{name}</option>
+            ))}
+            {parameters['since'] && !TIMES.some(([value]) => value === parameters['since']) && (
+              <option value={parameters['since']}>since {parameters['since']}</option>
+            )}
+          </select>
+        </label>
+        <AddFilter add={(name, value) => void (location.hash = change({ [name]: value }))} />
+        {pills.map((name) => (
+          <a class="pill" href={change({ [name]: undefined })} aria-label={`Remove the filter ${name} ${parameters[name]}`}>
+            {name}: <b>{parameters[name]}</b> <span aria-hidden="true">×</span>
+          </a>
+        ))}
+      </form>
+      <div class="news" role="status">
+        {fresh.size > 0 && (
+          <button onClick={show}>
+            {count(fresh.size)} new – {isFiltered ? 'see which match' : 'show'}
+          </button>
+        )}
+      </div>
+      <Shown answer={answer}>
+        {(listed) =>
+          runs.length === 0 && !listed.next ? (
+            <Nothing parameters={parameters} />
+          ) : (
+            <>
+              {runs.length > 0 && <Table runs={runs} selected={selected} parameters={parameters} />}
+              <Pages listed={listed} shown={runs.length} parameters={parameters} />
+            </>
+          )
+        }
+      </Shown>
+    </main>
+  );
+}
+
+function AddFilter({ add }: { add: (name: string, value: string) => void }) {
+  const [name, setName] = useState('workflow');
+  const [value, setValue] = useState('');
+  const use = () => {
+    if (value) add(name, value);
+    setValue('');
+  };
+  return (
+    <details class="add">
+      <summary>Filter</summary>
+      <div>
+        <label>
+          <span class="hidden">What to filter by</span>
+          <select value={name} onChange={(event) => setName(event.currentTarget.value)}>
+            {FILTERS.map((name) => (
+              <option value={name}>{name}</option>
+            ))}
+          </select>
+        </label>
+        <input
+          aria-label="Value of the filter"
+          placeholder={name === 'attr' ? 'tenant=acme' : name === 'type' ? 'stage:*' : 'exact value'}
+          value={value}
+          onInput={(event) => setValue(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter') use();
+          }}
+        />
+        <button type="button" onClick={use}>
+          Add
+        </button>
+      </div>
+    </details>
+  );
+}
+
+function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; parameters: Record<string, string> }) {
+  const { clock } = useSettings();
+  const hasServices = new Set(runs.map((run) => run.service)).size > 1;
+  return (
+    <table class="runs">
+      <thead>
+        <tr>
+          <th scope="col">Run</th>
+          <th scope="col">State</th>
+          <th scope="col">Cause</th>
+          <th scope="col" class="wide">
+            Workflow
+          </th>
+          {hasServices && (
+            <th scope="col" class="wide">
+              Service
+            </th>
+          )}
+          <th scope="col" class="roomy">
+            Started{clock === 'utc' && <span class="wide"> (UTC)</span>}
+          </th>
+          <th scope="col" class="number">
+            Took
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {runs.map((run, at) => (
+          <tr id={`run-${at}`} class={at === selected ? 'selected' : undefined} key={run.trace_id}>
+            <th scope="row">
+              <a href={toRun(run.trace_id)}>{nameOf(run)}</a>
+              {(run.root?.attempt ?? 1) > 1 && <span class="quiet"> attempt {run.root?.attempt}</span>}
+            </th>
+            <td>
+              <State state={parameters['view'] === 'stuck' ? 'stuck' : run.state} />
+            </td>
+            <td class="cause">
+              <Cause run={run} />
+            </td>
+            <td class="wide">{kindOf(run)}</td>
+            {hasServices && <td class="wide">{run.service}</td>}
+            <td class="roomy">
+              <Moment at={run.started} />
+            </td>
+            <td class="number">{run.duration_us === null ? '' : micros(run.duration_us)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Cause({ run }: { run: Run }) {
+  const failure = run.cause ?? (run.state === 'failed' ? run.first_failure : null);
+  if (!failure) return null;
+  return (
+    <a href={toRun(run.trace_id, failure.span_id)} title={failure.error?.message}>
+      <b>{failure.name}</b>
+      {failure.error && (
+        <>
+          {' '}
+          <span class="kind">{failure.error.type}</span> {failure.error.message}
+        </>
+      )}
+    </a>
+  );
+}
+
+function Pages({ listed, shown, parameters }: { listed: Listed; shown: number; parameters: Record<string, string> }) {
+  const isFiltered = listed.looked_at > shown;
+  return (
+    <nav class="pages" aria-label="Pages">
+      <span>
+        {isFiltered
+          ? `${count(shown)} found among ${count(listed.looked_at)} that were looked at`
+          : `${count(shown)} ${shown === 1 ? 'run' : 'runs'}`}
+        {!listed.next && ', which is all'}
+      </span>
+      {parameters['after'] && <a href={to('runs', { ...parameters, after: undefined })}>Newest</a>}
+      {listed.next && (
+        <a href={to('runs', { ...parameters, after: listed.next })}>{isFiltered ? 'Look further back' : 'Older'}</a>
+      )}
+    </nav>
+  );
+}
+
+function Nothing({ parameters }: { parameters: Record<string, string> }) {
+  if (Object.values(parameters).some(Boolean)) {
+    return (
+      <Empty title="No run matches">
+        <a href={to('runs')}>Show all runs</a>, or remove one of the filters above.
+      </Empty>
+    );
+  }
+  return (
+    <Empty title="There are no runs yet">
+      They appear here once a service that records with Throughline has done something, or after{' '}
+      <code>throughline import FILE</code>.
+    </Empty>
+  );
+}

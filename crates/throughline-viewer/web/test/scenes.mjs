@@ -1,0 +1,330 @@
+// What readers do, a scene for each test.
+
+import assert from 'node:assert/strict';
+import { at, SIZES } from './stage.mjs';
+
+/** The best-known questions about a loan, each answered without scrolling. */
+export async function loan(stage) {
+  const { page } = stage;
+  await stage.open();
+  assert.ok(stage.requests() <= 10, `${stage.requests()} requests for the first page`);
+  await page.getByRole('link', { name: 'loan-1036', exact: true }).click();
+  const verdict = page.getByRole('heading', { level: 2 }).first();
+  await verdict.waitFor();
+  for (const [what, locator] of [
+    ['the symptom', verdict],
+    ['the innermost cause', page.getByText('because: no register is kept for a boat').first()],
+    ['where it happened', page.locator('.origin').getByRole('link', { name: 'stage:register-collateral' })],
+    ['the verdict on the compensation', page.getByText('1 of 2 steps undone')],
+    ['why it failed', page.getByText('the treasury has frozen the reservation').first()],
+    ['what is orphaned', page.getByText('Orphaned: reservation r-loan-1036')],
+    ['the decision that led there', page.locator('.decision', { hasText: 'chose secured' }).getByText('led to the cause')],
+    ['the waterfall', page.getByRole('treeitem').first()],
+  ]) {
+    assert.ok(await stage.isInSight(locator), `${what} is in sight`);
+  }
+  await stage.shot('loan-1600');
+  await page.getByRole('button', { name: 'From the last good run' }).click();
+  const difference = page.getByRole('region', { name: 'Difference' });
+  await difference.getByRole('link', { name: 'loan-59' }).waitFor();
+  await stage.shot('difference-1600');
+  await difference.getByText(/failed, .*CollateralRefused, with \d+ spans inside/).waitFor();
+  await stage.shot('difference-1600');
+  await page.getByRole('link', { name: 'Patterns' }).click();
+  const bar = page.getByRole('region', { name: 'Where runs fail, by cause' }).getByRole('link');
+  await bar.waitFor();
+  assert.equal(await bar.textContent(), 'stage:register-collateral');
+  assert.ok(await stage.isInSight(bar));
+  await bar.click();
+  await page.getByRole('link', { name: 'loan-1036', exact: true }).waitFor();
+  assert.equal(await page.locator('tbody tr').count(), 1, 'the bar leads to its runs');
+}
+
+/** Every page, in every width and both themes. */
+export async function pages(stage) {
+  const { page, given } = stage;
+  const wrong = [];
+  const addresses = {
+    runs: '#/runs',
+    failed: `#/run/${given.failed}`,
+    open: `#/run/${given.open}`,
+    running: '#/running',
+    patterns: '#/patterns?since=all',
+    library: '#/library',
+    nothing: '#/runs?workflow=none',
+    nowhere: '#/nowhere',
+  };
+  for (const [name, address] of Object.entries(addresses)) {
+    await page.setViewportSize({ width: 1600, height: 1000 });
+    await stage.open(address);
+    if (name === 'failed') {
+      await page.locator('.origin a').click();
+      await page.locator('.details h2').waitFor();
+      await page.locator('.details summary').click();
+    }
+    for (const theme of ['light', 'dark']) {
+      await stage.theme(theme);
+      for (const [width, height] of SIZES) {
+        await page.setViewportSize({ width, height });
+        const spills = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (spills > 0) wrong.push(`${name} spills over ${width} px by ${spills}`);
+        await stage.shot(`${name}-${theme}-${width}`);
+        if (width !== 1000) wrong.push(...(await stage.violations()).map((found) => `${name} ${theme} ${width}: ${found}`));
+      }
+    }
+    await stage.theme('auto');
+  }
+  await page.setViewportSize({ width: 1600, height: 1000 });
+  await stage.open('#/runs');
+  await page.keyboard.press('?');
+  await page.getByRole('dialog').getByText('open the run').waitFor();
+  wrong.push(...(await stage.violations()).map((found) => `help: ${found}`));
+  await stage.shot('help');
+  await page.keyboard.press('Escape');
+  assert.deepEqual(wrong, []);
+}
+
+/** The list. */
+export async function list(stage) {
+  const { page } = stage;
+  await stage.open();
+  const rows = page.locator('tbody tr');
+  assert.equal(await rows.count(), 50);
+  await page.getByRole('link', { name: 'Older' }).click();
+  await page.getByText('which is all').waitFor();
+  assert.equal(await rows.count(), 12, 'the page after the first has the rest');
+  await page.goBack();
+  await page.getByRole('link', { name: 'Older' }).waitFor();
+
+  await page.getByRole('link', { name: /^Failed/ }).click();
+  await page.waitForURL(/state=failed/);
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
+  assert.match(await rows.first().textContent(), /loan-1036.*CollateralRefused/);
+  await page.reload();
+  await stage.settled();
+  assert.equal(await rows.count(), 1, 'all of it is in the address');
+
+  await page.getByRole('link', { name: /^All/ }).click();
+  await page.keyboard.press('/');
+  await page.keyboard.type('REFUSES the coll');
+  await page.waitForURL(/q=REFUSES/);
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
+  await page.getByRole('searchbox').fill('no such thing');
+  await page.getByRole('heading', { name: 'No run matches' }).waitFor();
+  await page.getByRole('link', { name: 'Show all runs' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
+
+  await page.getByText('Filter', { exact: true }).click();
+  await page.getByLabel('What to filter by').selectOption('key');
+  await page.getByLabel('Value of the filter').fill('loan-7');
+  await page.getByRole('button', { name: 'Add' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
+  await page.getByRole('link', { name: 'Remove the filter key loan-7' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
+
+  // News are announced, and what is under the cursor stays.
+  const before = await rows.allTextContents();
+  await at('watching');
+  await page.getByRole('button', { name: '3 new – show' }).waitFor();
+  assert.deepEqual(await rows.allTextContents(), before);
+  await page.getByRole('button', { name: '3 new – show' }).click();
+  await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'new-2');
+  assert.equal(await page.getByRole('button', { name: 'new – show' }).count(), 0);
+
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('k');
+  assert.match(await page.locator('tr.selected').textContent(), /new-1/);
+  await page.keyboard.press('l');
+  await page.getByRole('heading', { name: 'new-1' }).waitFor();
+  await page.keyboard.press('h');
+  await page.getByRole('link', { name: 'Older' }).waitFor();
+  await page.keyboard.press('f');
+  await page.waitForURL(/state=failed/);
+
+  await page.getByLabel('Times').selectOption('relative');
+  await page.locator('time', { hasText: /ago|now/ }).first().waitFor();
+}
+
+/** The waterfall of a run. */
+export async function waterfall(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.failed}`);
+  const items = page.getByRole('treeitem');
+  const all = await items.count();
+  assert.ok(all >= 7, `${all} spans`);
+  assert.match(await page.locator('.row.is-cause').textContent(), /cause.*stage:register-collateral/);
+
+  // The cause, with everything that was recorded of it, under an address that leads there again.
+  await page.keyboard.press('f');
+  await page.waitForURL(/span=/);
+  const details = page.getByRole('complementary');
+  await details.getByText('LoanError::CollateralRefused', { exact: true }).waitFor();
+  await details.getByText('"collateral": "boat"').first().waitFor();
+  await page.reload();
+  await stage.settled();
+  await details.getByText('because: no register is kept for a boat').waitFor();
+  assert.equal(await page.locator('.row.selected.is-cause').count(), 1);
+  await page.keyboard.press('Escape');
+  await details.waitFor({ state: 'detached' });
+
+  await page.keyboard.press('/');
+  await page.keyboard.type('needle');
+  await page.getByText('1 hit').waitFor();
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/span=/);
+  assert.match(await page.locator('.row.selected.hit').textContent(), /stage:open-file/);
+  await page.keyboard.press('Escape');
+  await page.getByLabel('Search in the run').fill('');
+
+  await page.getByLabel('hide successes').check();
+  assert.ok((await items.count()) < all, 'successes are hidden');
+  await page.getByLabel('hide successes').uncheck();
+
+  await items.first().click();
+  await page.keyboard.press('h');
+  await page.waitForFunction(() => document.querySelectorAll('[role=treeitem]').length === 1);
+  await page.keyboard.press('l');
+  await page.waitForFunction((all) => document.querySelectorAll('[role=treeitem]').length === all, all);
+
+  const width = async () => (await page.locator('.row').first().locator('.bar').first().boundingBox())?.width ?? 0;
+  const whole = await page.locator('.ticks').textContent();
+  await page.keyboard.press('+');
+  await page.keyboard.press('+');
+  assert.notEqual(await page.locator('.ticks').textContent(), whole, 'the scale is that of a part');
+  await page.keyboard.press(']');
+  await page.keyboard.press('0');
+  assert.equal(await page.locator('.ticks').textContent(), whole);
+  const scale = await page.locator('.ticks').boundingBox();
+  await page.mouse.move(scale.x + scale.width * 0.2, scale.y + 5);
+  await page.mouse.down();
+  await page.mouse.move(scale.x + scale.width * 0.4, scale.y + 5, { steps: 4 });
+  await page.mouse.up();
+  assert.notEqual(await page.locator('.ticks').textContent(), whole, 'what was brushed over is shown');
+  assert.ok((await width()) > 0);
+  await page.getByRole('button', { name: 'All', exact: true }).click();
+  await page.mouse.move(scale.x + scale.width * 0.5, scale.y + 60);
+  await page.keyboard.down('Control');
+  await page.mouse.wheel(0, -300);
+  await page.keyboard.up('Control');
+  await page.waitForFunction((whole) => document.querySelector('.ticks').textContent !== whole, whole);
+
+  // Evidence leads to its span.
+  await page.locator('.statements a').first().click();
+  await details.waitFor();
+
+  // Attempts share a row, and each has its number.
+  await stage.open(`#/run/${given.retried}`);
+  const tries = page.getByRole('treeitem', { name: /×2 attempts/ });
+  await tries.waitFor();
+  assert.equal(await tries.locator('.bar').count(), 2);
+
+  // Steps of a second, with an hour between them, are seen for what they are once the hours are folded away.
+  await stage.open(`#/run/${given.patient}`);
+  const step = page.getByRole('treeitem', { name: /stage:remind/ }).locator('.bar');
+  const folded = (await step.boundingBox()).width;
+  assert.equal(await page.locator('.row').first().locator('.idle').count(), 2);
+  await page.keyboard.press('i');
+  await page.locator('.idle').first().waitFor({ state: 'detached' });
+  const unfolded = (await step.boundingBox()).width;
+  assert.ok(folded > 20 * unfolded, `${folded} px folded, ${unfolded} px unfolded`);
+}
+
+/** A run that is at work. */
+export async function live(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.open}`);
+  await page.locator('.bar.open').first().waitFor();
+  await page.locator('.head .state.running').waitFor();
+  await at('at work');
+  await page.locator('.head .state.cancelled').waitFor();
+}
+
+/** A run whose every field is an injection. */
+export async function hostile(stage) {
+  const { page, given } = stage;
+  for (const address of ['', `#/run/${given.run}`, '#/patterns?since=all', '#/running', '#/library']) {
+    await stage.open(address);
+    for (const link of await page.locator('.decision a, .origin a').all()) await link.click();
+    for (const summary of await page.locator('.details summary').all()) await summary.click();
+    const found = await page.evaluate(() => ({
+      hit: globalThis.hit,
+      elements: document.querySelectorAll('img, main svg, main script, iframe, object').length,
+      addresses: [...document.querySelectorAll('a')].map((link) => link.protocol).filter((protocol) => protocol !== 'http:'),
+    }));
+    assert.deepEqual(found, { hit: undefined, elements: 0, addresses: [] }, address);
+  }
+  await stage.open();
+  assert.ok((await page.locator('tbody').textContent()).includes(given.text), 'the text is shown as text');
+  // Back from a pattern to its runs, with a hostile name in the address.
+  await stage.open('#/patterns?since=all');
+  await page.locator('tbody a').first().click();
+  await page.locator('tbody tr').first().waitFor();
+  assert.equal(await page.evaluate(() => globalThis.hit), undefined);
+}
+
+/** Who has to say who they are. */
+export async function token(stage) {
+  const { page, given } = stage;
+  await stage.open();
+  await page.getByLabel('Token').fill('a wrong token of some length');
+  await page.getByRole('button', { name: 'Open' }).click();
+  await page.getByLabel('Token').fill(given.token);
+  await page.getByRole('button', { name: 'Open' }).click();
+  await page.getByRole('link', { name: 'loan-1', exact: true }).click();
+  await page.getByRole('treeitem').first().waitFor();
+  assert.ok(!page.url().includes('token'), page.url());
+}
+
+/** What somebody sees who may not see payloads. */
+export async function restricted(stage) {
+  const { page, given } = stage;
+  for (const [address, shown] of [
+    ['', 'LoanError::CollateralRefused'],
+    [`#/run/${given.failed}`, 'stage:register-collateral'],
+    ['#/running', 'Nothing is running'],
+    ['#/patterns?since=all', 'Choices are not shown to you.'],
+    ['#/library', 'memory'],
+  ]) {
+    await stage.open(address);
+    await page.getByText('are not shown to you').first().waitFor();
+    for (const item of await page.getByRole('treeitem').all()) {
+      await item.click();
+      await page.locator('.details h2').waitFor();
+      await page.locator('.details summary').click();
+    }
+    const text = await page.locator('body').textContent();
+    assert.ok(text.includes(shown), `${address} shows ${shown}`);
+    for (const hidden of given.hidden) assert.ok(!text.includes(hidden), `${address} shows ${hidden}`);
+  }
+}
+
+/** A large run. */
+export async function large(stage) {
+  const { page, given } = stage;
+  await stage.open();
+  const began = Date.now();
+  await page.goto(`${given.url}#/run/${given.run}`);
+  await page.getByRole('treeitem').first().waitFor();
+  console.log(`a run of 10,000 spans is open after ${Date.now() - began} ms`);
+  assert.ok((await page.getByRole('treeitem').count()) < 100, 'what is out of sight is not drawn');
+  await page.keyboard.press('f');
+  await page.locator('.row.selected.is-cause').waitFor();
+  await page.keyboard.press('G');
+  await page.getByRole('treeitem', { name: /stage:item-9998 / }).waitFor();
+  const frames = await page.evaluate(
+    () =>
+      new Promise((done) => {
+        const rows = document.querySelector('.rows');
+        const times = [];
+        const step = (now) => {
+          times.push(now);
+          rows.scrollTop -= 400;
+          if (times.length < 60) requestAnimationFrame(step);
+          else done((times.at(-1) - times[0]) / (times.length - 1));
+        };
+        requestAnimationFrame(step);
+      }),
+  );
+  console.log(`scrolling takes ${frames.toFixed(1)} ms a frame`);
+}

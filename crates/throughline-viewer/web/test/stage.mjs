@@ -1,0 +1,116 @@
+// A browser with a page that is watched: nothing may be asked of another host, reported or logged as an error.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const require = createRequire(join(process.env.NODE_PATH, 'none.js'));
+const { chromium } = require('playwright-core');
+const AXE = require.resolve('axe-core/axe.min.js');
+
+export const SIZES = [[1600, 1000], [1000, 800], [360, 740]];
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+/** Says to the test that the scene is at a place, and continues when the test says so. */
+export async function at(place) {
+  console.log(`at: ${place}`);
+  await lines.next();
+}
+
+function chromiumOnPath() {
+  const found = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'chromium')).find(existsSync);
+  assert.ok(found, 'chromium is on the path: install it, or set THROUGHLINE_SERVICES=off');
+  return found;
+}
+
+export async function stage(given, play) {
+  const browser = await chromium.launch({
+    executablePath: chromiumOnPath(),
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+  });
+  try {
+    const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, reducedMotion: 'reduce' });
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    const wrong = [];
+    const origin = new URL(given.url).origin;
+    let requests = 0;
+    page.on('request', (request) => {
+      requests += 1;
+      if (!request.url().startsWith(origin)) wrong.push(`a request to ${request.url()}`);
+    });
+    page.on('console', (message) => {
+      // A refusal is logged by the browser itself, whatever the page does about it.
+      const isExpected = given.token && message.text().includes('401');
+      if (['error', 'warning'].includes(message.type()) && !isExpected) wrong.push(`console: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => wrong.push(`error: ${error.stack}`));
+    page.on('dialog', (dialog) => {
+      wrong.push(`dialog: ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    await page.addInitScript(() => {
+      globalThis.reports = [];
+      document.addEventListener('securitypolicyviolation', (event) => {
+        globalThis.reports.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
+      });
+    });
+    const scene = new Stage(page, given, () => requests);
+    try {
+      await play(scene);
+    } catch (error) {
+      await scene.shot('where-it-failed');
+      throw new Error(`at ${page.url()}, with ${wrong.join('; ') || 'nothing else wrong'}`, { cause: error });
+    }
+    wrong.push(...(await page.evaluate(() => globalThis.reports)).map((report) => `policy: ${report}`));
+    assert.deepEqual(wrong, []);
+  } finally {
+    await browser.close();
+  }
+}
+
+class Stage {
+  constructor(page, given, requests) {
+    Object.assign(this, { page, given, requests });
+  }
+
+  /** Opens a page of the viewer and waits until it has what it shows. */
+  async open(address = '') {
+    await this.page.goto('about:blank');
+    await this.page.goto(this.given.url + address);
+    await this.settled();
+  }
+
+  async settled() {
+    await this.page.locator('main').waitFor();
+    await this.page.waitForFunction(() => !document.querySelector('.loading'));
+  }
+
+  /** Chooses colours as a reader does. */
+  async theme(name) {
+    await this.page.getByLabel('Colours').selectOption(name);
+  }
+
+  async shot(name) {
+    await this.page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
+  }
+
+  /** What axe finds wrong. */
+  async violations() {
+    // The policy allows the page no script of others; the debugger may.
+    await this.page.evaluate(await readFile(AXE, 'utf8'));
+    const { violations } = await this.page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join(' | ')}`);
+  }
+
+  /** Whether all of an element is in sight without scrolling. */
+  async isInSight(locator) {
+    const box = await locator.boundingBox();
+    const { width, height } = this.page.viewportSize();
+    return box !== null && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height;
+  }
+}
