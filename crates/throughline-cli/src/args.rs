@@ -5,6 +5,7 @@ mod kit;
 mod moment;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use clap_complete::Shell;
 
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
-use moment::{parse_duration, parse_size};
+use moment::parse_size;
+pub(crate) use moment::{parse_duration, parse_moment};
 
 use crate::output::Color;
 use crate::xes::rules::Condition;
@@ -121,6 +123,8 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// Write who is told of which alert, for Alertmanager
     Routing(RoutingArgs),
+    /// Answer the questions of agents, as a server of the Model Context Protocol
+    Mcp(McpArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
@@ -504,6 +508,27 @@ pub(crate) struct OutboxArgs {
     /// Deliver what waits to the store, which no process may be doing
     #[arg(long)]
     pub(crate) deliver: bool,
+}
+
+/// `mcp`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It reads the store and changes nothing. Every answer keeps to the number of tokens that
+is asked for, and has what runs recorded between marks that no run can forge. The server
+ends when its input does. docs/guide/answers-for-agents.md has the tools.
+
+Examples:
+  claude mcp add throughline -- throughline mcp --store sqlite:/var/lib/loans/traces.db
+  throughline mcp --listen 127.0.0.1:7333       at http://127.0.0.1:7333/mcp
+  throughline mcp --listen 10.0.0.5:7333 --token-file token.txt")]
+pub(crate) struct McpArgs {
+    /// Serve streamable HTTP at this address instead of standard input and output; without a token only at a loopback
+    /// address, such as 127.0.0.1:7333
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Demand the first line of this file as a bearer token of every request
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// `completions`.

@@ -13,6 +13,7 @@ mod fuzz;
 mod input;
 mod jsonl;
 mod output;
+mod redacted;
 mod related;
 mod resolve;
 mod select;

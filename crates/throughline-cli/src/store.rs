@@ -16,6 +16,7 @@ use throughline_postgres::PostgresStore;
 use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use crate::error::CliError;
+use crate::redacted;
 
 /// What can be named; a connection string may have a password in it.
 const EXPECTED: &str =
@@ -29,6 +30,8 @@ pub(crate) struct Store {
     outbox: Option<PathBuf>,
     /// By the key of the environment or, once the store is open, by the secret that it keeps.
     pseudonyms: Pseudonyms,
+    /// Whether what is read is redacted again.
+    redacts_again: bool,
 }
 
 /// Knows the pseudonyms of what was redacted.
@@ -69,6 +72,7 @@ impl Store {
                 place: Place::Nowhere,
                 outbox: Some(outbox.to_owned()),
                 pseudonyms: Pseudonyms::of_environment()?,
+                redacts_again: false,
             }),
             (name, outbox) => Ok(Self { outbox: outbox.map(Path::to_owned), ..Self::named(name)? }),
         }
@@ -82,18 +86,36 @@ impl Store {
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), outbox: None, pseudonyms })
+                Ok(Self {
+                    name: name.into(),
+                    place: Place::Sqlite(path.into()),
+                    outbox: None,
+                    pseudonyms,
+                    redacts_again: false,
+                })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 let store = PostgresStore::new(name);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Postgres(store), outbox: None, pseudonyms })
+                Ok(Self {
+                    name: store.location(),
+                    place: Place::Postgres(store),
+                    outbox: None,
+                    pseudonyms,
+                    redacts_again: false,
+                })
             }
             Some(("cosmos", rest)) if rest.starts_with("http") => {
                 let store = CosmosStore::at(name, cosmos_key()?);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Cosmos(store), outbox: None, pseudonyms })
+                Ok(Self {
+                    name: store.location(),
+                    place: Place::Cosmos(store),
+                    outbox: None,
+                    pseudonyms,
+                    redacts_again: false,
+                })
             }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -104,6 +126,12 @@ impl Store {
             // Not repeated: what looks like no store may be a connection string with a password.
             _ => Err(CliError::Usage(format!("invalid store: {EXPECTED}"))),
         }
+    }
+
+    /// The same store, of which what is read is redacted again, for answers that leave the machine: others may have written
+    /// to it, by other rules.
+    pub(crate) fn redacted_again(self) -> Self {
+        Self { redacts_again: true, ..self }
     }
 
     /// The store as it was named, without user and password.
@@ -138,6 +166,9 @@ impl Store {
             if matches!(self.place, Place::Nowhere) {
                 readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
             }
+        }
+        if self.redacts_again {
+            readers = redacted::again(readers, &self.pseudonyms.0);
         }
         Ok(readers)
     }

@@ -27,6 +27,7 @@ fn the_help_of_each_command_shows_examples() {
         "dashboards",
         "alerts",
         "routing",
+        "mcp",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

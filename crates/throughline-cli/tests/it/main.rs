@@ -20,6 +20,7 @@ mod kit;
 mod live;
 mod logs;
 mod many_runs;
+mod mcp;
 mod one_run;
 mod open_runs;
 mod outbox;

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use throughline_core::{BuildError, DeliveryReport, Throughline};
 
@@ -148,7 +148,8 @@ impl Observability {
     /// Blocks this thread until what is pending is delivered, at most for this time, and says what became of the events. What is done when this is dropped
     /// is then done already.
     pub fn shutdown(&self, timeout: Duration) -> DeliveryReport {
-        let began = Instant::now();
+        #[cfg(feature = "log")]
+        let began = std::time::Instant::now();
         let report = block_on(self.throughline.shutdown(timeout));
         #[cfg(feature = "log")]
         if let Some(logs) = &self.logs {
