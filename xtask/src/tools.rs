@@ -70,7 +70,8 @@ const TOOLS: &[Tool] = &[
             wanted: "version 20.6 or later, or 18.19 or later of 18 (https://nodejs.org/en/download has them)",
         }),
     },
-    Tool { name: "npm", package: "npm", why: "installs what the Node client needs", probe: None },
+    Tool { name: "npm", package: "npm", why: "installs the packages that Node needs", probe: None },
+    Tool { name: "chromium", package: "chromium", why: "looks at the pages of the viewer", probe: None },
     Tool {
         name: "python3",
         package: "python3-venv",

@@ -1,19 +1,22 @@
 //! What can be said on the command line.
 
+mod export;
 mod filter;
 mod kit;
+mod mcp;
 mod moment;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
+pub(crate) use mcp::McpArgs;
 use moment::parse_size;
 pub(crate) use moment::{parse_duration, parse_moment};
 
@@ -395,30 +398,6 @@ pub(crate) enum ImportRedaction {
     Off,
 }
 
-/// `export`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Runs that match are exported completely, oldest first.
-
-Examples:
-  throughline export > events.jsonl
-  throughline export loan-42 | jq .data
-  throughline export --format xes --workflow loan-approval -o loans.xes")]
-pub(crate) struct ExportArgs {
-    /// One run: its key, its id, the beginning of its id, or the id of its request; if omitted, all that match
-    /// the filters
-    #[arg(value_name = "TRACE")]
-    pub(crate) trace: Option<String>,
-    /// The format: JSON lines, which keep everything, or an XES event log
-    #[arg(long, default_value = "jsonl")]
-    pub(crate) format: ExportFormat,
-    /// Where to write; - is standard output, the default
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) filter: RunFilter,
-}
-
 /// `redact`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -440,13 +419,6 @@ pub(crate) struct RedactArgs {
     /// Say how often each kind was hit, instead of the text
     #[arg(long)]
     pub(crate) count: bool,
-}
-
-/// What `export` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    Jsonl,
-    Xes,
 }
 
 /// `prune`.
@@ -508,27 +480,6 @@ pub(crate) struct OutboxArgs {
     /// Deliver what waits to the store, which no process may be doing
     #[arg(long)]
     pub(crate) deliver: bool,
-}
-
-/// `mcp`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-It reads the store and changes nothing. Every answer keeps to the number of tokens that
-is asked for, and has what runs recorded between marks that no run can forge. The server
-ends when its input does. docs/guide/answers-for-agents.md has the tools.
-
-Examples:
-  claude mcp add throughline -- throughline mcp --store sqlite:/var/lib/loans/traces.db
-  throughline mcp --listen 127.0.0.1:7333       at http://127.0.0.1:7333/mcp
-  throughline mcp --listen 10.0.0.5:7333 --token-file token.txt")]
-pub(crate) struct McpArgs {
-    /// Serve streamable HTTP at this address instead of standard input and output; without a token only at a loopback
-    /// address, such as 127.0.0.1:7333
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// Demand the first line of this file as a bearer token of every request
-    #[arg(long, value_name = "FILE", requires = "listen")]
-    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// `completions`.

@@ -19,6 +19,7 @@ mod resolve;
 mod select;
 mod standing;
 mod store;
+mod stories;
 mod xes;
 
 use std::process::ExitCode;

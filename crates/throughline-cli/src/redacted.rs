@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use throughline_core::names::data;
 use throughline_core::{
     BoxFuture, Bucket, ChoiceOutcome, CurrentStep, ErrorInfo, FailureSummary, Filter, HotSpot, InstanceId,
     JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError, Readers,
@@ -10,10 +11,21 @@ use throughline_core::{
     TraceId, TraceReader, TypeRate, redact_event,
 };
 
+/// Of the payloads of events what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payloads {
+    All,
+    /// What was decided, and nothing that people or programs passed on or said.
+    Choices,
+}
+
+/// The fields of a payload that say what was decided.
+const CHOICES: [&str; 3] = [data::CHOICE, data::CONFIDENCE, data::DECIDER];
+
 /// The same readers, whose answers are redacted.
-pub(crate) fn again(readers: Readers, redactor: &Redactor) -> Readers {
+pub(crate) fn again(readers: Readers, redactor: &Redactor, payloads: Payloads) -> Readers {
     Readers {
-        reader: Arc::new(Reader { reader: readers.reader, redactor: redactor.clone() }),
+        reader: Arc::new(Reader { reader: readers.reader, redactor: redactor.clone(), payloads }),
         analytics: Arc::new(Analytics { analytics: readers.analytics, redactor: redactor.clone() }),
     }
 }
@@ -21,11 +33,21 @@ pub(crate) fn again(readers: Readers, redactor: &Redactor) -> Readers {
 struct Reader {
     reader: Arc<dyn TraceReader>,
     redactor: Redactor,
+    payloads: Payloads,
 }
 
 impl Reader {
     fn events(&self, mut events: Vec<TraceEvent>) -> Vec<TraceEvent> {
-        events.iter_mut().for_each(|event| redact_event(&self.redactor, event));
+        for event in &mut events {
+            if self.payloads == Payloads::Choices {
+                event
+                    .data
+                    .iter_mut()
+                    .for_each(|data| data.retain(|field, _| CHOICES.contains(&field.as_str())));
+                event.extra.clear();
+            }
+            redact_event(&self.redactor, event);
+        }
         events
     }
 

@@ -27,6 +27,7 @@ use tools::NoAnswer;
 use crate::args::McpArgs;
 use crate::error::{Answer as Outcome, CliError};
 use crate::output::{Screen, clean};
+use crate::redacted::Payloads;
 use crate::store::Store;
 
 /// What a model is told of this server.
@@ -39,7 +40,8 @@ Answers speak of the command line in places: `throughline why X` is explain_run,
 `throughline show X` show_run; `--after X` is the parameter after.";
 
 pub(super) async fn run(args: &McpArgs, store: Store, screen: &mut Screen) -> Result<Outcome, CliError> {
-    let server = Server { store: Arc::new(store.redacted_again()) };
+    let payloads = if args.without_payloads { Payloads::Choices } else { Payloads::All };
+    let server = Server { store: Arc::new(store.redacted_again(payloads)) };
     // A store that is not there is told of now, not in an answer.
     server.store.readers().await?;
     match args.listen {

@@ -31,4 +31,5 @@ mod requests;
 mod round_trip;
 mod sandbox;
 mod services;
+mod stories;
 mod terminal;

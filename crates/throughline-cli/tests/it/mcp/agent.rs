@@ -23,7 +23,11 @@ pub(crate) struct Answer {
 
 impl Agent {
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.command(&["mcp"]);
+        Self::with(sandbox, &[])
+    }
+
+    pub(crate) fn with(sandbox: &Sandbox, options: &[&str]) -> Self {
+        let mut command = sandbox.command(&[&["mcp"], options].concat());
         let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (questions, answers) = (server.stdin.take(), BufReader::new(server.stdout.take().unwrap()));
         let mut agent = Self { server, questions, answers, asked: 0 };
