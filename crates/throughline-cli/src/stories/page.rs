@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use throughline_core::TraceEvent;
 
 use super::Story;
-use crate::output::{clean, write_json};
+use crate::output::{clean, count, write_json};
 
 const SCRIPT: &str = include_str!("page/script.js");
 const STYLE: &str = include_str!("page/style.css");
@@ -25,6 +25,7 @@ const END: &str = "</script>";
 pub(crate) fn write(stories: &[Story], output: &mut dyn Write) -> io::Result<()> {
     let title: Vec<String> = stories.iter().map(Story::title).collect();
     let title = escape(&clean(&title.join(", ")));
+    let heading = format!("The story of {}", count(stories.len() as u64, "run"));
     // Only this script and this style may do anything, and nothing may be fetched or sent.
     let policy = format!(
         "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
@@ -38,7 +39,7 @@ pub(crate) fn write(stories: &[Story], output: &mut dyn Write) -> io::Result<()>
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n\
+         <title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{heading}</h1>\n\
          <main id=\"main\"><p>This page shows its contents by a script, which is switched off. The events are in its source, one a \
          line; <code>throughline import</code> reads them.</p></main>\n\
          <script type=\"application/json\" id=\"stories\">"

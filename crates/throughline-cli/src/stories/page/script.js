@@ -6,11 +6,14 @@
   const stories = JSON.parse($('stories').textContent);
   let events;
 
+  // What is not seen, or turns around how a text reads, is shown for what it is.
+  const harmless = (child) =>
+    child instanceof Node ? child : String(child).replace(/(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\u2028\u2029]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
   const el = (tag, props = {}, ...children) => {
     const { dataset, ...rest } = props;
     const node = Object.assign(document.createElement(tag), rest);
     Object.assign(node.dataset, dataset);
-    node.append(...children.filter((child) => child !== undefined && child !== null && child !== ''));
+    node.append(...children.filter((child) => child !== undefined && child !== null && child !== '').map(harmless));
     return node;
   };
   const duration = (us) => {

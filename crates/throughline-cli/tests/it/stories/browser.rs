@@ -87,4 +87,5 @@ fn a_hostile_run_is_nothing_but_text_in_a_browser() {
     assert!(seen["text"].as_str().unwrap().contains("<img src=x onerror=alert(2)>"), "{seen}");
     let elements = seen["elements"].as_array().unwrap();
     assert!(!elements.contains(&json!("img")), "{elements:?}");
+    assert!(!seen["text"].as_str().unwrap().contains(['\u{202e}', '\u{1b}']), "{seen}");
 }
