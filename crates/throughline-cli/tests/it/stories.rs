@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::sandbox::Sandbox;
 
 /// What breaks out of things.
-const EVIL: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)> ``` | \\\\| \\n# h1\\n\\n---\\n[x](javascript:alert(3)) @all \\u202e \\u001b[2J \"];n9[\" &quot; {{x}} INJECTED";
+const EVIL: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)> ` `` ``` | \\\\| \\n# h1\\n\\n---\\n[x](javascript:alert(3)) @all \\u202e \\u001b[2J \"];n9[\" &quot; {{x}} INJECTED";
 
 /// A run whose every text is hostile.
 fn hostile() -> Sandbox {
