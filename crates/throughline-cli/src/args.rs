@@ -1,7 +1,9 @@
 //! What can be said on the command line.
 
+mod export;
 mod filter;
 mod kit;
+mod mcp;
 mod moment;
 mod serve;
 mod sidecar;
@@ -14,9 +16,12 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
-use moment::{parse_duration, parse_size};
+pub(crate) use mcp::McpArgs;
+use moment::parse_size;
+pub(crate) use moment::{parse_duration, parse_moment};
 pub(crate) use serve::ServeArgs;
 pub(crate) use sidecar::{LogsArgs, ReportArgs, ScrapeArgs};
 
@@ -148,6 +153,8 @@ pub(crate) enum Command {
     Scrape(ScrapeArgs),
     /// Report on a service once: health, metrics, logs, history and runs
     Report(ReportArgs),
+    /// Answer the questions of agents, as a server of the Model Context Protocol
+    Mcp(McpArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Says how a run is undone; no command can do it
@@ -418,30 +425,6 @@ pub(crate) enum ImportRedaction {
     Off,
 }
 
-/// `export`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Runs that match are exported completely, oldest first.
-
-Examples:
-  throughline export > events.jsonl
-  throughline export loan-42 | jq .data
-  throughline export --format xes --workflow loan-approval -o loans.xes")]
-pub(crate) struct ExportArgs {
-    /// One run: its key, its id, the beginning of its id, or the id of its request; if omitted, all that match
-    /// the filters
-    #[arg(value_name = "TRACE")]
-    pub(crate) trace: Option<String>,
-    /// The format: JSON lines, which keep everything, or an XES event log
-    #[arg(long, default_value = "jsonl")]
-    pub(crate) format: ExportFormat,
-    /// Where to write; - is standard output, the default
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) filter: RunFilter,
-}
-
 /// `redact`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -463,13 +446,6 @@ pub(crate) struct RedactArgs {
     /// Say how often each kind was hit, instead of the text
     #[arg(long)]
     pub(crate) count: bool,
-}
-
-/// What `export` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    Jsonl,
-    Xes,
 }
 
 /// `prune`.

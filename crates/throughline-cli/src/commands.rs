@@ -13,6 +13,7 @@ mod import;
 mod kit;
 mod list;
 mod logs;
+mod mcp;
 mod outbox;
 mod prune;
 mod redact;
@@ -26,6 +27,7 @@ mod watch;
 mod why;
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use throughline_core::Status;
@@ -72,6 +74,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Export(args) => export::run(args, &store, screen).await,
         Command::Abandon(args) => abandon::run(args, &store, screen).await,
         Command::Prune(args) => prune::run(args, &store, screen),
+        Command::Mcp(args) => mcp::run(args, store, screen).await,
         Command::Completions(args) => completions::run(args, screen),
         Command::Doctor => doctor::run(location, screen).await,
         Command::Watch(args) => watch::run(args, location, screen).await,
@@ -110,12 +113,18 @@ fn nothing_here(store: &Store) -> CliError {
 /// The store that the command line names, or the environment.
 fn location(global: &Global) -> Result<Option<Cow<'_, str>>, CliError> {
     let Some(file) = &global.store_file else { return Ok(global.store.as_deref().map(Cow::Borrowed)) };
+    first_line(file, "--store-file names a file that has a store in it", "names no store")
+        .map(Cow::Owned)
+        .map(Some)
+}
+
+/// The first line of a file, in which somebody has put what others are not to see.
+fn first_line(file: &Path, expected: &str, lack: &str) -> Result<String, CliError> {
     let name = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        CliError::Input(format!("{name}: {error}; --store-file names a file that has a store in it"))
-    })?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| CliError::Input(format!("{name}: {error}; {expected}")))?;
     match text.lines().next().map(str::trim) {
-        Some(location) if !location.is_empty() => Ok(Some(Cow::Owned(location.to_owned()))),
-        _ => Err(CliError::Input(format!("{name}: its first line is empty, and names no store"))),
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(CliError::Input(format!("{name}: its first line is empty, and {lack}"))),
     }
 }

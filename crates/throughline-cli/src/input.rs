@@ -7,6 +7,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use hmac_sha256::Hash as Sha256;
 
+use crate::stories::page;
 use crate::xes::reader::{Problem, XesError, XesReader};
 
 /// How much is read at a time.
@@ -93,7 +94,11 @@ impl Input {
         let mut content = decompressed(reader).map_err(InputError::Read)?;
         let head = head(&mut content).map_err(InputError::Read)?;
         let format = recognise(&head)?;
-        Ok(Self { format, content: Box::new(Cursor::new(head).chain(content)), file })
+        let is_page = is_page(&head);
+        let content: Box<dyn BufRead> = Box::new(Cursor::new(head).chain(content));
+        // A page has its events as JSON lines.
+        let content = if is_page { Box::new(BufReader::new(page::events(content))) } else { content };
+        Ok(Self { format, content, file })
     }
 
     /// Reads an event log to its end, to identify it before it is read again. A stream is copied to a temporary file.
@@ -160,10 +165,16 @@ fn decompressed(mut reader: impl Read + 'static) -> io::Result<Box<dyn BufRead>>
     })
 }
 
-/// Reads up to the first character that is not blank. Nothing more is waited for: a pipe may bring it much later.
+/// Reads up to the first character that is not blank, or if that begins an element, as far as it takes to tell a page from
+/// an event log. Nothing more is waited for: a pipe may bring it much later.
 fn head(content: &mut dyn BufRead) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    while head.len() < HEAD && (head.len() < BYTE_ORDER_MARK.len() || text(&head).is_empty()) {
+    let is_known = |head: &[u8]| match text(head) {
+        [] => false,
+        [b'<', ..] => text(head).len() >= page::BEGINNING.len(),
+        _ => true,
+    };
+    while head.len() < HEAD && (head.len() < BYTE_ORDER_MARK.len() || !is_known(&head)) {
         let block = match content.fill_buf() {
             Ok(block) => block,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -184,9 +195,17 @@ fn text(head: &[u8]) -> &[u8] {
     head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start()
 }
 
+/// Whether it is a page that was exported.
+fn is_page(head: &[u8]) -> bool {
+    let text = text(head);
+    let beginning = &text[..text.len().min(page::BEGINNING.len())];
+    beginning.eq_ignore_ascii_case(page::BEGINNING)
+}
+
 fn recognise(head: &[u8]) -> Result<Format, InputError> {
     match text(head).first() {
         _ if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") => Err(InputError::Utf16),
+        Some(b'<') if is_page(head) => Ok(Format::JsonLines),
         Some(b'<') => Ok(Format::Xes),
         Some(b'{') => Ok(Format::JsonLines),
         None if head.is_empty() => Err(InputError::Empty),

@@ -13,11 +13,13 @@ mod fuzz;
 mod input;
 mod jsonl;
 mod output;
+mod redacted;
 mod related;
 mod resolve;
 mod select;
 mod standing;
 mod store;
+mod stories;
 mod xes;
 
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ mod text;
 mod time;
 
 use std::fmt;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use anstyle::Style;
 use clap::ValueEnum;
@@ -26,6 +26,28 @@ pub(crate) use time::{ago, micros, millis, moment};
 /// How wide text is when nobody says how wide the terminal is.
 pub(crate) const DEFAULT_WIDTH: usize = 100;
 
+/// What is written to.
+enum Output {
+    Stdout(BufWriter<Stdout>),
+    Text(Vec<u8>),
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::Text(text) => text.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::Text(_) => Ok(()),
+        }
+    }
+}
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -34,9 +56,9 @@ pub(crate) enum Color {
     Never,
 }
 
-/// The standard output, with what it can show.
+/// Where answers are written, with what it can show.
 pub(crate) struct Screen {
-    output: Box<dyn Write>,
+    output: Output,
     has_colour: bool,
     width: Option<usize>,
     json: bool,
@@ -57,10 +79,23 @@ impl Screen {
         let width =
             is_terminal.then(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)));
         Self {
-            output: Box::new(BufWriter::new(stdout)),
+            output: Output::Stdout(BufWriter::new(stdout)),
             has_colour: has_colour && !json,
             width: width.flatten(),
             json,
+        }
+    }
+
+    /// A text in memory, without colours and of any width.
+    pub(crate) fn text_only() -> Self {
+        Self { output: Output::Text(Vec::new()), has_colour: false, width: None, json: false }
+    }
+
+    /// What was written to a [text in memory](Self::text_only).
+    pub(crate) fn into_text(self) -> String {
+        match self.output {
+            Output::Text(text) => String::from_utf8_lossy(&text).into_owned(),
+            Output::Stdout(_) => String::new(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use throughline::redact::pii;
 use throughline_core::names::env::{
     THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, THROUGHLINE_PSEUDONYM_KEY,
 };
@@ -16,6 +17,7 @@ use throughline_postgres::PostgresStore;
 use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use crate::error::CliError;
+use crate::redacted::{self, Payloads};
 
 /// What can be named; a connection string may have a password in it.
 const EXPECTED: &str =
@@ -29,6 +31,8 @@ pub(crate) struct Store {
     outbox: Option<PathBuf>,
     /// By the key of the environment or, once the store is open, by the secret that it keeps.
     pseudonyms: Pseudonyms,
+    /// Whether what is read is redacted again, and which payloads are read.
+    redacts_again: Option<Payloads>,
 }
 
 /// Knows the pseudonyms of what was redacted.
@@ -37,7 +41,7 @@ pub(crate) struct Pseudonyms(Redactor);
 impl Pseudonyms {
     /// Those that are made with the key of the environment, if that has one.
     pub(crate) fn of_environment() -> Result<Self, CliError> {
-        redactor().map(Self)
+        redactor(redaction()).map(Self)
     }
 
     /// What a value to look for, of this attribute if it is one, is called: a pseudonym, if it is of the kind that is
@@ -69,6 +73,7 @@ impl Store {
                 place: Place::Nowhere,
                 outbox: Some(outbox.to_owned()),
                 pseudonyms: Pseudonyms::of_environment()?,
+                redacts_again: None,
             }),
             (name, outbox) => Ok(Self { outbox: outbox.map(Path::to_owned), ..Self::named(name)? }),
         }
@@ -82,18 +87,36 @@ impl Store {
         match name.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => {
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: name.into(), place: Place::Sqlite(path.into()), outbox: None, pseudonyms })
+                Ok(Self {
+                    name: name.into(),
+                    place: Place::Sqlite(path.into()),
+                    outbox: None,
+                    pseudonyms,
+                    redacts_again: None,
+                })
             }
             Some(("sqlite", _)) => Err(CliError::Usage("a store needs a path: sqlite:PATH".into())),
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
                 let store = PostgresStore::new(name);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Postgres(store), outbox: None, pseudonyms })
+                Ok(Self {
+                    name: store.location(),
+                    place: Place::Postgres(store),
+                    outbox: None,
+                    pseudonyms,
+                    redacts_again: None,
+                })
             }
             Some(("cosmos", rest)) if rest.starts_with("http") => {
                 let store = CosmosStore::at(name, cosmos_key()?);
                 let pseudonyms = Pseudonyms::of_environment()?;
-                Ok(Self { name: store.location(), place: Place::Cosmos(store), outbox: None, pseudonyms })
+                Ok(Self {
+                    name: store.location(),
+                    place: Place::Cosmos(store),
+                    outbox: None,
+                    pseudonyms,
+                    redacts_again: None,
+                })
             }
             _ if Path::new(name).exists() => {
                 Err(CliError::Usage(format!("`{name}` is not a store; did you mean sqlite:{name}?")))
@@ -104,6 +127,12 @@ impl Store {
             // Not repeated: what looks like no store may be a connection string with a password.
             _ => Err(CliError::Usage(format!("invalid store: {EXPECTED}"))),
         }
+    }
+
+    /// The same store, of which what is read is redacted again, for answers that leave the machine: others may have written
+    /// to it, by other rules.
+    pub(crate) fn redacted_again(self, payloads: Payloads) -> Self {
+        Self { redacts_again: Some(payloads), ..self }
     }
 
     /// The store as it was named, without user and password.
@@ -139,6 +168,9 @@ impl Store {
                 readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
             }
         }
+        if let Some(payloads) = self.redacts_again {
+            readers = redacted::again(readers, &self.pseudonyms.0, payloads);
+        }
         Ok(readers)
     }
 
@@ -155,6 +187,16 @@ impl Store {
     pub(crate) async fn redactor(&self) -> Result<Redactor, CliError> {
         self.readers().await?;
         Ok(self.pseudonyms.0.clone())
+    }
+
+    /// The same redactor, which takes out national numbers, phone numbers and network addresses, too.
+    pub(crate) async fn redactor_of_more(&self) -> Result<Redactor, CliError> {
+        let all = [pii::EU, pii::US, pii::PHONES, pii::NETWORK];
+        let redactor = redactor(all.into_iter().fold(redaction(), Redaction::with))?;
+        if let Some(secret) = self.readers().await?.reader.secret().await? {
+            redactor.pseudonym_key_if_unset(secret.as_bytes());
+        }
+        Ok(redactor)
     }
 
     /// Opens the store for watching; it must be there.
@@ -268,10 +310,13 @@ pub(crate) fn no_redactor() -> Result<Redactor, CliError> {
     Redaction::off().build().map_err(|error| CliError::Usage(error.to_string()))
 }
 
-/// The standard redactor, with the key for pseudonyms of the environment, if that has one.
-fn redactor() -> Result<Redactor, CliError> {
-    // What is imported is kept whole, however large an event is.
-    let mut redaction = Redaction::standard().payload_limit(usize::MAX);
+/// The standard rules, which keep whole what is imported, however large an event is.
+fn redaction() -> Redaction {
+    Redaction::standard().payload_limit(usize::MAX)
+}
+
+/// The redactor of these rules, with the key for pseudonyms of the environment, if that has one.
+fn redactor(mut redaction: Redaction) -> Result<Redactor, CliError> {
     let secret = std::env::var(THROUGHLINE_PSEUDONYM_KEY).ok().filter(|secret| !secret.is_empty());
     if let Some(secret) = secret {
         redaction = redaction.pseudonym_key(secret);

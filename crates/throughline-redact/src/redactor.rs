@@ -315,6 +315,21 @@ impl Redactor {
         self.0.pseudonyms.get().is_some()
     }
 
+    /// The pseudonym of a text, whatever it is; `None` if there is no
+    /// [key to make pseudonyms with](crate::Redaction::pseudonym_key). What is a mark already stays as it is.
+    ///
+    /// ```
+    /// let redactor = throughline_redact::Redaction::standard().pseudonym_key("a key of sixteen").build()?;
+    /// let pseudonym = redactor.pseudonym("acme").unwrap();
+    /// assert!(pseudonym.starts_with("pseudonym:"));
+    /// assert_eq!(redactor.pseudonym(&pseudonym), Some(pseudonym));
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn pseudonym(&self, text: &str) -> Option<String> {
+        let pseudonyms = self.0.pseudonyms.get()?;
+        Some(if self.0.scanner.marks.is_mark(text) { text.to_owned() } else { pseudonyms.of(text) })
+    }
+
     /// Makes pseudonyms with this secret, here and in all clones, unless there is a
     /// [key](crate::Redaction::pseudonym_key) already: for a secret that is known only once a store is open. A secret of
     /// fewer than 16 bytes is not used.

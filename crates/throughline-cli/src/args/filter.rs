@@ -8,65 +8,65 @@ use super::moment::parse_moment;
 use crate::store::{Pseudonyms, Store};
 
 /// Which events.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct EventFilter {
     /// With an event of this type, or of any type with this prefix: 'stage:*'
     #[arg(long = "type", value_name = "TYPE")]
-    event_type: Option<String>,
+    pub(crate) event_type: Option<String>,
     /// With an event of this status; repeat to allow several
     #[arg(long, value_name = "STATUS", value_parser = one_of(&STATUSES, Status::as_str))]
-    status: Vec<Status>,
+    pub(crate) status: Vec<Status>,
     /// With an event that carries this tag; repeat to require several
     #[arg(long, value_name = "TAG")]
-    tag: Vec<String>,
+    pub(crate) tag: Vec<String>,
     /// With this attribute; repeat to require several
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_attr)]
-    attr: Vec<(String, String)>,
+    pub(crate) attr: Vec<(String, String)>,
     /// Of this workflow
     #[arg(long, value_name = "NAME")]
-    workflow: Option<String>,
+    pub(crate) workflow: Option<String>,
     /// With this business key (correlation id)
     #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    pub(crate) key: Option<String>,
     /// Of this service
     #[arg(long, value_name = "NAME")]
-    service: Option<String>,
+    pub(crate) service: Option<String>,
 }
 
 /// Which runs. Type, status and tag must be met by one event of the run.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct RunFilter {
     /// Started at this moment or later: 24h, 7d, 2026-01-01
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
-    since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Started before this moment
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// Ended in failure: same as --state failed
     #[arg(long)]
-    failed: bool,
+    pub(crate) failed: bool,
     /// In this state; repeat to allow several
     #[arg(long, value_name = "STATE", value_parser = one_of(&STATES, RunState::as_str))]
-    state: Vec<RunState>,
+    pub(crate) state: Vec<RunState>,
     #[command(flatten)]
-    events: EventFilter,
+    pub(crate) events: EventFilter,
 }
 
 /// Which runs a question across runs is about.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct ScopeArgs {
     /// Started at this moment or later: 24h, 7d, 2026-01-01
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
-    since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Started before this moment
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// Of this workflow
     #[arg(long, value_name = "NAME")]
-    workflow: Option<String>,
+    pub(crate) workflow: Option<String>,
 }
 
 impl EventFilter {

@@ -6,7 +6,7 @@ use jiff::{SpanRelativeTo, civil};
 use throughline_core::Timestamp;
 
 /// `24h`, `7d`: so long ago; `2026-01-01`: the beginning of that day; or a full timestamp.
-pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(ago) = parse_duration(text) {
         return Ok(Timestamp::now().minus(ago));
     }
@@ -22,7 +22,7 @@ pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// `90s`, `10m`, `24h`, `7d`, `1h 30m`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let error = || "expected a duration, as in 90s, 10m, 24h or 7d".to_owned();
     let span: jiff::Span = text.parse().map_err(|_| error())?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| error())?;

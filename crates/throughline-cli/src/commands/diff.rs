@@ -13,6 +13,20 @@ use crate::store::Store;
 const CANDIDATES: usize = 200;
 
 pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let [here, there] = both(args, store).await?;
+    let diff = here.query.diff(&there.query);
+    if screen.wants_json() {
+        screen.json(&diff)?;
+    } else {
+        // As diffs do it: `-` marks what is in A, `+` what is in B.
+        let from_a_to_b = there.query.diff(&here.query);
+        screen.text(&from_a_to_b.render(&screen.style()))?;
+    }
+    Ok(Answer::of(!diff.is_same()))
+}
+
+/// The run, and the one to compare it with.
+pub(super) async fn both(args: &DiffArgs, store: &Store) -> Result<[Run; 2], CliError> {
     let reader = store.readers().await?.reader;
     let here = Run::named(store, &*reader, &args.a).await?;
     let there = match &args.b {
@@ -23,15 +37,7 @@ pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> 
             run.ok_or_else(|| no_good_run(&here.summary))?
         }
     };
-    let diff = here.query.diff(&there.query);
-    if screen.wants_json() {
-        screen.json(&diff)?;
-    } else {
-        // As diffs do it: `-` marks what is in A, `+` what is in B.
-        let from_a_to_b = there.query.diff(&here.query);
-        screen.text(&from_a_to_b.render(&screen.style()))?;
-    }
-    Ok(Answer::of(!diff.is_same()))
+    Ok([here, there])
 }
 
 /// The last run of the same workflow before this one that succeeded; or, if there is none, the last of all.

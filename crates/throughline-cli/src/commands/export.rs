@@ -1,30 +1,44 @@
-//! `throughline export`: runs as JSON lines or as an XES log.
+//! `throughline export`: runs for other stores, other tools, and people who have neither.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use throughline_core::{Redactor, Text, TraceId, TraceReader};
+use throughline_core::{
+    Liveness, Redactor, Text, TraceEvent, TraceId, TraceQuery, TraceReader, redact_event,
+};
 
 use super::nothing_here;
 use crate::args::{ExportArgs, ExportFormat};
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, count};
+use crate::output::{Screen, count, group};
 use crate::resolve::resolve;
 use crate::select;
 use crate::store::Store;
+use crate::stories::anonymous::Anonymous;
+use crate::stories::{Story, markdown, mermaid, page, perfetto};
 use crate::xes::writer::XesWriter;
 
 pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let reader = store.readers().await?.reader;
-    let redactor = store.redactor().await?;
-    let runs = match &args.trace {
-        Some(name) => {
-            let run = resolve(store, &*reader, name).await?;
-            vec![(run.trace_id, run.workflow)]
+    let source = Source::new(args, store, &*reader).await?;
+    let mut runs = Vec::new();
+    for name in &args.traces {
+        let run = resolve(store, &*reader, name).await?;
+        if !runs.iter().any(|(id, _)| *id == run.trace_id) {
+            runs.push((run.trace_id, run.workflow));
         }
-        None => select::all(store, &*reader, &args.filter).await?,
-    };
+    }
+    if args.traces.is_empty() {
+        runs = select::all(store, &*reader, &args.filter).await?;
+    }
+    if args.format == ExportFormat::Mermaid && runs.len() > 1 {
+        return Err(CliError::Usage(format!(
+            "a flowchart is of one run, and {} match; name the run",
+            group(runs.len() as u64)
+        )));
+    }
     if runs.is_empty() {
         return Err(match args.filter.is_any(store) {
             true => nothing_here(store),
@@ -32,7 +46,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         });
     }
     let Some(path) = args.output.as_deref().filter(|path| !is_stdout(path)) else {
-        write(args.format, &*reader, &redactor, &runs, screen.writer()).await?;
+        write(args.format, &source, &runs, screen.writer()).await?;
         return Ok(Answer::Yes);
     };
     let refused = |error: io::Error| match error.kind() {
@@ -41,7 +55,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         _ => CliError::Input(format!("{}: {error}", path.display())),
     };
     let mut file = BufWriter::new(File::create(path).map_err(refused)?);
-    let events = match write(args.format, &*reader, &redactor, &runs, &mut file).await {
+    let events = match write(args.format, &source, &runs, &mut file).await {
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };
@@ -79,35 +93,95 @@ fn is_open_as_stdout(_: &Path) -> bool {
     false
 }
 
+/// Where the events of runs come from, and what is taken out of them.
+struct Source<'a> {
+    reader: &'a dyn TraceReader,
+    redactor: Redactor,
+    redact_more: Option<Redactor>,
+    anonymous: Option<Anonymous>,
+}
+
+impl<'a> Source<'a> {
+    async fn new(args: &ExportArgs, store: &Store, reader: &'a dyn TraceReader) -> Result<Self, CliError> {
+        let redactor = store.redactor().await?;
+        let redact_more = match args.redact_more {
+            true => Some(store.redactor_of_more().await?),
+            false => None,
+        };
+        let anonymous = if args.anonymise { Some(Anonymous::new(redactor.clone())?) } else { None };
+        Ok(Self { reader, redactor, redact_more, anonymous })
+    }
+
+    async fn events(&self, id: TraceId) -> Result<Vec<TraceEvent>, CliError> {
+        let mut events = self.reader.trace(id).await?;
+        if let Some(more) = &self.redact_more {
+            events.iter_mut().for_each(|event| redact_event(more, event));
+        }
+        if let Some(anonymous) = &self.anonymous {
+            anonymous.apply(&mut events);
+        }
+        Ok(events)
+    }
+
+    /// The stories of runs, of which none is without events.
+    async fn stories(&self, runs: &[(TraceId, Option<Text>)]) -> Result<Vec<Story>, CliError> {
+        let mut stories = Vec::with_capacity(runs.len());
+        for (id, _) in runs {
+            let events = self.events(*id).await?;
+            let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+            instances.sort_unstable();
+            instances.dedup();
+            let liveness = self.reader.liveness(&instances).await?;
+            let known: HashMap<_, _> = instances.into_iter().zip(liveness).collect();
+            let query = TraceQuery::new(events)
+                .with_liveness(|owner| known.get(&owner).copied().unwrap_or(Liveness::Dead));
+            stories.extend(Story::of(query));
+        }
+        Ok(stories)
+    }
+}
+
 /// Writes runs one after the other. Returns how many events were written.
 async fn write(
     format: ExportFormat,
-    reader: &dyn TraceReader,
-    redactor: &Redactor,
+    source: &Source<'_>,
     runs: &[(TraceId, Option<Text>)],
     mut output: &mut dyn Write,
 ) -> Result<u64, CliError> {
     let mut events = 0;
-    match format {
+    let told = match format {
         ExportFormat::Jsonl => {
             for (id, _) in runs {
-                for event in reader.trace(*id).await? {
+                for event in source.events(*id).await? {
                     crate::output::write_json(&mut output, &event, false)?;
                     events += 1;
                 }
             }
+            return Ok(events);
         }
         ExportFormat::Xes => {
             // An import gives the name of the log, or else that of each run, back to its workflow.
             let mut workflows = runs.iter().map(|(_, workflow)| workflow.as_deref());
             let name = workflows.next().flatten();
             let is_one = workflows.all(|workflow| workflow == name);
-            let mut writer = XesWriter::begin(redactor.clone())?;
+            let mut writer = XesWriter::begin(source.redactor.clone())?;
             for (id, _) in runs {
-                events += writer.run(reader.trace(*id).await?, !is_one)?;
+                events += writer.run(source.events(*id).await?, !is_one)?;
             }
             writer.finish(name.filter(|_| is_one), &mut output)?;
+            return Ok(events);
         }
+        ExportFormat::Markdown | ExportFormat::Mermaid | ExportFormat::Perfetto | ExportFormat::Html => {
+            source.stories(runs).await?
+        }
+    };
+    match format {
+        ExportFormat::Perfetto => perfetto::write(&told, output)?,
+        ExportFormat::Html => page::write(&told, output)?,
+        ExportFormat::Mermaid => told.iter().try_for_each(|story| mermaid::write(story, output))?,
+        _ => told.iter().try_for_each(|story| markdown::write(story, output))?,
     }
-    Ok(events)
+    let of_each =
+        told.iter().map(|story| story.query.spans().map(|span| span.events().count() as u64).sum::<u64>());
+    Ok(of_each.sum())
 }

@@ -1,8 +1,10 @@
 //! `throughline why`: why a run failed.
 
+use std::sync::Arc;
+
 use serde::Serialize;
-use throughline_core::Timestamp;
 use throughline_core::query::{Comparison, Explanation};
+use throughline_core::{Timestamp, TraceReader};
 
 use crate::args::WhyArgs;
 use crate::beside;
@@ -25,6 +27,33 @@ struct Explained<'a> {
 const PAGE: usize = 50;
 
 pub(super) async fn run(args: &WhyArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    let Found { reader, run, explanation, comparison, related } = find(args, store).await?;
+    if screen.wants_json() {
+        let answer = Explained { explanation: &explanation, comparison: comparison.as_ref() };
+        screen.json(&WithRelated { answer: &answer, related: &related })?;
+    } else {
+        let rows = related.rows(&*reader, &run.summary).await?;
+        let style = match args.full {
+            true => screen.style().full(),
+            false => screen.style().page(PAGE.saturating_sub(rows.lines())),
+        };
+        screen.text(&explanation.render(&style))?;
+        rows.write(screen)?;
+    }
+    Ok(Answer::of(explanation.cause.is_some()))
+}
+
+/// What was found out about a run.
+pub(super) struct Found {
+    pub(super) reader: Arc<dyn TraceReader>,
+    pub(super) run: Run,
+    pub(super) explanation: Explanation,
+    comparison: Option<Comparison>,
+    pub(super) related: Related,
+}
+
+/// Explains a run, with what is beside it.
+pub(super) async fn find(args: &WhyArgs, store: &Store) -> Result<Found, CliError> {
     let reader = store.readers().await?.reader;
     let run = Run::named(store, &*reader, &args.trace).await?;
     let mut related = Related::read(&*reader, &run).await?;
@@ -41,17 +70,5 @@ pub(super) async fn run(args: &WhyArgs, store: &Store, screen: &mut Screen) -> R
     if let Some(comparison) = &comparison {
         explanation.add_comparison(comparison);
     }
-    if screen.wants_json() {
-        let answer = Explained { explanation: &explanation, comparison: comparison.as_ref() };
-        screen.json(&WithRelated { answer: &answer, related: &related })?;
-    } else {
-        let rows = related.rows(&*reader, &run.summary).await?;
-        let style = match args.full {
-            true => screen.style().full(),
-            false => screen.style().page(PAGE.saturating_sub(rows.lines())),
-        };
-        screen.text(&explanation.render(&style))?;
-        rows.write(screen)?;
-    }
-    Ok(Answer::of(explanation.cause.is_some()))
+    Ok(Found { reader, run, explanation, comparison, related })
 }

@@ -31,6 +31,7 @@ fn the_help_of_each_command_shows_examples() {
         "logs",
         "scrape",
         "report",
+        "mcp",
         "completions",
     ] {
         let help = sandbox.see(&[command, "--help"]);

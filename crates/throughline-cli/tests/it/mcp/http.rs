@@ -1,0 +1,81 @@
+//! Who is let in over HTTP.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+
+use crate::sandbox::Sandbox;
+
+/// A server at an address of its own.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) url: String,
+}
+
+impl Server {
+    pub(crate) fn of(sandbox: &Sandbox, options: &[&str]) -> Self {
+        let mut command = sandbox.command(&[&["mcp", "--listen", "127.0.0.1:0"], options].concat());
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("Listening at ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        Self { process, url }
+    }
+
+    /// The status of the response to a question with these headers.
+    fn status(&self, headers: &str) -> u16 {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+        let address = self.url.strip_prefix("http://").unwrap().strip_suffix("/mcp").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
+        write!(
+            stream,
+            "POST /mcp HTTP/1.1\r\n{host}{headers}Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+             Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_page_in_a_browser_is_no_client() {
+    let server = Server::of(&Sandbox::with_sagas(), &[]);
+    assert_eq!(server.status(""), 200);
+    assert_eq!(server.status("Origin: https://example.org\r\n"), 403);
+    assert_eq!(server.status("Host: rebound.example.org\r\n"), 403);
+}
+
+#[test]
+fn a_token_is_demanded_of_every_request() {
+    let sandbox = Sandbox::with_sagas();
+    sandbox.write("token.txt", "tulip-42\n");
+    let server = Server::of(&sandbox, &["--token-file", "token.txt"]);
+    assert_eq!(server.status(""), 401);
+    assert_eq!(server.status("Authorization: Bearer tulip-4\r\n"), 401);
+    assert_eq!(server.status("Authorization: Basic tulip-42\r\n"), 401);
+    assert_eq!(server.status("Authorization: Bearer tulip-42\r\n"), 200);
+}
+
+#[test]
+fn other_machines_are_not_served_without_a_token() {
+    let sandbox = Sandbox::with_sagas();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7333"] {
+        let said = sandbox.run(&["mcp", "--listen", address]);
+        assert_eq!(said.code, 2, "{address}");
+        assert!(said.stderr.contains("--token-file FILE"), "{}", said.stderr);
+    }
+    sandbox.write("empty.txt", "\n");
+    let said = sandbox.run(&["mcp", "--listen", "0.0.0.0:0", "--token-file", "empty.txt"]);
+    assert!(said.code == 3 && said.stderr.contains("has no token"), "{}", said.stderr);
+}
