@@ -64,7 +64,8 @@ impl ThroughlineBuilder {
         self
     }
 
-    /// Where events wait while the store is unavailable, instead of blocking the workflow.
+    /// Where events wait while the store is unavailable, instead of blocking the workflow. A service then starts while its store is
+    /// away, too: the store is opened when it is there.
     pub fn spool(mut self, spool: impl SpoolConfig) -> Self {
         self.spool = Some(Box::new(spool));
         self
@@ -153,7 +154,8 @@ impl ThroughlineBuilder {
     /// store's own runtime, for as long as this handle exists.
     ///
     /// # Errors
-    /// When the configuration is inconsistent, a redaction pattern is invalid, or a destination can't be opened.
+    /// When the configuration is inconsistent, a redaction pattern is invalid, or a destination can't be opened. A store that is
+    /// away is no error where there is a [spool](Self::spool).
     pub fn build(self) -> Result<Throughline, BuildError> {
         let opened = self.open()?;
         let readers = opened.store.as_ref().map(|store| store.readers.clone());
