@@ -26,11 +26,7 @@ impl Counts {
 
     /// Counts a mark.
     pub(crate) fn add(&self, mark: &str) {
-        let mark = if matches!(mark, marker::REDACTED_JSON | marker::REDACTED_INNER_JSON) {
-            marker::REDACTED
-        } else {
-            mark
-        };
+        let mark = mark.trim_matches(['"', '\\']);
         let standard =
             || marker::STANDARD.iter().position(|known| *known == mark).map(|place| &self.standard[place]);
         let own = || self.own.iter().find(|(known, _)| known == mark).map(|(_, count)| count);

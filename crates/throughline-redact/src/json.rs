@@ -15,6 +15,11 @@ pub(crate) fn is_json(text: &str) -> bool {
     is_framed && serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>().all(|value| value.is_ok())
 }
 
+/// Whether a part of JSON is a whole value.
+pub(crate) fn is_value(part: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(part).is_ok()
+}
+
 /// A string of JSON, without its quotes.
 pub(crate) struct Literal {
     pub(crate) inner: Range<usize>,
@@ -51,11 +56,11 @@ pub(crate) fn literals(text: &str) -> Vec<Literal> {
 
 /// The mark as it stands in a string of JSON.
 pub(crate) fn escaped(mark: &str) -> &str {
-    match mark {
-        marker::REDACTED_JSON => marker::REDACTED_INNER_JSON,
+    match mark.as_bytes().first() {
+        Some(b'"') => marker::REDACTED_INNER_JSON,
         // Deeper than that nobody reads what it is.
-        marker::REDACTED_INNER_JSON => marker::REDACTED,
-        mark => mark,
+        Some(b'\\') => marker::REDACTED,
+        _ => mark,
     }
 }
 

@@ -75,9 +75,24 @@ pub(crate) const STANDARD: &[&str] = &[
 pub(crate) struct Marks {
     /// The marks of patterns.
     pub(crate) own: Vec<String>,
+    /// All marks in quotes, as they stand for a number of JSON.
+    quoted: Vec<String>,
 }
 
 impl Marks {
+    /// The marks that everybody has, and these of patterns.
+    pub(crate) fn of(own: Vec<String>) -> Self {
+        let all = STANDARD.iter().copied().chain(own.iter().map(String::as_str));
+        let quoted = all.map(|mark| format!("\"{mark}\"")).collect();
+        Self { own, quoted }
+    }
+
+    /// A mark in quotes, in which it may be already.
+    pub(crate) fn quoted(&self, mark: &str) -> &str {
+        let is_it = |quoted: &&String| quoted.trim_matches('"') == mark.trim_matches('"');
+        self.quoted.iter().find(is_it).map_or(REDACTED_JSON, String::as_str)
+    }
+
     /// Whether a text is one mark and nothing else.
     pub(crate) fn is_mark(&self, text: &str) -> bool {
         self.bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
@@ -129,7 +144,7 @@ mod tests {
 
     #[test]
     fn marks_are_not_confused_with_what_looks_like_them() {
-        let marks = Marks { own: vec![of_pattern("loan-number")] };
+        let marks = Marks::of(vec![of_pattern("loan-number")]);
         for mark in STANDARD.iter().copied().chain([
             "[cut: 12 bytes]",
             "[cut: 3 items, 12 bytes]",

@@ -89,7 +89,7 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     pub(crate) fn new(keys: Arc<Keys>, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
-        let marks = Marks { own: patterns.iter().map(|pattern| pattern.mark.clone()).collect() };
+        let marks = Marks::of(patterns.iter().map(|pattern| pattern.mark.clone()).collect());
         let counts = Counts::of(&marks.own);
         Self { keys, patterns, marks, counts, choice, is_off }
     }
@@ -214,7 +214,11 @@ impl Scanner {
             match literal_at(hit.start) {
                 Some(literal) if literal.has_escapes && hit != literal.inner => {}
                 Some(literal) => found.push(hit.start..hit.end.min(literal.inner.end), mark),
-                None if literal_at(hit.end).is_none() => found.push(hit, mark),
+                // Between strings there is nothing to hide but a whole value: the quote that a value seemed to begin with may end
+                // the string before.
+                None if literal_at(hit.end).is_none() && json::is_value(&text[hit.clone()]) => {
+                    found.push(hit, self.marks.quoted(mark));
+                }
                 None => {}
             }
         }

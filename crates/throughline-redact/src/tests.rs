@@ -210,6 +210,26 @@ fn a_value_with_digits_that_spells_the_name_of_a_secret_by_chance_goes() {
 }
 
 #[test]
+fn json_in_a_text_stays_json_whatever_a_secret_in_it_ends_with() {
+    let redactor = Redaction::standard().pattern("loan-number", "8800[0-9]+").build().unwrap();
+    for (text, redacted) in [
+        (
+            r#"{"n":4111111111111111,"a":[4111111111111111, 1]}"#,
+            r#"{"n":"[redacted:card]","a":["[redacted:card]", 1]}"#,
+        ),
+        (r#"{"n":880012}"#, r#"{"n":"[redacted:loan-number]"}"#),
+        (r#"{"body":"mysql --password "}"#, r#"{"body":"mysql --password "}"#),
+        (r#"{"body":"x --password ","n":"y"}"#, r#"{"body":"x --password ","n":"y"}"#),
+        (r#"{"b":"--password x7 --password "}"#, r#"{"b":"--password [redacted] --password "}"#),
+        (r#"{"b":"{\"n\":4111111111111111}"}"#, r#"{"b":"{\"n\":\"[redacted]\"}"}"#),
+    ] {
+        assert_eq!(redactor.text(text), redacted);
+        assert_eq!(redactor.text(redacted), redacted);
+        assert!(serde_json::from_str::<serde_json::Value>(redacted).is_ok(), "{redacted}");
+    }
+}
+
+#[test]
 fn what_stands_behind_a_secret_makes_it_no_expression() {
     for (text, redacted) in [
         ("a\npassword=000aA0A0\nif a", "a\npassword=[redacted]\nif a"),

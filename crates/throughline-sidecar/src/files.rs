@@ -29,7 +29,8 @@ pub struct Files {
 
 struct Folder {
     path: PathBuf,
-    seen: HashSet<Identity>,
+    /// The files in it that are read or were read, under whatever name.
+    known: HashSet<Identity>,
 }
 
 impl Files {
@@ -39,7 +40,7 @@ impl Files {
             Self { archives: VecDeque::new(), tails: Vec::new(), folders: Vec::new(), last: None };
         for path in paths {
             if path.is_dir() {
-                files.folders.push(Folder { path, seen: HashSet::new() });
+                files.folders.push(Folder { path, known: HashSet::new() });
             } else if is_gzip(&path) {
                 files.archives.push_back(path);
             } else {
@@ -108,29 +109,33 @@ impl Files {
 }
 
 impl Folder {
-    /// A file that was renamed within the folder is none.
+    /// A file that was renamed within the folder is none, nor is a second name of one.
     fn new_files(&mut self, tails: &[Tail]) -> Result<Vec<Tail>, LogsError> {
         let failed = |error| LogsError::read(&self.path, error);
-        let mut present = HashSet::new();
+        let mut known = HashSet::new();
         let mut new = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             // It may be gone by now.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let identity = identity(&metadata);
-            present.insert(identity);
+            if self.known.contains(&identity) || tails.iter().any(|tail| tail.reads(identity)) {
+                known.insert(identity);
+                continue;
+            }
             let is_log = path
                 .extension()
                 .and_then(|ending| ending.to_str())
                 .is_some_and(|ending| ENDINGS.iter().any(|of_log| ending.eq_ignore_ascii_case(of_log)));
             let is_followed = tails.iter().any(|tail| tail.path() == path);
-            if metadata.is_file() && is_log && !is_followed && !self.seen.contains(&identity) {
-                new.push(path);
+            if metadata.is_file() && is_log && !is_followed {
+                new.push((path, identity));
             }
         }
-        self.seen = present;
         new.sort();
-        Ok(new.into_iter().map(Tail::new).collect())
+        new.retain(|(_, identity)| known.insert(*identity));
+        self.known = known;
+        Ok(new.into_iter().map(|(path, _)| Tail::new(path)).collect())
     }
 }
 

@@ -44,7 +44,7 @@ impl LogStyle {
             text.piece(&escape(&record.message), style);
         }
         for (name, value) in &record.fields {
-            let field = format!("{}={}", escape(name), shown(value));
+            let field = format!("{}={}", escape(name), shown(name, value));
             let is_error = name == "error" || name.starts_with("error.");
             text.piece(&field, if is_error { AnsiColor::Red.on_default() } else { dim() });
         }
@@ -127,11 +127,12 @@ fn dim() -> Style {
 }
 
 /// A value: a word as it is, all else as JSON has it.
-fn shown(value: &LogValue) -> String {
+fn shown(name: &str, value: &LogValue) -> String {
     match value {
         LogValue::Text(text) if is_word(text) => text.clone(),
         LogValue::Text(text) => escape(&serde_json::Value::from(text.as_str()).to_string()).into_owned(),
-        LogValue::Json(json) => names(json).unwrap_or_else(|| escape(json).into_owned()),
+        LogValue::Json(json) if name == "spans" => names(json).unwrap_or_else(|| escape(json).into_owned()),
+        LogValue::Json(json) => escape(json).into_owned(),
     }
 }
 

@@ -144,7 +144,10 @@ impl Record {
     pub fn read(line: &[u8]) -> Option<Self> {
         let Object(written) = serde_json::from_slice(line).ok()?;
         let mut fields = Vec::with_capacity(written.len());
-        for (name, value) in written {
+        // What the line says of itself comes before what its fields are called.
+        let is_own = |(name, _): &(String, _)| !TRANSPARENT.contains(&name.as_str());
+        let (own, inner): (Vec<_>, Vec<_>) = written.into_iter().partition(is_own);
+        for (name, value) in own.into_iter().chain(inner) {
             take_apart(name, value.get(), DEEPEST, &mut fields);
         }
         let time = take(&mut fields, &TIMES, time);
@@ -198,8 +201,8 @@ fn take<T>(
     read: impl Fn(&LogValue) -> Option<T>,
 ) -> Option<T> {
     names.iter().find_map(|wanted| {
-        let at = fields.iter().position(|(name, _)| name == wanted)?;
-        let found = read(&fields[at].1)?;
+        let named = fields.iter().enumerate().filter(|(_, (name, _))| name == wanted);
+        let (at, found) = { named }.find_map(|(at, (_, value))| Some((at, read(value)?)))?;
         fields.remove(at);
         Some(found)
     })
@@ -232,9 +235,13 @@ fn since_the_epoch(number: f64) -> Option<Timestamp> {
 fn level(value: &LogValue) -> Option<LogLevel> {
     match value {
         LogValue::Text(name) => name.parse().ok(),
-        // As Bunyan and Pino have it.
+        // Up to 7 as syslog and GELF have it, from 10 on as Bunyan and Pino.
         LogValue::Json(number) => Some(match number.parse::<u64>().ok()? {
-            0..=10 => LogLevel::Trace,
+            0..=3 => LogLevel::Error,
+            4 => LogLevel::Warn,
+            5..=6 => LogLevel::Info,
+            7 => LogLevel::Debug,
+            8..=10 => LogLevel::Trace,
             11..=20 => LogLevel::Debug,
             21..=30 => LogLevel::Info,
             31..=40 => LogLevel::Warn,
@@ -257,6 +264,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_line_says_of_itself_comes_before_its_fields_of_that_name() {
+        for line in [
+            r#"{"fields":{"message":"inner","level":"debug"},"level":"error","message":"outer"}"#,
+            r#"{"level":7.5,"level":"ERROR","message":"outer","metadata":{"level":"info","message":"inner"}}"#,
+        ] {
+            let record = Record::read(line.as_bytes()).unwrap();
+            assert_eq!((record.level, record.message.as_str()), (Some(LogLevel::Error), "outer"), "{line}");
+        }
+    }
+
+    #[test]
     fn levels_have_the_names_of_all_loggers() {
         for (written, level) in [
             ("\"WARNING\"", Some(LogLevel::Warn)),
@@ -264,6 +282,10 @@ mod tests {
             ("\"crit\"", Some(LogLevel::Error)),
             ("60", Some(LogLevel::Error)),
             ("20", Some(LogLevel::Debug)),
+            ("3", Some(LogLevel::Error)),
+            ("4", Some(LogLevel::Warn)),
+            ("6", Some(LogLevel::Info)),
+            ("7", Some(LogLevel::Debug)),
             ("\"loud\"", None),
             ("null", None),
         ] {

@@ -58,6 +58,10 @@ impl Scraper {
         let at = Timestamp::now();
         let now = at.as_duration().as_secs_f64();
         let read = page.and_then(|page| read(page, &mut self.memory, now).map_err(|error| error.to_string()));
+        let read = read.and_then(|page| match page.summary.samples == 0 && page.summary.malformed > 0 {
+            true => Err("what it answers is no page of metrics".to_owned()),
+            false => Ok(page),
+        });
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut snapshot = Snapshot {
             at: format!("{at:.3}"),

@@ -46,6 +46,11 @@ impl Tail {
         &self.path
     }
 
+    /// Whether it reads this file, at its path or since it was renamed.
+    pub(crate) fn reads(&self, identity: Identity) -> bool {
+        self.renamed.iter().map(|(open, _)| open).chain(&self.open).any(|open| open.identity == identity)
+    }
+
     /// Starts with the last so many lines of what is there.
     pub(crate) fn skip_to_last(&mut self, lines: usize) -> Result<(), LogsError> {
         if let Some(open) = self.opened()? {

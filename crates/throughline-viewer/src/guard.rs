@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 
 use crate::access::Access;
+use crate::leisure::in_place;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -168,10 +169,10 @@ pub(crate) async fn within_limits(
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_permit) = state.requests.try_acquire() else {
+    let Ok(place) = Arc::clone(&state.requests).try_acquire_owned() else {
         return Problem::busy("too many requests at once; try again in a second").into_response();
     };
-    match tokio::time::timeout(state.timeout, next.run(request)).await {
+    match tokio::time::timeout(state.timeout, in_place(place, next.run(request))).await {
         Ok(response) => response,
         Err(_) => {
             let error = format!(

@@ -191,6 +191,11 @@ impl Delivering {
     /// How many of these events, which come in order, one call may take.
     pub(super) fn fitting<'e>(&self, events: impl Iterator<Item = &'e TraceEvent>) -> usize {
         let Limits { events: most, bytes, one_trace, .. } = self.limits();
+        // One that has just been opened may take less than was thought.
+        let (most, bytes) = match self.late.is_some() {
+            true => (most.min(self.store.limits().events.max(1)), bytes.min(self.store.limits().bytes)),
+            false => (most, bytes),
+        };
         let (mut count, mut size, mut trace) = (0, 0_usize, None);
         for event in events.take(most) {
             if one_trace && *trace.get_or_insert(event.trace_id) != event.trace_id {

@@ -14,11 +14,11 @@ use throughline_model::{
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// An attempt that takes longer has failed.
+/// After so long without an answer it is said that the store is still away.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What every store takes in a call: how much this one takes is known when it is open.
-const CAUTIOUS: Limits = Limits::new().events(64).bytes(1 << 20).by_trace(1);
+const CAUTIOUS: Limits = Limits::new().events(64).bytes(256 << 10).by_trace(1);
 
 /// A store that is opened later.
 pub(super) struct LateStore {
@@ -52,19 +52,30 @@ impl LateStore {
         while self.open.get().is_none() {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            match tokio::time::timeout(PATIENCE, self.config.open(self.instance.clone())).await {
-                Ok(Ok(store)) => {
+            let mut opening = self.config.open(self.instance.clone());
+            // Whatever takes long, such as a migration, is not begun again and again.
+            let opened = loop {
+                match tokio::time::timeout(PATIENCE, &mut opening).await {
+                    Ok(opened) => break opened,
+                    Err(_) => tracing::warn!(
+                        target: "throughline",
+                        store = self.name,
+                        "the store is still away: it has not answered for {PATIENCE:?}"
+                    ),
+                }
+            };
+            match opened {
+                Ok(store) => {
                     tracing::info!(target: "throughline", store = self.name, "the store is open");
                     let _ = self.open.set(store);
                 }
-                Ok(Err(error)) => {
+                Err(error) if error.is_retryable() => {
                     tracing::warn!(target: "throughline", store = self.name, %error, "the store is still away");
                 }
-                Err(_) => tracing::warn!(
-                    target: "throughline",
-                    store = self.name,
-                    "the store is still away: it was not open after {PATIENCE:?}"
-                ),
+                // At the start of a process this would have ended it; now the spool holds what there is.
+                Err(error) => {
+                    tracing::error!(target: "throughline", store = self.name, %error, "the store cannot be opened");
+                }
             }
         }
     }

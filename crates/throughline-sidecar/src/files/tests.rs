@@ -259,6 +259,31 @@ fn all_logs_of_a_folder_are_followed_each_once_whatever_they_are_renamed_to() {
 }
 
 #[test]
+fn a_log_of_a_folder_may_come_under_another_name_first() {
+    let folder = Folder::new();
+    let mut files = Files::new([folder.0.path().to_owned()]);
+    folder.append("app.tmp", "one\n");
+    assert!(new(&mut files).is_empty());
+    folder.rename("app.tmp", "app.log");
+    assert_eq!(new(&mut files), ["one"]);
+    folder.append("app.log", "two\n");
+    assert_eq!(new(&mut files), ["two"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_has_two_names_in_a_folder_is_read_once() {
+    let folder = Folder::new();
+    folder.append("app-2026.log", "one\n");
+    std::os::unix::fs::symlink("app-2026.log", folder.path("current.log")).unwrap();
+    fs::hard_link(folder.path("app-2026.log"), folder.path("again.log")).unwrap();
+    let mut files = Files::new([folder.0.path().to_owned()]);
+    assert_eq!(new(&mut files), ["one"]);
+    folder.append("app-2026.log", "two\n");
+    assert_eq!(new(&mut files), ["two"]);
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let folder = Folder::new();
     folder.append("app.log", "");

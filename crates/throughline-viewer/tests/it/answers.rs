@@ -1,5 +1,7 @@
 //! What the questions answer.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use throughline_core::Throughline;
 use throughline_viewer::Viewer;
@@ -162,6 +164,8 @@ async fn what_runs_what_runs_have_in_common_and_how_the_library_does_are_answere
     let stages = patterns["slowest_stages"].as_array().unwrap();
     assert!(stages.iter().all(|stage| stage["event_type"] != "workflow:failed"), "{stages:?}");
 
+    // The feed is behind the store by its nature.
+    assert!(throughline.flush(Duration::from_secs(30)).await.is_complete());
     let library = server.ask("library").await;
     let destinations = library["delivery"]["destinations"].as_array().unwrap();
     assert_eq!(destinations.len(), 2, "the store and the feed: {destinations:?}");
