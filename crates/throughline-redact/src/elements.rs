@@ -15,11 +15,17 @@ use crate::values;
 const NEAR: usize = 2048;
 const FAR: usize = 16;
 
+/// Of how many names it is remembered how far none of their elements closes.
+const KEPT: usize = 4;
+
 /// Finds what sensitive XML elements hold: `<card:pin>1234</card:pin>`. What does not close is no element: `Vec<Token>`,
 /// `login <user> <password>`.
 pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let (mut done, mut far) = (0, FAR);
+    // Before these places nothing closes elements of these names.
+    let mut open: [(&str, usize); KEPT] = [("", 0); KEPT];
+    let mut oldest = 0;
     for at in memchr_iter(b'<', bytes) {
         if at < done {
             continue;
@@ -37,13 +43,26 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let start = tag_end + 1;
         let closing = format!("</{name}");
         let near = bytes.len().min(start + NEAR);
-        let mut end = memmem::find(&bytes[start..near], closing.as_bytes());
+        let known = open.iter().position(|(known, _)| *known == name).unwrap_or(oldest);
+        let from = if open[known].0 == name { start.max(open[known].1) } else { start };
+        let find = |from: usize, to: usize| {
+            let found = bytes.get(from..to).and_then(|text| memmem::find(text, closing.as_bytes()));
+            found.map(|len| from + len)
+        };
+        let mut end = find(from, near);
+        let mut looked = near;
         if end.is_none() && near < bytes.len() && far > 0 {
             far -= 1;
-            end = memmem::find(&bytes[start..], closing.as_bytes());
+            end = find(from, bytes.len());
+            looked = bytes.len();
+        }
+        if end.is_none() {
+            oldest = if known == oldest { (oldest + 1) % KEPT } else { oldest };
+            // One may begin before that place and end behind it.
+            open[known] = (name, from.max((looked + 1).saturating_sub(closing.len())));
         }
         let end = match end {
-            Some(len) => start + len,
+            Some(end) => end,
             // It was cut: what is left is a single word that is no word.
             None if text.get(start..near).is_some_and(|rest| near == bytes.len() && is_one_secret(rest)) => {
                 bytes.len()
@@ -125,6 +144,15 @@ mod tests {
     fn values(text: &str, find: fn(&str, &Keys, &mut Found<'_>)) -> Vec<String> {
         let keys = Keys::new(Default::default(), &[]).unwrap();
         found_in(text, |text, found| find(text, &keys, found)).into_iter().map(|(value, _)| value).collect()
+    }
+
+    #[test]
+    fn an_element_closes_wherever_that_was_looked_for_before() {
+        for fill in [0, 1, NEAR - 20, NEAR - 11, NEAR - 10, NEAR - 1, NEAR, 3 * NEAR] {
+            let text = format!("<password>{}<pin>1<password>hunter2</password>", "x ".repeat(fill / 2));
+            let found = values(&text, find);
+            assert!(found.iter().any(|value| value.ends_with("hunter2")), "{fill}: {found:?}");
+        }
     }
 
     #[test]
