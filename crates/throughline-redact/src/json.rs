@@ -54,6 +54,22 @@ pub(crate) fn literals(text: &str) -> Vec<Literal> {
     literals
 }
 
+/// A JSON text with a mark in place of each string that overlaps one of these parts, which are in order and apart.
+pub(crate) fn without_strings<'h>(text: &str, parts: impl Iterator<Item = &'h Range<usize>>) -> String {
+    let mut parts = parts.peekable();
+    let (mut hidden, mut done) = (String::with_capacity(text.len()), 0);
+    for literal in literals(text) {
+        while parts.next_if(|part| part.end <= literal.inner.start).is_some() {}
+        if parts.peek().is_some_and(|part| part.start < literal.inner.end) {
+            hidden.push_str(&text[done..literal.inner.start]);
+            hidden.push_str(marker::REDACTED);
+            done = literal.inner.end;
+        }
+    }
+    hidden.push_str(&text[done..]);
+    hidden
+}
+
 /// The mark as it stands in a string of JSON.
 pub(crate) fn escaped(mark: &str) -> &str {
     match mark.as_bytes().first() {

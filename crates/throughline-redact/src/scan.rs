@@ -160,11 +160,13 @@ impl Scanner {
             return cleaned;
         }
         self.counts.add(marker::REDACTED);
-        match json::is_json(text) {
-            // JSON stays JSON.
-            true => Cow::Borrowed(marker::REDACTED_JSON),
-            false => Cow::Borrowed(marker::REDACTED),
+        if !json::is_json(text) {
+            return Cow::Borrowed(marker::REDACTED);
         }
+        // JSON stays JSON, and its strings go altogether that still have something in them.
+        let hidden = json::without_strings(&cleaned, hits.iter().map(|(hit, _)| hit));
+        let is_clean = json::is_json(&hidden) && !self.hits(&hidden, reading);
+        if is_clean { Cow::Owned(hidden) } else { Cow::Borrowed(marker::REDACTED_JSON) }
     }
 
     /// The hits in a text, in order and apart; so many levels of JSON are around it.

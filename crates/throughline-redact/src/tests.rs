@@ -230,6 +230,16 @@ fn json_in_a_text_stays_json_whatever_a_secret_in_it_ends_with() {
 }
 
 #[test]
+fn json_with_a_string_that_cannot_be_cleaned_part_by_part_loses_that_string() {
+    let tangled =
+        r#"{"note": "{\"password\":\"hun\\\"ter2\"}", "pin": 1234"#.to_owned() + &", pin\": 1234".repeat(200);
+    let text = json!({ "kept": "all is well", "body": tangled, "list": [1, 2] }).to_string();
+    let redacted = standard().text(&text).into_owned();
+    assert_eq!(redacted, r#"{"body":"[redacted]","kept":"all is well","list":[1,2]}"#);
+    assert_eq!(standard().text(&redacted), redacted);
+}
+
+#[test]
 fn what_stands_behind_a_secret_makes_it_no_expression() {
     for (text, redacted) in [
         ("a\npassword=000aA0A0\nif a", "a\npassword=[redacted]\nif a"),
