@@ -1,7 +1,8 @@
 //! [`Veil`], a reader that shows what may be shown.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use throughline_core::{
     Attrs, BoxFuture, ErrorInfo, FailureSummary, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page,
@@ -116,10 +117,14 @@ impl Cover {
     }
 }
 
-/// Leaves of an error its type.
+/// What messages are told apart by where they are not shown: nobody can work out of it what one says.
+static SALT: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// Leaves of an error its type, and which errors say the same: why a run failed can't be told without.
 fn hide_messages(error: &mut ErrorInfo) {
-    error.message = Text::literal("(not shown)");
-    error.chain.clear();
+    for message in std::iter::once(&mut error.message).chain(&mut error.chain) {
+        *message = format!("(not shown {:08x})", SALT.hash_one(message.as_str()) >> 32).into();
+    }
 }
 
 fn replace(text: &mut Text, redact: impl for<'t> FnOnce(&'t str) -> Cow<'t, str>) {
@@ -217,5 +222,32 @@ impl TraceReader for Veil {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>> {
         self.reader.find_by_id_prefix(prefix, limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::testing::run;
+    use throughline_core::{Redaction, TraceQuery};
+
+    use super::*;
+
+    #[test]
+    fn those_who_may_see_no_messages_are_told_the_same_cause() {
+        let mut story = run("loan-approval");
+        for (step, message) in
+            [("stage:cache", "no cache"), ("stage:bank", "no bank"), ("stage:mail", "no mail")]
+        {
+            let span = story.begin(step);
+            story.fail(span, "Timeout", message);
+        }
+        story.fail_run("Timeout", "no bank");
+        let cover =
+            Cover { redactor: Redaction::standard().build().unwrap(), access: Access::WithoutPayloads };
+        let covered: Vec<_> = story.events().into_iter().map(|event| cover.event(event)).collect();
+        assert!(!serde_json::to_string(&covered).unwrap().contains("no bank"));
+        let cause = |events| TraceQuery::new(events).explain().cause.map(|cause| cause.span.name);
+        assert_eq!(cause(covered), cause(story.events()));
+        assert_eq!(cause(story.events()).as_deref(), Some("stage:bank"));
     }
 }

@@ -13,8 +13,8 @@ use crate::access::Access;
 use crate::problem::Problem;
 use crate::state::State;
 
-/// For how long nothing happens in a run that is stuck.
-pub(super) const STUCK_AFTER: Duration = Duration::from_secs(300);
+/// For how long nothing happens in a run that is stuck, as `throughline running` has it by default.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 /// What runs now.
 #[derive(Serialize)]
@@ -23,7 +23,7 @@ pub(crate) struct Running {
     running: usize,
     stuck: usize,
     interrupted: usize,
-    /// For how long nothing happens in a run that is stuck, in seconds.
+    /// For how long nothing happens in a run that is stuck, as `throughline running` has it by default. in seconds.
     stuck_after_s: u64,
     runs: Vec<OpenRun>,
     /// What `after` takes; `null` if this was all.
