@@ -25,6 +25,9 @@ const FOLDER: &str = "THROUGHLINE_TEST_STORM_FOLDER";
 const RUNS: usize = 50;
 const REPLICAS: usize = 8;
 
+/// How often a storm is tried until its replicas meet.
+const STORMS: usize = 5;
+
 /// None of this is about waiting: what takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -172,13 +175,14 @@ async fn all_runs(reader: &dyn TraceReader) -> BTreeSet<TraceId> {
     }
 }
 
-/// Whether each run that was left has gone on in one replica, to its end, and every other one was told.
+/// Whether each run that was left has gone on in one replica, to its end, and every other one was told. Answers how often one
+/// was told that another had the run: never, if they did not come at the same time.
 async fn check(
     reader: &dyn TraceReader,
     left: &BTreeSet<TraceId>,
     paid: &Path,
     replicas: &[(How, Outcomes)],
-) {
+) -> usize {
     assert_eq!(left.len(), RUNS);
     let mut resumed_by = BTreeMap::new();
     for run in left {
@@ -216,7 +220,17 @@ async fn check(
     let lost = |outcome: &&(TraceId, Outcome)| matches!(outcome.1, Outcome::AtWork(_));
     let lost: usize = replicas.iter().map(|(_, outcomes)| outcomes.iter().filter(lost).count()).sum();
     println!("{lost} times somebody else had it");
-    assert!(lost > 0, "they came at the same time");
+    lost
+}
+
+/// Repeats a storm until its replicas came at the same time: on a busy machine the first may be done before the last begins.
+async fn until_they_meet(storm: impl AsyncFn() -> usize) {
+    for _ in 0..STORMS {
+        if storm().await > 0 {
+            return;
+        }
+    }
+    panic!("in {STORMS} storms no two replicas came at the same time");
 }
 
 #[test]
@@ -249,7 +263,12 @@ fn replica(role: &str, store: &str, folder: &Path) -> Process {
 }
 
 /// A process is killed in the middle of all runs, and others resume them.
-async fn storm_of_processes(store: &str, config: impl StoreConfig, folder: &Path, how: [How; REPLICAS]) {
+async fn storm_of_processes(
+    store: &str,
+    config: impl StoreConfig,
+    folder: &Path,
+    how: [How; REPLICAS],
+) -> usize {
     let paid = folder.join("paid");
     fs::create_dir(&paid).unwrap();
     let mut dying = replica("leave", store, folder);
@@ -268,11 +287,11 @@ async fn storm_of_processes(store: &str, config: impl StoreConfig, folder: &Path
     });
     let outcomes: Vec<_> = outcomes.collect();
     let reader = config.open_readers().await.unwrap().reader;
-    check(&*reader, &left, &paid, &outcomes).await;
+    check(&*reader, &left, &paid, &outcomes).await
 }
 
 /// The same in one process: replicas are threads, and their store is a distributed database.
-async fn storm_of_threads(how: [How; REPLICAS]) {
+async fn storm_of_threads(how: [How; REPLICAS]) -> usize {
     let lease = Duration::from_secs(3600);
     let store = RemoteStore::new().lease_interval(lease).stopped_clock();
     let open = || Throughline::builder("loan-service").store(store.clone()).build().unwrap();
@@ -299,8 +318,8 @@ async fn storm_of_threads(how: [How; REPLICAS]) {
         replicas.into_iter().map(|replica| replica.join().unwrap()).collect()
     });
     let reader = store.open_readers().await.unwrap().reader;
-    check(&*reader, &left, folder.path(), &outcomes).await;
     assert_eq!(store.violations(), [""; 0]);
+    check(&*reader, &left, folder.path(), &outcomes).await
 }
 
 const BY_ID: [How; REPLICAS] = [How::ById; REPLICAS];
@@ -309,15 +328,21 @@ const IN_BOTH_WAYS: [How; REPLICAS] =
     [How::ById, How::ByKey, How::ById, How::ByKey, How::ById, How::ByKey, How::ById, How::ByKey];
 
 async fn storm_on_sqlite(how: [How; REPLICAS]) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = SqliteStore::new(folder.path().join("traces.db"));
-    storm_of_processes("sqlite", config, folder.path(), how).await;
+    until_they_meet(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqliteStore::new(folder.path().join("traces.db"));
+        storm_of_processes("sqlite", config, folder.path(), how).await
+    })
+    .await;
 }
 
 async fn storm_on_json_lines(how: [How; REPLICAS]) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = JsonLinesStore::new(folder.path().join("traces"));
-    storm_of_processes("json lines", config, folder.path(), how).await;
+    until_they_meet(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let config = JsonLinesStore::new(folder.path().join("traces"));
+        storm_of_processes("json lines", config, folder.path(), how).await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -338,7 +363,7 @@ async fn a_run_that_is_resumed_by_id_and_by_key_at_once_goes_on_in_one_process()
 #[tokio::test]
 async fn on_a_store_with_heartbeats_each_open_run_is_resumed_by_one_of_all() {
     for how in [BY_ID, BY_KEY, IN_BOTH_WAYS] {
-        storm_of_threads(how).await;
+        until_they_meet(async || storm_of_threads(how).await).await;
     }
 }
 
