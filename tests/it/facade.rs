@@ -69,7 +69,7 @@ const INTERNAL: &[(&str, &str)] = &[
 ];
 
 /// Why a service has no use for what watches it.
-const BESIDE: &str = "for whoever watches a service from beside it, who has the command";
+const BESIDE: &str = "for those who watch a service from beside it, who have the command";
 
 /// How many names every user is asked to know.
 const MOST_AT_THE_ROOT: usize = 12;

@@ -65,7 +65,7 @@ pub(crate) struct RecordedPanic {
 }
 
 impl RecordedPanic {
-    /// Lets it continue on its way, on which whoever catches it can tell it from others.
+    /// Lets it continue on its way, on which the code that catches it can tell it from others.
     pub(crate) fn resume(self) -> ! {
         let panic = PanicId::of(&*self.payload);
         {

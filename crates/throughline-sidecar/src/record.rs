@@ -1,4 +1,4 @@
-//! [`Record`]: what a line of JSON says, whoever wrote it.
+//! [`Record`]: what a line of JSON says, whichever logger wrote it.
 
 use std::fmt;
 use std::str::FromStr;

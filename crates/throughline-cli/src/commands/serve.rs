@@ -1,13 +1,12 @@
 //! `throughline serve`: the pages of the viewer.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 use throughline_viewer::{Auth, Viewer};
 
 use crate::args::ServeArgs;
+use crate::commands::first_line;
 use crate::error::{Answer, CliError};
 use crate::feed;
 use crate::output::Screen;
@@ -32,10 +31,15 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
         }
     }
     if let Some(file) = &args.token_file {
-        viewer = viewer.auth(Auth::bearer(first_line(file)?));
+        viewer = viewer.auth(Auth::bearer(first_line(
+            file,
+            "--token-file names a file that has a token in it",
+            "has no token",
+        )?));
     }
     if let Some(file) = &args.password_file {
-        let line = first_line(file)?;
+        let line =
+            first_line(file, "--password-file names a file that has NAME:PASSWORD in it", "has no password")?;
         let (name, password) = line
             .split_once(':')
             .ok_or_else(|| CliError::Input(format!("{}: expected NAME:PASSWORD", file.display())))?;
@@ -60,10 +64,4 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
 /// An error of the viewer, with the options of the command in the place of its methods.
 fn advice(error: &throughline_viewer::ViewerError) -> String {
     error.to_string().replace(".auth(..)", "--token-file or --password-file")
-}
-
-fn first_line(file: &Path) -> Result<String, CliError> {
-    let text =
-        fs::read_to_string(file).map_err(|error| CliError::Input(format!("{}: {error}", file.display())))?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

@@ -93,7 +93,7 @@ fn files_that_are_mounted_are_there() {
     for (name, service) in services() {
         for volume in texts(&service["volumes"]) {
             let path = volume.split(':').next().unwrap();
-            // The secrets are those of whoever deploys it.
+            // The secrets are those of the team that deploys it.
             if path.starts_with("./") && path != "./secrets" {
                 assert!(deploy().join(path).exists(), "{name}: {path}");
             }

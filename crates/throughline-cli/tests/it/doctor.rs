@@ -154,7 +154,7 @@ fn what_has_no_effect_is_warned_of_and_what_is_malformed_is_wrong() {
     let (said, code) = doctor(&Sandbox::empty(), &set, &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("Warning: OTEL_CONFIG_FILE=otel.yaml is not read"), "{said}");
-    assert!(said.contains("Warning: console in OTEL_TRACES_EXPORTER=console is ignored"), "{said}");
+    assert!(said.contains("Warning: console in OTEL_TRACES_EXPORTER=console is not supported"), "{said}");
     for headers in ["api-key=hunter2%zz", "api key=hunter2", "hunter2"] {
         let (said, code) = doctor(&Sandbox::empty(), &[("OTEL_EXPORTER_OTLP_HEADERS", headers)], &[]);
         assert_eq!(code, 1, "{said}");

@@ -70,7 +70,7 @@ async fn a_trace_continues_in_the_formats_that_were_chosen_and_in_no_others() {
         let sent = sent_on(propagators, asked).await;
         assert_eq!(sent.keys().map(String::as_str).collect::<Vec<_>>(), names, "{propagators}");
         assert!(names_trace(&sent), "{propagators}: {sent:?}");
-        // Whoever was not sampled says so to the next.
+        // A service that was not sampled says so to the next.
         let unsampled = |name: &str, end: &str| sent.get(name).is_none_or(|value| value.ends_with(end));
         assert!(unsampled("traceparent", "-00") && unsampled("b3", "-0"), "{sent:?}");
         assert!(unsampled("x-b3-sampled", "0") && unsampled("uber-trace-id", ":0"), "{sent:?}");

@@ -155,7 +155,7 @@ mod page {
         }
     }
 
-    /// Listens on all addresses of a host, on one port: whoever connects to `localhost` takes one of them. Of a machine that lacks
+    /// Listens on all addresses of a host, on one port: a client that connects to `localhost` takes one of them. Of a machine that lacks
     /// a kind of addresses, on the others.
     async fn listen(
         prometheus: &Prometheus,

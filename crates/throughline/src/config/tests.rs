@@ -217,10 +217,14 @@ fn nobody_is_warned_of_what_was_turned_off() {
 #[test]
 fn exporters_that_there_are_not_are_warned_of_by_name() {
     for (name, value, said) in [
-        ("OTEL_TRACES_EXPORTER", "console", "console in OTEL_TRACES_EXPORTER=console is ignored"),
-        ("OTEL_TRACES_EXPORTER", "otlp, console", "console in OTEL_TRACES_EXPORTER=otlp, console is ignored"),
+        ("OTEL_TRACES_EXPORTER", "console", "console in OTEL_TRACES_EXPORTER=console is not supported"),
+        (
+            "OTEL_TRACES_EXPORTER",
+            "otlp, console",
+            "console in OTEL_TRACES_EXPORTER=otlp, console is not supported",
+        ),
         ("OTEL_LOGS_EXPORTER", "otlp", "otlp in OTEL_LOGS_EXPORTER=otlp exports no log lines"),
-        ("OTEL_LOGS_EXPORTER", "console", "console in OTEL_LOGS_EXPORTER=console is ignored"),
+        ("OTEL_LOGS_EXPORTER", "console", "console in OTEL_LOGS_EXPORTER=console is not supported"),
         ("OTEL_METRICS_EXPORTER", "otlp", "otlp in OTEL_METRICS_EXPORTER=otlp is ignored"),
         ("OTEL_METRICS_EXPORTER", "console", "console in OTEL_METRICS_EXPORTER=console is ignored"),
         ("OTEL_CONFIG_FILE", "otel.yaml", "OTEL_CONFIG_FILE=otel.yaml is not read"),

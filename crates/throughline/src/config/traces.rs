@@ -164,7 +164,7 @@ fn has_otlp(settings: &Settings, name: &str) -> Option<bool> {
     Some(settings.get(name)?.split(',').any(|exporter| exporter.trim() == "otlp"))
 }
 
-/// Whether log records are sent with traces: where nobody says so, to whoever is known to take them.
+/// Whether log records are sent with traces: where no variable says so, to a collector that is known to take them.
 fn exports_log_records(settings: &Settings) -> bool {
     let is_set = |name| settings.get(name).is_some();
     has_otlp(settings, LOGS_EXPORTER)

@@ -8,9 +8,9 @@ use super::{logs, metrics, sentry, traces};
 
 /// Exporters that this version does not have, and what it has.
 const EXPORTERS: [(&str, &str, &str); 5] = [
-    ("OTEL_TRACES_EXPORTER", "console", "is ignored: traces are exported over OTLP alone"),
+    ("OTEL_TRACES_EXPORTER", "console", "is not supported: traces are exported only where it names otlp"),
     ("OTEL_LOGS_EXPORTER", "otlp", "exports no log lines: only the log records of steps are exported"),
-    ("OTEL_LOGS_EXPORTER", "console", "is ignored: THROUGHLINE_LOG_OUTPUT says where lines go"),
+    ("OTEL_LOGS_EXPORTER", "console", "is not supported: THROUGHLINE_LOG_OUTPUT says where lines go"),
     ("OTEL_METRICS_EXPORTER", "otlp", "is ignored: metrics are served to Prometheus alone"),
     ("OTEL_METRICS_EXPORTER", "console", "is ignored: metrics are served to Prometheus alone"),
 ];

@@ -100,7 +100,7 @@ fn preorder<'q>(tops: &[Span<'q>]) -> Vec<(SpanId, Span<'q>)> {
 /// A line for each span that was chosen, and below its siblings how many were not.
 fn write(tops: Vec<Span<'_>>, chosen: &BTreeMap<SpanId, String>) -> Vec<String> {
     let mut lines = Vec::new();
-    // The siblings that are left at each depth, and how many were passed over there.
+    // The siblings that are left at each depth, and how many were left out there.
     let mut levels = vec![(tops.into_iter(), 0_u64)];
     while let Some((siblings, hidden)) = levels.last_mut() {
         let next = siblings.next();

@@ -30,7 +30,7 @@ impl Propagators {
                     });
                     None
                 }
-                // Whoever is to read one of them reads both, as OpenTelemetry has it.
+                // A reader of one of them reads both, as OpenTelemetry has it.
                 Propagator::B3 | Propagator::B3Multi => {
                     let single = only(&seen.b3).and_then(b3::parse);
                     single.or_else(|| b3::parse_many(&seen)).map(|parent| (parent, None))
