@@ -142,6 +142,34 @@ async fn what_passes_is_waited_for_and_what_does_not_is_said() {
 }
 
 #[tokio::test]
+async fn a_failover_is_waited_for() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    for kind in [3, 1008] {
+        let (_, judge) = batches(move |_| Fate::RefusedAs(403, kind));
+        server.judge(judge);
+        let loan = loan();
+        let error = store.append(&shared(&loan.events())).await.unwrap_err();
+        assert!(error.is_retryable(), "{kind}: {error}");
+        server.recover();
+        store.append(&shared(&loan.events())).await.unwrap();
+        assert_stored(&*store, &loan).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_and_is_said_to_have_taken_too_long_is_stored_once() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    let (count, judge) = batches(|batch| if batch < 3 { Fate::DoneBut(408) } else { Fate::Answered });
+    server.judge(judge);
+    let loan = loan();
+    append_until_taken(&*store, &shared(&loan.events())).await;
+    assert!(count.load(Ordering::SeqCst) > 1, "the batch was sent again");
+    assert_stored(&*store, &loan).await;
+}
+
+#[tokio::test]
 async fn an_event_that_is_too_large_is_refused_and_the_rest_of_its_run_is_taken() {
     let server = Server::start();
     let store = open(&server.store()).await;
