@@ -250,6 +250,12 @@ pub trait TraceStore: Send + Sync + 'static {
     /// when the identical call is repeated.
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
+    /// Does some of the work of the call of [`append`](Self::append) that follows, which will begin with these events; delivery
+    /// says so while it waits for the emitters that it has just released, with more events each time. It promises nothing: no
+    /// reader sees them, and a call that begins with other events, or another call, undoes it, as one without events does.
+    /// Does nothing by default. Only stores that take events of any traces, one call at a time, are asked to.
+    fn prepare(&self, _events: &[Arc<TraceEvent>]) {}
+
     /// How to append events on the emitting thread; `None`, the default, if appending may have to wait. Called once, when
     /// the store is opened.
     fn inline(&self) -> Option<Arc<dyn AppendInline>> {

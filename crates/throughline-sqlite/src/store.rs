@@ -263,6 +263,13 @@ impl TraceStore for OpenStore {
         })
     }
 
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        if let Some(Open { writer, .. }) = &mut *self.lock() {
+            // Whatever is wrong, the group that comes next finds out.
+            let _ = writer.prepare(events);
+        }
+    }
+
     fn group_commit_delay(&self) -> Duration {
         Duration::from_micros(150)
     }

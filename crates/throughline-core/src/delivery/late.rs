@@ -128,6 +128,12 @@ impl TraceStore for LateStore {
         Box::pin(async move { self.store()?.append(events).await })
     }
 
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        if let Some(store) = self.get() {
+            store.prepare(events);
+        }
+    }
+
     fn limits(&self) -> Limits {
         self.get().map_or(CAUTIOUS, |store| store.limits())
     }

@@ -13,13 +13,11 @@ use rustc_hash::FxHashMap;
 use throughline_model::{AppendError, Spool, SpoolUsage, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::group::{Delivering, Undelivered, retry_after};
+use super::group::{Delivering, GROUP, Undelivered, retry_after};
 use super::later_here;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
-/// How many events are taken from the queue at once. A simulation never fills a large group.
-const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 /// How often a spool is tried for draining, and kept events are tried again, while nothing else happens.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often they are tried during a shutdown at most.

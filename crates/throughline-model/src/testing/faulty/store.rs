@@ -221,6 +221,10 @@ impl TraceStore for OpenFaultyStore {
         Box::pin(self.faults.append.meet(self.inner.append(events)))
     }
 
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        self.inner.prepare(events);
+    }
+
     fn limits(&self) -> Limits {
         self.inner.limits()
     }
