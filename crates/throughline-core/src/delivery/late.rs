@@ -67,7 +67,8 @@ impl LateStore {
                 None => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
-                    under_way.insert(self.config.open(self.instance.clone()))
+                    let (config, instance) = (Arc::clone(&self.config), self.instance.clone());
+                    under_way.insert(Box::pin(async move { config.open(instance).await }))
                 }
             };
             // Whatever takes long, such as a migration, is not begun again and again.

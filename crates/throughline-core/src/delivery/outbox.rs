@@ -9,11 +9,8 @@ use rustc_hash::FxHashMap;
 use throughline_model::{AppendError, BoxFuture, Spool, SpoolUsage, Spooled, TraceId};
 
 use super::DropReason;
-use super::group::{Delivering, Undelivered};
+use super::group::{Delivering, GROUP, Undelivered};
 use super::queue::Queued;
-
-/// How many events are read from the spool at once. A simulation never fills a large group.
-const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 
 pub(super) struct Outbox {
     delivering: Arc<Delivering>,

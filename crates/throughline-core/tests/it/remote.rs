@@ -286,7 +286,8 @@ async fn a_spool_is_drained_trace_beside_trace_and_each_in_one_call_whatever_lie
     let spool = left_behind(12).await;
     let recording = Recording { inner, order: Arc::clone(&order) };
     let throughline = Throughline::builder("test").store(recording).spool(spool).build().unwrap();
-    timeout(SOON, faults.attempted(8)).await.expect("as many at once as the store takes");
+    let at_once = tokio::time::timeout(SOON, faults.attempted(8)).await;
+    at_once.expect("as many at once as the store takes");
     faults.append().release();
     let report = throughline.flush(SOON).await;
     assert!(report.is_complete() && report.destinations[0].delivered == 60, "{report}");
