@@ -241,6 +241,9 @@ pub(crate) struct WhyArgs {
     /// Another store, in which runs that it caused, and the one that caused it, are looked for; may be repeated
     #[arg(long, value_name = "STORE")]
     pub(crate) also: Vec<String>,
+    /// Read such a store from the first line of this file, as --store-file does --store; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) also_file: Vec<PathBuf>,
 }
 
 /// A command about one run.
@@ -477,11 +480,17 @@ Examples:
   throughline copy --from sqlite:traces.db --to sqlite:failed.db --failed --since 7d")]
 pub(crate) struct CopyArgs {
     /// The store to read
-    #[arg(long, value_name = "STORE")]
-    pub(crate) from: String,
+    #[arg(long, value_name = "STORE", required_unless_present = "from_file")]
+    pub(crate) from: Option<String>,
+    /// Read --from from the first line of this file, as --store-file does --store
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) from_file: Option<PathBuf>,
     /// The store to write to; it is created if it does not exist
-    #[arg(long, value_name = "STORE")]
-    pub(crate) to: String,
+    #[arg(long, value_name = "STORE", required_unless_present = "to_file")]
+    pub(crate) to: Option<String>,
+    /// Read --to from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) to_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: RunFilter,
 }

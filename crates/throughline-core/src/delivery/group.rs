@@ -12,7 +12,7 @@ use super::late::LateStore;
 use super::queue::{Queue, Queued, Waiter};
 use super::{Condition, Counters, DeliveryFailure, DropReason, Retry};
 
-/// How many events are taken from the queue at once. A simulation never fills a large group.
+/// How many events are taken from the queue, or read from a spool, at once. A simulation never fills a large group.
 pub(super) const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 
 /// How many events are worth beginning to write while others are awaited.

@@ -244,7 +244,7 @@ impl Worker {
     async fn ended(&mut self, ended: Ended) {
         let failed = match &ended {
             Ended::Group(_, result) => result.as_ref().err().map(|undelivered| &undelivered.error),
-            Ended::Moved(Moved(result)) => result.as_ref().err(),
+            Ended::Moved(moved) => moved.error.as_ref(),
         };
         if let Some(asked) = failed.and_then(retry_after) {
             self.not_before = later_here(asked.min(self.delivering.retry.max_delay));
@@ -359,9 +359,10 @@ impl Worker {
             }
         }
         let is_done = self.is_closing && self.delivering.queue.is_done();
+        let at_once = self.delivering.limits().in_flight.saturating_sub(self.under_way.len());
         if !is_done
-            && self.under_way.len() < self.delivering.limits().in_flight
-            && let Some(moving) = outbox.start_moving(std::mem::take(&mut self.try_spool)).await
+            && at_once > 0
+            && let Some(moving) = outbox.start_moving(std::mem::take(&mut self.try_spool), at_once).await
         {
             self.under_way.push(Box::pin(async move { Ended::Moved(moving.await) }));
         }

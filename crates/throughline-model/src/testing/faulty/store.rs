@@ -52,6 +52,10 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl StoreConfig for FaultyStore {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let (inner, faults) = (self.inner.open(instance), self.faults.clone());
         Box::pin(async move {
