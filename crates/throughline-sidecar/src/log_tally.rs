@@ -151,10 +151,14 @@ impl LogTally {
 
     fn forget_the_rarest(&mut self) {
         let mut counts: Vec<_> = self.shapes.values().map(|shape| shape.count).collect();
-        let (_, median, _) = counts.select_nth_unstable(MOST_SHAPES / 2);
+        let (rarer, median, _) = counts.select_nth_unstable(MOST_SHAPES / 2);
+        // Of those that are as rare as each other, only as many as make a half.
+        let mut as_rare = rarer.iter().filter(|count| **count == *median).count();
         let (median, others) = (*median, &mut self.others);
         self.shapes.retain(|_, shape| {
-            let stays = shape.count > median;
+            let is_surplus = shape.count == median && as_rare > 0;
+            as_rare -= usize::from(is_surplus);
+            let stays = shape.count >= median && !is_surplus;
             *others += if stays { 0 } else { shape.count };
             stays
         });
@@ -334,7 +338,7 @@ mod tests {
         for n in 0..MOST_SHAPES + 5 {
             tally.add(format!("{{\"msg\":\"{}\"}}", name(n)).as_bytes());
         }
-        assert_eq!((tally.shapes.len(), tally.others), (5, MOST_SHAPES as u64));
+        assert_eq!((tally.shapes.len(), tally.others), (MOST_SHAPES / 2 + 5, MOST_SHAPES as u64 / 2));
         let summary = tally.summary(3);
         assert_eq!((summary.lines, summary.messages.len()), (MOST_SHAPES as u64 + 5, 3));
         assert_eq!(summary.others, MOST_SHAPES as u64 + 2);

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::level::LogLevel;
-use crate::lines::BYTE_ORDER_MARK;
+use crate::lines::{BYTE_ORDER_MARK, LONGEST};
 
 /// The names of fields that say when, how much it matters, and what, as [`is_called`] compares them; those that come first win.
 const TIMES: [&str; 13] = [
@@ -38,6 +38,9 @@ const MESSAGES: [&str; 8] =
     ["message", "msg", "@m", "renderedmessage", "event", "body", "text", "shortmessage"];
 /// Messages in which names of fields stand for their values, as Serilog writes them.
 const TEMPLATES: [&str; 2] = ["@mt", "messagetemplate"];
+/// In how many holes of a template values are looked for, and how long the name of one is at most, in bytes.
+const MOST_HOLES: usize = 64;
+const LONGEST_HOLE: usize = 200;
 const ERRORS: [&str; 9] = [
     "errormessage",
     "error",
@@ -298,11 +301,15 @@ fn message(value: &LogValue) -> Option<String> {
     }
 }
 
-/// A template with the values of fields in the places of `{Name}`, `{@Name}` or `{Name,10:format}`; `{{` is a brace.
+/// A template with the values of fields in the places of `{Name}`, `{@Name}` or `{Name,10:format}`; `{{` is a brace. What is beyond
+/// any message that a person would write stays as it is.
 fn filled_in(template: &str, fields: &[(String, LogValue)]) -> String {
     let mut message = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find(['{', '}']) {
+    let (mut rest, mut holes) = (template, 0);
+    while holes < MOST_HOLES
+        && message.len() < LONGEST
+        && let Some(at) = rest.find(['{', '}'])
+    {
         message.push_str(&rest[..at]);
         let (brace, after) = rest[at..].split_at(1);
         rest = after;
@@ -311,15 +318,18 @@ fn filled_in(template: &str, fields: &[(String, LogValue)]) -> String {
             rest = after;
             continue;
         }
-        let hole = (brace == "{").then(|| after.split_once('}')).flatten();
-        let value = hole.and_then(|(hole, _)| {
-            let name = hole.split([',', ':']).next().unwrap_or_default().trim_start_matches(['@', '$']);
+        let near = &after[..after.floor_char_boundary(LONGEST_HOLE)];
+        let end = (brace == "{").then(|| near.find('}')).flatten();
+        holes += usize::from(end.is_some());
+        let value = end.and_then(|end| {
+            let name = near[..end].split([',', ':']).next().unwrap_or_default();
+            let name = name.trim_start_matches(['@', '$']);
             fields.iter().find(|(field, _)| field.strip_prefix("Properties.").unwrap_or(field) == name)
         });
-        match (value, hole) {
-            (Some((_, LogValue::Text(value) | LogValue::Json(value))), Some((_, after))) => {
+        match (value, end) {
+            (Some((_, LogValue::Text(value) | LogValue::Json(value))), Some(end)) => {
                 message.push_str(value);
-                rest = after;
+                rest = &after[end + 1..];
             }
             _ => message.push_str(brace),
         }
@@ -410,6 +420,16 @@ mod tests {
             format!("{level} | {} | {time} | {id} | {error}", record.message)
         });
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_template_makes_no_message_that_is_much_longer_than_the_line() {
+        let value = "x".repeat(100_000);
+        for template in ["{a}".repeat(1_000), "{ ".repeat(100_000), format!("{}}}", "{".repeat(99_999))] {
+            let line = format!("{{\"@mt\":\"{template}\",\"a\":\"{value}\"}}");
+            let message = Record::read(line.as_bytes()).unwrap().message;
+            assert!(message.len() <= LONGEST + value.len() + template.len(), "{}", message.len());
+        }
     }
 
     #[test]

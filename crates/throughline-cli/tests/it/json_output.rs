@@ -50,8 +50,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["slo"], "`{objectives}`: a [BudgetReport](#budgetreport) for each objective of the file."),
     (
         &["anomalies"],
-        "`{since, until, series, left_out, anomalies}`: of how many `series` it was judged whether they are unusual, of how many not because \
-         there are too many, and each [Anomaly](#anomaly).",
+        "`{since, until, series, left_out, anomalies}`: how many `series` were judged, how many events are of others because there are \
+         too many, and each [Anomaly](#anomaly).",
     ),
     (&["diff", "order-7", "order-6"], "A [Diff](#diff)."),
     (
