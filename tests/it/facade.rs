@@ -30,9 +30,14 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_core::env::percent_decoded", "how our own crates read variables and headers"),
     ("throughline_core::env::secret", "how our own crates and programs read variables"),
     ("throughline_core::env::variable", "how our own crates and programs read variables"),
-    ("throughline_kit::File", "for operators, who have the command; a service needs none of it"),
-    ("throughline_kit::Kit", "for operators, who have the command; a service needs none of it"),
-    ("throughline_kit::KitError", "for operators, who have the command; a service needs none of it"),
+    ("throughline_kit::File", OF_OPERATORS),
+    ("throughline_kit::Kit", OF_OPERATORS),
+    ("throughline_kit::Indicator", OF_OPERATORS),
+    ("throughline_kit::KitError", OF_OPERATORS),
+    ("throughline_kit::Objective", OF_OPERATORS),
+    ("throughline_kit::Objectives", OF_OPERATORS),
+    ("throughline_kit::ObjectivesError", OF_OPERATORS),
+    ("throughline_kit::Subject", OF_OPERATORS),
     ("throughline_model::conformance_tests", "what the conformance suites are made of"),
     ("throughline_sidecar::Block", BESIDE),
     ("throughline_sidecar::Digest", BESIDE),
@@ -67,6 +72,9 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_sidecar::family_rank", BESIDE),
     ("throughline_sidecar::shown_value", BESIDE),
 ];
+
+/// Why a service has no use for what operators load elsewhere.
+const OF_OPERATORS: &str = "for operators, who have the command; a service needs none of it";
 
 /// Why a service has no use for what watches it.
 const BESIDE: &str = "for those who watch a service from beside it, who have the command";

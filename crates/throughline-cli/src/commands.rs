@@ -1,6 +1,7 @@
 //! The commands, each in the file of its name.
 
 mod abandon;
+mod anomalies;
 mod by_code;
 mod compensations;
 mod completions;
@@ -22,6 +23,7 @@ mod running;
 mod scrape;
 mod serve;
 mod show;
+mod slo;
 mod stats;
 mod watch;
 mod why;
@@ -69,6 +71,8 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Running(args) => running::run(args, &store, screen).await,
         Command::Serve(args) => serve::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
+        Command::Slo(args) => slo::run(args, &store, screen).await,
+        Command::Anomalies(args) => anomalies::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,
         Command::Export(args) => export::run(args, &store, screen).await,
