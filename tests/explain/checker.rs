@@ -46,6 +46,13 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
         Says::EarlierAttempt => failed(first) && quotes(first),
         Says::Decision => first.has_tag("decision") && begins_before(first, events[1]),
         Says::LimitReached => says_of_nothing(first),
+        // In each run the same went wrong.
+        Says::PutUpWith => others.iter().all(|event| {
+            event.trace_id != first.trace_id
+                && event.status == first.status
+                && event.event_type == first.event_type
+                && text.starts_with(&*event.event_type)
+        }),
         Says::AtWork => first.status.as_str() == "pending" && text.contains(" has been at work for "),
         Says::Missing => true,
         // Of what failed in another run this one knows whose error it ended with, and what it began.

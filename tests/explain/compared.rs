@@ -10,8 +10,49 @@ use throughline::TraceContext;
 
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = differences();
+    all.extend(put_up_with());
     all.extend(flags());
     all
+}
+
+fn put_up_with() -> Vec<Scenario> {
+    vec![
+        Scenario {
+            name: "what_good_runs_put_up_with_is_no_suspect",
+            story: Story::Compared {
+                good: body!(|ctx| {
+                    let _ = fail(&ctx, "stage:recommend", "model server 503").await;
+                    pass(&ctx, "stage:charge").await
+                }),
+                bad: body!(|ctx| {
+                    let _ = fail(&ctx, "stage:recommend", "model server 503").await;
+                    let _ = fail(&ctx, "stage:score", "no history").await;
+                    fail(&ctx, "stage:charge", "card declined").await
+                }),
+            },
+            origin: "stage:charge",
+            says: &[
+                "stage:recommend went wrong in the same way in the last 3 good runs, too: it is no suspect",
+                "stage:score failed with error: no history before, and workflow:order continued",
+            ],
+        },
+        Scenario {
+            name: "an_origin_that_good_runs_put_up_with_is_doubted",
+            story: Story::Compared {
+                good: body!(|ctx| {
+                    let _ = fail(&ctx, "stage:recommend", "model server 503").await;
+                    pass(&ctx, "stage:save").await
+                }),
+                bad: body!(|ctx| {
+                    let _ = fail(&ctx, "stage:recommend", "model server 503").await;
+                    pass(&ctx, "stage:save").await?;
+                    anyhow::bail!("order failed")
+                }),
+            },
+            origin: "stage:recommend",
+            says: &["in the last 3 good runs, too: what brought this one down may be something else"],
+        },
+    ]
 }
 
 fn differences() -> Vec<Scenario> {

@@ -136,6 +136,17 @@ fn swallowed() -> Vec<Scenario> {
             says: &["stage:fetch succeeded, but its output was [] (inferred)"],
         },
         Scenario {
+            name: "a_step_that_gave_back_nothing_which_the_origin_was_given_is_a_suspect",
+            story: run!(|ctx| {
+                let price = ctx.step("stage:price").capture_output();
+                let price = price.run(|_| async { anyhow::Ok(None::<u32>) }).await??;
+                let invoice = ctx.step("stage:invoice").input(&json!({"sku": "SKU-9", "price": price}));
+                invoice.run(|_| async { Err::<(), _>(anyhow::anyhow!("a price must be positive")) }).await?
+            }),
+            origin: "stage:invoice",
+            says: &["stage:price succeeded, but its output was null (inferred)"],
+        },
+        Scenario {
             name: "a_failure_whose_error_was_replaced_is_named_beside_the_new_one",
             story: run!(|ctx| {
                 let step = ctx.step("stage:invoice").run(|ctx| async move {

@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::compared::all());
     all.extend(crate::consequences::all());
     all.extend(crate::field::all());
+    all.extend(crate::replaced::all());
     all.extend(crate::useless::all());
     all.extend(origins());
     all.extend(evidence());

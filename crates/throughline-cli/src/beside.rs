@@ -2,7 +2,7 @@
 
 use throughline_core::query::{Comparison, Difference, Explanation, TraceQuery, Verdict};
 use throughline_core::{
-    EventId, Filter, Page, RunState, RunSummary, Status, Timestamp, TraceEvent, TraceReader,
+    Filter, Page, Relation, RunState, RunSummary, Status, Timestamp, TraceEvent, TraceId, TraceReader,
 };
 
 use crate::error::CliError;
@@ -20,6 +20,8 @@ const EVENTS: usize = 4_000;
 const BEGINNING: usize = 8;
 /// How many runs that it caused are told of.
 const CHILDREN: usize = 3;
+/// How many runs are told of, of which one brought the other down.
+const DESCENDANTS: usize = 4;
 
 /// Says in which process a run ended that was interrupted.
 pub(crate) async fn add_process(
@@ -53,27 +55,46 @@ pub(crate) async fn add_children(
     }
     let failed = caused.iter().filter(|run| matches!(run.state, RunState::Failed | RunState::Cancelled));
     for child in failed.take(CHILDREN) {
-        let id = resolve::shortest_id(reader, child.trace_id).await?;
-        let name = match (kind_of(child), child.correlation_id.as_deref()) {
-            ("", key) => key.unwrap_or("without a name").to_owned(),
-            (kind, Some(key)) => format!("{kind} {key}"),
-            (kind, None) => kind.to_owned(),
-        };
-        let ask = format!("throughline why {id}{}", place.unwrap_or_default());
-        explanation.add_child(child, last_event_of_cause(reader, child).await?, &name, &ask);
+        let (mut at, mut name) = (child.clone(), name_of(child));
+        // What it began itself may have brought it down, and so on.
+        for _ in 0..DESCENDANTS {
+            let id = resolve::shortest_id(reader, at.trace_id).await?;
+            let ask = format!("throughline why {id}{}", place.unwrap_or_default());
+            let last = last_event_of_cause(reader, &at).await?;
+            explanation.add_child(&at, last.as_ref().map(TraceEvent::id), &name, &ask);
+            let Some(next) = last.as_ref().and_then(failed_elsewhere) else { break };
+            let Some(next) = reader.run(next).await? else { break };
+            name = format!("{} of {name}", name_of(&next));
+            at = next;
+        }
     }
     Ok(())
+}
+
+/// What to call a run: what kind it is of, and its key.
+fn name_of(run: &RunSummary) -> String {
+    match (kind_of(run), run.correlation_id.as_deref()) {
+        ("", key) => key.unwrap_or("without a name").to_owned(),
+        (kind, Some(key)) => format!("{kind} {key}"),
+        (kind, None) => kind.to_owned(),
+    }
+}
+
+/// The run whose error a span ended with, if that is another one.
+fn failed_elsewhere(end: &TraceEvent) -> Option<TraceId> {
+    let links = end.links.iter().filter(|link| link.rel == Relation::FailedBy);
+    links.filter_map(|link| link.trace_id).find(|trace| *trace != end.trace_id)
 }
 
 /// The event with which the cause of a run ended; `None` if it is not among the last ones.
 async fn last_event_of_cause(
     reader: &dyn TraceReader,
     run: &RunSummary,
-) -> Result<Option<EventId>, CliError> {
+) -> Result<Option<TraceEvent>, CliError> {
     let Some(cause) = &run.cause else { return Ok(None) };
     let page = reader.trace_page(run.trace_id, &Page::first(EVENTS)).await?;
-    let events = page.items.iter().filter(|event| event.span_id == cause.span_id);
-    Ok(events.max_by_key(|event| event.seq).map(|event| event.id()))
+    let events = page.items.into_iter().filter(|event| event.span_id == cause.span_id);
+    Ok(events.max_by_key(|event| event.seq))
 }
 
 /// Says what went wrong in runs that this one caused and that are in another store.

@@ -71,6 +71,16 @@ impl<'q> Causes<'q> {
         self.at(self.rules.descend(span.index, Status::Failed).cause)
     }
 
+    /// Whether the error of a span calls another one by its name.
+    pub(super) fn is_called_by_name(&self, around: Span<'_>, span: Span<'_>) -> bool {
+        self.rules.is_called_by_name(around.index, span.index)
+    }
+
+    /// The last failure inside a span that may have brought it down although nothing says so.
+    pub(super) fn may_come_from(&self, span: u32) -> Option<Span<'q>> {
+        self.rules.may_come_from(span).map(|inside| self.at(inside))
+    }
+
     /// Whether two failures are of one kind, but of different things: the items of a batch.
     pub(super) fn are_items(&self, one: Span<'q>, other: Span<'q>) -> bool {
         self.rules.are_items(one.index, other.index)

@@ -1,5 +1,6 @@
 //! [`Comparison`]: what was different in runs of the same workflow that succeeded?
 
+mod put_up_with;
 mod traits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::explain::{Certainty, Says, Statement};
 use super::{Divergence, DivergenceKind, Explanation, Span, TraceQuery};
 use crate::duration::duration;
+pub use put_up_with::PutUpWith;
 use throughline_model::names::tags;
 use throughline_model::{RunSummary, Status, Text, Timestamp, TraceEvent};
 use traits::Traits;
@@ -30,6 +32,10 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// Spans that take much longer than they usually do, at most [`Comparison::DIFFERENCES`].
     pub slow: Vec<Usual>,
+    /// What went wrong here before the cause had failed, the cause among it, and in the same way in all good runs: what they put
+    /// up with is no suspect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub put_up_with: Vec<PutUpWith>,
 }
 
 impl Comparison {
@@ -120,6 +126,11 @@ impl TraceQuery {
             first_divergence: self.divergence_before(&good[nearest], cause),
             differences,
             slow: self.slow(good, until),
+            put_up_with: put_up_with::put_up_with(
+                self,
+                good,
+                cause.map_or(u32::MAX, |cause| cause.end_place()),
+            ),
         })
     }
 
@@ -127,8 +138,9 @@ impl TraceQuery {
         let first = self.diff(good).first_divergence?;
         // What ended in the same way as the run is not where it left the way.
         let is_before = cause.is_none_or(|cause| first.span.started <= cause.last_event().timestamp);
-        let is_cause = cause.is_some_and(|cause| cause.id() == first.span.span_id);
-        (is_before && !is_cause).then_some(first)
+        let mut brought_down = std::iter::successors(cause, Span::parent).chain(self.root());
+        let is_of_it = brought_down.any(|span| span.id() == first.span.span_id);
+        (is_before && !is_of_it).then_some(first)
     }
 
     /// Steps that good runs have before the place of the cause, and steps that none of them has.
@@ -233,8 +245,9 @@ impl TraceQuery {
 }
 
 impl Explanation {
-    /// Adds what a comparison with good runs says to the statements.
+    /// Adds what a comparison with good runs says to the statements. What was put up with in these, too, is no suspect.
     pub fn add_comparison(&mut self, comparison: &Comparison) {
+        self.clear_of_suspicion(comparison);
         let start = |run: &RunSummary| {
             let root = run.root.as_ref()?;
             Some(Text::from(format!("{}:{}:0", run.trace_id, root.span_id)))
@@ -283,10 +296,43 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// Says of what was put up with in good runs, too, that it is no suspect.
+    fn clear_of_suspicion(&mut self, comparison: &Comparison) {
+        let goods = goods(comparison.runs);
+        let cause = self.cause.as_ref().map(|cause| cause.span.span_id);
+        let mut told: Vec<&Text> = Vec::new();
+        for it in &comparison.put_up_with {
+            let before = self.statements.len();
+            self.statements.retain(|statement| statement.suspect() != Some(it.span_id));
+            let is_cause = cause == Some(it.span_id);
+            if !is_cause && (before == self.statements.len() || told.contains(&&it.name)) {
+                continue;
+            }
+            told.push(&it.name);
+            let then = match is_cause {
+                true => "what brought this one down may be something else",
+                false => "it is no suspect",
+            };
+            self.statements.push(Statement {
+                says: Says::PutUpWith,
+                certainty: Certainty::Compared,
+                text: format!("{} went wrong in the same way in {goods}, too: {then}", it.name),
+                spans: vec![it.span_id],
+                events: it.events.clone(),
+            });
+        }
+    }
+}
+
+/// What to call the good runs that a run was compared with.
+fn goods(runs: usize) -> String {
+    if runs == 1 { "the last good run".to_owned() } else { format!("the last {runs} good runs") }
+}
+
 impl Difference {
     fn sentence(&self, runs: usize) -> String {
-        let goods =
-            if runs == 1 { "the last good run".to_owned() } else { format!("the last {runs} good runs") };
+        let goods = goods(runs);
         let name = &self.name;
         let what = match self.kind {
             DifferenceKind::MissingStep => {

@@ -16,6 +16,7 @@ pub use statements::{Certainty, Says, Statement};
 use throughline_model::{Attrs, RunState, RunSummary};
 #[cfg(feature = "render")]
 pub(crate) use values::facts;
+pub(crate) use values::holds_nothing;
 
 /// Why a run failed, or its state if it did not. Returned by [`TraceQuery::explain`].
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -45,7 +45,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use compare::{Comparison, Difference, DifferenceKind, Usual};
+pub use compare::{Comparison, Difference, DifferenceKind, PutUpWith, Usual};
 pub use decisions::{Alternative, Basis, Consequence, Decision, DecisionOutcome, Decisions};
 pub use diff::{
     AttrChange, ChoiceChange, Diff, Divergence, DivergenceKind, InputChange, SlowerSpan, StateChange,

@@ -35,9 +35,10 @@ pub use throughline_query::{
     Alternative, AttrChange, Basis, Cascade, CascadeKind, Cause, CauseKind, Certainty, ChoiceChange,
     Comparison, CompensationEntry, CompensationLedger, CompensationState, Consequence, Decision,
     DecisionOutcome, Decisions, Diff, Difference, DifferenceKind, Divergence, DivergenceKind, Explanation,
-    FailureOutcome, InputChange, OrphanedResource, OtherFailure, PathStep, Problem, ProblemKind, Recorded,
-    SagaCompensation, Says, SlowerSpan, Span, SpanSummary, StateChange, Statement, Timeline, TimelineEntry,
-    TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Usual, Verdict, human_duration,
+    FailureOutcome, InputChange, OrphanedResource, OtherFailure, PathStep, Problem, ProblemKind, PutUpWith,
+    Recorded, SagaCompensation, Says, SlowerSpan, Span, SpanSummary, StateChange, Statement, Timeline,
+    TimelineEntry, TraceQuery, Tree, TreeNode, UnmatchedSpan, UpstreamDecision, Usual, Verdict,
+    human_duration,
 };
 #[cfg(feature = "render")]
 pub use throughline_query::{Emphasis, Style, elide, escape, is_unsafe};

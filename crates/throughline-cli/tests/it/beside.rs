@@ -52,6 +52,31 @@ async fn what_failed_in_a_child_with_a_trace_of_its_own_is_said_with_the_command
 }
 
 #[tokio::test]
+async fn what_failed_in_the_child_of_a_child_is_said_too() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let run = shop.workflow("order").key("order-1").run(|ctx| async move {
+        let billing = ctx.child_workflow("billing").key("bill-1").run(|ctx| async move {
+            let ledger = ctx.child_workflow("ledger").key("ledger-1").run(|ctx| async move {
+                ctx.dependency("s3", "ledger", async { Err::<(), BoxError>("AccessDenied".into()) }).await?
+            });
+            ledger.await?
+        });
+        billing.await?
+    });
+    run.await.unwrap().unwrap_err();
+    end(shop).await;
+    let seen = sandbox.see(&["why", "order-1"]);
+    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("in child billing bill-1: "), "{seen}");
+    let (_, of_the_ledger) = words.split_once("in child ledger ledger-1 of billing bill-1: ").expect(&seen);
+    assert!(of_the_ledger.starts_with("dependency:s3 ledger error: AccessDenied"), "{seen}");
+    let (_, command) = of_the_ledger.split_once("› throughline ").unwrap();
+    let command: Vec<&str> = command.split(' ').take(2).collect();
+    assert!(sandbox.see(&command).contains("AccessDenied"), "{command:?}");
+}
+
+#[tokio::test]
 async fn a_child_in_another_store_is_found_if_that_store_is_named() {
     let sandbox = Sandbox::empty();
     let shop = service(&sandbox, "shop");

@@ -169,6 +169,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Difference", "throughline-query/src/compare.rs"),
     ("DifferenceKind", "throughline-query/src/compare.rs"),
     ("Usual", "throughline-query/src/compare.rs"),
+    ("PutUpWith", "throughline-query/src/compare/put_up_with.rs"),
     ("PathStep", "throughline-query/src/explain.rs"),
     ("UpstreamDecision", "throughline-query/src/explain.rs"),
     ("Cascade", "throughline-query/src/explain.rs"),

@@ -6,10 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::current::{Turn, last_turn};
 use throughline_model::fold::{Agreement, agreement};
-use throughline_model::{ErrorInfo, Link, Moment, Text, names::errors};
+use throughline_model::{ErrorInfo, Link, Moment, StepError, Text, names::errors};
 
 /// How many are kept of a span. Only those can be so many that fail beside each other.
 const KEPT: usize = 32;
+
+/// How many of those that were tolerated are kept, in case that they were not.
+const OVER: usize = 4;
 
 /// Where in memory the future of a step is.
 #[derive(Debug, Clone, Default)]
@@ -32,12 +35,59 @@ impl Place {
     }
 }
 
+/// Which error it is, if that can be told: where in memory the innermost of its errors is. In a box an error stays where it is on
+/// its way up, whatever is put around it; one that moves with its owner is not told from others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity(Option<usize>);
+
+impl Identity {
+    pub(crate) const UNKNOWN: Self = Self(None);
+
+    fn of<E: StepError<K>, K>(error: &E) -> Self {
+        // A chain may go round in a circle.
+        const LONGEST: usize = 256;
+        let all = std::iter::successors(error.as_error(), |error| error.source()).take(LONGEST);
+        let place = all.last().filter(|innermost| size_of_val(*innermost) > 0).map(|innermost| {
+            let start = std::ptr::from_ref(innermost).addr();
+            Place(start..start + size_of_val(innermost))
+        });
+        Self(place.filter(|place| !place.overlaps(&Place::of(error))).map(|place| place.0.start))
+    }
+
+    fn is(self, other: Self) -> bool {
+        self.is_known() && self.0 == other.0
+    }
+
+    fn is_known(self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// An error that a step ended with.
+pub(crate) struct Caught {
+    pub(super) info: ErrorInfo,
+    pub(super) identity: Identity,
+}
+
+impl Caught {
+    pub(super) fn of<E: StepError<K>, K>(error: &E) -> Self {
+        Self { info: error.describe(), identity: Identity::of(error) }
+    }
+}
+
+impl From<ErrorInfo> for Caught {
+    fn from(info: ErrorInfo) -> Self {
+        Self { info, identity: Identity::UNKNOWN }
+    }
+}
+
 /// What failed in a span and may still bring it down. Nothing is done here as long as nothing fails.
 ///
 /// Code that continues after a failure has tolerated it. To tell that from what runs beside the failed step, as in a `join!`,
 /// the places of their futures are compared: a branch keeps its place for as long as the others run, while the next step of
 /// the same code takes the place that the failed one left. So a failure is forgotten when something begins in its place.
-/// Boxes are anywhere: what a task begins in one, or after one failed, counts as the same code.
+/// Boxes are anywhere: what a task begins in one, or after one failed, counts as the same code. A failure that was forgotten is
+/// remembered by the very same error.
 #[derive(Default)]
 pub(super) struct Failures {
     any: AtomicBool,
@@ -51,6 +101,7 @@ pub(super) struct Failure {
     /// Whether it failed by itself, was cancelled by a time limit, or was given up for an unknown reason.
     pub(super) how: How,
     pub(super) error: ErrorInfo,
+    pub(super) identity: Identity,
     pub(super) started: Moment,
     pub(super) ended: Moment,
     pub(super) place: Place,
@@ -62,6 +113,8 @@ pub(super) struct Failure {
     pub(super) undoes: bool,
     /// Whether something began later, perhaps beside it.
     pub(super) is_followed: bool,
+    /// Whether the code seems to have continued after it.
+    pub(super) is_over: bool,
 }
 
 /// How something ended that did not succeed.
@@ -86,11 +139,18 @@ impl Failures {
         if self.has_any() {
             let task = tokio::task::try_id();
             let mut list = self.list();
-            list.retain(|failure| {
+            for failure in list.iter_mut() {
                 let is_inline = around.may_hold(place) && around.may_hold(&failure.place);
-                !failure.place.overlaps(place) && (is_inline || failure.task != task)
+                failure.is_over |= failure.place.overlaps(place) || !is_inline && failure.task == task;
+                failure.is_followed = true;
+            }
+            let over = list.iter().filter(|failure| failure.is_over).count();
+            let mut too_many = over.saturating_sub(OVER);
+            list.retain(|failure| {
+                let is_one_too_many = failure.is_over && too_many > 0;
+                too_many -= usize::from(is_one_too_many);
+                !is_one_too_many && (!failure.is_over || failure.identity.is_known())
             });
-            list.iter_mut().for_each(|failure| failure.is_followed = true);
             self.any.store(!list.is_empty(), Ordering::Relaxed);
         }
     }
@@ -115,12 +175,12 @@ impl Failures {
 
     /// What brought the span down that ends with this error, if it is known. Whatever was known of the error down there and
     /// is hidden up here is added to it.
-    pub(super) fn explain(&self, error: &mut ErrorInfo) -> Option<Link> {
+    pub(super) fn explain(&self, error: &mut ErrorInfo, identity: Identity) -> Option<Link> {
         if !self.has_any() {
             return None;
         }
         let list = self.list();
-        let (agreement, cause) = cause_in(&list, error)?;
+        let (agreement, cause) = cause_in(&list, error, identity)?;
         let known = &cause.error;
         // Its type, where the span got it in a box; where it panicked, if it was carried here from another thread.
         let is_the_variant = known.kind.strip_suffix(&*error.kind).is_some_and(|of| of.ends_with("::"));
@@ -141,17 +201,26 @@ impl Failures {
         let list = self.list();
         let is_beside = |failure: &&Failure| {
             let is_now = turn.is_none_or(|turn| failure.turn.as_ref() == Some(turn));
-            failure.how == How::Failed && started <= failure.ended && is_now
+            failure.how == How::Failed && started <= failure.ended && is_now && !failure.is_over
         };
         list.iter().rfind(is_beside).map(|failure| failure.name.clone())
     }
 }
 
 /// The failure whose error this one is, on its way up.
-fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'f Failure)> {
+fn cause_in<'f>(
+    list: &'f [Failure],
+    error: &ErrorInfo,
+    identity: Identity,
+) -> Option<(Agreement, &'f Failure)> {
+    fn innermost(error: &ErrorInfo) -> &Text {
+        error.chain.last().unwrap_or(&error.message)
+    }
     let now = last_turn();
+    let is_the_same =
+        |failure: &Failure| failure.identity.is(identity) && innermost(&failure.error) == innermost(error);
     let mut best: Option<(Agreement, &Failure)> = None;
-    for failure in list {
+    for failure in list.iter().filter(|failure| !failure.is_over || is_the_same(failure)) {
         let Some(agreement) = agreement(error, &failure.error) else { continue };
         // What is behind an error is behind others too: its own text has to be there, if other work began since.
         if failure.is_followed && agreement == Agreement::Innermost && !failure.error.chain.is_empty() {
@@ -166,7 +235,12 @@ fn cause_in<'f>(list: &'f [Failure], error: &ErrorInfo) -> Option<(Agreement, &'
             // several different ones, they are no attempts at the same thing.
             let is_alike = failure.error.message == before.error.message || failure.name == before.name;
             let is_attempt = is_alike && !failure.undoes && failure.started >= before.ended;
-            agreement > known || agreement == known && is_attempt
+            // Of what is called the same any may be the one that counts; else it is the very same error, if that is there.
+            let [is_it, was_it] = [failure, before].map(is_the_same);
+            match is_it == was_it || failure.name == before.name {
+                true => agreement > known || agreement == known && is_attempt,
+                false => is_it,
+            }
         });
         if is_better {
             best = Some((agreement, failure));

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::current::Entered;
 use super::failure::NotRecorded;
-use super::failures::Place;
+use super::failures::{Caught, Identity, Place};
 use super::keyed::RunClaims;
 use super::span::{End, Span};
 use super::spec::SpanSpec;
@@ -20,7 +20,7 @@ use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
 use crate::hub::{Delivery, Emitted};
 use crate::panics::{RecordedPanic, catch_recorded, describe_panic};
-use throughline_model::{BoxFuture, ErrorInfo, InstanceId, Status, names};
+use throughline_model::{BoxFuture, InstanceId, Status, names};
 
 pin_project! {
     /// A step: it records its start, runs the future, and records its end. Returned by
@@ -53,7 +53,7 @@ pin_project! {
 
 /// What an output says about the step.
 pub(super) struct Capture<T> {
-    pub(super) error: fn(&T) -> Option<ErrorInfo>,
+    pub(super) error: fn(&T) -> Option<Caught>,
     pub(super) output: fn(&T) -> Option<Map<String, Value>>,
 }
 
@@ -62,9 +62,10 @@ impl<T> Capture<T> {
     pub(super) const INFALLIBLE: Self = Self { error: |_| None, output: |_| None };
 
     fn end(&self, output: &T) -> End {
-        let error = (self.error)(output);
+        let (error, identity) = (self.error)(output)
+            .map_or((None, Identity::UNKNOWN), |caught| (Some(caught.info), caught.identity));
         let status = if error.is_some() { Status::Failed } else { Status::Success };
-        End { status, error, output: (self.output)(output) }
+        End { status, error, identity, output: (self.output)(output) }
     }
 }
 

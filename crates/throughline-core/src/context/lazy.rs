@@ -166,7 +166,7 @@ impl LazyRoot {
             hub.show(&start);
         }
         if let Some(ended) = ended {
-            root.end_request(End { status: ended.status, error: None, output: None }, ended, None);
+            root.end_request(End { status: ended.status, ..End::success() }, ended, None);
         }
     }
 

@@ -21,6 +21,7 @@ use compensate::Completed;
 use running::SagaRun;
 
 use super::failure::NotRecorded;
+use super::failures::Caught;
 use super::future::Capture;
 use super::resumption::Resumption;
 use super::span::Label;
@@ -113,7 +114,7 @@ impl SagaBuilder {
     {
         let earlier = PreviousSaga::of(&self.context, &self.name);
         let capture: Capture<Result<T, SagaFailed<E>>> = Capture {
-            error: |result| result.as_ref().err().map(|failed| failed.error.describe()),
+            error: |result| result.as_ref().err().map(|failed| Caught::of(&failed.error)),
             output: |_| None,
         };
         let on_cancel = self.on_cancel;

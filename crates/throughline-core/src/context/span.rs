@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::failures::{Failure, Failures, How, Place};
+use super::failures::{Failure, Failures, How, Identity, Place};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
@@ -203,7 +203,7 @@ impl Span {
     fn end_event(&self, mut end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
         if let Some(error) = end.error.as_mut().filter(|_| end.status == Status::Failed) {
-            event.links.extend(self.failures.explain(error));
+            event.links.extend(self.failures.explain(error, end.identity));
         }
         self.tell_above(&end, at);
         event.status = end.status;
@@ -255,6 +255,7 @@ impl Span {
             name: self.label.end(end.status),
             how,
             error,
+            identity: end.identity,
             started: self.started,
             ended: at,
             place: self.place.clone(),
@@ -262,6 +263,7 @@ impl Span {
             turn: current::turn(),
             undoes: self.tags.iter().any(|tag| tag == names::tags::COMPENSATION),
             is_followed: false,
+            is_over: false,
         });
     }
 
@@ -420,19 +422,24 @@ fn kept(start: Option<Dependency>) -> Delivery {
 pub(crate) struct End {
     pub(crate) status: Status,
     pub(crate) error: Option<ErrorInfo>,
+    pub(crate) identity: Identity,
     pub(crate) output: Option<Map<String, Value>>,
 }
 
 impl End {
-    pub(crate) const fn cancelled(reason: Option<ErrorInfo>) -> Self {
-        Self { status: Status::Cancelled, error: reason, output: None }
+    pub(crate) fn cancelled(reason: Option<ErrorInfo>) -> Self {
+        Self { error: reason, ..Self::without_error(Status::Cancelled) }
     }
 
-    pub(crate) const fn success() -> Self {
-        Self { status: Status::Success, error: None, output: None }
+    pub(crate) fn success() -> Self {
+        Self::without_error(Status::Success)
     }
 
-    pub(crate) const fn failed(error: ErrorInfo) -> Self {
-        Self { status: Status::Failed, error: Some(error), output: None }
+    pub(crate) fn failed(error: ErrorInfo) -> Self {
+        Self { error: Some(error), ..Self::without_error(Status::Failed) }
+    }
+
+    fn without_error(status: Status) -> Self {
+        Self { status, error: None, identity: Identity::UNKNOWN, output: None }
     }
 }

@@ -6,13 +6,14 @@ use serde::Serialize;
 use serde_json::Map;
 
 use super::failure::NotRecorded;
+use super::failures::Caught;
 use super::future::{Capture, Deferred, TraceFuture};
 use super::span::Label;
 use super::spec::{Details, SpanSpec};
 use super::{Decision, TraceContext};
 use crate::payload::to_payload;
 use throughline_model::StepError;
-use throughline_model::{ErrorInfo, Link, Relation, SpanId, Text, names};
+use throughline_model::{Link, Relation, SpanId, Text, names};
 
 /// A step that is being configured; it runs when [`run`](Self::run) is awaited.
 ///
@@ -247,8 +248,8 @@ impl CapturingStep {
     }
 }
 
-pub(super) fn error_of<T, E: StepError<K>, K>(result: &Result<T, E>) -> Option<ErrorInfo> {
-    result.as_ref().err().map(StepError::describe)
+pub(super) fn error_of<T, E: StepError<K>, K>(result: &Result<T, E>) -> Option<Caught> {
+    result.as_ref().err().map(Caught::of)
 }
 
 fn output_of(output: &impl Serialize) -> Option<Map<String, serde_json::Value>> {

@@ -1,6 +1,7 @@
 //! Which step brought another one down, as it is known when it happens.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -159,12 +160,20 @@ async fn of_joined_steps_the_one_whose_error_was_returned_is_named() {
 }
 
 #[tokio::test]
-async fn of_joined_steps_with_the_same_error_the_first_to_fail_is_named() {
+async fn of_joined_steps_whose_errors_are_not_told_apart_the_first_to_fail_is_named() {
+    async fn fails(ctx: &TraceContext, name: &'static str, gate: &Notify) -> Result<(), BureauError> {
+        ctx.trace(name, async {
+            gate.notified().await;
+            Err::<(), _>(BureauError::Declined)
+        })
+        .await
+        .unwrap()
+    }
     let events = record(|ctx| async move {
         let (early, late) = (Notify::new(), Notify::new());
         early.notify_one();
-        let (a, b) = tokio::join!(fails_after(&ctx, "stage:a", &late, "no funds"), async {
-            let failed = fails_after(&ctx, "stage:b", &early, "no funds").await;
+        let (a, b) = tokio::join!(fails(&ctx, "stage:a", &late), async {
+            let failed = fails(&ctx, "stage:b", &early).await;
             late.notify_one();
             failed
         });
@@ -172,6 +181,90 @@ async fn of_joined_steps_with_the_same_error_the_first_to_fail_is_named() {
     })
     .await;
     assert_eq!(cause(&events), ["stage:b"]);
+}
+
+#[tokio::test]
+async fn of_joined_steps_with_the_same_error_the_one_whose_error_was_returned_is_named() {
+    for returns_first in [true, false] {
+        let events = record(|ctx| async move {
+            let (one, other) = (Notify::new(), Notify::new());
+            let (first, second, ()) = tokio::join!(
+                fails_after(&ctx, "stage:a", &one, "quota exceeded"),
+                async {
+                    other.notified().await;
+                    ctx.trace("stage:b", async { Err::<(), _>(anyhow::anyhow!("quota exceeded")) }).await?
+                },
+                async {
+                    one.notify_one();
+                    tokio::task::yield_now().await;
+                    other.notify_one();
+                    // In a later poll than that in which either failed.
+                    tokio::task::yield_now().await;
+                    tokio::task::yield_now().await;
+                },
+            );
+            if returns_first { first } else { second }.context("checking")
+        })
+        .await;
+        assert_eq!(cause(&events), [if returns_first { "stage:a" } else { "stage:b" }]);
+    }
+}
+
+#[tokio::test]
+async fn of_branches_in_a_box_the_one_whose_error_was_returned_is_named() {
+    let events =
+        record(|ctx| {
+            // Where the futures of branches are says nothing then.
+            let branches: Pin<Box<dyn Future<Output = anyhow::Result<()>>>> = Box::pin(async move {
+                let fails = |name| {
+                    let ctx = &ctx;
+                    async move {
+                        ctx.trace(name, async { Err::<(), _>(anyhow::anyhow!("quota exceeded")) }).await?
+                    }
+                };
+                let (first, _) = tokio::join!(fails("stage:a"), async {
+                    tokio::task::yield_now().await;
+                    let failed: anyhow::Result<()> = fails("stage:b").await;
+                    tokio::task::yield_now().await;
+                    failed
+                });
+                first
+            });
+            branches
+        })
+        .await;
+    assert_eq!(cause(&events), ["stage:a"]);
+}
+
+#[tokio::test]
+async fn an_error_in_a_box_is_the_same_whatever_is_put_around_it() {
+    type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    #[derive(Debug, thiserror::Error)]
+    #[error("checking")]
+    struct Checking(#[source] BoxError);
+    for returned in [0, 1, 2] {
+        let events = record(|ctx| async move {
+            let gates = [Notify::new(), Notify::new(), Notify::new()];
+            let step = |name, gate: usize| {
+                let (ctx, gate) = (&ctx, &gates[gate]);
+                async move {
+                    gate.notified().await;
+                    ctx.trace(name, async { Err::<(), BoxError>("quota exceeded".into()) }).await.unwrap()
+                }
+            };
+            let all = async {
+                for gate in &gates {
+                    gate.notify_one();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let (a, b, c, ()) = tokio::join!(step("stage:a", 0), step("stage:b", 1), step("stage:c", 2), all);
+            let error = [a, b, c].into_iter().nth(returned).unwrap().unwrap_err();
+            Err::<(), BoxError>(Box::new(Checking(error)))
+        })
+        .await;
+        assert_eq!(cause(&events), [["stage:a", "stage:b", "stage:c"][returned]]);
+    }
 }
 
 #[tokio::test]

@@ -8,12 +8,13 @@
 //!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
 //!    that has several different ones in it reports all of them, and the first counts.
 //! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, if it is
-//!    that of a saga or a workflow, if it was tried several times and never succeeded, if work beside it was cancelled
-//!    because of it, or if the error [echoes](echoes) it.
+//!    that of a saga or a workflow, a panic, if it was tried several times and never succeeded, if work beside it was
+//!    cancelled because of it, or if the error [echoes](echoes) it. A vague error that names a failed step means that one.
 //! 5. A failure is looked for inside a child whose end was not recorded.
-//! 6. If the error is vague, so was a failure after which there was only aftermath: cleaning up, telling somebody; else the
-//!    last failure that was not made good by a step of the same name. Of several things that the same was done with, as with
-//!    the items of a batch, the first that failed.
+//! 6. If the error is vague, or says what was done afterwards, so was a failure after which there was only aftermath: cleaning
+//!    up, telling somebody; else the last failure that was not made good by a step of the same name. Of several things that
+//!    the same was done with, as with the items of a batch, the first that failed. What was tried several times and never
+//!    succeeded is the reason whatever the error says, if only aftermath followed.
 //! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is.
 //! 8. Where the way ends at an error that says that it was cancelled, or that something it used was gone, it continues at the
@@ -29,12 +30,15 @@ mod agreement;
 mod attempts;
 mod record;
 mod taken;
+mod told;
+mod vague;
 mod words;
 
 use agreement::echoes;
 pub use agreement::{Agreement, agreement, may_be_chance};
 pub use record::SpanFacts;
-pub use words::{is_time_out, says_why};
+pub use vague::says_why;
+pub use words::is_time_out;
 
 use std::collections::HashSet;
 
@@ -100,6 +104,9 @@ pub struct Causes<'e> {
     failure_below: Vec<bool>,
     cancellation_below: Vec<bool>,
 }
+
+/// Among how many of the last failures it is looked for one that only aftermath followed, if the error around it says why.
+const LATEST: usize = 16;
 
 /// A failure inside a span that may have brought it down.
 #[derive(Clone, Copy)]
@@ -278,12 +285,10 @@ impl<'e> Causes<'e> {
             let cleaned_up = self.before_clean_up(span, culprit, &suspects);
             return Some(cleaned_up.map_or((culprit, ground), |first| (first, Ground::BeforeCleanUp)));
         }
-        let says_why = error.is_some_and(says_why);
+        let says_why = error.is_some_and(|error| says_why(error) && !self.tells_what_was_done(span, error));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
-            // The caller of a saga or a workflow needs its result, and code that tries again needs that of the step.
-            let is_needed =
-                || facts.is_of("saga:") || facts.is_of("workflow:") || self.never_succeeded(suspect.span);
+            let is_needed = || self.is_needed(suspect.span);
             let is_told = || {
                 self.cancelled_others(span, suspect.span)
                     || error.zip(facts.error()).is_some_and(|(error, other)| echoes(error, other))
@@ -291,7 +296,8 @@ impl<'e> Causes<'e> {
             !suspect.was_survived && (!says_why || is_needed() || is_told())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
-            let first = if says_why { last.span } else { self.first_of_its_kind(last.span, &suspects) };
+            let meant = || self.named_in(span, &suspects).unwrap_or(last.span);
+            let first = if says_why { last.span } else { self.first_of_its_kind(meant(), &suspects) };
             return Some((first, Ground::NothingAfter));
         }
         if let Some(open) = self.unended_with(span, &self.failure_below) {
@@ -299,16 +305,20 @@ impl<'e> Causes<'e> {
         }
         let is_followed_by_aftermath =
             |suspect: &&Suspect| self.is_only_aftermath(span, suspect.span, u32::MAX);
+        let of_aftermath = |suspect: &Suspect| (suspect.span, Ground::OnlyAftermath);
         if says_why {
-            return None;
+            let last = suspects.iter().rev().take(LATEST);
+            let mut needed = last.filter(|suspect| self.never_succeeded(suspect.span));
+            return needed.find(is_followed_by_aftermath).map(of_aftermath);
         }
-        let aftermath = suspects.iter().find(is_followed_by_aftermath);
-        let aftermath = aftermath.map(|suspect| (suspect.span, Ground::OnlyAftermath));
-        // An error that says nothing is no origin while something failed that was not made good.
-        aftermath.or_else(|| {
+        let aftermath = suspects.iter().find(is_followed_by_aftermath).map(of_aftermath);
+        // An error that says nothing is no origin while something failed that was not made good; least of all what it names.
+        let first_of_its_kind = |last| (self.first_of_its_kind(last, &suspects), Ground::LastFailure);
+        let named = self.named_in(span, &suspects).map(first_of_its_kind);
+        named.or(aftermath).or_else(|| {
             let mut made_good = self.made_good();
             let last = suspects.iter().rev().find(|suspect| !made_good(suspect.span))?;
-            Some((self.first_of_its_kind(last.span, &suspects), Ground::LastFailure))
+            Some(first_of_its_kind(last.span))
         })
     }
 
@@ -369,47 +379,6 @@ impl<'e> Causes<'e> {
         let is_cause = self.in_compensation[span as usize] || !self.in_compensation[linked as usize];
         (is_cause && other.status == Status::Failed && other.ended < own.ended)
             .then_some((linked, Ground::Linked))
-    }
-
-    /// The suspect whose error was passed on.
-    fn passed_on(&self, around: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
-        let with = |survived: bool, least: Agreement| {
-            let agree = suspects.iter().filter(move |suspect| {
-                suspect.was_survived == survived && suspect.agreement.is_some_and(|found| found >= least)
-            });
-            agree.filter_map(|suspect| Some((suspect.agreement?, suspect.span)))
-        };
-        let first = with(false, Agreement::Phrase).rev().max_by_key(|(agreement, _)| *agreement);
-        let found = first.or_else(|| {
-            // Of what the work had already put up with a phrase says too little, and a few words may be there by chance if it
-            // continued with work that was none of the aftermath.
-            let error = self.record.spans[around as usize].error();
-            let by_chance = |span: u32| {
-                let errors = error.zip(self.record.spans[span as usize].error());
-                errors.is_none_or(|(error, other)| may_be_chance(error, other))
-                    && !self.is_only_aftermath(around, span, u32::MAX)
-            };
-            let told = || with(true, Agreement::Message).filter(|(_, span)| !by_chance(*span));
-            let best = told().map(|(agreement, _)| agreement).max()?;
-            let alike = || told().filter(|(agreement, _)| *agreement == best).rev();
-            // What was made good later did not end anything.
-            let mut made_good = self.made_good();
-            alike().find(|(_, span)| !made_good(*span)).or_else(|| alike().next())
-        });
-        found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
-    }
-
-    /// An error that has several others in it reports all of them: what failed first among these, if it is not the culprit.
-    fn first_told(&self, culprit: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
-        let told = suspects.iter().find(|suspect| suspect.span == culprit)?;
-        let agreement = told.agreement.filter(|agreement| *agreement < Agreement::Whole)?;
-        let error = self.record.spans[culprit as usize].error();
-        let before = suspects.iter().take_while(|suspect| suspect.span != culprit);
-        let first = before.map(|suspect| (suspect.span, suspect.agreement)).find(|(span, agrees)| {
-            *agrees >= Some(agreement.max(Agreement::Message))
-                && self.record.spans[*span as usize].error() != error
-        });
-        first.map(|(span, _)| (span, Ground::SameError(agreement)))
     }
 
     fn dropped_first(&self, span: u32, status: Status) -> Option<(u32, Ground)> {

@@ -2,7 +2,7 @@
 
 use super::{Certainty, Explanation, Says, Statement, Verdict};
 use crate::duration::duration;
-use crate::explain::headline::{one_line, position};
+use crate::explain::headline::{position, with_sources};
 use throughline_model::{EventId, InstanceId, Process, RunState, RunSummary, Timestamp};
 
 impl Explanation {
@@ -51,8 +51,10 @@ impl Explanation {
     pub fn add_child(&mut self, child: &RunSummary, last: Option<EventId>, name: &str, ask: &str) {
         let what = match &child.cause {
             Some(cause) => {
-                let error =
-                    cause.error.as_ref().map_or_else(String::new, |error| format!(" {}", one_line(error)));
+                let error = cause
+                    .error
+                    .as_ref()
+                    .map_or_else(String::new, |error| format!(" {}", with_sources(error)));
                 format!("{}{error}", cause.name)
             }
             None => child.state.to_string(),

@@ -1,7 +1,7 @@
 //! What happened in a run, in a sentence.
 
 use throughline_model::names::{DEPENDENCY_PREFIX, errors};
-use throughline_model::{ErrorInfo, RunSummary};
+use throughline_model::{ErrorInfo, RunSummary, Text};
 
 use crate::duration::duration;
 use crate::{Cause, CauseKind, Explanation, SpanSummary, Verdict};
@@ -201,4 +201,27 @@ pub(crate) fn one_line(error: &ErrorInfo) -> String {
         ("", message) => message.to_owned(),
         (kind, message) => format!("{kind}: {message}"),
     }
+}
+
+/// An error in a line with those behind it, as `{:#}` prints it: of many the first and the innermost.
+pub(crate) fn with_sources(error: &ErrorInfo) -> String {
+    const MOST: usize = 4;
+    let mut text = one_line(error);
+    let (first, last) = match error.chain.len() {
+        ..=MOST => (&error.chain[..], &[][..]),
+        many => (&error.chain[..1], &error.chain[many - 1..]),
+    };
+    let mut add = |source: &Text| {
+        // Many an error prints the one behind it by itself.
+        if !text.ends_with(source.as_str()) {
+            text.push_str(": ");
+            text.push_str(source);
+        }
+    };
+    first.iter().for_each(&mut add);
+    if !last.is_empty() {
+        add(&Text::from("…"));
+    }
+    last.iter().for_each(&mut add);
+    text
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::headline::{one_line, position};
+use super::headline::{position, with_sources};
 use super::values::{facts, is_limit, limits_in};
 use super::{CauseKind, Explanation, FailureOutcome, Verdict};
 use crate::decisions::Consequences;
@@ -66,6 +66,8 @@ pub enum Says {
     LimitReached,
     /// Something differs from runs that succeeded.
     Differs,
+    /// Something went wrong in runs that succeeded, too, and is no suspect.
+    PutUpWith,
     /// A run that this one caused went wrong, or may have.
     Child,
     /// In which process it was interrupted.
@@ -120,6 +122,23 @@ impl Statement {
             spans: spans.iter().map(Span::id).collect(),
             events: spans.iter().map(|span| id(span.last_event().id())).collect(),
         }
+    }
+}
+
+impl Statement {
+    /// What is suspected to have led to the origin because the work put up with it.
+    pub(crate) fn suspect(&self) -> Option<SpanId> {
+        let at = match self.says {
+            Says::CopedWith
+            | Says::SameErrorTolerated
+            | Says::GivenUp
+            | Says::Fallback
+            | Says::EmptyOutput => 0,
+            // Of what happened in a step that ended well.
+            Says::HiddenFailure => 1,
+            _ => return None,
+        };
+        self.spans.get(at).copied()
     }
 }
 
@@ -190,8 +209,8 @@ impl<'q> Saying<'q> {
 
     fn symptom(&mut self, top: Span<'_>) {
         let text = match (top.error(), top.status()) {
-            (Some(error), Status::Cancelled) => format!("it was cancelled: {}", one_line(error)),
-            (Some(error), _) => format!("it ended with {}", one_line(error)),
+            (Some(error), Status::Cancelled) => format!("it was cancelled: {}", with_sources(error)),
+            (Some(error), _) => format!("it ended with {}", with_sources(error)),
             (None, Status::Failed) => "it failed, and no error was recorded".to_owned(),
             (None, Status::Cancelled) => "it was cancelled".to_owned(),
             (None, _) => return,
@@ -239,7 +258,7 @@ impl<'q> Saying<'q> {
                     let when = if is_before { "before it" } else { "after it" };
                     let text = format!(
                         "{name} failed {when}, for a reason of its own{}: fixing one will not be enough",
-                        span.error().map_or_else(String::new, |error| format!(" ({})", one_line(error)))
+                        span.error().map_or_else(String::new, |error| format!(" ({})", with_sources(error)))
                     );
                     self.say(Says::Independent, Certainty::Inferred, text, &[span, self.cause]);
                 }
@@ -364,9 +383,17 @@ impl<'q> Saying<'q> {
             CauseKind::Cancelled if self.cause.error().is_none() && top.error().is_none() => {
                 "who cancelled it was not recorded: set a deadline with ctx.timeout, or cancel where it is known".to_owned()
             }
-            CauseKind::Error if is_guess => format!(
+            CauseKind::Error | CauseKind::Panic if is_guess => format!(
                 "that {name} brought it down is a guess from the order of events: return its error, or one with it as source"
             ),
+            CauseKind::Error if let Some(inside) = consequences.causes.may_come_from(self.cause.index)
+                && !consequences.causes.is_tolerated(inside) =>
+            {
+                let inside = inside.name();
+                format!(
+                    "whether {inside} brought {name} down was not recorded: if so, return its error, or one with it as source"
+                )
+            }
             _ => return,
         };
         self.say(Says::Missing, Certainty::Recorded, text, &[self.cause]);

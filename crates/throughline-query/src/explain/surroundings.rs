@@ -96,7 +96,7 @@ impl TraceQuery {
         Cause {
             span: cause.summary(),
             kind,
-            certainty: certainty(found),
+            certainty: certainty(found, causes),
             attrs: own_attrs(cause),
             recorded,
             inside,
@@ -106,9 +106,11 @@ impl TraceQuery {
     }
 }
 
-/// How sure it is that what was found is the origin: as sure as the least sure step on the way to it.
-fn certainty(found: &Found) -> Certainty {
+/// How sure it is that what was found is the origin: as sure as the least sure step on the way to it, and as that the way ends
+/// there.
+fn certainty(found: &Found, causes: &Causes<'_>) -> Certainty {
     match found.steps.as_slice() {
+        _ if causes.may_come_from(found.cause).is_some() => Certainty::Inferred,
         [] => Certainty::Recorded,
         steps if steps.iter().all(|(_, ground)| *ground == Ground::Linked) => Certainty::Linked,
         _ => Certainty::Inferred,
@@ -273,6 +275,17 @@ pub(super) fn other_failures(
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
     let ground = found.and_then(|found| found.steps.last()).map(|(_, ground)| *ground);
     let stands_for_all = matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter));
+    // What the error around the cause calls by its name is what it means, and not what else failed there.
+    let around = cause.and_then(|cause| cause.parent()).filter(|_| stands_for_all);
+    let means_the_cause =
+        cause.zip(around).is_some_and(|(cause, around)| causes.is_called_by_name(around, cause));
+    let is_meant = |span: Span<'_>| {
+        !means_the_cause
+            || around.is_none_or(|around| {
+                span.parent().is_none_or(|parent| parent.id() != around.id())
+                    || causes.is_called_by_name(around, span)
+            })
+    };
     let is_item = |span: Span<'_>| cause.is_some_and(|cause| causes.are_items(cause, causes.at(span.index)));
     for &index in &causes.query.index.outline().rows {
         let (span, at) = (causes.at(index), index as usize);
@@ -290,6 +303,7 @@ pub(super) fn other_failures(
             matches!(parent.status(), Status::Success | Status::Cancelled)
                 || (causes.is_tolerated(span) && !(on_path[at] && is_another(span) && tells_of(parent, span)))
                 || tolerated[parent.index as usize]
+                || !is_meant(span)
                 || failed_by_itself()
         });
         // What a step recorded on the way to its own error is a fact about that error.

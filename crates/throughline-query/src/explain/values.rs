@@ -102,7 +102,7 @@ pub(super) fn is_empty(value: &Value) -> bool {
 
 /// Whether there is nothing in an output: it is an empty text or list, or an object in which all lists are empty and all else
 /// are numbers and flags, as in `{"hits": [], "took_ms": 3}`.
-pub(super) fn holds_nothing(output: &Value) -> bool {
+pub(crate) fn holds_nothing(output: &Value) -> bool {
     match output {
         Value::Object(fields) => {
             let is_beside = |value: &Value| matches!(value, Value::Number(_) | Value::Bool(_));
@@ -112,6 +112,16 @@ pub(super) fn holds_nothing(output: &Value) -> bool {
         }
         Value::Array(_) | Value::String(_) => is_empty(output),
         _ => false,
+    }
+}
+
+/// Whether there is a `null` in a value, not too deep.
+pub(super) fn has_null(value: &Value) -> bool {
+    let is_null = |value: &Value| value.is_null();
+    match value {
+        Value::Object(fields) => fields.values().any(is_null),
+        Value::Array(items) => items.iter().any(is_null),
+        value => value.is_null(),
     }
 }
 

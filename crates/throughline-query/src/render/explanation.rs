@@ -8,7 +8,7 @@ use super::ledger;
 use super::printer::{self, Keeps, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
-use crate::explain::headline::{list, one_line, position, tells_resumptions};
+use crate::explain::headline::{list, one_line, position, tells_resumptions, with_sources};
 use crate::{
     CascadeKind, Cause, Explanation, FailureOutcome, OtherFailure, PathStep, Says, SpanSummary, Statement,
     Verdict,
@@ -104,7 +104,8 @@ impl Explanation {
         for statement in self.statements.iter().filter(|statement| facts.contains(&statement.says)) {
             printer.wrapped(2, Emphasis::Normal, &statement.text, SENTENCE);
         }
-        for statement in self.statements.iter().filter(|statement| statement.says == Says::Missing) {
+        let asides = [Says::Missing, Says::PutUpWith];
+        for statement in self.statements.iter().filter(|statement| asides.contains(&statement.says)) {
             printer.wrapped(2, Emphasis::Dim, &statement.text, SENTENCE);
         }
     }
@@ -116,7 +117,7 @@ impl Explanation {
         else {
             return;
         };
-        let error = cause.span.error.as_ref().map(one_line);
+        let error = cause.span.error.as_ref().map(with_sources);
         let same = error.is_some_and(|error| symptom.text.ends_with(&format!("with {error}")));
         let text = if same { "it ended with the same error" } else { &symptom.text };
         let text = format!("{text} (origin {})", cause.certainty.as_str());
@@ -127,7 +128,13 @@ impl Explanation {
         let is_suspect = |statement: &&Statement| {
             !matches!(
                 statement.says,
-                Says::Symptom | Says::Origin | Says::Recorded | Says::Missing | Says::Process | Says::AtWork
+                Says::Symptom
+                    | Says::Origin
+                    | Says::Recorded
+                    | Says::Missing
+                    | Says::PutUpWith
+                    | Says::Process
+                    | Says::AtWork
             )
         };
         if self.statements.iter().any(|statement| is_suspect(&statement)) {

@@ -119,8 +119,10 @@ impl Saga {
     async fn compensate_step(&self, step: Completed) -> Compensated {
         let Completed { step, spans, resource, undo } = step;
         let tried = self.context.compensation(&step, &spans);
-        let capture: Capture<Result<(), Described>> =
-            Capture { error: |result| result.as_ref().err().map(|error| error.0.clone()), output: |_| None };
+        let capture: Capture<Result<(), Described>> = Capture {
+            error: |result| result.as_ref().err().map(|error| error.0.clone().into()),
+            output: |_| None,
+        };
         let tried = match &resource {
             Some(resource) => tried.attr(attrs::RESOURCE, resource.clone()),
             None => tried,

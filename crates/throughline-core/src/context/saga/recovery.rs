@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 
+use super::super::failures::Identity;
 use super::compensate::{Completed, UndoStep, boxed_undo};
 use super::detached::in_background;
 use super::{Compensated, CompensationOutcome, Saga, SagaFailed, saga_step};
@@ -205,7 +206,7 @@ impl SagaRecovery {
                 // It stays open, for those who undo the rest.
                 drop(held);
             } else {
-                held.finish(End { status, error, output: None }).await;
+                held.finish(End { status, error, identity: Identity::UNKNOWN, output: None }).await;
             }
             drop(claim);
             Ok(compensations)

@@ -87,7 +87,7 @@ impl Causes<'_> {
         self.record.spans[span as usize].parent.is_some_and(|parent| self.is_aftermath(parent, span))
     }
 
-    fn is_aftermath(&self, around: u32, span: u32) -> bool {
+    pub(super) fn is_aftermath(&self, around: u32, span: u32) -> bool {
         let name = |span: &u32| self.record.spans[*span as usize].first.event_type.as_str();
         let before = self.record.children(around).iter().take_while(|other| **other < span).map(name);
         let work = &self.record.spans[around as usize];

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words::says_nothing;
+use super::vague::{CLAUSES, says_nothing};
 use crate::ErrorInfo;
 
 /// How well the error of a span agrees with that of another which may have brought it down.
@@ -73,8 +73,9 @@ pub fn may_be_chance(error: &ErrorInfo, other: &ErrorInfo) -> bool {
 /// How many words in a row are hardly in two errors by chance.
 const IN_A_ROW: usize = 5;
 
-/// Whether an error repeats something of another that is hardly there by chance: its variant as `{:?}` prints it, all of its
-/// message within a sentence, or several words in a row, as where the end of a long message was cut off. By itself that is too little to say that it is the same.
+/// Whether an error repeats something of another that is hardly there by chance: its variant as `{:?}` prints it, its code, all
+/// of its message within a sentence, or several words in a row, as where the end of a long message was cut off. By itself that
+/// is too little to say that it is the same.
 pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let texts = || std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= SEARCHED);
     let variant = other.kind.rsplit("::").next().unwrap_or_default();
@@ -92,6 +93,14 @@ pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
         if texts().any(|text| is_printed(text)) {
             return true;
         }
+    }
+    // What is a clause by itself is no part of the name of something: `E4711: passport expired`.
+    let is_clause = |code: &&str| {
+        other.message.split(|c: char| CLAUSES.contains(&c)).any(|clause| clause.trim() == *code)
+    };
+    let mut known = codes(&other.message).filter(is_clause);
+    if known.any(|code| texts().any(|text| codes(text).any(|own| own == code))) {
+        return true;
     }
     // As a part of a sentence it is there by chance only if it is short.
     let message = other.message_without_place().trim();
@@ -111,6 +120,15 @@ pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     texts().any(|text| {
         let own: Vec<&str> = words(text).collect();
         own.windows(IN_A_ROW).any(|part| said.windows(IN_A_ROW).any(|other| part == other))
+    })
+}
+
+/// The codes of errors in a text: capitals and at least three digits, as `E4711` and `ORA-00942`.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'));
+    words.map(|word| word.trim_matches(['-', '_'])).filter(|word| {
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_uppercase() || matches!(c, '-' | '_'));
+        digits.len() < word.len() && digits.len() > 2 && digits.bytes().all(|c| c.is_ascii_digit())
     })
 }
 
@@ -392,5 +410,11 @@ mod tests {
             assert!(!echoes(&info(text, &[]), &declined), "{text}");
         }
         assert!(!echoes(&info("error: error", &[]), &info("no answer", &[])));
+        let expired = info("KYC-E4711: passport expired", &[]);
+        assert!(echoes(&info("customer was rejected with KYC-E4711", &[]), &expired));
+        for other in ["customer 4711 was rejected", "rejected with KYC-E471", "E4711", "step-4711"] {
+            assert!(!echoes(&info(other, &[]), &expired), "{other}");
+        }
+        assert!(!echoes(&info("no price for SKU-1234", &[]), &info("SKU-1234 is not in the cache", &[])));
     }
 }

@@ -58,6 +58,14 @@ impl<'e> Causes<'e> {
             })
     }
 
+    /// Whether code needs a span to succeed: the caller of a saga or a workflow needs its result, code that tries again that of the
+    /// step, and a panic is what nobody expects.
+    pub(super) fn is_needed(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        let is_of_kind = facts.is_of("saga:") || facts.is_of("workflow:") || self.is_panic(span);
+        is_of_kind || self.never_succeeded(span)
+    }
+
     /// Tells whether a step of the same name in the same place succeeded after one, and not because that was done with one thing
     /// after the other.
     pub(super) fn made_good(&self) -> impl FnMut(u32) -> bool {

@@ -56,7 +56,7 @@ impl Causes<'_> {
         if span == around { Some(span) } else { self.record.ancestor_below(span, around) }
     }
 
-    fn is_panic(&self, span: u32) -> bool {
+    pub(super) fn is_panic(&self, span: u32) -> bool {
         self.record.spans[span as usize].error().is_some_and(|error| error.kind == errors::PANIC)
     }
 

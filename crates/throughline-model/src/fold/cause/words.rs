@@ -1,107 +1,7 @@
-//! What texts say: whether an error says why, whether a step cleans up.
+//! What texts say: whether something took too long or was taken away, whether a step cleans up.
 
+use super::vague::{CLAUSES, LONGEST};
 use crate::ErrorInfo;
-
-/// Words that end a clause which says that something failed, and not why.
-const FAILED: [&str; 8] =
-    ["fail", "failed", "fails", "failure", "errored", "aborted", "unsuccessful", "unavailable"];
-/// Words with which a clause says what was not done, and not why.
-const NOT_DONE: [&str; 8] =
-    ["failed to", "unable to", "not able to", "could not", "couldn t", "cannot", "gave up", "giving up"];
-/// A clause of these words alone says nothing.
-const SAYS_NOTHING: [&str; 32] = [
-    "a",
-    "an",
-    "the",
-    "some",
-    "there",
-    "was",
-    "is",
-    "has",
-    "occurred",
-    "happened",
-    "something",
-    "went",
-    "wrong",
-    "error",
-    "errors",
-    "problem",
-    "exception",
-    "fault",
-    "issue",
-    "reason",
-    "unknown",
-    "unexpected",
-    "unhandled",
-    "internal",
-    "generic",
-    "server",
-    "service",
-    "unavailable",
-    "bad",
-    "gateway",
-    "http",
-    "status",
-];
-/// A clause that begins with one of these asks for something, or says where more is to be found.
-const ASIDE: [&str; 11] =
-    ["please", "try", "retry", "see", "contact", "check", "id", "ref", "reference", "request", "trace"];
-/// How many words a clause has at most that says nothing.
-const SHORT: usize = 8;
-/// What fails for a reason of its own, and not because of what was called.
-const COMPUTING: [&str; 10] = [
-    "parse",
-    "decode",
-    "deserialize",
-    "deserialise",
-    "convert",
-    "divide",
-    "validate",
-    "compute",
-    "validation",
-    "parsing",
-];
-
-/// Whether an error says why something failed, and not only that it did: `provisioning failed`, `internal error`. One of its
-/// clauses does then, or what is behind it.
-pub fn says_why(error: &ErrorInfo) -> bool {
-    let texts = || std::iter::once(&error.message).chain(&error.chain);
-    let clauses = || texts().flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)));
-    // A few words may stand anywhere; a text that has many is no list of clauses that say nothing.
-    texts().any(|text| text.len() > LONGEST) || !clauses().all(says_nothing)
-}
-
-/// What sets clauses apart.
-const CLAUSES: [char; 12] = [':', ';', ',', '.', '!', '(', ')', '[', ']', '"', '\n', '—'];
-/// Longer texts say something.
-const LONGEST: usize = 256;
-
-/// Whether a clause says no more than that something failed.
-pub(super) fn says_nothing(clause: &str) -> bool {
-    let words = words(clause);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let [first, rest @ ..] = words.as_slice() else { return !clause.contains(is_sign) };
-    let is_number = |word: &&str| word.contains(|c: char| c.is_ascii_digit());
-    let is_aside = ASIDE.contains(first) && (rest.len() > 1 || rest.iter().any(is_number));
-    // A script without spaces says a whole sentence in what looks like one word.
-    let is_one_word = rest.is_empty() && clause.contains(|c: char| c.is_lowercase() || c.is_uppercase());
-    if words.len() > SHORT || words.iter().any(|word| COMPUTING.contains(word)) {
-        return false;
-    }
-    is_one_word
-        || is_aside
-        || words.last().is_some_and(|last| FAILED.contains(last))
-        || words.iter().all(|word| SAYS_NOTHING.contains(word) || is_number(word))
-        || NOT_DONE.iter().any(|part| {
-            let part: Vec<&str> = part.split(' ').collect();
-            words.windows(part.len()).any(|window| window == part)
-        })
-}
-
-/// Whether a character says something by itself: a sign of a script or of mathematics, not punctuation.
-fn is_sign(c: char) -> bool {
-    !c.is_ascii() && !c.is_whitespace()
-}
 
 /// Whether an error says that something took longer than it was allowed to.
 pub fn is_time_out(error: &ErrorInfo) -> bool {
@@ -196,6 +96,8 @@ const AFTERMATH: &[&str] = &[
     "incident",
     "oncall",
     "pager",
+    "dlq",
+    "quarantine",
 ];
 /// Those of them that are as often the work itself: customers are notified of what went well.
 const TELLING: [&str; 4] = ["notify", "notification", "warn", "inform"];
@@ -263,7 +165,10 @@ pub(super) fn is_aftermath<'n>(name: &str, work: &str, before: impl Iterator<Ite
     let own: Vec<String> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
     let has = |of: &[&str]| own.iter().any(|word| of.contains(&word.as_str()));
     let rolls_back = own.windows(2).any(|pair| {
-        matches!((pair[0].as_str(), pair[1].as_str()), ("roll" | "put", "back") | ("tear", "down"))
+        matches!(
+            (pair[0].as_str(), pair[1].as_str()),
+            ("roll" | "put", "back") | ("tear", "down") | ("dead", "letter")
+        )
     });
     if has(AFTERMATH) || rolls_back {
         return true;
@@ -299,6 +204,22 @@ pub(super) fn may_be_good_news(name: &str) -> bool {
     words(name).iter().any(|word| TELLING.contains(&word.as_str()))
 }
 
+/// Whether the words of a text have all those of the name of a step among them, in a row and in whatever form: `rolled back` names `stage:roll-back`.
+pub(super) fn names_step(text: &[String], name: &str) -> bool {
+    let mut said = words(name);
+    if said.first().is_some_and(|area| AREAS.contains(&area.as_str())) {
+        said.remove(0);
+    }
+    let is_form_of = |(word, part): (&String, &String)| {
+        is_akin(word, part) || part.len() >= FORM && word.starts_with(part.as_str())
+    };
+    let length = said.len();
+    length > 0 && text.windows(length).any(|row| row.iter().zip(&said).all(is_form_of))
+}
+
+/// How long a word has to be of which a longer one is a form: `moved` is one of `move`.
+const FORM: usize = 4;
+
 /// Whether two words are the same, or begin as `reserve` and `reservation` do.
 fn is_akin(one: &str, other: &str) -> bool {
     const STEM: usize = 6;
@@ -306,7 +227,7 @@ fn is_akin(one: &str, other: &str) -> bool {
 }
 
 /// The words of a name or a text, in lower case: `stage:cleanUp-tmp` has `stage`, `clean`, `up` and `tmp`.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut was_lower = false;
@@ -328,6 +249,7 @@ fn words(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vague;
     use super::*;
 
     fn error(message: &str, chain: &[&str]) -> ErrorInfo {
@@ -336,52 +258,6 @@ mod tests {
             message: message.to_owned().into(),
             chain: chain.iter().map(|text| (*text).to_owned().into()).collect(),
         }
-    }
-
-    #[test]
-    fn an_error_is_vague_if_it_only_says_that_something_failed() {
-        for vague in [
-            "provisioning failed",
-            "Internal error",
-            "something went wrong",
-            "failed to load config",
-            "refused",
-            "order 7 could not be priced",
-            "Something went wrong, please try again later.",
-            "HTTP 500: Internal Server Error",
-            "502 Bad Gateway",
-            "we were not able to process your order",
-            "order 7 failed (ref: 9f31c2)",
-            "request failed: unknown",
-            "gave up after 3 attempts",
-            "checkout is temporarily unavailable",
-            "job failed: see above for details",
-            "Err(())",
-            "",
-        ] {
-            assert!(!says_why(&error(vague, &[])), "{vague}");
-        }
-        for telling in [
-            "schema version 3 is not supported",
-            "card declined (insufficient funds)",
-            "score below threshold",
-            "failed to parse the manifest",
-            "loading failed: no such file",
-            "too many errors",
-            "unknown country XX",
-            "unexpected end of file",
-            "customer 42 failed the credit check",
-            "wrong password for user 42",
-            "internal transfers are closed on Sunday",
-            "quantity could exceed stock of 3",
-            "seal of parcel 7 is broken",
-            "failed to load config: no such file",
-            "残高不足です",
-        ] {
-            assert!(says_why(&error(telling, &[])), "{telling}");
-        }
-        assert!(says_why(&error("loading failed", &["no such file"])));
-        assert!(!says_why(&error("checkout failed", &["internal error"])));
     }
 
     #[test]
@@ -430,24 +306,36 @@ mod tests {
     fn the_documentation_has_the_words_that_decide() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
         let page = std::fs::read_to_string(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        for list in [
-            &FAILED[..],
-            &NOT_DONE,
-            &SAYS_NOTHING,
-            &ASIDE,
-            &COMPUTING,
-            AFTERMATH,
-            &TELLING,
-            &CLEANING,
-            &CANCELLED,
-            &GONE,
-            &USED,
-            &OPPOSITE,
-            REMOVING,
-            SCRATCH,
-        ] {
+        for list in vague::LISTS
+            .iter()
+            .copied()
+            .chain([AFTERMATH, &TELLING, &CLEANING, &CANCELLED, &GONE, &USED, &OPPOSITE, REMOVING, SCRATCH])
+        {
             let list = list.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
             assert!(page.contains(&list), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_named_by_all_words_of_its_name_in_whatever_form() {
+        for (text, name) in [
+            ("stage:reserve failed", "stage:reserve"),
+            ("reserving failed", "stage:reserve"),
+            ("the release was rolled back", "stage:roll-back"),
+            ("moved to dead letter queue", "queue:dead-letter"),
+            ("order 7 could not be priced", "stage:price"),
+        ] {
+            let name = name.strip_prefix("queue:").unwrap_or(name);
+            assert!(names_step(&words(text), name), "{text} / {name}");
+        }
+        for (text, name) in [
+            ("import failed", "stage:import-customers"),
+            ("the back was rolled", "stage:roll-back"),
+            ("could not proceed", "stage:pro"),
+            ("order failed", "stage"),
+            ("", "stage:charge"),
+        ] {
+            assert!(!names_step(&words(text), name), "{text} / {name}");
         }
     }
 

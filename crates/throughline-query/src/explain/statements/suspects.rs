@@ -10,8 +10,8 @@ use crate::Span;
 use crate::decisions::Consequences;
 use crate::duration::duration;
 use crate::explain::FailureOutcome;
-use crate::explain::headline::{one_line, position};
-use crate::explain::values::{holds_nothing, is_empty, short, values};
+use crate::explain::headline::{position, with_sources};
+use crate::explain::values::{has_null, holds_nothing, is_empty, short, values};
 use throughline_model::fold::agreement;
 use throughline_model::names::{data, errors, tags};
 use throughline_model::{ErrorInfo, SpanId, Status};
@@ -46,7 +46,8 @@ impl<'q> Saying<'q> {
                 continue;
             }
             let name = position(&span.summary());
-            let with = span.error().map_or_else(String::new, |error| format!(" with {}", one_line(error)));
+            let with =
+                span.error().map_or_else(String::new, |error| format!(" with {}", with_sources(error)));
             let often = if times > 1 { format!(" {times} times, the last time") } else { String::new() };
             let then = match consequences.causes.is_tolerated(span) {
                 true => format!(" before, and {} continued", around.name()),
@@ -163,7 +164,10 @@ impl<'q> Saying<'q> {
         let is_told = self.statements.iter().any(|other| {
             other.says == Says::HiddenFailure && other.spans.first() == Some(&step.span.span_id)
         });
-        if let Some(span) = self.query.span(step.span.span_id).filter(|_| holds_nothing(output) && !is_told)
+        // A step that gives nothing back has `null` as its output; that says something if the origin was given it.
+        let is_null = || output.is_null() && self.cause.input().is_some_and(has_null);
+        let is_nothing = holds_nothing(output) || is_null();
+        if let Some(span) = self.query.span(step.span.span_id).filter(|_| is_nothing && !is_told)
             && span.status() == Status::Success
         {
             let text = format!("{} succeeded, but its output was {}", step.span.name, short(output));
@@ -182,7 +186,7 @@ impl<'q> Saying<'q> {
         for span in fallbacks.into_iter().rev() {
             let what = span.data(data::MESSAGE).and_then(Value::as_str).unwrap_or("a fallback was taken");
             let error = span.last_event().error.as_deref();
-            let why = error.map_or_else(String::new, |error| format!(", because of {}", one_line(error)));
+            let why = error.map_or_else(String::new, |error| format!(", because of {}", with_sources(error)));
             let place = span.parent().map_or_else(String::new, |parent| format!("{} ", parent.name()));
             let text = format!("{place}continued without something: {what}{why}");
             self.say(Says::Fallback, Certainty::Recorded, text, &[span]);
@@ -209,11 +213,14 @@ impl<'q> Saying<'q> {
                     if is_the_same(error) || last.any(|last| agreement(error, last).is_some()) {
                         continue;
                     }
-                    format!("an earlier attempt at it failed differently, with {}", one_line(error))
+                    format!("an earlier attempt at it failed differently, with {}", with_sources(error))
                 }
                 Some(error) if !is_the_same(error) => {
                     let name = origin.name();
-                    format!("an earlier attempt at it failed differently, in {name} with {}", one_line(error))
+                    format!(
+                        "an earlier attempt at it failed differently, in {name} with {}",
+                        with_sources(error)
+                    )
                 }
                 _ => continue,
             };
@@ -265,7 +272,7 @@ const NEARBY: usize = 1_024;
 fn in_it(span: Span<'_>) -> String {
     match span.error() {
         _ if span.status() == Status::Cancelled => format!("in it {}", gave_up(span)),
-        Some(error) => format!("{} failed in it ({})", position(&span.summary()), one_line(error)),
+        Some(error) => format!("{} failed in it ({})", position(&span.summary()), with_sources(error)),
         None => format!("{} failed in it", position(&span.summary())),
     }
 }

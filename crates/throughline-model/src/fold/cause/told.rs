@@ -1,0 +1,105 @@
+//! What the error of a span says of the failures inside it.
+
+use super::{Agreement, Causes, Ground, Suspect, may_be_chance, words};
+use crate::names::errors;
+use crate::{ErrorInfo, Status};
+
+/// Among how many failures it is looked for the one that an error names.
+const LOOKED_AT: usize = 256;
+
+impl Causes<'_> {
+    /// The suspect whose error was passed on.
+    pub(super) fn passed_on(&self, around: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
+        let with = |survived: bool, least: Agreement| {
+            let agree = suspects.iter().filter(move |suspect| {
+                suspect.was_survived == survived && suspect.agreement.is_some_and(|found| found >= least)
+            });
+            agree.filter_map(|suspect| Some((suspect.agreement?, suspect.span)))
+        };
+        let first = with(false, Agreement::Phrase).rev().max_by_key(|(agreement, _)| *agreement);
+        let found = first.or_else(|| {
+            // Of what the work had already put up with a phrase says too little, and a few words may be there by chance if it
+            // continued with work that was none of the aftermath.
+            let error = self.record.spans[around as usize].error();
+            let by_chance = |span: u32| {
+                let errors = error.zip(self.record.spans[span as usize].error());
+                errors.is_none_or(|(error, other)| may_be_chance(error, other))
+                    && !self.is_only_aftermath(around, span, u32::MAX)
+            };
+            let told = || with(true, Agreement::Message).filter(|(_, span)| !by_chance(*span));
+            let best = told().map(|(agreement, _)| agreement).max()?;
+            let alike = || told().filter(|(agreement, _)| *agreement == best).rev();
+            // What was made good later did not end anything.
+            let mut made_good = self.made_good();
+            alike().find(|(_, span)| !made_good(*span)).or_else(|| alike().next())
+        });
+        found.map(|(agreement, span)| (span, Ground::SameError(agreement)))
+    }
+
+    /// An error that has several others in it reports all of them: what failed first among these, if it is not the culprit.
+    pub(super) fn first_told(&self, culprit: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
+        let told = suspects.iter().find(|suspect| suspect.span == culprit)?;
+        let agreement = told.agreement.filter(|agreement| *agreement < Agreement::Whole)?;
+        let error = self.record.spans[culprit as usize].error();
+        let before = suspects.iter().take_while(|suspect| suspect.span != culprit);
+        let first = before.map(|suspect| (suspect.span, suspect.agreement)).find(|(span, agrees)| {
+            *agrees >= Some(agreement.max(Agreement::Message))
+                && self.record.spans[*span as usize].error() != error
+        });
+        first.map(|(span, _)| (span, Ground::SameError(agreement)))
+    }
+
+    /// Whether an error says what was done after something had failed, and so not why: the name of the last step, which succeeded,
+    /// is in it.
+    pub(super) fn tells_what_was_done(&self, around: u32, error: &ErrorInfo) -> bool {
+        let mut children = self.record.children(around).iter().rev().copied();
+        let last = children.find(|child| {
+            let facts = &self.record.spans[*child as usize];
+            !facts.undoes && !facts.is_point
+        });
+        last.is_some_and(|last| {
+            let facts = &self.record.spans[last as usize];
+            facts.status == Status::Success
+                && self.is_aftermath(around, last)
+                && words::names_step(&words::words(&error.message), facts.first.event_type.as_str())
+        })
+    }
+
+    /// Whether the error of a span calls another one by its name.
+    pub fn is_called_by_name(&self, around: u32, span: u32) -> bool {
+        let name = self.record.spans[span as usize].first.event_type.as_str();
+        words::names_step(&self.said_by(around), name)
+    }
+
+    /// Of the failures inside a span, the last that its error calls by its name and that was not made good.
+    pub(super) fn named_in(&self, around: u32, suspects: &[Suspect]) -> Option<u32> {
+        let (said, mut made_good) = (self.said_by(around), self.made_good());
+        let name = |span: u32| self.record.spans[span as usize].first.event_type.as_str();
+        let mut spans = suspects.iter().rev().map(|suspect| suspect.span).take(LOOKED_AT);
+        spans.find(|span| words::names_step(&said, name(*span)) && !made_good(*span))
+    }
+
+    /// The words of the error of a span.
+    fn said_by(&self, span: u32) -> Vec<String> {
+        let error = self.record.spans[span as usize].error();
+        error.map(|error| words::words(&error.message)).unwrap_or_default()
+    }
+
+    /// The last failure inside a span that was not made good, and that may have brought it down although neither a link says so
+    /// nor its error.
+    pub fn may_come_from(&self, span: u32) -> Option<u32> {
+        let facts = &self.record.spans[span as usize];
+        // What says so was there.
+        let is_its_own = |error: &ErrorInfo| {
+            [errors::ABANDONED, errors::DEADLINE, errors::PANIC].contains(&error.kind.as_str())
+        };
+        if !self.failure_below[span as usize]
+            || facts.failed_elsewhere
+            || facts.error().is_some_and(is_its_own)
+        {
+            return None;
+        }
+        let mut made_good = self.made_good();
+        self.suspects(span).iter().rev().map(|suspect| suspect.span).find(|inside| !made_good(*inside))
+    }
+}
