@@ -47,8 +47,11 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         if opened.is_some() && !sign.quoted && opened == bytes.get(operator.end).copied() {
             continue;
         }
+        if sign.colon && is_in_address(key.name, &bytes[operator.end..]) {
+            continue;
+        }
         let is_tight = sign.colon && !sign.spaced && !sign.quoted;
-        let digits = is_tight && is_number(key.name);
+        let digits = is_number(key.name);
         let sectioned = key.quote.is_none() && !operator.is_colon && key.is_sectioned(text);
         let sign = Sign { field: is_tight && key.is_field(bytes), digits, sectioned, ..sign };
         let Some(value) = value_of(text, keys, &key, &operator, named, sign, &mut tokens) else { continue };
@@ -163,6 +166,10 @@ impl<'t> Key<'t> {
             end -= 1;
         }
         // The type of a declaration: `password: Option<String> = "x"`.
+        // **password**: x
+        if let [.., b'*', b'*'] = &bytes[from..end] {
+            end -= 2;
+        }
         if let [.., b'>'] = &bytes[from..end] {
             let earliest = from.max(end.saturating_sub(ALIGNED));
             end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
@@ -175,6 +182,8 @@ impl<'t> Key<'t> {
             let quote_end = end;
             end -= 1;
             end -= bytes[from..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+            // In a cell of a table all quotes are doubled.
+            end -= usize::from(bytes[from..end].last() == Some(&b'"'));
             let quote = Some(&text[end..quote_end]);
             let start = back_while(text, from, end, |byte| !matches!(byte, b'"' | b'\'' | b'`' | b'\n'));
             // A quote that opens nothing closes something else: `user + ':'`.
@@ -189,6 +198,11 @@ impl<'t> Key<'t> {
             return None;
         }
         let start = back_while(text, from, end, is_in_name);
+        // `map[password:x7 user:ada]`
+        let start = match text[start..end].rfind(['[', ']']).map(|at| start + at) {
+            Some(at) if bytes[at] == b'[' => at + 1,
+            _ => start,
+        };
         let name = &text[start..end];
         // No sensitive key has a single letter; hours and minutes have none.
         name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
@@ -330,6 +344,14 @@ impl<'t> Key<'t> {
     }
 }
 
+/// Whether a name and what follows the colon are parts of the address of a network card or of IPv6: `cc:f0:b8:8c:5a:4a`.
+fn is_in_address(name: &str, after: &[u8]) -> bool {
+    const LONGEST: usize = 4;
+    let next = run_end(&after[..after.len().min(LONGEST + 1)], 0, |byte| byte.is_ascii_hexdigit());
+    let is_part = name.len() <= LONGEST && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_part && next > 0 && after.get(next) == Some(&b':')
+}
+
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -416,6 +438,9 @@ mod tests {
             ("passphrase: correct horse battery", "correct horse battery"),
             ("contraseña=ñandú1", "ñandú1"),
             ("password := x1", "x1"),
+            ("password = letmein ; of the desk", "letmein"),
+            ("password = letmein  # of the desk", "letmein"),
+            ("map[user:ada password:hunter2]", "hunter2"),
             ("if password == 'x y'", "x y"),
             ("ssn_last4: 1120", "1120"),
             ("password=a,b&c", "a,b"),

@@ -22,6 +22,8 @@ pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
     }
     let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
     is(&["", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
+        // A permission: `{"secrets": "read"}`.
+        || is(&["read", "write"])
         // A yes or a no tells a fact.
         || (kind != SecretKind::Fact && is(&["true", "false", "yes", "no", "on", "off"]))
 }
@@ -93,6 +95,11 @@ pub(crate) fn is_template(value: &str) -> bool {
         }
         let closed_by = |closes: u8| memchr(closes, &bytes[at..]).map(|offset| at + offset + 1);
         let end = match bytes[at..] {
+            // `$$` is an escaped dollar, and no hole.
+            [b'$', b'$', ..] => {
+                at += 2;
+                continue;
+            }
             [b'$', b'{', ..] | [b'{', ..] => closed_by(b'}'),
             [b'<', ..] => closed_by(b'>'),
             [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(at + 2),
@@ -138,6 +145,7 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
         [b'<', ..] | [b'[', b']', ..] | [b'!'] | [b'!', b'[' | b'(' | b'{' | b')', ..] | [b'?']
     ) && name > 0
         && !has_digit(token);
+    let is_negated = matches!(bytes, [b'!', b'a'..=b'z', ..]) && token.contains('.') && is_word(&token[1..]);
     let is_reference = matches!(bytes, [b'&' | b'*', b'A'..=b'Z' | b'a'..=b'z' | b'\'' | b'_' | b'(', ..] | [b'(', ..] | [b'[', ..]);
     let is_object = [
         "self.",
@@ -164,7 +172,34 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     let goes_on = (rest.starts_with('<') && is_word(token))
         || is_next(&GOES_ON)
         || (is_next(&MAY_GO_ON) && !looks_secret(token));
-    is_path || is_type || is_reference || is_object || goes_on || is_type_name(token)
+    is_path
+        || is_type
+        || is_negated
+        || is_reference
+        || is_object
+        || goes_on
+        || is_type_name(token)
+        || is_identity(token)
+}
+
+/// Whether it names an object or a part of a program, as logs do: `Token{d77d13f`, `android.os.BinderProxy@d13affa`,
+/// `com.apple.xpc.activity/2392`.
+fn is_identity(token: &str) -> bool {
+    let bytes = token.as_bytes();
+    let name = run_end(bytes, 0, |byte| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'$'));
+    let (name, rest) = token.split_at(name);
+    let is_hash =
+        |rest: &str| (5..=8).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_type = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
+    let is_domain = || ["com.", "org.", "net.", "io."].iter().any(|start| name.starts_with(start));
+    match rest.as_bytes().first() {
+        Some(b'{') => is_type(name) && is_hash(&rest[1..]),
+        Some(b'@') => {
+            is_hash(&rest[1..]) && name.rsplit_once(['.', '$']).is_some_and(|(_, last)| is_type(last))
+        }
+        Some(b'/') => is_domain() && rest[1..].bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        _ => false,
+    }
 }
 
 /// Whether a value is the name of another secret, and no secret: `password = user_password`. What has digits in it may spell
@@ -302,7 +337,9 @@ fn is_address_of_machine(value: &str) -> bool {
     let host = value.split(':').next().unwrap_or(value);
     let dotted =
         host.split('.').count() == 4 && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_in_hex = value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
     dotted
+        || (is_in_hex && value.bytes().filter(|byte| *byte == b':').count() > 1)
         || value.contains("://")
         || value.starts_with('/')
         || value.starts_with('[')
@@ -325,7 +362,10 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
         SecretKind::Credential | SecretKind::Ambiguous | SecretKind::Header => {
             let is_number = || token.bytes().all(|byte| byte.is_ascii_digit());
             let has_meanings = named.is_weak || named.kind == SecretKind::Ambiguous;
-            let first_is_secret = looks_secret(token) && !(has_meanings && is_number());
+            // `cvv: 123`
+            let is_short_code =
+                || !has_meanings && token.len() == 3 && is_number() && is_one_word(rest.as_bytes());
+            let first_is_secret = (looks_secret(token) && !(has_meanings && is_number())) || is_short_code();
             let is_alone =
                 || !has_meanings && !has_digit(token) && is_one_word(rest.as_bytes()) && !is_status(token);
             if first_is_secret || is_alone() { Clause::Word } else { Clause::Prose }

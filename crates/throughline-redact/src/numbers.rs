@@ -68,25 +68,51 @@ impl Chain {
     }
 }
 
+/// The cards in a line of numbers, and how many numbers beside them look like their groups.
+#[derive(Default)]
+struct Line {
+    cards: Vec<Range<usize>>,
+    others: usize,
+}
+
+impl Line {
+    /// Reports the cards, unless more groups stand beside them: then it is a list of numbers, such as the speeds of fans.
+    fn end(&mut self, bytes: &[u8], found: &mut Found<'_>) {
+        let is_list = self.others > 1;
+        let line = std::mem::take(self);
+        let is_grouped = |card: &Range<usize>| !bytes[card.clone()].iter().all(u8::is_ascii_digit);
+        line.cards
+            .into_iter()
+            .filter(|card| !(is_list && is_grouped(card)))
+            .for_each(|card| found.push(card, marker::CARD));
+    }
+}
+
 /// Finds cards and social security numbers, each group tried as the first.
 fn find_in_chain(bytes: &[u8], chain: Range<usize>, found: &mut Found<'_>) {
+    let mut line = Line::default();
     let mut at = chain.start;
     while at < chain.end {
         if !bytes[at].is_ascii_digit() {
+            if bytes[at] == b'\n' {
+                line.end(bytes, found);
+            }
             at += 1;
             continue;
         }
         let group_end = digits_end(bytes, at);
         at = if let Some(end) = card(bytes, at) {
-            found.push(at..end, marker::CARD);
+            line.cards.push(at..end);
             end
         } else if let Some(end) = ssn(bytes, at, group_end) {
             found.push(at..end, marker::SSN);
             end
         } else {
+            line.others += usize::from(group_end - at == GROUP);
             group_end
         };
     }
+    line.end(bytes, found);
 }
 
 /// Whether a number is that of a payment card.
@@ -109,6 +135,7 @@ pub(crate) fn is_card(number: u64) -> bool {
 fn card(bytes: &[u8], start: usize) -> Option<usize> {
     let mut digits = [0; *CARD_DIGITS.end()];
     let (mut len, mut at, mut end) = (0, start, None);
+    let (mut groups, mut count) = ([0; *CARD_DIGITS.end() / GROUP + 1], 0);
     // No issuer has numbers that begin otherwise, and the digits behind a decimal point are no card.
     if !matches!(bytes[start], b'2'..=b'6' | b'8') {
         return None;
@@ -128,7 +155,10 @@ fn card(bytes: &[u8], start: usize) -> Option<usize> {
             digits[len] = byte - b'0';
             len += 1;
         }
-        if is_card_number(&digits[..len]) && !is_in_hex_id(bytes, start, group_end) {
+        groups[count] = group.len();
+        count += 1;
+        let is_number = is_card_number(&digits[..len]) && is_usual(&groups[..count]);
+        if is_number && !is_in_hex_id(bytes, start, group_end) && !is_id(bytes, start, group_end) {
             end = Some(group_end);
         }
         match separator(bytes, at, group_end) {
@@ -138,6 +168,31 @@ fn card(bytes: &[u8], start: usize) -> Option<usize> {
         }
     }
     end
+}
+
+/// Whether card numbers are written in groups of these lengths.
+fn is_usual(groups: &[usize]) -> bool {
+    match groups {
+        [_] | [4, 6, 4 | 5] | [6, 13] => true,
+        [first @ .., last] => {
+            let fours = |group: &usize| group.is_multiple_of(GROUP);
+            first.iter().all(fours) && (fours(last) || *last < GROUP)
+        }
+        [] => false,
+    }
+}
+
+/// Whether digits in one piece that touch a word are an id, as in `blk_-4970335689334898653` and `job_4421250900697_0020`: the
+/// cards of today have 15 or 16 digits.
+fn is_id(bytes: &[u8], start: usize, end: usize) -> bool {
+    let digits = &bytes[start..end];
+    if matches!(digits.len(), 15 | 16) || !digits.iter().all(u8::is_ascii_digit) {
+        return false;
+    }
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let behind_word = matches!(bytes[..start], [.., before, b'_' | b'-'] if is_word(before));
+    let before_word = matches!(bytes[end..], [b'_' | b'-', after, ..] if is_word(after));
+    behind_word || before_word
 }
 
 /// Where the next group of digits starts, if no more than one usual separator is between.

@@ -165,7 +165,7 @@ impl Pair {
                     text,
                     after,
                     named,
-                    Sign { colon: sign.quoted && sign.colon, ..sign },
+                    Sign { colon: sign.quoted && sign.colon, first: true, ..sign },
                     tokens,
                 )?;
                 let said = &text[value.clone()];

@@ -19,15 +19,17 @@ pub(crate) fn find(text: &str, found: &mut Found<'_>) {
     let mut runs = Runs::new();
     // Every secret has a long run of token characters, and to see that a run is short not every byte has to be
     // looked at.
-    let (mut at, mut done) = (LONG_TOKEN - 1, 0);
+    let (mut at, mut done, mut hit_end) = (LONG_TOKEN - 1, 0, 0);
     while at < bytes.len() {
         if is_in_token(bytes[at]) {
             let start = run_start(bytes, done, at, is_in_token);
             at = run_end(bytes, at, is_in_token);
             if at - start >= LONG_TOKEN {
                 // The beginning may have dots and slashes: `hooks.slack.com/services/`.
-                done = find_in_run(bytes, run_start(bytes, done, start, is_in_prefix)..at, &mut runs, found);
-                at = at.max(done);
+                let run = run_start(bytes, done, start, is_in_prefix)..at;
+                hit_end = find_in_run(bytes, run, hit_end, &mut runs, found);
+                done = at.max(hit_end);
+                at = done;
             }
         }
         at += LONG_TOKEN;
@@ -43,11 +45,16 @@ fn run_start(bytes: &[u8], from: usize, end: usize, is_part: impl Fn(u8) -> bool
     bytes[from..end].iter().rposition(|&byte| !is_part(byte)).map_or(from, |before| from + before + 1)
 }
 
-/// Finds the secrets that start in a run, and says up to where it has looked.
-fn find_in_run(bytes: &[u8], run: Range<usize>, runs: &mut Runs, found: &mut Found<'_>) -> usize {
+/// Finds the secrets whose beginning or anchor is in a run, and says where the last one ends. A secret may begin before the
+/// run, but not in the one before it.
+fn find_in_run(
+    bytes: &[u8],
+    run: Range<usize>,
+    mut hit_end: usize,
+    runs: &mut Runs,
+    found: &mut Found<'_>,
+) -> usize {
     let families = families::known();
-    let mut done = run.end;
-    let mut hit_end = run.start;
     // Only long tokens are known by something in their middle.
     let is_long = run.len() >= LONGEST_WORD;
     for at in run {
@@ -66,11 +73,10 @@ fn find_in_run(bytes: &[u8], run: Range<usize>, runs: &mut Runs, found: &mut Fou
         let hit = hit.or_else(|| Some((families.at(bytes, at, runs)?.0, marker::API_KEY)));
         if let Some((token, mark)) = hit.filter(|(token, _)| token.start >= hit_end) {
             hit_end = token.end;
-            done = done.max(hit_end);
             found.push(token, mark);
         }
     }
-    done
+    hit_end
 }
 
 /// Where the token ends, or up to where there is none: a header, a payload, and a signature or what encryption adds, with
@@ -221,6 +227,14 @@ mod tests {
         ] {
             let shown = token.trim_end_matches('.').to_owned();
             assert_eq!(found_in(&format!("got {token}, so"), find), [(shown, marker::JWT)], "{token}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_by_its_end_after_a_long_beginning_with_slashes() {
+        let key = format!("{}/{}+AStx7Rq2L==", "aB3dE5fG7h".repeat(4), "x9Zq2Wk7Lm".repeat(4));
+        for key in [&key[5..], "aB3dE5fG7hI9jK1lM3nO5p==:x9Zq2Wk7Lmx9Zq2Wk7Lmx9Zq2Wk7Lm12"] {
+            assert_eq!(found_in(&format!("at {key} so"), find), [(key.to_owned(), marker::API_KEY)], "{key}");
         }
     }
 

@@ -67,7 +67,13 @@ pub(crate) fn extent(
         b'\r' | b'\n' => sign.quoted,
         _ => false,
     };
-    let start = after_yaml_marks(bytes, run_end(bytes, after, is_blank), sign);
+    let mut start = after_yaml_marks(bytes, run_end(bytes, after, is_blank), sign);
+    // The line is continued, or what the key stands in is set in bold: `**password:** x`.
+    for joint in [&b"\\\n"[..], b"\\\r\n", b"** "] {
+        if bytes[start..].starts_with(joint) {
+            start = run_end(bytes, start + joint.len(), |byte| matches!(byte, b' ' | b'\t'));
+        }
+    }
     let is_quote = quote(bytes, start).is_some();
     let value = match bytes.get(start)? {
         b'"' | b'\'' | b'`' | b'\\' if is_quote => quoted(bytes, start)?,
@@ -142,6 +148,13 @@ pub(crate) fn quoted(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         if let Some(len) = len {
             return Some(inner..inner + len);
         }
+    }
+    // A cell of a table may have quotes in it, all of them doubled: `""password"": ""x""`.
+    let is_doubled = escapes == 0 && bytes.get(inner) == Some(&kind);
+    if is_doubled && bytes.get(inner + 1).is_some_and(u8::is_ascii_alphanumeric) {
+        let inner = inner + 1;
+        let len = memchr(kind, &bytes[inner..]);
+        return len.filter(|len| bytes.get(inner + len + 1) == Some(&kind)).map(|len| inner..inner + len);
     }
     let mut backslashes = 0;
     let mut at = inner;
@@ -413,7 +426,8 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
     let bytes = text.as_bytes();
     let word = &text[start..token];
     // A program assigns names and small numbers; a file of settings has nothing else in its line.
-    let is_small = word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_short_code = sign.digits && word.len() == 3;
+    let is_small = word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_digit()) && !is_short_code;
     if is_small && (sign.spaced || sign.apart) {
         return None;
     }
@@ -435,7 +449,9 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
     }
     let is_name = judge::is_word(word);
     if sign.spaced || sign.apart {
-        let is_setting = sign.first && matches!(bytes.get(token), None | Some(b'\n' | b'\r'));
+        let blanks = run_end(bytes, token, |byte| matches!(byte, b' ' | b'\t'));
+        let comments = blanks > token && matches!(bytes.get(blanks), Some(b';' | b'#'));
+        let is_setting = sign.first && (comments || matches!(bytes.get(token), None | Some(b'\n' | b'\r')));
         let is_code = word.contains(['(', '[', '{', '<', '|', '&'])
             || matches!(bytes.get(token), Some(b';' | b')'))
             || word.starts_with(['*', '-', '!', '/', '.']);
