@@ -18,24 +18,32 @@
 
 mod assemble;
 mod backlog;
+#[cfg(feature = "sdk")]
+pub mod bridge;
 mod config;
 mod deadline;
 mod env;
 mod export;
 mod intake;
 mod ledger;
+mod lines;
 mod lookup;
+mod metrics;
 mod outbox;
 mod resource;
 mod sampler;
 mod semconv;
+mod ship;
 mod sink;
 #[cfg(feature = "tls")]
 mod tls;
 mod translate;
 mod transport;
+mod worker;
 
 pub use config::{Exceptions, OpenSpans, Otlp, Protocol};
+pub use lines::OtlpLogs;
+pub use metrics::OtlpMetrics;
 pub use sampler::Sampler;
 
 /// The code of the README, as a doc test.

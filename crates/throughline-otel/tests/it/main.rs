@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may fail a test too")]
 
+#[cfg(feature = "sdk")]
+mod bridge;
 mod collector;
 mod delivered;
 mod faults;
 mod outbox;
 mod receiver;
 mod sampled;
+mod shipped;
 #[cfg(feature = "tls")]
 mod tls;

@@ -55,9 +55,15 @@ pub(crate) fn is_there() -> bool {
 
 impl Receiver {
     pub(crate) fn start(over: Over) -> Self {
+        Self::start_with(over, &[])
+    }
+
+    /// Over TLS, with the key and the certificate in these files: gRPC alone.
+    pub(crate) fn start_with(over: Over, key_and_certificate: &[&Path]) -> Self {
         let how = if over == Over::Http { "http" } else { "grpc" };
         let mut process = Command::new(python())
             .args(["-c", include_str!("receiver.py"), how])
+            .args(key_and_certificate)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,6 +76,10 @@ impl Receiver {
         let theirs = Arc::clone(&got);
         std::thread::spawn(move || collect(lines, &theirs));
         Self { process, port: first["port"].as_u64().unwrap().try_into().unwrap(), got }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn endpoint(&self) -> String {
