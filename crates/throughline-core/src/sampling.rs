@@ -95,6 +95,8 @@ pub fn threshold_of(ratio: f64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -144,5 +146,16 @@ mod tests {
         assert_eq!(SamplingState::of_tracestate("a=1, ot=th:8").unwrap().to_string(), "th:8");
         assert_eq!(SamplingState::of_tracestate("a=1,bot=th:8"), None);
         assert_eq!(SamplingState::of_tracestate("ot=x:8"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_of_anything_is_read_again_as_it_is_written(
+            value in ".{0,40}|(th:[0-9a-f]{0,16})?;?(rv:[0-9a-f]{12,16})?",
+        ) {
+            let state = SamplingState::parse(&value);
+            prop_assert_eq!(SamplingState::parse(&state.to_string()), state);
+            prop_assert!([state.threshold, state.randomness].into_iter().flatten().all(|number| number < 1 << BITS));
+        }
     }
 }

@@ -153,9 +153,9 @@ fn signal(lookup: Lookup<'_>, names: &Names, signal: &mut Signal) -> Result<(), 
             }
             // The address of one signal is used as it is, that of all is what paths are added to.
             if name == ALL.endpoint {
-                signal.below(&endpoint, names.path)
+                signal.below(&endpoint, names.path);
             } else {
-                signal.endpoint = endpoint
+                signal.endpoint = endpoint;
             }
         }
         None => signal.below(env::otlp_endpoint(signal.protocol.name()), names.path),
@@ -281,7 +281,11 @@ fn is_exported(lookup: Lookup<'_>, name: &'static str) -> Result<Option<bool>, E
     let is_known =
         |word: &str| EXPORTERS.contains(&word) || (name == METRICS.exporter && word == "prometheus");
     if !list.split(',').map(str::trim).all(is_known) {
-        return Err(invalid(name, &list, "some of otlp, console, none, with commas between them"));
+        let expected = match name == METRICS.exporter {
+            true => "some of otlp, prometheus, console, none, with commas between them",
+            false => "some of otlp, console, none, with commas between them",
+        };
+        return Err(invalid(name, &list, expected));
     }
     if has_exporter(&list, "console") {
         tracing::warn!(target: "throughline", "console in {name}={list} is not supported: only otlp exports anything");

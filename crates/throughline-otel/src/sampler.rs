@@ -262,13 +262,13 @@ mod tests {
         let run = |at: u64| TraceId::from_bytes((u128::from(at) + 1).to_be_bytes()).unwrap();
         let most = (SHARDS * OF_A_SHARD) as u64;
         assert_eq!(most, 65_536);
-        assert!(!callers.said(run(0)).is_some());
+        assert!(callers.said(run(0)).is_none());
         (0..most).for_each(|at| callers.add(run(at), said));
         // To see one again takes no room.
         (0..most).for_each(|at| callers.add(run(at), said));
         assert!((0..most).all(|at| callers.said(run(at)).is_some()));
         (most..2 * most).for_each(|at| callers.add(run(at), said));
-        assert!((0..most).all(|at| !callers.said(run(at)).is_some()));
+        assert!((0..most).all(|at| callers.said(run(at)).is_none()));
         let kept = callers.shards.iter().map(|shard| shard.lock().unwrap());
         assert!(
             kept.into_iter().all(|shard| shard.runs.len() == OF_A_SHARD && shard.order.len() == OF_A_SHARD)

@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+#[cfg(feature = "grpc")]
 use prost::Message as _;
 use throughline_model::BoxError;
 

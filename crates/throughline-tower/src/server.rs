@@ -36,7 +36,8 @@ pub trait LayerExt {
 impl LayerExt for Throughline {
     fn layer(&self) -> ServerLayer {
         let measures = Measures::new(self.meter());
-        let options = Options { is_public: false, tells_trace: false, scheme: measures::scheme(&Scheme::HTTP) };
+        let options =
+            Options { is_public: false, tells_trace: false, scheme: measures::scheme(&Scheme::HTTP) };
         ServerLayer { shared: Arc::new(Shared { throughline: self.clone(), measures }), options }
     }
 
@@ -229,8 +230,18 @@ impl Arrival {
         let asked = asked.unwrap_or(taken);
         let shared = Arc::clone(shared);
         let tells_trace = options.tells_trace;
-        let arrival =
-            Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_handshake, is_framed, tells_trace };
+        let arrival = Self {
+            shared,
+            id,
+            labels,
+            asked,
+            taken,
+            is_grpc,
+            is_upgrade,
+            is_handshake,
+            is_framed,
+            tells_trace,
+        };
         (arrival, start)
     }
 

@@ -8,6 +8,7 @@ mod tracestate;
 use std::fmt;
 
 use super::TraceContext;
+use super::span::Run;
 use crate::propagators::Propagators;
 use crate::sampling::SamplingState;
 use throughline_model::{Attrs, Text, names};
@@ -127,7 +128,8 @@ impl Propagation {
 
     /// What the parent process has handed on in [such variables](Self::variables), for `continue_from`; empty if it did not.
     pub fn from_environment() -> Self {
-        let [parent, state, baggage] = [TRACEPARENT, TRACESTATE, BAGGAGE].map(|name| std::env::var(name).ok());
+        let [parent, state, baggage] =
+            [TRACEPARENT, TRACESTATE, BAGGAGE].map(|name| std::env::var(name).ok());
         Self::from_headers(parent.as_deref(), state.as_deref(), baggage.as_deref())
     }
 
@@ -169,6 +171,16 @@ pub(super) fn sampling_of_caller(tracestate: Option<&str>) -> Option<String> {
     tracestate.and_then(SamplingState::of_tracestate).map(|state| state.to_string())
 }
 
+/// What came, with what is said here of sampling. What the caller said of it is of the caller's trace, and of a run that is
+/// exported.
+fn sent_tracestate(run: &Run, is_taken: bool) -> Option<Text> {
+    let threshold = run.hub.threshold(run.trace_id, !run.is_remote).filter(|_| run.sampled && is_taken);
+    if threshold.is_none() && (run.tracestate.is_none() || (is_taken && run.is_remote)) {
+        return run.tracestate.clone();
+    }
+    tracestate::with_threshold(run.tracestate.as_deref(), threshold, run.is_remote)
+}
+
 /// A value without the optional whitespace around it
 /// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.3)).
 fn ows(mut value: &[u8]) -> &[u8] {
@@ -197,15 +209,7 @@ impl TraceContext {
                 sampled: run.sampled && is_taken,
                 random: run.random,
             }),
-            tracestate: match run.hub.threshold(run.trace_id, !run.is_remote) {
-                Some(threshold) if run.sampled && is_taken => {
-                    tracestate::with_threshold(run.tracestate.as_deref(), Some(threshold), run.is_remote)
-                }
-                _ if !is_taken || (!run.is_remote && run.tracestate.is_some()) => {
-                    tracestate::with_threshold(run.tracestate.as_deref(), None, run.is_remote)
-                }
-                _ => run.tracestate.clone(),
-            },
+            tracestate: sent_tracestate(run, is_taken),
             baggage,
             baggage_properties: run.baggage_properties.clone(),
         }

@@ -27,7 +27,8 @@ fn said(variables: impl IntoIterator<Item = (&'static str, String)>) -> String {
         child.env_remove(name);
     }
     let test = "child_process::this_process_continues_what_its_environment_names_when_it_is_told_to";
-    let output = child.args(["--exact", test, "--nocapture"]).env(ROLE, "1").envs(variables).output().unwrap();
+    let output =
+        child.args(["--exact", test, "--nocapture"]).env(ROLE, "1").envs(variables).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().find(|line| line.starts_with("child ")).unwrap_or_else(|| panic!("{text}")).to_owned()
 }
@@ -37,7 +38,9 @@ async fn a_child_process_continues_the_run_that_its_environment_names() {
     let throughline = Throughline::builder("parent").store(MemoryStore::new()).build().unwrap();
     let run = throughline.workflow("loan").key("loan-42").run_infallible(|ctx| async move {
         ctx.step("stage:settle")
-            .run_infallible(|ctx| async move { (ctx.trace_id(), ctx.span_id(), said(ctx.propagation().variables())) })
+            .run_infallible(|ctx| async move {
+                (ctx.trace_id(), ctx.span_id(), said(ctx.propagation().variables()))
+            })
             .await
     });
     let (trace, span, said_by_child) = run.await.unwrap().unwrap();

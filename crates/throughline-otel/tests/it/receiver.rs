@@ -21,6 +21,7 @@ pub(crate) enum Over {
 pub(crate) struct Receiver {
     process: Child,
     port: u16,
+    is_encrypted: bool,
     got: Arc<Got>,
 }
 
@@ -75,15 +76,14 @@ impl Receiver {
         let got = Arc::<Got>::default();
         let theirs = Arc::clone(&got);
         std::thread::spawn(move || collect(lines, &theirs));
-        Self { process, port: first["port"].as_u64().unwrap().try_into().unwrap(), got }
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+        let is_encrypted = !key_and_certificate.is_empty();
+        Self { process, port: first["port"].as_u64().unwrap().try_into().unwrap(), is_encrypted, got }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        // A certificate is one of a name.
+        let place = if self.is_encrypted { "https://localhost" } else { "http://127.0.0.1" };
+        format!("{place}:{}", self.port)
     }
 
     /// All that it has got so far, once this is true of it.

@@ -81,8 +81,8 @@ async fn export_over_grpc(is_trusted: bool) -> (u64, Receiver) {
     std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
     std::fs::write(&certificate, certified.cert.pem()).unwrap();
     let receiver = Receiver::start_with(Over::Grpc, &[&key, &certificate]);
-    let endpoint = format!("https://localhost:{}", receiver.port());
-    let mut otlp = Otlp::new().protocol(Protocol::Grpc).endpoint(endpoint).open_spans(OpenSpans::Hidden);
+    let mut otlp =
+        Otlp::new().protocol(Protocol::Grpc).endpoint(receiver.endpoint()).open_spans(OpenSpans::Hidden);
     if is_trusted {
         otlp = otlp.certificate(certified.cert.pem());
     }

@@ -134,7 +134,9 @@ async fn a_client_that_does_not_trace_is_told_which_trace_and_span_served_it_if_
     };
     let told = |answer: reqwest::Response| {
         let values = answer.headers().get_all("server-timing").iter();
-        values.filter_map(|value| value.to_str().ok()?.strip_prefix("trace;desc=").map(str::to_owned)).collect()
+        values
+            .filter_map(|value| value.to_str().ok()?.strip_prefix("trace;desc=").map(str::to_owned))
+            .collect()
     };
     let telling = Server::start_with(routes, ServerLayer::trace_in_response).await;
     let told_by_one: Vec<String> = told(telling.get("/").await);
