@@ -156,6 +156,9 @@ impl TraceStore for Open {
         self.groups.0.lock().unwrap_or_else(PoisonError::into_inner).push(events.to_vec());
         self.store.append(events)
     }
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        self.store.prepare(events);
+    }
     fn limits(&self) -> Limits {
         self.store.limits()
     }

@@ -1,10 +1,15 @@
-//! One workflow in two processes: events are kept in Postgres and watched through Redis.
+//! One workflow in two processes: events are kept in Postgres or in Azure Cosmos DB, and watched through Redis.
 //!
 //! It starts two processes of a loan service and watches them. The first loan begins in one process and is signed in the other.
 //! The second begins in a process that is killed in the middle of a step; the other resumes it. Then it asks the store what
 //! happened. Run it with `cargo run --example distributed -- --demo`. It needs the programs `redis-server` and `postgres`, of
-//! which it starts its own; `--store postgres://…` and `--feed redis://…` name others that run already.
+//! which it starts its own; `--store postgres://…` and `--feed redis://…` name others that run already. With `--store cosmos`
+//! the store is Microsoft's emulator, in the memory of this process, and with `--store cosmos:https://…` a real account, whose key
+//! is that of `THROUGHLINE_COSMOS_KEY`.
 
+#[path = "../../crates/throughline-cosmos/tests/it/server.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "it is there for tests, which use more of it")]
+mod emulator;
 mod loans;
 mod process;
 mod servers;
@@ -18,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use throughline::TraceQuery;
 use throughline::query::{RunState, Style};
-use throughline::store::{Filter, Page, PostgresStore, StoreConfig as _, TraceReader};
+use throughline::store::{CosmosStore, Filter, Page, PostgresStore, Readers, StoreConfig as _, TraceReader};
 
 use loans::{LEFT, SIGNED_ELSEWHERE};
 use process::Process;
@@ -32,6 +37,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Destinations {
     store: String,
     feed: String,
+    /// The key of a store in Cosmos DB, which no command line shows.
+    key: String,
+}
+
+/// The variable with that key.
+const KEY: &str = "THROUGHLINE_COSMOS_KEY";
+
+impl Destinations {
+    /// The store, if it is one in Cosmos DB.
+    fn cosmos(&self) -> Option<CosmosStore> {
+        self.store.starts_with("cosmos:").then(|| CosmosStore::at(&self.store, &self.key))
+    }
+
+    async fn open_readers(&self) -> anyhow::Result<Readers> {
+        Ok(match self.cosmos() {
+            Some(store) => store.open_readers().await?,
+            None => PostgresStore::new(&self.store).open_readers().await?,
+        })
+    }
 }
 
 #[tokio::main]
@@ -47,20 +71,22 @@ async fn main() -> anyhow::Result<()> {
     if let Some(other) = words.first() {
         bail!("`{other}` is not a valid argument: run it with --demo, and --store URL and --feed URL");
     }
-    match (service, store, feed) {
-        (Some(name), Some(store), Some(feed)) => service::run(&name, &Destinations { store, feed }).await,
-        (_, store, feed) => {
-            let postgres = store.is_none().then(servers::Server::postgres).transpose()?;
-            let redis = feed.is_none().then(servers::Server::redis).transpose()?;
-            let url = |named: Option<String>, server: &Option<servers::Server>| {
-                named
-                    .or_else(|| server.as_ref().map(|server| server.url.clone()))
-                    .context("there is a server")
-            };
-            let destinations = Destinations { store: url(store, &postgres)?, feed: url(feed, &redis)? };
-            demonstrate(&destinations).await
-        }
+    let key = std::env::var(KEY).unwrap_or_default();
+    if let (Some(name), Some(store), Some(feed)) = (&service, &store, &feed) {
+        let (store, feed) = (store.clone(), feed.clone());
+        return service::run(name, &Destinations { store, feed, key }).await;
     }
+    let emulator = (store.as_deref() == Some("cosmos")).then(emulator::Server::start);
+    let postgres = store.is_none().then(servers::Server::postgres).transpose()?;
+    let redis = feed.is_none().then(servers::Server::redis).transpose()?;
+    let url = |named: Option<String>, server: &Option<servers::Server>| {
+        named.or_else(|| server.as_ref().map(|server| server.url.clone())).context("there is a server")
+    };
+    let (store, key) = match &emulator {
+        Some(emulator) => (format!("cosmos:{}/audit", emulator.endpoint()), emulator::KEY.to_owned()),
+        None => (url(store, &postgres)?, key),
+    };
+    demonstrate(&Destinations { store, feed: url(feed, &redis)?, key }).await
 }
 
 async fn demonstrate(destinations: &Destinations) -> anyhow::Result<()> {
@@ -79,7 +105,7 @@ async fn demonstrate(destinations: &Destinations) -> anyhow::Result<()> {
     println!("  ✗ {} is killed; its lease ends when it has not been renewed three times", first.name());
     watcher.show_until(|event| event.event_type == "workflow:completed").await?;
 
-    let reader = PostgresStore::new(&destinations.store).open_readers().await?.reader;
+    let reader = destinations.open_readers().await?.reader;
     let style = if std::io::stdout().is_terminal() { Style::ansi() } else { Style::plain() };
     for loan in [SIGNED_ELSEWHERE, LEFT] {
         let query = ended(&*reader, loan).await?;

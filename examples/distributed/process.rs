@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use crate::Destinations;
 use crate::service::Application;
+use crate::{Destinations, KEY};
 
 /// Ends with this: when its standard input does.
 pub(crate) struct Process {
@@ -20,6 +20,7 @@ impl Process {
     pub(crate) fn start(name: &'static str, destinations: &Destinations) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--service", name, "--store", &destinations.store, "--feed", &destinations.feed]);
+        command.env(KEY, &destinations.key);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         let said = child.stdout.take().context("it says its address")?;

@@ -31,12 +31,14 @@ const LEASE: Duration = Duration::from_millis(300);
 
 /// Serves until the standard input ends, and says its address first.
 pub(crate) async fn run(name: &str, destinations: &Destinations) -> anyhow::Result<()> {
-    let throughline = Throughline::builder("loan-service")
+    let builder = Throughline::builder("loan-service")
         .version(name.to_owned())
-        .store(PostgresStore::new(&destinations.store).lease_interval(LEASE))
-        .feed(RedisFeed::new(&destinations.feed))
-        .build_async()
-        .await?;
+        .feed(RedisFeed::new(&destinations.feed));
+    let builder = match destinations.cosmos() {
+        Some(store) => builder.store(store.lease_interval(LEASE)),
+        None => builder.store(PostgresStore::new(&destinations.store).lease_interval(LEASE)),
+    };
+    let throughline = builder.build_async().await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     println!("{address}");

@@ -4,27 +4,33 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use throughline::store::{AppendError, PostgresStore, SqliteSpool, StoreConfig as _, TraceReader};
+use throughline::store::{
+    AppendError, CosmosStore, PostgresStore, SqliteSpool, StoreConfig as _, TraceReader,
+};
 use throughline::testing::FaultyStore;
 use throughline::{SqliteStore, Throughline};
 
+use crate::cosmos_server::{self, KEY};
 use crate::load::{Load, Seen, lost_and_doubled};
 use crate::postgres_server::Database;
 use crate::retry;
 use crate::row::Row;
 
-/// What a process of this test binary records into: `sqlite PATH`, `postgres URL` or `spool PATH`.
+/// What a process of this test binary records into: `sqlite PATH`, `postgres URL`, `cosmos ENDPOINT` or `spool PATH`.
 const ROLE: &str = "THROUGHLINE_FAULTS_ROLE";
 /// Which of several processes with that role it is.
 const LIFE: &str = "THROUGHLINE_FAULTS_LIFE";
 /// How often a process is killed.
 const LIVES: usize = 5;
+/// How many acknowledgements each has heard by then.
+const SOME: usize = 300;
 
 fn builder(role: &str) -> throughline::delivery::ThroughlineBuilder {
     let builder = Throughline::builder("load").retry(retry());
     match role.split_once(' ').unwrap() {
         ("sqlite", path) => builder.store(SqliteStore::new(path)),
         ("postgres", url) => builder.store(PostgresStore::new(url)),
+        ("cosmos", endpoint) => builder.store(CosmosStore::new(endpoint, KEY, "audit")),
         (_, path) => {
             // The store takes nothing.
             let store = FaultyStore::around(SqliteStore::new(format!("{path}/traces.db")));
@@ -52,8 +58,8 @@ async fn this_process_records_when_it_is_told_to() {
     load.acknowledged(u64::MAX / 2).await;
 }
 
-/// Kills processes with this role after some hundred acknowledgements each; answers what they said.
-fn kill(role: &str) -> Seen {
+/// Kills processes with this role after so many acknowledgements each; answers what they said.
+fn kill(role: &str, after: usize) -> Seen {
     let mut seen = Seen::default();
     for life in 0..LIVES {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -73,7 +79,7 @@ fn kill(role: &str) -> Seen {
             }
             seen.acknowledged.len() - before
         };
-        while hear(lines.next().expect("it goes on until it is killed")) < 300 * (life + 1) {}
+        while hear(lines.next().expect("it goes on until it is killed")) < after * (life + 1) {}
         child.kill().unwrap();
         child.wait().unwrap();
         lines.for_each(|line| {
@@ -92,7 +98,7 @@ async fn settle(row: Row, seen: &Seen, reader: Arc<dyn TraceReader>) {
 async fn a_process_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("traces.db");
-    let seen = kill(&format!("sqlite {}", path.display()));
+    let seen = kill(&format!("sqlite {}", path.display()), SOME);
     let reader = SqliteStore::new(&path).open_readers().await.unwrap().reader;
     let row = Row { place: 34, destination: "SQLite", fault: "the process is killed by SIGKILL, five times" };
     settle(row, &seen, reader).await;
@@ -101,7 +107,7 @@ async fn a_process_that_is_killed() {
 #[tokio::test]
 async fn a_process_with_a_store_in_postgres_that_is_killed() {
     let Some(database) = Database::new() else { return };
-    let seen = kill(&format!("postgres {}", database.url()));
+    let seen = kill(&format!("postgres {}", database.url()), SOME);
     let reader = database.store().open_readers().await.unwrap().reader;
     let row =
         Row { place: 15, destination: "Postgres", fault: "the process is killed by SIGKILL, five times" };
@@ -109,10 +115,21 @@ async fn a_process_with_a_store_in_postgres_that_is_killed() {
 }
 
 #[tokio::test]
+async fn a_process_with_a_store_in_cosmos_that_is_killed() {
+    let server = cosmos_server::Server::start();
+    // Each batch costs the emulator what it holds already.
+    let seen = kill(&format!("cosmos {}", server.endpoint()), SOME / 5);
+    let reader = server.store().open_readers().await.unwrap().reader;
+    let row =
+        Row { place: 75, destination: "Cosmos DB", fault: "the process is killed by SIGKILL, five times" };
+    settle(row, &seen, reader).await;
+}
+
+#[tokio::test]
 async fn a_process_with_a_spool_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (path, place) = (folder.path().join("traces.db"), folder.path().display().to_string());
-    let seen = kill(&format!("spool {place}"));
+    let seen = kill(&format!("spool {place}"), SOME);
     // The next process delivers what they left.
     let heir = Throughline::builder("load").store(SqliteStore::new(&path)).spool(spool(&place));
     let heir = heir.build_async().await.unwrap();

@@ -9,6 +9,7 @@
     reason = "a test that cannot continue says so best by failing at that place"
 )]
 
+mod cosmos;
 mod killed;
 mod load;
 mod outage;
@@ -20,6 +21,10 @@ mod sqlite;
 
 #[path = "../../crates/throughline-postgres/tests/it/server.rs"]
 mod postgres_server;
+
+#[path = "../../crates/throughline-cosmos/tests/it/server.rs"]
+#[expect(dead_code, reason = "the tests of the store use more of it")]
+mod cosmos_server;
 
 #[path = "../../crates/throughline-redis/tests/it/server.rs"]
 #[expect(dead_code, reason = "the tests of the feed use more of it")]

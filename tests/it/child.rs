@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use throughline::delivery::Durability;
-use throughline::store::{PrunePolicy, Synchronous};
-use throughline::{NotRecorded, SqliteStore, Throughline, TraceContext};
+use throughline::delivery::{Durability, Retry};
+use throughline::store::{AppendError, PrunePolicy, SqliteSpool, Synchronous};
+use throughline::testing::FaultyStore;
+use throughline::{MemoryStore, NotRecorded, SqliteStore, Throughline, TraceContext};
 
 use crate::json_lines_store::JsonLinesStore;
 
@@ -30,9 +31,11 @@ pub(crate) enum Role {
     Prune,
     /// As [`Role::Mark`], with a store that does not wait for the disk.
     MarkWithoutSync,
+    /// As [`Role::Mark`], into a spool, as the store is away.
+    MarkIntoSpool,
 }
 
-const ROLES: [(Role, &str); 7] = [
+const ROLES: [(Role, &str); 8] = [
     (Role::Emit, "emit"),
     (Role::EmitCoalesced, "emit-coalesced"),
     (Role::EmitPipelined, "emit-pipelined"),
@@ -40,6 +43,7 @@ const ROLES: [(Role, &str); 7] = [
     (Role::EmitJsonLines, "emit-json-lines"),
     (Role::Mark, "mark"),
     (Role::MarkWithoutSync, "mark-without-sync"),
+    (Role::MarkIntoSpool, "mark-into-spool"),
 ];
 
 /// Describes the child; `through` is a command to run it under.
@@ -75,6 +79,15 @@ fn this_process_is_the_child_when_it_is_told_to_be() {
     let builder = match role {
         Role::EmitJsonLines => builder.store(JsonLinesStore::new(database)),
         Role::MarkWithoutSync => builder.store(SqliteStore::new(database).synchronous(Synchronous::Off)),
+        Role::MarkIntoSpool => {
+            let away = FaultyStore::around(MemoryStore::new());
+            away.faults().append().fail_next(u64::MAX, || AppendError::Unavailable {
+                reason: "away".to_owned(),
+                retry_after: None,
+                source: None,
+            });
+            builder.store(away).spool(SqliteSpool::new(database)).retry(Retry::attempts(1))
+        }
         _ => builder.store(SqliteStore::new(database)),
     };
     let durability = match role {
@@ -89,7 +102,7 @@ fn this_process_is_the_child_when_it_is_told_to_be() {
             Role::Emit | Role::EmitJsonLines | Role::EmitCoalesced | Role::EmitPipelined => {
                 emit(&throughline, durability).await;
             }
-            Role::Mark | Role::MarkWithoutSync => mark(&throughline).await,
+            Role::Mark | Role::MarkWithoutSync | Role::MarkIntoSpool => mark(&throughline).await,
             Role::Prune => {}
         }
     });

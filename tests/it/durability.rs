@@ -23,6 +23,13 @@ fn an_acknowledgement_follows_an_fdatasync_that_follows_its_write() {
 }
 
 #[test]
+fn so_does_every_acknowledgement_of_what_waits_in_a_spool() {
+    let Some(trace) = traced(Role::MarkIntoSpool) else { return };
+    let proved = prove(&trace).unwrap();
+    assert_eq!(proved, 60);
+}
+
+#[test]
 fn the_proof_fails_when_the_store_does_not_wait_for_the_disk() {
     let Some(trace) = traced(Role::MarkWithoutSync) else { return };
     let error = prove(&trace).unwrap_err();

@@ -40,9 +40,14 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_core::env::variable", READS),
     ("throughline_core::sampling::SamplingState", EXPORTS),
     ("throughline_core::sampling::threshold_of", EXPORTS),
-    ("throughline_kit::File", "for operators, who have the command; a service needs none of it"),
-    ("throughline_kit::Kit", "for operators, who have the command; a service needs none of it"),
-    ("throughline_kit::KitError", "for operators, who have the command; a service needs none of it"),
+    ("throughline_kit::File", OF_OPERATORS),
+    ("throughline_kit::Kit", OF_OPERATORS),
+    ("throughline_kit::Indicator", OF_OPERATORS),
+    ("throughline_kit::KitError", OF_OPERATORS),
+    ("throughline_kit::Objective", OF_OPERATORS),
+    ("throughline_kit::Objectives", OF_OPERATORS),
+    ("throughline_kit::ObjectivesError", OF_OPERATORS),
+    ("throughline_kit::Subject", OF_OPERATORS),
     ("throughline_model::conformance_tests", "what the conformance suites are made of"),
     ("throughline_sidecar::Block", BESIDE),
     ("throughline_sidecar::Digest", BESIDE),
@@ -83,6 +88,9 @@ const EXPORTS: &str = "how exporters of ours agree with others on what they samp
 
 /// How variables and headers are read.
 const READS: &str = "how our own crates and programs read variables and headers";
+
+/// Why a service has no use for what operators load elsewhere.
+const OF_OPERATORS: &str = "for operators, who have the command; a service needs none of it";
 
 /// Why a service has no use for what watches it.
 const BESIDE: &str = "for those who watch a service from beside it, who have the command";

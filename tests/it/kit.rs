@@ -5,6 +5,7 @@ mod cases;
 mod dashboards;
 mod files;
 mod routing;
+mod slo;
 mod tape;
 
 use std::process::Command;

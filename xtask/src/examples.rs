@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const NEED_A_TOOL: [(&str, &str); 2] =
     [("apalis_worker", "redis-server"), ("distributed", "redis-server and Postgres")];
 
+/// Examples that show the same in another way with these arguments.
+const ALSO_WITH: [(&str, &[&str]); 1] = [("distributed", &["--store", "cosmos"])];
+
 /// Builds all examples in the profile that the tests have built and runs one after the other; without services, those
 /// that need none.
 pub(crate) fn run_all(shared: &[&str], without_services: bool) -> anyhow::Result<()> {
@@ -36,16 +39,19 @@ pub(crate) fn run_all(shared: &[&str], without_services: bool) -> anyhow::Result
         bail!("the examples do not build");
     }
     examples.sort();
-    for (name, _) in NEED_A_TOOL {
+    for name in NEED_A_TOOL.map(|(name, _)| name).into_iter().chain(ALSO_WITH.map(|(name, _)| name)) {
         ensure!(examples.iter().any(|(example, _)| example == name), "there is no example {name}");
     }
     examples.retain(|(name, _)| !(without_services && needs_a_tool(name)));
     // They keep their databases for people to look into; here nobody will.
     let temporary = tempfile::tempdir()?;
     for (name, path) in &examples {
-        let mut command = Command::new(path);
-        command.arg("--demo").env("TMPDIR", temporary.path());
-        run(name, command)?;
+        let others = ALSO_WITH.iter().filter(|(example, _)| example == name).map(|(_, arguments)| *arguments);
+        for arguments in std::iter::once(&[][..]).chain(others) {
+            let mut command = Command::new(path);
+            command.arg("--demo").args(arguments).env("TMPDIR", temporary.path());
+            run(name, command)?;
+        }
     }
     println!("examples that ended well: {}", examples.len());
     Ok(())

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod anomalies;
 mod export;
 mod filter;
 mod kit;
@@ -7,6 +8,7 @@ mod mcp;
 mod moment;
 mod serve;
 mod sidecar;
+mod slo;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use anomalies::AnomaliesArgs;
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
@@ -24,6 +27,7 @@ use moment::parse_size;
 pub(crate) use moment::{parse_duration, parse_moment};
 pub(crate) use serve::ServeArgs;
 pub(crate) use sidecar::{LogsArgs, ReportArgs, ScrapeArgs};
+pub(crate) use slo::SloArgs;
 
 use crate::output::Color;
 use crate::xes::rules::Condition;
@@ -38,7 +42,8 @@ Exit codes:
   0  success, and the answer is yes
   1  the answer is no: nothing was found, nothing failed, not everything was
      undone, steps stand or are in doubt that no process works on, events wait
-     in an outbox, it is not safe to deploy, or a destination is not there
+     in an outbox, it is not safe to deploy, an objective is missed, something
+     is unusual, or a destination is not there
   2  the command line is invalid or ambiguous
   3  the store or the input can't be used
 
@@ -124,6 +129,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
+    /// Show how much of the error budgets of objectives is left, and what spent it
+    Slo(SloArgs),
+    /// Show what is unusual: where more fails than usual, or takes longer
+    Anomalies(AnomaliesArgs),
     /// Compare a run with another, or with the last run of its workflow that succeeded
     Diff(DiffArgs),
     /// Import events: JSON lines, or an XES event log, plain or gzip
@@ -241,6 +250,9 @@ pub(crate) struct WhyArgs {
     /// Another store, in which runs that it caused, and the one that caused it, are looked for; may be repeated
     #[arg(long, value_name = "STORE")]
     pub(crate) also: Vec<String>,
+    /// Read such a store from the first line of this file, as --store-file does --store; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) also_file: Vec<PathBuf>,
 }
 
 /// A command about one run.
@@ -477,11 +489,17 @@ Examples:
   throughline copy --from sqlite:traces.db --to sqlite:failed.db --failed --since 7d")]
 pub(crate) struct CopyArgs {
     /// The store to read
-    #[arg(long, value_name = "STORE")]
-    pub(crate) from: String,
+    #[arg(long, value_name = "STORE", required_unless_present = "from_file")]
+    pub(crate) from: Option<String>,
+    /// Read --from from the first line of this file, as --store-file does --store
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) from_file: Option<PathBuf>,
     /// The store to write to; it is created if it does not exist
-    #[arg(long, value_name = "STORE")]
-    pub(crate) to: String,
+    #[arg(long, value_name = "STORE", required_unless_present = "to_file")]
+    pub(crate) to: Option<String>,
+    /// Read --to from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) to_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: RunFilter,
 }

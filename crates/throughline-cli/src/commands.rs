@@ -1,6 +1,7 @@
 //! The commands, each in the file of its name.
 
 mod abandon;
+mod anomalies;
 mod by_code;
 mod compensations;
 mod completions;
@@ -22,6 +23,7 @@ mod running;
 mod scrape;
 mod serve;
 mod show;
+mod slo;
 mod stats;
 mod watch;
 mod why;
@@ -69,6 +71,8 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Running(args) => running::run(args, &store, screen).await,
         Command::Serve(args) => serve::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
+        Command::Slo(args) => slo::run(args, &store, screen).await,
+        Command::Anomalies(args) => anomalies::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,
         Command::Export(args) => export::run(args, &store, screen).await,
@@ -112,10 +116,18 @@ fn nothing_here(store: &Store) -> CliError {
 
 /// The store that the command line names, or the environment.
 fn location(global: &Global) -> Result<Option<Cow<'_, str>>, CliError> {
-    let Some(file) = &global.store_file else { return Ok(global.store.as_deref().map(Cow::Borrowed)) };
-    first_line(file, "--store-file names a file that has a store in it", "names no store")
-        .map(Cow::Owned)
-        .map(Some)
+    named(global.store.as_deref(), global.store_file.as_deref(), "--store-file")
+}
+
+/// A store that is named, or that a file names: others can read the arguments of a process.
+fn named<'a>(
+    name: Option<&'a str>,
+    file: Option<&Path>,
+    option: &str,
+) -> Result<Option<Cow<'a, str>>, CliError> {
+    let Some(file) = file else { return Ok(name.map(Cow::Borrowed)) };
+    let expected = format!("{option} names a file that has a store in it");
+    first_line(file, &expected, "names no store").map(Cow::Owned).map(Some)
 }
 
 /// The first line of a file, in which somebody has put what others are not to see.

@@ -3,6 +3,7 @@
 //! [`args`] is the command line, [`commands`] has a file for each command, [`output`] knows terminals and JSON,
 //! [`xes`] and [`jsonl`] are what can be imported.
 
+mod anomalies;
 mod args;
 mod beside;
 mod commands;

@@ -24,7 +24,7 @@ mod worker;
 
 use std::time::{Duration, Instant};
 
-use throughline_model::AppendError;
+use throughline_model::{AppendError, OpenError};
 
 pub(crate) use calls::Calls;
 pub(crate) use condition::{Condition, describe_panic};
@@ -38,6 +38,17 @@ pub(crate) use store::{NoRoom, Room, StoreDelivery};
 pub(crate) use thread::{on_helper_thread, timer};
 pub(crate) use throughline_model::DropReason;
 pub use when_full::WhenFull;
+
+/// The error of what took too long to be opened.
+pub(crate) fn not_opened_in(limit: Duration, store: &'static str) -> OpenError {
+    OpenError::Unavailable {
+        store,
+        reason: format!(
+            "it could not be opened within {limit:?}; if it is reached and takes longer, as for a migration, raise open_timeout"
+        ),
+        source: None,
+    }
+}
 
 /// Why a store did not accept an event.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::Url;
 use azure_data_cosmos::models::{
     CompositeIndex, CompositeIndexOrder, CompositeIndexProperty, ContainerProperties, IndexingMode,
-    IndexingPolicy, TimeToLive,
+    IndexingPolicy, PropertyPath, TimeToLive,
 };
 use azure_data_cosmos::options::{BinaryEncodingOptions, ConnectionPoolOptions, Region, UserAgentSuffix};
 use azure_data_cosmos::{
@@ -155,7 +155,17 @@ impl Address<'_> {
         let paths = properties.partition_key.paths();
         if paths.len() != 1 || paths[0] != PARTITION_KEY {
             return Err(Fault::Unusable(format!(
-                "the container `{}` has another partition key than {PARTITION_KEY}; name a container that does not exist yet",
+                "the container `{}` has the partition key {}, and not {PARTITION_KEY}; name a container that does not exist yet",
+                self.container,
+                paths.join(", ")
+            )));
+        }
+        let policy = properties.indexing_policy.as_ref();
+        let missing = SORTED.into_iter().find(|field| policy.is_some_and(|policy| !indexes(policy, field)));
+        if let Some(field) = missing {
+            return Err(Fault::Unusable(format!(
+                "the container `{}` does not index /{field}/?, by which answers are sorted; add it to the included paths of its \
+                 indexing policy, as the others that docs/guide/choosing-a-store.md names",
                 self.container
             )));
         }
@@ -181,6 +191,27 @@ fn is_missing(error: &CosmosError) -> bool {
 pub(crate) fn seconds(age: Duration) -> u32 {
     // The largest number that the service takes; less than a second would be no time at all.
     u32::try_from(age.as_secs()).unwrap_or(u32::MAX).clamp(1, i32::MAX.cast_unsigned())
+}
+
+/// The fields by which answers are sorted, which the service refuses for what it has not indexed.
+const SORTED: [&str; 3] = ["trace_id", "at", "place"];
+
+/// Whether a policy indexes a field: of the paths that lead to it, the most precise counts.
+fn indexes(policy: &IndexingPolicy, field: &str) -> bool {
+    if policy.indexing_mode == Some(IndexingMode::None) {
+        return false;
+    }
+    let names =
+        |paths: &[PropertyPath], path: &str| paths.iter().any(|named| named.path.replace('"', "") == path);
+    for path in [format!("/{field}/?"), format!("/{field}/*"), "/*".to_owned()] {
+        if names(&policy.included_paths, &path) {
+            return true;
+        }
+        if names(&policy.excluded_paths, &path) {
+            return false;
+        }
+    }
+    false
 }
 
 /// What a new container is like: of all fields, those are indexed that queries name.

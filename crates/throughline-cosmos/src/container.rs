@@ -47,7 +47,6 @@ pub(crate) struct Answer<T> {
     pub(crate) items: Vec<T>,
     /// Whether they came in several pages, which are not of one moment.
     pub(crate) is_paged: bool,
-    units: f64,
 }
 
 /// What was charged for.
@@ -68,8 +67,9 @@ impl Charged for BatchResponse {
 }
 
 impl<T> Charged for Answer<T> {
+    /// Each page was charged for when it came.
     fn units(&self) -> Option<f64> {
-        Some(self.units)
+        None
     }
 }
 
@@ -91,23 +91,28 @@ impl Container {
         &self.charges
     }
 
-    /// Drives an operation on the runtime of the container, wherever its caller is, and keeps what it was charged with.
+    /// Drives an operation on the runtime of the container, wherever its caller is, and keeps what it was charged with, also if
+    /// its caller does not wait for it any more.
     async fn drive<T: Charged + Send + 'static>(
         &self,
         kind: &'static str,
         operation: impl Future<Output = Result<T, CosmosError>> + Send + 'static,
     ) -> Result<Result<T, CosmosError>, Fault> {
-        let gone = |_| Fault::Passing("the runtime that the store was opened on has ended");
-        let answer = self.runtime.spawn(operation).await.map_err(gone)?;
-        let units = match &answer {
-            Ok(answer) => answer.units(),
-            // What is refused is charged for, too.
-            Err(error) => {
-                error.response().and_then(|answer| Some(answer.headers().request_charge.as_ref()?.value()))
-            }
+        let charges = self.charges.clone();
+        let driven = async move {
+            let answer = operation.await;
+            let units = match &answer {
+                Ok(answer) => answer.units(),
+                // What is refused is charged for, too.
+                Err(error) => error
+                    .response()
+                    .and_then(|answer| Some(answer.headers().request_charge.as_ref()?.value())),
+            };
+            charges.add(kind, units.unwrap_or_default());
+            answer
         };
-        self.charges.add(kind, units.unwrap_or_default());
-        Ok(answer)
+        let gone = |_| Fault::Passing("the runtime that the store was opened on has ended");
+        self.runtime.spawn(driven).await.map_err(gone)
     }
 
     /// Reads a document; `None` if there is none.
@@ -216,7 +221,8 @@ impl Container {
         query: Query,
         limit: Option<usize>,
     ) -> Result<Answer<T>, Fault> {
-        let client = Arc::clone(&self.client);
+        const KIND: &str = "query";
+        let (client, charges) = (Arc::clone(&self.client), self.charges.clone());
         let asked = async move {
             let mut options = QueryOptions::default();
             if let Some(limit) =
@@ -225,18 +231,18 @@ impl Container {
                 options = options.with_max_item_count(MaxItemCountHint::Limit(limit));
             }
             let mut pages = client.query_items::<T>(query, scope, Some(options)).await?.into_pages();
-            let (mut items, mut filled, mut units) = (Vec::new(), 0, 0.0);
+            let (mut items, mut filled) = (Vec::new(), 0);
             while let Some(page) = pages.try_next().await? {
                 filled += usize::from(!page.items().is_empty());
-                units += page.headers().request_charge().map_or(0.0, |charge| charge.value());
+                charges.add(KIND, page.headers().request_charge().map_or(0.0, |charge| charge.value()));
                 items.extend(page.into_items());
                 if limit.is_some_and(|limit| items.len() >= limit) {
                     break;
                 }
             }
-            Ok(Answer { items, is_paged: filled > 1, units })
+            Ok(Answer { items, is_paged: filled > 1 })
         };
-        Ok(self.drive("query", asked).await??)
+        Ok(self.drive(KIND, asked).await??)
     }
 }
 

@@ -205,6 +205,10 @@ impl fmt::Debug for CosmosStore {
 }
 
 impl StoreConfig for CosmosStore {
+    fn name(&self) -> &'static str {
+        STORE
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let config = self.clone();
         Box::pin(async move { config.open_store(instance).await.map_err(Fault::into_open_error) })

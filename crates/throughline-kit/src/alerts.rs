@@ -4,11 +4,12 @@ mod api;
 mod library;
 mod objectives;
 mod resources;
+mod unusual;
 mod work;
 
 use crate::alert::Group;
 
-pub(crate) use objectives::{BUDGET, burn_rate};
+pub(crate) use objectives::{BUDGET, BURNS, Burn, burn_rate};
 
 /// Every alert.
 pub(crate) fn all() -> Vec<Group> {
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Group> {
         resources::dependencies(),
         resources::sessions(),
         objectives::burn_rates(),
+        unusual::unusual(),
         library::library(),
     ]
 }

@@ -1,6 +1,7 @@
 //! Questions in PromQL, asked of metrics of the catalogue by their own names and labels. [`crate::render`] writes them
 //! with the names that a service has.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use throughline_core::metrics::catalogue::{Description, Metric};
@@ -15,6 +16,8 @@ pub(crate) enum Expr {
     /// How many instances it reached so long ago; no answer if it knew of none.
     WasUp(Window),
     Number(f64),
+    /// What rules have recorded under this name.
+    Recorded(&'static str),
     Call {
         function: &'static str,
         parameter: Option<f64>,
@@ -34,6 +37,8 @@ pub(crate) struct Series {
     pub(crate) part: Part,
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) over: Option<Over>,
+    /// How long ago that was.
+    pub(crate) ago: Option<Window>,
     pub(crate) aggregate: &'static str,
     /// The labels that are kept apart, besides the job.
     pub(crate) by: &'static [&'static str],
@@ -59,13 +64,15 @@ pub(crate) enum Part {
     Count,
     Sum,
     Buckets,
+    /// How often what was recorded into a histogram was no more than this bound of a bucket.
+    Within(Duration),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Matcher {
     pub(crate) label: &'static str,
     pub(crate) operator: &'static str,
-    pub(crate) value: &'static str,
+    pub(crate) value: Cow<'static, str>,
 }
 
 /// A window to look back over.
@@ -113,17 +120,35 @@ pub(crate) fn buckets<const N: usize>(metric: &'static Metric<Histogram, N>) -> 
     Series::new(metric.description(), Part::Buckets)
 }
 
+pub(crate) fn within<const N: usize>(metric: &'static Metric<Histogram, N>, bound: Duration) -> Series {
+    Series::new(metric.description(), Part::Within(bound))
+}
+
 impl Series {
     fn new(metric: &'static Description, part: Part) -> Self {
-        Self { metric, part, matchers: Vec::new(), over: None, aggregate: "sum", by: &[], own_labels: false }
+        Self {
+            metric,
+            part,
+            matchers: Vec::new(),
+            over: None,
+            ago: None,
+            aggregate: "sum",
+            by: &[],
+            own_labels: false,
+        }
     }
 
-    fn matching(mut self, label: &'static str, operator: &'static str, value: &'static str) -> Self {
-        self.matchers.push(Matcher { label, operator, value });
+    fn matching(
+        mut self,
+        label: &'static str,
+        operator: &'static str,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.matchers.push(Matcher { label, operator, value: value.into() });
         self
     }
 
-    pub(crate) fn with(self, label: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with(self, label: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.matching(label, "=", value)
     }
 
@@ -151,6 +176,12 @@ impl Series {
     pub(crate) fn growth(self, window: Window) -> Expr {
         let appeared = Self { over: Some(Over::Appeared(window)), ..self.clone() };
         Expr::from(self.increase(window)).above(0.0).or(Expr::from(appeared).above(0.0))
+    }
+
+    /// The same, so long ago.
+    pub(crate) fn offset(mut self, ago: Window) -> Self {
+        self.ago = Some(ago);
+        self
     }
 
     pub(crate) fn by(mut self, labels: &'static [&'static str]) -> Self {
@@ -203,6 +234,18 @@ impl Expr {
 
     pub(crate) fn times(self, factor: f64) -> Self {
         self.binary("*", Self::Number(factor))
+    }
+
+    pub(crate) fn product(self, right: impl Into<Self>) -> Self {
+        self.binary("*", right)
+    }
+
+    pub(crate) fn root(self) -> Self {
+        self.binary("^", Self::Number(0.5))
+    }
+
+    pub(crate) fn exceeds(self, right: impl Into<Self>) -> Self {
+        self.binary(">", right)
     }
 
     pub(crate) fn above(self, bound: f64) -> Self {

@@ -47,6 +47,16 @@ pub enum KitError {
         /// What is asked.
         asked: String,
     },
+    /// No bucket of the histogram ends at the threshold of an objective.
+    #[error(
+        "the objective `{objective}`: the times are counted in buckets that end at {bounds}; use one of these as its threshold"
+    )]
+    NoBound {
+        /// The name of the objective.
+        objective: String,
+        /// Where buckets end.
+        bounds: String,
+    },
     /// A file can't be written as YAML or JSON.
     #[error("{file} can't be written: {reason}")]
     Write {

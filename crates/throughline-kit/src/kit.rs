@@ -3,7 +3,7 @@
 use throughline_core::metrics::Profile;
 
 use crate::settings::Settings;
-use crate::{File, KitError, dashboards, grafana, kubernetes, routing, rules};
+use crate::{File, KitError, Objectives, dashboards, grafana, kubernetes, routing, rules, slo};
 
 /// Writes dashboards, alert rules and the routing of alerts for one service.
 #[derive(Debug, Clone)]
@@ -82,6 +82,25 @@ impl Kit {
     pub fn dashboards(&self) -> Result<Vec<File>, KitError> {
         self.check()?;
         dashboards::all().iter().map(|dashboard| grafana::file(&self.0, dashboard)).collect()
+    }
+
+    /// What is recorded of objectives, and the alerts when their budgets are spent too fast, for Prometheus: `slo.yaml`.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid, the profile has no name for what an objective asks, or no bucket ends at the
+    /// threshold of one.
+    pub fn slo_rules(&self, objectives: &Objectives) -> Result<File, KitError> {
+        self.check()?;
+        slo::rules(&self.0, objectives)
+    }
+
+    /// The budgets of objectives, for Grafana: `slo.json`. It shows what the [rules](Self::slo_rules) record.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid.
+    pub fn slo_dashboard(&self) -> Result<File, KitError> {
+        self.check()?;
+        grafana::file(&self.0, &slo::dashboard())
     }
 
     /// Who is told of which alert, for Alertmanager: `alertmanager.yaml`. Its secrets are in files beside it.

@@ -9,13 +9,16 @@ mod file;
 mod grafana;
 mod kit;
 mod kubernetes;
+mod objective;
 mod render;
 mod routing;
 mod rules;
 mod settings;
+mod slo;
 
 pub use file::{File, KitError};
 pub use kit::Kit;
+pub use objective::{Indicator, Objective, Objectives, ObjectivesError, Subject};
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

@@ -60,6 +60,7 @@ impl<'r> Renderer<'r> {
                 format!("sum by (job) (up{{{}}} offset {})", self.of_job().join(", "), self.window(*ago))
             }
             Expr::Number(number) => number.to_string(),
+            Expr::Recorded(name) => format!("{name}{{{}}}", self.of_job().join(", ")),
             Expr::Call { function, parameter, of } => {
                 let of = self.expr(of)?;
                 let parameter = parameter.map(|number| format!("{number}, ")).unwrap_or_default();
@@ -88,10 +89,11 @@ impl<'r> Renderer<'r> {
         let mut selector = self.selector(series, &named, None);
         // Functions drop names, and with them what differs; a label keeps it, which is given to instants only.
         let window = |window| if named.in_name.is_empty() { self.window(window) } else { self.steps(window) };
+        let ago = series.ago.map(|ago| format!(" offset {}", self.window(ago))).unwrap_or_default();
         selector = match series.over {
             None => selector,
-            Some(Over::Rate(over)) => format!("rate({selector}[{}])", window(over)),
-            Some(Over::Increase(over)) => format!("increase({selector}[{}])", window(over)),
+            Some(Over::Rate(over)) => format!("rate({selector}[{}]{ago})", window(over)),
+            Some(Over::Increase(over)) => format!("increase({selector}[{}]{ago})", window(over)),
             Some(Over::Appeared(over)) => {
                 let before = self.selector(series, &named, Some(over));
                 format!("{selector} unless {before}")
@@ -120,13 +122,18 @@ impl<'r> Renderer<'r> {
         let suffix = match (series.part, named.alias.map_or(series.metric.kind, |alias| alias.kind)) {
             (Part::Count, Kind::Histogram) => "_count",
             (Part::Sum, _) => "_sum",
-            (Part::Buckets, _) => "_bucket",
+            (Part::Buckets | Part::Within(_), _) => "_bucket",
             _ => "",
         };
         for Matcher { label, operator, value } in &series.matchers {
             if let Some((name, value)) = named.value(label, value) {
                 matchers.push(format!("{name}{operator}{}", quoted(value)));
             }
+        }
+        if let Part::Within(bound) = series.part {
+            // A whole number is written with a fraction in OpenMetrics, and without one in the format before.
+            let bound = bound.as_secs_f64().to_string();
+            matchers.push(format!("le=~{}", quoted(&format!("{}(\\.0)?", bound.replace('.', "\\.")))));
         }
         if self.variables {
             matchers.push(r#"instance=~"$instance""#.to_owned());
@@ -221,13 +228,13 @@ fn answers<'a>(alias: &'a Alias, series: &Series, prefix: &str) -> Option<Named<
     let of_kind = match series.part {
         Part::Value => alias.kind == series.metric.kind,
         Part::Count => matches!(alias.kind, Kind::Counter | Kind::Histogram),
-        Part::Sum | Part::Buckets => alias.kind == Kind::Histogram,
+        Part::Sum | Part::Buckets | Part::Within(_) => alias.kind == Kind::Histogram,
     };
     let has = |label: &str| alias.labels.iter().any(|own| own.of == label) || OF_TARGETS.contains(&label);
     let is_in_name = |label: &str| alias.name.contains(&format!("{{{label}}}"));
     let implied = |matcher: &Matcher| {
         alias.only.is_some_and(|only| {
-            let belongs = (only.belongs)(matcher.value);
+            let belongs = (only.belongs)(&matcher.value);
             only.label == matcher.label
                 && match matcher.operator {
                     "=" => belongs,
@@ -258,7 +265,7 @@ fn answers<'a>(alias: &'a Alias, series: &Series, prefix: &str) -> Option<Named<
         match (placeholder, value) {
             ("prefix", _) if prefix.is_empty() => rest = after.trim_start_matches('_'),
             ("prefix", _) => name.push_str(prefix),
-            (_, Some(matcher)) => name.push_str(matcher.value),
+            (_, Some(matcher)) => name.push_str(&matcher.value),
             (label, None) => {
                 name.push_str(ANY);
                 in_name.push(*series.metric.labels.iter().find(|own| **own == label)?);

@@ -1,5 +1,6 @@
 //! Alerts as a rule file of Prometheus.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -15,23 +16,37 @@ const FILE: &str = "alerts.yaml";
 /// What Prometheus loads.
 #[derive(Serialize)]
 pub(crate) struct RuleFile {
-    groups: Vec<RuleGroup>,
+    pub(crate) groups: Vec<RuleGroup>,
 }
 
 #[derive(Serialize)]
-struct RuleGroup {
-    name: &'static str,
-    rules: Vec<Rule>,
+pub(crate) struct RuleGroup {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) rules: Vec<Rule>,
 }
 
 #[derive(Serialize)]
-struct Rule {
-    alert: &'static str,
-    expr: String,
+#[serde(untagged)]
+pub(crate) enum Rule {
+    Record(RecordingRule),
+    Alert(AlertRule),
+}
+
+#[derive(Serialize)]
+pub(crate) struct RecordingRule {
+    pub(crate) record: String,
+    pub(crate) expr: String,
+    pub(crate) labels: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct AlertRule {
+    pub(crate) alert: &'static str,
+    pub(crate) expr: String,
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
-    lasting: Option<String>,
-    labels: BTreeMap<&'static str, &'static str>,
-    annotations: BTreeMap<&'static str, String>,
+    pub(crate) lasting: Option<String>,
+    pub(crate) labels: BTreeMap<&'static str, Cow<'static, str>>,
+    pub(crate) annotations: BTreeMap<&'static str, String>,
 }
 
 pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
@@ -41,13 +56,13 @@ pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
 /// The rules of every alert.
 pub(crate) fn all(settings: &Settings) -> Result<RuleFile, KitError> {
     let groups = alerts::all().into_iter().map(|group| {
-        let rules = group.alerts.iter().map(|alert| rule(settings, alert)).collect::<Result<_, _>>()?;
-        Ok(RuleGroup { name: group.name, rules })
+        let rules = group.alerts.iter().map(|alert| Ok(Rule::Alert(rule(settings, alert)?)));
+        Ok(RuleGroup { name: group.name.into(), rules: rules.collect::<Result<_, KitError>>()? })
     });
     Ok(RuleFile { groups: groups.collect::<Result<_, KitError>>()? })
 }
 
-fn rule(settings: &Settings, alert: &Alert) -> Result<Rule, KitError> {
+fn rule(settings: &Settings, alert: &Alert) -> Result<AlertRule, KitError> {
     let mut renderer = Renderer::new(&settings.profile, &settings.job, false, settings.faster);
     let expr = renderer.expr(&alert.expr)?;
     let text = |text: &str| renderer.template(text, "$labels.", " ");
@@ -58,11 +73,11 @@ fn rule(settings: &Settings, alert: &Alert) -> Result<Rule, KitError> {
         ("dashboard_url", format!("{}/d/throughline-{}", settings.grafana, alert.dashboard)),
     ]);
     let lasting = (!alert.lasting.is_zero()).then(|| duration(alert.lasting / settings.faster));
-    Ok(Rule {
+    Ok(AlertRule {
         alert: alert.name,
         expr,
         lasting,
-        labels: BTreeMap::from([("severity", alert.severity.as_str())]),
+        labels: BTreeMap::from([("severity", alert.severity.as_str().into())]),
         annotations,
     })
 }

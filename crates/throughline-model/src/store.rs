@@ -54,11 +54,17 @@ impl Instance {
 
 /// The configuration of a store: nothing is opened before [`open`](Self::open).
 pub trait StoreConfig: Send + Sync + 'static {
+    /// What the store is called in delivery reports while it can't be opened: the [name](TraceStore::name) that it has then.
+    fn name(&self) -> &'static str {
+        "store"
+    }
+
     /// Opens the store, creating it if necessary, and acquires the lease of this instance. An instance that opens again is
     /// alive again, and holds none of the claims it had before.
     ///
     /// Emitters open it on a thread and a tokio runtime of their own, so that connections do not depend on the runtime
-    /// of the caller. The store may use that runtime until it is dropped.
+    /// of the caller. The store may use that runtime until it is dropped. It must not block that thread: where a spool holds the
+    /// events of a store that is away, it is the one that writes them there.
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>>;
 
     /// Opens the store for reading only: without a lease, without creating it, and without write access. A store that does
@@ -243,6 +249,12 @@ pub trait TraceStore: Send + Sync + 'static {
     /// has passed, which a blocked thread can't notice. Work that a dropped call started elsewhere may still be in progress
     /// when the identical call is repeated.
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
+
+    /// Does some of the work of the call of [`append`](Self::append) that follows, which will begin with these events; delivery
+    /// says so while it waits for the emitters that it has just released, with more events each time. It promises nothing: no
+    /// reader sees them, and a call that begins with other events, or another call, undoes it, as one without events does.
+    /// Does nothing by default. Only stores that take events of any traces, one call at a time, are asked to.
+    fn prepare(&self, _events: &[Arc<TraceEvent>]) {}
 
     /// How to append events on the emitting thread; `None`, the default, if appending may have to wait. Called once, when
     /// the store is opened.

@@ -132,6 +132,10 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl StoreConfig for PostgresStore {
+    fn name(&self) -> &'static str {
+        STORE
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let config = self.clone();
         Box::pin(async move { config.open_store(instance).await.map_err(Fault::into_open_error) })

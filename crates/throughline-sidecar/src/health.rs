@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::scraper::{agent, without_secrets};
+use crate::address::{origin, reason, without_secrets};
+use crate::scraper::agent;
 
 /// Where services say how they are, the most telling first.
 const PATHS: [&str; 4] = ["/health/ready", "/readyz", "/health", "/healthz"];
@@ -37,15 +38,13 @@ pub struct Health {
 impl Health {
     /// Asks this address.
     pub fn ask(url: &str) -> Self {
+        Self::ask_as(url, without_secrets(url))
+    }
+
+    fn ask_as(url: &str, shown: String) -> Self {
         let start = Instant::now();
-        let mut health = Self {
-            url: without_secrets(url),
-            ok: false,
-            status: None,
-            took_ms: 0,
-            facts: BTreeMap::new(),
-            error: None,
-        };
+        let mut health =
+            Self { url: shown, ok: false, status: None, took_ms: 0, facts: BTreeMap::new(), error: None };
         match agent(TIMEOUT).get(url).call() {
             Ok(mut answer) => {
                 health.status = Some(answer.status().as_u16());
@@ -53,7 +52,7 @@ impl Health {
                 let body = answer.body_mut().with_config().limit(LARGEST).read_to_vec().unwrap_or_default();
                 health.facts = facts(&body);
             }
-            Err(error) => health.error = Some(error.to_string()),
+            Err(error) => health.error = Some(reason(&error)),
         }
         health.took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         health
@@ -62,11 +61,12 @@ impl Health {
     /// Asks the service that has this page, wherever such services say how they are: `/health/ready`, `/readyz`, `/health` or
     /// `/healthz`. `None` if it has none of them.
     pub fn of_service(page: &str) -> Option<Self> {
-        let scheme = page.find("://")? + 3;
-        let origin = &page[..page[scheme..].find('/').map_or(page.len(), |at| scheme + at)];
+        // The service is asked where the page is, and shown as the page is.
+        let shown = without_secrets(page);
+        let (asked, shown) = (origin(page)?, origin(&shown)?);
         PATHS
             .iter()
-            .map(|path| Self::ask(&format!("{origin}{path}")))
+            .map(|path| Self::ask_as(&format!("{asked}{path}"), format!("{shown}{path}")))
             .find(|health| health.status != Some(404))
     }
 }

@@ -107,19 +107,7 @@ mod tests {
     use super::*;
 
     fn snapshot(at: &str) -> Snapshot {
-        Snapshot {
-            at: at.to_owned(),
-            target: "http://localhost/metrics".to_owned(),
-            up: false,
-            error: Some("connection refused".to_owned()),
-            took_ms: 1,
-            uptime_seconds: None,
-            restarted: false,
-            series: 0,
-            malformed: 0,
-            left_out: 0,
-            families: Vec::new(),
-        }
+        Snapshot { took_ms: 1, ..Snapshot::away("http://localhost/metrics", at, "connection refused") }
     }
 
     fn moments(history: &History) -> (Vec<String>, u64) {

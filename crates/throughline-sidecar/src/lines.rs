@@ -1,16 +1,20 @@
 //! Bytes, as lines of bounded length.
 
+use std::io;
 use std::path::Path;
 
 use memchr::memchr_iter;
 
-use crate::found::{FoundLine, LogsError};
+use crate::found::FoundLine;
 
 /// How much of a line is kept; what is longer is cut.
 pub(crate) const LONGEST: usize = 1 << 20;
 
+/// What some programs begin a file of UTF-8 with.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What is called with each line.
-pub(crate) type Each<'a> = &'a mut dyn FnMut(FoundLine<'_>) -> std::io::Result<()>;
+pub(crate) type Each<'a> = &'a mut dyn FnMut(FoundLine<'_>) -> io::Result<()>;
 
 /// The line that is not complete yet.
 #[derive(Default)]
@@ -26,7 +30,7 @@ impl Lines {
     }
 
     /// Hands over each line that ends in these bytes, and keeps the rest.
-    pub(crate) fn take(&mut self, bytes: &[u8], path: &Path, each: Each<'_>) -> Result<(), LogsError> {
+    pub(crate) fn take(&mut self, bytes: &[u8], path: &Path, each: Each<'_>) -> io::Result<()> {
         let mut start = 0;
         for end in memchr_iter(b'\n', bytes) {
             let piece = &bytes[start..end];
@@ -43,7 +47,7 @@ impl Lines {
     }
 
     /// Hands over what has no line end and will get none.
-    pub(crate) fn end(&mut self, path: &Path, each: Each<'_>) -> Result<(), LogsError> {
+    pub(crate) fn end(&mut self, path: &Path, each: Each<'_>) -> io::Result<()> {
         if !self.begun.is_empty() {
             hand_over(&self.begun, self.cut, path, each)?;
         }
@@ -64,10 +68,12 @@ impl Lines {
     }
 }
 
-fn hand_over(bytes: &[u8], cut: u64, path: &Path, each: Each<'_>) -> Result<(), LogsError> {
+fn hand_over(bytes: &[u8], cut: u64, path: &Path, each: Each<'_>) -> io::Result<()> {
     let bytes = without_hole(bytes);
+    // Files that begin with such a mark may have been put together.
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-    each(FoundLine { path, bytes, cut }).map_err(LogsError::Output)
+    each(FoundLine { path, bytes, cut })
 }
 
 fn without_hole(bytes: &[u8]) -> &[u8] {

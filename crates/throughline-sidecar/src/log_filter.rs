@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::record::{LogLevel, Record};
+use crate::level::LogLevel;
+use crate::record::Record;
 
 /// How much of an id is enough to mean it.
 const SHORTEST_ID: usize = 8;

@@ -1,13 +1,14 @@
 //! [`LogTally`]: what is in logs, counted.
 
-use std::collections::VecDeque;
-
+use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::record::{LogLevel, LogTime, Record};
+use crate::level::LogLevel;
+use crate::record::{LogTime, Record};
 
-/// How many shapes of messages are told apart; what comes later is counted together.
+/// How many shapes of messages are told apart. When there are more, the half that is rarest is counted together: what is there
+/// most often stays, whenever it comes.
 const MOST_SHAPES: usize = 10_000;
 /// How much of a message makes its shape, in bytes.
 const LONGEST_SHAPE: usize = 200;
@@ -22,9 +23,12 @@ pub struct LogTally {
     levels: [u64; LogLevel::ALL.len()],
     shapes: FxHashMap<String, Shape>,
     others: u64,
-    errors: VecDeque<LoggedError>,
-    first: Option<String>,
-    last: Option<String>,
+    /// The latest ones, in the order of time.
+    errors: Vec<(Option<Timestamp>, LoggedError)>,
+    /// When the line before was written: a line without a time follows it.
+    now: Option<Timestamp>,
+    first: Option<(Option<Timestamp>, String)>,
+    last: Option<(Option<Timestamp>, String)>,
 }
 
 /// What the logs of a service say.
@@ -40,11 +44,11 @@ pub struct LogSummary {
     pub messages: Vec<MessageCount>,
     /// How many lines have messages of other shapes.
     pub others: u64,
-    /// The last errors, oldest first.
+    /// The last errors of all files, oldest first.
     pub errors: Vec<LoggedError>,
-    /// When the first line was written that says so.
+    /// When the earliest line was written, as it has it.
     pub first: Option<String>,
-    /// When the last one was.
+    /// When the latest one was.
     pub last: Option<String>,
 }
 
@@ -62,7 +66,7 @@ pub struct LevelCount {
 pub struct MessageCount {
     /// The message, with `*` in the place of what differs: numbers, ids and what is in quotes.
     pub message: String,
-    /// How many lines have it.
+    /// How many lines have it. Among very many shapes, some that came before it was frequent may be missing.
     pub count: u64,
     /// The worst level that it was logged with.
     pub level: Option<&'static str>,
@@ -109,33 +113,55 @@ impl LogTally {
             return;
         };
         let at = record.time.as_ref().map(said);
+        self.now = record.time.as_ref().and_then(LogTime::moment).or(self.now);
         if let Some(at) = &at {
-            self.first.get_or_insert_with(|| at.clone());
-            self.last = Some(at.clone());
+            if self.first.as_ref().is_none_or(|(first, _)| self.now < *first) {
+                self.first = Some((self.now, at.clone()));
+            }
+            if self.last.as_ref().is_none_or(|(last, _)| self.now >= *last) {
+                self.last = Some((self.now, at.clone()));
+            }
         }
         if let Some(level) = record.level {
             self.levels[level as usize] += 1;
         }
         self.count(&record.message, record.level);
         if record.level == Some(LogLevel::Error) {
-            if self.errors.len() == Self::ERRORS {
-                self.errors.pop_front();
+            let place = self.errors.partition_point(|(at, _)| *at <= self.now);
+            if place > 0 || self.errors.len() < Self::ERRORS {
+                let run = record.ids().min_by_key(|id| id.len()).map(quote);
+                let error = record.error().filter(|error| !record.message.contains(error)).map(quote);
+                let message = quote(&record.message);
+                self.errors.insert(place, (self.now, LoggedError { at, message, error, run }));
+                let too_many = self.errors.len().saturating_sub(Self::ERRORS);
+                self.errors.drain(..too_many);
             }
-            let run = record.ids().min_by_key(|id| id.len()).map(quote);
-            let error = record.error().filter(|error| !record.message.contains(error)).map(quote);
-            self.errors.push_back(LoggedError { at, message: quote(&record.message), error, run });
         }
     }
 
     fn count(&mut self, message: &str, level: Option<LogLevel>) {
         let shape = shape(message);
         if self.shapes.len() >= MOST_SHAPES && !self.shapes.contains_key(&shape) {
-            self.others += 1;
-            return;
+            self.forget_the_rarest();
         }
         let counted = self.shapes.entry(shape).or_default();
         counted.count += 1;
         counted.level = counted.level.max(level);
+    }
+
+    fn forget_the_rarest(&mut self) {
+        let mut counts: Vec<_> = self.shapes.values().map(|shape| shape.count).collect();
+        let (rarer, median, _) = counts.select_nth_unstable(MOST_SHAPES / 2);
+        // Of those that are as rare as each other, only as many as make a half.
+        let mut as_rare = rarer.iter().filter(|count| **count == *median).count();
+        let (median, others) = (*median, &mut self.others);
+        self.shapes.retain(|_, shape| {
+            let is_surplus = shape.count == median && as_rare > 0;
+            as_rare -= usize::from(is_surplus);
+            let stays = shape.count >= median && !is_surplus;
+            *others += if stays { 0 } else { shape.count };
+            stays
+        });
     }
 
     /// What was counted, with the so many messages that are there most often.
@@ -162,9 +188,9 @@ impl LogTally {
             levels: levels.filter(|level| level.count > 0).collect(),
             messages,
             others: self.others + left_out,
-            errors: self.errors.into(),
-            first: self.first,
-            last: self.last,
+            errors: self.errors.into_iter().map(|(_, error)| error).collect(),
+            first: self.first.map(|(_, at)| at),
+            last: self.last.map(|(_, at)| at),
         }
     }
 }
@@ -250,6 +276,55 @@ mod tests {
     }
 
     #[test]
+    fn the_last_errors_of_several_files_are_the_latest() {
+        let mut tally = LogTally::new();
+        let error = |at: &str, message: &str| {
+            format!("{{\"time\":\"{at}\",\"level\":\"error\",\"msg\":\"{message}\"}}").into_bytes()
+        };
+        for minute in 10..30 {
+            tally.add(&error(&format!("2026-02-21T13:{minute}:00Z"), &format!("a {minute}")));
+        }
+        // The other file is older, but for its last lines, which another zone's clock wrote.
+        tally.add(&error("2026-02-20T09:00:00Z", "b old"));
+        tally.add(&error("2026-02-21 13:25:30,250", "b of Python"));
+        tally.add(&error("2026-02-21T14:28:30+01:00", "b in between"));
+        tally.add(b"{\"level\":\"error\",\"msg\":\"b without a time\"}");
+        let summary = tally.summary(1);
+        let messages: Vec<_> = summary.errors.iter().map(|error| error.message.as_str()).collect();
+        let expected = [
+            "a 23",
+            "a 24",
+            "a 25",
+            "b of Python",
+            "a 26",
+            "a 27",
+            "a 28",
+            "b in between",
+            "b without a time",
+            "a 29",
+        ];
+        assert_eq!(messages, expected);
+        let span = (summary.first.as_deref(), summary.last.as_deref());
+        assert_eq!(span, (Some("2026-02-20T09:00:00.000Z"), Some("2026-02-21T13:29:00.000Z")));
+    }
+
+    #[test]
+    fn a_message_that_is_there_most_often_is_told_however_many_others_came_first() {
+        let mut tally = LogTally::new();
+        let name =
+            |n: usize| n.to_string().bytes().map(|digit| char::from(b'a' + digit - b'0')).collect::<String>();
+        for n in 0..3 * MOST_SHAPES {
+            tally.add(format!("{{\"msg\":\"{}\"}}", name(n)).as_bytes());
+        }
+        for _ in 0..500 {
+            tally.add(br#"{"msg":"no space left"}"#);
+        }
+        let summary = tally.summary(1);
+        assert_eq!((&*summary.messages[0].message, summary.messages[0].count), ("no space left", 500));
+        assert_eq!(summary.others, 3 * MOST_SHAPES as u64);
+    }
+
+    #[test]
     fn shapes_are_bounded_and_what_is_beyond_is_counted() {
         let mut tally = LogTally::new();
         let name = |mut n: usize| -> String {
@@ -263,7 +338,7 @@ mod tests {
         for n in 0..MOST_SHAPES + 5 {
             tally.add(format!("{{\"msg\":\"{}\"}}", name(n)).as_bytes());
         }
-        assert_eq!((tally.shapes.len(), tally.others), (MOST_SHAPES, 5));
+        assert_eq!((tally.shapes.len(), tally.others), (MOST_SHAPES / 2 + 5, MOST_SHAPES as u64 / 2));
         let summary = tally.summary(3);
         assert_eq!((summary.lines, summary.messages.len()), (MOST_SHAPES as u64 + 5, 3));
         assert_eq!(summary.others, MOST_SHAPES as u64 + 2);

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use throughline_query::{escape, is_unsafe};
 use unicode_width::UnicodeWidthStr;
 
-use crate::record::{LogLevel, LogTime, LogValue, Record};
+use crate::level::LogLevel;
+use crate::record::{LogTime, LogValue, Record};
 
 /// What continues a line that is too long for the terminal.
 const INDENT: &str = "    ";
@@ -95,11 +96,11 @@ impl Text {
     }
 }
 
-/// `2026-03-01 09:30:00.123`, in UTC.
+/// `2026-03-01 09:30:00.123Z`, in UTC.
 fn moment(at: jiff::Timestamp) -> String {
     let at = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
     let (date, time) = (at.date(), at.time());
-    format!("{date} {:02}:{:02}:{:02}.{:03}", time.hour(), time.minute(), time.second(), time.millisecond())
+    format!("{date} {:02}:{:02}:{:02}.{:03}Z", time.hour(), time.minute(), time.second(), time.millisecond())
 }
 
 fn name_of(level: LogLevel) -> &'static str {

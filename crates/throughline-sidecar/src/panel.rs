@@ -1,6 +1,5 @@
 //! [`Panel`]: what a scraper saw, on a screen.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -247,9 +246,9 @@ fn sparkline(values: &[Option<f64>]) -> String {
     values.iter().map(|value| value.filter(|value| value.is_finite()).map_or(' ', bar)).collect()
 }
 
-/// The time of day of a moment in RFC 3339.
-fn time_of(at: &str) -> Cow<'_, str> {
-    escape(at.get(11..19).unwrap_or(at))
+/// The time of day of a moment in RFC 3339 and UTC.
+fn time_of(at: &str) -> String {
+    at.get(11..19).map_or_else(|| escape(at).into_owned(), |time| format!("{} UTC", escape(time)))
 }
 
 /// A value in the unit that the name of a metric ends with, as `1.5 s` of one in seconds.

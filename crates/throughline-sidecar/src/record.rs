@@ -1,73 +1,61 @@
 //! [`Record`]: what a line of JSON says, whichever logger wrote it.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How much a line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LogLevel {
-    /// Steps within a function.
-    Trace,
-    /// Details for developers.
-    Debug,
-    /// What happens as it should.
-    Info,
-    /// What may become a failure.
-    Warn,
-    /// A failure.
-    Error,
-}
+use crate::level::LogLevel;
+use crate::lines::{BYTE_ORDER_MARK, LONGEST};
 
-impl LogLevel {
-    /// All of them, the least first.
-    pub const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
-
-    /// Its name, as `warn`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trace => "trace",
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    /// Reads the names that loggers and syslog have for levels, in any case.
-    fn from_str(name: &str) -> Result<Self, String> {
-        Ok(match name.trim().to_ascii_lowercase().as_str() {
-            "trace" | "finest" | "silly" => Self::Trace,
-            "debug" | "dbg" | "fine" | "verbose" => Self::Debug,
-            "info" | "inf" | "information" | "informational" | "notice" | "default" => Self::Info,
-            "warn" | "warning" | "wrn" => Self::Warn,
-            "error" | "err" | "severe" | "fatal" | "critical" | "crit" | "alert" | "emerg" | "emergency"
-            | "panic" | "dpanic" => Self::Error,
-            _ => return Err("expected trace, debug, info, warn or error".to_owned()),
-        })
-    }
-}
-
-/// The names of fields that say when, how much it matters, and what; those that come first win.
-const TIMES: [&str; 8] = ["timestamp", "@timestamp", "time", "ts", "datetime", "asctime", "date", "t"];
-const LEVELS: [&str; 7] = ["level", "severity", "lvl", "levelname", "log.level", "loglevel", "level_name"];
-const MESSAGES: [&str; 6] = ["message", "msg", "event", "body", "text", "short_message"];
+/// The names of fields that say when, how much it matters, and what, as [`is_called`] compares them; those that come first win.
+const TIMES: [&str; 13] = [
+    "timestamp",
+    "@timestamp",
+    "time",
+    "ts",
+    "@t",
+    "datetime",
+    "asctime",
+    "date",
+    "t",
+    "timeunixnano",
+    "timemillis",
+    "realtimetimestamp",
+    "observedtimeunixnano",
+];
+const LEVELS: [&str; 7] = ["level", "severity", "severitytext", "lvl", "levelname", "loglevel", "@l"];
+/// The number that OpenTelemetry has for a level.
+const SEVERITY: [&str; 1] = ["severitynumber"];
+/// The level in the journal of systemd. Others have priorities that are no levels, and write them otherwise.
+const OF_JOURNAL: &str = "PRIORITY";
+const MESSAGES: [&str; 8] =
+    ["message", "msg", "@m", "renderedmessage", "event", "body", "text", "shortmessage"];
+/// Messages in which names of fields stand for their values, as Serilog writes them.
+const TEMPLATES: [&str; 2] = ["@mt", "messagetemplate"];
+/// In how many holes of a template values are looked for, and how long the name of one is at most, in bytes.
+const MOST_HOLES: usize = 64;
+const LONGEST_HOLE: usize = 200;
+const ERRORS: [&str; 9] = [
+    "errormessage",
+    "error",
+    "err",
+    "errmessage",
+    "exceptionmessage",
+    "attributesexceptionmessage",
+    "exception",
+    "@x",
+    "reason",
+];
 /// Objects whose fields are as good as the line's own.
 const TRANSPARENT: [&str; 2] = ["fields", "metadata"];
+/// What the protocol of OpenTelemetry wraps a value in.
+const OF_PROTOCOL: [&str; 4] = ["stringValue", "intValue", "doubleValue", "boolValue"];
 /// How deep objects are taken apart; what is deeper stays as it was written.
 const DEEPEST: usize = 8;
 /// What names of fields that say which run it is end with, in any spelling.
@@ -114,6 +102,26 @@ pub enum LogTime {
     Text(String),
 }
 
+impl LogTime {
+    /// The moment, if it is known; that of a text without a zone as if it were of UTC.
+    pub fn moment(&self) -> Option<Timestamp> {
+        match self {
+            Self::Moment(at) => Some(*at),
+            Self::Text(text) => {
+                text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp())
+            }
+        }
+    }
+}
+
+/// An attribute, as the protocol of OpenTelemetry has it.
+#[derive(Deserialize)]
+struct Attribute<'a> {
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
 /// An object with its fields in the order in which they were written.
 struct Object<'a>(Vec<(String, &'a RawValue)>);
 
@@ -142,7 +150,10 @@ impl<'de> Deserialize<'de> for Object<'de> {
 impl Record {
     /// Reads a line; `None` if it is no JSON object.
     pub fn read(line: &[u8]) -> Option<Self> {
-        let Object(written) = serde_json::from_slice(line).ok()?;
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        // A text in another encoding is no reason to lose the rest of the line.
+        let line = String::from_utf8_lossy(line);
+        let Object(written) = serde_json::from_str(&line).ok()?;
         let mut fields = Vec::with_capacity(written.len());
         // What the line says of itself comes before what its fields are called.
         let is_own = |(name, _): &(String, _)| !TRANSPARENT.contains(&name.as_str());
@@ -150,32 +161,48 @@ impl Record {
         for (name, value) in own.into_iter().chain(inner) {
             take_apart(name, value.get(), DEEPEST, &mut fields);
         }
+        // Serilog leaves out the level that is the most frequent one.
+        let implied = fields.iter().any(|(name, _)| name == "@t").then_some(LogLevel::Info);
         let time = take(&mut fields, &TIMES, time);
-        let level = take(&mut fields, &LEVELS, level);
-        let message = take(&mut fields, &MESSAGES, |value| value.as_text().map(str::to_owned));
+        let level = take(&mut fields, &LEVELS, level)
+            .or_else(|| take(&mut fields, &SEVERITY, severity))
+            .or_else(|| take(&mut fields, &[OF_JOURNAL], level))
+            .or(implied);
+        let message = take(&mut fields, &MESSAGES, message).or_else(|| {
+            let template = take(&mut fields, &TEMPLATES, message)?;
+            Some(filled_in(&template, &fields))
+        });
         Some(Self { time, level, message: message.unwrap_or_default(), fields })
     }
 
     /// The values that say of which run it is: ids of traces, requests and executions, and keys.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let ids = self.fields.iter().filter(|(name, _)| is_id(name));
-        ids.filter_map(|(_, value)| value.as_text())
+        // Python writes the ids of OpenTelemetry as it writes numbers.
+        ids.filter_map(|(_, value)| value.as_text()).map(|id| id.strip_prefix("0x").unwrap_or(id))
     }
 
     /// The error of the line, if it has one.
     pub fn error(&self) -> Option<&str> {
-        ["error.message", "error", "err", "err.message", "exception", "exception.message", "reason"]
+        ERRORS
             .iter()
-            .find_map(|of_error| self.fields.iter().find(|(name, _)| name == of_error))
+            .find_map(|of_error| self.fields.iter().find(|(name, _)| is_called(name, of_error)))
             .and_then(|(_, value)| value.as_text())
     }
+}
+
+/// Whether a field is called so, in whatever spelling: `LogLevel`, `log_level` and `log.level` are one.
+fn is_called(name: &str, wanted: &str) -> bool {
+    let letters = name.bytes().filter(|byte| !matches!(byte, b'_' | b'-' | b'.'));
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(wanted.bytes()) || name == wanted
 }
 
 fn is_id(name: &str) -> bool {
     // The name itself, without what it is in: `trace.id` and `request.trace_id` are both one.
     let mut plain = String::with_capacity(name.len());
     plain.extend(name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
-    IDS.iter().any(|id| plain.ends_with(id)) && !plain.contains("parent")
+    // Serilog has a short name for the id of a trace.
+    name == "@tr" || (IDS.iter().any(|id| plain.ends_with(id)) && !plain.contains("parent"))
 }
 
 fn take_apart(name: String, value: &str, depth: usize, fields: &mut Vec<(String, LogValue)>) {
@@ -183,10 +210,25 @@ fn take_apart(name: String, value: &str, depth: usize, fields: &mut Vec<(String,
         && value.starts_with('{')
         && let Ok(Object(object)) = serde_json::from_str(value)
     {
+        if let [(kind, inner)] = &*object
+            && OF_PROTOCOL.contains(&kind.as_str())
+        {
+            return take_apart(name, inner.get(), depth - 1, fields);
+        }
         let is_transparent = TRANSPARENT.contains(&name.as_str());
         for (inner, value) in object {
             let inner = if is_transparent { inner } else { format!("{name}.{inner}") };
             take_apart(inner, value.get(), depth - 1, fields);
+        }
+        return;
+    }
+    if depth > 0
+        && value.starts_with('[')
+        && is_called(&name, "attributes")
+        && let Ok(attributes) = serde_json::from_str::<Vec<Attribute<'_>>>(value)
+    {
+        for Attribute { key, value } in attributes {
+            take_apart(format!("{name}.{key}"), value.get(), depth - 1, fields);
         }
         return;
     }
@@ -201,7 +243,7 @@ fn take<T>(
     read: impl Fn(&LogValue) -> Option<T>,
 ) -> Option<T> {
     names.iter().find_map(|wanted| {
-        let named = fields.iter().enumerate().filter(|(_, (name, _))| name == wanted);
+        let named = fields.iter().enumerate().filter(|(_, (name, _))| is_called(name, wanted));
         let (at, found) = { named }.find_map(|(at, (_, value))| Some((at, read(value)?)))?;
         fields.remove(at);
         Some(found)
@@ -212,7 +254,11 @@ fn time(value: &LogValue) -> Option<LogTime> {
     match value {
         LogValue::Text(text) => Some(match text.parse() {
             Ok(moment) => LogTime::Moment(moment),
-            Err(_) => LogTime::Text(text.clone()),
+            // Fewer digits may be a date.
+            Err(_) => match text.parse::<u64>().is_ok().then(|| text.parse().ok()).flatten() {
+                Some(number) if text.len() >= 10 => since_the_epoch(number).map(LogTime::Moment)?,
+                _ => LogTime::Text(text.clone()),
+            },
         }),
         LogValue::Json(number) => since_the_epoch(number.parse().ok()?).map(LogTime::Moment),
     }
@@ -235,19 +281,61 @@ fn since_the_epoch(number: f64) -> Option<Timestamp> {
 fn level(value: &LogValue) -> Option<LogLevel> {
     match value {
         LogValue::Text(name) => name.parse().ok(),
-        // Up to 7 as syslog and GELF have it, from 10 on as Bunyan and Pino.
-        LogValue::Json(number) => Some(match number.parse::<u64>().ok()? {
-            0..=3 => LogLevel::Error,
-            4 => LogLevel::Warn,
-            5..=6 => LogLevel::Info,
-            7 => LogLevel::Debug,
-            8..=10 => LogLevel::Trace,
-            11..=20 => LogLevel::Debug,
-            21..=30 => LogLevel::Info,
-            31..=40 => LogLevel::Warn,
-            _ => LogLevel::Error,
-        }),
+        LogValue::Json(number) => number.parse().ok().map(LogLevel::of_number),
     }
+}
+
+fn severity(value: &LogValue) -> Option<LogLevel> {
+    let (LogValue::Text(number) | LogValue::Json(number)) = value;
+    number.parse().ok().and_then(LogLevel::of_severity)
+}
+
+/// A text, or its bytes, which the journal of systemd writes where they are no text.
+fn message(value: &LogValue) -> Option<String> {
+    match value {
+        LogValue::Text(text) => Some(text.clone()),
+        LogValue::Json(bytes) => {
+            let bytes: Vec<u8> = serde_json::from_str(bytes).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        }
+    }
+}
+
+/// A template with the values of fields in the places of `{Name}`, `{@Name}` or `{Name,10:format}`; `{{` is a brace. What is beyond
+/// any message that a person would write stays as it is.
+fn filled_in(template: &str, fields: &[(String, LogValue)]) -> String {
+    let mut message = String::new();
+    let (mut rest, mut holes) = (template, 0);
+    while holes < MOST_HOLES
+        && message.len() < LONGEST
+        && let Some(at) = rest.find(['{', '}'])
+    {
+        message.push_str(&rest[..at]);
+        let (brace, after) = rest[at..].split_at(1);
+        rest = after;
+        if let Some(after) = after.strip_prefix(brace) {
+            message.push_str(brace);
+            rest = after;
+            continue;
+        }
+        let near = &after[..after.floor_char_boundary(LONGEST_HOLE)];
+        let end = (brace == "{").then(|| near.find('}')).flatten();
+        holes += usize::from(end.is_some());
+        let value = end.and_then(|end| {
+            let name = near[..end].split([',', ':']).next().unwrap_or_default();
+            let name = name.trim_start_matches(['@', '$']);
+            fields.iter().find(|(field, _)| field.strip_prefix("Properties.").unwrap_or(field) == name)
+        });
+        match (value, end) {
+            (Some((_, LogValue::Text(value) | LogValue::Json(value))), Some(end)) => {
+                message.push_str(value);
+                rest = &after[end + 1..];
+            }
+            _ => message.push_str(brace),
+        }
+    }
+    message.push_str(rest);
+    message
 }
 
 #[cfg(test)]
@@ -292,6 +380,62 @@ mod tests {
             let record = Record::read(format!("{{\"level\":{written}}}").as_bytes()).unwrap();
             assert_eq!(record.level, level, "{written}");
         }
+    }
+
+    /// Level, message, time, the first of its ids and its error, as other programs' lines have them.
+    #[test]
+    fn lines_of_other_ecosystems_say_when_how_bad_what_and_of_which_run() {
+        let lines = [
+            // .NET: the JSON console, and Serilog compact and plain.
+            r#"{"EventId":7,"LogLevel":"Critical","Category":"Shop.Orders","Message":"no stock","Exception":"System.Exception: x","Timestamp":"2026-02-21T13:42:07Z","State":{"Message":"no stock","OrderId":42,"{OriginalFormat}":"no stock"}}"#,
+            r#"{"@t":"2026-02-21T13:42:07.1000000Z","@mt":"Order {OrderId:000} of {@Customer,-10} {{kept}} {Missing}","@l":"Verbose","@x":"System.Exception: x","@tr":"0198c0ffee0000000000000000000001","OrderId":42,"Customer":"acme"}"#,
+            r#"{"@t":"2026-02-21T13:42:07Z","@m":"started"}"#,
+            r#"{"Timestamp":"2026-02-21T14:42:07.0000000+01:00","Level":"Fatal","MessageTemplate":"Order {OrderId}","RenderedMessage":"Order 42","Properties":{"OrderId":42,"RequestId":"req-1"}}"#,
+            // journald.
+            r#"{"__REALTIME_TIMESTAMP":"1771681327000000","PRIORITY":"3","MESSAGE":"disk is full","_SYSTEMD_UNIT":"app.service"}"#,
+            r#"{"__REALTIME_TIMESTAMP":"1771681327000000","PRIORITY":"7","MESSAGE":[104,105,255]}"#,
+            // OpenTelemetry: its data model, its protocol in JSON, and what an SDK prints.
+            r#"{"Timestamp":"1771681327000000000","SeverityText":"","SeverityNumber":17,"Body":"no answer","TraceId":"0198c0ffee0000000000000000000001"}"#,
+            r#"{"timeUnixNano":"1771681327000000000","severityNumber":13,"severityText":"Warning","body":{"stringValue":"slow"},"attributes":[{"key":"request.id","value":{"stringValue":"req-1"}},{"key":"tries","value":{"intValue":"3"}}]}"#,
+            r#"{"body":"begins","severity_number":"<SeverityNumber.INFO: 9>","severity_text":"INFO","timestamp":"2026-02-21T13:42:07Z","trace_id":"0x0198c0ffee0000000000000000000001"}"#,
+            // Go's slog and zap, Java's loggers, Python's.
+            r#"{"time":"2026-02-21T13:42:07Z","level":"ERROR+2","msg":"slog"}"#,
+            r#"{"time":"2026-02-21T13:42:07Z","level":"DEBUG-4","msg":"slog"}"#,
+            r#"{"timeMillis":1771681327000,"level":"FATAL","message":"log4j"}"#,
+            r#"{"date":"2026-02-21T13:42:07Z","level":"CONFIG","message":"java.util.logging"}"#,
+            r#"{"asctime":"2026-02-21 13:42:07,250","levelname":"CRITICAL","message":"Python","exc_info":"Traceback"}"#,
+            // A number that is a text, and a priority that is none of a log.
+            r#"{"level":"50","msg":"pino"}"#,
+            r#"{"priority":2,"msg":"a job's own priority"}"#,
+        ];
+        let told = lines.map(|line| {
+            let record = Record::read(line.as_bytes()).unwrap();
+            let time = match &record.time {
+                Some(LogTime::Moment(at)) => at.to_string(),
+                Some(LogTime::Text(text)) => format!("{text:?}"),
+                None => "-".to_owned(),
+            };
+            let level = record.level.map_or("-", LogLevel::as_str);
+            let (id, error) = (record.ids().next().unwrap_or("-"), record.error().unwrap_or("-"));
+            format!("{level} | {} | {time} | {id} | {error}", record.message)
+        });
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_template_makes_no_message_that_is_much_longer_than_the_line() {
+        let value = "x".repeat(100_000);
+        for template in ["{a}".repeat(1_000), "{ ".repeat(100_000), format!("{}}}", "{".repeat(99_999))] {
+            let line = format!("{{\"@mt\":\"{template}\",\"a\":\"{value}\"}}");
+            let message = Record::read(line.as_bytes()).unwrap().message;
+            assert!(message.len() <= LONGEST + value.len() + template.len(), "{}", message.len());
+        }
+    }
+
+    #[test]
+    fn a_mark_of_byte_order_and_bytes_that_are_no_text_keep_nobody_from_reading_a_line() {
+        let record = Record::read(b"\xef\xbb\xbf{\"level\":\"warn\",\"msg\":\"caf\xe9\"}").unwrap();
+        assert_eq!((record.level, &*record.message), (Some(LogLevel::Warn), "caf\u{fffd}"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use ureq::Agent;
 
+use crate::address::{reason, without_secrets};
 use crate::snapshot::{Memory, Snapshot, read};
 
 /// The largest page that is read.
@@ -63,36 +64,27 @@ impl Scraper {
             false => Ok(page),
         });
         let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut snapshot = Snapshot {
-            at: format!("{at:.3}"),
-            target: self.target.clone(),
-            up: read.is_ok(),
-            error: None,
-            took_ms,
-            uptime_seconds: None,
-            restarted: false,
-            series: 0,
-            malformed: 0,
-            left_out: 0,
-            families: Vec::new(),
-        };
+        let snapshot = Snapshot::away(&self.target, &format!("{at:.3}"), "");
         match read {
-            Ok(page) => {
-                snapshot.uptime_seconds = page.uptime_seconds;
-                snapshot.restarted = page.restarted;
-                snapshot.series = page.summary.samples;
-                snapshot.malformed = page.summary.malformed;
-                snapshot.left_out = page.left_out;
-                snapshot.families = page.families;
-            }
-            Err(error) => snapshot.error = Some(error),
+            Ok(page) => Snapshot {
+                up: true,
+                error: None,
+                took_ms,
+                uptime_seconds: page.uptime_seconds,
+                restarted: page.restarted,
+                series: page.summary.samples,
+                malformed: page.summary.malformed,
+                left_out: page.left_out,
+                families: page.families,
+                ..snapshot
+            },
+            Err(error) => Snapshot { error: Some(error), took_ms, ..snapshot },
         }
-        snapshot
     }
 
     fn page(&self) -> Result<BufReader<impl io::Read + use<>>, String> {
         let answer = self.agent.get(&self.url).header("Accept", ACCEPT).call();
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| reason(&error))?;
         if !answer.status().is_success() {
             return Err(format!("it answers with status {}", answer.status().as_u16()));
         }
@@ -110,13 +102,4 @@ pub(crate) fn agent(timeout: Duration) -> Agent {
         .user_agent("throughline")
         .build()
         .new_agent()
-}
-
-/// An address without what may be secret in it: user, password and query.
-pub(crate) fn without_secrets(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = host.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
 }

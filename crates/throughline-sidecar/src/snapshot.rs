@@ -1,6 +1,7 @@
 //! [`Snapshot`]: what a page said, by family of series, and what it said more than the page before.
 
-use std::collections::BTreeMap;
+mod building;
+
 use std::hash::{Hash, Hasher};
 use std::io::{self, BufRead};
 
@@ -8,25 +9,18 @@ use rustc_hash::{FxHashMap, FxHasher};
 use serde::{Deserialize, Serialize};
 
 use crate::page::{self, Kind, Said, Sample};
+use building::{Building, Role, Sum, add_counters_of_failures};
 
 /// How many series are compared with the scrape before; of others it is not known what is new.
 const MOST_SERIES: usize = 2_000_000;
 /// How many families are kept; others are counted.
 const MOST_FAMILIES: usize = 2_000;
-/// Labels that say how something ended.
-const OUTCOMES: [&str; 9] = [
-    "status",
-    "code",
-    "status_code",
-    "http_status",
-    "http_status_code",
-    "http_response_status_code",
-    "outcome",
-    "result",
-    "error_type",
-];
-/// What names of counters of failures end with, before `_total`.
-const OF_FAILURES: [&str; 6] = ["_err", "_errs", "_error", "_errors", "_failed", "_failures"];
+/// How many names are remembered of which a page said what they are.
+const MOST_KINDS: usize = 10 * MOST_FAMILIES;
+/// The longest name of a family that is kept, in bytes.
+const LONGEST_NAME: usize = 500;
+/// How many processes of one page are told apart by when they started.
+const MOST_PROCESSES: usize = 1_000;
 /// Since when a process runs, as clients of Prometheus say it, and for how long, as others do.
 const START: &str = "process_start_time_seconds";
 const UPTIME: &str = "uptime_seconds";
@@ -56,6 +50,25 @@ pub struct Snapshot {
     pub left_out: u64,
     /// What it says, by name.
     pub families: Vec<Family>,
+}
+
+impl Snapshot {
+    /// What there is to say of a target that does not answer.
+    pub(crate) fn away(target: &str, at: &str, error: &str) -> Self {
+        Self {
+            at: at.to_owned(),
+            target: target.to_owned(),
+            up: false,
+            error: Some(error.to_owned()),
+            took_ms: 0,
+            uptime_seconds: None,
+            restarted: false,
+            series: 0,
+            malformed: 0,
+            left_out: 0,
+            families: Vec::new(),
+        }
+    }
 }
 
 /// The series of one name, taken together.
@@ -104,7 +117,7 @@ pub struct Percentiles {
 #[derive(Default)]
 pub(crate) struct Memory {
     counters: FxHashMap<u64, f64>,
-    started: Option<f64>,
+    started: FxHashMap<u64, f64>,
     is_first: bool,
 }
 
@@ -112,6 +125,20 @@ impl Memory {
     pub(crate) fn new() -> Self {
         Self { is_first: true, ..Self::default() }
     }
+
+    /// Whether a process started again, by when each of them says that it started.
+    fn has_restarted(&self, started: &FxHashMap<u64, f64>) -> bool {
+        let has_moved = |(before, now): (&f64, &f64)| (before - now).abs() > 1.0;
+        // Of a page of one process, whatever labels it has by now.
+        if let Some(both) = only(&self.started).zip(only(started)) {
+            return has_moved(both);
+        }
+        started.iter().filter_map(|(id, now)| self.started.get(id).zip(Some(now))).any(has_moved)
+    }
+}
+
+fn only(started: &FxHashMap<u64, f64>) -> Option<&f64> {
+    started.values().next().filter(|_| started.len() == 1)
 }
 
 /// What a page said.
@@ -123,67 +150,24 @@ pub(crate) struct Read {
     pub(crate) restarted: bool,
 }
 
-/// A value, and by how much it grew.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    value: f64,
-    increase: f64,
-}
-
-impl Sum {
-    fn add(&mut self, other: Self) {
-        // JSON has no infinity.
-        self.value = (self.value + other.value).clamp(f64::MIN, f64::MAX);
-        self.increase = (self.increase + other.increase).clamp(f64::MIN, f64::MAX);
-    }
-}
-
-#[derive(Default)]
-struct Building {
-    kind: Option<Kind>,
-    series: u64,
-    sum: Sum,
-    errors: Option<Sum>,
-    /// By their upper bounds.
-    buckets: BTreeMap<u64, (f64, Sum)>,
-    /// Percentiles that the service computed, of the series that has the highest ones.
-    quantiles: [Option<f64>; 3],
-}
-
-/// What a sample is of its family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Its value.
-    Counter,
-    Gauge,
-    /// How often.
-    Count,
-    Bucket,
-    Quantile,
-    /// The sum of what was counted.
-    Other,
-}
-
 /// Reads a page and compares it with the one before. Nothing is remembered of a page that breaks off.
 pub(crate) fn read(page: impl BufRead, memory: &mut Memory, now: f64) -> io::Result<Read> {
     let mut reader = Reader::new(memory);
-    let summary = page::read(page, |said| match said {
-        Said::Type { name, kind } => {
-            reader.kinds.insert(name.to_owned(), kind);
-            reader.last = None;
-        }
-        Said::Sample(sample) => reader.sample(&sample),
-    })?;
+    let summary = page::read(page, |said| reader.take(said))?;
     let Reader { families, names, counters, started, uptime, left_out, .. } = reader;
-    let restarted = memory.started.zip(started).is_some_and(|(before, now)| (before - now).abs() > 1.0);
+    let restarted = memory.has_restarted(&started);
+    // Of several processes, it is not known which of them counts what: what starts again is then told by its value alone.
+    let counts_anew = restarted && started.len() == 1;
+    // Of several, the one that started last.
+    let youngest = started.values().copied().reduce(f64::max);
     let is_first = memory.is_first;
     *memory = Memory { counters, started, is_first: false };
     let mut names: Vec<_> = names.into_iter().collect();
     names.sort();
-    let families = names.into_iter().map(|(name, at)| families[at].finished(name, is_first, restarted));
+    let families = names.into_iter().map(|(name, at)| families[at].finished(name, is_first, counts_anew));
     let mut families: Vec<_> = families.collect();
     add_counters_of_failures(&mut families);
-    let uptime_seconds = uptime.or(started.map(|started| (now - started).max(0.0)));
+    let uptime_seconds = uptime.or(youngest.map(|started| (now - started).max(0.0)));
     Ok(Read { summary, families, left_out, uptime_seconds, restarted })
 }
 
@@ -195,7 +179,7 @@ struct Reader<'a> {
     counters: FxHashMap<u64, f64>,
     /// The sample before: its name, its family and what it is of it.
     last: Option<(String, usize, Role)>,
-    started: Option<f64>,
+    started: FxHashMap<u64, f64>,
     uptime: Option<f64>,
     left_out: u64,
 }
@@ -209,15 +193,30 @@ impl<'a> Reader<'a> {
             families: Vec::new(),
             counters: FxHashMap::with_capacity_and_hasher(before.counters.len(), rustc_hash::FxBuildHasher),
             last: None,
-            started: None,
+            started: FxHashMap::default(),
             uptime: None,
             left_out: 0,
         }
     }
 
+    fn take(&mut self, said: Said<'_>) {
+        match said {
+            Said::Type { name, kind } => {
+                self.last = None;
+                let is_known = self.kinds.contains_key(name);
+                if name.len() <= LONGEST_NAME && (is_known || self.kinds.len() < MOST_KINDS) {
+                    self.kinds.insert(name.to_owned(), kind);
+                }
+            }
+            Said::Sample(sample) => self.sample(&sample),
+        }
+    }
+
     fn sample(&mut self, sample: &Sample<'_>) {
         if sample.name == START && sample.value.is_finite() {
-            self.started = Some(sample.value);
+            if self.started.len() < MOST_PROCESSES {
+                self.started.insert(identity(sample), sample.value);
+            }
         } else if sample.name.ends_with(UPTIME) && sample.value.is_finite() {
             self.uptime = Some(sample.value);
         }
@@ -247,9 +246,11 @@ impl<'a> Reader<'a> {
                 let (family, kind, role) = self.resolve(sample);
                 let at = match self.names.get(family) {
                     Some(at) => *at,
-                    None if self.families.len() >= MOST_FAMILIES => return None,
+                    None if self.families.len() >= MOST_FAMILIES || family.len() > LONGEST_NAME => {
+                        return None;
+                    }
                     None => {
-                        self.families.push(Building { kind: Some(kind), ..Building::default() });
+                        self.families.push(Building::of(kind));
                         self.names.insert(family.to_owned(), self.families.len() - 1);
                         self.families.len() - 1
                     }
@@ -320,162 +321,6 @@ fn identity(sample: &Sample<'_>) -> u64 {
     let mut hasher = FxHasher::default();
     (&*sample.name, sum).hash(&mut hasher);
     hasher.finish()
-}
-
-impl Building {
-    fn add(&mut self, role: Role, sample: &Sample<'_>, sum: Sum) {
-        // What is not a number says nothing, and what is beyond all numbers is no part of a sum.
-        if !sum.value.is_finite() {
-            self.series += u64::from(matches!(role, Role::Counter | Role::Gauge | Role::Count));
-            return;
-        }
-        match role {
-            Role::Counter | Role::Gauge | Role::Count => {
-                self.series += 1;
-                self.sum.add(sum);
-                if role != Role::Gauge
-                    && let Some(is_error) = is_error(sample)
-                {
-                    self.errors.get_or_insert_default().add(if is_error { sum } else { Sum::default() });
-                }
-            }
-            Role::Bucket => {
-                let bound = sample.labels.iter().find(|(label, _)| label == "le");
-                if let Some(bound) = bound.and_then(|(_, bound)| bound.parse::<f64>().ok()) {
-                    self.buckets.entry(order(bound)).or_insert((bound, Sum::default())).1.add(sum);
-                }
-            }
-            Role::Quantile => {
-                let quantile = sample.labels.iter().find(|(label, _)| label == "quantile");
-                let at = quantile.and_then(|(_, quantile)| match quantile.parse::<f64>().ok()? {
-                    0.5 => Some(0),
-                    0.95 => Some(1),
-                    0.99 => Some(2),
-                    _ => None,
-                });
-                if let Some(at) = at {
-                    let known = self.quantiles[at].unwrap_or(sum.value);
-                    self.quantiles[at] = Some(known.max(sum.value));
-                }
-            }
-            Role::Other => {}
-        }
-    }
-
-    fn finished(&self, name: String, is_first: bool, restarted: bool) -> Family {
-        // What a process counted that has just started is all new.
-        let increase = |sum: Sum| if restarted { sum.value } else { sum.increase };
-        let kind = self.kind.unwrap_or(Kind::Unknown);
-        let only_grows = !matches!(kind, Kind::Gauge | Kind::Unknown) && !is_first;
-        let errors = self.errors.map(|errors| {
-            let of_all = only_grows.then(|| increase(self.sum));
-            let increase = only_grows.then(|| increase(errors));
-            Errors {
-                value: errors.value,
-                increase,
-                share: share(errors.value, increase, self.sum.value, of_all),
-            }
-        });
-        let percentiles = match kind {
-            Kind::Summary => match self.quantiles {
-                [Some(p50), Some(p95), Some(p99)] => Some(Percentiles { p50, p95, p99 }),
-                _ => None,
-            },
-            _ => self.percentiles(&|sum| if is_first { sum.value } else { increase(sum) }),
-        };
-        Family {
-            name,
-            kind,
-            series: self.series,
-            value: self.sum.value,
-            increase: only_grows.then(|| increase(self.sum)),
-            errors,
-            percentiles,
-        }
-    }
-
-    fn percentiles(&self, recent: &dyn Fn(Sum) -> f64) -> Option<Percentiles> {
-        let buckets = |of: &dyn Fn(Sum) -> f64| -> Vec<_> {
-            self.buckets.values().map(|(bound, sum)| (*bound, of(*sum))).collect()
-        };
-        let of = |buckets: &[(f64, f64)]| {
-            let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|part| quantile(part, buckets));
-            let all = Percentiles { p50: p50?, p95: p95?, p99: p99? };
-            [all.p50, all.p95, all.p99].iter().all(|value| value.is_finite()).then_some(all)
-        };
-        of(&buckets(recent)).or_else(|| of(&buckets(&|sum| sum.value)))
-    }
-}
-
-/// A number that orders as floats do.
-fn order(bound: f64) -> u64 {
-    let bits = bound.to_bits();
-    if bound.is_sign_negative() { !bits } else { bits | 1 << 63 }
-}
-
-fn is_error(sample: &Sample<'_>) -> Option<bool> {
-    let outcome = sample.labels.iter().filter(|(label, _)| OUTCOMES.contains(&&**label));
-    outcome
-        .map(|(label, value)| match (&**label, &**value) {
-            ("error_type", kind) => !kind.is_empty(),
-            (_, code) if code.len() == 3 && code.starts_with('5') => true,
-            (_, word) => ["err", "error", "fail", "failed", "failure", "timeout", "interrupted"]
-                .iter()
-                .any(|failure| word.eq_ignore_ascii_case(failure)),
-        })
-        .reduce(|a, b| a || b)
-}
-
-/// Which part failed of what is new, or of all where nothing is.
-fn share(value: f64, increase: Option<f64>, of: f64, of_increase: Option<f64>) -> f64 {
-    match (increase, of_increase) {
-        (Some(increase), Some(of)) if of > 0.0 => (increase / of).min(1.0),
-        _ if of > 0.0 => (value / of).min(1.0),
-        _ => 0.0,
-    }
-}
-
-/// Where a counter of failures stands beside one of everything, as `requests_err` beside `requests_total`.
-fn add_counters_of_failures(families: &mut [Family]) {
-    let counted: BTreeMap<String, (f64, Option<f64>)> = families
-        .iter()
-        .filter(|family| family.kind == Kind::Counter)
-        .map(|family| (family.name.clone(), (family.value, family.increase)))
-        .collect();
-    for family in families.iter_mut().filter(|family| family.kind == Kind::Counter && family.errors.is_none())
-    {
-        let stem = family.name.strip_suffix("_total").unwrap_or(&family.name);
-        let all = OF_FAILURES
-            .iter()
-            .find_map(|ending| stem.strip_suffix(ending))
-            .and_then(|stem| counted.get(&format!("{stem}_total")).or_else(|| counted.get(stem)));
-        if let Some((of, of_increase)) = all {
-            let (value, increase) = (family.value, family.increase);
-            family.errors =
-                Some(Errors { value, increase, share: share(value, increase, *of, *of_increase) });
-        }
-    }
-}
-
-/// As `histogram_quantile` of Prometheus: linear within a bucket, and no higher than the last bound.
-fn quantile(part: f64, buckets: &[(f64, f64)]) -> Option<f64> {
-    let (last, total) = *buckets.last()?;
-    if !last.is_infinite() || total <= 0.0 || total.is_nan() || buckets.len() < 2 {
-        return None;
-    }
-    let rank = part * total;
-    let at = buckets.iter().position(|(_, count)| *count >= rank)?;
-    let (bound, count) = buckets[at];
-    let (below, before) = match at {
-        0 if bound <= 0.0 => return Some(bound),
-        0 => (0.0, 0.0),
-        at => buckets[at - 1],
-    };
-    if bound.is_infinite() {
-        return Some(below);
-    }
-    let within = count - before;
-    Some(if within > 0.0 { below + (bound - below) * (rank - before) / within } else { bound })
 }
 
 #[cfg(test)]

@@ -1,30 +1,32 @@
 //! [`Tail`]: one path, whose file grows, is renamed, is truncated, and comes late.
 
-use std::cmp::Reverse;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crate::found::LogsError;
+use crate::archive::{Archive, folder_of, is_gzip, is_of_rotation};
+use crate::found::{Fault, LogsError, Trouble};
+use crate::identity::{Identity, identity};
 use crate::lines::{Each, Lines};
 
 /// How many bytes at the beginning, and before the place that was read to, tell a file from one that replaced its contents.
 const MARK: usize = 256;
 const CHUNK: usize = 64 * 1024;
-/// How long a file that was renamed is still read: its writer may not know yet.
+/// For how long nothing may come of a file that was renamed until it is left: its writer may not know yet.
 const RENAMED: Duration = Duration::from_secs(5);
 
 /// A path that is followed.
 pub(crate) struct Tail {
     path: PathBuf,
+    pub(crate) trouble: Trouble,
     open: Option<Open>,
-    /// Files that were at the path before, each with when that was seen.
+    /// Files that were at the path before, each with when something came of it last.
     renamed: Vec<(Open, Instant)>,
+    pub(crate) is_of_folder: bool,
+    /// Of a file that was found in a folder, since when it is there no more and nothing has come of it.
+    gone: Option<Instant>,
 }
-
-/// Which file it is, whatever it is called.
-pub(crate) type Identity = (u64, u64);
 
 struct Open {
     file: File,
@@ -38,8 +40,15 @@ struct Open {
 }
 
 impl Tail {
+    /// A path that somebody named.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, open: None, renamed: Vec::new() }
+        let trouble = Trouble::default();
+        Self { path, trouble, open: None, renamed: Vec::new(), is_of_folder: false, gone: None }
+    }
+
+    /// A file that was found in a folder.
+    pub(crate) fn of_folder(path: PathBuf) -> Self {
+        Self { is_of_folder: true, ..Self::new(path) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -51,47 +60,93 @@ impl Tail {
         self.renamed.iter().map(|(open, _)| open).chain(&self.open).any(|open| open.identity == identity)
     }
 
-    /// Starts with the last so many lines of what is there.
-    pub(crate) fn skip_to_last(&mut self, lines: usize) -> Result<(), LogsError> {
-        if let Some(open) = self.opened()? {
-            open.skip_to_last(lines).map_err(|error| LogsError::read(&self.path, error))?;
+    /// Whether it has nothing to read and nothing to wait for: its file left the folder that it was found in.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_of_folder && self.open.is_none() && self.renamed.is_empty() && !self.trouble.is_any()
+    }
+
+    /// Whether it waits for a file to appear.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.open.is_none() && !self.trouble.is_any()
+    }
+
+    /// Opens what is at the path, if there is something: from then on it is read, whatever it is called.
+    pub(crate) fn pin(&mut self) -> Result<(), LogsError> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let failed = |error| LogsError::read(&self.path, error);
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(LogsError::NoFile { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        }
+        match File::open(&self.path).and_then(Open::new) {
+            Ok(open) => self.open = Some(open),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
         }
         Ok(())
     }
 
+    /// Starts with the last so many lines of what is there.
+    pub(crate) fn skip_to_last(&mut self, lines: usize) -> Result<(), LogsError> {
+        self.pin()?;
+        match &mut self.open {
+            Some(open) => open.skip_to_last(lines).map_err(|error| LogsError::read(&self.path, error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Is told whether its file is still in the folder that it was found in, under whatever name.
+    pub(crate) fn see_folder(&mut self, is_there: impl Fn(Identity) -> bool, now: Instant) {
+        let is_gone = self.is_of_folder && self.open.as_ref().is_some_and(|open| !is_there(open.identity));
+        self.gone = is_gone.then(|| self.gone.unwrap_or(now));
+    }
+
     /// Hands over the lines that are new. Says whether there were any bytes.
-    pub(crate) fn read(&mut self, each: Each<'_>) -> Result<bool, LogsError> {
-        let mut is_new = false;
-        let path = &self.path;
-        let now = Instant::now();
-        let is_over = |since: &Instant| now.saturating_duration_since(*since) > RENAMED;
-        for (open, since) in &mut self.renamed {
-            is_new |= open.read(path, each)?;
-            if is_over(since) {
-                open.lines.end(path, each)?;
-            }
-        }
-        self.renamed.retain(|(_, since)| !is_over(since));
-        if self.opened()?.is_none() {
-            return Ok(is_new);
-        }
+    pub(crate) fn read(&mut self, now: Instant, each: Each<'_>) -> Result<bool, Fault> {
+        let mut is_new = self.read_renamed(now, each)?;
+        self.pin()?;
         let Some(open) = &mut self.open else { return Ok(is_new) };
-        is_new |= open.read(&self.path, each)?;
-        // Away and not replaced: its writer has it open, and may still write.
-        let Ok(metadata) = fs::metadata(&self.path) else { return Ok(is_new) };
+        let read = open.read(&self.path, each);
+        let Ok(metadata) = fs::metadata(&self.path) else {
+            // Away and not replaced: its writer has it open, and may still write.
+            let came = read?;
+            self.leave(came, now, each)?;
+            return Ok(is_new | came);
+        };
         if identity(&metadata) == open.identity {
-            return Ok(is_new);
+            return Ok(is_new | read?);
         }
         // What was written to it before it was renamed comes before what is in the new one.
-        is_new |= open.read(&self.path, each)?;
-        let between = self.between(&metadata)?;
+        is_new |= match read.and_then(|came| Ok(came | open.read(&self.path, each)?)) {
+            Err(Fault::Source(_)) => false,
+            read => read?,
+        };
+        let between = self.between(&metadata);
         self.renamed.extend(self.open.take().map(|open| (open, now)));
-        for file in between {
-            let mut open = Open::new(file).map_err(|error| LogsError::read(&self.path, error))?;
-            is_new |= open.read(&self.path, each)?;
-            self.renamed.push((open, now));
+        // What is in these is read as far as it can be: the new file is what the path is about.
+        for mut archive in between {
+            is_new = true;
+            let read = match is_gzip(&archive.path) {
+                true => archive.read(each),
+                false => archive
+                    .open()
+                    .and_then(Open::new)
+                    .map_err(|error| LogsError::read(&self.path, error).into())
+                    .and_then(|mut open| {
+                        open.read(&self.path, each)?;
+                        self.renamed.push((open, now));
+                        Ok(())
+                    }),
+            };
+            if let Err(Fault::Output(error)) = read {
+                return Err(error.into());
+            }
         }
-        self.opened()?;
+        self.pin()?;
         if let Some(open) = &mut self.open {
             is_new |= open.read(&self.path, each)?;
         }
@@ -99,44 +154,79 @@ impl Tail {
     }
 
     /// Hands over last lines that have no line end.
-    pub(crate) fn end(&mut self, each: Each<'_>) -> Result<(), LogsError> {
+    pub(crate) fn end(&mut self, each: Each<'_>) -> io::Result<()> {
         for open in self.renamed.iter_mut().map(|(open, _)| open).chain(&mut self.open) {
             open.lines.end(&self.path, each)?;
         }
         Ok(())
     }
 
-    pub(crate) fn exists(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// The file at the path, once there is one.
-    fn opened(&mut self) -> Result<Option<&mut Open>, LogsError> {
-        if self.open.is_none() {
-            let opened = File::open(&self.path).and_then(Open::new);
-            match opened {
-                Ok(open) => self.open = Some(open),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(LogsError::read(&self.path, error)),
+    fn read_renamed(&mut self, now: Instant, each: Each<'_>) -> Result<bool, Fault> {
+        let mut is_new = false;
+        let mut kept = Vec::new();
+        for (mut open, since) in std::mem::take(&mut self.renamed) {
+            let came = match open.read(&self.path, each) {
+                // It is no longer at the path, and nobody can do anything about it.
+                Err(Fault::Source(_)) => None,
+                read => Some(read?),
+            };
+            is_new |= came == Some(true);
+            match came {
+                Some(true) => kept.push((open, now)),
+                Some(false) if !is_over(since, now) => kept.push((open, since)),
+                _ => open.lines.end(&self.path, each)?,
             }
         }
-        Ok(self.open.as_mut())
+        self.renamed = kept;
+        Ok(is_new)
+    }
+
+    /// Leaves a file that is not in its folder any more, once nothing comes of it: it would take up room for ever.
+    fn leave(&mut self, came: bool, now: Instant, each: Each<'_>) -> io::Result<()> {
+        if came {
+            self.gone = self.gone.map(|_| now);
+        }
+        if self.gone.is_some_and(|since| is_over(since, now))
+            && let Some(mut open) = self.open.take()
+        {
+            open.lines.end(&self.path, each)?;
+        }
+        Ok(())
     }
 
     /// The files that were at the path after the one that is open and before the one that is there now, oldest first.
-    fn between(&self, now: &Metadata) -> Result<Vec<File>, LogsError> {
-        let Some(open) = &self.open else { return Ok(Vec::new()) };
-        let old = open.file.metadata().and_then(|old| old.modified());
-        let old = old.map_err(|error| LogsError::read(&self.path, error))?;
-        let known: Vec<_> = self.renamed.iter().map(|(open, _)| open.identity).collect();
-        let later = rotated(&self.path).into_iter().filter(|rotated| {
-            rotated.modified >= old
-                && ![open.identity, identity(now)].contains(&rotated.identity)
-                && !known.contains(&rotated.identity)
-                && !is_gzip(&rotated.path)
+    fn between(&self, now: &Metadata) -> Vec<Archive> {
+        let Some(open) = &self.open else { return Vec::new() };
+        let Ok(old) = open.file.metadata().and_then(|old| old.modified()) else { return Vec::new() };
+        let mut later = rotated(&self.path);
+        later.retain(|archive| {
+            let is_known = archive.identity == identity(now) || self.reads(archive.identity);
+            let is_later = match is_gzip(&archive.path) {
+                // It may be one of those that were read, compressed since: that keeps its time.
+                true => archive.modified > old && !self.has_read_what_begins_as(archive),
+                false => archive.modified >= old,
+            };
+            is_later && !is_known
         });
-        Ok(later.filter_map(|rotated| File::open(rotated.path).ok()).collect())
+        later
     }
+
+    fn has_read_what_begins_as(&self, archive: &Archive) -> bool {
+        // One that can't be read is none that could be shown.
+        let Ok(head) = archive.head(MARK) else { return true };
+        head.is_empty()
+            || self.renamed.iter().map(|(open, _)| open).chain(&self.open).any(|open| open.head == head)
+    }
+}
+
+fn is_over(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) > RENAMED
+}
+
+/// The files beside a path that were there before, oldest first: `app.log.1`, `app.log-20260301.gz`.
+pub(crate) fn rotated(path: &Path) -> Vec<Archive> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    Archive::all(folder_of(path), |entry| entry.strip_prefix(name).is_some_and(is_of_rotation))
 }
 
 impl Open {
@@ -145,7 +235,7 @@ impl Open {
         Ok(Self { file, identity, offset: 0, head: Vec::new(), before: Vec::new(), lines: Lines::new() })
     }
 
-    fn read(&mut self, path: &Path, each: Each<'_>) -> Result<bool, LogsError> {
+    fn read(&mut self, path: &Path, each: Each<'_>) -> Result<bool, Fault> {
         let failed = |error| LogsError::read(path, error);
         let length = self.file.metadata().map_err(failed)?.len();
         if !self.is_as_it_was().map_err(failed)? {
@@ -223,69 +313,4 @@ impl Open {
         }
         Ok(())
     }
-}
-
-/// A file beside another that was at its path before.
-pub(crate) struct Rotated {
-    pub(crate) path: PathBuf,
-    modified: SystemTime,
-    identity: Identity,
-}
-
-/// The files beside a path that were there before, oldest first: `app.log.1`, `app.log-20260301.gz`.
-pub(crate) fn rotated(path: &Path) -> Vec<Rotated> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<_> = entries
-        .filter(|entry| {
-            let of_entry = entry.file_name();
-            of_entry.to_str().and_then(|entry| entry.strip_prefix(name)).is_some_and(is_of_rotation)
-        })
-        .filter_map(|entry| {
-            let metadata = fs::metadata(entry.path()).ok().filter(Metadata::is_file)?;
-            let (modified, identity) = (metadata.modified().ok()?, identity(&metadata));
-            Some(Rotated { path: entry.path(), modified, identity })
-        })
-        .collect();
-    // Within one tick of the clock of files, by name.
-    found.sort_by_cached_key(|rotated| {
-        let age = numbered(&rotated.path, name).unwrap_or_default();
-        (rotated.modified, Reverse(age), rotated.path.clone())
-    });
-    found
-}
-
-/// Whether programs that rotate add this to a name: a number, a date or `old`, and what compresses.
-fn is_of_rotation(ending: &str) -> bool {
-    if ending == ".gz" {
-        return true;
-    }
-    let which = ending.strip_suffix(".gz").unwrap_or(ending);
-    let Some(which) = which.strip_prefix(['.', '-']) else { return false };
-    let is_of_date = |c: char| c.is_ascii_digit() || "-_.:TZ".contains(c);
-    which == "old" || (which.starts_with(|c: char| c.is_ascii_digit()) && which.chars().all(is_of_date))
-}
-
-/// The number of a file of those that are counted: the higher, the older, as `2` of `app.log.2.gz`.
-fn numbered(path: &Path, name: &str) -> Option<u32> {
-    let rest = path.file_name()?.to_str()?.strip_prefix(name)?.strip_prefix('.')?;
-    rest.strip_suffix(".gz").unwrap_or(rest).parse().ok()
-}
-
-pub(crate) fn is_gzip(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"))
-}
-
-#[cfg(unix)]
-pub(crate) fn identity(metadata: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.dev(), metadata.ino())
-}
-
-/// Where files have no number, by when they were created.
-#[cfg(not(unix))]
-pub(crate) fn identity(metadata: &Metadata) -> Identity {
-    let created = metadata.created().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    created.map_or((0, 0), |at| (at.as_secs(), u64::from(at.subsec_nanos())))
 }

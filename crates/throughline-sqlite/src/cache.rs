@@ -121,136 +121,151 @@ impl Cache {
         Ok(true)
     }
 
+    /// Writes events, and all that depends on them; answers how many were new.
     pub(crate) fn write<E: Borrow<TraceEvent>>(
         &mut self,
         connection: &Connection,
         events: &[E],
     ) -> Result<u64> {
+        let new = self.add(connection, events)?;
+        self.complete(connection)?;
+        Ok(new)
+    }
+
+    /// Writes events; answers how many were new. What depends on them is written by [`complete`](Self::complete).
+    pub(crate) fn add<E: Borrow<TraceEvent>>(
+        &mut self,
+        connection: &Connection,
+        events: &[E],
+    ) -> Result<u64> {
         let first = self.next_event;
-        {
-            let mut insert = connection.prepare_cached(INSERT_EVENT)?;
-            for event in events {
-                let event = event.borrow();
-                // Without `..`: a new field does not compile until somebody has said where it is stored. Those that
-                // are `_` here are in the columns of `Json`.
-                let TraceEvent {
-                    v: _,
-                    trace_id,
-                    span_id,
-                    seq,
-                    parent_span_id,
-                    parent_trace_id: _,
-                    correlation_id,
-                    event_type,
-                    timestamp,
-                    instance,
-                    n,
-                    status,
-                    duration_us,
-                    error: _,
-                    attrs,
-                    data: _,
-                    tags: _,
-                    links: _,
-                    service,
-                    workflow,
-                    attempt,
-                    step_index,
-                    step_total,
-                    extra: _,
-                } = event;
-                let instance = instance_id(&mut self.instances, connection, *instance)?;
-                let event_type = self.names.id(connection, event_type)?;
-                let service = self.names.id(connection, service)?;
-                let workflow = match workflow {
-                    Some(workflow) => Some(self.names.id(connection, workflow)?),
-                    None => None,
-                };
-                let run = match self.runs.get_mut(trace_id) {
-                    Some(run) => run,
-                    None => {
-                        let run = match run_rows::load(connection, *trace_id)? {
-                            Some(run) => run,
-                            None => {
-                                self.last_run += 1;
-                                self.changed.push(*trace_id);
-                                Run::begin(self.last_run, event)
-                            }
-                        };
-                        self.runs.entry(*trace_id).or_insert_with(|| Box::new(run))
-                    }
-                };
-                let has_attrs_of_run = *attrs == run.attrs;
-                let json = self.json.of(event, !has_attrs_of_run);
-                let new = insert.execute(params![
-                    self.next_event,
-                    run.id,
-                    span_id.to_u64() as i64,
-                    seq,
-                    parent_span_id.map(|parent| parent.to_u64() as i64),
-                    timestamp.as_micros(),
-                    instance,
-                    *n as i64,
-                    event_type,
-                    status_code(*status),
-                    service,
-                    workflow,
-                    duration_us.map(|micros| micros as i64),
-                    attempt,
-                    step_index,
-                    step_total,
-                    match correlation_id {
-                        None => text(None),
-                        same if *same == run.correlation => same_as_run(),
-                        Some(other) => text(Some(other.as_bytes())),
-                    },
-                    match attrs.is_empty() {
-                        true => text(None),
-                        false if has_attrs_of_run => same_as_run(),
-                        false => text(json.attrs),
-                    },
-                    text(json.tags),
-                    text(json.error),
-                    text(json.data),
-                    text(json.rest),
-                ])?;
-                if new == 0 {
-                    continue;
+        let mut insert = connection.prepare_cached(INSERT_EVENT)?;
+        for event in events {
+            let event = event.borrow();
+            // Without `..`: a new field does not compile until somebody has said where it is stored. Those that
+            // are `_` here are in the columns of `Json`.
+            let TraceEvent {
+                v: _,
+                trace_id,
+                span_id,
+                seq,
+                parent_span_id,
+                parent_trace_id: _,
+                correlation_id,
+                event_type,
+                timestamp,
+                instance,
+                n,
+                status,
+                duration_us,
+                error: _,
+                attrs,
+                data: _,
+                tags: _,
+                links: _,
+                service,
+                workflow,
+                attempt,
+                step_index,
+                step_total,
+                extra: _,
+            } = event;
+            let instance = instance_id(&mut self.instances, connection, *instance)?;
+            let event_type = self.names.id(connection, event_type)?;
+            let service = self.names.id(connection, service)?;
+            let workflow = match workflow {
+                Some(workflow) => Some(self.names.id(connection, workflow)?),
+                None => None,
+            };
+            let run = match self.runs.get_mut(trace_id) {
+                Some(run) => run,
+                None => {
+                    let run = match run_rows::load(connection, *trace_id)? {
+                        Some(run) => run,
+                        None => {
+                            self.last_run += 1;
+                            self.changed.push(*trace_id);
+                            Run::begin(self.last_run, event)
+                        }
+                    };
+                    self.runs.entry(*trace_id).or_insert_with(|| Box::new(run))
                 }
-                let id = self.next_event;
-                self.next_event += 1;
-                let was_up_to_date = run.change == Change::Nothing;
-                if !run.fold.is_open() {
-                    // What comes after the end may be another reason for it.
-                    run.change = run.change.max(Change::Course);
-                }
-                if let Some(span) = run.add(id, event) {
-                    let marks = run_rows::marks_of_span(connection, run, span)?;
-                    run.fold.add_missing(marks);
-                }
-                if was_up_to_date && run.change != Change::Nothing {
-                    self.changed.push(event.trace_id);
-                }
-                let mut mask = 0;
-                for tag in &event.tags {
-                    mask |= tag_bit(self.names.id(connection, tag)?);
-                }
-                note(connection, &mut self.names, run, event, event_type)?;
-                self.block.push(&Entry {
-                    run: run.id,
-                    ts: event.timestamp.as_micros(),
-                    duration: event.duration_us,
-                    event_type,
-                    status: event.status,
-                    workflow: workflow.unwrap_or(0),
-                    service: service as u16,
-                    tags: mask,
-                });
-                if self.block.len() >= Block::CAPACITY {
-                    self.close_block(connection)?;
-                }
+            };
+            let has_attrs_of_run = *attrs == run.attrs;
+            let json = self.json.of(event, !has_attrs_of_run);
+            let new = insert.execute(params![
+                self.next_event,
+                run.id,
+                span_id.to_u64() as i64,
+                seq,
+                parent_span_id.map(|parent| parent.to_u64() as i64),
+                timestamp.as_micros(),
+                instance,
+                *n as i64,
+                event_type,
+                status_code(*status),
+                service,
+                workflow,
+                duration_us.map(|micros| micros as i64),
+                attempt,
+                step_index,
+                step_total,
+                match correlation_id {
+                    None => text(None),
+                    same if *same == run.correlation => same_as_run(),
+                    Some(other) => text(Some(other.as_bytes())),
+                },
+                match attrs.is_empty() {
+                    true => text(None),
+                    false if has_attrs_of_run => same_as_run(),
+                    false => text(json.attrs),
+                },
+                text(json.tags),
+                text(json.error),
+                text(json.data),
+                text(json.rest),
+            ])?;
+            if new == 0 {
+                continue;
+            }
+            let id = self.next_event;
+            self.next_event += 1;
+            let was_up_to_date = run.change == Change::Nothing;
+            if !run.fold.is_open() {
+                // What comes after the end may be another reason for it.
+                run.change = run.change.max(Change::Course);
+            }
+            if let Some(span) = run.add(id, event) {
+                let marks = run_rows::marks_of_span(connection, run, span)?;
+                run.fold.add_missing(marks);
+            }
+            if was_up_to_date && run.change != Change::Nothing {
+                self.changed.push(event.trace_id);
+            }
+            let mut mask = 0;
+            for tag in &event.tags {
+                mask |= tag_bit(self.names.id(connection, tag)?);
+            }
+            note(connection, &mut self.names, run, event, event_type)?;
+            self.block.push(&Entry {
+                run: run.id,
+                ts: event.timestamp.as_micros(),
+                duration: event.duration_us,
+                event_type,
+                status: event.status,
+                workflow: workflow.unwrap_or(0),
+                service: service as u16,
+                tags: mask,
+            });
+            if self.block.len() >= Block::CAPACITY {
+                self.close_block(connection)?;
             }
         }
+        Ok((self.next_event - first) as u64)
+    }
+
+    /// Writes what depends on the events that were added: the last block, the rows of their runs, the counts.
+    pub(crate) fn complete(&mut self, connection: &Connection) -> Result<()> {
         if self.block.len() >= Block::WORTHWHILE {
             self.close_block(connection)?;
         } else if !self.is_open && self.block.len() > 0 {
@@ -258,8 +273,7 @@ impl Cache {
             self.is_open = true;
         }
         self.write_runs(connection)?;
-        self.fold(connection, Self::UNFOLDED)?;
-        Ok((self.next_event - first) as u64)
+        self.fold(connection, Self::UNFOLDED)
     }
 
     pub(crate) fn remove(&mut self, connection: &Connection, trace_id: TraceId) -> Result<()> {

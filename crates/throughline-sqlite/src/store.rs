@@ -161,29 +161,37 @@ impl SqliteStore {
 }
 
 impl StoreConfig for SqliteStore {
+    fn name(&self) -> &'static str {
+        STORE
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let config = self.clone();
-        Box::pin(async move { config.open_store(&instance) })
+        Box::pin(on_a_thread(move || config.open_store(&instance)))
     }
 
     fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
         let path = self.place.path.clone();
-        Box::pin(async move {
-            // Emitters open a store on a runtime of their own; readers are opened on one that may have other work.
-            let (tx, rx) = oneshot::channel();
-            let spawned = std::thread::Builder::new().name("throughline-open".to_owned()).spawn(move || {
-                // The caller may have stopped waiting.
-                let _ = tx.send(SqliteReader::open(&path));
-            });
-            let unavailable = |source| OpenError::Unavailable {
-                store: STORE,
-                reason: "the operating system can't start a thread to open the file".to_owned(),
-                source,
-            };
-            spawned.map_err(|error| unavailable(Some(error.into())))?;
-            rx.await.map_err(|error| unavailable(Some(error.into())))?.map(Readers::of)
-        })
+        Box::pin(on_a_thread(move || SqliteReader::open(&path).map(Readers::of)))
     }
+}
+
+/// Opens a file on a thread of its own: another process may hold it up, and the runtime of the caller has other work.
+async fn on_a_thread<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    let (tx, rx) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name("throughline-open".to_owned()).spawn(move || {
+        // The caller may have stopped waiting.
+        let _ = tx.send(open());
+    });
+    let unavailable = |source| OpenError::Unavailable {
+        store: STORE,
+        reason: "the operating system can't start a thread to open the file".to_owned(),
+        source,
+    };
+    spawned.map_err(|error| unavailable(Some(error.into())))?;
+    rx.await.map_err(|error| unavailable(Some(error.into())))?
 }
 
 /// What a store has until it is closed.
@@ -253,6 +261,13 @@ impl TraceStore for OpenStore {
             }
             self.with_writer(|writer, _| writer.append(events).map(drop))
         })
+    }
+
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        if let Some(Open { writer, .. }) = &mut *self.lock() {
+            // Whatever is wrong, the group that comes next finds out.
+            let _ = writer.prepare(events);
+        }
     }
 
     fn group_commit_delay(&self) -> Duration {

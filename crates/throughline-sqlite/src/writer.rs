@@ -1,6 +1,7 @@
 //! The writer: it turns groups of events into rows, in one transaction each.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Result};
@@ -19,6 +20,22 @@ pub(crate) struct Writer {
     log: Log,
     turn: Turn,
     cache: Cache,
+    prepared: Prepared,
+}
+
+/// The first events of the group that comes next, which were written beforehand in the transaction that is open then.
+#[derive(Default)]
+struct Prepared {
+    events: Vec<Arc<TraceEvent>>,
+    new: u64,
+}
+
+impl Prepared {
+    /// Whether a group begins with these very events.
+    fn begins<E: Borrow<TraceEvent>>(&self, group: &[E]) -> bool {
+        let is_same = |(mine, theirs): (&Arc<TraceEvent>, &E)| std::ptr::eq(&**mine, theirs.borrow());
+        self.events.len() <= group.len() && self.events.iter().zip(group).all(is_same)
+    }
 }
 
 impl Writer {
@@ -30,15 +47,51 @@ impl Writer {
     pub(crate) fn new(opened: Opened) -> Self {
         let Opened { connection, presence, busy_timeout } = opened;
         let turn = Turn::new(presence.target(), busy_timeout);
-        Self { connection, presence, log: Log::new(busy_timeout), turn, cache: Cache::default() }
+        Self {
+            connection,
+            presence,
+            log: Log::new(busy_timeout),
+            turn,
+            cache: Cache::default(),
+            prepared: Prepared::default(),
+        }
     }
 
     /// Writes a group, all or none; returns how many of its events were new.
     pub(crate) fn append<E: Borrow<TraceEvent>>(&mut self, events: &[E]) -> Result<u64> {
-        self.begin()?;
-        let new = self.write(events)?;
+        let Prepared { events: prepared, new } = self.take_prepared(events);
+        if prepared.is_empty() {
+            self.begin()?;
+        }
+        let new = new + self.write(&events[prepared.len()..])?;
         self.commit()?;
         Ok(new)
+    }
+
+    /// Writes the first events of the group that comes next, and leaves the transaction open. If somebody else is about to
+    /// write, it waits for the group.
+    pub(crate) fn prepare(&mut self, events: &[Arc<TraceEvent>]) -> Result<()> {
+        let mut prepared = self.take_prepared(events);
+        if prepared.events.is_empty() {
+            if events.is_empty() || self.turn.is_wanted() {
+                return Ok(());
+            }
+            self.begin()?;
+        }
+        let more = &events[prepared.events.len()..];
+        let added = self.cache.add(&self.connection, more);
+        prepared.new += self.or_abandon(added)?;
+        prepared.events.extend_from_slice(more);
+        self.prepared = prepared;
+        Ok(())
+    }
+
+    /// What is prepared of this group; what is prepared of another one is undone.
+    fn take_prepared<E: Borrow<TraceEvent>>(&mut self, group: &[E]) -> Prepared {
+        if !self.prepared.begins(group) {
+            self.abandon();
+        }
+        std::mem::take(&mut self.prepared)
     }
 
     /// Writes many events, and lets others write in between; returns how many were new.
@@ -92,6 +145,9 @@ impl Writer {
 
     /// Begins a transaction; from now on other writers wait.
     fn begin(&mut self) -> Result<()> {
+        if !self.prepared.events.is_empty() {
+            self.abandon();
+        }
         self.log.keep_short(&self.connection, &mut self.turn)?;
         self.turn.begin(&self.connection)?;
         let refreshed = self.cache.refresh(&self.connection);
@@ -177,6 +233,7 @@ impl Writer {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         self.cache = Cache::default();
+        self.prepared = Prepared::default();
     }
 }
 
@@ -231,5 +288,26 @@ mod tests {
             assert_eq!(writer.append(group).unwrap(), group.len() as u64);
         }
         assert_eq!(count(&writer), log.len() as i64);
+    }
+
+    #[test]
+    fn what_is_prepared_keeps_others_out_until_it_is_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            path: folder.path().join("traces.db"),
+            synchronous: Synchronous::Off,
+            busy_timeout: Duration::ZERO,
+        };
+        let open = || Writer::new(STORE_FILE.open(&place).unwrap());
+        let (mut writer, mut other) = (open(), open());
+        let log: Vec<_> = sample_log(1, 40, &[]).into_iter().take(40).map(Arc::new).collect();
+        writer.prepare(&log[..10]).unwrap();
+        let error = append_error(Path::new("traces.db"), other.append(&log[30..]).unwrap_err());
+        assert!(error.is_retryable(), "{error}");
+        writer.prepare(&[]).unwrap();
+        assert_eq!(other.append(&log[30..]).unwrap(), 10);
+        // What the other one has written counts as there, prepared or not.
+        writer.prepare(&log[20..35]).unwrap();
+        assert_eq!(writer.append(&log[20..]).unwrap(), 10);
     }
 }

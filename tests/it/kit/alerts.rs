@@ -94,7 +94,7 @@ fn test(profile: &Profile, rules: &[Rule], case: &Case) -> Value {
 }
 
 /// Has `promtool` run tests of rules; what it does not like is the error.
-fn promtool(folder: &Path, rules: &str, minutes: usize, tests: &[Value]) -> Result<(), String> {
+pub(super) fn promtool(folder: &Path, rules: &str, minutes: usize, tests: &[Value]) -> Result<(), String> {
     std::fs::write(folder.join("alerts.yaml"), rules).unwrap();
     let file = folder.join("test.json");
     let all = json!({

@@ -106,7 +106,7 @@ fn bad<T>(phase: usize, bad: T, well: T) -> T {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [http(), sidecar(), workflows(), queues(), dependencies(), sessions(), objectives(), library()]
+    [http(), sidecar(), workflows(), queues(), dependencies(), sessions(), objectives(), unusual(), library()]
         .into_iter()
         .flatten()
         .collect()
@@ -522,6 +522,43 @@ fn objectives() -> Vec<Case> {
         |tape, phase, _| requests(tape, bad(phase, 3, 1), 2000),
     );
     vec![fast.window(60), Case { minutes: 10, ..medium.window(36) }, Case { minutes: 10, ..slow.window(432) }]
+}
+
+/// Over a day and an hour of what is usual. Just below its bound, it is not quite as unusual.
+fn unusual() -> Vec<Case> {
+    const LOAN: &[(&str, &str)] = &[("workflow", "loan")];
+    const SCORE: &[(&str, &str)] = &[("step_type", "stage:score")];
+    // Of ticks of 10 minutes.
+    const DAY: usize = 25 * 6 + 2;
+    let (runs, steps) = (WORKFLOW_DURATION.description(), STEP_DURATION.description());
+    let failures = Case::new(
+        "UnusualFailures",
+        "warning",
+        runs,
+        LOAN,
+        0,
+        "loan fails 20%, which is unusual",
+        |tape, phase, _| {
+            let failed = [60, 120, 80][phase];
+            tape.time(&WORKFLOW_DURATION, ["acme", "loan", "failed"], failed, 0.08);
+            tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], 600 - failed, 0.08);
+        },
+    );
+    // Between 0.5 s and 1 s, after 30 of 60; usually 97.5 ms, between 50 ms and 100 ms. Just below, between 0.1 s and 0.25 s: 175 ms.
+    let durations = Case::new(
+        "UnusualDuration",
+        "info",
+        steps,
+        SCORE,
+        0,
+        "stage:score takes 750ms for 1 in 20, which is unusual",
+        |tape, phase, _| {
+            let labels = ["acme", "loan", "stage:score", "success"];
+            tape.time(&STEP_DURATION, labels, 540, 0.08);
+            tape.time(&STEP_DURATION, labels, 60, [0.08, 0.8, 0.12][phase]);
+        },
+    );
+    [failures, durations].map(|case| Case { minutes: 10, ..case.window(DAY).fires_after(3) }).into()
 }
 
 fn library() -> Vec<Case> {

@@ -41,6 +41,9 @@ Examples:
 pub(crate) struct DashboardsArgs {
     #[command(flatten)]
     pub(crate) kit: KitArgs,
+    /// Write a dashboard of error budgets, too, which shows what the rules of `alerts --slo` record
+    #[arg(long)]
+    pub(crate) slo: bool,
 }
 
 /// `alerts`.
@@ -58,6 +61,10 @@ pub(crate) struct AlertsArgs {
     /// Write a PrometheusRule and a ServiceMonitor instead, for the operator of Prometheus on Kubernetes
     #[arg(long)]
     pub(crate) kubernetes: bool,
+    /// Write the rules of these objectives, too: what is spent of their error budgets, and alerts when it is spent too fast.
+    /// `throughline slo --help` says what is in such a file
+    #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
+    pub(crate) slo: Option<PathBuf>,
     /// Where the runbooks are: an address to which /NAME.md is appended [default: docs/runbooks]
     #[arg(long, value_name = "URL")]
     pub(crate) runbooks: Option<String>,

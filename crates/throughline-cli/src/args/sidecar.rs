@@ -13,8 +13,9 @@ use super::moment::{parse_duration, parse_size};
 #[command(after_help = "\
 A PATH is a file of JSON lines, which may be renamed, truncated or come later; a
 file that ends in .gz; or a folder, of which all files are followed that end in
-.log, .jsonl, .ndjson or .json. Files are only read, and no network is used.
-Lines that are no JSON are shown as they are, whatever --level says.
+.log, .jsonl, .ndjson or .json; or -, which is what is piped in. Files are only
+read, and no network is used. What can't be read is named, and the others are shown.
+Lines that are no JSON are shown as they are, whatever --level says. Times are UTC.
 
 Examples:
   throughline logs /logs/app.log
@@ -22,6 +23,7 @@ Examples:
   throughline logs app.log --run loan-42            one run, by its key, trace or request
   throughline logs app.log --gzip --no-follow       rotated files first, then the end
   throughline logs app.log --json | jq .line.message
+  journalctl -f -o json | throughline logs -
 
 Exit code 1: with --no-follow, no line was shown.")]
 pub(crate) struct LogsArgs {
@@ -37,7 +39,7 @@ pub(crate) struct LogsArgs {
     /// Only lines of this run: its key, the id of its trace or its request, or the beginning of its trace id
     #[arg(long, value_name = "KEY")]
     pub(crate) run: Option<String>,
-    /// Read what was rotated first: files beside PATH such as PATH.1 and PATH.2.gz, oldest first
+    /// Read what was rotated first, oldest first: files beside PATH such as PATH.1 and PATH.2.gz, and those in a folder
     #[arg(long)]
     pub(crate) gzip: bool,
     /// Begin with the last N lines of each file instead of all
@@ -114,7 +116,7 @@ pub(crate) struct ReportArgs {
     /// A log file or a folder of them, as `logs` reads them; may be repeated
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) logs: Vec<PathBuf>,
-    /// Read rotated log files, too: files beside PATH such as PATH.1 and PATH.2.gz
+    /// Read rotated log files, too: files beside PATH such as PATH.1 and PATH.2.gz, and those in a folder
     #[arg(long)]
     pub(crate) gzip: bool,
     /// The page of metrics, to be scraped once

@@ -9,7 +9,7 @@ use throughline_core::{
     EventId, InstanceId, Liveness, Redaction, RunSummary, Throughline, TraceEvent, TraceId, TraceReader,
 };
 
-use super::nothing_here;
+use super::{named, nothing_here};
 use crate::args::CopyArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{Screen, count, group};
@@ -49,7 +49,9 @@ struct Differing {
 }
 
 pub(super) async fn run(args: &CopyArgs, screen: &mut Screen) -> Result<Answer, CliError> {
-    let (from, to) = (Store::named(Some(&args.from))?, Store::named(Some(&args.to))?);
+    let from = named(args.from.as_deref(), args.from_file.as_deref(), "--from-file")?;
+    let to = named(args.to.as_deref(), args.to_file.as_deref(), "--to-file")?;
+    let (from, to) = (Store::named(from.as_deref())?, Store::named(to.as_deref())?);
     if from.name() == to.name() {
         return Err(CliError::Usage(format!(
             "--from and --to both name {}; name the store to copy to with --to",

@@ -11,7 +11,12 @@ use crate::error::{Answer, CliError};
 use crate::output::{Screen, clean};
 
 pub(super) fn dashboards(args: &DashboardsArgs, screen: &mut Screen) -> Result<Answer, CliError> {
-    write(&args.kit.out, &kit(&args.kit).dashboards()?, screen)
+    let kit = kit(&args.kit);
+    let mut files = kit.dashboards()?;
+    if args.slo {
+        files.push(kit.slo_dashboard()?);
+    }
+    write(&args.kit.out, &files, screen)
 }
 
 pub(super) fn alerts(args: &AlertsArgs, screen: &mut Screen) -> Result<Answer, CliError> {
@@ -22,8 +27,11 @@ pub(super) fn alerts(args: &AlertsArgs, screen: &mut Screen) -> Result<Answer, C
     if let Some(address) = &args.grafana {
         kit = kit.grafana(address);
     }
-    let file = if args.kubernetes { kit.kubernetes()? } else { kit.alerts()? };
-    write(&args.kit.out, &[file], screen)
+    let mut files = vec![if args.kubernetes { kit.kubernetes()? } else { kit.alerts()? }];
+    if let Some(file) = &args.slo {
+        files.push(kit.slo_rules(&super::slo::objectives(file)?)?);
+    }
+    write(&args.kit.out, &files, screen)
 }
 
 pub(super) fn routing(args: &RoutingArgs, screen: &mut Screen) -> Result<Answer, CliError> {

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use throughline_sidecar::{Files, FoundLine, LogFilter, LogStyle, LogsError, Record};
 
 use crate::args::LogsArgs;
 use crate::error::{Answer, CliError};
-use crate::output::{Screen, clean, is_unsafe};
+use crate::output::{Screen, is_unsafe};
 use crate::store::Pseudonyms;
 
 /// How often files are looked at. Notifications of the system would not come from volumes of other machines.
@@ -17,46 +17,56 @@ const EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(args: &LogsArgs, screen: &mut Screen) -> Result<Answer, CliError> {
     let until = args.for_.map(|time| (Instant::now(), time));
+    if args.tail.is_some() && args.paths.iter().any(|path| is_piped(path)) {
+        return Err(CliError::Usage(
+            "--tail is about files: what is piped in as `-` begins where it begins".into(),
+        ));
+    }
     let mut filter = filter(args)?;
     if filter.is_of_a_run() {
-        // What the run is called may be said after its first lines.
-        let mut whole = Files::new(args.paths.iter().cloned());
-        if args.gzip {
-            whole = whole.with_rotated();
-        }
-        let mut learn = |line: FoundLine<'_>| {
+        // What the run is called may be said after its first lines. What is piped in can be read only once.
+        let whole = args.paths.iter().filter(|path| !is_piped(path));
+        files(whole, args.gzip).read(|line| {
             Record::read(line.bytes).into_iter().for_each(|record| filter.learn(&record));
             Ok(())
-        };
-        // What is torn is complained of when it is shown.
-        while let Err(LogsError::Gzip { .. }) = whole.read(&mut learn) {}
+        })?;
     }
-    let mut files = files(args);
+    let mut files = files(&args.paths, args.gzip);
+    if let Some(lines) = args.tail {
+        files = files.last(lines);
+    }
     let mut lines = Lines { filter, shows_file: has_several(args), shown: 0, screen };
-    let mut is_first = true;
+    let (mut is_first, mut unread) = (true, None);
     loop {
-        let is_new = match files.read(|line| lines.show(line)) {
-            // The other files are as good as they were.
-            Err(error @ LogsError::Gzip { .. }) => {
-                lines.screen.complain(&error);
-                continue;
-            }
-            read => read?,
-        };
-        let is_over = until.is_some_and(|(start, time)| start.elapsed() >= time);
-        if args.no_follow || is_over {
+        let is_new = files.read(|line| lines.show(line))?;
+        if args.no_follow {
+            files.wait_for_streams(|line| lines.show(line))?;
+        }
+        let is_over =
+            args.no_follow || files.is_over() || until.is_some_and(|(start, time)| start.elapsed() >= time);
+        if is_over {
             files.end(|line| lines.show(line))?;
         }
         lines.screen.flush()?;
-        if args.no_follow
-            && let Some(path) = files.missing().next()
-        {
-            let path = path.display();
-            return Err(CliError::Input(format!(
-                "{path}: there is no such file; without --no-follow it is waited for"
-            )));
+        for trouble in files.troubles() {
+            lines.screen.complain(&trouble);
+            // Of a file that is torn, what there is was shown.
+            if !matches!(trouble, LogsError::Gzip { .. }) {
+                unread.get_or_insert(trouble);
+            }
         }
-        if args.no_follow || is_over {
+        if args.no_follow {
+            if let Some(path) = files.missing().next() {
+                let path = path.display();
+                return Err(CliError::Input(format!(
+                    "{path}: there is no such file; without --no-follow it is waited for"
+                )));
+            }
+            if unread.is_some() {
+                return Err(CliError::Input("not all that was named could be read".to_owned()));
+            }
+        }
+        if is_over {
             return Ok(Answer::of(lines.shown > 0 || !args.no_follow));
         }
         if std::mem::take(&mut is_first) {
@@ -70,13 +80,18 @@ pub(super) async fn run(args: &LogsArgs, screen: &mut Screen) -> Result<Answer, 
     }
 }
 
-fn files(args: &LogsArgs) -> Files {
-    let files = Files::new(args.paths.iter().cloned());
-    match (args.gzip, args.tail) {
-        (true, _) => files.with_rotated(),
-        (false, Some(lines)) => files.last(lines),
-        (false, None) => files,
+/// What somebody named; `-` is what is piped in.
+pub(super) fn files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, has_rotated: bool) -> Files {
+    let (piped, paths): (Vec<_>, Vec<_>) = paths.into_iter().cloned().partition(|path| is_piped(path));
+    let mut files = Files::new(paths);
+    if !piped.is_empty() {
+        files = files.with_stream(io::stdin());
     }
+    if has_rotated { files.with_rotated() } else { files }
+}
+
+fn is_piped(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 fn has_several(args: &LogsArgs) -> bool {
@@ -166,13 +181,4 @@ fn escaped(json: &str) -> String {
         }
     }
     escaped
-}
-
-impl From<LogsError> for CliError {
-    fn from(error: LogsError) -> Self {
-        match error {
-            LogsError::Output(error) => Self::Output(error),
-            error => Self::Input(clean(&error.to_string()).into_owned()),
-        }
-    }
 }

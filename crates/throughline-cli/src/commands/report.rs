@@ -6,7 +6,7 @@ mod runs;
 use serde::Serialize;
 use throughline_core::Timestamp;
 use throughline_sidecar::{
-    Digest, Digests, Files, FoundLine, Health, History, LogSummary, LogTally, LogsError, Scraper, Snapshot,
+    Digest, Digests, FoundLine, Health, History, LogSummary, LogTally, Scraper, Snapshot,
 };
 
 use crate::args::ReportArgs;
@@ -97,26 +97,22 @@ pub(super) async fn run(
 }
 
 fn logs(args: &ReportArgs, screen: &Screen) -> Result<LogSummary, CliError> {
-    let mut files = Files::new(args.logs.iter().cloned());
-    if args.gzip {
-        files = files.with_rotated();
-    }
+    let mut files = super::logs::files(&args.logs, args.gzip);
     let mut tally = LogTally::new();
     let mut add = |line: FoundLine<'_>| {
         tally.add(line.bytes);
         Ok(())
     };
-    while let Err(error) = files.read(&mut add) {
-        match error {
-            LogsError::Gzip { .. } => screen.complain(&error),
-            error => return Err(error.into()),
-        }
-    }
-    if let Some(path) = files.missing().next() {
-        return Err(CliError::Input(format!("{}: there is no such file; check --logs", path.display())));
-    }
+    files.read(&mut add)?;
+    files.wait_for_streams(&mut add)?;
     files.end(add)?;
-    Ok(tally.summary(MESSAGES))
+    files.troubles().iter().for_each(|trouble| screen.complain(trouble));
+    match files.missing().next() {
+        Some(path) => {
+            Err(CliError::Input(format!("{}: there is no such file; check --logs", path.display())))
+        }
+        None => Ok(tally.summary(MESSAGES)),
+    }
 }
 
 fn history(path: &std::path::Path) -> Result<Vec<Digest>, CliError> {
@@ -129,7 +125,7 @@ fn history(path: &std::path::Path) -> Result<Vec<Digest>, CliError> {
     History::new(path, u64::MAX)
         .read(|snapshot| digests.add(&snapshot))
         .map_err(|error| CliError::Input(error.to_string()))?;
-    Ok(digests.finish())
+    Ok(digests.finish(jiff::Timestamp::now()))
 }
 
 /// What is the matter: what somebody has to look at now. That runs failed or errors were logged is part of any day.
@@ -147,7 +143,8 @@ fn problems(report: &Report) -> Vec<String> {
         let error = metrics.error.as_deref().unwrap_or("no reason");
         problems.push(format!("{} can't be scraped: {error}", metrics.target));
     }
-    for digest in report.history.iter().flatten().filter(|digest| !digest.up) {
+    // What is older than the service's present says nothing of it.
+    for digest in report.history.iter().flatten().filter(|digest| digest.current && !digest.up) {
         problems.push(format!("{} did not answer the last scrape, at {}", digest.target, digest.last));
     }
     problems.extend(report.runs.iter().flat_map(Runs::problems));

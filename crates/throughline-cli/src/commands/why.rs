@@ -6,6 +6,7 @@ use serde::Serialize;
 use throughline_core::query::{Comparison, Explanation};
 use throughline_core::{Timestamp, TraceReader};
 
+use super::named;
 use crate::args::WhyArgs;
 use crate::beside;
 use crate::error::{Answer, CliError};
@@ -61,8 +62,9 @@ pub(super) async fn find(args: &WhyArgs, store: &Store) -> Result<Found, CliErro
     explanation.add_moment(Timestamp::now());
     beside::add_process(&mut explanation, &*reader, &run).await?;
     beside::add_children(&mut explanation, &*reader, related.caused(), None).await?;
-    for name in &args.also {
-        let store = Store::named(Some(name))?;
+    let of_files = args.also_file.iter().map(|file| named(None, Some(file), "--also-file"));
+    for name in args.also.iter().map(|name| Ok(Some(name.into()))).chain(of_files) {
+        let store = Store::named(name?.as_deref())?;
         beside::add_children_in(&mut explanation, &store, &run).await?;
         related.find_cause_in(&store).await?;
     }

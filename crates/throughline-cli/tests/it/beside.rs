@@ -66,6 +66,8 @@ async fn a_child_in_another_store_is_found_if_that_store_is_named() {
     end(shop).await;
     assert!(!sandbox.see(&["why", "order-1"]).contains("in child"));
     let seen = sandbox.see(&["why", "order-1", "--also", "sqlite:billing.db"]);
+    sandbox.write("billing.txt", "sqlite:billing.db\n");
+    assert_eq!(sandbox.see(&["why", "order-1", "--also-file", "billing.txt"]), seen);
     let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("in child invoice invoice-1: stage:work"), "{seen}");
     let (_, command) = words.split_once("› throughline ").unwrap();

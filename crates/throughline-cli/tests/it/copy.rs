@@ -46,6 +46,14 @@ fn a_copy_has_every_event_and_says_so() {
     let again: Value = serde_json::from_str(&sandbox.run(&[&copy[..], &["--json"]].concat()).stdout).unwrap();
     assert_eq!((&again["events"], &again["copied"]), (&events.len().into(), &0.into()));
 
+    // What a file says is as good: others can read the arguments of a process.
+    sandbox.write("from.txt", "sqlite:traces.db\n");
+    sandbox.write("to.txt", "sqlite:other.db\n");
+    let by_files = sandbox.see(&["copy", "--from-file", "from.txt", "--to-file", "to.txt"]);
+    assert_eq!(by_files, said);
+    let missing = sandbox.see(&["copy", "--from-file", "from.txt", "--to-file", "missing.txt"]);
+    assert!(missing.contains("--to-file names a file that has a store in it"), "{missing}");
+
     let some = sandbox.see(&["copy", "--from", "sqlite:traces.db", "--to", "sqlite:failed.db", "--failed"]);
     assert!(some.contains("Every run is the same on both sides."), "{some}");
     let failed = sandbox.json(&["list", "--store", "sqlite:failed.db"]);

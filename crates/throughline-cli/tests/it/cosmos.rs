@@ -58,3 +58,22 @@ async fn what_a_service_records_in_cosmos_is_listed_and_explained() {
     let error = String::from_utf8(command(&["list"]).output().unwrap().stderr).unwrap();
     assert!(error.contains("set THROUGHLINE_COSMOS_KEY to a key of the account"), "{error}");
 }
+
+#[test]
+fn runs_are_copied_to_cosmos_and_back_and_are_the_same_on_all_sides() {
+    let server = Server::start();
+    let sandbox = Sandbox::with_loans();
+    let url = format!("cosmos:{}/audit", server.endpoint());
+    let said = |args: &[&str]| {
+        let output = sandbox.command(args).env("THROUGHLINE_COSMOS_KEY", KEY).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let there = said(&["copy", "--from", "sqlite:traces.db", "--to", &url]);
+    assert!(there.contains("Every run is the same on both sides."), "{there}");
+    let again = said(&["copy", "--from", "sqlite:traces.db", "--to", &url]);
+    assert!(again.starts_with("Copied 0 events"), "{again}");
+    let back = said(&["copy", "--from", &url, "--to", "sqlite:back.db"]);
+    assert!(back.contains("Every run is the same on both sides."), "{back}");
+    assert_eq!(said(&["export", "--store", "sqlite:back.db"]), said(&["export"]));
+}

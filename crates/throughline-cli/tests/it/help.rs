@@ -17,6 +17,8 @@ fn the_help_of_each_command_shows_examples() {
         "watch",
         "serve",
         "stats",
+        "slo",
+        "anomalies",
         "diff",
         "doctor",
         "import",

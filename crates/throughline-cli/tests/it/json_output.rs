@@ -47,6 +47,12 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "Rates, times and hot spots. `failures` and `compensations` are a [Rate](#rate) with its `ratio` and the 95 % Wilson \
          `interval`.",
     ),
+    (&["slo"], "`{objectives}`: a [BudgetReport](#budgetreport) for each objective of the file."),
+    (
+        &["anomalies"],
+        "`{since, until, series, left_out, anomalies}`: how many `series` were judged, how many events are of others because there are \
+         too many, and each [Anomaly](#anomaly).",
+    ),
     (&["diff", "order-7", "order-6"], "A [Diff](#diff)."),
     (
         &["doctor"],
@@ -109,6 +115,10 @@ const COMMANDS: &[(&[&str], &str)] = &[
 
 /// The types that answers are made of, by the files that define them.
 const TYPES: &[(&str, &str)] = &[
+    ("BudgetReport", "throughline-cli/src/commands/slo.rs"),
+    ("Spending", "throughline-cli/src/commands/slo.rs"),
+    ("Anomaly", "throughline-cli/src/commands/anomalies.rs"),
+    ("Dimension", "throughline-cli/src/commands/anomalies.rs"),
     ("RunSummary", "throughline-model/src/run.rs"),
     ("RootSummary", "throughline-model/src/run.rs"),
     ("RunState", "throughline-model/src/run.rs"),
@@ -221,6 +231,9 @@ fn examples() -> String {
     let logged =
         "{\"timestamp\":\"2026-03-01T09:30:00.000000Z\",\"level\":\"error\",\"message\":\"task 7 failed\"}\n";
     sandbox.write("app.log", format!("{logged}no JSON\n"));
+    let objective =
+        "[[slo]]\nname = \"orders\"\nworkflow = \"order\"\nindicator = \"availability\"\ntarget = 0.999\n";
+    sandbox.write("slo.toml", objective);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(outbox::leave(&sandbox.path("spool.db"), &outbox::failed("loan-42")));
     let mut page = String::new();
@@ -235,6 +248,13 @@ fn examples() -> String {
                     // It ended just now.
                     answer["run"]["ended"] = "2026-03-01T10:00:00.000000Z".into();
                     answer["run"]["duration_us"] = 454_730_400_000_000_u64.into();
+                }
+                if command == "anomalies" {
+                    answer["since"] = "2026-02-28T10:00:00.000000Z".into();
+                    answer["until"] = "2026-03-01T10:00:00.000000Z".into();
+                }
+                if command == "slo" {
+                    answer["objectives"][0]["since"] = "2026-01-30T10:00:00.000000Z".into();
                 }
                 if command.starts_with("report") {
                     answer["at"] = "2026-03-01T10:00:00.000000Z".into();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail a test too")]
 
 mod abandon;
+mod anomalies;
 mod beside;
 mod canary;
 mod compose;
@@ -36,5 +37,6 @@ mod services;
 mod sidecar_logs;
 mod sidecar_report;
 mod sidecar_scrape;
+mod slo;
 mod stories;
 mod terminal;

@@ -135,6 +135,55 @@ fn a_file_that_is_not_there_is_named_unless_it_may_still_come() {
     assert_eq!(said.code, 0, "{}", said.stderr);
 }
 
+#[test]
+fn what_is_piped_in_is_read_to_its_end() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("other.log", "of a file\n");
+    let pipe = |args: &[&str]| {
+        let mut child = sandbox.command(args);
+        let child = child.env_remove("THROUGHLINE_STORE").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(b"\xef\xbb\xbf{\"level\":\"warn\",\"msg\":\"caf\xe9\"}\nlast")
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    // With nothing else to follow, its end is the end.
+    for more in [&[][..], &["--no-follow"]] {
+        let seen = pipe(&[&["logs", "-"], more].concat());
+        assert_eq!(seen, (0, "WARN   caf\u{fffd}\nlast\n".to_owned()), "{more:?}");
+    }
+    let (code, seen) = pipe(&["logs", "other.log", "-", "--no-follow"]);
+    assert_eq!((code, seen.lines().count()), (0, 3), "{seen}");
+    let (_, seen) = pipe(&["report", "--logs", "-", "--json"]);
+    let report: Value = serde_json::from_str(&seen).unwrap();
+    assert_eq!((&report["logs"]["lines"], &report["logs"]["malformed"]), (&2.into(), &1.into()));
+    assert_eq!(pipe(&["logs", "-", "--tail", "1"]).0, 2);
+}
+
+#[test]
+fn a_path_that_cannot_be_read_is_named_and_the_others_are_followed() {
+    let sandbox = Sandbox::empty();
+    sandbox.write("a.log", "one\n");
+    let args = ["logs", "a.log/none", "a.log"];
+    let said = sandbox.run(&[&args[..], &["--no-follow"]].concat());
+    assert_eq!((said.code, &*said.stdout), (3, "a.log  one\n"), "{}", said.stderr);
+    assert!(said.stderr.contains("a.log/none: "), "{}", said.stderr);
+    let mut following = Following::start(&sandbox, &args);
+    assert_eq!(following.next(), "a.log  one");
+    append(&sandbox, "a.log", "two\n");
+    assert_eq!(following.next(), "a.log  two");
+    let mut command = sandbox.command(&["report", "--logs", "a.log/none", "a.log", "--json"]);
+    let output = command.env_remove("THROUGHLINE_STORE").output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(report["logs"]["lines"] == 2 && complaint.contains("a.log/none: "), "{complaint}");
+}
+
 /// In a network namespace without interfaces where this user may make one; a trace of its system calls proves the same
 /// and that it opens nothing for writing, wherever `strace` is.
 #[test]

@@ -139,6 +139,44 @@ fn a_service_that_is_not_well_or_not_there_is_the_matter() {
 }
 
 #[test]
+fn a_scrape_of_long_ago_says_nothing_of_the_service_as_it_is() {
+    let sandbox = Sandbox::empty();
+    let gone = Server::start(vec![None]).url("/metrics");
+    sandbox.run(&["scrape", &gone, "--times", "1", "--store", "history.jsonl", "--json"]);
+    let long_ago = sandbox.read("history.jsonl").replacen("\"at\":\"2", "\"at\":\"1", 1);
+    sandbox.write("history.jsonl", long_ago);
+    let mut command = sandbox.command(&["report", "--history", "history.jsonl"]);
+    let output = command.env_remove("THROUGHLINE_STORE").output().unwrap();
+    let seen = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && seen.contains("nothing is the matter"), "{seen}");
+    assert!(seen.contains("nobody has scraped it since"), "{seen}");
+}
+
+#[test]
+fn no_part_of_a_password_is_shown_whatever_is_in_it() {
+    let sandbox = Sandbox::empty();
+    let address = Server::start(vec![Some((503, String::new()))]).url("/metrics");
+    for password in ["sec/ret", "sec?ret", "sec#ret", "sec@ret", "sec ret", "12/34"] {
+        let url = address.replace("http://", &format!("http://localhost:{password}@"));
+        for args in [
+            &["report", "--metrics", &url][..],
+            &["report", "--health", &url],
+            &["scrape", &url, "--times", "1"],
+        ] {
+            let said = sandbox.command(args).env_remove("THROUGHLINE_STORE").output().unwrap();
+            let all = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+            let shown =
+                ["sec", "ret", "localhost", "12/", "34@", ":12"].iter().find(|part| all.contains(**part));
+            assert_eq!(shown, None, "{password}: {all}");
+            assert!(
+                said.status.code() == Some(1) && all.contains(address.trim_start_matches("http://")),
+                "{password}: {all}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_page_of_html_needs_nothing_else_and_shows_logs_as_texts() {
     let sandbox = Sandbox::empty();
     sandbox.write("app.log", LOGS);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::queue::{Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
-use super::{Condition, Counters, DestinationKind, DestinationReport, DropReason, Stop};
+use super::{Condition, Counters, DestinationKind, DestinationReport, DropReason, Stop, not_opened_in};
 
 const GROUP: usize = 256;
 /// How long a feed that failed is left alone.
@@ -34,6 +34,7 @@ impl FeedDelivery {
         config: Arc<dyn FeedConfig>,
         instance: Instance,
         capacity: usize,
+        open_timeout: Duration,
     ) -> Result<Self, OpenError> {
         let queue = Arc::new(Queue::new(capacity));
         let counters = Arc::new(Counters::default());
@@ -46,7 +47,13 @@ impl FeedDelivery {
         let opened = |feed: &Arc<dyn LiveFeed>| (feed.name().to_owned(), feed.stream());
         let ((name, stream), keep_alive) = thread::start(
             "throughline-feed",
-            move || config.open(instance),
+            move || {
+                let opening = config.open(instance);
+                Box::pin(async move {
+                    let opened = tokio::time::timeout(open_timeout, opening).await;
+                    opened.unwrap_or_else(|_| Err(not_opened_in(open_timeout, "feed")))
+                })
+            },
             opened,
             move |feed| Box::pin(async move { worker.run(&*feed).await }),
         )?;

@@ -2,7 +2,7 @@
 //! with retries.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use throughline_model::{AppendError, Limits, TraceEvent, TraceStore};
@@ -11,6 +11,12 @@ use tokio::time::Instant;
 use super::late::LateStore;
 use super::queue::{Queue, Queued, Waiter};
 use super::{Condition, Counters, DeliveryFailure, DropReason, Retry};
+
+/// How many events are taken from the queue, or read from a spool, at once. A simulation never fills a large group.
+pub(super) const GROUP: usize = if cfg!(test) { 4 } else { 512 };
+
+/// How many events are worth beginning to write while others are awaited.
+const PART: usize = 16;
 
 /// What all groups for one store share.
 pub(super) struct Delivering {
@@ -28,6 +34,15 @@ pub(super) struct Delivering {
     has_spool: bool,
     /// When other work of this thread was last let run.
     rested: Mutex<Instant>,
+    /// Who is expected to be back at once.
+    expected: Mutex<Expected>,
+}
+
+/// The emitters that the last group released, and how much longer the next group waits for them.
+#[derive(Default, Clone, Copy)]
+struct Expected {
+    count: usize,
+    delay: Duration,
 }
 
 /// What of a group was not delivered when the last attempt had failed.
@@ -58,6 +73,7 @@ impl Delivering {
             retry,
             has_spool,
             rested: Mutex::new(Instant::now()),
+            expected: Mutex::default(),
         }
     }
 
@@ -104,6 +120,7 @@ impl Delivering {
     pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
         let mut failed = 0;
         self.drop_orphans(&mut group);
+        self.gather(&mut group).await;
         while !group.is_empty() {
             let count = self.fitting(group.iter().map(|queued| &*queued.event));
             let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
@@ -118,6 +135,7 @@ impl Delivering {
                 }
                 Err(error) => {
                     failed += 1;
+                    self.prepare(&[]).await;
                     let is_over = failed >= attempts || self.queue.is_out_of_time() || self.is_not_open();
                     if is_over || !error.is_retryable() {
                         return Err(Undelivered { group, attempts: failed, error });
@@ -235,9 +253,56 @@ impl Delivering {
             return self.let_others_run().await;
         }
         let delay = self.store.group_commit_delay();
-        if released > 1 && self.limits().in_flight == 1 && !delay.is_zero() {
-            self.queue.gather(released, delay).await;
+        if released > 1 && !self.limits().one_trace && !delay.is_zero() {
+            let expected = Expected { count: released, delay };
+            let left = self.await_arrivals(released, delay).await;
+            *self.expected() = Expected { delay: left, ..expected };
         }
+    }
+
+    /// Waits for those whom the last group has released, and lets the store prepare what is there meanwhile.
+    async fn gather(&self, group: &mut Vec<Queued>) {
+        let Expected { count, mut delay } = std::mem::take(&mut *self.expected());
+        let mut is_prepared = false;
+        loop {
+            let missing = count.saturating_sub(group.iter().filter(|queued| !queued.lingers).count());
+            if missing == 0 || delay.is_zero() {
+                break;
+            }
+            is_prepared = true;
+            self.prepare(group).await;
+            delay = self.await_arrivals(missing, delay).await;
+            if self.queue.take(group, GROUP.saturating_sub(group.len())) == 0 {
+                break;
+            }
+            self.drop_orphans(group);
+        }
+        if is_prepared && group.is_empty() {
+            self.prepare(&[]).await;
+        }
+    }
+
+    /// Waits until so many have arrived, or as many as are worth beginning with; answers what is left of the delay.
+    async fn await_arrivals(&self, count: usize, delay: Duration) -> Duration {
+        let began = Instant::now();
+        self.queue.gather(count.min(PART), delay).await;
+        delay.saturating_sub(began.elapsed())
+    }
+
+    fn expected(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the store begin to write the events of a group; without any, it is to undo what it has begun.
+    async fn prepare(&self, group: &[Queued]) {
+        let count = self.fitting(group.iter().map(|queued| &*queued.event));
+        let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
+        let prepare = async {
+            self.store.prepare(&events);
+            Ok(())
+        };
+        // It promises nothing: a store that panics here is judged by the call that follows.
+        let _ = self.condition.guard(|| Box::pin(prepare)).await;
     }
 
     /// Wakes those who wait: their events are safe.

@@ -1,14 +1,19 @@
 //! A store that was away when its emitter was built, and is opened when it is there: until then a spool takes all events.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use throughline_model::{
     AppendError, BoxFuture, Bucket, ChoiceOutcome, Claim, DeployCheck, Filter, HotSpot, Instance, InstanceId,
     JobAttempt, JobKey, Lease, Limits, Liveness, OpenError, OpenRun, OpenSummary, Page, Paged, Process, Rate,
     ReadError, Readers, RunSummary, Scope, Secret, SlowSpan, StageTimes, StoreConfig, TraceAnalytics,
     TraceEvent, TraceId, TraceReader, TraceStore, TypeRate,
 };
+use tokio::sync::Mutex;
+
+use super::describe_panic;
 
 /// How long after a failed attempt the next one is made: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,18 +25,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What every store takes in a call: how much this one takes is known when it is open.
 const CAUTIOUS: Limits = Limits::new().events(64).bytes(256 << 10).by_trace(1);
 
+/// A store that is being opened.
+pub(super) type Opening = BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>>;
+
 /// A store that is opened later.
 pub(super) struct LateStore {
     config: Arc<dyn StoreConfig>,
     instance: Instance,
     name: &'static str,
+    /// What was begun and has not ended, whoever waits for it: it may have taken out the lease.
+    under_way: Mutex<Option<Opening>>,
     open: Arc<OnceLock<Arc<dyn TraceStore>>>,
 }
 
 impl LateStore {
-    /// The store behind this configuration, if what kept it from being opened may pass.
+    /// The store behind this configuration, if what kept it from being opened may pass; it may still be being opened.
     pub(super) fn after(
         error: OpenError,
+        under_way: Option<Opening>,
         config: Arc<dyn StoreConfig>,
         instance: Instance,
     ) -> Result<Self, OpenError> {
@@ -43,19 +54,26 @@ impl LateStore {
             "the store is away: the spool takes all events until it can be opened, and the pseudonyms of this process cannot \
              be found by others"
         );
-        Ok(Self { config, instance, name, open: Arc::default() })
+        Ok(Self { config, instance, name, under_way: Mutex::new(under_way), open: Arc::default() })
     }
 
     /// Opens the store, however often that has to be tried.
     pub(super) async fn open(&self) {
         let mut pause = PAUSE;
+        let mut under_way = self.under_way.lock().await;
         while self.open.get().is_none() {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            let mut opening = self.config.open(self.instance.clone());
+            let opening = match &mut *under_way {
+                Some(opening) => opening,
+                None => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    let (config, instance) = (Arc::clone(&self.config), self.instance.clone());
+                    under_way.insert(Box::pin(async move { config.open(instance).await }))
+                }
+            };
             // Whatever takes long, such as a migration, is not begun again and again.
             let opened = loop {
-                match tokio::time::timeout(PATIENCE, &mut opening).await {
+                match tokio::time::timeout(PATIENCE, self.guarded(opening)).await {
                     Ok(opened) => break opened,
                     Err(_) => tracing::warn!(
                         target: "throughline",
@@ -64,6 +82,7 @@ impl LateStore {
                     ),
                 }
             };
+            *under_way = None;
             match opened {
                 Ok(store) => {
                     tracing::info!(target: "throughline", store = self.name, "the store is open");
@@ -78,6 +97,13 @@ impl LateStore {
                 }
             }
         }
+    }
+
+    /// What becomes of an opening; a panic is an error like any other.
+    async fn guarded(&self, opening: &mut Opening) -> Result<Arc<dyn TraceStore>, OpenError> {
+        AssertUnwindSafe(opening).catch_unwind().await.unwrap_or_else(|panic| {
+            Err(OpenError::Unusable { store: self.name, reason: describe_panic(&*panic), source: None })
+        })
     }
 
     /// The store, once it is open.
@@ -101,6 +127,12 @@ impl TraceStore for LateStore {
 
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
         Box::pin(async move { self.store()?.append(events).await })
+    }
+
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        if let Some(store) = self.get() {
+            store.prepare(events);
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -133,7 +165,13 @@ impl TraceStore for LateStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(async move {
-            match self.get() {
+            // What is half open may hold the lease, and only who has opened it can give that back.
+            let under_way = self.under_way.lock().await.take();
+            let opened = match under_way {
+                Some(mut opening) => self.guarded(&mut opening).await.ok(),
+                None => None,
+            };
+            match opened.as_ref().or(self.get()) {
                 Some(store) => store.close().await,
                 None => Ok(()),
             }

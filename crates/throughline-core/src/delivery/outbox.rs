@@ -1,16 +1,16 @@
 //! The spool between the queue and the store: filled while the store is away, drained in order when it is back.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use throughline_model::{AppendError, BoxFuture, Spool, SpoolUsage, Spooled, TraceEvent};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use rustc_hash::FxHashMap;
+use throughline_model::{AppendError, BoxFuture, Spool, SpoolUsage, Spooled, TraceId};
 
 use super::DropReason;
-use super::group::{Delivering, Undelivered};
+use super::group::{Delivering, GROUP, Undelivered};
 use super::queue::Queued;
-
-/// How many events are read from the spool at once. A simulation never fills a large group.
-const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 
 pub(super) struct Outbox {
     delivering: Arc<Delivering>,
@@ -19,6 +19,8 @@ pub(super) struct Outbox {
     waiting: u64,
     /// The first of them, as far as they have been read.
     read: VecDeque<Spooled>,
+    /// Those of them that the store has, at positions behind others that it has not.
+    taken: HashSet<u64>,
     /// Whether the last attempt to drain it succeeded.
     is_draining: bool,
     /// Whether events are on their way to the store.
@@ -27,14 +29,14 @@ pub(super) struct Outbox {
     refused: u64,
 }
 
-/// How far the first events of the spool came.
-pub(super) struct Moved(pub(super) Result<Taken, AppendError>);
-
-/// What the store said of the first events.
-pub(super) struct Taken {
-    delivered: usize,
-    /// Why it refused the one after them, if it did.
-    refused: Option<String>,
+/// What the store said of events of the spool, by their positions.
+#[derive(Default)]
+pub(super) struct Moved {
+    taken: Vec<u64>,
+    /// Those that it never takes, and why.
+    refused: Vec<(u64, String)>,
+    /// Why it was not asked for the rest.
+    pub(super) error: Option<AppendError>,
 }
 
 impl Outbox {
@@ -47,6 +49,7 @@ impl Outbox {
             waiting,
             refused,
             read: VecDeque::new(),
+            taken: HashSet::new(),
             is_draining: true,
             is_moving: false,
         }
@@ -107,9 +110,13 @@ impl Outbox {
         tracing::warn!(target: "throughline", spool, %error, "the spool did not accept a group of events");
     }
 
-    /// Begins to move the first events to the store, as many as one call takes, unless some are on their way. After a
-    /// failure nothing is moved until it is time to `try_again`.
-    pub(super) async fn start_moving(&mut self, try_again: bool) -> Option<BoxFuture<'static, Moved>> {
+    /// Begins to move the first events to the store, in so many calls at a time, unless some are on their way. After a failure
+    /// nothing is moved until it is time to `try_again`.
+    pub(super) async fn start_moving(
+        &mut self,
+        try_again: bool,
+        at_once: usize,
+    ) -> Option<BoxFuture<'static, Moved>> {
         if self.is_moving || !self.is_in_use() || !(self.is_draining || try_again) {
             return None;
         }
@@ -122,24 +129,46 @@ impl Outbox {
                 }
             }
         }
-        let count = self.delivering.fitting(self.read.iter().map(|spooled| &*spooled.event));
-        if count == 0 {
+        if self.read.is_empty() {
             // The answer to an earlier removal was lost.
             self.leave(self.waiting, 0);
             return None;
         }
-        let events: Vec<_> = self.read.iter().take(count).map(|spooled| Arc::clone(&spooled.event)).collect();
-        let delivering = Arc::clone(&self.delivering);
+        let (lanes, delivering) = (self.lanes(), Arc::clone(&self.delivering));
         self.is_moving = true;
-        Some(Box::pin(async move { Moved(append(&delivering, &events).await) }))
+        Some(Box::pin(async move {
+            let calls = lanes.into_iter().map(|lane| move_lane(&delivering, lane));
+            let all = Moved::default();
+            stream::iter(calls)
+                .buffer_unordered(at_once)
+                .fold(all, |all, lane| std::future::ready(all.and(lane)))
+                .await
+        }))
+    }
+
+    /// The events that were read and that the store does not have: those that keep their order, beside each other.
+    fn lanes(&self) -> Vec<Vec<Spooled>> {
+        let one_trace = self.delivering.limits().one_trace;
+        let mut lanes: Vec<Vec<Spooled>> = Vec::new();
+        let mut places: FxHashMap<Option<TraceId>, usize> = FxHashMap::default();
+        for spooled in self.read.iter().filter(|spooled| !self.taken.contains(&spooled.position)) {
+            let lane = one_trace.then_some(spooled.event.trace_id);
+            let place = *places.entry(lane).or_insert_with(|| {
+                lanes.push(Vec::new());
+                lanes.len() - 1
+            });
+            lanes[place].push(spooled.clone());
+        }
+        lanes
     }
 
     /// Removes from the spool what the store has taken or refused.
-    pub(super) async fn moved(&mut self, Moved(taken): Moved) {
+    pub(super) async fn moved(&mut self, Moved { taken, refused, error }: Moved) {
         self.is_moving = false;
-        let removed = match taken {
-            Ok(taken) => self.remove(&taken).await,
-            Err(error) => Err(error),
+        self.taken.extend(taken);
+        let removed = match (self.remove(refused).await, error) {
+            (Ok(()), Some(error)) => Err(error),
+            (removed, _) => removed,
         };
         self.is_draining = removed.is_ok();
         if let Err(error) = removed {
@@ -147,14 +176,13 @@ impl Outbox {
         }
     }
 
-    async fn remove(&mut self, taken: &Taken) -> Result<(), AppendError> {
-        let refused =
-            self.read.get(taken.delivered).map(|spooled| spooled.position).zip(taken.refused.as_deref());
-        self.remove_first(taken.delivered).await?;
-        match refused {
-            Some((position, reason)) => self.set_aside(position, reason).await,
-            None => Ok(()),
+    async fn remove(&mut self, refused: Vec<(u64, String)>) -> Result<(), AppendError> {
+        for (position, reason) in refused {
+            self.set_aside(position, &reason).await?;
         }
+        let is_taken = |spooled: &&Spooled| self.taken.contains(&spooled.position);
+        let count = self.read.iter().take_while(is_taken).count();
+        self.remove_first(count).await
     }
 
     /// Removes so many events that the store has.
@@ -163,13 +191,15 @@ impl Outbox {
         if let Err(error) = self.in_time(|| self.spool.remove_through(last.position)).await {
             // Whether they are gone is seen by what is left. If they are not, they are appended again, which the store
             // skips, and counted then.
-            self.read.clear();
+            self.forget();
             let usage = self.in_time(|| self.spool.usage()).await?;
             if usage.events + count as u64 > self.waiting {
                 return Err(error);
             }
         } else {
-            self.read.drain(..count);
+            for spooled in self.read.drain(..count) {
+                self.taken.remove(&spooled.position);
+            }
         }
         self.leave(count as u64, 0);
         Ok(())
@@ -178,17 +208,23 @@ impl Outbox {
     /// Takes an event that the store refuses out of the queue, and keeps it for those that look into the spool.
     async fn set_aside(&mut self, position: u64, reason: &str) -> Result<(), AppendError> {
         if let Err(error) = self.in_time(|| self.spool.set_aside(position, reason)).await {
-            self.read.clear();
+            self.forget();
             let usage = self.in_time(|| self.spool.usage()).await?;
             if usage.refused <= self.refused {
                 return Err(error);
             }
         } else {
-            self.read.pop_front_if(|first| first.position == position);
+            self.read.retain(|spooled| spooled.position != position);
         }
         self.refused += 1;
         self.leave(0, 1);
         Ok(())
+    }
+
+    /// What is in the spool is to be read again.
+    fn forget(&mut self) {
+        self.read.clear();
+        self.taken.clear();
     }
 
     /// So many of the first events are gone. There may be more of them in the spool than were counted: of those that it
@@ -235,29 +271,45 @@ impl Outbox {
     }
 }
 
-/// Appends the first events of the spool. One that is refused holds nothing up: all before it go first.
-async fn append(delivering: &Delivering, events: &[Arc<TraceEvent>]) -> Result<Taken, AppendError> {
-    let mut first = events;
-    let mut refused = None;
-    loop {
-        let error = match first {
-            [] => break,
-            events => match delivering.append(events).await {
+impl Moved {
+    fn and(mut self, other: Self) -> Self {
+        self.taken.extend(other.taken);
+        self.refused.extend(other.refused);
+        self.error = self.error.or(other.error);
+        self
+    }
+}
+
+/// Appends events in order, in as many calls as the limits ask for. One that is refused holds nothing up.
+async fn move_lane(delivering: &Delivering, lane: Vec<Spooled>) -> Moved {
+    let mut moved = Moved::default();
+    let mut rest = &lane[..];
+    while !rest.is_empty() {
+        let count = delivering.fitting(rest.iter().map(|spooled| &*spooled.event));
+        let (mut first, mut refused) = (&rest[..count], None);
+        while !first.is_empty() {
+            let events: Vec<_> = first.iter().map(|spooled| Arc::clone(&spooled.event)).collect();
+            match delivering.append(&events).await {
                 Ok(()) => break,
-                Err(error) => error,
-            },
-        };
-        match error {
-            // Of several that are refused the store may name any.
-            AppendError::Rejected { index, reason } if index < first.len() => {
-                first = &first[..index];
-                refused = Some(reason);
+                // Of several that are refused the store may name any: all before it go first.
+                Err(AppendError::Rejected { index, reason }) if index < first.len() => {
+                    first = &first[..index];
+                    refused = Some(reason);
+                }
+                Err(error) => {
+                    moved.error = Some(error);
+                    return moved;
+                }
             }
-            error => return Err(error),
         }
+        moved.taken.extend(first.iter().map(|spooled| spooled.position));
+        rest = &rest[first.len()..];
+        if let (Some(reason), Some((spooled, others))) = (refused, rest.split_first()) {
+            tracing::warn!(target: "throughline", event = %spooled.event.id(), %reason, "the store rejected an event");
+            moved.refused.push((spooled.position, reason));
+            rest = others;
+        }
+        delivering.let_others_run().await;
     }
-    if let (Some(reason), Some(event)) = (&refused, events.get(first.len())) {
-        tracing::warn!(target: "throughline", event = %event.id(), %reason, "the store rejected an event");
-    }
-    Ok(Taken { delivered: first.len(), refused })
+    moved
 }

@@ -20,7 +20,7 @@ use super::thread::{self, KeepAlive};
 use super::worker::Worker;
 use super::{
     Condition, Counters, DestinationKind, DestinationReport, DropReason, Retry, Stop, WhenFull,
-    describe_panic, lease,
+    describe_panic, lease, not_opened_in,
 };
 
 /// The emitting side of a store.
@@ -67,6 +67,22 @@ impl Accounts {
     }
 }
 
+/// What pseudonyms are made with, if the store says so in time.
+async fn secret(readers: &Readers, patience: Duration) -> Option<Secret> {
+    let said = match tokio::time::timeout(patience, readers.reader.secret()).await {
+        Ok(said) => said.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the store did not answer within {patience:?}")),
+    };
+    said.unwrap_or_else(|error| {
+        tracing::warn!(
+            target: "throughline",
+            error,
+            "cannot read the store's secret: pseudonyms of this process can't be found by others"
+        );
+        None
+    })
+}
+
 struct OpenStore {
     store: Arc<dyn TraceStore>,
     /// The same, if it was away and is opened when it is there.
@@ -84,6 +100,7 @@ impl StoreDelivery {
         instance: Instance,
         retry: Retry,
         room: Room,
+        open_timeout: Duration,
     ) -> Result<Self, OpenError> {
         let own = instance.id;
         let when_full = room.when_full.unwrap_or(WhenFull::BlockFor(retry.longest()));
@@ -95,11 +112,16 @@ impl StoreDelivery {
         let (spool_queue, spool_counters) = (Arc::clone(&queue), Arc::clone(&counters));
         let open = move || -> BoxFuture<'static, _> {
             Box::pin(async move {
-                let (store, late) = match config.open(instance.clone()).await {
+                let mut opening = config.open(instance.clone());
+                let (opened, under_way) = match tokio::time::timeout(open_timeout, &mut opening).await {
+                    Ok(opened) => (opened, None),
+                    Err(_) => (Err(not_opened_in(open_timeout, config.name())), Some(opening)),
+                };
+                let (store, late) = match opened {
                     Ok(store) => (store, None),
                     // Where a spool takes what there is, a service starts without its store.
                     Err(error) if spool.is_some() => {
-                        let late = Arc::new(LateStore::after(error, config, instance.clone())?);
+                        let late = Arc::new(LateStore::after(error, under_way, config, instance.clone())?);
                         (Arc::clone(&late) as Arc<dyn TraceStore>, Some(late))
                     }
                     Err(error) => return Err(error),
@@ -107,14 +129,7 @@ impl StoreDelivery {
                 let mut readers = store.readers();
                 let secret = match late {
                     Some(_) => None,
-                    None => readers.reader.secret().await.unwrap_or_else(|error| {
-                        tracing::warn!(
-                            target: "throughline",
-                            %error,
-                            "cannot read the store's secret: pseudonyms of this process can't be found by others"
-                        );
-                        None
-                    }),
+                    None => secret(&readers, open_timeout).await,
                 };
                 let spool = match spool {
                     None => None,

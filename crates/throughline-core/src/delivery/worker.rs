@@ -13,13 +13,11 @@ use rustc_hash::FxHashMap;
 use throughline_model::{AppendError, Spool, SpoolUsage, TraceId};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::group::{Delivering, Undelivered, retry_after};
+use super::group::{Delivering, GROUP, Undelivered, retry_after};
 use super::later_here;
 use super::outbox::{Moved, Outbox};
 use super::queue::Queued;
 
-/// How many events are taken from the queue at once. A simulation never fills a large group.
-const GROUP: usize = if cfg!(test) { 4 } else { 512 };
 /// How often a spool is tried for draining, and kept events are tried again, while nothing else happens.
 const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often they are tried during a shutdown at most.
@@ -246,7 +244,7 @@ impl Worker {
     async fn ended(&mut self, ended: Ended) {
         let failed = match &ended {
             Ended::Group(_, result) => result.as_ref().err().map(|undelivered| &undelivered.error),
-            Ended::Moved(Moved(result)) => result.as_ref().err(),
+            Ended::Moved(moved) => moved.error.as_ref(),
         };
         if let Some(asked) = failed.and_then(retry_after) {
             self.not_before = later_here(asked.min(self.delivering.retry.max_delay));
@@ -361,9 +359,10 @@ impl Worker {
             }
         }
         let is_done = self.is_closing && self.delivering.queue.is_done();
+        let at_once = self.delivering.limits().in_flight.saturating_sub(self.under_way.len());
         if !is_done
-            && self.under_way.len() < self.delivering.limits().in_flight
-            && let Some(moving) = outbox.start_moving(std::mem::take(&mut self.try_spool)).await
+            && at_once > 0
+            && let Some(moving) = outbox.start_moving(std::mem::take(&mut self.try_spool), at_once).await
         {
             self.under_way.push(Box::pin(async move { Ended::Moved(moving.await) }));
         }

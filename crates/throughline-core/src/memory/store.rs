@@ -13,6 +13,9 @@ use throughline_model::{
     TraceEvent, TraceId, TraceStore,
 };
 
+/// The name of this store in delivery reports and errors.
+const NAME: &str = "memory";
+
 /// A bounded store within the process: for tests, for development, and for services that want the questions
 /// answered but nothing kept.
 ///
@@ -104,6 +107,10 @@ impl Default for MemoryStore {
 }
 
 impl StoreConfig for MemoryStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let mut state = self.state();
         state.leases.insert(instance.id, Liveness::Alive);
@@ -120,7 +127,7 @@ impl StoreConfig for MemoryStore {
 
 impl TraceStore for MemoryStore {
     fn name(&self) -> &str {
-        "memory"
+        NAME
     }
 
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {

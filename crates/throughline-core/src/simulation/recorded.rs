@@ -99,6 +99,10 @@ impl TraceStore for Recorded {
         self.limits
     }
 
+    fn group_commit_delay(&self) -> Duration {
+        Duration::from_millis(if self.limits.one_trace { 0 } else { 2 })
+    }
+
     fn lease(&self) -> Lease {
         Lease::Heartbeat { interval: LEASE_INTERVAL, expires_after: LEASE_INTERVAL * 3 }
     }

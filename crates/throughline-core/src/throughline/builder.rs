@@ -3,15 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use throughline_model::{
-    EventSink, FeedConfig, Instance, InstanceId, OpenError, Readers, SpoolConfig, StoreConfig, Text,
-    TraceStream,
+    BoxFuture, EventSink, FeedConfig, Instance, InstanceId, OpenError, Readers, SpoolConfig, StoreConfig,
+    Text, TraceStream,
 };
 use throughline_redact::{Redaction, RedactionError, Redactor};
 
 use super::Throughline;
-use crate::delivery::{Durability, FeedDelivery, Retry, Room, StoreDelivery, WhenFull, on_helper_thread};
+use crate::delivery::{
+    Durability, FeedDelivery, Retry, Room, StoreDelivery, WhenFull, not_opened_in, on_helper_thread, timer,
+};
 use crate::hub::{Hub, Sink};
 use crate::metrics::{EventMetrics, Meter, Metrics, MetricsError, measure_delivery};
 use crate::panics::remember_locations;
@@ -32,6 +36,7 @@ pub struct ThroughlineBuilder {
     retry: Retry,
     capacity: usize,
     when_full: Option<WhenFull>,
+    open_timeout: Duration,
     version: Option<Text>,
     panic_locations: bool,
     disabled: bool,
@@ -52,6 +57,7 @@ impl ThroughlineBuilder {
             retry: Retry::default(),
             capacity: 8192,
             when_full: None,
+            open_timeout: Duration::from_secs(30),
             version: None,
             panic_locations: false,
             disabled: false,
@@ -129,6 +135,14 @@ impl ThroughlineBuilder {
         self
     }
 
+    /// How long a store or a feed may take to be opened, 30 seconds by default. A store that takes longer is away: with a
+    /// [spool](Self::spool) the service starts meanwhile, and otherwise the build fails. A new release may have to migrate a large
+    /// store first, which takes longer once.
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+
     /// The version of the service, as in `env!("CARGO_PKG_VERSION")`: stores keep it of each process, so that it can be said
     /// which one was running when a run failed or its process died.
     pub fn version(mut self, version: impl Into<Text>) -> Self {
@@ -171,6 +185,7 @@ impl ThroughlineBuilder {
     pub async fn build_async(self) -> Result<Throughline, BuildError> {
         let store = self.store.clone().filter(|_| !self.disabled);
         let feeds = if self.disabled { Vec::new() } else { self.feeds.clone() };
+        let patience = self.open_timeout;
         let opened =
             on_helper_thread(move || self.open()).await.ok_or_else(|| OpenError::Unavailable {
                 store: "throughline",
@@ -178,18 +193,18 @@ impl ThroughlineBuilder {
                 source: None,
             })??;
         let readers = match (store, &opened.store) {
-            (Some(config), Some(delivery)) => Some(match config.open_readers().await {
-                Ok(readers) => delivery.with_spool(readers),
-                // They are there when the store is.
-                Err(_) if delivery.is_late() => delivery.readers.clone(),
-                Err(error) => return Err(error.into()),
-            }),
+            // They are there when the store is.
+            (Some(_), Some(delivery)) if delivery.is_late() => Some(delivery.readers.clone()),
+            (Some(config), Some(delivery)) => {
+                let readers = in_time(config.open_readers(), patience, config.name()).await?;
+                Some(delivery.with_spool(readers))
+            }
             _ => None,
         };
         let mut stream = None;
         for config in feeds {
             if stream.is_none() {
-                stream = config.open_stream().await?;
+                stream = in_time(config.open_stream(), patience, "feed").await?;
             }
         }
         Ok(opened.into_throughline(readers, stream))
@@ -237,7 +252,8 @@ impl ThroughlineBuilder {
         }
         if let Some(config) = self.store {
             let room = Room { capacity: self.capacity, when_full: self.when_full };
-            let delivery = StoreDelivery::start(config, self.spool, instance.clone(), self.retry, room)?;
+            let (retry, patience) = (self.retry, self.open_timeout);
+            let delivery = StoreDelivery::start(config, self.spool, instance.clone(), retry, room, patience)?;
             if let Some(secret) = &delivery.secret {
                 opened.redactor.pseudonym_key_if_unset(secret.as_bytes());
             }
@@ -246,7 +262,8 @@ impl ThroughlineBuilder {
         // Where nobody has a secret, keys that look like personal data must be told apart at least.
         opened.redactor.pseudonym_key_if_unset(&rand::random::<[u8; 32]>());
         for config in self.feeds {
-            opened.feeds.push(FeedDelivery::start(config, instance.clone(), self.capacity)?);
+            let feed = FeedDelivery::start(config, instance.clone(), self.capacity, self.open_timeout)?;
+            opened.feeds.push(feed);
         }
         for sink in self.sinks {
             sink.open(&instance, opened.store.as_ref().map(|store| &store.readers))?;
@@ -256,6 +273,18 @@ impl ThroughlineBuilder {
             opened.sinks.push(Sink::new(Box::new(EventMetrics::new(&opened.meter))));
         }
         Ok(opened)
+    }
+}
+
+/// What is opened on the runtime of the caller, whatever kind that is, if it takes no longer than this.
+async fn in_time<T>(
+    opening: BoxFuture<'_, Result<T, OpenError>>,
+    patience: Duration,
+    name: &'static str,
+) -> Result<T, OpenError> {
+    match select(opening, timer(patience)).await {
+        Either::Left((opened, _)) => opened,
+        Either::Right(_) => Err(not_opened_in(patience, name)),
     }
 }
 

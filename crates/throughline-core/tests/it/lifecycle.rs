@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use throughline_core::testing::{FaultyFeed, FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
-    AppendError, BoxFuture, EventSink, Filter, Instance, InstanceId, Limits, MemoryFeed, MemoryStore,
-    NotRecorded, OpenError, Page, Readers, Retry, StoreConfig, Throughline, ThroughlineBuilder, TraceEvent,
-    TraceStore,
+    AppendError, BoxFuture, EventSink, Filter, Instance, InstanceId, Limits, Liveness, MemoryFeed,
+    MemoryStore, NotRecorded, OpenError, Page, Readers, Retry, StoreConfig, Throughline, ThroughlineBuilder,
+    TraceEvent, TraceStore,
 };
 use tokio::time::timeout;
 
@@ -254,6 +254,109 @@ async fn a_store_that_cannot_be_used_or_has_no_spool_beside_it_stops_the_build()
         source: None,
     });
     assert!(Throughline::builder("test").store(faulty).spool(MemorySpool::new()).build().is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_open_in_time_is_away() {
+    let store = RemoteStore::new();
+    let faulty = FaultyStore::around(store.clone());
+    let opening = faulty.faults().open().clone();
+    opening.hold();
+    let builder = Throughline::builder("test").store(faulty).spool(MemorySpool::new());
+    let throughline = builder.open_timeout(Duration::from_millis(1)).build_async().await.unwrap();
+    let run = throughline.workflow("test").run_infallible(async |ctx| ctx.trace_id());
+    let trace = timeout(SOON, run).await.expect("nobody waits for the store").unwrap();
+    assert_eq!(throughline.reader().unwrap().trace(trace).await.unwrap().len(), 2);
+    opening.release();
+    let report = throughline.flush(SOON).await;
+    assert!(report.is_complete() && report.destinations[0].name == "remote", "{report}");
+    assert_eq!((opening.attempts(), store.events().len()), (1, 2), "what is under way is not begun again");
+}
+
+/// Opens at once, but has readers only after an hour.
+struct SlowReaders(MemoryStore);
+
+impl StoreConfig for SlowReaders {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        self.0.open(instance)
+    }
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_build_waits_for_what_does_not_open_no_longer_than_it_may() {
+    let (store, feed) = (FaultyStore::around(MemoryStore::new()), FaultyFeed::around(MemoryFeed::new()));
+    store.faults().open().hold();
+    feed.faults().open().hold();
+    let builder = || Throughline::builder("test").open_timeout(Duration::from_millis(1));
+    let builds = [
+        builder().store(store).build_async(),
+        builder().feed(feed).build_async(),
+        builder().store(SlowReaders(MemoryStore::new())).build_async(),
+    ];
+    for build in builds {
+        let error = timeout(SOON, build).await.expect("an answer").map(drop).unwrap_err();
+        assert!(error.to_string().contains("raise open_timeout"), "{error}");
+    }
+}
+
+/// A store whose opening hangs when the lease has been taken out, until it is let go.
+struct HalfOpen(RemoteStore, tokio::sync::watch::Sender<bool>);
+
+impl StoreConfig for HalfOpen {
+    fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
+        let (opening, mut let_go) = (self.0.open(instance), self.1.subscribe());
+        Box::pin(async move {
+            let store = opening.await?;
+            let _ = let_go.wait_for(|is| *is).await;
+            Ok(store)
+        })
+    }
+    fn open_readers(&self) -> BoxFuture<'static, Result<Readers, OpenError>> {
+        self.0.open_readers()
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_back_the_lease_of_a_store_that_is_half_open() {
+    let (store, let_go) = (RemoteStore::new(), tokio::sync::watch::Sender::new(false));
+    let spool = MemorySpool::new();
+    let builder = Throughline::builder("test").store(HalfOpen(store.clone(), let_go.clone()));
+    let builder = builder.spool(spool.clone()).open_timeout(Duration::from_millis(1));
+    let throughline = builder.build_async().await.unwrap();
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    let instance = spool.events()[0].instance;
+    let reader = store.open_readers().await.unwrap().reader;
+    assert_eq!(reader.liveness(&[instance]).await.unwrap(), [Liveness::Alive]);
+    let mut shutdown = Box::pin(throughline.shutdown(SOON));
+    assert!(timeout(Duration::ZERO, &mut shutdown).await.is_err());
+    let_go.send_replace(true);
+    shutdown.await;
+    assert_eq!(reader.liveness(&[instance]).await.unwrap(), [Liveness::Dead]);
+}
+
+#[tokio::test]
+async fn a_store_that_stays_half_open_holds_up_no_shutdown() {
+    let let_go = tokio::sync::watch::Sender::new(false);
+    let builder = Throughline::builder("test").store(HalfOpen(RemoteStore::new(), let_go));
+    let builder = builder.spool(MemorySpool::new()).open_timeout(Duration::from_millis(1));
+    let throughline = builder.build_async().await.unwrap();
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    let report = timeout(SOON, throughline.shutdown(Duration::from_millis(50))).await.expect("it ends");
+    assert_eq!((report.destinations[0].pending, report.destinations[0].dropped()), (2, 0), "{report}");
+}
+
+#[tokio::test]
+async fn a_store_that_panics_when_it_is_opened_late_is_opened_again() {
+    let (store, faulty) = opened_late(1);
+    faulty.faults().open().panic_next(1);
+    let builder = Throughline::builder("test").store(faulty).spool(MemorySpool::new());
+    let throughline = builder.build_async().await.unwrap();
+    throughline.workflow("test").run_infallible(|_| async {}).await.unwrap();
+    assert!(throughline.flush(SOON).await.is_complete());
+    assert_eq!(store.events().len(), 2);
 }
 
 #[tokio::test]

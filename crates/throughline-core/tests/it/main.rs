@@ -23,6 +23,7 @@ mod locks;
 mod looks;
 mod merged;
 mod outage;
+mod prepared;
 mod query;
 mod recovery;
 mod remote;

@@ -14,7 +14,7 @@ use throughline_core::{
 use tokio::sync::{Barrier, Semaphore};
 use tokio::time::timeout;
 
-use crate::support::{away, leave_to_inner};
+use crate::support::{away, leave_to_inner, left_behind};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -265,6 +265,27 @@ fn begun(key: &str) -> TraceEvent {
     let mut run = run("import").key(key).instance(InstanceId::from_u64(7));
     run.root();
     run.events().remove(0)
+}
+
+#[tokio::test]
+async fn a_trace_that_can_not_be_moved_out_of_a_spool_holds_up_no_other_and_none_is_moved_twice() {
+    let store = RemoteStore::new();
+    let partitioned = Partitioned::around(store.clone());
+    let faulty = FaultyStore::around(partitioned.clone());
+    let faults = faulty.faults();
+    partitioned.0.away.lock().unwrap().insert(TraceId::from_key("trace-1"));
+    let spool = left_behind(4).await;
+    let throughline = Throughline::builder("test").store(faulty).spool(spool).build().unwrap();
+    // Twice in vain.
+    timeout(SOON, faults.attempted(5)).await.expect("it is tried again");
+    let report = throughline.delivery_report();
+    assert_eq!(store.events().len(), 15, "{report}");
+    assert!(report.destinations[0].balances() && report.destinations[0].pending == 20, "{report}");
+    partitioned.0.away.lock().unwrap().clear();
+    let report = throughline.flush(SOON).await;
+    assert!(report.is_complete() && report.destinations[0].delivered == 20, "{report}");
+    let in_vain = faults.attempts() - 4;
+    assert!((1..10).contains(&in_vain), "{in_vain} calls more than there are traces");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

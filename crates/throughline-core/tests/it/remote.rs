@@ -12,7 +12,7 @@ use throughline_core::{
     StoreConfig, Throughline, TraceContext, TraceEvent, TraceId, TraceStore, kind,
 };
 
-use crate::support::{away, leave_to_inner, start_endless};
+use crate::support::{away, leave_to_inner, left_behind, start_endless};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -275,4 +275,26 @@ async fn an_end_that_failed_goes_before_what_arrived_while_it_was_tried() {
     let loan = order[0].0;
     let of_the_loan: Vec<_> = order.iter().filter(|(trace, _)| *trace == loan).collect();
     assert!(of_the_loan.is_sorted(), "{of_the_loan:?}");
+}
+
+#[tokio::test]
+async fn a_spool_is_drained_trace_beside_trace_and_each_in_one_call_whatever_lies_between_its_events() {
+    let store = RemoteStore::new().limits(Limits::new().events(50).by_trace(8));
+    let inner = FaultyStore::around(store.clone());
+    let (faults, order) = (inner.faults(), Arc::new(Mutex::new(Vec::new())));
+    faults.append().hold();
+    let spool = left_behind(12).await;
+    let recording = Recording { inner, order: Arc::clone(&order) };
+    let throughline = Throughline::builder("test").store(recording).spool(spool).build().unwrap();
+    let at_once = tokio::time::timeout(SOON, faults.attempted(8)).await;
+    at_once.expect("as many at once as the store takes");
+    faults.append().release();
+    let report = throughline.flush(SOON).await;
+    assert!(report.is_complete() && report.destinations[0].delivered == 60, "{report}");
+    assert_eq!((faults.attempts(), store.violations()), (12, vec![]));
+    let mut order = order.lock().unwrap().clone();
+    order.sort_by_key(|(trace, _)| *trace);
+    for trace in order.chunk_by(|(a, _), (b, _)| a == b) {
+        assert_eq!(trace.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
 }

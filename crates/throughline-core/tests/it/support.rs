@@ -1,9 +1,14 @@
 //! What the tests of contexts, sagas and delivery share.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_core::{AppendError, MemoryStore, Retry, Status, Throughline, TraceEvent, TraceId};
+use throughline_core::testing::MemorySpool;
+use throughline_core::{
+    AppendError, Instance, InstanceId, MemoryStore, Retry, SpanId, SpoolConfig, Status, Throughline,
+    Timestamp, TraceEvent, TraceId,
+};
 
 /// Longer than anything here takes.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -34,6 +39,25 @@ pub(crate) async fn start_endless(throughline: &Throughline, key: impl Into<Stri
         std::future::pending::<()>().await;
     }));
     rx.await.unwrap()
+}
+
+/// A spool in which an earlier process left five events of each of so many traces, each behind those of the others.
+pub(crate) async fn left_behind(traces: u64) -> MemorySpool {
+    let spool = MemorySpool::new();
+    let open = spool.open(Instance::new(InstanceId::from_u64(7), "test")).await.unwrap();
+    let mut events = Vec::new();
+    for n in 0..5 {
+        for trace in 1..=traces {
+            let trace = TraceId::from_key(&format!("trace-{trace}"));
+            let (span, at) = (SpanId::from_u64(n + 1).unwrap(), Timestamp::from_micros(n as i64));
+            let mut event = TraceEvent::new(trace, span, "note", at, "test");
+            event.n = n;
+            events.push(Arc::new(event));
+        }
+    }
+    open.push(&events).await.unwrap();
+    open.close().await.unwrap();
+    spool
 }
 
 /// The methods of `TraceStore` that a store in a test leaves to the one in its field `inner`.

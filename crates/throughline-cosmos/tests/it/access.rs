@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_core::time::{Duration, OffsetDateTime};
-use azure_data_cosmos::options::{BinaryEncodingOptions, ConnectionPoolOptions};
-use azure_data_cosmos::{AccountReference, CosmosClient, CosmosRuntime, RoutingStrategy};
 use throughline_cosmos::CosmosStore;
 use throughline_model::testing::run;
 use throughline_model::{Instance, InstanceId, StoreConfig};
@@ -13,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::server::{Fate, KEY, Server};
-use crate::{open, shared};
+use crate::{client, open, shared};
 
 #[tokio::test]
 async fn an_endpoint_with_https_is_spoken_to_in_tls() {
@@ -66,20 +64,38 @@ async fn an_identity_is_let_in_by_its_token() {
     assert!(!format!("{store:?}").contains("hunter2"));
 }
 
+/// An identity that is told no token, and says more about it than it should.
+#[derive(Debug)]
+struct Refused;
+
+#[async_trait::async_trait]
+impl TokenCredential for Refused {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        Err(azure_core::Error::with_message(
+            azure_core::error::ErrorKind::Credential,
+            "client_secret=hunter2",
+        ))
+    }
+}
+
+#[tokio::test]
+async fn an_identity_that_gets_no_token_says_that_it_is_the_credential_and_not_which() {
+    let server = Server::start();
+    let store = CosmosStore::with_credential(server.endpoint(), Arc::new(Refused), "audit");
+    let error = store.open(Instance::new(InstanceId::random(), "test")).await.map(drop).unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(shown.contains("credential") && !shown.contains("hunter2"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_client_that_is_there_already_is_used() {
     let server = Server::start();
     let by_key = open(&server.store()).await;
-    let pool = ConnectionPoolOptions::builder().with_is_http2_allowed(false).build().unwrap();
-    let runtime = CosmosRuntime::builder().with_connection_pool(pool).build().await.unwrap();
-    let account = AccountReference::with_authentication_key(server.endpoint().parse().unwrap(), KEY);
-    let client = CosmosClient::builder()
-        .with_runtime(runtime)
-        .with_binary_encoding_options(BinaryEncodingOptions::default().with_enabled(false))
-        .build(account, RoutingStrategy::PreferredRegions(Vec::new()))
-        .await
-        .unwrap();
-    let store = CosmosStore::with_client(client, "audit");
+    let store = CosmosStore::with_client(client(&server).await, "audit");
     assert_eq!(store.location(), "cosmos:127.0.0.1/audit/throughline");
     let mut loan = run("loan");
     loan.root();

@@ -79,6 +79,48 @@ async fn what_the_service_charges_is_kept_by_the_kind_of_operation_refused_ones_
 }
 
 #[tokio::test]
+async fn pages_of_an_answer_that_is_not_completed_are_charged_for() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    let loan = loan();
+    store.append(&shared(&loan.events())).await.unwrap();
+    let before = store.charges().totals().get("query").copied().unwrap_or_default();
+    server.short_pages(2);
+    server.judge(|request| if request.is_next_page { Fate::Refused(400, None) } else { Fate::Answered });
+    store.readers().reader.trace(loan.trace_id()).await.unwrap_err();
+    assert_eq!(store.charges().totals()["query"], before + 1, "that of the first page");
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_charged_for() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    let (asked, is_asked) = oneshot::channel();
+    let (release, released) = oneshot::channel();
+    let mut held = Some((asked, released));
+    server.judge(move |request| match held.take_if(|_| request.is_batch) {
+        Some((asked, released)) => {
+            asked.send(()).unwrap();
+            Fate::Held(released)
+        }
+        None => Fate::Answered,
+    });
+    let events = shared(&loan().events());
+    let append = store.append(&events);
+    tokio::select! {
+        _ = append => panic!("it is held"),
+        asked = is_asked => asked.unwrap(),
+    }
+    drop(release);
+    let charged = async {
+        while !store.charges().totals().contains_key("batch") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), charged).await.expect("it is done all the same");
+}
+
+#[tokio::test]
 async fn events_of_which_another_process_has_sent_some_are_stored_once() {
     let server = Server::start();
     let (store, other) = (open(&server.store()).await, open(&server.store()).await);
@@ -139,6 +181,34 @@ async fn what_passes_is_waited_for_and_what_does_not_is_said() {
         assert!(matches!(error, AppendError::Broken { .. }), "{status}: {error}");
         assert!(error.to_string().contains(hint), "{status}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_failover_is_waited_for() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    for kind in [3, 1008] {
+        let (_, judge) = batches(move |_| Fate::RefusedAs(403, kind));
+        server.judge(judge);
+        let loan = loan();
+        let error = store.append(&shared(&loan.events())).await.unwrap_err();
+        assert!(error.is_retryable(), "{kind}: {error}");
+        server.recover();
+        store.append(&shared(&loan.events())).await.unwrap();
+        assert_stored(&*store, &loan).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_and_is_said_to_have_taken_too_long_is_stored_once() {
+    let server = Server::start();
+    let store = open(&server.store()).await;
+    let (count, judge) = batches(|batch| if batch < 3 { Fate::DoneBut(408) } else { Fate::Answered });
+    server.judge(judge);
+    let loan = loan();
+    append_until_taken(&*store, &shared(&loan.events())).await;
+    assert!(count.load(Ordering::SeqCst) > 1, "the batch was sent again");
+    assert_stored(&*store, &loan).await;
 }
 
 #[tokio::test]

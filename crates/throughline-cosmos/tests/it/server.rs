@@ -31,6 +31,10 @@ pub(crate) enum Fate {
     Held(oneshot::Receiver<()>),
     /// It is refused with this status, and these milliseconds to wait if there are any.
     Refused(u16, Option<u64>),
+    /// It is refused with this status and sub-status.
+    RefusedAs(u16, u16),
+    /// It is done, and answered with this status.
+    DoneBut(u16),
 }
 
 /// A request, as far as a test decides by it.
@@ -38,6 +42,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) method: &'a str,
     pub(crate) is_batch: bool,
     pub(crate) authorization: &'a str,
+    pub(crate) body: &'a [u8],
     /// Whether it asks for another page than the first.
     pub(crate) is_next_page: bool,
 }
@@ -52,6 +57,7 @@ struct Shared {
 
 /// A server, which ends with this.
 pub(crate) struct Server {
+    /// Where its clients find it.
     address: SocketAddr,
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
@@ -59,11 +65,17 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::behind(|port| port)
+    }
+
+    /// A server that sends its clients through another port: this is told the port of the server, and answers the other one.
+    pub(crate) fn behind(entrance: impl FnOnce(u16) -> u16) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        let mut address = listener.local_addr().unwrap();
+        address.set_port(entrance(address.port()));
         let region = VirtualRegion::new("East US", Url::parse(&format!("http://{address}")).unwrap());
         let account =
             VirtualAccountConfig::new(vec![region]).unwrap().with_consistency(ConsistencyLevel::Session);
@@ -140,26 +152,24 @@ async fn answer(
         Some(judge) => judge(&Seen {
             method: head.method.as_str(),
             authorization: &header("authorization"),
+            body: &body,
             is_batch: header("x-ms-cosmos-is-batch-request").eq_ignore_ascii_case("true"),
             is_next_page: !header("x-ms-continuation").is_empty(),
         }),
         None => Fate::Answered,
     };
-    let mut is_answered = true;
+    let (mut is_answered, mut answered_otherwise) = (true, None);
     match fate {
         Fate::Lost => return Err("lost".into()),
         Fate::Held(released) => {
             let _ = released.await;
         }
         Fate::Refused(status, wait) => {
-            let mut response =
-                hyper::Response::builder().status(status).header("x-ms-request-charge", "0.38");
-            if let Some(wait) = wait {
-                response = response.header("x-ms-retry-after-ms", wait.to_string());
-            }
-            return Ok(response.body(Full::default())?);
+            return refusal(status, wait.map(|wait| ("x-ms-retry-after-ms", wait)));
         }
+        Fate::RefusedAs(status, kind) => return refusal(status, Some(("x-ms-substatus", kind.into()))),
         Fate::AnswerLost => is_answered = false,
+        Fate::DoneBut(status) => answered_otherwise = Some(status),
         Fate::Answered => {}
     }
     let url = Url::parse(&format!("http://{address}{}", head.uri))?;
@@ -175,12 +185,23 @@ async fn answer(
     if !is_answered {
         return Err("the answer is lost".into());
     }
+    if let Some(status) = answered_otherwise {
+        return refusal(status, None);
+    }
     let mut response = hyper::Response::builder().status(u16::from(answered.status()));
     for (name, value) in answered.headers().iter() {
         response = response.header(name.as_str(), value.as_str());
     }
     let body: &[u8] = answered.body().as_ref();
     Ok(response.body(Full::new(Bytes::copy_from_slice(body)))?)
+}
+
+fn refusal(status: u16, header: Option<(&str, u64)>) -> Result<hyper::Response<Full<Bytes>>, Cut> {
+    let mut response = hyper::Response::builder().status(status).header("x-ms-request-charge", "0.38");
+    if let Some((name, value)) = header {
+        response = response.header(name, value.to_string());
+    }
+    Ok(response.body(Full::default())?)
 }
 
 fn method(method: &hyper::Method) -> Result<Method, Cut> {

@@ -319,6 +319,8 @@ macro_rules! store_conformance {
             as_many_calls_as_the_limits_say_are_taken_at_once,
             a_refused_event_keeps_its_whole_trace_out,
             a_call_that_was_dropped_may_be_made_again,
+            what_was_prepared_is_there_only_after_its_call,
+            what_was_prepared_in_vain_is_undone,
             // order
             events_of_equal_time_keep_the_order_of_instance_and_number,
             moments_before_1970_are_moments_like_any_other,

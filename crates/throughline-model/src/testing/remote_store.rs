@@ -19,6 +19,9 @@ use crate::{
     StoreConfig, TraceEvent, TraceId, TraceStore,
 };
 
+/// The name of this store in delivery reports and errors.
+const NAME: &str = "remote";
+
 /// A store in the shape of a distributed database, within the process: for tests of what differs from a local file.
 ///
 /// - A call takes few events, of one trace alone unless [`limits`](Self::limits) say otherwise, and is atomic per trace.
@@ -135,6 +138,10 @@ fn readers(server: &Arc<Server>) -> Readers {
 }
 
 impl StoreConfig for RemoteStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let Self { server, limits, lease_interval } = self.clone();
         Box::pin(async move {
@@ -247,7 +254,7 @@ fn refused(event: &TraceEvent) -> bool {
 
 impl TraceStore for Session {
     fn name(&self) -> &str {
-        "remote"
+        NAME
     }
 
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {

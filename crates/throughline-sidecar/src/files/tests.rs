@@ -38,6 +38,12 @@ impl Folder {
         encoder.finish().unwrap();
     }
 
+    /// Makes it older, by so many seconds.
+    fn age(&self, name: &str, seconds: u64) {
+        let file = File::options().write(true).open(self.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(seconds)).unwrap();
+    }
+
     fn follow(&self, name: &str) -> Files {
         Files::new([self.path(name)])
     }
@@ -230,15 +236,85 @@ fn a_compressed_file_that_is_torn_is_read_as_far_as_it_goes() {
     folder.gzip("app.log.gz", &"a line\n".repeat(100_000));
     let whole = fs::read(folder.path("app.log.gz")).unwrap();
     fs::write(folder.path("app.log.gz"), &whole[..whole.len() - 12]).unwrap();
-    let mut lines = Vec::new();
-    let error = folder.follow("app.log.gz").read(|line| keep(line, &mut lines)).unwrap_err();
-    assert!(error.to_string().contains("app.log.gz"), "{error}");
+    let mut files = folder.follow("app.log.gz");
+    let lines = new(&mut files);
     assert!(lines.len() > 1_000, "{}", lines.len());
+    assert!(matches!(&*files.troubles(), [LogsError::Gzip { path, .. }] if path.ends_with("app.log.gz")));
+    assert!(files.is_over());
     // The others are read all the same.
     folder.append("app.log", "the last line\n");
     let mut files = folder.follow("app.log").with_rotated();
-    assert!(matches!(files.read(|_| Ok(())), Err(LogsError::Gzip { .. })));
-    assert_eq!(new(&mut files), ["the last line"]);
+    assert_eq!(new(&mut files).last().unwrap(), "the last line");
+    assert_eq!(files.troubles().len(), 1);
+}
+
+#[test]
+fn archives_are_read_once_whatever_they_are_renamed_to_before_their_turn() {
+    let folder = Folder::new();
+    folder.gzip("app.log.2.gz", "one\n");
+    folder.append("app.log.1", "two\n");
+    folder.append("app.log", "three\n");
+    folder.age("app.log.2.gz", 3);
+    folder.age("app.log.1", 2);
+    let mut files = folder.follow("app.log").with_rotated();
+    // As a program that rotates does: the oldest first, then it compresses what was renamed.
+    folder.rename("app.log.2.gz", "app.log.3.gz");
+    fs::remove_file(folder.path("app.log.1")).unwrap();
+    folder.gzip("app.log.2.gz", "two\n");
+    folder.age("app.log.2.gz", 2);
+    folder.rename("app.log", "app.log.1");
+    folder.append("app.log", "four\n");
+    assert_eq!(new(&mut files), ["one", "two", "three", "four"]);
+    assert!(new(&mut files).is_empty());
+}
+
+#[test]
+fn what_was_rotated_and_compressed_between_two_looks_is_read_too() {
+    let folder = Folder::new();
+    folder.append("app.log", "one\n");
+    let mut files = folder.follow("app.log").with_rotated();
+    assert_eq!(new(&mut files), ["one"]);
+    folder.append("app.log", "two\n");
+    folder.age("app.log", 3);
+    fs::remove_file(folder.path("app.log")).unwrap();
+    folder.gzip("app.log.2.gz", "one\ntwo\n");
+    folder.age("app.log.2.gz", 2);
+    folder.gzip("app.log.1.gz", "three\n");
+    folder.age("app.log.1.gz", 1);
+    folder.append("app.log", "four\n");
+    assert_eq!(new(&mut files), ["two", "three", "four"]);
+    assert!(new(&mut files).is_empty());
+}
+
+#[test]
+fn a_file_that_is_being_compressed_is_read_once() {
+    let folder = Folder::new();
+    folder.append("app.log.1", "one\n");
+    folder.gzip("app.log.1.gz", "one\n");
+    folder.append("app.log", "two\n");
+    assert_eq!(new(&mut folder.follow("app.log").with_rotated()), ["one", "two"]);
+}
+
+#[test]
+fn the_archives_of_a_folder_are_read_before_its_logs() {
+    let folder = Folder::new();
+    for (age, name) in
+        ["a.log.2.gz", "b-2026-03-01.jsonl.gz", "a.log.1", "b.jsonl-20260302"].iter().enumerate()
+    {
+        match name.ends_with(".gz") {
+            true => folder.gzip(name, &format!("{name}\n")),
+            false => folder.append(name, format!("{name}\n")),
+        }
+        let file = File::options().write(true).open(folder.path(name)).unwrap();
+        let moment = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000 + age as u64);
+        file.set_modified(moment).unwrap();
+    }
+    folder.append("a.log", "a\n");
+    folder.gzip("notes.txt.gz", "no log\n");
+    folder.append("a.logger.1", "no log\n");
+    let mut files = Files::new([folder.0.path().to_owned()]).with_rotated();
+    assert_eq!(new(&mut files), ["a.log.2.gz", "b-2026-03-01.jsonl.gz", "a.log.1", "b.jsonl-20260302", "a"]);
+    assert!(new(&mut files).is_empty());
 }
 
 #[test]
@@ -284,11 +360,90 @@ fn a_log_that_has_two_names_in_a_folder_is_read_once() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn a_path_that_cannot_be_read_is_named_once_and_keeps_nobody_from_reading_the_others() {
     let folder = Folder::new();
-    folder.append("app.log", "");
-    let error = folder.follow("app.log/none").read(|_| Ok(())).unwrap_err();
-    assert!(error.to_string().contains("app.log/none: "), "{error}");
+    folder.append("app.log", "one\n");
+    fs::create_dir(folder.path("gone")).unwrap();
+    let paths = ["app.log/none", "gone", "app.log", "none.log.gz"].map(|name| folder.path(name));
+    let mut files = Files::new(paths);
+    fs::remove_dir(folder.path("gone")).unwrap();
+    assert_eq!(new(&mut files), ["one"]);
+    let told: Vec<_> = files.troubles().iter().map(ToString::to_string).collect();
+    for name in ["app.log/none: ", "gone: ", "none.log.gz: "] {
+        assert_eq!(told.iter().filter(|told| told.contains(name)).count(), 1, "{name} {told:?}");
+    }
+    folder.append("app.log", "two\n");
+    assert_eq!(new(&mut files), ["two"]);
+    assert!(files.troubles().is_empty());
+    assert_eq!(files.missing().count(), 0);
+    // Once it can be read, it is.
+    fs::create_dir(folder.path("gone")).unwrap();
+    folder.append("gone/new.log", "three\n");
+    assert_eq!(new(&mut files), ["three"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_and_not_waited_for() {
+    let folder = Folder::new();
+    std::os::unix::net::UnixListener::bind(folder.path("app.log")).unwrap();
+    let mut files = folder.follow("app.log");
+    assert!(new(&mut files).is_empty());
+    assert!(matches!(&*files.troubles(), [LogsError::NoFile { .. }]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_left_its_folder_is_let_go_once_nothing_comes_of_it() {
+    let folder = Folder::new();
+    let elsewhere = Folder::new();
+    for name in ["deleted.log", "moved.log", "renamed.log", "kept.log"] {
+        folder.append(name, "one\n");
+    }
+    let mut files = Files::new([folder.0.path().to_owned()]);
+    let start = Instant::now();
+    let look = |files: &mut Files, seconds| {
+        let mut lines = Vec::new();
+        let now = start + std::time::Duration::from_secs(seconds);
+        files.read_at(now, |line| keep(line, &mut lines)).unwrap();
+        lines
+    };
+    assert_eq!(look(&mut files, 0).len(), 4);
+    let mut writer = OpenOptions::new().append(true).open(folder.path("deleted.log")).unwrap();
+    fs::remove_file(folder.path("deleted.log")).unwrap();
+    fs::rename(folder.path("moved.log"), elsewhere.path("moved.log")).unwrap();
+    folder.rename("renamed.log", "renamed.log.1");
+    assert!(look(&mut files, 0).is_empty());
+    // Its writer has not noticed.
+    writer.write_all(b"two\nthr").unwrap();
+    assert_eq!(look(&mut files, 4), ["two"]);
+    assert!(look(&mut files, 8).is_empty());
+    assert_eq!(files.tails.len(), 3, "what was moved is left after five seconds");
+    assert_eq!(look(&mut files, 10), ["thr"]);
+    assert_eq!(files.tails.len(), 2);
+    folder.append("renamed.log.1", "late\n");
+    assert_eq!(look(&mut files, 60), ["late"]);
+    // A name that comes back is that of a new file.
+    folder.append("deleted.log", "again\n");
+    assert_eq!(look(&mut files, 61), ["again"]);
+    let open =
+        fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+    let open: Vec<_> = open.filter(|path| path.starts_with(folder.0.path())).collect();
+    assert!(!open.iter().any(|path| path.to_string_lossy().contains("moved")), "{open:?}");
+}
+
+#[test]
+fn what_is_piped_in_is_read_to_its_end_beside_files() {
+    let folder = Folder::new();
+    folder.append("app.log", "of a file\n");
+    let mut files = folder.follow("app.log").with_stream(&b"\xef\xbb\xbfone\ntwo\nthr"[..]);
+    let mut lines = new(&mut files);
+    files.wait_for_streams(|line| keep(line, &mut lines)).unwrap();
+    assert_eq!(lines, ["of a file", "one", "two", "thr"]);
+    assert!(!files.is_over());
+    let mut files = Files::new([]).with_stream(io::empty());
+    files.wait_for_streams(|_| Ok(())).unwrap();
+    assert!(files.is_over());
 }
 
 #[derive(Debug, Clone)]

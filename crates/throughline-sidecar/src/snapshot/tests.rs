@@ -174,3 +174,46 @@ fn a_page_that_breaks_off_changes_nothing_that_is_remembered() {
     let back = read(&b"a_total 7\n"[..], &mut memory, 0.0).unwrap();
     assert_eq!(family(&back, "a_total").increase, Some(2.0));
 }
+
+#[test]
+fn the_start_times_of_two_processes_on_one_page_are_told_apart() {
+    let page = |starts: [(&str, u32); 2], count: u32| {
+        let starts = starts
+            .map(|(process, start)| format!("process_start_time_seconds{{process=\"{process}\"}} {start}\n"));
+        format!("# TYPE a_total counter\na_total {count}\n{}", starts.concat())
+    };
+    let pages = [
+        page([("a", 900), ("b", 500)], 10),
+        page([("b", 500), ("a", 900)], 12),
+        page([("a", 990), ("b", 500)], 15),
+    ];
+    let read = scrape(&pages.each_ref().map(String::as_str));
+    let restarted: Vec<_> = read.iter().map(|read| read.restarted).collect();
+    assert_eq!(restarted, [false, false, true]);
+    let uptimes: Vec<_> = read.iter().map(|read| read.uptime_seconds).collect();
+    assert_eq!(uptimes, [Some(100.0), Some(100.0), Some(10.0)]);
+    // Which of them counts is not known; no series began again.
+    let increases: Vec<_> = read.iter().map(|read| family(read, "a_total").increase).collect();
+    assert_eq!(increases, [None, Some(2.0), Some(3.0)]);
+}
+
+#[test]
+fn the_bounds_of_buckets_are_as_many_as_a_histogram_needs() {
+    let bounds: String = (0..100_000).map(|n| format!("t_bucket{{le=\"{n}\"}} 1\n")).collect();
+    let read = last(&[&format!("{bounds}t_bucket{{le=\"+Inf\"}} 1\nt_count 1\n")]);
+    let family = family(&read, "t");
+    assert_eq!((family.value, family.percentiles), (1.0, None));
+}
+
+#[test]
+fn what_a_page_is_remembered_by_has_a_bound() {
+    let page: String = (0..3 * MOST_KINDS).map(|n| format!("# TYPE m{n} gauge\n")).collect();
+    let name = "m".repeat(LONGEST_NAME + 1);
+    let bounds: String = (0..1_000).map(|n| format!("t_bucket{{le=\"{n}\"}} 1\n")).collect();
+    let memory = Memory::new();
+    let mut reader = Reader::new(&memory);
+    let page = format!("{page}# TYPE {name} gauge\n{name} 1\n{bounds}");
+    page::read(page.as_bytes(), |said| reader.take(said)).unwrap();
+    assert_eq!((reader.kinds.len(), reader.families.len(), reader.left_out), (MOST_KINDS, 1, 1));
+    assert_eq!(reader.families[0].buckets.len(), building::MOST_BOUNDS);
+}

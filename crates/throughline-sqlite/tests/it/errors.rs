@@ -51,6 +51,20 @@ async fn a_newer_schema_is_refused_and_the_error_says_what_to_use() {
     }
 }
 
+#[tokio::test]
+async fn a_file_that_another_process_holds_is_waited_for_without_blocking_the_thread_that_opens_it() {
+    let place = Place::new();
+    open(place.store()).await.close().await.unwrap();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = place.store().busy_timeout(Duration::from_secs(1));
+    let opening = async { store.open(Instance::new(InstanceId::random(), "test")).await.map(drop) };
+    // Polled once the other has begun: were the thread blocked, it could not let go.
+    let let_go = async { other.execute_batch("ROLLBACK").unwrap() };
+    let (opened, ()) = futures_util::future::join(opening, let_go).await;
+    opened.unwrap();
+}
+
 #[test]
 fn a_reader_does_not_create_the_file_and_says_who_does() {
     let place = Place::new();

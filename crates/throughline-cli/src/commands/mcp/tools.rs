@@ -185,7 +185,7 @@ async fn find_runs(store: &Store, asked: asked::Runs) -> Result<Answer, NoAnswer
 }
 
 async fn explain_run(store: &Store, asked: asked::OfRun, most: usize) -> Result<Answer, NoAnswer> {
-    let args = WhyArgs { trace: run(&asked.run), full: false, also: Vec::new() };
+    let args = WhyArgs { trace: run(&asked.run), full: false, also: Vec::new(), also_file: Vec::new() };
     let found = why::find(&args, store).await?;
     let mut answer = Answer::new("show_run and show_span have the parts");
     let lines = (most / LINE).min(LINES);

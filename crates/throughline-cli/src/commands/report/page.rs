@@ -147,6 +147,9 @@ fn history(digests: &[Digest]) -> Section {
             fact("First", &*digest.first),
             fact("Last", &*digest.last),
         ];
+        if !digest.current {
+            facts.push(fact("Now", "not known: nobody has scraped it since"));
+        }
         if digest.away > 0 {
             facts.push(fact("Away", count(digest.away, "scrape")));
         }

@@ -187,3 +187,87 @@ pub fn a_call_that_was_dropped_may_be_made_again<F: StoreFixture>() {
         assert_eq!(store.events(&Filter::new()).await.len(), appended);
     });
 }
+
+/// The next events of these runs, as many of each as a call may have, in turn.
+fn prepared_call(store: &OpenStore, batches: &mut [RunBuilder]) -> Vec<Arc<TraceEvent>> {
+    let each = (fitting(store, 24) / batches.len()).max(1);
+    shared(&interleaved(batches, each))
+}
+
+/// A few runs that one call may have events of.
+fn batches_of_a_call(store: &OpenStore) -> Vec<RunBuilder> {
+    let one = store.store.limits().one_trace || fitting(store, 3) < 3;
+    batches(if one { 1 } else { 3 })
+}
+
+/// Checks that the store has these runs, and nothing else.
+async fn holds(store: &OpenStore, expected: &[TraceEvent], when: &str) {
+    let seen = store.events(&Filter::new()).await;
+    let sorted = |events: &[TraceEvent]| {
+        let mut ids = ids(events);
+        ids.sort();
+        ids
+    };
+    assert_eq!(sorted(&seen), sorted(expected), "{when}");
+}
+
+/// The same events as values.
+fn values(events: &[Arc<TraceEvent>]) -> impl Iterator<Item = TraceEvent> {
+    events.iter().map(|event| TraceEvent::clone(event))
+}
+
+pub fn what_was_prepared_is_there_only_after_its_call<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut batches = batches_of_a_call(&store);
+        let mut expected = Vec::new();
+        for round in 0..5 {
+            let call = prepared_call(&store, &mut batches);
+            for prepared in [call.len() / 3, call.len() / 2, call.len() * round / 4] {
+                store.store.prepare(&call[..prepared]);
+                holds(&store, &expected, "prepared and not appended").await;
+            }
+            store.store.append(&call).await.unwrap();
+            expected.extend(values(&call));
+            holds(&store, &expected, "appended").await;
+        }
+        for batch in batches {
+            assert_eq!(ids(&store.reader.trace(batch.trace_id()).await.unwrap()), ids(&batch.events()[1..]));
+        }
+    });
+}
+
+pub fn what_was_prepared_in_vain_is_undone<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut batches = batches_of_a_call(&store);
+        let mut another = run("another");
+        let mut expected = Vec::new();
+        for round in 0..5 {
+            let call = prepared_call(&store, &mut batches);
+            store.store.prepare(&call[..call.len().div_ceil(2)]);
+            match round {
+                0 => store.store.prepare(&[]),
+                1 => {
+                    let other = shared(&items(&mut another, 1));
+                    store.store.append(&other).await.unwrap();
+                    expected.extend(values(&other));
+                }
+                2 => store.store.prepare(&shared(&items(&mut another, 1))),
+                3 => store.store.append(&[]).await.unwrap(),
+                _ => {
+                    store.store.claim(call[0].trace_id).await.unwrap();
+                }
+            }
+            holds(&store, &expected, &format!("undone in round {round}")).await;
+            store.store.append(&call).await.unwrap();
+            expected.extend(values(&call));
+            holds(&store, &expected, &format!("appended in round {round}")).await;
+        }
+        let call = prepared_call(&store, &mut batches);
+        store.store.prepare(&call);
+        store.store.close().await.unwrap();
+        let reopened = open(fixture).await;
+        holds(&reopened, &expected, "closed").await;
+    });
+}

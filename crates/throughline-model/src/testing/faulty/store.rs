@@ -52,6 +52,10 @@ impl fmt::Debug for FaultyStore {
 }
 
 impl StoreConfig for FaultyStore {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
     fn open(&self, instance: Instance) -> BoxFuture<'static, Result<Arc<dyn TraceStore>, OpenError>> {
         let (inner, faults) = (self.inner.open(instance), self.faults.clone());
         Box::pin(async move {
@@ -215,6 +219,10 @@ impl TraceStore for OpenFaultyStore {
 
     fn append<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
         Box::pin(self.faults.append.meet(self.inner.append(events)))
+    }
+
+    fn prepare(&self, events: &[Arc<TraceEvent>]) {
+        self.inner.prepare(events);
     }
 
     fn limits(&self) -> Limits {
