@@ -35,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     let rows: Vec<_> = rows::ALL.iter().filter(|row| wanted(row.name)).collect();
     if rows.is_empty() {
         eprintln!("{} and {} are measured by a build with the feature `http`", rows::HTTP, rows::SERVICE);
+        eprintln!("{} is measured by a build with the feature `signals`", rows::SIGNALS);
         return Ok(());
     }
     std::fs::create_dir_all(&options.folder)

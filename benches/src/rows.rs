@@ -26,6 +26,8 @@ mod redaction;
 mod scale;
 #[cfg(feature = "http")]
 mod service;
+#[cfg(feature = "signals")]
+mod signals;
 mod single;
 mod step;
 mod steps;
@@ -65,6 +67,7 @@ pub const NAMES: &[&str] = &[
     log::NAME,
     HTTP,
     SERVICE,
+    SIGNALS,
 ];
 
 /// The row that takes so long and writes so much that it has to be asked for.
@@ -77,6 +80,9 @@ pub const MANY_EVENTS: usize = scale::MANY;
 pub const HTTP: &str = "http";
 /// See [`HTTP`].
 pub const SERVICE: &str = "service";
+
+/// The row that wants the feature `signals`.
+pub const SIGNALS: &str = "signals";
 
 /// The comparisons of this build.
 pub const ALL: &[Row] = &[
@@ -104,6 +110,8 @@ pub const ALL: &[Row] = &[
     Row { name: HTTP, measure: http_layer::measure },
     #[cfg(feature = "http")]
     Row { name: SERVICE, measure: service::measure },
+    #[cfg(feature = "signals")]
+    Row { name: SIGNALS, measure: signals::measure },
 ];
 
 /// What the comparisons share.

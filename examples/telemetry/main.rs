@@ -7,6 +7,8 @@
 //! ```text
 //! OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 cargo run --example telemetry -- --demo
 //! ```
+//!
+//! With `OTEL_METRICS_EXPORTER=otlp,prometheus` and `OTEL_LOGS_EXPORTER=otlp` metrics and log lines go to the collector as well.
 
 #[path = "../loan_approval/agent.rs"]
 mod agent;
@@ -130,6 +132,13 @@ async fn where_to_look(config: &ObservabilityConfig, observability: &Observabili
             println!("traces   {host}:{port} over {}", traces.protocol);
         }
         None => println!("traces   set OTEL_EXPORTER_OTLP_ENDPOINT to send them to a collector"),
+    }
+    for (what, collector) in
+        [("metrics ", config.metrics_collector()), ("log lines", config.log_lines_collector())]
+    {
+        if let Some((host, port)) = collector {
+            println!("{what} {host}:{port}");
+        }
     }
     match config.sentry().and_then(|sentry| sentry.address()) {
         Some((host, port)) => println!("failures {host}:{port}"),

@@ -27,9 +27,19 @@ const CRATES: &[&str] = &[
 
 /// Public names that the façade leaves out, and why.
 const INTERNAL: &[(&str, &str)] = &[
-    ("throughline_core::env::percent_decoded", "how our own crates read variables and headers"),
-    ("throughline_core::env::secret", "how our own crates and programs read variables"),
-    ("throughline_core::env::variable", "how our own crates and programs read variables"),
+    ("throughline_core::env::EXPORTERS", READS),
+    ("throughline_core::env::has_exporter", READS),
+    ("throughline_core::env::has_user", READS),
+    ("throughline_core::env::host_and_port", READS),
+    ("throughline_core::env::otlp_endpoint", READS),
+    ("throughline_core::env::otlp_protocol", READS),
+    ("throughline_core::env::pairs", READS),
+    ("throughline_core::env::percent_decoded", READS),
+    ("throughline_core::env::place", READS),
+    ("throughline_core::env::secret", READS),
+    ("throughline_core::env::variable", READS),
+    ("throughline_core::sampling::SamplingState", EXPORTS),
+    ("throughline_core::sampling::threshold_of", EXPORTS),
     ("throughline_kit::File", OF_OPERATORS),
     ("throughline_kit::Kit", OF_OPERATORS),
     ("throughline_kit::Indicator", OF_OPERATORS),
@@ -72,6 +82,12 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_sidecar::family_rank", BESIDE),
     ("throughline_sidecar::shown_value", BESIDE),
 ];
+
+/// How exporters sample.
+const EXPORTS: &str = "how exporters of ours agree with others on what they sample";
+
+/// How variables and headers are read.
+const READS: &str = "how our own crates and programs read variables and headers";
 
 /// Why a service has no use for what operators load elsewhere.
 const OF_OPERATORS: &str = "for operators, who have the command; a service needs none of it";

@@ -148,6 +148,46 @@ fn traces_and_failures_go_where_the_environment_says() {
 }
 
 #[test]
+fn metrics_and_log_lines_go_where_the_environment_says_and_what_exporters_log_does_not() {
+    if !receiver::is_there() {
+        return;
+    }
+    for (over, protocol) in [(Over::Http, "http/protobuf"), (Over::Grpc, "grpc")] {
+        let collector = Receiver::start(over);
+        let endpoint = collector.endpoint();
+        let set = [
+            ("OTEL_SERVICE_NAME", "loans"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_METRICS_EXPORTER", "otlp"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("THROUGHLINE_LOG_OUTPUT", "none"),
+            // The clients below the exporters log what they send.
+            ("RUST_LOG", "trace"),
+        ];
+        let output = service("multi-thread", &set);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(lines(&output), Vec::<Value>::new(), "written nowhere else");
+        let is_line = |got: &&Value| got["signal"] == "log" && got["body"] == "in the run";
+        let got = collector.once(|got| {
+            got.iter().any(|got| is_line(&got))
+                && got.iter().any(|got| got["name"] == "throughline.workflow_duration")
+        });
+        let line = got.iter().find(is_line).unwrap();
+        assert_eq!((line["severity"].as_u64(), &line["attributes"]["mail"]), (Some(9), &"[redacted]".into()));
+        assert_eq!(line["attributes"]["throughline.correlation_id"], "loan-42", "{line:#}");
+        assert_eq!(line["trace_id"].as_str().map(str::len), Some(32));
+        assert!(!got.iter().any(|got| got["signal"] == "span"), "{got:#?}");
+        let of_exporters = |got: &&Value| {
+            let scope = got["scope"].as_str().unwrap_or_default();
+            ["h2", "hyper", "tonic", "tower"].iter().any(|client| scope.starts_with(client))
+        };
+        assert_eq!(got.iter().find(of_exporters), None);
+    }
+}
+
+#[test]
 fn what_cannot_be_switched_on_is_an_error_and_nothing_runs() {
     let said = |set: &[(&str, &str)]| {
         let output = service("multi-thread", set);
@@ -172,7 +212,7 @@ fn what_was_configured_in_vain_is_warned_of_and_the_service_runs() {
         ("METRICS_PORT", "0"),
         ("METRICS_ENABLED", "false"),
         ("OTEL_METRICS_EXPORTER", "prometheus"),
-        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "console"),
         ("SENTRY_DSN", "https://hunter2@127.0.0.1:1/1"),
         ("OTEL_SERVICE_NAME", "loans"),
     ];
@@ -181,7 +221,7 @@ fn what_was_configured_in_vain_is_warned_of_and_the_service_runs() {
     assert!(output.status.success(), "{said}");
     for warning in [
         "METRICS_ENABLED=false is ignored",
-        "otlp in OTEL_LOGS_EXPORTER=otlp",
+        "console in OTEL_LOGS_EXPORTER=console",
         "a subscriber is installed already",
     ] {
         assert!(said.contains(warning), "{warning} in {said}");

@@ -31,6 +31,8 @@ mod redis;
 mod resume_storm;
 mod saga_kills;
 mod sentry;
+mod signals;
+mod six_questions;
 mod source;
 mod time_limits;
 mod trace_context;

@@ -21,23 +21,26 @@ pub(crate) struct Options {
 }
 
 /// The rows that want a build of their own, and the feature of that build.
-const WITH_HTTP: [&str; 2] = [HTTP, "service"];
+const APART: [(&str, &str); 3] = [(HTTP, HTTP), ("service", HTTP), (SIGNALS, SIGNALS)];
 const HTTP: &str = "http";
+const SIGNALS: &str = "signals";
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let filter = options.filter.as_deref();
     if filter == Some(durable_peers::NAME) {
         return durable_peers::run(options.postgres.as_deref(), options.dry_run);
     }
-    if filter.is_none_or(|filter| !WITH_HTTP.contains(&filter)) {
+    if filter.is_none_or(|filter| !APART.iter().any(|(row, _)| *row == filter)) {
         // The row `import` runs the command. In a build of its own, so that no feature of it reaches the other rows.
         let command = ["--release", "--locked", "--package", "throughline-cli", "--bin", "throughline"];
         call(cargo().arg("build").args(command))?;
         measure(options, &[], filter)?;
     }
     // The peers of `http` bring features of shared crates that would slow the other rows' peers down.
-    for row in WITH_HTTP.into_iter().filter(|row| filter.is_none_or(|filter| row.contains(filter))) {
-        measure(options, &["--features", HTTP], Some(row))?;
+    for (row, feature) in
+        APART.into_iter().filter(|(row, _)| filter.is_none_or(|filter| row.contains(filter)))
+    {
+        measure(options, &["--features", feature], Some(row))?;
     }
     Ok(())
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter,
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, SpanData, SpanExporter,
 };
-use tracing::{Dispatch, Instrument};
+use tracing::{Dispatch, Instrument, Subscriber};
+use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 
 #[derive(Debug)]
 struct Dropping;
@@ -40,12 +42,19 @@ impl Otel {
     /// Does some work with the stack as its subscriber. Afterwards `tracing` is off again, as it would be for the
     /// other side of the comparison.
     pub fn during<R>(&self, work: impl FnOnce() -> R) -> R {
-        let layer = tracing_opentelemetry::layer().with_tracer(self.provider.tracer("bench"));
-        let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
+        let dispatch = Dispatch::new(tracing_subscriber::registry().with(self.layer()));
         let result = tracing::dispatcher::with_default(&dispatch, work);
         drop(dispatch);
         tracing::callsite::rebuild_interest_cache();
         result
+    }
+
+    /// Its layer, for a subscriber of the caller's.
+    pub fn layer<S>(&self) -> OpenTelemetryLayer<S, SdkTracer>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        tracing_opentelemetry::layer().with_tracer(self.provider.tracer("bench"))
     }
 
     /// Waits until everything so far is exported.

@@ -4,7 +4,8 @@
 use axum::Router;
 use axum_prometheus::metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use axum_prometheus::{
-    AXUM_HTTP_REQUESTS_DURATION_SECONDS, PrometheusMetricLayerBuilder, utils::SECONDS_DURATION_BUCKETS,
+    AXUM_HTTP_REQUESTS_DURATION_SECONDS, PrometheusMetricLayer, PrometheusMetricLayerBuilder,
+    utils::SECONDS_DURATION_BUCKETS,
 };
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -17,12 +18,7 @@ use tower_http::trace::TraceLayer;
 /// # Errors
 /// If there is a recorder already.
 pub fn around(router: Router) -> anyhow::Result<(Router, PrometheusHandle)> {
-    // What `PrometheusMetricLayer::pair` does, but for its task for the upkeep, which wants a runtime of its own.
-    let duration = Matcher::Full(AXUM_HTTP_REQUESTS_DURATION_SECONDS.to_owned());
-    let exporter = PrometheusBuilder::new().set_buckets_for_metric(duration, SECONDS_DURATION_BUCKETS)?;
-    let handle = exporter.install_recorder()?;
-    let kept = handle.clone();
-    let (metrics, _) = PrometheusMetricLayerBuilder::new().with_metrics_from_fn(move || kept).build_pair();
+    let (metrics, handle) = metrics()?;
     let stack = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
@@ -30,4 +26,18 @@ pub fn around(router: Router) -> anyhow::Result<(Router, PrometheusHandle)> {
         .layer(metrics)
         .layer(CatchPanicLayer::new());
     Ok((router.layer(stack), handle))
+}
+
+/// The layer of `axum-prometheus`, as the recorder of the process: once only.
+///
+/// # Errors
+/// If there is a recorder already.
+pub fn metrics() -> anyhow::Result<(PrometheusMetricLayer<'static>, PrometheusHandle)> {
+    // What `PrometheusMetricLayer::pair` does, but for its task for the upkeep, which wants a runtime of its own.
+    let duration = Matcher::Full(AXUM_HTTP_REQUESTS_DURATION_SECONDS.to_owned());
+    let exporter = PrometheusBuilder::new().set_buckets_for_metric(duration, SECONDS_DURATION_BUCKETS)?;
+    let handle = exporter.install_recorder()?;
+    let kept = handle.clone();
+    let (metrics, _) = PrometheusMetricLayerBuilder::new().with_metrics_from_fn(move || kept).build_pair();
+    Ok((metrics, handle))
 }

@@ -71,7 +71,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
 }
 
 /// A collector that takes everything and looks at nothing, until the process ends.
-fn collector() -> anyhow::Result<SocketAddr> {
+pub(super) fn collector() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {

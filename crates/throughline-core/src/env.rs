@@ -78,9 +78,113 @@ pub fn percent_decoded(value: &[u8]) -> Option<Vec<u8>> {
     Some(octets)
 }
 
+/// What `OTEL_TRACES_EXPORTER` and `OTEL_LOGS_EXPORTER` may name. Of these `otlp` alone exports anything: a signal for which only
+/// others are named is off.
+pub const EXPORTERS: &[&str] = &["otlp", "console", "none"];
+
+/// Whether a list of exporters, with commas between them, names this one.
+pub fn has_exporter(list: &str, exporter: &str) -> bool {
+    list.split(',').any(|word| word.trim() == exporter)
+}
+
+/// How a collector is spoken to, where `OTEL_EXPORTER_OTLP_PROTOCOL` does not say: at the port that is registered for gRPC by gRPC.
+pub fn otlp_protocol(endpoint: &str) -> &'static str {
+    match host_and_port(endpoint) {
+        Some((_, 4317)) => "grpc",
+        _ => "http/protobuf",
+    }
+}
+
+/// Where a collector is, where `OTEL_EXPORTER_OTLP_ENDPOINT` does not say.
+pub fn otlp_endpoint(protocol: &str) -> &'static str {
+    if protocol == "grpc" { "http://localhost:4317" } else { "http://localhost:4318" }
+}
+
+/// The pairs of a list such as `key=value,key=value`, percent-decoded as in baggage; `None` if it is none.
+pub fn pairs(list: &str) -> Option<Vec<(String, String)>> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        let value = String::from_utf8(percent_decoded(value.trim().as_bytes())?).ok()?;
+        let key = key.trim();
+        (!key.is_empty()).then(|| (key.to_owned(), value))
+    };
+    list.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
+}
+
+/// The host and the port of an endpoint, which is a URL of HTTP or a host and a port; `None` if it is none.
+pub fn host_and_port(endpoint: &str) -> Option<(String, u16)> {
+    let (rest, default) = match endpoint.split_once("://") {
+        Some(("http", rest)) => (rest, Some(80)),
+        Some(("https", rest)) => (rest, Some(443)),
+        Some(_) => return None,
+        None => (endpoint, None),
+    };
+    let authority = authority(rest);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match authority.rsplit_once(':') {
+        // The colons of an address of IPv6 without a port.
+        Some((_, after)) if after.ends_with(']') => (authority, default?),
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (authority, default?),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_host.then(|| (host.to_owned(), port))
+}
+
+/// What goes before the path in an endpoint.
+fn authority(endpoint: &str) -> &str {
+    let rest = match endpoint.split_once("://") {
+        // It may be in a path as well.
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => rest,
+        _ => endpoint,
+    };
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Whether an endpoint has a name or a password in it, which belong into headers.
+pub fn has_user(endpoint: &str) -> bool {
+    authority(endpoint).contains('@')
+}
+
+/// An endpoint as it may be shown: scheme, host and port, for a path may be a token. `None` if it is none, or if anything in it
+/// may be a user.
+pub fn place(endpoint: &str) -> Option<String> {
+    host_and_port(endpoint).filter(|_| !endpoint.contains('@'))?;
+    let scheme = endpoint.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+    let place = scheme + authority(endpoint);
+    let rest = endpoint.get(place.len()..).unwrap_or_default();
+    Some(if matches!(rest, "" | "/") { place } else { place + "/…" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_shown_without_what_may_be_a_secret() {
+        for (endpoint, shown) in [
+            ("http://collector:4318", Some("http://collector:4318")),
+            ("http://collector:4318/", Some("http://collector:4318")),
+            ("https://collector/token", Some("https://collector/…")),
+            ("https://collector?key=token", Some("https://collector/…")),
+            ("https://[::1]:4318/x", Some("https://[::1]:4318/…")),
+            ("collector:4317", Some("collector:4317")),
+            ("http://user:secret@collector:4318", None),
+            ("http://user:80/secret@collector:4318", None),
+            ("ftp://collector", None),
+            ("collector", None),
+            ("", None),
+        ] {
+            assert_eq!(place(endpoint).as_deref(), shown, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn an_exporter_is_named_as_a_whole_word_of_a_list() {
+        assert!(has_exporter("console , otlp", "otlp") && has_exporter("otlp", "otlp"));
+        assert!(!has_exporter("otlp2,none", "otlp") && !has_exporter("", "otlp"));
+    }
 
     #[test]
     fn behind_a_percent_sign_there_are_two_hex_digits_and_no_sign() {

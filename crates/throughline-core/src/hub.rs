@@ -240,6 +240,13 @@ impl Hub {
         self.sinks.iter().all(|sink| samples(sink).unwrap_or(true))
     }
 
+    /// From which threshold on runs are exported, as far as a sink says.
+    pub(crate) fn threshold(&self, trace: TraceId, begins_here: bool) -> Option<u64> {
+        let threshold =
+            |Sink { sink, .. }: &Sink| catch_unwind(AssertUnwindSafe(|| sink.threshold(trace, begins_here)));
+        self.sinks.iter().find_map(|sink| threshold(sink).unwrap_or(None))
+    }
+
     /// Lets the sinks send on what they have kept, all at once: one that waits in vain takes no time of another.
     pub(crate) async fn flush_sinks(&self, deadline: Instant) {
         self.each_sink(deadline, |sink, left| sink.flush(left)).await;

@@ -13,12 +13,14 @@ mod context;
 mod delivery;
 pub mod env;
 mod hub;
+pub mod log;
 mod memory;
 pub mod metrics;
 mod panics;
 mod payload;
 mod propagators;
 mod redaction;
+pub mod sampling;
 #[cfg(test)]
 mod simulation;
 #[cfg(feature = "testing")]

@@ -14,6 +14,7 @@ mod family;
 mod naming;
 mod profile;
 mod series;
+mod snapshot;
 
 use std::any::Any;
 use std::fmt;
@@ -26,6 +27,9 @@ pub use exemplar::Exemplar;
 pub use family::{CounterFamily, Family, GaugeFamily, HistogramFamily, OVERFLOW};
 pub use profile::{Profile, ProfileError};
 pub use series::{Counter, Gauge, GaugeGuard, Histogram, Instrument};
+pub use snapshot::{
+    MetricBuckets, MetricExample, MetricFamily, MetricSeries, MetricSnapshot, MetricSource, MetricValue,
+};
 
 use rustc_hash::FxHashMap;
 use throughline_redact::Redactor;

@@ -101,27 +101,30 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
             |span: &SpanRef<'_, S>| span.extensions().get().is_some_and(|kept: &SpanFields| kept.is_ours);
         // Asked before the locks below are held: a context may run the code that describes its request.
         let own = if around.iter().any(is_ours) { None } else { Own::of_thread(&self.redactor) };
-        let extensions: Vec<_> = around.iter().map(|span| span.extensions()).collect();
-        let kept: Vec<_> = extensions.iter().filter_map(|kept| kept.get::<SpanFields>()).collect();
-        let ids = own.as_ref().map_or_else(|| ids_among(&kept), Own::ids);
-        let mut spans: Vec<_> = kept
-            .iter()
-            .filter(|span| !span.is_ours)
-            .take(SPANS)
-            .map(|span| (span.name, &span.fields))
-            .collect();
-        spans.reverse();
-        let line = Line {
-            at: Timestamp::now(),
-            level,
-            message: &fields.message,
-            target: &target,
-            ids,
-            error: fields.error.as_ref(),
-            metadata: &fields.others,
-            spans: &spans,
+        let exported = {
+            let extensions: Vec<_> = around.iter().map(|span| span.extensions()).collect();
+            let kept: Vec<_> = extensions.iter().filter_map(|kept| kept.get::<SpanFields>()).collect();
+            let ids = own.as_ref().map_or_else(|| ids_among(&kept), Own::ids);
+            let mut spans: Vec<_> = kept
+                .iter()
+                .filter(|span| !span.is_ours)
+                .take(SPANS)
+                .map(|span| (span.name, &span.fields))
+                .collect();
+            spans.reverse();
+            let line = Line {
+                at: Timestamp::now(),
+                level,
+                message: &fields.message,
+                target: &target,
+                ids,
+                error: fields.error.as_ref(),
+                metadata: &fields.others,
+                spans: &spans,
+            };
+            self.shared.write(&line, &self.service)
         };
-        self.shared.write(&line, &self.service);
+        self.shared.export(exported);
     }
 }
 

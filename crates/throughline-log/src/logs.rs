@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use throughline_core::log::LogLineSink;
 use throughline_core::metrics::{CollectorGuard, Meter, catalogue};
 use throughline_core::{EventSink, Redactor, Text};
 use tracing::Subscriber;
@@ -16,7 +17,7 @@ use crate::levels::CurrentLevels;
 use crate::limits::Limits;
 use crate::output::{Opened, Output};
 use crate::queue::Queue;
-use crate::shared::Shared;
+use crate::shared::{Export, Shared};
 use crate::story::StorySink;
 use crate::{Levels, LogDropReason, LogReport};
 
@@ -68,6 +69,7 @@ impl Logs {
             levels: Levels::default(),
             limits: Limits::default(),
             capacity: DEFAULT_CAPACITY,
+            export: Export::default(),
         }
     }
 
@@ -217,6 +219,7 @@ pub struct LogsBuilder {
     levels: Levels,
     limits: Limits,
     capacity: usize,
+    export: Export,
 }
 
 impl LogsBuilder {
@@ -256,6 +259,12 @@ impl LogsBuilder {
         self
     }
 
+    /// Hands each line that is written to an exporter as well, such as that of OpenTelemetry.
+    pub fn export(mut self, sink: impl LogLineSink) -> Self {
+        self.export = Export(Some(Arc::new(sink)));
+        self
+    }
+
     /// Opens the output and starts the thread that writes to it.
     ///
     /// # Errors
@@ -275,6 +284,7 @@ impl LogsBuilder {
             },
             has_colour: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
             queue: Queue::start(output, self.capacity).map_err(LogsError::Thread)?,
+            export: self.export,
         })))
     }
 }

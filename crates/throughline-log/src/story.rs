@@ -47,7 +47,7 @@ impl EventSink for StorySink {
             session: event.attrs.get(names::attrs::SESSION),
             user: event.attrs.get(names::attrs::USER),
         };
-        self.shared.write(
+        let exported = self.shared.write(
             &Line {
                 at: event.timestamp,
                 level,
@@ -60,6 +60,7 @@ impl EventSink for StorySink {
             },
             &event.service,
         );
+        self.shared.export(exported);
     }
 
     fn flush(&self, timeout: Duration) -> BoxFuture<'_, ()> {

@@ -1,6 +1,5 @@
 //! Metrics over HTTP: a router for `/metrics`, the same on a separate port, and where browsers send theirs.
 
-mod endpoint;
 mod scrape;
 mod server;
 mod web_vitals;

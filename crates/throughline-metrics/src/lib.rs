@@ -10,6 +10,7 @@ mod name;
 mod prometheus;
 mod registry;
 mod render;
+mod snapshot;
 mod system;
 
 pub use format::ExpositionFormat;

@@ -66,6 +66,28 @@ pub(crate) fn labels<'a>(
     text
 }
 
+/// The labels that [`labels`] has written.
+pub(crate) fn read_labels(text: &str) -> Vec<(String, String)> {
+    let (mut labels, mut rest) = (Vec::new(), text.chars());
+    loop {
+        let name: String = rest.by_ref().take_while(|letter| *letter != '=').collect();
+        // Then a quote, the value up to the next one that is not escaped, and a comma.
+        if rest.next().is_none() {
+            return labels;
+        }
+        let mut value = String::new();
+        while let Some(letter) = rest.next() {
+            match letter {
+                '"' => break,
+                '\\' => value.extend(rest.next().map(|escaped| if escaped == 'n' { '\n' } else { escaped })),
+                letter => value.push(letter),
+            }
+        }
+        labels.push((name, value));
+        rest.next();
+    }
+}
+
 /// Writes a text with the three escapes that the formats know; a quote is one of them where `quotes` says so.
 pub(crate) fn escape(out: &mut String, text: &str, quotes: bool) {
     for letter in text.chars() {
@@ -123,6 +145,13 @@ mod tests {
             prop_assert!(valid(&metric(&name), true));
             let label = label(&name);
             prop_assert!(valid(&label, false) && !label.starts_with("__"), "{label}");
+        }
+
+        #[test]
+        fn labels_are_read_as_they_were_written(pairs in prop::collection::btree_map("[a-d]{1,3}", ".{1,8}|[\\\\\"\n,=]{1,4}", 0..4)) {
+            let given: Vec<_> = pairs.iter().map(|(key, value)| Label::new(key.clone(), value.clone())).collect();
+            let read = read_labels(&labels(given.iter(), None, Label::value));
+            prop_assert_eq!(read, pairs.into_iter().collect::<Vec<_>>());
         }
 
         #[test]

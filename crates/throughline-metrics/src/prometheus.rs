@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SetRecorderError, SharedString, Unit,
 };
+use throughline_core::Timestamp;
 use throughline_core::metrics::catalogue::Kind;
-use throughline_core::metrics::{BucketAdvice, Metrics, Profile};
+use throughline_core::metrics::{BucketAdvice, MetricSnapshot, MetricSource, Metrics, Profile};
 
 use crate::buckets::{self, Buckets};
 use crate::registry::{Described, Registry};
-use crate::{ExpositionFormat, render, system};
+use crate::{ExpositionFormat, render, snapshot, system};
 
 #[doc = include_str!("prometheus.md")]
 #[derive(Clone)]
@@ -56,6 +57,14 @@ impl Prometheus {
     /// When the process has a recorder already.
     pub fn install_global(&self) -> Result<(), InstallError> {
         metrics::set_global_recorder(self.recorder()).map_err(|_: SetRecorderError<_>| InstallError)
+    }
+}
+
+impl MetricSource for Prometheus {
+    fn snapshot(&self) -> MetricSnapshot {
+        self.metrics.collect();
+        self.recorder.system.measure(&self.recorder.registry);
+        snapshot::snapshot(&self.recorder.registry, self.recorder.since)
     }
 }
 
@@ -174,6 +183,7 @@ impl PrometheusBuilder {
         let recorder = Arc::new(PrometheusRecorder {
             registry: Registry::new(buckets, self.series_cap),
             system: system::System::new(self.process, runtime, self.profile.clone()),
+            since: Timestamp::now(),
             last_size: AtomicUsize::new(4096),
         });
         let mut metrics = Metrics::to_advised(Arc::clone(&recorder)).profile(self.profile);
@@ -207,6 +217,7 @@ pub enum PrometheusError {
 pub struct PrometheusRecorder {
     registry: Registry,
     system: system::System,
+    since: Timestamp,
     /// How large the last page was, so that the next one grows only once.
     last_size: AtomicUsize,
 }

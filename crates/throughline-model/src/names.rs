@@ -182,6 +182,8 @@ pub mod attrs {
     pub const STEP_TYPE: &str = "step_type";
     /// The run in which this one was started, if it has a trace of its own: that run's trace id.
     pub const CAUSED_BY: &str = "caused_by";
+    /// What the caller in another process said of how it samples, in a root: the member `ot` of `tracestate`.
+    pub const SAMPLING: &str = "tracestate.ot";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
     /// The session in which something happens: an id of the service's own.

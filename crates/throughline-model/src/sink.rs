@@ -35,6 +35,13 @@ pub trait EventSink: Send + Sync + 'static {
         true
     }
 
+    /// From which threshold on, of 56 random bits, this sink takes runs, for `ot=th:…` of the `tracestate` that is sent on to others. `None` by
+    /// default, and where it leaves that to the caller of a run that did not begin here.
+    fn threshold(&self, trace: TraceId, begins_here: bool) -> Option<u64> {
+        let _ = (trace, begins_here);
+        None
+    }
+
     /// Sends the events that the sink has buffered, and returns when that is done or after this time: part of
     /// `Throughline::flush`.
     fn flush(&self, timeout: Duration) -> BoxFuture<'_, ()> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use throughline_core::env;
 use throughline_model::SpoolConfig;
 
 use crate::intake::Running;
@@ -20,6 +21,17 @@ pub enum Protocol {
     /// gRPC, at port 4317 by default.
     #[cfg(feature = "grpc")]
     Grpc,
+}
+
+impl Protocol {
+    /// As `OTEL_EXPORTER_OTLP_PROTOCOL` has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http/protobuf",
+            #[cfg(feature = "grpc")]
+            Self::Grpc => "grpc",
+        }
+    }
 }
 
 /// How others see a span that is still open.
@@ -56,26 +68,33 @@ impl Exceptions {
     }
 }
 
-/// A signal of OTLP: where it is sent to, and what is sent along.
+/// A signal of OTLP: how and where it is sent to, and what is sent along.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Signal {
+    pub(crate) protocol: Protocol,
     /// The whole address for HTTP, the server for gRPC. Printed only [without what may be secret](Signal::place).
     pub(crate) endpoint: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) gzip: bool,
     pub(crate) timeout: Duration,
+    /// PEM, if others than the system's authorities are trusted.
+    #[cfg(feature = "tls")]
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 impl Signal {
+    /// Sent below this address: HTTP has a path for each signal.
+    pub(crate) fn below(&mut self, base: &str, path: &str) {
+        self.endpoint = match self.protocol {
+            Protocol::Http => at(base, path),
+            #[cfg(feature = "grpc")]
+            Protocol::Grpc => base.to_owned(),
+        };
+    }
+
     /// Scheme, host and port: an address may have a password in it, or a key in its path.
     pub(crate) fn place(&self) -> String {
-        match self.endpoint.parse::<http::Uri>() {
-            Ok(uri) => {
-                let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-                format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
-            }
-            Err(_) => "the endpoint".to_owned(),
-        }
+        env::place(&self.endpoint).unwrap_or_else(|| "the endpoint".to_owned())
     }
 }
 
@@ -94,7 +113,7 @@ pub(crate) struct Batching {
     pub(crate) patience: Duration,
 }
 
-/// Exports traces over OTLP: a sink for `Throughline::builder(..).sink(..)`.
+/// Exports traces over OTLP, and [metrics](Self::metrics) and [log lines](Self::log_lines) to the same collector: a sink for `Throughline::builder(..).sink(..)`.
 ///
 /// Nothing is opened before the emitter is built. From then on it has a thread and a runtime of its own; the code that emits
 /// never waits for it.
@@ -110,22 +129,25 @@ pub(crate) struct Batching {
 /// ```
 #[must_use = "nothing is exported before it is given to the builder"]
 pub struct Otlp {
-    pub(crate) protocol: Protocol,
     pub(crate) traces: Signal,
     pub(crate) logs: Signal,
+    pub(crate) metrics: Signal,
     pub(crate) resource: BTreeMap<String, String>,
     pub(crate) batching: Batching,
     pub(crate) value_limit: usize,
     pub(crate) exceptions: Exceptions,
     pub(crate) open_spans: OpenSpans,
     pub(crate) log_records: bool,
-    /// Nothing is exported, because the environment says so.
+    /// No traces are exported, because the environment says so.
     pub(crate) is_off: bool,
+    /// No metrics are, for the same reason.
+    pub(crate) has_no_metrics: bool,
+    /// When metrics are sent.
+    pub(crate) interval: Duration,
+    /// When log lines are sent, and how many may wait.
+    pub(crate) lines: Batching,
     pub(crate) sampler: Sampler,
     pub(crate) whole_failed_runs: bool,
-    /// PEM, if others than the system's authorities are trusted.
-    #[cfg(feature = "tls")]
-    pub(crate) certificate: Option<Vec<u8>>,
     pub(crate) outbox: Option<Arc<dyn SpoolConfig>>,
     pub(crate) running: OnceLock<Running>,
 }
@@ -134,32 +156,37 @@ impl Otlp {
     /// HTTP to `http://localhost:4318`, whatever the environment says.
     pub fn new() -> Self {
         let signal = Signal {
+            protocol: Protocol::Http,
             endpoint: String::new(),
             headers: BTreeMap::new(),
             gzip: false,
             timeout: Duration::from_secs(10),
+            #[cfg(feature = "tls")]
+            certificate: None,
+        };
+        let batching = Batching {
+            delay: Duration::from_secs(5),
+            spans: 512,
+            bytes: 1 << 20,
+            capacity: 65_536,
+            patience: Duration::from_secs(60),
         };
         Self {
-            protocol: Protocol::Http,
             traces: signal.clone(),
-            logs: signal,
+            logs: signal.clone(),
+            metrics: signal,
             resource: BTreeMap::new(),
-            batching: Batching {
-                delay: Duration::from_secs(5),
-                spans: 512,
-                bytes: 1 << 20,
-                capacity: 65_536,
-                patience: Duration::from_secs(60),
-            },
+            batching,
             value_limit: 4096,
             exceptions: Exceptions::default(),
             open_spans: OpenSpans::default(),
             log_records: true,
             is_off: false,
+            has_no_metrics: false,
+            interval: Duration::from_secs(60),
+            lines: Batching { delay: Duration::from_secs(1), capacity: 8192, ..batching },
             sampler: Sampler::default(),
             whole_failed_runs: false,
-            #[cfg(feature = "tls")]
-            certificate: None,
             outbox: None,
             running: OnceLock::new(),
         }
@@ -168,37 +195,38 @@ impl Otlp {
 
     /// How messages are sent; say the [endpoint](Self::endpoint) after it.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
+        self.signals().for_each(|signal| signal.protocol = protocol);
         self
     }
 
-    /// The base address of the collector, to which HTTP adds `/v1/traces` and `/v1/logs`.
+    fn signals(&mut self) -> impl Iterator<Item = &mut Signal> {
+        [&mut self.traces, &mut self.logs, &mut self.metrics].into_iter()
+    }
+
+    /// The base address of the collector, to which HTTP adds `/v1/traces`, `/v1/logs` and `/v1/metrics`.
     pub fn endpoint(mut self, base: impl AsRef<str>) -> Self {
-        (self.traces.endpoint, self.logs.endpoint) = match self.protocol {
-            Protocol::Http => (at(base.as_ref(), "v1/traces"), at(base.as_ref(), "v1/logs")),
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => (base.as_ref().to_owned(), base.as_ref().to_owned()),
-        };
+        for (signal, path) in self.signals().zip(["v1/traces", "v1/logs", "v1/metrics"]) {
+            signal.below(base.as_ref(), path);
+        }
         self
     }
 
     /// A header that is sent along, such as a key. It is never printed.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let (name, value) = (name.into(), value.into());
-        self.traces.headers.insert(name.clone(), value.clone());
-        self.logs.headers.insert(name, value);
+        self.signals().for_each(|signal| drop(signal.headers.insert(name.clone(), value.clone())));
         self
     }
 
     /// Compresses what is sent.
     pub fn gzip(mut self, gzip: bool) -> Self {
-        (self.traces.gzip, self.logs.gzip) = (gzip, gzip);
+        self.signals().for_each(|signal| signal.gzip = gzip);
         self
     }
 
     /// How long the collector may take to answer, 10 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        (self.traces.timeout, self.logs.timeout) = (timeout, timeout);
+        self.signals().for_each(|signal| signal.timeout = timeout);
         self
     }
 
@@ -285,13 +313,14 @@ impl Otlp {
     /// Certificates in PEM that are trusted instead of the system's.
     #[cfg(feature = "tls")]
     pub fn certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.certificate = Some(pem.into());
+        let pem = pem.into();
+        self.signals().for_each(|signal| signal.certificate = Some(pem.clone()));
         self
     }
 }
 
 /// An address below another.
-pub(crate) fn at(base: &str, path: &str) -> String {
+fn at(base: &str, path: &str) -> String {
     format!("{}/{path}", base.trim_end_matches('/'))
 }
 
@@ -305,9 +334,10 @@ impl Default for Otlp {
 impl fmt::Debug for Otlp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Otlp")
-            .field("protocol", &self.protocol)
+            .field("protocol", &self.traces.protocol)
             .field("traces", &self.traces.place())
             .field("logs", &self.logs.place())
+            .field("metrics", &self.metrics.place())
             .field("sampler", &self.sampler)
             .field("open_spans", &self.open_spans)
             .finish_non_exhaustive()

@@ -3,24 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use throughline_core::env::{EnvError, percent_decoded, variable};
+use throughline_core::env::{self, EXPORTERS, EnvError, has_exporter, variable};
 
-use crate::config::{Exceptions, Otlp, Protocol, Signal, at};
+use crate::config::{Batching, Exceptions, Otlp, Protocol, Signal};
 use crate::sampler::Sampler;
 
 impl Otlp {
     /// What the [environment](https://opentelemetry.io/docs/specs/otel/protocol/exporter/) says, and for all that it does not say
     /// the defaults of [`new`](Self::new).
     ///
-    /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS`, `_COMPRESSION` and `_TIMEOUT`, each for all signals or as
-    /// `OTEL_EXPORTER_OTLP_TRACES_…` and `OTEL_EXPORTER_OTLP_LOGS_…` for one; `OTEL_EXPORTER_OTLP_PROTOCOL` and `_CERTIFICATE`, or
-    /// those of traces, which then count for log records as well;
-    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`, `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`,
-    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_BSP_EXPORT_TIMEOUT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and
-    /// `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.
+    /// Read are `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_COMPRESSION`, `_TIMEOUT` and `_CERTIFICATE`, each for all
+    /// signals or for one, as in `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `…_LOGS_…` and `…_METRICS_…`;
+    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_EXPORTER`, `OTEL_LOGS_EXPORTER`, `OTEL_METRICS_EXPORTER`, `OTEL_TRACES_SAMPLER` and
+    /// `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BSP_MAX_QUEUE_SIZE`,
+    /// `OTEL_BSP_EXPORT_TIMEOUT` and the same of log lines as `OTEL_BLRP_…`, `OTEL_METRIC_EXPORT_INTERVAL`,
+    /// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.
     ///
-    /// With `OTEL_TRACES_EXPORTER=none` nothing is exported, and what is called is told nothing of that; with
-    /// `OTEL_LOGS_EXPORTER=none` no log records are. Where that is not said and only traces have an endpoint, they are not
+    /// With `OTEL_TRACES_EXPORTER=none` no traces are exported, and what is called is told nothing of that; with
+    /// `OTEL_LOGS_EXPORTER=none` no log records are, nor log lines, and no metrics where `OTEL_METRICS_EXPORTER` names others than
+    /// `otlp`. Where that is not said and only traces have an endpoint, they are not
     /// either, for there is nobody to send them to. A timeout of 0 is none.
     ///
     /// # Errors
@@ -37,34 +38,18 @@ impl Otlp {
         lookup: &dyn Fn(&'static str) -> Result<Option<String>, EnvError>,
     ) -> Result<Self, EnvError> {
         let mut otlp = Self::new();
-        if let Some(protocol) = one_of(lookup, [TRACES.protocol, ALL.protocol])? {
-            otlp.protocol = protocol_of(&protocol)?;
-        }
-        let protocol = otlp.protocol;
-        otlp = otlp.endpoint(default_endpoint(protocol));
-        signal(lookup, &TRACES, protocol, &mut otlp.traces)?;
-        signal(lookup, &LOGS, protocol, &mut otlp.logs)?;
-        #[cfg(feature = "tls")]
-        if let Some((name, path)) = one_of(lookup, [TRACES.certificate, ALL.certificate])? {
-            let pem = std::fs::read(path);
-            otlp.certificate = Some(pem.map_err(|source| EnvError::Unreadable { name, source })?);
-        }
+        signal(lookup, &TRACES, &mut otlp.traces)?;
+        signal(lookup, &LOGS, &mut otlp.logs)?;
+        signal(lookup, &METRICS, &mut otlp.metrics)?;
         if let Some(list) = lookup("OTEL_RESOURCE_ATTRIBUTES")? {
             otlp.resource = pairs("OTEL_RESOURCE_ATTRIBUTES", &list)?;
         }
+        // Counted in spans there, in events here; a span has two at least.
+        batching(lookup, &SPANS, &mut otlp.batching, 2)?;
+        batching(lookup, &LINES, &mut otlp.lines, 1)?;
         let number = |name| number(lookup, name);
-        if let Some(millis) = number("OTEL_BSP_SCHEDULE_DELAY")? {
-            otlp.batching.delay = Duration::from_millis(millis);
-        }
-        if let Some(spans) = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE")? {
-            otlp = otlp.batch(as_usize(spans), 1 << 20);
-        }
-        if let Some(spans) = number("OTEL_BSP_MAX_QUEUE_SIZE")? {
-            // Counted in spans there, in events here; a span has two at least.
-            otlp = otlp.capacity(as_usize(spans).saturating_mul(2));
-        }
-        if let Some(millis) = number("OTEL_BSP_EXPORT_TIMEOUT")? {
-            otlp.batching.patience = time_limit(millis);
+        if let Some(millis) = number("OTEL_METRIC_EXPORT_INTERVAL")? {
+            otlp.interval = Duration::from_millis(millis.max(1));
         }
         if let Some(limit) = number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")? {
             otlp.value_limit = as_usize(limit);
@@ -82,6 +67,7 @@ impl Otlp {
             }
             None => true,
         };
+        otlp.has_no_metrics = is_exported(lookup, METRICS.exporter)? == Some(false);
         Ok(otlp)
     }
 }
@@ -102,41 +88,26 @@ struct Names {
     certificate: &'static str,
 }
 
-const ALL: Names = Names {
-    exporter: "",
-    endpoint: "OTEL_EXPORTER_OTLP_ENDPOINT",
-    path: "",
-    protocol: "OTEL_EXPORTER_OTLP_PROTOCOL",
-    headers: "OTEL_EXPORTER_OTLP_HEADERS",
-    compression: "OTEL_EXPORTER_OTLP_COMPRESSION",
-    timeout: "OTEL_EXPORTER_OTLP_TIMEOUT",
-    #[cfg(feature = "tls")]
-    certificate: "OTEL_EXPORTER_OTLP_CERTIFICATE",
-};
+macro_rules! names {
+    ($exporter:literal, $path:literal, $prefix:literal) => {
+        Names {
+            exporter: $exporter,
+            endpoint: concat!($prefix, "ENDPOINT"),
+            path: $path,
+            protocol: concat!($prefix, "PROTOCOL"),
+            headers: concat!($prefix, "HEADERS"),
+            compression: concat!($prefix, "COMPRESSION"),
+            timeout: concat!($prefix, "TIMEOUT"),
+            #[cfg(feature = "tls")]
+            certificate: concat!($prefix, "CERTIFICATE"),
+        }
+    };
+}
 
-const TRACES: Names = Names {
-    exporter: "OTEL_TRACES_EXPORTER",
-    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    path: "v1/traces",
-    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    headers: "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-    timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    #[cfg(feature = "tls")]
-    certificate: "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-};
-
-const LOGS: Names = Names {
-    exporter: "OTEL_LOGS_EXPORTER",
-    endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-    path: "v1/logs",
-    protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
-    headers: "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-    compression: "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
-    timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
-    #[cfg(feature = "tls")]
-    certificate: "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
-};
+const ALL: Names = names!("", "", "OTEL_EXPORTER_OTLP_");
+const TRACES: Names = names!("OTEL_TRACES_EXPORTER", "v1/traces", "OTEL_EXPORTER_OTLP_TRACES_");
+const LOGS: Names = names!("OTEL_LOGS_EXPORTER", "v1/logs", "OTEL_EXPORTER_OTLP_LOGS_");
+const METRICS: Names = names!("OTEL_METRICS_EXPORTER", "v1/metrics", "OTEL_EXPORTER_OTLP_METRICS_");
 
 /// The first of these that is set, and its name.
 fn one_of(lookup: Lookup<'_>, names: [&'static str; 2]) -> Result<Option<(&'static str, String)>, EnvError> {
@@ -163,29 +134,36 @@ const PROTOCOLS: &str = if cfg!(feature = "grpc") {
     "http/protobuf; for grpc switch on the feature `grpc` of throughline-otel (`otel-grpc` of throughline)"
 };
 
-fn default_endpoint(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http://localhost:4318",
-        #[cfg(feature = "grpc")]
-        Protocol::Grpc => "http://localhost:4317",
-    }
-}
-
-fn signal(
-    lookup: Lookup<'_>,
-    names: &Names,
-    protocol: Protocol,
-    signal: &mut Signal,
-) -> Result<(), EnvError> {
-    if let Some((name, endpoint)) = one_of(lookup, [names.endpoint, ALL.endpoint])? {
-        let uri = endpoint.parse::<http::Uri>().ok();
-        if !uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
-        {
-            return Err(secretive(name, "an address as in http://collector:4318"));
+fn signal(lookup: Lookup<'_>, names: &Names, signal: &mut Signal) -> Result<(), EnvError> {
+    let endpoint = one_of(lookup, [names.endpoint, ALL.endpoint])?;
+    signal.protocol = match one_of(lookup, [names.protocol, ALL.protocol])? {
+        Some(protocol) => protocol_of(&protocol)?,
+        None => match &endpoint {
+            Some((name, endpoint)) => protocol_of(&(name, env::otlp_protocol(endpoint).to_owned()))?,
+            None => Protocol::Http,
+        },
+    };
+    match endpoint {
+        Some((name, endpoint)) => {
+            let uri = endpoint.parse::<http::Uri>().ok();
+            let is_address =
+                |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+            if !uri.is_some_and(is_address) {
+                return Err(secretive(name, "an address as in http://collector:4318"));
+            }
+            // The address of one signal is used as it is, that of all is what paths are added to.
+            if name == ALL.endpoint {
+                signal.below(&endpoint, names.path);
+            } else {
+                signal.endpoint = endpoint;
+            }
         }
-        // The address of one signal is used as it is, that of all is what paths are added to.
-        let is_base = name == ALL.endpoint && protocol == Protocol::Http;
-        signal.endpoint = if is_base { at(&endpoint, names.path) } else { endpoint };
+        None => signal.below(env::otlp_endpoint(signal.protocol.name()), names.path),
+    }
+    #[cfg(feature = "tls")]
+    if let Some((name, path)) = one_of(lookup, [names.certificate, ALL.certificate])? {
+        let pem = std::fs::read(path);
+        signal.certificate = Some(pem.map_err(|source| EnvError::Unreadable { name, source })?);
     }
     if let Some((name, list)) = one_of(lookup, [names.headers, ALL.headers])? {
         signal.headers = pairs(name, &list)?;
@@ -211,20 +189,56 @@ fn signal(
     Ok(())
 }
 
+/// The names of the variables of what is sent in batches.
+struct Batches {
+    delay: &'static str,
+    batch: &'static str,
+    capacity: &'static str,
+    patience: &'static str,
+}
+
+const SPANS: Batches = Batches {
+    delay: "OTEL_BSP_SCHEDULE_DELAY",
+    batch: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    capacity: "OTEL_BSP_MAX_QUEUE_SIZE",
+    patience: "OTEL_BSP_EXPORT_TIMEOUT",
+};
+
+const LINES: Batches = Batches {
+    delay: "OTEL_BLRP_SCHEDULE_DELAY",
+    batch: "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+    capacity: "OTEL_BLRP_MAX_QUEUE_SIZE",
+    patience: "OTEL_BLRP_EXPORT_TIMEOUT",
+};
+
+/// `weight` is how many are counted for one that waits.
+fn batching(
+    lookup: Lookup<'_>,
+    names: &Batches,
+    batching: &mut Batching,
+    weight: usize,
+) -> Result<(), EnvError> {
+    if let Some(millis) = number(lookup, names.delay)? {
+        batching.delay = Duration::from_millis(millis);
+    }
+    if let Some(count) = number(lookup, names.batch)? {
+        batching.spans = as_usize(count).max(1);
+    }
+    if let Some(count) = number(lookup, names.capacity)? {
+        batching.capacity = as_usize(count).saturating_mul(weight).max(1);
+    }
+    if let Some(millis) = number(lookup, names.patience)? {
+        batching.patience = time_limit(millis);
+    }
+    Ok(())
+}
+
 const PAIRS: &str = "a list as in key1=value1,key2=value2, percent-encoded where a value has a comma in it";
 
 /// `key1=value1,key2=value2`, as in baggage.
 fn pairs(name: &'static str, list: &str) -> Result<BTreeMap<String, String>, EnvError> {
-    let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=').ok_or_else(|| secretive(name, PAIRS))?;
-        let value = percent_decoded(value.trim().as_bytes()).and_then(|value| String::from_utf8(value).ok());
-        let value = value.ok_or_else(|| secretive(name, PAIRS))?;
-        match key.trim() {
-            "" => Err(secretive(name, PAIRS)),
-            key => Ok((key.to_owned(), value)),
-        }
-    };
-    list.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
+    let pairs = env::pairs(list).ok_or_else(|| secretive(name, PAIRS))?;
+    Ok(pairs.into_iter().collect())
 }
 
 fn exceptions(opted: &str) -> Result<Exceptions, EnvError> {
@@ -262,12 +276,21 @@ const SAMPLERS: &str = "always_on, always_off or traceidratio, each also as in p
 
 /// Whether a signal is exported, if that is said.
 fn is_exported(lookup: Lookup<'_>, name: &'static str) -> Result<Option<bool>, EnvError> {
-    match lookup(name)?.as_deref().map(str::trim) {
-        None => Ok(None),
-        Some("otlp") => Ok(Some(true)),
-        Some("none") => Ok(Some(false)),
-        Some(other) => Err(invalid(name, other, "otlp or none")),
+    let Some(list) = lookup(name)? else { return Ok(None) };
+    // Metrics have one more, which is none of this exporter's.
+    let is_known =
+        |word: &str| EXPORTERS.contains(&word) || (name == METRICS.exporter && word == "prometheus");
+    if !list.split(',').map(str::trim).all(is_known) {
+        let expected = match name == METRICS.exporter {
+            true => "some of otlp, prometheus, console, none, with commas between them",
+            false => "some of otlp, console, none, with commas between them",
+        };
+        return Err(invalid(name, &list, expected));
     }
+    if has_exporter(&list, "console") {
+        tracing::warn!(target: "throughline", "console in {name}={list} is not supported: only otlp exports anything");
+    }
+    Ok(Some(has_exporter(&list, "otlp")))
 }
 
 /// As OpenTelemetry has it, 0 is none.
@@ -309,7 +332,7 @@ mod tests {
         let otlp = read(&[]).unwrap();
         assert_eq!(otlp.traces.endpoint, "http://localhost:4318/v1/traces");
         assert_eq!(otlp.logs.endpoint, "http://localhost:4318/v1/logs");
-        assert_eq!((otlp.protocol, otlp.sampler), (Protocol::Http, Sampler::ParentBasedAlwaysOn));
+        assert_eq!((otlp.traces.protocol, otlp.sampler), (Protocol::Http, Sampler::ParentBasedAlwaysOn));
     }
 
     #[test]
@@ -346,6 +369,25 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_is_exported_where_otlp_is_among_the_exporters_that_are_named() {
+        for (list, expected) in [
+            ("otlp", true),
+            ("otlp, console", true),
+            ("console,otlp", true),
+            ("console", false),
+            ("none", false),
+            (" none ", false),
+        ] {
+            let otlp = read(&[("OTEL_TRACES_EXPORTER", list)]).unwrap();
+            assert_eq!(!otlp.is_off, expected, "{list}");
+            assert_eq!(read(&[("OTEL_LOGS_EXPORTER", list)]).unwrap().log_records, expected, "{list}");
+            let otlp = read(&[("OTEL_METRICS_EXPORTER", list)]).unwrap();
+            assert_eq!(!otlp.has_no_metrics, expected, "{list}");
+        }
+        assert!(read(&[("OTEL_METRICS_EXPORTER", "prometheus")]).unwrap().has_no_metrics);
+    }
+
+    #[test]
     fn a_time_limit_of_zero_is_none() {
         let otlp = read(&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0"), ("OTEL_BSP_EXPORT_TIMEOUT", "0")]).unwrap();
         assert_eq!((otlp.traces.timeout, otlp.logs.timeout), (Duration::MAX, Duration::MAX));
@@ -357,8 +399,15 @@ mod tests {
     fn grpc_has_a_port_of_its_own_and_no_paths() {
         let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
         assert_eq!(read(&[grpc]).unwrap().traces.endpoint, "http://localhost:4317");
+        let mixed = read(&[grpc, ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf")]).unwrap();
+        assert_eq!(mixed.metrics.endpoint, "http://localhost:4318/v1/metrics");
+        let of_its_port = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")]).unwrap();
+        assert_eq!(
+            (of_its_port.traces.protocol, of_its_port.metrics.protocol),
+            (Protocol::Grpc, Protocol::Grpc)
+        );
         let otlp = read(&[grpc, ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")]).unwrap();
-        assert_eq!((otlp.protocol, &*otlp.logs.endpoint), (Protocol::Grpc, "http://collector:4317"));
+        assert_eq!((otlp.logs.protocol, &*otlp.logs.endpoint), (Protocol::Grpc, "http://collector:4317"));
     }
 
     #[test]
@@ -400,6 +449,9 @@ mod tests {
         assert_eq!((otlp.value_limit, otlp.exceptions), (80, Exceptions::Both));
         assert_eq!(otlp.sampler, Sampler::ParentBasedRatio(0.25));
         assert_eq!(otlp.resource["team"], "credit risk");
+        let otlp =
+            read(&[("OTEL_BLRP_SCHEDULE_DELAY", "7"), ("OTEL_METRIC_EXPORT_INTERVAL", "15000")]).unwrap();
+        assert_eq!((otlp.lines.delay, otlp.interval), (Duration::from_millis(7), Duration::from_secs(15)));
     }
 
     #[test]
@@ -410,9 +462,9 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number"),
             ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "-1", "a whole number"),
             ("OTEL_TRACES_SAMPLER", "sometimes", "always_on"),
-            ("OTEL_TRACES_EXPORTER", "jaeger", "otlp or none"),
-            ("OTEL_TRACES_EXPORTER", "console", "otlp or none"),
-            ("OTEL_LOGS_EXPORTER", "console", "otlp or none"),
+            ("OTEL_TRACES_EXPORTER", "jaeger", "some of otlp, console, none"),
+            ("OTEL_TRACES_EXPORTER", "otlp,jaeger", "some of otlp, console, none"),
+            ("OTEL_LOGS_EXPORTER", "stdout", "some of otlp, console, none"),
             ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "spans", "logs or logs/dup"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();

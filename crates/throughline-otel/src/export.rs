@@ -1,34 +1,35 @@
 //! The exporter: what runs on its thread, from events to answers of the collector.
 
 mod batch;
+mod kept;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::trace::v1::Span;
 use throughline_model::{
     BoxError, DropReason, Instance, OpenError, Readers, SpanId, SpoolConfig, TraceEvent, TraceId,
 };
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::assemble::{Amounts, Assembler, Finished};
 use crate::backlog::Backlog;
-use crate::config::{Batching, OpenSpans, Otlp};
+use crate::config::{Batching, OpenSpans, Otlp, Signal};
 use crate::deadline::{Deadline, at};
-use crate::intake::{Flush, Intake, Seen};
+use crate::intake::{Intake, Seen};
 use crate::ledger::Ledger;
 use crate::lookup::{Answered, Lookups, Question};
-use crate::outbox::{First, Outbox};
+use crate::outbox::Outbox;
+use crate::sampler::Sampling;
 use crate::translate::{self, Style};
-use crate::transport::{Answer, Settings, Transport};
+use crate::transport::{Answer, Transport};
+use crate::worker::{AT_LEISURE, Commands, Flush};
 use batch::{Processes, Record, Sent};
-
-/// How long what there is may take if nobody waits for it.
-const AT_LEISURE: Duration = Duration::from_secs(10);
 
 /// What an exporter is made of, before it has a runtime.
 pub(crate) struct Plan {
-    settings: Settings,
+    traces: Signal,
+    logs: Signal,
     batching: Batching,
     style: Style,
     open_spans: OpenSpans,
@@ -37,6 +38,7 @@ pub(crate) struct Plan {
     processes: Processes,
     intake: Arc<Intake>,
     ledger: Arc<Ledger>,
+    sampling: Arc<Sampling>,
     outbox: Option<Arc<dyn SpoolConfig>>,
 }
 
@@ -45,6 +47,7 @@ pub(crate) struct Exporter {
     open_spans: OpenSpans,
     intake: Arc<Intake>,
     ledger: Arc<Ledger>,
+    sampling: Arc<Sampling>,
     assembler: Assembler,
     lookups: Lookups,
     spans: Backlog<Sent>,
@@ -52,6 +55,7 @@ pub(crate) struct Exporter {
     outbox: Option<Outbox>,
     processes: Processes,
     transport: Transport,
+    transport_of_records: Transport,
     deadline: Deadline,
 }
 
@@ -62,10 +66,12 @@ impl Exporter {
         readers: Option<&Readers>,
         intake: &Arc<Intake>,
         ledger: &Arc<Ledger>,
+        sampling: &Arc<Sampling>,
     ) -> Plan {
         let reader = readers.map(|readers| Arc::clone(&readers.reader));
         Plan {
-            settings: Settings::of(otlp),
+            traces: otlp.traces.clone(),
+            logs: otlp.logs.clone(),
             batching: otlp.batching,
             style: Style {
                 value_limit: otlp.value_limit,
@@ -81,6 +87,7 @@ impl Exporter {
             instance: instance.clone(),
             intake: Arc::clone(intake),
             ledger: Arc::clone(ledger),
+            sampling: Arc::clone(sampling),
             outbox: otlp.outbox.clone(),
         }
     }
@@ -93,7 +100,8 @@ impl Plan {
             reason: source.to_string(),
             source: Some(source),
         };
-        let transport = Transport::new(&self.settings).map_err(unusable)?;
+        let transport = Transport::new(&self.traces).map_err(unusable)?;
+        let transport_of_records = Transport::new(&self.logs).map_err(unusable)?;
         let outbox = match &self.outbox {
             Some(config) => {
                 // What can't be delivered now waits.
@@ -109,6 +117,7 @@ impl Plan {
             open_spans: self.open_spans,
             intake: self.intake,
             ledger: self.ledger,
+            sampling: self.sampling,
             assembler: Assembler::new(self.batching.capacity),
             lookups: self.lookups,
             spans: Backlog::new("spans", self.batching),
@@ -116,6 +125,7 @@ impl Plan {
             outbox,
             processes: self.processes,
             transport,
+            transport_of_records,
             deadline,
         })
     }
@@ -123,7 +133,7 @@ impl Plan {
 
 impl Exporter {
     /// Exports until it is closed or nobody can emit any more.
-    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Flush>) {
+    pub(crate) async fn run(mut self, mut commands: Commands) {
         loop {
             let due = self.due();
             tokio::select! {
@@ -202,7 +212,8 @@ impl Exporter {
                 self.records.hurry();
             }
             OpenSpans::PendingSpan => {
-                let span = translate::start_span(start, self.style);
+                let state = self.sampling.trace_state(start.trace_id);
+                let span = Span { trace_state: state, ..translate::start_span(start, self.style) };
                 let _ = self.spans.push(Sent::of_start(span, start));
                 self.spans.hurry();
             }
@@ -211,7 +222,8 @@ impl Exporter {
 
     /// A span that is to be sent.
     fn add(&mut self, finished: Finished) {
-        let Some((span, last)) = translate::span(&finished, self.style).zip(finished.events.last().cloned())
+        let Some((span, last)) =
+            translated(&finished, self.style, &self.sampling).zip(finished.events.last().cloned())
         else {
             return;
         };
@@ -304,35 +316,6 @@ impl Exporter {
         }
     }
 
-    /// Puts what the collector did not take into the outbox, or counts it as lost.
-    async fn keep_or_lose(&mut self, spans: Vec<Sent>, why: DropReason) {
-        // Halves are tried where all together are refused: a spool that is nearly full has room for some.
-        let (mut groups, mut refused) = (vec![spans], None);
-        while let Some(mut spans) = groups.pop() {
-            let owed = spans.iter().map(|span| span.owed).sum::<u64>();
-            let finished: Vec<_> = spans.iter().filter_map(|span| span.finished.as_ref()).collect();
-            let Some(outbox) = self.outbox.as_mut().filter(|_| !finished.is_empty()) else {
-                self.ledger.lose(why, owed);
-                continue;
-            };
-            match outbox.push(&finished).await {
-                // Those that another process saw are accepted with the span that they complete.
-                Ok(events) => self.ledger.accept(events.saturating_sub(owed)),
-                Err(_) if spans.len() > 1 => {
-                    groups.push(spans.split_off(spans.len() / 2));
-                    groups.push(spans);
-                }
-                Err(error) => {
-                    refused = Some(error);
-                    self.ledger.lose(why, owed);
-                }
-            }
-        }
-        if let Some(error) = refused {
-            tracing::warn!(target: "throughline", %error, "the outbox of otlp did not take all spans");
-        }
-    }
-
     async fn send_spans(&mut self) {
         if self.outbox.as_ref().is_some_and(|outbox| outbox.waiting() > 0) {
             // Behind those that wait.
@@ -341,7 +324,7 @@ impl Exporter {
         }
         let count = self.spans.batch();
         let request = self.processes.traces(self.spans.first(count));
-        let sending = self.transport.traces(request);
+        let sending = self.transport.send(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, message } => {
                 let batch = self.spans.take(count);
@@ -406,7 +389,7 @@ impl Exporter {
     async fn send_records(&mut self) {
         let count = self.records.batch();
         let request = self.processes.logs(self.records.first(count));
-        let sending = self.transport.logs(request);
+        let sending = self.transport_of_records.send(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, .. } => {
                 let batch = self.records.take(count);
@@ -433,66 +416,12 @@ impl Exporter {
         }
     }
 
-    async fn send_from_the_outbox(&mut self) {
-        let Some(outbox) = &mut self.outbox else { return };
-        let first = match outbox.first().await {
-            Ok(first) if first.is_empty() => return self.spans.put_off(None),
-            Ok(first) => first,
-            Err(error) => {
-                self.spans.trouble(&error.to_string());
-                return self.spans.put_off(None);
-            }
-        };
-        let sent = first.into_iter().filter_map(|First { span, is_record_alone, through }| {
-            let end = Arc::clone(span.events.last()?);
-            let sent = Sent::new(translate::span(&span, self.style)?, &end, span.owed, Some(span));
-            Some((sent, is_record_alone, through))
-        });
-        let mut sent: Vec<_> = sent.collect();
-        let count = self.spans.fitting(sent.iter().map(|(sent, ..)| sent));
-        sent.truncate(count);
-        let Some(&(_, _, through)) = sent.last() else { return };
-        let (records, sent): (Vec<_>, Vec<_>) =
-            sent.into_iter().partition(|(_, is_record_alone, _)| *is_record_alone);
-        let [records, sent] =
-            [records, sent].map(|sent| sent.into_iter().map(|(sent, ..)| sent).collect::<Vec<_>>());
-        let nothing = Answer::Taken { rejected: 0, message: String::new() };
-        let answer = match sent.is_empty() {
-            true => nothing,
-            false => {
-                let sending = self.transport.traces(self.processes.traces(sent.iter()));
-                self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late)
-            }
-        };
-        let (rejected, message) = match answer {
-            Answer::Taken { rejected, message } => {
-                self.spans.went_well();
-                (rejected, message)
-            }
-            Answer::TooLarge { .. } if self.spans.halve(count) => return,
-            Answer::TooLarge { reason } | Answer::Rejected { reason } => {
-                self.spans.may_grow();
-                (u64::MAX, reason)
-            }
-            Answer::Later { after, reason } => {
-                self.spans.trouble(&reason);
-                return self.spans.put_off(after);
-            }
-        };
-        // Counted once it can't be sent again.
-        match outbox.remove(through).await {
-            Ok(()) => {
-                self.taken(&records, 0, "");
-                self.taken(&sent, rejected, &message);
-            }
-            Err(error) => {
-                self.spans.trouble(&error.to_string());
-                self.spans.put_off(None);
-            }
-        }
-    }
-
     fn is_late(&self) -> bool {
         self.deadline.has_passed()
     }
+}
+
+fn translated(finished: &Finished, style: Style, sampling: &Sampling) -> Option<Span> {
+    let trace = finished.events.first()?.trace_id;
+    Some(Span { trace_state: sampling.trace_state(trace), ..translate::span(finished, style)? })
 }

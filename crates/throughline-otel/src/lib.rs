@@ -1,5 +1,5 @@
 //! OpenTelemetry export of Throughline: what a service records goes out as traces over OTLP, with the trace and span ids
-//! that its store has.
+//! that its store has; what it [measures](Otlp::metrics) and [logs](Otlp::log_lines) goes to the same collector, by choice.
 //!
 //! [`Otlp`] is a sink for `Throughline::builder(..).sink(..)`. Each span is sent when it has ended, with the ids, the parent, the
 //! links and the status of its events; its start is sent at once, so that a step that takes an hour is seen while it runs
@@ -13,29 +13,37 @@
 //!
 //! # Other tracing beside it
 //!
-//! Ids are those of the events, so they agree with what `traceparent` carries: spans that another service or another library makes
-//! below or above a step are parts of the same trace.
+//! Ids are those of the events, so they agree with what `traceparent` carries: spans that another service makes below or above a step
+//! are parts of the same trace. So are those that other libraries make in this process, with the feature `sdk` and its module `bridge`.
 
 mod assemble;
 mod backlog;
+#[cfg(feature = "sdk")]
+pub mod bridge;
 mod config;
 mod deadline;
 mod env;
 mod export;
 mod intake;
 mod ledger;
+mod lines;
 mod lookup;
+mod metrics;
 mod outbox;
 mod resource;
 mod sampler;
 mod semconv;
+mod ship;
 mod sink;
 #[cfg(feature = "tls")]
 mod tls;
 mod translate;
 mod transport;
+mod worker;
 
 pub use config::{Exceptions, OpenSpans, Otlp, Protocol};
+pub use lines::OtlpLogs;
+pub use metrics::OtlpMetrics;
 pub use sampler::Sampler;
 
 /// The code of the README, as a doc test.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throughline_model::{
-    BoxError, BoxFuture, EventSink, Instance, OpenError, Readers, SinkAccount, TraceEvent, TraceId,
+    BoxFuture, EventSink, Instance, OpenError, Readers, SinkAccount, TraceEvent, TraceId,
 };
-use tokio::sync::mpsc;
 
 use crate::config::Otlp;
-use crate::deadline::Deadline;
 use crate::export::Exporter;
-use crate::intake::{Deadlines, Intake, Running};
+use crate::intake::{Intake, Running};
+use crate::ledger::Ledger;
 use crate::sampler::Sampling;
+use crate::worker::{Worker, open_already};
 
 /// The name of the sink in reports.
 const NAME: &str = "otlp";
@@ -20,7 +20,7 @@ const NAME: &str = "otlp";
 impl Otlp {
     async fn send_on(&self, timeout: Duration, closes: bool) {
         if let Some(running) = self.running.get() {
-            running.flush(timeout, closes).await;
+            running.worker.flush(timeout, closes).await;
         }
     }
 }
@@ -40,52 +40,22 @@ impl EventSink for Otlp {
         if self.is_off {
             return Ok(());
         }
-        let unusable =
-            |reason: String, source: Option<BoxError>| OpenError::Unusable { store: NAME, reason, source };
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let running = Running {
-            intake: Arc::new(Intake::new(self.batching.capacity)),
-            ledger: Arc::default(),
-            commands,
-            deadlines: Deadlines::default(),
-            sampling: Sampling::new(self.sampler),
-            whole_failed_runs: self.whole_failed_runs,
-        };
-        let plan = Exporter::plan(self, instance, readers, &running.intake, &running.ledger);
-        let deadline = Deadline::new(running.deadlines.subscribe());
-        let (opened, is_open) = std::sync::mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new().name("throughline-otlp".to_owned()).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => {
-                    let _ = opened.send(Err(unusable(
-                        "its runtime could not be started".to_owned(),
-                        Some(error.into()),
-                    )));
-                    return;
-                }
-            };
-            match runtime.block_on(plan.open(deadline)) {
-                Ok(exporter) => {
-                    if opened.send(Ok(())).is_ok() {
-                        runtime.block_on(exporter.run(receiver));
-                    }
-                }
-                Err(error) => {
-                    let _ = opened.send(Err(error));
-                }
-            }
-        });
-        thread.map_err(|error| unusable("its thread could not be started".to_owned(), Some(error.into())))?;
-        let panicked = || unusable("it panicked while it was opened".to_owned(), None);
-        is_open.recv().unwrap_or_else(|_| Err(panicked()))?;
-        self.running
-            .set(running)
-            .map_err(|_| unusable("it is open already: give each emitter one of its own".to_owned(), None))
+        let (intake, ledger) = (Arc::new(Intake::new(self.batching.capacity)), Arc::<Ledger>::default());
+        let sampling = Arc::new(Sampling::new(self.sampler));
+        let plan = Exporter::plan(self, instance, readers, &intake, &ledger, &sampling);
+        let worker = Worker::start(NAME, move |deadline, commands| async move {
+            plan.open(deadline).await.map(|exporter| exporter.run(commands))
+        })?;
+        let running = Running { intake, ledger, worker, sampling, whole_failed_runs: self.whole_failed_runs };
+        self.running.set(running).map_err(|_| open_already(NAME))
     }
 
     fn samples(&self, trace: TraceId) -> bool {
         self.running.get().is_none_or(|running| running.sampling.samples_run(trace))
+    }
+
+    fn threshold(&self, _: TraceId, begins_here: bool) -> Option<u64> {
+        self.running.get()?.sampling.threshold(begins_here)
     }
 
     fn flush(&self, timeout: Duration) -> BoxFuture<'_, ()> {

@@ -1,5 +1,6 @@
 //! Events as messages of OTLP: pure functions, with the ids that the events have.
 
+mod metrics;
 mod value;
 
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
@@ -7,13 +8,16 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status as SpanStatus};
-use throughline_model::names::{data, errors, tags};
+use throughline_core::log::LogLine;
+use throughline_model::names::{attrs, data, errors, tags};
 use throughline_model::{ErrorInfo, Relation, Status, Timestamp, TraceEvent};
+use tracing::Level;
 
 use crate::assemble::Finished;
 use crate::config::Exceptions;
 use crate::semconv as name;
 
+pub(crate) use metrics::metrics;
 pub(crate) use value::Attributes;
 
 /// The trace is sampled: all that is exported was.
@@ -52,6 +56,11 @@ pub(crate) fn span(finished: &Finished, style: Style) -> Option<Span> {
     let status = status_of(finished, last);
     attributes.text(name::STATUS, status.text);
     attributes.optional(name::EFFECT, name::effect(last, status.status));
+    let resumed =
+        finished.events.iter().filter(|event| event.status == Status::Pending && event.seq > 0).count();
+    if let Some(times) = i64::try_from(resumed).ok().filter(|times| *times > 0) {
+        attributes.number(name::RESUMED, times);
+    }
     attributes.optional(name::ERROR_TYPE, status.error_type.as_deref());
     attributes.optional(name::CANCELLED_BY, status.cancelled_by.as_deref());
     let mut events: Vec<_> = finished.points.iter().map(|point| point_event(point, style)).collect();
@@ -94,6 +103,38 @@ pub(crate) fn exception_record(last: &TraceEvent, style: Style) -> Option<LogRec
         event_name: name::EXCEPTION.to_owned(),
         ..record(last)
     })
+}
+
+/// What a line of a log is, by the [log model](https://opentelemetry.io/docs/specs/otel/logs/data-model/).
+pub(crate) fn line_record(line: &LogLine, value_limit: usize) -> LogRecord {
+    let (severity, text) = match line.level {
+        Level::ERROR => (SeverityNumber::Error, "ERROR"),
+        Level::WARN => (SeverityNumber::Warn, "WARN"),
+        Level::INFO => (SeverityNumber::Info, "INFO"),
+        Level::DEBUG => (SeverityNumber::Debug, "DEBUG"),
+        Level::TRACE => (SeverityNumber::Trace, "TRACE"),
+    };
+    let mut attributes = Attributes::new(value_limit);
+    for (key, value) in &line.metadata {
+        attributes.json(key, value);
+    }
+    for (id, value) in &line.ids {
+        attributes.text(name::id_of_line(id), value);
+    }
+    if let Some(error) = &line.error {
+        describe_exception(&mut attributes, error);
+    }
+    LogRecord {
+        time_unix_nano: nanos(line.at),
+        observed_time_unix_nano: nanos(line.at),
+        severity_number: severity.into(),
+        severity_text: text.to_owned(),
+        body: Some(value::text(&line.message, value_limit)),
+        attributes: attributes.into(),
+        trace_id: line.trace.map(|trace| trace.to_bytes().to_vec()).unwrap_or_default(),
+        span_id: line.span.map(span_id).unwrap_or_default(),
+        ..LogRecord::default()
+    }
 }
 
 /// What is logged of a span that began.
@@ -193,7 +234,8 @@ fn describe(attributes: &mut Attributes, event: &TraceEvent) {
             attributes.number(key, number.into());
         }
     }
-    for (key, value) in &event.attrs {
+    // What was said of sampling is the trace state.
+    for (key, value) in event.attrs.iter().filter(|(key, _)| key != attrs::SAMPLING) {
         match value.parse().ok().filter(|_| name::is_number(key)) {
             Some(number) => attributes.number(key, number),
             None => attributes.text(key, value),
@@ -298,11 +340,16 @@ fn exception(last: &TraceEvent) -> Option<&ErrorInfo> {
 
 fn exception_attributes(error: &ErrorInfo, style: Style) -> Vec<KeyValue> {
     let mut attributes = Attributes::new(style.value_limit);
-    attributes.text(name::EXCEPTION_TYPE, &error.kind);
+    describe_exception(&mut attributes, error);
+    attributes.into()
+}
+
+fn describe_exception(attributes: &mut Attributes, error: &ErrorInfo) {
+    // An error that was logged as text has no type.
+    attributes.optional(name::EXCEPTION_TYPE, Some(&*error.kind).filter(|kind| !kind.is_empty()));
     attributes.text(name::EXCEPTION_MESSAGE, &error.message);
     if !error.chain.is_empty() {
         let chain: Vec<_> = error.chain.iter().map(|source| format!("caused by: {source}")).collect();
         attributes.text(name::EXCEPTION_STACKTRACE, &chain.join("\n"));
     }
-    attributes.into()
 }

@@ -6,11 +6,18 @@ mod http;
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+#[cfg(feature = "grpc")]
+use prost::Message as _;
 use throughline_model::BoxError;
 
-use crate::config::{Otlp, Protocol, Signal};
+use crate::config::{Protocol, Signal};
 
 /// What the collector is told of who sends.
 const AGENT: &str = concat!("throughline-otel/", env!("CARGO_PKG_VERSION"));
@@ -58,7 +65,35 @@ fn address(signal: &Signal) -> Result<::http::Uri, BoxError> {
     Ok(uri)
 }
 
-/// A connection to a collector.
+/// A batch of a signal.
+pub(crate) trait Batch: Over {
+    /// What the answer to it, in protobuf, says of how many were rejected, and why.
+    fn rejected(answer: &[u8]) -> Option<(i64, String)>;
+}
+
+#[cfg(feature = "grpc")]
+pub(crate) use grpc::Call as Over;
+#[cfg(not(feature = "grpc"))]
+pub(crate) use prost::Message as Over;
+
+macro_rules! batches {
+    ($($request:ty, $response:ty, $rejected:ident;)*) => {$(
+        impl Batch for $request {
+            fn rejected(answer: &[u8]) -> Option<(i64, String)> {
+                let partial = <$response>::decode(answer).ok()?.partial_success?;
+                Some((partial.$rejected, partial.error_message))
+            }
+        }
+    )*};
+}
+
+batches! {
+    ExportTraceServiceRequest, ExportTraceServiceResponse, rejected_spans;
+    ExportLogsServiceRequest, ExportLogsServiceResponse, rejected_log_records;
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse, rejected_data_points;
+}
+
+/// A connection to the collector of a signal.
 pub(crate) enum Transport {
     Http(Box<http::Http>),
     #[cfg(feature = "grpc")]
@@ -67,55 +102,24 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// Opens no connection yet. To be called, and used, on the runtime of the exporter.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, BoxError> {
-        let is_encrypted = |signal: &Signal| signal.endpoint.starts_with("https:");
-        if !cfg!(feature = "tls") && [&settings.traces, &settings.logs].into_iter().any(is_encrypted) {
+    pub(crate) fn new(signal: &Signal) -> Result<Self, BoxError> {
+        if !cfg!(feature = "tls") && signal.endpoint.starts_with("https:") {
             return Err("an endpoint begins with https: switch on the feature `tls` of throughline-otel \
                         (`otel-tls` of throughline)"
                 .into());
         }
-        match settings.protocol {
-            Protocol::Http => http::Http::new(settings).map(|http| Self::Http(Box::new(http))),
+        match signal.protocol {
+            Protocol::Http => http::Http::new(signal).map(|http| Self::Http(Box::new(http))),
             #[cfg(feature = "grpc")]
-            Protocol::Grpc => grpc::Grpc::new(settings).map(|grpc| Self::Grpc(Box::new(grpc))),
+            Protocol::Grpc => grpc::Grpc::new(signal).map(|grpc| Self::Grpc(Box::new(grpc))),
         }
     }
 
-    pub(crate) async fn traces(&mut self, request: ExportTraceServiceRequest) -> Answer {
+    pub(crate) async fn send(&self, batch: impl Batch) -> Answer {
         match self {
-            Self::Http(http) => http.traces(request).await,
+            Self::Http(http) => http.send(batch).await,
             #[cfg(feature = "grpc")]
-            Self::Grpc(grpc) => grpc.traces(request).await,
-        }
-    }
-
-    pub(crate) async fn logs(&mut self, request: ExportLogsServiceRequest) -> Answer {
-        match self {
-            Self::Http(http) => http.logs(request).await,
-            #[cfg(feature = "grpc")]
-            Self::Grpc(grpc) => grpc.logs(request).await,
-        }
-    }
-}
-
-/// What a connection needs to know.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) protocol: Protocol,
-    pub(crate) traces: Signal,
-    pub(crate) logs: Signal,
-    #[cfg(feature = "tls")]
-    pub(crate) certificate: Option<Vec<u8>>,
-}
-
-impl Settings {
-    pub(crate) fn of(otlp: &Otlp) -> Self {
-        Self {
-            protocol: otlp.protocol,
-            traces: otlp.traces.clone(),
-            logs: otlp.logs.clone(),
-            #[cfg(feature = "tls")]
-            certificate: otlp.certificate.clone(),
+            Self::Grpc(grpc) => grpc.send(batch).await,
         }
     }
 }

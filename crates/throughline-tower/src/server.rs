@@ -36,7 +36,8 @@ pub trait LayerExt {
 impl LayerExt for Throughline {
     fn layer(&self) -> ServerLayer {
         let measures = Measures::new(self.meter());
-        let options = Options { is_public: false, scheme: measures::scheme(&Scheme::HTTP) };
+        let options =
+            Options { is_public: false, tells_trace: false, scheme: measures::scheme(&Scheme::HTTP) };
         ServerLayer { shared: Arc::new(Shared { throughline: self.clone(), measures }), options }
     }
 
@@ -59,6 +60,8 @@ pub struct ServerLayer {
 #[derive(Debug, Clone, Copy)]
 struct Options {
     is_public: bool,
+    /// Whether clients are told which trace a request is in.
+    tells_trace: bool,
     /// The label for requests that do not name their scheme.
     scheme: &'static str,
 }
@@ -73,6 +76,14 @@ impl ServerLayer {
     #[must_use]
     pub fn public(self) -> Self {
         Self { options: Options { is_public: true, ..self.options }, ..self }
+    }
+
+    /// Tells clients in which trace and span a request was served, as `trace;desc=…` in the header `Server-Timing`
+    /// ([Trace Context, level 3](https://w3c.github.io/trace-context/)): for browsers and other clients that don't trace by
+    /// themselves. The value is a `traceparent`.
+    #[must_use]
+    pub fn trace_in_response(self) -> Self {
+        Self { options: Options { tells_trace: true, ..self.options }, ..self }
     }
 
     /// The scheme that clients use, for the label `url_scheme` of requests that do not name one; `http` by default.
@@ -161,6 +172,7 @@ pub(crate) struct Arrival {
     is_handshake: bool,
     /// Whether the version of HTTP marks where a body ends, whatever its content length is.
     is_framed: bool,
+    tells_trace: bool,
 }
 
 impl Arrival {
@@ -217,7 +229,20 @@ impl Arrival {
         let is_framed = request.version() >= Version::HTTP_2;
         let asked = asked.unwrap_or(taken);
         let shared = Arc::clone(shared);
-        (Self { shared, id, labels, asked, taken, is_grpc, is_upgrade, is_handshake, is_framed }, start)
+        let tells_trace = options.tells_trace;
+        let arrival = Self {
+            shared,
+            id,
+            labels,
+            asked,
+            taken,
+            is_grpc,
+            is_upgrade,
+            is_handshake,
+            is_framed,
+            tells_trace,
+        };
+        (arrival, start)
     }
 
     /// Adds to the request what the service inside may ask it for.

@@ -13,6 +13,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "config-file")]
+mod file;
 mod init;
 mod kind;
 mod logs;
@@ -40,6 +42,8 @@ pub use settings::{ConfigError, ConfigProblem};
 pub use table::{Variable, variables};
 pub use traces::TraceSettings;
 
+#[cfg(feature = "config-file")]
+use settings::CONFIG_FILE;
 use settings::{Findings, NotText, Settings};
 
 /// What the environment, or a [builder](Self::builder), says about the observability of a service. Neither its `Debug` nor
@@ -127,6 +131,16 @@ impl ObservabilityConfig {
     /// Where traces are exported, if they are.
     pub fn traces(&self) -> Option<TraceSettings> {
         TraceSettings::of(&self.settings)
+    }
+
+    /// The host and the port of the collector that metrics are sent to, if they are.
+    pub fn metrics_collector(&self) -> Option<(String, u16)> {
+        metrics::are_exported(&self.settings).then(|| traces::collector(&self.settings, "METRICS"))?
+    }
+
+    /// The host and the port of the collector that log lines are sent to, if they are.
+    pub fn log_lines_collector(&self) -> Option<(String, u16)> {
+        logs::are_exported(&self.settings).then(|| traces::collector(&self.settings, "LOGS"))?
     }
 
     /// Where failures are reported, if they are.
@@ -221,7 +235,11 @@ impl ConfigBuilder {
             }
             None => Ok(None),
         };
-        let settings = Settings::read(lookup, &mut findings);
+        #[cfg(feature = "config-file")]
+        let file = self.file(&lookup, &mut findings);
+        #[cfg(not(feature = "config-file"))]
+        let file = None;
+        let settings = Settings::read(lookup, file.as_ref(), &mut findings);
         let Findings { problems, mut warnings } = findings;
         // What is off is off, whatever else is said.
         if !problems.is_empty() && !settings.is_disabled() {
@@ -235,6 +253,24 @@ impl ConfigBuilder {
     }
 }
 
+#[cfg(feature = "config-file")]
+impl ConfigBuilder {
+    /// What the file says that `OTEL_CONFIG_FILE` names.
+    fn file(
+        &self,
+        lookup: &impl Fn(&'static str) -> Result<Option<String>, NotText>,
+        findings: &mut Findings,
+    ) -> Option<std::collections::BTreeMap<&'static str, String>> {
+        let path = lookup(CONFIG_FILE).ok().flatten()?;
+        let path = path.trim();
+        let variable = |name: &str| match self.set.iter().rev().find(|(set, _)| set == name) {
+            Some((_, value)) => Some(value.clone()),
+            None => std::env::var(name).ok().filter(|_| self.reads_environment),
+        };
+        (!path.is_empty()).then(|| file::read(path, &variable, findings))
+    }
+}
+
 impl fmt::Debug for ConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values may be secrets, and names may be mistyped.
@@ -245,7 +281,8 @@ impl fmt::Debug for ConfigBuilder {
 
 /// What the service is called.
 fn service(settings: &Settings, warnings: &mut Vec<String>) -> String {
-    let attributes = settings.get("OTEL_RESOURCE_ATTRIBUTES").and_then(kind::pairs).unwrap_or_default();
+    let attributes =
+        settings.get("OTEL_RESOURCE_ATTRIBUTES").and_then(throughline_core::env::pairs).unwrap_or_default();
     let of_attributes = attributes.iter().find(|(key, _)| key == "service.name");
     let of_attributes = of_attributes.map(|(_, name)| name.as_str());
     let name = settings.get(known::OTEL_SERVICE_NAME);

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub use throughline_core::log::{LogLine, LogLineSink};
 #[cfg(feature = "log-files")]
 pub use throughline_log::Rolling;
 pub use throughline_log::{

@@ -20,7 +20,8 @@
 
 pub use throughline_core::metrics::{
     BucketAdvice, CollectorGuard, Counter, CounterFamily, Exemplar, Family, Gauge, GaugeFamily, GaugeGuard,
-    Histogram, HistogramFamily, Instrument, Meter, Metrics, MetricsError, OVERFLOW, Profile, ProfileError,
+    Histogram, HistogramFamily, Instrument, Meter, MetricBuckets, MetricExample, MetricFamily, MetricSeries,
+    MetricSnapshot, MetricSource, MetricValue, Metrics, MetricsError, OVERFLOW, Profile, ProfileError,
     TARGET, catalogue,
 };
 #[cfg(all(feature = "metrics", feature = "axum"))]

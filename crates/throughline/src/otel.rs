@@ -15,4 +15,6 @@
 //! # }
 //! ```
 
-pub use throughline_otel::{Exceptions, OpenSpans, Otlp, Protocol, Sampler};
+#[cfg(feature = "otel-sdk")]
+pub use throughline_otel::bridge;
+pub use throughline_otel::{Exceptions, OpenSpans, Otlp, OtlpLogs, OtlpMetrics, Protocol, Sampler};

@@ -131,6 +131,16 @@ async fn examine(config: &ObservabilityConfig, location: Option<&str>) -> Diagno
                 config.traces().and_then(|to| to.logs_endpoint.is_some().then(|| reach(to.logs_address()))),
             ),
             check(
+                "exported metrics",
+                "no collector is sent any: set OTEL_METRICS_EXPORTER to otlp",
+                config.metrics_collector().map(|to| reach(Some(to))),
+            ),
+            check(
+                "log lines",
+                "no collector is sent any: set OTEL_LOGS_EXPORTER to otlp",
+                config.log_lines_collector().map(|to| reach(Some(to))),
+            ),
+            check(
                 "sentry",
                 "no failure is reported: set SENTRY_DSN",
                 config.sentry().map(|to| reach(to.address())),

@@ -8,7 +8,9 @@ mod tracestate;
 use std::fmt;
 
 use super::TraceContext;
+use super::span::Run;
 use crate::propagators::Propagators;
+use crate::sampling::SamplingState;
 use throughline_model::{Attrs, Text, names};
 
 pub use traceparent::{ParseTraceParentError, TraceParent};
@@ -17,6 +19,10 @@ pub use traceparent::{ParseTraceParentError, TraceParent};
 const CORRELATION_ID: &str = "throughline.correlation_id";
 /// The baggage member that carries the id of the request that caused it all.
 const REQUEST_ID: &str = "throughline.request_id";
+/// The variables of the environment that carry a context.
+const TRACEPARENT: &str = "TRACEPARENT";
+const TRACESTATE: &str = "TRACESTATE";
+const BAGGAGE: &str = "BAGGAGE";
 /// The longest id that is taken from a caller, in bytes: every event of a request would carry it.
 const ID_LIMIT: usize = 256;
 
@@ -101,6 +107,32 @@ impl Propagation {
         }
     }
 
+    /// The variables that hand this on to a child process, as
+    /// [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/context/env-carriers/) has them: `TRACEPARENT`, `TRACESTATE` and `BAGGAGE`.
+    ///
+    /// ```
+    /// # use std::process::Command;
+    /// # fn example(ctx: throughline_core::TraceContext) -> std::io::Result<()> {
+    /// let mut child = Command::new("settle").envs(ctx.propagation().variables()).spawn()?;
+    /// # drop(child);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let parent = self.traceparent.map(|parent| parent.to_string());
+        let state = self.tracestate.as_ref().map(ToString::to_string);
+        [(TRACEPARENT, parent), (TRACESTATE, state), (BAGGAGE, self.baggage_header())]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// What the parent process has handed on in [such variables](Self::variables), for `continue_from`; empty if it did not.
+    pub fn from_environment() -> Self {
+        let [parent, state, baggage] =
+            [TRACEPARENT, TRACESTATE, BAGGAGE].map(|name| std::env::var(name).ok());
+        Self::from_headers(parent.as_deref(), state.as_deref(), baggage.as_deref())
+    }
+
     /// The same with the baggage of another, whose members go before those of the same name here.
     #[must_use]
     pub fn with_baggage_of(mut self, other: &Self) -> Self {
@@ -134,6 +166,21 @@ pub(super) fn tags_of_child(parent: TraceParent) -> impl Iterator<Item = Text> {
     [names::tags::REMOTE_PARENT].into_iter().chain(unsampled).map(Text::literal)
 }
 
+/// What its caller said of how it samples, for exporters.
+pub(super) fn sampling_of_caller(tracestate: Option<&str>) -> Option<String> {
+    tracestate.and_then(SamplingState::of_tracestate).map(|state| state.to_string())
+}
+
+/// What came, with what is said here of sampling. What the caller said of it is of the caller's trace, and of a run that is
+/// exported.
+fn sent_tracestate(run: &Run, is_taken: bool) -> Option<Text> {
+    let threshold = run.hub.threshold(run.trace_id, !run.is_remote).filter(|_| run.sampled && is_taken);
+    if threshold.is_none() && (run.tracestate.is_none() || (is_taken && run.is_remote)) {
+        return run.tracestate.clone();
+    }
+    tracestate::with_threshold(run.tracestate.as_deref(), threshold, run.is_remote)
+}
+
 /// A value without the optional whitespace around it
 /// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.3)).
 fn ows(mut value: &[u8]) -> &[u8] {
@@ -154,14 +201,15 @@ impl TraceContext {
             Some(id) => run.baggage.with(CORRELATION_ID, id),
             None => run.baggage.clone(),
         };
+        let is_taken = run.hub.samples(run.trace_id);
         Propagation {
             traceparent: Some(TraceParent {
                 trace_id: run.trace_id,
                 span_id: span.id,
-                sampled: run.sampled && run.hub.samples(run.trace_id),
+                sampled: run.sampled && is_taken,
                 random: run.random,
             }),
-            tracestate: run.tracestate.clone(),
+            tracestate: sent_tracestate(run, is_taken),
             baggage,
             baggage_properties: run.baggage_properties.clone(),
         }
@@ -180,6 +228,12 @@ impl TraceContext {
     /// In which formats a context travels in the headers of requests.
     pub fn propagators(&self) -> &Propagators {
         &self.0.run.hub.propagators
+    }
+
+    /// Whether the run is exported, as far as its caller and the emitter's sinks say.
+    pub fn is_sampled(&self) -> bool {
+        let run = &self.0.run;
+        run.sampled && run.hub.samples(run.trace_id)
     }
 
     /// The `traceparent` to send along: [`propagation`](Self::propagation) without the rest.

@@ -11,7 +11,7 @@ use super::span::{End, Label, Run};
 use super::spec::{Above, Details, root};
 use crate::hub::Hub;
 use throughline_model::Moment;
-use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceId};
+use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceId, names};
 
 /// The root span of a request that is about to be served, for middleware.
 #[must_use = "a request span does nothing before it is opened"]
@@ -104,6 +104,7 @@ impl RequestStart {
             trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
             random: parent.is_none_or(|parent| parent.random),
             sampled: parent.is_none_or(|parent| parent.sampled),
+            is_remote: parent.is_some(),
             correlation_id,
             workflow: None,
             tracestate,
@@ -119,8 +120,10 @@ impl RequestStart {
         if let Some(parent) = parent {
             details.tags.extend(propagation::tags_of_child(parent));
         }
+        let said = propagation::sampling_of_caller(run.tracestate.as_deref()).filter(|_| run.is_remote);
+        let inherited = said.map_or_else(Attrs::new, |said| Attrs::new().with(names::attrs::SAMPLING, said));
         let above = Above { parent_span_id: parent.map(|parent| parent.span_id), ..Above::default() };
-        let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, Attrs::new(), above);
+        let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, inherited, above);
         // What is logged in the request carries its ids, whether its root will be written or not.
         span.open_tracing();
         RequestSpan { context: TraceContext(span), open: true, answer: None }
@@ -219,6 +222,7 @@ pub(super) fn unrecorded(hub: &Arc<Hub>, caller: Propagation, request_id: Option
         trace_id: parent.map_or_else(TraceId::random, |parent| parent.trace_id),
         random: parent.is_none_or(|parent| parent.random),
         sampled: parent.is_some_and(|parent| parent.sampled),
+        is_remote: parent.is_some(),
         correlation_id: None,
         workflow: None,
         tracestate,

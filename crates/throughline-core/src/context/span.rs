@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) random: bool,
     /// Whether it is recorded, as the W3C flag says; of an emitter that is off the caller's word for it.
     pub(crate) sampled: bool,
+    /// Whether the trace began in another process, which has a say in it.
+    pub(crate) is_remote: bool,
     pub(crate) correlation_id: Option<Text>,
     pub(crate) workflow: Option<Text>,
     /// What came with the request or the job and travels on.

@@ -244,6 +244,7 @@ impl RunSpec {
                 trace_id: above.trace_id,
                 random: above.random,
                 sampled: above.sampled,
+                is_remote: above.is_remote,
                 correlation_id: above.correlation_id.clone(),
                 workflow,
                 tracestate: above.tracestate.clone(),
@@ -280,6 +281,9 @@ impl RunSpec {
             above.parent_span_id = Some(parent.span_id);
             if parent.trace_id == trace_id {
                 details.tags.extend(propagation::tags_of_child(*parent));
+                if let Some(said) = propagation::sampling_of_caller(remote.tracestate.as_deref()) {
+                    inherited = inherited.with(attrs::SAMPLING, said);
+                }
             } else {
                 above.parent_trace_id = Some(parent.trace_id);
                 let link = Link {
@@ -315,6 +319,7 @@ impl RunSpec {
             trace_id,
             random,
             sampled: remote_parent.is_none_or(|parent| parent.trace_id != trace_id || parent.sampled),
+            is_remote: remote_parent.is_some_and(|parent| parent.trace_id == trace_id),
             correlation_id,
             workflow,
             tracestate: remote.tracestate.clone(),

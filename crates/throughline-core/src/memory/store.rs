@@ -194,7 +194,7 @@ pub(super) struct State {
     used: usize,
     evicted: u64,
     /// How the instances stand that opened the store or emitted what is in it.
-    pub(super) leases: HashMap<InstanceId, Liveness>,
+    pub(super) leases: BTreeMap<InstanceId, Liveness>,
     processes: HashMap<InstanceId, Process>,
     claims: HashMap<TraceId, InstanceId>,
     pub(super) index: BTreeMap<Position, Arc<TraceEvent>>,
@@ -219,6 +219,15 @@ pub(super) struct Run {
     fold: RunFold<Arc<TraceEvent>>,
     /// What went wrong, as long as nothing has been added since somebody asked.
     cause: OnceLock<Option<FailureSummary>>,
+}
+
+/// Where a run stands in the indexes.
+#[derive(PartialEq, Eq)]
+struct Place {
+    started: Timestamp,
+    key: Option<Text>,
+    /// When its last event happened, if it is not open.
+    ended: Option<Timestamp>,
 }
 
 impl Run {
@@ -261,9 +270,9 @@ impl Run {
         attempts.max_by_key(|(position, _)| *position).map(|(_, attempt)| attempt)
     }
 
-    /// When its first and its last event happened.
-    fn ends(&self) -> Option<(Timestamp, Timestamp)> {
-        Some((self.fold.started()?, self.last_event()?))
+    fn place(&self) -> Option<Place> {
+        let ended = if self.fold.is_open() { None } else { Some(self.last_event()?) };
+        Some(Place { started: self.fold.started()?, key: self.fold.correlation_id().cloned(), ended })
     }
 
     pub(super) fn events(&self) -> Vec<TraceEvent> {
@@ -277,7 +286,7 @@ impl State {
             capacity,
             used: 0,
             evicted: 0,
-            leases: HashMap::new(),
+            leases: BTreeMap::new(),
             processes: HashMap::new(),
             claims: HashMap::new(),
             index: BTreeMap::new(),
@@ -331,6 +340,14 @@ impl State {
     }
 
     fn append(&mut self, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
+        // Most calls have one, of which there is nothing to compare.
+        if let [event] = events {
+            if !self.holds(event) {
+                self.make_room(&[event])?;
+                self.insert(Arc::clone(event));
+            }
+            return Ok(());
+        }
         let mut group = HashSet::new();
         let new: Vec<_> =
             events.iter().filter(|event| !self.holds(event) && group.insert(event.id())).collect();
@@ -345,6 +362,10 @@ impl State {
 
     /// Evicts ended runs until these events fit; changes nothing if they won't.
     fn make_room(&mut self, new: &[&Arc<TraceEvent>]) -> Result<(), AppendError> {
+        // An event takes one place, and one more if it leaves its span open.
+        if self.used + 2 * new.len() <= self.capacity {
+            return Ok(());
+        }
         let places = self.places_for(new);
         let mut excess = (self.used + places).saturating_sub(self.capacity);
         // What only ends spans has its places already, and goes in even where the capacity was lowered.
@@ -401,54 +422,54 @@ impl State {
         let id = event.trace_id;
         self.leases.entry(event.instance).or_insert(Liveness::Imported);
         self.index.insert(Position::of(&event), Arc::clone(&event));
-        let mut run = self.detach(id).unwrap_or_default();
+        let run = self.runs.entry(id).or_default();
+        let (used, before) = (run.used(), run.place());
         run.add(event);
-        self.attach(id, run);
+        self.used = self.used + run.used() - used;
+        let after = run.place();
+        if before != after {
+            self.leave(id, before);
+            self.enter(id, after);
+        }
     }
 
     fn evict(&mut self, id: TraceId) {
-        let Some(run) = self.detach(id) else { return };
+        let Some(run) = self.runs.remove(&id) else { return };
+        self.used -= run.used();
+        self.leave(id, run.place());
         self.evicted += run.events.len() as u64;
         run.events.keys().for_each(|position| {
             self.index.remove(position);
         });
     }
 
-    /// Takes a run out of the map and of the indexes that depend on how it stands.
-    fn detach(&mut self, id: TraceId) -> Option<Run> {
-        let run = self.runs.remove(&id)?;
-        self.used -= run.used();
-        if let Some((started, last_event)) = run.ends() {
-            self.by_start.remove(&(started, id));
-            if let Some(key) = run.fold.correlation_id()
-                && let Some(runs) = self.by_key.get_mut(key)
-            {
-                runs.remove(&(started, id));
-                if runs.is_empty() {
-                    self.by_key.remove(key);
-                }
+    /// Takes a run out of the indexes, where it stood at this place.
+    fn leave(&mut self, id: TraceId, place: Option<Place>) {
+        let Some(Place { started, key, ended }) = place else { return };
+        self.by_start.remove(&(started, id));
+        if let Some(key) = key
+            && let Some(runs) = self.by_key.get_mut(&key)
+        {
+            runs.remove(&(started, id));
+            if runs.is_empty() {
+                self.by_key.remove(&key);
             }
-            self.open.remove(&(started, id));
-            self.ended.remove(&(last_event, id));
         }
-        Some(run)
+        match ended {
+            None => self.open.remove(&(started, id)),
+            Some(ended) => self.ended.remove(&(ended, id)),
+        };
     }
 
-    fn attach(&mut self, id: TraceId, run: Run) {
-        self.used += run.used();
-        if let Some((started, last_event)) = run.ends() {
-            self.by_start.insert((started, id));
-            if let Some(key) = run.fold.correlation_id() {
-                match self.by_key.get_mut(key) {
-                    Some(runs) => runs.insert((started, id)),
-                    None => self.by_key.entry(key.clone()).or_default().insert((started, id)),
-                };
-            }
-            match run.fold.is_open() {
-                true => self.open.insert((started, id)),
-                false => self.ended.insert((last_event, id)),
-            };
+    fn enter(&mut self, id: TraceId, place: Option<Place>) {
+        let Some(Place { started, key, ended }) = place else { return };
+        self.by_start.insert((started, id));
+        if let Some(key) = key {
+            self.by_key.entry(key).or_default().insert((started, id));
         }
-        self.runs.insert(id, run);
+        match ended {
+            None => self.open.insert((started, id)),
+            Some(ended) => self.ended.insert((ended, id)),
+        };
     }
 }

@@ -8,6 +8,7 @@ mod memory_store;
 mod memory_tree;
 
 mod cancelled;
+mod child_process;
 mod claims;
 mod context;
 mod delivery;

@@ -10,12 +10,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use throughline_core::env::EnvError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::endpoint::Endpoint;
 use crate::Prometheus;
 
 /// Connections at the same time; further ones wait to be accepted.
@@ -33,38 +31,8 @@ impl Prometheus {
     /// When the address can't be listened on.
     pub async fn serve(&self, address: impl Into<SocketAddr>) -> Result<MetricsServer, ServeError> {
         let address = address.into();
-        let listening = TcpListener::bind(address).await;
-        self.serve_on(listening, &address.to_string())
-    }
-
-    /// Serves metrics where the environment says, or not at all:
-    ///
-    /// | variable | |
-    /// |---|---|
-    /// | `OTEL_EXPORTER_PROMETHEUS_PORT` | the port |
-    /// | `METRICS_PORT` | the same; if both are set and differ, the OpenTelemetry variable takes precedence, with a warning |
-    /// | `OTEL_EXPORTER_PROMETHEUS_HOST` | the host; `localhost` by default, so nobody outside can read |
-    /// | `METRICS_ENABLED` | `false` turns it off, unless the OpenTelemetry port is set, which takes precedence, with a warning; `true` turns it on, on port 9464 if no port is set |
-    /// | `OTEL_SDK_DISABLED` | `true` turns it off |
-    ///
-    /// In a container, where Prometheus comes from outside, set the host to `0.0.0.0`.
-    ///
-    /// # Errors
-    /// When a variable is invalid, or the address can't be listened on.
-    pub async fn serve_from_env(&self) -> Result<Option<MetricsServer>, ServeError> {
-        let Some(endpoint) = Endpoint::from_env()? else { return Ok(None) };
-        let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
-        let listening = TcpListener::bind((host, endpoint.port)).await;
-        self.serve_on(listening, &endpoint.to_string()).map(Some)
-    }
-
-    fn serve_on(
-        &self,
-        listening: io::Result<TcpListener>,
-        address: &str,
-    ) -> Result<MetricsServer, ServeError> {
-        let refused = |source| ServeError::Listen { address: address.to_owned(), source };
-        let listener = listening.map_err(refused)?;
+        let refused = |source| ServeError::Listen { address: address.to_string(), source };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
         tracing::info!(target: "throughline", "metrics are served at http://{local_addr}/metrics");
         let (stop, stopped) = oneshot::channel();
@@ -101,9 +69,6 @@ impl MetricsServer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The environment does not say where.
-    #[error(transparent)]
-    Env(#[from] EnvError),
     /// Nobody can listen there.
     #[error("metrics can't be served at {address}: {source}; choose another port, or 0 for any that is free")]
     Listen {

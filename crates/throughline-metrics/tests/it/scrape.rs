@@ -1,7 +1,5 @@
 //! `/metrics` over HTTP.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -161,68 +159,6 @@ async fn a_server_that_is_shut_down_or_dropped_serves_no_more_and_its_port_is_fr
     server.shutdown().await;
     assert!(client().get(&url).send().await.is_err());
     prometheus.serve(address).await.unwrap().shutdown().await;
-}
-
-/// Set for the process that [`the_environment_says_where`] starts: this test binary again, in an environment of its own.
-const ROLE: &str = "THROUGHLINE_TEST_SERVES_METRICS";
-
-/// That process; it ends when its standard input is closed.
-#[tokio::test]
-async fn this_process_serves_where_the_environment_says_when_it_is_told_to() {
-    if std::env::var_os(ROLE).is_none() {
-        return;
-    }
-    match quiet().serve_from_env().await {
-        Ok(Some(server)) => {
-            println!("\nserved at {}", server.local_addr());
-            tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))
-                .await
-                .unwrap()
-                .unwrap();
-            server.shutdown().await;
-        }
-        Ok(None) => println!("\nserved nowhere"),
-        Err(error) => println!("\nserved at {error}"),
-    }
-}
-
-#[tokio::test]
-async fn the_environment_says_where() {
-    let child = |variables: &[(&str, &str)]| {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-        child.env(ROLE, "1").args([
-            "--exact",
-            "scrape::this_process_serves_where_the_environment_says_when_it_is_told_to",
-            "--nocapture",
-        ]);
-        for name in ["METRICS_ENABLED", "METRICS_PORT", "OTEL_EXPORTER_PROMETHEUS_PORT", "OTEL_SDK_DISABLED"]
-        {
-            child.env_remove(name);
-        }
-        child.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
-    };
-    let said = |child: &mut Child| {
-        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
-        lines.find(|line| line.starts_with("served ")).unwrap()
-    };
-    let mut on = child(&[("METRICS_PORT", "0"), ("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")]);
-    let address = said(&mut on).strip_prefix("served at ").unwrap().to_owned();
-    assert_eq!(
-        client().get(format!("http://{address}/metrics")).send().await.unwrap().status(),
-        StatusCode::OK
-    );
-    drop(on.stdin.take());
-    assert!(on.wait().unwrap().success());
-
-    for (variables, expected) in [
-        (&[][..], "served nowhere"),
-        (&[("METRICS_PORT", "0"), ("METRICS_ENABLED", "false")], "served nowhere"),
-        (&[("METRICS_PORT", "70000")], "served at invalid METRICS_PORT=70000: expected a port, as in 9464"),
-    ] {
-        let mut off = child(variables);
-        assert_eq!(said(&mut off), expected, "{variables:?}");
-        assert!(off.wait().unwrap().success());
-    }
 }
 
 #[tokio::test]

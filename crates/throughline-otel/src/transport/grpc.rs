@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use throughline_model::BoxError;
@@ -14,17 +16,16 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Answer, Settings, chain};
+use super::{Answer, chain};
 use crate::config::Signal;
 
 /// The longest timeout: a longer one has no form in a request, which would panic.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Grpc {
-    traces: TraceServiceClient<Channel>,
-    traces_with: Metadata,
-    logs: LogsServiceClient<Channel>,
-    logs_with: Metadata,
+    channel: Channel,
+    with: Metadata,
+    gzip: bool,
 }
 
 /// What is sent along with each request.
@@ -53,35 +54,45 @@ impl Metadata {
     }
 }
 
-impl Grpc {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, BoxError> {
-        let mut traces = TraceServiceClient::new(channel(settings, &settings.traces)?);
-        let mut logs = LogsServiceClient::new(channel(settings, &settings.logs)?);
-        if settings.traces.gzip {
-            traces = traces.send_compressed(CompressionEncoding::Gzip);
-        }
-        if settings.logs.gzip {
-            logs = logs.send_compressed(CompressionEncoding::Gzip);
-        }
-        let (traces_with, logs_with) = (Metadata::new(&settings.traces)?, Metadata::new(&settings.logs)?);
-        Ok(Self { traces, traces_with, logs, logs_with })
-    }
+/// A batch that has a service which takes it.
+pub(crate) trait Call: prost::Message + Sized {
+    /// Answers how many were rejected, and why, if some were.
+    async fn call(request: Request<Self>, channel: Channel, gzip: bool) -> Result<Partial, Status>;
+}
 
-    pub(crate) async fn traces(&mut self, request: ExportTraceServiceRequest) -> Answer {
-        match self.traces.export(self.traces_with.request(request)).await {
-            Ok(response) => {
-                let partial = response.into_inner().partial_success;
-                taken(partial.map(|partial| (partial.rejected_spans, partial.error_message)))
+type Partial = Option<(i64, String)>;
+
+macro_rules! calls {
+    ($($request:ty, $client:ident, $rejected:ident;)*) => {$(
+        impl Call for $request {
+            async fn call(request: Request<Self>, channel: Channel, gzip: bool) -> Result<Partial, Status> {
+                let mut client = $client::new(channel);
+                if gzip {
+                    client = client.send_compressed(CompressionEncoding::Gzip);
+                }
+                let partial = client.export(request).await?.into_inner().partial_success;
+                Ok(partial.map(|partial| (partial.$rejected, partial.error_message)))
             }
-            Err(status) => refused(&status),
         }
+    )*};
+}
+
+calls! {
+    ExportTraceServiceRequest, TraceServiceClient, rejected_spans;
+    ExportLogsServiceRequest, LogsServiceClient, rejected_log_records;
+    ExportMetricsServiceRequest, MetricsServiceClient, rejected_data_points;
+}
+
+impl Grpc {
+    pub(crate) fn new(signal: &Signal) -> Result<Self, BoxError> {
+        Ok(Self { channel: channel(signal)?, with: Metadata::new(signal)?, gzip: signal.gzip })
     }
 
-    pub(crate) async fn logs(&mut self, request: ExportLogsServiceRequest) -> Answer {
-        match self.logs.export(self.logs_with.request(request)).await {
-            Ok(response) => {
-                let partial = response.into_inner().partial_success;
-                taken(partial.map(|partial| (partial.rejected_log_records, partial.error_message)))
+    pub(crate) async fn send<C: Call>(&self, batch: C) -> Answer {
+        match C::call(self.with.request(batch), self.channel.clone(), self.gzip).await {
+            Ok(partial) => {
+                let (rejected, message) = partial.unwrap_or_default();
+                Answer::Taken { rejected: rejected.try_into().unwrap_or_default(), message }
             }
             Err(status) => refused(&status),
         }
@@ -89,7 +100,7 @@ impl Grpc {
 }
 
 /// Connects with the first request, and again when the connection is lost.
-fn channel(settings: &Settings, signal: &Signal) -> Result<Channel, BoxError> {
+fn channel(signal: &Signal) -> Result<Channel, BoxError> {
     let endpoint = Endpoint::from(super::address(signal)?)
         .user_agent(super::AGENT)?
         .timeout(signal.timeout.min(LONGEST))
@@ -97,7 +108,7 @@ fn channel(settings: &Settings, signal: &Signal) -> Result<Channel, BoxError> {
     #[cfg(feature = "tls")]
     let endpoint = if signal.endpoint.starts_with("https:") {
         use tonic::transport::{Certificate, ClientTlsConfig};
-        let tls = match &settings.certificate {
+        let tls = match &signal.certificate {
             Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
             None => ClientTlsConfig::new().with_native_roots(),
         };
@@ -105,14 +116,7 @@ fn channel(settings: &Settings, signal: &Signal) -> Result<Channel, BoxError> {
     } else {
         endpoint
     };
-    #[cfg(not(feature = "tls"))]
-    let _ = settings;
     Ok(endpoint.connect_lazy())
-}
-
-fn taken(partial: Option<(i64, String)>) -> Answer {
-    let (rejected, message) = partial.unwrap_or_default();
-    Answer::Taken { rejected: rejected.try_into().unwrap_or_default(), message }
 }
 
 /// By the [codes](https://opentelemetry.io/docs/specs/otlp/#failures) after which one may try again.
@@ -163,15 +167,14 @@ mod tests {
     async fn an_endpoint_with_a_password_in_it_is_refused_without_showing_it() {
         let otlp =
             crate::Otlp::new().protocol(crate::Protocol::Grpc).endpoint("http://user:hunter2@localhost:1");
-        let error = Grpc::new(&Settings::of(&otlp)).err().unwrap().to_string();
+        let error = Grpc::new(&otlp.traces).err().unwrap().to_string();
         assert!(error.contains("a user in it") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
     fn a_timeout_may_be_as_long_as_anybody_likes() {
-        let (endpoint, headers) = ("http://localhost:1".to_owned(), std::collections::BTreeMap::new());
-        let signal = Signal { endpoint, headers, gzip: false, timeout: Duration::MAX };
-        let request = Metadata::new(&signal).unwrap().request(());
+        let otlp = crate::Otlp::new().timeout(Duration::MAX);
+        let request = Metadata::new(&otlp.traces).unwrap().request(());
         assert!(request.metadata().contains_key("grpc-timeout"));
     }
 

@@ -11,15 +11,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-use prost::Message;
 use prost::bytes::Bytes;
 use throughline_model::BoxError;
 
-use super::{Answer, Settings, chain};
+use super::{Answer, Batch, chain};
 use crate::config::Signal;
 
 #[cfg(feature = "tls")]
@@ -32,19 +27,30 @@ const ANSWER: usize = 64 << 10;
 
 pub(crate) struct Http {
     client: Client<Connector, Full<Bytes>>,
-    traces: Destination,
-    logs: Destination,
-}
-
-struct Destination {
     uri: Uri,
     headers: HeaderMap,
     gzip: bool,
     timeout: Duration,
 }
 
-impl Destination {
-    fn new(signal: &Signal) -> Result<Self, BoxError> {
+/// With connections that are kept.
+fn client(signal: &Signal) -> Result<Client<Connector, Full<Bytes>>, BoxError> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    #[cfg(feature = "tls")]
+    let connector = {
+        connector.enforce_http(false);
+        let tls = crate::tls::config(signal.certificate.as_deref())?;
+        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        builder.https_or_http().enable_http1().wrap_connector(connector)
+    };
+    #[cfg(not(feature = "tls"))]
+    let _ = signal;
+    Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
+}
+
+impl Http {
+    pub(crate) fn new(signal: &Signal) -> Result<Self, BoxError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &signal.headers {
             let mut value: HeaderValue = value.parse()?;
@@ -57,56 +63,12 @@ impl Destination {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let uri = super::address(signal)?;
-        Ok(Self { uri, headers, gzip: signal.gzip, timeout: signal.timeout })
-    }
-}
-
-/// With connections that are kept.
-fn client(settings: &Settings) -> Result<Client<Connector, Full<Bytes>>, BoxError> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    #[cfg(feature = "tls")]
-    let connector = {
-        connector.enforce_http(false);
-        let tls = crate::tls::config(settings.certificate.as_deref())?;
-        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
-        builder.https_or_http().enable_http1().wrap_connector(connector)
-    };
-    #[cfg(not(feature = "tls"))]
-    let _ = settings;
-    Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
-}
-
-impl Http {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, BoxError> {
-        let (traces, logs) = (Destination::new(&settings.traces)?, Destination::new(&settings.logs)?);
-        Ok(Self { client: client(settings)?, traces, logs })
+        Ok(Self { client: client(signal)?, uri, headers, gzip: signal.gzip, timeout: signal.timeout })
     }
 
-    pub(crate) async fn traces(&self, request: ExportTraceServiceRequest) -> Answer {
-        self.send(&self.traces, &request, |answer| {
-            let partial = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
-            Some((partial.rejected_spans, partial.error_message))
-        })
-        .await
-    }
-
-    pub(crate) async fn logs(&self, request: ExportLogsServiceRequest) -> Answer {
-        self.send(&self.logs, &request, |answer| {
-            let partial = ExportLogsServiceResponse::decode(answer).ok()?.partial_success?;
-            Some((partial.rejected_log_records, partial.error_message))
-        })
-        .await
-    }
-
-    async fn send(
-        &self,
-        to: &Destination,
-        request: &impl Message,
-        partial: impl FnOnce(&[u8]) -> Option<(i64, String)>,
-    ) -> Answer {
-        let mut body = request.encode_to_vec();
-        if to.gzip {
+    pub(crate) async fn send<B: Batch>(&self, batch: B) -> Answer {
+        let mut body = batch.encode_to_vec();
+        if self.gzip {
             match gzip(&body) {
                 Ok(compressed) => body = compressed,
                 Err(error) => return Answer::Rejected { reason: error.to_string() },
@@ -114,8 +76,8 @@ impl Http {
         }
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = to.uri.clone();
-        *request.headers_mut() = to.headers.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
         let answered = async {
             let response = self.client.request(request).await.map_err(|error| chain(&error))?;
             let (head, body) = response.into_parts();
@@ -123,10 +85,10 @@ impl Http {
             let body = body.map(|body| body.to_bytes()).map_err(|error| chain(&*error));
             Ok::<_, String>((head, body))
         };
-        let (head, answer) = match tokio::time::timeout(to.timeout, answered).await {
+        let (head, answer) = match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(reason)) => return Answer::later(reason),
-            Err(_) => return Answer::later(format!("it did not answer within {:?}", to.timeout)),
+            Err(_) => return Answer::later(format!("it did not answer within {:?}", self.timeout)),
         };
         let status = head.status;
         let after = retry_after(&head.headers);
@@ -137,7 +99,7 @@ impl Http {
             Err(reason) => return Answer::later(reason),
         };
         if status.is_success() {
-            let (rejected, message) = partial(&answer).unwrap_or_default();
+            let (rejected, message) = B::rejected(&answer).unwrap_or_default();
             return Answer::Taken { rejected: rejected.try_into().unwrap_or_default(), message };
         }
         let reason = format!("it answered {status}");

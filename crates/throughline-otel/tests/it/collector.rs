@@ -12,10 +12,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use tokio::net::TcpListener;
@@ -49,6 +53,7 @@ struct Shared {
     says_of_records: Mutex<StatusCode>,
     records: Mutex<Vec<LogRecord>>,
     asked_of_records: Mutex<Vec<Instant>>,
+    metrics: Mutex<Vec<Metric>>,
     asked: Mutex<Vec<Instant>>,
     sizes: Mutex<Vec<usize>>,
 }
@@ -69,6 +74,7 @@ impl Collector {
             says_of_records: Mutex::new(StatusCode::OK),
             records: Mutex::default(),
             asked_of_records: Mutex::default(),
+            metrics: Mutex::default(),
             asked: Mutex::default(),
             sizes: Mutex::default(),
         });
@@ -76,6 +82,7 @@ impl Collector {
         let router = Router::new()
             .route("/v1/traces", post(traces))
             .route("/v1/logs", post(records))
+            .route("/v1/metrics", post(metrics))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { shared, port, server }
@@ -93,6 +100,11 @@ impl Collector {
     /// Answers this status to log records from now on.
     pub(crate) fn says_of_records(&self, status: u16) {
         *self.shared.says_of_records.lock().unwrap() = StatusCode::from_u16(status).unwrap();
+    }
+
+    /// The metrics that it took.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        self.shared.metrics.lock().unwrap().clone()
     }
 
     /// The log records that it took.
@@ -144,25 +156,10 @@ async fn traces(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     shared.resources.lock().unwrap().extend(request.resource_spans.iter().cloned());
     let of_resources = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     let spans: Vec<_> = of_resources.flat_map(|scope| scope.spans).collect();
-    let says = {
-        let mut says = shared.says.lock().unwrap();
-        if says.len() > 1 { says.pop_front().unwrap() } else { says[0] }
+    let rejected = match answer(&shared, spans.len()).await {
+        Ok(rejected) => rejected,
+        Err(response) => return response,
     };
-    let mut rejected = 0;
-    match says {
-        Says::Nothing => std::future::pending().await,
-        Says::Status(status, after) => {
-            let status = StatusCode::from_u16(status).unwrap();
-            let after = after.map(|seconds| [("retry-after", seconds.to_string())]);
-            return match after {
-                Some(headers) => (status, headers).into_response(),
-                None => status.into_response(),
-            };
-        }
-        Says::AtMost(count) if spans.len() > count => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        Says::Half => rejected = spans.len() / 2,
-        Says::Yes | Says::AtMost(_) => {}
-    }
     let taken = spans.len() - rejected;
     shared.sizes.lock().unwrap().push(taken);
     shared.spans.lock().unwrap().extend(spans.into_iter().take(taken));
@@ -171,6 +168,47 @@ async fn traces(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
         error_message: "half is enough".to_owned(),
     });
     ExportTraceServiceResponse { partial_success }.encode_to_vec().into_response()
+}
+
+/// How many of so many it rejects, or what it answers instead of taking any.
+async fn answer(shared: &Shared, count: usize) -> Result<usize, Response> {
+    let says = {
+        let mut says = shared.says.lock().unwrap();
+        if says.len() > 1 { says.pop_front().unwrap() } else { says[0] }
+    };
+    match says {
+        Says::Nothing => std::future::pending().await,
+        Says::Status(status, after) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            let after = after.map(|seconds| [("retry-after", seconds.to_string())]);
+            Err(match after {
+                Some(headers) => (status, headers).into_response(),
+                None => status.into_response(),
+            })
+        }
+        Says::AtMost(most) if count > most => Err(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+        Says::Half => Ok(count / 2),
+        Says::Yes | Says::AtMost(_) => Ok(0),
+    }
+}
+
+/// Metrics that have one data point each.
+async fn metrics(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let request = ExportMetricsServiceRequest::decode(&*body).unwrap();
+    let of_resources = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+    let metrics: Vec<_> = of_resources.flat_map(|scope| scope.metrics).collect();
+    match answer(&shared, metrics.len()).await {
+        Ok(rejected) => {
+            let taken = metrics.len() - rejected;
+            shared.metrics.lock().unwrap().extend(metrics.into_iter().take(taken));
+            let partial_success = (rejected > 0).then(|| ExportMetricsPartialSuccess {
+                rejected_data_points: rejected as i64,
+                error_message: "half is enough".to_owned(),
+            });
+            ExportMetricsServiceResponse { partial_success }.encode_to_vec().into_response()
+        }
+        Err(response) => response,
+    }
 }
 
 async fn records(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {

@@ -191,7 +191,7 @@ async fn what_is_stored_is_what_arrives(over: Over) {
     let everything = receiver.once(|lines| over == Over::Http || lines.iter().any(has_headers));
     let text = serde_json::to_string(&everything).unwrap();
     assert!(!text.contains(CANARY) && text.contains("5000"), "{text}");
-    six_questions(&spans);
+    decisions_and_effects_are_told(&spans);
     if over == Over::Grpc {
         let resource = &spans[0]["resource"];
         assert_eq!(resource["service.name"], "loans");
@@ -201,7 +201,7 @@ async fn what_is_stored_is_what_arrives(over: Over) {
 }
 
 /// What a reader of the exported data alone wants to know of decisions, effects and compensations.
-fn six_questions(spans: &[Value]) {
+fn decisions_and_effects_are_told(spans: &[Value]) {
     let named = |name: &str| spans.iter().filter(|span| span["name"] == name).collect::<Vec<_>>();
     let linked = |span: &Value, relation: &str| {
         let links = span["links"].as_array().unwrap();

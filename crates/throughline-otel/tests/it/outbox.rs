@@ -238,3 +238,16 @@ async fn with_an_outbox_a_collector_that_is_busy_for_long_is_left_alone_for_as_l
     let report = of_otlp(&throughline.shutdown(Duration::from_millis(500)).await);
     assert_eq!((report.pending, collector.asked().len()), (10, 1), "{report:?}");
 }
+
+#[tokio::test]
+async fn an_outbox_that_takes_nothing_is_not_asked_once_for_each_span() {
+    let collector = Collector::start(Says::Nothing).await;
+    let spool = FaultySpool::around(MemorySpool::new().capacity_bytes(1));
+    let faults = spool.faults();
+    let otlp = Otlp::new().endpoint(collector.endpoint()).open_spans(OpenSpans::Hidden).outbox(spool);
+    let throughline = Throughline::builder("loans").store(MemoryStore::new()).sink(otlp).build().unwrap();
+    run(&throughline, 500).await;
+    let report = of_otlp(&throughline.shutdown(Duration::from_secs(2)).await);
+    assert_eq!((report.pending, report.dropped()), (0, 2_500), "{report:?}");
+    assert!(faults.push().attempts() < 30, "{} commits for 1000 spans", faults.push().attempts());
+}

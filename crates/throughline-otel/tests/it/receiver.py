@@ -58,9 +58,42 @@ def say_span(span, resource=None):
     })
 
 
-def say_record(record, resource=None):
+def say_metric(metric, resource=None):
+    kind = metric.WhichOneof("data")
+    data = getattr(metric, kind)
+    for point in data.data_points:
+        line = {
+            "signal": "metric",
+            "name": metric.name,
+            "unit": metric.unit,
+            "kind": kind,
+            "monotonic": getattr(data, "is_monotonic", None),
+            "temporality": getattr(data, "aggregation_temporality", None),
+            "attributes": attributes(point.attributes),
+            "start": point.start_time_unix_nano,
+            "time": point.time_unix_nano,
+            "exemplars": [
+                {"trace_id": exemplar.trace_id.hex(), "span_id": exemplar.span_id.hex(), "value": exemplar.as_double}
+                for exemplar in point.exemplars
+            ],
+            "resource": resource,
+        }
+        if kind == "histogram":
+            line |= {
+                "count": point.count,
+                "sum": point.sum,
+                "counts": list(point.bucket_counts),
+                "bounds": list(point.explicit_bounds),
+            }
+        else:
+            line["value"] = getattr(point, point.WhichOneof("value"))
+        say(line)
+
+
+def say_record(record, resource=None, scope=None):
     say({
         "signal": "log",
+        "scope": scope,
         "trace_id": record.trace_id.hex(),
         "span_id": record.span_id.hex(),
         "event_name": record.event_name,
@@ -74,6 +107,7 @@ def say_record(record, resource=None):
 def serve_grpc():
     import grpc
     from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
     class Traces(trace_service_pb2_grpc.TraceServiceServicer):
@@ -90,13 +124,27 @@ def serve_grpc():
             for of_resource in request.resource_logs:
                 for of_scope in of_resource.scope_logs:
                     for record in of_scope.log_records:
-                        say_record(record, attributes(of_resource.resource.attributes))
+                        say_record(record, attributes(of_resource.resource.attributes), of_scope.scope.name)
             return logs_service_pb2.ExportLogsServiceResponse()
+
+    class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+        def Export(self, request, context):
+            for of_resource in request.resource_metrics:
+                for of_scope in of_resource.scope_metrics:
+                    for metric in of_scope.metrics:
+                        say_metric(metric, attributes(of_resource.resource.attributes))
+            return metrics_service_pb2.ExportMetricsServiceResponse()
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
     logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
+    if len(sys.argv) > 2:
+        key, certificate = (open(path, "rb").read() for path in sys.argv[2:4])
+        credentials = grpc.ssl_server_credentials([(key, certificate)])
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     say({"port": port})
     sys.stdin.read()
@@ -119,7 +167,11 @@ async def serve_http():
             async for record in receiver.stream_logs():
                 say_record(record)
 
-        tasks = [asyncio.ensure_future(spans()), asyncio.ensure_future(records())]
+        async def metrics():
+            async for metric in receiver.stream_metrics():
+                say_metric(metric)
+
+        tasks = [asyncio.ensure_future(task()) for task in (spans, records, metrics)]
         # Lets both begin to listen before anything is sent.
         await asyncio.sleep(0)
         say({"port": port})

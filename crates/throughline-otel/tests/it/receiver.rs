@@ -21,6 +21,7 @@ pub(crate) enum Over {
 pub(crate) struct Receiver {
     process: Child,
     port: u16,
+    is_encrypted: bool,
     got: Arc<Got>,
 }
 
@@ -55,9 +56,15 @@ pub(crate) fn is_there() -> bool {
 
 impl Receiver {
     pub(crate) fn start(over: Over) -> Self {
+        Self::start_with(over, &[])
+    }
+
+    /// Over TLS, with the key and the certificate in these files: gRPC alone.
+    pub(crate) fn start_with(over: Over, key_and_certificate: &[&Path]) -> Self {
         let how = if over == Over::Http { "http" } else { "grpc" };
         let mut process = Command::new(python())
             .args(["-c", include_str!("receiver.py"), how])
+            .args(key_and_certificate)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -69,11 +76,14 @@ impl Receiver {
         let got = Arc::<Got>::default();
         let theirs = Arc::clone(&got);
         std::thread::spawn(move || collect(lines, &theirs));
-        Self { process, port: first["port"].as_u64().unwrap().try_into().unwrap(), got }
+        let is_encrypted = !key_and_certificate.is_empty();
+        Self { process, port: first["port"].as_u64().unwrap().try_into().unwrap(), is_encrypted, got }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        // A certificate is one of a name.
+        let place = if self.is_encrypted { "https://localhost" } else { "http://127.0.0.1" };
+        format!("{place}:{}", self.port)
     }
 
     /// All that it has got so far, once this is true of it.

@@ -225,3 +225,36 @@ async fn a_span_of_another_process_has_what_the_store_knows_of_that_and_nothing_
     assert!(!there("host.name").unwrap_or_default().contains("node-9"));
     assert!(there("process.executable.name").is_none() && there("container.id").is_none());
 }
+
+#[tokio::test]
+async fn a_ratio_is_told_to_what_is_called_and_to_who_counts_the_spans() {
+    let collector = Collector::start(Says::Yes).await;
+    let otlp = otlp(&collector).sampler(Sampler::ParentBasedRatio(0.5));
+    let throughline = Throughline::builder("loans").store(MemoryStore::new()).sink(otlp).build().unwrap();
+    let sent = async |caller: Propagation| {
+        let run = throughline.workflow("w").continue_from(caller);
+        run.run_infallible(|ctx| async move { ctx.propagation() }).await.unwrap()
+    };
+    let mut seen = [false; 2];
+    while seen != [true; 2] {
+        let sent = sent(Propagation::default()).await;
+        let is_sampled = sent.traceparent.unwrap().sampled;
+        assert_eq!(sent.tracestate.as_deref(), is_sampled.then_some("ot=th:8"));
+        seen[usize::from(is_sampled)] = true;
+    }
+    let said = "a=1,ot=th:c;rv:f0000000000000";
+    let parent = "00-0af7651916cd43dd8448eb211c803100-b7ad6b7169203331-01";
+    let followed = sent(Propagation::from_headers(Some(parent), Some(said), None)).await;
+    assert_eq!(followed.tracestate.as_deref(), Some(said), "its caller decides, and says so");
+
+    assert!(throughline.shutdown(Duration::from_secs(10)).await.is_complete());
+    let spans = collector.spans();
+    let (theirs, ours): (Vec<_>, Vec<_>) =
+        spans.iter().partition(|span| span.trace_id == followed.traceparent.unwrap().trace_id.to_bytes());
+    assert_eq!(
+        theirs.iter().map(|span| &*span.trace_state).collect::<Vec<_>>(),
+        ["ot=th:c;rv:f0000000000000"]
+    );
+    assert!(!ours.is_empty() && ours.iter().all(|span| span.trace_state == "ot=th:8"), "{ours:#?}");
+    assert!(!format!("{spans:?}").contains("tracestate.ot"), "it is no attribute");
+}

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use throughline_core::{MemoryStore, Throughline};
-use throughline_otel::{OpenSpans, Otlp};
+use throughline_otel::{OpenSpans, Otlp, Protocol};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+use crate::receiver::{Over, Receiver, is_there};
 
 /// Takes one batch over TLS, and answers that it did.
 async fn take_one(listener: TcpListener, acceptor: TlsAcceptor) -> std::io::Result<String> {
@@ -69,4 +71,41 @@ async fn a_collector_that_nobody_vouches_for_gets_nothing() {
     let (delivered, head) = export(false).await;
     assert_eq!(delivered, 0);
     assert!(head.is_err(), "{head:?}");
+}
+
+/// The same over gRPC, to the receiver that others wrote.
+async fn export_over_grpc(is_trusted: bool) -> (u64, Receiver) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&certificate, certified.cert.pem()).unwrap();
+    let receiver = Receiver::start_with(Over::Grpc, &[&key, &certificate]);
+    let mut otlp =
+        Otlp::new().protocol(Protocol::Grpc).endpoint(receiver.endpoint()).open_spans(OpenSpans::Hidden);
+    if is_trusted {
+        otlp = otlp.certificate(certified.cert.pem());
+    }
+    let throughline = Throughline::builder("loans").store(MemoryStore::new()).sink(otlp).build().unwrap();
+    throughline.workflow("w").run_infallible(|_| async {}).await.unwrap();
+    let report = throughline.shutdown(Duration::from_secs(5)).await;
+    (report.destinations[1].delivered, receiver)
+}
+
+#[tokio::test]
+async fn a_collector_over_grpc_is_trusted_by_the_certificate_that_is_given() {
+    if !is_there() {
+        return;
+    }
+    let (delivered, receiver) = export_over_grpc(true).await;
+    assert_eq!((delivered, receiver.spans(1).len()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_collector_over_grpc_that_nobody_vouches_for_gets_nothing() {
+    if !is_there() {
+        return;
+    }
+    let (delivered, receiver) = export_over_grpc(false).await;
+    assert_eq!((delivered, receiver.once(|_| true).len()), (0, 0));
 }

@@ -6,7 +6,9 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 use throughline_core::metrics::GaugeGuard;
-use throughline_core::{CancelledBy, ErrorInfo, RequestSpan, TraceContext, catch_recorded, names};
+use throughline_core::{
+    CancelledBy, ErrorInfo, RequestSpan, TraceContext, TraceParent, catch_recorded, names,
+};
 
 use super::{Arrival, Labels};
 use crate::{ServerTiming, grpc};
@@ -66,6 +68,14 @@ impl Exchange {
     pub(super) fn timing(&self) -> ServerTiming {
         let Arrival { asked, taken, .. } = &self.arrival;
         ServerTiming { queue: taken.saturating_duration_since(*asked), app: taken.elapsed() }
+    }
+
+    /// What clients are told of the trace, if they are told anything.
+    pub(super) fn trace(&self) -> Option<String> {
+        let context = Some(&self.context).filter(|_| self.arrival.tells_trace)?;
+        let mut served = TraceParent::new(context.trace_id(), context.span_id());
+        served.sampled = context.is_sampled();
+        Some(format!("trace;desc={served}"))
     }
 
     pub(crate) fn context(&self) -> &TraceContext {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use throughline_core::{ErrorInfo, RequestSpan, Settled, describe_panic};
@@ -119,6 +119,7 @@ where
             return Poll::Pending;
         }
         let (id, timing) = (exchange.arrival.id.header(), exchange.timing().to_header());
+        let trace = exchange.trace().and_then(|trace| HeaderValue::try_from(trace).ok());
         let mut response = match answer {
             Ok(Ok(response)) => follow(response, exchange),
             Ok(Err(error)) => {
@@ -131,6 +132,9 @@ where
         headers.insert(REQUEST_ID, id);
         // The handler may have reported times of its own.
         headers.append(SERVER_TIMING, timing);
+        if let Some(trace) = trace {
+            headers.append(SERVER_TIMING, trace);
+        }
         Poll::Ready(Ok(response))
     }
 }

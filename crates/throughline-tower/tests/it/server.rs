@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Router};
 use throughline_core::{Status, names};
-use throughline_tower::{RequestId, Traced, inject};
+use throughline_tower::{RequestId, ServerLayer, Traced, inject};
 use tokio::net::TcpListener;
 
 use crate::support::Server;
@@ -123,4 +123,25 @@ async fn requests_are_served_after_the_emitter_was_shut_down() {
     let answer = server.get("/").await;
     assert!(answer.headers().contains_key("x-request-id"));
     assert_eq!(answer.text().await.unwrap(), "still here");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_trace_is_told_which_trace_and_span_served_it_if_that_is_wanted() {
+    let routes = |router: Router| {
+        let answer =
+            |Traced(ctx): Traced| async move { ctx.trace_infallible("stage:one", async {}).await.unwrap() };
+        router.route("/", get(answer))
+    };
+    let told = |answer: reqwest::Response| {
+        let values = answer.headers().get_all("server-timing").iter();
+        values
+            .filter_map(|value| value.to_str().ok()?.strip_prefix("trace;desc=").map(str::to_owned))
+            .collect()
+    };
+    let telling = Server::start_with(routes, ServerLayer::trace_in_response).await;
+    let told_by_one: Vec<String> = told(telling.get("/").await);
+    let end = telling.request_end().await;
+    assert_eq!(told_by_one, [format!("00-{}-{}-03", end.trace_id, end.span_id)]);
+    let silent = Server::start(routes).await;
+    assert_eq!(told(silent.get("/").await), Vec::<String>::new());
 }

@@ -9,7 +9,7 @@ use axum::Router;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use throughline_core::metrics::Metrics;
 use throughline_core::{MemoryStore, Throughline, TraceEvent, names};
-use throughline_tower::LayerExt as _;
+use throughline_tower::{LayerExt as _, ServerLayer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -131,8 +131,16 @@ impl std::ops::Deref for Server {
 
 impl Server {
     pub(crate) async fn start(routes: impl FnOnce(Router) -> Router) -> Self {
+        Self::start_with(routes, |layer| layer).await
+    }
+
+    /// With a layer that is not as it is by default.
+    pub(crate) async fn start_with(
+        routes: impl FnOnce(Router) -> Router,
+        layer: impl FnOnce(ServerLayer) -> ServerLayer,
+    ) -> Self {
         let story = Story::new();
-        let app = routes(Router::new()).layer(story.throughline.layer());
+        let app = routes(Router::new()).layer(layer(story.throughline.layer()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -38,9 +38,26 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
     warnings.extend(vain::without_features(&config.settings, vain::is_compiled));
     let builder = config.emitter()?;
 
+    #[cfg(feature = "otel")]
+    let exports = super::traces::exports(&config.settings)?;
+    #[cfg(not(feature = "otel"))]
+    if super::metrics::are_exported(&config.settings) {
+        return Err(InitError::Feature { what: "metrics over OTLP", feature: "otel" });
+    }
+    #[cfg(feature = "otel")]
+    let lines = exports.as_ref().filter(|exports| exports.lines).map(|exports| exports.otlp.log_lines());
+
     #[cfg(feature = "log")]
     let logs = match config.logs() {
-        Some(settings) => Some(settings.open(config.service())?),
+        Some(settings) => {
+            let logs = settings.builder(config.service())?;
+            #[cfg(feature = "otel")]
+            let logs = match &lines {
+                Some(lines) => logs.export(lines.clone()),
+                None => logs,
+            };
+            Some(logs.build()?)
+        }
         None => None,
     };
     #[cfg(feature = "log")]
@@ -49,9 +66,36 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
         None => builder,
     };
 
+    #[cfg(all(feature = "metrics", feature = "axum"))]
+    let page = config.metrics();
+    #[cfg(not(all(feature = "metrics", feature = "axum")))]
+    let page: Option<super::MetricsSettings> = None;
     #[cfg(feature = "otel")]
-    let builder = match super::traces::exporter(&config.settings)? {
-        Some(otlp) => builder.sink(otlp),
+    let has_exported_metrics = exports.as_ref().is_some_and(|exports| exports.metrics);
+    #[cfg(not(feature = "otel"))]
+    let has_exported_metrics = false;
+    #[cfg(feature = "metrics")]
+    let prometheus = (page.is_some() || has_exported_metrics).then(throughline_metrics::Prometheus::new);
+    #[cfg(feature = "metrics")]
+    let builder = match &prometheus {
+        Some(prometheus) => builder.metrics(prometheus),
+        None => builder,
+    };
+
+    #[cfg(feature = "otel")]
+    let builder = match exports {
+        Some(exports) => {
+            #[cfg(feature = "metrics")]
+            let builder = match prometheus.clone().filter(|_| exports.metrics) {
+                Some(prometheus) => builder.sink(exports.otlp.metrics(prometheus)),
+                None => builder,
+            };
+            let builder = match lines {
+                Some(lines) => builder.sink(lines),
+                None => builder,
+            };
+            if exports.traces { builder.sink(exports.otlp) } else { builder }
+        }
         None => builder,
     };
 
@@ -60,14 +104,6 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
     #[cfg(feature = "sentry")]
     let builder = match &sentry {
         Some(sentry) => builder.sink(sentry.clone()),
-        None => builder,
-    };
-
-    #[cfg(all(feature = "metrics", feature = "axum"))]
-    let page = config.metrics().map(|settings| (settings, throughline_metrics::Prometheus::new()));
-    #[cfg(all(feature = "metrics", feature = "axum"))]
-    let builder = match &page {
-        Some((_, prometheus)) => builder.metrics(prometheus),
         None => builder,
     };
 
@@ -91,7 +127,7 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
         #[cfg(feature = "log")]
         logs,
         #[cfg(all(feature = "metrics", feature = "axum"))]
-        page: match page {
+        page: match page.zip(prometheus) {
             Some((settings, prometheus)) => Some(super::metrics::Page::serve(&settings, prometheus)?),
             None => None,
         },

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use throughline_core::Propagators;
-use throughline_core::env::percent_decoded;
+use throughline_core::env::{has_user, host_and_port, pairs};
 
 use crate::env::StoreLocation;
 
@@ -64,7 +64,7 @@ impl Kind {
             Self::Count => value.parse::<u64>().is_ok_and(|count| count > 0),
             Self::Millis => value.parse::<u64>().is_ok(),
             Self::Ratio => value.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio)),
-            Self::Endpoint => endpoint(value).is_some() && !has_user(value),
+            Self::Endpoint => host_and_port(value).is_some() && !has_user(value),
             Self::Pairs => pairs(value).is_some(),
             Self::Headers => pairs(value).is_some_and(|pairs| {
                 pairs.iter().all(|(name, value)| is_header_name(name) && !value.contains(char::is_control))
@@ -120,62 +120,6 @@ pub(super) fn switch(value: &str) -> Option<bool> {
     }
 }
 
-/// A host and a port, of a URL of HTTP or as they are.
-pub(super) fn endpoint(value: &str) -> Option<(String, u16)> {
-    let (rest, default) = match value.split_once("://") {
-        Some(("http", rest)) => (rest, Some(80)),
-        Some(("https", rest)) => (rest, Some(443)),
-        Some(_) => return None,
-        None => (value, None),
-    };
-    let authority = authority(rest);
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let (host, port) = match authority.rsplit_once(':') {
-        // The colons of an address of IPv6 without a port.
-        Some((_, after)) if after.ends_with(']') => (authority, default?),
-        Some((host, port)) => (host, port.parse().ok()?),
-        None => (authority, default?),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
-    is_host.then(|| (host.to_owned(), port))
-}
-
-/// What goes before the path in an address.
-fn authority(value: &str) -> &str {
-    let rest = match value.split_once("://") {
-        // It may be in a path as well.
-        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => rest,
-        _ => value,
-    };
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
-}
-
-/// Whether an address has a name or a password in it: it is refused, for the headers are where secrets belong.
-fn has_user(value: &str) -> bool {
-    authority(value).contains('@')
-}
-
-/// An address without what may be a secret in it; `None` if it is none.
-pub(super) fn place(value: &str) -> Option<String> {
-    endpoint(value)?;
-    let scheme = value.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
-    let place = scheme + authority(value);
-    let rest = value.get(place.len()..).unwrap_or_default();
-    Some(if rest.is_empty() || rest == "/" { place } else { place + "/…" })
-}
-
-/// The pairs of a list such as `key=value,key=value`; `None` if it is none.
-pub(super) fn pairs(list: &str) -> Option<Vec<(String, String)>> {
-    let pair = |pair: &str| {
-        let (key, value) = pair.split_once('=')?;
-        let value = String::from_utf8(percent_decoded(value.trim().as_bytes())?).ok()?;
-        let key = key.trim();
-        (!key.is_empty()).then(|| (key.to_owned(), value))
-    };
-    list.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
-}
-
 /// A token of [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2).
 fn is_header_name(name: &str) -> bool {
     name.bytes().all(|c| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c))
@@ -185,7 +129,10 @@ fn is_dsn(value: &str) -> bool {
     let Some((scheme, rest)) = value.split_once("://") else { return false };
     let Some((key, place)) = rest.split_once('@') else { return false };
     let project = place.rsplit_once('/').map_or("", |(_, project)| project);
-    ["http", "https"].contains(&scheme) && !key.is_empty() && endpoint(value).is_some() && !project.is_empty()
+    ["http", "https"].contains(&scheme)
+        && !key.is_empty()
+        && host_and_port(value).is_some()
+        && !project.is_empty()
 }
 
 /// Whether a part of `RUST_LOG` is a level, one of a target, or a target of which everything is logged.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use super::settings::Settings;
+use super::traces::has_otlp;
 
 const LEVELS: &str = "RUST_LOG";
 const OUTPUT: &str = "THROUGHLINE_LOG_OUTPUT";
+const EXPORTER: &str = "OTEL_LOGS_EXPORTER";
 const FORMAT: &str = "THROUGHLINE_LOG_FORMAT";
 
 /// Which lines are logged, and where they go.
@@ -34,6 +36,8 @@ pub enum LogDestination {
     Daily(PathBuf),
     /// A file for each hour in a folder.
     Hourly(PathBuf),
+    /// Nowhere, but to a collector.
+    Nowhere,
 }
 
 impl LogSettings {
@@ -42,6 +46,7 @@ impl LogSettings {
             return None;
         }
         let output = match settings.get(OUTPUT).unwrap_or("stdout") {
+            "none" if are_exported(settings) => LogDestination::Nowhere,
             "none" => return None,
             "stderr" => LogDestination::Stderr,
             other => match other.split_once(':') {
@@ -59,20 +64,26 @@ impl LogSettings {
     }
 }
 
+/// Whether lines are sent to a collector.
+pub(super) fn are_exported(settings: &Settings) -> bool {
+    !settings.is_disabled() && has_otlp(settings, EXPORTER) == Some(true)
+}
+
 /// Whether somebody said that nothing is to be logged.
 pub(super) fn is_turned_off(settings: &Settings) -> bool {
-    settings.get(OUTPUT) == Some("none")
+    settings.get(OUTPUT) == Some("none") && !are_exported(settings)
 }
 
 #[cfg(feature = "log")]
 impl LogSettings {
-    /// Opens what was configured.
-    pub(super) fn open(&self, service: &str) -> Result<throughline_log::Logs, super::InitError> {
+    /// What was configured, to be opened.
+    pub(super) fn builder(&self, service: &str) -> Result<throughline_log::LogsBuilder, super::InitError> {
         use throughline_log::{Format, Logs, Output};
 
         let output = match &self.output {
             LogDestination::Stdout => Output::stdout(),
             LogDestination::Stderr => Output::stderr(),
+            LogDestination::Nowhere => Output::writer(std::io::sink()),
             LogDestination::File(path) => Output::file(path),
             #[cfg(feature = "log-files")]
             LogDestination::Daily(folder) => {
@@ -95,11 +106,10 @@ impl LogSettings {
         };
         let builder = Logs::builder(service.to_owned()).output(output).format(format);
         // What is here was accepted as levels.
-        let builder = match self.levels.parse() {
+        Ok(match self.levels.parse() {
             Ok(levels) => builder.levels(levels),
             Err(_) => builder,
-        };
-        Ok(builder.build()?)
+        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the variables say about metrics.
 
+use throughline_core::env::has_exporter;
 use throughline_core::names::env::{
     METRICS_ENABLED, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT,
 };
 
 use super::settings::Settings;
+use super::traces::has_otlp;
 
 const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 const DEFAULT_PORT: u16 = 9464;
@@ -39,9 +41,13 @@ impl MetricsSettings {
 
 /// Whether OTel's variable turns the page on or off; `None` if it does not say.
 fn exporter_is_on(settings: &Settings) -> Option<bool> {
-    let exporters = settings.get(EXPORTER)?;
-    let has = |name: &str| exporters.split(',').any(|exporter| exporter.trim() == name);
+    let has = |name| settings.get(EXPORTER).is_some_and(|list| has_exporter(list, name));
     if has("prometheus") { Some(true) } else { has("none").then_some(false) }
+}
+
+/// Whether metrics are sent to a collector.
+pub(super) fn are_exported(settings: &Settings) -> bool {
+    !settings.is_disabled() && has_otlp(settings, EXPORTER) == Some(true)
 }
 
 /// Whether somebody said that there is to be no page.

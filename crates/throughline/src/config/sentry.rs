@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::kind;
+use throughline_core::env;
+
 use super::settings::Settings;
 
 /// Where failures are reported, and which. Its `Debug` does not show the DSN.
@@ -75,7 +76,7 @@ impl SentrySettings {
 
     /// The host and the port of the server.
     pub fn address(&self) -> Option<(String, u16)> {
-        kind::endpoint(&self.dsn)
+        env::host_and_port(&self.dsn)
     }
 }
 

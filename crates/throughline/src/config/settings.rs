@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+use throughline_core::env;
 use throughline_redact::{Redaction, Redactor};
 
 use super::kind::{self, Kind};
 use super::table::{Variable, variables};
+
+/// The variable that names a file of declarative configuration.
+pub(super) const CONFIG_FILE: &str = "OTEL_CONFIG_FILE";
 
 /// Longer values are cut where they are shown.
 const SHOWN: usize = 64;
@@ -32,14 +36,18 @@ pub(super) struct Findings {
 }
 
 impl Settings {
-    /// Reads all variables of the table. `lookup` answers `Err` for what is no text.
+    /// Reads all variables of the table. `lookup` answers `Err` for what is no text. What a file says goes first; if there is one, the
+    /// standard's own variables count only as it names them.
     pub(super) fn read(
         lookup: impl Fn(&'static str) -> Result<Option<String>, NotText>,
+        file: Option<&BTreeMap<&'static str, String>>,
         findings: &mut Findings,
     ) -> Self {
         let mut settings = Self::default();
         for (_, variable) in variables() {
+            let of_file = file.and_then(|file| file.get(variable.name));
             let mut set: Vec<Setting> = Vec::new();
+            set.extend(of_file.map(|value| Setting { by: CONFIG_FILE, value: value.clone() }));
             for by in std::iter::once(variable.name).chain(variable.aliases.iter().copied()) {
                 match lookup(by) {
                     // An empty one counts as not set.
@@ -55,6 +63,20 @@ impl Settings {
                         expected: variable.kind.expected().into_owned(),
                     }),
                 }
+            }
+            if file.is_some() {
+                set.retain(|setting| {
+                    let is_left_to_the_file = setting.by.starts_with("OTEL_") && setting.by != CONFIG_FILE;
+                    // One that the file repeats is what it says.
+                    if is_left_to_the_file && of_file != Some(&setting.value) {
+                        findings.warnings.push(format!(
+                            "{}{} is ignored: the file of {CONFIG_FILE} takes precedence; unset one of them",
+                            setting.by,
+                            shape(variable, &setting.value),
+                        ));
+                    }
+                    !is_left_to_the_file
+                });
             }
             let mut set = set.into_iter();
             let Some(first) = set.next() else { continue };
@@ -113,14 +135,14 @@ pub(super) struct NotText;
 
 /// What a value looks like, as it follows the name of its variable. Of a secret, and of what can't be told from one, only its
 /// length; of an address no path, and of pairs no values, for either may have a token in it.
-fn shape(variable: &Variable, value: &str) -> String {
+pub(super) fn shape(variable: &Variable, value: &str) -> String {
     let length = value.chars().count();
     let shown = match variable.kind {
         _ if variable.is_secret || value.contains('@') => {
             return format!(" (a secret of {length} characters)");
         }
-        Kind::Endpoint => kind::place(value),
-        Kind::Pairs | Kind::Headers => kind::pairs(value).map(|pairs| {
+        Kind::Endpoint => env::place(value),
+        Kind::Pairs | Kind::Headers => env::pairs(value).map(|pairs| {
             let names: Vec<_> = pairs.into_iter().map(|(name, _)| format!("{name}=…")).collect();
             names.join(",")
         }),

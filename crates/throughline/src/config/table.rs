@@ -1,5 +1,7 @@
 //! The table of the variables: the one place where each of them is described.
 
+use throughline_core::env::EXPORTERS;
+
 use super::Kind;
 use super::Kind::{
     Count, Dsn, Endpoint, Feed, Headers, Levels, LogOutput, Millis, OneOf, Pairs, Path, Port, Propagation,
@@ -84,7 +86,6 @@ pub(super) fn needs() -> impl Iterator<Item = (&'static str, &'static Variable, 
 }
 
 const PROTOCOLS: &[&str] = &["grpc", "http/protobuf"];
-const EXPORTERS: &[&str] = &["otlp", "console", "none"];
 const SAMPLERS: &[&str] = &[
     "always_on",
     "always_off",
@@ -128,8 +129,9 @@ static COMMON: &[Variable] = &[
         &[],
         Path,
         "",
-        "A file of OpenTelemetry's declarative configuration. It is not read yet, and a warning says so.",
-    ),
+        "A file of OpenTelemetry's declarative configuration: its exporters, resource, sampler and propagators are read, and go before the variables whose names begin with `OTEL_`.",
+    )
+    .needs(&["config-file"]),
 ];
 
 static STORE: &[Variable] = &[
@@ -199,8 +201,11 @@ static METRICS: &[Variable] = &[
         &[],
         SomeOf(&["prometheus", "otlp", "console", "none"]),
         "",
-        "`prometheus` turns the page of metrics on, `none` turns it off.",
-    ),
+        "`prometheus` turns the page of metrics on, `none` turns it off; `otlp` sends metrics to the collector, which needs the feature `otel`.",
+    )
+    .needs(&["metrics"]),
+    variable("OTEL_METRIC_EXPORT_INTERVAL", &[], Count, "60000", "How often metrics are sent to the collector, in milliseconds.")
+        .needs(&["metrics", "otel"]),
 ];
 
 static LOGS: &[Variable] = &[
@@ -224,7 +229,7 @@ static LOGS: &[Variable] = &[
         &[],
         SomeOf(EXPORTERS),
         "",
-        "`otlp` exports the log records of steps (their starts, and exceptions), `none` does not; by default they are exported with traces, if a collector of theirs or of all signals is set. Log lines are never exported.",
+        "`otlp` exports log lines, and with traces the log records of steps (their starts, and exceptions); `none` neither. By default the log records of steps are exported, if a collector of theirs or of all signals is set, and no lines.",
     )
     .needs(&["otel"]),
 ];
@@ -242,7 +247,7 @@ static TRACES: &[Variable] = &[
         &[],
         SomeOf(EXPORTERS),
         "",
-        "`otlp` exports traces, `none` exports nothing, log records of steps included. Without it they are exported if an endpoint is set.",
+        "`otlp` exports traces, `none` does not, nor log records of steps. Without it they are exported if an endpoint is set.",
     ),
     variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -263,7 +268,14 @@ static TRACES: &[Variable] = &[
         &[],
         Endpoint,
         "",
-        "The collector of log records (the starts of spans, and exceptions), if it is another one.",
+        "The collector of log records (the starts of spans, exceptions, log lines), if it is another one.",
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        &[],
+        Endpoint,
+        "",
+        "The collector of metrics, if it is another one.",
     ),
     variable(
         "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -279,6 +291,8 @@ static TRACES: &[Variable] = &[
         "",
         "How the collector of traces is spoken to, if differently.",
     ),
+    variable("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", &[], OneOf(PROTOCOLS), "", "The same for log records."),
+    variable("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", &[], OneOf(PROTOCOLS), "", "The same for metrics."),
     secret("OTEL_EXPORTER_OTLP_HEADERS", &[], Headers, "Headers for the collector, as in `api-key=…`."),
     secret(
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -292,6 +306,12 @@ static TRACES: &[Variable] = &[
         Headers,
         "Headers for the collector of log records, if they differ.",
     ),
+    secret(
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+        &[],
+        Headers,
+        "Headers for the collector of metrics, if they differ.",
+    ),
     variable(
         "OTEL_EXPORTER_OTLP_TIMEOUT",
         &[],
@@ -301,6 +321,7 @@ static TRACES: &[Variable] = &[
     ),
     variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", &[], Millis, "", "The same for traces, if it differs."),
     variable("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", &[], Millis, "", "The same for log records, if it differs."),
+    variable("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", &[], Millis, "", "The same for metrics, if it differs."),
     variable(
         "OTEL_EXPORTER_OTLP_COMPRESSION",
         &[],
@@ -323,6 +344,13 @@ static TRACES: &[Variable] = &[
         "The same for log records, if it differs.",
     ),
     variable(
+        "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
+        &[],
+        OneOf(&["gzip", "none"]),
+        "",
+        "The same for metrics, if it differs.",
+    ),
+    variable(
         "OTEL_EXPORTER_OTLP_CERTIFICATE",
         &[],
         Path,
@@ -335,7 +363,23 @@ static TRACES: &[Variable] = &[
         &[],
         Path,
         "",
-        "The same, for the collectors of traces and of log records; it wins.",
+        "The same for the collector of traces, if they differ.",
+    )
+    .needs(&["otel", "otel-tls"]),
+    variable(
+        "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
+        &[],
+        Path,
+        "",
+        "The same for the collector of log records, if they differ.",
+    )
+    .needs(&["otel", "otel-tls"]),
+    variable(
+        "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE",
+        &[],
+        Path,
+        "",
+        "The same for the collector of metrics, if they differ.",
     )
     .needs(&["otel", "otel-tls"]),
     variable(
@@ -368,6 +412,28 @@ static TRACES: &[Variable] = &[
     ),
     variable("OTEL_BSP_MAX_QUEUE_SIZE", &[], Count, "32768", "How many spans may wait."),
     variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", &[], Count, "512", "How many spans are exported at once."),
+    variable(
+        "OTEL_BLRP_SCHEDULE_DELAY",
+        &[],
+        Millis,
+        "1000",
+        "How long log lines wait for others to be exported with.",
+    ),
+    variable(
+        "OTEL_BLRP_EXPORT_TIMEOUT",
+        &[],
+        Millis,
+        "60000",
+        "How long the export of log lines may take, with its retries; with 0 as long as it likes.",
+    ),
+    variable("OTEL_BLRP_MAX_QUEUE_SIZE", &[], Count, "8192", "How many log lines may wait."),
+    variable(
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+        &[],
+        Count,
+        "512",
+        "How many log lines are exported at once.",
+    ),
     variable(
         "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
         &[],

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::kind;
+use throughline_core::env;
+
 use super::settings::Settings;
 
 const ENABLED: &str = "TRACING_ENABLED";
@@ -15,6 +16,8 @@ const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
 const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+#[cfg(feature = "otel")]
+const METRICS_EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
@@ -52,15 +55,9 @@ impl TraceSettings {
         let of_traces = |own: &str, general: &str| settings.get(own).or_else(|| settings.get(general));
         let headers = of_traces("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS");
         let endpoint = endpoint(settings).map(with_scheme);
-        let protocol = match of_traces("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOL) {
-            Some(protocol) => protocol,
-            // The port that is registered for gRPC.
-            None if endpoint.as_deref().and_then(kind::endpoint).is_some_and(|(_, port)| port == 4317) => {
-                "grpc"
-            }
-            None => "http/protobuf",
-        };
-        let default = if protocol == "grpc" { "http://localhost:4317" } else { "http://localhost:4318" };
+        let protocol = of_traces("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOL)
+            .unwrap_or_else(|| env::otlp_protocol(endpoint.as_deref().unwrap_or_default()));
+        let default = env::otlp_endpoint(protocol);
         let ratio = settings.parse(SAMPLER_ARG);
         let sampler = match settings.get(SAMPLER) {
             Some(sampler) => sampler,
@@ -71,7 +68,7 @@ impl TraceSettings {
         Some(Self {
             endpoint: endpoint.map_or_else(|| default.to_owned(), Cow::into_owned),
             protocol: protocol.to_owned(),
-            headers: headers.and_then(kind::pairs).unwrap_or_default(),
+            headers: headers.and_then(env::pairs).unwrap_or_default(),
             timeout: of_traces("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
                 .and_then(|millis| millis.parse().ok())
                 .map_or(Duration::from_secs(10), |millis| match millis {
@@ -96,12 +93,12 @@ impl TraceSettings {
 
     /// The host and the port of the collector.
     pub fn address(&self) -> Option<(String, u16)> {
-        kind::endpoint(&self.endpoint)
+        env::host_and_port(&self.endpoint)
     }
 
     /// Those of the collector of log records.
     pub fn logs_address(&self) -> Option<(String, u16)> {
-        kind::endpoint(self.logs_endpoint.as_deref()?)
+        env::host_and_port(self.logs_endpoint.as_deref()?)
     }
 }
 
@@ -122,30 +119,54 @@ fn endpoint(settings: &Settings) -> Option<&str> {
     settings.get(TRACES_ENDPOINT).or_else(|| settings.get(ENDPOINT))
 }
 
+/// The host and the port of the collector of a signal.
+pub(super) fn collector(settings: &Settings, signal: &str) -> Option<(String, u16)> {
+    let set = |what: &str| {
+        let own = settings.get(&format!("OTEL_EXPORTER_OTLP_{signal}_{what}"));
+        own.or_else(|| settings.get(&format!("OTEL_EXPORTER_OTLP_{what}")))
+    };
+    let default = || env::otlp_endpoint(set("PROTOCOL").unwrap_or_default());
+    env::host_and_port(set("ENDPOINT").unwrap_or_else(default))
+}
+
 /// An endpoint as a URL: without a scheme it is a host and a port.
 fn with_scheme(endpoint: &str) -> Cow<'_, str> {
     if endpoint.contains("://") { endpoint.into() } else { format!("http://{endpoint}").into() }
 }
 
-/// The exporter that was configured, if traces are exported.
+/// What is exported over OTLP.
 #[cfg(feature = "otel")]
-pub(super) fn exporter(settings: &Settings) -> Result<Option<throughline_otel::Otlp>, super::InitError> {
-    let Some(traces) = TraceSettings::of(settings) else { return Ok(None) };
-    if cfg!(not(feature = "otel-grpc")) && traces.protocol == "grpc" {
+pub(super) struct Exports {
+    pub(super) otlp: throughline_otel::Otlp,
+    pub(super) traces: bool,
+    pub(super) metrics: bool,
+    pub(super) lines: bool,
+}
+
+/// What was configured, if anything is exported.
+#[cfg(feature = "otel")]
+pub(super) fn exports(settings: &Settings) -> Result<Option<Exports>, super::InitError> {
+    let traces = TraceSettings::of(settings);
+    let (metrics, lines) = (super::metrics::are_exported(settings), super::logs::are_exported(settings));
+    if traces.is_none() && !metrics && !lines {
+        return Ok(None);
+    }
+    if cfg!(not(feature = "otel-grpc")) && traces.as_ref().is_some_and(|traces| traces.protocol == "grpc") {
         return Err(super::InitError::Feature { what: "OTLP over gRPC", feature: "otel-grpc" });
     }
+    let word = |on: bool| Some(if on { "otlp" } else { "none" }.to_owned());
     let lookup = |name| {
         Ok(match name {
-            // What is said of both was decided above.
-            EXPORTER => None,
-            LOGS_EXPORTER => Some(if traces.logs_endpoint.is_some() { "otlp" } else { "none" }.to_owned()),
-            SAMPLER => Some(traces.sampler.clone()),
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" => Some(traces.protocol.clone()),
+            EXPORTER => word(traces.is_some()),
+            LOGS_EXPORTER => word(exports_log_records(settings)),
+            METRICS_EXPORTER => word(metrics),
+            SAMPLER => traces.as_ref().map(|traces| traces.sampler.clone()),
             name if name.ends_with("_ENDPOINT") => settings.get(name).map(|to| with_scheme(to).into_owned()),
             name => settings.get(name).map(str::to_owned),
         })
     };
-    Ok(Some(throughline_otel::Otlp::from_lookup(&lookup)?))
+    let otlp = throughline_otel::Otlp::from_lookup(&lookup)?;
+    Ok(Some(Exports { otlp, traces: traces.is_some(), metrics, lines }))
 }
 
 /// What OTel's variable says, or else `TRACING_ENABLED`, or else that there is an endpoint.
@@ -160,8 +181,9 @@ fn exporter_is_on(settings: &Settings) -> Option<bool> {
     has_otlp(settings, EXPORTER)
 }
 
-fn has_otlp(settings: &Settings, name: &str) -> Option<bool> {
-    Some(settings.get(name)?.split(',').any(|exporter| exporter.trim() == "otlp"))
+/// Whether a signal is exported over OTLP, if its variable is set.
+pub(super) fn has_otlp(settings: &Settings, name: &str) -> Option<bool> {
+    Some(env::has_exporter(settings.get(name)?, "otlp"))
 }
 
 /// Whether log records are sent with traces: where no variable says so, to a collector that is known to take them.

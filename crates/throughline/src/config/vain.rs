@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use throughline_core::env::has_exporter;
+
 use super::settings::Settings;
 use super::table::needs;
 use super::{logs, metrics, sentry, traces};
 
 /// Exporters that this version does not have, and what it has.
-const EXPORTERS: [(&str, &str, &str); 5] = [
+const EXPORTERS: [(&str, &str, &str); 3] = [
     ("OTEL_TRACES_EXPORTER", "console", "is not supported: traces are exported only where it names otlp"),
-    ("OTEL_LOGS_EXPORTER", "otlp", "exports no log lines: only the log records of steps are exported"),
     ("OTEL_LOGS_EXPORTER", "console", "is not supported: THROUGHLINE_LOG_OUTPUT says where lines go"),
-    ("OTEL_METRICS_EXPORTER", "otlp", "is ignored: metrics are served to Prometheus alone"),
-    ("OTEL_METRICS_EXPORTER", "console", "is ignored: metrics are served to Prometheus alone"),
+    ("OTEL_METRICS_EXPORTER", "console", "is not supported: name prometheus or otlp"),
 ];
 
 /// What this version does not do.
@@ -21,12 +21,9 @@ pub(super) fn in_this_version(settings: &Settings) -> Vec<String> {
         return Vec::new();
     }
     let mut warnings = Vec::new();
-    if let Some(path) = settings.get("OTEL_CONFIG_FILE") {
-        warnings.push(format!("OTEL_CONFIG_FILE={path} is not read: set the variables of its keys instead"));
-    }
     for (name, exporter, why) in EXPORTERS {
         let value = settings.get(name).unwrap_or_default();
-        if value.split(',').any(|word| word.trim() == exporter) {
+        if has_exporter(value, exporter) {
             warnings.push(format!("{exporter} in {name}={value} {why}"));
         }
     }
@@ -79,8 +76,9 @@ fn is_turned_off(area: &str, settings: &Settings) -> bool {
 }
 
 /// The features that variables need, and whether they are on.
-const COMPILED: [(&str, bool); 9] = [
+const COMPILED: [(&str, bool); 10] = [
     ("axum", cfg!(feature = "axum")),
+    ("config-file", cfg!(feature = "config-file")),
     ("cosmos", cfg!(feature = "cosmos")),
     ("log", cfg!(feature = "log")),
     ("metrics", cfg!(feature = "metrics")),

@@ -1,6 +1,7 @@
 //! `tracestate`: what other tracing systems send along.
 
 use super::ows;
+use crate::sampling::SamplingState;
 use throughline_model::Text;
 
 /// The most members of a list ([W3C](https://www.w3.org/TR/trace-context-2/#list)).
@@ -40,6 +41,25 @@ pub(super) fn parse<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Te
     (!list.is_empty()).then(|| list.into())
 }
 
+/// The list with what is said here of sampling in front, as
+/// [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/tracestate-handling/) has it: the threshold, and of what was said before all
+/// else, if that was said of the same trace.
+pub(super) fn with_threshold(
+    list: Option<&str>,
+    threshold: Option<u64>,
+    is_of_this_trace: bool,
+) -> Option<Text> {
+    let members = || list.unwrap_or_default().split(',').filter(|member| !member.is_empty());
+    let said = members().find_map(|member| member.strip_prefix("ot=")).filter(|_| is_of_this_trace);
+    let others = said.into_iter().flat_map(|said| said.split(';')).filter(|part| !part.starts_with("th:"));
+    let threshold = threshold.map(|threshold| SamplingState::new(Some(threshold), None).to_string());
+    let parts: Vec<_> = threshold.as_deref().into_iter().chain(others).collect();
+    let own = (!parts.is_empty()).then(|| format!("ot={}", parts.join(";")));
+    let rest = members().filter(|member| !member.starts_with("ot="));
+    let members: Vec<_> = own.as_deref().into_iter().chain(rest).take(MEMBERS).collect();
+    parse([members.join(",").as_bytes()])
+}
+
 /// One grammar for all keys ([W3C](https://www.w3.org/TR/trace-context-2/#key)): level 1 had another one for those with `@`.
 fn is_key(key: &[u8]) -> bool {
     let first = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9');
@@ -70,6 +90,22 @@ mod tests {
 
     fn read(list: &str) -> Option<String> {
         parse([list.as_bytes()]).map(|list| list.to_string())
+    }
+
+    #[test]
+    fn what_is_said_of_sampling_goes_in_front_and_leaves_the_rest_as_it_is() {
+        let with = |list, threshold, same| with_threshold(list, threshold, same).map(|list| list.to_string());
+        let half = Some(8 << 52);
+        assert_eq!(with(None, half, false).as_deref(), Some("ot=th:8"));
+        assert_eq!(with(None, None, false), None);
+        let list = Some("a=1,ot=th:c;rv:0123456789abcd;x:y,b=2");
+        assert_eq!(with(list, half, true).as_deref(), Some("ot=th:8;rv:0123456789abcd;x:y,a=1,b=2"));
+        assert_eq!(with(list, None, true).as_deref(), Some("ot=rv:0123456789abcd;x:y,a=1,b=2"));
+        assert_eq!(with(list, half, false).as_deref(), Some("ot=th:8,a=1,b=2"));
+        assert_eq!(with(list, None, false).as_deref(), Some("a=1,b=2"));
+        let full = (0..32).map(|n| format!("k{n}=1")).collect::<Vec<_>>().join(",");
+        let shifted = with(Some(&full), half, true).unwrap();
+        assert!(shifted.starts_with("ot=th:8,k0=1,") && shifted.ends_with(",k30=1"), "{shifted}");
     }
 
     #[test]

@@ -263,6 +263,7 @@ fn run_of(hub: &Arc<Hub>, head: &TraceEvent, history: History) -> Arc<Run> {
         trace_id: head.trace_id,
         random: false,
         sampled: true,
+        is_remote: false,
         correlation_id: head.correlation_id.clone(),
         workflow: head.workflow.clone(),
         tracestate: None,
