@@ -13,7 +13,6 @@ mod fuzz;
 mod input;
 mod jsonl;
 mod output;
-mod redacted;
 mod related;
 mod resolve;
 mod select;

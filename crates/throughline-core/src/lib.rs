@@ -24,6 +24,7 @@ mod simulation;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throughline;
+mod veil;
 
 pub use context::{
     CancelledBy, CapturingStep, Compensated, CompensationOutcome, DeadlinePassed, Decision, DecisionDraft,
@@ -56,6 +57,7 @@ pub use throughline_model::{feed_conformance, store_conformance};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;
 pub use throughline_redact::{Redaction, RedactionError, Redactor};
+pub use veil::{Shown, Veil};
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

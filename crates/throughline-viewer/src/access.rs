@@ -55,6 +55,9 @@ enum Rule {
 }
 
 impl Auth {
+    /// How many characters a token or a password has at least: shorter ones can be guessed.
+    pub const SHORTEST_SECRET: usize = 12;
+
     /// Callers send this token: `Authorization: Bearer TOKEN`. The pages ask for it.
     pub fn bearer(token: impl AsRef<str>) -> Self {
         let credentials = token.as_ref().to_owned();

@@ -8,7 +8,7 @@ use throughline_core::{MemoryStore, Redaction, Throughline};
 use throughline_viewer::{Access, Auth, Viewer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::http::Server;
+use crate::http::{PATIENCE as SOON, Server};
 use crate::sources::{may_be_left_out, modules};
 use crate::story;
 
@@ -106,6 +106,21 @@ async fn the_list_is_searched_filtered_and_paged_and_new_runs_do_not_move_it() {
         for number in 0..3 {
             story::granted_loan(&throughline, &format!("new-{number}")).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_happened_between_two_connections_is_announced() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, _waiting) = busy_service().await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("gap", json!({ "url": server.url() }), async |place: &str| {
+        story::granted_loan(&throughline, place).await;
+        // All of it is in the feed before the page is back.
+        assert!(throughline.flush(SOON).await.is_complete());
     })
     .await;
 }

@@ -36,14 +36,14 @@ export function Patterns({ route }: { route: Route }) {
       <Shown answer={answer}>
         {(found) =>
           (found.failures?.total ?? 0) === 0 && (found.slowest_stages ?? []).length === 0 ? (
-            <Empty title="No run has ended in this time">
+            <Empty title="No run finished in this time">
               Choose a longer time above, or look at <a href={to('running')}>what is running</a>.
             </Empty>
           ) : (
             <div class="grid">
               <section class="card" aria-labelledby="rates">
                 <h2 id="rates">How runs end</h2>
-                <RateLine name="failed" of="ended runs" rate={found.failures} address={runs({ state: 'failed' })} />
+                <RateLine name="failed" of="finished runs" rate={found.failures} address={runs({ state: 'failed' })} />
                 <RateLine name="began to compensate" of="runs" rate={found.compensations} address={runs({ type: 'saga:compensating' })} />
               </section>
               <OverTime found={found} address={(since, until) => to('runs', { state: 'failed', since, until, workflow })} />
@@ -106,7 +106,7 @@ function OverTime({ found, address }: { found: Found; address: (since: string, u
             })}
           </div>
           <p class="quiet">
-            {buckets[0] && `from ${buckets[0].start.slice(0, 16).replace('T', ' ')} UTC, `}a bar for {micros(found.width_s * 1_000_000)}, up to {count(most)} ended runs
+            {buckets[0] && `from ${buckets[0].start.slice(0, 16).replace('T', ' ')} UTC, `}one bar per {micros(found.width_s * 1_000_000)}, up to {count(most)} finished runs
           </p>
         </>
       )}
@@ -173,7 +173,7 @@ function Outcomes({ found, address }: { found: Found; address: (type: string) =>
   return (
     <section class="card" aria-labelledby="outcomes">
       <h2 id="outcomes">How decisions turned out</h2>
-      {!outcomes ? about.payloads ? <Unknown /> : <p class="quiet">Choices are not shown to you.</p> : outcomes.length === 0 ? <p class="quiet">No run that has ended made a decision.</p> : (
+      {!outcomes ? about.payloads ? <Unknown /> : <p class="quiet">Choices are not shown to you.</p> : outcomes.length === 0 ? <p class="quiet">No finished run made a decision.</p> : (
         <table>
           <thead><tr><th scope="col">Decision</th><th scope="col">Choice</th><th scope="col" class="number">Failed</th><th scope="col">Rate</th></tr></thead>
           <tbody>

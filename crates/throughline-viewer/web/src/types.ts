@@ -48,9 +48,9 @@ export interface WithInterval extends Rate {
 
 export interface Counts {
   failed: Rate | null;
-  running: number;
-  stuck: number;
-  interrupted: number;
+  running: number | null;
+  stuck: number | null;
+  interrupted: number | null;
 }
 
 export interface Span {

@@ -146,6 +146,23 @@ export async function list(stage) {
   await page.locator('time', { hasText: /ago|now/ }).first().waitFor();
 }
 
+/** A page that is not connected while something happens. */
+export async function gap(stage) {
+  const { page } = stage;
+  let isCut = true;
+  await page.route('**/api/live*', (route) => (isCut ? route.abort() : route.continue()));
+  stage.expects(/ERR_FAILED/);
+  await stage.open();
+  const rows = page.locator('tbody tr');
+  const before = await rows.allTextContents();
+  await at('before-the-first');
+  isCut = false;
+  await page.getByRole('button', { name: '1 new – show' }).waitFor();
+  assert.deepEqual(await rows.allTextContents(), before);
+  await page.getByRole('button', { name: '1 new – show' }).click();
+  await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'before-the-first');
+}
+
 /** The waterfall of a run. */
 export async function waterfall(stage) {
   const { page, given } = stage;

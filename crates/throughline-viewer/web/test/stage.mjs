@@ -45,7 +45,7 @@ export async function stage(given, play) {
     });
     page.on('console', (message) => {
       // A refusal is logged by the browser itself, whatever the page does about it.
-      const isExpected = given.token && message.text().includes('401');
+      const isExpected = (given.token && message.text().includes('401')) || scene.expected?.test(message.text());
       if (['error', 'warning'].includes(message.type()) && !isExpected) wrong.push(`console: ${message.text()}`);
     });
     page.on('pageerror', (error) => wrong.push(`error: ${error.stack}`));
@@ -76,6 +76,11 @@ export async function stage(given, play) {
 class Stage {
   constructor(page, given, requests) {
     Object.assign(this, { page, given, requests });
+  }
+
+  /** What the browser may log as an error, because the scene brings it about. */
+  expects(message) {
+    this.expected = message;
   }
 
   /** Opens a page of the viewer and waits until it has what it shows. */
