@@ -27,6 +27,13 @@ const CRATES: &[&str] = &[
 
 /// Public names that the façade leaves out, and why.
 const INTERNAL: &[(&str, &str)] = &[
+    ("throughline_core::beside::add_children", EXPLAINS),
+    ("throughline_core::beside::add_process", EXPLAINS),
+    ("throughline_core::beside::caused_by", EXPLAINS),
+    ("throughline_core::beside::compare", EXPLAINS),
+    ("throughline_core::beside::kind_of", EXPLAINS),
+    ("throughline_core::beside::last_good", EXPLAINS),
+    ("throughline_core::beside::shortest_id", EXPLAINS),
     ("throughline_core::env::percent_decoded", "how our own crates read variables and headers"),
     ("throughline_core::env::secret", "how our own crates and programs read variables"),
     ("throughline_core::env::variable", "how our own crates and programs read variables"),
@@ -67,6 +74,9 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_sidecar::family_rank", BESIDE),
     ("throughline_sidecar::shown_value", BESIDE),
 ];
+
+/// Why nobody else needs what explanations are made of.
+const EXPLAINS: &str = "how our own command and pages explain a run with what lies beside it";
 
 /// Why a service has no use for what watches it.
 const BESIDE: &str = "for those who watch a service from beside it, who have the command";

@@ -4,7 +4,6 @@
 //! [`xes`] and [`jsonl`] are what can be imported.
 
 mod args;
-mod beside;
 mod commands;
 mod error;
 mod feed;

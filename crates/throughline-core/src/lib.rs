@@ -9,6 +9,7 @@
 //! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. Figures go to
 //! the [`metrics`] recorder that the service chooses.
 
+pub mod beside;
 mod context;
 mod delivery;
 pub mod env;

@@ -21,6 +21,12 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
     }
 }
 
+impl From<Vec<(String, String)>> for Parameters {
+    fn from(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+}
+
 impl Parameters {
     /// The parameters that have a value, if all are among these.
     pub(crate) fn only(self, known: &[&str]) -> Result<Vec<(String, String)>, Problem> {

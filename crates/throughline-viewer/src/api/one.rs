@@ -6,10 +6,9 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::names::attrs;
 use throughline_core::query::{CompensationLedger, Decisions, Diff, Explanation, SpanSummary, TreeNode};
 use throughline_core::{
-    Filter, Page, RunState, RunSummary, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceQuery,
+    Filter, Page, RunSummary, SpanId, Timestamp, TraceEvent, TraceId, TraceQuery, beside,
 };
 
 use crate::access::Access;
@@ -22,8 +21,6 @@ use crate::words::has_text;
 
 /// How many runs that a run caused, or that are under its key, are listed.
 const RELATED: usize = 20;
-/// Among how many runs one that succeeded is looked for.
-const CANDIDATES: usize = 100;
 /// How many hits of a search in a run are returned.
 const HITS: usize = 10_000;
 
@@ -60,9 +57,17 @@ pub(crate) async fn run(
     let query = read(&seen, &id).await?;
     let related = related(&seen, &query).await?;
     let read_at = Timestamp::now();
+    let query = Arc::new(query);
+    let asked = Arc::clone(&query);
+    let mut explanation = at_leisure(move || asked.explain()).await?;
+    explanation.add_moment(read_at);
+    // What lies beside it, as the command has it.
+    beside::add_process(&mut explanation, &*seen.reader, &query).await?;
+    beside::add_children(&mut explanation, &*seen.reader, &related.caused, None).await?;
+    if let Some(comparison) = beside::compare(&*seen.reader, &query, &explanation).await? {
+        explanation.add_comparison(&comparison);
+    }
     let story = at_leisure(move || {
-        let mut explanation = query.explain();
-        explanation.add_moment(read_at);
         let story = Story {
             explanation,
             nodes: query.tree().nodes,
@@ -99,8 +104,7 @@ async fn related(seen: &Seen, query: &TraceQuery) -> Result<Related, Problem> {
     if let Some(cause) = root.and_then(|root| root.parent_trace_id).filter(|id| *id != run.trace_id) {
         related.caused_by = seen.reader.run(cause).await?;
     }
-    let caused = Filter::new().attr(attrs::CAUSED_BY, run.trace_id.to_string());
-    related.caused = seen.reader.runs(&caused, &Page::first(RELATED)).await?.items;
+    related.caused = beside::caused_by(&*seen.reader, query, RELATED).await?;
     if let Some(key) = &run.correlation_id {
         let same = Filter::new().correlation_id(key.clone());
         related.same_key = seen.reader.runs(&same, &Page::first(RELATED + 1)).await?.items;
@@ -178,7 +182,7 @@ pub(crate) async fn diff(
     let here = read(&seen, &id).await?;
     let other = match with {
         Some(other) => other,
-        None => last_good(&seen, &here).await?.trace_id.to_string(),
+        None => last_good(&seen, &here).await?.to_string(),
     };
     let there = read(&seen, &other).await?;
     let with = there.summary().ok_or_else(|| Problem::not_found("there is no such run"))?;
@@ -186,23 +190,13 @@ pub(crate) async fn diff(
     Ok(Json(Compared { with, diff }))
 }
 
-/// The last run of the same workflow before this one that succeeded.
-async fn last_good(seen: &Seen, query: &TraceQuery) -> Result<RunSummary, Problem> {
-    let none = || {
-        Problem::not_found(
-            "no run of this workflow succeeded before this one; name another run to compare it with",
-        )
+/// The last good run of the same workflow.
+async fn last_good(seen: &Seen, query: &TraceQuery) -> Result<TraceId, Problem> {
+    let last = match query.summary() {
+        Some(run) => beside::last_good(&*seen.reader, &run).await?,
+        None => None,
     };
-    let run = query.summary().ok_or_else(none)?;
-    let mut filter = Filter::new().status(Status::Success);
-    filter.scope.workflow.clone_from(&run.workflow);
-    filter.scope.until = Some(run.started);
-    let candidates = seen.reader.runs_without_causes(&filter, &Page::first(CANDIDATES)).await?.items;
-    let kind = |run: &RunSummary| run.root.as_ref().map(|root| root.name.clone());
-    let mut good = candidates.into_iter().filter(|candidate| {
-        candidate.state == RunState::Succeeded
-            && candidate.workflow == run.workflow
-            && (run.workflow.is_some() || kind(candidate) == kind(&run))
-    });
-    good.next().ok_or_else(none)
+    last.map(|run| run.trace_id).ok_or_else(|| {
+        Problem::not_found("no other run of this workflow succeeded; name another run to compare it with")
+    })
 }

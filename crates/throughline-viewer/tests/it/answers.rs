@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use throughline_core::testing::run;
-use throughline_core::{MemoryStore, Throughline};
+use throughline_core::{MemoryStore, Throughline, Timestamp};
 use throughline_viewer::Viewer;
 
 use crate::http::Server;
@@ -285,6 +285,52 @@ async fn what_a_question_does_not_know_is_refused_by_name() {
             assert_eq!(answer.status, 400, "{question} {unknown}: {}", answer.text());
             assert!(answer.error().contains(&format!("`{unknown}` is not known here")), "{}", answer.text());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_says_what_lies_beside_the_run_good_runs_and_runs_that_it_caused() {
+    let Setting { throughline, server } = setting().await;
+    story::granted_loan(&throughline, "loan-1").await;
+    let id = story::refused_loan(&throughline, "loan-2").await;
+    let mut child = run("registry").key("entry-7");
+    child.fail_run("RegistryDown", "no answer of the registry");
+    let mut events = child.events();
+    for event in &mut events {
+        event.attrs = event.attrs.clone().with("caused_by", id.to_string());
+        event.timestamp = Timestamp::now();
+    }
+    throughline.ingest(events).await.unwrap();
+    let told = server.ask(&format!("runs/{id}")).await;
+    let statements = told["explanation"]["statements"].as_array().unwrap();
+    let says = |kind: &str| statements.iter().filter(|statement| statement["says"] == kind).count();
+    assert!(says("differs") > 0 && says("child") == 1, "{statements:#?}");
+    assert_eq!(told["related"]["caused"][0]["correlation_id"], "entry-7");
+}
+
+#[tokio::test]
+async fn a_region_of_slow_spans_is_compared_with_the_others_attribute_by_attribute() {
+    let Setting { throughline, server } = setting().await;
+    throughline.ingest(story::shipped_runs(40)).await.unwrap();
+    let found = server.ask("latency?type=stage:ship&workflow=order").await;
+    let spans = found["spans"].as_array().unwrap();
+    assert_eq!((spans.len(), &found["more"]), (40, &json!(false)));
+    let region = "from=2000-01-01T00:00:00Z&to=2999-01-01T00:00:00Z&least_us=1000000&most_us=9000000";
+    let compared = server.ask(&format!("latency/region?type=stage:ship&{region}")).await;
+    assert_eq!((&compared["inside"], &compared["outside"]), (&json!(10), &json!(30)));
+    let first = &compared["differences"][0];
+    assert_eq!((&first["name"], &first["inside"]["hits"]), (&json!("carrier"), &json!(10)), "{compared:#}");
+    let names: Vec<_> = compared["differences"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(!names.contains(&&json!("order")), "what is different everywhere is no difference: {names:?}");
+    assert_eq!(compared["spans"][0]["duration_us"], 5_000_000);
+    for (question, part) in [
+        ("latency", "`type` is the stage"),
+        ("latency?type=a&q=b", "`q` is not known here"),
+        ("latency/region?type=a", "a region has"),
+        ("latency/region?type=a&from=x&to=2999-01-01T00:00:00Z&least_us=1&most_us=2", "`from` can't be read"),
+    ] {
+        let answer = server.get(&format!("/api/{question}")).await;
+        assert!(answer.status == 400 && answer.error().contains(part), "{question}: {}", answer.text());
     }
 }
 

@@ -142,6 +142,36 @@ async fn the_waterfall_is_searched_zoomed_folded_and_linked_to_by_mouse_and_keys
 }
 
 #[tokio::test]
+async fn a_selection_is_the_same_in_the_order_of_time_and_in_the_graph_that_happened() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service_with(MemoryStore::new().capacity(100_000));
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    let (large, mut events) = story::large_run(3_000);
+    for event in &mut events {
+        if event.parent_span_id.is_some() {
+            event.event_type = "stage:page".into();
+        }
+    }
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "failed": failed.to_string(), "large": large.to_string() });
+    play("views", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_region_of_slow_spans_says_what_is_different_about_them() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    throughline.ingest(story::shipped_runs(40)).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("heatmap", json!({ "url": server.url() }), nothing).await;
+}
+
+#[tokio::test]
 async fn a_run_that_is_at_work_grows_on_the_page() {
     if is_left_out() {
         return;

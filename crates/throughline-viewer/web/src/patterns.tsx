@@ -2,6 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import { count, micros, percent } from './format.ts';
+import { Heatmap } from './heatmap.tsx';
 import { useAnswer } from './hooks.ts';
 import { Empty, Shown } from './parts.tsx';
 import { type Route, to } from './route.ts';
@@ -19,7 +20,7 @@ const TIMES: [string, string][] = [
 export function Patterns({ route }: { route: Route }) {
   const chosen = route.parameters['since'] ?? '24h';
   const since = useMemo(() => (chosen === 'all' ? undefined : sinceOf(chosen)), [chosen]);
-  const { workflow } = route.parameters;
+  const { workflow, stage } = route.parameters;
   const answer = useAnswer<Found>('patterns', { since, workflow });
   /** The address of the runs behind a figure. */
   const runs = (more: Record<string, string | undefined>) =>
@@ -48,7 +49,8 @@ export function Patterns({ route }: { route: Route }) {
               </section>
               <OverTime found={found} address={(since, until) => to('runs', { state: 'failed', since, until, workflow })} />
               <HotSpots found={found} address={(type, error) => runs({ state: 'failed', type, q: error ?? undefined })} />
-              <Stages found={found} address={(type) => runs({ type })} />
+              <Stages found={found} address={(type) => runs({ type })} times={(stage) => to('patterns', { since: chosen, workflow, stage })} />
+              {stage && <Heatmap key={stage} stage={stage} since={since} workflow={workflow} close={to('patterns', { since: chosen, workflow })} />}
               <Outcomes found={found} address={(type) => runs({ type })} />
             </div>
           )
@@ -139,7 +141,7 @@ function HotSpots({ found, address }: { found: Found; address: (type: string, er
   );
 }
 
-function Stages({ found, address }: { found: Found; address: (type: string) => string }) {
+function Stages({ found, address, times }: { found: Found; address: (type: string) => string; times: (stage: string) => string }) {
   const stages = found.slowest_stages;
   return (
     <section class="card" aria-labelledby="stages">
@@ -147,7 +149,7 @@ function Stages({ found, address }: { found: Found; address: (type: string) => s
       {!stages ? <Unknown /> : (
         <table>
           <thead>
-            <tr><th scope="col">Stage</th><th scope="col" class="number">Count</th><th scope="col" class="number roomy">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number roomy">p99</th><th scope="col" class="number wide">max</th></tr>
+            <tr><th scope="col">Stage</th><th scope="col" class="number">Count</th><th scope="col" class="number roomy">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number roomy">p99</th><th scope="col" class="number wide">max</th><th scope="col"><span class="hidden">Over time</span></th></tr>
           </thead>
           <tbody>
             {stages.slice(0, 20).map((stage) => (
@@ -158,6 +160,7 @@ function Stages({ found, address }: { found: Found; address: (type: string) => s
                 <td class="number">{micros(stage.p95_us)}</td>
                 <td class="number roomy">{micros(stage.p99_us)}</td>
                 <td class="number wide">{micros(stage.max_us)}</td>
+                <td><a href={times(stage.event_type)} aria-label={`How long ${stage.event_type} took over time`}>heatmap</a></td>
               </tr>
             ))}
           </tbody>

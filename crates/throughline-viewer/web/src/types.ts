@@ -185,7 +185,7 @@ export interface Diff {
   slower: { path: string; here_us: number; there_us: number }[];
 }
 
-export interface Compared {
+export interface ComparedRuns {
   with: Run;
   diff: Diff;
 }
@@ -224,6 +224,35 @@ export interface Patterns {
     | { event_type: string; count: number; p50_us: number; p95_us: number; p99_us: number; max_us: number }[]
     | null;
   decisions: { decision: string; choice: string; failed: Rate; interval: [number, number] }[] | null;
+}
+
+export interface Took {
+  trace_id: string;
+  span_id: string;
+  ended: string;
+  duration_us: number;
+  failed: boolean;
+}
+
+export interface Latency {
+  spans: Took[];
+  more: boolean;
+}
+
+/** A part of a chart of times, as parameters of a question. */
+export interface Region {
+  [name: string]: string;
+  from: string;
+  to: string;
+  least_us: string;
+  most_us: string;
+}
+
+export interface Compared {
+  inside: number;
+  outside: number;
+  differences: { name: string; value: string; inside: Rate; outside: Rate }[];
+  spans: Took[];
 }
 
 export interface Destination {

@@ -11,7 +11,7 @@ const require = createRequire(join(process.env.NODE_PATH, 'none.js'));
 const { chromium } = require('playwright-core');
 const AXE = require.resolve('axe-core/axe.min.js');
 
-export const SIZES = [[1600, 1000], [1000, 800], [360, 740]];
+export const SIZES = [[3840, 2160], [1600, 1000], [1000, 800], [360, 740]];
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use throughline_core::query::{Decision, DivergenceKind, Style};
-use throughline_core::{SpanId, TraceQuery};
+use throughline_core::{ReadError, SpanId, TraceQuery, beside};
 
 use super::answer::{Answer, FEWEST, MAX_TOKENS, MOST};
 use super::asked::{self, Wrong, limit};
@@ -18,7 +18,7 @@ use crate::args::{DecisionsArgs, DiffArgs, ListArgs, RunningArgs, StatsArgs, Tra
 use crate::commands::{compensations, decisions, diff, list, running, stats, why};
 use crate::error::CliError;
 use crate::output::{Screen, clean, failure_of, group, kind_of, moment};
-use crate::resolve::{Run, shortest_id};
+use crate::resolve::Run;
 use crate::store::Store;
 
 /// How many tokens a line of an explanation takes, about.
@@ -40,6 +40,12 @@ pub(super) enum NoAnswer {
 impl From<CliError> for NoAnswer {
     fn from(error: CliError) -> Self {
         Self::Said(error)
+    }
+}
+
+impl From<ReadError> for NoAnswer {
+    fn from(error: ReadError) -> Self {
+        Self::Said(error.into())
     }
 }
 
@@ -181,7 +187,7 @@ async fn page_of_runs(args: &ListArgs, store: &Store) -> Result<Answer, NoAnswer
     let list::Found { reader, runs, next } = list::find(args, store).await?;
     let mut answer = Answer::new("a smaller limit or more filters leave less out");
     for run in &runs {
-        let id = shortest_id(&*reader, run.trace_id).await?;
+        let id = beside::shortest_id(&*reader, run.trace_id).await?;
         let key = run.correlation_id.as_deref().unwrap_or("without a key");
         let failure =
             list::failure(run).map_or_else(String::new, |failure| format!(": {}", failure_of(failure)));
