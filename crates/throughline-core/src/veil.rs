@@ -14,7 +14,7 @@ use throughline_model::{
 };
 use throughline_redact::Redactor;
 
-use crate::redact_event;
+use crate::redaction::redact_event;
 
 /// How much of what runs recorded somebody is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ pub enum Access {
     /// Everything that is in the store.
     All,
     /// Runs and their steps without what they worked on: no payloads, so no choices either, no messages of errors, and of
-    /// the attributes only those that name a step. Business keys are shown.
+    /// attributes and tags only those that say what a step is. Business keys are shown.
     WithoutPayloads,
     /// Nothing.
     Forbidden,

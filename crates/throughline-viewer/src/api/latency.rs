@@ -186,7 +186,12 @@ fn compare(events: Vec<TraceEvent>, region: Region) -> Compared {
         })
         .filter(|difference| difference.weight() > 0.05)
         .collect();
-    differences.sort_by(|a, b| b.weight().total_cmp(&a.weight()));
+    // What the region has comes before what it has not.
+    let weight = |difference: &Difference| (difference.weight(), difference.inside.ratio());
+    differences.sort_by(|a, b| {
+        let ((a, a_inside), (b, b_inside)) = (weight(a), weight(b));
+        b.total_cmp(&a).then(b_inside.total_cmp(&a_inside))
+    });
     differences.truncate(DIFFERENCES);
     let mut spans: Vec<_> = inside.iter().filter_map(Took::of).collect();
     spans.sort_by_key(|span| std::cmp::Reverse(span.duration_us));

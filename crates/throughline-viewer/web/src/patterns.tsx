@@ -160,7 +160,7 @@ function Stages({ found, address, times }: { found: Found; address: (type: strin
                 <td class="number">{micros(stage.p95_us)}</td>
                 <td class="number roomy">{micros(stage.p99_us)}</td>
                 <td class="number wide">{micros(stage.max_us)}</td>
-                <td><a href={times(stage.event_type)} aria-label={`How long ${stage.event_type} took over time`}>heatmap</a></td>
+                <td><a href={times(stage.event_type)}>heatmap<span class="hidden"> of {stage.event_type}</span></a></td>
               </tr>
             ))}
           </tbody>

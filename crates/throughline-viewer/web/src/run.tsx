@@ -126,7 +126,7 @@ function Verdict({ story, id }: { story: Story; id: string }) {
       )}
       {rest.length > 0 && (
         <ul class="statements">
-          {rest.map((statement) => <Said statement={statement} id={id} />)}
+          {rest.map((statement) => <Said statement={statement} />)}
         </ul>
       )}
       {explanation.problems.length > 0 && (
@@ -136,12 +136,22 @@ function Verdict({ story, id }: { story: Story; id: string }) {
   );
 }
 
-function Said({ statement, id }: { statement: Statement; id: string }) {
+/** The spans that a statement rests on, of whichever run. */
+function evidence({ events }: Statement): [string, string][] {
+  const spans = new Map<string, [string, string]>();
+  for (const event of events) {
+    const [run = '', span = ''] = event.split(':', 2);
+    spans.set(`${run}:${span}`, [run, span]);
+  }
+  return [...spans.values()].slice(0, 3);
+}
+
+function Said({ statement }: { statement: Statement }) {
   return (
     <li>
       {statement.text} <span class="sure">({HOW_SURE[statement.certainty] ?? statement.certainty})</span>
-      {statement.spans.slice(0, 3).map((span, at) => (
-        <> <a href={toRun(id, span)} aria-label={`Evidence ${at + 1} of: ${statement.text}`}>[{at + 1}]</a></>
+      {evidence(statement).map(([run, span], at) => (
+        <> <a href={toRun(run, span)} aria-label={`Evidence ${at + 1} of: ${statement.text}`}>[{at + 1}]</a></>
       ))}
     </li>
   );

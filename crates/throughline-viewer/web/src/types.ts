@@ -77,7 +77,8 @@ export interface Statement {
   says: string;
   certainty: string;
   text: string;
-  spans: string[];
+  /** What it rests on: each event by its run, its span and its number, of this run or of another. */
+  events: string[];
 }
 
 export interface CompensationEntry {

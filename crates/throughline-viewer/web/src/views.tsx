@@ -40,14 +40,16 @@ export function Timeline({ story, selected, select }: ViewProps) {
   const from = (page ?? Math.floor(first / SHOWN)) * SHOWN;
   const cause = story.explanation.cause?.span.span_id;
   const move = (by: number) => {
-    const now = all.findIndex(({ span }) => span.span_id === selected);
-    const next = all[Math.max(0, Math.min(all.length - 1, now + by))];
+    // The next of another span: what follows the start of one is often its own end.
+    let at = all.findIndex(({ span }) => span.span_id === selected) + by;
+    while (all[at] && all[at]?.span.span_id === selected) at += by;
     setPage(undefined);
+    const next = all[at];
     if (next) select(next.span.span_id);
   };
   useKeys([
-    { key: 'j ArrowDown', does: 'next moment', run: () => move(1) },
-    { key: 'k ArrowUp', does: 'previous moment', run: () => move(-1) },
+    { key: 'j ArrowDown', does: 'next span', run: () => move(1) },
+    { key: 'k ArrowUp', does: 'previous span', run: () => move(-1) },
     { key: 'f', does: 'go to the cause', run: () => { setPage(undefined); select(cause); } },
     { key: 'Escape', does: 'close the details', run: () => select(undefined) },
   ]);

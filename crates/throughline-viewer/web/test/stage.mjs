@@ -100,6 +100,20 @@ class Stage {
     await this.page.getByLabel('Colours').selectOption(name);
   }
 
+  /** The milliseconds between the frames that are drawn meanwhile, by the browser's tracing. */
+  async traced(work) {
+    const session = await this.page.context().newCDPSession(this.page);
+    const drawn = [];
+    session.on('Tracing.dataCollected', ({ value }) => drawn.push(...value.filter(({ name }) => name === 'DrawFrame').map(({ ts }) => ts)));
+    await session.send('Tracing.start', { traceConfig: { includedCategories: ['devtools.timeline', 'disabled-by-default-devtools.timeline.frame'] } });
+    await work();
+    const ended = new Promise((done) => session.once('Tracing.tracingComplete', done));
+    await session.send('Tracing.end');
+    await ended;
+    drawn.sort((a, b) => a - b);
+    return drawn.slice(1).map((at, before) => (at - drawn[before]) / 1_000);
+  }
+
   async shot(name) {
     await this.page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
   }
