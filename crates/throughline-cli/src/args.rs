@@ -7,6 +7,7 @@ mod mcp;
 mod moment;
 mod serve;
 mod sidecar;
+mod top;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use moment::parse_size;
 pub(crate) use moment::{parse_duration, parse_moment};
 pub(crate) use serve::ServeArgs;
 pub(crate) use sidecar::{LogsArgs, ReportArgs, ScrapeArgs};
+pub(crate) use top::TopArgs;
 
 use crate::output::Color;
 use crate::xes::rules::Condition;
@@ -122,6 +124,8 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Show runs as web pages, with why they failed and what is running now
     Serve(ServeArgs),
+    /// Show what is running and failing, and how much of it, on a screen that is kept up to date
+    Top(TopArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
     /// Compare a run with another, or with the last run of its workflow that succeeded

@@ -23,6 +23,7 @@ mod scrape;
 mod serve;
 mod show;
 mod stats;
+mod top;
 mod watch;
 mod why;
 
@@ -68,6 +69,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Decisions(args) => decisions::run(args, &store, screen).await,
         Command::Running(args) => running::run(args, &store, screen).await,
         Command::Serve(args) => serve::run(args, &store, screen).await,
+        Command::Top(args) => top::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,
