@@ -358,13 +358,13 @@ impl TraceAnalytics for Analytics {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests {
+    use throughline_model::testing::run;
     use throughline_query::TraceQuery;
     use throughline_redact::Redaction;
 
     use super::*;
-    use crate::testing::run;
 
     fn veil(shown: Shown) -> Veil {
         Veil::new(Redaction::standard().build().unwrap(), shown)
