@@ -27,6 +27,13 @@ const CRATES: &[&str] = &[
 
 /// Public names that the façade leaves out, and why.
 const INTERNAL: &[(&str, &str)] = &[
+    ("throughline_core::beside::add_children", EXPLAINS),
+    ("throughline_core::beside::add_process", EXPLAINS),
+    ("throughline_core::beside::caused_by", EXPLAINS),
+    ("throughline_core::beside::compare", EXPLAINS),
+    ("throughline_core::beside::kind_of", EXPLAINS),
+    ("throughline_core::beside::last_good", EXPLAINS),
+    ("throughline_core::beside::shortest_id", EXPLAINS),
     ("throughline_core::env::EXPORTERS", READS),
     ("throughline_core::env::has_exporter", READS),
     ("throughline_core::env::has_user", READS),
@@ -91,6 +98,9 @@ const READS: &str = "how our own crates and programs read variables and headers"
 
 /// Why a service has no use for what operators load elsewhere.
 const OF_OPERATORS: &str = "for operators, who have the command; a service needs none of it";
+
+/// Why nobody else needs what explanations are made of.
+const EXPLAINS: &str = "how our own command and pages explain a run with what lies beside it";
 
 /// Why a service has no use for what watches it.
 const BESIDE: &str = "for those who watch a service from beside it, who have the command";

@@ -1,12 +1,12 @@
 // Opens a page from a disk in a browser without a network, as somebody does who was sent it. Its argument, as JSON, says which
-// `page`, where the `browser` is, what to `search` for, and where to put `screenshots`. Prints what was seen, and what the
+// `page`, where the `browser` is, what to `search` for or to `find`, which `hash` the address has, and where to put `screenshots`. Prints what was seen, and what the
 // page asked for or complained about.
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const { chromium } = require('playwright-core');
 
 async function main() {
-  const { page: file, browser: executablePath, search, screenshots } = JSON.parse(process.argv[2]);
+  const { page: file, browser: executablePath, search, find, hash, screenshots } = JSON.parse(process.argv[2]);
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
   const context = await browser.newContext({ offline: true, viewport: { width: 1600, height: 1000 } });
   const page = await context.newPage();
@@ -15,12 +15,21 @@ async function main() {
   page.on('console', (message) => said.complaints.push(message.text()));
   page.on('pageerror', (error) => said.complaints.push(String(error)));
   page.on('dialog', (dialog) => { said.dialogs += 1; return dialog.dismiss(); });
-  page.on('request', (request) => request.url() === url || said.requests.push(request.url()));
-  await page.goto(url);
+  page.on('request', (request) => request.url().split('#', 1)[0] === url || said.requests.push(request.url()));
+  await page.goto(hash ? `${url}#${hash}` : url);
   said.title = await page.title();
   said.text = await page.innerText('body');
   said.rows = await page.locator('.row').count();
   said.elements = await page.evaluate(() => [...new Set([...document.querySelectorAll('*')].map((one) => one.localName))].sort());
+  if (hash) {
+    const opened = page.locator('.row[aria-expanded=true] .name');
+    said.linked = (await opened.count()) > 0 ? await opened.first().innerText() : null;
+  }
+  if (find) {
+    await page.fill('input[type=search]', find);
+    said.hits = await page.locator('.row').count();
+    await page.fill('input[type=search]', '');
+  }
   if (search) {
     await page.fill('input[type=search]', search);
     said.found = await page.locator('.row .name').allInnerTexts();

@@ -9,6 +9,7 @@ mod moment;
 mod serve;
 mod sidecar;
 mod slo;
+mod top;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(crate) use moment::{parse_duration, parse_moment};
 pub(crate) use serve::ServeArgs;
 pub(crate) use sidecar::{LogsArgs, ReportArgs, ScrapeArgs};
 pub(crate) use slo::SloArgs;
+pub(crate) use top::TopArgs;
 
 use crate::output::Color;
 use crate::xes::rules::Condition;
@@ -127,6 +129,8 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// Show runs as web pages, with why they failed and what is running now
     Serve(ServeArgs),
+    /// Show what is running and failing, and how much of it, on a screen that is kept up to date
+    Top(TopArgs),
     /// Show failure rates, slow stages and where runs fail
     Stats(StatsArgs),
     /// Show how much of the error budgets of objectives is left, and what spent it

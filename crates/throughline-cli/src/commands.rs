@@ -25,6 +25,7 @@ mod serve;
 mod show;
 mod slo;
 mod stats;
+mod top;
 mod watch;
 mod why;
 
@@ -70,6 +71,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Decisions(args) => decisions::run(args, &store, screen).await,
         Command::Running(args) => running::run(args, &store, screen).await,
         Command::Serve(args) => serve::run(args, &store, screen).await,
+        Command::Top(args) => top::run(args, &store, screen).await,
         Command::Stats(args) => stats::run(args, &store, screen).await,
         Command::Slo(args) => slo::run(args, &store, screen).await,
         Command::Anomalies(args) => anomalies::run(args, &store, screen).await,

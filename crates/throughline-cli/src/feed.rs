@@ -6,10 +6,19 @@ use throughline_core::{FeedConfig as _, TraceStream};
 use throughline_redis::RedisFeed;
 
 use crate::error::CliError;
+use crate::store::Store;
 
 /// What an address of a feed begins with.
 const SCHEMES: &[&str] =
     &["redis:", "rediss:", "redis+unix:", "unix:", "valkey:", "valkeys:", "valkey+unix:"];
+
+/// What tells of events as they happen: the feed that is named, or the store itself; `None` where neither does.
+pub(crate) async fn of(feed: Option<&str>, store: &Store) -> Result<Option<Arc<dyn TraceStream>>, CliError> {
+    match feed.filter(|feed| !feed.is_empty()) {
+        Some(feed) => open(feed).await.map(Some),
+        None => Ok(store.stream().await.ok().map(Arc::from)),
+    }
+}
 
 /// Opens the feed at an address, which is never repeated: it may have a password in it.
 pub(crate) async fn open(address: &str) -> Result<Arc<dyn TraceStream>, CliError> {

@@ -5,7 +5,6 @@
 
 mod anomalies;
 mod args;
-mod beside;
 mod commands;
 mod error;
 mod feed;
@@ -14,7 +13,6 @@ mod fuzz;
 mod input;
 mod jsonl;
 mod output;
-mod redacted;
 mod related;
 mod resolve;
 mod select;

@@ -1,13 +1,12 @@
 //! Runs related to a run: attempts before and after it, what caused it, what it caused, and what else has its
 //! key.
 
-use std::collections::HashSet;
 use std::io;
 
 use serde::Serialize;
 use throughline_core::names::attrs;
 use throughline_core::{
-    Cursor, Filter, Page, Paged, Relation, RunState, RunSummary, Scope, Text, TraceId, TraceReader,
+    Cursor, Filter, Page, Paged, RunState, RunSummary, Text, TraceId, TraceReader, beside,
 };
 
 use crate::error::CliError;
@@ -20,13 +19,8 @@ use crate::store::Store;
 const ATTEMPTS: usize = 5;
 /// How many runs that one caused are listed, and how many others under its key.
 const OTHERS: usize = 12;
-/// Of how many runs that it says it began, and that do not say so themselves, it is looked whether they are there.
-const BEGAN: usize = 64;
 /// How many more are counted.
 const COUNTED: usize = 1_000;
-/// How far apart the clocks of machines are at most, so that a run may seem to start before the one that caused it.
-const CLOCKS: std::time::Duration = std::time::Duration::from_secs(3_600);
-
 /// An answer about a run, with the runs that it has to do with.
 #[derive(Serialize)]
 pub(crate) struct WithRelated<'a, T> {
@@ -111,7 +105,7 @@ impl Related {
                 None => related.unknown_cause = Some(cause),
             }
         }
-        let mut caused = caused_by(reader, run, OTHERS + COUNTED).await?;
+        let mut caused = beside::caused_by(reader, &run.query, OTHERS + COUNTED).await?;
         // The reason for a failure is more likely to be among these.
         caused.sort_by_key(|run| run.state == RunState::Succeeded);
         related.more.caused = cut(&mut caused, OTHERS);
@@ -170,7 +164,7 @@ impl Related {
         let Some(id) = self.unknown_cause else { return Ok(()) };
         let reader = store.readers().await?.reader;
         if let Some(run) = reader.run(id).await? {
-            let id = resolve::shortest_id(&*reader, id).await?;
+            let id = beside::shortest_id(&*reader, id).await?;
             let store = store.name().to_owned();
             let command = format!("throughline why {id} --store {store}");
             self.unknown_cause = None;
@@ -268,24 +262,6 @@ impl Related {
     }
 }
 
-/// The runs that a run caused: those that say so themselves, and those of which it says that it began them.
-pub(crate) async fn caused_by(
-    reader: &dyn TraceReader,
-    run: &Run,
-    most: usize,
-) -> Result<Vec<RunSummary>, CliError> {
-    let (id, since) = (run.summary.trace_id.to_string(), run.summary.started.minus(CLOCKS));
-    let filter = Filter::new().scope(Scope::all().since(since)).attr(attrs::CAUSED_BY, id);
-    let mut caused = reader.runs_without_causes(&filter, &Page::first(most)).await?.items;
-    let known: HashSet<TraceId> = caused.iter().map(|run| run.trace_id).collect();
-    let links = run.query.spans().flat_map(|span| span.events()).flat_map(|event| &event.links);
-    let began = links.filter(|link| link.rel == Relation::Began).filter_map(|link| link.trace_id);
-    for id in began.filter(|id| !known.contains(id)).take(BEGAN) {
-        caused.extend(reader.run(id).await?);
-    }
-    Ok(caused)
-}
-
 /// Which attempt at its work a run is; runs that are the first don't say so.
 fn attempt(run: &RunSummary) -> u32 {
     run.root.as_ref().and_then(|root| root.attempt).unwrap_or(1)
@@ -328,7 +304,7 @@ impl Rows<'_> {
         let started = moment(run.started);
         let text = match left {
             Some(LeftBehind { standing, in_doubt, .. }) => {
-                let id = resolve::shortest_id(self.reader, run.trace_id).await?;
+                let id = beside::shortest_id(self.reader, run.trace_id).await?;
                 let left = tally(*standing, *in_doubt, "");
                 format!("{started}  {left}  throughline compensations {id}")
             }
@@ -372,7 +348,7 @@ impl Rows<'_> {
 
     /// The command that tells about a run.
     async fn command(&self, run: &RunSummary) -> Result<String, CliError> {
-        let id = resolve::shortest_id(self.reader, run.trace_id).await?;
+        let id = beside::shortest_id(self.reader, run.trace_id).await?;
         Ok(format!("throughline why {id}"))
     }
 

@@ -8,7 +8,7 @@ use throughline_core::{
 };
 
 use crate::error::CliError;
-use crate::output::{Table, clean, kind_of, moment, short_id};
+use crate::output::{Table, clean, kind_of, moment};
 use crate::store::Store;
 
 /// How many candidates an ambiguous name lists.
@@ -153,16 +153,6 @@ pub(crate) fn cause(root: &TraceEvent) -> Option<TraceId> {
         causes.filter_map(|link| link.trace_id).find(|id| *id != root.trace_id)
     };
     root.parent_trace_id.filter(|id| *id != root.trace_id).or_else(linked)
-}
-
-/// The beginning of an id that names this run alone. Ids begin with their time, and imported ones with anything: where the
-/// short form is that of several, it takes the whole.
-pub(crate) async fn shortest_id(reader: &dyn TraceReader, id: TraceId) -> Result<String, CliError> {
-    let short = short_id(id);
-    Ok(match reader.find_by_id_prefix(&short, 2).await?.len() {
-        0 | 1 => short,
-        _ => id.to_string(),
-    })
 }
 
 /// The runs that match, the last started first; of very many, the last some thousand.

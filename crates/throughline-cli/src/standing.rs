@@ -1,10 +1,9 @@
 //! What sagas left behind that no process works on: steps that stand, and steps that are in doubt.
 
-use throughline_core::{RunSummary, TraceQuery, TraceReader};
+use throughline_core::{RunSummary, TraceQuery, TraceReader, beside};
 
 use crate::error::CliError;
 use crate::output::{count, group, name_of};
-use crate::resolve::shortest_id;
 
 /// What is left of the sagas of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl Left {
     ) -> Result<String, CliError> {
         let tally = tally(self.standing, self.in_doubt, &format!(" of {}", name_of(run)));
         let what = if self.can_be_resumed { "resume or undo" } else { "undo" };
-        let id = shortest_id(reader, run.trace_id).await?;
+        let id = beside::shortest_id(reader, run.trace_id).await?;
         Ok(format!("{tally}: {what} (throughline compensations {id})"))
     }
 }

@@ -9,15 +9,14 @@ use throughline_core::names::env::{
     THROUGHLINE_COSMOS_KEY, THROUGHLINE_COSMOS_KEY_FILE, THROUGHLINE_PSEUDONYM_KEY,
 };
 use throughline_core::{
-    MemoryStore, MergedReader, OpenError, PagedAnalytics, Readers, Redaction, Redactor, SpoolReader,
-    StoreConfig, ThroughlineBuilder, TraceReader, TraceStream, env,
+    MemoryStore, MergedReader, OpenError, PagedAnalytics, Readers, Redaction, Redactor, Shown, SpoolReader,
+    StoreConfig, ThroughlineBuilder, TraceReader, TraceStream, Veil, env,
 };
 use throughline_cosmos::CosmosStore;
 use throughline_postgres::PostgresStore;
 use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use crate::error::CliError;
-use crate::redacted::{self, Payloads};
 
 /// What can be named; a connection string may have a password in it.
 const EXPECTED: &str =
@@ -32,7 +31,7 @@ pub(crate) struct Store {
     /// By the key of the environment or, once the store is open, by the secret that it keeps.
     pseudonyms: Pseudonyms,
     /// Whether what is read is redacted again, and which payloads are read.
-    redacts_again: Option<Payloads>,
+    redacts_again: Option<Shown>,
 }
 
 /// Knows the pseudonyms of what was redacted.
@@ -131,8 +130,8 @@ impl Store {
 
     /// The same store, of which what is read is redacted again, for answers that leave the machine: others may have written
     /// to it, by other rules.
-    pub(crate) fn redacted_again(self, payloads: Payloads) -> Self {
-        Self { redacts_again: Some(payloads), ..self }
+    pub(crate) fn redacted_again(self, shown: Shown) -> Self {
+        Self { redacts_again: Some(shown), ..self }
     }
 
     /// The store as it was named, without user and password.
@@ -168,8 +167,8 @@ impl Store {
                 readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
             }
         }
-        if let Some(payloads) = self.redacts_again {
-            readers = redacted::again(readers, &self.pseudonyms.0, payloads);
+        if let Some(shown) = self.redacts_again {
+            readers = Veil::new(self.pseudonyms.0.clone(), shown).readers(readers);
         }
         Ok(readers)
     }

@@ -9,6 +9,7 @@
 //! [`TraceReader`] and [`TraceAnalytics`] find them, and [`TraceQuery`] explains one run without any I/O. Figures go to
 //! the [`metrics`] recorder that the service chooses.
 
+pub mod beside;
 mod context;
 mod delivery;
 pub mod env;
@@ -26,6 +27,7 @@ mod simulation;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throughline;
+mod veil;
 
 pub use context::{
     CancelledBy, CapturingStep, Compensated, CompensationOutcome, DeadlinePassed, Decision, DecisionDraft,
@@ -58,6 +60,7 @@ pub use throughline_model::{feed_conformance, store_conformance};
 pub use throughline_query as query;
 pub use throughline_query::TraceQuery;
 pub use throughline_redact::{Redaction, RedactionError, Redactor};
+pub use veil::{Shown, Veil};
 
 /// The code of the README, as a doc test.
 #[cfg(doctest)]

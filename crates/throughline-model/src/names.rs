@@ -152,6 +152,20 @@ pub mod tags {
     pub const SYNTHESISED: &str = "synthesised";
     /// An imported event that came without a time and was given its neighbour's.
     pub const UNTIMED: &str = "untimed";
+    /// All of these.
+    pub const ALL: [&str; 11] = [
+        COMPENSABLE,
+        COMPENSATE_WHEN_IN_DOUBT,
+        COMPENSATION,
+        DECISION,
+        DEPENDENCY,
+        DETACHED,
+        FALLBACK,
+        REMOTE_PARENT,
+        UNSAMPLED_PARENT,
+        SYNTHESISED,
+        UNTIMED,
+    ];
 }
 
 /// Attributes with a meaning.

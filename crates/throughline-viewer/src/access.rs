@@ -16,7 +16,7 @@ pub enum Access {
     /// Everything that is in the store.
     All,
     /// Runs and their steps without what they worked on: no payloads, so no choices either, no messages of errors, and of
-    /// the attributes only those that name a step. Business keys are shown.
+    /// attributes and tags only those that say what a step is. Business keys are shown.
     WithoutPayloads,
     /// Nothing.
     Forbidden,
@@ -55,6 +55,9 @@ enum Rule {
 }
 
 impl Auth {
+    /// How many characters a token or a password has at least: shorter ones can be guessed.
+    pub const SHORTEST_SECRET: usize = 12;
+
     /// Callers send this token: `Authorization: Bearer TOKEN`. The pages ask for it.
     pub fn bearer(token: impl AsRef<str>) -> Self {
         let credentials = token.as_ref().to_owned();

@@ -1,6 +1,7 @@
 //! What the pages ask: JSON, in the shapes that the command prints with `--json`.
 
 mod across;
+mod latency;
 mod library;
 mod live;
 mod one;
@@ -28,6 +29,8 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/runs/{run}/spans/{span}", get(one::span))
         .route("/running", get(running::running))
         .route("/patterns", get(across::patterns))
+        .route("/latency", get(latency::latency))
+        .route("/latency/region", get(latency::region))
         .route("/library", get(library::library))
         .route("/live", get(live::live))
         .fallback(unknown)
@@ -36,6 +39,6 @@ pub(crate) fn routes() -> Router<Arc<State>> {
 async fn unknown() -> Problem {
     Problem::not_found(
         "there is no such question; there are about, runs, counts, runs/RUN, runs/RUN/spans/SPAN, runs/RUN/search, \
-         runs/RUN/diff, running, patterns, library and live",
+         runs/RUN/diff, running, patterns, latency, latency/region, library and live",
     )
 }

@@ -5,11 +5,14 @@ mod api;
 mod assets;
 mod guard;
 mod leisure;
+mod parameters;
 mod problem;
+mod seen;
 mod serve;
 mod state;
-mod veil;
 mod viewer;
+mod watchers;
+mod words;
 
 pub use access::{Access, Auth};
 pub use serve::BoundViewer;

@@ -42,6 +42,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
+    /// Too much is asked at once by one caller.
+    pub(crate) fn too_many(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, error)
+    }
+
     /// The caller has to say who it is.
     pub(crate) fn unauthorized(challenge: &'static str) -> Self {
         Self {
@@ -67,7 +72,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Self { status, error, challenge } = self;
         let mut response = (status, Json(Body { error: &error })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
         }
         if let Some(challenge) = challenge {

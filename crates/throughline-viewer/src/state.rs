@@ -3,11 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_core::{DeliveryReport, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream};
+use throughline_core::{
+    DeliveryReport, Redactor, Shown, Throughline, TraceAnalytics, TraceReader, TraceStream, Veil,
+};
 use tokio::sync::Semaphore;
 
 use crate::access::{Access, Auth};
-use crate::veil::Veil;
+use crate::seen::Seen;
+use crate::watchers::Watchers;
+
+/// What stands in the place of a reason.
+const NOT_SHOWN: &str = "(not shown)";
 
 /// What all requests share.
 pub(crate) struct State {
@@ -17,7 +23,7 @@ pub(crate) struct State {
     pub(crate) hosts: Vec<String>,
     pub(crate) timeout: Duration,
     pub(crate) requests: Arc<Semaphore>,
-    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) watchers: Watchers,
 }
 
 /// Where the answers come from.
@@ -33,12 +39,21 @@ pub(crate) struct Source {
 
 impl Source {
     /// The store as somebody with this access may see it.
-    pub(crate) fn seen_with(&self, access: Access) -> Veil {
-        Veil::new(Arc::clone(&self.reader), self.redactor.clone(), access)
+    pub(crate) fn seen_with(&self, access: Access) -> Seen {
+        let shown = if access == Access::All { Shown::All } else { Shown::WithoutPayloads };
+        let veil = Veil::new(self.redactor.clone(), shown);
+        Seen::new(Arc::clone(&self.reader), self.analytics.clone(), veil)
     }
 
-    /// What became of the events of the service; `None` beside it.
-    pub(crate) fn delivery(&self) -> Option<DeliveryReport> {
-        self.throughline.as_ref().map(Throughline::delivery_report)
+    /// What became of the events of the service; `None` beside it. Why a destination failed is a message like any other.
+    pub(crate) fn delivery(&self, access: Access) -> Option<DeliveryReport> {
+        let mut report = self.throughline.as_ref().map(Throughline::delivery_report)?;
+        if access != Access::All {
+            for destination in &mut report.destinations {
+                destination.broken.iter_mut().for_each(|reason| *reason = NOT_SHOWN.into());
+                destination.last_upkeep_failure.iter_mut().for_each(|reason| *reason = NOT_SHOWN.into());
+            }
+        }
+        Some(report)
     }
 }

@@ -13,14 +13,15 @@ use tokio::sync::Semaphore;
 
 use crate::access::Auth;
 use crate::state::{Source, State};
+use crate::watchers::Watchers;
 use crate::{api, assets, guard};
 
-/// How long a secret has to be: shorter ones can be guessed.
-const SHORTEST_SECRET: usize = 12;
 /// How many requests are answered at once, unless the builder says otherwise.
 const REQUESTS: usize = 32;
 /// How many pages are told of what is new at once, unless the builder says otherwise.
 const WATCHERS: usize = 100;
+/// How many of these one client has, unless the builder says otherwise.
+const WATCHERS_OF_EACH: usize = 20;
 /// How long a request may take, unless the builder says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,7 +33,7 @@ pub enum ViewerError {
     #[error("there is nothing to show: give the service a store with .store(..)")]
     NoStore,
     /// The token or the password is short enough to be guessed.
-    #[error("the token or password has {length} characters; use at least {SHORTEST_SECRET}")]
+    #[error("the token or password has {length} characters; use at least {}", Auth::SHORTEST_SECRET)]
     ShortSecret {
         /// How long it is.
         length: usize,
@@ -130,6 +131,7 @@ pub struct ViewerBuilder {
     hosts: Vec<String>,
     requests: Option<usize>,
     watchers: Option<usize>,
+    watchers_of_each: Option<usize>,
     timeout: Option<Duration>,
 }
 
@@ -181,6 +183,13 @@ impl ViewerBuilder {
         self
     }
 
+    /// How many of these pages one client may have open, 20 by default. Clients are told apart by their addresses, behind a proxy
+    /// by those that it says in `X-Forwarded-For`.
+    pub fn max_watchers_of_each_client(mut self, watchers: usize) -> Self {
+        self.watchers_of_each = Some(watchers);
+        self
+    }
+
     /// How long the store may take to answer, 10 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -194,7 +203,7 @@ impl ViewerBuilder {
     pub fn build(self) -> Result<Viewer, ViewerError> {
         let reader = self.reader.ok_or(ViewerError::NoStore)?;
         if let Some(length) = self.auth.as_ref().and_then(Auth::secret_length)
-            && length < SHORTEST_SECRET
+            && length < Auth::SHORTEST_SECRET
         {
             return Err(ViewerError::ShortSecret { length });
         }
@@ -216,7 +225,10 @@ impl ViewerBuilder {
             hosts: self.hosts,
             timeout: self.timeout.unwrap_or(TIMEOUT),
             requests: semaphore(self.requests.unwrap_or(REQUESTS)),
-            watchers: semaphore(self.watchers.unwrap_or(WATCHERS)),
+            watchers: Watchers::new(
+                semaphore(self.watchers.unwrap_or(WATCHERS)),
+                self.watchers_of_each.unwrap_or(WATCHERS_OF_EACH).max(1),
+            ),
         })))
     }
 }

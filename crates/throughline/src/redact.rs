@@ -10,5 +10,5 @@
 //!
 //! Everything that is recorded is redacted automatically; use a [`Redactor`] for logs and other texts of your own.
 
-pub use throughline_core::{redact_event, redact_event_counted};
+pub use throughline_core::{Shown, Veil, redact_event, redact_event_counted};
 pub use throughline_redact::{Finding, Redaction, RedactionError, Redactor, pii};

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use throughline_core::{BuildError, NotRecorded, RunState, RunSummary, Throughline};
+use throughline_core::{BuildError, NotRecorded, RunState, RunSummary, Throughline, beside};
 
 use crate::args::AbandonArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{Screen, clean, name_of};
-use crate::resolve::{resolve, shortest_id};
+use crate::resolve::resolve;
 use crate::standing::Left;
 use crate::store::Store;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(args: &AbandonArgs, store: &Store, screen: &mut Screen) 
         screen.json(&Abandoned { run, standing: left.standing, in_doubt: left.in_doubt })?;
         return Ok(Answer::Yes);
     }
-    let id = shortest_id(&*reader, run.trace_id).await?;
+    let id = beside::shortest_id(&*reader, run.trace_id).await?;
     screen.line(format_args!(
         "Closed {} ({id}). It counts as failed: {}",
         name_of(&run),

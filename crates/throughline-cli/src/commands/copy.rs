@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use throughline_core::{
     EventId, InstanceId, Liveness, Redaction, RunSummary, Throughline, TraceEvent, TraceId, TraceReader,
+    beside,
 };
 
 use super::{named, nothing_here};
 use crate::args::CopyArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{Screen, count, group};
-use crate::resolve::shortest_id;
 use crate::select;
 use crate::store::Store;
 
@@ -96,7 +96,7 @@ async fn show(copied: &Copied, reader: &dyn TraceReader, screen: &mut Screen) ->
     } else {
         screen.line(format_args!("{} on both sides:", not_the_same(differing.len())))?;
         for Differing { trace_id, reason } in differing.iter().take(NAMED) {
-            screen.line(format_args!("  {}: {reason}", shortest_id(reader, *trace_id).await?))?;
+            screen.line(format_args!("  {}: {reason}", beside::shortest_id(reader, *trace_id).await?))?;
         }
         let more = differing.len().saturating_sub(NAMED);
         if more > 0 {

@@ -1,16 +1,13 @@
 //! `throughline diff`: how a run differs from another.
 
-use throughline_core::{Filter, Page, RunSummary, Status, TraceReader};
+use throughline_core::RunSummary;
+use throughline_core::beside::last_good;
 
 use crate::args::DiffArgs;
-use crate::beside::{good_runs, no_good_run, only_good};
 use crate::error::{Answer, CliError};
-use crate::output::Screen;
+use crate::output::{Screen, clean};
 use crate::resolve::Run;
 use crate::store::Store;
-
-/// How many runs to look at for one that succeeded.
-const CANDIDATES: usize = 200;
 
 pub(super) async fn run(args: &DiffArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let [here, there] = both(args, store).await?;
@@ -33,6 +30,7 @@ pub(super) async fn both(args: &DiffArgs, store: &Store) -> Result<[Run; 2], Cli
         Some(name) => Run::named(store, &*reader, name).await?,
         None => {
             let last = last_good(&*reader, &here.summary).await?;
+            let last = last.ok_or_else(|| no_good_run(&here.summary))?;
             let run = Run::of(&*reader, last.trace_id).await?;
             run.ok_or_else(|| no_good_run(&here.summary))?
         }
@@ -40,14 +38,13 @@ pub(super) async fn both(args: &DiffArgs, store: &Store) -> Result<[Run; 2], Cli
     Ok([here, there])
 }
 
-/// The last run of the same workflow before this one that succeeded; or, if there is none, the last of all.
-async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<RunSummary, CliError> {
-    let before = good_runs(reader, run, CANDIDATES).await?;
-    if let Some(last) = before.into_iter().next() {
-        return Ok(last);
-    }
-    let mut filter = Filter::new().status(Status::Success);
-    filter.scope.workflow.clone_from(&run.workflow);
-    let candidates = reader.runs_without_causes(&filter, &Page::first(CANDIDATES)).await?.items;
-    only_good(candidates, run).into_iter().next().ok_or_else(|| no_good_run(run))
+/// Why there is no good run to compare with.
+fn no_good_run(run: &RunSummary) -> CliError {
+    CliError::NotFound(match &run.workflow {
+        Some(workflow) => format!(
+            "no other run of the workflow {} succeeded; name the run to compare it with",
+            clean(workflow)
+        ),
+        None => "no other run succeeded; name the run to compare it with".to_owned(),
+    })
 }

@@ -20,6 +20,7 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use throughline_core::{ReadError, Shown};
 
 use answer::Answer;
 use tools::NoAnswer;
@@ -27,7 +28,6 @@ use tools::NoAnswer;
 use crate::args::McpArgs;
 use crate::error::{Answer as Outcome, CliError};
 use crate::output::{Screen, clean};
-use crate::redacted::Payloads;
 use crate::store::Store;
 
 /// What a model is told of this server.
@@ -40,8 +40,8 @@ Answers speak of the command line in places: `throughline why X` is explain_run,
 `throughline show X` show_run; `--after X` is the parameter after.";
 
 pub(super) async fn run(args: &McpArgs, store: Store, screen: &mut Screen) -> Result<Outcome, CliError> {
-    let payloads = if args.without_payloads { Payloads::Choices } else { Payloads::All };
-    let server = Server { store: Arc::new(store.redacted_again(payloads)) };
+    let shown = if args.without_payloads { Shown::Choices } else { Shown::All };
+    let server = Server { store: Arc::new(store.redacted_again(shown)) };
     // A store that is not there is told of now, not in an answer.
     server.store.readers().await?;
     match args.listen {
@@ -115,6 +115,9 @@ fn refusal(tool: &str, none: NoAnswer) -> Answer {
                 }
                 CliError::Usage(_) => {
                     "The question has no single answer. A run is named best by its whole id."
+                }
+                CliError::Read(ReadError::InvalidQuery { .. }) => {
+                    "The question is wrong. A cursor is the `after` of an earlier answer to the same question."
                 }
                 _ => "The store could not answer.",
             });

@@ -1,7 +1,5 @@
 //! `throughline serve`: the pages of the viewer.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use throughline_viewer::{Auth, Viewer};
 
@@ -21,14 +19,9 @@ struct Serving {
 pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let readers = store.readers().await?;
     let mut viewer = Viewer::over(readers).redactor(store.redactor().await?);
-    match args.feed.as_deref().filter(|feed| !feed.is_empty()) {
-        Some(feed) => viewer = viewer.stream(feed::open(feed).await?),
-        // Not every store can be watched. Pages are then read again by hand.
-        None => {
-            if let Ok(stream) = store.stream().await {
-                viewer = viewer.stream(Arc::from(stream));
-            }
-        }
+    // Not every store can be watched. Pages are then read again by hand.
+    if let Some(stream) = feed::of(args.feed.as_deref(), store).await? {
+        viewer = viewer.stream(stream);
     }
     if let Some(file) = &args.token_file {
         viewer = viewer.auth(Auth::bearer(first_line(

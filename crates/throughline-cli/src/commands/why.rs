@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use throughline_core::query::{Comparison, Explanation};
-use throughline_core::{Timestamp, TraceReader};
+use throughline_core::{Timestamp, TraceReader, beside};
 
 use super::named;
 use crate::args::WhyArgs;
-use crate::beside;
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
 use crate::related::{Related, WithRelated};
@@ -26,6 +25,8 @@ struct Explained<'a> {
 
 /// How many lines a page has.
 const PAGE: usize = 50;
+/// Among how many runs of another store those are looked for that went wrong.
+const CANDIDATES: usize = 40;
 
 pub(super) async fn run(args: &WhyArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let Found { reader, run, explanation, comparison, related } = find(args, store).await?;
@@ -60,17 +61,25 @@ pub(super) async fn find(args: &WhyArgs, store: &Store) -> Result<Found, CliErro
     let mut related = Related::read(&*reader, &run).await?;
     let mut explanation = run.query.explain();
     explanation.add_moment(Timestamp::now());
-    beside::add_process(&mut explanation, &*reader, &run).await?;
+    beside::add_process(&mut explanation, &*reader, &run.query).await?;
     beside::add_children(&mut explanation, &*reader, related.caused(), None).await?;
     let of_files = args.also_file.iter().map(|file| named(None, Some(file), "--also-file"));
     for name in args.also.iter().map(|name| Ok(Some(name.into()))).chain(of_files) {
         let store = Store::named(name?.as_deref())?;
-        beside::add_children_in(&mut explanation, &store, &run).await?;
+        add_children_in(&mut explanation, &store, &run).await?;
         related.find_cause_in(&store).await?;
     }
-    let comparison = beside::compare(&*reader, &run, &explanation).await?;
+    let comparison = beside::compare(&*reader, &run.query, &explanation).await?;
     if let Some(comparison) = &comparison {
         explanation.add_comparison(comparison);
     }
     Ok(Found { reader, run, explanation, comparison, related })
+}
+
+/// Says what went wrong in runs that this one caused and that are in another store.
+async fn add_children_in(explanation: &mut Explanation, store: &Store, run: &Run) -> Result<(), CliError> {
+    let reader = store.readers().await?.reader;
+    let caused = beside::caused_by(&*reader, &run.query, CANDIDATES).await?;
+    let place = format!(" --store {}", store.name());
+    Ok(beside::add_children(explanation, &*reader, &caused, Some(&place)).await?)
 }

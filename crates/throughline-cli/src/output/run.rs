@@ -1,8 +1,9 @@
 //! What a run is called, and the colour of its state.
 
 use anstyle::{AnsiColor, Style};
+pub(crate) use throughline_core::beside::kind_of;
 use throughline_core::query::elide;
-use throughline_core::{FailureSummary, RunState, RunSummary, names};
+use throughline_core::{FailureSummary, RunState, RunSummary};
 
 use super::text::{clean, short_id};
 
@@ -16,14 +17,6 @@ pub(crate) fn name_of(run: &RunSummary) -> String {
         (None, "") => short_id(run.trace_id),
         (None, kind) => clean(kind).into_owned(),
     }
-}
-
-/// What kind of run it is: its workflow, or else what its root is called, as `POST /loans` for an HTTP request. Empty if neither says
-/// anything.
-pub(crate) fn kind_of(run: &RunSummary) -> &str {
-    let root = run.root.as_ref().map(|root| root.name.as_str());
-    let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
-    run.workflow.as_deref().or(root).unwrap_or_default()
 }
 
 /// What failed, and with which error.

@@ -2,8 +2,9 @@
 //! technical. The same value is the same pseudonym everywhere, also in another export of the same store.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use serde_json::{Map, Value};
 use throughline_core::names::attrs;
 use throughline_core::{Attrs, Redactor, Text, TraceEvent};
@@ -82,7 +83,7 @@ impl Anonymous {
                 event.error = Some(error.into());
             }
             for fields in event.data.iter_mut().chain([&mut event.extra]) {
-                hidden.replace_in(fields, self, 0);
+                hidden.replace_in(fields, self, 0, false);
             }
         }
     }
@@ -98,8 +99,26 @@ fn is_technical(attribute: &str) -> bool {
 
 /// Whether a field of a payload says who or where.
 fn is_personal(field: &str) -> bool {
-    let mut words = field.split(|c: char| !c.is_ascii_alphanumeric());
-    words.any(|word| PERSONAL.contains(&word.to_ascii_lowercase().as_str()))
+    words(field).any(|word| {
+        let word = word.to_ascii_lowercase();
+        PERSONAL.contains(&word.as_str())
+            || word.strip_suffix('s').is_some_and(|word| PERSONAL.contains(&word))
+    })
+}
+
+/// The words of a name in any of the usual spellings: `customer_id`, `customer-id`, `customerId`, `CUSTOMER_ID`, `customerID`.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|part| {
+        let bytes = part.as_bytes();
+        let begins = move |at: &usize| {
+            let (before, here, after) = (bytes[at - 1], bytes[*at], bytes.get(at + 1));
+            here.is_ascii_uppercase()
+                && (!before.is_ascii_uppercase() || after.is_some_and(u8::is_ascii_lowercase))
+        };
+        let mut from = 0;
+        let ends = (1..bytes.len()).filter(begins).chain([bytes.len()]);
+        ends.map(move |end| &part[std::mem::replace(&mut from, end)..end])
+    })
 }
 
 /// What is hidden wherever it is said.
@@ -117,7 +136,7 @@ impl Hidden {
             values.extend(personal.map(|(_, value)| value.to_string()));
             let error = event.error.iter().flat_map(|error| [&error.message].into_iter().chain(&error.chain));
             error.for_each(|text| values.extend(hosts(text)));
-            event.data.iter().for_each(|fields| collect(fields, &mut values));
+            event.data.iter().chain([&event.extra]).for_each(|fields| collect(fields, &mut values));
         }
         values.retain(|value| value.len() >= LEAST);
         let pseudonyms = values.iter().map(|value| by.pseudonym(value)).collect();
@@ -126,53 +145,79 @@ impl Hidden {
     }
 
     fn replace(&self, text: &str) -> String {
-        match &self.values {
-            Some(values) => values.replace_all(text, &self.pseudonyms),
-            None => text.to_owned(),
+        let Some(values) = &self.values else { return text.to_owned() };
+        let (mut out, mut copied, mut from) = (String::with_capacity(text.len()), 0, 0);
+        while let Some(found) = values.find(Input::new(text).span(from..text.len())) {
+            if is_part_of_number(text, found.range()) {
+                from = found.start() + text[found.start()..].chars().next().map_or(1, char::len_utf8);
+                continue;
+            }
+            out.push_str(&text[copied..found.start()]);
+            out.push_str(&self.pseudonyms[found.pattern()]);
+            (copied, from) = (found.end(), found.end());
         }
+        out.push_str(&text[copied..]);
+        out
     }
 
-    fn replace_in(&self, fields: &mut Map<String, Value>, by: &Anonymous, depth: usize) {
-        let is_named = |field: &str| is_personal(field);
+    /// Replaces what is hidden in fields, and everything in those that say who or where, or are within one that does.
+    fn replace_in(&self, fields: &mut Map<String, Value>, by: &Anonymous, depth: usize, is_within: bool) {
         *fields = std::mem::take(fields)
             .into_iter()
             .map(|(field, mut value)| {
-                match &value {
-                    Value::String(text) if is_named(&field) => value = by.pseudonym(text).into(),
-                    Value::Number(number) if is_named(&field) => {
-                        value = by.pseudonym(&number.to_string()).into();
-                    }
-                    _ => self.replace_value(&mut value, by, depth),
-                }
+                self.replace_value(&mut value, by, depth, is_within || is_personal(&field));
                 (self.replace(&field), value)
             })
             .collect();
     }
 
-    fn replace_value(&self, value: &mut Value, by: &Anonymous, depth: usize) {
+    fn replace_value(&self, value: &mut Value, by: &Anonymous, depth: usize, is_within: bool) {
         match value {
             _ if depth > DEEPEST => *value = Value::Null,
+            Value::String(text) if is_within => *value = by.pseudonym(text).into(),
             Value::String(text) => *text = self.replace(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.replace_value(item, by, depth + 1)),
-            Value::Object(fields) => self.replace_in(fields, by, depth + 1),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Number(number) => {
+                let text = number.to_string();
+                if is_within || self.replace(&text) != text {
+                    *value = by.pseudonym(&text).into();
+                }
+            }
+            Value::Array(items) => {
+                items.iter_mut().for_each(|item| self.replace_value(item, by, depth + 1, is_within));
+            }
+            Value::Object(fields) => self.replace_in(fields, by, depth + 1, is_within),
+            Value::Null | Value::Bool(_) => {}
         }
     }
 }
 
+/// Whether what was found is a number within a longer one, which is another.
+fn is_part_of_number(text: &str, found: Range<usize>) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    bytes[found.clone()].iter().all(u8::is_ascii_digit)
+        && (is_digit(found.end) || found.start.checked_sub(1).is_some_and(is_digit))
+}
+
 /// What a payload says of who and where.
 fn collect(fields: &Map<String, Value>, values: &mut BTreeSet<String>) {
-    let mut left: Vec<(&str, &Value)> = fields.iter().map(|(field, value)| (field.as_str(), value)).collect();
-    while let Some((field, value)) = left.pop() {
+    let mut left: Vec<(bool, &Value)> =
+        fields.iter().map(|(field, value)| (is_personal(field), value)).collect();
+    while let Some((is_within, value)) = left.pop() {
         match value {
             Value::String(text) => {
                 values.extend(hosts(text));
-                if is_personal(field) {
+                if is_within {
                     values.insert(text.clone());
                 }
             }
-            Value::Array(items) => left.extend(items.iter().map(|item| (field, item))),
-            Value::Object(fields) => left.extend(fields.iter().map(|(field, value)| (field.as_str(), value))),
+            Value::Number(number) if is_within => {
+                values.insert(number.to_string());
+            }
+            Value::Array(items) => left.extend(items.iter().map(|item| (is_within, item))),
+            Value::Object(fields) => {
+                left.extend(fields.iter().map(|(field, value)| (is_within || is_personal(field), value)));
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
@@ -235,6 +280,59 @@ mod tests {
         }
         for kept in ["stage:ship-", "\"POST\"", "urgent", "no answer of https://", "loans"] {
             assert!(text.contains(kept), "{kept}: {text}");
+        }
+    }
+
+    #[test]
+    fn names_in_any_spelling_say_who_it_was_and_so_does_all_that_is_within_them() {
+        let mut event = event();
+        event.data = json!({
+            "customerId": 471_100, "userName": "ada-l", "clientIDs": ["c-0815", 99_821], "hostName": "box-77",
+            "SESSION_KEY": "s-abcd", "customer": { "name": "Lovelace", "home": { "town": "Ockham" }, "since": 1835 },
+            "note": "471100 and Ockham, but not 4711001", "ref": 471_100, "amount": 71_500, "hostile": "kept-1", "us": "kept-2",
+        })
+        .as_object()
+        .cloned();
+        let error = ErrorInfo {
+            kind: "E".into(),
+            message: "no limit for customer 471100 of box-77".into(),
+            chain: Vec::new(),
+        };
+        event.error = Some(error.into());
+        let mut events = [event];
+        anonymous().apply(&mut events);
+        let text = serde_json::to_string(&events).unwrap();
+        for gone in [
+            "ada-l",
+            "c-0815",
+            "99821",
+            "box-77",
+            "s-abcd",
+            "Lovelace",
+            "Ockham",
+            "1835",
+            ":471100",
+            "r 471100 ",
+        ] {
+            assert!(!text.contains(gone), "{gone}: {text}");
+        }
+        for kept in ["71500", "kept-1", "kept-2", "but not 4711001", "no limit for customer "] {
+            assert!(text.contains(kept), "{kept}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_apart_in_any_spelling() {
+        for (name, expected) in [
+            ("customer_id", "customer id"),
+            ("customerId", "customer Id"),
+            ("customerID", "customer ID"),
+            ("HTTPServerName", "HTTP Server Name"),
+            ("x-user.name", "x user name"),
+            ("größe_user", "gr  e user"),
+            ("", ""),
+        ] {
+            assert_eq!(words(name).collect::<Vec<_>>().join(" "), expected, "{name}");
         }
     }
 

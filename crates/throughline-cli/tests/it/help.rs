@@ -16,6 +16,7 @@ fn the_help_of_each_command_shows_examples() {
         "abandon",
         "watch",
         "serve",
+        "top",
         "stats",
         "slo",
         "anomalies",

@@ -333,3 +333,47 @@ fn a_store_that_is_not_there_ends_the_server_at_once() {
     assert_eq!(said.code, 3);
     assert!(said.stderr.contains("no such file"), "{}", said.stderr);
 }
+
+#[test]
+fn an_answer_that_is_cut_ends_with_the_cursor_of_what_it_left_out() {
+    let mut events = String::new();
+    for run in 1..=40_u64 {
+        writeln!(
+            events,
+            r#"{{"trace_id":"{run:032x}","span_id":"0000000000000001","seq":0,"event_type":"workflow:started","timestamp":"2026-03-01T09:00:{run:02}Z","status":"pending","service":"batch","workflow":"nightly","correlation_id":"batch-{run}"}}"#
+        )
+        .unwrap();
+    }
+    let sandbox = with_events(&events, &[]);
+    let mut agent = Agent::of(&sandbox);
+    for tool in ["find_runs", "running"] {
+        let (mut found, mut after) = (Vec::new(), Value::Null);
+        for _ in 0..40 {
+            let answer = agent.call(tool, &json!({ "max_tokens": 500, "limit": 40, "after": after }));
+            assert!(!answer.is_error && answer.tokens() <= 500, "{}", answer.text);
+            assert!(!answer.text.contains("Left out"), "{}", answer.text);
+            let keys = answer.text.split_whitespace().filter(|word| word.starts_with("batch-"));
+            found.extend(keys.map(str::to_owned));
+            let next = answer.text.split_once("after=\"").map(|(_, rest)| rest.split('"').next().unwrap());
+            let next = next
+                .or_else(|| Some(answer.text.split_once("--after ")?.1.split_whitespace().next().unwrap()));
+            let Some(next) = next else { break };
+            after = json!(next);
+        }
+        let mut once = found.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!((found.len(), once.len()), (40, 40), "{tool}: {found:?}");
+    }
+}
+
+#[test]
+fn a_wrong_cursor_is_a_wrong_question_and_no_fault_of_the_store() {
+    let sandbox = Sandbox::with_sagas();
+    let mut agent = Agent::of(&sandbox);
+    for tool in ["find_runs", "running"] {
+        let answer = agent.call(tool, &json!({ "after": "nonsense" }));
+        assert!(answer.is_error && answer.text.contains("The question is wrong."), "{tool}: {}", answer.text);
+        assert!(!answer.text.contains("could not answer"), "{tool}: {}", answer.text);
+    }
+}

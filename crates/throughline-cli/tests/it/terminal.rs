@@ -82,3 +82,13 @@ fn a_reader_that_leaves_early_is_no_error() {
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{args:?}");
     }
 }
+
+#[test]
+fn a_screen_without_a_terminal_says_what_to_ask_in_its_place() {
+    let sandbox = Sandbox::with_loans();
+    for args in [&["top"][..], &["top", "--json"]] {
+        let said = sandbox.run(args);
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(said.stderr.contains("`throughline running`"), "{}", said.stderr);
+    }
+}

@@ -13,9 +13,9 @@ use throughline_core::{
 use super::runs::supported;
 use super::wanted::Wanted;
 use crate::access::Access;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::veil::Veil;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -73,10 +73,11 @@ struct Outcome {
 pub(crate) async fn patterns(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    wanted: Wanted,
+    parameters: Parameters,
 ) -> Result<Json<Patterns>, Problem> {
-    let veil = state.source.seen_with(access);
-    let Some(analytics) = state.source.analytics.as_deref() else {
+    let wanted = Wanted::of(parameters, access, &["since", "until", "workflow", "limit"])?;
+    let seen = state.source.seen_with(access);
+    let Some(analytics) = seen.analytics.as_deref() else {
         return Err(ReadError::Unsupported { question: "patterns" }.into());
     };
     let scope = wanted.scope();
@@ -86,13 +87,9 @@ pub(crate) async fn patterns(
         compensations: supported(analytics.compensation_rate(&scope).await)?.map(WithInterval::from),
         over_time,
         width_s: width.as_secs(),
-        hot_spots: supported(hot_spots(analytics, &scope, wanted.limit, &veil).await)?,
-        slowest_stages: supported(slowest_stages(analytics, &scope, wanted.limit, &veil).await)?,
-        // What was chosen is part of a payload.
-        decisions: match access {
-            Access::All => supported(decisions(analytics, &scope, &veil).await)?,
-            _ => None,
-        },
+        hot_spots: supported(analytics.hot_spots(&scope, wanted.limit).await)?,
+        slowest_stages: supported(slowest_stages(analytics, &scope, wanted.limit).await)?,
+        decisions: supported(decisions(analytics, &scope).await)?,
     }))
 }
 
@@ -127,41 +124,19 @@ fn finer(width: Duration) -> Option<Duration> {
     [DAY * 30, DAY, HOUR, MINUTE * 5, MINUTE].into_iter().find(|finer| *finer < width)
 }
 
-async fn hot_spots(
-    analytics: &dyn TraceAnalytics,
-    scope: &Scope,
-    limit: usize,
-    veil: &Veil,
-) -> Result<Vec<HotSpot>, ReadError> {
-    let mut spots = analytics.hot_spots(scope, limit).await?;
-    for HotSpot { event_type, error_type, .. } in &mut spots {
-        std::iter::once(event_type).chain(error_type).for_each(|name| veil.name(name));
-    }
-    Ok(spots)
-}
-
 async fn slowest_stages(
     analytics: &dyn TraceAnalytics,
     scope: &Scope,
     limit: usize,
-    veil: &Veil,
 ) -> Result<Vec<StageTimes>, ReadError> {
     let mut stages = analytics.slowest_stages(scope, limit.saturating_add(OUTCOMES.len())).await?;
     stages.retain(|stage| !OUTCOMES.contains(&stage.event_type.as_str()));
     stages.truncate(limit);
-    stages.iter_mut().for_each(|stage| veil.name(&mut stage.event_type));
     Ok(stages)
 }
 
-async fn decisions(
-    analytics: &dyn TraceAnalytics,
-    scope: &Scope,
-    veil: &Veil,
-) -> Result<Vec<Outcome>, ReadError> {
-    let mut outcomes = analytics.decision_outcomes(scope).await?;
-    for ChoiceOutcome { decision, choice, .. } in &mut outcomes {
-        [decision, choice].into_iter().for_each(|name| veil.name(name));
-    }
+async fn decisions(analytics: &dyn TraceAnalytics, scope: &Scope) -> Result<Vec<Outcome>, ReadError> {
+    let outcomes = analytics.decision_outcomes(scope).await?;
     let with_interval = |outcome: ChoiceOutcome| Outcome { interval: outcome.failed.interval(), outcome };
     Ok(outcomes.into_iter().map(with_interval).collect())
 }

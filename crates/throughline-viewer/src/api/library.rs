@@ -6,9 +6,10 @@ use std::time::Instant;
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::{DeliveryReport, Filter, Page, TraceReader};
+use throughline_core::{DeliveryReport, Filter, Page};
 
 use crate::access::Access;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -28,13 +29,15 @@ pub(crate) struct About {
 pub(crate) async fn about(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-) -> Json<About> {
-    Json(About {
+    parameters: Parameters,
+) -> Result<Json<About>, Problem> {
+    parameters.only(&[])?;
+    Ok(Json(About {
         payloads: access == Access::All,
         live: state.source.stream.is_some(),
         delivery: state.source.throughline.is_some(),
         version: env!("CARGO_PKG_VERSION"),
-    })
+    }))
 }
 
 /// How the library does.
@@ -54,13 +57,15 @@ pub(crate) struct Library {
 pub(crate) async fn library(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
+    parameters: Parameters,
 ) -> Result<Json<Library>, Problem> {
+    parameters.only(&[])?;
     let asked = Instant::now();
-    state.source.seen_with(access).runs_without_causes(&Filter::new(), &Page::first(1)).await?;
+    state.source.seen_with(access).reader.runs_without_causes(&Filter::new(), &Page::first(1)).await?;
     Ok(Json(Library {
-        delivery: state.source.delivery(),
+        delivery: state.source.delivery(access),
         store_answers_us: u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX),
-        free_watchers: state.watchers.available_permits(),
+        free_watchers: state.watchers.free(),
         free_requests: state.requests.available_permits(),
     }))
 }

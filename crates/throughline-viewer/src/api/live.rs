@@ -5,18 +5,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State as Shared};
-use axum::http::HeaderMap;
+use axum::extract::State as Shared;
+use axum::http::{Extensions, HeaderMap};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, StreamExt as _, stream};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use throughline_core::{Cursor, EventStream, Status, StreamItem, TraceId, WatchRequest};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::state::State;
+use crate::watchers::{self, Place};
 
 /// For how long events are collected: so often a page is told, however much happens.
 const COLLECTED: Duration = Duration::from_millis(250);
@@ -26,12 +27,6 @@ const MOST: usize = 1_000;
 const LASTS: Duration = Duration::from_secs(20);
 /// How often something is sent where nothing happens, so that what is between does not give up.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-
-#[derive(Deserialize)]
-pub(crate) struct Watched {
-    /// The run, if it is one.
-    run: Option<String>,
-}
 
 /// Runs in which something happened.
 #[derive(Debug, Default, Serialize)]
@@ -70,25 +65,23 @@ struct Watcher {
     events: EventStream,
     ends: Instant,
     cursor: Option<Cursor>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// Tells of runs in which something happened.
 pub(crate) async fn live(
     Shared(state): Shared<Arc<State>>,
-    Query(Watched { run }): Query<Watched>,
+    extensions: Extensions,
     headers: HeaderMap,
+    parameters: Parameters,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let run = parameters.one("run")?;
     let Some(feed) = &state.source.stream else {
         return Err(Problem::not_found(
             "nothing tells this viewer of what is new: give the service a feed, or the command --feed",
         ));
     };
-    let Ok(permit) = Arc::clone(&state.watchers).try_acquire_owned() else {
-        return Err(Problem::busy(
-            "as many pages as may are told of what is new; this one has to be loaded again",
-        ));
-    };
+    let place = state.watchers.place(watchers::client(&extensions, &headers))?;
     let mut request = WatchRequest::new();
     if let Some(run) = run {
         let run = run.parse().map_err(|_| Problem::bad_request("`run` is an id of 32 hex digits"))?;
@@ -101,7 +94,7 @@ pub(crate) async fn live(
         events: feed.watch(request).await?,
         ends: Instant::now() + LASTS,
         cursor: None,
-        _permit: permit,
+        _place: place,
     };
     // What follows the first answer is not a request any more: a slow page waits, and the feed counts what it misses.
     let news = stream::unfold(watcher, next).map(Ok);

@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde::{Deserialize, Serialize};
-use throughline_core::names::attrs;
+use serde::Serialize;
 use throughline_core::query::{CompensationLedger, Decisions, Diff, Explanation, SpanSummary, TreeNode};
 use throughline_core::{
-    Filter, Page, RunState, RunSummary, SpanId, Status, Timestamp, TraceEvent, TraceId, TraceQuery,
-    TraceReader,
+    Filter, Page, RunSummary, SpanId, Timestamp, TraceEvent, TraceId, TraceQuery, beside,
 };
 
 use crate::access::Access;
 use crate::leisure::at_leisure;
+use crate::parameters::{Named, Parameters};
 use crate::problem::Problem;
+use crate::seen::Seen;
 use crate::state::State;
-use crate::veil::Veil;
+use crate::words::has_text;
 
 /// How many runs that a run caused, or that are under its key, are listed.
 const RELATED: usize = 20;
-/// Among how many runs one that succeeded is looked for.
-const CANDIDATES: usize = 100;
 /// How many hits of a search in a run are returned.
 const HITS: usize = 10_000;
 
@@ -51,15 +49,25 @@ pub(crate) struct Related {
 pub(crate) async fn run(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
+    parameters: Parameters,
 ) -> Result<Response, Problem> {
-    let veil = state.source.seen_with(access);
-    let query = read(&veil, &id).await?;
-    let related = related(&veil, &query).await?;
+    parameters.only(&[])?;
+    let seen = state.source.seen_with(access);
+    let query = read(&seen, &id).await?;
+    let related = related(&seen, &query).await?;
     let read_at = Timestamp::now();
+    let query = Arc::new(query);
+    let asked = Arc::clone(&query);
+    let mut explanation = at_leisure(move || asked.explain()).await?;
+    explanation.add_moment(read_at);
+    // What lies beside it, as the command has it.
+    beside::add_process(&mut explanation, &*seen.reader, &query).await?;
+    beside::add_children(&mut explanation, &*seen.reader, &related.caused, None).await?;
+    if let Some(comparison) = beside::compare(&*seen.reader, &query, &explanation).await? {
+        explanation.add_comparison(&comparison);
+    }
     let story = at_leisure(move || {
-        let mut explanation = query.explain();
-        explanation.add_moment(read_at);
         let story = Story {
             explanation,
             nodes: query.tree().nodes,
@@ -74,13 +82,13 @@ pub(crate) async fn run(
     Ok(story.await?)
 }
 
-async fn read(veil: &Veil, id: &str) -> Result<TraceQuery, Problem> {
+async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
     let id: TraceId = id.parse().map_err(|_| {
         Problem::bad_request(
             "a run is named by its id of 32 hex digits; search for a key or the beginning of an id",
         )
     })?;
-    let query = TraceQuery::read(veil, id).await?;
+    let query = seen.query(id).await?;
     if query.spans().len() == 0 {
         return Err(Problem::not_found(
             "there is no such run in this store; it may have been removed, or not have been stored yet",
@@ -89,18 +97,17 @@ async fn read(veil: &Veil, id: &str) -> Result<TraceQuery, Problem> {
     Ok(query)
 }
 
-async fn related(veil: &Veil, query: &TraceQuery) -> Result<Related, Problem> {
+async fn related(seen: &Seen, query: &TraceQuery) -> Result<Related, Problem> {
     let mut related = Related { caused_by: None, caused: Vec::new(), same_key: Vec::new() };
     let Some(run) = query.summary() else { return Ok(related) };
     let root = query.root().and_then(|root| root.start());
     if let Some(cause) = root.and_then(|root| root.parent_trace_id).filter(|id| *id != run.trace_id) {
-        related.caused_by = veil.run(cause).await?;
+        related.caused_by = seen.reader.run(cause).await?;
     }
-    let caused = Filter::new().attr(attrs::CAUSED_BY, run.trace_id.to_string());
-    related.caused = veil.runs(&caused, &Page::first(RELATED)).await?.items;
+    related.caused = beside::caused_by(&*seen.reader, query, RELATED).await?;
     if let Some(key) = &run.correlation_id {
         let same = Filter::new().correlation_id(key.clone());
-        related.same_key = veil.runs(&same, &Page::first(RELATED + 1)).await?.items;
+        related.same_key = seen.reader.runs(&same, &Page::first(RELATED + 1)).await?.items;
         related.same_key.retain(|other| other.trace_id != run.trace_id);
     }
     Ok(related)
@@ -119,19 +126,16 @@ pub(crate) struct Details {
 pub(crate) async fn span(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    Path((id, span)): Path<(String, String)>,
+    Named((id, span)): Named<(String, String)>,
+    parameters: Parameters,
 ) -> Result<Json<Details>, Problem> {
+    parameters.only(&[])?;
     let query = read(&state.source.seen_with(access), &id).await?;
     let span: SpanId =
         span.parse().map_err(|_| Problem::bad_request("a span is named by its id of 16 hex digits"))?;
     let found = query.span(span).ok_or_else(|| Problem::not_found("the run has no such span"))?;
     let path = query.path(span).iter().map(|above| above.id()).collect();
     Ok(Json(Details { span: found.summary(), path, events: found.events().cloned().collect() }))
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Search {
-    q: String,
 }
 
 /// Where a text was found.
@@ -144,25 +148,19 @@ pub(crate) struct Hits {
 pub(crate) async fn search(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    Path(id): Path<String>,
-    Query(Search { q }): Query<Search>,
+    Named(id): Named<String>,
+    parameters: Parameters,
 ) -> Result<Json<Hits>, Problem> {
+    let text = parameters.one("q")?.ok_or_else(|| Problem::bad_request("`q` is the text to look for"))?;
     let query = read(&state.source.seen_with(access), &id).await?;
     let hits = at_leisure(move || {
-        let text = q.to_lowercase();
-        let has = |event: &TraceEvent| {
-            serde_json::to_string(event).is_ok_and(|event| event.to_lowercase().contains(&text))
-        };
-        let spans =
-            query.spans().filter(|span| span.name().to_lowercase().contains(&text) || span.events().any(has));
+        let text = text.to_lowercase();
+        let spans = query.spans().filter(|span| {
+            span.name().to_lowercase().contains(&text) || span.events().any(|event| has_text(event, &text))
+        });
         spans.take(HITS).map(|span| span.id()).collect()
     });
     Ok(Json(Hits { spans: hits.await? }))
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Against {
-    with: Option<String>,
 }
 
 /// Two runs beside each other.
@@ -176,38 +174,29 @@ pub(crate) struct Compared {
 pub(crate) async fn diff(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    Path(id): Path<String>,
-    Query(Against { with }): Query<Against>,
+    Named(id): Named<String>,
+    parameters: Parameters,
 ) -> Result<Json<Compared>, Problem> {
-    let veil = state.source.seen_with(access);
-    let here = read(&veil, &id).await?;
+    let with = parameters.one("with")?;
+    let seen = state.source.seen_with(access);
+    let here = read(&seen, &id).await?;
     let other = match with {
         Some(other) => other,
-        None => last_good(&veil, &here).await?.trace_id.to_string(),
+        None => last_good(&seen, &here).await?.to_string(),
     };
-    let there = read(&veil, &other).await?;
+    let there = read(&seen, &other).await?;
     let with = there.summary().ok_or_else(|| Problem::not_found("there is no such run"))?;
     let diff = at_leisure(move || here.diff(&there)).await?;
     Ok(Json(Compared { with, diff }))
 }
 
-/// The last run of the same workflow before this one that succeeded.
-async fn last_good(veil: &Veil, query: &TraceQuery) -> Result<RunSummary, Problem> {
-    let none = || {
-        Problem::not_found(
-            "no run of this workflow succeeded before this one; name another run to compare it with",
-        )
+/// The last good run of the same workflow.
+async fn last_good(seen: &Seen, query: &TraceQuery) -> Result<TraceId, Problem> {
+    let last = match query.summary() {
+        Some(run) => beside::last_good(&*seen.reader, &run).await?,
+        None => None,
     };
-    let run = query.summary().ok_or_else(none)?;
-    let mut filter = Filter::new().status(Status::Success);
-    filter.scope.workflow.clone_from(&run.workflow);
-    filter.scope.until = Some(run.started);
-    let candidates = veil.runs_without_causes(&filter, &Page::first(CANDIDATES)).await?.items;
-    let kind = |run: &RunSummary| run.root.as_ref().map(|root| root.name.clone());
-    let mut good = candidates.into_iter().filter(|candidate| {
-        candidate.state == RunState::Succeeded
-            && candidate.workflow == run.workflow
-            && (run.workflow.is_some() || kind(candidate) == kind(&run))
-    });
-    good.next().ok_or_else(none)
+    last.map(|run| run.trace_id).ok_or_else(|| {
+        Problem::not_found("no other run of this workflow succeeded; name another run to compare it with")
+    })
 }

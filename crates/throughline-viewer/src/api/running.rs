@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::{Cursor, OpenRun, Page, Timestamp, TraceReader};
+use throughline_core::{Cursor, OpenRun, Page, Timestamp};
 
 use super::wanted::Wanted;
 use crate::access::Access;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -23,7 +24,7 @@ pub(crate) struct Running {
     running: usize,
     stuck: usize,
     interrupted: usize,
-    /// For how long nothing happens in a run that is stuck, as `throughline running` has it by default. in seconds.
+    /// For how long nothing happens in a run that is stuck, as `throughline running` has it by default, in seconds.
     stuck_after_s: u64,
     runs: Vec<OpenRun>,
     /// What `after` takes; `null` if this was all.
@@ -35,11 +36,12 @@ pub(crate) struct Running {
 pub(crate) async fn running(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    wanted: Wanted,
+    parameters: Parameters,
 ) -> Result<Json<Running>, Problem> {
-    let veil = state.source.seen_with(access);
-    let check = veil.safe_to_deploy(STUCK_AFTER).await?;
-    let found = veil.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?;
+    let wanted = Wanted::of(parameters, access, &["limit", "after"])?;
+    let reader = state.source.seen_with(access).reader;
+    let check = reader.safe_to_deploy(STUCK_AFTER).await?;
+    let found = reader.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?;
     Ok(Json(Running {
         safe_to_deploy: check.is_safe(),
         running: check.running.len(),

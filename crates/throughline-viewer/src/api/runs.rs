@@ -8,15 +8,16 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use throughline_core::names::attrs;
 use throughline_core::{
-    Cursor, Filter, Page, Rate, ReadError, RunState, RunSummary, TraceId, TraceQuery, TraceReader,
+    Cursor, Filter, OpenSummary, Page, Rate, ReadError, RunState, RunSummary, Timestamp, TraceId, fold,
 };
 
 use super::running::STUCK_AFTER;
 use super::wanted::{View, Wanted};
 use crate::access::Access;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
+use crate::seen::Seen;
 use crate::state::State;
-use crate::veil::Veil;
 
 /// How many runs are looked at for a page of those that are wanted, and for how long.
 const LOOKED_AT: usize = 2_000;
@@ -47,25 +48,26 @@ pub(crate) struct Listed {
 pub(crate) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    wanted: Wanted,
+    parameters: Parameters,
 ) -> Result<Json<Listed>, Problem> {
-    let veil = state.source.seen_with(access);
+    let wanted = Wanted::of(parameters, access, Wanted::LIST)?;
+    let seen = state.source.seen_with(access);
     let named = match (&wanted.text, &wanted.after) {
-        (Some(text), None) => named(&veil, text, access).await?,
+        (Some(text), None) => named(&seen, text, access).await?,
         _ => Vec::new(),
     };
     let mut listed = match wanted.view {
-        Some(View::Stuck) => stuck(&veil, &wanted).await?,
-        Some(View::Orphaned) => found(&veil, &wanted, EXAMINED, true).await?,
-        None => found(&veil, &wanted, LOOKED_AT, false).await?,
+        Some(View::Stuck) => stuck(&seen, &wanted).await?,
+        Some(View::Orphaned) => found(&seen, &wanted, EXAMINED, true).await?,
+        None => found(&seen, &wanted, LOOKED_AT, false).await?,
     };
     listed.named = named;
     Ok(Json(listed))
 }
 
 /// Runs that are found by looking at one after the other.
-async fn found(veil: &Veil, wanted: &Wanted, most: usize, orphaned: bool) -> Result<Listed, ReadError> {
-    let mut filter = wanted.filter(veil);
+async fn found(seen: &Seen, wanted: &Wanted, most: usize, orphaned: bool) -> Result<Listed, ReadError> {
+    let mut filter = wanted.filter(&seen.veil);
     if orphaned && filter.event_type.is_none() {
         filter = filter.event_type("saga:*");
         filter.statuses.clear();
@@ -79,11 +81,11 @@ async fn found(veil: &Veil, wanted: &Wanted, most: usize, orphaned: bool) -> Res
         if orphaned {
             page.limit = page.limit.min(READ_AT_ONCE);
         }
-        let found = veil.runs(&filter, &page).await?;
+        let found = seen.reader.runs(&filter, &page).await?;
         let is_last = !page.turn(&found)?;
         looked_at += found.items.len();
         for run in found.items.into_iter().filter(|run| wanted.wants(run)) {
-            if !orphaned || left_something(veil, run.trace_id).await? {
+            if !orphaned || left_something(seen, run.trace_id).await? {
                 runs.push(run);
             }
         }
@@ -97,75 +99,119 @@ async fn found(veil: &Veil, wanted: &Wanted, most: usize, orphaned: bool) -> Res
     Ok(Listed { named: Vec::new(), runs, next, looked_at })
 }
 
-async fn left_something(veil: &Veil, run: TraceId) -> Result<bool, ReadError> {
-    let query = TraceQuery::read(veil, run).await?;
+async fn left_something(seen: &Seen, run: TraceId) -> Result<bool, ReadError> {
+    let query = seen.query(run).await?;
     Ok(query.compensation_ledger().orphaned().next().is_some())
 }
 
-/// Runs of a living process in which nothing has happened for a while.
-async fn stuck(veil: &Veil, wanted: &Wanted) -> Result<Listed, ReadError> {
-    let check = veil.safe_to_deploy(STUCK_AFTER).await?;
-    let looked_at = check.stuck.len() + check.running.len() + check.interrupted.len();
-    let mut runs: Vec<_> = check.stuck.into_iter().map(|run| run.summary).collect();
-    runs.retain(|run| wanted.wants(run) && wanted.scope().contains(run.started, run.workflow.as_ref()));
-    runs.truncate(wanted.limit);
-    Ok(Listed { named: Vec::new(), runs, next: None, looked_at })
+/// Runs of a living process in which nothing has happened for a while, the last started first.
+async fn stuck(seen: &Seen, wanted: &Wanted) -> Result<Listed, Problem> {
+    let mut filter = wanted.filter(&seen.veil);
+    // The state of a run says it better than its events, which may not be read.
+    filter.statuses.clear();
+    let after = wanted.after.as_ref().map(place_of).transpose()?;
+    let mut stuck: Vec<_> =
+        seen.reader.safe_to_deploy(STUCK_AFTER).await?.stuck.into_iter().map(|run| run.summary).collect();
+    stuck.sort_by_key(|run| std::cmp::Reverse(place(run)));
+    let last = stuck.last().map(place);
+    let (mut runs, mut looked_at, mut next) = (Vec::new(), 0, None);
+    for run in stuck.into_iter().filter(|run| after.is_none_or(|after| place(run) < after)) {
+        if runs.len() >= wanted.limit || (wanted.asks_for_events() && looked_at >= EXAMINED) {
+            break;
+        }
+        looked_at += 1;
+        next = Some(Cursor::new(written(place(&run))));
+        let events = match wanted.asks_for_events() {
+            true => seen.reader.trace(run.trace_id).await?,
+            false => Vec::new(),
+        };
+        if wanted.wants(&run) && fold::run_matches(&filter, &run, events.iter()) {
+            runs.push(run);
+        }
+    }
+    let is_last = next.as_ref().map(place_of).transpose()?.is_none_or(|place| Some(place) == last);
+    Ok(Listed { named: Vec::new(), runs, next: next.filter(|_| !is_last), looked_at })
+}
+
+/// Where a run stands in a list by its start.
+type Place = (Timestamp, TraceId);
+
+fn place(run: &RunSummary) -> Place {
+    (run.started, run.trace_id)
+}
+
+/// A place as a cursor has it.
+fn written((started, id): Place) -> String {
+    format!("{started}/{id}")
+}
+
+fn place_of(cursor: &Cursor) -> Result<Place, Problem> {
+    let parts = cursor.as_str().split_once('/');
+    let place = parts.and_then(|(started, id)| Some((started.parse().ok()?, id.parse().ok()?)));
+    place.ok_or_else(|| Problem::bad_request("`after` is the `next` of a page of the same view"))
 }
 
 /// The runs with this id, key or request id.
-async fn named(veil: &Veil, text: &str, access: Access) -> Result<Vec<RunSummary>, ReadError> {
+async fn named(seen: &Seen, text: &str, access: Access) -> Result<Vec<RunSummary>, ReadError> {
     let mut runs: Vec<RunSummary> = Vec::new();
     if (PREFIX..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        for id in veil.find_by_id_prefix(&text.to_ascii_lowercase(), NAMED).await? {
-            runs.extend(veil.run(id).await?);
+        for id in seen.reader.find_by_id_prefix(&text.to_ascii_lowercase(), NAMED).await? {
+            runs.extend(seen.reader.run(id).await?);
         }
     }
-    let key = Filter::new().correlation_id(veil.findable(None, text).into_owned());
-    runs.extend(veil.runs(&key, &Page::first(NAMED)).await?.items);
+    let key = Filter::new().correlation_id(seen.veil.findable(None, text).into_owned());
+    runs.extend(seen.reader.runs(&key, &Page::first(NAMED)).await?.items);
     if access == Access::All {
-        let request = veil.findable(Some(attrs::REQUEST_ID), text).into_owned();
+        let request = seen.veil.findable(Some(attrs::REQUEST_ID), text).into_owned();
         let request = Filter::new().attr(attrs::REQUEST_ID, request);
-        runs.extend(veil.runs(&request, &Page::first(NAMED)).await?.items);
+        runs.extend(seen.reader.runs(&request, &Page::first(NAMED)).await?.items);
     }
     let mut known = std::collections::HashSet::new();
     runs.retain(|run| known.insert(run.trace_id));
     Ok(runs)
 }
 
-/// How many runs are in which state. What a store does not count is `null`.
+/// How many runs are in which state. What is not counted is `null`.
 #[derive(Serialize)]
 pub(crate) struct Counts {
     /// Failed, of those that have ended.
     failed: Option<Rate>,
-    running: usize,
-    stuck: usize,
-    interrupted: usize,
+    running: Option<usize>,
+    stuck: Option<usize>,
+    interrupted: Option<usize>,
 }
 
-/// How many runs that started in the scope failed, and how many are open now.
+/// How many of the runs that a filter finds failed, and how many are open now. Stores count by time and workflow, and what open runs
+/// say of themselves is at hand; by their events nothing is counted.
 pub(crate) async fn counts(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
-    wanted: Wanted,
+    parameters: Parameters,
 ) -> Result<Json<Counts>, Problem> {
-    let veil = state.source.seen_with(access);
-    let failed = match &state.source.analytics {
-        Some(analytics) => supported(analytics.failure_rate(&wanted.scope()).await)?,
-        None => None,
+    let wanted = Wanted::of(parameters, access, Wanted::FILTERS)?;
+    let seen = state.source.seen_with(access);
+    let failed = match &seen.analytics {
+        Some(analytics) if wanted.is_scope() => supported(analytics.failure_rate(&wanted.scope()).await)?,
+        _ => None,
     };
-    let check = veil.safe_to_deploy(STUCK_AFTER).await?;
-    let of_scope = |runs: &[throughline_core::OpenSummary]| {
-        let within = |run: &&throughline_core::OpenSummary| {
-            let RunSummary { started, workflow, state, .. } = &run.summary;
-            wanted.scope().contains(*started, workflow.as_ref()) && *state != RunState::Unfinished
+    if wanted.asks_for_events() {
+        return Ok(Json(Counts { failed, running: None, stuck: None, interrupted: None }));
+    }
+    let check = seen.reader.safe_to_deploy(STUCK_AFTER).await?;
+    let filter = wanted.filter(&seen.veil);
+    let of_filter = |runs: &[OpenSummary]| {
+        let is_wanted = |run: &&OpenSummary| {
+            run.summary.state != RunState::Unfinished
+                && wanted.wants(&run.summary)
+                && fold::run_matches(&filter, &run.summary, std::iter::empty())
         };
-        runs.iter().filter(within).count()
+        Some(runs.iter().filter(is_wanted).count())
     };
     Ok(Json(Counts {
         failed,
-        running: of_scope(&check.running),
-        stuck: of_scope(&check.stuck),
-        interrupted: of_scope(&check.interrupted),
+        running: of_filter(&check.running),
+        stuck: of_filter(&check.stuck),
+        interrupted: of_filter(&check.interrupted),
     }))
 }
 

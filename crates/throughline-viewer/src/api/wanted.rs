@@ -1,18 +1,23 @@
 //! [`Wanted`], what a request asks for.
 
-use axum::extract::{FromRequestParts, Query};
-use axum::http::request::Parts;
-use throughline_core::{Cursor, Filter, RunState, RunSummary, Scope, Status, Timestamp};
+use throughline_core::{Cursor, Filter, RunState, RunSummary, Scope, Status, Timestamp, Veil};
 
 use crate::access::Access;
+use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::veil::Veil;
 
 /// How many runs a page has, unless somebody asks for more or fewer, and at most.
 const LIMIT: usize = 50;
 const MOST: usize = 200;
 
-/// Which runs a request is about. Parameters that are not known are refused: a filter that is misspelt would show everything.
+/// What a filter of runs consists of.
+macro_rules! filters {
+    ($($more:literal),*) => {
+        &["since", "until", "workflow", "service", "key", "type", "tag", "attr", "q" $(, $more)*]
+    };
+}
+
+/// Which runs a request is about.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) states: Vec<RunState>,
@@ -40,21 +45,16 @@ pub(crate) enum View {
     Orphaned,
 }
 
-impl<S: Sync> FromRequestParts<S> for Wanted {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(pairs) =
-            Query::try_from_uri(&parts.uri).map_err(|error| Problem::bad_request(error.body_text()))?;
-        let access = parts.extensions.get().copied().unwrap_or(Access::Forbidden);
-        Self::read(pairs, access)
-    }
-}
-
 impl Wanted {
-    fn read(pairs: Vec<(String, String)>, access: Access) -> Result<Self, Problem> {
+    /// What the filters of a list and of its counts are.
+    pub(crate) const FILTERS: &[&str] = filters!();
+    /// What a list takes.
+    pub(crate) const LIST: &[&str] = filters!("state", "view", "after", "limit");
+
+    /// What these parameters ask for, to somebody with this access; all have to be among those that are known.
+    pub(crate) fn of(parameters: Parameters, access: Access, known: &[&str]) -> Result<Self, Problem> {
         let mut wanted = Self { limit: LIMIT, ..Self::default() };
-        for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in parameters.only(known)? {
             match name.as_str() {
                 "state" => wanted.states = value.split(',').map(state).collect::<Result<_, _>>()?,
                 "view" => wanted.view = Some(view(&value)?),
@@ -64,11 +64,13 @@ impl Wanted {
                 "service" => wanted.service = Some(value),
                 "key" => wanted.key = Some(value),
                 "type" => wanted.event_type = Some(value),
-                "tag" => wanted.tags.push(value),
-                // Otherwise who may not see attributes could try out their values.
-                "attr" if access != Access::All => {
-                    return Err(Problem::forbidden("you may not see attributes, nor search for them"));
+                // Otherwise who may not see them could try out their values.
+                "attr" | "tag" if access != Access::All => {
+                    return Err(Problem::forbidden(
+                        "you may not see attributes and tags, nor search for them",
+                    ));
                 }
+                "tag" => wanted.tags.push(value),
                 "attr" => wanted.attrs.push(attr(&value)?),
                 "q" => wanted.text = Some(value),
                 "after" => wanted.after = Some(Cursor::new(value)),
@@ -78,12 +80,8 @@ impl Wanted {
                         Problem::bad_request(format!("`limit` is a number from 1 to {MOST}"))
                     })?;
                 }
-                _ => {
-                    return Err(Problem::bad_request(format!(
-                        "`{name}` is not known; there are state, view, since, until, workflow, service, key, type, tag, attr, \
-                         q, after and limit"
-                    )));
-                }
+                // What is left is known, and says nothing of runs.
+                _ => {}
             }
         }
         Ok(wanted)
@@ -128,6 +126,16 @@ impl Wanted {
             });
         }
         filter
+    }
+
+    /// Whether it is about runs of a time and a workflow, whatever else is in them: what stores count.
+    pub(crate) fn is_scope(&self) -> bool {
+        self.service.is_none() && self.key.is_none() && self.text.is_none() && !self.asks_for_events()
+    }
+
+    /// Whether the events of a run have to be read to know whether it is wanted.
+    pub(crate) fn asks_for_events(&self) -> bool {
+        self.event_type.is_some() || !self.tags.is_empty() || !self.attrs.is_empty()
     }
 
     /// Whether a run is in one of the states that are asked for, and has the text in it.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use throughline_core::Throughline;
+use serde_json::{Value, json};
+use throughline_core::testing::run;
+use throughline_core::{MemoryStore, Throughline, Timestamp};
 use throughline_viewer::Viewer;
 
 use crate::http::Server;
@@ -176,12 +177,186 @@ async fn what_runs_what_runs_have_in_common_and_how_the_library_does_are_answere
     assert_eq!((&about["live"], &about["payloads"]), (&Value::from(true), &Value::from(true)));
 }
 
+/// Runs of the living service in which nothing has happened for months, all of the workflow `mail`.
+async fn stuck_runs(throughline: &Throughline, store: &MemoryStore, count: usize) {
+    story::granted_loan(throughline, "a run by which the service is known").await;
+    let alive = store.events()[0].instance;
+    for number in 0..count {
+        let mut run = run("mail").key(&format!("stuck-{number}")).instance(alive);
+        run.begin("stage:wait");
+        let mut events = run.events();
+        for event in &mut events {
+            event.timestamp = event.timestamp.plus(Duration::from_secs(number as u64));
+            if number == 7 {
+                event.tags = vec!["urgent".into()];
+            }
+        }
+        throughline.ingest(events).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn all_stuck_runs_are_listed_page_by_page_and_filtered_as_any_others() {
+    let store = MemoryStore::new();
+    let throughline = story::service_with(store.clone());
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    stuck_runs(&throughline, &store, 60).await;
+    let _running = story::waiting_loan(&throughline, "loan-1").await;
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = server.ask(&format!("runs?view=stuck&after={after}")).await;
+        found.extend(keys(&page).into_iter().map(str::to_owned));
+        match page["next"].as_str() {
+            Some(next) => after = next.replace('+', "%2B"),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = (0..60).rev().map(|number| format!("stuck-{number}")).collect();
+    assert_eq!(found, expected);
+    for (question, expected) in [
+        ("key=stuck-3", &["stuck-3"][..]),
+        ("q=STUCK-59", &["stuck-59"]),
+        ("tag=urgent", &["stuck-7"]),
+        ("tag=urgent&key=stuck-3", &[]),
+        ("type=stage:other", &[]),
+        ("type=stage:*&key=stuck-4", &["stuck-4"]),
+        ("service=other", &[]),
+        ("workflow=loan-approval", &[]),
+        ("state=failed", &[]),
+        ("state=running&key=stuck-5", &["stuck-5"]),
+        ("attr=tenant=acme", &[]),
+        ("since=2026-11-01T00:00:00Z", &[]),
+    ] {
+        let page = server.ask(&format!("runs?view=stuck&{question}")).await;
+        assert_eq!(keys(&page), expected, "{question}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_counted_is_of_the_runs_that_the_same_filters_find() {
+    let store = MemoryStore::new();
+    let throughline = story::service_with(store.clone());
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    stuck_runs(&throughline, &store, 3).await;
+    story::refused_loan(&throughline, "loan-1").await;
+    let _running = story::waiting_loan(&throughline, "loan-2").await;
+    for (filter, failed, running, stuck) in [
+        ("", json!({ "hits": 1, "total": 2 }), json!(1), json!(3)),
+        ("workflow=mail", json!({ "hits": 0, "total": 0 }), json!(0), json!(3)),
+        // Ended runs are counted by time and workflow alone.
+        ("key=loan-2", Value::Null, json!(1), json!(0)),
+        ("q=STUCK-1", Value::Null, json!(0), json!(1)),
+        ("service=other", Value::Null, json!(0), json!(0)),
+        ("tag=urgent", Value::Null, Value::Null, Value::Null),
+        ("type=stage:*", Value::Null, Value::Null, Value::Null),
+    ] {
+        let counts = server.ask(&format!("counts?{filter}")).await;
+        assert_eq!(
+            [&counts["failed"], &counts["running"], &counts["stuck"]],
+            [&failed, &running, &stuck],
+            "{filter}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_question_does_not_know_is_refused_by_name() {
+    let Setting { throughline, server } = setting().await;
+    let id = story::refused_loan(&throughline, "loan-1").await;
+    let run = format!("runs/{id}");
+    let span = format!("{run}/spans/{}", throughline.query(id).await.unwrap().root().unwrap().id());
+    for (question, unknown) in [
+        ("counts", "state"),
+        ("counts", "limit"),
+        ("running", "workflow"),
+        ("running", "q"),
+        ("patterns", "service"),
+        ("patterns", "key"),
+        ("library", "since"),
+        ("about", "a"),
+        ("live", "key"),
+        (&run, "span"),
+        (&span, "q"),
+        (&format!("{run}/search"), "text"),
+        (&format!("{run}/diff"), "against"),
+    ] {
+        for value in ["x", ""] {
+            let answer = server.get(&format!("/api/{question}?{unknown}={value}")).await;
+            assert_eq!(answer.status, 400, "{question} {unknown}: {}", answer.text());
+            assert!(answer.error().contains(&format!("`{unknown}` is not known here")), "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_says_what_lies_beside_the_run_good_runs_and_runs_that_it_caused() {
+    let Setting { throughline, server } = setting().await;
+    story::granted_loan(&throughline, "loan-1").await;
+    let id = story::refused_loan(&throughline, "loan-2").await;
+    let mut child = run("registry").key("entry-7");
+    child.fail_run("RegistryDown", "no answer of the registry");
+    let mut events = child.events();
+    for event in &mut events {
+        event.attrs = event.attrs.clone().with("caused_by", id.to_string());
+        event.timestamp = Timestamp::now();
+    }
+    throughline.ingest(events).await.unwrap();
+    let told = server.ask(&format!("runs/{id}")).await;
+    let statements = told["explanation"]["statements"].as_array().unwrap();
+    let says = |kind: &str| statements.iter().filter(|statement| statement["says"] == kind).count();
+    assert!(says("differs") > 0 && says("child") == 1, "{statements:#?}");
+    assert_eq!(told["related"]["caused"][0]["correlation_id"], "entry-7");
+}
+
+#[tokio::test]
+async fn a_region_of_slow_spans_is_compared_with_the_others_attribute_by_attribute() {
+    let Setting { throughline, server } = setting().await;
+    throughline.ingest(story::shipped_runs(40)).await.unwrap();
+    let found = server.ask("latency?type=stage:ship&workflow=order").await;
+    let spans = found["spans"].as_array().unwrap();
+    assert_eq!((spans.len(), &found["more"]), (40, &json!(false)));
+    let region = "from=2000-01-01T00:00:00Z&to=2999-01-01T00:00:00Z&least_us=1000000&most_us=9000000";
+    let compared = server.ask(&format!("latency/region?type=stage:ship&{region}")).await;
+    assert_eq!((&compared["inside"], &compared["outside"]), (&json!(10), &json!(30)));
+    let first = &compared["differences"][0];
+    assert_eq!((&first["name"], &first["inside"]["hits"]), (&json!("carrier"), &json!(10)), "{compared:#}");
+    let names: Vec<_> = compared["differences"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(!names.contains(&&json!("order")), "what is different everywhere is no difference: {names:?}");
+    assert_eq!(compared["spans"][0]["duration_us"], 5_000_000);
+    for (question, part) in [
+        ("latency", "`type` is the stage"),
+        ("latency?type=a&q=b", "`q` is not known here"),
+        ("latency/region?type=a", "a region has"),
+        ("latency/region?type=a&from=x&to=2999-01-01T00:00:00Z&least_us=1&most_us=2", "`from` can't be read"),
+    ] {
+        let answer = server.get(&format!("/api/{question}")).await;
+        assert!(answer.status == 400 && answer.error().contains(part), "{question}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_search_in_a_run_looks_at_what_was_said_and_not_at_how_it_is_written_down() {
+    let Setting { throughline, server } = setting().await;
+    let id = story::refused_loan(&throughline, "loan-1").await;
+    for (text, is_found) in [
+        ("needle%20in", true),
+        ("71500", true),
+        ("boat", true),
+        ("trace_id", false),
+        ("%22", false),
+        ("event_type", false),
+    ] {
+        let found = server.ask(&format!("runs/{id}/search?q={text}")).await;
+        assert_eq!(!found["spans"].as_array().unwrap().is_empty(), is_found, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_asked_wrongly_is_answered_with_what_can_be_asked() {
     let Setting { server, .. } = setting().await;
     let id = "0123456789abcdef0123456789abcdef";
     for (question, status, part) in [
-        ("runs?stat=failed", 400, "`stat` is not known; there are state"),
+        ("runs?stat=failed", 400, "`stat` is not known here; this takes since, until"),
         ("runs?state=broken", 400, "interrupted"),
         ("runs?view=all", 400, "orphaned"),
         ("runs?since=yesterday", 400, "2026-"),
@@ -192,6 +367,12 @@ async fn what_is_asked_wrongly_is_answered_with_what_can_be_asked() {
         ("runs/loan-1", 400, "32 hex digits"),
         (&format!("runs/{id}"), 404, "no such run"),
         (&format!("runs/{id}/spans/0123456789abcdef"), 404, "no such run"),
+        ("runs?view=stuck&after=nonsense", 400, "`next`"),
+        (&format!("runs/{id}/search"), 400, "`q` is the text"),
+        // What an address says is no text.
+        ("runs/%FF", 400, "UTF-8"),
+        (&format!("runs/{id}/spans/%FF"), 400, "UTF-8"),
+        ("runs?limit=%FF", 400, "from 1 to"),
         ("nothing", 404, "runs/RUN/search"),
     ] {
         let answer = server.get(&format!("/api/{question}")).await;

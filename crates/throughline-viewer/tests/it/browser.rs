@@ -8,7 +8,7 @@ use throughline_core::{MemoryStore, Redaction, Throughline};
 use throughline_viewer::{Access, Auth, Viewer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::http::Server;
+use crate::http::{PATIENCE as SOON, Server};
 use crate::sources::{may_be_left_out, modules};
 use crate::story;
 
@@ -111,6 +111,21 @@ async fn the_list_is_searched_filtered_and_paged_and_new_runs_do_not_move_it() {
 }
 
 #[tokio::test]
+async fn what_happened_between_two_connections_is_announced() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, _waiting) = busy_service().await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("gap", json!({ "url": server.url() }), async |place: &str| {
+        story::granted_loan(&throughline, place).await;
+        // All of it is in the feed before the page is back.
+        assert!(throughline.flush(SOON).await.is_complete());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_waterfall_is_searched_zoomed_folded_and_linked_to_by_mouse_and_keys() {
     if is_left_out() {
         return;
@@ -124,6 +139,36 @@ async fn the_waterfall_is_searched_zoomed_folded_and_linked_to_by_mouse_and_keys
     let [failed, retried, patient] = [failed, retried, patient].map(|id| id.to_string());
     let given = json!({ "url": server.url(), "failed": failed, "retried": retried, "patient": patient });
     play("waterfall", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_selection_is_the_same_in_the_order_of_time_and_in_the_graph_that_happened() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service_with(MemoryStore::new().capacity(100_000));
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    let (large, mut events) = story::large_run(3_000);
+    for event in &mut events {
+        if event.parent_span_id.is_some() {
+            event.event_type = "stage:page".into();
+        }
+    }
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "failed": failed.to_string(), "large": large.to_string() });
+    play("views", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_region_of_slow_spans_says_what_is_different_about_them() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    throughline.ingest(story::shipped_runs(40)).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("heatmap", json!({ "url": server.url() }), nothing).await;
 }
 
 #[tokio::test]

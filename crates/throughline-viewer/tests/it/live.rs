@@ -112,6 +112,24 @@ async fn so_many_pages_are_told_and_the_next_is_asked_to_come_back() {
 }
 
 #[tokio::test]
+async fn one_client_does_not_take_the_places_of_the_others() {
+    let throughline = story::service();
+    let viewer = Viewer::of(&throughline).max_watchers_of_each_client(2);
+    let viewer = viewer.auth(Auth::bearer("a token of enough length")).build().unwrap();
+    let server = Server::of(&viewer).await;
+    let of = async |client: &'static str| {
+        let headers = [("authorization", "Bearer a token of enough length"), ("x-forwarded-for", client)];
+        Watcher::of(&server, "/api/live", &headers).await
+    };
+    let held = [of("192.0.2.1").await, of("192.0.2.1").await];
+    assert!(held.iter().all(|watcher| watcher.status() == "200"));
+    assert_eq!(of("192.0.2.1").await.status(), "429");
+    // What stands before the address that the proxy added anybody can write.
+    assert_eq!(of("192.0.2.7, 192.0.2.1").await.status(), "429");
+    assert_eq!(of("192.0.2.2").await.status(), "200");
+}
+
+#[tokio::test]
 async fn nobody_is_told_who_may_not_look_or_where_nothing_tells() {
     let throughline = story::service();
     let closed = Viewer::of(&throughline).auth(Auth::bearer("a token of enough length")).build().unwrap();

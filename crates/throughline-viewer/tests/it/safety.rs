@@ -1,9 +1,12 @@
 //! Who may look, at what, and what that may do to the service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use throughline_core::{BoxError, Filter, MemoryFeed, MemoryStore, Page, Redaction, Throughline};
+use throughline_core::{
+    BoxError, EventSink, Filter, MemoryFeed, MemoryStore, Page, Redaction, Throughline, TraceEvent,
+};
 use throughline_viewer::{Access, Auth, Viewer, ViewerError};
 
 use crate::http::{Answer, Server, until};
@@ -37,8 +40,10 @@ async fn an_address_that_others_reach_is_refused_without_authentication() {
         assert!(error.to_string().contains(".auth(..)"), "{error}");
     }
     open.bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    // With it, any address of the machine may be listened on; this one is an address of none.
     let closed = Viewer::of(&throughline).auth(Auth::bearer(TOKEN)).build().unwrap();
-    closed.bind("0.0.0.0:0".parse().unwrap()).await.unwrap();
+    let error = closed.bind("192.0.2.1:0".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, ViewerError::Bind { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -194,9 +199,14 @@ async fn a_function_of_the_service_decides_request_by_request_how_much_is_shown(
         assert!(seen.contains(payload), "{payload} is there to be hidden");
     }
     // What may not be seen can't be tried out either.
-    for (question, role, status) in
-        [("runs?attr=user=ada", "support", 403), ("runs", "bug", 500), ("runs", "ops", 200)]
-    {
+    for (question, role, status) in [
+        ("runs?attr=user=ada", "support", 403),
+        ("runs?tag=of-acme", "support", 403),
+        ("counts?tag=of-acme", "support", 403),
+        ("runs?tag=of-acme", "ops", 200),
+        ("runs", "bug", 500),
+        ("runs", "ops", 200),
+    ] {
         assert_eq!(as_role(&server, question, role).await.status, status, "{question} {role}");
     }
 }
@@ -204,6 +214,31 @@ async fn a_function_of_the_service_decides_request_by_request_how_much_is_shown(
 /// What somebody in a role is answered.
 async fn as_role(server: &Server, question: &str, role: &str) -> Answer {
     server.send("GET", &format!("/api/{question}"), &[("x-role", role)]).await
+}
+
+#[tokio::test]
+async fn why_a_destination_is_broken_is_told_to_those_alone_who_see_messages() {
+    struct Panicking;
+    impl EventSink for Panicking {
+        fn name(&self) -> &str {
+            "panicking"
+        }
+        fn on_event(&self, _: &Arc<TraceEvent>) {
+            std::panic::resume_unwind(Box::new("no room for the loan of ada"));
+        }
+    }
+    let store = MemoryStore::new();
+    let throughline = Throughline::builder("loan-service").store(store).sink(Panicking).build().unwrap();
+    story::granted_loan(&throughline, "loan-1").await;
+    let auth = Auth::hook(|request| match request.headers.contains_key("x-ops") {
+        true => Access::All,
+        false => Access::WithoutPayloads,
+    });
+    let server = Server::of(&Viewer::of(&throughline).auth(auth).build().unwrap()).await;
+    let all = server.send("GET", "/api/library", &[("x-ops", "1")]).await.text();
+    assert!(all.contains("no room for the loan of ada"), "{all}");
+    let less = server.get("/api/library").await.text();
+    assert!(!less.contains("ada") && less.contains("\"broken\":\"(not shown)\""), "{less}");
 }
 
 #[tokio::test]

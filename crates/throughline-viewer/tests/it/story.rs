@@ -235,3 +235,32 @@ pub(crate) fn large_run(spans: u64) -> (TraceId, Vec<TraceEvent>) {
     }
     (id, events)
 }
+
+/// Runs of a stage that takes 50 ms by air and 5 s by post; every fourth goes by post.
+pub(crate) fn shipped_runs(count: u64) -> Vec<TraceEvent> {
+    let began = Timestamp::now().minus(Duration::from_secs(3_600));
+    let ship = |number: u64| {
+        let by_post = number % 4 == 3;
+        let (id, root) = (TraceId::random(), SpanId::random());
+        let took = if by_post { 5_000_000 } else { 50_000 + number * 100 };
+        let event = |span, seq, micros: u64, name: &'static str| {
+            let at = began.plus(Duration::from_micros(number * 10_000_000 + micros));
+            let mut event = TraceEvent::new(id, span, name, at, "shop");
+            (event.seq, event.workflow) = (seq, Some("order".into()));
+            event.status = if seq == 0 { Status::Pending } else { Status::Success };
+            event.attrs = Attrs::new().with("carrier", if by_post { "post" } else { "air" });
+            event.attrs = event.attrs.clone().with("order", format!("o-{number}"));
+            event.duration_us = (seq == 1).then_some(took);
+            event.parent_span_id = (span != root).then_some(root);
+            event
+        };
+        let step = SpanId::random();
+        [
+            event(root, 0, 0, "workflow:started"),
+            event(step, 0, 1, "stage:ship"),
+            event(step, 1, took, "stage:ship"),
+            event(root, 1, took + 1, "workflow:completed"),
+        ]
+    };
+    (0..count).flat_map(ship).collect()
+}

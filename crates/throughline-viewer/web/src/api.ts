@@ -61,6 +61,8 @@ export async function watch(
       const response = await fetch(address, { headers: { ...headers(), ...also }, signal });
       if (response.status === 400) last = '';
       if (!response.ok || !response.body) throw await refused(response);
+      // What happened since the page was read, or since the connection before, was told to nobody.
+      if (!last) told({ runs: {}, missed: true });
       pause = 1_000;
       let rest = '';
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -5,7 +5,7 @@ import { count, micros, nameOf } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { Moment, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
-import type { Compared, Diff, Span } from './types.ts';
+import type { ComparedRuns, Diff, Span } from './types.ts';
 
 /** How many differences are shown. */
 const SHOWN = 200;
@@ -34,7 +34,7 @@ export function Comparison({ id }: { id: string }) {
 }
 
 function Differences({ id, against }: { id: string; against: string }) {
-  const answer = useAnswer<Compared>(`runs/${id}/diff`, { with: against });
+  const answer = useAnswer<ComparedRuns>(`runs/${id}/diff`, { with: against });
   return (
     <Shown answer={answer}>
       {({ with: other, diff }) => {

@@ -14,10 +14,10 @@ const STEPS: [number, string][] = [
 
 export function micros(us: number): string {
   for (const [size, unit] of STEPS) {
-    if (us >= size) {
-      const value = us / size;
-      return `${value >= 100 ? Math.round(value) : Number(value.toPrecision(2))} ${unit}`;
-    }
+    const value = us / size;
+    // Rounded first: what rounds to 60 s is a minute.
+    const shown = value >= 100 ? Math.round(value) : Number(value.toPrecision(2));
+    if (shown >= 1) return `${shown} ${unit}`;
   }
   return `${us} µs`;
 }

@@ -20,9 +20,9 @@ export function Library() {
             <section class="card" aria-labelledby="store">
               <h2 id="store">Store and feed</h2>
               <p>The store answers in {micros(found.store_answers_us)}.</p>
-              <p>{about.live ? 'Pages are told of what is new.' : 'Nothing tells the pages of what is new: give the service a feed, or the command --feed.'}</p>
+              <p>{about.live ? 'Pages are kept up to date as events arrive.' : 'Pages are not kept up to date: give the service a feed, or start the command with --feed.'}</p>
               <p class="quiet">
-                {count(found.free_requests)} more requests can be answered at once, and {count(found.free_watchers)} more pages told of what is new. Version {about.version}.
+                Room for {count(found.free_requests)} more requests at once, and for {count(found.free_watchers)} more live pages. Version {about.version}.
               </p>
             </section>
             <section class="card" aria-labelledby="delivery">
@@ -31,8 +31,8 @@ export function Library() {
                 <Destinations all={found.delivery.destinations} />
               ) : (
                 <p>
-                  This viewer runs beside the service, which alone knows that: nest the viewer in the service, or look at the
-                  metrics of delivery on its <code>/metrics</code>.
+                  Only the service itself knows this, and the viewer runs beside it: nest the viewer in the service, or look at the
+                  delivery metrics on its <code>/metrics</code>.
                 </p>
               )}
             </section>

@@ -169,7 +169,7 @@ function Closed({ error, begin }: { error: Error; begin: () => void }) {
           <label>Token <input type="password" autocomplete="off" value={token} onInput={(event) => write(event.currentTarget.value)} /></label>
           <button>Open</button>
         </form>
-        <p class="quiet">Whoever runs the service has it. It is kept for this tab alone.</p>
+        <p class="quiet">Ask whoever runs the service for it. It is kept in this tab only.</p>
       </main>
     );
   }

@@ -2,6 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import { count, micros, percent } from './format.ts';
+import { Heatmap } from './heatmap.tsx';
 import { useAnswer } from './hooks.ts';
 import { Empty, Shown } from './parts.tsx';
 import { type Route, to } from './route.ts';
@@ -19,7 +20,7 @@ const TIMES: [string, string][] = [
 export function Patterns({ route }: { route: Route }) {
   const chosen = route.parameters['since'] ?? '24h';
   const since = useMemo(() => (chosen === 'all' ? undefined : sinceOf(chosen)), [chosen]);
-  const { workflow } = route.parameters;
+  const { workflow, stage } = route.parameters;
   const answer = useAnswer<Found>('patterns', { since, workflow });
   /** The address of the runs behind a figure. */
   const runs = (more: Record<string, string | undefined>) =>
@@ -36,19 +37,20 @@ export function Patterns({ route }: { route: Route }) {
       <Shown answer={answer}>
         {(found) =>
           (found.failures?.total ?? 0) === 0 && (found.slowest_stages ?? []).length === 0 ? (
-            <Empty title="No run has ended in this time">
+            <Empty title="No run finished in this time">
               Choose a longer time above, or look at <a href={to('running')}>what is running</a>.
             </Empty>
           ) : (
             <div class="grid">
               <section class="card" aria-labelledby="rates">
                 <h2 id="rates">How runs end</h2>
-                <RateLine name="failed" of="ended runs" rate={found.failures} address={runs({ state: 'failed' })} />
+                <RateLine name="failed" of="finished runs" rate={found.failures} address={runs({ state: 'failed' })} />
                 <RateLine name="began to compensate" of="runs" rate={found.compensations} address={runs({ type: 'saga:compensating' })} />
               </section>
               <OverTime found={found} address={(since, until) => to('runs', { state: 'failed', since, until, workflow })} />
               <HotSpots found={found} address={(type, error) => runs({ state: 'failed', type, q: error ?? undefined })} />
-              <Stages found={found} address={(type) => runs({ type })} />
+              <Stages found={found} address={(type) => runs({ type })} times={(stage) => to('patterns', { since: chosen, workflow, stage })} />
+              {stage && <Heatmap key={stage} stage={stage} since={since} workflow={workflow} close={to('patterns', { since: chosen, workflow })} />}
               <Outcomes found={found} address={(type) => runs({ type })} />
             </div>
           )
@@ -106,7 +108,7 @@ function OverTime({ found, address }: { found: Found; address: (since: string, u
             })}
           </div>
           <p class="quiet">
-            {buckets[0] && `from ${buckets[0].start.slice(0, 16).replace('T', ' ')} UTC, `}a bar for {micros(found.width_s * 1_000_000)}, up to {count(most)} ended runs
+            {buckets[0] && `from ${buckets[0].start.slice(0, 16).replace('T', ' ')} UTC, `}one bar per {micros(found.width_s * 1_000_000)}, up to {count(most)} finished runs
           </p>
         </>
       )}
@@ -139,7 +141,7 @@ function HotSpots({ found, address }: { found: Found; address: (type: string, er
   );
 }
 
-function Stages({ found, address }: { found: Found; address: (type: string) => string }) {
+function Stages({ found, address, times }: { found: Found; address: (type: string) => string; times: (stage: string) => string }) {
   const stages = found.slowest_stages;
   return (
     <section class="card" aria-labelledby="stages">
@@ -147,7 +149,7 @@ function Stages({ found, address }: { found: Found; address: (type: string) => s
       {!stages ? <Unknown /> : (
         <table>
           <thead>
-            <tr><th scope="col">Stage</th><th scope="col" class="number">Count</th><th scope="col" class="number roomy">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number roomy">p99</th><th scope="col" class="number wide">max</th></tr>
+            <tr><th scope="col">Stage</th><th scope="col" class="number">Count</th><th scope="col" class="number roomy">p50</th><th scope="col" class="number">p95</th><th scope="col" class="number roomy">p99</th><th scope="col" class="number wide">max</th><th scope="col"><span class="hidden">Over time</span></th></tr>
           </thead>
           <tbody>
             {stages.slice(0, 20).map((stage) => (
@@ -158,6 +160,7 @@ function Stages({ found, address }: { found: Found; address: (type: string) => s
                 <td class="number">{micros(stage.p95_us)}</td>
                 <td class="number roomy">{micros(stage.p99_us)}</td>
                 <td class="number wide">{micros(stage.max_us)}</td>
+                <td><a href={times(stage.event_type)}>heatmap<span class="hidden"> of {stage.event_type}</span></a></td>
               </tr>
             ))}
           </tbody>
@@ -173,7 +176,7 @@ function Outcomes({ found, address }: { found: Found; address: (type: string) =>
   return (
     <section class="card" aria-labelledby="outcomes">
       <h2 id="outcomes">How decisions turned out</h2>
-      {!outcomes ? about.payloads ? <Unknown /> : <p class="quiet">Choices are not shown to you.</p> : outcomes.length === 0 ? <p class="quiet">No run that has ended made a decision.</p> : (
+      {!outcomes ? about.payloads ? <Unknown /> : <p class="quiet">Choices are not shown to you.</p> : outcomes.length === 0 ? <p class="quiet">No finished run made a decision.</p> : (
         <table>
           <thead><tr><th scope="col">Decision</th><th scope="col">Choice</th><th scope="col" class="number">Failed</th><th scope="col">Rate</th></tr></thead>
           <tbody>

@@ -9,7 +9,15 @@ import { Copy, Moment, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { DecisionOutcome, Run, SagaCompensation, Statement, Story } from './types.ts';
+import { GraphView, Timeline } from './views.tsx';
 import { Waterfall } from './waterfall.tsx';
+
+/** The views of the spans of a run; the first has no name of its own. */
+const VIEWS: [string | undefined, string][] = [
+  [undefined, 'Waterfall'],
+  ['timeline', 'Timeline'],
+  ['graph', 'Graph'],
+];
 
 export function OneRun({ route }: { route: Route }) {
   const { id, parameters } = route;
@@ -30,7 +38,8 @@ export function OneRun({ route }: { route: Route }) {
     () => Math.max(250, read.current.took * 4),
   );
   useNews(about.live && isOpen, id, readAgain);
-  const select = (span: string | undefined) => replace(toRun(id, span));
+  const view = VIEWS.find(([name]) => name === parameters['view'])?.[0];
+  const select = (span: string | undefined) => replace(to(`run/${id}`, { view, span }));
   return (
     <main class="run">
       <Shown answer={answer}>
@@ -46,7 +55,18 @@ export function OneRun({ route }: { route: Route }) {
                 <Comparison id={id} />
               </div>
               <div class="spans">
-                <Waterfall story={story} id={id} selected={parameters['span']} select={select} />
+                <nav class="chips views" aria-label="Views of the run">
+                  {VIEWS.map(([name, label]) => (
+                    <a class="chip" href={to(`run/${id}`, { view: name, span: parameters['span'] })} aria-current={name === view ? 'true' : undefined}>{label}</a>
+                  ))}
+                </nav>
+                {view === 'timeline' ? (
+                  <Timeline story={story} selected={parameters['span']} select={select} />
+                ) : view === 'graph' ? (
+                  <GraphView story={story} selected={parameters['span']} select={select} />
+                ) : (
+                  <Waterfall story={story} id={id} selected={parameters['span']} select={select} />
+                )}
                 {parameters['span'] && <Details id={id} span={parameters['span']} close={() => select(undefined)} />}
               </div>
             </div>
@@ -106,7 +126,7 @@ function Verdict({ story, id }: { story: Story; id: string }) {
       )}
       {rest.length > 0 && (
         <ul class="statements">
-          {rest.map((statement) => <Said statement={statement} id={id} />)}
+          {rest.map((statement) => <Said statement={statement} />)}
         </ul>
       )}
       {explanation.problems.length > 0 && (
@@ -116,12 +136,22 @@ function Verdict({ story, id }: { story: Story; id: string }) {
   );
 }
 
-function Said({ statement, id }: { statement: Statement; id: string }) {
+/** The spans that a statement rests on, of whichever run. */
+function evidence({ events }: Statement): [string, string][] {
+  const spans = new Map<string, [string, string]>();
+  for (const event of events) {
+    const [run = '', span = ''] = event.split(':', 2);
+    spans.set(`${run}:${span}`, [run, span]);
+  }
+  return [...spans.values()].slice(0, 3);
+}
+
+function Said({ statement }: { statement: Statement }) {
   return (
     <li>
       {statement.text} <span class="sure">({HOW_SURE[statement.certainty] ?? statement.certainty})</span>
-      {statement.spans.slice(0, 3).map((span, at) => (
-        <> <a href={toRun(id, span)} aria-label={`Evidence ${at + 1} of: ${statement.text}`}>[{at + 1}]</a></>
+      {evidence(statement).map(([run, span], at) => (
+        <> <a href={toRun(run, span)} aria-label={`Evidence ${at + 1} of: ${statement.text}`}>[{at + 1}]</a></>
       ))}
     </li>
   );

@@ -18,7 +18,7 @@ export function Running({ route }: { route: Route }) {
   const answer = useAnswer<Found>('running', { after });
   const readAgain = useThrottled(answer.again, () => 1_000);
   useNews(about.live, undefined, (news) => {
-    if (Object.values(news.runs).some(({ started, ended }) => started || ended)) readAgain();
+    if (news.missed || Object.values(news.runs).some(({ started, ended }) => started || ended)) readAgain();
   });
   useEffect(() => {
     const timer = setInterval(answer.again, EVERY);

@@ -1,6 +1,7 @@
 // The list of runs.
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { ask } from './api.ts';
 import { count, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
@@ -48,7 +49,11 @@ export function Runs({ route }: { route: Route }) {
   const since = useMemo(() => sinceOf(parameters['since']), [parameters['since'], parameters['after']]);
   const question = { ...parameters, since };
   const answer = useAnswer<Listed>('runs', question);
-  const counts = useAnswer<Counts>('counts', { since, workflow: parameters['workflow'] });
+  const counts = useAnswer<Counts>('counts', {
+    since,
+    q: parameters['q'],
+    ...Object.fromEntries(PILLS.map((name) => [name, parameters[name]])),
+  });
   const [selected, setSelected] = useState(0);
   const search = useRef<HTMLInputElement>(null);
 
@@ -59,7 +64,24 @@ export function Runs({ route }: { route: Route }) {
   }, [listed]);
 
   const countAgain = useThrottled(counts.again, () => 2_000);
+  // Of what was missed, what a list of now has and this one has not; further back there are no new runs.
+  const look = useThrottled(() => {
+    const newest = listed?.runs[0]?.started ?? '';
+    if (parameters['after'] || !listed) return;
+    ask<Listed>('runs', question).then(
+      (found) => {
+        const shown = new Set(runs.map((run) => run.trace_id));
+        const unseen = found.runs.filter((run) => !shown.has(run.trace_id) && run.started >= newest);
+        if (unseen.length > 0) setFresh((before) => new Set([...before, ...unseen.map((run) => run.trace_id)]));
+      },
+      () => undefined,
+    );
+  }, () => 250);
   useNews(about.live, undefined, (news) => {
+    if (news.missed) {
+      look();
+      countAgain();
+    }
     const shown = new Set(runs.map((run) => run.trace_id));
     const unseen = Object.entries(news.runs).filter(([id, { started }]) => started && !shown.has(id));
     if (unseen.length > 0) setFresh((before) => new Set([...before, ...unseen.map(([id]) => id)].slice(0, 10_000)));
@@ -103,9 +125,9 @@ export function Runs({ route }: { route: Route }) {
     if (!found) return '';
     if (name === 'Failed') return found.failed ? count(found.failed.hits) : '';
     if (name === 'All') return found.failed ? `${count(found.failed.total)} ended` : '';
-    const values: Record<string, number> = { Running: found.running, Stuck: found.stuck, Interrupted: found.interrupted };
+    const values: Record<string, number | null> = { Running: found.running, Stuck: found.stuck, Interrupted: found.interrupted };
     const value = values[name];
-    return value === undefined ? '' : count(value);
+    return value === undefined || value === null ? '' : count(value);
   };
   const isFiltered = Object.entries(parameters).some(([name, value]) => value && name !== 'after');
   const pills = PILLS.filter((name) => parameters[name]);
@@ -289,7 +311,7 @@ function Pages({ listed, shown, parameters }: { listed: Listed; shown: number; p
     <nav class="pages" aria-label="Pages">
       <span>
         {isFiltered
-          ? `${count(shown)} found among ${count(listed.looked_at)} that were looked at`
+          ? `${count(shown)} found among the ${count(listed.looked_at)} runs that were searched`
           : `${count(shown)} ${shown === 1 ? 'run' : 'runs'}`}
         {!listed.next && ', which is all'}
       </span>
@@ -311,7 +333,7 @@ function Nothing({ parameters }: { parameters: Record<string, string> }) {
   }
   return (
     <Empty title="There are no runs yet">
-      They appear here once a service that records with Throughline has done something, or after{' '}
+      Runs appear here once a service that uses Throughline has run a workflow, or after{' '}
       <code>throughline import FILE</code>.
     </Empty>
   );

@@ -48,9 +48,9 @@ export interface WithInterval extends Rate {
 
 export interface Counts {
   failed: Rate | null;
-  running: number;
-  stuck: number;
-  interrupted: number;
+  running: number | null;
+  stuck: number | null;
+  interrupted: number | null;
 }
 
 export interface Span {
@@ -77,7 +77,8 @@ export interface Statement {
   says: string;
   certainty: string;
   text: string;
-  spans: string[];
+  /** What it rests on: each event by its run, its span and its number, of this run or of another. */
+  events: string[];
 }
 
 export interface CompensationEntry {
@@ -185,7 +186,7 @@ export interface Diff {
   slower: { path: string; here_us: number; there_us: number }[];
 }
 
-export interface Compared {
+export interface ComparedRuns {
   with: Run;
   diff: Diff;
 }
@@ -224,6 +225,35 @@ export interface Patterns {
     | { event_type: string; count: number; p50_us: number; p95_us: number; p99_us: number; max_us: number }[]
     | null;
   decisions: { decision: string; choice: string; failed: Rate; interval: [number, number] }[] | null;
+}
+
+export interface Took {
+  trace_id: string;
+  span_id: string;
+  ended: string;
+  duration_us: number;
+  failed: boolean;
+}
+
+export interface Latency {
+  spans: Took[];
+  more: boolean;
+}
+
+/** A part of a chart of times, as parameters of a question. */
+export interface Region {
+  [name: string]: string;
+  from: string;
+  to: string;
+  least_us: string;
+  most_us: string;
+}
+
+export interface Compared {
+  inside: number;
+  outside: number;
+  differences: { name: string; value: string; inside: Rate; outside: Rate }[];
+  spans: Took[];
 }
 
 export interface Destination {

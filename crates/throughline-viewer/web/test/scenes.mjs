@@ -24,6 +24,16 @@ export async function loan(stage) {
     assert.ok(await stage.isInSight(locator), `${what} is in sight`);
   }
   await stage.shot('loan-1600');
+  // All evidence is there, also that of the good runs that it was compared with.
+  const address = page.url();
+  const evidence = await page.locator('.statements a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+  assert.ok(evidence.some((link) => !link.startsWith(new URL(address).hash)), 'some of it is in another run');
+  for (const link of evidence) {
+    await stage.open(link);
+    await page.locator('.details h2').waitFor();
+  }
+  await page.goto(address);
+  await stage.settled();
   await page.getByRole('button', { name: 'From the last good run' }).click();
   const difference = page.getByRole('region', { name: 'Difference' });
   await difference.getByRole('link', { name: 'loan-59' }).waitFor();
@@ -51,6 +61,9 @@ export async function pages(stage) {
     running: '#/running',
     patterns: '#/patterns?since=all',
     library: '#/library',
+    timeline: `#/run/${given.failed}?view=timeline`,
+    graph: `#/run/${given.failed}?view=graph`,
+    heatmap: '#/patterns?since=all&stage=stage:credit-score',
     nothing: '#/runs?workflow=none',
     nowhere: '#/nowhere',
   };
@@ -68,7 +81,7 @@ export async function pages(stage) {
         await page.setViewportSize({ width, height });
         const spills = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (spills > 0) wrong.push(`${name} spills over ${width} px by ${spills}`);
-        await stage.shot(`${name}-${theme}-${width}`);
+        if (width <= 1600) await stage.shot(`${name}-${theme}-${width}`);
         if (width !== 1000) wrong.push(...(await stage.violations()).map((found) => `${name} ${theme} ${width}: ${found}`));
       }
     }
@@ -144,6 +157,23 @@ export async function list(stage) {
 
   await page.getByLabel('Times').selectOption('relative');
   await page.locator('time', { hasText: /ago|now/ }).first().waitFor();
+}
+
+/** A page that is not connected while something happens. */
+export async function gap(stage) {
+  const { page } = stage;
+  let isCut = true;
+  await page.route('**/api/live*', (route) => (isCut ? route.abort() : route.continue()));
+  stage.expects(/ERR_FAILED/);
+  await stage.open();
+  const rows = page.locator('tbody tr');
+  const before = await rows.allTextContents();
+  await at('before-the-first');
+  isCut = false;
+  await page.getByRole('button', { name: '1 new – show' }).waitFor();
+  assert.deepEqual(await rows.allTextContents(), before);
+  await page.getByRole('button', { name: '1 new – show' }).click();
+  await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'before-the-first');
 }
 
 /** The waterfall of a run. */
@@ -230,6 +260,82 @@ export async function waterfall(stage) {
   assert.ok(folded > 20 * unfolded, `${folded} px folded, ${unfolded} px unfolded`);
 }
 
+/** The same spans in the order of time, and as the graph that happened. */
+export async function views(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.failed}`);
+  await page.getByRole('region', { name: 'Waterfall' }).waitFor();
+  await page.getByRole('link', { name: 'Timeline' }).click();
+  const timeline = page.getByRole('region', { name: 'Timeline' });
+  const moments = await timeline.locator('tbody tr').allTextContents();
+  const place = (text) => moments.findIndex((moment) => text.test(moment));
+  const [reserved, refused, undone] = [/began.*stage:reserve-funds/, /failed.*stage:register-collateral/, /failed.*compensate:reserve-funds/].map(place);
+  assert.ok(reserved >= 0 && reserved < refused && refused < undone, moments.join('\n'));
+  await timeline.getByRole('button', { name: 'stage:register-collateral' }).first().click();
+  const details = page.getByRole('complementary');
+  await details.getByText('because: no register is kept for a boat').waitFor();
+  await stage.shot('timeline');
+  await page.keyboard.press('j');
+  await page.waitForFunction(() => !document.querySelector('.details h2')?.textContent.includes('register-collateral'));
+  await page.keyboard.press('f');
+
+  // The selection stays what it is in another view.
+  await page.getByRole('link', { name: 'Graph' }).click();
+  const graph = page.getByRole('region', { name: 'Graph', exact: true });
+  const cause = graph.getByRole('button', { name: /stage:register-collateral.*cause/ });
+  assert.equal(await cause.getAttribute('aria-pressed'), 'true');
+  await details.getByText('because: no register is kept for a boat').waitFor();
+  assert.ok((await graph.locator('path.led').count()) > 0, 'the decision is joined with what followed');
+  await graph.getByRole('button', { name: /^stage:reserve-funds/ }).click();
+  await details.getByRole('heading', { name: 'stage:reserve-funds' }).waitFor();
+  await page.reload();
+  await stage.settled();
+  await details.getByRole('heading', { name: 'stage:reserve-funds' }).waitFor();
+  assert.match(page.url(), /view=graph/);
+  await stage.shot('graph');
+  // Evidence leads to its span in the view that is shown.
+  await page.locator('.origin a').click();
+  await page.waitForFunction(() => document.querySelector('.graph .is-cause')?.getAttribute('aria-pressed') === 'true');
+  await page.getByRole('link', { name: 'Waterfall' }).click();
+  await page.locator('.row.selected.is-cause').waitFor();
+
+  // Spans of one name are one box, however many there are.
+  await stage.open(`#/run/${given.large}?view=graph`);
+  await graph.getByRole('button', { name: /stage:page.*×2,999, 1 failed/ }).waitFor();
+  await stage.open(`#/run/${given.large}?view=timeline`);
+  await page.getByText('1 to 300 of 6,000 moments').waitFor();
+  await page.getByRole('button', { name: 'Later' }).click();
+  await page.getByText('301 to 600 of 6,000 moments').waitFor();
+}
+
+/** Which spans of a stage are slow, and what is different about them. */
+export async function heatmap(stage) {
+  const { page } = stage;
+  await stage.open('#/patterns?since=all');
+  await page.getByRole('link', { name: 'heatmap of stage:ship' }).click();
+  const chart = page.locator('.heatmap .cells');
+  await chart.waitFor();
+  assert.ok((await page.locator('.heatmap .cell').count()) > 2);
+  const area = await chart.boundingBox();
+  // The upper half: those that took long.
+  await page.mouse.move(area.x + 2, area.y + 2);
+  await page.mouse.down();
+  await page.mouse.move(area.x + area.width - 2, area.y + area.height / 2, { steps: 5 });
+  await page.mouse.up();
+  const found = page.getByRole('region', { name: 'What is different in the region' });
+  const first = found.locator('tbody tr').first();
+  await first.waitFor();
+  assert.match(await first.textContent(), /carrier.*post.*100 % \(10\).*0 % \(0\)/);
+  await stage.shot('heatmap');
+  assert.deepEqual(await stage.violations(), []);
+  // The same by keys: a row of the table behind the chart.
+  await page.getByText('The same as a table').click();
+  await page.getByRole('button', { name: / to / }).last().press('Enter');
+  await page.waitForFunction(() => document.querySelector('[aria-label="What is different in the region"]')?.textContent.includes('air'));
+  await found.getByRole('link').first().click();
+  await page.getByRole('complementary').getByRole('heading', { name: 'stage:ship' }).waitFor();
+}
+
 /** A run that is at work. */
 export async function live(stage) {
   const { page, given } = stage;
@@ -312,19 +418,29 @@ export async function large(stage) {
   await page.locator('.row.selected.is-cause').waitFor();
   await page.keyboard.press('G');
   await page.getByRole('treeitem', { name: /stage:item-9998 / }).waitFor();
-  const frames = await page.evaluate(
-    () =>
-      new Promise((done) => {
-        const rows = document.querySelector('.rows');
-        const times = [];
-        const step = (now) => {
-          times.push(now);
-          rows.scrollTop -= 400;
-          if (times.length < 60) requestAnimationFrame(step);
-          else done((times.at(-1) - times[0]) / (times.length - 1));
-        };
-        requestAnimationFrame(step);
-      }),
+  // Zoomed in and panned at each frame, as the browser itself traces it.
+  for (let at = 0; at < 3; at += 1) await page.keyboard.press('+');
+  const whole = await page.locator('.ticks').textContent();
+  const frames = await stage.traced(() =>
+    page.evaluate(
+      () =>
+        new Promise((done) => {
+          const rows = document.querySelector('.rows');
+          let left = 120;
+          const step = () => {
+            rows.scrollTop -= 240;
+            rows.dispatchEvent(new WheelEvent('wheel', { deltaY: 12, shiftKey: true, cancelable: true }));
+            left -= 1;
+            if (left > 0) requestAnimationFrame(step);
+            else done();
+          };
+          requestAnimationFrame(step);
+        }),
+    ),
   );
-  console.log(`scrolling takes ${frames.toFixed(1)} ms a frame`);
+  assert.notEqual(await page.locator('.ticks').textContent(), whole, 'it was panned');
+  assert.ok(frames.length > 10, 'the browser traced its frames');
+  const sorted = frames.toSorted((a, b) => a - b);
+  const of = (share) => sorted[Math.floor(sorted.length * share)].toFixed(1);
+  console.log(`panning draws ${((1000 * frames.length) / frames.reduce((sum, one) => sum + one, 0)).toFixed(0)} frames a second, p50 ${of(0.5)} ms, p95 ${of(0.95)} ms`);
 }

@@ -11,7 +11,7 @@ const require = createRequire(join(process.env.NODE_PATH, 'none.js'));
 const { chromium } = require('playwright-core');
 const AXE = require.resolve('axe-core/axe.min.js');
 
-export const SIZES = [[1600, 1000], [1000, 800], [360, 740]];
+export const SIZES = [[3840, 2160], [1600, 1000], [1000, 800], [360, 740]];
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
@@ -45,7 +45,7 @@ export async function stage(given, play) {
     });
     page.on('console', (message) => {
       // A refusal is logged by the browser itself, whatever the page does about it.
-      const isExpected = given.token && message.text().includes('401');
+      const isExpected = (given.token && message.text().includes('401')) || scene.expected?.test(message.text());
       if (['error', 'warning'].includes(message.type()) && !isExpected) wrong.push(`console: ${message.text()}`);
     });
     page.on('pageerror', (error) => wrong.push(`error: ${error.stack}`));
@@ -78,6 +78,11 @@ class Stage {
     Object.assign(this, { page, given, requests });
   }
 
+  /** What the browser may log as an error, because the scene brings it about. */
+  expects(message) {
+    this.expected = message;
+  }
+
   /** Opens a page of the viewer and waits until it has what it shows. */
   async open(address = '') {
     await this.page.goto('about:blank');
@@ -93,6 +98,20 @@ class Stage {
   /** Chooses colours as a reader does. */
   async theme(name) {
     await this.page.getByLabel('Colours').selectOption(name);
+  }
+
+  /** The milliseconds between the frames that are drawn meanwhile, by the browser's tracing. */
+  async traced(work) {
+    const session = await this.page.context().newCDPSession(this.page);
+    const drawn = [];
+    session.on('Tracing.dataCollected', ({ value }) => drawn.push(...value.filter(({ name }) => name === 'DrawFrame').map(({ ts }) => ts)));
+    await session.send('Tracing.start', { traceConfig: { includedCategories: ['devtools.timeline', 'disabled-by-default-devtools.timeline.frame'] } });
+    await work();
+    const ended = new Promise((done) => session.once('Tracing.tracingComplete', done));
+    await session.send('Tracing.end');
+    await ended;
+    drawn.sort((a, b) => a - b);
+    return drawn.slice(1).map((at, before) => (at - drawn[before]) / 1_000);
   }
 
   async shot(name) {

@@ -68,11 +68,28 @@ impl Answer {
     pub(super) fn room(&self, most: usize) -> usize {
         // The longest that each of them may be: digits and letters that alternate are the most tokens.
         let lines = self.lines.len();
-        let around =
-            [HEAD, &mark("", "0a0a0a0a"), &mark("/", "0a0a0a0a"), &self.left_out(lines, lines, MOST)];
+        let cut = LeftOut { lines, is_cut: true };
+        let around = [HEAD, &mark("", "0a0a0a0a"), &mark("/", "0a0a0a0a"), &self.left_out(cut, lines, MOST)];
         let around: usize = around.iter().map(|text| estimate(text) + 1).sum();
         let notes: usize = self.notes.iter().map(|note| estimate(note) + 1).sum();
         most.saturating_sub(around + notes)
+    }
+
+    /// How many of the lines so many tokens have room for, as a whole.
+    pub(super) fn whole_lines(&self, most: usize) -> usize {
+        let mut room = self.room(most);
+        let fits = |line: &&String| {
+            let cost = estimate(line) + 1;
+            let fits = cost <= room;
+            room = room.saturating_sub(cost);
+            fits
+        };
+        self.lines.iter().take_while(fits).count()
+    }
+
+    /// Whether nothing is left out of the answer in so many tokens.
+    pub(super) fn fits(&self, most: usize) -> bool {
+        self.whole_lines(most) == self.lines.len()
     }
 
     /// The answer in at most so many tokens.
@@ -87,7 +104,7 @@ impl Answer {
         if !self.lines.is_empty() {
             text = format!("{HEAD}\n{}\n", mark("", &nonce));
         }
-        let mut shown = 0;
+        let (mut shown, mut is_cut) = (0, false);
         for (line, cost) in self.lines.iter().zip(&costs) {
             if *cost <= room {
                 text.push_str(line);
@@ -97,7 +114,7 @@ impl Answer {
                 let rest = line[part.len()..].chars().count();
                 // Writing to a string does not fail.
                 let _ = write!(text, "{part}… ({} characters more)", group(rest as u64));
-                room = 0;
+                (room, is_cut) = (0, true);
             } else {
                 break;
             }
@@ -112,7 +129,8 @@ impl Answer {
             text.push('\n');
         }
         if all > self.room(most) {
-            text.push_str(&self.left_out(self.lines.len() - shown, self.lines.len(), whole));
+            let cut = LeftOut { lines: self.lines.len() - shown, is_cut };
+            text.push_str(&self.left_out(cut, self.lines.len(), whole));
             text.push('\n');
         }
         for note in &self.notes {
@@ -122,20 +140,29 @@ impl Answer {
         text
     }
 
-    fn left_out(&self, left_out: usize, of: usize, whole: usize) -> String {
+    fn left_out(&self, LeftOut { lines, is_cut }: LeftOut, of: usize, whole: usize) -> String {
         // To be had whole it takes a little more than what was estimated of it.
         let more = (whole + whole / 10).max(FEWEST);
         let again = match more {
             ..=MOST => format!("max_tokens={more} has all"),
             _ => format!("max_tokens={MOST} has more"),
         };
-        format!(
-            "Left out for want of room: {} of {} lines. {again}; {}.",
-            group(left_out as u64),
-            group(of as u64),
-            self.narrower
-        )
+        let of_lines = format!("{} of {} lines", group(lines as u64), group(of as u64));
+        let what = match (lines, is_cut) {
+            (0, _) => "the end of a line".to_owned(),
+            (_, true) => format!("the end of a line, and {of_lines}"),
+            (_, false) => of_lines,
+        };
+        format!("Left out for want of room: {what}. {again}; {}.", self.narrower)
     }
+}
+
+/// What is not shown of an answer.
+struct LeftOut {
+    /// So many lines as a whole.
+    lines: usize,
+    /// And the end of the last one that is shown.
+    is_cut: bool,
 }
 
 fn mark(slash: &str, nonce: &str) -> String {
@@ -203,6 +230,12 @@ mod tests {
         let short = answer.write(300);
         assert!(estimate(&short) <= 300);
         assert!(short.contains(" characters more)"), "{short}");
+        assert!(short.contains("Left out for want of room: the end of a line. "), "{short}");
+        let mut answer = Answer::new("nothing");
+        answer.line(&"word ".repeat(10_000));
+        answer.line("another");
+        let short = answer.write(300);
+        assert!(short.contains("room: the end of a line, and 1 of 2 lines. "), "{short}");
     }
 
     #[test]

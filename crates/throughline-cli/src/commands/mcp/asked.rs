@@ -236,8 +236,12 @@ fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Wrong> {
 }
 
 fn span(name: &str, id: &str) -> Result<SpanId, Wrong> {
-    let id = resources::span_of(id).unwrap_or(id);
-    id.parse().map_err(|_| format!("{name}: expected the id of a span, 16 hex digits; show_run has them"))
+    let named = resources::span_of(id);
+    named
+        .as_deref()
+        .unwrap_or(id)
+        .parse()
+        .map_err(|_| format!("{name}: expected the id of a span, 16 hex digits; show_run has them"))
 }
 
 /// A number of rows, of which there has to be one.

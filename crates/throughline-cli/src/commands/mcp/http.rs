@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,7 +13,9 @@ use axum::response::{IntoResponse as _, Response};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use subtle::ConstantTimeEq as _;
+use throughline_viewer::Auth;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::Server;
 use crate::commands::first_line;
@@ -23,6 +26,10 @@ use crate::output::Screen;
 const PATH: &str = "/mcp";
 /// A question is short.
 const MAX_BODY: usize = 64 << 10;
+/// How many questions are answered at once: each may read a large run.
+const AT_ONCE: usize = 16;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves until the process ends. Says where on the standard output.
 pub(super) async fn serve(
@@ -31,9 +38,7 @@ pub(super) async fn serve(
     token_file: Option<&Path>,
     screen: &mut Screen,
 ) -> Result<(), CliError> {
-    let token = token_file
-        .map(|file| first_line(file, "--token-file names a file that has a token in it", "has no token"))
-        .transpose()?;
+    let token = token_file.map(token).transpose()?;
     if token.is_none() && !address.ip().is_loopback() {
         return Err(CliError::Usage(format!(
             "{address} can be reached from other machines, and what runs recorded is not for everybody: name a file with a \
@@ -67,24 +72,57 @@ pub(super) async fn serve(
         Arc::new(NeverSessionManager::default()),
         config,
     );
-    let token: Option<Arc<str>> = token.map(Arc::from);
-    let app = Router::new().route_service(PATH, service).layer(middleware::from_fn_with_state(token, admit));
+    let door = Door { token: token.map(Arc::from), places: Arc::new(Semaphore::new(AT_ONCE)) };
+    let app = Router::new().route_service(PATH, service).layer(middleware::from_fn_with_state(door, admit));
     screen.line(format_args!("Listening at http://{address}{PATH}"))?;
     screen.flush()?;
     axum::serve(listener, app).await.map_err(refused)
 }
 
-/// Lets those in who have the token, or everybody if there is none.
-async fn admit(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
-    match token {
-        Some(token) if !has(request.headers(), &token) => (
+/// The token in a file, if nobody can guess it.
+fn token(file: &Path) -> Result<String, CliError> {
+    let token = first_line(file, "--token-file names a file that has a token in it", "has no token")?;
+    if token.len() < Auth::SHORTEST_SECRET {
+        return Err(CliError::Usage(format!(
+            "{}: the token has {} characters; use at least {}",
+            file.display(),
+            token.len(),
+            Auth::SHORTEST_SECRET
+        )));
+    }
+    Ok(token)
+}
+
+/// Who is answered, and how many at once.
+#[derive(Clone)]
+struct Door {
+    token: Option<Arc<str>>,
+    places: Arc<Semaphore>,
+}
+
+/// Lets those in who have the token, or everybody if there is none, while there is a place.
+async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
+    if door.token.is_some_and(|token| !has(request.headers(), &token)) {
+        return (
             StatusCode::UNAUTHORIZED,
             [(header::WWW_AUTHENTICATE, "Bearer")],
             "Send the token as `Authorization: Bearer TOKEN`; the server reads it from its --token-file.\n",
         )
-            .into_response(),
-        _ => next.run(request).await,
+            .into_response();
     }
+    let Ok(_place) = door.places.try_acquire() else {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, "1")],
+            "Too many questions at once; ask again in a second.\n",
+        )
+            .into_response();
+    };
+    let too_slow = |_| {
+        let said = format!("There was no answer within {} s; ask for less.\n", PATIENCE.as_secs());
+        (StatusCode::GATEWAY_TIMEOUT, said).into_response()
+    };
+    tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(too_slow)
 }
 
 fn has(headers: &HeaderMap, token: &str) -> bool {

@@ -79,7 +79,7 @@ pub(super) fn get(name: &str, arguments: &Map<String, Value>) -> Result<GetPromp
         let names: Vec<_> = QUESTIONS.iter().map(|question| question.name).collect();
         return Err(format!("there is no such prompt; there are {}", names.join(", ")));
     };
-    let mut text = question.text.to_owned();
+    let mut values = Vec::new();
     for (name, description, required) in question.arguments {
         let usual = NOT_GIVEN.iter().find(|(of, _)| of == name).map(|(_, usual)| *usual);
         // As JSON, so that it is clear where it ends.
@@ -88,7 +88,16 @@ pub(super) fn get(name: &str, arguments: &Map<String, Value>) -> Result<GetPromp
             (None, Some(usual)) if !required => usual.to_owned(),
             (None, _) => return Err(format!("{name} is missing. {description}")),
         };
-        text = text.replace(&format!("{{{name}}}"), &value);
+        values.push((*name, value));
+    }
+    // Left to right and once: what an argument says is not filled in again.
+    let mut parts = question.text.split('{');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, after) = part.split_once('}').unwrap_or((part, ""));
+        let value = values.iter().find(|(of, _)| *of == name).map(|(_, value)| value.as_str());
+        text.push_str(value.unwrap_or_default());
+        text.push_str(after);
     }
     Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)])
         .with_description(question.description))
@@ -112,6 +121,14 @@ mod tests {
         let missing = text("why_did_it_fail", &json!({})).unwrap_err();
         assert!(missing.starts_with("run is missing"), "{missing}");
         assert!(text("why", &json!({})).unwrap_err().contains("what_broke_since"));
+    }
+
+    #[test]
+    fn what_an_argument_says_is_not_filled_in_again() {
+        let asked =
+            text("what_broke_since", &json!({ "deployment": "{workflow}", "workflow": "{deployment}" }));
+        let asked = asked.unwrap();
+        assert!(asked.contains("at \"{workflow}\", in \"{deployment}\"?"), "{asked}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use rmcp::model::{JsonObject, Resource, ResourceTemplate};
 use serde_json::json;
 use throughline_core::Page;
+use throughline_core::env::percent_decoded;
 
 use super::tools::NoAnswer;
 use crate::output::moment;
@@ -15,14 +16,19 @@ const TEXT: &str = "text/plain";
 const LISTED: usize = 20;
 
 /// The run that a URI names.
-pub(super) fn run_of(uri: &str) -> Option<&str> {
+pub(super) fn run_of(uri: &str) -> Option<String> {
     let rest = uri.strip_prefix(RUN)?;
-    Some(rest.split_once(SPAN).map_or(rest, |(run, _)| run))
+    decoded(rest.split_once(SPAN).map_or(rest, |(run, _)| run))
 }
 
 /// The span that a URI names.
-pub(super) fn span_of(uri: &str) -> Option<&str> {
-    uri.strip_prefix(RUN)?.split_once(SPAN).map(|(_, span)| span)
+pub(super) fn span_of(uri: &str) -> Option<String> {
+    uri.strip_prefix(RUN)?.split_once(SPAN).and_then(|(_, span)| decoded(span))
+}
+
+/// What a part of a URI says: a key may have signs in it that separate the parts.
+fn decoded(part: &str) -> Option<String> {
+    String::from_utf8(percent_decoded(part.as_bytes())?).ok()
 }
 
 /// The tool that reads a resource, and what it is asked.
@@ -67,10 +73,14 @@ mod tests {
 
     #[test]
     fn a_uri_names_a_run_or_a_span_of_it() {
-        assert_eq!(run_of("throughline://run/loan-42"), Some("loan-42"));
-        assert_eq!(run_of("throughline://run/a/span/b"), Some("a"));
-        assert_eq!(span_of("throughline://run/a/span/b"), Some("b"));
+        assert_eq!(run_of("throughline://run/loan-42").as_deref(), Some("loan-42"));
+        assert_eq!(run_of("throughline://run/a/span/b").as_deref(), Some("a"));
+        assert_eq!(span_of("throughline://run/a/span/b").as_deref(), Some("b"));
         assert_eq!((run_of("loan-42"), span_of("throughline://run/a")), (None, None));
+        assert_eq!(run_of("throughline://run/a%2Fspan%2F%C3%A9%20b").as_deref(), Some("a/span/é b"));
+        for wrong in ["throughline://run/a%2", "throughline://run/%FF"] {
+            assert_eq!(run_of(wrong), None, "{wrong}");
+        }
         assert_eq!(question("throughline://run/"), None);
         assert_eq!(question("https://example.org/"), None);
     }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use throughline_core::query::{Decision, DivergenceKind, Style};
-use throughline_core::{SpanId, TraceQuery};
+use throughline_core::{ReadError, SpanId, TraceQuery, beside};
 
 use super::answer::{Answer, FEWEST, MAX_TOKENS, MOST};
 use super::asked::{self, Wrong, limit};
@@ -18,7 +18,7 @@ use crate::args::{DecisionsArgs, DiffArgs, ListArgs, RunningArgs, StatsArgs, Tra
 use crate::commands::{compensations, decisions, diff, list, running, stats, why};
 use crate::error::CliError;
 use crate::output::{Screen, clean, failure_of, group, kind_of, moment};
-use crate::resolve::{Run, shortest_id};
+use crate::resolve::Run;
 use crate::store::Store;
 
 /// How many tokens a line of an explanation takes, about.
@@ -40,6 +40,12 @@ pub(super) enum NoAnswer {
 impl From<CliError> for NoAnswer {
     fn from(error: CliError) -> Self {
         Self::Said(error)
+    }
+}
+
+impl From<ReadError> for NoAnswer {
+    fn from(error: ReadError) -> Self {
+        Self::Said(error.into())
     }
 }
 
@@ -139,14 +145,14 @@ pub(super) async fn call(
     most: usize,
 ) -> Result<Answer, NoAnswer> {
     match name {
-        "find_runs" => find_runs(store, read(arguments)?).await,
+        "find_runs" => find_runs(store, read(arguments)?, most).await,
         "explain_run" => explain_run(store, read(arguments)?, most).await,
         "show_run" => show_run(store, read(arguments)?, most).await,
         "show_span" => show_span(store, read(arguments)?).await,
         "compensations" => undone(store, read(arguments)?).await,
         "decisions" => decided(store, read(arguments)?).await,
-        "running" => open(store, read(arguments)?, false).await,
-        "safe_to_deploy" => open(store, read(arguments)?, true).await,
+        "running" => open(store, read(arguments)?, false, most).await,
+        "safe_to_deploy" => open(store, read(arguments)?, true, most).await,
         "stats" => rates(store, read(arguments)?).await,
         "diff" => differences(store, read(arguments)?).await,
         "first_divergence" => first_divergence(store, read(arguments)?).await,
@@ -160,17 +166,28 @@ fn read<P: DeserializeOwned>(arguments: JsonObject) -> Result<P, NoAnswer> {
     serde_json::from_value(Value::Object(set)).map_err(|error| NoAnswer::Unreadable(error.to_string()))
 }
 
-async fn find_runs(store: &Store, asked: asked::Runs) -> Result<Answer, NoAnswer> {
-    let args = ListArgs {
+async fn find_runs(store: &Store, asked: asked::Runs, most: usize) -> Result<Answer, NoAnswer> {
+    let mut args = ListArgs {
         limit: limit(asked.limit, 20)?,
         after: asked.after.clone(),
         no_http: asked.no_http,
         filter: asked.filter()?,
     };
-    let list::Found { reader, runs, next } = list::find(&args, store).await?;
+    loop {
+        let answer = page_of_runs(&args, store).await?;
+        if args.limit == 1 || answer.fits(most) {
+            return Ok(answer);
+        }
+        // A page of those that there is room for: the next one begins with the first that is left out.
+        args.limit = answer.whole_lines(most).clamp(1, args.limit - 1);
+    }
+}
+
+async fn page_of_runs(args: &ListArgs, store: &Store) -> Result<Answer, NoAnswer> {
+    let list::Found { reader, runs, next } = list::find(args, store).await?;
     let mut answer = Answer::new("a smaller limit or more filters leave less out");
     for run in &runs {
-        let id = shortest_id(&*reader, run.trace_id).await?;
+        let id = beside::shortest_id(&*reader, run.trace_id).await?;
         let key = run.correlation_id.as_deref().unwrap_or("without a key");
         let failure =
             list::failure(run).map_or_else(String::new, |failure| format!(": {}", failure_of(failure)));
@@ -266,23 +283,29 @@ async fn decided(store: &Store, asked: asked::Decisions) -> Result<Answer, NoAns
     Ok(answer)
 }
 
-async fn open(store: &Store, asked: asked::Open, check: bool) -> Result<Answer, NoAnswer> {
+async fn open(store: &Store, asked: asked::Open, check: bool, most: usize) -> Result<Answer, NoAnswer> {
     if check && asked.after.is_some() {
         return Err(NoAnswer::Wrong(
             "safe_to_deploy looks at all runs, so it takes no `after`; running does".into(),
         ));
     }
-    let args = RunningArgs {
+    let mut args = RunningArgs {
         check,
         stuck_after: asked.stuck_after()?,
         limit: limit(asked.limit, 50)?,
         after: asked.after,
     };
-    let mut screen = Screen::text_only();
-    running::run(&args, store, &mut screen).await?;
-    let mut answer = Answer::new("a smaller limit leaves less out");
-    answer.text(&screen.into_text());
-    Ok(answer)
+    loop {
+        let mut screen = Screen::text_only();
+        running::run(&args, store, &mut screen).await?;
+        let mut answer = Answer::new("a smaller limit leaves less out");
+        answer.text(&screen.into_text());
+        // A list that is cut would end with a cursor behind what was left out of it.
+        if check || args.limit == 1 || answer.fits(most) {
+            return Ok(answer);
+        }
+        args.limit = (args.limit / 2).min(answer.whole_lines(most)).max(1);
+    }
 }
 
 async fn rates(store: &Store, asked: asked::Stats) -> Result<Answer, NoAnswer> {
@@ -349,7 +372,7 @@ fn two(asked: &asked::TwoRuns) -> DiffArgs {
 
 /// A run as the commands take it: of the URI of a resource, its id.
 fn run(name: &str) -> String {
-    resources::run_of(name).unwrap_or(name).to_owned()
+    resources::run_of(name).unwrap_or_else(|| name.to_owned())
 }
 
 async fn named(store: &Store, name: &str) -> Result<Run, NoAnswer> {

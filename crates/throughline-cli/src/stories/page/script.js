@@ -5,6 +5,8 @@
   const $ = (id) => document.getElementById(id);
   const stories = JSON.parse($('stories').textContent);
   let events;
+  // For each run what shows the row of a span.
+  const reach = new Map();
 
   // What is not seen, or turns around how a text reads, is shown for what it is.
   const harmless = (child) =>
@@ -19,10 +21,14 @@
   const duration = (us) => {
     if (us === undefined || us === null) return '';
     if (us < 1000) return `${us} µs`;
-    if (us < 1e6) return `${+(us / 1e3).toPrecision(3)} ms`;
-    if (us < 6e7) return `${+(us / 1e6).toPrecision(3)} s`;
-    const minutes = Math.floor(us / 6e7);
-    return minutes < 60 ? `${minutes} min ${Math.round((us % 6e7) / 1e6)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    // Rounded first: what rounds to 60 s is a minute.
+    const [ms, s] = [+(us / 1e3).toPrecision(3), +(us / 1e6).toPrecision(3)];
+    if (ms < 1000) return `${ms} ms`;
+    if (s < 60) return `${s} s`;
+    const seconds = Math.round(us / 1e6);
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+    const minutes = Math.round(us / 6e7);
+    return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   };
   const words = (name) => String(name).replaceAll('_', ' ');
   const errorOf = (span) => (span?.error ? `${span.error.type}: ${span.error.message}` : '');
@@ -40,6 +46,20 @@
       }
     }
     return events.get(`${trace}:${span}`) ?? [];
+  };
+
+  // Names, values and messages of an event, without those of the record itself.
+  const saidIn = ({ event_type, service, workflow, correlation_id, tags, attrs, error, data, ...rest }) => {
+    const { v, trace_id, span_id, seq, parent_span_id, parent_trace_id, timestamp, instance, n, status, duration_us, attempt, step_index, step_total, links, ...extra } = rest;
+    const said = [];
+    const left = [event_type, service, workflow, correlation_id, tags, attrs, error && [error.type, error.message, error.chain], data, extra];
+    while (left.length > 0) {
+      const value = left.pop();
+      if (Array.isArray(value)) for (const item of value) left.push(item);
+      else if (value && typeof value === 'object') for (const [key, item] of Object.entries(value)) { said.push(key); left.push(item); }
+      else if (value !== undefined && value !== null) said.push(String(value));
+    }
+    return said;
   };
 
   const table = (heads, rows) =>
@@ -73,11 +93,14 @@
   const waterfall = (story) => {
     const { trace_id: trace } = story.run;
     const cause = story.cause?.span.span_id;
-    const end = Math.max(1, ...story.nodes.map(({ span }) => span.offset_us + (span.duration_us ?? 0)));
+    const end = story.nodes.reduce((most, { span }) => Math.max(most, span.offset_us + (span.duration_us ?? 0)), 1);
     const texts = new Map();
-    // What a search looks in: the name, and all that was recorded.
+    // What a search looks in: the name, and all that was recorded, as people read it.
     const textOf = (span) => {
-      if (!texts.has(span.span_id)) texts.set(span.span_id, `${span.name}\n${eventsOf(trace, span.span_id).join('\n')}`.toLowerCase());
+      if (!texts.has(span.span_id)) {
+        const said = eventsOf(trace, span.span_id).flatMap((line) => saidIn(JSON.parse(line)));
+        texts.set(span.span_id, [span.name, ...said].join('\n').toLowerCase());
+      }
       return texts.get(span.span_id);
     };
     const rowOf = ({ depth, span, choice }) => {
@@ -103,20 +126,35 @@
     const count = el('span', { className: 'quiet', role: 'status' });
     const search = el('input', { type: 'search', placeholder: 'Search names, errors, inputs, outputs', ariaLabel: 'Search in this run' });
     const only = el('input', { type: 'checkbox' });
-    let most = ROWS;
-    const show = () => {
+    let first = 0;
+    const hits = () => {
       const wanted = search.value.trim().toLowerCase();
-      const hits = story.nodes.filter(({ span }) => (!only.checked || span.state !== 'succeeded') && (!wanted || textOf(span).includes(wanted)));
-      rows.replaceChildren(...hits.slice(0, most).map(rowOf));
-      if (hits.length > most) {
-        const more = el('button', { type: 'button', className: 'more' }, `Show ${hits.length - most} more`);
-        more.addEventListener('click', () => { most = Infinity; show(); });
-        rows.append(more);
-      }
-      count.textContent = `${hits.length} of ${story.nodes.length} spans`;
+      return story.nodes.filter(({ span }) => (!only.checked || span.state !== 'succeeded') && (!wanted || textOf(span).includes(wanted)));
     };
-    search.addEventListener('input', show);
-    only.addEventListener('change', show);
+    const show = () => {
+      const found = hits();
+      const [from, to] = [first, Math.min(found.length, first + ROWS)];
+      const page = (label, at) => {
+        const more = el('button', { type: 'button', className: 'more' }, label);
+        more.addEventListener('click', () => { first = at; show(); });
+        return more;
+      };
+      rows.replaceChildren(...(from > 0 ? [page(`Show ${Math.min(ROWS, from)} of ${from} before`, Math.max(0, from - ROWS))] : []),
+        ...found.slice(from, to).map(rowOf), ...(to < found.length ? [page(`Show ${Math.min(ROWS, found.length - to)} of ${found.length - to} more`, to)] : []));
+      count.textContent = `${found.length} of ${story.nodes.length} spans`;
+    };
+    const anew = () => { first = 0; show(); };
+    // Shows the row of a span, wherever it is and whatever hides it.
+    reach.set(trace, (id) => {
+      const at = story.nodes.findIndex(({ span }) => span.span_id === id);
+      if (at < 0) return;
+      search.value = '';
+      only.checked = false;
+      first = Math.floor(at / ROWS) * ROWS;
+      show();
+    });
+    search.addEventListener('input', anew);
+    only.addEventListener('change', anew);
     show();
     return [el('h3', {}, 'What happened'), el('div', { className: 'controls' }, search, el('label', {}, only, ' hide what succeeded'), count), rows];
   };
@@ -140,7 +178,11 @@
 
   // A link to a span opens it, even where the row was left out.
   const follow = () => {
-    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const [trace, span] = location.hash.slice(1).split(':', 2);
+    const id = `${trace}:${span}`;
+    if (span && !document.getElementById(id)) reach.get(trace)?.(span);
+    const row = document.getElementById(id);
+    row?.scrollIntoView({ block: 'center' });
     if (row?.classList.contains('row') && row.ariaExpanded === 'false') row.click();
   };
 

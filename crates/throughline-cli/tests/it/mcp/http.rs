@@ -59,12 +59,12 @@ fn a_page_in_a_browser_is_no_client() {
 #[test]
 fn a_token_is_demanded_of_every_request() {
     let sandbox = Sandbox::with_sagas();
-    sandbox.write("token.txt", "tulip-42\n");
+    sandbox.write("token.txt", "tulip-42-tulip\n");
     let server = Server::of(&sandbox, &["--token-file", "token.txt"]);
     assert_eq!(server.status(""), 401);
-    assert_eq!(server.status("Authorization: Bearer tulip-4\r\n"), 401);
-    assert_eq!(server.status("Authorization: Basic tulip-42\r\n"), 401);
-    assert_eq!(server.status("Authorization: Bearer tulip-42\r\n"), 200);
+    assert_eq!(server.status("Authorization: Bearer tulip-42-tuli\r\n"), 401);
+    assert_eq!(server.status("Authorization: Basic tulip-42-tulip\r\n"), 401);
+    assert_eq!(server.status("Authorization: Bearer tulip-42-tulip\r\n"), 200);
 }
 
 #[test]
@@ -78,4 +78,7 @@ fn other_machines_are_not_served_without_a_token() {
     sandbox.write("empty.txt", "\n");
     let said = sandbox.run(&["mcp", "--listen", "0.0.0.0:0", "--token-file", "empty.txt"]);
     assert!(said.code == 3 && said.stderr.contains("has no token"), "{}", said.stderr);
+    sandbox.write("short.txt", "abc\n");
+    let said = sandbox.run(&["mcp", "--listen", "127.0.0.1:0", "--token-file", "short.txt"]);
+    assert!(said.code == 2 && said.stderr.contains("use at least 12"), "{}", said.stderr);
 }

@@ -86,7 +86,7 @@ fn the_official_client_lists_and_calls_every_tool_over_http() {
         return;
     }
     let sandbox = Sandbox::with_sagas();
-    sandbox.write("token.txt", "tulip-42\n");
+    sandbox.write("token.txt", "tulip-42-tulip\n");
     let server = Server::of(&sandbox, &["--token-file", "token.txt"]);
-    check(&client(&sandbox, json!({ "url": server.url, "token": "tulip-42" })));
+    check(&client(&sandbox, json!({ "url": server.url, "token": "tulip-42-tulip" })));
 }

@@ -35,12 +35,13 @@ fn may_be_left_out() -> bool {
 fn seen(sandbox: &Sandbox, export: &[&str], search: &str) -> Value {
     let said = sandbox.run(&[&["export", "--format", "html", "-o", "page.html"], export].concat());
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let asked = json!({
-        "page": sandbox.path("page.html"),
-        "browser": browser(),
-        "search": search,
-        "screenshots": std::env::var("THROUGHLINE_SCREENSHOTS").ok(),
-    });
+    look(sandbox, json!({ "search": search, "screenshots": std::env::var("THROUGHLINE_SCREENSHOTS").ok() }))
+}
+
+/// What a browser shows of the page in a sandbox.
+fn look(sandbox: &Sandbox, mut asked: Value) -> Value {
+    asked["page"] = json!(sandbox.path("page.html"));
+    asked["browser"] = json!(browser());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/node_client/page.cjs");
     let output = Command::new("node").arg(script).arg(asked.to_string()).env("NODE_PATH", modules()).output();
     let output = output.unwrap();
@@ -88,4 +89,71 @@ fn a_hostile_run_is_nothing_but_text_in_a_browser() {
     let elements = seen["elements"].as_array().unwrap();
     assert!(!elements.contains(&json!("img")), "{elements:?}");
     assert!(!seen["text"].as_str().unwrap().contains(['\u{202e}', '\u{1b}']), "{seen}");
+}
+
+/// The page of one run, made larger: so many copies of its last span, of which the run says that the last one was the cause.
+fn enlarged(sandbox: &Sandbox, copies: u64) -> String {
+    let page = sandbox.run(&["export", "order-7", "--format", "html"]).stdout;
+    let (_, line) = page.split_once("id=\"stories\">").unwrap();
+    let line = line.lines().next().unwrap();
+    let mut stories: Value = serde_json::from_str(line).unwrap();
+    let story = &mut stories[0];
+    story["run"]["duration_us"] = json!(119_999_999);
+    let nodes = story["nodes"].as_array_mut().unwrap();
+    let like = nodes.last().unwrap().clone();
+    nodes.extend((0..copies).map(|copy| {
+        let mut node = like.clone();
+        node["span"]["span_id"] = json!(format!("{:016x}", 0xffff_0000_0000 + copy));
+        node["span"]["name"] = json!(format!("stage:copy-{copy}"));
+        node
+    }));
+    page.replace(line, &stories.to_string().replace('<', "\\u003c"))
+}
+
+#[test]
+fn a_run_of_more_spans_than_a_call_takes_arguments_is_shown_and_a_link_leads_to_each() {
+    if may_be_left_out() {
+        return;
+    }
+    let sandbox = Sandbox::with_sagas();
+    sandbox.write("page.html", enlarged(&sandbox, 200_000));
+    let run = sandbox.json(&["why", "order-7"])["run"]["trace_id"].as_str().unwrap().to_owned();
+    for copy in [0_u64, 4_321, 199_999] {
+        let hash = format!("{run}:{:016x}", 0xffff_0000_0000_u64 + copy);
+        let seen = look(&sandbox, json!({ "hash": hash }));
+        assert_eq!(seen["linked"], format!("stage:copy-{copy}"), "{}", seen["linked"]);
+        assert!(seen["rows"].as_u64().unwrap() <= 2_000, "{}", seen["rows"]);
+        assert!(seen["text"].as_str().unwrap().contains("2 min 0 s"), "what rounds to 60 s is a minute");
+    }
+}
+
+#[test]
+fn an_address_that_names_no_span_shows_the_page() {
+    if may_be_left_out() {
+        return;
+    }
+    let sandbox = Sandbox::with_sagas();
+    let said = sandbox.run(&["export", "order-7", "--format", "html", "-o", "page.html"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for hash in ["%", "%zz:%", "a:b:c", "main"] {
+        let seen = look(&sandbox, json!({ "hash": hash }));
+        assert_eq!((&seen["rows"], &seen["linked"]), (&json!(7), &Value::Null), "{hash}");
+    }
+}
+
+#[test]
+fn a_search_in_a_page_looks_at_what_was_said() {
+    if may_be_left_out() {
+        return;
+    }
+    let sandbox = Sandbox::with_sagas();
+    let found = |text: &str| {
+        let said = sandbox.run(&["export", "order-7", "--format", "html", "-o", "page.html"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        look(&sandbox, json!({ "find": text }))["hits"].as_u64().unwrap()
+    };
+    assert!(found("declined") > 0 && found("1200") > 0);
+    for absent in ["trace_id", "\"type\"", "event_type", "{"] {
+        assert_eq!(found(absent), 0, "{absent}");
+    }
 }

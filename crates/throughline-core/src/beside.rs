@@ -1,15 +1,15 @@
-//! What an explanation of a run takes from beside it: its process, the runs that it caused, and good runs of its workflow.
+//! What an explanation of a run takes from beside it: its process, the runs that it caused, and good runs of its workflow. Whoever
+//! explains a run, a command or a page, says the same of it.
 
-use throughline_core::query::{Comparison, Difference, Explanation, TraceQuery, Verdict};
-use throughline_core::{
-    Filter, Page, Relation, RunState, RunSummary, Status, Timestamp, TraceEvent, TraceId, TraceReader,
+use std::collections::HashSet;
+use std::time::Duration;
+
+use throughline_model::names::{self, attrs};
+use throughline_model::{
+    Filter, Page, ReadError, Relation, RunState, RunSummary, Scope, Status, Timestamp, TraceEvent, TraceId,
+    TraceReader,
 };
-
-use crate::error::CliError;
-use crate::output::{clean, kind_of};
-use crate::related;
-use crate::resolve::{self, Run};
-use crate::store::Store;
+use throughline_query::{Comparison, Difference, Explanation, TraceQuery, Verdict};
 
 /// With how many good runs a run is compared, and among how many runs these are looked for.
 const GOOD: usize = 5;
@@ -22,17 +22,28 @@ const BEGINNING: usize = 8;
 const CHILDREN: usize = 3;
 /// How many runs are told of, of which one brought the other down.
 const DESCENDANTS: usize = 4;
+/// Of how many runs that it says it began, and that do not say so themselves, it is looked whether they are there.
+const BEGAN: usize = 64;
+/// How far apart the clocks of machines are at most, so that a run may seem to start before the one that caused it.
+const CLOCKS: Duration = Duration::from_secs(3_600);
+/// Among how many runs one is looked for that succeeded.
+const LAST_GOOD: usize = 200;
+/// From how many hex digits on an id is told from others, as a rule.
+const SHORT_ID: usize = 16;
 
 /// Says in which process a run ended that was interrupted.
-pub(crate) async fn add_process(
+///
+/// # Errors
+/// When the store can't be read, here and below.
+pub async fn add_process(
     explanation: &mut Explanation,
     reader: &dyn TraceReader,
-    run: &Run,
-) -> Result<(), CliError> {
+    run: &TraceQuery,
+) -> Result<(), ReadError> {
     if explanation.verdict != Verdict::Interrupted {
         return Ok(());
     }
-    let Some(cause) = explanation.cause.as_ref().and_then(|cause| run.query.span(cause.span.span_id)) else {
+    let Some(cause) = explanation.cause.as_ref().and_then(|cause| run.span(cause.span.span_id)) else {
         return Ok(());
     };
     let instance = cause.owner();
@@ -44,12 +55,15 @@ pub(crate) async fn add_process(
 }
 
 /// Says what went wrong in runs that this one caused; `place` is what the command that explains one says of the store.
-pub(crate) async fn add_children(
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn add_children(
     explanation: &mut Explanation,
     reader: &dyn TraceReader,
     caused: &[RunSummary],
     place: Option<&str>,
-) -> Result<(), CliError> {
+) -> Result<(), ReadError> {
     if explanation.cause.is_none() {
         return Ok(());
     }
@@ -58,7 +72,7 @@ pub(crate) async fn add_children(
         let (mut at, mut name) = (child.clone(), name_of(child));
         // What it began itself may have brought it down, and so on.
         for _ in 0..DESCENDANTS {
-            let id = resolve::shortest_id(reader, at.trace_id).await?;
+            let id = shortest_id(reader, at.trace_id).await?;
             let ask = format!("throughline why {id}{}", place.unwrap_or_default());
             let last = last_event_of_cause(reader, &at).await?;
             explanation.add_child(&at, last.as_ref().map(TraceEvent::id), &name, &ask);
@@ -90,44 +104,36 @@ fn failed_elsewhere(end: &TraceEvent) -> Option<TraceId> {
 async fn last_event_of_cause(
     reader: &dyn TraceReader,
     run: &RunSummary,
-) -> Result<Option<TraceEvent>, CliError> {
+) -> Result<Option<TraceEvent>, ReadError> {
     let Some(cause) = &run.cause else { return Ok(None) };
     let page = reader.trace_page(run.trace_id, &Page::first(EVENTS)).await?;
     let events = page.items.into_iter().filter(|event| event.span_id == cause.span_id);
     Ok(events.max_by_key(|event| event.seq))
 }
 
-/// Says what went wrong in runs that this one caused and that are in another store.
-pub(crate) async fn add_children_in(
-    explanation: &mut Explanation,
-    store: &Store,
-    run: &Run,
-) -> Result<(), CliError> {
-    let reader = store.readers().await?.reader;
-    let caused = related::caused_by(&*reader, run, CANDIDATES).await?;
-    add_children(explanation, &*reader, &caused, Some(&format!(" --store {}", store.name()))).await
-}
-
 /// Compares a run that did not end well with the last good runs of its workflow; `None` if there are none.
-pub(crate) async fn compare(
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn compare(
     reader: &dyn TraceReader,
-    run: &Run,
+    run: &TraceQuery,
     explanation: &Explanation,
-) -> Result<Option<Comparison>, CliError> {
+) -> Result<Option<Comparison>, ReadError> {
     if matches!(explanation.verdict, Verdict::Empty | Verdict::Succeeded | Verdict::Recovered) {
         return Ok(None);
     }
+    let Some(summary) = run.summary() else { return Ok(None) };
     // Of a large run only what it began with is compared: its attributes, its input, its version.
-    let is_large = run.query.spans().len() > EVENTS;
-    let beginning =
-        is_large.then(|| beginning_of(run.query.root().into_iter().flat_map(|root| root.events())));
-    let here = beginning.as_ref().unwrap_or(&run.query);
+    let is_large = run.spans().len() > EVENTS;
+    let beginning = is_large.then(|| beginning_of(run.root().into_iter().flat_map(|root| root.events())));
+    let here = beginning.as_ref().unwrap_or(run);
     let mut good = Vec::new();
-    for summary in good_runs(reader, &run.summary, CANDIDATES).await? {
+    for other in good_runs(reader, &summary, CANDIDATES).await? {
         let most = if is_large { BEGINNING } else { EVENTS };
-        let page = reader.trace_page(summary.trace_id, &Page::first(most)).await?;
+        let page = reader.trace_page(other.trace_id, &Page::first(most)).await?;
         if is_large {
-            let root = summary.root.as_ref().map(|root| root.span_id);
+            let root = other.root.as_ref().map(|root| root.span_id);
             good.push(beginning_of(page.items.iter().filter(|event| Some(event.span_id) == root)));
         } else if page.next.is_none() {
             good.push(TraceQuery::new(page.items));
@@ -136,15 +142,14 @@ pub(crate) async fn compare(
             break;
         }
     }
-    let until = match run.summary.state {
+    let until = match summary.state {
         RunState::Running => Timestamp::now(),
         // What a dead process left open was at work until the last that is known of it.
         _ => run
-            .query
             .spans()
             .filter_map(|span| Some(span.events().last()?.timestamp))
             .max()
-            .unwrap_or(run.summary.started),
+            .unwrap_or(summary.started),
     };
     let Some(mut comparison) = here.compare(&good, until) else { return Ok(None) };
     comparison.differences.splice(0..0, version(reader, run, &good).await?);
@@ -159,12 +164,12 @@ fn beginning_of<'e>(root: impl Iterator<Item = &'e TraceEvent>) -> TraceQuery {
 /// The version of the service, if it is another one than that of the last good run.
 async fn version(
     reader: &dyn TraceReader,
-    run: &Run,
+    run: &TraceQuery,
     good: &[TraceQuery],
-) -> Result<Option<Difference>, CliError> {
+) -> Result<Option<Difference>, ReadError> {
     let owner =
         |query: &TraceQuery| query.root().and_then(|root| root.events().next()).map(|event| event.instance);
-    let Some((here, usual)) = owner(&run.query).zip(good.first().and_then(owner)) else { return Ok(None) };
+    let Some((here, usual)) = owner(run).zip(good.first().and_then(owner)) else { return Ok(None) };
     if here == usual {
         return Ok(None);
     }
@@ -178,11 +183,11 @@ async fn version(
 
 /// Runs of the same workflow before this one that succeeded, the last first: those without any failure before the others,
 /// for they tell more.
-pub(crate) async fn good_runs(
+async fn good_runs(
     reader: &dyn TraceReader,
     run: &RunSummary,
     among: usize,
-) -> Result<Vec<RunSummary>, CliError> {
+) -> Result<Vec<RunSummary>, ReadError> {
     let mut filter = Filter::new().status(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
     filter.scope.until = Some(run.started);
@@ -191,7 +196,7 @@ pub(crate) async fn good_runs(
 }
 
 /// Of these runs those that are good ones beside another.
-pub(crate) fn only_good(candidates: Vec<RunSummary>, run: &RunSummary) -> Vec<RunSummary> {
+fn only_good(candidates: Vec<RunSummary>, run: &RunSummary) -> Vec<RunSummary> {
     let kind = |run: &RunSummary| run.root.as_ref().map(|root| root.name.clone());
     let is_good = |candidate: &RunSummary| {
         candidate.state == RunState::Succeeded
@@ -204,13 +209,61 @@ pub(crate) fn only_good(candidates: Vec<RunSummary>, run: &RunSummary) -> Vec<Ru
     good
 }
 
-/// Why there is no good run to compare with.
-pub(crate) fn no_good_run(run: &RunSummary) -> CliError {
-    CliError::NotFound(match &run.workflow {
-        Some(workflow) => format!(
-            "no other run of the workflow {} succeeded; name the run to compare it with",
-            clean(workflow)
-        ),
-        None => "no other run succeeded; name the run to compare it with".to_owned(),
+/// The last run of the same workflow before this one that succeeded; or, if there is none, the last of all.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<Option<RunSummary>, ReadError> {
+    let before = good_runs(reader, run, LAST_GOOD).await?;
+    if let Some(last) = before.into_iter().next() {
+        return Ok(Some(last));
+    }
+    let mut filter = Filter::new().status(Status::Success);
+    filter.scope.workflow.clone_from(&run.workflow);
+    let candidates = reader.runs_without_causes(&filter, &Page::first(LAST_GOOD)).await?.items;
+    Ok(only_good(candidates, run).into_iter().next())
+}
+
+/// The runs that a run caused: those that say so themselves, and those of which it says that it began them.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn caused_by(
+    reader: &dyn TraceReader,
+    run: &TraceQuery,
+    most: usize,
+) -> Result<Vec<RunSummary>, ReadError> {
+    let Some(summary) = run.summary() else { return Ok(Vec::new()) };
+    let (id, since) = (summary.trace_id.to_string(), summary.started.minus(CLOCKS));
+    let filter = Filter::new().scope(Scope::all().since(since)).attr(attrs::CAUSED_BY, id);
+    let mut caused = reader.runs_without_causes(&filter, &Page::first(most)).await?.items;
+    let known: HashSet<TraceId> = caused.iter().map(|run| run.trace_id).collect();
+    let links = run.spans().flat_map(|span| span.events()).flat_map(|event| &event.links);
+    let began = links.filter(|link| link.rel == Relation::Began).filter_map(|link| link.trace_id);
+    for id in began.filter(|id| !known.contains(id)).take(BEGAN) {
+        caused.extend(reader.run(id).await?);
+    }
+    Ok(caused)
+}
+
+/// What kind of run it is: its workflow, or else what its root is called, as `POST /loans` for an HTTP request. Empty if neither
+/// says anything.
+pub fn kind_of(run: &RunSummary) -> &str {
+    let root = run.root.as_ref().map(|root| root.name.as_str());
+    let root = root.filter(|root| *root != names::WORKFLOW_STARTED);
+    run.workflow.as_deref().or(root).unwrap_or_default()
+}
+
+/// The beginning of an id that names this run alone. Ids begin with their time, and imported ones with anything: where the short
+/// form is that of several, it takes the whole.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn shortest_id(reader: &dyn TraceReader, id: TraceId) -> Result<String, ReadError> {
+    let whole = id.to_string();
+    let short = &whole[..SHORT_ID];
+    Ok(match reader.find_by_id_prefix(short, 2).await?.len() {
+        0 | 1 => short.to_owned(),
+        _ => whole,
     })
 }

@@ -1,0 +1,138 @@
+//! `throughline top`: what runs, what fails, and how much of it, on a screen that is kept up to date.
+
+mod board;
+mod draw;
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use throughline_core::{EventStream, Readers, Timestamp, TraceStream, WatchRequest};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use board::Board;
+
+use crate::args::TopArgs;
+use crate::error::{Answer, CliError};
+use crate::feed;
+use crate::output::Screen;
+use crate::store::Store;
+
+/// How often the store is read at most, however much happens.
+const AT_MOST: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(args: &TopArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
+    if screen.wants_json() || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(CliError::Usage(
+            "`top` is a screen, and needs a terminal; `throughline running` and `throughline stats` say the same once, also with \
+             --json"
+                .into(),
+        ));
+    }
+    // What can't be read is said before the screen is taken.
+    let readers = store.readers().await?;
+    let stream = feed::of(args.feed.as_deref(), store).await?;
+    let board = Board::read(&readers, Timestamp::now()).await?;
+    let mut terminal = ratatui::try_init()?;
+    let shown = show(&mut terminal, board, &readers, stream, args.every, store.name()).await;
+    ratatui::try_restore()?;
+    shown.map(|()| Answer::Yes)
+}
+
+/// What somebody pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressed {
+    Leave,
+    Again,
+    Hold,
+    /// The screen has another size.
+    Resized,
+}
+
+impl Pressed {
+    fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Resize(..) => Some(Self::Resized),
+            Event::Key(key) if key.kind != KeyEventKind::Release => match key.code {
+                KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                    Some(Self::Leave)
+                }
+                KeyCode::Char('q') | KeyCode::Esc => Some(Self::Leave),
+                KeyCode::Char('r') => Some(Self::Again),
+                KeyCode::Char(' ') => Some(Self::Hold),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Reads keys on a thread of their own, which waits for them until the process ends.
+fn keys() -> mpsc::Receiver<Pressed> {
+    let (tell, told) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if let Some(pressed) = Pressed::of(&event)
+                && tell.blocking_send(pressed).is_err()
+            {
+                break;
+            }
+        }
+    });
+    told
+}
+
+async fn show(
+    terminal: &mut DefaultTerminal,
+    mut board: Board,
+    readers: &Readers,
+    stream: Option<Arc<dyn TraceStream>>,
+    every: Duration,
+    name: &str,
+) -> Result<(), CliError> {
+    let mut keys = keys();
+    let mut news = match stream {
+        Some(stream) => stream.watch(WatchRequest::new()).await.ok(),
+        None => None,
+    };
+    let mut is_held = false;
+    let mut last = Instant::now();
+    loop {
+        terminal.draw(|frame| draw::draw(frame, &board, name, is_held))?;
+        let due = last + every.max(AT_MOST);
+        tokio::select! {
+            pressed = keys.recv() => match pressed {
+                None | Some(Pressed::Leave) => return Ok(()),
+                Some(Pressed::Resized) => continue,
+                Some(Pressed::Hold) => is_held = !is_held,
+                Some(Pressed::Again) => {}
+            },
+            () = tokio::time::sleep_until(due) => {}
+            () = happened(&mut news) => tokio::time::sleep_until(last + AT_MOST).await,
+        }
+        if !is_held {
+            // A store that is away for a while is no reason to leave.
+            match Board::read(readers, Timestamp::now()).await {
+                Ok(read) => board = read,
+                Err(error) => board.trouble = Some(error.to_string()),
+            }
+        }
+        last = Instant::now();
+    }
+}
+
+/// Waits for anything to happen; for ever, where nothing tells.
+async fn happened(news: &mut Option<EventStream>) {
+    if let Some(events) = news {
+        match events.next().await {
+            Some(Ok(_)) => return,
+            // From now on the store is read now and then.
+            _ => *news = None,
+        }
+    }
+    std::future::pending::<()>().await;
+}

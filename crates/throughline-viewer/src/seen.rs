@@ -1,0 +1,47 @@
+//! [`Seen`], the store as somebody may see it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use throughline_core::{Liveness, ReadError, TraceAnalytics, TraceId, TraceQuery, TraceReader, Veil};
+
+use crate::leisure::at_leisure;
+
+/// How many events are worked on on the thread that asks. More than these keep others waiting.
+const AT_ONCE: usize = 1_000;
+
+/// The store as somebody may see it: there is no second way to an answer.
+pub(crate) struct Seen {
+    pub(crate) reader: Arc<dyn TraceReader>,
+    pub(crate) analytics: Option<Arc<dyn TraceAnalytics>>,
+    pub(crate) veil: Veil,
+    bare: Arc<dyn TraceReader>,
+}
+
+impl Seen {
+    pub(crate) fn new(
+        bare: Arc<dyn TraceReader>,
+        analytics: Option<Arc<dyn TraceAnalytics>>,
+        veil: Veil,
+    ) -> Self {
+        let analytics = analytics.map(|analytics| veil.analytics(analytics));
+        Self { reader: veil.reader(Arc::clone(&bare)), analytics, veil, bare }
+    }
+
+    /// What can be asked of one run. The events of a large one are redacted and sorted where that keeps nobody waiting.
+    pub(crate) async fn query(&self, id: TraceId) -> Result<TraceQuery, ReadError> {
+        let mut events = self.bare.trace(id).await?;
+        let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+        instances.sort_unstable();
+        instances.dedup();
+        let liveness = self.bare.liveness(&instances).await?;
+        let known: HashMap<_, _> = instances.into_iter().zip(liveness).collect();
+        let (veil, is_short) = (self.veil.clone(), events.len() <= AT_ONCE);
+        let sort = move || {
+            events.iter_mut().for_each(|event| veil.event(event));
+            TraceQuery::new(events)
+                .with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead))
+        };
+        if is_short { Ok(sort()) } else { at_leisure(sort).await }
+    }
+}

@@ -1,0 +1,218 @@
+// Other views of the spans of a run: what happened in the order of time, and the graph that happened.
+
+import { useMemo, useState } from 'preact/hooks';
+import { count, micros } from './format.ts';
+import { useKeys } from './keys.ts';
+import { endOf, isOpen, parents } from './layout.ts';
+import { Moment, State } from './parts.tsx';
+import type { Node, Span, Story } from './types.ts';
+
+export interface ViewProps {
+  story: Story;
+  selected: string | undefined;
+  select: (span: string | undefined) => void;
+}
+
+/** How many moments are shown at once. */
+const SHOWN = 300;
+
+interface Occasion {
+  at: number;
+  what: string;
+  span: Span;
+}
+
+/** What began and ended, in the order of time. */
+function occasions(nodes: Node[]): Occasion[] {
+  const found = nodes.flatMap(({ span }): Occasion[] => {
+    if (span.point) return [{ at: span.offset_us, what: 'happened', span }];
+    const began = { at: span.offset_us, what: (span.attempt ?? 1) > 1 ? `attempt ${span.attempt} began` : 'began', span };
+    return isOpen(span) ? [began] : [began, { at: endOf(span, 0), what: span.state, span }];
+  });
+  return found.sort((a, b) => a.at - b.at);
+}
+
+/** Everything that began and ended, one after the other. */
+export function Timeline({ story, selected, select }: ViewProps) {
+  const all = useMemo(() => occasions(story.nodes), [story]);
+  const first = selected === undefined ? 0 : Math.max(0, all.findIndex(({ span }) => span.span_id === selected));
+  const [page, setPage] = useState<number>();
+  const from = (page ?? Math.floor(first / SHOWN)) * SHOWN;
+  const cause = story.explanation.cause?.span.span_id;
+  const move = (by: number) => {
+    // The next of another span: what follows the start of one is often its own end.
+    let at = all.findIndex(({ span }) => span.span_id === selected) + by;
+    while (all[at] && all[at]?.span.span_id === selected) at += by;
+    setPage(undefined);
+    const next = all[at];
+    if (next) select(next.span.span_id);
+  };
+  useKeys([
+    { key: 'j ArrowDown', does: 'next span', run: () => move(1) },
+    { key: 'k ArrowUp', does: 'previous span', run: () => move(-1) },
+    { key: 'f', does: 'go to the cause', run: () => { setPage(undefined); select(cause); } },
+    { key: 'Escape', does: 'close the details', run: () => select(undefined) },
+  ]);
+  return (
+    <section class="card timeline" aria-label="Timeline">
+      <table>
+        <thead><tr><th scope="col" class="number">After</th><th scope="col" class="roomy">At</th><th scope="col">What</th><th scope="col">Span</th></tr></thead>
+        <tbody>
+          {all.slice(from, from + SHOWN).map(({ at, what, span }) => (
+            <tr class={span.span_id === selected ? 'selected' : undefined}>
+              <td class="number">{at < 1 ? '0' : micros(at)}</td>
+              <td class="roomy"><Moment at={new Date(Date.parse(span.started) + (at - span.offset_us) / 1_000).toISOString()} /></td>
+              <td>{what === 'began' || what === 'happened' || what.startsWith('attempt') ? what : <State state={what} />}</td>
+              <th scope="row">
+                <button class="link" onClick={() => select(span.span_id)}>{span.name}</button>
+                {span.span_id === cause && <b class="mark"> cause</b>}
+                {what === span.state && span.error && <span class="quiet"> {span.error.type}</span>}
+              </th>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {all.length > SHOWN && (
+        <p class="actions">
+          <button disabled={from === 0} onClick={() => setPage(from / SHOWN - 1)}>Earlier</button>
+          <button disabled={from + SHOWN >= all.length} onClick={() => setPage(from / SHOWN + 1)}>Later</button>
+          <span class="quiet">{count(from + 1)} to {count(Math.min(all.length, from + SHOWN))} of {count(all.length)} moments</span>
+        </p>
+      )}
+    </section>
+  );
+}
+
+/** How many boxes a graph has at most. */
+const BOXES = 300;
+const [WIDTH, HEIGHT, ACROSS, DOWN] = [190, 40, 60, 14];
+
+/** Spans of the same name within the same box are one box. */
+interface Box {
+  name: string;
+  spans: Span[];
+  above: number;
+  x: number;
+  y: number;
+}
+
+interface Graph {
+  boxes: Box[];
+  /** The box of each span. */
+  of: Map<string, number>;
+  /** How many spans are in no box. */
+  more: number;
+  rows: number;
+}
+
+function graphOf(nodes: Node[]): Graph {
+  const parent = parents(nodes);
+  const boxes: Box[] = [];
+  const places = new Map<string, number>();
+  const of = new Map<string, number>();
+  let more = 0;
+  nodes.forEach(({ span }, at) => {
+    const parentSpan = nodes[parent[at] ?? -1]?.span.span_id;
+    const above = parentSpan === undefined ? -1 : (of.get(parentSpan) ?? -2);
+    const key = `${above}\n${span.name}`;
+    const known = places.get(key);
+    if (above === -2 || (known === undefined && boxes.length >= BOXES)) {
+      more += 1;
+      return;
+    }
+    const place = known ?? boxes.push({ name: span.name, spans: [], above, x: 0, y: 0 }) - 1;
+    places.set(key, place);
+    of.set(span.span_id, place);
+    boxes[place]?.spans.push(span);
+  });
+  // From left to right the way down, from top to bottom the order in which it happened.
+  const children = boxes.map(() => [] as number[]);
+  boxes.forEach(({ above }, at) => children[above]?.push(at));
+  let rows = 0;
+  const left: [number, number][] = boxes.flatMap(({ above }, at): [number, number][] => (above < 0 ? [[at, 0]] : [])).toReversed();
+  for (let next = left.pop(); next; next = left.pop()) {
+    const [at, depth] = next;
+    const box = boxes[at];
+    if (!box) continue;
+    const isFirst = box.above >= 0 && children[box.above]?.[0] === at;
+    [box.x, box.y] = [depth, isFirst ? (boxes[box.above]?.y ?? 0) : rows++];
+    for (const child of children[at]?.toReversed() ?? []) left.push([child, depth + 1]);
+  }
+  return { boxes, of, more, rows };
+}
+
+/** The worst state of some spans. */
+function stateOf(spans: Span[]): string {
+  const order = ['failed', 'interrupted', 'running', 'unfinished', 'cancelled'];
+  return order.find((state) => spans.some((span) => span.state === state)) ?? 'succeeded';
+}
+
+/** The graph that happened: what led to what, with the decisions that led there. */
+export function GraphView({ story, selected, select }: ViewProps) {
+  const graph = useMemo(() => graphOf(story.nodes), [story]);
+  const cause = story.explanation.cause?.span.span_id;
+  const chosen = selected === undefined ? undefined : graph.of.get(selected);
+  const causing = cause === undefined ? undefined : graph.of.get(cause);
+  useKeys([
+    { key: 'f', does: 'go to the cause', run: () => select(cause) },
+    { key: 'Escape', does: 'close the details', run: () => select(undefined) },
+  ]);
+  const at = (box: Box): [number, number] => [box.x * (WIDTH + ACROSS), box.y * (HEIGHT + DOWN)];
+  const led = story.decisions.outcomes.flatMap(({ decision, consequences }) =>
+    consequences.flatMap(({ span }): [number, number][] => {
+      const [from, to] = [graph.of.get(decision.span_id), graph.of.get(span.span_id)];
+      return from === undefined || to === undefined || from === to ? [] : [[from, to]];
+    }),
+  );
+  const width = Math.max(1, ...graph.boxes.map((box) => box.x + 1)) * (WIDTH + ACROSS);
+  const height = Math.max(1, graph.rows) * (HEIGHT + DOWN);
+  return (
+    <section class="card graph" aria-label="Graph">
+      <div class="scrolled" tabIndex={0} role="group" aria-label="The graph that happened">
+        <div class="canvas" style={{ width: `${width}px`, height: `${height}px` }}>
+          <svg width={width} height={height} aria-hidden="true">
+            {graph.boxes.map((box) => {
+              const above = graph.boxes[box.above];
+              if (!above) return null;
+              const [[ax, ay], [x, y]] = [at(above), at(box)];
+              const [from, middle] = [ax + WIDTH, ax + WIDTH + ACROSS / 2];
+              return <path class="edge" d={`M${from} ${ay + HEIGHT / 2}H${middle}V${y + HEIGHT / 2}H${x}`} />;
+            })}
+            {led.map(([from, to]) => {
+              const [a, b] = [graph.boxes[from], graph.boxes[to]];
+              if (!a || !b) return null;
+              const [[ax, ay], [x, y]] = [at(a), at(b)];
+              return <path class="edge led" d={`M${ax + WIDTH / 2} ${ay + HEIGHT}C${ax + WIDTH / 2} ${ay + HEIGHT + 20} ${x + WIDTH / 2} ${y - 20} ${x + WIDTH / 2} ${y}`} />;
+            })}
+          </svg>
+          <ul>
+            {graph.boxes.map((box, place) => {
+              const [x, y] = at(box);
+              const failed = box.spans.filter(({ state }) => state === 'failed').length;
+              const state = stateOf(box.spans);
+              const worst = box.spans.find((span) => span.span_id === cause) ?? box.spans.find((span) => span.state === state) ?? box.spans[0];
+              return (
+                <li style={{ left: `${x}px`, top: `${y}px` }}>
+                  <button
+                    class={`box ${state}${place === causing ? ' is-cause' : ''}`}
+                    aria-pressed={place === chosen}
+                    title={box.name}
+                    onClick={() => select(worst?.span_id)}
+                  >
+                    <span class="text">{box.name}</span>
+                    <span class="more">
+                      {place === causing && <b class="mark">cause</b>} {state}
+                      {box.spans.length > 1 && ` ×${count(box.spans.length)}`}
+                      {box.spans.length > 1 && failed > 0 && `, ${count(failed)} failed`}
+                    </span>
+                  </button>
+                </li>
+              );
+            })}
+          </ul>
+        </div>
+      </div>
+      {graph.more > 0 && <p class="quiet">{count(graph.more)} spans are not drawn; the waterfall has all of them.</p>}
+    </section>
+  );
+}
