@@ -29,7 +29,8 @@ pub(crate) enum Client {
     Cluster(Box<redis::cluster::ClusterClient>),
 }
 
-/// A connection to a server, or to a cluster.
+/// A connection to a server, or to a cluster. Clones share it.
+#[derive(Clone)]
 pub(crate) enum Connection {
     Server(MultiplexedConnection),
     #[cfg(feature = "cluster")]
