@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod faults;
 mod odd_texts;
+mod pgbouncer;
 mod retention;
 mod schema;
 mod server;
