@@ -9,6 +9,7 @@
 mod conformance;
 mod crash;
 mod faults;
+mod hosts;
 mod odd_texts;
 mod pgbouncer;
 mod retention;
@@ -17,6 +18,7 @@ mod server;
 mod server_end;
 #[cfg(feature = "tls")]
 mod tls;
+mod upkeep;
 mod watch;
 mod writers;
 
