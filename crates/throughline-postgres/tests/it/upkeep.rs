@@ -1,5 +1,7 @@
 //! What the server knows of the tables, so that it finds the quick way to an answer.
 
+use std::time::Duration;
+
 use throughline_model::testing::run;
 
 use crate::server::Database;
@@ -25,8 +27,11 @@ async fn the_partitioned_table_has_statistics_once_its_partitions_have_grown() {
     assert_eq!(database.psql(known), "0", "nobody has made them yet");
 
     let _keeper = open(&database.store()).await;
-    while database.psql(known) == "0" {
-        tokio::task::yield_now().await;
-    }
+    let made = async {
+        while database.psql(known) == "0" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), made).await.expect("a keeper makes them");
     assert_eq!(database.psql(known), "1501");
 }
