@@ -147,7 +147,7 @@ impl Server {
     /// The same, of a command that it may refuse.
     pub(crate) fn try_command_at(&self, user: &str, command: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}/", self.port)).unwrap();
-        let mut connection = client.get_connection().unwrap();
+        let mut connection = client.get_connection()?;
         let mut asked = redis::cmd(command[0]);
         asked.arg(&command[1..]);
         asked.query(&mut connection)
