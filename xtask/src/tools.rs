@@ -48,6 +48,12 @@ const TOOLS: &[Tool] = &[
         why: "makes the Postgres server that the store is proved on",
         probe: None,
     },
+    Tool {
+        name: "pgbouncer",
+        package: "pgbouncer",
+        why: "stands before that server, and hands each transaction to another session",
+        probe: None,
+    },
     Tool { name: "promtool", package: "prometheus", why: "checks what is scraped", probe: None },
     Tool {
         name: "amtool",

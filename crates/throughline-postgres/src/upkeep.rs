@@ -1,4 +1,4 @@
-//! What a store does on its own: it makes partitions ahead, and removes old runs.
+//! What a store does on its own: it makes partitions ahead, sees to the statistics of the server, and removes old runs.
 
 use std::time::Duration;
 
@@ -44,9 +44,25 @@ impl Drop for Keeper {
 async fn keep(connector: &Connector, age: Option<Duration>) -> Result<(), Fault> {
     let client = connector.connect().await?;
     schema::make_partitions(&client).await?;
+    analyze(&client).await?;
     let Some(age) = age else { return Ok(()) };
     while remove_some(&client, Timestamp::now().minus(age)).await? {}
     drop_empty_days(&client).await
+}
+
+/// Whether there are so many more events than the statistics of the partitioned table were made of that these mislead.
+const IS_OUTGROWN: &str = "SELECT coalesce(sum(greatest(day.reltuples, 0)), 0) > 1000 + 1.2 * greatest(max(whole.reltuples), 0) \
+    FROM pg_class whole JOIN pg_inherits i ON i.inhparent = whole.oid JOIN pg_class day ON day.oid = i.inhrelid \
+    WHERE whole.oid = 'throughline.event'::regclass";
+
+/// Makes the statistics that the server makes for each partition, and never for what they are partitions of. A role that does not
+/// own the table makes none, and the server says so in a warning; a process of the owner makes them for all.
+async fn analyze(client: &Client) -> Result<(), Fault> {
+    let is_outgrown: bool = client.query_typed_one(IS_OUTGROWN, &[]).await?.try_get(0)?;
+    if is_outgrown {
+        client.batch_execute("ANALYZE throughline.event").await?;
+    }
+    Ok(())
 }
 
 /// The row of a run is what makes its events be there: when it is gone, they are, for every reader. A row that somebody writes

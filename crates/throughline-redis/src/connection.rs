@@ -6,6 +6,9 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use throughline_model::{AppendError, OpenError, ReadError};
 
+#[cfg(feature = "sentinel")]
+use crate::sentinel::Watched;
+
 pub(crate) const NAME: &str = "Redis";
 
 /// How long a connection may take to be ready.
@@ -16,6 +19,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub(crate) struct Address {
     pub(crate) urls: Vec<String>,
     pub(crate) is_cluster: bool,
+    /// If these are sentinels: how to reach the server that they know, with its name in place of a host.
+    #[cfg(feature = "sentinel")]
+    pub(crate) watched: Option<String>,
     /// The certificates to trust instead of those of the system, as PEM.
     #[cfg(feature = "tls")]
     pub(crate) root_certificates: Option<Vec<u8>>,
@@ -27,9 +33,12 @@ pub(crate) enum Client {
     Server(Box<redis::Client>),
     #[cfg(feature = "cluster")]
     Cluster(Box<redis::cluster::ClusterClient>),
+    #[cfg(feature = "sentinel")]
+    Watched(Box<Watched>),
 }
 
-/// A connection to a server, or to a cluster.
+/// A connection to a server, or to a cluster. Clones share it.
+#[derive(Clone)]
 pub(crate) enum Connection {
     Server(MultiplexedConnection),
     #[cfg(feature = "cluster")]
@@ -39,6 +48,15 @@ pub(crate) enum Connection {
 impl Address {
     /// A client whose connections wait so long for a response.
     pub(crate) fn client(&self, response: Duration) -> Result<Client, OpenError> {
+        #[cfg(feature = "sentinel")]
+        if let Some(server) = &self.watched {
+            let watched = Watched::new(&self.urls, server);
+            #[cfg(feature = "tls")]
+            let watched = watched.map(|watched| watched.trusting(self.root_certificates.as_deref()));
+            return watched
+                .map(|watched| Client::Watched(Box::new(watched)))
+                .map_err(|error| unusable(&error));
+        }
         if self.is_cluster { self.cluster(response) } else { self.server() }
     }
 
@@ -83,13 +101,15 @@ impl Client {
     /// A new connection, which waits so long for each response.
     pub(crate) async fn connect(&self, response: Duration) -> RedisResult<Connection> {
         let connecting = async {
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(CONNECT))
+                .set_response_timeout(Some(response));
             match self {
                 Self::Server(client) => {
-                    let config = AsyncConnectionConfig::new()
-                        .set_connection_timeout(Some(CONNECT))
-                        .set_response_timeout(Some(response));
                     client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Server)
                 }
+                #[cfg(feature = "sentinel")]
+                Self::Watched(watched) => watched.connect(&config).await.map(Connection::Server),
                 #[cfg(feature = "cluster")]
                 Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
             }
@@ -135,6 +155,9 @@ pub(crate) fn is_transient(error: &RedisError) -> bool {
     use redis::ServerErrorKind as Server;
     match error.kind() {
         ErrorKind::Io | ErrorKind::Parse | ErrorKind::ClusterConnectionNotFound | ErrorKind::Client => true,
+        // In the middle of a failover there is none.
+        #[cfg(feature = "sentinel")]
+        ErrorKind::MasterNameNotFoundBySentinel => true,
         ErrorKind::Server(kind) => matches!(
             kind,
             Server::BusyLoading
@@ -145,7 +168,8 @@ pub(crate) fn is_transient(error: &RedisError) -> bool {
                 | Server::Moved
                 | Server::Ask
         ),
-        _ => false,
+        // Said to those that a server lets wait when it becomes another's replica.
+        _ => error.code() == Some("UNBLOCKED"),
     }
 }
 
@@ -169,6 +193,10 @@ fn reason(error: &RedisError) -> String {
             "nothing listens there; check host and port, and whether the server runs".to_owned()
         }
         ErrorKind::Io => error.to_string(),
+        #[cfg(feature = "sentinel")]
+        ErrorKind::MasterNameNotFoundBySentinel => {
+            "the sentinels know no server of that name that takes writes; check the name, which is in place of the host".to_owned()
+        }
         ErrorKind::Server(redis::ServerErrorKind::NoPerm) => {
             format!("{}; docs/guide/watching-live.md lists what the user must be allowed", said())
         }

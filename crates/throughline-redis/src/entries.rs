@@ -6,7 +6,7 @@ use throughline_model::ReadError;
 
 use crate::place::EntryId;
 
-/// What a field's name ends with if the event was emitted elsewhere: numbers of its instance are missing for good reason.
+/// What the place of an event ends with if it was emitted elsewhere: numbers of its instance are missing for good reason.
 pub(crate) const INGESTED: &str = "+";
 
 /// One entry: the events of a group, in order.
@@ -34,21 +34,39 @@ impl Entry {
             source: None,
         };
         let id = entry.id.parse().map_err(|_| damaged("has an id of another kind"))?;
-        let mut events = Vec::with_capacity(entry.map.len());
+        let mut events = Vec::new();
         for (field, value) in &entry.map {
-            let (number, is_ingested) = match field.strip_suffix(INGESTED) {
-                Some(number) => (number, true),
-                None => (field.as_str(), false),
-            };
-            let n = number.parse().map_err(|_| damaged("has a field that is not a number"))?;
-            let Value::BulkString(json) = value else {
+            let Value::BulkString(lines) = value else {
                 return Err(damaged("has a value that is not a text"));
             };
-            events.push(Numbered { n, is_ingested, json: json.clone() });
+            let (mut numbers, mut lines) = (numbers(field), lines.split(|byte| *byte == b'\n'));
+            loop {
+                match (numbers.next(), lines.next()) {
+                    (Some(Some((n, is_ingested))), Some(json)) => {
+                        events.push(Numbered { n, is_ingested, json: json.to_vec() });
+                    }
+                    (None, None) => break,
+                    _ => return Err(damaged("has a field that does not say which events are in it")),
+                }
+            }
         }
         events.sort_unstable_by_key(|event| event.n);
         Ok(Self { id, events })
     }
+}
+
+/// The numbers of the events in a field, and whether they were emitted elsewhere, from its name: the number of the first event
+/// of the group, and the places in the group. `None` is one that can't be read.
+fn numbers(field: &str) -> impl Iterator<Item = Option<(u64, bool)>> {
+    let (first, places) = field.split_once(':').unwrap_or_default();
+    let first = first.parse::<u64>().ok();
+    places.split(',').map(move |place| {
+        let (place, is_ingested) = match place.strip_suffix(INGESTED) {
+            Some(place) => (place, true),
+            None => (place, false),
+        };
+        Some((first?.checked_add(place.parse().ok()?)?, is_ingested))
+    })
 }
 
 /// A value of a response, or its default if it is of another type.

@@ -66,11 +66,27 @@ impl RedisFeed {
         Self::at(urls.into_iter().map(Into::into).collect(), true)
     }
 
+    /// A feed on the server that these sentinels know by a name, which is in place of the host in the address of the server:
+    /// `RedisFeed::sentinel(["redis://one:26379/", "redis://two:26379/"], "redis://user:password@loans/")`. They are asked again
+    /// for each connection, so after a failover the new server is published to and watched. If the sentinels want a user or a
+    /// password, it is the same for all.
+    #[cfg(feature = "sentinel")]
+    pub fn sentinel(
+        sentinels: impl IntoIterator<Item = impl Into<String>>,
+        server: impl Into<String>,
+    ) -> Self {
+        let mut feed = Self::at(sentinels.into_iter().map(Into::into).collect(), false);
+        feed.address.watched = Some(server.into());
+        feed
+    }
+
     fn at(urls: Vec<String>, is_cluster: bool) -> Self {
         Self {
             address: Address {
                 urls,
                 is_cluster,
+                #[cfg(feature = "sentinel")]
+                watched: None,
                 #[cfg(feature = "tls")]
                 root_certificates: None,
             },

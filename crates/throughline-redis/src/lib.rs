@@ -13,7 +13,8 @@
 //! | `{throughline}:open` | the sorted set of roots that have begun and not ended |
 //! | `{throughline}:feed` | the id of the feed, and how many events it had |
 //!
-//! An entry has the events that were published together, 64 at most: the number of each in the feed, and its JSON. The entry of
+//! An entry has the events that were published together, 64 at most: for each run a field, whose name says the number of the
+//! first of them in the feed and which of them are the run's, and whose value has these as JSON, a line each. The entry of
 //! a run has the id of the one in the stream of all, so that a cursor is good for both.
 //!
 //! Redis 7.0 or later is needed.
@@ -26,6 +27,8 @@ mod keys;
 mod place;
 mod publish;
 mod runs;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 mod watch;

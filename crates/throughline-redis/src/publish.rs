@@ -1,10 +1,13 @@
 //! [`Publisher`], the writing end.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, RedisResult};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use redis::{Cmd, RedisError, RedisResult};
 use throughline_model::{
     AppendError, BoxFuture, InstanceId, LiveFeed, Status, TraceEvent, TraceId, TraceStream,
 };
@@ -51,11 +54,10 @@ impl LiveFeed for Publisher {
 
     fn publish<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
         Box::pin(async move {
-            if events.is_empty() {
-                return Ok(());
+            match events {
+                [] => Ok(()),
+                events => self.send(events).await?.map_err(|error| append_error(&error)),
             }
-            let group = self.group(events)?;
-            self.send(&group).await.map_err(|error| append_error(&error))
         })
     }
 
@@ -65,32 +67,48 @@ impl LiveFeed for Publisher {
 }
 
 impl Publisher {
-    /// Sends a group, a second time if the connection turns out to be gone: watchers drop what they see twice.
-    async fn send(&self, group: &Pipeline) -> RedisResult<()> {
+    /// Sends events, a second time if the connection turns out to be gone: watchers drop what they see twice.
+    async fn send(&self, events: &[Arc<TraceEvent>]) -> Result<RedisResult<()>, AppendError> {
         let mut place = self.connection.lock().await;
         // Out of its place, so that a call that is given up leaves no connection that still owes a response.
-        if let Some(mut connection) = place.take() {
-            match group.exec_async(&mut connection).await {
+        if let Some(connection) = place.take() {
+            match self.send_through(&connection, events).await? {
                 Err(error) if error.is_connection_dropped() => {}
-                sent => return settle(sent, &mut place, connection),
+                sent => return Ok(settle(sent, &mut place, connection)),
             }
         }
-        let mut connection = self.client.connect(RESPONSE).await?;
-        let sent = group.exec_async(&mut connection).await;
-        settle(sent, &mut place, connection)
+        let connection = match self.client.connect(RESPONSE).await {
+            Ok(connection) => connection,
+            Err(error) => return Ok(Err(error)),
+        };
+        let sent = self.send_through(&connection, events).await?;
+        Ok(settle(sent, &mut place, connection))
     }
 
-    /// The commands for a group, one for each entry.
-    fn group(&self, events: &[Arc<TraceEvent>]) -> Result<Pipeline, AppendError> {
-        let mut pipeline = redis::pipe();
+    /// Sends events, a command for each entry. The server is at work on one while the next is made.
+    async fn send_through(
+        &self,
+        connection: &Connection,
+        events: &[Arc<TraceEvent>],
+    ) -> Result<RedisResult<()>, AppendError> {
+        let (mut sent, mut result) = (FuturesOrdered::new(), Ok(()));
         for (chunk, events) in events.chunks(ENTRY).enumerate() {
-            let entry = Entry::of(events).map_err(|(index, error)| AppendError::Rejected {
+            let entry = Entry::of(events, self.instance).map_err(|(index, error)| AppendError::Rejected {
                 index: chunk * ENTRY + index,
                 reason: format!("it can't be written as JSON: {error}"),
             })?;
-            pipeline.add_command(entry.command(self, events)).ignore();
+            let (command, mut connection) = (entry.command(self), connection.clone());
+            sent.push_back(async move { command.exec_async(&mut connection).await });
+            tokio::select! {
+                biased;
+                Some(responded) = sent.next() => result = result.and(responded),
+                () = tokio::task::yield_now() => {}
+            }
         }
-        Ok(pipeline)
+        while let Some(responded) = sent.next().await {
+            result = result.and(responded);
+        }
+        Ok(result)
     }
 }
 
@@ -104,32 +122,36 @@ fn settle(sent: RedisResult<()>, place: &mut Option<Connection>, connection: Con
 }
 
 /// What becomes one entry of the stream of all events.
+#[derive(Default)]
 struct Entry {
-    /// The runs that the events are of, in the order in which they appear.
-    runs: Vec<TraceId>,
-    /// For each event its run, as its place among them from 1, and its JSON.
-    events: Vec<(usize, Vec<u8>)>,
+    count: usize,
+    /// In the order in which they appear.
+    runs: Vec<OfRun>,
     /// The roots that are open after this, and those that are not.
     opening: Vec<(String, i64)>,
     closing: Vec<String>,
 }
 
+/// The events of one run in an entry.
+struct OfRun {
+    trace: TraceId,
+    /// Their places in the entry, from 0.
+    places: Vec<u8>,
+    /// Their JSON, a line each.
+    lines: Vec<u8>,
+}
+
 impl Entry {
-    fn of(events: &[Arc<TraceEvent>]) -> Result<Self, (usize, serde_json::Error)> {
-        let mut places = HashMap::new();
-        let mut entry = Self {
-            runs: Vec::new(),
-            events: Vec::with_capacity(events.len()),
-            opening: Vec::new(),
-            closing: Vec::new(),
-        };
-        for (index, event) in events.iter().enumerate() {
-            let json = serde_json::to_vec(&**event).map_err(|error| (index, error))?;
-            let place = *places.entry(event.trace_id).or_insert_with(|| {
-                entry.runs.push(event.trace_id);
-                entry.runs.len()
+    fn of(events: &[Arc<TraceEvent>], own: InstanceId) -> Result<Self, (usize, serde_json::Error)> {
+        let (mut entry, mut found) = (Self { count: events.len(), ..Self::default() }, HashMap::new());
+        for (place, event) in events.iter().enumerate() {
+            let run = *found.entry(event.trace_id).or_insert_with(|| {
+                entry.runs.push(OfRun { trace: event.trace_id, places: Vec::new(), lines: Vec::new() });
+                entry.runs.len() - 1
             });
-            entry.events.push((place, json));
+            let Some(run) = entry.runs.get_mut(run) else { continue };
+            let mark = if event.instance == own { "" } else { INGESTED };
+            run.add(place, mark, event).map_err(|error| (place, error))?;
             if event.is_root() || event.is_detached() {
                 entry.root(event);
             }
@@ -149,13 +171,13 @@ impl Entry {
         }
     }
 
-    fn command(self, publisher: &Publisher, events: &[Arc<TraceEvent>]) -> Cmd {
-        let Publisher { keys, bounds, instance, .. } = publisher;
+    fn command(self, publisher: &Publisher) -> Cmd {
+        let Publisher { keys, bounds, .. } = publisher;
         let mut command = redis::cmd("EVAL");
         command.arg(SCRIPT).arg(3 + self.runs.len());
         command.arg(keys.feed()).arg(keys.all()).arg(keys.open());
         self.runs.iter().for_each(|run| {
-            command.arg(keys.run(*run));
+            command.arg(keys.run(run.trace));
         });
         let ttl = u64::try_from(bounds.ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, MOST_MILLIS);
         command
@@ -163,16 +185,26 @@ impl Entry {
             .arg(bounds.entries)
             .arg(bounds.entries_of_a_run)
             .arg(ttl);
-        command.arg(bounds.open_roots).arg(self.opening.len()).arg(self.closing.len());
+        command.arg(bounds.open_roots).arg(self.count).arg(self.opening.len()).arg(self.closing.len());
         for (root, since) in &self.opening {
             command.arg(root).arg(*since);
         }
         command.arg(&self.closing);
-        for ((run, json), event) in self.events.iter().zip(events) {
-            let mark = if event.instance == *instance { "" } else { INGESTED };
-            command.arg(*run).arg(mark).arg(json);
+        for run in &self.runs {
+            command.arg(&run.places).arg(&run.lines);
         }
         command
+    }
+}
+
+impl OfRun {
+    fn add(&mut self, place: usize, mark: &str, event: &TraceEvent) -> serde_json::Result<()> {
+        if !self.places.is_empty() {
+            self.places.push(b',');
+            self.lines.push(b'\n');
+        }
+        write!(self.places, "{place}{mark}").map_err(serde_json::Error::io)?;
+        serde_json::to_writer(&mut self.lines, event)
     }
 }
 

@@ -40,7 +40,7 @@
 //! | [`delivery`] | the builder, durability, retries, the delivery report | |
 //! | [`event`] | the event, its ids, the names with a meaning | |
 //! | [`store`] | stores, filters and pagination, and the contracts of stores and spools | `sqlite` for [`SqliteStore`], `postgres` for `PostgresStore`, `cosmos` for `CosmosStore` |
-//! | [`feed`] | events as they happen: feeds, watchers, sinks | `redis`, `redis-cluster`, `redis-tls` |
+//! | [`feed`] | events as they happen: feeds, watchers, sinks | `redis`, `redis-cluster`, `redis-sentinel`, `redis-tls` |
 //! | [`query`] | queries about one run, and its state | `render` for results as text |
 //! | [`analytics`] | queries across runs | |
 //! | [`redact`] | redaction of personal data and credentials | |

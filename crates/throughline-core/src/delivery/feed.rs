@@ -10,7 +10,8 @@ use super::queue::{Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::{Condition, Counters, DestinationKind, DestinationReport, DropReason, Stop, not_opened_in};
 
-const GROUP: usize = 256;
+/// How many events are published at once at most. A feed may be at work on the first of them while it writes the others.
+const GROUP: usize = 1024;
 /// How long a feed that failed is left alone.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a feed may take to publish a group.

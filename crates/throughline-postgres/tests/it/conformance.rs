@@ -16,14 +16,20 @@ use crate::server::Database;
 
 /// A database of its own; where there is no server and none is required, a store that stands in for it, so that the tests
 /// which the suite writes have something to ask.
-enum Fixture {
-    Postgres(Database),
+pub(crate) enum Fixture {
+    Postgres(Database, PostgresStore),
     LeftOut(RemoteStore, MemoryFeed),
 }
 
 impl Fixture {
     fn new() -> Self {
-        Database::new().map_or_else(|| Self::LeftOut(RemoteStore::new(), MemoryFeed::new()), Self::Postgres)
+        Self::of(Database::new().map(|database| (database.store(), database)))
+    }
+
+    /// A store in a database.
+    pub(crate) fn of(store: Option<(PostgresStore, Database)>) -> Self {
+        let left_out = || Self::LeftOut(RemoteStore::new(), MemoryFeed::new());
+        store.map_or_else(left_out, |(store, database)| Self::Postgres(database, store))
     }
 }
 
@@ -34,13 +40,13 @@ impl StoreFixture for Fixture {
 
     fn config(&self) -> Box<dyn StoreConfig> {
         match self {
-            Self::Postgres(database) => Box::new(database.store()),
+            Self::Postgres(_, store) => Box::new(store.clone()),
             Self::LeftOut(store, _) => Box::new(store.clone()),
         }
     }
 
     fn advance(&self, time: Duration) -> bool {
-        let Self::Postgres(database) = self else { return false };
+        let Self::Postgres(database, _) = self else { return false };
         let earlier = format!("interval '{} microseconds'", time.as_micros());
         database.psql(&format!(
             "UPDATE throughline.instance SET expires = expires - {earlier}, seen = seen - {earlier}"
@@ -49,11 +55,11 @@ impl StoreFixture for Fixture {
     }
 
     fn keeps_processes(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        matches!(self, Self::Postgres(..))
     }
 
     fn keeps_secret(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        matches!(self, Self::Postgres(..))
     }
 }
 
@@ -74,21 +80,21 @@ impl FeedFixture for Fixture {
 
     fn config(&self) -> Box<dyn FeedConfig> {
         match self {
-            Self::Postgres(database) => Box::new(Feed(database.store())),
+            Self::Postgres(_, store) => Box::new(Feed(store.clone())),
             Self::LeftOut(_, feed) => Box::new(feed.clone()),
         }
     }
 
     fn flood(&self) -> usize {
         match self {
-            Self::Postgres(_) => 5000,
+            Self::Postgres(..) => 5000,
             Self::LeftOut(..) => 20_000,
         }
     }
 
     fn kept(&self) -> usize {
         match self {
-            Self::Postgres(_) => usize::MAX,
+            Self::Postgres(..) => usize::MAX,
             Self::LeftOut(..) => 200,
         }
     }

@@ -11,7 +11,10 @@ use crate::server::Database;
 use crate::{open, shared};
 
 /// Appends as delivery does: an error that passes is no reason to give up. Returns the errors.
-async fn append_until_taken(store: &dyn TraceStore, events: &[Arc<TraceEvent>]) -> Vec<AppendError> {
+pub(crate) async fn append_until_taken(
+    store: &dyn TraceStore,
+    events: &[Arc<TraceEvent>],
+) -> Vec<AppendError> {
     let mut errors = Vec::new();
     while let Err(error) = store.append(events).await {
         assert!(error.is_retryable(), "{error}");

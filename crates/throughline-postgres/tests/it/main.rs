@@ -9,13 +9,16 @@
 mod conformance;
 mod crash;
 mod faults;
+mod hosts;
 mod odd_texts;
+mod pgbouncer;
 mod retention;
 mod schema;
 mod server;
 mod server_end;
 #[cfg(feature = "tls")]
 mod tls;
+mod upkeep;
 mod watch;
 mod writers;
 

@@ -128,7 +128,7 @@ impl Drop for Server {
 }
 
 /// A command that runs as somebody else than root, as whom Postgres does not start.
-fn as_postgres(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn as_postgres(program: impl AsRef<std::ffi::OsStr>) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
     }

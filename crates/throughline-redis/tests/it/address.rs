@@ -59,9 +59,9 @@ fn a_database_has_a_number_and_a_password_may_have_any_character() {
 }
 
 /// What docs/guide/watching-live.md says that a user must be allowed.
-const PUBLISHER: &str =
+pub(crate) const PUBLISHER: &str =
     "+eval +hmget +hincrby +hset +xadd +del +pexpire +zadd +zrem +zremrangebyrank +xrevrange";
-const WATCHER: &str = "+hmget +xrevrange +xread +xrange +xinfo|stream +zrevrange";
+pub(crate) const WATCHER: &str = "+hmget +xrevrange +xread +xrange +xinfo|stream +zrevrange";
 
 #[test]
 fn a_user_needs_no_more_rights_than_the_guide_lists() {

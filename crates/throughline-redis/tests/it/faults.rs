@@ -43,6 +43,38 @@ fn a_server_that_is_killed_and_started_again_with_its_data_costs_a_watcher_nothi
 }
 
 #[test]
+fn a_server_that_becomes_a_replica_and_is_promoted_again_costs_a_watcher_nothing() {
+    if !is_there() {
+        return;
+    }
+    let server = Server::start();
+    runtime().block_on(async {
+        let ends = Ends::open(&RedisFeed::new(server.url())).await;
+        let [a, b] = [0, 1].map(|n| event("promoted", OWN, n));
+        let mut all = ends.watch(WatchRequest::new()).await;
+        let mut run = ends.watch(WatchRequest::new().trace(a.trace_id)).await;
+        ends.publish(&[&a]).await;
+        for stream in [&mut all, &mut run] {
+            expect(stream, &a).await;
+        }
+        // Both wait for what comes, which the server ends when it is no longer for it to say.
+        let waiting = || match server.command(&["INFO", "clients"]) {
+            redis::Value::BulkString(info) => String::from_utf8(info).unwrap().contains("blocked_clients:2"),
+            other => panic!("{other:?}"),
+        };
+        while !waiting() {
+            tokio::task::yield_now().await;
+        }
+        server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+        server.command(&["REPLICAOF", "NO", "ONE"]);
+        ends.publish(&[&b]).await;
+        for stream in [&mut all, &mut run] {
+            expect(stream, &b).await;
+        }
+    });
+}
+
+#[test]
 fn a_server_that_comes_back_empty_is_said_to_watchers() {
     if !is_there() {
         return;

@@ -12,5 +12,7 @@ mod conformance;
 mod faults;
 mod missed;
 mod runs;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod server;
 mod watch;

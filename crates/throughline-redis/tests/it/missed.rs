@@ -196,7 +196,8 @@ fn an_entry_that_something_else_wrote_is_an_error_and_not_the_end() {
     runtime().block_on(async {
         let ends = Ends::open(&RedisFeed::new(server.url())).await;
         let mut stream = ends.watch(WatchRequest::new()).await;
-        for field in [&["name", "value"], &["1", "{}"]] {
+        for field in [&["name", "value"], &["1", "{}"], &["1:0,1", "{}"], &["1:0", "{}\n{}"], &["1:0", "{}"]]
+        {
             server.command(&["XADD", "{throughline}:all", "*", field[0], field[1]]);
             assert!(matches!(result(&mut stream).await, Err(ReadError::Damaged { .. })));
         }

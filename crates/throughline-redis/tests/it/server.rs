@@ -18,6 +18,8 @@ const TIED_TO_US: &str = r#"sh -c 'echo "$$"; exec "$@"' sh "$@" & server=$!; ex
 pub(crate) struct Server {
     folder: tempfile::TempDir,
     port: u16,
+    /// The file that a sentinel has to have; the first argument.
+    config: Option<PathBuf>,
     arguments: Vec<OsString>,
     running: Option<Running>,
 }
@@ -46,11 +48,28 @@ impl Server {
 
     /// One with these arguments besides its address.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), None, arguments)
+    }
+
+    /// A sentinel that watches over a server, which it knows by this name.
+    #[cfg(feature = "sentinel")]
+    pub(crate) fn start_sentinel(name: &str, of: &Self) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("sentinel.conf");
+        let port = of.port();
+        let settings = format!(
+            "sentinel monitor {name} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {name} 300\n\
+             sentinel failover-timeout {name} 2000\n"
+        );
+        std::fs::write(&config, settings).unwrap();
+        Self::start_in(folder, Some(config), &["--sentinel"])
+    }
+
+    fn start_in(folder: tempfile::TempDir, config: Option<PathBuf>, arguments: &[&str]) -> Self {
         // Free now; if another process takes it in the meantime, the start fails and not a test.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let arguments = arguments.iter().map(Into::into).collect();
-        let mut server = Self { folder, port, arguments, running: None };
+        let mut server = Self { folder, port, config, arguments, running: None };
         server.restart();
         server
     }
@@ -59,7 +78,8 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         self.kill();
         let mut command = Command::new("sh");
-        command.args(["-c", TIED_TO_US, "sh", "redis-server", "--bind", "127.0.0.1", "--dir"]);
+        command.args(["-c", TIED_TO_US, "sh", "redis-server"]).args(&self.config);
+        command.args(["--bind", "127.0.0.1", "--dir"]);
         command.arg(self.folder.path()).arg("--port").arg(self.port.to_string());
         command.arg("--unixsocket").arg(self.socket()).args(&self.arguments);
         // Not in our process group: a Ctrl-C is for us.
@@ -71,7 +91,10 @@ impl Server {
         let mut said = Vec::new();
         let is_ready = lines.by_ref().any(|line| {
             said.push(line);
-            said.last().is_some_and(|line| line.contains("eady to accept connections"))
+            let is_sign = |line: &String| {
+                line.contains("eady to accept connections") || line.contains("+monitor master")
+            };
+            said.last().is_some_and(is_sign)
         });
         assert!(is_ready, "redis-server did not start: {said:#?}");
         std::thread::spawn(move || lines.for_each(drop));
@@ -118,11 +141,16 @@ impl Server {
 
     /// The same as this user, as in `name:password@`.
     pub(crate) fn command_at(&self, user: &str, command: &[&str]) -> redis::Value {
+        self.try_command_at(user, command).unwrap()
+    }
+
+    /// The same, of a command that it may refuse.
+    pub(crate) fn try_command_at(&self, user: &str, command: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(format!("redis://{user}127.0.0.1:{}/", self.port)).unwrap();
-        let mut connection = client.get_connection().unwrap();
+        let mut connection = client.get_connection()?;
         let mut asked = redis::cmd(command[0]);
         asked.arg(&command[1..]);
-        asked.query(&mut connection).unwrap()
+        asked.query(&mut connection)
     }
 }
 

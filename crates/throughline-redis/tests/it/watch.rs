@@ -135,6 +135,33 @@ fn a_cursor_is_good_for_all_events_and_for_those_of_a_run() {
 }
 
 #[test]
+fn a_large_group_of_many_runs_comes_in_the_order_in_which_it_was_handed_over() {
+    if !is_there() {
+        return;
+    }
+    runtime().block_on(async {
+        let ends = Ends::open(&feed()).await;
+        // Neither by turns nor one run after the other.
+        let events: Vec<_> = (0..1000).map(|n| event(&format!("run-{}", (n * n) % 7), OWN, n)).collect();
+        let mut all = ends.watch(WatchRequest::new()).await;
+        let mut run = ends.watch(WatchRequest::new().trace(events[1].trace_id)).await;
+        ends.publish(&events.iter().collect::<Vec<_>>()).await;
+        let mut cursors = Vec::new();
+        for event in &events {
+            cursors.push(expect(&mut all, event).await);
+        }
+        for event in events.iter().filter(|event| event.trace_id == events[1].trace_id) {
+            expect(&mut run, event).await;
+        }
+        for at in [0, 62, 63, 64, 501] {
+            let mut resumed = ends.watch(WatchRequest::new().after(cursors[at].clone())).await;
+            expect(&mut resumed, &events[at + 1]).await;
+            expect(&mut resumed, &events[at + 2]).await;
+        }
+    });
+}
+
+#[test]
 fn an_emitters_stream_needs_nothing_of_the_runtime_that_it_is_watched_on() {
     if !is_there() {
         return;
