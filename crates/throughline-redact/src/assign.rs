@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use memchr::{memchr3_iter, memrchr2, memrchr3};
+use memchr::{memrchr2, memrchr3};
 
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
 use crate::pairs::Pair;
+use crate::places::places;
 use crate::scan::{Found, Reading};
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
@@ -22,7 +23,7 @@ const ALIGNED: usize = 40;
 pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let (mut done, mut pair, mut tokens) = (0, Pair::default(), Tokens::default());
-    for at in memchr3_iter(b'=', b':', b'>', bytes) {
+    for at in places(bytes, |byte| (byte == b'=') | (byte == b':') | (byte == b'>')) {
         if at < done {
             continue;
         }
@@ -212,6 +213,11 @@ impl<'t> Key<'t> {
         Some(Self { name, start, from, quote: None, is_column, apart })
     }
 
+    /// Whether a word stands before the name, with a space between.
+    fn follows_word(&self, text: &str) -> bool {
+        matches!(text.as_bytes()[self.from..self.start], [.., before, b' '] if is_in_name(before))
+    }
+
     /// Where the words start of which the name, which has no quotes, is the last.
     fn phrase_start(&self, text: &str) -> usize {
         let mut phrase = self.start;
@@ -290,7 +296,7 @@ impl<'t> Key<'t> {
 
     fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
         let by_phrase = || {
-            let may_be = sign.is_prose() && keys.may_end_phrase(self.name);
+            let may_be = sign.is_prose() && self.follows_word(text) && keys.may_end_phrase(self.name);
             let start = if may_be { self.phrase_start(text) } else { self.start };
             if start < self.start {
                 // `the new token is: x7`

@@ -86,7 +86,8 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let (mut done, mut name_end) = (0, 0);
     for at in memchr_iter(b'-', bytes) {
-        if at < done || bytes.get(at + 1) != Some(&b'-') {
+        let is_flag = matches!(bytes.get(at + 1..at + 3), Some([b'-', first]) if first.is_ascii_alphabetic());
+        if at < done || !is_flag {
             continue;
         }
         // A name may have dashes in it: then what starts at them ends where it ends.
@@ -94,9 +95,7 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
             name_end = run_end(bytes, at + 2, is_in_name);
         }
         let name = &text[at + 2..name_end];
-        let is_flag = bytes.get(name_end) == Some(&b' ')
-            && bytes.get(name_end + 1) != Some(&b'-')
-            && name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let is_flag = bytes.get(name_end) == Some(&b' ') && bytes.get(name_end + 1) != Some(&b'-');
         if !is_flag || name.ends_with('.') {
             continue;
         }

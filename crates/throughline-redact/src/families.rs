@@ -184,10 +184,12 @@ impl Families {
         Self { by_start, starts, inner, any }
     }
 
-    /// Whether a token may begin here, or have its anchor here; most often it is seen at a glance that none does.
+    /// Where in a run a token may begin, or have its anchor; at most places it is seen at a glance that none does.
     #[inline]
-    pub(crate) fn may_be_at(&self, bytes: &[u8], at: usize) -> bool {
-        matches!(bytes[at..], [one, two, three, ..] if self.any.has([one, two, three]))
+    pub(crate) fn may_be_in(&self, bytes: &[u8], run: Range<usize>) -> impl Iterator<Item = usize> {
+        let start = run.start;
+        let threes = bytes[start..].array_windows().take(run.len());
+        threes.enumerate().filter(|(_, three)| self.any.has(**three)).map(move |(offset, _)| start + offset)
     }
 
     /// The token whose anchor is here, if there is one of these families.

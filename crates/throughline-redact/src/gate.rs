@@ -5,11 +5,11 @@
 #[derive(Debug)]
 pub(crate) struct Gate(Box<[u64]>);
 
-/// The letter or digit of an ASCII byte as a number below 32; 0 for what separates words.
-const CODES: [u8; 128] = {
-    let mut codes = [0; 128];
+/// The letter or digit of a byte as a number below 32; 0 for all others.
+const CODES: [u8; 256] = {
+    let mut codes = [0; 256];
     let mut byte = 0;
-    while byte < 128 {
+    while byte < 256 {
         let b = byte as u8;
         codes[byte] = match b {
             b'a'..=b'z' | b'A'..=b'Z' => b & 0x1f,
@@ -26,8 +26,10 @@ const BITS: usize = 1 << 16;
 /// No more codes than this are in use.
 const LETTERS: u32 = 28;
 
-fn place(four: u32) -> usize {
-    (four.wrapping_mul(0x9e37_79b1) >> 16) as usize % BITS
+/// Two bits for each four letters: with one, a third of all names would pass whose letters are no name's.
+#[inline]
+fn places(four: u32) -> [usize; 2] {
+    [0x9e37_79b1, 0x85eb_ca6b].map(|mix| (four.wrapping_mul(mix) >> 16) as usize % BITS)
 }
 
 impl Gate {
@@ -42,8 +44,9 @@ impl Gate {
                 (0..missing).fold((0, end), |(all, end), _| ((all << 5) | (end % LETTERS), end / LETTERS)).0
             });
             for end in ends {
-                let at = place((start << (5 * missing)) | end);
-                bits[at / 64] |= 1 << (at % 64);
+                for at in places((start << (5 * missing)) | end) {
+                    bits[at / 64] |= 1 << (at % 64);
+                }
             }
         }
         Self(bits)
@@ -51,26 +54,18 @@ impl Gate {
 
     /// Whether a name may have a sensitive one in it.
     pub(crate) fn may_pass(&self, name: &str) -> bool {
-        let mut four: u32 = 0;
-        let mut seen = 0;
+        let (mut four, mut all) = (0_u32, 0);
         for byte in name.bytes() {
-            if !byte.is_ascii() {
+            all |= byte;
+            let code = code(byte);
+            // A choice and no branch: nobody can predict where words end.
+            four = if code == 0 { four } else { ((four << 5) | code) & 0xf_ffff };
+            if self.has(four) {
                 return true;
             }
-            let code = code(byte);
-            if code != 0 {
-                four = ((four << 5) | code) & 0xf_ffff;
-                seen += 1;
-                if seen >= 4 && self.has(four) {
-                    return true;
-                }
-            }
         }
-        // What stands at the end may be shorter.
-        (0..3).any(|_| {
-            four = (four << 5) & 0xf_ffff;
-            self.has(four)
-        })
+        // What stands at the end may be shorter, and of what is not ASCII nothing is known.
+        !all.is_ascii() || (1..4).any(|missing| self.has((four << (5 * missing)) & 0xf_ffff))
     }
 
     /// Whether a name may end with a sensitive one, of a gate for names that are written backwards.
@@ -93,14 +88,14 @@ impl Gate {
         self.may_end(word) || is_short()
     }
 
+    #[inline]
     fn has(&self, four: u32) -> bool {
-        let at = place(four);
-        self.0[at / 64] & (1 << (at % 64)) != 0
+        places(four).into_iter().all(|at| self.0[at / 64] & (1 << (at % 64)) != 0)
     }
 }
 
 fn code(byte: u8) -> u32 {
-    CODES.get(usize::from(byte)).map_or(0, |code| u32::from(*code))
+    u32::from(CODES[usize::from(byte)])
 }
 
 #[cfg(test)]

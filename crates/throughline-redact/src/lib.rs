@@ -65,6 +65,7 @@ mod pairs;
 mod paths;
 mod payload;
 pub mod pii;
+mod places;
 mod prefilter;
 mod programs;
 mod pseudonym;

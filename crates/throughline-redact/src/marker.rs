@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr2_iter;
-
+use crate::places::places;
 use crate::pseudonym;
 
 /// What stands for a value under a sensitive key.
@@ -100,11 +99,13 @@ impl Marks {
 
     /// The marks in a text, in order.
     pub(crate) fn in_text(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
-        memchr2_iter(b'[', b':', text.as_bytes()).filter_map(|at| match text.as_bytes()[at] {
-            b'[' => Some(at..at + self.bracketed_at_start(&text[at..])?),
-            _ => {
-                let start = at.checked_sub(pseudonym::PREFIX.len() - 1)?;
-                Some(start..start + pseudonym::at_start(text.get(start..)?)?)
+        places(text.as_bytes(), |byte| (byte == b'[') | (byte == b':')).filter_map(|at| {
+            match text.as_bytes()[at] {
+                b'[' => Some(at..at + self.bracketed_at_start(&text[at..])?),
+                _ => {
+                    let start = at.checked_sub(pseudonym::PREFIX.len() - 1)?;
+                    Some(start..start + pseudonym::at_start(text.get(start..)?)?)
+                }
             }
         })
     }

@@ -8,6 +8,7 @@ use memchr::{memchr, memchr_iter};
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
+use crate::places::places;
 use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
@@ -199,7 +200,7 @@ fn content(text: &str, start: usize) -> Option<Range<usize>> {
 pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let (mut done, mut tokens) = (0, Tokens::default());
-    for comma in memchr_iter(b',', bytes) {
+    for comma in places(bytes, |byte| byte == b',') {
         if comma < done || comma == 0 {
             continue;
         }
@@ -248,7 +249,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
 pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
-    for open in memchr_iter(b'(', bytes) {
+    for open in places(bytes, |byte| byte == b'(') {
         // Most brackets tell by what follows them that they are none of these.
         let first = bytes.get(open + 1).copied().unwrap_or(b')');
         if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {

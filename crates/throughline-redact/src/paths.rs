@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use memchr::memchr_iter;
-
 use crate::families::looks_random;
 use crate::judge;
 use crate::keys::Keys;
 use crate::marker;
 use crate::names::{self, List};
+use crate::places::places;
 use crate::prefilter::is_uuid;
 use crate::scan::Found;
 use crate::tokens::run_end;
@@ -20,8 +19,14 @@ const LEAST: usize = 12;
 pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut segment = 0;
-    for slash in memchr_iter(b'/', bytes) {
+    for slash in places(bytes, |byte| byte == b'/') {
         let before = std::mem::replace(&mut segment, slash + 1);
+        // Most segments are shorter, and that is seen at two of their bytes.
+        let is_long_to = |ahead: usize| bytes.get(slash + ahead).is_some_and(|byte| is_in_segment(*byte));
+        let may_be_long = is_long_to(LEAST / 2) & is_long_to(LEAST);
+        if !may_be_long {
+            continue;
+        }
         let end = run_end(&bytes[..bytes.len().min(slash + 512)], slash + 1, is_in_segment);
         let name = text.get(before..slash).filter(|name| (3..=40).contains(&name.len()));
         let (Some(name), true) = (name, end - slash > LEAST) else { continue };

@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
-use memchr::{memchr_iter, memchr2_iter, memmem};
+use memchr::{memchr2_iter, memmem};
 
+use crate::places::{LONG_RUN, count, long_runs, places};
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -35,6 +36,8 @@ const UNDERSCORE: u32 = 1 << 16;
 /// A code that is said: `your code is 482913`.
 const SAID: u32 = 1 << 17;
 const SLASH: u32 = 1 << 18;
+/// The beginning of a private key as PuTTY keeps it.
+const PUTTY: u32 = 1 << 19;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -73,14 +76,14 @@ fn class(byte: u8) -> u32 {
 }
 
 /// Whether a byte is a token character.
+#[inline]
 pub(crate) fn is_in_token(byte: u8) -> bool {
-    class(byte) & TOKEN != 0
+    // Without a way out in the middle, for many bytes at once.
+    byte.is_ascii_alphanumeric() | (byte == b'_') | (byte == b'-') | (byte == b'+')
 }
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 4;
-/// The shortest run of token characters in which a token is looked for.
-pub(crate) const LONG_TOKEN: usize = 15;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
 /// The shortest path with a secret: `otp/` and twelve characters.
@@ -118,8 +121,7 @@ impl Prefilter {
             found |= CELL;
         }
         if any & DASH != 0 {
-            let (two, flag) = dashes(bytes);
-            found |= if two { DASH } else { 0 } | if flag { SPACE } else { 0 };
+            found |= dashes(bytes);
         }
         if any & QUOTE != 0 && any & SPACE != 0 && quotes_command(bytes) {
             found |= SPACE;
@@ -137,7 +139,7 @@ impl Prefilter {
             found |= BRACKET;
         }
         if any & DIGIT != 0 && bytes.len() >= NUMBERS {
-            let digits = digits(bytes);
+            let digits = count(bytes, |byte| byte.is_ascii_digit());
             if digits >= NUMBERS {
                 found |= DIGIT;
             }
@@ -146,7 +148,7 @@ impl Prefilter {
                 found |= SAID;
             }
         }
-        if any & TOKEN != 0 && has_long_token(bytes) {
+        if any & TOKEN != 0 && bytes.len() >= LONG_RUN && long_runs(bytes, is_in_token).next().is_some() {
             found |= TOKEN;
         }
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
@@ -195,6 +197,11 @@ impl Prefilter {
         self.0 & DASH != 0
     }
 
+    /// A private key as PuTTY keeps it.
+    pub(crate) fn putty(self) -> bool {
+        self.0 & PUTTY != 0
+    }
+
     /// `["Authorization", "x"]`
     pub(crate) fn tuples(self) -> bool {
         self.0 & COMMA != 0
@@ -234,68 +241,47 @@ impl Prefilter {
     }
 }
 
-/// The classes of all bytes together.
+/// The classes of all bytes together, of which there are as many as in a block.
 #[inline]
 fn classes(bytes: &[u8]) -> u32 {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
     let of_block =
         |[one, two, three, four]: [u8; BLOCK]| (class(one) | class(two)) | (class(three) | class(four));
-    let any = blocks.iter().fold(0, |any, block| any | of_block(*block));
-    rest.iter().fold(any, |any, byte| any | class(*byte))
+    // The last block begins within the one before.
+    let last = bytes.last_chunk().map_or(0, |block| of_block(*block));
+    blocks.iter().fold(last, |any, block| any | of_block(*block))
 }
 
-/// How many digits there are.
-fn digits(bytes: &[u8]) -> usize {
-    // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
-    let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
-    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
-}
-
-/// Whether there is a run of token characters in which there may be a token. Not every byte has to be looked at to see that
-/// all are short.
-fn has_long_token(bytes: &[u8]) -> bool {
-    let mut end = LONG_TOKEN;
-    while end <= bytes.len() {
-        let run = bytes[end - LONG_TOKEN..end].iter().rev().take_while(|byte| is_in_token(**byte)).count();
-        if run == LONG_TOKEN {
-            return true;
-        }
-        end += LONG_TOKEN - run;
+/// Two dashes side by side, a dash after a space and before a letter, as in flags, and one as in `Private-Lines`.
+fn dashes(bytes: &[u8]) -> u32 {
+    let mut found = 0;
+    for at in places(bytes, |byte| byte == b'-') {
+        let before = at.checked_sub(1).map_or(0, |at| bytes[at]);
+        let after = bytes.get(at + 1).copied().unwrap_or_default();
+        let is_flag = (before == b' ') & ((after == b'-') | after.is_ascii_alphabetic());
+        let is_putty = (before == b'e') & (after == b'L');
+        found |= if before == b'-' { DASH } else { 0 };
+        found |= if is_flag { SPACE } else { 0 };
+        found |= if is_putty { PUTTY } else { 0 };
     }
-    false
+    found
 }
 
-// These look at every byte, without a way out in the middle: so the compiler makes vector code of them.
-
-/// Whether two dashes stand side by side, and whether one follows a space, as before a flag.
-fn dashes(bytes: &[u8]) -> (bool, bool) {
-    let (mut two, mut flag) = (false, false);
-    for at in memchr_iter(b'-', bytes).filter(|&at| at > 0) {
-        two |= bytes[at - 1] == b'-';
-        flag |= bytes[at - 1] == b' ';
-        if two && flag {
-            break;
-        }
-    }
-    (two, flag)
-}
-
-/// Whether a quote follows a space, or what some commands begin with follows a quote.
+/// Whether what some commands begin with follows a quote, or a single quote follows a space, other than one behind a key or in a list
+/// of YAML.
 fn quotes_command(bytes: &[u8]) -> bool {
-    memchr2_iter(b'"', b'\'', bytes).any(|at| match bytes[at] {
-        b'"' => matches!(bytes.get(at + 1), Some(b'E' | b'm')),
-        _ => at > 0 && bytes[at - 1] == b' ',
+    memchr2_iter(b'"', b'\'', bytes).any(|at| {
+        let is_word = matches!(bytes[..at], [.., before, b' '] if !matches!(before, b':' | b'-'));
+        matches!(bytes.get(at + 1), Some(b'E' | b'm')) || (bytes[at] == b'\'' && is_word)
     })
 }
 
 /// Whether `bea` or `bas` is in the text, or what looks similar enough.
 fn may_name_scheme(bytes: &[u8]) -> bool {
-    let triples = bytes.iter().zip(&bytes[1..]).zip(&bytes[2..]);
-    let seen = triples.fold(0, |seen, ((one, two), three)| {
-        let (one, two, three) = (one | 0x20, two | 0x20, three | 0x20);
-        seen | u8::from((one == b'b') & ((two == b'e') | (two == b'a')) & ((three == b'a') | (three == b's')))
-    });
-    seen != 0
+    places(bytes, |byte| byte | 0x20 == b'b').any(|at| {
+        matches!(bytes.get(at + 1..at + 3), Some([two, three])
+            if ((two | 0x20 == b'e') | (two | 0x20 == b'a')) & ((three | 0x20 == b'a') | (three | 0x20 == b's')))
+    })
 }
 
 /// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and
@@ -361,10 +347,40 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_looked_for_where_they_may_be_and_not_in_every_list() {
+        for text in [
+            "curl -u ada:x",
+            "mysqldump -px db",
+            "wget --user ada:x",
+            "create user ada IDENTIFIED BY 'x'",
+            "- run: 'machine x login ada password x'",
+            "CMD [\"ENV X_PASSWORD x\"]",
+        ] {
+            assert!(Prefilter::of(text).commands(), "{text}");
+        }
+        for text in ["  - name: deploy", "kind: 'x'", "- 'x'", "from a - b to c - 1"] {
+            assert!(!Prefilter::of(text).commands(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dashes_tell_flags_armour_and_files_of_putty() {
+        for (text, flags, putty) in [
+            ("mysql --password x", true, false),
+            ("--", true, false),
+            ("Private-Lines: 3", false, true),
+            ("a-b - c-Line", false, false),
+        ] {
+            let prefilter = Prefilter::of(&format!("{text}    "));
+            assert_eq!((prefilter.dashes(), prefilter.putty()), (flags, putty), "{text}");
+        }
+    }
+
+    #[test]
     fn a_long_token_is_seen_wherever_it_stands() {
         for before in 0..40 {
             for after in 0..20 {
-                let text = format!("{}{}{}", ".".repeat(before), "k".repeat(LONG_TOKEN), ".".repeat(after));
+                let text = format!("{}{}{}", ".".repeat(before), "k".repeat(LONG_RUN), ".".repeat(after));
                 assert!(Prefilter::of(&text).tokens(), "{text}");
             }
         }

@@ -284,6 +284,8 @@ impl Scanner {
         }
         if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
+        }
+        if prefilter.putty() {
             armour::find_putty(text, &mut found);
         }
         if prefilter.elements() {

@@ -7,7 +7,8 @@ use memchr::memchr2_iter;
 
 use crate::families::{self, Runs};
 use crate::marker;
-use crate::prefilter::{LONG_TOKEN, is_in_token};
+use crate::places::{LONG_RUN, long_runs};
+use crate::prefilter::is_in_token;
 use crate::scan::Found;
 
 /// Fewer characters than this have no token that is known by something in its middle.
@@ -17,22 +18,17 @@ const LONGEST_WORD: usize = 30;
 pub(crate) fn find(text: &str, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut runs = Runs::new();
-    // Every secret has a long run of token characters, and to see that a run is short not every byte has to be
-    // looked at.
-    let (mut at, mut done, mut hit_end) = (LONG_TOKEN - 1, 0, 0);
-    while at < bytes.len() {
-        if is_in_token(bytes[at]) {
-            let start = run_start(bytes, done, at, is_in_token);
-            at = run_end(bytes, at, is_in_token);
-            if at - start >= LONG_TOKEN {
-                // The beginning may have dots and slashes: `hooks.slack.com/services/`.
-                let run = run_start(bytes, done, start, is_in_prefix)..at;
-                hit_end = find_in_run(bytes, run, hit_end, &mut runs, found);
-                done = at.max(hit_end);
-                at = done;
-            }
+    let (mut done, mut hit_end) = (0, 0);
+    // Every secret has a long run of token characters.
+    for start in long_runs(bytes, is_in_token) {
+        let end = run_end(bytes, start + LONG_RUN, is_in_token);
+        let start = start.max(done);
+        if end >= start + LONG_RUN {
+            // The beginning may have dots and slashes: `hooks.slack.com/services/`.
+            let run = run_start(bytes, done, start, is_in_prefix)..end;
+            hit_end = find_in_run(bytes, run, hit_end, &mut runs, found);
+            done = end.max(hit_end);
         }
-        at += LONG_TOKEN;
     }
 }
 
@@ -57,8 +53,8 @@ fn find_in_run(
     let families = families::known();
     // Only long tokens are known by something in their middle.
     let is_long = run.len() >= LONGEST_WORD;
-    for at in run {
-        if at < hit_end || !families.may_be_at(bytes, at) || !(is_long || families::may_start(bytes, at)) {
+    for at in families.may_be_in(bytes, run) {
+        if at < hit_end || !(is_long || families::may_start(bytes, at)) {
             continue;
         }
         let starts_token = at >= runs.no_web_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
