@@ -9,6 +9,21 @@ use crate::address::{PUBLISHER, WATCHER};
 use crate::server::{Server, is_there};
 use crate::watch::{Ends, OWN, PATIENCE, event, expect, runtime};
 
+impl Server {
+    /// A sentinel that watches over a server, which it knows by this name.
+    fn start_sentinel(name: &str, of: &Self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("sentinel.conf");
+        let port = of.port();
+        let settings = format!(
+            "sentinel monitor {name} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {name} 300\n\
+             sentinel failover-timeout {name} 2000\n"
+        );
+        std::fs::write(&config, settings).unwrap();
+        Self::start_in(folder, Some(config), &["--sentinel"])
+    }
+}
+
 const KEEPS_NOTHING: &[&str] = &["--save", "", "--appendonly", "no"];
 
 /// Publishes until a server takes it.

@@ -51,21 +51,8 @@ impl Server {
         Self::start_in(tempfile::tempdir().unwrap(), None, arguments)
     }
 
-    /// A sentinel that watches over a server, which it knows by this name.
-    #[cfg(feature = "sentinel")]
-    pub(crate) fn start_sentinel(name: &str, of: &Self) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("sentinel.conf");
-        let port = of.port();
-        let settings = format!(
-            "sentinel monitor {name} 127.0.0.1 {port} 1\nsentinel down-after-milliseconds {name} 300\n\
-             sentinel failover-timeout {name} 2000\n"
-        );
-        std::fs::write(&config, settings).unwrap();
-        Self::start_in(folder, Some(config), &["--sentinel"])
-    }
-
-    fn start_in(folder: tempfile::TempDir, config: Option<PathBuf>, arguments: &[&str]) -> Self {
+    /// One in this folder, with a file of settings as its first argument if it is given one.
+    pub(crate) fn start_in(folder: tempfile::TempDir, config: Option<PathBuf>, arguments: &[&str]) -> Self {
         // Free now; if another process takes it in the meantime, the start fails and not a test.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let arguments = arguments.iter().map(Into::into).collect();
