@@ -54,11 +54,6 @@ pub(crate) fn places<'t>(bytes: &'t [u8], is: impl Fn(u8) -> bool + 't) -> impl 
     })
 }
 
-/// How many bytes are of a kind.
-pub(crate) fn count(bytes: &[u8], is: impl Fn(u8) -> bool) -> usize {
-    Blocks { rest: bytes, is }.map(|bits| bits.count_ones() as usize).sum()
-}
-
 /// Runs of so many bytes of a kind are long.
 pub(crate) const LONG_RUN: usize = 15;
 
@@ -84,6 +79,19 @@ pub(crate) fn long_runs<'t>(
         starts &= starts - 1;
         Some(place)
     })
+}
+
+/// Whether there is a long run of bytes of a kind. To see that all are short not every byte has to be looked at.
+pub(crate) fn has_long_run(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    let mut end = LONG_RUN;
+    while end <= bytes.len() {
+        let run = bytes[end - LONG_RUN..end].iter().rev().take_while(|byte| is(**byte)).count();
+        if run == LONG_RUN {
+            return true;
+        }
+        end += LONG_RUN - run;
+    }
+    false
 }
 
 /// The bits at which a run of [`LONG_RUN`] bits starts.
@@ -124,7 +132,6 @@ mod tests {
         for text in texts() {
             let expected: Vec<_> = (0..text.len()).filter(|at| text[*at] == b'b').collect();
             assert!(places(&text, is_b).eq(expected.iter().copied()), "{text:?}");
-            assert_eq!(count(&text, is_b), expected.len());
             assert!(places(&text, |byte| byte == 0).next().is_none(), "there is nothing behind the end");
         }
     }
@@ -140,6 +147,7 @@ mod tests {
             };
             let expected: Vec<_> = (0..text.len()).filter(starts_run).collect();
             assert!(long_runs(&text, is_b).eq(expected.iter().copied()), "{text:?}");
+            assert_eq!(has_long_run(&text, is_b), !expected.is_empty(), "{text:?}");
             seen += expected.len();
         }
         assert!(seen > 100, "{seen}");

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use memchr::{memchr2_iter, memmem};
 
-use crate::places::{LONG_RUN, count, long_runs, places};
+use crate::places::{has_long_run, places};
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -76,10 +76,8 @@ fn class(byte: u8) -> u32 {
 }
 
 /// Whether a byte is a token character.
-#[inline]
 pub(crate) fn is_in_token(byte: u8) -> bool {
-    // Without a way out in the middle, for many bytes at once.
-    byte.is_ascii_alphanumeric() | (byte == b'_') | (byte == b'-') | (byte == b'+')
+    class(byte) & TOKEN != 0
 }
 
 /// How many bytes are looked at together.
@@ -139,7 +137,7 @@ impl Prefilter {
             found |= BRACKET;
         }
         if any & DIGIT != 0 && bytes.len() >= NUMBERS {
-            let digits = count(bytes, |byte| byte.is_ascii_digit());
+            let digits = digits(bytes);
             if digits >= NUMBERS {
                 found |= DIGIT;
             }
@@ -148,7 +146,7 @@ impl Prefilter {
                 found |= SAID;
             }
         }
-        if any & TOKEN != 0 && bytes.len() >= LONG_RUN && long_runs(bytes, is_in_token).next().is_some() {
+        if any & TOKEN != 0 && has_long_run(bytes, is_in_token) {
             found |= TOKEN;
         }
         if any & B != 0 && any & SPACE != 0 && may_name_scheme(bytes) {
@@ -250,6 +248,13 @@ fn classes(bytes: &[u8]) -> u32 {
     // The last block begins within the one before.
     let last = bytes.last_chunk().map_or(0, |block| of_block(*block));
     blocks.iter().fold(last, |any, block| any | of_block(*block))
+}
+
+/// How many digits there are.
+fn digits(bytes: &[u8]) -> usize {
+    // In so few bytes a small counter does not overflow, and small counters fit many into a vector.
+    let few = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte.is_ascii_digit())).sum::<u8>();
+    bytes.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(few(bytes))).sum()
 }
 
 /// Two dashes side by side, a dash after a space and before a letter, as in flags, and one as in `Private-Lines`.
@@ -380,7 +385,12 @@ mod tests {
     fn a_long_token_is_seen_wherever_it_stands() {
         for before in 0..40 {
             for after in 0..20 {
-                let text = format!("{}{}{}", ".".repeat(before), "k".repeat(LONG_RUN), ".".repeat(after));
+                let text = format!(
+                    "{}{}{}",
+                    ".".repeat(before),
+                    "k".repeat(crate::places::LONG_RUN),
+                    ".".repeat(after)
+                );
                 assert!(Prefilter::of(&text).tokens(), "{text}");
             }
         }

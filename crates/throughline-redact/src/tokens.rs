@@ -20,7 +20,7 @@ pub(crate) fn find(text: &str, found: &mut Found<'_>) {
     let mut runs = Runs::new();
     let (mut done, mut hit_end) = (0, 0);
     // Every secret has a long run of token characters.
-    for start in long_runs(bytes, is_in_token) {
+    for start in long_runs(bytes, is_in_token_of_many) {
         let end = run_end(bytes, start + LONG_RUN, is_in_token);
         let start = start.max(done);
         if end >= start + LONG_RUN {
@@ -30,6 +30,12 @@ pub(crate) fn find(text: &str, found: &mut Found<'_>) {
             done = end.max(hit_end);
         }
     }
+}
+
+/// Whether a byte is a token character, without a table and without a branch, for many bytes at once.
+#[inline]
+fn is_in_token_of_many(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() | (byte == b'_') | (byte == b'-') | (byte == b'+')
 }
 
 fn is_in_prefix(byte: u8) -> bool {
