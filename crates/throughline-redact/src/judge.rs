@@ -188,16 +188,25 @@ fn is_identity(token: &str) -> bool {
     let bytes = token.as_bytes();
     let name = run_end(bytes, 0, |byte| byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'$'));
     let (name, rest) = token.split_at(name);
-    let is_hash =
-        |rest: &str| (5..=8).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // With a letter, for numbers end passwords.
+    let is_hash = |rest: &str| {
+        (5..=8).contains(&rest.len())
+            && rest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && rest.bytes().any(|byte| byte.is_ascii_digit())
+            && rest.bytes().any(|byte| byte.is_ascii_lowercase())
+    };
     let is_type = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
-    let is_domain = || ["com.", "org.", "net.", "io."].iter().any(|start| name.starts_with(start));
+    let is_package =
+        |name: &str| name.starts_with(|c: char| c.is_ascii_lowercase()) && name.matches('.').count() >= 2;
     match rest.as_bytes().first() {
         Some(b'{') => is_type(name) && is_hash(&rest[1..]),
         Some(b'@') => {
-            is_hash(&rest[1..]) && name.rsplit_once(['.', '$']).is_some_and(|(_, last)| is_type(last))
+            let last = name.rsplit_once(['.', '$']).map_or("", |(_, last)| last);
+            is_package(name) && is_type(last) && is_hash(&rest[1..])
         }
-        Some(b'/') => is_domain() && rest[1..].bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        Some(b'/') => {
+            is_package(name) && rest.len() > 1 && rest[1..].bytes().all(|byte| byte.is_ascii_digit())
+        }
         _ => false,
     }
 }

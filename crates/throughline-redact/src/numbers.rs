@@ -68,51 +68,52 @@ impl Chain {
     }
 }
 
-/// The cards in a line of numbers, and how many numbers beside them look like their groups.
-#[derive(Default)]
-struct Line {
-    cards: Vec<Range<usize>>,
-    others: usize,
-}
-
-impl Line {
-    /// Reports the cards, unless more groups stand beside them: then it is a list of numbers, such as the speeds of fans.
-    fn end(&mut self, bytes: &[u8], found: &mut Found<'_>) {
-        let is_list = self.others > 1;
-        let line = std::mem::take(self);
-        let is_grouped = |card: &Range<usize>| !bytes[card.clone()].iter().all(u8::is_ascii_digit);
-        line.cards
-            .into_iter()
-            .filter(|card| !(is_list && is_grouped(card)))
-            .for_each(|card| found.push(card, marker::CARD));
-    }
-}
-
 /// Finds cards and social security numbers, each group tried as the first.
 fn find_in_chain(bytes: &[u8], chain: Range<usize>, found: &mut Found<'_>) {
-    let mut line = Line::default();
     let mut at = chain.start;
     while at < chain.end {
         if !bytes[at].is_ascii_digit() {
-            if bytes[at] == b'\n' {
-                line.end(bytes, found);
-            }
             at += 1;
             continue;
         }
         let group_end = digits_end(bytes, at);
         at = if let Some(end) = card(bytes, at) {
-            line.cards.push(at..end);
+            if !is_in_list(bytes, at, end) {
+                found.push(at..end, marker::CARD);
+            }
             end
         } else if let Some(end) = ssn(bytes, at, group_end) {
             found.push(at..end, marker::SSN);
             end
         } else {
-            line.others += usize::from(group_end - at == GROUP);
             group_end
         };
     }
-    line.end(bytes, found);
+}
+
+/// Whether four groups of four digits are a part of a list of such numbers, as the speeds of fans are: more of them stand beside
+/// these, in the same way. A year behind a card is the one in which it expires, and cards may stand beside each other.
+fn is_in_list(bytes: &[u8], start: usize, end: usize) -> bool {
+    const CARD: usize = 4 * GROUP + 3;
+    /// More groups than these are a list in any case.
+    const FAR: usize = 16;
+    if end - start != CARD
+        || bytes[start..end].iter().skip(GROUP).step_by(GROUP + 1).any(|sign| *sign != bytes[start + GROUP])
+    {
+        return false;
+    }
+    let separator = bytes[start + GROUP];
+    let is_group = |group: &[u8]| group.iter().all(u8::is_ascii_digit);
+    let after = bytes[end..].chunks(GROUP + 1).take(FAR).take_while(|part| {
+        matches!(part, [sign, group @ ..] if *sign == separator && group.len() == GROUP && is_group(group))
+    });
+    let before = bytes[..start].rchunks(GROUP + 1).take(FAR).take_while(
+        |part| matches!(part, [group @ .., sign] if *sign == separator && group.len() == GROUP && is_group(group)),
+    );
+    let (before, after) = (before.count(), after.count());
+    let is_year = after <= 2 && matches!(bytes.get(end + 1..end + 3), Some(b"20"));
+    let are_cards = before.is_multiple_of(4) && after.is_multiple_of(4);
+    before + after > 1 && !is_year && !are_cards
 }
 
 /// Whether a number is that of a payment card.
@@ -182,15 +183,22 @@ fn is_usual(groups: &[usize]) -> bool {
     }
 }
 
-/// Whether digits in one piece that touch a word are an id, as in `blk_-4970335689334898653` and `job_4421250900697_0020`: the
-/// cards of today have 15 or 16 digits.
+/// Whether digits in one piece that touch a word are an id, as in `blk_-4970335689334898653` and `job_4421250900697_0020`. Nearly
+/// all cards have 15 or 16 digits; the others are cards behind a word that says so.
 fn is_id(bytes: &[u8], start: usize, end: usize) -> bool {
+    const SAYS_SO: [&[u8]; 8] = [b"card", b"pan", b"cc", b"ccn", b"acct", b"account", b"number", b"nr"];
     let digits = &bytes[start..end];
     if matches!(digits.len(), 15 | 16) || !digits.iter().all(u8::is_ascii_digit) {
         return false;
     }
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let behind_word = matches!(bytes[..start], [.., before, b'_' | b'-'] if is_word(before));
+    if behind_word {
+        let word = bytes[..start - 1].rsplit(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+        if SAYS_SO.iter().any(|says| word.eq_ignore_ascii_case(says)) {
+            return false;
+        }
+    }
     let before_word = matches!(bytes[end..], [b'_' | b'-', after, ..] if is_word(after));
     behind_word || before_word
 }
@@ -328,6 +336,12 @@ mod tests {
             ("(5555 55555555 4444)", "5555 55555555 4444"),
             ("2223003122003222", "2223003122003222"),
             ("amex 3782 822463 10005", "3782 822463 10005"),
+            ("4111 1111 1111 1111 2027 1234", "4111 1111 1111 1111"),
+            ("4111 1111 1111 1111\t2027\t1234", "4111 1111 1111 1111"),
+            ("retry: 5555 5555 5555 4444 after 1200 3400 ms", "5555 5555 5555 4444"),
+            ("4111 1111 1111 1112 5555 5555 5555 4444", "5555 5555 5555 4444"),
+            ("card-4222222222222", "4222222222222"),
+            ("PAN_30569309025904", "30569309025904"),
             ("30569309025904", "30569309025904"),
             ("6011111111111117", "6011111111111117"),
             ("3530111333300000", "3530111333300000"),

@@ -272,12 +272,18 @@ fn dashes(bytes: &[u8]) -> u32 {
     found
 }
 
-/// Whether what some commands begin with follows a quote, or a single quote follows a space, other than one behind a key or in a list
-/// of YAML.
+/// Whether what some commands begin with follows a quote, or there is a quote where commands have one: a single one behind a space,
+/// other than behind a key or in a list of YAML, or in a list of values; a double one behind `BY` or `PASSWORD`.
 fn quotes_command(bytes: &[u8]) -> bool {
     memchr2_iter(b'"', b'\'', bytes).any(|at| {
-        let is_word = matches!(bytes[..at], [.., before, b' '] if !matches!(before, b':' | b'-'));
-        matches!(bytes.get(at + 1), Some(b'E' | b'm')) || (bytes[at] == b'\'' && is_word)
+        let begins = matches!(bytes.get(at + 1), Some(b'E' | b'm'));
+        begins
+            || match (bytes[at], &bytes[..at]) {
+                (b'\'', [.., before, b' ']) => !matches!(before, b':' | b'-'),
+                (b'\'', [.., b'(' | b',']) => true,
+                (b'"', [.., b'Y' | b'y' | b'D' | b'd', b' ']) => true,
+                _ => false,
+            }
     })
 }
 
