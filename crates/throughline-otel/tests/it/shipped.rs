@@ -49,7 +49,7 @@ async fn once(is_so: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("it comes about");
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
 /// How often the metrics had been looked at which a collector has got.
