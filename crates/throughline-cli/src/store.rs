@@ -141,6 +141,15 @@ impl Store {
 
     /// Opens the store for reading; it must be there.
     pub(crate) async fn readers(&self) -> Result<Readers, CliError> {
+        let readers = self.bare_readers().await?;
+        Ok(match self.redacts_again {
+            Some(shown) => Veil::new(self.pseudonyms.0.clone(), shown).readers(readers),
+            None => readers,
+        })
+    }
+
+    /// The same without a veil.
+    async fn bare_readers(&self) -> Result<Readers, CliError> {
         self.must_exist()?;
         let readers = match &self.place {
             Place::Sqlite(path) => {
@@ -167,9 +176,6 @@ impl Store {
                 readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
             }
         }
-        if let Some(shown) = self.redacts_again {
-            readers = Veil::new(self.pseudonyms.0.clone(), shown).readers(readers);
-        }
         Ok(readers)
     }
 
@@ -192,7 +198,8 @@ impl Store {
     pub(crate) async fn redactor_of_more(&self) -> Result<Redactor, CliError> {
         let all = [pii::EU, pii::US, pii::PHONES, pii::NETWORK];
         let redactor = redactor(all.into_iter().fold(redaction(), Redaction::with))?;
-        if let Some(secret) = self.readers().await?.reader.secret().await? {
+        // A veil keeps the secret to itself.
+        if let Some(secret) = self.bare_readers().await?.reader.secret().await? {
             redactor.pseudonym_key_if_unset(secret.as_bytes());
         }
         Ok(redactor)

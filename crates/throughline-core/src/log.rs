@@ -28,7 +28,7 @@ pub struct LogLine {
 
 /// Takes lines of logs, to send them elsewhere.
 pub trait LogLineSink: Send + Sync + 'static {
-    /// Called with each line that is written, on the thread that logs it. It must be quick and must not block, and what it logs
-    /// comes back to it.
+    /// Called with each line that is written, on the thread that logs it. It must be quick and must not block. If
+    /// it logs something itself, it is called again with that line.
     fn on_line(&self, line: LogLine);
 }

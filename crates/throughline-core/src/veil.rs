@@ -22,7 +22,8 @@ use crate::redaction::redact_event;
 pub enum Shown {
     /// Everything.
     All,
-    /// Of payloads only what was decided, and nothing that people or programs passed on or said.
+    /// Of payloads only what was decided, and nothing that people or programs passed on or said there. Messages of errors,
+    /// attributes and tags stay.
     Choices,
     /// Runs and their steps without what they worked on: no payloads, so no choices either; no messages of errors; of attributes
     /// and tags only those that say what a step is.
@@ -257,7 +258,11 @@ impl TraceReader for Reader {
     }
 
     fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
-        self.reader.secret()
+        match self.veil.shown {
+            Shown::All => self.reader.secret(),
+            // Whoever has it can find out which values the pseudonyms stand for.
+            Shown::Choices | Shown::WithoutPayloads => Box::pin(std::future::ready(Ok(None))),
+        }
     }
 
     fn find_by_id_prefix<'a>(
@@ -390,6 +395,19 @@ mod tests {
         let cause = |events| TraceQuery::new(events).explain().cause.map(|cause| cause.span.name);
         assert_eq!(cause(covered), cause(story.events()));
         assert_eq!(cause(story.events()).as_deref(), Some("stage:bank"));
+    }
+
+    #[tokio::test]
+    async fn those_who_may_not_see_everything_do_not_get_the_secret_of_pseudonyms() {
+        use throughline_model::StoreConfig as _;
+        let readers = crate::MemoryStore::new().open_readers().await.unwrap();
+        let kept = readers.reader.secret().await.unwrap();
+        assert!(kept.is_some());
+        for (shown, is_told) in [(Shown::All, true), (Shown::Choices, false), (Shown::WithoutPayloads, false)]
+        {
+            let veiled = veil(shown).readers(readers.clone());
+            assert_eq!(veiled.reader.secret().await.unwrap(), kept.clone().filter(|_| is_told), "{shown:?}");
+        }
     }
 
     #[test]

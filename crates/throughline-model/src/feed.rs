@@ -22,7 +22,7 @@ pub trait LiveFeed: Send + Sync + 'static {
     /// The name of this feed in delivery reports and errors. Never a connection string.
     fn name(&self) -> &str;
 
-    /// Publishes a group of events in order.
+    /// Publishes a group of events in order. After an error the first of them may have been published all the same.
     fn publish<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>>;
 
     /// The other end of the feed, where it can be read from here.

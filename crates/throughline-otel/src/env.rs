@@ -19,10 +19,10 @@ impl Otlp {
     /// `OTEL_BSP_EXPORT_TIMEOUT` and the same of log lines as `OTEL_BLRP_…`, `OTEL_METRIC_EXPORT_INTERVAL`,
     /// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` and `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN`.
     ///
-    /// With `OTEL_TRACES_EXPORTER=none` no traces are exported, and what is called is told nothing of that; with
-    /// `OTEL_LOGS_EXPORTER=none` no log records are, nor log lines, and no metrics where `OTEL_METRICS_EXPORTER` names others than
-    /// `otlp`. Where that is not said and only traces have an endpoint, they are not
-    /// either, for there is nobody to send them to. A timeout of 0 is none.
+    /// With `OTEL_TRACES_EXPORTER=none` no traces are exported; services that are called are not told so, and may export theirs.
+    /// With `OTEL_LOGS_EXPORTER=none` neither log records nor log lines are exported, and no metrics where
+    /// `OTEL_METRICS_EXPORTER` names others than `otlp`. If these variables are not set and only traces have an endpoint, only
+    /// traces are exported. A timeout of 0 means that there is none.
     ///
     /// # Errors
     /// When a variable has a value that it can't have. Values that may be secret are not in the message.

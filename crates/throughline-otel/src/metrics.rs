@@ -49,7 +49,8 @@ impl Otlp {
     /// # }
     /// ```
     pub fn metrics(&self, source: impl MetricSource) -> OtlpMetrics {
-        let batching = Batching { delay: Duration::ZERO, ..self.batching };
+        // A snapshot is as large as what is measured, and the next one replaces what of it still waits.
+        let batching = Batching { delay: Duration::ZERO, capacity: usize::MAX, ..self.batching };
         OtlpMetrics {
             source: Arc::new(source),
             interval: self.interval,
@@ -124,6 +125,8 @@ impl Source for Ticks {
     type Parcel = Measured;
 
     const WHAT: &'static str = "metrics";
+
+    const IS_A_STATE: bool = true;
 
     async fn wait(&mut self) {
         at(self.next).await;

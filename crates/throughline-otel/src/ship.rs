@@ -1,5 +1,6 @@
 //! What is exported by itself, beside runs: metrics, lines of logs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ pub(crate) trait Source: Send + 'static {
     /// What they are, for people.
     const WHAT: &'static str;
 
+    /// Whether what is taken is the present state of everything, so that nobody needs what still waits.
+    const IS_A_STATE: bool = false;
+
     /// Waits until there may be something to take.
     async fn wait(&mut self);
 
@@ -63,6 +67,9 @@ impl Plan {
 /// The exporter of a signal, as a part of a sink.
 #[derive(Default)]
 pub(crate) struct Shipping {
+    /// Whether it is open or being opened: claimed before anything is started, for a second worker would close the source of the
+    /// first when it ends.
+    is_claimed: AtomicBool,
     worker: OnceLock<Worker>,
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -76,9 +83,25 @@ impl Shipping {
         instance: &Instance,
         source: S,
     ) -> Result<(), OpenError> {
+        if self.is_claimed.swap(true, Ordering::AcqRel) {
+            return Err(open_already(sink));
+        }
+        let worker = self.start(sink, plan, instance, source).inspect_err(|_| {
+            self.is_claimed.store(false, Ordering::Release);
+        })?;
+        self.worker.set(worker).map_err(|_| open_already(sink))
+    }
+
+    fn start<S: Source>(
+        &self,
+        sink: &'static str,
+        plan: &Plan,
+        instance: &Instance,
+        source: S,
+    ) -> Result<Worker, OpenError> {
         let (plan, ledger) = (plan.clone(), Arc::clone(&self.ledger));
         let resource = resource::of_this_process(instance, &plan.resource);
-        let worker = Worker::start(sink, move |deadline, commands| async move {
+        Worker::start(sink, move |deadline, commands| async move {
             let transport = Transport::new(&plan.signal).map_err(|source| OpenError::Unusable {
                 store: sink,
                 reason: source.to_string(),
@@ -87,8 +110,7 @@ impl Shipping {
             let backlog = Backlog::new(S::WHAT, plan.batching);
             let shipper = Shipper { source, backlog, transport, ledger, resource, deadline };
             Ok(shipper.run(commands))
-        })?;
-        self.worker.set(worker).map_err(|_| open_already(sink))
+        })
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -144,6 +166,11 @@ impl<S: Source> Shipper<S> {
     }
 
     fn add(&mut self, parcels: Vec<S::Parcel>) {
+        if S::IS_A_STATE && !parcels.is_empty() {
+            // They would have been sent by now if the collector had taken them.
+            let outdated = self.backlog.take(self.backlog.len());
+            self.lose(&outdated, DropReason::Unavailable);
+        }
         for parcel in parcels {
             if let Err(parcel) = self.backlog.push(parcel) {
                 self.ledger.lose(DropReason::QueueFull, parcel.weight() as u64);
@@ -197,7 +224,13 @@ impl<S: Source> Shipper<S> {
                 self.ledger.lose(DropReason::Rejected, rejected);
             }
             Answer::TooLarge { .. } if self.backlog.halve(count) => {}
-            Answer::TooLarge { reason } | Answer::Rejected { reason } => {
+            // It may take nothing of the kind at all.
+            Answer::Rejected { reason } => {
+                self.backlog.trouble(&reason);
+                let refused = self.backlog.refused();
+                self.lose(&refused, DropReason::Rejected);
+            }
+            Answer::TooLarge { reason } => {
                 self.backlog.trouble(&reason);
                 let refused = self.backlog.take(count);
                 self.lose(&refused, DropReason::Rejected);

@@ -44,10 +44,13 @@ impl Drop for Keeper {
 async fn keep(connector: &Connector, age: Option<Duration>) -> Result<(), Fault> {
     let client = connector.connect().await?;
     schema::make_partitions(&client).await?;
-    analyze(&client).await?;
-    let Some(age) = age else { return Ok(()) };
-    while remove_some(&client, Timestamp::now().minus(age)).await? {}
-    drop_empty_days(&client).await
+    let analyzed = analyze(&client).await;
+    // Statistics that can't be made must not keep anybody's data for longer than they may be kept.
+    if let Some(age) = age {
+        while remove_some(&client, Timestamp::now().minus(age)).await? {}
+        drop_empty_days(&client).await?;
+    }
+    analyzed
 }
 
 /// Whether there are so many more events than the statistics of the partitioned table were made of that these mislead.

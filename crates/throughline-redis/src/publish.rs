@@ -85,19 +85,24 @@ impl Publisher {
         Ok(settle(sent, &mut place, connection))
     }
 
-    /// Sends events, a command for each entry. The server is at work on one while the next is made.
+    /// Sends events, a command for each entry, several at a time. All are made before the first is sent, so that nothing of a
+    /// group is published in which an event can't be written.
     async fn send_through(
         &self,
         connection: &Connection,
         events: &[Arc<TraceEvent>],
     ) -> Result<RedisResult<()>, AppendError> {
-        let (mut sent, mut result) = (FuturesOrdered::new(), Ok(()));
+        let mut commands = Vec::with_capacity(events.len().div_ceil(ENTRY));
         for (chunk, events) in events.chunks(ENTRY).enumerate() {
             let entry = Entry::of(events, self.instance).map_err(|(index, error)| AppendError::Rejected {
                 index: chunk * ENTRY + index,
                 reason: format!("it can't be written as JSON: {error}"),
             })?;
-            let (command, mut connection) = (entry.command(self), connection.clone());
+            commands.push(entry.command(self));
+        }
+        let (mut sent, mut result) = (FuturesOrdered::new(), Ok(()));
+        for command in commands {
+            let mut connection = connection.clone();
             sent.push_back(async move { command.exec_async(&mut connection).await });
             tokio::select! {
                 biased;

@@ -63,10 +63,15 @@ impl Log {
         extended
     }
 
+    /// Whether it is to be emptied before the next transaction, which may take a while.
+    pub(crate) fn is_due(&self) -> bool {
+        self.bytes > self.due
+    }
+
     /// Empties the log if it has become too large. A reader that stays for long must not hold up the writer for long, so that
     /// each attempt in vain makes the next one later, and more patient.
     pub(crate) fn keep_short(&mut self, connection: &Connection, turn: &mut Turn) -> Result<()> {
-        if self.bytes <= self.due {
+        if !self.is_due() {
             return Ok(());
         }
         if turn.begin_log_anew(connection, Anew::Truncated, self.patience)? {

@@ -233,6 +233,8 @@ impl OpenStore {
             if let Some(open) = &mut *guard {
                 open.writer.abandon();
             }
+            // What was amiss is put right: the next call need not do it again.
+            self.open.clear_poison();
             guard
         })
     }

@@ -63,6 +63,18 @@ impl Turn {
         }
     }
 
+    /// Begins one if nobody else is in one at this moment; answers whether that came about.
+    pub(crate) fn try_begin(&self, connection: &Connection) -> Result<bool> {
+        let mut begin = connection.prepare_cached("BEGIN IMMEDIATE")?;
+        connection.busy_timeout(Duration::ZERO)?;
+        let begun = begin.execute([]);
+        connection.busy_timeout(self.busy_timeout)?;
+        match begun {
+            Err(error) if is_busy(&error) => Ok(false),
+            begun => begun.map(|_| true),
+        }
+    }
+
     /// Moves the log into the database, and begins it anew in this way once nobody writes and nobody reads from it; answers
     /// whether that came about.
     pub(crate) fn begin_log_anew(

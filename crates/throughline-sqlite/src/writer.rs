@@ -68,15 +68,19 @@ impl Writer {
         Ok(new)
     }
 
-    /// Writes the first events of the group that comes next, and leaves the transaction open. If somebody else is about to
-    /// write, it waits for the group.
+    /// Writes the first events of the group that comes next, and leaves the transaction open. It never
+    /// waits: if somebody else writes or is about to, nothing is prepared.
     pub(crate) fn prepare(&mut self, events: &[Arc<TraceEvent>]) -> Result<()> {
         let mut prepared = self.take_prepared(events);
         if prepared.events.is_empty() {
-            if events.is_empty() || self.turn.is_wanted() {
+            if events.is_empty() || self.log.is_due() || self.turn.is_wanted() {
                 return Ok(());
             }
-            self.begin()?;
+            if !self.turn.try_begin(&self.connection)? {
+                return Ok(());
+            }
+            let refreshed = self.cache.refresh(&self.connection);
+            self.or_abandon(refreshed)?;
         }
         let more = &events[prepared.events.len()..];
         let added = self.cache.add(&self.connection, more);
@@ -288,6 +292,25 @@ mod tests {
             assert_eq!(writer.append(group).unwrap(), group.len() as u64);
         }
         assert_eq!(count(&writer), log.len() as i64);
+    }
+
+    #[test]
+    fn nothing_is_prepared_while_somebody_else_writes_and_nobody_waits_for_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            path: folder.path().join("traces.db"),
+            synchronous: Synchronous::Off,
+            busy_timeout: Duration::from_secs(60),
+        };
+        let open = || Writer::new(STORE_FILE.open(&place).unwrap());
+        let (mut writer, mut other) = (open(), open());
+        let log: Vec<_> = sample_log(1, 40, &[]).into_iter().take(40).map(Arc::new).collect();
+        writer.prepare(&log[..10]).unwrap();
+        let began = Instant::now();
+        other.prepare(&log[10..20]).unwrap();
+        assert!(began.elapsed() < Duration::from_secs(30) && other.prepared.events.is_empty());
+        writer.append(&log[..10]).unwrap();
+        assert_eq!(other.append(&log[10..20]).unwrap(), 10);
     }
 
     #[test]

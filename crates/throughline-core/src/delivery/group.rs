@@ -120,7 +120,7 @@ impl Delivering {
     pub(super) async fn deliver(&self, mut group: Vec<Queued>, attempts: u32) -> Result<(), Undelivered> {
         let mut failed = 0;
         self.drop_orphans(&mut group);
-        self.gather(&mut group).await;
+        let mut is_prepared = self.gather(&mut group).await;
         while !group.is_empty() {
             let count = self.fitting(group.iter().map(|queued| &*queued.event));
             let events: Vec<_> = group[..count].iter().map(|queued| Arc::clone(&queued.event)).collect();
@@ -135,7 +135,9 @@ impl Delivering {
                 }
                 Err(error) => {
                     failed += 1;
-                    self.prepare(&[]).await;
+                    if std::mem::take(&mut is_prepared) {
+                        self.prepare(&[]).await;
+                    }
                     let is_over = failed >= attempts || self.queue.is_out_of_time() || self.is_not_open();
                     if is_over || !error.is_retryable() {
                         return Err(Undelivered { group, attempts: failed, error });
@@ -260,8 +262,9 @@ impl Delivering {
         }
     }
 
-    /// Waits for those whom the last group has released, and lets the store prepare what is there meanwhile.
-    async fn gather(&self, group: &mut Vec<Queued>) {
+    /// Waits for those whom the last group has released, and lets the store prepare what is there meanwhile; answers whether it
+    /// did.
+    async fn gather(&self, group: &mut Vec<Queued>) -> bool {
         let Expected { count, mut delay } = std::mem::take(&mut *self.expected());
         let mut is_prepared = false;
         loop {
@@ -280,6 +283,7 @@ impl Delivering {
         if is_prepared && group.is_empty() {
             self.prepare(&[]).await;
         }
+        is_prepared && !group.is_empty()
     }
 
     /// Waits until so many have arrived, or as many as are worth beginning with; answers what is left of the delay.

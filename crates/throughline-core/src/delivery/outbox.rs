@@ -2,14 +2,16 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use rustc_hash::FxHashMap;
 use throughline_model::{AppendError, BoxFuture, Spool, SpoolUsage, Spooled, TraceId};
+use tokio::time::Instant;
 
 use super::DropReason;
-use super::group::{Delivering, GROUP, Undelivered};
+use super::group::{Delivering, GROUP, Undelivered, retry_after};
 use super::queue::Queued;
 
 pub(super) struct Outbox {
@@ -137,7 +139,8 @@ impl Outbox {
         let (lanes, delivering) = (self.lanes(), Arc::clone(&self.delivering));
         self.is_moving = true;
         Some(Box::pin(async move {
-            let calls = lanes.into_iter().map(|lane| move_lane(&delivering, lane));
+            let brake = Brake::new(at_once);
+            let calls = lanes.into_iter().map(|lane| move_lane(&delivering, &brake, lane));
             let all = Moved::default();
             stream::iter(calls)
                 .buffer_unordered(at_once)
@@ -280,23 +283,65 @@ impl Moved {
     }
 }
 
-/// Appends events in order, in as many calls as the limits ask for. One that is refused holds nothing up.
-async fn move_lane(delivering: &Delivering, lane: Vec<Spooled>) -> Moved {
+/// Ends an attempt to drain the spool early where the store itself is away: of hundreds of traces each would be tried in vain.
+struct Brake {
+    is_on: AtomicBool,
+    /// Calls that failed since the last one that was answered.
+    failures: AtomicUsize,
+    /// So many of them say that it is not about some traces.
+    at_most: usize,
+}
+
+impl Brake {
+    fn new(at_once: usize) -> Self {
+        // One failure may be that of a trace alone.
+        Self { is_on: AtomicBool::new(false), failures: AtomicUsize::new(0), at_most: at_once.max(2) }
+    }
+
+    fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    fn answered(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    fn failed(&self, error: &AppendError, was_late: bool) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if was_late || retry_after(error).is_some() || failures >= self.at_most {
+            self.is_on.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Appends events in order, in as many calls as the limits ask for, until the store turns out to be away. One that is refused
+/// holds nothing up.
+async fn move_lane(delivering: &Delivering, brake: &Brake, lane: Vec<Spooled>) -> Moved {
     let mut moved = Moved::default();
     let mut rest = &lane[..];
     while !rest.is_empty() {
         let count = delivering.fitting(rest.iter().map(|spooled| &*spooled.event));
         let (mut first, mut refused) = (&rest[..count], None);
         while !first.is_empty() {
+            if brake.is_on() {
+                // The lane that failed says why.
+                return moved;
+            }
+            let began = Instant::now();
             let events: Vec<_> = first.iter().map(|spooled| Arc::clone(&spooled.event)).collect();
             match delivering.append(&events).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    brake.answered();
+                    break;
+                }
                 // Of several that are refused the store may name any: all before it go first.
                 Err(AppendError::Rejected { index, reason }) if index < first.len() => {
+                    brake.answered();
                     first = &first[..index];
                     refused = Some(reason);
                 }
                 Err(error) => {
+                    brake.failed(&error, began.elapsed() >= delivering.retry.attempt_timeout);
                     moved.error = Some(error);
                     return moved;
                 }

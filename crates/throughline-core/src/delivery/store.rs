@@ -134,12 +134,18 @@ impl StoreDelivery {
                 let spool = match spool {
                     None => None,
                     Some(config) => {
-                        let spool = config.open(instance).await?;
-                        let usage = spool.usage().await.map_err(|error| OpenError::Unavailable {
-                            store: "spool",
-                            reason: error.to_string(),
-                            source: None,
-                        })?;
+                        let opening = async {
+                            let spool = config.open(instance).await?;
+                            let usage = spool.usage().await.map_err(|error| OpenError::Unavailable {
+                                store: "spool",
+                                reason: error.to_string(),
+                                source: None,
+                            })?;
+                            Ok((spool, usage))
+                        };
+                        let (spool, usage) = tokio::time::timeout(open_timeout, opening)
+                            .await
+                            .unwrap_or_else(|_| Err(not_opened_in(open_timeout, "spool")))?;
                         // What an earlier process left in the spool is this one's to deliver.
                         spool_counters.accept(usage.events);
                         spool_queue.set_spooled(usage.events);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use throughline_core::testing::{FaultyFeed, FaultyStore, MemorySpool, RemoteStore, run};
 use throughline_core::{
     AppendError, BoxFuture, EventSink, Filter, Instance, InstanceId, Limits, Liveness, MemoryFeed,
-    MemoryStore, NotRecorded, OpenError, Page, Readers, Retry, StoreConfig, Throughline, ThroughlineBuilder,
-    TraceEvent, TraceStore,
+    MemoryStore, NotRecorded, OpenError, Page, Readers, Retry, Spool, SpoolConfig, StoreConfig, Throughline,
+    ThroughlineBuilder, TraceEvent, TraceStore,
 };
 use tokio::time::timeout;
 
@@ -285,6 +285,15 @@ impl StoreConfig for SlowReaders {
     }
 }
 
+/// A spool that does not open.
+struct NeverOpen;
+
+impl SpoolConfig for NeverOpen {
+    fn open(&self, _: Instance) -> BoxFuture<'static, Result<Arc<dyn Spool>, OpenError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 #[tokio::test]
 async fn a_build_waits_for_what_does_not_open_no_longer_than_it_may() {
     let (store, feed) = (FaultyStore::around(MemoryStore::new()), FaultyFeed::around(MemoryFeed::new()));
@@ -295,6 +304,7 @@ async fn a_build_waits_for_what_does_not_open_no_longer_than_it_may() {
         builder().store(store).build_async(),
         builder().feed(feed).build_async(),
         builder().store(SlowReaders(MemoryStore::new())).build_async(),
+        builder().store(MemoryStore::new()).spool(NeverOpen).build_async(),
     ];
     for build in builds {
         let error = timeout(SOON, build).await.expect("an answer").map(drop).unwrap_err();

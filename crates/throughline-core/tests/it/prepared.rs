@@ -27,7 +27,9 @@ struct State {
     groups: AtomicUsize,
     /// Events that were prepared and then not the first ones of a group.
     strays: AtomicUsize,
-    refuses: AtomicBool,
+    /// It refuses the group with which this many have been prepared, and then no other.
+    refuses_from: AtomicUsize,
+    has_refused: AtomicBool,
     panics: AtomicBool,
     panicked: AtomicUsize,
 }
@@ -52,8 +54,13 @@ impl TraceStore for Told {
         if prepared.len() > events.len() || !prepared.iter().zip(events).all(is_same) {
             self.0.strays.fetch_add(prepared.len(), Ordering::Relaxed);
         }
-        self.0.groups.fetch_add(usize::from(!prepared.is_empty()), Ordering::Relaxed);
-        let is_refused = self.0.refuses.swap(false, Ordering::Relaxed);
+        let groups = self.0.groups.fetch_add(usize::from(!prepared.is_empty()), Ordering::Relaxed)
+            + usize::from(!prepared.is_empty());
+        let refuses_from = self.0.refuses_from.load(Ordering::Relaxed);
+        let is_refused = refuses_from > 0
+            && groups >= refuses_from
+            && !prepared.is_empty()
+            && !self.0.has_refused.swap(true, Ordering::Relaxed);
         Box::pin(std::future::ready(if is_refused { Err(away()) } else { Ok(()) }))
     }
     fn prepare(&self, events: &[Arc<TraceEvent>]) {
@@ -109,16 +116,9 @@ async fn what_is_prepared_begins_the_group_that_comes_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_refuses_a_group_is_to_forget_what_it_prepared() {
     let store = Told::default();
-    store.0.refuses.store(true, Ordering::Relaxed);
-    let is_seen = |state: &State| {
-        let groups = state.groups.load(Ordering::Relaxed);
-        if groups == 3 {
-            state.refuses.store(true, Ordering::Relaxed);
-        }
-        groups >= 6
-    };
-    let report = emit_until(&store, is_seen).await;
-    assert!(!store.0.refuses.load(Ordering::Relaxed), "it refused nothing");
+    store.0.refuses_from.store(3, Ordering::Relaxed);
+    let report = emit_until(&store, |state| state.groups.load(Ordering::Relaxed) >= 6).await;
+    assert!(store.0.has_refused.load(Ordering::Relaxed), "it refused nothing");
     assert_eq!(store.0.strays.load(Ordering::Relaxed), 0);
     assert!(report.is_complete(), "{report:?}");
 }

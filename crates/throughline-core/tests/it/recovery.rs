@@ -288,6 +288,30 @@ async fn a_trace_that_can_not_be_moved_out_of_a_spool_holds_up_no_other_and_none
     assert!((1..10).contains(&in_vain), "{in_vain} calls more than there are traces");
 }
 
+#[tokio::test]
+async fn a_store_that_is_away_is_not_asked_for_each_trace_that_waits_in_a_spool() {
+    let busy = || AppendError::Unavailable {
+        reason: "busy".to_owned(),
+        retry_after: Some(Duration::from_secs(3600)),
+        source: None,
+    };
+    for (error, at_most) in [(away as fn() -> AppendError, 100), (busy, 10)] {
+        let store = RemoteStore::new();
+        let faulty = FaultyStore::around(store.clone());
+        let faults = faulty.faults();
+        faults.fail_next(u64::MAX, error);
+        let throughline =
+            Throughline::builder("test").store(faulty).spool(left_behind(400).await).build().unwrap();
+        timeout(SOON, faults.attempted(1)).await.expect("it is tried");
+        throughline.flush(Duration::from_millis(400)).await;
+        let asked = faults.attempts();
+        assert!(asked <= at_most, "{asked} attempts: {}", error());
+        faults.heal();
+        let report = throughline.flush(SOON).await;
+        assert!(report.is_complete() && store.violations().is_empty(), "{report}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spool_is_drained_under_traffic_that_never_pauses() {
     let faulty = FaultyStore::around(MemoryStore::new());

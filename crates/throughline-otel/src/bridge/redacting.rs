@@ -116,10 +116,37 @@ impl<E> Redacting<E> {
 
     /// As the fields of a payload: a value may be a secret because of its key.
     fn attributes(&self, attributes: Vec<KeyValue>) -> Vec<KeyValue> {
-        let mut fields: Map<_, _> =
-            attributes.into_iter().map(|pair| (pair.key.to_string(), json(pair.value))).collect();
+        let mut not_in_json = Vec::new();
+        let mut fields = Map::new();
+        for KeyValue { key, value, .. } in attributes {
+            let (key, is_in_json) = (key.to_string(), is_in_json(&value));
+            let as_json = json(value.clone());
+            if !is_in_json {
+                not_in_json.push((key.clone(), as_json.clone(), value));
+            }
+            fields.insert(key, as_json);
+        }
         self.redactor.payload(&mut fields);
-        fields.into_iter().map(|(key, value)| KeyValue::new(Key::from(key), value_of(value))).collect()
+        let original = |key: &str, redacted: &serde_json::Value| {
+            let is_untouched = |(known, before, _): &&(String, _, _)| known == key && before == redacted;
+            not_in_json.iter().rfind(is_untouched).map(|(_, _, value)| value.clone())
+        };
+        fields
+            .into_iter()
+            .map(|(key, redacted)| {
+                let value = original(&key, &redacted).unwrap_or_else(|| value_of(redacted));
+                KeyValue::new(Key::from(key), value)
+            })
+            .collect()
+    }
+}
+
+/// Whether JSON can say it: it has no numbers that are infinite or none.
+fn is_in_json(value: &Value) -> bool {
+    match value {
+        Value::F64(value) => value.is_finite(),
+        Value::Array(Array::F64(values)) => values.iter().all(|value| value.is_finite()),
+        _ => true,
     }
 }
 
@@ -183,6 +210,73 @@ impl<E: SpanExporter> SpanExporter for Redacting<E> {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.exporter.set_resource(resource);
+        // It may have the arguments in it that the process was started with.
+        let attributes = resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        let attributes = self.attributes(attributes.collect());
+        let redacted = match resource.schema_url() {
+            Some(url) => Resource::builder_empty().with_schema_url(attributes, url.to_owned()),
+            None => Resource::builder_empty().with_attributes(attributes),
+        };
+        self.exporter.set_resource(&redacted.build());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use throughline_core::Redaction;
+
+    use super::*;
+
+    const CANARY: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+
+    /// Keeps the resource that it is told.
+    #[derive(Debug, Clone, Default)]
+    struct Told(Arc<Mutex<Option<Resource>>>);
+
+    impl SpanExporter for Told {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn set_resource(&mut self, resource: &Resource) {
+            *self.0.lock().unwrap() = Some(resource.clone());
+        }
+    }
+
+    fn redacting() -> (Redacting<Told>, Told) {
+        let told = Told::default();
+        (Redacting::new(told.clone(), Redaction::standard().build().unwrap()), told)
+    }
+
+    #[test]
+    fn a_resource_is_redacted_and_keeps_its_schema() {
+        let (mut redacting, told) = redacting();
+        let arguments = Array::String(vec!["serve".into(), CANARY.into()]);
+        let attributes =
+            [KeyValue::new("process.command_args", Value::Array(arguments)), KeyValue::new("process.pid", 7)];
+        redacting
+            .set_resource(&Resource::builder_empty().with_schema_url(attributes, "https://schema").build());
+        let resource = told.0.lock().unwrap().take().unwrap();
+        assert!(!format!("{resource:?}").contains(CANARY), "{resource:?}");
+        assert_eq!(resource.get(&"process.pid".into()), Some(7.into()));
+        assert!(format!("{:?}", resource.get(&"process.command_args".into())).contains("serve"));
+        assert_eq!(resource.schema_url(), Some("https://schema"));
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_know_stay_numbers_unless_their_key_is_secret() {
+        let (redacting, _) = redacting();
+        let list = || Value::Array(vec![1.5, f64::INFINITY].into());
+        let redacted = redacting.attributes(vec![
+            KeyValue::new("ratio", f64::NEG_INFINITY),
+            KeyValue::new("ratios", list()),
+            KeyValue::new("password", list()),
+        ]);
+        let of = |key: &str| redacted.iter().find(|pair| pair.key.as_str() == key).unwrap().value.clone();
+        assert_eq!(of("ratio"), Value::F64(f64::NEG_INFINITY));
+        assert_eq!(of("ratios"), list());
+        assert_ne!(of("password"), list());
     }
 }

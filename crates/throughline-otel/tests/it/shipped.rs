@@ -42,6 +42,16 @@ fn of(report: &DeliveryReport, name: &str) -> DestinationReport {
     found.clone()
 }
 
+/// Waits until this is so.
+async fn once(is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+}
+
 /// How often the metrics had been looked at which a collector has got.
 fn looks(collector: &Collector) -> Vec<u64> {
     let value = |metric: &opentelemetry_proto::tonic::metrics::v1::Metric| match &metric.data {
@@ -59,9 +69,7 @@ async fn metrics_are_sent_again_and_again_and_whenever_somebody_flushes() {
     let collector = Collector::start(Says::Yes).await;
     let otlp = Otlp::new().endpoint(collector.endpoint());
     let throughline = measuring(&otlp, 1, Duration::from_millis(10));
-    while collector.metrics().len() < 3 {
-        tokio::task::yield_now().await;
-    }
+    once(|| collector.metrics().len() >= 3).await;
     let seen = looks(&collector);
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
     throughline.shutdown(PATIENCE).await;
@@ -124,9 +132,7 @@ async fn log_lines_wait_for_a_collector_that_is_busy_and_arrive_once_and_in_orde
     collector.says_of_records(503);
     let (throughline, lines) = logging(&Otlp::new().endpoint(collector.endpoint()));
     (0..100).for_each(|at| line(&lines, &at.to_string()));
-    while collector.asked_of_records().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    once(|| !collector.asked_of_records().is_empty()).await;
     collector.says_of_records(200);
     let report = of(&throughline.shutdown(PATIENCE).await, "otlp_logs");
     assert_eq!((report.accepted, report.delivered), (100, 100), "{report:?}");
@@ -135,6 +141,52 @@ async fn log_lines_wait_for_a_collector_that_is_busy_and_arrive_once_and_in_orde
     assert!(records.iter().all(|record| record.time_unix_nano == 7_000 && record.severity_number == 13));
     let said = |at: usize| format!("{:?}", records[at].body);
     assert!(said(0).contains("\"0\"") && said(99).contains("\"99\""), "{}", said(99));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_sent_whole_however_large_and_replaces_what_waits_of_the_last_one() {
+    let collector = Collector::start(Says::Yes).await;
+    let otlp = Otlp::new().endpoint(collector.endpoint()).capacity(3);
+    let report = of(&measuring(&otlp, 10, Duration::MAX).shutdown(PATIENCE).await, "otlp_metrics");
+    assert_eq!((report.accepted, report.delivered, report.dropped()), (10, 10, 0), "{report:?}");
+    assert_eq!(collector.metrics().len(), 10);
+
+    let busy = Collector::start_with([Says::Status(503, Some(60)), Says::Yes]).await;
+    let otlp = Otlp::new().endpoint(busy.endpoint()).capacity(3);
+    let throughline = measuring(&otlp, 10, Duration::MAX);
+    throughline.flush(Duration::from_secs(1)).await;
+    let report = of(&throughline.shutdown(Duration::from_secs(1)).await, "otlp_metrics");
+    let dropped = vec![(DropReason::Unavailable, 10), (DropReason::Shutdown, 10)];
+    assert_eq!((report.accepted, report.delivered, report.dropped), (20, 0, dropped));
+}
+
+#[tokio::test]
+async fn a_collector_that_takes_no_lines_at_all_is_not_asked_for_each_batch() {
+    let collector = Collector::start(Says::Yes).await;
+    collector.says_of_records(404);
+    let (throughline, lines) = logging(&Otlp::new().endpoint(collector.endpoint()));
+    for message in ["first", "second"] {
+        line(&lines, message);
+        throughline.flush(Duration::from_secs(1)).await;
+    }
+    assert_eq!(collector.asked_of_records().len(), 1);
+    let report = of(&throughline.shutdown(Duration::from_secs(1)).await, "otlp_logs");
+    let dropped = vec![(DropReason::Rejected, 1), (DropReason::Shutdown, 1)];
+    assert_eq!((report.delivered, report.dropped), (0, dropped));
+}
+
+#[tokio::test]
+async fn a_second_emitter_that_is_given_the_same_lines_does_not_close_those_of_the_first() {
+    let collector = Collector::start(Says::Yes).await;
+    let (throughline, lines) = logging(&Otlp::new().endpoint(collector.endpoint()));
+    let second = Throughline::builder("cards").store(MemoryStore::new()).sink(lines.clone()).build();
+    let error = second.map(drop).unwrap_err();
+    assert!(error.to_string().contains("open already"), "{error}");
+    // The thread of a worker that was started and refused would have ended by the time of this flush.
+    throughline.flush(PATIENCE).await;
+    (0..10).for_each(|at| line(&lines, &at.to_string()));
+    let report = of(&throughline.shutdown(PATIENCE).await, "otlp_logs");
+    assert_eq!((report.accepted, report.delivered, report.dropped()), (10, 10, 0), "{report:?}");
 }
 
 #[tokio::test]

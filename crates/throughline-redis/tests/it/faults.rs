@@ -59,12 +59,17 @@ fn a_server_that_becomes_a_replica_and_is_promoted_again_costs_a_watcher_nothing
         }
         // Both wait for what comes, which the server ends when it is no longer for it to say.
         let waiting = || match server.command(&["INFO", "clients"]) {
-            redis::Value::BulkString(info) => String::from_utf8(info).unwrap().contains("blocked_clients:2"),
+            redis::Value::BulkString(info) => {
+                String::from_utf8(info).unwrap().lines().any(|line| line == "blocked_clients:2")
+            }
             other => panic!("{other:?}"),
         };
-        while !waiting() {
-            tokio::task::yield_now().await;
-        }
+        let both_wait = async {
+            while !waiting() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, both_wait).await.expect("both wait");
         server.command(&["REPLICAOF", "127.0.0.1", "1"]);
         server.command(&["REPLICAOF", "NO", "ONE"]);
         ends.publish(&[&b]).await;

@@ -37,7 +37,7 @@ pub(super) struct Findings {
 
 impl Settings {
     /// Reads all variables of the table. `lookup` answers `Err` for what is no text. What a file says goes first; if there is one, the
-    /// standard's own variables count only as it names them.
+    /// standard's own variables count only as it names them, but for the one that turns everything off.
     pub(super) fn read(
         lookup: impl Fn(&'static str) -> Result<Option<String>, NotText>,
         file: Option<&BTreeMap<&'static str, String>>,
@@ -65,8 +65,18 @@ impl Settings {
                 }
             }
             if file.is_some() {
+                // Whoever has to turn everything off at once need not touch a file for it.
+                let is_off = |setting: &Setting| {
+                    variable.name == "OTEL_SDK_DISABLED"
+                        && setting.by != CONFIG_FILE
+                        && setting.value.eq_ignore_ascii_case("true")
+                };
+                if set.iter().any(is_off) {
+                    set.retain(is_off);
+                }
                 set.retain(|setting| {
-                    let is_left_to_the_file = setting.by.starts_with("OTEL_") && setting.by != CONFIG_FILE;
+                    let is_left_to_the_file =
+                        setting.by.starts_with("OTEL_") && setting.by != CONFIG_FILE && !is_off(setting);
                     // One that the file repeats is what it says.
                     if is_left_to_the_file && of_file != Some(&setting.value) {
                         findings.warnings.push(format!(

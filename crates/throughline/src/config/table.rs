@@ -129,7 +129,7 @@ static COMMON: &[Variable] = &[
         &[],
         Path,
         "",
-        "A file of OpenTelemetry's declarative configuration: its exporters, resource, sampler and propagators are read, and go before the variables whose names begin with `OTEL_`.",
+        "A file of OpenTelemetry's declarative configuration: its exporters, resource, sampler and propagators are read, and all other variables whose names begin with `OTEL_` are ignored, but for `OTEL_SDK_DISABLED=true`.",
     )
     .needs(&["config-file"]),
 ];
@@ -229,7 +229,7 @@ static LOGS: &[Variable] = &[
         &[],
         SomeOf(EXPORTERS),
         "",
-        "`otlp` exports log lines, and with traces the log records of steps (their starts, and exceptions); `none` neither. By default the log records of steps are exported, if a collector of theirs or of all signals is set, and no lines.",
+        "`otlp` exports log lines, and with traces the log records of steps (their starts, and exceptions); `none` exports neither. By default the log records of steps are exported, if a collector of theirs or of all signals is set, and no lines.",
     )
     .needs(&["otel"]),
 ];

@@ -9,6 +9,8 @@ const MEMBERS: usize = 32;
 /// The longest list that travels on, in bytes: what the standard has everybody take
 /// ([W3C](https://www.w3.org/TR/trace-context-2/#tracestate-limits)).
 const LIMIT: usize = 512;
+/// The longest value of a member ([W3C](https://www.w3.org/TR/trace-context-2/#value)).
+const VALUE: usize = 256;
 /// Members that are longer go first when a list is too long.
 const LONG: usize = 128;
 
@@ -43,7 +45,7 @@ pub(super) fn parse<'h>(values: impl IntoIterator<Item = &'h [u8]>) -> Option<Te
 
 /// The list with what is said here of sampling in front, as
 /// [OpenTelemetry](https://opentelemetry.io/docs/specs/otel/trace/tracestate-handling/) has it: the threshold, and of what was said before all
-/// else, if that was said of the same trace.
+/// else, if that was said of the same trace, as far as there is room for it.
 pub(super) fn with_threshold(
     list: Option<&str>,
     threshold: Option<u64>,
@@ -53,7 +55,10 @@ pub(super) fn with_threshold(
     let said = members().find_map(|member| member.strip_prefix("ot=")).filter(|_| is_of_this_trace);
     let others = said.into_iter().flat_map(|said| said.split(';')).filter(|part| !part.starts_with("th:"));
     let threshold = threshold.map(|threshold| SamplingState::new(Some(threshold), None).to_string());
-    let parts: Vec<_> = threshold.as_deref().into_iter().chain(others).collect();
+    let mut parts: Vec<_> = threshold.as_deref().into_iter().chain(others).collect();
+    while parts.len() > 1 && parts.iter().map(|part| part.len() + 1).sum::<usize>() - 1 > VALUE {
+        parts.pop();
+    }
     let own = (!parts.is_empty()).then(|| format!("ot={}", parts.join(";")));
     let rest = members().filter(|member| !member.starts_with("ot="));
     let members: Vec<_> = own.as_deref().into_iter().chain(rest).take(MEMBERS).collect();
@@ -69,7 +74,7 @@ fn is_key(key: &[u8]) -> bool {
 
 fn is_value(value: &[u8]) -> bool {
     let plain = |c: &u8| matches!(c, b' '..=b'~') && !matches!(c, b',' | b'=');
-    (1..=256).contains(&value.len()) && value.iter().all(plain)
+    (1..=VALUE).contains(&value.len()) && value.iter().all(plain)
 }
 
 fn length(members: &[(&str, &str)]) -> usize {
@@ -103,6 +108,9 @@ mod tests {
         assert_eq!(with(list, None, true).as_deref(), Some("ot=rv:0123456789abcd;x:y,a=1,b=2"));
         assert_eq!(with(list, half, false).as_deref(), Some("ot=th:8,a=1,b=2"));
         assert_eq!(with(list, None, false).as_deref(), Some("a=1,b=2"));
+        let long = format!("ot=rv:0123456789abcd;x:{},a=1", "y".repeat(256 - 20));
+        assert_eq!(with(Some(&long), half, true).as_deref(), Some("ot=th:8;rv:0123456789abcd,a=1"));
+        assert_eq!(with(Some(&long), None, true).as_deref(), Some(&*long));
         let full = (0..32).map(|n| format!("k{n}=1")).collect::<Vec<_>>().join(",");
         let shifted = with(Some(&full), half, true).unwrap();
         assert!(shifted.starts_with("ot=th:8,k0=1,") && shifted.ends_with(",k30=1"), "{shifted}");

@@ -98,6 +98,18 @@ fn what_the_file_leaves_out_is_off_and_what_the_environment_says_of_it_is_ignore
 }
 
 #[test]
+fn the_environment_turns_everything_off_whatever_the_file_says() {
+    for text in ["file_format: '1.0'\n", "file_format: '1.0'\ndisabled: false\n"] {
+        let off = with(text, &[("OTEL_SDK_DISABLED", "True")]).unwrap();
+        assert!(off.is_disabled() && off.warnings().is_empty(), "{:?}", off.warnings());
+    }
+    // The file alone says that it is on again.
+    let off = with("file_format: '1.0'\ndisabled: true\n", &[("OTEL_SDK_DISABLED", "false")]).unwrap();
+    assert!(off.is_disabled());
+    assert_eq!(off.warnings().len(), 1, "{:?}", off.warnings());
+}
+
+#[test]
 fn keys_that_are_not_known_are_warned_of_with_their_place() {
     let text = "file_format: '1.0'\nlog_level: debug\ntracer_provider:\n  processors:\n    - batch:\n        \
                 retries: 3\n        exporter: { console: }\n    - simple: { exporter: { zipkin: } }\n";
