@@ -131,12 +131,10 @@ async fn show(
     let mut keys = keys();
     let mut is_held = false;
     let mut news = match stream {
-        Some(stream) => {
-            match unless_left(&mut keys, &mut is_held, stream.watch(WatchRequest::new())).await {
-                Some(watched) => watched.ok(),
-                None => return Ok(()),
-            }
-        }
+        Some(stream) => match unless_left(&mut keys, &mut is_held, stream.watch(WatchRequest::new())).await {
+            Some(watched) => watched.ok(),
+            None => return Ok(()),
+        },
         None => None,
     };
     let mut last = Instant::now();

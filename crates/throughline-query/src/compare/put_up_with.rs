@@ -63,7 +63,8 @@ fn way(span: Span<'_>, outputs: &mut HashMap<SpanId, u64>) -> Way {
         span.error().map(|error| [&error.message].into_iter().chain(&error.chain).fold(String::new(), add));
     // What came of it is a part of how it went wrong.
     let around = std::iter::successors(Some(span), Span::parent).take(NEAR);
-    let output = around.take_while(|span| !span.is_workflow()).find_map(|span| Some((span.id(), span.output()?)));
+    let output =
+        around.take_while(|span| !span.is_workflow()).find_map(|span| Some((span.id(), span.output()?)));
     let output = output.map(|(of, output)| {
         *outputs.entry(of).or_insert_with(|| {
             let mut hasher = DefaultHasher::new();

@@ -279,8 +279,7 @@ pub(super) fn other_failures(
     let around = cause.and_then(|cause| cause.parent()).filter(|_| stands_for_all);
     // A long error is taken apart once, and not for each failure.
     let said = around.map(|around| causes.said_by(around)).unwrap_or_default();
-    let means_the_cause =
-        cause.zip(around).is_some_and(|(cause, _)| causes.is_called_by_name(&said, cause));
+    let means_the_cause = cause.zip(around).is_some_and(|(cause, _)| causes.is_called_by_name(&said, cause));
     let is_meant = |span: Span<'_>| {
         !means_the_cause
             || around.is_none_or(|around| {

@@ -242,6 +242,9 @@ mod tests {
     async fn an_empty_store_says_so() {
         let board = Board::read(&MemoryStore::new().readers(), NOW).await.unwrap();
         let screen = seen(&board, (60, 12), false);
-        assert!(screen.contains("Nothing is running.") && screen.contains("No run of the last hour failed."), "{screen}");
+        assert!(
+            screen.contains("Nothing is running.") && screen.contains("No run of the last hour failed."),
+            "{screen}"
+        );
     }
 }
