@@ -235,7 +235,7 @@ mod tests {
         answer.line(&"word ".repeat(10_000));
         answer.line("another");
         let short = answer.write(300);
-        assert!(short.contains("room: the end of a line, and 1 of 2 lines. "), "{short}");
+        assert!(short.contains("space: the end of a line, and 1 of 2 lines. "), "{short}");
     }
 
     #[test]
