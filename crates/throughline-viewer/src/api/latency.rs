@@ -231,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    fn span(duration_us: u64, color: &str) -> TraceEvent {
+    fn span(duration_us: u64, color: &'static str) -> TraceEvent {
         let at = Timestamp::from_micros(1);
         let mut event = TraceEvent::new(TraceId::random(), SpanId::random(), "stage:ship", at, "loans");
         event.duration_us = Some(duration_us);
