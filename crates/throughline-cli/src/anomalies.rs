@@ -114,7 +114,7 @@ impl Series {
         Timestamp::from_micros(minute * MINUTE + self.phase)
     }
 
-    /// Adds what ended. In whichever direction time goes, it should not jump to and fro between windows.
+    /// Adds what ended. Time may go forwards or backwards from one to the next, but should not return to a window it has left.
     pub(crate) fn add(&mut self, ended: Timestamp, failed: bool, duration_us: Option<u64>) {
         let minute = self.minute(ended);
         if minute >= self.from {
@@ -176,6 +176,7 @@ impl Series {
                         one.until = until;
                         if is_worse(measure, score, one.score) {
                             (one.value, one.usual, one.score) = (value, usual, score);
+                            one.compared_with = compared_with;
                         }
                     }
                     None => found.push(Unusual { measure, from, until, value, usual, score, compared_with }),

@@ -1,13 +1,13 @@
-//! What an explanation of a run takes from beside it: its process, the runs that it caused, and good runs of its workflow. Whoever
-//! explains a run, a command or a page, says the same of it.
+//! What an explanation of a run takes from beside it: its process, the runs that it caused, and good runs of its workflow. The
+//! command and the page that explain a run say the same of it.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use throughline_model::names::{self, attrs};
 use throughline_model::{
-    Filter, Page, ReadError, Relation, RunState, RunSummary, Scope, Status, Timestamp, TraceEvent, TraceId,
-    TraceReader,
+    Filter, InstanceId, Page, Paged, ReadError, Relation, RunState, RunSummary, Scope, Status, Timestamp,
+    TraceEvent, TraceId, TraceReader,
 };
 use throughline_query::{Comparison, Difference, Explanation, TraceQuery, Verdict};
 
@@ -16,6 +16,8 @@ const GOOD: usize = 5;
 const CANDIDATES: usize = 40;
 /// How many spans a run may have to be compared step by step, and a good run events: it is to be quick.
 const EVENTS: usize = 4_000;
+/// In how many times as many events of a run that it caused the end of its cause is looked for: it is among the last ones.
+const PAGES_OF_CAUSE: usize = 10;
 /// Among how many events at the beginning of a run its root is looked for.
 const BEGINNING: usize = 8;
 /// How many runs that it caused are told of.
@@ -100,15 +102,58 @@ fn failed_elsewhere(end: &TraceEvent) -> Option<TraceId> {
     links.filter_map(|link| link.trace_id).find(|trace| *trace != end.trace_id)
 }
 
-/// The event with which the cause of a run ended; `None` if it is not among the last ones.
+/// The event with which the cause of a run ended; `None` if it is not among the first so many.
 async fn last_event_of_cause(
     reader: &dyn TraceReader,
     run: &RunSummary,
 ) -> Result<Option<TraceEvent>, ReadError> {
     let Some(cause) = &run.cause else { return Ok(None) };
-    let page = reader.trace_page(run.trace_id, &Page::first(EVENTS)).await?;
-    let events = page.items.into_iter().filter(|event| event.span_id == cause.span_id);
-    Ok(events.max_by_key(|event| event.seq))
+    let (mut last, mut page) = (None::<TraceEvent>, Page::first(EVENTS));
+    for _ in 0..PAGES_OF_CAUSE {
+        let found = reader.trace_page(run.trace_id, &page).await?;
+        let is_last = !page.turn(&found)?;
+        let of_cause = found.items.into_iter().filter(|event| event.span_id == cause.span_id);
+        last = last.into_iter().chain(of_cause).max_by_key(|event| event.seq);
+        // A span ends once.
+        if is_last || last.as_ref().is_some_and(|event| event.status != Status::Pending) {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// The last good runs of a workflow, beside which one of its runs did not end well.
+#[derive(Debug)]
+pub struct Beside {
+    /// Of a large run only what it began with is compared: its attributes, its input, its version.
+    is_large: bool,
+    /// The events of each good run that are compared.
+    good: Vec<Vec<TraceEvent>>,
+    summary: RunSummary,
+    version: Option<Difference>,
+}
+
+impl Beside {
+    /// Compares the run with them. This takes a while where they have many events.
+    pub fn compare(self, run: &TraceQuery) -> Option<Comparison> {
+        let beginning = self
+            .is_large
+            .then(|| beginning_of(run.root().into_iter().flat_map(|root| root.events()).cloned()));
+        let here = beginning.as_ref().unwrap_or(run);
+        let good: Vec<TraceQuery> = self.good.into_iter().map(TraceQuery::new).collect();
+        let until = match self.summary.state {
+            RunState::Running => Timestamp::now(),
+            // What a dead process left open was at work until the last that is known of it.
+            _ => run
+                .spans()
+                .filter_map(|span| Some(span.events().last()?.timestamp))
+                .max()
+                .unwrap_or(self.summary.started),
+        };
+        let mut comparison = here.compare(&good, until)?;
+        comparison.differences.splice(0..0, self.version);
+        Some(comparison)
+    }
 }
 
 /// Compares a run that did not end well with the last good runs of its workflow; `None` if there are none.
@@ -120,56 +165,64 @@ pub async fn compare(
     run: &TraceQuery,
     explanation: &Explanation,
 ) -> Result<Option<Comparison>, ReadError> {
+    Ok(good_beside(reader, run, explanation).await?.and_then(|beside| beside.compare(run)))
+}
+
+/// Reads what a run that did not end well is compared with, for those that compare it elsewhere; `None` if it ended well.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn good_beside(
+    reader: &dyn TraceReader,
+    run: &TraceQuery,
+    explanation: &Explanation,
+) -> Result<Option<Beside>, ReadError> {
     if matches!(explanation.verdict, Verdict::Empty | Verdict::Succeeded | Verdict::Recovered) {
         return Ok(None);
     }
     let Some(summary) = run.summary() else { return Ok(None) };
-    // Of a large run only what it began with is compared: its attributes, its input, its version.
     let is_large = run.spans().len() > EVENTS;
-    let beginning = is_large.then(|| beginning_of(run.root().into_iter().flat_map(|root| root.events())));
-    let here = beginning.as_ref().unwrap_or(run);
-    let mut good = Vec::new();
+    let (mut good, mut usual) = (Vec::new(), None);
     for other in good_runs(reader, &summary, CANDIDATES).await? {
         let most = if is_large { BEGINNING } else { EVENTS };
-        let page = reader.trace_page(other.trace_id, &Page::first(most)).await?;
-        if is_large {
-            let root = other.root.as_ref().map(|root| root.span_id);
-            good.push(beginning_of(page.items.iter().filter(|event| Some(event.span_id) == root)));
-        } else if page.next.is_none() {
-            good.push(TraceQuery::new(page.items));
+        let Paged { mut items, next, .. } = reader.trace_page(other.trace_id, &Page::first(most)).await?;
+        if next.is_some() && !is_large {
+            continue;
         }
+        let root = other.root.as_ref().map(|root| root.span_id);
+        let is_of_root = |event: &TraceEvent| Some(event.span_id) == root;
+        if good.is_empty() {
+            let first = items.iter().filter(|event| is_of_root(event)).min_by_key(|event| event.seq);
+            usual = first.map(|event| event.instance);
+        }
+        if is_large {
+            items.retain(|event| is_of_root(event) && event.seq == 0);
+        }
+        good.push(items);
         if good.len() == GOOD {
             break;
         }
     }
-    let until = match summary.state {
-        RunState::Running => Timestamp::now(),
-        // What a dead process left open was at work until the last that is known of it.
-        _ => run
-            .spans()
-            .filter_map(|span| Some(span.events().last()?.timestamp))
-            .max()
-            .unwrap_or(summary.started),
-    };
-    let Some(mut comparison) = here.compare(&good, until) else { return Ok(None) };
-    comparison.differences.splice(0..0, version(reader, run, &good).await?);
-    Ok(Some(comparison))
+    if good.is_empty() {
+        return Ok(None);
+    }
+    let version = version(reader, run, usual).await?;
+    Ok(Some(Beside { is_large, good, summary, version }))
 }
 
 /// What a run began with: the start of its root.
-fn beginning_of<'e>(root: impl Iterator<Item = &'e TraceEvent>) -> TraceQuery {
-    TraceQuery::new(root.filter(|event| event.seq == 0).cloned().collect())
+fn beginning_of(root: impl Iterator<Item = TraceEvent>) -> TraceQuery {
+    TraceQuery::new(root.filter(|event| event.seq == 0).collect())
 }
 
 /// The version of the service, if it is another one than that of the last good run.
 async fn version(
     reader: &dyn TraceReader,
     run: &TraceQuery,
-    good: &[TraceQuery],
+    usual: Option<InstanceId>,
 ) -> Result<Option<Difference>, ReadError> {
-    let owner =
-        |query: &TraceQuery| query.root().and_then(|root| root.events().next()).map(|event| event.instance);
-    let Some((here, usual)) = owner(run).zip(good.first().and_then(owner)) else { return Ok(None) };
+    let here = run.root().and_then(|root| root.events().next()).map(|event| event.instance);
+    let Some((here, usual)) = here.zip(usual) else { return Ok(None) };
     if here == usual {
         return Ok(None);
     }

@@ -71,9 +71,14 @@ impl<'q> Causes<'q> {
         self.at(self.rules.descend(span.index, Status::Failed).cause)
     }
 
-    /// Whether the error of a span calls another one by its name.
-    pub(super) fn is_called_by_name(&self, around: Span<'_>, span: Span<'_>) -> bool {
-        self.rules.is_called_by_name(around.index, span.index)
+    /// The words of the error of a span, for [`is_called_by_name`](Self::is_called_by_name).
+    pub(super) fn said_by(&self, span: Span<'_>) -> Vec<String> {
+        self.rules.said_by(span.index)
+    }
+
+    /// Whether an error that has these words calls a span by its name.
+    pub(super) fn is_called_by_name(&self, said: &[String], span: Span<'_>) -> bool {
+        self.rules.is_called_by_name(said, span.index)
     }
 
     /// The last failure inside a span that may have brought it down although nothing says so.

@@ -5,8 +5,8 @@ const AFTER_HOST: [char; 3] = ['/', '?', '#'];
 
 /// An address without what may be secret in it: user, password and query.
 ///
-/// A password may contain what ends it for others, and whoever wrote it does not know. So all that precedes the last `@` is left
-/// out, though that may be more than a password.
+/// A password may contain characters that would end it, if they were not escaped as they should be. So all that precedes the last
+/// `@` is left out, though that may be more than a password.
 pub(crate) fn without_secrets(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let rest = rest.rsplit('@').next().unwrap_or_default();

@@ -27,23 +27,36 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// The archives in a folder that have such names, oldest first. A file and its compressed copy are one.
-    pub(crate) fn all(folder: &Path, is_archive: impl Fn(&str) -> bool) -> Vec<Self> {
-        let mut found = listed(folder, &is_archive);
+    ///
+    /// # Errors
+    /// If the folder is there and can't be listed.
+    pub(crate) fn all(folder: &Path, is_archive: impl Fn(&str) -> bool) -> Result<Vec<Self>, LogsError> {
+        let mut found = listed(folder, &is_archive)?;
         for _ in 1..LOOKS {
-            let again = listed(folder, &is_archive);
+            let again = listed(folder, &is_archive)?;
             let is_the_same = found.iter().map(Self::key).eq(again.iter().map(Self::key));
             found = again;
             if is_the_same {
                 break;
             }
         }
+        // Only of what was listed last: a folder may have many files, and a process may open few.
+        found.iter_mut().for_each(Self::pin);
         let plain: HashSet<_> = found.iter().map(|archive| archive.path.clone()).collect();
         let mut known = HashSet::new();
         found.retain(|archive| {
             let is_copy = is_gzip(&archive.path) && plain.contains(&archive.path.with_extension(""));
             !is_copy && known.insert(archive.identity)
         });
-        found
+        Ok(found)
+    }
+
+    /// Opens what is not compressed yet, and is then what was opened.
+    fn pin(&mut self) {
+        self.file = if is_gzip(&self.path) { None } else { File::open(&self.path).ok() };
+        if let Some(opened) = self.file.as_ref().and_then(|file| file.metadata().ok()) {
+            self.identity = identity(&opened);
+        }
     }
 
     fn key(&self) -> (&Path, Identity) {
@@ -78,26 +91,29 @@ impl Archive {
     }
 }
 
-fn listed(folder: &Path, is_archive: &dyn Fn(&str) -> bool) -> Vec<Archive> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+fn listed(folder: &Path, is_archive: &dyn Fn(&str) -> bool) -> Result<Vec<Archive>, LogsError> {
+    let entries = match fs::read_dir(folder) {
+        // What is not there, or is no folder, is told of by whoever reads the path itself.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.map_err(|error| LogsError::read(folder, error))?,
+    };
     let mut found: Vec<_> = entries
+        .flatten()
         .filter(|entry| entry.file_name().to_str().is_some_and(is_archive))
         .filter_map(|entry| {
             let path = entry.path();
             let metadata = fs::metadata(&path).ok().filter(Metadata::is_file)?;
-            let (modified, mut identity) = (metadata.modified().ok()?, identity(&metadata));
-            let file = if is_gzip(&path) { None } else { File::open(&path).ok() };
-            if let Some(opened) = file.as_ref().and_then(|file| file.metadata().ok()) {
-                identity = crate::identity::identity(&opened);
-            }
-            Some(Archive { path, modified, identity, file })
+            let (modified, identity) = (metadata.modified().ok()?, identity(&metadata));
+            Some(Archive { path, modified, identity, file: None })
         })
         .collect();
     // Within one tick of the clock of files, by name.
     found.sort_by_cached_key(|archive| {
         (archive.modified, Reverse(numbered(&archive.path).unwrap_or_default()), archive.path.clone())
     });
-    found
+    Ok(found)
 }
 
 /// Hands over the lines of a file, which is compressed if it is called so.

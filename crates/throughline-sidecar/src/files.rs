@@ -86,8 +86,16 @@ impl Files {
             let _ = tail.pin();
         }
         let of_paths = self.tails.iter().filter(|tail| !tail.is_of_folder).map(|tail| rotated(tail.path()));
+        let mut found = Vec::new();
+        for archives in of_paths {
+            match archives {
+                Ok(archives) => found.extend(archives),
+                Err(error) => self.troubles.push(error),
+            }
+        }
+        // A folder that can't be listed was told of already.
         let of_folders = self.folders.iter().map(|folder| Archive::all(&folder.path, is_archive_of_a_log));
-        let found: Vec<_> = of_paths.chain(of_folders).flatten().collect();
+        found.extend(of_folders.flatten().flatten());
         let mut known = HashSet::new();
         for archive in found {
             let is_followed = self.tails.iter().any(|tail| tail.reads(archive.identity));

@@ -58,6 +58,10 @@ const TRANSPARENT: [&str; 2] = ["fields", "metadata"];
 const OF_PROTOCOL: [&str; 4] = ["stringValue", "intValue", "doubleValue", "boolValue"];
 /// How deep objects are taken apart; what is deeper stays as it was written.
 const DEEPEST: usize = 8;
+/// How many bytes the names may have that come of taking a line's objects apart: so many, and so many for each of the line's own.
+/// Each field of an object gets the name of the object in front of its own, and a line may have many of them in a long one.
+const NAMES: usize = 16 * 1024;
+const NAMES_PER_BYTE: usize = 4;
 /// What names of fields that say which run it is end with, in any spelling.
 const IDS: [&str; 5] = ["traceid", "correlationid", "requestid", "runid", "executionid"];
 
@@ -158,8 +162,9 @@ impl Record {
         // What the line says of itself comes before what its fields are called.
         let is_own = |(name, _): &(String, _)| !TRANSPARENT.contains(&name.as_str());
         let (own, inner): (Vec<_>, Vec<_>) = written.into_iter().partition(is_own);
+        let mut left = line.len().saturating_mul(NAMES_PER_BYTE).saturating_add(NAMES);
         for (name, value) in own.into_iter().chain(inner) {
-            take_apart(name, value.get(), DEEPEST, &mut fields);
+            take_apart(name, value.get(), DEEPEST, &mut left, &mut fields);
         }
         // Serilog leaves out the level that is the most frequent one.
         let implied = fields.iter().any(|(name, _)| name == "@t").then_some(LogLevel::Info);
@@ -205,7 +210,15 @@ fn is_id(name: &str) -> bool {
     name == "@tr" || (IDS.iter().any(|id| plain.ends_with(id)) && !plain.contains("parent"))
 }
 
-fn take_apart(name: String, value: &str, depth: usize, fields: &mut Vec<(String, LogValue)>) {
+/// Adds a field, or those of its object. An object whose fields would have longer names together than what is `left` stays as it was
+/// written.
+fn take_apart(
+    name: String,
+    value: &str,
+    depth: usize,
+    left: &mut usize,
+    fields: &mut Vec<(String, LogValue)>,
+) {
     if depth > 0
         && value.starts_with('{')
         && let Ok(Object(object)) = serde_json::from_str(value)
@@ -213,27 +226,37 @@ fn take_apart(name: String, value: &str, depth: usize, fields: &mut Vec<(String,
         if let [(kind, inner)] = &*object
             && OF_PROTOCOL.contains(&kind.as_str())
         {
-            return take_apart(name, inner.get(), depth - 1, fields);
+            return take_apart(name, inner.get(), depth - 1, left, fields);
         }
         let is_transparent = TRANSPARENT.contains(&name.as_str());
-        for (inner, value) in object {
-            let inner = if is_transparent { inner } else { format!("{name}.{inner}") };
-            take_apart(inner, value.get(), depth - 1, fields);
+        if is_transparent || is_within(left, &name, object.iter().map(|(inner, _)| inner.len())) {
+            for (inner, value) in object {
+                let inner = if is_transparent { inner } else { format!("{name}.{inner}") };
+                take_apart(inner, value.get(), depth - 1, left, fields);
+            }
+            return;
         }
-        return;
     }
     if depth > 0
         && value.starts_with('[')
         && is_called(&name, "attributes")
         && let Ok(attributes) = serde_json::from_str::<Vec<Attribute<'_>>>(value)
+        && is_within(left, &name, attributes.iter().map(|attribute| attribute.key.len()))
     {
         for Attribute { key, value } in attributes {
-            take_apart(format!("{name}.{key}"), value.get(), depth - 1, fields);
+            take_apart(format!("{name}.{key}"), value.get(), depth - 1, left, fields);
         }
         return;
     }
     let text = if value.starts_with('"') { serde_json::from_str(value).ok() } else { None };
     fields.push((name, text.map_or_else(|| LogValue::Json(value.to_owned()), LogValue::Text)));
+}
+
+/// Whether the names of what is in an object of this name take no more than what is left for them, which they then do.
+fn is_within(left: &mut usize, name: &str, mut inner: impl Iterator<Item = usize>) -> bool {
+    let after = inner.try_fold(*left, |left, length| left.checked_sub(name.len() + 1 + length));
+    *left = after.unwrap_or(*left);
+    after.is_some()
 }
 
 /// Takes out the first of these fields that can be read so.
@@ -349,6 +372,29 @@ mod tests {
         let record = Record::read(line.as_bytes()).unwrap();
         assert_eq!(record.fields.len(), 1);
         assert_eq!(record.fields[0].0, ["a"; DEEPEST + 1].join("."));
+    }
+
+    #[test]
+    fn what_a_line_takes_grows_as_it_does_however_long_its_names_are() {
+        let taken = |fields: usize| {
+            let inner: Vec<_> = (0..fields).map(|at| format!("\"{at}\":0")).collect();
+            let line = format!("{{\"{}\":{{{}}}}}", "n".repeat(fields * 6), inner.join(","));
+            let record = Record::read(line.as_bytes()).unwrap();
+            let value = |value: &LogValue| match value {
+                LogValue::Text(text) | LogValue::Json(text) => text.len(),
+            };
+            let sizes = record.fields.iter().map(|(name, of_it)| name.len() + value(of_it));
+            (sizes.sum::<usize>(), line.len())
+        };
+        for fields in [10, 100, 1_000, 2_000, 4_000] {
+            let (taken, written) = taken(fields);
+            assert!(taken <= (NAMES_PER_BYTE + 2) * written + NAMES, "{taken} of {written}");
+        }
+        let usual = r#"{"kubernetes":{"pod":{"labels":{"app":"loans","tier":"back"},"name":"loans-1"}}}"#;
+        let record = Record::read(usual.as_bytes()).unwrap();
+        let names: Vec<_> = record.fields.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["kubernetes.pod.labels.app", "kubernetes.pod.labels.tier", "kubernetes.pod.name"];
+        assert_eq!(names, expected);
     }
 
     #[test]

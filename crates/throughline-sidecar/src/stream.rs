@@ -51,10 +51,14 @@ impl Stream {
         self.is_over
     }
 
-    /// Hands over the lines that have come. Says whether there was anything.
+    /// Hands over the lines that have come, as many as wait at most: whoever writes without a pause must not keep others from being
+    /// read. Says whether there was anything.
     pub(crate) fn read(&mut self, each: Each<'_>) -> Result<bool, Fault> {
         let mut is_new = false;
-        while !self.is_over {
+        for _ in 0..WAITING {
+            if self.is_over {
+                break;
+            }
             match self.chunks.try_recv() {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => self.take(None, each)?,

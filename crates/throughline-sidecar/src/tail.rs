@@ -198,7 +198,8 @@ impl Tail {
     fn between(&self, now: &Metadata) -> Vec<Archive> {
         let Some(open) = &self.open else { return Vec::new() };
         let Ok(old) = open.file.metadata().and_then(|old| old.modified()) else { return Vec::new() };
-        let mut later = rotated(&self.path);
+        // What was rotated is as good as not there, then; the file itself is read.
+        let mut later = rotated(&self.path).unwrap_or_default();
         later.retain(|archive| {
             let is_known = archive.identity == identity(now) || self.reads(archive.identity);
             let is_later = match is_gzip(&archive.path) {
@@ -224,8 +225,11 @@ fn is_over(since: Instant, now: Instant) -> bool {
 }
 
 /// The files beside a path that were there before, oldest first: `app.log.1`, `app.log-20260301.gz`.
-pub(crate) fn rotated(path: &Path) -> Vec<Archive> {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+///
+/// # Errors
+/// If the folder can't be listed.
+pub(crate) fn rotated(path: &Path) -> Result<Vec<Archive>, LogsError> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
     Archive::all(folder_of(path), |entry| entry.strip_prefix(name).is_some_and(is_of_rotation))
 }
 

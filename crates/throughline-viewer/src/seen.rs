@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use throughline_core::{Liveness, ReadError, TraceAnalytics, TraceId, TraceQuery, TraceReader, Veil};
+use throughline_core::{
+    Filter, Liveness, Page, Paged, ReadError, TraceAnalytics, TraceEvent, TraceId, TraceQuery, TraceReader,
+    Veil,
+};
 
 use crate::leisure::at_leisure;
 
@@ -26,6 +29,26 @@ impl Seen {
     ) -> Self {
         let analytics = analytics.map(|analytics| veil.analytics(analytics));
         Self { reader: veil.reader(Arc::clone(&bare)), analytics, veil, bare }
+    }
+
+    /// Events that match, newest first, without what is large in them. They are redacted where that keeps nobody waiting.
+    pub(crate) async fn events_without_data(
+        &self,
+        filter: &Filter,
+        page: &Page,
+    ) -> Result<Paged<TraceEvent>, ReadError> {
+        let mut found = self.bare.events(filter, page).await?;
+        let veil = self.veil.clone();
+        let redact = move || {
+            for event in &mut found.items {
+                event.data = None;
+                event.extra.clear();
+                event.links.clear();
+                veil.event(event);
+            }
+            found
+        };
+        at_leisure(redact).await
     }
 
     /// What can be asked of one run. The events of a large one are redacted and sorted where that keeps nobody waiting.

@@ -39,15 +39,14 @@ impl Watchers {
 
     /// A place for a client, unless it has its share already.
     pub(crate) fn place(&self, client: Client) -> Result<Place, Problem> {
-        let permit = Arc::clone(&self.all).try_acquire_owned().map_err(|_| {
-            Problem::busy("as many pages as may are told of what is new; this one has to be loaded again")
-        })?;
+        let permit = Arc::clone(&self.all)
+            .try_acquire_owned()
+            .map_err(|_| Problem::busy("too many pages are receiving live updates; reload this one later"))?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_client = taken.entry(client).or_default();
-        if *of_client >= self.of_each {
-            return Err(Problem::too_many(
-                "as many of your pages as may are told of what is new; close another one, and load this one again",
-            ));
+        // Those of whom nothing is known are not one client.
+        if client.is_some() && *of_client >= self.of_each {
+            return Err(Problem::too_many("you have too many pages open; close one and reload"));
         }
         *of_client += 1;
         drop(taken);
@@ -68,11 +67,19 @@ impl Drop for Place {
 }
 
 /// Who asks. Behind a proxy that is the address which the proxy itself added, the last one; what stands before it anybody can make up.
+/// Some add the port, too.
 pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap) -> Client {
     let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-    let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    let forwarded = forwarded.and_then(|value| address(value.to_str().ok()?.rsplit(',').next()?.trim()));
     let peer = || extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     forwarded.or_else(peer).map(|address: IpAddr| address.to_canonical())
+}
+
+/// An address with or without a port; one of IPv6 may be in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let without_port = || text.parse::<SocketAddr>().map(|address| address.ip()).ok();
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    text.parse().ok().or_else(without_port).or_else(in_brackets)
 }
 
 #[cfg(test)]
@@ -95,6 +102,15 @@ mod tests {
     }
 
     #[test]
+    fn those_of_whom_nothing_is_known_are_not_one_client() {
+        let watchers = Watchers::new(Arc::new(Semaphore::new(4)), 1);
+        let places: Vec<_> = (0..4).map(|_| watchers.place(None).unwrap()).collect();
+        assert!(watchers.place(None).is_err(), "in all there are four");
+        drop(places);
+        assert_eq!(watchers.free(), 4);
+    }
+
+    #[test]
     fn behind_a_proxy_a_client_is_the_address_that_the_proxy_added() {
         let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
         let mut extensions = Extensions::new();
@@ -103,6 +119,15 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", "203.0.113.9, 192.0.2.1".parse().unwrap());
         assert_eq!(client(&extensions, &headers), Some("192.0.2.1".parse().unwrap()));
+        for (said, address) in [
+            ("203.0.113.9, 192.0.2.1:4711", "192.0.2.1"),
+            ("[2001:db8::1]:4711", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            headers.insert("x-forwarded-for", said.parse().unwrap());
+            assert_eq!(client(&extensions, &headers), Some(address.parse().unwrap()), "{said}");
+        }
         assert_eq!(client(&Extensions::new(), &HeaderMap::new()), None);
     }
 }

@@ -544,6 +544,25 @@ fn unusual() -> Vec<Case> {
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], 600 - failed, 0.08);
         },
     );
+    // After a day of 100,000 of which none failed, five of as many are chance, and twenty are not. One failed before that day.
+    let after_none = Case::new(
+        "UnusualFailures",
+        "warning",
+        runs,
+        LOAN,
+        0,
+        "loan fails 0.02%, which is unusual",
+        |tape, phase, tick| {
+            let (failed, all) = match (phase, tick) {
+                (0, 0) => (1, 700),
+                (0, last) if last > DAY => (5, 100_000),
+                (1, _) => (20, 100_000),
+                _ => (0, 700),
+            };
+            tape.time(&WORKFLOW_DURATION, ["acme", "loan", "failed"], failed, 0.08);
+            tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], all - failed, 0.08);
+        },
+    );
     // Between 0.5 s and 1 s, after 30 of 60; usually 97.5 ms, between 50 ms and 100 ms. Just below, between 0.1 s and 0.25 s: 175 ms.
     let durations = Case::new(
         "UnusualDuration",
@@ -558,7 +577,9 @@ fn unusual() -> Vec<Case> {
             tape.time(&STEP_DURATION, labels, 60, [0.08, 0.8, 0.12][phase]);
         },
     );
-    [failures, durations].map(|case| Case { minutes: 10, ..case.window(DAY).fires_after(3) }).into()
+    [failures, after_none, durations]
+        .map(|case| Case { minutes: 10, ..case.window(DAY).fires_after(3) })
+        .into()
 }
 
 fn library() -> Vec<Case> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use throughline_core::{Filter, Page, Status, Text, Timestamp, TraceEvent, TraceId, TraceReader, names};
+use throughline_core::{
+    Filter, Page, Status, Text, Timestamp, TraceEvent, TraceId, TraceReader, TypeMatch, names,
+};
 
 use crate::anomalies::{Compared, Measure, Series, Unusual};
 use crate::args::AnomaliesArgs;
@@ -13,6 +15,8 @@ use crate::store::Store;
 
 /// How many events are read at once.
 const PAGE: usize = 1_000;
+/// What all ends of runs are called.
+const WORKFLOWS: &str = "workflow:*";
 /// How many series are judged.
 const MOST_SERIES: usize = 500;
 /// How many runs are named of an anomaly.
@@ -125,6 +129,22 @@ fn ended() -> Filter {
     filter
 }
 
+/// What may be of a key, so that a store need not hand over the rest; [`key_of`] says what is.
+fn of_key((subject, of): &Key) -> Filter {
+    let mut filter = ended();
+    match *subject {
+        "workflow" => {
+            filter.scope.workflow = Some(of.clone());
+            filter.event_type(WORKFLOWS)
+        }
+        "route" => filter.event_type(names::HTTP_REQUEST).attr(names::attrs::HTTP_ROUTE, of.clone()),
+        _ => {
+            filter.event_type = Some(TypeMatch::Exact(of.clone()));
+            filter
+        }
+    }
+}
+
 /// All series since a moment, and how many events are of none because there are too many.
 async fn read(
     reader: &dyn TraceReader,
@@ -154,7 +174,7 @@ async fn read(
 
 /// What was unusual, with the runs in which it was bad and what is in more of them than in others.
 async fn anomaly(reader: &dyn TraceReader, key: &Key, unusual: &Unusual) -> Result<Anomaly, CliError> {
-    let mut filter = ended();
+    let mut filter = of_key(key);
     filter.scope.since = Some(unusual.from);
     filter.scope.until = Some(unusual.until);
     let mut runs = Vec::new();

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use throughline_core::query::human_duration;
 use throughline_core::{
-    ErrorInfo, Filter, Page, RunState, Status, Text, Timestamp, TraceId, TraceReader, names,
+    ErrorInfo, Filter, OpenSummary, Page, RunState, Status, Text, Timestamp, TraceId, TraceReader, names,
 };
 use throughline_kit::{Indicator, Objective, Objectives, Subject};
 
@@ -25,6 +25,10 @@ const KINDS: usize = 5;
 const RUNS: usize = 3;
 /// Over how long a time is said how fast a budget is spent now.
 const NOW: Duration = Duration::from_secs(3_600);
+/// How long before the window runs are looked for that ended in it: a store finds runs by when they began.
+const LONGEST_RUN: Duration = Duration::from_secs(24 * 3_600);
+/// What of a budget is none of it: 1 - 0.999 is no number of a computer.
+const NOTHING: f64 = 1e-9;
 
 /// What became of an objective in its window.
 #[derive(Serialize)]
@@ -80,10 +84,33 @@ pub(super) async fn run(args: &SloArgs, store: &Store, screen: &mut Screen) -> R
     let objectives = objectives(&args.file)?;
     let reader = store.readers().await?.reader;
     let now = Timestamp::now();
+    let is_of_runs = |objective: &Objective| matches!(objective.subject, Subject::Workflow(_));
+    let interrupted = match objectives.all.iter().any(is_of_runs) {
+        true => interrupted(&*reader).await?,
+        false => Vec::new(),
+    };
     let mut reports = Vec::new();
     for objective in &objectives.all {
         let mut tally = Tally::new(objective, now);
-        read(&*reader, objective, now.minus(objective.window), &mut tally).await?;
+        let since = now.minus(objective.window);
+        // What will not end by itself did not end well. What is resumed is counted by how that ends.
+        let ended_so = |run: &&OpenSummary| {
+            is_of_runs(objective)
+                && run.summary.workflow.as_deref() == Some(objective.subject.name())
+                && run.last_event >= since
+        };
+        for run in interrupted.iter().filter(ended_so) {
+            tally.add(&Outcome {
+                trace_id: run.summary.trace_id,
+                ended: run.last_event,
+                failed: true,
+                is_over: false,
+                duration_us: None,
+                name: &"interrupted".into(),
+                error: None,
+            });
+        }
+        read(&*reader, objective, since, &mut tally).await?;
         reports.push(tally.report());
     }
     let answer = Answer::of(reports.iter().all(|report| report.budget_left >= 0.0));
@@ -108,6 +135,8 @@ struct Outcome<'a> {
     trace_id: TraceId,
     ended: Timestamp,
     failed: bool,
+    /// Whether it ended at all.
+    is_over: bool,
     duration_us: Option<u64>,
     name: &'a Text,
     error: Option<&'a ErrorInfo>,
@@ -125,7 +154,8 @@ async fn read(
     match &objective.subject {
         Subject::Workflow(workflow) => {
             filter.scope.workflow = Some(workflow.clone().into());
-            return read_runs(reader, objective, &filter, tally).await;
+            filter.scope.since = Some(since.minus(LONGEST_RUN));
+            return read_runs(reader, objective, &filter, since, tally).await;
         }
         Subject::Route(route) => {
             filter = filter.event_type(names::HTTP_REQUEST).attr(names::attrs::HTTP_ROUTE, route.clone());
@@ -141,6 +171,7 @@ async fn read(
                 trace_id: event.trace_id,
                 ended: event.timestamp,
                 failed: event.status == Status::Failed,
+                is_over: true,
                 duration_us: event.duration_us,
                 name: &event.event_type,
                 error: event.error.as_deref(),
@@ -152,10 +183,24 @@ async fn read(
     }
 }
 
+/// The runs that were interrupted, which no one has resumed.
+async fn interrupted(reader: &dyn TraceReader) -> Result<Vec<OpenSummary>, CliError> {
+    let (mut interrupted, mut page) = (Vec::new(), Page::first(PAGE));
+    loop {
+        let found = reader.open_summaries(&page).await?;
+        let is_last = !page.turn(&found)?;
+        interrupted.extend(found.items.into_iter().filter(|run| run.summary.state == RunState::Interrupted));
+        if is_last {
+            return Ok(interrupted);
+        }
+    }
+}
+
 async fn read_runs(
     reader: &dyn TraceReader,
     objective: &Objective,
     filter: &Filter,
+    since: Timestamp,
     tally: &mut Tally<'_>,
 ) -> Result<(), CliError> {
     let workflow = Text::from(objective.subject.name().to_owned());
@@ -167,13 +212,14 @@ async fn read_runs(
             _ => reader.runs_without_causes(filter, &page).await?,
         };
         for run in &found.items {
-            let Some(ended) = run.ended else { continue };
+            let Some(ended) = run.ended.filter(|ended| *ended >= since) else { continue };
             let cause = run.cause.as_ref().or(run.first_failure.as_ref());
             let failed = run.state == RunState::Failed;
             tally.add(&Outcome {
                 trace_id: run.trace_id,
                 ended,
                 failed,
+                is_over: true,
                 duration_us: run.duration_us,
                 name: cause.filter(|_| failed).map_or(&workflow, |cause| &cause.name),
                 error: cause.and_then(|cause| cause.error.as_ref()),
@@ -204,7 +250,9 @@ impl<'a> Tally<'a> {
         let threshold = self.threshold_us();
         let is_bad = match threshold {
             None => outcome.failed,
-            Some(threshold) => outcome.duration_us.is_some_and(|duration| duration > threshold),
+            Some(threshold) => {
+                !outcome.is_over || outcome.duration_us.is_some_and(|duration| duration > threshold)
+            }
         };
         let is_recent = self.now.since(outcome.ended) < NOW;
         self.total += 1;
@@ -252,6 +300,7 @@ impl<'a> Tally<'a> {
         spent_by.sort_by_key(|spending| std::cmp::Reverse(spending.count));
         spent_by.truncate(KINDS);
         let (bad, total) = self.recent;
+        let left = 1.0 - part(self.bad);
         BudgetReport {
             name: name.clone(),
             subject: subject.kind(),
@@ -262,7 +311,7 @@ impl<'a> Tally<'a> {
             since: self.now.minus(*window),
             total: self.total,
             bad: self.bad,
-            budget_left: 1.0 - part(self.bad),
+            budget_left: if left.abs() < NOTHING { 0.0 } else { left },
             burn_rate: (total > 0).then(|| bad as f64 / total as f64 / allowed),
             spent_by,
         }

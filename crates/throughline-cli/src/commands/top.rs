@@ -11,6 +11,8 @@ use futures_util::StreamExt as _;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use throughline_core::{EventStream, Readers, Timestamp, TraceStream, WatchRequest};
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -74,16 +76,48 @@ impl Pressed {
 /// Reads keys on a thread of their own, which waits for them until the process ends.
 fn keys() -> mpsc::Receiver<Pressed> {
     let (tell, told) = mpsc::channel(16);
+    // Whoever ends the process from outside leaves, too: the terminal is to be as it was.
+    #[cfg(unix)]
+    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+        if let Ok(mut signals) = signal(kind) {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                signals.recv().await;
+                let _ = tell.send(Pressed::Leave).await;
+            });
+        }
+    }
     std::thread::spawn(move || {
         while let Ok(event) = event::read() {
             if let Some(pressed) = Pressed::of(&event)
                 && tell.blocking_send(pressed).is_err()
             {
-                break;
+                return;
             }
         }
+        // There is no terminal any more.
+        let _ = tell.blocking_send(Pressed::Leave);
     });
     told
+}
+
+/// What comes of a look at the store, unless somebody leaves meanwhile: one that does not answer must keep nobody here.
+async fn unless_left<T>(
+    keys: &mut mpsc::Receiver<Pressed>,
+    is_held: &mut bool,
+    look: impl Future<Output = T>,
+) -> Option<T> {
+    let mut look = std::pin::pin!(look);
+    loop {
+        tokio::select! {
+            seen = &mut look => return Some(seen),
+            pressed = keys.recv() => match pressed {
+                None | Some(Pressed::Leave) => return None,
+                Some(Pressed::Hold) => *is_held = !*is_held,
+                Some(Pressed::Again | Pressed::Resized) => {}
+            },
+        }
+    }
 }
 
 async fn show(
@@ -95,11 +129,14 @@ async fn show(
     name: &str,
 ) -> Result<(), CliError> {
     let mut keys = keys();
+    let mut is_held = false;
     let mut news = match stream {
-        Some(stream) => stream.watch(WatchRequest::new()).await.ok(),
+        Some(stream) => match unless_left(&mut keys, &mut is_held, stream.watch(WatchRequest::new())).await {
+            Some(watched) => watched.ok(),
+            None => return Ok(()),
+        },
         None => None,
     };
-    let mut is_held = false;
     let mut last = Instant::now();
     loop {
         terminal.draw(|frame| draw::draw(frame, &board, name, is_held))?;
@@ -116,9 +153,10 @@ async fn show(
         }
         if !is_held {
             // A store that is away for a while is no reason to leave.
-            match Board::read(readers, Timestamp::now()).await {
-                Ok(read) => board = read,
-                Err(error) => board.trouble = Some(error.to_string()),
+            match unless_left(&mut keys, &mut is_held, Board::read(readers, Timestamp::now())).await {
+                Some(Ok(read)) => board = read,
+                Some(Err(error)) => board.trouble = Some(error.to_string()),
+                None => return Ok(()),
             }
         }
         last = Instant::now();
@@ -135,4 +173,21 @@ async fn happened(news: &mut Option<EventStream>) {
         }
     }
     std::future::pending::<()>().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_leaves_need_not_wait_for_a_store_that_does_not_answer() {
+        let (press, mut keys) = mpsc::channel(4);
+        let mut is_held = false;
+        for pressed in [Pressed::Hold, Pressed::Again, Pressed::Leave] {
+            press.send(pressed).await.unwrap();
+        }
+        assert_eq!(unless_left(&mut keys, &mut is_held, std::future::pending::<()>()).await, None);
+        assert!(is_held);
+        assert_eq!(unless_left(&mut keys, &mut is_held, std::future::ready(1)).await, Some(1));
+    }
 }

@@ -106,6 +106,14 @@ fn is_personal(field: &str) -> bool {
     })
 }
 
+/// Whether a field of a payload says of several who or where they are: `users`, `byUsers`.
+fn is_plural(field: &str) -> bool {
+    words(field).any(|word| {
+        let word = word.to_ascii_lowercase();
+        word.strip_suffix('s').is_some_and(|word| PERSONAL.contains(&word))
+    })
+}
+
 /// The words of a name in any of the usual spellings: `customer_id`, `customer-id`, `customerId`, `CUSTOMER_ID`, `customerID`.
 fn words(name: &str) -> impl Iterator<Item = &str> {
     name.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|part| {
@@ -165,7 +173,20 @@ impl Hidden {
         *fields = std::mem::take(fields)
             .into_iter()
             .map(|(field, mut value)| {
-                self.replace_value(&mut value, by, depth, is_within || is_personal(&field));
+                let (is_personal, is_table) = (is_within || is_personal(&field), is_plural(&field));
+                match &mut value {
+                    // A table of users has their names for keys.
+                    Value::Object(rows) if is_personal && is_table && depth < DEEPEST => {
+                        let rows_of = std::mem::take(rows).into_iter();
+                        *rows = rows_of
+                            .map(|(key, mut row)| {
+                                self.replace_value(&mut row, by, depth + 1, true);
+                                (by.pseudonym(&key), row)
+                            })
+                            .collect();
+                    }
+                    value => self.replace_value(value, by, depth, is_personal),
+                }
                 (self.replace(&field), value)
             })
             .collect();
@@ -201,8 +222,8 @@ fn is_part_of_number(text: &str, found: Range<usize>) -> bool {
 
 /// What a payload says of who and where.
 fn collect(fields: &Map<String, Value>, values: &mut BTreeSet<String>) {
-    let mut left: Vec<(bool, &Value)> =
-        fields.iter().map(|(field, value)| (is_personal(field), value)).collect();
+    let mut left = Vec::new();
+    add_fields(fields, false, &mut left, values);
     while let Some((is_within, value)) = left.pop() {
         match value {
             Value::String(text) => {
@@ -215,11 +236,28 @@ fn collect(fields: &Map<String, Value>, values: &mut BTreeSet<String>) {
                 values.insert(number.to_string());
             }
             Value::Array(items) => left.extend(items.iter().map(|item| (is_within, item))),
-            Value::Object(fields) => {
-                left.extend(fields.iter().map(|(field, value)| (is_within || is_personal(field), value)));
-            }
+            Value::Object(fields) => add_fields(fields, is_within, &mut left, values),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+    }
+}
+
+/// What is left to be looked at of fields: each value, and whether it is within what is personal.
+fn add_fields<'a>(
+    fields: &'a Map<String, Value>,
+    is_within: bool,
+    left: &mut Vec<(bool, &'a Value)>,
+    values: &mut BTreeSet<String>,
+) {
+    for (field, value) in fields {
+        let is_within = is_within || is_personal(field);
+        if let Value::Object(rows) = value
+            && is_within
+            && is_plural(field)
+        {
+            values.extend(rows.keys().cloned());
+        }
+        left.push((is_within, value));
     }
 }
 
@@ -319,6 +357,24 @@ mod tests {
         for kept in ["71500", "kept-1", "kept-2", "but not 4711001", "no limit for customer "] {
             assert!(text.contains(kept), "{kept}: {text}");
         }
+    }
+
+    #[test]
+    fn the_keys_of_a_table_of_those_who_it_was_are_gone_too() {
+        let mut event = event();
+        event.data = json!({ "users": { "ada-l": { "visits": 3 } }, "user": { "role": "admin-7" }, "note": "of ada-l" })
+            .as_object()
+            .cloned();
+        let mut events = [event];
+        anonymous().apply(&mut events);
+        let text = serde_json::to_string(&events).unwrap();
+        assert!(!text.contains("ada-l") && !text.contains("admin-7"), "{text}");
+        for kept in ["\"users\"", "\"visits\"", "\"role\""] {
+            assert!(text.contains(kept), "{kept}: {text}");
+        }
+        let data = events[0].data.as_ref().unwrap();
+        let key = data["users"].as_object().unwrap().keys().next().unwrap();
+        assert_eq!(data["note"], format!("of {key}"), "the same everywhere");
     }
 
     #[test]

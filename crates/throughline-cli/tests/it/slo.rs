@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use throughline_core::Timestamp;
 
 use crate::sandbox::Sandbox;
-use crate::services::{end, fail, service, succeed};
+use crate::services::{end, fail, service, stay, succeed};
 
 fn objective(name: &str, about: &str, target: f64) -> String {
     format!("[[slo]]\nname = \"{name}\"\n{about}\ntarget = {target}\n\n")
@@ -67,8 +67,52 @@ async fn a_budget_is_spent_by_what_failed_and_names_the_runs() {
         "{}",
         said.stdout
     );
-    sandbox.write("kept.toml", objective("kept", RUNS, 0.5));
-    assert_eq!(sandbox.run(&["slo", "kept.toml"]).code, 0);
+    // What is met exactly is met.
+    for target in [0.5, 0.8] {
+        sandbox.write("kept.toml", objective("kept", RUNS, target));
+        let said = sandbox.run(&["slo", "kept.toml"]);
+        assert_eq!(said.code, 0, "{target}: {}", said.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_began_before_the_window_counts_and_so_does_one_that_was_interrupted() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    // Kept to the end of the test: dropped, it would be cancelled.
+    let _open = stay(shop.workflow("nightly")).await;
+    end(shop).await;
+    let event = |run: u64, seq: u64, kind: &str, status: &str, hours: u64| {
+        json!({
+            "trace_id": format!("{run:032x}"), "span_id": format!("{run:016x}"), "seq": seq,
+            "event_type": format!("workflow:{kind}"), "workflow": "nightly", "service": "shop", "status": status,
+            "timestamp": Timestamp::now().minus(Duration::from_secs(hours * 3_600)), "n": 2 * run + seq,
+            "duration_us": (seq == 1).then_some(1_000_000),
+        })
+    };
+    let events = [
+        // Within the window, across its beginning, before it.
+        event(1, 0, "started", "pending", 3),
+        event(1, 1, "completed", "success", 2),
+        event(2, 0, "started", "pending", 30),
+        event(2, 1, "failed", "failed", 20),
+        event(3, 0, "started", "pending", 40),
+        event(3, 1, "failed", "failed", 30),
+    ];
+    let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
+    sandbox.write("events.jsonl", lines);
+    assert_eq!(sandbox.run(&["import", "events.jsonl"]).code, 0);
+    let day = "workflow = \"nightly\"\ntime_window = \"24h\"\nindicator";
+    let file = [
+        objective("works", &format!("{day} = \"availability\""), 0.5),
+        objective("quick", &format!("{day} = \"latency\"\nthreshold = \"1h\""), 0.5),
+    ];
+    sandbox.write("slo.toml", file.concat());
+    let said = sandbox.run(&["slo", "--json"]);
+    let answer: Value = serde_json::from_str(&said.stdout).unwrap();
+    let counts = |name| (found(&answer, name)["total"].clone(), found(&answer, name)["bad"].clone());
+    assert_eq!(counts("works"), (json!(3), json!(2)), "{}", said.stdout);
+    assert_eq!(counts("quick"), (json!(3), json!(1)), "{}", said.stdout);
 }
 
 #[test]

@@ -68,7 +68,13 @@ fn failures(of: &Of) -> Expr {
     let share_of = |window: Window, ago: Window| {
         share(failed().rate(window).offset(ago), all().rate(window).offset(ago))
     };
-    let usual = || share_of(DAY, HOUR);
+    // By the estimate of Krichevsky and Trofimov: that nothing failed in a day says that little does, not that nothing may.
+    let usual = || {
+        let ended = || Expr::from(all().increase(DAY).offset(HOUR));
+        let none = ended().times(0.0);
+        let failed = Expr::from(failed().increase(DAY).offset(HOUR)).or(none);
+        failed.plus(Expr::Number(0.5)).over(ended().plus(Expr::Number(1.0)))
+    };
     let deviation = usual().product(Expr::Number(1.0).minus(usual())).over(ended()).root();
     let beyond_chance = Expr::from(failed().increase(NOW)).minus(Expr::Number(CORRECTION)).over(ended());
     now()
@@ -105,7 +111,7 @@ pub(super) fn unusual() -> Group {
             expr: any(failures),
             lasting: for_minutes(0),
             summary: "{{ $labels.workflow }}{{ $labels.step_type }}{{ $labels.http_route }} fails {{ $value | humanizePercentage }}, which is unusual",
-            description: "Of the runs of a workflow, the steps of a type or the requests to a route, one and a half times the share of the day before failed in 10 minutes, and more than in the same hour of it, and that is no chance.",
+            description: "Of the runs of a workflow, the steps of a type or the requests to a route, one and a half times the share of the day before failed in 10 minutes, and more than in the same hour of it, which is unlikely to be chance.",
             dashboard: "overview",
         },
         Alert {

@@ -1,6 +1,7 @@
 //! What went wrong in good runs, too.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::Serialize;
 
@@ -25,8 +26,9 @@ pub struct PutUpWith {
     pub events: Vec<Text>,
 }
 
-/// How something went wrong: what is the same of two spans that went wrong in the same way.
-type Way = (String, Status, String, Option<String>);
+/// How something went wrong: what is the same of two spans that went wrong in the same way. Of an output that is a hash: it may be
+/// large, and that of all that went wrong in it.
+type Way = (String, Status, String, Option<u64>);
 
 /// What went wrong before a place in the timeline, and in all good runs in the same way.
 pub(super) fn put_up_with(query: &TraceQuery, good: &[TraceQuery], until: u32) -> Vec<PutUpWith> {
@@ -52,17 +54,26 @@ fn went_wrong(query: &TraceQuery) -> impl Iterator<Item = (Way, Span<'_>)> {
         Status::Success => span.has_tag(tags::FALLBACK) || span.output().is_some_and(holds_nothing),
         Status::Pending => false,
     };
-    query.spans().filter(is_of_it).map(|span| (way(span), span))
+    let mut outputs = HashMap::new();
+    query.spans().filter(is_of_it).map(move |span| (way(span, &mut outputs), span))
 }
 
-fn way(span: Span<'_>) -> Way {
+fn way(span: Span<'_>, outputs: &mut HashMap<SpanId, u64>) -> Way {
     let text =
         span.error().map(|error| [&error.message].into_iter().chain(&error.chain).fold(String::new(), add));
     // What came of it is a part of how it went wrong.
     let around = std::iter::successors(Some(span), Span::parent).take(NEAR);
-    let output = around.take_while(|span| !span.is_workflow()).find_map(|span| span.output());
+    let output =
+        around.take_while(|span| !span.is_workflow()).find_map(|span| Some((span.id(), span.output()?)));
+    let output = output.map(|(of, output)| {
+        *outputs.entry(of).or_insert_with(|| {
+            let mut hasher = DefaultHasher::new();
+            output.to_string().hash(&mut hasher);
+            hasher.finish()
+        })
+    });
     let name = without_digits(&span.name());
-    (name, span.status(), text.unwrap_or_default(), output.map(ToString::to_string))
+    (name, span.status(), text.unwrap_or_default(), output)
 }
 
 fn add(mut all: String, text: &Text) -> String {

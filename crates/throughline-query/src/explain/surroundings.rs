@@ -277,13 +277,14 @@ pub(super) fn other_failures(
     let stands_for_all = matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter));
     // What the error around the cause calls by its name is what it means, and not what else failed there.
     let around = cause.and_then(|cause| cause.parent()).filter(|_| stands_for_all);
-    let means_the_cause =
-        cause.zip(around).is_some_and(|(cause, around)| causes.is_called_by_name(around, cause));
+    // A long error is taken apart once, and not for each failure.
+    let said = around.map(|around| causes.said_by(around)).unwrap_or_default();
+    let means_the_cause = cause.zip(around).is_some_and(|(cause, _)| causes.is_called_by_name(&said, cause));
     let is_meant = |span: Span<'_>| {
         !means_the_cause
             || around.is_none_or(|around| {
                 span.parent().is_none_or(|parent| parent.id() != around.id())
-                    || causes.is_called_by_name(around, span)
+                    || causes.is_called_by_name(&said, span)
             })
     };
     let is_item = |span: Span<'_>| cause.is_some_and(|cause| causes.are_items(cause, causes.at(span.index)));

@@ -21,11 +21,11 @@ use crate::state::State;
 const SPANS: usize = 5_000;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How many are read at once.
-const PAGE: usize = 1_000;
+const PAGE: usize = 250;
 /// How many differences are told of, and how many spans of a region are named.
 const DIFFERENCES: usize = 12;
 const NAMED: usize = 10;
-/// What is rarer in a region says nothing of it.
+/// What is rarer in a region, and would be if it were as frequent in it as elsewhere, says nothing of it.
 const LEAST: u64 = 3;
 /// How many different values a name may have: the id of each span is different everywhere.
 const VALUES: usize = 200;
@@ -80,7 +80,7 @@ async fn ends(seen: &Seen, wanted: &Wanted) -> Result<(Vec<TraceEvent>, bool), P
     filter.statuses = vec![Status::Success, Status::Failed];
     let (mut events, mut page, began) = (Vec::new(), Page::first(PAGE), Instant::now());
     loop {
-        let found = seen.reader.events(&filter, &page).await?;
+        let found = seen.events_without_data(&filter, &page).await?;
         let is_last = !page.turn(&found)?;
         events.extend(found.items.into_iter().filter(|event| event.duration_us.is_some()));
         if is_last || events.len() >= SPANS || began.elapsed() > PATIENCE {
@@ -173,11 +173,14 @@ fn compare(events: Vec<TraceEvent>, region: Region) -> Compared {
     let mut of_name: BTreeMap<String, usize> = BTreeMap::new();
     values.keys().for_each(|(name, _)| *of_name.entry(name.clone()).or_default() += 1);
     let totals = [inside.len() as u64, outside.len() as u64];
+    let least = LEAST.min(totals[0]);
+    let is_frequent = |[inside, outside]: [u64; 2]| {
+        let expected = || outside as f64 / totals[1] as f64 * totals[0] as f64;
+        inside >= least || (outside > 0 && expected() >= least as f64)
+    };
     let mut differences: Vec<Difference> = values
         .into_iter()
-        .filter(|((name, _), hits)| {
-            of_name[name] <= VALUES && hits.iter().sum::<u64>() >= LEAST.min(totals[0])
-        })
+        .filter(|((name, _), hits)| of_name[name] <= VALUES && is_frequent(*hits))
         .map(|((name, value), hits)| Difference {
             name,
             value,
@@ -220,4 +223,43 @@ fn traits(event: &TraceEvent) -> BTreeSet<(String, String)> {
         add("tag", tag.to_string());
     }
     traits
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_core::Attrs;
+
+    use super::*;
+
+    fn span(duration_us: u64, color: &'static str) -> TraceEvent {
+        let at = Timestamp::from_micros(1);
+        let mut event = TraceEvent::new(TraceId::random(), SpanId::random(), "stage:ship", at, "loans");
+        event.duration_us = Some(duration_us);
+        event.status = Status::Success;
+        event.attrs = Attrs::new().with("color", color);
+        event
+    }
+
+    #[test]
+    fn what_is_rare_in_a_region_and_is_expected_to_be_is_no_difference() {
+        let at = Timestamp::from_micros(1);
+        let region = Region { from: at, to: at, least_us: 10, most_us: 20 };
+        // Ten inside, one of which has what four of a hundred outside have; and none what ninety outside have.
+        let inside = (0..10).map(|n| span(15, if n == 0 { "odd" } else { "slow" }));
+        let outside = (0..100).map(|n| {
+            span(
+                5,
+                if n < 4 {
+                    "odd"
+                } else if n < 94 {
+                    "usual"
+                } else {
+                    "slow"
+                },
+            )
+        });
+        let compared = compare(inside.chain(outside).collect(), region);
+        let values: Vec<_> = compared.differences.iter().map(|one| one.value.as_str()).collect();
+        assert_eq!(values, ["usual", "slow"], "{:?}", compared.differences);
+    }
 }

@@ -64,10 +64,11 @@ pub(crate) async fn run(
     // What lies beside it, as the command has it.
     beside::add_process(&mut explanation, &*seen.reader, &query).await?;
     beside::add_children(&mut explanation, &*seen.reader, &related.caused, None).await?;
-    if let Some(comparison) = beside::compare(&*seen.reader, &query, &explanation).await? {
-        explanation.add_comparison(&comparison);
-    }
+    let good = beside::good_beside(&*seen.reader, &query, &explanation).await?;
     let story = at_leisure(move || {
+        if let Some(comparison) = good.and_then(|good| good.compare(&query)) {
+            explanation.add_comparison(&comparison);
+        }
         let story = Story {
             explanation,
             nodes: query.tree().nodes,

@@ -13,13 +13,18 @@ const STEPS: [number, string][] = [
 ];
 
 export function micros(us: number): string {
-  for (const [size, unit] of STEPS) {
-    const value = us / size;
-    // Rounded first: what rounds to 60 s is a minute.
-    const shown = value >= 100 ? Math.round(value) : Number(value.toPrecision(2));
+  for (const [at, [size, unit]] of STEPS.entries()) {
+    const shown = rounded(us / size);
+    const above = STEPS[at - 1];
+    // What rounds to 60 s is a minute.
+    if (above && shown * size >= above[0]) return `1 ${above[1]}`;
     if (shown >= 1) return `${shown} ${unit}`;
   }
   return `${us} µs`;
+}
+
+function rounded(value: number): number {
+  return value >= 100 ? Math.round(value) : Number(value.toPrecision(2));
 }
 
 export function moment(text: string, clock: Clock, now = Date.now()): string {

@@ -153,7 +153,7 @@ impl Answer {
             (_, true) => format!("the end of a line, and {of_lines}"),
             (_, false) => of_lines,
         };
-        format!("Left out for want of room: {what}. {again}; {}.", self.narrower)
+        format!("Left out for lack of space: {what}. {again}; {}.", self.narrower)
     }
 }
 
@@ -230,12 +230,12 @@ mod tests {
         let short = answer.write(300);
         assert!(estimate(&short) <= 300);
         assert!(short.contains(" characters more)"), "{short}");
-        assert!(short.contains("Left out for want of room: the end of a line. "), "{short}");
+        assert!(short.contains("Left out for lack of space: the end of a line. "), "{short}");
         let mut answer = Answer::new("nothing");
         answer.line(&"word ".repeat(10_000));
         answer.line("another");
         let short = answer.write(300);
-        assert!(short.contains("room: the end of a line, and 1 of 2 lines. "), "{short}");
+        assert!(short.contains("space: the end of a line, and 1 of 2 lines. "), "{short}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) struct Board {
     pub(super) interrupted: usize,
     /// The oldest first.
     pub(super) open: Vec<OpenRun>,
-    /// The last started first.
+    /// Those that started within the hour, the last first.
     pub(super) failed: Vec<RunSummary>,
     /// Of the runs that started within the hour; `None` where the store does not count.
     pub(super) failures: Option<Rate>,
@@ -51,11 +51,12 @@ impl Board {
             }
         }
         let open = reader.open_runs(&Page::first(OPEN)).await?.items;
-        let mut failed =
-            reader.runs(&Filter::new().status(Status::Failed), &Page::first(FAILED)).await?.items;
-        failed.retain(|run| run.state == RunState::Failed);
         // A clock that is ahead of this one would stretch the chart.
         let scope = Scope::all().since(now.minus(HOUR)).until(now.plus(MINUTE));
+        // Where little fails, a store would look through all that it has for what failed.
+        let filter = Filter::new().status(Status::Failed).scope(scope.clone());
+        let mut failed = reader.runs(&filter, &Page::first(FAILED)).await?.items;
+        failed.retain(|run| run.state == RunState::Failed);
         let failures = supported(readers.analytics.failure_rate(&scope).await)?;
         let buckets = supported(readers.analytics.over_time(&scope, MINUTE).await)?;
         let minutes = buckets.map(|buckets| {

@@ -128,7 +128,7 @@ fn draw_failed(frame: &mut Frame<'_>, board: &Board, area: Rect) {
         Constraint::Fill(5),
     ];
     let head = ["FAILED", "WORKFLOW", "AGO", "CAUSE"];
-    table(frame, area, head, board.failed.iter().map(row), widths, "No run failed.");
+    table(frame, area, head, board.failed.iter().map(row), widths, "No run of the last hour failed.");
 }
 
 fn table<'a, const N: usize>(
@@ -242,6 +242,9 @@ mod tests {
     async fn an_empty_store_says_so() {
         let board = Board::read(&MemoryStore::new().readers(), NOW).await.unwrap();
         let screen = seen(&board, (60, 12), false);
-        assert!(screen.contains("Nothing is running.") && screen.contains("No run failed."), "{screen}");
+        assert!(
+            screen.contains("Nothing is running.") && screen.contains("No run of the last hour failed."),
+            "{screen}"
+        );
     }
 }

@@ -65,10 +65,10 @@ impl Causes<'_> {
         })
     }
 
-    /// Whether the error of a span calls another one by its name.
-    pub fn is_called_by_name(&self, around: u32, span: u32) -> bool {
+    /// Whether an error calls a span by its name; its words are those of [`said_by`](Self::said_by).
+    pub fn is_called_by_name(&self, said: &[String], span: u32) -> bool {
         let name = self.record.spans[span as usize].first.event_type.as_str();
-        words::names_step(&self.said_by(around), name)
+        words::names_step(said, name)
     }
 
     /// Of the failures inside a span, the last that its error calls by its name and that was not made good.
@@ -80,7 +80,7 @@ impl Causes<'_> {
     }
 
     /// The words of the error of a span.
-    fn said_by(&self, span: u32) -> Vec<String> {
+    pub fn said_by(&self, span: u32) -> Vec<String> {
         let error = self.record.spans[span as usize].error();
         error.map(|error| words::words(&error.message)).unwrap_or_default()
     }
