@@ -135,6 +135,13 @@ impl Played {
         self.explanation.render(&Style::plain())
     }
 
+    /// The page says of a step that it took long, which it does on a machine that is busy and not in its story.
+    pub(crate) fn is_disturbed(&self, scenario: &Scenario) -> bool {
+        let is_in_story =
+            |line: &str| scenario.says.iter().any(|said| said.ends_with(": ") && line.contains(said));
+        self.page().lines().any(|line| line.contains(" usually, ") && !is_in_story(line))
+    }
+
     pub(crate) fn names_origin(&self, scenario: &Scenario) -> bool {
         self.explanation.cause.as_ref().is_some_and(|cause| cause.span.name == scenario.origin)
     }
@@ -154,6 +161,8 @@ pub(crate) fn assert_page(name: &str, page: &str) {
     settings.add_filter(r"trace [0-9a-f]{32} · started \S+", "trace ID · started TIME");
     settings.add_filter(r" *\b\d+(\.\d+)? (µs|ms|s)\b", " T");
     settings.add_filter(r"\+ ?(\d+(\.\d+)? (µs|ms|s)\b|T|0\b)", "+T");
+    // In a column of times, each is as far to the right as the widest one asks for.
+    settings.add_filter(r" {3,}\+T", "    +T");
     settings.add_filter(r"task \d+ panicked", "task N panicked");
     settings.bind(|| insta::assert_snapshot!(name, page));
 }
