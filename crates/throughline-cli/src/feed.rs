@@ -12,7 +12,7 @@ use crate::store::Store;
 const SCHEMES: &[&str] =
     &["redis:", "rediss:", "redis+unix:", "unix:", "valkey:", "valkeys:", "valkey+unix:"];
 
-/// What tells of events as they happen: the feed that is named, or the store itself; `None` where neither does.
+/// Where events can be followed as they happen: the named feed, or the store itself; `None` if neither supports it.
 pub(crate) async fn of(feed: Option<&str>, store: &Store) -> Result<Option<Arc<dyn TraceStream>>, CliError> {
     match feed.filter(|feed| !feed.is_empty()) {
         Some(feed) => open(feed).await.map(Some),

@@ -33,7 +33,7 @@ pub(super) struct LateStore {
     config: Arc<dyn StoreConfig>,
     instance: Instance,
     name: &'static str,
-    /// What was begun and has not ended, whoever waits for it: it may have taken out the lease.
+    /// An opening that has begun and not ended; it may hold the lease.
     under_way: Mutex<Option<Opening>>,
     open: Arc<OnceLock<Arc<dyn TraceStore>>>,
 }
