@@ -27,10 +27,12 @@ const CRATES: &[&str] = &[
 
 /// Public names that the façade leaves out, and why.
 const INTERNAL: &[(&str, &str)] = &[
+    ("throughline_core::beside::Beside", EXPLAINS),
     ("throughline_core::beside::add_children", EXPLAINS),
     ("throughline_core::beside::add_process", EXPLAINS),
     ("throughline_core::beside::caused_by", EXPLAINS),
     ("throughline_core::beside::compare", EXPLAINS),
+    ("throughline_core::beside::good_beside", EXPLAINS),
     ("throughline_core::beside::kind_of", EXPLAINS),
     ("throughline_core::beside::last_good", EXPLAINS),
     ("throughline_core::beside::shortest_id", EXPLAINS),
