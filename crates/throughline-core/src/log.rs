@@ -20,7 +20,7 @@ pub struct LogLine {
     pub span: Option<SpanId>,
     /// Other ids, as they are called in a line: `workflow`, `request_id`, `user_id`.
     pub ids: Vec<(&'static str, String)>,
-    /// The error that it tells of.
+    /// The error that the line reports.
     pub error: Option<ErrorInfo>,
     /// Its other fields.
     pub metadata: Map<String, Value>,

@@ -260,7 +260,7 @@ impl TraceReader for Reader {
     fn secret(&self) -> BoxFuture<'_, Result<Option<Secret>, ReadError>> {
         match self.veil.shown {
             Shown::All => self.reader.secret(),
-            // Whoever has it can find out which values the pseudonyms stand for.
+            // It would reveal which values the pseudonyms stand for.
             Shown::Choices | Shown::WithoutPayloads => Box::pin(std::future::ready(Ok(None))),
         }
     }

@@ -76,7 +76,7 @@ impl Pressed {
 /// Reads keys on a thread of their own, which waits for them until the process ends.
 fn keys() -> mpsc::Receiver<Pressed> {
     let (tell, told) = mpsc::channel(16);
-    // Whoever ends the process from outside leaves, too: the terminal is to be as it was.
+    // A signal that ends the process leaves, too, so that the terminal is restored.
     #[cfg(unix)]
     for kind in [SignalKind::terminate(), SignalKind::hangup()] {
         if let Ok(mut signals) = signal(kind) {
