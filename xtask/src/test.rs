@@ -56,6 +56,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     steps.take("lints", || {
         call(cargo().arg("clippy").args(SHARED).args(["--all-targets", "--", "-D", "warnings"]))
     })?;
+    // Code that is left out with a feature may be all that uses a variable.
+    steps.take("lints with few features", || {
+        ["default", "otel"].into_iter().try_for_each(|features| {
+            let facade =
+                ["--locked", "--package", "throughline", "--no-default-features", "--features", features];
+            call(cargo().arg("clippy").args(facade).args(["--", "-D", "warnings"]))
+        })
+    })?;
     steps.take("docs", || {
         call(cargo().arg("doc").args(SHARED).arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"))
     })?;

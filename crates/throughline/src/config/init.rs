@@ -68,14 +68,18 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
 
     #[cfg(all(feature = "metrics", feature = "axum"))]
     let page = config.metrics();
-    #[cfg(not(all(feature = "metrics", feature = "axum")))]
-    let page: Option<super::MetricsSettings> = None;
-    #[cfg(feature = "otel")]
-    let has_exported_metrics = exports.as_ref().is_some_and(|exports| exports.metrics);
-    #[cfg(not(feature = "otel"))]
-    let has_exported_metrics = false;
     #[cfg(feature = "metrics")]
-    let prometheus = (page.is_some() || has_exported_metrics).then(throughline_metrics::Prometheus::new);
+    let prometheus = {
+        #[cfg(feature = "axum")]
+        let has_page = page.is_some();
+        #[cfg(not(feature = "axum"))]
+        let has_page = false;
+        #[cfg(feature = "otel")]
+        let is_exported = exports.as_ref().is_some_and(|exports| exports.metrics);
+        #[cfg(not(feature = "otel"))]
+        let is_exported = false;
+        (has_page || is_exported).then(throughline_metrics::Prometheus::new)
+    };
     #[cfg(feature = "metrics")]
     let builder = match &prometheus {
         Some(prometheus) => builder.metrics(prometheus),

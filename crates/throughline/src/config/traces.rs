@@ -139,6 +139,7 @@ fn with_scheme(endpoint: &str) -> Cow<'_, str> {
 pub(super) struct Exports {
     pub(super) otlp: throughline_otel::Otlp,
     pub(super) traces: bool,
+    #[cfg(feature = "metrics")]
     pub(super) metrics: bool,
     pub(super) lines: bool,
 }
@@ -166,7 +167,13 @@ pub(super) fn exports(settings: &Settings) -> Result<Option<Exports>, super::Ini
         })
     };
     let otlp = throughline_otel::Otlp::from_lookup(&lookup)?;
-    Ok(Some(Exports { otlp, traces: traces.is_some(), metrics, lines }))
+    Ok(Some(Exports {
+        otlp,
+        traces: traces.is_some(),
+        #[cfg(feature = "metrics")]
+        metrics,
+        lines,
+    }))
 }
 
 /// What OTel's variable says, or else `TRACING_ENABLED`, or else that there is an endpoint.
