@@ -2,8 +2,10 @@
 
 import { micros } from './format.ts';
 import { useAnswer } from './hooks.ts';
+import { SpanLogs } from './logs.tsx';
 import { Copy, Moment, Shown, State } from './parts.tsx';
 import { toRun } from './route.ts';
+import { useSettings } from './settings.ts';
 import type { Details as Found, ErrorInfo, TraceEvent } from './types.ts';
 
 /** How much of a value is shown at once. */
@@ -21,6 +23,7 @@ export function Details({ id, span, close }: { id: string; span: string; close: 
 
 function Body({ id, found }: { id: string; found: Found }) {
   const { span, events } = found;
+  const { about } = useSettings();
   const last = (key: string) => events.findLast((event) => event.data && key in event.data)?.data?.[key];
   const attrs = Object.entries(Object.assign({}, ...events.map((event) => event.attrs ?? {})) as Record<string, string>);
   const tags = [...new Set(events.flatMap((event) => event.tags ?? []))];
@@ -54,6 +57,7 @@ function Body({ id, found }: { id: string; found: Found }) {
           ))}
         </ul>
       )}
+      {about.logs && <SpanLogs id={id} span={span.span_id} />}
       <details>
         <summary>Events as recorded ({events.length})</summary>
         {events.map((event) => <Json value={event} label={`${event.event_type}, seq ${event.seq}`} />)}

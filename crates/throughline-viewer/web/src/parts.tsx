@@ -20,6 +20,8 @@ const SIGNS: Record<string, string> = {
   in_doubt: '?',
   out_of_order: '⇅',
   waiting: '…',
+  held: '✓',
+  lost: '✗',
 };
 
 /** A state by its sign, its colour and its name: no meaning is in the colour alone. */
