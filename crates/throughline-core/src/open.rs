@@ -50,7 +50,7 @@ impl Deployment {
         }
     }
 
-    /// That in a few words, as in a column of a table.
+    /// The same in a few words, as in a column of a table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CutsShort => "cut short, can be resumed",
@@ -154,7 +154,7 @@ pub struct Holder {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct AtWork {
-    /// The run.
+    /// The run; its fields stand beside these.
     #[serde(flatten)]
     pub run: OpenRun,
     /// What a deployment would do to it.

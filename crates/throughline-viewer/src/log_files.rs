@@ -24,8 +24,8 @@ const NEAR: u64 = 256 * 1024;
 const SLACK: Duration = Duration::from_secs(60);
 /// What the names of log files have in them.
 const NAMES: [&str; 3] = [".jsonl", ".log", ".json"];
-/// What the names of those have at the end that were packed away.
-const PACKED: [&str; 4] = [".gz", ".zst", ".xz", ".bz2"];
+/// What the names of compressed files end with.
+const COMPRESSED: [&str; 4] = [".gz", ".zst", ".xz", ".bz2"];
 
 /// Where the service writes its log.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,11 @@ impl LogFiles {
         // What was written to last comes last.
         files.sort();
         files.retain(|(changed, _)| *changed >= since);
-        let mut found = Found { has_more: files.len() > MOST_FILES, files: files.len().min(MOST_FILES), ..Found::default() };
+        let mut found = Found {
+            has_more: files.len() > MOST_FILES,
+            files: files.len().min(MOST_FILES),
+            ..Found::default()
+        };
         let mut left = MOST_BYTES;
         let mut parts = Vec::new();
         for (_, path) in files.iter().rev().take(MOST_FILES) {
@@ -119,7 +123,7 @@ impl LogFiles {
 
 fn is_log_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    NAMES.iter().any(|part| name.contains(part)) && !PACKED.iter().any(|end| name.ends_with(end))
+    NAMES.iter().any(|part| name.contains(part)) && !COMPRESSED.iter().any(|end| name.ends_with(end))
 }
 
 fn moment(time: SystemTime) -> Timestamp {
@@ -259,16 +263,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, offset) in [("loans.1.jsonl", 0), ("loans.2.jsonl", LINES)] {
             let lines: Vec<_> = (0..LINES)
-                .map(|at| line(offset + at, id((offset + at) / 10), &format!("line {} {}", offset + at, "x".repeat(60))))
+                .map(|at| {
+                    line(
+                        offset + at,
+                        id((offset + at) / 10),
+                        &format!("line {} {}", offset + at, "x".repeat(60)),
+                    )
+                })
                 .collect();
             fs::write(folder.path().join(name), lines.join("\n") + "\n").unwrap();
         }
         fs::write(folder.path().join("notes.txt"), line(0, id(0), "no log file")).unwrap();
-        fs::write(folder.path().join("old.jsonl.gz"), line(0, id(0), "packed away")).unwrap();
+        fs::write(folder.path().join("old.jsonl.gz"), line(0, id(0), "compressed")).unwrap();
         let files = LogFiles(vec![folder.path().to_owned()]);
         for run in [0, 1, 2_999, 5_999, 6_000, 9_000, 11_999] {
             let (lines, has_more) = lines_of(&files, run, [run * 10, run * 10 + 9]);
-            let numbers: Vec<_> = lines.iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
+            let numbers: Vec<_> =
+                lines.iter().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect();
             let expected: Vec<_> = (run * 10..run * 10 + 10).map(|at| at.to_string()).collect();
             assert_eq!((numbers, has_more), (expected, false), "run {run}");
         }
@@ -304,7 +315,11 @@ mod tests {
         fs::write(&path, text.join("\n")).unwrap();
         let (shown, has_more) = lines_of(&LogFiles(vec![path]), 1, [0, 9]);
         assert_eq!((shown.len(), has_more), (4, false));
-        assert!(shown[1].starts_with("plain text of ") && shown[1].len() <= LONGEST_LINE as usize, "{}", shown[1].len());
+        assert!(
+            shown[1].starts_with("plain text of ") && shown[1].len() <= LONGEST_LINE as usize,
+            "{}",
+            shown[1].len()
+        );
         assert_eq!([&*shown[0], &*shown[3]], ["first", "last"]);
     }
 

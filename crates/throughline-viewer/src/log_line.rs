@@ -55,16 +55,19 @@ impl LogLine {
         };
         let mut line = Self {
             at: text(&["timestamp"]).and_then(|at| at.parse().ok()),
-            level: text(&["level"]).and_then(|level| {
-                LEVELS.into_iter().find(|known| known.eq_ignore_ascii_case(&level))
-            }),
-            message: text(&["message", "msg"]).map(|message| redactor.message(&message).into_owned()).unwrap_or_default(),
+            level: text(&["level"])
+                .and_then(|level| LEVELS.into_iter().find(|known| known.eq_ignore_ascii_case(&level))),
+            message: text(&["message", "msg"])
+                .map(|message| redactor.message(&message).into_owned())
+                .unwrap_or_default(),
             target: text(&["target"]).map(|target| redactor.name(&target).into_owned()),
             span_id: text(&["span_id"]).and_then(|span| span.parse().ok()),
             error: None,
             fields: Map::new(),
         };
-        if let Some(mut error) = fields.get("error").and_then(|error| serde_json::from_value::<ErrorInfo>(error.clone()).ok()) {
+        if let Some(mut error) =
+            fields.get("error").and_then(|error| serde_json::from_value::<ErrorInfo>(error.clone()).ok())
+        {
             fields.remove("error");
             error.kind = redactor.name(&error.kind).into_owned().into();
             for text in std::iter::once(&mut error.message).chain(&mut error.chain) {
@@ -127,10 +130,15 @@ mod tests {
         let id = TraceId::from_key("loan-1");
         let plain = read(&format!("ERROR {id}: mail to ada@example.org \u{1b}[31m")).unwrap();
         assert_eq!(plain.message, format!("ERROR {id}: mail to [redacted:email] \u{1b}[31m"));
-        let other = read(&format!(r#"{{"msg":"of pino","level":50,"traceId":"{id}","password":"tulip","timestamp":7}}"#)).unwrap();
+        let other = read(&format!(
+            r#"{{"msg":"of pino","level":50,"traceId":"{id}","password":"tulip","timestamp":7}}"#
+        ))
+        .unwrap();
         assert_eq!((other.message.as_str(), other.at, other.level), ("of pino", None, None));
         assert_eq!(other.fields["password"], "[redacted]");
-        for damaged in ["{", "[]", "null", "\"text\"", "{\"message\":null}", "{\"error\":7,\"level\":\"LOUD\"}"] {
+        for damaged in
+            ["{", "[]", "null", "\"text\"", "{\"message\":null}", "{\"error\":7,\"level\":\"LOUD\"}"]
+        {
             read(damaged).unwrap();
         }
     }
@@ -141,7 +149,9 @@ mod tests {
             time_of(br#"{"timestamp":"2026-03-01T09:30:00Z","message":"x"}"#),
             Some("2026-03-01T09:30:00Z".parse().unwrap())
         );
-        for none in [&b""[..], b"plain", br#"{"timestamp":"#, br#"{"timestamp":"soon"}"#, b"{\"timestamp\":\"\xff\"}"] {
+        for none in
+            [&b""[..], b"plain", br#"{"timestamp":"#, br#"{"timestamp":"soon"}"#, b"{\"timestamp\":\"\xff\"}"]
+        {
             assert_eq!(time_of(none), None);
         }
     }

@@ -167,7 +167,7 @@ impl ViewerBuilder {
     /// see payloads. May be called several times.
     ///
     /// Files are read when somebody looks: 64 MiB at most, of the time of the run. Names of log files contain `.jsonl`, `.json` or
-    /// `.log`; what is packed, as in `app.log.1.gz`, is left out.
+    /// `.log`; compressed ones, as `app.log.1.gz`, are left out.
     pub fn logs(mut self, path: impl Into<PathBuf>) -> Self {
         self.logs.push(path.into());
         self

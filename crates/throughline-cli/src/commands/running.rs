@@ -6,14 +6,15 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use throughline_core::open::{AtWork, Deployment, Holder, UsualTime, UsualTimes, at_work};
 use throughline_core::{
-    Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, Readers, RunState, RunSummary, Timestamp, TraceQuery,
-    TraceReader,
+    Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, Readers, RunState, RunSummary, Timestamp,
+    TraceQuery, TraceReader,
 };
 
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{
-    Cell, Screen, Table, ago, clean, count, failure_of, group, kind_of, micros, name_of, short_id, state_style,
+    Cell, Screen, Table, ago, clean, count, failure_of, group, kind_of, micros, name_of, short_id,
+    state_style,
 };
 use crate::standing::Left;
 use crate::store::Store;
@@ -105,7 +106,15 @@ async fn show(args: &RunningArgs, readers: &Readers, screen: &mut Screen) -> Res
     ]);
     // What matters of a run is where it is and what went wrong in it.
     table.leave_out_first(&[
-        "USUALLY IN IT", "PROCESS", "USUALLY", "PROGRESS", "ATTEMPT", "IN IT", "AGE", "NEXT RETRY", "ID",
+        "USUALLY IN IT",
+        "PROCESS",
+        "USUALLY",
+        "PROGRESS",
+        "ATTEMPT",
+        "IN IT",
+        "AGE",
+        "NEXT RETRY",
+        "ID",
     ]);
     let now = Timestamp::now();
     for Listed { at_work, .. } in &runs {

@@ -41,7 +41,10 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
     for path in &args.logs {
         // What is misspelt shows no lines, and nobody would know why.
         std::fs::metadata(path).map_err(|error| {
-            CliError::Input(format!("{}: {error}; --logs names a log file or a folder of them", path.display()))
+            CliError::Input(format!(
+                "{}: {error}; --logs names a log file or a folder of them",
+                path.display()
+            ))
         })?;
         viewer = viewer.logs(path);
     }

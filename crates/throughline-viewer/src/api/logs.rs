@@ -35,7 +35,9 @@ pub(crate) async fn logs(
 ) -> Result<Json<Logged>, Problem> {
     let span = parameters.one("span")?;
     if access != Access::All {
-        return Err(Problem::forbidden("you may not see what was logged: it has payloads and messages in it"));
+        return Err(Problem::forbidden(
+            "you may not see what was logged: it has payloads and messages in it",
+        ));
     }
     let Some(files) = state.source.logs.clone() else {
         return Err(Problem::not_found(
@@ -45,7 +47,8 @@ pub(crate) async fn logs(
     let span = span.map(|span| span.parse()).transpose();
     let span = span.map_err(|_| Problem::bad_request("`span` is the id of a span, of 16 hex digits"))?;
     let (seen, id) = (state.source.seen_with(access), run_id(&id)?);
-    let run = seen.reader.run(id).await?.ok_or_else(|| Problem::not_found("there is no such run in this store"))?;
+    let run =
+        seen.reader.run(id).await?.ok_or_else(|| Problem::not_found("there is no such run in this store"))?;
     let wanted = Wanted { run: id, span, from: run.started, until: run.ended };
     let redactor = state.source.redactor.clone();
     let found = at_leisure(move || files.lines(&wanted, &redactor)).await?.map_err(|error| {

@@ -7,7 +7,9 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::query::{CompensationLedger, Decisions, Diff, Explanation, Span, SpanSummary, TreeNode};
+use throughline_core::query::{
+    CompensationLedger, Decisions, Diff, Explanation, Span, SpanSummary, TreeNode,
+};
 use throughline_core::{
     Filter, Page, Relation, RunSummary, SpanId, Timestamp, TraceEvent, TraceId, TraceQuery, beside,
 };
@@ -106,7 +108,8 @@ async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
 }
 
 async fn related(seen: &Seen, query: &TraceQuery) -> Result<Related, Problem> {
-    let mut related = Related { caused_by: None, caused: Vec::new(), began: began(query), same_key: Vec::new() };
+    let mut related =
+        Related { caused_by: None, caused: Vec::new(), began: began(query), same_key: Vec::new() };
     let Some(run) = query.summary() else { return Ok(related) };
     let root = query.root().and_then(|root| root.start());
     if let Some(cause) = root.and_then(|root| root.parent_trace_id).filter(|id| *id != run.trace_id) {

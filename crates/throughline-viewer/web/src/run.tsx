@@ -11,7 +11,7 @@ import { Logs } from './logs.tsx';
 import { Copy, Moment, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
-import type { DecisionOutcome, Run, SagaCompensation, Statement, Story } from './types.ts';
+import type { Decision, DecisionOutcome, Details as Found, Run, SagaCompensation, Statement, Story } from './types.ts';
 import { GraphView, Timeline } from './views.tsx';
 import { Waterfall } from './waterfall.tsx';
 
@@ -75,6 +75,7 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
           <Verdict story={story} id={id} />
           <Ledger story={story} id={id} />
           <Decisions story={story} id={id} />
+          <Passed id={id} root={story.explanation.run?.root?.span_id} />
           <Related story={story} id={id} />
           <Comparison id={id} />
         </div>
@@ -248,12 +249,24 @@ function Decisions({ story, id }: { story: Story; id: string }) {
   );
 }
 
+/** By how much what was chosen is ahead of the best that was not. */
+function marginOf({ alternatives }: Decision): string {
+  const chosen = alternatives.find((one) => one.chosen)?.score;
+  const [next] = alternatives
+    .filter((one) => !one.chosen && one.score !== undefined)
+    .sort((a, b) => (b.score ?? 0) - (a.score ?? 0));
+  if (chosen === undefined || next?.score === undefined) return '';
+  const by = chosen - next.score;
+  return by >= 0 ? ` by ${by.toFixed(2)} over ${next.name}` : `, though ${next.name} scored ${(-by).toFixed(2)} more`;
+}
+
 function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) {
   const { decision, led_to_cause, consequences } = outcome;
   return (
     <div class="decision">
       <p>
         <a href={toRun(id, decision.span_id)}>{decision.name}</a> chose <b>{decision.choice ?? 'nothing'}</b>
+        {marginOf(decision)}
         {decision.confidence !== undefined && `, ${percent(decision.confidence)} sure`}
         {decision.decider && `, by ${decision.decider}`}
         {led_to_cause && <> <b class="mark">led to the cause</b></>}
@@ -283,6 +296,34 @@ function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) 
         </p>
       )}
     </div>
+  );
+}
+
+/** How much of an input or a result is shown beside the verdict. */
+const PREVIEW = 400;
+
+/** What the run was given, and what came of it. */
+function Passed({ id, root }: { id: string; root: string | undefined }) {
+  const { value } = useAnswer<Found>(root && `runs/${id}/spans/${root}`);
+  const last = (key: string) => value?.events.findLast(({ data }) => data && key in data)?.data?.[key];
+  const passed: [string, unknown][] = [['Input', last('input')], ['Result', last('output')]];
+  const shown = passed.filter(([, value]) => value !== undefined);
+  if (!root || shown.length === 0) return null;
+  return (
+    <section class="card" aria-labelledby="passed">
+      <h2 id="passed">{shown.map(([name]) => name).join(' and ')}</h2>
+      <dl>
+        {shown.map(([name, value]) => {
+          const text = typeof value === 'string' ? value : JSON.stringify(value);
+          return (
+            <div>
+              <dt>{name}</dt>
+              <dd><code>{text.slice(0, PREVIEW)}</code>{text.length > PREVIEW && <> <a href={toRun(id, root)}>all of it</a></>}</dd>
+            </div>
+          );
+        })}
+      </dl>
+    </section>
   );
 }
 

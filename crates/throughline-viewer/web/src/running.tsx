@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks';
 import { count, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Shown, State } from './parts.tsx';
+import { Empty, Shown, State, Step } from './parts.tsx';
 import { type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Holder, OpenRun, Running as Found, UsualTime } from './types.ts';
@@ -119,7 +119,7 @@ function Table({ found }: { found: Found }) {
               </th>
               <td><State state={stateOf(run)} /></td>
               <td>
-                {run.current && <Step current={run.current} />}
+                <Step current={run.current} />
                 {run.current && <Against took={since(run.current.started)} usual={run.usual_of_step} label="for " />}
                 {run.next_retry && Date.parse(run.next_retry) > now && (
                   <div class="warn">next retry in {micros((Date.parse(run.next_retry) - now) * 1_000)}</div>
@@ -152,18 +152,6 @@ function Against({ took, usual, label }: { took: number; usual: UsualTime | null
 
 function processOf({ host, pid, instance }: Holder): string {
   return pid === null ? instance : `${host ?? ''} pid ${pid}`.trim();
-}
-
-function Step({ current }: { current: NonNullable<OpenRun['current']> }) {
-  return (
-    <div>
-      <b>{current.name}</b>
-      <span class="quiet">
-        {current.step_index !== null && ` step ${current.step_index}${current.step_total === null ? '' : ` of ${current.step_total}`}`}
-        {(current.attempt ?? 1) > 1 && ` attempt ${current.attempt}`}
-      </span>
-    </div>
-  );
 }
 
 /** The processes that have these runs in hand, each with its lease. */

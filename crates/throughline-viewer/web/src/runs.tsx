@@ -1,14 +1,15 @@
 // The list of runs.
 
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from './api.ts';
 import { count, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Moment, Shown, State } from './parts.tsx';
+import { Empty, Moment, Shown, State, Step } from './parts.tsx';
 import { type Route, replace, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
-import type { Counts, Listed, Run } from './types.ts';
+import type { Counts, Listed, OpenRun, Run, Running } from './types.ts';
 
 /** Views that are a click away. */
 const VIEWS: { name: string; parameters: Record<string, string> }[] = [
@@ -62,6 +63,14 @@ export function Runs({ route }: { route: Route }) {
     const named = new Set(listed?.named.map((run) => run.trace_id));
     return [...(listed?.named ?? []), ...(listed?.runs.filter((run) => !named.has(run.trace_id)) ?? [])];
   }, [listed]);
+
+  // In which step open runs are is not in a list of all runs.
+  const hasOpen = runs.some((run) => run.state === 'running' || run.state === 'interrupted');
+  const underWay = useAnswer<Running>(hasOpen ? 'running' : undefined, { limit: '200' });
+  useEffect(() => {
+    if (hasOpen) underWay.again();
+  }, [listed]);
+  const steps = useMemo(() => new Map(underWay.value?.runs.map((run) => [run.summary.trace_id, run.current])), [underWay.value]);
 
   const countAgain = useThrottled(counts.again, () => 2_000);
   // Of what was missed, what a list of now has and this one has not; further back there are no new runs.
@@ -191,7 +200,7 @@ export function Runs({ route }: { route: Route }) {
             <Nothing parameters={parameters} />
           ) : (
             <>
-              {runs.length > 0 && <Table runs={runs} selected={selected} parameters={parameters} />}
+              {runs.length > 0 && <Table runs={runs} steps={steps} selected={selected} parameters={parameters} />}
               <Pages listed={listed} shown={runs.length} parameters={parameters} />
             </>
           )
@@ -237,7 +246,15 @@ function AddFilter({ add }: { add: (name: string, value: string) => void }) {
   );
 }
 
-function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; parameters: Record<string, string> }) {
+interface TableProps {
+  runs: Run[];
+  /** The steps that open runs are in. */
+  steps: ReadonlyMap<string, OpenRun['current']>;
+  selected: number;
+  parameters: Record<string, string>;
+}
+
+function Table({ runs, steps, selected, parameters }: TableProps) {
   const { clock } = useSettings();
   const hasServices = new Set(runs.map((run) => run.service)).size > 1;
   return (
@@ -246,7 +263,7 @@ function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; 
         <tr>
           <th scope="col">Run</th>
           <th scope="col">State</th>
-          <th scope="col">Cause</th>
+          <th scope="col">Cause, or current step</th>
           <th scope="col" class="wide">
             Workflow
           </th>
@@ -274,19 +291,25 @@ function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; 
               <State state={parameters['view'] === 'stuck' ? 'stuck' : run.state} />
             </td>
             <td class="cause">
-              <Cause run={run} />
+              {steps.get(run.trace_id) ? <Step current={steps.get(run.trace_id) ?? null} /> : <Cause run={run} />}
             </td>
             <td class="wide">{kindOf(run)}</td>
             {hasServices && <td class="wide">{run.service}</td>}
             <td class="roomy">
               <Moment at={run.started} />
             </td>
-            <td class="number">{run.duration_us === null ? '' : micros(run.duration_us)}</td>
+            <td class="number">{tookOf(run)}</td>
           </tr>
         ))}
       </tbody>
     </table>
   );
+}
+
+/** How long a run took, or for how long one has been running. */
+function tookOf({ state, started, duration_us }: Run): ComponentChildren {
+  if (duration_us !== null) return micros(duration_us);
+  return state === 'running' ? <span class="now">{micros(Math.max(0, Date.now() - Date.parse(started)) * 1_000)}…</span> : '';
 }
 
 function Cause({ run }: { run: Run }) {
