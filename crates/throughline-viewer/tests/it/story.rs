@@ -144,7 +144,7 @@ pub(crate) async fn reviewed_loan(throughline: &Throughline, key: &str) {
 /// A loan that asks the bureau a second time, and waits before it does.
 pub(crate) async fn retrying_loan(throughline: &Throughline, key: &str, wait: Duration) -> Waiting {
     let (entered, in_step) = oneshot::channel();
-    let run = throughline.workflow("loan-approval").key(key.to_owned()).run(|ctx| async move {
+    let run = throughline.workflow("loan-approval").key(key.to_owned()).run(move |ctx| async move {
         let (id, mut entered) = (ctx.trace_id(), Some(entered));
         let asked = ctx.step("stage:credit-score").retry(3, |ctx, attempt| {
             let entered = if attempt == 2 { entered.take() } else { None };

@@ -31,7 +31,11 @@ function beginningOf({ nodes: [first] }: Story): number {
   return first ? microsOf(first.span.started) - first.span.offset_us : 0;
 }
 
-export function whole(id: string, story: Story, children: ReadonlyMap<string, Story>): Whole {
+const NO_CHILDREN: ReadonlyMap<string, Child> = new Map();
+const NO_STORIES: ReadonlyMap<string, Story> = new Map();
+
+function whole(id: string, story: Story, children: ReadonlyMap<string, Story>): Whole {
+  if (Object.keys(story.related.began).length === 0) return { story, runOf: () => id, closed: NO_CHILDREN, opened: NO_CHILDREN };
   const nodes: Node[] = [];
   const runs = new Map<string, string>();
   const closed = new Map<string, Child>();
@@ -61,9 +65,10 @@ export function whole(id: string, story: Story, children: ReadonlyMap<string, St
 
 /** A run with these of its child runs in place, as soon as they are read; they are read again with it. */
 export function useWhole(id: string, story: Story, wanted: readonly string[]): Whole {
-  const [children, setChildren] = useState<ReadonlyMap<string, Story>>(new Map());
+  const [children, setChildren] = useState<ReadonlyMap<string, Story>>(NO_STORIES);
   const key = wanted.join(',');
   useEffect(() => {
+    if (wanted.length === 0) return setChildren(NO_STORIES);
     const abort = new AbortController();
     const read = (run: string) =>
       ask<Story>(`runs/${run}`, {}, abort.signal).then(

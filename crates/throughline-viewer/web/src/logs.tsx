@@ -1,6 +1,6 @@
 // What the service logged in a run.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { count } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { Empty, Moment, Shown } from './parts.tsx';
@@ -11,8 +11,7 @@ const LEVELS = ['error', 'warn', 'info', 'debug', 'trace'];
 
 /** All lines of a run. */
 export function Logs({ story, id, selected, select }: ViewProps & { id: string }) {
-  const answer = useAnswer<Logged>(`runs/${id}/logs`);
-  useEffect(answer.again, [story]);
+  const answer = useAnswer<Logged>(`runs/${id}/logs`, {}, story);
   const [text, setText] = useState('');
   const [least, setLeast] = useState('trace');
   const sought = text.trim().toLowerCase();

@@ -29,6 +29,9 @@ const TIMES: [string, string][] = [
   ['7d', 'last 7 days'],
 ];
 
+/** Of how many open runs the list shows the steps that they are in. */
+const MOST_OPEN = 50;
+
 const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr'];
 const PILLS = [...FILTERS, 'until'];
 
@@ -66,10 +69,9 @@ export function Runs({ route }: { route: Route }) {
 
   // In which step open runs are is not in a list of all runs.
   const hasOpen = runs.some((run) => run.state === 'running' || run.state === 'interrupted');
-  const underWay = useAnswer<Running>(hasOpen ? 'running' : undefined, { limit: '200' });
-  useEffect(() => {
-    if (hasOpen) underWay.again();
-  }, [listed]);
+  const openRuns = (counts.value?.running ?? Infinity) + (counts.value?.stuck ?? 0) + (counts.value?.interrupted ?? 0);
+  // Each is read for it: of many, the page of what runs now shows some.
+  const underWay = useAnswer<Running>(hasOpen && openRuns <= MOST_OPEN ? 'running' : undefined, { limit: String(MOST_OPEN) }, listed);
   const steps = useMemo(() => new Map(underWay.value?.runs.map((run) => [run.summary.trace_id, run.current])), [underWay.value]);
 
   const countAgain = useThrottled(counts.again, () => 2_000);
