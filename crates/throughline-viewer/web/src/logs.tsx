@@ -93,7 +93,7 @@ function Lines({ lines, story, selected, select }: LinesProps) {
         {lines.map((line) => (
           <tr class={selected !== undefined && line.span_id === selected ? 'selected' : undefined}>
             <td class="roomy at">{line.at && <Moment at={line.at} />}</td>
-            <td><span class={`level ${line.level ?? ''}`}>{line.level}</span></td>
+            <td><span class={`level level-${line.level ?? 'none'}`}>{line.level}</span></td>
             <td>
               {line.message}
               {line.error && (
@@ -105,7 +105,7 @@ function Lines({ lines, story, selected, select }: LinesProps) {
               {Object.keys(line.fields).length > 0 && <div class="quiet fields">{fieldsOf(line)}</div>}
             </td>
             {select && (
-              <td class="wide">
+              <td class="wide of-span">
                 {line.span_id && names.has(line.span_id) && (
                   <button class="link" onClick={() => select(line.span_id ?? undefined)}>{names.get(line.span_id)}</button>
                 )}

@@ -115,7 +115,7 @@ function Table({ found }: { found: Found }) {
             <tr key={run.summary.trace_id}>
               <th scope="row">
                 <a href={toRun(run.summary.trace_id, run.current?.span_id)}>{nameOf(run.summary)}</a>
-                <div class="quiet">{kindOf(run.summary)}</div>
+                {kindOf(run.summary) !== nameOf(run.summary) && <div class="quiet">{kindOf(run.summary)}</div>}
               </th>
               <td><State state={stateOf(run)} /></td>
               <td>

@@ -11,6 +11,8 @@ import type { Node, Span, Story } from './types.ts';
 
 /** How high a row is, as the style sheet has it. */
 const ROW = 24;
+/** How wide the column of durations is, as the style sheet has it. */
+const TOOK = 64;
 /** How many rows are drawn above and below those in sight. */
 const MORE = 8;
 
@@ -235,8 +237,8 @@ function useWheel(element: { current: HTMLElement | null }, window: Window, { zo
       const sideways = event.shiftKey ? event.deltaY : Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : 0;
       if (event.ctrlKey || event.metaKey) {
         const box = target.getBoundingClientRect();
-        const left = box.left + box.width * offset;
-        const share = Math.max(0, Math.min(1, (event.clientX - left) / Math.max(1, box.right - left)));
+        const [left, right] = [box.left + box.width * offset, box.right - (offset > 0 ? TOOK : 0)];
+        const share = Math.max(0, Math.min(1, (event.clientX - left) / Math.max(1, right - left)));
         zoom(event.deltaY > 0 ? 1.25 : 0.8, window.from + share * (window.to - window.from));
       } else if (sideways !== 0) pan(sideways / 600);
       else return;
@@ -405,8 +407,8 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
         {spans.map((one) => (
           <Bar span={one} time={time} known={known} window={window} isCritical={critical.has(one.span_id)} select={select} />
         ))}
-        <span class="took">{took}</span>
       </span>
+      <span class="took" aria-hidden="true">{took}</span>
     </div>
   );
 }
