@@ -11,17 +11,25 @@ import type { Details as Found, ErrorInfo, TraceEvent } from './types.ts';
 /** How much of a value is shown at once. */
 const SHOWN = 20_000;
 
-export function Details({ id, span, close }: { id: string; span: string; close: () => void }) {
+interface DetailsProps {
+  id: string;
+  span: string;
+  /** What spans of the run are called. */
+  nameOf: (span: string) => string | undefined;
+  close: () => void;
+}
+
+export function Details({ id, span, nameOf, close }: DetailsProps) {
   const answer = useAnswer<Found>(`runs/${id}/spans/${span}`);
   return (
     <aside class="details" aria-label="Details of the span">
       <button class="close" onClick={close} aria-label="Close the details">×</button>
-      <Shown answer={answer}>{(found) => <Body id={id} found={found} />}</Shown>
+      <Shown answer={answer}>{(found) => <Body id={id} found={found} nameOf={nameOf} />}</Shown>
     </aside>
   );
 }
 
-function Body({ id, found }: { id: string; found: Found }) {
+function Body({ id, found, nameOf }: { id: string; found: Found; nameOf: DetailsProps['nameOf'] }) {
   const { span, events } = found;
   const { about } = useSettings();
   const last = (key: string) => events.findLast((event) => event.data && key in event.data)?.data?.[key];
@@ -51,9 +59,9 @@ function Body({ id, found }: { id: string; found: Found }) {
       )}
       {tags.length > 0 && <p>{tags.map((tag) => <span class="tag">{tag}</span>)}</p>}
       {links.length > 0 && (
-        <ul>
+        <ul class="plain">
           {links.map((link) => (
-            <li>{link.rel.replaceAll('_', ' ')} <a href={toRun(link.trace_id ?? id, link.span_id)}>{link.span_id}</a></li>
+            <li>{link.rel.replaceAll('_', ' ')} <a href={toRun(link.trace_id ?? id, link.span_id)}>{nameOf(link.span_id) ?? link.span_id}</a></li>
           ))}
         </ul>
       )}

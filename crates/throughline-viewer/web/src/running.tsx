@@ -125,7 +125,10 @@ function Table({ found }: { found: Found }) {
                   <div class="warn">next retry in {micros((Date.parse(run.next_retry) - now) * 1_000)}</div>
                 )}
               </td>
-              <td><Against took={since(run.summary.started)} usual={run.usual} label="" /></td>
+              <td>
+                <Against took={since(run.summary.started)} usual={run.usual} label="" />
+                <div class={`narrow ${tone}`}>a deployment {does}</div>
+              </td>
               <td class={`roomy ${tone}`}>{does}</td>
               <td class="wide">{run.holder && processOf(run.holder)}</td>
               <td class="number roomy">{micros(since(run.last_event))}</td>

@@ -145,17 +145,26 @@ export function Runs({ route }: { route: Route }) {
   return (
     <main>
       <h1 class="hidden">Runs</h1>
-      <nav class="chips" aria-label="Views">
-        {VIEWS.map(({ name, parameters: view }) => (
-          <a
-            class="chip"
-            href={change({ state: undefined, view: undefined, ...view })}
-            aria-current={isView(view) ? 'true' : undefined}
-          >
-            {name} <span class="number">{number(name)}</span>
-          </a>
-        ))}
-      </nav>
+      <div class="first-line">
+        <nav class="chips" aria-label="Views">
+          {VIEWS.map(({ name, parameters: view }) => (
+            <a
+              class="chip"
+              href={change({ state: undefined, view: undefined, ...view })}
+              aria-current={isView(view) ? 'true' : undefined}
+            >
+              {name} <span class="number">{number(name)}</span>
+            </a>
+          ))}
+        </nav>
+        <div class="news" role="status">
+          {fresh.size > 0 && (
+            <button onClick={show}>
+              {count(fresh.size)} new – {isFiltered ? 'see which match' : 'show'}
+            </button>
+          )}
+        </div>
+      </div>
       <form class="search" role="search" onSubmit={(event) => event.preventDefault()}>
         <input
           ref={search}
@@ -189,13 +198,6 @@ export function Runs({ route }: { route: Route }) {
           </a>
         ))}
       </form>
-      <div class="news" role="status">
-        {fresh.size > 0 && (
-          <button onClick={show}>
-            {count(fresh.size)} new – {isFiltered ? 'see which match' : 'show'}
-          </button>
-        )}
-      </div>
       <Shown answer={answer}>
         {(listed) =>
           runs.length === 0 && !listed.next ? (
