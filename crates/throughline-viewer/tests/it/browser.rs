@@ -13,7 +13,7 @@ use crate::sources::{may_be_left_out, modules};
 use crate::story;
 
 /// How long a browser may take for everything that one test asks of it.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(240);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
 
 /// One browser at a time: each takes all cores, and waits for what it is shown.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
