@@ -318,7 +318,7 @@ function Passed({ id, root }: { id: string; root: string | undefined }) {
           const text = typeof value === 'string' ? value : JSON.stringify(value);
           return (
             <div>
-              <dt>{name}</dt>
+              <dt class={shown.length === 1 ? 'hidden' : undefined}>{name}</dt>
               <dd><code>{text.slice(0, PREVIEW)}</code>{text.length > PREVIEW && <> <a href={toRun(id, root)}>all of it</a></>}</dd>
             </div>
           );

@@ -74,6 +74,7 @@ export function Runs({ route }: { route: Route }) {
   const underWay = useAnswer<Running>(hasOpen && openRuns <= MOST_OPEN ? 'running' : undefined, { limit: String(MOST_OPEN) }, listed);
   const steps = useMemo(() => new Map(underWay.value?.runs.map((run) => [run.summary.trace_id, run.current])), [underWay.value]);
 
+  const wasConnected = useRef(false);
   const countAgain = useThrottled(counts.again, () => 2_000);
   // Of what was missed, what a list of now has and this one has not; further back there are no new runs.
   const look = useThrottled(() => {
@@ -91,7 +92,9 @@ export function Runs({ route }: { route: Route }) {
   useNews(about.live, undefined, (news) => {
     if (news.missed) {
       look();
-      countAgain();
+      // What was counted when the page was read is as new as the first connection.
+      if (wasConnected.current) countAgain();
+      wasConnected.current = true;
     }
     const shown = new Set(runs.map((run) => run.trace_id));
     const unseen = Object.entries(news.runs).filter(([id, { started }]) => started && !shown.has(id));

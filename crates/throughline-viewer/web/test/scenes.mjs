@@ -405,11 +405,11 @@ export async function family(stage) {
   const [outer, inner] = [await box(/stage:bill/), await box(/stage:charge/)];
   assert.ok(inner.x >= outer.x - 3 && inner.x + inner.width <= outer.x + outer.width + 3, `${JSON.stringify({ outer, inner })}`);
   await charge.click();
-  await details.getByText('the card was declined').waitFor();
+  await details.locator('.failure', { hasText: 'the card was declined' }).waitFor();
   await stage.shot('family-1600');
   await page.reload();
   await stage.settled();
-  await details.getByText('the card was declined').waitFor();
+  await details.locator('.failure', { hasText: 'the card was declined' }).waitFor();
   assert.match(page.url(), new RegExp(`open=${given.bill}`), 'it is in the address');
   // Other views show the same, and the search looks there, too.
   await page.getByRole('link', { name: 'Timeline' }).click();
