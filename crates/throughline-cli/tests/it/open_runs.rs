@@ -102,15 +102,14 @@ async fn a_run_is_told_with_what_is_usual_its_process_its_next_attempt_and_what_
     let open = sandbox.json(&["running"]);
     let runs = open["runs"].as_array().unwrap();
     let order = runs.iter().find(|run| run["summary"]["correlation_id"] == "order-3").unwrap();
-    assert_eq!((&order["usual"]["count"], &order["deployment"]), (&2.into(), &"cuts_short".into()));
-    assert_eq!(
-        (&order["holder"]["pid"], &order["holder"]["lease"]),
-        (&std::process::id().into(), &"alive".into())
-    );
+    assert_eq!(order["usual"]["count"], 2);
+    assert_eq!(order["deployment"], "cuts_short");
+    assert_eq!(order["holder"]["pid"], std::process::id());
+    assert_eq!(order["holder"]["lease"], "alive");
     assert!(order["next_retry"].as_str().unwrap() > order["last_event"].as_str().unwrap(), "{order}");
     let seen = sandbox.see(&["running"]);
     assert!(seen.contains("USUALLY") && seen.contains(&format!("pid {}", std::process::id())), "{seen}");
-    assert!(seen.contains("in 59min") || seen.contains("in 1h") || seen.contains("in 60min"), "{seen}");
+    assert!(seen.contains("NEXT RETRY") && seen.contains(" in 59"), "{seen}");
     let check = sandbox.run(&["running", "--check"]).stdout;
     assert!(check.contains("cut short, can be resumed") && check.contains("cut short for good"), "{check}");
     drop(request);

@@ -313,17 +313,16 @@ function Passed({ id, root }: { id: string; root: string | undefined }) {
   return (
     <section class="card" aria-labelledby="passed">
       <h2 id="passed">{shown.map(([name]) => name).join(' and ')}</h2>
-      <dl>
-        {shown.map(([name, value]) => {
-          const text = typeof value === 'string' ? value : JSON.stringify(value);
-          return (
-            <div>
-              <dt class={shown.length === 1 ? 'hidden' : undefined}>{name}</dt>
-              <dd><code>{text.slice(0, PREVIEW)}</code>{text.length > PREVIEW && <> <a href={toRun(id, root)}>all of it</a></>}</dd>
-            </div>
-          );
-        })}
-      </dl>
+      {shown.map(([name, value]) => {
+        const text = typeof value === 'string' ? value : JSON.stringify(value);
+        return (
+          <p>
+            {shown.length > 1 && <span class="quiet">{name} </span>}
+            <code>{text.slice(0, PREVIEW)}</code>
+            {text.length > PREVIEW && <> <a href={toRun(id, root)}>all of it</a></>}
+          </p>
+        );
+      })}
     </section>
   );
 }
