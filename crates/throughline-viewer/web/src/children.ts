@@ -13,8 +13,8 @@ export interface Child {
 /** A run with those of its child runs that are shown in place. */
 export interface Whole {
   story: Story;
-  /** The run that a span is of. */
-  runOf: (span: string) => string;
+  /** The run that a span is of; unknown while child runs that it may be of are read. */
+  runOf: (span: string) => string | undefined;
   /** The child runs that are not shown in place, by the spans that began them. */
   closed: ReadonlyMap<string, Child>;
   /** The same for those that are. */
@@ -34,7 +34,13 @@ function beginningOf({ nodes: [first] }: Story): number {
 const NO_CHILDREN: ReadonlyMap<string, Child> = new Map();
 const NO_STORIES: ReadonlyMap<string, Story> = new Map();
 
-function whole(id: string, story: Story, children: ReadonlyMap<string, Story>): Whole {
+/** The child runs that were read, and which were wanted then. */
+interface Read {
+  key: string;
+  stories: ReadonlyMap<string, Story>;
+}
+
+function whole(id: string, story: Story, children: ReadonlyMap<string, Story>, isComplete: boolean): Whole {
   if (Object.keys(story.related.began).length === 0) return { story, runOf: () => id, closed: NO_CHILDREN, opened: NO_CHILDREN };
   const nodes: Node[] = [];
   const runs = new Map<string, string>();
@@ -57,7 +63,7 @@ function whole(id: string, story: Story, children: ReadonlyMap<string, Story>): 
   add(id, story, 0, 0, [id]);
   return {
     story: opened.size > 0 ? { ...story, nodes } : story,
-    runOf: (span) => runs.get(span) ?? id,
+    runOf: (span) => runs.get(span) ?? (isComplete ? id : undefined),
     closed,
     opened,
   };
@@ -65,10 +71,10 @@ function whole(id: string, story: Story, children: ReadonlyMap<string, Story>): 
 
 /** A run with these of its child runs in place, as soon as they are read; they are read again with it. */
 export function useWhole(id: string, story: Story, wanted: readonly string[]): Whole {
-  const [children, setChildren] = useState<ReadonlyMap<string, Story>>(NO_STORIES);
+  const [children, setChildren] = useState<Read>({ key: '', stories: NO_STORIES });
   const key = wanted.join(',');
   useEffect(() => {
-    if (wanted.length === 0) return setChildren(NO_STORIES);
+    if (wanted.length === 0) return setChildren({ key, stories: NO_STORIES });
     const abort = new AbortController();
     const read = (run: string) =>
       ask<Story>(`runs/${run}`, {}, abort.signal).then(
@@ -76,9 +82,9 @@ export function useWhole(id: string, story: Story, wanted: readonly string[]): W
         () => [],
       );
     void Promise.all(wanted.map(read)).then((found) => {
-      if (!abort.signal.aborted) setChildren(new Map(found.flat()));
+      if (!abort.signal.aborted) setChildren({ key, stories: new Map(found.flat()) });
     });
     return () => abort.abort();
   }, [key, story]);
-  return useMemo(() => whole(id, story, children), [id, story, children]);
+  return useMemo(() => whole(id, story, children.stories, children.key === key), [id, story, children, key]);
 }

@@ -66,6 +66,7 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
   const whole = useWhole(id, story, open);
   const select = (span: string | undefined) => replace(to(`run/${id}`, { view, open: parameters['open'], span }));
   const openRuns = (runs: string[]) => replace(to(`run/${id}`, { view, open: runs.join(','), span }));
+  const runOfSpan = span && whole.runOf(span);
   const spanName = (span: string) => whole.story.nodes.find((node) => node.span.span_id === span)?.span.name;
   const shown = { story: whole.story, selected: span, select };
   return (
@@ -95,7 +96,7 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
           ) : (
             <Waterfall {...shown} id={id} whole={whole} open={open} openRuns={openRuns} />
           )}
-          {span && <Details id={whole.runOf(span)} span={span} nameOf={spanName} close={() => select(undefined)} />}
+          {span && runOfSpan && <Details id={runOfSpan} span={span} nameOf={spanName} close={() => select(undefined)} />}
         </div>
       </div>
     </>
