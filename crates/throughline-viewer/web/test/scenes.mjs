@@ -131,7 +131,7 @@ export async function list(stage) {
   }
   await page.getByRole('link', { name: /^All/ }).click();
   for (const time of ['1h', 'today', '24h', '']) {
-    await page.getByLabel('Time', { exact: true }).selectOption(time);
+    await page.locator('form.search select').first().selectOption(time);
     await page.waitForFunction((time) => (new URLSearchParams(location.hash.split('?')[1]).get('since') ?? '') === time, time);
     await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
   }
