@@ -33,7 +33,7 @@ pub enum Deployment {
     WaitsToBeResumed,
     /// The process of the run is gone already, and nothing resumes it: it can be abandoned.
     IsLeftOver,
-    /// Nobody knows whether a process is at work on it: it was imported, say.
+    /// It is not known whether a process is at work on it, as of a run that was imported.
     Unknown,
 }
 
@@ -62,7 +62,7 @@ impl Deployment {
     }
 }
 
-/// How long something took so far, of what ended in the last 30 days.
+/// How long something usually takes, by what ended in the last 30 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UsualTime {
