@@ -65,8 +65,10 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
   const open = parameters['open']?.split(',').filter(Boolean) ?? [];
   const whole = useWhole(id, story, open);
   const select = (span: string | undefined) => replace(to(`run/${id}`, { view, open: parameters['open'], span }));
-  const openRuns = (runs: string[]) => replace(to(`run/${id}`, { view, open: runs.join(','), span }));
   const runOfSpan = span && whole.runOf(span);
+  // A span of a child run that is closed is no longer there to be shown.
+  const openRuns = (runs: string[]) =>
+    replace(to(`run/${id}`, { view, open: runs.join(','), span: runOfSpan && [id, ...runs].includes(runOfSpan) ? span : undefined }));
   const spanName = (span: string) => whole.story.nodes.find((node) => node.span.span_id === span)?.span.name;
   const shown = { story: whole.story, selected: span, select };
   return (

@@ -375,7 +375,7 @@ export async function running(stage) {
   assert.match(waiting, /stage:manual-review/);
   assert.match(waiting, /for \d.* usually .*, p95 .* longer than usual/, 'the step has reviews to be compared with');
   assert.match(waiting, /cuts it short; can be resumed/);
-  assert.match(await row('loan-1041').textContent(), /stage:credit-score attempt 2.*next retry in (10|9\.\d) min/);
+  assert.match(await row('loan-1041').textContent(), /stage:credit-score attempt 2.*next retry in \d/);
   assert.match(await row('http:request').textContent(), /cuts it short for good/);
   const processes = page.getByRole('region', { name: 'Processes and their leases' });
   assert.match(await processes.locator('tbody tr').textContent(), new RegExp(`pid ${given.pid}.*held.*last sign of life.*loan-service.*3$`));
