@@ -47,6 +47,12 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_core::env::place", READS),
     ("throughline_core::env::secret", READS),
     ("throughline_core::env::variable", READS),
+    ("throughline_core::open::AtWork", SHOWS),
+    ("throughline_core::open::Deployment", SHOWS),
+    ("throughline_core::open::Holder", SHOWS),
+    ("throughline_core::open::UsualTime", SHOWS),
+    ("throughline_core::open::UsualTimes", SHOWS),
+    ("throughline_core::open::at_work", SHOWS),
     ("throughline_core::sampling::SamplingState", EXPORTS),
     ("throughline_core::sampling::threshold_of", EXPORTS),
     ("throughline_kit::File", OF_OPERATORS),
@@ -103,6 +109,9 @@ const OF_OPERATORS: &str = "for operators, who have the command; a service needs
 
 /// Why nobody else needs what explanations are made of.
 const EXPLAINS: &str = "how our own command and pages explain a run with what lies beside it";
+
+/// Why nobody else needs what is said of runs that have not ended.
+const SHOWS: &str = "how our own command and pages show what runs now";
 
 /// Why a service has no use for what watches it.
 const BESIDE: &str = "for those who watch a service from beside it, who have the command";

@@ -36,5 +36,6 @@ mod six_questions;
 mod source;
 mod time_limits;
 mod trace_context;
+mod viewer_logs;
 mod weight;
 mod worker;

@@ -29,6 +29,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -56,7 +57,7 @@ use span::{Label, Span};
 use spec::SpanSpec;
 use throughline_model::StepError;
 use throughline_model::names;
-use throughline_model::{Attrs, SpanId, Text, TraceId};
+use throughline_model::{Attrs, SpanId, Text, Timestamp, TraceId};
 
 /// The current position in a run: an open span. Cheap to clone, and can be sent to other threads and tasks.
 ///
@@ -192,6 +193,31 @@ impl TraceContext {
         let data = Map::from_iter([(names::data::MESSAGE.to_owned(), message.into().as_str().into())]);
         let event = EventDraft::new(self.clone(), Text::literal(names::FALLBACK), Some(data));
         event.tag(Text::literal(names::tags::FALLBACK)).tolerating(error.describe())
+    }
+
+    /// Records when what failed will be tried again: those who ask what runs are told how long it still waits. Nothing is waited for
+    /// here. Await it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use throughline_core::{BoxError, NotRecorded, TraceContext};
+    /// # async fn ask_bureau() -> Result<u32, BoxError> { Ok(7) }
+    /// # async fn example(ctx: TraceContext) -> Result<u32, BoxError> {
+    /// let score = ctx.step("stage:credit-score").retry(3, |ctx, attempt| async move {
+    ///     if attempt > 1 {
+    ///         let wait = Duration::from_secs(30);
+    ///         ctx.retry_in(wait).await?;
+    ///         tokio::time::sleep(wait).await;
+    ///     }
+    ///     ask_bureau().await
+    /// });
+    /// # score.await?
+    /// # }
+    /// ```
+    pub fn retry_in(&self, wait: Duration) -> EventDraft {
+        let at = Timestamp::now().plus(wait).to_string();
+        EventDraft::new(self.clone(), Text::literal(names::RETRY_SCHEDULED), None)
+            .attr(Text::literal(names::attrs::RETRY_AT), at)
     }
 
     /// Records a decision: what was considered, what was chosen, why, and how confidently. Await it.

@@ -17,6 +17,7 @@ mod hub;
 pub mod log;
 mod memory;
 pub mod metrics;
+pub mod open;
 mod panics;
 mod payload;
 mod propagators;

@@ -47,6 +47,8 @@ pub const DEPENDENCY_PREFIX: &str = "dependency:";
 pub const FALLBACK: &str = "fallback";
 /// A run with a trace of its own was begun: a point event that links its root as `began`.
 pub const CHILD_BEGAN: &str = "child:began";
+/// What failed will be tried again: a point event that has the time of that in [`attrs::RETRY_AT`].
+pub const RETRY_SCHEDULED: &str = "retry:scheduled";
 
 /// What the event type of everything about authentication starts with, as in `auth:login`.
 pub const AUTH_PREFIX: &str = "auth:";
@@ -198,6 +200,8 @@ pub mod attrs {
     pub const CAUSED_BY: &str = "caused_by";
     /// What the caller in another process said of how it samples, in a root: the member `ot` of `tracestate`.
     pub const SAMPLING: &str = "tracestate.ot";
+    /// When what failed will be tried again, as RFC 3339: see [`RETRY_SCHEDULED`](super::RETRY_SCHEDULED).
+    pub const RETRY_AT: &str = "retry_at";
     /// The request that caused a run.
     pub const REQUEST_ID: &str = "request_id";
     /// The session in which something happens: an id of the service's own.

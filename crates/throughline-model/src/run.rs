@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::fold::{Position, Spans, place_in_span};
-use crate::names::{HTTP_REQUEST, attrs};
-use crate::{ErrorInfo, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
+use crate::names::{HTTP_REQUEST, RETRY_SCHEDULED, attrs};
+use crate::{ErrorInfo, InstanceId, SpanId, Status, Text, Timestamp, TraceEvent, TraceId};
 
 /// A summary of one run, as shown in lists. [`RunSummary::of`] defines it; the conformance suite holds every store to that.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -219,6 +219,10 @@ pub struct OpenRun {
     pub current: Option<CurrentStep>,
     /// When its last event happened.
     pub last_event: Timestamp,
+    /// The instance that has the current step in hand, or else the root; `None` if neither is known.
+    pub instance: Option<InstanceId>,
+    /// When what failed is tried again, as [the run said last](crate::names::RETRY_SCHEDULED); that may be over.
+    pub next_retry: Option<Timestamp>,
 }
 
 impl OpenRun {
@@ -230,6 +234,7 @@ impl OpenRun {
         let mut spans: Spans<&TraceEvent> = Spans::new();
         let mut resumed: Option<&TraceEvent> = None;
         let mut retried: HashSet<SpanId> = HashSet::new();
+        let mut scheduled: Option<&TraceEvent> = None;
         for event in events {
             last_event = last_event.max(Some(event.timestamp));
             spans.add(event);
@@ -239,6 +244,10 @@ impl OpenRun {
             }
             if event.is_detached() {
                 retried.extend(event.retried());
+            }
+            let is_later = scheduled.is_none_or(|other| Position::of(event) > Position::of(other));
+            if event.event_type == RETRY_SCHEDULED && is_later {
+                scheduled = Some(event);
             }
         }
         let is_left_over = |event: &TraceEvent| {
@@ -253,8 +262,10 @@ impl OpenRun {
             .filter(|span| span.is_open())
             .map(|span| (span.first(), span.last()))
             .filter(|(_, last)| is_step(last) && !is_left_over(last) && !given_up.contains(last))
-            .max_by_key(|(_, last)| Position::of(last))
-            .map(|(first, event)| CurrentStep {
+            .max_by_key(|(_, last)| Position::of(last));
+        let root = summary.root.as_ref().and_then(|root| spans.get(root.span_id));
+        let in_hand = current.map(|(_, last)| *last).or_else(|| root.map(|root| *root.last()));
+        let current = current.map(|(first, event)| CurrentStep {
                 span_id: event.span_id,
                 name: name_of(first),
                 // What came later says how it continues, not what it is: `saga:left_open`.
@@ -264,7 +275,13 @@ impl OpenRun {
                 step_index: event.step_index,
                 step_total: event.step_total,
             });
-        Self { last_event: last_event.unwrap_or(summary.started), summary, current }
+        Self {
+            last_event: last_event.unwrap_or(summary.started),
+            instance: in_hand.map(|event| event.instance),
+            next_retry: scheduled.and_then(|event| event.attrs.get(attrs::RETRY_AT)?.parse().ok()),
+            summary,
+            current,
+        }
     }
 }
 

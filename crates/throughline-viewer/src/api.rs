@@ -4,6 +4,7 @@ mod across;
 mod latency;
 mod library;
 mod live;
+mod logs;
 mod one;
 mod running;
 mod runs;
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/runs/{run}", get(one::run))
         .route("/runs/{run}/search", get(one::search))
         .route("/runs/{run}/diff", get(one::diff))
+        .route("/runs/{run}/logs", get(logs::logs))
         .route("/runs/{run}/spans/{span}", get(one::span))
         .route("/running", get(running::running))
         .route("/patterns", get(across::patterns))
@@ -39,6 +41,6 @@ pub(crate) fn routes() -> Router<Arc<State>> {
 async fn unknown() -> Problem {
     Problem::not_found(
         "there is no such question; there are about, runs, counts, runs/RUN, runs/RUN/spans/SPAN, runs/RUN/search, \
-         runs/RUN/diff, running, patterns, latency, latency/region, library and live",
+         runs/RUN/diff, runs/RUN/logs, running, patterns, latency, latency/region, library and live",
     )
 }

@@ -5,6 +5,8 @@ mod api;
 mod assets;
 mod guard;
 mod leisure;
+mod log_files;
+mod log_line;
 mod parameters;
 mod problem;
 mod seen;

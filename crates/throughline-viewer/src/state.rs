@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use throughline_core::open::UsualTimes;
 use throughline_core::{
     DeliveryReport, Redactor, Shown, Throughline, TraceAnalytics, TraceReader, TraceStream, Veil,
 };
 use tokio::sync::Semaphore;
 
 use crate::access::{Access, Auth};
+use crate::log_files::LogFiles;
 use crate::seen::Seen;
 use crate::watchers::Watchers;
 
@@ -24,6 +26,7 @@ pub(crate) struct State {
     pub(crate) timeout: Duration,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) watchers: Watchers,
+    pub(crate) usual_times: UsualTimes,
 }
 
 /// Where the answers come from.
@@ -33,6 +36,8 @@ pub(crate) struct Source {
     pub(crate) analytics: Option<Arc<dyn TraceAnalytics>>,
     pub(crate) stream: Option<Arc<dyn TraceStream>>,
     pub(crate) redactor: Redactor,
+    /// The log files of the service, where they are known.
+    pub(crate) logs: Option<LogFiles>,
     /// The service itself, where the viewer is part of it.
     pub(crate) throughline: Option<Throughline>,
 }

@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use throughline_core::open::UsualTimes;
 use throughline_core::{Readers, Redaction, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream};
 use tokio::sync::Semaphore;
 
 use crate::access::Auth;
+use crate::log_files::LogFiles;
 use crate::state::{Source, State};
 use crate::watchers::Watchers;
 use crate::{api, assets, guard};
@@ -127,6 +130,7 @@ pub struct ViewerBuilder {
     stream: Option<Arc<dyn TraceStream>>,
     redactor: Option<Redactor>,
     throughline: Option<Throughline>,
+    logs: Vec<PathBuf>,
     auth: Option<Auth>,
     hosts: Vec<String>,
     requests: Option<usize>,
@@ -155,6 +159,17 @@ impl ViewerBuilder {
     /// rules.
     pub fn redactor(mut self, redactor: Redactor) -> Self {
         self.redactor = Some(redactor);
+        self
+    }
+
+    /// Shows with each run what the service logged in it: the lines of this file, or of the log files in this folder, that have the
+    /// id of the run in them, such as those of `throughline-log`. They are redacted as all else is, and not shown to those who may not
+    /// see payloads. May be called several times.
+    ///
+    /// Files are read when somebody looks: 64 MiB at most, of the time of the run. Names of log files contain `.jsonl`, `.json` or
+    /// `.log`; compressed ones, as `app.log.1.gz`, are left out.
+    pub fn logs(mut self, path: impl Into<PathBuf>) -> Self {
+        self.logs.push(path.into());
         self
     }
 
@@ -219,6 +234,7 @@ impl ViewerBuilder {
                 analytics: self.analytics,
                 stream: self.stream,
                 redactor,
+                logs: Some(LogFiles(self.logs)).filter(|files| !files.0.is_empty()),
                 throughline: self.throughline,
             },
             auth: self.auth,
@@ -229,6 +245,7 @@ impl ViewerBuilder {
                 semaphore(self.watchers.unwrap_or(WATCHERS)),
                 self.watchers_of_each.unwrap_or(WATCHERS_OF_EACH).max(1),
             ),
+            usual_times: UsualTimes::default(),
         })))
     }
 }

@@ -14,6 +14,7 @@ or --password-file says who else may look.
 Examples:
   throughline serve --store sqlite:traces.db
   throughline serve --store postgres://app@db/traces --feed redis://127.0.0.1/
+  throughline serve --store sqlite:traces.db --logs /var/log/loans
   throughline serve --listen 0.0.0.0:7070 --host ops.example.org \\
                     --token-file /run/secrets/viewer")]
 pub(crate) struct ServeArgs {
@@ -23,6 +24,9 @@ pub(crate) struct ServeArgs {
     /// A live feed that tells the pages of what is new; without it, the store is watched if it can be
     #[arg(long, env = throughline_core::names::env::THROUGHLINE_FEED, hide_env_values = true, value_name = "FEED")]
     pub(crate) feed: Option<String>,
+    /// Show with each run what was logged in it: a log file of the service, or a folder of them; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) logs: Vec<PathBuf>,
     /// Show the pages to those who send the token on the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
     pub(crate) token_file: Option<PathBuf>,

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
+use throughline_core::open::{AtWork, Deployment, Holder, UsualTime, UsualTimes, at_work};
 use throughline_core::{
-    Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, RunState, RunSummary, Timestamp, TraceQuery,
-    TraceReader,
+    Cursor, DeployCheck, OpenRun, OpenSummary, Page, Paged, Readers, RunState, RunSummary, Timestamp,
+    TraceQuery, TraceReader,
 };
 
 use crate::args::RunningArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{
-    Cell, Screen, Table, ago, clean, count, failure_of, group, kind_of, name_of, short_id, state_style,
+    Cell, Screen, Table, ago, clean, count, failure_of, group, kind_of, micros, name_of, short_id,
+    state_style,
 };
 use crate::standing::Left;
 use crate::store::Store;
@@ -29,7 +31,7 @@ struct Open {
 #[derive(Serialize)]
 struct Listed {
     #[serde(flatten)]
-    run: OpenRun,
+    at_work: AtWork,
     /// How many of its steps stand.
     standing: usize,
     /// How many of its steps are in doubt.
@@ -39,14 +41,15 @@ struct Listed {
 }
 
 impl Listed {
-    async fn read(reader: &dyn TraceReader, run: OpenRun) -> Result<Self, CliError> {
+    async fn read(reader: &dyn TraceReader, at_work: AtWork) -> Result<Self, CliError> {
+        let run = &at_work.run;
         let mut left = Left::default();
         // The process of one that runs may still undo what it did.
         if matches!(run.summary.state, RunState::Interrupted | RunState::Unfinished) {
             let query = TraceQuery::read(reader, run.summary.trace_id).await?;
             left = Left::of(&query);
         }
-        Ok(Self { run, standing: left.standing, in_doubt: left.in_doubt, left })
+        Ok(Self { standing: left.standing, in_doubt: left.in_doubt, at_work, left })
     }
 }
 
@@ -63,15 +66,16 @@ struct Checked {
 }
 
 pub(super) async fn run(args: &RunningArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    let reader = store.readers().await?.reader;
-    if args.check { check(args, &*reader, screen).await } else { show(args, &*reader, screen).await }
+    let readers = store.readers().await?;
+    if args.check { check(args, &*readers.reader, screen).await } else { show(args, &readers, screen).await }
 }
 
-async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen) -> Result<Answer, CliError> {
+async fn show(args: &RunningArgs, readers: &Readers, screen: &mut Screen) -> Result<Answer, CliError> {
+    let reader = &*readers.reader;
     let page = Page { limit: args.limit, after: args.after.as_deref().map(Cursor::new) };
     let Paged { items, next } = reader.open_runs(&page).await?;
     let mut runs = Vec::with_capacity(items.len());
-    for run in items {
+    for run in at_work(reader, Some(&*readers.analytics), &UsualTimes::default(), items).await? {
         runs.push(Listed::read(reader, run).await?);
     }
     let answer = Answer::of(!runs.is_empty() && runs.iter().all(|listed| listed.left.is_nothing()));
@@ -82,24 +86,39 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
     if runs.is_empty() && args.after.is_none() {
         return Err(CliError::NotFound("nothing is running; `throughline list` shows what ran".into()));
     }
-    runs.sort_by_key(|listed| cannot_be_resumed(&listed.run.summary));
+    runs.sort_by_key(|listed| cannot_be_resumed(&listed.at_work.run.summary));
     let mut table = Table::new(&[
         "ID",
         "~KEY",
         "~WORKFLOW",
         "STATE",
         ">AGE",
+        ">USUALLY",
         "~CURRENT STEP",
         "PROGRESS",
         ">IN IT",
+        ">USUALLY IN IT",
         ">ATTEMPT",
+        ">NEXT RETRY",
         ">QUIET FOR",
+        "~PROCESS",
         "<FIRST FAILURE",
     ]);
     // What matters of a run is where it is and what went wrong in it.
-    table.leave_out_first(&["PROGRESS", "ATTEMPT", "IN IT", "AGE", "ID"]);
+    table.leave_out_first(&[
+        "USUALLY IN IT",
+        "PROCESS",
+        "USUALLY",
+        "PROGRESS",
+        "ATTEMPT",
+        "IN IT",
+        "AGE",
+        "NEXT RETRY",
+        "ID",
+    ]);
     let now = Timestamp::now();
-    for Listed { run: OpenRun { summary, current, last_event, .. }, .. } in &runs {
+    for Listed { at_work, .. } in &runs {
+        let OpenRun { summary, current, last_event, .. } = &at_work.run;
         let current = current.as_ref();
         let step = current.and_then(|step| step.step_index.zip(step.step_total));
         let attempt = current.and_then(|step| step.attempt);
@@ -110,19 +129,23 @@ async fn show(args: &RunningArgs, reader: &dyn TraceReader, screen: &mut Screen)
             workflow,
             state,
             age,
+            at_work.usual.map_or_else(String::new, usually).into(),
             current.map_or("", |step| step.name.as_str()).into(),
             step.map_or_else(String::new, |(index, total)| format!("step {index} of {total}")).into(),
             current.map_or_else(String::new, |step| ago(now, step.started)).into(),
+            at_work.usual_of_step.map_or_else(String::new, usually).into(),
             attempt.map_or_else(String::new, |attempt| attempt.to_string()).into(),
+            at_work.waits_until(now).map_or_else(String::new, |at| format!("in {}", ago(at, now))).into(),
             quiet,
+            at_work.holder.as_ref().map_or_else(String::new, process_of).into(),
             summary.first_failure.as_ref().map_or_else(String::new, failure_of).into(),
         ]);
     }
     screen.table(&table)?;
     let mut notes = Vec::new();
-    notes.extend(note_on_not_resumable(runs.iter().map(|listed| &listed.run.summary)));
-    for Listed { run, left, .. } in runs.iter().filter(|listed| !listed.left.is_nothing()) {
-        notes.push(left.sentence(reader, &run.summary).await?);
+    notes.extend(note_on_not_resumable(runs.iter().map(|listed| &listed.at_work.run.summary)));
+    for Listed { at_work, left, .. } in runs.iter().filter(|listed| !listed.left.is_nothing()) {
+        notes.push(left.sentence(reader, &at_work.run.summary).await?);
     }
     if let Some(next) = next {
         notes.push(format!("There are more: use --after {}", clean(next.as_str())));
@@ -168,14 +191,15 @@ async fn check(
     if let Some(note) = note_on_not_resumable(check.interrupted.iter().map(|run| &run.summary)) {
         screen.line(note)?;
     }
-    let mut table = Table::new(&["ID", "~KEY", "~WORKFLOW", "STATE", ">AGE", ">QUIET FOR"]);
+    let mut table = Table::new(&["ID", "~KEY", "~WORKFLOW", "STATE", ">AGE", ">QUIET FOR", "IF DEPLOYED"]);
     let now = Timestamp::now();
     let (unable, able): (Vec<_>, Vec<_>) =
         check.interrupted.iter().partition(|run| cannot_be_resumed(&run.summary));
     for OpenSummary { summary, last_event, .. } in
         check.stuck.iter().chain(&check.running).chain(able).chain(unable)
     {
-        table.row(cells(summary, *last_event, now, args.stuck_after));
+        let cells = cells(summary, *last_event, now, args.stuck_after);
+        table.row(cells.into_iter().chain([Deployment::of(summary).as_str().into()]));
     }
     if !table.is_empty() {
         screen.line("")?;
@@ -192,6 +216,20 @@ async fn check(
     }
     write_notes(&notes, screen)?;
     Ok(Answer::of(safe_to_deploy))
+}
+
+/// How long it usually takes: the median, and what 95 of 100 do not exceed.
+fn usually(time: UsualTime) -> String {
+    format!("{}, p95 {}", micros(time.p50_us), micros(time.p95_us))
+}
+
+/// The process that has a run in hand, by host, number and version.
+fn process_of(holder: &Holder) -> String {
+    let host = holder.host.as_deref().unwrap_or_default();
+    let pid = holder.pid.map(|pid| format!("pid {pid}"));
+    let version = holder.version.as_ref().map(|version| format!("v{version}"));
+    let parts = [Some(host.to_owned()).filter(|host| !host.is_empty()), pid, version];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether it is what a dead process left of something that can't be resumed, such as an HTTP request.

@@ -38,6 +38,16 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
             .ok_or_else(|| CliError::Input(format!("{}: expected NAME:PASSWORD", file.display())))?;
         viewer = viewer.auth(Auth::basic(name, password));
     }
+    for path in &args.logs {
+        // What is misspelt shows no lines, and nobody would know why.
+        std::fs::metadata(path).map_err(|error| {
+            CliError::Input(format!(
+                "{}: {error}; --logs names a log file or a folder of them",
+                path.display()
+            ))
+        })?;
+        viewer = viewer.logs(path);
+    }
     for host in &args.host {
         viewer = viewer.host(host);
     }

@@ -33,7 +33,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["decisions"], "`{decisions}`: a [ChoiceOutcome](#choiceoutcome) for each choice of all runs."),
     (
         &["running"],
-        "`{runs, next}`: a page of [OpenRun](#openrun), each with `standing` and `in_doubt`, and the cursor that `--after` takes, or \
+        "`{runs, next}`: a page of runs [at work](#atwork), each with `standing` and `in_doubt`, and the cursor that `--after` takes, or \
          `null`. `standing` is the number of steps that stand: they succeeded, are not undone, and no process works on the run. \
          `in_doubt` is the number of those of which nobody knows whether they had their effect.",
     ),
@@ -129,6 +129,11 @@ const TYPES: &[(&str, &str)] = &[
     ("Elsewhere", "throughline-cli/src/related.rs"),
     ("OpenRun", "throughline-model/src/run.rs"),
     ("CurrentStep", "throughline-model/src/run.rs"),
+    ("AtWork", "throughline-core/src/open.rs"),
+    ("Deployment", "throughline-core/src/open.rs"),
+    ("Holder", "throughline-core/src/open.rs"),
+    ("UsualTime", "throughline-core/src/open.rs"),
+    ("Liveness", "throughline-model/src/run.rs"),
     ("OpenSummary", "throughline-model/src/run.rs"),
     ("DeployCheck", "throughline-model/src/run.rs"),
     ("ErrorInfo", "throughline-model/src/event.rs"),
@@ -436,7 +441,7 @@ fn json_type(kind: &str, known: &BTreeSet<&str>) -> String {
         "u16" | "u32" | "u64" | "usize" | "f64" => "number".to_owned(),
         "Text" | "String" | "&'static str" => "text".to_owned(),
         "TraceId" => "32 hex digits".to_owned(),
-        "SpanId" => "16 hex digits".to_owned(),
+        "SpanId" | "InstanceId" => "16 hex digits".to_owned(),
         "Timestamp" => "time".to_owned(),
         "Status" => "status of an event".to_owned(),
         "Value" => "any JSON".to_owned(),

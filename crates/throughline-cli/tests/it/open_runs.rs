@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::sandbox::Sandbox;
-use crate::services::{end, leave_open, left_in_saga, service, stay, stay_in_doubt, stay_in_saga};
+use crate::services::{end, leave_open, left_in_saga, service, stay, stay_in_doubt, stay_in_saga, succeed};
 
 /// A request that its service is at work on.
 async fn open_request(service: &Throughline) -> RequestSpan {
@@ -80,6 +80,39 @@ async fn steps_that_stand_are_told_with_what_can_be_done_about_them() {
         first.contains("Not searched for steps that stand or are in doubt: 1 more interrupted run"),
         "{first}"
     );
+}
+
+#[tokio::test]
+async fn a_run_is_told_with_what_is_usual_its_process_its_next_attempt_and_what_a_deployment_does() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    for key in ["order-1", "order-2"] {
+        succeed(shop.workflow("order").key(key)).await;
+    }
+    let (scheduled, is_scheduled) = oneshot::channel();
+    let run = shop.workflow("order").key("order-3").run_infallible(|ctx| async move {
+        ctx.retry_in(std::time::Duration::from_secs(3_600)).await.unwrap();
+        scheduled.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    let _run = tokio::spawn(run);
+    is_scheduled.await.unwrap();
+    let request = open_request(&shop).await;
+
+    let open = sandbox.json(&["running"]);
+    let runs = open["runs"].as_array().unwrap();
+    let order = runs.iter().find(|run| run["summary"]["correlation_id"] == "order-3").unwrap();
+    assert_eq!(order["usual"]["count"], 2);
+    assert_eq!(order["deployment"], "cuts_short");
+    assert_eq!(order["holder"]["pid"], std::process::id());
+    assert_eq!(order["holder"]["lease"], "alive");
+    assert!(order["next_retry"].as_str().unwrap() > order["last_event"].as_str().unwrap(), "{order}");
+    let seen = sandbox.see(&["running"]);
+    assert!(seen.contains("USUALLY") && seen.contains(&format!("pid {}", std::process::id())), "{seen}");
+    assert!(seen.contains("NEXT RETRY") && seen.contains(" in 59"), "{seen}");
+    let check = sandbox.run(&["running", "--check"]).stdout;
+    assert!(check.contains("cut short, can be resumed") && check.contains("cut short for good"), "{check}");
+    drop(request);
 }
 
 /// A request in which a saga has one step that succeeded, and does not end.

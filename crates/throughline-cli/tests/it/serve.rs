@@ -55,6 +55,28 @@ fn the_runs_of_a_store_are_shown_with_the_answers_of_the_other_commands() {
 }
 
 #[test]
+fn log_lines_of_a_run_are_read_where_logs_says_and_a_place_that_is_not_there_is_named() {
+    let sandbox = Sandbox::with_sagas();
+    let listed = sandbox.json(&["list"]);
+    let (id, started) =
+        (listed["runs"][0]["trace_id"].as_str().unwrap(), listed["runs"][0]["started"].as_str().unwrap());
+    let line =
+        format!(r#"{{"timestamp":"{started}","level":"warn","message":"no answer","trace_id":"{id}"}}"#);
+    sandbox.write("app.jsonl", line);
+    let logs = sandbox.path("app.jsonl");
+    let serving = Serving::begin(&sandbox, &["--logs", logs.to_str().unwrap()]);
+    let answer = serving.get(&format!("/api/runs/{id}/logs"), "");
+    assert!(answer.contains("\"message\":\"no answer\""), "{answer}");
+    let refused = sandbox.run(&["serve", "--listen", "127.0.0.1:0", "--logs", "no/such/folder"]);
+    assert_eq!(refused.code, 3);
+    assert!(
+        refused.stderr.contains("no/such/folder") && refused.stderr.contains("--logs names"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn a_token_or_a_password_of_a_file_is_demanded() {
     let sandbox = Sandbox::with_sagas();
     sandbox.write("token", "a token of enough length\nand more\n");

@@ -22,6 +22,7 @@ mod lifecycle;
 mod locks;
 mod looks;
 mod merged;
+mod open;
 mod outage;
 mod prepared;
 mod query;

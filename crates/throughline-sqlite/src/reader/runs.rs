@@ -3,9 +3,10 @@
 use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use rustc_hash::FxHashSet;
+use throughline_model::fold::Position;
 use throughline_model::{
-    Attrs, CurrentStep, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged,
-    RootSummary, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
+    Attrs, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged,
+    RootSummary, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,
 };
 
 use super::events::Sketch;
@@ -292,23 +293,20 @@ fn mention(
     Ok(event)
 }
 
-/// Completes the name of a step, which is in its attributes.
-fn name_step(
+/// What is said of a span: its first event, of which attributes and workflow matter.
+fn first_of_span(
     connection: &Connection,
     cache: &mut Cache,
     run: i64,
-    step: &mut CurrentStep,
-) -> Result<(), Fault> {
+    span: SpanId,
+) -> Result<Option<TraceEvent>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT e.span, e.type, NULL, e.attrs, e.workflow, r.attrs FROM event e JOIN run r ON r.id = e.run \
          WHERE e.run = ?1 AND e.span = ?2 ORDER BY e.seq LIMIT 1",
     )?;
-    let mut rows = statement.query([run, step.span_id.to_u64() as i64])?;
-    if let Some(row) = rows.next()? {
-        let first = mention(row, [0, 1, 2, 3, 4], row.get_ref(5)?, cache, connection)?;
-        step.name = first.span_name().into_owned().into();
-    }
-    Ok(())
+    let mut rows = statement.query([run, span.to_u64() as i64])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    mention(row, [0, 1, 2, 3, 4], row.get_ref(5)?, cache, connection).map(Some)
 }
 
 /// An event of which only these two things matter.
@@ -384,9 +382,19 @@ pub(super) fn open_runs(session: &mut Session, page: &Page) -> Result<Paged<Open
     let mut open = Vec::with_capacity(page.runs.len());
     for run in &page.runs {
         if let Some(summary) = summary(&snapshot, cache, *run, Causes::All)? {
-            let mut run_of = OpenRun::of(summary, &events(&snapshot, cache, *run, OUTLINE)?);
-            if let Some(current) = &mut run_of.current {
-                name_step(&snapshot, cache, *run, current)?;
+            let mut outline = events(&snapshot, cache, *run, OUTLINE)?;
+            // Of these the attributes matter.
+            let retries = outline.iter_mut().filter(|event| event.event_type == names::RETRY_SCHEDULED);
+            if let Some(last) = retries.max_by_key(|event| Position::of(event))
+                && let Some(first) = first_of_span(&snapshot, cache, *run, last.span_id)?
+            {
+                last.attrs = first.attrs;
+            }
+            let mut run_of = OpenRun::of(summary, &outline);
+            if let Some(current) = &mut run_of.current
+                && let Some(first) = first_of_span(&snapshot, cache, *run, current.span_id)?
+            {
+                current.name = first.span_name().into_owned().into();
             }
             open.push(run_of);
         }

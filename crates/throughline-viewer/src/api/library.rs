@@ -20,6 +20,8 @@ pub(crate) struct About {
     payloads: bool,
     /// Whether pages are told of what is new.
     live: bool,
+    /// Whether log files are known, and this caller may see what is in them.
+    logs: bool,
     /// Whether the viewer is part of the service, and knows what became of its events.
     delivery: bool,
     version: &'static str,
@@ -35,6 +37,7 @@ pub(crate) async fn about(
     Ok(Json(About {
         payloads: access == Access::All,
         live: state.source.stream.is_some(),
+        logs: access == Access::All && state.source.logs.is_some(),
         delivery: state.source.throughline.is_some(),
         version: env!("CARGO_PKG_VERSION"),
     }))

@@ -1,14 +1,17 @@
 //! One run: its verdict, its spans, its compensations and decisions, and the runs around it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::query::{CompensationLedger, Decisions, Diff, Explanation, SpanSummary, TreeNode};
+use throughline_core::query::{
+    CompensationLedger, Decisions, Diff, Explanation, Span, SpanSummary, TreeNode,
+};
 use throughline_core::{
-    Filter, Page, RunSummary, SpanId, Timestamp, TraceEvent, TraceId, TraceQuery, beside,
+    Filter, Page, Relation, RunSummary, SpanId, Timestamp, TraceEvent, TraceId, TraceQuery, beside,
 };
 
 use crate::access::Access;
@@ -42,6 +45,8 @@ pub(crate) struct Story {
 pub(crate) struct Related {
     caused_by: Option<RunSummary>,
     caused: Vec<RunSummary>,
+    /// The spans that began runs, each with the run.
+    began: BTreeMap<SpanId, TraceId>,
     same_key: Vec<RunSummary>,
 }
 
@@ -83,13 +88,17 @@ pub(crate) async fn run(
     Ok(story.await?)
 }
 
-async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
-    let id: TraceId = id.parse().map_err(|_| {
+/// The run that an address names.
+pub(super) fn run_id(id: &str) -> Result<TraceId, Problem> {
+    id.parse().map_err(|_| {
         Problem::bad_request(
             "a run is named by its id of 32 hex digits; search for a key or the beginning of an id",
         )
-    })?;
-    let query = seen.query(id).await?;
+    })
+}
+
+async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
+    let query = seen.query(run_id(id)?).await?;
     if query.spans().len() == 0 {
         return Err(Problem::not_found(
             "there is no such run in this store; it may have been removed, or not have been stored yet",
@@ -99,7 +108,8 @@ async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
 }
 
 async fn related(seen: &Seen, query: &TraceQuery) -> Result<Related, Problem> {
-    let mut related = Related { caused_by: None, caused: Vec::new(), same_key: Vec::new() };
+    let mut related =
+        Related { caused_by: None, caused: Vec::new(), began: began(query), same_key: Vec::new() };
     let Some(run) = query.summary() else { return Ok(related) };
     let root = query.root().and_then(|root| root.start());
     if let Some(cause) = root.and_then(|root| root.parent_trace_id).filter(|id| *id != run.trace_id) {
@@ -112,6 +122,15 @@ async fn related(seen: &Seen, query: &TraceQuery) -> Result<Related, Problem> {
         related.same_key.retain(|other| other.trace_id != run.trace_id);
     }
     Ok(related)
+}
+
+/// The spans that say that they began a run of its own.
+fn began(query: &TraceQuery) -> BTreeMap<SpanId, TraceId> {
+    let of_span = |span: &Span<'_>| {
+        let links = span.events().flat_map(|event| &event.links);
+        links.filter(|link| link.rel == Relation::Began).find_map(|link| link.trace_id)
+    };
+    query.spans().filter_map(|span| Some((span.id(), of_span(&span)?))).collect()
 }
 
 /// A span with everything that was recorded of it.

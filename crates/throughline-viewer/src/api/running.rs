@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::{Cursor, OpenRun, Page, Timestamp};
+use throughline_core::open::{AtWork, Deployment, at_work};
+use throughline_core::{Cursor, Page, Timestamp};
 
 use super::wanted::Wanted;
 use crate::access::Access;
@@ -24,31 +25,37 @@ pub(crate) struct Running {
     running: usize,
     stuck: usize,
     interrupted: usize,
+    /// How many of those that a deployment would cut short could be resumed.
+    can_be_resumed: usize,
     /// For how long nothing happens in a run that is stuck, as `throughline running` has it by default, in seconds.
     stuck_after_s: u64,
-    runs: Vec<OpenRun>,
+    runs: Vec<AtWork>,
     /// What `after` takes; `null` if this was all.
     next: Option<Cursor>,
     read_at: Timestamp,
 }
 
-/// Open runs, the oldest first, each with the step that it is in.
+/// Open runs, the oldest first, each with the step that it is in, its process, and how long such runs usually take.
 pub(crate) async fn running(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
     parameters: Parameters,
 ) -> Result<Json<Running>, Problem> {
     let wanted = Wanted::of(parameters, access, &["limit", "after"])?;
-    let reader = state.source.seen_with(access).reader;
-    let check = reader.safe_to_deploy(STUCK_AFTER).await?;
-    let found = reader.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?;
+    let seen = state.source.seen_with(access);
+    let check = seen.reader.safe_to_deploy(STUCK_AFTER).await?;
+    let found = seen.reader.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?;
+    let runs = at_work(&*seen.reader, seen.analytics.as_deref(), &state.usual_times, found.items).await?;
     Ok(Json(Running {
         safe_to_deploy: check.is_safe(),
         running: check.running.len(),
         stuck: check.stuck.len(),
         interrupted: check.interrupted.len(),
+        can_be_resumed: { check.running.iter().chain(&check.stuck) }
+            .filter(|run| Deployment::of(&run.summary) == Deployment::CutsShort)
+            .count(),
         stuck_after_s: STUCK_AFTER.as_secs(),
-        runs: found.items,
+        runs,
         next: found.next,
         read_at: Timestamp::now(),
     }))

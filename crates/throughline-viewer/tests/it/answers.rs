@@ -279,6 +279,7 @@ async fn what_a_question_does_not_know_is_refused_by_name() {
         (&span, "q"),
         (&format!("{run}/search"), "text"),
         (&format!("{run}/diff"), "against"),
+        (&format!("{run}/logs"), "level"),
     ] {
         for value in ["x", ""] {
             let answer = server.get(&format!("/api/{question}?{unknown}={value}")).await;

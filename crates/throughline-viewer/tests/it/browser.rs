@@ -13,7 +13,7 @@ use crate::sources::{may_be_left_out, modules};
 use crate::story;
 
 /// How long a browser may take for everything that one test asks of it.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(240);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
 
 /// One browser at a time: each takes all cores, and waits for what it is shown.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -181,6 +181,74 @@ async fn a_run_that_is_at_work_grows_on_the_page() {
     let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
     let given = json!({ "url": server.url(), "open": waiting.as_ref().map(|run| run.id.to_string()) });
     play("live", given, async |_: &str| drop(waiting.take())).await;
+}
+
+#[tokio::test]
+async fn what_runs_now_is_told_with_what_a_deployment_does_what_is_usual_and_who_has_it_in_hand() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    for number in 0..5 {
+        story::reviewed_loan(&throughline, &format!("loan-{number}")).await;
+    }
+    let _waiting = story::waiting_loan(&throughline, "loan-1040").await;
+    let _retrying =
+        story::retrying_loan(&throughline, "loan-1041", std::time::Duration::from_secs(600)).await;
+    let request = throughline.request("http:request").open();
+    request.context().event("request:arrived", ()).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("running", json!({ "url": server.url(), "pid": std::process::id() }), nothing).await;
+}
+
+#[tokio::test]
+async fn a_run_is_shown_within_the_one_that_began_it_and_leads_there() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let [order, bill] = story::order_with_bill(&throughline).await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "order": order.to_string(), "bill": bill.to_string() });
+    play("family", given, nothing).await;
+}
+
+#[tokio::test]
+async fn what_was_logged_in_a_run_is_read_searched_and_found_in_its_spans() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    let folder = tempfile::tempdir().unwrap();
+    story::log_of(&throughline, failed, folder.path()).await;
+    let server = Server::of(&Viewer::of(&throughline).logs(folder.path()).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "failed": failed.to_string(), "text": story::HOSTILE });
+    play("logs", given, nothing).await;
+}
+
+#[tokio::test]
+async fn what_is_copied_leads_back_and_names_the_run_to_the_command() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    story::granted_loan(&throughline, "loan-2").await;
+    let other = story::refused_loan(&throughline, "loan-1037").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "failed": failed.to_string(), "other": other.to_string() });
+    play("copies", given, nothing).await;
+}
+
+#[tokio::test]
+async fn each_pattern_leads_to_its_runs_and_the_library_tells_what_became_of_its_events() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, _waiting) = busy_service().await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("patterns", json!({ "url": server.url() }), nothing).await;
 }
 
 #[tokio::test]

@@ -47,6 +47,36 @@ async fn an_address_that_others_reach_is_refused_without_authentication() {
 }
 
 #[tokio::test]
+async fn what_was_logged_is_shown_to_those_alone_who_may_see_payloads() {
+    let throughline = story::service();
+    let id = story::refused_loan(&throughline, "loan-1").await;
+    let folder = tempfile::tempdir().unwrap();
+    story::log_of(&throughline, id, folder.path()).await;
+    let question = format!("/api/runs/{id}/logs");
+    for (access, status, logs) in
+        [(Access::All, 200, true), (Access::WithoutPayloads, 403, false), (Access::Forbidden, 403, false)]
+    {
+        let viewer = Viewer::of(&throughline).auth(Auth::hook(move |_| access)).logs(folder.path());
+        let server = Server::of(&viewer.build().unwrap()).await;
+        let answer = server.get(&question).await;
+        assert_eq!(answer.status, status, "{access:?}: {}", answer.text());
+        assert_eq!(answer.text().contains("the registry answered"), logs, "{access:?}");
+        assert!(!answer.text().contains("ada@"), "{}", answer.text());
+        assert_eq!(server.get("/api/about").await.text().contains("\"logs\":true"), logs, "{access:?}");
+    }
+    // Who told it of no files, or of files that are not there, is told so.
+    for (viewer, said) in [
+        (Viewer::of(&throughline), "--logs"),
+        (Viewer::of(&throughline).logs(folder.path().join("nowhere")), "can't be read"),
+    ] {
+        let server = Server::of(&viewer.build().unwrap()).await;
+        let answer = server.get(&question).await;
+        assert_eq!(answer.status, 404);
+        assert!(answer.error().contains(said), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn a_secret_that_can_be_guessed_and_a_service_without_a_store_are_refused() {
     let throughline = story::service();
     for auth in [Auth::bearer(""), Auth::bearer("short"), Auth::basic("ops", "admin")] {

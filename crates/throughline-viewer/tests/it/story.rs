@@ -133,6 +133,61 @@ pub(crate) async fn waiting_loan(throughline: &Throughline, key: &str) -> Waitin
     Waiting { id: in_step.await.unwrap(), task }
 }
 
+/// A loan whose manual review is quick.
+pub(crate) async fn reviewed_loan(throughline: &Throughline, key: &str) {
+    let run = throughline.workflow("loan-approval").key(key.to_owned()).run_infallible(|ctx| async move {
+        ctx.step("stage:manual-review").run_infallible(|_| async {}).await.unwrap();
+    });
+    run.await.unwrap();
+}
+
+/// A loan that asks the bureau a second time, and waits before it does.
+pub(crate) async fn retrying_loan(throughline: &Throughline, key: &str, wait: Duration) -> Waiting {
+    let (entered, in_step) = oneshot::channel();
+    let run = throughline.workflow("loan-approval").key(key.to_owned()).run(move |ctx| async move {
+        let (id, mut entered) = (ctx.trace_id(), Some(entered));
+        let asked = ctx.step("stage:credit-score").retry(3, |ctx, attempt| {
+            let entered = if attempt == 2 { entered.take() } else { None };
+            async move {
+                let Some(entered) = entered else {
+                    return Err::<(), BoxError>("the bureau did not answer".into());
+                };
+                ctx.retry_in(wait).await?;
+                entered.send(id).unwrap();
+                std::future::pending().await
+            }
+        });
+        asked.await?
+    });
+    let task = tokio::spawn(async move { run.await.unwrap().unwrap() });
+    Waiting { id: in_step.await.unwrap(), task }
+}
+
+/// An order that began a bill of its own, which was declined; first the order, then the bill.
+pub(crate) async fn order_with_bill(throughline: &Throughline) -> [TraceId; 2] {
+    let (mut order, mut bill) = (None, None);
+    let run = throughline.workflow("order").key("order-7").input(&json!({ "items": 3 })).run(|ctx| {
+        order = Some(ctx.trace_id());
+        let bill = &mut bill;
+        async move {
+            let billing = ctx.step("stage:bill").run(|ctx| async move {
+                let run = ctx.child_workflow("billing").key("bill-7").run(|ctx| {
+                    *bill = Some(ctx.trace_id());
+                    async move {
+                        ctx.step("stage:charge")
+                            .run(|_| async { Err::<(), BoxError>("the card was declined".into()) })
+                            .await?
+                    }
+                });
+                run.await?
+            });
+            billing.await?
+        }
+    });
+    run.await.unwrap().unwrap_err();
+    [order.unwrap(), bill.unwrap()]
+}
+
 /// Everything that might be mistaken for code, in every field that has a text.
 pub(crate) const HOSTILE: &str = "</script><img src=x onerror=\"window.hit=1\"><svg onload=window.hit=1>{{window.hit=1}}javascript:window.hit=1'\"`${window.hit=1}";
 
@@ -177,6 +232,31 @@ pub(crate) fn hostile_events() -> (TraceId, Vec<TraceEvent>) {
         }
     }
     (id, events)
+}
+
+/// Writes to a file what a service logs in a loan that was refused: a line of the run, one of the step that failed, a hostile one, and
+/// one of another run.
+pub(crate) async fn log_of(throughline: &Throughline, run: TraceId, folder: &std::path::Path) {
+    let events = throughline.reader().unwrap().trace(run).await.unwrap();
+    let step = events.iter().find(|event| event.event_type == "stage:register-collateral").unwrap();
+    let at = step.timestamp;
+    let line = |level: &str, message: &str, run: TraceId, more: serde_json::Value| {
+        let mut line = json!({
+            "timestamp": at.to_string(), "level": level, "message": message, "service": "loan-service",
+            "target": "loans::registry", "trace_id": run.to_string(),
+        });
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line.to_string()
+    };
+    let error = json!({ "type": "Refused", "message": "mail from ada@example.org", "chain": [HOSTILE] });
+    let of_step = json!({ "span_id": step.span_id.to_string(), "error": error, "metadata": { "tries": 3 } });
+    let lines = [
+        line("info", "the file is open", run, json!({})),
+        line("error", "the registry answered", run, of_step),
+        line("debug", HOSTILE, run, json!({ "metadata": { HOSTILE: HOSTILE } })),
+        line("error", "of another run", TraceId::random(), json!({})),
+    ];
+    std::fs::write(folder.join("loans.2026-03-01.jsonl"), lines.join("\n") + "\n").unwrap();
 }
 
 /// A run of three steps of a second, with an hour between them in which nothing happens.

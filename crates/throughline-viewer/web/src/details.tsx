@@ -2,25 +2,36 @@
 
 import { micros } from './format.ts';
 import { useAnswer } from './hooks.ts';
+import { SpanLogs } from './logs.tsx';
 import { Copy, Moment, Shown, State } from './parts.tsx';
 import { toRun } from './route.ts';
+import { useSettings } from './settings.ts';
 import type { Details as Found, ErrorInfo, TraceEvent } from './types.ts';
 
 /** How much of a value is shown at once. */
 const SHOWN = 20_000;
 
-export function Details({ id, span, close }: { id: string; span: string; close: () => void }) {
+interface DetailsProps {
+  id: string;
+  span: string;
+  /** What spans of the run are called. */
+  nameOf: (span: string) => string | undefined;
+  close: () => void;
+}
+
+export function Details({ id, span, nameOf, close }: DetailsProps) {
   const answer = useAnswer<Found>(`runs/${id}/spans/${span}`);
   return (
     <aside class="details" aria-label="Details of the span">
       <button class="close" onClick={close} aria-label="Close the details">×</button>
-      <Shown answer={answer}>{(found) => <Body id={id} found={found} />}</Shown>
+      <Shown answer={answer}>{(found) => <Body id={id} found={found} nameOf={nameOf} />}</Shown>
     </aside>
   );
 }
 
-function Body({ id, found }: { id: string; found: Found }) {
+function Body({ id, found, nameOf }: { id: string; found: Found; nameOf: DetailsProps['nameOf'] }) {
   const { span, events } = found;
+  const { about } = useSettings();
   const last = (key: string) => events.findLast((event) => event.data && key in event.data)?.data?.[key];
   const attrs = Object.entries(Object.assign({}, ...events.map((event) => event.attrs ?? {})) as Record<string, string>);
   const tags = [...new Set(events.flatMap((event) => event.tags ?? []))];
@@ -48,12 +59,13 @@ function Body({ id, found }: { id: string; found: Found }) {
       )}
       {tags.length > 0 && <p>{tags.map((tag) => <span class="tag">{tag}</span>)}</p>}
       {links.length > 0 && (
-        <ul>
+        <ul class="plain">
           {links.map((link) => (
-            <li>{link.rel.replaceAll('_', ' ')} <a href={toRun(link.trace_id ?? id, link.span_id)}>{link.span_id}</a></li>
+            <li>{link.rel.replaceAll('_', ' ')} <a href={toRun(link.trace_id ?? id, link.span_id)}>{nameOf(link.span_id) ?? link.span_id}</a></li>
           ))}
         </ul>
       )}
+      {about.logs && <SpanLogs id={id} span={span.span_id} />}
       <details>
         <summary>Events as recorded ({events.length})</summary>
         {events.map((event) => <Json value={event} label={`${event.event_type}, seq ${event.seq}`} />)}

@@ -11,8 +11,12 @@ export interface Answer<T> {
   again: () => void;
 }
 
-/** The answer to a question; the last one is kept while the next is waited for. */
-export function useAnswer<T>(question: string | undefined, parameters: Record<string, string | undefined> = {}): Answer<T> {
+/** The answer to a question; the last one is kept while the next is waited for. It is asked again when `beside` is another one. */
+export function useAnswer<T>(
+  question: string | undefined,
+  parameters: Record<string, string | undefined> = {},
+  beside?: unknown,
+): Answer<T> {
   const [value, setValue] = useState<T>();
   const [error, setError] = useState<Error>();
   const [isLoading, setLoading] = useState(true);
@@ -37,7 +41,7 @@ export function useAnswer<T>(question: string | undefined, parameters: Record<st
         setLoading(false);
       });
     return () => abort.abort();
-  }, [key, turn]);
+  }, [key, turn, beside]);
   const again = useCallback(() => setTurn((turn) => turn + 1), []);
   return { value, error, isLoading, again };
 }

@@ -169,7 +169,7 @@ function Closed({ error, begin }: { error: Error; begin: () => void }) {
           <label>Token <input type="password" autocomplete="off" value={token} onInput={(event) => write(event.currentTarget.value)} /></label>
           <button>Open</button>
         </form>
-        <p class="quiet">Ask whoever runs the service for it. It is kept in this tab only.</p>
+        <p class="quiet">Ask the people who run the service for it. It is kept in this tab only.</p>
       </main>
     );
   }

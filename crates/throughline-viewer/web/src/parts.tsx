@@ -5,6 +5,7 @@ import { useState } from 'preact/hooks';
 import { moment } from './format.ts';
 import type { Answer } from './hooks.ts';
 import { useSettings } from './settings.ts';
+import type { OpenRun } from './types.ts';
 
 const SIGNS: Record<string, string> = {
   succeeded: '✓',
@@ -20,6 +21,8 @@ const SIGNS: Record<string, string> = {
   in_doubt: '?',
   out_of_order: '⇅',
   waiting: '…',
+  held: '✓',
+  lost: '✗',
 };
 
 /** A state by its sign, its colour and its name: no meaning is in the colour alone. */
@@ -28,6 +31,20 @@ export function State({ state }: { state: string }) {
     <span class={`state ${state}`}>
       <span aria-hidden="true">{SIGNS[state] ?? '·'}</span> <span class="word">{state.replaceAll('_', ' ')}</span>
     </span>
+  );
+}
+
+/** The step that an open run is in. */
+export function Step({ current }: { current: OpenRun['current'] }) {
+  if (!current) return null;
+  return (
+    <div>
+      <b>{current.name}</b>
+      <span class="quiet">
+        {current.step_index !== null && ` step ${current.step_index}${current.step_total === null ? '' : ` of ${current.step_total}`}`}
+        {(current.attempt ?? 1) > 1 && ` attempt ${current.attempt}`}
+      </span>
+    </div>
   );
 }
 

@@ -21,11 +21,11 @@ export function to(page: string, parameters: Record<string, string | undefined> 
   return `#/${page}${query.size > 0 ? `?${query}` : ''}`;
 }
 
-/** The address of a run, or of a span in it; within a run, in the view that is shown. */
+/** The address of a run, or of a span in it; within a run, in the view and with the child runs that are shown. */
 export function toRun(id: string, span?: string): string {
   const now = parse(location.hash);
-  const view = now.page === 'run' && now.id === id ? now.parameters['view'] : undefined;
-  return to(`run/${id}`, { view, span });
+  const { view, open } = now.page === 'run' && now.id === id ? now.parameters : {};
+  return to(`run/${id}`, { view, open, span });
 }
 
 /** Moves within a page, without a step back for each letter that is typed. */

@@ -1,14 +1,17 @@
 // One run: what happened, why, what was undone.
 
+import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { useWhole } from './children.ts';
 import { Details } from './details.tsx';
 import { Comparison } from './diff.tsx';
 import { kindOf, micros, nameOf, percent } from './format.ts';
 import { useAnswer, useNews, useThrottled } from './hooks.ts';
+import { Logs } from './logs.tsx';
 import { Copy, Moment, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
-import type { DecisionOutcome, Run, SagaCompensation, Statement, Story } from './types.ts';
+import type { Decision, DecisionOutcome, Details as Found, Run, SagaCompensation, Statement, Story } from './types.ts';
 import { GraphView, Timeline } from './views.tsx';
 import { Waterfall } from './waterfall.tsx';
 
@@ -18,9 +21,10 @@ const VIEWS: [string | undefined, string][] = [
   ['timeline', 'Timeline'],
   ['graph', 'Graph'],
 ];
+const LOGS: [string, string] = ['logs', 'Logs'];
 
 export function OneRun({ route }: { route: Route }) {
-  const { id, parameters } = route;
+  const { id } = route;
   const { about } = useSettings();
   const answer = useAnswer<Story>(`runs/${id}`);
   const isOpen = ['running', 'interrupted', 'unfinished'].includes(answer.value?.explanation.run?.state ?? '');
@@ -38,40 +42,10 @@ export function OneRun({ route }: { route: Route }) {
     () => Math.max(250, read.current.took * 4),
   );
   useNews(about.live && isOpen, id, readAgain);
-  const view = VIEWS.find(([name]) => name === parameters['view'])?.[0];
-  const select = (span: string | undefined) => replace(to(`run/${id}`, { view, span }));
   return (
     <main class="run">
       <Shown answer={answer}>
-        {(story) => (
-          <>
-            <Head story={story} id={id} again={answer.again} isLive={about.live && isOpen} />
-            <div class="columns">
-              <div class="verdict">
-                <Verdict story={story} id={id} />
-                <Ledger story={story} id={id} />
-                <Decisions story={story} id={id} />
-                <Related story={story} />
-                <Comparison id={id} />
-              </div>
-              <div class="spans">
-                <nav class="chips views" aria-label="Views of the run">
-                  {VIEWS.map(([name, label]) => (
-                    <a class="chip" href={to(`run/${id}`, { view: name, span: parameters['span'] })} aria-current={name === view ? 'true' : undefined}>{label}</a>
-                  ))}
-                </nav>
-                {view === 'timeline' ? (
-                  <Timeline story={story} selected={parameters['span']} select={select} />
-                ) : view === 'graph' ? (
-                  <GraphView story={story} selected={parameters['span']} select={select} />
-                ) : (
-                  <Waterfall story={story} id={id} selected={parameters['span']} select={select} />
-                )}
-                {parameters['span'] && <Details id={id} span={parameters['span']} close={() => select(undefined)} />}
-              </div>
-            </div>
-          </>
-        )}
+        {(story) => <Content story={story} route={route} again={answer.again} isLive={about.live && isOpen} />}
       </Shown>
       {answer.error && !answer.value && (
         <p>
@@ -82,11 +56,66 @@ export function OneRun({ route }: { route: Route }) {
   );
 }
 
+function Content({ story, route, again, isLive }: { story: Story; route: Route; again: () => void; isLive: boolean }) {
+  const { id, parameters } = route;
+  const { about } = useSettings();
+  const views = about.logs ? [...VIEWS, LOGS] : VIEWS;
+  const view = views.find(([name]) => name === parameters['view'])?.[0];
+  const span = parameters['span'];
+  const open = parameters['open']?.split(',').filter(Boolean) ?? [];
+  const whole = useWhole(id, story, open);
+  const select = (span: string | undefined) => replace(to(`run/${id}`, { view, open: parameters['open'], span }));
+  const runOfSpan = span && whole.runOf(span);
+  // A span of a child run that is closed is no longer there to be shown.
+  const openRuns = (runs: string[]) =>
+    replace(to(`run/${id}`, { view, open: runs.join(','), span: runOfSpan && [id, ...runs].includes(runOfSpan) ? span : undefined }));
+  const spanName = (span: string) => whole.story.nodes.find((node) => node.span.span_id === span)?.span.name;
+  const shown = { story: whole.story, selected: span, select };
+  return (
+    <>
+      <Head story={story} id={id} again={again} isLive={isLive} />
+      <div class="columns">
+        <div class="verdict">
+          <Verdict story={story} id={id} />
+          <Ledger story={story} id={id} />
+          <Decisions story={story} id={id} />
+          <Passed id={id} root={story.explanation.run?.root?.span_id} />
+          <Related story={story} id={id} />
+          <Comparison id={id} />
+        </div>
+        <div class="spans">
+          <nav class="chips views" aria-label="Views of the run">
+            {views.map(([name, label]) => (
+              <a class="chip" href={to(`run/${id}`, { ...parameters, view: name })} aria-current={name === view ? 'true' : undefined}>{label}</a>
+            ))}
+          </nav>
+          {view === 'timeline' ? (
+            <Timeline {...shown} />
+          ) : view === 'graph' ? (
+            <GraphView {...shown} />
+          ) : view === 'logs' ? (
+            <Logs {...shown} id={id} />
+          ) : (
+            <Waterfall {...shown} id={id} whole={whole} open={open} openRuns={openRuns} />
+          )}
+          {span && runOfSpan && <Details id={runOfSpan} span={span} nameOf={spanName} close={() => select(undefined)} />}
+        </div>
+      </div>
+    </>
+  );
+}
+
 function Head({ story, id, again, isLive }: { story: Story; id: string; again: () => void; isLive: boolean }) {
   const { run } = story.explanation;
   if (!run) return <h1>{id}</h1>;
+  const { caused_by } = story.related;
   return (
     <header class="head">
+      {caused_by && (
+        <a class="above" href={to(`run/${caused_by.trace_id}`, { open: id })} title="Shows this run within the one that began it">
+          {nameOf(caused_by)} <span aria-hidden="true">›</span><span class="hidden"> began this run</span>
+        </a>
+      )}
       <h1>{nameOf(run)}</h1>
       <State state={run.state} />
       <span>{kindOf(run)} · {run.service}</span>
@@ -224,12 +253,24 @@ function Decisions({ story, id }: { story: Story; id: string }) {
   );
 }
 
+/** By how much what was chosen is ahead of the best that was not. */
+function marginOf({ alternatives }: Decision): string {
+  const chosen = alternatives.find((one) => one.chosen)?.score;
+  const [next] = alternatives
+    .filter((one) => !one.chosen && one.score !== undefined)
+    .sort((a, b) => (b.score ?? 0) - (a.score ?? 0));
+  if (chosen === undefined || next?.score === undefined) return '';
+  const by = chosen - next.score;
+  return by >= 0 ? ` by ${by.toFixed(2)} over ${next.name}` : `, though ${next.name} scored ${(-by).toFixed(2)} more`;
+}
+
 function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) {
   const { decision, led_to_cause, consequences } = outcome;
   return (
     <div class="decision">
       <p>
         <a href={toRun(id, decision.span_id)}>{decision.name}</a> chose <b>{decision.choice ?? 'nothing'}</b>
+        {marginOf(decision)}
         {decision.confidence !== undefined && `, ${percent(decision.confidence)} sure`}
         {decision.decider && `, by ${decision.decider}`}
         {led_to_cause && <> <b class="mark">led to the cause</b></>}
@@ -262,12 +303,40 @@ function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) 
   );
 }
 
-function Related({ story }: { story: Story }) {
-  const { caused_by, caused, same_key } = story.related;
+/** How much of an input or a result is shown beside the verdict. */
+const PREVIEW = 400;
+
+/** What the run was given, and what came of it. */
+function Passed({ id, root }: { id: string; root: string | undefined }) {
+  const { value } = useAnswer<Found>(root && `runs/${id}/spans/${root}`);
+  const last = (key: string) => value?.events.findLast(({ data }) => data && key in data)?.data?.[key];
+  const passed: [string, unknown][] = [['Input', last('input')], ['Result', last('output')]];
+  const shown = passed.filter(([, value]) => value !== undefined);
+  if (!root || shown.length === 0) return null;
+  return (
+    <section class="card" aria-labelledby="passed">
+      <h2 id="passed">{shown.map(([name]) => name).join(' and ')}</h2>
+      {shown.map(([name, value]) => {
+        const text = typeof value === 'string' ? value : JSON.stringify(value);
+        return (
+          <p>
+            {shown.length > 1 && <span class="quiet">{name} </span>}
+            <code>{text.slice(0, PREVIEW)}</code>
+            {text.length > PREVIEW && <> <a href={toRun(id, root)}>all of it</a></>}
+          </p>
+        );
+      })}
+    </section>
+  );
+}
+
+function Related({ story, id }: { story: Story; id: string }) {
+  const { caused_by, caused, began, same_key } = story.related;
+  const isBegunHere = (run: Run) => Object.values(began).includes(run.trace_id);
   if (!caused_by && caused.length === 0 && same_key.length === 0) return null;
-  const line = (label: string, run: Run) => (
+  const line = (label: string, run: Run, also?: ComponentChildren) => (
     <li>
-      {label} <a href={toRun(run.trace_id)}>{nameOf(run)}</a> <State state={run.state} /> <span class="quiet">{kindOf(run)} <Moment at={run.started} /></span>
+      {label} <a href={toRun(run.trace_id)}>{nameOf(run)}</a> <State state={run.state} /> <span class="quiet">{kindOf(run)} <Moment at={run.started} /></span> {also}
     </li>
   );
   return (
@@ -275,7 +344,7 @@ function Related({ story }: { story: Story }) {
       <h2 id="related">Related runs</h2>
       <ul class="plain">
         {caused_by && line('caused by', caused_by)}
-        {caused.map((run) => line('caused', run))}
+        {caused.map((run) => line('caused', run, isBegunHere(run) && <a href={to(`run/${id}`, { open: run.trace_id })}>show in place</a>))}
         {same_key.map((run) => line('same key', run))}
       </ul>
     </section>

@@ -1,14 +1,15 @@
 // The list of runs.
 
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from './api.ts';
 import { count, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useNews, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Moment, Shown, State } from './parts.tsx';
+import { Empty, Moment, Shown, State, Step } from './parts.tsx';
 import { type Route, replace, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
-import type { Counts, Listed, Run } from './types.ts';
+import type { Counts, Listed, OpenRun, Run, Running } from './types.ts';
 
 /** Views that are a click away. */
 const VIEWS: { name: string; parameters: Record<string, string> }[] = [
@@ -27,6 +28,9 @@ const TIMES: [string, string][] = [
   ['today', 'today (UTC)'],
   ['7d', 'last 7 days'],
 ];
+
+/** Of how many open runs the list shows the steps that they are in. */
+const MOST_OPEN = 50;
 
 const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr'];
 const PILLS = [...FILTERS, 'until'];
@@ -63,6 +67,14 @@ export function Runs({ route }: { route: Route }) {
     return [...(listed?.named ?? []), ...(listed?.runs.filter((run) => !named.has(run.trace_id)) ?? [])];
   }, [listed]);
 
+  // In which step open runs are is not in a list of all runs.
+  const hasOpen = runs.some((run) => run.state === 'running' || run.state === 'interrupted');
+  const openRuns = (counts.value?.running ?? Infinity) + (counts.value?.stuck ?? 0) + (counts.value?.interrupted ?? 0);
+  // Each is read for it: of many, the page of what runs now shows some.
+  const underWay = useAnswer<Running>(hasOpen && openRuns <= MOST_OPEN ? 'running' : undefined, { limit: String(MOST_OPEN) }, listed);
+  const steps = useMemo(() => new Map(underWay.value?.runs.map((run) => [run.summary.trace_id, run.current])), [underWay.value]);
+
+  const wasConnected = useRef(false);
   const countAgain = useThrottled(counts.again, () => 2_000);
   // Of what was missed, what a list of now has and this one has not; further back there are no new runs.
   const look = useThrottled(() => {
@@ -80,7 +92,9 @@ export function Runs({ route }: { route: Route }) {
   useNews(about.live, undefined, (news) => {
     if (news.missed) {
       look();
-      countAgain();
+      // What was counted when the page was read is as new as the first connection.
+      if (wasConnected.current) countAgain();
+      wasConnected.current = true;
     }
     const shown = new Set(runs.map((run) => run.trace_id));
     const unseen = Object.entries(news.runs).filter(([id, { started }]) => started && !shown.has(id));
@@ -134,17 +148,26 @@ export function Runs({ route }: { route: Route }) {
   return (
     <main>
       <h1 class="hidden">Runs</h1>
-      <nav class="chips" aria-label="Views">
-        {VIEWS.map(({ name, parameters: view }) => (
-          <a
-            class="chip"
-            href={change({ state: undefined, view: undefined, ...view })}
-            aria-current={isView(view) ? 'true' : undefined}
-          >
-            {name} <span class="number">{number(name)}</span>
-          </a>
-        ))}
-      </nav>
+      <div class="first-line">
+        <nav class="chips" aria-label="Views">
+          {VIEWS.map(({ name, parameters: view }) => (
+            <a
+              class="chip"
+              href={change({ state: undefined, view: undefined, ...view })}
+              aria-current={isView(view) ? 'true' : undefined}
+            >
+              {name} <span class="number">{number(name)}</span>
+            </a>
+          ))}
+        </nav>
+        <div class="news" role="status">
+          {fresh.size > 0 && (
+            <button onClick={show}>
+              {count(fresh.size)} new – {isFiltered ? 'see which match' : 'show'}
+            </button>
+          )}
+        </div>
+      </div>
       <form class="search" role="search" onSubmit={(event) => event.preventDefault()}>
         <input
           ref={search}
@@ -178,20 +201,13 @@ export function Runs({ route }: { route: Route }) {
           </a>
         ))}
       </form>
-      <div class="news" role="status">
-        {fresh.size > 0 && (
-          <button onClick={show}>
-            {count(fresh.size)} new – {isFiltered ? 'see which match' : 'show'}
-          </button>
-        )}
-      </div>
       <Shown answer={answer}>
         {(listed) =>
           runs.length === 0 && !listed.next ? (
             <Nothing parameters={parameters} />
           ) : (
             <>
-              {runs.length > 0 && <Table runs={runs} selected={selected} parameters={parameters} />}
+              {runs.length > 0 && <Table runs={runs} steps={steps} selected={selected} parameters={parameters} />}
               <Pages listed={listed} shown={runs.length} parameters={parameters} />
             </>
           )
@@ -237,7 +253,15 @@ function AddFilter({ add }: { add: (name: string, value: string) => void }) {
   );
 }
 
-function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; parameters: Record<string, string> }) {
+interface TableProps {
+  runs: Run[];
+  /** The steps that open runs are in. */
+  steps: ReadonlyMap<string, OpenRun['current']>;
+  selected: number;
+  parameters: Record<string, string>;
+}
+
+function Table({ runs, steps, selected, parameters }: TableProps) {
   const { clock } = useSettings();
   const hasServices = new Set(runs.map((run) => run.service)).size > 1;
   return (
@@ -246,7 +270,7 @@ function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; 
         <tr>
           <th scope="col">Run</th>
           <th scope="col">State</th>
-          <th scope="col">Cause</th>
+          <th scope="col">Cause, or current step</th>
           <th scope="col" class="wide">
             Workflow
           </th>
@@ -274,19 +298,25 @@ function Table({ runs, selected, parameters }: { runs: Run[]; selected: number; 
               <State state={parameters['view'] === 'stuck' ? 'stuck' : run.state} />
             </td>
             <td class="cause">
-              <Cause run={run} />
+              {steps.get(run.trace_id) ? <Step current={steps.get(run.trace_id) ?? null} /> : <Cause run={run} />}
             </td>
             <td class="wide">{kindOf(run)}</td>
             {hasServices && <td class="wide">{run.service}</td>}
             <td class="roomy">
               <Moment at={run.started} />
             </td>
-            <td class="number">{run.duration_us === null ? '' : micros(run.duration_us)}</td>
+            <td class="number">{tookOf(run)}</td>
           </tr>
         ))}
       </tbody>
     </table>
   );
+}
+
+/** How long a run took, or for how long one has been running. */
+function tookOf({ state, started, duration_us }: Run): ComponentChildren {
+  if (duration_us !== null) return micros(duration_us);
+  return state === 'running' ? <span class="now">{micros(Math.max(0, Date.now() - Date.parse(started)) * 1_000)}…</span> : '';
 }
 
 function Cause({ run }: { run: Run }) {

@@ -16,7 +16,7 @@ export interface Settings {
 export const SettingsContext = createContext<Settings>({
   clock: 'utc',
   theme: 'auto',
-  about: { payloads: true, live: false, delivery: false, version: '' },
+  about: { payloads: true, live: false, logs: false, delivery: false, version: '' },
 });
 
 export function useSettings(): Settings {

@@ -147,7 +147,7 @@ export interface Story {
   nodes: Node[];
   compensations: { sagas: SagaCompensation[]; unmatched: Span[] };
   decisions: { outcomes: DecisionOutcome[] };
-  related: { caused_by: Run | null; caused: Run[]; same_key: Run[] };
+  related: { caused_by: Run | null; caused: Run[]; began: Record<string, string>; same_key: Run[] };
   read_at: string;
 }
 
@@ -167,6 +167,22 @@ export interface Details {
   span: Span;
   path: string[];
   events: TraceEvent[];
+}
+
+export interface LogLine {
+  at: string | null;
+  level: string | null;
+  message: string;
+  target: string | null;
+  span_id: string | null;
+  error: ErrorInfo | null;
+  fields: Record<string, unknown>;
+}
+
+export interface Logged {
+  lines: LogLine[];
+  has_more: boolean;
+  files: number;
 }
 
 export interface Unmatched {
@@ -202,6 +218,29 @@ export interface OpenRun {
     step_total: number | null;
   } | null;
   last_event: string;
+  next_retry: string | null;
+  deployment: string;
+  holder: Holder | null;
+  usual: UsualTime | null;
+  usual_of_step: UsualTime | null;
+}
+
+/** The process that has a run in hand. */
+export interface Holder {
+  instance: string;
+  lease: string;
+  service: string | null;
+  version: string | null;
+  host: string | null;
+  pid: number | null;
+  since: string | null;
+  last_seen: string | null;
+}
+
+export interface UsualTime {
+  p50_us: number;
+  p95_us: number;
+  count: number;
 }
 
 export interface Running {
@@ -209,6 +248,7 @@ export interface Running {
   running: number;
   stuck: number;
   interrupted: number;
+  can_be_resumed: number;
   stuck_after_s: number;
   runs: OpenRun[];
   next: string | null;
@@ -279,6 +319,7 @@ export interface Library {
 export interface About {
   payloads: boolean;
   live: boolean;
+  logs: boolean;
   delivery: boolean;
   version: string;
 }

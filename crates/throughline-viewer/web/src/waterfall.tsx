@@ -2,13 +2,17 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from './api.ts';
-import { count, micros } from './format.ts';
+import type { Whole } from './children.ts';
+import { count, micros, nameOf } from './format.ts';
 import { useKeys } from './keys.ts';
 import { type Axis, axis, criticalPath, endOf, isOpen, parents, place, type Row, rows, timeAt } from './layout.ts';
+import { State } from './parts.tsx';
 import type { Node, Span, Story } from './types.ts';
 
 /** How high a row is, as the style sheet has it. */
 const ROW = 24;
+/** How wide the column of durations is, as the style sheet has it. */
+const TOOK = 64;
 /** How many rows are drawn above and below those in sight. */
 const MORE = 8;
 
@@ -24,9 +28,13 @@ export interface WaterfallProps {
   id: string;
   selected: string | undefined;
   select: (span: string | undefined) => void;
+  whole: Whole;
+  /** The child runs that are shown in place. */
+  open: readonly string[];
+  openRuns: (runs: string[]) => void;
 }
 
-export function Waterfall({ story, id, selected, select }: WaterfallProps) {
+export function Waterfall({ story, id, selected, select, whole, open, openRuns }: WaterfallProps) {
   const { nodes, explanation } = story;
   const cause = explanation.cause?.span.span_id;
   const [isFolded, setFolded] = useState(true);
@@ -34,7 +42,7 @@ export function Waterfall({ story, id, selected, select }: WaterfallProps) {
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [hide, setHide] = useState({ short: false, succeeded: false });
   const [text, setText] = useState('');
-  const hits = useHits(id, text, nodes);
+  const hits = useHits([id, ...open], text, nodes);
   const search = useRef<HTMLInputElement>(null);
 
   const read = useMemo(() => {
@@ -79,6 +87,8 @@ export function Waterfall({ story, id, selected, select }: WaterfallProps) {
     select(span);
   };
   const toggle = (span: string, isClosed: boolean) => {
+    const child = whole.closed.get(span);
+    if (child) return openRuns([...open, child.id]);
     const next = new Set(closed);
     if (isClosed) next.add(span);
     else next.delete(span);
@@ -93,7 +103,7 @@ export function Waterfall({ story, id, selected, select }: WaterfallProps) {
       else if (selectedRow) select(nodes[parent[nodes.indexOf(selectedRow.node)] ?? -1]?.span.span_id ?? selected);
       else location.hash = '#/runs';
     } },
-    { key: 'l', does: 'open the span', run: () => selectedRow && toggle(selectedRow.node.span.span_id, false) },
+    { key: 'l', does: 'open the span, or the run that it began', run: () => selectedRow && toggle(selectedRow.node.span.span_id, false) },
     { key: 'f', does: 'go to the cause', run: () => show(cause) },
     { key: '/', does: 'search in the run', run: () => search.current?.focus() },
     { key: 'n', does: 'next hit', run: () => jump(1) },
@@ -135,6 +145,16 @@ export function Waterfall({ story, id, selected, select }: WaterfallProps) {
         {cause && <button onClick={() => show(cause)}>Cause</button>}
         <label><input type="checkbox" checked={hide.succeeded} onChange={() => setHide({ ...hide, succeeded: !hide.succeeded })} /> hide successes</label>
         <label><input type="checkbox" checked={hide.short} onChange={() => setHide({ ...hide, short: !hide.short })} /> hide short</label>
+        {whole.closed.size + whole.opened.size > 0 && (
+          <label>
+            <input
+              type="checkbox"
+              checked={whole.closed.size === 0}
+              onChange={() => openRuns(whole.closed.size === 0 ? [] : [...open, ...[...whole.closed.values()].map((child) => child.id)])}
+            />{' '}
+            child runs ({count(whole.closed.size + whole.opened.size)})
+          </label>
+        )}
         {hasIdle && <label><input type="checkbox" checked={isFolded} onChange={() => setFolded(!isFolded)} /> fold idle time</label>}
         <span class="zoom">
           <button onClick={() => zoom(0.5)} aria-label="Zoom in">+</button>
@@ -152,6 +172,8 @@ export function Waterfall({ story, id, selected, select }: WaterfallProps) {
         cause={cause}
         critical={critical}
         hits={hits}
+        id={id}
+        whole={whole}
         selected={selected}
         at={at}
         select={select}
@@ -178,7 +200,7 @@ function visible(all: Row[], closed: ReadonlySet<string>, hide: { short: boolean
 }
 
 /** The spans in which a text was found, in their order. */
-function useHits(id: string, text: string, nodes: Node[]): string[] {
+function useHits(runs: string[], text: string, nodes: Node[]): string[] {
   const [found, setFound] = useState<string[]>([]);
   useEffect(() => {
     const sought = text.trim();
@@ -186,9 +208,9 @@ function useHits(id: string, text: string, nodes: Node[]): string[] {
     if (!sought) return;
     const abort = new AbortController();
     const timer = setTimeout(() => {
-      ask<{ spans: string[] }>(`runs/${id}/search`, { q: sought }, abort.signal)
-        .then(({ spans }) => {
-          const hits = new Set(spans);
+      Promise.all(runs.map((run) => ask<{ spans: string[] }>(`runs/${run}/search`, { q: sought }, abort.signal)))
+        .then((found) => {
+          const hits = new Set(found.flatMap(({ spans }) => spans));
           setFound(nodes.map(({ span }) => span.span_id).filter((span) => hits.has(span)));
         })
         .catch(() => undefined);
@@ -197,7 +219,7 @@ function useHits(id: string, text: string, nodes: Node[]): string[] {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [id, text, nodes]);
+  }, [runs.join(','), text, nodes]);
   return found;
 }
 
@@ -215,8 +237,8 @@ function useWheel(element: { current: HTMLElement | null }, window: Window, { zo
       const sideways = event.shiftKey ? event.deltaY : Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : 0;
       if (event.ctrlKey || event.metaKey) {
         const box = target.getBoundingClientRect();
-        const left = box.left + box.width * offset;
-        const share = Math.max(0, Math.min(1, (event.clientX - left) / Math.max(1, box.right - left)));
+        const [left, right] = [box.left + box.width * offset, box.right - (offset > 0 ? TOOK : 0)];
+        const share = Math.max(0, Math.min(1, (event.clientX - left) / Math.max(1, right - left)));
         zoom(event.deltaY > 0 ? 1.25 : 0.8, window.from + share * (window.to - window.from));
       } else if (sideways !== 0) pan(sideways / 600);
       else return;
@@ -277,6 +299,9 @@ interface RowsProps extends Moves {
   cause: string | undefined;
   critical: ReadonlySet<string>;
   hits: string[];
+  /** The run that the page is of. */
+  id: string;
+  whole: Whole;
   selected: string | undefined;
   at: number;
   select: (span: string | undefined) => void;
@@ -327,14 +352,17 @@ function Rows(props: RowsProps) {
 }
 
 function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits: ReadonlySet<string> }) {
-  const { row, time, known, window, closed, cause, critical, hits, shown, at, select, toggle } = props;
+  const { row, time, known, window, closed, cause, critical, hits, whole, shown, at, select, toggle } = props;
   const { span } = row.node;
   const id = span.span_id;
-  const isClosed = closed.has(id);
+  const child = (whole.closed.get(id) ?? whole.opened.get(id))?.run;
+  const hasChildren = row.hasChildren || whole.closed.has(id);
+  const isClosed = closed.has(id) || whole.closed.has(id);
   const spans = [...row.earlier, span];
   const classes = ['row', span.state];
   if (props.place === at) classes.push('selected');
   if (id === cause) classes.push('is-cause');
+  if (whole.runOf(id) !== props.id) classes.push('of-child');
   if (spans.some((span) => hits.has(span.span_id))) classes.push('hit');
   const took = span.point ? '' : span.duration_us === undefined ? (isOpen(span) ? `${micros(Math.max(0, known - span.offset_us))}…` : '') : micros(span.duration_us);
   return (
@@ -345,7 +373,7 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
       aria-posinset={props.place + 1}
       aria-setsize={shown.length}
       aria-selected={props.place === at}
-      aria-expanded={row.hasChildren ? !isClosed : undefined}
+      aria-expanded={hasChildren ? !isClosed : undefined}
       class={classes.join(' ')}
       style={{ top: `${props.place * ROW}px` }}
       onClick={() => select(id)}
@@ -355,15 +383,16 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
           class="fold"
           aria-hidden="true"
           onClick={(event) => {
-            if (!row.hasChildren) return;
+            if (!hasChildren) return;
             event.stopPropagation();
             toggle(id, !isClosed);
           }}
         >
-          {row.hasChildren ? (isClosed ? '▸' : '▾') : ''}
+          {hasChildren ? (isClosed ? '▸' : '▾') : ''}
         </span>
         {id === cause && <b class="mark">cause</b>}
         <span class="text">{span.name}</span>
+        {child && <span class="choice">{nameOf(child)} <State state={child.state} /></span>}
         {row.node.choice && <span class="choice">→ {row.node.choice}</span>}
         <span class="hidden">, {span.state}{took && `, ${took}`}</span>
         {row.earlier.length === 0 && (span.attempt ?? 1) > 1 && <span class="times">attempt {span.attempt}</span>}
@@ -378,8 +407,8 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
         {spans.map((one) => (
           <Bar span={one} time={time} known={known} window={window} isCritical={critical.has(one.span_id)} select={select} />
         ))}
-        <span class="took">{took}</span>
       </span>
+      <span class="took" aria-hidden="true">{took}</span>
     </div>
   );
 }

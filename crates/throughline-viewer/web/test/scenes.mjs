@@ -80,6 +80,11 @@ export async function pages(stage) {
       for (const [width, height] of SIZES) {
         await page.setViewportSize({ width, height });
         const spills = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (name === 'runs') {
+          for (const column of ['Run', 'Cause, or current step', 'Took']) {
+            if (!(await page.getByRole('columnheader', { name: column }).isVisible())) wrong.push(`${column} is not shown at ${width} px`);
+          }
+        }
         if (spills > 0) wrong.push(`${name} spills over ${width} px by ${spills}`);
         if (width <= 1600) await stage.shot(`${name}-${theme}-${width}`);
         if (width !== 1000) wrong.push(...(await stage.violations()).map((found) => `${name} ${theme} ${width}: ${found}`));
@@ -102,6 +107,7 @@ export async function list(stage) {
   const { page } = stage;
   await stage.open();
   const rows = page.locator('tbody tr');
+  const names = page.locator('tbody th');
   assert.equal(await rows.count(), 50);
   await page.getByRole('link', { name: 'Older' }).click();
   await page.getByText('which is all').waitFor();
@@ -117,7 +123,18 @@ export async function list(stage) {
   await stage.settled();
   assert.equal(await rows.count(), 1, 'all of it is in the address');
 
+  // Every view and every time is a click away.
+  for (const [name, found] of [['Running', 1], ['Orphaned resources', 1], ['Stuck', 0], ['Interrupted', 0]]) {
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: new RegExp(`^${name}`) }).click();
+    await page.waitForFunction((found) => document.querySelectorAll('tbody tr').length === found, found);
+    await stage.settled();
+  }
   await page.getByRole('link', { name: /^All/ }).click();
+  for (const time of ['1h', 'today', '24h', '']) {
+    await page.locator('form.search select').first().selectOption(time);
+    await page.waitForFunction((time) => (new URLSearchParams(location.hash.split('?')[1]).get('since') ?? '') === time, time);
+    await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
+  }
   await page.keyboard.press('/');
   await page.keyboard.type('REFUSES the coll');
   await page.waitForURL(/q=REFUSES/);
@@ -136,10 +153,10 @@ export async function list(stage) {
   await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
 
   // News are announced, and what is under the cursor stays.
-  const before = await rows.allTextContents();
+  const before = await names.allTextContents();
   await at('watching');
   await page.getByRole('button', { name: '3 new – show' }).waitFor();
-  assert.deepEqual(await rows.allTextContents(), before);
+  assert.deepEqual(await names.allTextContents(), before);
   await page.getByRole('button', { name: '3 new – show' }).click();
   await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'new-2');
   assert.equal(await page.getByRole('button', { name: 'new – show' }).count(), 0);
@@ -167,11 +184,12 @@ export async function gap(stage) {
   stage.expects(/ERR_FAILED/);
   await stage.open();
   const rows = page.locator('tbody tr');
-  const before = await rows.allTextContents();
+  const names = page.locator('tbody th');
+  const before = await names.allTextContents();
   await at('before-the-first');
   isCut = false;
   await page.getByRole('button', { name: '1 new – show' }).waitFor();
-  assert.deepEqual(await rows.allTextContents(), before);
+  assert.deepEqual(await names.allTextContents(), before);
   await page.getByRole('button', { name: '1 new – show' }).click();
   await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'before-the-first');
 }
@@ -344,6 +362,192 @@ export async function live(stage) {
   await page.locator('.head .state.running').waitFor();
   await at('at work');
   await page.locator('.head .state.cancelled').waitFor();
+}
+
+/** What runs now. */
+export async function running(stage) {
+  const { page, given } = stage;
+  await stage.open('#/running');
+  await page.getByText('Not safe to deploy: 3 running, 0 stuck, 0 interrupted.').waitFor();
+  await page.getByText('A deployment would cut short 3 runs, of which 2 can be resumed.').waitFor();
+  const row = (name) => page.locator('.open-runs tbody tr', { hasText: name });
+  const waiting = await row('loan-1040').textContent();
+  assert.match(waiting, /stage:manual-review/);
+  assert.match(waiting, /for \d.* usually .*, p95 .* longer than usual/, 'the step has reviews to be compared with');
+  assert.match(waiting, /cuts it short; can be resumed/);
+  assert.match(await row('loan-1041').textContent(), /stage:credit-score attempt 2.*next retry in \d/);
+  assert.match(await row('http:request').textContent(), /cuts it short for good/);
+  const processes = page.getByRole('region', { name: 'Processes and their leases' });
+  assert.match(await processes.locator('tbody tr').textContent(), new RegExp(`pid ${given.pid}.*held.*last sign of life.*loan-service.*3$`));
+  await stage.shot('running-1600');
+  // Each run leads to the step that it is in.
+  await page.getByRole('link', { name: 'loan-1040' }).click();
+  await page.getByRole('complementary').getByRole('heading', { name: 'stage:manual-review' }).waitFor();
+  // The list says it, too.
+  await stage.open();
+  await page.locator('tbody tr', { hasText: 'loan-1041' }).getByText('attempt 2').waitFor();
+  assert.match(await page.locator('tbody tr', { hasText: 'loan-1040' }).textContent(), /stage:manual-review.*…$/);
+}
+
+/** A run that began another. */
+export async function family(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.order}`);
+  await page.getByRole('region', { name: 'Input' }).getByText('{"items":3}').waitFor();
+  const began = page.getByRole('treeitem', { name: /child:began.*bill-7.*failed/ });
+  const charge = page.getByRole('treeitem', { name: /^stage:charge/ });
+  const details = page.getByRole('complementary');
+  assert.equal(await began.getAttribute('aria-expanded'), 'false');
+  await began.locator('.fold').click();
+  await charge.waitFor();
+  // What the bill did lies within the step of the order that began it, also in time.
+  const box = async (name) => page.getByRole('treeitem', { name }).locator('.bar').boundingBox();
+  const [outer, inner] = [await box(/stage:bill/), await box(/stage:charge/)];
+  assert.ok(inner.x >= outer.x - 3 && inner.x + inner.width <= outer.x + outer.width + 3, `${JSON.stringify({ outer, inner })}`);
+  await charge.click();
+  await details.locator('.failure', { hasText: 'the card was declined' }).waitFor();
+  await stage.shot('family-1600');
+  await page.reload();
+  await stage.settled();
+  await details.locator('.failure', { hasText: 'the card was declined' }).waitFor();
+  assert.match(page.url(), new RegExp(`open=${given.bill}`), 'it is in the address');
+  // Other views show the same, and the search looks there, too.
+  await page.getByRole('link', { name: 'Timeline' }).click();
+  await page.getByRole('button', { name: 'stage:charge' }).first().waitFor();
+  await page.getByRole('link', { name: 'Graph', exact: true }).click();
+  await page.getByRole('button', { name: /^stage:charge/ }).waitFor();
+  await page.getByRole('link', { name: 'Waterfall' }).click();
+  await page.getByLabel('Search in the run').fill('declined');
+  await page.getByRole('status').getByText(/\d+ hits/).waitFor();
+  await page.getByLabel('Search in the run').fill('');
+  await page.getByLabel(/child runs/).uncheck();
+  await charge.waitFor({ state: 'detached' });
+  // The same by keys.
+  await began.click();
+  await page.keyboard.press('l');
+  await charge.waitFor();
+
+  // From the bill to its order, in which it is shown in place.
+  await stage.open(`#/run/${given.bill}`);
+  await page.getByRole('heading', { level: 1, name: 'bill-7' }).waitFor();
+  await page.getByRole('link', { name: /order-7.*began this run/ }).click();
+  await page.getByRole('heading', { level: 1, name: 'order-7' }).waitFor();
+  await charge.waitFor();
+  assert.deepEqual(await stage.violations(), []);
+}
+
+/** What was logged in a run. */
+export async function logs(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.failed}`);
+  await page.getByRole('link', { name: 'Logs' }).click();
+  const logs = page.getByRole('region', { name: 'Logs' });
+  const lines = logs.locator('tbody tr');
+  await page.waitForFunction(() => document.querySelectorAll('.log tbody tr').length === 3);
+  const all = await logs.textContent();
+  assert.ok(all.includes('Refused mail from [redacted:email]') && !all.includes('ada@'), 'secrets are replaced');
+  assert.ok(all.includes(given.text), 'the hostile text is shown as text');
+  assert.ok(!all.includes('of another run'));
+  await stage.shot('logs-1600');
+  await logs.getByLabel('at least').selectOption('error');
+  assert.equal(await lines.count(), 1);
+  await logs.getByText('2 other lines are hidden.').waitFor();
+  await logs.getByLabel('at least').selectOption('trace');
+  await logs.getByLabel('Search in the log').fill('FILE is');
+  assert.match(await lines.allTextContents().then((found) => found.join('\n')), /^.*the file is open.*$/);
+  await logs.getByLabel('Search in the log').fill('');
+  // A line leads to its span, and the span has its line.
+  await logs.getByRole('button', { name: 'stage:register-collateral' }).click();
+  const details = page.getByRole('complementary');
+  await details.getByText('Logged in it (1)').waitFor();
+  await details.getByText('the registry answered').waitFor();
+  assert.match(await logs.locator('tr.selected').textContent(), /the registry answered/);
+  for (const theme of ['light', 'dark']) {
+    await stage.theme(theme);
+    assert.deepEqual(await stage.violations(), []);
+  }
+  assert.equal(await page.evaluate(() => globalThis.hit), undefined);
+}
+
+/** What a reader takes along. */
+export async function copies(stage) {
+  const { page, given } = stage;
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  const copied = async (button) => {
+    await button.click();
+    await page.getByRole('button', { name: 'Copied' }).waitFor();
+    const text = await page.evaluate(() => navigator.clipboard.readText());
+    await page.getByRole('button', { name: 'Copied' }).waitFor({ state: 'detached' });
+    return text;
+  };
+  await stage.open(`#/run/${given.failed}`);
+  const head = page.locator('.head');
+  assert.equal(await copied(head.getByRole('button', { name: 'Copy id' })), given.failed);
+  assert.equal(await copied(head.getByRole('button', { name: 'Copy command' })), `throughline why ${given.failed}`);
+  const line = await copied(head.getByRole('button', { name: 'Copy as one line' }));
+  assert.equal(line, await page.locator('.headline').textContent());
+  assert.ok(!line.includes('\n'));
+  // Everything of a span, in place and to take along.
+  await page.locator('.row.is-cause').click();
+  const details = page.getByRole('complementary');
+  await details.getByRole('heading', { name: 'Input' }).waitFor();
+  await details.getByText('because: no register is kept for a boat').waitFor();
+  await details.getByText('decided by').waitFor();
+  await details.locator('summary').click();
+  await details.getByText('"event_type": "stage:register-collateral"').first().waitFor();
+  assert.match(await copied(details.getByRole('button', { name: 'Copy as one line' })), /^stage:register-collateral: failed with LoanError::CollateralRefused: [^\n]+$/);
+  const events = JSON.parse(await copied(details.getByRole('button', { name: 'Copy JSON' })));
+  assert.equal(events[0].event_type, 'stage:register-collateral');
+  const link = await copied(details.getByRole('button', { name: 'Copy link' }));
+  await page.goto('about:blank');
+  await page.goto(link);
+  await page.locator('.row.selected.is-cause').waitFor();
+  assert.equal(await page.getByText('by 0.19 over unsecured').count(), 1, 'the margin of the decision');
+  assert.ok((await page.locator('.bar.critical').count()) > 0, 'the critical path is marked');
+  // What is short, and any other run.
+  const rows = await page.getByRole('treeitem').count();
+  await page.getByLabel('hide short').check();
+  assert.ok((await page.getByRole('treeitem').count()) <= rows);
+  const difference = page.getByRole('region', { name: 'Difference' });
+  await difference.getByLabel('Id of the run to compare with').fill(given.other);
+  await page.keyboard.press('Enter');
+  await difference.getByRole('link', { name: 'loan-1037' }).waitFor();
+}
+
+/** What runs have in common, and how the library does. */
+export async function patterns(stage) {
+  const { page } = stage;
+  const runs = async (expected, what) => {
+    await page.waitForURL(/#\/runs/);
+    await page.waitForFunction((expected) => document.querySelectorAll('tbody tr').length === expected, expected);
+    assert.match(await page.locator('tbody').textContent(), /loan-/, what);
+    await page.goBack();
+    await page.getByRole('heading', { level: 1, name: 'Patterns' }).waitFor();
+    await stage.settled();
+  };
+  await stage.open('#/patterns');
+  await page.getByRole('link', { name: '1 of 61 finished runs failed' }).click();
+  await runs(1, 'the rate');
+  await page.getByRole('link', { name: /runs began to compensate/ }).click();
+  await runs(1, 'the rate of compensation');
+  await page.getByRole('region', { name: 'Failures over time' }).getByRole('link', { name: /: 1 of \d+ failed/ }).click();
+  await runs(1, 'a bar');
+  await page.getByRole('region', { name: 'Slow stages' }).getByRole('link', { name: 'stage:credit-score', exact: true }).click();
+  await runs(50, 'a stage');
+  const outcomes = page.getByRole('region', { name: 'How decisions turned out' });
+  await outcomes.getByText(/100 % \(95 % interval \d+ % to 100 %\)/).waitFor();
+  await outcomes.getByRole('link', { name: 'ai:collateral' }).click();
+  await runs(1, 'a decision');
+  await page.getByRole('link', { name: 'last hour' }).click();
+  await page.waitForURL(/since=1h/);
+
+  await page.getByRole('link', { name: 'Library' }).click();
+  await page.getByText(/The store answers in/).waitFor();
+  await page.getByText('Pages are kept up to date as events arrive.').waitFor();
+  const events = page.getByRole('region', { name: 'What became of the events' });
+  const store = await events.locator('tbody tr').first().locator('td').allTextContents();
+  assert.ok(Number(store[0].replaceAll(',', '')) > 300, `accepted ${store[0]}`);
+  assert.deepEqual([store[1], store[2], store[3], store[4]], [store[0], '0', '0', 'works'], 'the ledger balances');
 }
 
 /** A run whose every field is an injection. */

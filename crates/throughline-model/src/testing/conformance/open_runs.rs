@@ -6,7 +6,9 @@ use super::oracle::Oracle;
 use super::pages::{open_runs_by, open_summaries_by, turn};
 use super::{OpenStore, StoreFixture, hold, open};
 use crate::testing::{RunBuilder, run, sample_log};
-use crate::{InstanceId, Liveness, OpenRun, OpenSummary, Page, RunState, Timestamp, TraceEvent, TraceId};
+use crate::{
+    InstanceId, Liveness, OpenRun, OpenSummary, Page, RunState, Timestamp, TraceEvent, TraceId, names,
+};
 
 /// A log of runs of which some have not ended: of an instance that lives, of one that is dead, of one that nobody knows,
 /// and imported ones.
@@ -133,6 +135,14 @@ pub fn open_runs_come_oldest_first_with_their_current_step<F: StoreFixture>() {
         builders[0].root();
         let done = builders[1].begin("stage:a");
         builders[1].succeed(done);
+        let retries = [7, 8].map(|second| start.plus(Duration::from_secs(second)));
+        for at in retries {
+            builders[1].point(names::RETRY_SCHEDULED);
+            builders[1].edit(|event| {
+                let attrs = std::mem::take(&mut event.attrs);
+                event.attrs = attrs.with(names::attrs::RETRY_AT, at.to_string());
+            });
+        }
         let outer = builders[1].begin("stage:b");
         builders[1].begin_in(outer, "stage:c");
         builders[1].edit(|event| {
@@ -157,6 +167,8 @@ pub fn open_runs_come_oldest_first_with_their_current_step<F: StoreFixture>() {
         );
         assert_eq!((current.attempt, current.step_index, current.step_total), (Some(2), Some(4), Some(10)));
         assert_eq!(open[1].last_event, begun.timestamp);
+        assert!(open.iter().all(|run| run.instance == Some(store.id)), "with or without a step");
+        assert_eq!(open.iter().map(|run| run.next_retry).collect::<Vec<_>>(), [None, Some(retries[1]), None]);
         assert_eq!(open[2].summary, store.reader.run(builders[3].trace_id()).await.unwrap().unwrap());
         let oldest = store.reader.open_runs(&Page::first(2)).await.unwrap();
         assert_eq!(oldest.items, open[..2]);
