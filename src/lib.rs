@@ -5,6 +5,10 @@
 mod guide {
     #[doc = include_str!("../docs/guide/choosing-a-store.md")]
     struct ChoosingAStore;
+    #[doc = include_str!("../docs/guide/browsers.md")]
+    struct Browsers;
+    #[doc = include_str!("../docs/guide/business.md")]
+    struct Business;
     #[doc = include_str!("../docs/configuration.md")]
     struct Configuration;
     #[doc = include_str!("../docs/guide/reading-a-story.md")]

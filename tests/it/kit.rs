@@ -4,9 +4,11 @@ mod alerts;
 mod cases;
 mod dashboards;
 mod files;
+mod kubernetes;
 mod routing;
 mod slo;
 mod tape;
+mod uptime;
 
 use std::process::Command;
 

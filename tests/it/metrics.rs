@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use throughline::browser::Browser;
+use throughline::metrics::Prometheus;
 use throughline::metrics::catalogue::{self, Kind};
 use throughline::metrics::{Meter, Profile};
-use throughline::metrics::{Prometheus, web_vitals};
 use throughline::{LayerExt as _, MemoryStore, NotRecorded, Throughline, Traced};
 
 /// The profiles that services may have, and what to call them.
@@ -41,10 +42,8 @@ impl Busy {
             .metrics(&prometheus)
             .build()
             .unwrap();
-        let app: Router = Router::new()
-            .route("/loans/{id}", get(loan))
-            .merge(web_vitals(throughline.meter()))
-            .layer(throughline.layer());
+        let app: Router = Router::new().route("/loans/{id}", get(loan)).layer(throughline.layer());
+        let app = Browser::builder(&throughline).build().unwrap().add_to(app);
         let app = prometheus.add_to(app);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -53,7 +52,12 @@ impl Busy {
         for path in ["/loans/42", "/loans/13", "/wp-login.php"] {
             client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
         }
-        client.post(format!("{url}/web-vitals")).body(r#"{"name":"LCP","value":900}"#).send().await.unwrap();
+        client
+            .post(format!("{url}/browser/report"))
+            .body(r#"{"name":"LCP","value":900}"#)
+            .send()
+            .await
+            .unwrap();
         let runs = work(&throughline).await;
         touch_all(throughline.meter());
         throughline.flush(Duration::from_secs(5)).await;
@@ -113,7 +117,7 @@ pub(crate) fn touch_all(meter: &Meter) {
     }
     let touched = touch! {
         counter: HTTP_SERVER_WEBSOCKET_UPGRADES, RETRIES, POINT_EVENTS, JOB_ATTEMPTS, STATE_TRANSITIONS, STATE_TRIGGERS,
-            STATE_ILLEGAL_TRANSITIONS, RESOURCE_HEALTH_CHECKS, TIMERS, WEB_ERRORS, EVENTS_DROPPED, LABEL_OVERFLOW,
+            STATE_ILLEGAL_TRANSITIONS, RESOURCE_HEALTH_CHECKS, TIMERS, WEB_ERRORS, WEB_REPORTS, EVENTS_DROPPED, LABEL_OVERFLOW,
             QUEUE_DEPTH_FAILURES, STORE_CHARGES, LOG_LINES, LOG_LINES_DROPPED;
         gauge: HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_WEBSOCKETS, DEPENDENCY_RATE_LIMIT_REMAINING,
             WORKFLOWS_ACTIVE, STEPS_ACTIVE, QUEUE_DEPTH, WORKERS_ACTIVE, JOBS_IN_FLIGHT, STATE_ENTITIES,
@@ -121,7 +125,7 @@ pub(crate) fn touch_all(meter: &Meter) {
         histogram: HTTP_SERVER_REQUEST_DURATION, HTTP_CLIENT_REQUEST_DURATION, CALL_DURATION, CALL_PART_DURATION,
             CALL_REQUEST_SIZE, CALL_RESPONSE_SIZE, DEPENDENCY_DURATION, DEPENDENCY_PART_DURATION, WORKFLOW_DURATION, STEP_DURATION,
             SAGA_DURATION, COMPENSATION_DURATION, JOB_WAIT, JOB_DURATION, STATE_DURATION, STATE_LIFETIME, PROVISIONING_DURATION,
-            HEALTH_CHECK_DURATION, WEB_LCP, WEB_INP, WEB_CLS;
+            HEALTH_CHECK_DURATION, WEB_LCP, WEB_INP, WEB_CLS, WEB_FCP, WEB_TTFB;
     };
     // What is left measures itself.
     for (_, metric) in catalogue::all() {

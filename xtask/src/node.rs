@@ -19,13 +19,19 @@ pub(crate) struct Packages {
     folder: &'static str,
 }
 
-/// What a caller needs that traces with OpenTelemetry, and what builds the pages of the viewer and looks at them.
-pub(crate) const ALL: [Packages; 2] = [
+/// What a caller needs that traces with OpenTelemetry, what builds the pages of the viewer and looks at them, and the same for
+/// the script that watches pages.
+pub(crate) const ALL: [Packages; 3] = [
     Packages { variable: "THROUGHLINE_NODE_MODULES", lists: "tests/node_client", folder: "node_client" },
     Packages {
         variable: "THROUGHLINE_VIEWER_MODULES",
         lists: "crates/throughline-viewer/web",
         folder: "viewer_web",
+    },
+    Packages {
+        variable: "THROUGHLINE_BROWSER_MODULES",
+        lists: "crates/throughline-tower/web",
+        folder: "browser_web",
     },
 ];
 

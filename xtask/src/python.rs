@@ -14,6 +14,7 @@ const PACKAGES: &[&str] = &[
     "bugsink==2.6.2",
     "grafana-foundation-sdk==1769699379!11.6.0",
     "grpcio==1.85.3",
+    "kubernetes-validate==1.37.0",
     "opentelemetry-proto==1.45.2",
     "oteltap==1.0.0",
     "prometheus-client==0.26.0",

@@ -62,6 +62,12 @@ const TOOLS: &[Tool] = &[
         probe: None,
     },
     Tool {
+        name: "prometheus-blackbox-exporter",
+        package: "prometheus-blackbox-exporter",
+        why: "looks at a service from outside",
+        probe: None,
+    },
+    Tool {
         name: "docker-compose",
         package: "docker-compose",
         why: "checks the compose file and its profiles",

@@ -3,6 +3,7 @@
 mod anomalies;
 mod export;
 mod filter;
+mod funnel;
 mod kit;
 mod mcp;
 mod moment;
@@ -22,7 +23,8 @@ use clap_complete::Shell;
 pub(crate) use anomalies::AnomaliesArgs;
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
-pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
+pub(crate) use funnel::{FunnelArgs, Per, RecoveryArgs};
+pub(crate) use kit::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, ProbesArgs, RoutingArgs};
 pub(crate) use mcp::McpArgs;
 use moment::parse_size;
 pub(crate) use moment::{parse_duration, parse_moment};
@@ -137,6 +139,10 @@ pub(crate) enum Command {
     Slo(SloArgs),
     /// Show what is unusual: where more fails than usual, or takes longer
     Anomalies(AnomaliesArgs),
+    /// Show how many get from step to step, and where the rest is lost
+    Funnel(FunnelArgs),
+    /// Show how often runs succeeded though something failed, and what saved them
+    Recovery(RecoveryArgs),
     /// Compare a run with another, or with the last run of its workflow that succeeded
     Diff(DiffArgs),
     /// Import events: JSON lines, or an XES event log, plain or gzip
@@ -160,6 +166,8 @@ pub(crate) enum Command {
     Alerts(AlertsArgs),
     /// Write who is told of which alert, for Alertmanager
     Routing(RoutingArgs),
+    /// Write who looks at a service from outside, for Prometheus and its blackbox exporter
+    Probes(ProbesArgs),
     /// Follow the log files of a service
     Logs(LogsArgs),
     /// Scrape the metrics page of a service, and keep its history

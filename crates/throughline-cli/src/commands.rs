@@ -10,6 +10,7 @@ mod decisions;
 mod diff;
 mod doctor;
 mod export;
+mod funnel;
 mod import;
 mod kit;
 mod list;
@@ -17,6 +18,7 @@ mod logs;
 mod mcp;
 mod outbox;
 mod prune;
+mod recovery;
 mod redact;
 mod report;
 mod running;
@@ -54,6 +56,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Dashboards(args) => return kit::dashboards(args, screen),
         Command::Alerts(args) => return kit::alerts(args, screen),
         Command::Routing(args) => return kit::routing(args, screen),
+        Command::Probes(args) => return kit::probes(args, screen),
         Command::Undo(_) => return Err(by_code::undo()),
         Command::Resume(_) => return Err(by_code::resume()),
         Command::Doctor => return doctor::run(location, screen).await,
@@ -75,6 +78,8 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Stats(args) => stats::run(args, &store, screen).await,
         Command::Slo(args) => slo::run(args, &store, screen).await,
         Command::Anomalies(args) => anomalies::run(args, &store, screen).await,
+        Command::Funnel(args) => funnel::run(args, &store, screen).await,
+        Command::Recovery(args) => recovery::run(args, &store, screen).await,
         Command::Diff(args) => diff::run(args, &store, screen).await,
         Command::Import(args) => import::run(args, &store, screen).await,
         Command::Export(args) => export::run(args, &store, screen).await,
@@ -93,6 +98,7 @@ pub(crate) async fn run(cli: &Cli, screen: &mut Screen) -> Result<Answer, CliErr
         Command::Dashboards(args) => kit::dashboards(args, screen),
         Command::Alerts(args) => kit::alerts(args, screen),
         Command::Routing(args) => kit::routing(args, screen),
+        Command::Probes(args) => kit::probes(args, screen),
         Command::Undo(_) => Err(by_code::undo()),
         Command::Resume(_) => Err(by_code::resume()),
     }

@@ -8,6 +8,7 @@ mod args;
 mod commands;
 mod error;
 mod feed;
+mod funnel;
 #[cfg(test)]
 mod fuzz;
 mod input;

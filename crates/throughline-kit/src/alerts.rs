@@ -5,11 +5,13 @@ mod library;
 mod objectives;
 mod resources;
 mod unusual;
+mod uptime;
 mod work;
 
 use crate::alert::Group;
 
 pub(crate) use objectives::{BUDGET, BURNS, Burn, burn_rate};
+pub(crate) use uptime::certificate_left;
 
 /// Every alert.
 pub(crate) fn all() -> Vec<Group> {
@@ -23,5 +25,6 @@ pub(crate) fn all() -> Vec<Group> {
         objectives::burn_rates(),
         unusual::unusual(),
         library::library(),
+        uptime::uptime(),
     ]
 }

@@ -1,10 +1,12 @@
 //! The dashboards, a file for each area.
 
 mod api;
+mod business;
 mod calls;
 mod library;
 mod overview;
 mod sessions;
+mod uptime;
 mod work;
 
 use crate::dashboard::Dashboard;
@@ -24,6 +26,8 @@ pub(crate) fn all() -> Vec<Dashboard> {
         calls::functions(),
         sessions::sessions(),
         library::library(),
+        uptime::uptime(),
+        business::business(),
     ]
 }
 
@@ -110,6 +114,9 @@ mod tests {
             Expr::Series(series) => series.by.to_vec(),
             Expr::Call { of, .. } => labels(of),
             Expr::Binary { left, .. } => labels(left),
+            Expr::Mean { of, .. } => labels(of),
+            Expr::Up => vec!["instance"],
+            Expr::Probed(_) => vec!["instance", "phase"],
             _ => Vec::new(),
         }
     }

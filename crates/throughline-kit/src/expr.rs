@@ -16,6 +16,15 @@ pub(crate) enum Expr {
     /// How many instances it reached so long ago; no answer if it knew of none.
     WasUp(Window),
     Number(f64),
+    /// What a prober says of the service, which looks at it from outside.
+    Probed(&'static str),
+    /// The mean of such a series, or of [`Up`](Self::Up), over a window.
+    Mean {
+        of: Box<Expr>,
+        over: Window,
+    },
+    /// The time, in seconds since 1970.
+    Now,
     /// What rules have recorded under this name.
     Recorded(&'static str),
     Call {
@@ -278,6 +287,10 @@ impl Expr {
 
     pub(crate) fn top(self, count: u8) -> Self {
         self.call("topk", Some(f64::from(count)))
+    }
+
+    pub(crate) fn mean(self, over: Window) -> Self {
+        Self::Mean { of: Box::new(self), over }
     }
 
     pub(crate) fn absent(self) -> Self {

@@ -29,13 +29,27 @@ pub enum KitError {
     /// No job has this name.
     #[error("the job has no name: use the `job_name` under which Prometheus scrapes the service")]
     NoJob,
-    /// Kubernetes would refuse an object of this name.
+    /// Kubernetes would refuse this name.
     #[error(
-        "no object of Kubernetes can be called `{job}`: use a job of at most 63 lower-case letters, digits and inner hyphens"
+        "no {what} of Kubernetes can be called `{name}`: use at most 63 lower-case letters, digits and inner hyphens"
     )]
     NoObject {
-        /// The job.
-        job: String,
+        /// What is called so.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// No image has this name.
+    #[error("`{image}` is not the name of an image: use one such as registry.example.org/loan-service:1.2")]
+    NoImage {
+        /// The name.
+        image: String,
+    },
+    /// Nothing can be looked at under this address.
+    #[error("`{target}` can't be probed: use an address such as https://shop.example.org/livez")]
+    NoTarget {
+        /// The address.
+        target: String,
     },
     /// Under this profile, the metric has no name with what is asked for.
     #[error(

@@ -3,7 +3,7 @@
 use throughline_core::metrics::Profile;
 
 use crate::settings::Settings;
-use crate::{File, KitError, Objectives, dashboards, grafana, kubernetes, routing, rules, slo};
+use crate::{File, KitError, Objectives, dashboards, grafana, kubernetes, prober, routing, rules, slo};
 
 /// Writes dashboards, alert rules and the routing of alerts for one service.
 #[derive(Debug, Clone)]
@@ -21,6 +21,11 @@ impl Kit {
             grafana: String::new(),
             webhook: None,
             faster: 1,
+            namespace: "default".to_owned(),
+            monitoring: "monitoring".to_owned(),
+            image: "loan-service:local".to_owned(),
+            targets: Vec::new(),
+            prober: "localhost:9115".to_owned(),
         })
     }
 
@@ -64,15 +69,36 @@ impl Kit {
         rules::file(&self.0)
     }
 
-    /// The alert rules and what is scraped, for the operator of Prometheus on Kubernetes: a `PrometheusRule` and a `ServiceMonitor`
-    /// in `kubernetes.yaml`. The service has the label `app.kubernetes.io/name` with the name of the job, and a port called
-    /// `metrics`.
+    /// The namespace that the service runs in on Kubernetes; `default` by default.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.0.namespace = name.into();
+        self
+    }
+
+    /// The namespace of Prometheus on Kubernetes; `monitoring` by default.
+    pub fn monitoring(mut self, name: impl Into<String>) -> Self {
+        self.0.monitoring = name.into();
+        self
+    }
+
+    /// The image of the service, with its tag.
+    pub fn image(mut self, name: impl Into<String>) -> Self {
+        self.0.image = name.into();
+        self
+    }
+
+    /// Objects of Kubernetes. `monitoring.yaml` has, for the operator of Prometheus, the alert rules, what is scraped and who is
+    /// told (`PrometheusRule`, `ServiceMonitor`, `AlertmanagerConfig`), and a `NetworkPolicy` by which only Prometheus reads the
+    /// metrics. `deployment.yaml` has the service, with its probes and the volume of its store.
+    ///
+    /// A service has the label `app.kubernetes.io/name` with the name of the job, and ports called `http` and `metrics`. The
+    /// secrets of the receivers are keys of a `Secret` called `JOB-alerting`.
     ///
     /// # Errors
-    /// When the profile is invalid, or Kubernetes does not allow the job as a name.
-    pub fn kubernetes(&self) -> Result<File, KitError> {
+    /// When the profile is invalid, Kubernetes does not allow the job or a namespace as a name, or the image has none.
+    pub fn kubernetes(&self) -> Result<Vec<File>, KitError> {
         self.check()?;
-        kubernetes::file(&self.0)
+        kubernetes::files(&self.0)
     }
 
     /// The dashboards, for Grafana: a JSON file each.
@@ -110,6 +136,28 @@ impl Kit {
     pub fn routing(&self) -> Result<File, KitError> {
         self.check()?;
         routing::file(&self.0)
+    }
+
+    /// Adds an address that is looked at from outside, such as `https://shop.example.org/livez`.
+    pub fn target(mut self, address: impl Into<String>) -> Self {
+        self.0.targets.push(address.into());
+        self
+    }
+
+    /// Where Prometheus reaches the prober; `localhost:9115` by default.
+    pub fn prober(mut self, address: impl Into<String>) -> Self {
+        self.0.prober = address.into();
+        self
+    }
+
+    /// Who looks at the [targets](Self::target) from outside: `blackbox.yaml` for the blackbox exporter of Prometheus, and
+    /// `probes.yaml` for Prometheus itself, with the job `JOB-probe`.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid, or a target is not an address.
+    pub fn probes(&self) -> Result<Vec<File>, KitError> {
+        self.check()?;
+        prober::files(&self.0)
     }
 
     fn check(&self) -> Result<(), KitError> {

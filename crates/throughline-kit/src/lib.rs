@@ -10,6 +10,7 @@ mod grafana;
 mod kit;
 mod kubernetes;
 mod objective;
+mod prober;
 mod render;
 mod routing;
 mod rules;

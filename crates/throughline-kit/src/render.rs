@@ -56,6 +56,9 @@ impl<'r> Renderer<'r> {
         Ok(match expr {
             Expr::Series(series) => self.series(series)?,
             Expr::Up => format!("up{{{}}}", self.of_job().join(", ")),
+            Expr::Probed(name) => format!("{name}{{job={}}}", quoted(&probes_of(self.job))),
+            Expr::Mean { of, over } => format!("avg_over_time({}[{}])", self.expr(of)?, self.window(*over)),
+            Expr::Now => "time()".to_owned(),
             Expr::WasUp(ago) => {
                 format!("sum by (job) (up{{{}}} offset {})", self.of_job().join(", "), self.window(*ago))
             }
@@ -274,6 +277,11 @@ fn answers<'a>(alias: &'a Alias, series: &Series, prefix: &str) -> Option<Named<
     }
     name.push_str(rest);
     Some(Named { name, in_name, alias: Some(alias) })
+}
+
+/// The job under which a service is looked at from outside: another one, or its prober would be taken for an instance of it.
+pub(crate) fn probes_of(job: &str) -> String {
+    format!("{job}-probe")
 }
 
 /// A text in the quotes of PromQL.

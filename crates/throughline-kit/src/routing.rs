@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::alert::Severity;
@@ -17,7 +17,13 @@ const PRIMARY: &str = "oncall-primary";
 const SECONDARY: &str = "oncall-secondary";
 const CHAT: &str = "slack-alerts";
 
-const BUSINESS_HOURS: &str = "business-hours";
+/// Everybody who may be told.
+pub(crate) const RECEIVERS: [&str; 3] = [PRIMARY, SECONDARY, CHAT];
+
+/// When those are at work who are told in business hours, in UTC.
+pub(crate) const BUSINESS_HOURS: &str = "business-hours";
+pub(crate) const WEEKDAYS: &str = "monday:friday";
+pub(crate) const HOURS: [&str; 2] = ["09:00", "17:00"];
 
 /// Alerts that say no more than another one that fires for the same job, and the labels that have to be the same. A label that
 /// neither has is the same; that of a workflow has another name under other profiles.
@@ -43,6 +49,7 @@ pub(crate) const INHIBITED: &[(&str, &[&str], &[&str])] = &[
     ("ErrorBudgetBurns", &["ErrorBudgetBurnsSlowly"], &["job"]),
     ("CriticalWorkflowFailureRate", &["HighWorkflowFailureRate"], &["job", "workflow", "workflow_id"]),
     ("QueueBacklogCritical", &["QueueBacklog"], &["job", "queue"]),
+    ("CertificateExpires", &["CertificateExpiresSoon"], &["job", "instance"]),
     ("NoActiveWorkers", &["LowWorkerCount", "QueueBacklog"], &["job"]),
 ];
 
@@ -55,24 +62,29 @@ struct Config {
 }
 
 #[derive(Serialize)]
-struct Route {
-    receiver: &'static str,
+pub(crate) struct Route {
+    pub(crate) receiver: &'static str,
+    #[serde(rename = "matchers", skip_serializing_if = "Option::is_none", serialize_with = "matchers")]
+    pub(crate) severity: Option<Severity>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    matchers: Vec<String>,
+    pub(crate) group_by: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group_wait: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group_interval: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repeat_interval: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    group_by: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_wait: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_interval: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repeat_interval: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    active_time_intervals: Vec<&'static str>,
+    pub(crate) active_time_intervals: Vec<&'static str>,
     #[serde(rename = "continue", skip_serializing_if = "std::ops::Not::not")]
-    continues: bool,
+    pub(crate) continues: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    routes: Vec<Self>,
+    pub(crate) routes: Vec<Self>,
+}
+
+/// The severity that a route is for, as Alertmanager matches it.
+fn matchers<S: Serializer>(severity: &Option<Severity>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(severity.iter().map(|severity| format!("severity=\"{}\"", severity.as_str())))
 }
 
 #[derive(Serialize)]
@@ -93,17 +105,17 @@ pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
         time_intervals: json!([{
             "name": BUSINESS_HOURS,
             "time_intervals": [{
-                "weekdays": ["monday:friday"],
-                "times": [{ "start_time": "09:00", "end_time": "17:00" }],
+                "weekdays": [WEEKDAYS],
+                "times": [{ "start_time": HOURS[0], "end_time": HOURS[1] }],
             }],
         }]),
         inhibit_rules: inhibit_rules.collect(),
-        receivers: [PRIMARY, SECONDARY, CHAT].iter().map(|name| receiver(settings, name)).collect(),
+        receivers: RECEIVERS.iter().map(|name| receiver(settings, name)).collect(),
     };
     yaml(FILE, &config)
 }
 
-fn root(settings: &Settings) -> Route {
+pub(crate) fn root(settings: &Settings) -> Route {
     let lasting = |seconds: u64| Some(duration(Duration::from_secs(seconds) / settings.faster));
     Route {
         // What has no severity that is known is for everybody to see.
@@ -124,7 +136,7 @@ fn root(settings: &Settings) -> Route {
             to(CHAT, Severity::Warning),
             to(CHAT, Severity::Info),
         ],
-        matchers: Vec::new(),
+        severity: None,
         ..to(CHAT, Severity::Info)
     }
 }
@@ -132,7 +144,7 @@ fn root(settings: &Settings) -> Route {
 fn to(receiver: &'static str, severity: Severity) -> Route {
     Route {
         receiver,
-        matchers: vec![format!("severity=\"{}\"", severity.as_str())],
+        severity: Some(severity),
         group_by: Vec::new(),
         group_wait: None,
         group_interval: None,
@@ -143,22 +155,45 @@ fn to(receiver: &'static str, severity: Severity) -> Route {
     }
 }
 
-/// A receiver; its secret is in a file beside the configuration, so that this can be shown to anybody.
-fn receiver(settings: &Settings, name: &str) -> Value {
+/// What a receiver is told by.
+pub(crate) enum Told {
+    Webhook { url: String },
+    Slack { secret: &'static str, channel: &'static str, title: &'static str, text: &'static str },
+    PagerDuty { secret: String, description: &'static str },
+}
+
+pub(crate) fn told(settings: &Settings, name: &str) -> Told {
     if let Some(address) = &settings.webhook {
-        return json!({ "name": name, "webhook_configs": [{ "url": format!("{address}/{name}") }] });
+        return Told::Webhook { url: format!("{address}/{name}") };
     }
     match name {
-        CHAT => json!({ "name": name, "slack_configs": [{
-            "api_url_file": "secrets/slack-url",
-            "channel": "#alerts",
+        CHAT => Told::Slack {
+            secret: "slack-url",
+            channel: "#alerts",
+            title: "{{ .CommonLabels.severity }}: {{ .CommonLabels.alertname }} of {{ .CommonLabels.job }}",
+            text: "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.runbook_url }}\n{{ end }}",
+        },
+        _ => Told::PagerDuty {
+            secret: format!("{name}-key"),
+            description: "{{ (index .Alerts 0).Annotations.summary }}",
+        },
+    }
+}
+
+/// A receiver; its secret is in a file beside the configuration, so that this can be shown to anybody.
+fn receiver(settings: &Settings, name: &str) -> Value {
+    match told(settings, name) {
+        Told::Webhook { url } => json!({ "name": name, "webhook_configs": [{ "url": url }] }),
+        Told::Slack { secret, channel, title, text } => json!({ "name": name, "slack_configs": [{
+            "api_url_file": format!("secrets/{secret}"),
+            "channel": channel,
             "send_resolved": true,
-            "title": "{{ .CommonLabels.severity }}: {{ .CommonLabels.alertname }} of {{ .CommonLabels.job }}",
-            "text": "{{ range .Alerts }}{{ .Annotations.summary }} {{ .Annotations.runbook_url }}\n{{ end }}",
+            "title": title,
+            "text": text,
         }]}),
-        _ => json!({ "name": name, "pagerduty_configs": [{
-            "routing_key_file": format!("secrets/{name}-key"),
-            "description": "{{ (index .Alerts 0).Annotations.summary }}",
+        Told::PagerDuty { secret, description } => json!({ "name": name, "pagerduty_configs": [{
+            "routing_key_file": format!("secrets/{secret}"),
+            "description": description,
         }]}),
     }
 }

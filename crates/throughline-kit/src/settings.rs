@@ -11,4 +11,11 @@ pub(crate) struct Settings {
     pub(crate) grafana: String,
     pub(crate) webhook: Option<String>,
     pub(crate) faster: u32,
+    /// Where the service runs on Kubernetes, and where what watches it does.
+    pub(crate) namespace: String,
+    pub(crate) monitoring: String,
+    pub(crate) image: String,
+    /// What is looked at from outside, and where the prober is that does it.
+    pub(crate) targets: Vec<String>,
+    pub(crate) prober: String,
 }

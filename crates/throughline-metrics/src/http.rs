@@ -1,8 +1,6 @@
-//! Metrics over HTTP: a router for `/metrics`, the same on a separate port, and where browsers send theirs.
+//! Metrics over HTTP: a router for `/metrics`, and the same on a separate port.
 
 mod scrape;
 mod server;
-mod web_vitals;
 
 pub use server::{MetricsServer, ServeError};
-pub use web_vitals::{BeaconError, web_vitals};

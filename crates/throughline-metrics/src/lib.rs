@@ -15,7 +15,7 @@ mod system;
 
 pub use format::ExpositionFormat;
 #[cfg(feature = "axum")]
-pub use http::{BeaconError, MetricsServer, ServeError, web_vitals};
+pub use http::{MetricsServer, ServeError};
 pub use prometheus::{InstallError, Prometheus, PrometheusBuilder, PrometheusError, PrometheusRecorder};
 
 /// The code of the README, as a doc test.

@@ -128,6 +128,11 @@ pub const HTTP_REQUEST: &str = "http:request";
 /// The life of a WebSocket, from the answer to its upgrade until it is closed.
 pub const WEBSOCKET_SESSION: &str = "ws:session";
 
+/// A click on a page that requests followed, when the last of them was answered.
+pub const WEB_CLICK: &str = "web:click";
+/// What failed in a page: a script, or the loading of something.
+pub const WEB_ERROR: &str = "web:error";
+
 /// Tags with a meaning.
 pub mod tags {
     /// A step that has a compensation: if its saga fails, it must be undone.

@@ -37,6 +37,8 @@
 //! HTTP, over a Unix socket and in process, and measures where the time of the calls goes.
 
 mod body;
+#[cfg(feature = "browser")]
+pub mod browser;
 mod client;
 #[cfg(feature = "axum")]
 mod extract;

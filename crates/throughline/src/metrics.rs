@@ -24,9 +24,9 @@ pub use throughline_core::metrics::{
     MetricSnapshot, MetricSource, MetricValue, Metrics, MetricsError, OVERFLOW, Profile, ProfileError,
     TARGET, catalogue,
 };
-#[cfg(all(feature = "metrics", feature = "axum"))]
-pub use throughline_metrics::{BeaconError, MetricsServer, ServeError, web_vitals};
 #[cfg(feature = "metrics")]
 pub use throughline_metrics::{
     ExpositionFormat, InstallError, Prometheus, PrometheusBuilder, PrometheusError, PrometheusRecorder,
 };
+#[cfg(all(feature = "metrics", feature = "axum"))]
+pub use throughline_metrics::{MetricsServer, ServeError};

@@ -70,10 +70,8 @@ fn test(profile: &Profile, rules: &[Rule], case: &Case) -> Value {
         |name: &str| if before || case.own_labels { name.to_owned() } else { label_before(name).to_owned() };
     let mut labels: BTreeMap<String, String> =
         case.labels.iter().map(|(name, value)| (label(name), (*value).to_owned())).collect();
-    labels.extend([
-        ("job".to_owned(), "throughline".to_owned()),
-        ("severity".to_owned(), case.severity.to_owned()),
-    ]);
+    labels.entry("job".to_owned()).or_insert_with(|| "throughline".to_owned());
+    labels.insert("severity".to_owned(), case.severity.to_owned());
     let mut annotations = rule.annotations.clone();
     annotations.insert("summary".to_owned(), case.summary.to_owned());
     for text in annotations.values_mut() {
@@ -171,30 +169,6 @@ fn promtool_notices_an_alert_that_fires_when_it_should_not() {
     assert_ne!(lower, file);
     let said = promtool(folder.path(), &lower, 1, &[test]).unwrap_err();
     assert!(said.contains("APIDown"), "{said}");
-}
-
-#[test]
-fn the_objects_for_kubernetes_have_the_same_rules_and_find_the_service() {
-    let kit = Kit::new(Profile::standard()).job("loan-service");
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&kit.kubernetes().unwrap().contents).unwrap();
-    let rules: Value = serde_saphyr::from_str(&kit.alerts().unwrap().contents).unwrap();
-    let [rule, monitor] = &objects[..] else { panic!("{objects:#?}") };
-    assert_eq!(rule["spec"], rules);
-    for (object, kind) in [(rule, "PrometheusRule"), (monitor, "ServiceMonitor")] {
-        assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1");
-        assert_eq!((&object["kind"], &object["metadata"]["name"]), (&json!(kind), &json!("loan-service")));
-    }
-    let found_by = json!({ "app.kubernetes.io/name": "loan-service" });
-    let spec = json!({
-        "jobLabel": "app.kubernetes.io/name",
-        "selector": { "matchLabels": found_by },
-        "endpoints": [{ "port": "metrics", "interval": "15s" }],
-    });
-    assert_eq!(monitor["spec"], spec);
-    for job in ["Loans", "-loans", "loans-", "loans/eu", &"l".repeat(64)] {
-        let refused = Kit::new(Profile::standard()).job(job).kubernetes().unwrap_err().to_string();
-        assert!(refused.contains(job), "{refused}");
-    }
 }
 
 #[test]

@@ -106,10 +106,21 @@ fn bad<T>(phase: usize, bad: T, well: T) -> T {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [http(), sidecar(), workflows(), queues(), dependencies(), sessions(), objectives(), unusual(), library()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        http(),
+        sidecar(),
+        workflows(),
+        queues(),
+        dependencies(),
+        sessions(),
+        objectives(),
+        unusual(),
+        library(),
+        uptime(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn http() -> Vec<Case> {
@@ -653,5 +664,59 @@ fn library() -> Vec<Case> {
         )
         .window(60)
         .fires_after(1),
+    ]
+}
+
+fn uptime() -> Vec<Case> {
+    const TARGET: &[(&str, &str)] =
+        &[("job", "throughline-probe"), ("instance", "https://loans.example.org")];
+    /// In so many minutes the certificate expires.
+    fn expires_in(tape: &mut Tape, minutes: f64) {
+        let now = u32::try_from(tape.scrapes()).unwrap();
+        tape.probe("probe_ssl_earliest_cert_expiry", 60.0 * (f64::from(now) + minutes));
+    }
+    const DAY: f64 = 24.0 * 60.0;
+    // What a prober says are series of its own, with the same labels under every profile.
+    let metric = HTTP_SERVER_REQUEST_DURATION.description();
+    let case = |alert, severity, lasting, summary, record| {
+        let case = Case::new(alert, severity, metric, TARGET, lasting, summary, record);
+        Case { own_labels: true, ..case.window(0) }
+    };
+    vec![
+        case(
+            "ProbeFails",
+            "critical",
+            2,
+            "https://loans.example.org does not answer from outside",
+            |tape, phase, _| tape.probe("probe_success", bad(phase, 0.0, 1.0)),
+        ),
+        case(
+            "ProbeSlow",
+            "warning",
+            5,
+            "https://loans.example.org takes 2.1s to answer from outside",
+            |tape, phase, _| tape.probe("probe_duration_seconds", bad(phase, 2.1, 2.0)),
+        ),
+        case(
+            "CertificateExpires",
+            "critical",
+            10,
+            "The certificate of https://loans.example.org expires in 2d 23h 59m 0s",
+            |tape, phase, _| expires_in(tape, 3.0 * DAY - bad(phase, 1.0, 0.0)),
+        ),
+        case(
+            "CertificateExpiresSoon",
+            "warning",
+            10,
+            "The certificate of https://loans.example.org expires in 13d 23h 59m 0s",
+            |tape, phase, _| expires_in(tape, 14.0 * DAY - bad(phase, 1.0, 0.0)),
+        ),
+        case(
+            "ProberDown",
+            "warning",
+            5,
+            "Nobody looks at https://loans.example.org from outside: the prober does not answer",
+            |tape, phase, _| tape.probe("up", bad(phase, 0.0, 1.0)),
+        ),
     ]
 }

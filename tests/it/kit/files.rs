@@ -69,6 +69,9 @@ fn the_files_to_deploy_are_those_that_the_kit_makes() {
     let kit = kit();
     let mut files = vec![("prometheus", kit.alerts().unwrap()), ("alertmanager", kit.routing().unwrap())];
     files.extend(kit.dashboards().unwrap().into_iter().map(|file| ("grafana", file)));
+    let probes = kit.clone().target("http://app:8080/health").prober("prober:9115").probes().unwrap();
+    files.extend(probes.into_iter().map(|file| ("prober", file)));
+    files.extend(kit.kubernetes().unwrap().into_iter().map(|file| ("kubernetes", file)));
     let made: BTreeSet<_> =
         files.iter().map(|(folder, file)| root("deploy").join(folder).join(&file.name)).collect();
     let stale: Vec<_> = files
@@ -76,7 +79,7 @@ fn the_files_to_deploy_are_those_that_the_kit_makes() {
         .filter_map(|(folder, file)| settle(&format!("deploy/{folder}/{}", file.name), &file.contents))
         .collect();
     assert_settled(&stale);
-    for folder in ["prometheus", "alertmanager", "grafana"] {
+    for folder in ["prometheus", "alertmanager", "grafana", "kubernetes", "prober"] {
         for file in fs::read_dir(root("deploy").join(folder)).unwrap() {
             let file = file.unwrap().path();
             assert!(made.contains(&file), "{} is not made by the kit any more: remove it", file.display());
@@ -130,7 +133,7 @@ fn everything_that_others_had_is_where_the_table_says() {
     let alerts: BTreeSet<_> = all_rules().into_iter().map(|rule| rule.alert).collect();
     let dashboards = dashboards();
     let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
-    assert!(rows.len() >= 50, "{rows:#?}");
+    assert!(rows.len() >= 64, "{rows:#?}");
     for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let [before, now] = cells[..] else { panic!("{row}") };
@@ -143,6 +146,49 @@ fn everything_that_others_had_is_where_the_table_says() {
             }
         };
         assert!(is_there, "{row}");
+    }
+}
+
+/// The names of all tests of the workspace.
+fn tests(folder: &Path, found: &mut BTreeSet<String>) {
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            tests(&path, found);
+        }
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let mut lines = source.lines().map(str::trim);
+            while let Some(line) = lines.next() {
+                if !line.starts_with("#[test]") && !line.starts_with("#[tokio::test") {
+                    continue;
+                }
+                let name = lines.find_map(|line| line.split_once("fn ")).map(|(_, name)| name);
+                found.extend(name.and_then(|name| name.split_once('(')).map(|(name, _)| name.to_owned()));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_log_rule_and_endpoint_that_others_had_is_here_and_a_test_shows_it() {
+    let mut known = BTreeSet::new();
+    for folder in ["crates", "tests"] {
+        tests(&root(folder), &mut known);
+    }
+    let page = read(OPERATIONS);
+    for (table, least) in [("log rules", 11), ("endpoints", 8)] {
+        let begin = format!("<!-- BEGIN: {table}, compared by the tests -->");
+        let (_, table) = page.split_once(&begin).expect(&begin);
+        let (table, _) = table.split_once("<!-- END -->").unwrap();
+        let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        assert!(rows.len() >= least, "{rows:#?}");
+        for row in rows {
+            let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            let [before, now, test] = cells[..] else { panic!("{row}") };
+            assert!(!before.is_empty() && !now.is_empty(), "{row}");
+            assert!(known.contains(test.trim_matches('`')), "no such test: {row}");
+        }
     }
 }
 

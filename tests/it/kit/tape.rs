@@ -17,6 +17,8 @@ pub(super) struct Tape {
     /// What Prometheus says of the target; nothing if it does not know it.
     pub(super) up: Option<bool>,
     ups: Vec<Option<bool>>,
+    /// What a prober says of a target, as long as there is one; each value by the name of its series.
+    probed: BTreeMap<&'static str, f64>,
 }
 
 impl Tape {
@@ -24,7 +26,15 @@ impl Tape {
         let prometheus = Prometheus::builder().profile(profile).process(false).build().unwrap();
         let throughline =
             Throughline::builder("kit").store(MemoryStore::new()).metrics(&prometheus).build().unwrap();
-        Self { prometheus, throughline, series: BTreeMap::new(), scrapes: 0, up: Some(true), ups: Vec::new() }
+        Self {
+            prometheus,
+            throughline,
+            series: BTreeMap::new(),
+            scrapes: 0,
+            up: Some(true),
+            ups: Vec::new(),
+            probed: BTreeMap::new(),
+        }
     }
 
     fn meter(&self) -> &Meter {
@@ -55,6 +65,11 @@ impl Tape {
         (0..times).for_each(|_| self.meter().histogram(metric).with(labels).record(seconds));
     }
 
+    /// What the prober says of the target from now on.
+    pub(super) fn probe(&mut self, series: &'static str, says: f64) {
+        self.probed.insert(series, says);
+    }
+
     /// Keeps what the page shows now.
     pub(super) fn scrape(&mut self) {
         for line in
@@ -67,8 +82,18 @@ impl Tape {
             let (_, values) = self.series.entry(name).or_insert((self.scrapes, Vec::new()));
             values.push(value.parse().unwrap());
         }
+        for (name, value) in &self.probed {
+            let name = format!(r#"{name}{{job="throughline-probe",instance="https://loans.example.org"}}"#);
+            let (_, values) = self.series.entry(name).or_insert((self.scrapes, Vec::new()));
+            values.push(*value);
+        }
         self.ups.push(self.up);
         self.scrapes += 1;
+    }
+
+    /// How many scrapes there were.
+    pub(super) fn scrapes(&self) -> usize {
+        self.scrapes
     }
 
     /// The number of the last scrape.

@@ -13,13 +13,15 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
+use throughline::browser::Browser;
+use throughline::browser::Browser;
 use throughline::event::{Text, TraceEvent, TraceId};
 use throughline::feed::EventSink;
 use throughline::health::{Check, Health, Probe};
 use throughline::http::SocketSession;
 use throughline::log::{Logs, Output};
 use throughline::metrics::catalogue::{self, Kind};
-use throughline::metrics::{CollectorGuard, ExpositionFormat, Prometheus, web_vitals};
+use throughline::metrics::{CollectorGuard, ExpositionFormat, Prometheus};
 use throughline::store::{
     AppendError, BoxError, BoxFuture, Charges, Claim, Instance, OpenError, Readers, StoreConfig, TraceStore,
 };
@@ -223,9 +225,11 @@ async fn queues(throughline: &Throughline) -> [QueueDepth; 2] {
 }
 
 async fn browse(throughline: &Throughline) {
-    let app: Router = web_vitals(throughline.meter());
-    let beacon = r#"[{"name":"LCP","value":900},{"name":"INP","value":80},{"name":"CLS","value":0.1},{"name":"error"}]"#;
-    let answer = app.oneshot(Request::post("/web-vitals").body(Body::from(beacon)).unwrap()).await.unwrap();
+    let app: Router = Browser::builder(throughline).build().unwrap().add_to(Router::new());
+    let report = r#"[{"name":"LCP","value":900},{"name":"INP","value":80},{"name":"CLS","value":0.1},
+        {"name":"FCP","value":700},{"name":"TTFB","value":90},{"name":"error"}]"#;
+    let answer =
+        app.oneshot(Request::post("/browser/report").body(Body::from(report)).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 204);
 }
 

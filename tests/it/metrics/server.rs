@@ -30,15 +30,32 @@ impl Server {
         folder: &std::path::Path,
         configured: &str,
     ) -> Self {
-        let config = folder.join("prometheus.yml");
         let scrape = format!("[{{job_name: throughline, static_configs: [{{targets: ['{address}']}}]}}]");
-        std::fs::write(&config, format!("{configured}\nscrape_configs: {scrape}\n")).unwrap();
+        Self::configured(folder, &format!("{configured}\nscrape_configs: {scrape}\n"))
+    }
+
+    fn configured(folder: &std::path::Path, configuration: &str) -> Self {
+        let config = folder.join("prometheus.yml");
+        std::fs::write(&config, configuration).unwrap();
         let mut prometheus = Command::new("prometheus");
         prometheus
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
             .args(["--enable-feature=exemplar-storage", "--web.listen-address=127.0.0.1:0"]);
         Self::started(prometheus)
+    }
+
+    /// The same, of the page of another server, with one more job of this configuration.
+    pub(crate) fn scraping_also(
+        other: &Self,
+        folder: &std::path::Path,
+        configured: &str,
+        job: &serde_json::Value,
+    ) -> Self {
+        let address = other.url.trim_start_matches("http://");
+        let own =
+            serde_json::json!({ "job_name": "throughline", "static_configs": [{ "targets": [address] }] });
+        Self::configured(folder, &format!("{configured}\nscrape_configs: [{own}, {job}]\n"))
     }
 
     /// Starts a server that says where it listens, and waits until it does.

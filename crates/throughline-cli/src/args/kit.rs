@@ -54,13 +54,24 @@ Write the rules for each job of its own; `promtool check rules` accepts them.
 Examples:
   throughline alerts --job loan-service --out prometheus
   throughline alerts --runbooks https://wiki.example.org/runbooks --out prometheus
-  throughline alerts --faster 60 --out drill   for a drill: what lasts minutes lasts seconds")]
+  throughline alerts --faster 60 --out drill   for a drill: what lasts minutes lasts seconds
+  throughline alerts --kubernetes --job loan-service --namespace loans --out kubernetes")]
 pub(crate) struct AlertsArgs {
     #[command(flatten)]
     pub(crate) kit: KitArgs,
-    /// Write a PrometheusRule and a ServiceMonitor instead, for the operator of Prometheus on Kubernetes
+    /// Write objects of Kubernetes instead: the rules, what is scraped and who is told, for the operator of Prometheus, and a
+    /// deployment of the service with its probes, its volume and a network policy
     #[arg(long)]
     pub(crate) kubernetes: bool,
+    /// The namespace that the service runs in
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "kubernetes")]
+    pub(crate) namespace: String,
+    /// The namespace of Prometheus, which alone may read the metrics
+    #[arg(long, value_name = "NAME", default_value = "monitoring", requires = "kubernetes")]
+    pub(crate) monitoring: String,
+    /// The image of the service
+    #[arg(long, value_name = "IMAGE", default_value = "loan-service:local", requires = "kubernetes")]
+    pub(crate) image: String,
     /// Write the rules of these objectives, too: what is spent of their error budgets, and alerts when it is spent too fast.
     /// `throughline slo --help` says what is in such a file
     #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
@@ -74,6 +85,31 @@ pub(crate) struct AlertsArgs {
     /// Divide all times by this
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) faster: u32,
+}
+
+/// `probes`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+blackbox.yaml is the configuration of Prometheus' blackbox exporter, and probes.yaml has what
+Prometheus scrapes of it, under the job of the service with `-probe` behind it. The rules of
+`alerts` and the dashboard `uptime` ask for that job.
+
+Examples:
+  throughline probes --job loan-service --target https://loans.example.org/livez --out prometheus
+  throughline probes --target https://a.example.org --target https://b.example.org --prober blackbox:9115 --out .")]
+pub(crate) struct ProbesArgs {
+    /// The job_name under which Prometheus scrapes the service itself
+    #[arg(long, value_name = "NAME", default_value = "throughline")]
+    pub(crate) job: String,
+    /// An address to look at from outside; may be given several times
+    #[arg(long = "target", value_name = "URL", required = true)]
+    pub(crate) targets: Vec<String>,
+    /// Where Prometheus reaches the exporter
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9115")]
+    pub(crate) prober: String,
+    /// The folder to write to; it is created if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 /// `routing`.

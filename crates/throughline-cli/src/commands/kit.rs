@@ -1,4 +1,4 @@
-//! `throughline dashboards`, `alerts` and `routing`: what operators load into Grafana, Prometheus and Alertmanager.
+//! `throughline dashboards`, `alerts`, `routing` and `probes`: what operators load into Grafana, Prometheus and Alertmanager.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use throughline_core::metrics::Profile;
 use throughline_kit::{File, Kit, KitError};
 
-use crate::args::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, RoutingArgs};
+use crate::args::{AlertsArgs, DashboardsArgs, KitArgs, MetricNames, ProbesArgs, RoutingArgs};
 use crate::error::{Answer, CliError};
 use crate::output::{Screen, clean};
 
@@ -27,11 +27,22 @@ pub(super) fn alerts(args: &AlertsArgs, screen: &mut Screen) -> Result<Answer, C
     if let Some(address) = &args.grafana {
         kit = kit.grafana(address);
     }
-    let mut files = vec![if args.kubernetes { kit.kubernetes()? } else { kit.alerts()? }];
+    let mut files = if args.kubernetes {
+        let kit = kit.clone().namespace(&args.namespace).monitoring(&args.monitoring);
+        kit.image(&args.image).kubernetes()?
+    } else {
+        vec![kit.alerts()?]
+    };
     if let Some(file) = &args.slo {
         files.push(kit.slo_rules(&super::slo::objectives(file)?)?);
     }
     write(&args.kit.out, &files, screen)
+}
+
+pub(super) fn probes(args: &ProbesArgs, screen: &mut Screen) -> Result<Answer, CliError> {
+    let kit = Kit::new(Profile::standard()).job(&args.job).prober(&args.prober);
+    let kit = args.targets.iter().fold(kit, Kit::target);
+    write(&args.out, &kit.probes()?, screen)
 }
 
 pub(super) fn routing(args: &RoutingArgs, screen: &mut Screen) -> Result<Answer, CliError> {

@@ -59,7 +59,7 @@ fn each_profile_starts_what_it_is_for() {
     assert_eq!(started(None), ["app"], "minimal: no sidecar");
     assert_eq!(
         started(Some("observe")),
-        ["alertmanager", "app", "grafana", "log-watcher", "metrics-scraper", "prometheus"]
+        ["alertmanager", "app", "grafana", "log-watcher", "metrics-scraper", "prober", "prometheus"]
     );
     assert_eq!(started(Some("debug")), ["app", "report"]);
 }

@@ -53,6 +53,17 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "`{since, until, series, left_out, anomalies}`: how many `series` were judged, how many events are of others because there are \
          too many, and each [Anomaly](#anomaly).",
     ),
+    (
+        &["funnel", "stage:*", "workflow:completed", "--since", "3650d"],
+        "`{since, until, per, within_us, without, left_out, steps, groups}`: how many events were `without` such a key, session or user, \
+         how many were `left_out` because too many began, each [Step](#step), and with `--by` the same for each `value`.",
+    ),
+    (
+        &["recovery", "--since", "3650d"],
+        "`{since, ended, saved, by_retries, resumed, compensations, lost_in}`: of the runs that `ended`, how many had a failure in them \
+         and succeeded all the same, as a [Rate](#rate); in how many of these something was tried again; the same of runs that were \
+         `resumed` and of `compensations`; and some of the runs that failed.",
+    ),
     (&["diff", "order-7", "order-6"], "A [Diff](#diff)."),
     (
         &["doctor"],
@@ -84,6 +95,10 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["dashboards", "--out", "kit"], "`{files}`: the paths of the dashboards that were written."),
     (&["alerts", "--out", "kit"], "The same of the alert rules."),
     (&["routing", "--out", "kit"], "The same of the routing of alerts."),
+    (
+        &["probes", "--target", "https://loans.example.org/livez", "--out", "kit"],
+        "The same of the configurations of probes.",
+    ),
     (
         &["abandon", "loan-4", "--reason", "the customer withdrew"],
         "`{run, standing, in_doubt}`: the [RunSummary](#runsummary) as it is now, the number of steps that can still be undone, \
@@ -119,6 +134,7 @@ const TYPES: &[(&str, &str)] = &[
     ("Spending", "throughline-cli/src/commands/slo.rs"),
     ("Anomaly", "throughline-cli/src/commands/anomalies.rs"),
     ("Dimension", "throughline-cli/src/commands/anomalies.rs"),
+    ("Step", "throughline-cli/src/commands/funnel.rs"),
     ("RunSummary", "throughline-model/src/run.rs"),
     ("RootSummary", "throughline-model/src/run.rs"),
     ("RunState", "throughline-model/src/run.rs"),
@@ -255,9 +271,12 @@ fn examples() -> String {
                     answer["run"]["ended"] = "2026-03-01T10:00:00.000000Z".into();
                     answer["run"]["duration_us"] = 454_730_400_000_000_u64.into();
                 }
-                if command == "anomalies" {
+                if command == "anomalies" || command.starts_with("funnel") || command.starts_with("recovery")
+                {
                     answer["since"] = "2026-02-28T10:00:00.000000Z".into();
-                    answer["until"] = "2026-03-01T10:00:00.000000Z".into();
+                    if let Some(until) = answer.get_mut("until") {
+                        *until = "2026-03-01T10:00:00.000000Z".into();
+                    }
                 }
                 if command == "slo" {
                     answer["objectives"][0]["since"] = "2026-01-30T10:00:00.000000Z".into();

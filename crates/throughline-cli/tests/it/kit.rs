@@ -7,7 +7,7 @@ fn the_files_for_operators_are_written_and_named() {
     let sandbox = Sandbox::empty();
     let names = |said: &str| said.lines().map(str::to_owned).collect::<Vec<_>>();
     let dashboards = names(&sandbox.run(&["dashboards", "--out", "deep/grafana"]).stdout);
-    assert_eq!(dashboards.len(), 12, "{dashboards:?}");
+    assert_eq!(dashboards.len(), 14, "{dashboards:?}");
     for path in &dashboards {
         let dashboard: serde_json::Value = serde_json::from_str(&sandbox.read(path)).unwrap();
         assert!(dashboard["title"].is_string(), "{path}");
@@ -19,6 +19,27 @@ fn the_files_for_operators_are_written_and_named() {
     assert_eq!(said.code, 0);
     let routing = sandbox.read("deep/alertmanager.yaml");
     assert!(routing.contains("http://localhost:9000/oncall-primary"), "{routing}");
+    let said = sandbox.run(&[
+        "alerts",
+        "--kubernetes",
+        "--namespace",
+        "loans",
+        "--image",
+        "loans:1.2",
+        "--out",
+        "deep",
+    ]);
+    assert_eq!(names(&said.stdout), ["deep/monitoring.yaml", "deep/deployment.yaml"]);
+    let deployment = sandbox.read("deep/deployment.yaml");
+    assert!(
+        deployment.contains("image: \"loans:1.2\"") || deployment.contains("image: loans:1.2"),
+        "{deployment}"
+    );
+    let targets = ["--target", "https://a.example.org", "--target", "https://b.example.org"];
+    let said = sandbox.run(&[&["probes", "--out", "deep"], &targets[..]].concat());
+    assert_eq!(names(&said.stdout), ["deep/blackbox.yaml", "deep/probes.yaml"]);
+    let probes = sandbox.read("deep/probes.yaml");
+    assert!(probes.contains("https://a.example.org") && probes.contains("https://b.example.org"), "{probes}");
 }
 
 #[test]
@@ -45,6 +66,14 @@ fn what_cannot_be_written_is_one_line_that_says_why() {
     insta::assert_snapshot!(sandbox.see(&["dashboards", "--out", "taken"]), @r"
     throughline: taken: File exists (os error 17)
     [exit code 3]
+    ");
+    insta::assert_snapshot!(sandbox.see(&["probes", "--target", "loans.example.org", "--out", "."]), @r"
+    throughline: `loans.example.org` can't be probed: use an address such as https://shop.example.org/livez
+    [exit code 2]
+    ");
+    insta::assert_snapshot!(sandbox.see(&["alerts", "--kubernetes", "--job", "Loans", "--out", "."]), @r"
+    throughline: no object of Kubernetes can be called `Loans`: use at most 63 lower-case letters, digits and inner hyphens
+    [exit code 2]
     ");
     let said = sandbox.see(&["dashboards", "--profile", "aliases", "--out", "."]);
     assert!(said.contains("--prefix") && said.contains("[exit code 2]"), "{said}");

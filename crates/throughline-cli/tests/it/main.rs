@@ -13,6 +13,7 @@ mod doctor;
 mod errors;
 mod feed;
 mod formats;
+mod funnel;
 mod growth;
 mod help;
 mod import;

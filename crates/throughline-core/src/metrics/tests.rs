@@ -104,10 +104,10 @@ fn every_health_check_of_a_resource_is_one_that_succeeded_or_one_that_failed() {
 #[test]
 fn a_name_that_a_profile_gives_twice_is_measured_once() {
     let (throughline, _, snapshotter) = measured(|metrics| metrics.profile(Profile::both("throughline")));
-    throughline.meter().counter(&catalogue::WEB_ERRORS).with([]).increment(1);
+    throughline.meter().counter(&catalogue::WEB_REPORTS).with(["accepted"]).increment(1);
     throughline.meter().gauge(&catalogue::QUEUE_DEPTH).with(["loans"]).increment(1.0);
     let readings = readings(&snapshotter);
-    assert_eq!(readings["throughline_web_errors_total{}"], 1.0);
+    assert_eq!(readings["throughline_web_reports_total{outcome=accepted}"], 1.0);
     assert_eq!(readings["throughline_queue_depth{queue=loans}"], 1.0);
 }
 

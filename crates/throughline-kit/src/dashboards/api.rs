@@ -2,7 +2,8 @@
 
 use throughline_core::metrics::catalogue::{
     HTTP_CLIENT_REQUEST_DURATION, HTTP_SERVER_ACTIVE_REQUESTS, HTTP_SERVER_REQUEST_DURATION,
-    HTTP_SERVER_WEBSOCKET_UPGRADES, HTTP_SERVER_WEBSOCKETS, WEB_CLS, WEB_ERRORS, WEB_INP, WEB_LCP,
+    HTTP_SERVER_WEBSOCKET_UPGRADES, HTTP_SERVER_WEBSOCKETS, WEB_CLS, WEB_ERRORS, WEB_FCP, WEB_INP, WEB_LCP,
+    WEB_REPORTS, WEB_TTFB,
 };
 
 use crate::dashboard::{Dashboard, Panel, Unit};
@@ -56,14 +57,22 @@ pub(super) fn api() -> Dashboard {
         Panel::graph(
             "Browser: Loading and Reacting",
             Unit::Seconds,
-            "The 75th percentile: good is below 2.5 s (LCP) and 0.2 s (INP).",
+            "The 75th percentile: good is below 2.5 s (LCP), 0.2 s (INP), 1.8 s (FCP) and 0.8 s (TTFB).",
         )
         .shows(buckets(&WEB_LCP).rate(Graph).quantile(0.75), "LCP")
-        .shows(buckets(&WEB_INP).rate(Graph).quantile(0.75), "INP"),
+        .shows(buckets(&WEB_INP).rate(Graph).quantile(0.75), "INP")
+        .shows(buckets(&WEB_FCP).rate(Graph).quantile(0.75), "FCP")
+        .shows(buckets(&WEB_TTFB).rate(Graph).quantile(0.75), "TTFB"),
         Panel::graph("Browser: Layout Shift", Unit::Count, "The 75th percentile of CLS: good is below 0.1.")
             .shows(buckets(&WEB_CLS).rate(Graph).quantile(0.75), "CLS"),
         Panel::graph("Browser: Errors", Unit::PerSecond, "Errors that browsers reported.")
             .shows(Expr::from(count(&WEB_ERRORS).rate(Graph)), "errors"),
+        Panel::graph(
+            "Browser: Reports",
+            Unit::PerSecond,
+            "Reports of pages, by what became of them: many that are limited or refused are somebody's mistake, or an attack.",
+        )
+        .shows(count(&WEB_REPORTS).rate(Graph).by(&["outcome"]), "{{outcome}}"),
     ];
     Dashboard { name: "api", title: "API", about: "Which route is slow or fails?", panels }
 }

@@ -8,7 +8,6 @@ mod docs;
 mod exemplars;
 mod facade;
 mod scrape;
-mod vitals;
 
 use throughline_core::metrics::Metrics;
 use throughline_core::{MemoryStore, Redaction, Throughline};

@@ -6,6 +6,8 @@
 mod handler_error;
 mod health;
 
+#[cfg(feature = "browser")]
+mod browser;
 mod client;
 mod exemplars;
 mod grpc;

@@ -1,0 +1,73 @@
+// Opens pages in a browser as a person does: `node pages.mjs SCENE '{"url": ..}'`, with the packages found by NODE_PATH.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+
+const { chromium } = createRequire(join(process.env.NODE_PATH, 'none.js'))('playwright-core');
+
+const path = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'chromium'));
+const ordered = (page) => page.waitForResponse((response) => response.url().endsWith('/orders'));
+
+/** Leaves a page, and waits until the service has taken its report: this page is answered then. */
+async function leave(page) {
+  const answer = await page.goto(new URL('/reported', page.url()).href);
+  assert.equal(answer.status(), 200, 'a report has come');
+}
+
+const scenes = {
+  async slow(page, url) {
+    await page.goto(`${url}/slow`);
+    await leave(page);
+  },
+  async throws(page, url) {
+    // It is the last of all.
+    const thrown = page.waitForEvent('pageerror', (error) => error.message === 'no card');
+    await page.goto(`${url}/throws`);
+    await thrown;
+    await leave(page);
+  },
+  async click(page, url) {
+    await page.goto(`${url}/buttons`);
+    const answer = ordered(page);
+    await page.click('#order');
+    assert.equal((await answer).status(), 500);
+    await leave(page);
+  },
+  async refuses(page, url) {
+    const sent = [];
+    page.on('request', (request) => sent.push([request.url(), request.headers().traceparent]));
+    await page.goto(`${url}/asks`);
+    const answer = ordered(page);
+    await page.click('#order');
+    await answer;
+    await page.evaluate(() => throughline.consent(false));
+    await page.goto(`${url}/away`);
+    assert.ok(sent.every(([address]) => !address.endsWith('/report')), JSON.stringify(sent));
+    assert.ok(sent.every(([, trace]) => trace === undefined), JSON.stringify(sent));
+  },
+  async consents(page, url) {
+    await page.goto(`${url}/asks`);
+    await page.evaluate(() => throughline.consent(true));
+    const answer = ordered(page);
+    await page.click('#order');
+    await answer;
+    await leave(page);
+  },
+};
+
+const [scene, given] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: path.find(existsSync),
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+});
+try {
+  // A browser that calls itself headless is taken for a robot.
+  const context = await browser.newContext({ userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Chrome/139.0.0.0 Safari/537.36' });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  await scenes[scene](page, JSON.parse(given).url);
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,414 @@
+//! What the kit writes for Kubernetes is what its schemas allow, says what the other files say, and fits the service.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::{Map, Value, json};
+use throughline::health::{Check, Health};
+use throughline::metrics::Profile;
+use throughline::{MemoryStore, Throughline};
+use throughline_kit::Kit;
+use tower::ServiceExt as _;
+
+fn kit() -> Kit {
+    Kit::new(Profile::standard()).job("loan-service").namespace("loans").image("loans:1.2")
+}
+
+/// The objects of one file.
+fn objects(kit: &Kit, name: &str) -> Vec<Value> {
+    let files = kit.kubernetes().unwrap();
+    let file = files.iter().find(|file| file.name == name).expect(name);
+    serde_saphyr::from_multiple(&file.contents).unwrap()
+}
+
+/// The object of a kind.
+fn object(kit: &Kit, kind: &str) -> Value {
+    let all = ["monitoring.yaml", "deployment.yaml"].map(|name| objects(kit, name)).concat();
+    all.into_iter().find(|object| object["kind"] == kind).expect(kind)
+}
+
+/// The container of the deployment.
+fn container() -> Value {
+    object(&kit(), "Deployment")["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+#[test]
+fn the_objects_have_the_same_rules_and_find_the_service() {
+    let kit = kit();
+    let mut rules: Value = serde_saphyr::from_str(&kit.alerts().unwrap().contents).unwrap();
+    for group in rules["groups"].as_array_mut().unwrap() {
+        for rule in group["rules"].as_array_mut().unwrap() {
+            // The operator hands an alert only to the receivers of its namespace.
+            rule["labels"]["namespace"] = json!("loans");
+        }
+    }
+    assert_eq!(object(&kit, "PrometheusRule")["spec"], rules);
+    let found_by = json!({ "app.kubernetes.io/name": "loan-service" });
+    for name in ["monitoring.yaml", "deployment.yaml"] {
+        for object in objects(&kit, name) {
+            let metadata = &object["metadata"];
+            assert_eq!((&metadata["labels"], &metadata["namespace"]), (&found_by, &json!("loans")));
+        }
+    }
+    let spec = object(&kit, "ServiceMonitor")["spec"].clone();
+    assert_eq!(spec["selector"]["matchLabels"], found_by);
+    assert_eq!(object(&kit, "Service")["spec"]["selector"], found_by);
+    assert_eq!(object(&kit, "Deployment")["spec"]["selector"]["matchLabels"], found_by);
+    assert_eq!(object(&kit, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"], found_by);
+}
+
+#[test]
+fn a_name_that_kubernetes_does_not_allow_is_refused_before_anything_is_written() {
+    let long = "l".repeat(64);
+    for name in ["Loans", "-loans", "loans-", "loans/eu", "", &long] {
+        let refused = [kit().job(name), kit().namespace(name), kit().monitoring(name)];
+        for kit in refused {
+            let said = kit.kubernetes().unwrap_err().to_string();
+            assert!(said.contains("`{name}`".replace("{name}", name).as_str()) || name.is_empty(), "{said}");
+        }
+    }
+    let said = kit().image("loans 1.2").kubernetes().unwrap_err().to_string();
+    insta::assert_snapshot!(said, @"`loans 1.2` is not the name of an image: use one such as registry.example.org/loan-service:1.2");
+}
+
+/// The interpreter that has the schemas of Kubernetes; nothing if this may be left out.
+fn python() -> Option<PathBuf> {
+    let of_xtask = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3");
+    let python = std::env::var_os("THROUGHLINE_PYTHON").map_or_else(of_xtask, PathBuf::from);
+    let has_schemas = || {
+        let import = Command::new(&python).args(["-c", "import kubernetes_validate"]).output();
+        import.is_ok_and(|import| import.status.success())
+    };
+    let services = std::env::var("THROUGHLINE_SERVICES").unwrap_or_default();
+    let left_out = services == "off" || (services != "required" && !has_schemas());
+    if left_out {
+        eprintln!("left out: there are no schemas of Kubernetes to check the objects with");
+    }
+    (!left_out).then_some(python)
+}
+
+/// What the schemas of Kubernetes do not allow in an object; they know no kind of an operator.
+fn validated(python: &Path, object: &Value) -> Result<(), String> {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(object.to_string().as_bytes()).unwrap();
+    let command = python.with_file_name("kubernetes-validate");
+    let said = Command::new(command)
+        .args(["--strict", "-k", "1.33"])
+        .arg(file.path())
+        .output()
+        .expect("kubernetes-validate runs: `cargo xtask test` installs it");
+    let text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    if said.status.success() { Ok(()) } else { Err(text) }
+}
+
+#[test]
+fn the_schemas_of_kubernetes_allow_every_object_of_its_own_kinds() {
+    let Some(python) = python() else { return };
+    let mut checked = BTreeSet::new();
+    for object in ["monitoring.yaml", "deployment.yaml"].map(|name| objects(&kit(), name)).concat() {
+        let version = object["apiVersion"].as_str().unwrap();
+        if !version.starts_with("monitoring.coreos.com/") {
+            assert_eq!(validated(&python, &object), Ok(()), "{object:#}");
+            checked.insert(object["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    let expected = ["Deployment", "NetworkPolicy", "PersistentVolumeClaim", "Service"];
+    assert_eq!(checked, expected.map(str::to_owned).into());
+    let mut wrong = object(&kit(), "Deployment");
+    wrong["spec"]["template"]["spec"]["terminationGracePeriod"] = json!(45);
+    let said = validated(&python, &wrong).unwrap_err();
+    assert!(said.contains("terminationGracePeriod"), "{said}");
+}
+
+/// The fields that an operator's kind may have, by their names and types, as
+/// [its reference](https://prometheus-operator.dev/docs/api-reference/api/) has them: of those that the kit uses.
+enum Type {
+    Text,
+    Flag,
+    Texts,
+    /// Texts under any names.
+    Labels,
+    /// A field with a `?` may be left out.
+    Fields(&'static [(&'static str, Type)]),
+    List(&'static Type),
+    /// Routes within routes, whose fields are those of a route.
+    Routes,
+}
+
+const MATCHERS: Type =
+    Type::List(&Type::Fields(&[("matchType", Type::Text), ("name", Type::Text), ("value", Type::Text)]));
+const SECRET: Type = Type::Fields(&[("key", Type::Text), ("name", Type::Text)]);
+const ROUTE: Type = Type::Fields(&[
+    ("receiver", Type::Text),
+    ("matchers?", MATCHERS),
+    ("groupBy?", Type::Texts),
+    ("groupWait?", Type::Text),
+    ("groupInterval?", Type::Text),
+    ("repeatInterval?", Type::Text),
+    ("activeTimeIntervals?", Type::Texts),
+    ("continue?", Type::Flag),
+    ("routes?", Type::Routes),
+]);
+
+/// The specification of each kind of the operator.
+const KINDS: [(&str, &str, Type); 3] = [
+    (
+        "PrometheusRule",
+        "monitoring.coreos.com/v1",
+        Type::Fields(&[(
+            "groups",
+            Type::List(&Type::Fields(&[
+                ("name", Type::Text),
+                (
+                    "rules",
+                    Type::List(&Type::Fields(&[
+                        ("alert", Type::Text),
+                        ("expr", Type::Text),
+                        ("for?", Type::Text),
+                        ("labels", Type::Labels),
+                        ("annotations", Type::Labels),
+                    ])),
+                ),
+            ])),
+        )]),
+    ),
+    (
+        "ServiceMonitor",
+        "monitoring.coreos.com/v1",
+        Type::Fields(&[
+            ("jobLabel", Type::Text),
+            ("selector", Type::Fields(&[("matchLabels", Type::Labels)])),
+            ("endpoints", Type::List(&Type::Fields(&[("interval", Type::Text), ("port", Type::Text)]))),
+        ]),
+    ),
+    (
+        "AlertmanagerConfig",
+        "monitoring.coreos.com/v1alpha1",
+        Type::Fields(&[
+            ("route", ROUTE),
+            (
+                "inhibitRules",
+                Type::List(&Type::Fields(&[
+                    ("sourceMatch", MATCHERS),
+                    ("targetMatch", MATCHERS),
+                    ("equal", Type::Texts),
+                ])),
+            ),
+            (
+                "muteTimeIntervals",
+                Type::List(&Type::Fields(&[
+                    ("name", Type::Text),
+                    (
+                        "timeIntervals",
+                        Type::List(&Type::Fields(&[
+                            ("weekdays", Type::Texts),
+                            (
+                                "times",
+                                Type::List(&Type::Fields(&[
+                                    ("startTime", Type::Text),
+                                    ("endTime", Type::Text),
+                                ])),
+                            ),
+                        ])),
+                    ),
+                ])),
+            ),
+            (
+                "receivers",
+                Type::List(&Type::Fields(&[
+                    ("name", Type::Text),
+                    (
+                        "pagerdutyConfigs?",
+                        Type::List(&Type::Fields(&[("routingKey", SECRET), ("description", Type::Text)])),
+                    ),
+                    (
+                        "slackConfigs?",
+                        Type::List(&Type::Fields(&[
+                            ("apiURL", SECRET),
+                            ("channel", Type::Text),
+                            ("sendResolved", Type::Flag),
+                            ("title", Type::Text),
+                            ("text", Type::Text),
+                        ])),
+                    ),
+                    ("webhookConfigs?", Type::List(&Type::Fields(&[("url", Type::Text)]))),
+                ])),
+            ),
+        ]),
+    ),
+];
+
+/// Where a value is not of a type.
+fn misfits(value: &Value, wanted: &Type, at: &str) -> Vec<String> {
+    let unless = |fits: bool| if fits { Vec::new() } else { vec![format!("{at}: {value}")] };
+    match wanted {
+        Type::Text => unless(value.is_string()),
+        Type::Flag => unless(value.is_boolean()),
+        Type::Labels => unless(value.as_object().is_some_and(|all| all.values().all(Value::is_string))),
+        Type::Texts => unless(value.as_array().is_some_and(|all| all.iter().all(Value::is_string))),
+        Type::Routes => misfits(value, &Type::List(&ROUTE), at),
+        Type::List(one) => value.as_array().map_or_else(
+            || vec![format!("{at} is no list")],
+            |all| all.iter().flat_map(|value| misfits(value, one, at)).collect(),
+        ),
+        Type::Fields(fields) => {
+            let Some(object) = value.as_object() else { return vec![format!("{at} is no object")] };
+            let name = |field: &'static str| field.trim_end_matches('?');
+            let unknown = object.keys().filter(|key| !fields.iter().any(|(field, _)| name(field) == *key));
+            let mut found: Vec<_> = unknown.map(|key| format!("{at}.{key} is unknown")).collect();
+            for (field, wanted) in *fields {
+                let at = format!("{at}.{}", name(field));
+                match object.get(name(field)) {
+                    Some(value) => found.extend(misfits(value, wanted, &at)),
+                    None if field.ends_with('?') => {}
+                    None => found.push(format!("{at} is missing")),
+                }
+            }
+            found
+        }
+    }
+}
+
+#[test]
+fn objects_of_the_operator_have_its_fields_and_no_others() {
+    for (kind, version, wanted) in &KINDS {
+        for kit in [kit(), kit().webhook("http://localhost:9000")] {
+            let object = object(&kit, kind);
+            assert_eq!(object["apiVersion"], *version);
+            assert_eq!(misfits(&object["spec"], wanted, kind), Vec::<String>::new());
+        }
+    }
+    let mut wrong = object(&kit(), "AlertmanagerConfig")["spec"].clone();
+    wrong["receivers"][0]["pagerdutyConfigs"][0]["routing_key"] = json!("secret");
+    wrong["route"]["routes"][0]["continue"] = json!("true");
+    let found = misfits(&wrong, &KINDS[2].2, "AlertmanagerConfig");
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    AlertmanagerConfig.route.routes.continue: "true"
+    AlertmanagerConfig.receivers.pagerdutyConfigs.routing_key is unknown
+    "#);
+}
+
+/// What the operator makes of its object: a configuration of Alertmanager, with secrets in files.
+fn as_configuration(value: &Value) -> Value {
+    match value {
+        Value::Array(all) => all.iter().map(as_configuration).collect(),
+        Value::Object(object) => match object.get("matchType") {
+            Some(kind) => {
+                let text = |field: &str| object[field].as_str().unwrap();
+                json!(format!("{}{}\"{}\"", text("name"), kind.as_str().unwrap(), text("value")))
+            }
+            None => {
+                Value::Object(object.iter().map(|(name, value)| field(name, value)).collect::<Map<_, _>>())
+            }
+        },
+        other => other.clone(),
+    }
+}
+
+fn field(name: &str, value: &Value) -> (String, Value) {
+    let in_file = || {
+        assert_eq!(value["name"], "loan-service-alerting", "one secret has all keys");
+        json!(format!("secrets/{}", value["key"].as_str().unwrap()))
+    };
+    match name {
+        "apiURL" => ("api_url_file".to_owned(), in_file()),
+        "routingKey" => ("routing_key_file".to_owned(), in_file()),
+        "muteTimeIntervals" => ("time_intervals".to_owned(), as_configuration(value)),
+        "sourceMatch" | "targetMatch" => (name.replace("Match", "_matchers"), as_configuration(value)),
+        _ => {
+            let snake = name.chars().fold(String::new(), |mut snake, letter| {
+                if letter.is_ascii_uppercase() {
+                    snake.push('_');
+                }
+                snake.push(letter.to_ascii_lowercase());
+                snake
+            });
+            (snake, as_configuration(value))
+        }
+    }
+}
+
+#[test]
+fn who_is_told_on_kubernetes_is_who_is_told_elsewhere() {
+    for kit in [kit(), kit().webhook("http://localhost:9000").faster(60)] {
+        let elsewhere: Value = serde_saphyr::from_str(&kit.routing().unwrap().contents).unwrap();
+        assert_eq!(as_configuration(&object(&kit, "AlertmanagerConfig")["spec"]), elsewhere);
+    }
+}
+
+#[test]
+fn only_prometheus_may_read_the_metrics() {
+    let kit = kit().monitoring("watch");
+    let spec = &object(&kit, "NetworkPolicy")["spec"];
+    assert_eq!(spec["policyTypes"], json!(["Ingress"]), "what is not listed is closed");
+    for rule in spec["ingress"].as_array().unwrap() {
+        for port in rule["ports"].as_array().unwrap() {
+            if port["port"] == "http" {
+                assert!(rule.get("from").is_none(), "everybody may call the service");
+            } else {
+                assert_eq!(port["port"], "metrics");
+                let prometheus = json!([{
+                    "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "watch" } },
+                    "podSelector": { "matchLabels": { "app.kubernetes.io/name": "prometheus" } },
+                }]);
+                assert_eq!(rule["from"], prometheus);
+            }
+        }
+    }
+    // The names of ports lead from the address and what is scraped to the container.
+    let ports = container()["ports"].as_array().unwrap().clone();
+    let names: BTreeSet<_> = ports.iter().map(|port| port["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["http", "metrics"].map(str::to_owned).into());
+    for port in object(&kit, "Service")["spec"]["ports"].as_array().unwrap() {
+        assert!(names.contains(port["targetPort"].as_str().unwrap()), "{port}");
+    }
+    assert_eq!(object(&kit, "ServiceMonitor")["spec"]["endpoints"][0]["port"], "metrics");
+}
+
+#[tokio::test]
+async fn the_probes_of_the_deployment_are_answered_by_a_service() {
+    let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build().unwrap();
+    let health = Health::builder(&throughline).check(Check::store()).build().unwrap();
+    let app: Router = health.add_to(Router::new());
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let probe = container()[probe].clone();
+        let path = probe["httpGet"]["path"].as_str().unwrap();
+        let answer = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert_eq!(probe["httpGet"]["port"], "http");
+    }
+}
+
+#[test]
+fn the_deployment_says_only_what_a_service_reads_and_needs_no_rights() {
+    let container = container();
+    let table = include_str!("../../../docs/configuration.md");
+    for variable in container["env"].as_array().unwrap() {
+        let name = variable["name"].as_str().unwrap();
+        assert!(table.contains(&format!("`{name}`")), "no service reads {name}");
+    }
+    let may = &container["securityContext"];
+    let nothing = json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+    });
+    assert_eq!(*may, nothing);
+    let pod = &object(&kit(), "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    // The store is on the volume, for nothing else outlives the pod.
+    let store = container["env"].as_array().unwrap().iter().find(|one| one["name"] == "THROUGHLINE_STORE");
+    let mount = container["volumeMounts"].as_array().unwrap().iter().find(|one| one["name"] == "data");
+    let (path, folder) = (&store.unwrap()["value"], mount.unwrap()["mountPath"].as_str().unwrap());
+    assert!(path.as_str().unwrap().starts_with(&format!("sqlite:{folder}/")), "{path}");
+    assert_eq!(
+        pod["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        object(&kit(), "PersistentVolumeClaim")["metadata"]["name"]
+    );
+    // Longer than what comes before the service is told to end, and what it may take then.
+    let before = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap();
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= before + 30, "{pod}");
+}

@@ -1,0 +1,111 @@
+//! A real prober looks at a real service from outside, and Prometheus answers what the dashboard asks.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::{Value, json};
+use throughline::metrics::Profile;
+use throughline_kit::Kit;
+
+use super::dashboards::{asked, panels};
+use super::{may_do_without, run};
+use crate::metrics::server::{PATIENCE, SCRAPING, Server};
+
+const PROBER: &str = "prometheus-blackbox-exporter";
+
+/// Tools take a configuration as a file.
+fn written(folder: &tempfile::TempDir, name: &str, contents: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, contents).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_prober_and_prometheus_accept_their_configurations() {
+    if may_do_without(PROBER) || may_do_without("promtool") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let kit = Kit::new(Profile::standard()).job("loan-service").target("https://loans.example.org/livez");
+    for file in kit.probes().unwrap() {
+        let path = written(&folder, &file.name, &file.contents);
+        let said = match &*file.name {
+            "blackbox.yaml" => run(PROBER, &["--config.check", &format!("--config.file={path}")]),
+            _ => run("promtool", &["check", "config", &path]),
+        };
+        assert!(said.is_ok(), "{said:?}\n{}", file.contents);
+    }
+    let wrong = written(&folder, "wrong.yaml", "modules: { http: { probers: http } }");
+    assert!(
+        run(PROBER, &["--config.check", &format!("--config.file={wrong}")]).is_err(),
+        "a mistake is seen"
+    );
+}
+
+#[test]
+fn only_addresses_are_probed() {
+    for target in ["loans.example.org", "ftp://loans.example.org", "https://a b", ""] {
+        let said = Kit::new(Profile::standard()).target(target).probes().unwrap_err().to_string();
+        assert!(said.starts_with(&format!("`{target}` can't be probed")), "{said}");
+    }
+}
+
+/// A server that answers everything.
+async fn service() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app: Router = Router::new().route("/livez", get(async || "alive"));
+    tokio::spawn(axum::serve(listener, app).into_future());
+    address
+}
+
+/// The first value of an answer.
+fn value(answer: &Value) -> Option<f64> {
+    answer["result"][0]["value"][1].as_str()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_prober_is_asked_and_what_it_says_is_on_the_dashboard() {
+    if may_do_without(PROBER) || may_do_without("prometheus") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = format!("http://{}/livez", service().await);
+    let kit = Kit::new(Profile::standard()).target(&target);
+    let files = kit.probes().unwrap();
+    let modules = written(&folder, "blackbox.yaml", &files[0].contents);
+    let mut prober = Command::new(PROBER);
+    prober.arg(format!("--config.file={modules}")).arg("--web.listen-address=127.0.0.1:0");
+    let prober = Server::started(prober);
+    let files = kit.prober(prober.url.trim_start_matches("http://")).probes().unwrap();
+    // As often as a test can wait for.
+    let scrapes = files[1].contents.replace("scrape_interval: 15s", "scrape_interval: 1s");
+    let jobs: Value = serde_saphyr::from_str(&scrapes).unwrap();
+    let prometheus = Server::scraping_also(&prober, folder.path(), SCRAPING, &jobs["scrape_configs"][0]);
+    let kit = Kit::new(Profile::standard());
+    let mut unanswered = Vec::new();
+    for (_, panel) in panels(&kit).into_iter().filter(|(file, _)| file == "uptime.json") {
+        // Nothing is encrypted here.
+        if panel["title"] == "Certificate Expires In" {
+            continue;
+        }
+        for asked_for in panel["targets"].as_array().unwrap() {
+            let expr = asked(asked_for["expr"].as_str().unwrap());
+            let answered = async {
+                while value(&prometheus.ask("query", &[("query", expr.clone())]).await).is_none() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            if tokio::time::timeout(PATIENCE.min(Duration::from_secs(20)), answered).await.is_err() {
+                unanswered.push(format!("{}: {expr}", panel["title"]));
+            }
+        }
+    }
+    assert_eq!(unanswered, Vec::<String>::new());
+    let answer = prometheus.ask("query", &[("query", "probe_success".to_owned())]).await;
+    assert_eq!(answer["result"][0]["metric"]["instance"], json!(target));
+    assert_eq!(value(&answer), Some(1.0));
+}
