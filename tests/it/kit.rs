@@ -4,6 +4,7 @@ mod alerts;
 mod cases;
 mod dashboards;
 mod files;
+mod live;
 mod routing;
 mod slo;
 mod tape;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use throughline::metrics::catalogue::Metric;
-use throughline::metrics::{Counter, ExpositionFormat, Gauge, Histogram, Meter, Profile, Prometheus};
+use throughline::metrics::{
+    Counter, ExpositionFormat, Gauge, Histogram, Meter, MetricsServer, Profile, Prometheus,
+};
 use throughline::{MemoryStore, Throughline};
 
 /// Records into a recorder with the names of a profile, and keeps every scrape.
@@ -53,6 +55,11 @@ impl Tape {
     ) {
         // What never happened has no series.
         (0..times).for_each(|_| self.meter().histogram(metric).with(labels).record(seconds));
+    }
+
+    /// Serves the page, for a real Prometheus to scrape.
+    pub(super) async fn serve(&self) -> MetricsServer {
+        self.prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap()
     }
 
     /// Keeps what the page shows now.

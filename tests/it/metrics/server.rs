@@ -30,9 +30,14 @@ impl Server {
         folder: &std::path::Path,
         configured: &str,
     ) -> Self {
-        let config = folder.join("prometheus.yml");
         let scrape = format!("[{{job_name: throughline, static_configs: [{{targets: ['{address}']}}]}}]");
-        std::fs::write(&config, format!("{configured}\nscrape_configs: {scrape}\n")).unwrap();
+        Self::prometheus(folder, &format!("{configured}\nscrape_configs: {scrape}\n"))
+    }
+
+    /// Starts a Prometheus with this whole configuration, and waits until it answers questions.
+    pub(crate) fn prometheus(folder: &std::path::Path, configuration: &str) -> Self {
+        let config = folder.join("prometheus.yml");
+        std::fs::write(&config, configuration).unwrap();
         let mut prometheus = Command::new("prometheus");
         prometheus
             .arg(format!("--config.file={}", config.display()))

@@ -28,7 +28,8 @@ fn lines(incident: bool) -> String {
     events.map(|event| format!("{event}\n")).collect()
 }
 
-fn store(incident: bool) -> Sandbox {
+/// A store with these two days.
+pub(crate) fn store(incident: bool) -> Sandbox {
     let sandbox = Sandbox::empty();
     sandbox.write("events.jsonl", lines(incident));
     let said = sandbox.run(&["import", "events.jsonl"]);
