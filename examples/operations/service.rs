@@ -95,15 +95,6 @@ enum LoanError {
     NotRecorded(#[from] NotRecorded),
 }
 
-impl From<LoanError> for HandlerError {
-    fn from(error: LoanError) -> Self {
-        match error {
-            LoanError::NotRecorded(error) => error.into(),
-            error => Self::new(StatusCode::BAD_GATEWAY, error.to_string()).caused_by(&error),
-        }
-    }
-}
-
 /// The running service.
 pub(crate) struct Service {
     throughline: Throughline,

@@ -544,7 +544,7 @@ fn unusual() -> Vec<Case> {
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], 600 - failed, 0.08);
         },
     );
-    // After a day of 720,000 of which none failed, five are no chance. They are too few to speak of until they are 1 in 1,000. One
+    // After a day of 144,000 of which none failed, five are no chance. They are too few to speak of until they are 1 in 1,000. One
     // failed before that day.
     let after_none = Case::new(
         "UnusualFailures",
@@ -555,10 +555,10 @@ fn unusual() -> Vec<Case> {
         "loan fails 0.12%, which is unusual",
         |tape, phase, tick| {
             let (failed, all) = match (phase, tick) {
-                (0, 0) => (1, 5_000),
+                (0, 0) => (1, 1_000),
                 (0, last) if last > DAY => (5, 5_100),
                 (1, _) => (6, 5_000),
-                _ => (0, 5_000),
+                _ => (0, 1_000),
             };
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "failed"], failed, 0.08);
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], all - failed, 0.08);

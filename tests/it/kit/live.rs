@@ -13,7 +13,7 @@ use super::cases::{Case, cases};
 use super::may_do_without;
 use super::routing::{Told, alertmanager, phones, start};
 use super::tape::Tape;
-use crate::metrics::server::{PATIENCE, Server};
+use crate::metrics::server::Server;
 
 /// By how much all times are shorter: five minutes are 2.5 s, a day is 12 minutes.
 const FASTER: u32 = 120;
@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long everything is only just well before it is not; where that is compared with a day before, longer.
 const QUIET: Duration = Duration::from_secs(8);
 const DAY_BEFORE: Duration = Duration::from_secs(40);
+
+/// A scrape that is late on a busy machine has what must last begin anew.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// What the questions in these runbooks look back to is longer ago than the services are old.
 const NEED_A_PAST: [&str; 4] =
@@ -125,7 +128,7 @@ async fn every_alert_fires_in_a_real_prometheus_and_reaches_its_receivers() {
     let mut early = Vec::new();
     let mut pace = tokio::time::interval(TICK);
     while !awaited.is_empty() {
-        assert!(began.elapsed() < DAY_BEFORE + PATIENCE, "nobody was told: {awaited:?}");
+        assert!(began.elapsed() < LONGEST, "nobody was told: {awaited:?}");
         pace.tick().await;
         services.iter_mut().for_each(|service| service.goes_on(began.elapsed()));
         while let Ok(said) = told.try_recv() {
