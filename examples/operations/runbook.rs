@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::programs::Programs;
 
 /// More of an answer is for a terminal.
-const LINES: usize = 16;
+const LINES: usize = 30;
 
 /// The first command of the runbook of an alert, and what it says.
 pub(crate) fn first(alert: &str, programs: &Programs, store: &Path) -> anyhow::Result<(String, String)> {

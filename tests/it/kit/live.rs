@@ -15,13 +15,13 @@ use super::routing::{Told, alertmanager, phones, start};
 use super::tape::Tape;
 use crate::metrics::server::Server;
 
-/// By how much all times are shorter: five minutes are 2.5 s, a day is 12 minutes.
-const FASTER: u32 = 120;
+/// By how much all times are shorter: five minutes are five seconds.
+const FASTER: u32 = 60;
 /// How often something happens in each service, which is scraped half as often.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(500);
 /// How long everything is only just well before it is not; where that is compared with a day before, longer.
-const QUIET: Duration = Duration::from_secs(8);
-const DAY_BEFORE: Duration = Duration::from_secs(40);
+const QUIET: Duration = Duration::from_secs(10);
+const DAY_BEFORE: Duration = Duration::from_secs(75);
 
 /// A scrape that is late on a busy machine has what must last begin anew.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -103,7 +103,7 @@ async fn every_alert_fires_in_a_real_prometheus_and_reaches_its_receivers() {
     let mut services = services();
     let mut pages = Vec::new();
     let mut configuration = format!(
-        "global: {{scrape_interval: 500ms, evaluation_interval: 500ms}}\nrule_files: ['*.rules.json']\n\
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['*.rules.json']\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\nscrape_configs:\n",
         manager.url.strip_prefix("http://").unwrap(),
     );
