@@ -17,12 +17,13 @@ use throughline::worker::{Carrier, Job, JobLayer, QueueDepth};
 use throughline::{HandlerError, LayerExt as _, NotRecorded, SqliteStore, Throughline, TraceContext, Traced};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-/// What the queue is called, how much it holds, and how many payouts the alert on it needs to wait.
+/// What the queue is called, how much it holds, and how many payouts are ordered by how many clients, so that the alert on it fires.
 const QUEUE: &str = "payouts";
 const PLACES: usize = 5_000;
-const PAYOUTS: usize = 1_100;
+const PAYOUTS: usize = 1_120;
+const CLIENTS: usize = 16;
 /// How many payouts are made at once.
 const WORKERS: usize = 2;
 /// How often somebody asks for a loan.
@@ -180,13 +181,19 @@ impl Service {
 
     /// Orders more payouts than may wait.
     pub(crate) async fn order_payouts(&self) -> anyhow::Result<()> {
-        for _ in 0..PAYOUTS {
-            let answer = self.client.post(format!("http://{}/payouts", self.address)).send().await?;
-            ensure!(
-                answer.status() == StatusCode::ACCEPTED,
-                "a payout was answered with {}",
-                answer.status()
-            );
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let (client, url) = (self.client.clone(), format!("http://{}/payouts", self.address));
+            clients.spawn(async move {
+                for _ in 0..PAYOUTS / CLIENTS {
+                    let status = client.post(&url).send().await?.status();
+                    ensure!(status == StatusCode::ACCEPTED, "a payout was answered with {status}");
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(ordered) = clients.join_next().await {
+            ordered??;
         }
         Ok(())
     }

@@ -150,7 +150,7 @@ fn settled(seen: &str) -> String {
     for section in seen.split("\n\n") {
         let mut lines: Vec<_> = section.lines().collect();
         match lines.first().copied() {
-            Some("Much slower") => continue,
+            Some("Much slower" | "What may have led to it") => continue,
             Some("Slowest stages") => lines[2..].sort_unstable(),
             Some("Slowest spans") => lines.truncate(2),
             _ => {}
