@@ -5,6 +5,7 @@ mod cases;
 mod dashboards;
 mod files;
 mod kubernetes;
+mod live;
 mod routing;
 mod slo;
 mod tape;

@@ -13,8 +13,11 @@ use crate::steps::cargo;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Examples that need a tool of the system.
-const NEED_A_TOOL: [(&str, &str); 2] =
-    [("apalis_worker", "redis-server"), ("distributed", "redis-server and Postgres")];
+const NEED_A_TOOL: [(&str, &str); 3] = [
+    ("apalis_worker", "redis-server"),
+    ("distributed", "redis-server and Postgres"),
+    ("operations", "Prometheus and Alertmanager"),
+];
 
 /// Examples that show the same in another way with these arguments.
 const ALSO_WITH: [(&str, &[&str]); 1] = [("distributed", &["--store", "cosmos"])];

@@ -24,6 +24,8 @@ const OF_AN_HOUR: usize = 18;
 const IMPROBABLE: f64 = 1e-5;
 /// How many failures are too few to speak of, and how much greater the share has to be.
 const LEAST_FAILED: u64 = 5;
+/// The share of failures below which nothing is unusual: of much traffic, improbably many can still be very few.
+const LEAST_SHARE: f64 = 0.001;
 const TIMES_AS_MANY: f64 = 1.5;
 
 /// How many deviations from the median the 95th percentile has to be, and how much greater.
@@ -293,7 +295,7 @@ fn failures(window: &Minute, before: &Before) -> Option<(f64, f64, f64)> {
     }
     let share = window.failed as f64 / window.total as f64;
     let usual = before.failed as f64 / before.total as f64;
-    if share < usual * TIMES_AS_MANY {
+    if share < LEAST_SHARE.max(usual * TIMES_AS_MANY) {
         return None;
     }
     let probability = at_least(window.failed, window.total, before.failed, before.total);

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod anomalies;
+mod doctor;
 mod export;
 mod filter;
 mod funnel;
@@ -21,6 +22,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use clap_complete::Shell;
 
 pub(crate) use anomalies::AnomaliesArgs;
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use filter::{EventFilter, RunFilter, ScopeArgs};
 pub(crate) use funnel::{FunnelArgs, Per, RecoveryArgs};
@@ -156,8 +158,7 @@ pub(crate) enum Command {
     /// Show what waits in an outbox for its store, and what the store refused
     Outbox(OutboxArgs),
     /// Say what the environment of a service switches on, and try each destination
-    #[command(after_help = DOCTOR_HELP)]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Redact a text or JSON lines, or say what would be redacted
     Redact(RedactArgs),
     /// Write dashboards for Grafana
@@ -185,15 +186,6 @@ pub(crate) enum Command {
     #[command(hide = true, disable_help_flag = true)]
     Resume(AnyArgs),
 }
-
-const DOCTOR_HELP: &str = "\
-It reads the variables of docs/configuration.md and changes nothing: a store that is
-not there is not created. Secrets are not shown. Exits with 1 if something that is on
-does not work, or if the environment can't be used.
-
-Examples:
-  throughline doctor
-  env $(grep -v '^#' .env) throughline doctor --json";
 
 /// Whatever somebody expected a command to take.
 #[derive(Debug, Args)]

@@ -555,23 +555,43 @@ fn unusual() -> Vec<Case> {
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], 600 - failed, 0.08);
         },
     );
-    // After a day of 100,000 of which none failed, five of as many are chance, and twenty are not. One failed before that day.
+    // After a day of 144,000 of which none failed, five are no chance. They are too few to speak of until they are 1 in 1,000. One
+    // failed before that day.
     let after_none = Case::new(
         "UnusualFailures",
         "warning",
         runs,
         LOAN,
         0,
-        "loan fails 0.02%, which is unusual",
+        "loan fails 0.12%, which is unusual",
         |tape, phase, tick| {
             let (failed, all) = match (phase, tick) {
-                (0, 0) => (1, 700),
-                (0, last) if last > DAY => (5, 100_000),
-                (1, _) => (20, 100_000),
-                _ => (0, 700),
+                (0, 0) => (1, 1_000),
+                (0, last) if last > DAY => (5, 5_100),
+                (1, _) => (6, 5_000),
+                _ => (0, 1_000),
             };
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "failed"], failed, 0.08);
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], all - failed, 0.08);
+        },
+    );
+    // Of little traffic five are enough; of fewer nothing is said.
+    let of_little = Case::new(
+        "UnusualFailures",
+        "warning",
+        runs,
+        LOAN,
+        0,
+        "loan fails 8.333%, which is unusual",
+        |tape, phase, tick| {
+            let failed = match (phase, tick) {
+                (0, 0) => 1,
+                (0, last) if last > DAY => 4,
+                (1, _) => 5,
+                _ => 0,
+            };
+            tape.time(&WORKFLOW_DURATION, ["acme", "loan", "failed"], failed, 0.08);
+            tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], 60 - failed, 0.08);
         },
     );
     // Between 0.5 s and 1 s, after 30 of 60; usually 97.5 ms, between 50 ms and 100 ms. Just below, between 0.1 s and 0.25 s: 175 ms.
@@ -588,7 +608,7 @@ fn unusual() -> Vec<Case> {
             tape.time(&STEP_DURATION, labels, 60, [0.08, 0.8, 0.12][phase]);
         },
     );
-    [failures, after_none, durations]
+    [failures, after_none, of_little, durations]
         .map(|case| Case { minutes: 10, ..case.window(DAY).fires_after(3) })
         .into()
 }

@@ -20,7 +20,7 @@ use super::{may_do_without, run};
 use crate::metrics::server::{PATIENCE, Server};
 
 /// Debian has a name of its own for it.
-fn alertmanager() -> &'static str {
+pub(super) fn alertmanager() -> &'static str {
     if Command::new("prometheus-alertmanager").arg("--version").output().is_ok() {
         "prometheus-alertmanager"
     } else {
@@ -29,10 +29,10 @@ fn alertmanager() -> &'static str {
 }
 
 /// Who was told what: the receiver, the alert, and whether it fires or is resolved.
-type Told = (String, String, String);
+pub(super) type Told = (String, String, String);
 
 /// What Alertmanager calls instead of people.
-async fn phones() -> (String, UnboundedReceiver<Told>) {
+pub(super) async fn phones() -> (String, UnboundedReceiver<Told>) {
     let (tell, told) = unbounded_channel();
     let take = |Segment(receiver): Segment<String>,
                 State(tell): State<UnboundedSender<Told>>,
@@ -52,7 +52,7 @@ async fn phones() -> (String, UnboundedReceiver<Told>) {
 }
 
 /// Starts an Alertmanager with this configuration.
-fn start(folder: &Path, config: &str) -> Server {
+pub(super) fn start(folder: &Path, config: &str) -> Server {
     let file = folder.join("alertmanager.yaml");
     std::fs::write(&file, config).unwrap();
     let mut server = Command::new(alertmanager());

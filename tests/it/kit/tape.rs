@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use throughline::metrics::catalogue::Metric;
-use throughline::metrics::{Counter, ExpositionFormat, Gauge, Histogram, Meter, Profile, Prometheus};
+use throughline::metrics::{
+    Counter, ExpositionFormat, Gauge, Histogram, Meter, MetricsServer, Profile, Prometheus,
+};
 use throughline::{MemoryStore, Throughline};
 
 /// Records into a recorder with the names of a profile, and keeps every scrape.
@@ -68,6 +70,11 @@ impl Tape {
     /// What the prober says of the target from now on.
     pub(super) fn probe(&mut self, series: &'static str, says: f64) {
         self.probed.insert(series, says);
+    }
+
+    /// Serves the page, for a real Prometheus to scrape.
+    pub(super) async fn serve(&self) -> MetricsServer {
+        self.prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap()
     }
 
     /// Keeps what the page shows now.

@@ -31,10 +31,11 @@ impl Server {
         configured: &str,
     ) -> Self {
         let scrape = format!("[{{job_name: throughline, static_configs: [{{targets: ['{address}']}}]}}]");
-        Self::configured(folder, &format!("{configured}\nscrape_configs: {scrape}\n"))
+        Self::prometheus(folder, &format!("{configured}\nscrape_configs: {scrape}\n"))
     }
 
-    fn configured(folder: &std::path::Path, configuration: &str) -> Self {
+    /// Starts a Prometheus with this whole configuration, and waits until it answers questions.
+    pub(crate) fn prometheus(folder: &std::path::Path, configuration: &str) -> Self {
         let config = folder.join("prometheus.yml");
         std::fs::write(&config, configuration).unwrap();
         let mut prometheus = Command::new("prometheus");
@@ -55,7 +56,7 @@ impl Server {
         let address = other.url.trim_start_matches("http://");
         let own =
             serde_json::json!({ "job_name": "throughline", "static_configs": [{ "targets": [address] }] });
-        Self::configured(folder, &format!("{configured}\nscrape_configs: [{own}, {job}]\n"))
+        Self::prometheus(folder, &format!("{configured}\nscrape_configs: [{own}, {job}]\n"))
     }
 
     /// Starts a server that says where it listens, and waits until it does.

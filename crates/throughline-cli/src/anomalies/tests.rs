@@ -123,6 +123,15 @@ fn little_data_raises_no_alarm() {
 }
 
 #[test]
+fn of_much_traffic_a_few_failures_are_not_unusual_though_none_failed_before() {
+    let before = Before { windows: 144, total: 14_400_000, failed: 0, log_p95s: Vec::new() };
+    let judge = |failed| failures(&Minute { total: 100_000, failed, ..Minute::default() }, &before);
+    assert!(at_least(5, 100_000, 0, 14_400_000) < IMPROBABLE, "it is no chance");
+    assert_eq!((judge(5), judge(99)), (None, None));
+    assert!(judge(100).is_some_and(|(share, ..)| share == 0.001));
+}
+
+#[test]
 fn one_incident_is_one_finding_and_does_not_become_usual() {
     let worse = |second| match second {
         second if (DAY + HOUR..DAY + 3 * HOUR).contains(&second) => Load { failing: 0.4, ..STEADY },

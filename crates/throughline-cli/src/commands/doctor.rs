@@ -1,5 +1,9 @@
 //! `throughline doctor`: what the environment switches on, and whether each destination is there.
 
+mod checks;
+mod production;
+mod seen;
+
 use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
@@ -15,10 +19,13 @@ use throughline::config::{
 };
 use throughline_core::names::env::THROUGHLINE_STORE;
 
+use crate::args::DoctorArgs;
 use crate::error::{Answer, CliError};
 use crate::feed;
 use crate::output::{Cell, Screen, Table, clean};
 use crate::store::{Store, open_outbox};
+use production::ChecklistLine;
+use seen::Seen;
 
 /// A destination that takes longer to answer is not there.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +47,8 @@ struct Diagnosis {
     problems: Vec<String>,
     /// What is on, and whether it works.
     checks: Vec<Check>,
+    /// The production checklist; `null` if it was not asked for.
+    production: Option<Vec<ChecklistLine>>,
 }
 
 /// A variable that is set.
@@ -54,7 +63,7 @@ struct Setting {
 }
 
 /// One thing that can be on.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Check {
     what: &'static str,
     state: State,
@@ -74,14 +83,19 @@ enum State {
 }
 
 /// `location` is the store of the command line, or else of the environment.
-pub(super) async fn run(location: Option<&str>, screen: &mut Screen) -> Result<Answer, CliError> {
+pub(super) async fn run(
+    args: &DoctorArgs,
+    location: Option<&str>,
+    screen: &mut Screen,
+) -> Result<Answer, CliError> {
     let config = ObservabilityConfig::builder().or_environment();
     let config = match location {
         Some(location) => config.set(THROUGHLINE_STORE, location),
         None => config,
     };
-    let diagnosis = match config.build() {
-        Ok(config) => examine(&config, location).await,
+    let config = config.build();
+    let mut diagnosis = match &config {
+        Ok(config) => examine(config, location).await,
         Err(ConfigError { problems, .. }) => Diagnosis {
             ok: false,
             service: String::new(),
@@ -90,13 +104,21 @@ pub(super) async fn run(location: Option<&str>, screen: &mut Screen) -> Result<A
             warnings: Vec::new(),
             problems: problems.iter().map(ToString::to_string).collect(),
             checks: Vec::new(),
+            production: None,
         },
     };
+    if args.production {
+        let lines =
+            production::go_through(&Seen::look(args, config, diagnosis.checks.clone(), location).await);
+        diagnosis.ok &= !lines.iter().any(ChecklistLine::has_failed);
+        diagnosis.production = Some(lines);
+    }
     let answer = Answer::of(diagnosis.ok);
     if screen.wants_json() {
         screen.json(&diagnosis)?;
     } else {
         show(&diagnosis, screen)?;
+        diagnosis.production.as_deref().map_or(Ok(()), |lines| production::show(lines, screen))?;
     }
     Ok(answer)
 }
@@ -155,6 +177,7 @@ async fn examine(config: &ObservabilityConfig, location: Option<&str>) -> Diagno
         warnings: config.warnings().to_vec(),
         problems: Vec::new(),
         checks,
+        production: None,
     }
 }
 

@@ -18,7 +18,7 @@ fn lines(incident: bool) -> String {
         let failed = n % 50 == 0 || (is_bad && score && tenant == "acme");
         let slow = if is_bad && !score { 4 } else { 1 };
         json!({
-            "trace_id": format!("{:032x}", n + 1), "span_id": format!("{:016x}", n + 1), "seq": 1,
+            "trace_id": format!("{0:016x}{0:016x}", n + 1), "span_id": format!("{:016x}", n + 1), "seq": 1,
             "event_type": if score { "stage:score" } else { "stage:offer" },
             "timestamp": now.minus(Duration::from_secs(ago)), "n": n, "service": "loans",
             "status": if failed { "failed" } else { "success" },
@@ -28,7 +28,8 @@ fn lines(incident: bool) -> String {
     events.map(|event| format!("{event}\n")).collect()
 }
 
-fn store(incident: bool) -> Sandbox {
+/// A store with these two days.
+pub(crate) fn store(incident: bool) -> Sandbox {
     let sandbox = Sandbox::empty();
     sandbox.write("events.jsonl", lines(incident));
     let said = sandbox.run(&["import", "events.jsonl"]);

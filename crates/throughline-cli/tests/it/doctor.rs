@@ -1,8 +1,17 @@
 //! What the environment switches on, and whether it is there.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use axum::Router;
+use throughline::health::{Check, Health};
+use throughline::metrics::Prometheus;
+use throughline_core::Throughline;
+use throughline_sqlite::SqliteStore;
 
 use crate::sandbox::Sandbox;
+use crate::services::succeed;
 
 /// What the command says with these variables, and its exit code.
 fn doctor(sandbox: &Sandbox, set: &[(&str, &str)], args: &[&str]) -> (String, i32) {
@@ -194,4 +203,171 @@ fn everything_may_be_off() {
         doctor(&Sandbox::empty(), &[("OTEL_SDK_DISABLED", "true"), ("METRICS_PORT", "http")], &[]);
     assert_eq!(code, 0);
     assert!(said.contains("Everything is off"), "{said}");
+}
+
+/// A service that is what the checklist asks for, as far as a test can be: its address.
+async fn well_kept(sandbox: &Sandbox) -> (Throughline, String) {
+    let metrics = Prometheus::new();
+    let throughline = Throughline::builder("loans")
+        .store(SqliteStore::new(sandbox.path("traces.db")))
+        .metrics(&metrics)
+        .build()
+        .unwrap();
+    succeed(throughline.workflow("loan-approval").key("loan-42")).await;
+    let health = Health::builder(&throughline).check(Check::store()).build().unwrap();
+    let app = metrics.add_to(health.add_to(Router::new()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, app).into_future());
+    (throughline, url)
+}
+
+/// What the checklist says, by the names of its lines.
+fn checklist(
+    sandbox: &Sandbox,
+    set: &[(&str, &str)],
+    args: &[&str],
+) -> (BTreeMap<String, (String, String)>, i32) {
+    let (said, code) = doctor(sandbox, set, &[&["--production", "--json"], args].concat());
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let lines = said["production"].as_array().unwrap_or_else(|| panic!("{said:#}"));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let line = |line: &serde_json::Value| (text(&line["name"]), (text(&line["state"]), text(&line["seen"])));
+    (lines.iter().map(line).collect(), code)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_checklist_says_of_a_well_kept_service_what_it_saw() {
+    let sandbox = Sandbox::empty();
+    let (_service, url) = well_kept(&sandbox).await;
+    let permissions = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(sandbox.path("traces.db"), permissions).unwrap();
+    let said = sandbox.run(&["alerts", "--job", "loans", "--out", "."]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let said = sandbox.run(&["routing", "--out", "."]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    std::fs::create_dir(sandbox.path("secrets")).unwrap();
+    for secret in ["oncall-primary-key", "oncall-secondary-key", "slack-url"] {
+        sandbox.write(&format!("secrets/{secret}"), "https://hooks.example.org/1");
+    }
+    let page = format!("{url}/metrics");
+    let (said, _) = checklist(
+        &sandbox,
+        &[("THROUGHLINE_STORE", "sqlite:traces.db")],
+        &[
+            "--service",
+            &url,
+            "--metrics",
+            &page,
+            "--keeps",
+            "90d",
+            "--rules",
+            "alerts.yaml",
+            "--routing",
+            "alertmanager.yaml",
+        ],
+    );
+    // What is so on this machine depends on it, as do the tools that are installed.
+    let of_the_machine = ["local_disk", "disk_space", "clock", "file_descriptors", "alert_rules", "routing"];
+    let failed: Vec<_> = said
+        .iter()
+        .filter(|(name, (state, _))| state == "failed" && !of_the_machine.contains(&name.as_str()))
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    for name in ["service_name", "durable", "writable", "private", "pseudonyms", "outbox", "retention"] {
+        assert_eq!(said[name].0, "ok", "{name}: {}", said[name].1);
+    }
+    for name in ["redaction", "metrics_page", "ledger", "liveness", "readiness", "startup"] {
+        assert_eq!(said[name].0, "ok", "{name}: {}", said[name].1);
+    }
+    assert_ne!(said["file_descriptors"].0, "not_checked", "the page says it: {said:#?}");
+    for name in ["alert_rules", "routing"] {
+        assert_ne!(said[name].0, "failed", "{name}: {}", said[name].1);
+    }
+    assert_eq!(said["backup"], ("by_hand".to_owned(), String::new()));
+}
+
+#[tokio::test]
+async fn each_line_of_the_checklist_fails_for_its_own_reason() {
+    let sandbox = Sandbox::empty();
+    // Written by somebody who redacts nothing, long ago.
+    sandbox.write(
+        "events.jsonl",
+        r#"{"trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","seq":0,"event_type":"mail:sent","timestamp":"2020-01-01T00:00:00.000000Z","n":0,"service":"loans","status":"success","data":{"to":"ada@example.org"}}"#,
+    );
+    let said = sandbox.run(&["import", "events.jsonl", "--redaction", "off"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    std::fs::set_permissions(sandbox.path("traces.db"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    sandbox.write("alerts.yaml", "groups: [{name: a, rules: [{alert: A, expr: 'rate('}]}]");
+    sandbox.write(
+        "alertmanager.yaml",
+        "receivers:\n- name: a\n  slack_configs:\n  - api_url_file: secrets/url\n",
+    );
+    let (_, _, gone) = addresses();
+    let (url, metrics) = (format!("http://{gone}"), format!("http://{gone}/metrics"));
+    let local = ("THROUGHLINE_STORE", "sqlite:traces.db");
+    let remote = ("THROUGHLINE_STORE", "postgres://app:hunter2@db.invalid/traces");
+    let cases: [(&str, &[(&str, &str)], &[&str], &str); 17] = [
+        ("environment", &[("OTEL_TRACES_EXPORTER", "console")], &[], "console"),
+        ("environment", &[("METRICS_PORT", "http")], &[], "METRICS_PORT"),
+        ("service_name", &[("OTEL_SERVICE_NAME", "")], &[], "unknown_service"),
+        ("destinations", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &gone)], &[], "traces: "),
+        (
+            "encryption",
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.invalid:4318")],
+            &[],
+            "collector.invalid",
+        ),
+        ("logs", &[("RUST_LOG", "hyper=warn,debug")], &[], "debug"),
+        ("logs", &[("THROUGHLINE_LOG_FORMAT", "text")], &[], "text"),
+        (
+            "sampling",
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", &gone), ("OTEL_TRACES_SAMPLER", "always_off")],
+            &[],
+            "none",
+        ),
+        ("durable", &[], &[], "THROUGHLINE_STORE"),
+        ("private", &[local], &[], "644"),
+        ("outbox", &[remote], &[], "wait"),
+        ("retention", &[local], &["--keeps", "90d"], "90 days"),
+        ("redaction", &[local], &[], "email (1)"),
+        ("metrics_page", &[], &["--metrics", &metrics], &gone),
+        ("readiness", &[], &["--service", &url], &gone),
+        ("alert_rules", &[], &["--rules", "nowhere.yaml"], "nowhere.yaml"),
+        ("routing", &[], &["--routing", "alertmanager.yaml"], "secrets/url"),
+    ];
+    for (name, set, args, reason) in cases {
+        let (said, code) = checklist(&sandbox, set, args);
+        let (state, seen) = &said[name];
+        assert!(state == "failed" && seen.contains(reason), "{name}: {state}: {seen}");
+        assert_eq!(code, 1, "{name}");
+        assert!(!format!("{said:?}").contains("hunter2"), "{said:?}");
+    }
+}
+
+#[test]
+fn the_checklist_is_shown_with_what_was_seen_and_how_to_see_to_it() {
+    let sandbox = Sandbox::empty();
+    let (said, code) = doctor(&sandbox, &[], &["--production"]);
+    assert_eq!(code, 1, "{said}");
+    let (_, checklist) = said.split_once("\nConfiguration\n").unwrap_or_else(|| panic!("{said}"));
+    // Whether the clock is right, this machine knows.
+    let (mut shown, mut is_of_clock) = (String::new(), false);
+    for line in checklist.lines().filter(|line| !line.contains(" not checked, ")) {
+        if !line.starts_with("   ") {
+            is_of_clock = line.contains("The clock of the machine");
+        }
+        if !is_of_clock {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn options_of_the_checklist_are_refused_without_it() {
+    let said = Sandbox::empty().run(&["doctor", "--keeps", "90d"]);
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("--production"), "{}", said.stderr);
 }

@@ -32,6 +32,7 @@ mod pseudonyms;
 mod redact;
 mod requests;
 mod round_trip;
+mod runbooks;
 mod sandbox;
 mod serve;
 mod services;

@@ -20,6 +20,8 @@ const CORRECTION: f64 = 2.9;
 /// How much greater a share or a time has to be.
 const TIMES_AS_MANY: f64 = 1.5;
 const TIMES_AS_LONG: f64 = 2.0;
+/// The share of failures below which nothing is unusual: of much traffic, improbably many can still be very few.
+const LEAST_SHARE: f64 = 0.001;
 /// What little data is.
 const LEAST_FAILED: f64 = 4.5;
 const LEAST_NOW: f64 = 30.0;
@@ -79,6 +81,7 @@ fn failures(of: &Of) -> Expr {
     let beyond_chance = Expr::from(failed().increase(NOW)).minus(Expr::Number(CORRECTION)).over(ended());
     now()
         .exceeds(usual().times(TIMES_AS_MANY))
+        .and(now().above(LEAST_SHARE))
         .and(beyond_chance.minus(usual()).over(deviation).above(DEVIATIONS))
         .and(Expr::from(failed().increase(NOW)).above(LEAST_FAILED))
         .and(Expr::from(all().increase(DAY).offset(HOUR)).above(LEAST_BEFORE))
@@ -111,7 +114,7 @@ pub(super) fn unusual() -> Group {
             expr: any(failures),
             lasting: for_minutes(0),
             summary: "{{ $labels.workflow }}{{ $labels.step_type }}{{ $labels.http_route }} fails {{ $value | humanizePercentage }}, which is unusual",
-            description: "Of the runs of a workflow, the steps of a type or the requests to a route, one and a half times the share of the day before failed in 10 minutes, and more than in the same hour of it, which is unlikely to be chance.",
+            description: "Of the runs of a workflow, the steps of a type or the requests to a route, one and a half times the share of the day before failed in 10 minutes, and more than in the same hour of it, which is unlikely to be chance. Less than 1 in 1,000 is never unusual.",
             dashboard: "overview",
         },
         Alert {

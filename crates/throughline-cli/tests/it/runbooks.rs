@@ -1,0 +1,199 @@
+//! What each runbook says to do first, done: a service gets into the trouble that the alert is about, and the commands of the page are
+//! run as they are written there. What they say is a snapshot for each kind of trouble.
+
+mod troubles;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::sandbox::Sandbox;
+
+/// A service in trouble.
+struct Trouble {
+    sandbox: Sandbox,
+    /// Where it keeps its runs; secrets and ports are not shown.
+    store: String,
+    /// A run that is about it, for pages that do not list one first.
+    run: String,
+    /// The workflow that is in trouble.
+    workflow: &'static str,
+    /// What has to be there while the commands look on, such as the service itself.
+    _alive: Box<dyn Send>,
+}
+
+/// The alerts that each kind of trouble is about.
+const ABOUT: &[(&str, &[&str])] = &[
+    (
+        "requests fail",
+        &[
+            "APIDown",
+            "HighErrorRate",
+            "ElevatedErrors",
+            "HighHTTPErrorRate",
+            "SidecarHighErrorRate",
+            "ErrorBudgetBurnsFast",
+            "ErrorBudgetBurns",
+            "ErrorBudgetBurnsSlowly",
+        ],
+    ),
+    (
+        "requests are slow",
+        &[
+            "HighLatency",
+            "ElevatedLatency",
+            "HighHTTPLatency",
+            "SidecarHighLatency",
+            "SlowWorkflowExecutions",
+            "SandboxBootSlow",
+        ],
+    ),
+    (
+        "workflows fail",
+        &[
+            "CriticalWorkflowFailureRate",
+            "HighWorkflowFailureRate",
+            "HighStepFailureRate",
+            "HTTPActionFailures",
+            "AllSandboxCreationFailing",
+            "LowSessions",
+        ],
+    ),
+    ("compensations fail", &["CompensationsFail"]),
+    ("a dependency is away", &["DatabaseUnavailable", "RedisConnectionFailure"]),
+    (
+        "the store is away",
+        &["DatabaseConnectionFailure", "OutboxFills", "EventsDropped", "LedgerDoesNotBalance"],
+    ),
+    ("the file of the store is gone", &["DestinationBroken"]),
+    (
+        "runs hang",
+        &[
+            "WorkflowExecutionStalled",
+            "QueueBacklog",
+            "QueueBacklogCritical",
+            "NoActiveWorkers",
+            "LowWorkerCount",
+            "HighMemoryUsage",
+            "SidecarTransportFailure",
+        ],
+    ),
+    ("something is unusual", &["UnusualFailures", "UnusualDuration"]),
+    ("the store grows", &["StoreUpkeepFails"]),
+];
+
+fn runbooks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbooks")
+}
+
+/// The commands that the page of an alert begins with.
+fn commands(alert: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(runbooks().join(format!("{alert}.md"))).unwrap();
+    let (_, first) = page.split_once("\n## First\n").unwrap();
+    let (first, _) = first.split_once("\n## ").unwrap();
+    let blocks = first.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+impl Trouble {
+    /// What somebody sees who follows the pages of these alerts: each command, and what it says.
+    fn follow(&self, alerts: &[&str]) -> String {
+        let (mut seen, mut known) = (String::new(), BTreeSet::new());
+        for alert in alerts {
+            // Pages speak of a run that the command before has listed.
+            let mut run = self.run.clone();
+            for command in commands(alert) {
+                let words = words(&command, &run, self.workflow);
+                let said = self.run(&words);
+                if let Some(listed) = said.split_whitespace().find(|word| is_short_id(word)) {
+                    run = listed.to_owned();
+                }
+                if known.insert(command.clone()) {
+                    let _ = writeln!(seen, "$ {command}\n{}\n", said.trim_end());
+                }
+            }
+        }
+        seen
+    }
+
+    fn run(&self, words: &[String]) -> String {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let said = self.sandbox.command(&words).env("THROUGHLINE_STORE", &self.store).output().unwrap();
+        let text = [said.stdout, said.stderr].concat();
+        let mut text = String::from_utf8(text).unwrap();
+        if !said.status.success() {
+            let _ = write!(text, "[exit code {}]", said.status.code().unwrap());
+        }
+        text.replace(&self.sandbox.path("").display().to_string(), "")
+    }
+}
+
+/// The arguments of a command as a shell takes them, with what stands for something else in them.
+fn words(command: &str, run: &str, workflow: &str) -> Vec<String> {
+    let words = command.strip_prefix("throughline ").expect(command).split_whitespace();
+    let word = |word: &str| match word.trim_matches('\'') {
+        "RUN" => run.to_owned(),
+        "NAME" => workflow.to_owned(),
+        "FILE" => "outbox.db".to_owned(),
+        word => word.to_owned(),
+    };
+    words.map(word).collect()
+}
+
+fn is_short_id(word: &str) -> bool {
+    word.len() == 16 && word.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// The same whichever of two steps that take a moment was the slower one.
+fn settled(seen: &str) -> String {
+    let mut settled = String::new();
+    for section in seen.split("\n\n") {
+        let mut lines: Vec<_> = section.lines().collect();
+        match lines.first().copied() {
+            Some("Much slower" | "What may have led to it") => continue,
+            Some("Slowest stages") => lines[2..].sort_unstable(),
+            Some("Slowest spans") => lines.truncate(2),
+            _ => {}
+        }
+        let _ = write!(settled, "{}\n\n", lines.join("\n"));
+    }
+    settled
+}
+
+/// Follows the pages about a kind of trouble, and compares what they show.
+fn assert_shown(kind: &str, trouble: &Trouble) {
+    let (_, alerts) = ABOUT.iter().find(|(about, _)| *about == kind).unwrap();
+    let seen = settled(&trouble.follow(alerts));
+    let name = kind.replace(' ', "_");
+    insta::with_settings!({
+        description => format!("{kind}: {}", alerts.join(", ")),
+        filters => vec![
+            (r"\b[0-9a-f]{32}\b", "[trace id]"),
+            (r"\b[0-9a-f]{16}\b", "[trace]"),
+            (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[request id]"),
+            (r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?Z?)?)?", "[moment]"),
+            (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "[moment]"),
+            (r"\b\d+(\.\d+)? (ns|µs|ms|s|min|h|d)( \d+ (s|min|h))?\b", "[time]"),
+            (r"\[time\] to \[time\]", "[time]"),
+            (r"\b\d+(\.\d+)? (B|KiB|MiB)\b", "[size]"),
+            (r"127\.0\.0\.1:\d+", "[address]"),
+            (r"\d+(\.\d+)? % (fail|of them|of others)", "[share] $2"),
+            (r" {2,}", "  "),
+        ],
+    }, {
+        insta::assert_snapshot!(name, seen);
+    });
+}
+
+#[test]
+fn every_runbook_is_followed_in_one_kind_of_trouble() {
+    let followed: Vec<_> =
+        ABOUT.iter().flat_map(|(_, alerts)| *alerts).map(|alert| (*alert).to_owned()).collect();
+    let once: BTreeSet<_> = followed.iter().cloned().collect();
+    assert_eq!(once.len(), followed.len(), "one is followed twice");
+    let pages: BTreeSet<_> = std::fs::read_dir(runbooks())
+        .unwrap()
+        .map(|page| page.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(once, pages);
+}
