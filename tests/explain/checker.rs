@@ -43,6 +43,11 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
         Says::SameErrorTolerated => failed(first) && failed(events[1]) && begins_before(first, events[1]),
         Says::CopedWith => failed(first) && quotes(first) && first.parent_span_id == Some(events[1].span_id),
         Says::EarlierAttempt if dropped(first) => text.contains("was given up"),
+        Says::EarlierAttempt if text.ends_with("in the same way each time") => {
+            text.starts_with(&*first.event_type)
+                && text.contains(&format!(" was tried {} times", events.len()))
+                && events.iter().all(|event| failed(event) && event.event_type == first.event_type)
+        }
         Says::EarlierAttempt => failed(first) && quotes(first),
         Says::Decision => first.has_tag("decision") && begins_before(first, events[1]),
         Says::LimitReached => says_of_nothing(first),

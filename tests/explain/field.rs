@@ -76,7 +76,7 @@ fn attempts() -> Vec<Scenario> {
             ],
         },
         Scenario {
-            name: "tools_that_fail_all_the_time_are_listed_when_an_agent_runs_out_of_turns",
+            name: "a_tool_that_failed_all_the_time_is_what_an_agent_spent_its_turns_on",
             story: run!(|ctx| {
                 for _ in 0..6 {
                     let _ = fail(&ctx, "tool:search", "exit status 1").await;
@@ -84,8 +84,12 @@ fn attempts() -> Vec<Scenario> {
                 }
                 anyhow::bail!("no answer after 12 turns")
             }),
-            origin: "workflow:order",
-            says: &["no answer after 12 turns", "tool:search failed 6 times, the last time with"],
+            origin: "tool:search",
+            says: &[
+                "exit status 1",
+                "it ended with error: no answer after 12 turns",
+                "tool:search was tried 6 times",
+            ],
         },
         Scenario {
             name: "a_deadlock_that_no_attempt_resolved",

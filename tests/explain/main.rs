@@ -4,13 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot be played says so best by failing there")]
 
 mod adversarial;
+mod agents;
+mod branches;
 mod cancelled;
 mod checker;
 mod compared;
 mod consequences;
 mod field;
+mod operations;
 mod replaced;
 mod scenario;
+mod services;
 mod stories;
 mod useless;
 

@@ -23,11 +23,15 @@ pub(crate) async fn pass(ctx: &TraceContext, name: &'static str) -> anyhow::Resu
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = agreements();
     all.extend(crate::adversarial::all());
+    all.extend(crate::agents::all());
+    all.extend(crate::branches::all());
     all.extend(crate::cancelled::all());
     all.extend(crate::compared::all());
     all.extend(crate::consequences::all());
     all.extend(crate::field::all());
+    all.extend(crate::operations::all());
     all.extend(crate::replaced::all());
+    all.extend(crate::services::all());
     all.extend(crate::useless::all());
     all.extend(origins());
     all.extend(evidence());

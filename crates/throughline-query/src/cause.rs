@@ -71,6 +71,11 @@ impl<'q> Causes<'q> {
         self.at(self.rules.descend(span.index, Status::Failed).cause)
     }
 
+    /// Of a cause that was found as one of several, the others, in the order in which they failed.
+    pub(super) fn as_likely(&self, found: &Found) -> Vec<Span<'q>> {
+        self.rules.as_likely(found).into_iter().map(|other| self.at(other)).collect()
+    }
+
     /// The words of the error of a span, for [`is_called_by_name`](Self::is_called_by_name).
     pub(super) fn said_by(&self, span: Span<'_>) -> Vec<String> {
         self.rules.said_by(span.index)

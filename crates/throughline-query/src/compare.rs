@@ -11,6 +11,8 @@ use super::explain::{Certainty, Says, Statement};
 use super::{Divergence, DivergenceKind, Explanation, Span, TraceQuery};
 use crate::duration::duration;
 pub use put_up_with::PutUpWith;
+#[cfg(feature = "render")]
+pub(crate) use put_up_with::without_digits;
 use throughline_model::names::tags;
 use throughline_model::{RunSummary, Status, Text, Timestamp, TraceEvent};
 use traits::Traits;

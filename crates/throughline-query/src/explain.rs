@@ -109,6 +109,10 @@ pub struct Cause {
     pub kind: CauseKind,
     /// How sure it is that this is the origin.
     pub certainty: Certainty,
+    /// Other failures that may have brought the run down as well as this one, which was the first: they failed beside it, and the
+    /// error of what is around them does not say which it was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub as_likely: Vec<SpanSummary>,
     /// Its own attributes: those that the span around it does not have.
     #[serde(skip_serializing_if = "Attrs::is_empty")]
     pub attrs: Attrs,

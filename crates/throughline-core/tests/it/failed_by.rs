@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 
 use crate::support::{ended, open, started};
 
+mod ways;
+
 #[derive(Debug, Clone, thiserror::Error)]
 enum BureauError {
     #[error("the bureau did not answer")]

@@ -9,12 +9,14 @@
 //!    that has several different ones in it reports all of them, and the first counts.
 //! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, if it is
 //!    that of a saga or a workflow, a panic, if it was tried several times and never succeeded, if work beside it was
-//!    cancelled because of it, or if the error [echoes](echoes) it. A vague error that names a failed step means that one.
+//!    cancelled because of it, or if the error [echoes](echoes) it or names the step. A vague error that names a failed step
+//!    means that one; else the first of several is found, and the others are [as likely](Causes::as_likely).
 //! 5. A failure is looked for inside a child whose end was not recorded.
 //! 6. If the error is vague, or says what was done afterwards, so was a failure after which there was only aftermath: cleaning
 //!    up, telling somebody; else the last failure that was not made good by a step of the same name. Of several things that
 //!    the same was done with, as with the items of a batch, the first that failed. What was tried several times and never
-//!    succeeded is the reason whatever the error says, if only aftermath followed.
+//!    succeeded is the reason whatever the error says, if only aftermath followed, or one step of which the error speaks; or if
+//!    the error is about a budget of which that was a good part.
 //! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is.
 //! 8. Where the way ends at an error that says that it was cancelled, or that something it used was gone, it continues at the
@@ -40,6 +42,7 @@ pub use record::SpanFacts;
 pub use vague::says_why;
 pub use words::is_time_out;
 
+use std::cell::LazyCell;
 use std::collections::HashSet;
 
 use record::Record;
@@ -60,6 +63,11 @@ pub enum Ground {
     NothingAfter,
     /// It was followed by nothing but aftermath, and the error around it does not say why.
     OnlyAftermath,
+    /// It is the first of several that failed in the same place and were followed by nothing: any of them may have done it, for
+    /// the error around them does not say why.
+    OneOfSeveral,
+    /// It was tried again and again, until the error around it says that there was no more of what that took.
+    Spent,
     /// It was the last that failed and was not made good, and the error around it does not say why.
     LastFailure,
     /// What ended the span around it had only cleaned up after it.
@@ -285,20 +293,29 @@ impl<'e> Causes<'e> {
             let cleaned_up = self.before_clean_up(span, culprit, &suspects);
             return Some(cleaned_up.map_or((culprit, ground), |first| (first, Ground::BeforeCleanUp)));
         }
-        let says_why = error.is_some_and(|error| says_why(error) && !self.tells_what_was_done(span, error));
+        let said_last = error.is_some_and(|error| self.tells_of_last_step(span, error));
+        let says_why = error.is_some_and(says_why) && !(said_last && self.ended_with_aftermath(span));
+        let said = LazyCell::new(|| self.said_by(span));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
             let is_needed = || self.is_needed(suspect.span);
             let is_told = || {
                 self.cancelled_others(span, suspect.span)
                     || error.zip(facts.error()).is_some_and(|(error, other)| echoes(error, other))
+                    || self.is_called_by_name(&said, suspect.span)
             };
             !suspect.was_survived && (!says_why || is_needed() || is_told())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
-            let meant = || self.named_in(span, &suspects).unwrap_or(last.span);
-            let first = if says_why { last.span } else { self.first_of_its_kind(meant(), &suspects) };
-            return Some((first, Ground::NothingAfter));
+            if says_why {
+                return Some((last.span, Ground::NothingAfter));
+            }
+            let named = self.named_in(span, &suspects);
+            let first = self.first_of_its_kind(named.unwrap_or(last.span), &suspects);
+            let is_one_of_several =
+                named.is_none() && self.others_as_likely(first, &suspects).next().is_some();
+            let ground = if is_one_of_several { Ground::OneOfSeveral } else { Ground::NothingAfter };
+            return Some((first, ground));
         }
         if let Some(open) = self.unended_with(span, &self.failure_below) {
             return Some((open, Ground::EndMissing));
@@ -309,7 +326,11 @@ impl<'e> Causes<'e> {
         if says_why {
             let last = suspects.iter().rev().take(LATEST);
             let mut needed = last.filter(|suspect| self.never_succeeded(suspect.span));
-            return needed.find(is_followed_by_aftermath).map(of_aftermath);
+            let is_followed = |suspect: &&Suspect| {
+                is_followed_by_aftermath(suspect) || said_last && self.is_last_but_one(span, suspect.span)
+            };
+            let spent = || self.spent_on(span, error?, &suspects);
+            return needed.find(is_followed).map(of_aftermath).or_else(|| Some((spent()?, Ground::Spent)));
         }
         let aftermath = suspects.iter().find(is_followed_by_aftermath).map(of_aftermath);
         // An error that says nothing is no origin while something failed that was not made good; least of all what it names.

@@ -82,7 +82,7 @@ fn add(mut all: String, text: &Text) -> String {
     all
 }
 
-/// A text without what is other in each run.
-fn without_digits(text: &str) -> String {
+/// A text without what is other in each run, or of each item.
+pub(crate) fn without_digits(text: &str) -> String {
     text.replace(|c: char| c.is_ascii_digit(), "")
 }

@@ -146,6 +146,9 @@ pub(crate) fn later_attempt(run: &RunSummary) -> Option<u32> {
 /// What happened at the cause.
 pub(crate) fn place(cause: &Cause) -> String {
     let at = position(&cause.span);
+    if !cause.as_likely.is_empty() {
+        return several(cause);
+    }
     match (cause.kind, &cause.span.error) {
         (CauseKind::Error, Some(error)) => match &cause.waiting_for {
             Some(waiting) => {
@@ -162,6 +165,15 @@ pub(crate) fn place(cause: &Cause) -> String {
         (CauseKind::LeftOpen, _) => format!("{at} was left open"),
         (CauseKind::Interrupted, _) => format!("the process died in {at}"),
     }
+}
+
+/// What happened where several things failed beside each other, none of which is known to be the one that counts.
+fn several(cause: &Cause) -> String {
+    let first = position(&cause.span);
+    let others = list(cause.as_likely.iter().map(position), 2);
+    let error =
+        cause.span.error.as_ref().map_or_else(String::new, |error| format!(" with {}", one_line(error)));
+    format!("{first} and {others} failed beside each other, {first} first{error}")
 }
 
 /// A span with its place in the run: `stage:score (step 4 of 10, attempt 2)`.

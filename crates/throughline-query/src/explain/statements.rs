@@ -224,6 +224,7 @@ impl<'q> Saying<'q> {
         let way = found.steps.iter().map(|(span, _)| self.query.at(*span)).filter(|span| *span != self.cause);
         let mut spans = vec![self.cause, top];
         spans.extend(way);
+        spans.extend(consequences.causes.as_likely(found));
         spans.dedup();
         if self.cause == top {
             spans.truncate(1);
@@ -372,7 +373,11 @@ impl<'q> Saying<'q> {
             found.steps.iter().any(|(_, ground)| {
                 matches!(
                     ground,
-                    Ground::NothingAfter | Ground::OnlyAftermath | Ground::LastFailure | Ground::TakenAlong
+                    Ground::NothingAfter
+                        | Ground::OnlyAftermath
+                        | Ground::Spent
+                        | Ground::LastFailure
+                        | Ground::TakenAlong
                 )
             })
         });
@@ -383,6 +388,9 @@ impl<'q> Saying<'q> {
             CauseKind::Cancelled if self.cause.error().is_none() && top.error().is_none() => {
                 "who cancelled it was not recorded: set a deadline with ctx.timeout, or cancel where it is known".to_owned()
             }
+            CauseKind::Error | CauseKind::Panic if !cause.as_likely.is_empty() => format!(
+                "which of them brought it down was not recorded: return the error of {name}, or one with it as source, if it was that"
+            ),
             CauseKind::Error | CauseKind::Panic if is_guess => format!(
                 "that {name} brought it down is a guess from the order of events: return its error, or one with it as source"
             ),

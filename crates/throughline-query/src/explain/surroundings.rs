@@ -97,6 +97,7 @@ impl TraceQuery {
             span: cause.summary(),
             kind,
             certainty: certainty(found, causes),
+            as_likely: causes.as_likely(found).into_iter().map(|other| other.summary()).collect(),
             attrs: own_attrs(cause),
             recorded,
             inside,
@@ -274,7 +275,8 @@ pub(super) fn other_failures(
     let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
     let ground = found.and_then(|found| found.steps.last()).map(|(_, ground)| *ground);
-    let stands_for_all = matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter));
+    let stands_for_all =
+        matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter | Ground::OneOfSeveral));
     // What the error around the cause calls by its name is what it means, and not what else failed there.
     let around = cause.and_then(|cause| cause.parent()).filter(|_| stands_for_all);
     // A long error is taken apart once, and not for each failure.

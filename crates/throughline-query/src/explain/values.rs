@@ -115,13 +115,16 @@ pub(crate) fn holds_nothing(output: &Value) -> bool {
     }
 }
 
-/// Whether there is a `null` in a value, not too deep.
-pub(super) fn has_null(value: &Value) -> bool {
+/// Whether a step was given the `null` that is an output, or that one of its fields is.
+pub(super) fn is_given_null(input: &Value, output: &Value) -> bool {
     let is_null = |value: &Value| value.is_null();
-    match value {
-        Value::Object(fields) => fields.values().any(is_null),
-        Value::Array(items) => items.iter().any(is_null),
-        value => value.is_null(),
+    match (input, output) {
+        (Value::Object(fields), Value::Null) => fields.values().any(is_null),
+        (Value::Array(items), Value::Null) => items.iter().any(is_null),
+        (Value::Object(given), Value::Object(fields)) => {
+            fields.iter().any(|(name, value)| value.is_null() && given.get(name).is_some_and(is_null))
+        }
+        (input, output) => input.is_null() && output.is_null(),
     }
 }
 

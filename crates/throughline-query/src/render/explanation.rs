@@ -8,13 +8,14 @@ use super::ledger;
 use super::printer::{self, Keeps, Printer};
 use super::style::{Emphasis, Style};
 use super::text;
+use crate::compare::without_digits;
 use crate::explain::headline::{list, one_line, position, tells_resumptions, with_sources};
 use crate::{
     CascadeKind, Cause, Explanation, FailureOutcome, OtherFailure, PathStep, Says, SpanSummary, Statement,
     Verdict,
 };
 use throughline_model::names::attrs;
-use throughline_model::{RunState, SpanId};
+use throughline_model::{ErrorInfo, RunState, SpanId};
 
 /// How many rows a list within an explanation has at most.
 const LIST: usize = 12;
@@ -256,7 +257,7 @@ impl Explanation {
         let mut groups: Vec<Vec<&OtherFailure>> = Vec::new();
         let mut by_likeness: HashMap<(&str, FailureOutcome, Option<String>), usize> = HashMap::new();
         for failure in &self.other_failures {
-            let error = failure.span.error.as_ref().map(one_line);
+            let error = failure.span.error.as_ref().map(kind_of_error);
             let group = *by_likeness
                 .entry((failure.span.name.as_str(), failure.outcome, error))
                 .or_insert(groups.len());
@@ -386,6 +387,16 @@ fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
     line.push(Emphasis::Dim, &what);
     printer.put(line);
     if let Some(error) = &failure.span.error {
-        printer.wrapped(4, Emphasis::Bad, &one_line(error), 2);
+        let others = failures.iter().filter(|other| other.span.error.as_ref() != Some(error)).count();
+        let more = if others > 0 { format!(" (and {others} more like it)") } else { String::new() };
+        printer.wrapped(4, Emphasis::Bad, &format!("{}{more}", one_line(error)), 2);
+    }
+}
+
+/// What is the same of errors of one kind: the variant, where there is one, else the text without its numbers.
+fn kind_of_error(error: &ErrorInfo) -> String {
+    match error.kind.contains("::") {
+        true => error.kind.to_string(),
+        false => without_digits(&one_line(error)),
     }
 }

@@ -1,7 +1,10 @@
 //! What was done because something had failed: cleaning up, undoing, telling somebody.
 
+use serde_json::Value;
+
 use super::record::SpanFacts;
 use super::{Agreement, Causes, Ground, Suspect, agreement, words};
+use crate::names::data;
 
 /// How many steps the aftermath of a failure has at most.
 const AFTERMATH: usize = 8;
@@ -38,12 +41,16 @@ impl Causes<'_> {
         let (began, name) = (*began, first.event_type.as_str());
         let is_named = self.is_aftermath(around, cleaning) && !words::may_be_good_news(name);
         let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
-        if !is_named && !is_said() {
-            return None;
-        }
         let earlier = suspects.iter().filter(|suspect| {
             suspect.span != culprit && self.record.spans[suspect.span as usize].ended < began
         });
+        let mut latest = earlier.clone().rev().map(|suspect| suspect.span).take(AFTERMATH);
+        if let Some(told) = latest.find(|first| self.was_told(cleaning, *first)) {
+            return Some(told);
+        }
+        if !is_named && !is_said() {
+            return None;
+        }
         earlier.map(|suspect| suspect.span).find(|first| {
             self.is_only_aftermath(around, *first, began)
                 || (!is_named && self.next_work(around, *first) == Some(cleaning))
@@ -51,7 +58,7 @@ impl Causes<'_> {
     }
 
     /// The work that was begun next in a span after a failure in it.
-    fn next_work(&self, around: u32, failure: u32) -> Option<u32> {
+    pub(super) fn next_work(&self, around: u32, failure: u32) -> Option<u32> {
         let failed = self.record.spans[failure as usize].ended;
         let children = self.record.children(around);
         let later = children.partition_point(|child| self.record.spans[*child as usize].began <= failed);
@@ -78,8 +85,34 @@ impl Causes<'_> {
             })
             .take(AFTERMATH + 1)
             .peekable();
-        later.peek().is_some()
-            && later.enumerate().all(|(at, child)| at < AFTERMATH && self.is_aftermath(around, child))
+        let is_aftermath = |child| self.is_aftermath(around, child) || self.was_told(child, failure);
+        later.peek().is_some() && later.enumerate().all(|(at, child)| at < AFTERMATH && is_aftermath(child))
+    }
+
+    /// Whether a step was given the message of a failure: it does something about that, or tells somebody.
+    fn was_told(&self, step: u32, failure: u32) -> bool {
+        /// A shorter message may be in a value by chance.
+        const LONG_ENOUGH: usize = 8;
+        /// In how many values it is looked for.
+        const LOOKED_AT: usize = 64;
+        let [step, failure] = [step, failure].map(|span| &self.record.spans[span as usize]);
+        let message = failure.error().map(|error| error.message_without_place().trim());
+        let Some(message) = message.filter(|message| message.len() >= LONG_ENOUGH) else { return false };
+        let Some(input) = step.first.data.as_ref().and_then(|data| data.get(data::INPUT)) else {
+            return false;
+        };
+        let mut open = vec![input];
+        let mut left = LOOKED_AT;
+        while let Some(value) = open.pop().filter(|_| left > 0) {
+            left -= 1;
+            match value {
+                Value::String(text) if text.contains(message) => return true,
+                Value::Array(items) => open.extend(items.iter().take(left)),
+                Value::Object(fields) => open.extend(fields.values().take(left)),
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Whether its name says that it puts something right, or tells somebody, after something has gone wrong.

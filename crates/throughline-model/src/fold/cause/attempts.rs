@@ -1,12 +1,12 @@
 //! What was done several times: attempts at one thing, and the same with one thing after the other.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::record::SpanFacts;
-use super::{Causes, Suspect};
-use crate::Status;
+use super::{Causes, Suspect, words};
 use crate::names::DEPENDENCY_PREFIX;
+use crate::{ErrorInfo, Status};
 
 /// How many steps there are at most between an attempt and the next.
 const ROUND: usize = 8;
@@ -98,6 +98,46 @@ impl<'e> Causes<'e> {
         self.record.spans[one as usize].parent == self.record.spans[other as usize].parent
             && kind_of(&one_name) == kind_of(&other_name)
             && (one_name != other_name || self.is_next_item(one.max(other)))
+    }
+
+    /// Whether two failures are attempts at one thing.
+    pub(super) fn are_attempts(&self, one: u32, other: u32) -> bool {
+        let [one_name, other_name] = [one, other].map(|span| tried_in(self.name(span)));
+        self.record.spans[one as usize].parent == self.record.spans[other as usize].parent
+            && one_name == other_name
+    }
+
+    /// If the error of a span says that there was no more of something that its work took, such as attempts, time or money: what
+    /// that was spent on. A step was tried at least three times and never succeeded, and that was a good part of the work since.
+    pub(super) fn spent_on(&self, around: u32, error: &ErrorInfo, suspects: &[Suspect]) -> Option<u32> {
+        const TIMES: usize = 3;
+        const PART: usize = 4;
+        if !words::speaks_of_a_budget(error) {
+            return None;
+        }
+        // For each step that failed how often it did, and how much work there was before it.
+        let mut attempts: HashMap<Cow<'e, str>, (usize, usize)> = HashMap::new();
+        let mut succeeded: HashSet<Cow<'e, str>> = HashSet::new();
+        let mut work = 0;
+        for child in self.record.children(around).iter().copied() {
+            let facts = &self.record.spans[child as usize];
+            let name = tried_in(self.name(child));
+            match facts.status {
+                _ if !is_work(facts) => continue,
+                Status::Failed | Status::Cancelled => attempts.entry(name).or_insert((0, work)).0 += 1,
+                _ => drop(succeeded.insert(name)),
+            }
+            work += 1;
+        }
+        let spent = |name: &Cow<'e, str>| {
+            let (times, before) = attempts.get(name)?;
+            let is_good_part = *times >= TIMES && times * PART >= work - before;
+            (is_good_part && !succeeded.contains(name)).then_some(*times)
+        };
+        let failed = suspects.iter().map(|suspect| suspect.span);
+        let failed = failed.filter_map(|span| Some((spent(&tried_in(self.name(span)))?, span)));
+        // What was tried most, and of the attempts the last.
+        failed.max_by_key(|(times, _)| *times).map(|(_, span)| span)
     }
 
     /// Of the failures that are items as this one is, the first that was not made good.

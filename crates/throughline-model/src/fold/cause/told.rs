@@ -1,11 +1,14 @@
 //! What the error of a span says of the failures inside it.
 
-use super::{Agreement, Causes, Ground, Suspect, may_be_chance, words};
+use super::{Agreement, Causes, Found, Ground, Suspect, may_be_chance, words};
 use crate::names::errors;
 use crate::{ErrorInfo, Status};
 
 /// Among how many failures it is looked for the one that an error names.
 const LOOKED_AT: usize = 256;
+
+/// How many failures are listed that may have ended the work as well.
+const LISTED: usize = 8;
 
 impl Causes<'_> {
     /// The suspect whose error was passed on.
@@ -49,20 +52,54 @@ impl Causes<'_> {
         first.map(|(span, _)| (span, Ground::SameError(agreement)))
     }
 
-    /// Whether an error says what was done after something had failed, and so not why: the name of the last step, which succeeded,
-    /// is in it.
-    pub(super) fn tells_what_was_done(&self, around: u32, error: &ErrorInfo) -> bool {
-        let mut children = self.record.children(around).iter().rev().copied();
-        let last = children.find(|child| {
-            let facts = &self.record.spans[*child as usize];
-            !facts.undoes && !facts.is_point
-        });
-        last.is_some_and(|last| {
+    /// Whether an error says what was done last, and so perhaps not why: the name of the last step, which succeeded, is in it.
+    pub(super) fn tells_of_last_step(&self, around: u32, error: &ErrorInfo) -> bool {
+        self.last_work_in(around).is_some_and(|last| {
             let facts = &self.record.spans[last as usize];
             facts.status == Status::Success
-                && self.is_aftermath(around, last)
                 && words::names_step(&words::words(&error.message), facts.first.event_type.as_str())
         })
+    }
+
+    /// Whether the last step in a span cleaned up, or told somebody.
+    pub(super) fn ended_with_aftermath(&self, around: u32) -> bool {
+        self.last_work_in(around).is_some_and(|last| self.is_aftermath(around, last))
+    }
+
+    /// Whether one step alone was begun in a span after a failure in it.
+    pub(super) fn is_last_but_one(&self, around: u32, failure: u32) -> bool {
+        self.next_work(around, failure).is_some_and(|next| self.last_work_in(around) == Some(next))
+    }
+
+    fn last_work_in(&self, around: u32) -> Option<u32> {
+        let mut children = self.record.children(around).iter().rev().copied();
+        children.find(|child| {
+            let facts = &self.record.spans[*child as usize];
+            !facts.undoes && !facts.is_point
+        })
+    }
+
+    /// The failures in the same place as one that may have ended the work around them as well: they were followed by nothing
+    /// either, and are neither attempts at the same thing nor items of one batch.
+    pub(super) fn others_as_likely<'s>(
+        &'s self,
+        failure: u32,
+        suspects: &'s [Suspect],
+    ) -> impl Iterator<Item = u32> + 's {
+        let others = suspects.iter().filter(move |other| other.span != failure && !other.was_survived);
+        let others = others.map(|other| other.span);
+        others.filter(move |other| !self.are_items(*other, failure) && !self.are_attempts(*other, failure))
+    }
+
+    /// Of a cause that was found as one of several, the origins of the others, in the order in which they ended.
+    pub fn as_likely(&self, found: &Found) -> Vec<u32> {
+        let Some(at) = found.steps.iter().position(|(_, ground)| *ground == Ground::OneOfSeveral) else {
+            return Vec::new();
+        };
+        let around = at.checked_sub(1).map_or(found.top, |before| found.steps[before].0);
+        let others = self.suspects(around);
+        let others = self.others_as_likely(found.steps[at].0, &others);
+        others.take(LISTED).map(|other| self.descend(other, Status::Failed).cause).collect()
     }
 
     /// Whether an error calls a span by its name; its words are those of [`said_by`](Self::said_by).

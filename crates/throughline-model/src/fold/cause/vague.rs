@@ -1,10 +1,12 @@
 //! Whether an error says why.
 
+use std::borrow::Cow;
+
 use super::words::words;
 use crate::ErrorInfo;
 
 /// Words that end a clause which says that something failed, and not why.
-const FAILED: [&str; 24] = [
+const FAILED: [&str; 26] = [
     "fail",
     "failed",
     "fails",
@@ -13,6 +15,8 @@ const FAILED: [&str; 24] = [
     "aborted",
     "unsuccessful",
     "unavailable",
+    "unreachable",
+    "incomplete",
     "died",
     "crashed",
     "fehlgeschlagen",
@@ -31,13 +35,19 @@ const FAILED: [&str; 24] = [
     "失敗しました",
 ];
 /// Words with which a clause says what was not done, and not why.
-const NOT_DONE: [&str; 22] = [
+const NOT_DONE: [&str; 28] = [
     "failed to",
     "unable to",
     "not able to",
     "could not",
     "couldn t",
     "cannot",
+    "can not",
+    "can t",
+    "did not complete",
+    "did not finish",
+    "didn t complete",
+    "didn t finish",
     "gave up",
     "giving up",
     "konnte nicht",
@@ -56,7 +66,7 @@ const NOT_DONE: [&str; 22] = [
     "kon niet",
 ];
 /// A clause of these words alone says nothing.
-const SAYS_NOTHING: [&str; 57] = [
+const SAYS_NOTHING: [&str; 81] = [
     "a",
     "an",
     "the",
@@ -89,6 +99,30 @@ const SAYS_NOTHING: [&str; 57] = [
     "gateway",
     "http",
     "status",
+    "client",
+    "upstream",
+    "transport",
+    "connection",
+    "request",
+    "response",
+    "for",
+    "url",
+    "from",
+    "with",
+    "code",
+    "message",
+    "details",
+    "metadata",
+    "map",
+    "headers",
+    "process",
+    "command",
+    "exit",
+    "exited",
+    "non",
+    "zero",
+    "returned",
+    "responded",
     "ein",
     "eine",
     "es",
@@ -118,10 +152,16 @@ const SAYS_NOTHING: [&str; 57] = [
 /// A clause that begins with one of these asks for something, or says where more is to be found.
 const ASIDE: [&str; 11] =
     ["please", "try", "retry", "see", "contact", "check", "id", "ref", "reference", "request", "trace"];
+/// Nouns at whose end a clause of few words says that something failed: `database error`.
+const NAMES_IT: [&str; 3] = ["error", "exception", "fault"];
+/// How many words such a clause has at most.
+const FEW: usize = 3;
+/// With one of these after `error`, or a word that ends with `ing`, a clause says what was being done: `error sending request`.
+const MEANWHILE: [&str; 8] = ["while", "when", "during", "on", "in", "from", "returned", "occurred"];
 /// How many words a clause has at most that says nothing.
-const SHORT: usize = 8;
+const SHORT: usize = 12;
 /// What fails for a reason of its own, and not because of what was called.
-const COMPUTING: [&str; 10] = [
+const COMPUTING: [&str; 25] = [
     "parse",
     "decode",
     "deserialize",
@@ -130,21 +170,52 @@ const COMPUTING: [&str; 10] = [
     "divide",
     "validate",
     "compute",
+    "find",
     "validation",
     "parsing",
+    "decoding",
+    "deserializing",
+    "converting",
+    "syntax",
+    "type",
+    "format",
+    "rounding",
+    "logic",
+    "authentication",
+    "authorization",
+    "permission",
+    "because",
+    "since",
+    "due",
 ];
 
 /// All of them, for the page that has them.
 #[cfg(test)]
-pub(super) const LISTS: [&[&str]; 5] = [&FAILED, &NOT_DONE, &SAYS_NOTHING, &ASIDE, &COMPUTING];
+pub(super) const LISTS: [&[&str]; 7] =
+    [&FAILED, &NOT_DONE, &SAYS_NOTHING, &ASIDE, &COMPUTING, &NAMES_IT, &MEANWHILE];
 
 /// Whether an error says why something failed, and not only that it did: `provisioning failed`, `internal error`. One of its
 /// clauses does then, or what is behind it.
 pub fn says_why(error: &ErrorInfo) -> bool {
-    let texts = || std::iter::once(&error.message).chain(&error.chain);
-    let clauses = || texts().flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)));
+    let mut texts = std::iter::once(&error.message).chain(&error.chain);
     // A few words may stand anywhere; a text that has many is no list of clauses that say nothing.
-    texts().any(|text| text.len() > LONGEST) || !clauses().all(says_nothing)
+    texts.any(|text| {
+        text.len() > LONGEST
+            || !without_addresses(text).split(|c: char| CLAUSES.contains(&c)).all(says_nothing)
+    })
+}
+
+/// A text without the addresses in it, which say where something failed.
+fn without_addresses(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '"' | '\'' | '`' | '<' | '>');
+    let parts = text.split_inclusive(is_end).map(|part| match part.contains("://") {
+        true => part.trim_start_matches(|c| !is_end(c)),
+        false => part,
+    });
+    Cow::Owned(parts.collect())
 }
 
 /// What sets clauses apart.
@@ -166,11 +237,30 @@ pub(super) fn says_nothing(clause: &str) -> bool {
     is_one_word
         || is_aside
         || words.last().is_some_and(|last| FAILED.iter().any(|failed| ends_with_word(last, failed)))
+        || words.len() <= FEW && words.last().is_some_and(|last| NAMES_IT.contains(last))
+        || says_when(&words)
         || words.iter().all(|word| SAYS_NOTHING.contains(word) || is_number(word))
-        || NOT_DONE.iter().any(|part| {
-            let part: Vec<&str> = part.split(' ').collect();
-            words.windows(part.len()).any(|window| window == part)
+        || was_not_done(&words)
+}
+
+/// Whether a clause says during what there was an error: `error sending request for url`.
+fn says_when(words: &[&str]) -> bool {
+    let words = if let ["a" | "an" | "the", rest @ ..] = words { rest } else { words };
+    let ["error", next, ..] = words else { return false };
+    next.len() > 4 && next.ends_with("ing") || MEANWHILE.contains(next)
+}
+
+/// Whether a clause says that something was not done. What cannot be so, as in `the price cannot be negative`, is a reason.
+fn was_not_done(words: &[&str]) -> bool {
+    NOT_DONE.iter().any(|part| {
+        let part: Vec<&str> = part.split(' ').collect();
+        let mut after =
+            (0..words.len()).filter(|at| words[*at..].starts_with(&part)).map(|at| at + part.len());
+        after.any(|after| match words[after..] {
+            ["be", what, ..] => is_participle(what),
+            _ => true,
         })
+    })
 }
 
 /// Whether a word ends with another one, and is it if spaces would set them apart.
@@ -187,9 +277,11 @@ fn has_no_spaces(text: &str) -> bool {
 /// `ECONNRESET`, or a sentence without spaces.
 fn tells_by_itself(word: &str) -> bool {
     let is_code = || word.len() > 2 && !word.contains(|c: char| c.is_lowercase());
-    let lower = word.to_lowercase();
-    let is_participle = || lower.len() > 4 && (lower.ends_with("ed") || lower.ends_with("en"));
-    has_no_spaces(word) || is_code() || is_participle()
+    has_no_spaces(word) || is_code() || is_participle(&word.to_lowercase())
+}
+
+fn is_participle(word: &str) -> bool {
+    word.len() > 4 && (word.ends_with("ed") || word.ends_with("en"))
 }
 
 /// Whether a character says something by itself: a sign of a script or of mathematics, not punctuation.
@@ -237,6 +329,34 @@ mod tests {
             "job failed: see above for details",
             "Err(())",
             "",
+            // What libraries say of an error whose source was lost.
+            "error sending request for url (https://crm.example/v1/contacts?page=2)",
+            "HTTP status server error (500 Internal Server Error) for url (https://crm.example/v1)",
+            "error trying to connect",
+            "client error (Connect)",
+            "connection error",
+            "transport error",
+            "service error",
+            "dispatch failure",
+            "unhandled error",
+            "error communicating with database",
+            "error returned from database",
+            "status: Internal, message: \"internal error\", details: [], metadata: MetadataMap { headers: {} }",
+            "code: 'The service is currently unavailable', message: \"\"",
+            "process exited with code 1",
+            "exit status: 101",
+            "database error",
+            "failed to charge",
+            "could not reach the carrier",
+            "error while importing rows",
+            "an error occurred during the import",
+            "importing failed",
+            "can't process order 7",
+            "the order can not be processed",
+            "the broker is unreachable",
+            "upstream responded with status 503",
+            "the migration did not complete",
+            "could not load the configuration of the shop for tenant 42",
         ] {
             assert!(!says_why(&error(vague, &[])), "{vague}");
         }
@@ -261,6 +381,29 @@ mod tests {
             "Forbidden",
             "expired",
             "ECONNRESET",
+            "error decoding response body",
+            "HTTP status client error (404 Not Found) for url (https://crm.example/v1)",
+            "connection closed before message completed",
+            "broken pipe",
+            "entity not found",
+            "unexpected end of file",
+            "missing field `price` at line 1 column 40",
+            "invalid type: null, expected a string at line 3 column 7",
+            "EOF while parsing a value at line 1 column 0",
+            "pool timed out while waiting for an open connection",
+            "deadline has elapsed",
+            "channel closed",
+            "no rows returned by a query that expected to return at least one row",
+            "error returned from database: duplicate key value violates unique constraint \"uq\"",
+            "unhandled error (AccessDenied)",
+            "ApiError: pods \"web-0\" not found: NotFound",
+            "An error was signalled by the server - Moved: 3999 127.0.0.1:6381",
+            "code: 'Some requested entity was not found', message: \"offer 7\"",
+            "syntax error at or near \"FROM\"",
+            "validation error",
+            "the price cannot be negative",
+            "could not find user 42",
+            "failed to ship because the address is empty",
         ] {
             assert!(says_why(&error(telling, &[])), "{telling}");
         }

@@ -3,15 +3,72 @@
 use super::vague::{CLAUSES, LONGEST};
 use crate::ErrorInfo;
 
+/// Words with which an error says that something took longer than it was allowed to.
+const TIME_OUT: [&str; 8] =
+    ["elapsed", "timeout", "timedout", "deadline", "timed out", "time out", "out of time", "took too long"];
+
 /// Whether an error says that something took longer than it was allowed to.
 pub fn is_time_out(error: &ErrorInfo) -> bool {
-    let texts = [&error.kind, &error.message].into_iter().chain(&error.chain);
-    texts
-        .into_iter()
-        .flat_map(|text| words(text))
-        .any(|word| ["elapsed", "timeout", "timedout", "deadline"].contains(&word.as_str()))
-        || error.message.contains("timed out")
-        || error.kind.contains("TimedOut")
+    let mut texts = [&error.kind, &error.message].into_iter().chain(&error.chain);
+    texts.any(|text| has_any(&words(text), &TIME_OUT))
+}
+
+/// What work may be given only so much of.
+const BUDGETED: [&str; 13] = [
+    "attempts",
+    "tries",
+    "retries",
+    "retry",
+    "turns",
+    "rounds",
+    "steps",
+    "iterations",
+    "calls",
+    "tokens",
+    "budget",
+    "quota",
+    "time",
+];
+/// Words with which an error says that there is no more of something.
+const USED_UP: [&str; 13] = [
+    "max",
+    "maximum",
+    "limit",
+    "exceeded",
+    "exceeds",
+    "exhausted",
+    "reached",
+    "used up",
+    "spent",
+    "out of",
+    "ran out",
+    "too many",
+    "no more",
+];
+
+/// Whether an error says that there was no more of what the work took: attempts, tokens, time. It says so of a number of them,
+/// too: `no answer after 12 turns`.
+pub(super) fn speaks_of_a_budget(error: &ErrorInfo) -> bool {
+    let texts = std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= LONGEST);
+    let is_of_one = |text: &crate::Text| {
+        let words = words(text);
+        let is_number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
+        let is_counted = || {
+            words
+                .windows(3)
+                .any(|row| row[0] == "after" && is_number(&row[1]) && BUDGETED.contains(&row[2].as_str()))
+        };
+        has_any(&words, &BUDGETED) && has_any(&words, &USED_UP) || is_counted()
+    };
+    is_time_out(error) || texts.into_iter().any(is_of_one)
+}
+
+/// Whether one of these is among the words of a text, or several words in a row if it is more than one.
+fn has_any(words: &[String], of: &[&str]) -> bool {
+    of.iter().any(|part| {
+        let length = part.split(' ').count();
+        words.windows(length).any(|row| row.iter().zip(part.split(' ')).all(|(word, part)| word == part))
+    })
 }
 
 /// Words with which an error says that somebody ended something.
@@ -53,14 +110,8 @@ pub(super) enum Stopped {
 /// Whether an error says that the work was stopped, which most often somebody else did.
 pub(super) fn stopped(error: &ErrorInfo) -> Option<Stopped> {
     let says = |words: &[String]| {
-        let has = |of: &[&str]| {
-            of.iter().any(|part| {
-                let part: Vec<&str> = part.split(' ').collect();
-                words.windows(part.len()).any(|window| window == part)
-            })
-        };
-        let gone = has(&GONE).then_some(Stopped::Gone);
-        gone.or_else(|| has(&CANCELLED).then_some(Stopped::Cancelled))
+        let gone = has_any(words, &GONE).then_some(Stopped::Gone);
+        gone.or_else(|| has_any(words, &CANCELLED).then_some(Stopped::Cancelled))
     };
     // A type says it with nothing else in its name: `RecvError::Closed`, `PoisonError`.
     let variant = words(error.kind.rsplit("::").next().unwrap_or_default());
@@ -143,6 +194,7 @@ const REMOVING: &[&str] = &[
     "uninstall",
     "unsubscribe",
     "restore",
+    "reverse",
     "release",
     "unlock",
     "abort",
@@ -189,13 +241,20 @@ pub(super) fn is_aftermath<'n>(name: &str, work: &str, before: impl Iterator<Ite
         let rest = OPPOSITE.iter().find_map(|prefix| word.strip_prefix(prefix));
         rest.filter(|rest| rest.len() > 2).map(str::to_owned)
     };
-    let opposites: Vec<String> = own.iter().filter_map(opposite).collect();
+    let of_a_pair = |word: &String| {
+        let pair = PAIRS.iter().find(|(back, _)| word == back);
+        pair.map(|(_, forth)| (*forth).to_owned())
+    };
+    let opposites: Vec<String> =
+        own.iter().flat_map(|word| opposite(word).into_iter().chain(of_a_pair(word))).collect();
     !opposites.is_empty()
         && before.take(NEAR).any(|name| words(name).iter().any(|word| opposites.contains(word)))
 }
 
 /// With what a word begins that means the opposite of the rest of it.
 const OPPOSITE: [&str; 3] = ["dis", "un", "de"];
+/// Other words that mean the opposite of each other: the first undoes what the second did.
+const PAIRS: [(&str, &str); 3] = [("down", "up"), ("decrement", "increment"), ("decrease", "increase")];
 /// How many steps before it are looked at for what a step undoes.
 const NEAR: usize = 64;
 
@@ -310,6 +369,7 @@ mod tests {
             .iter()
             .copied()
             .chain([AFTERMATH, &TELLING, &CLEANING, &CANCELLED, &GONE, &USED, &OPPOSITE, REMOVING, SCRATCH])
+            .chain([&TIME_OUT[..], &BUDGETED, &USED_UP])
         {
             let list = list.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
             assert!(page.contains(&list), "{list}");

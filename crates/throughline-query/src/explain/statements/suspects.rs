@@ -11,7 +11,7 @@ use crate::decisions::Consequences;
 use crate::duration::duration;
 use crate::explain::FailureOutcome;
 use crate::explain::headline::{position, with_sources};
-use crate::explain::values::{has_null, holds_nothing, is_empty, short, values};
+use crate::explain::values::{holds_nothing, is_empty, is_given_null, short, values};
 use throughline_model::fold::agreement;
 use throughline_model::names::{data, errors, tags};
 use throughline_model::{ErrorInfo, SpanId, Status};
@@ -64,10 +64,20 @@ impl<'q> Saying<'q> {
         let is_attempt = self.attempt_at_it();
         for span in self.given_up.clone() {
             let Some(around) = span.parent().filter(|around| self.is_on_the_way(*around)) else { continue };
-            if consequences.causes.is_tolerated(span) && !is_attempt(span) {
-                let text = format!("{}, and {} continued", gave_up(span), around.name());
-                self.say(Says::GivenUp, Certainty::Inferred, text, &[span, around]);
-            }
+            // What ran beside the origin may have been as good for the work, as a second request that was sent in case.
+            let is_beside = around != self.cause && is_out_of_time(span);
+            let then = match consequences.causes.is_tolerated(span) {
+                _ if is_attempt(span) => continue,
+                true => format!("and {} continued", around.name()),
+                false if is_beside => format!("while {} was at work", self.cause.name()),
+                false => continue,
+            };
+            self.say(
+                Says::GivenUp,
+                Certainty::Inferred,
+                format!("{}, {then}", gave_up(span)),
+                &[span, around],
+            );
         }
     }
 
@@ -165,7 +175,7 @@ impl<'q> Saying<'q> {
             other.says == Says::HiddenFailure && other.spans.first() == Some(&step.span.span_id)
         });
         // A step that gives nothing back has `null` as its output; that says something if the origin was given it.
-        let is_null = || output.is_null() && self.cause.input().is_some_and(has_null);
+        let is_null = || self.cause.input().is_some_and(|input| is_given_null(input, output));
         let is_nothing = holds_nothing(output) || is_null();
         if let Some(span) = self.query.span(step.span.span_id).filter(|_| is_nothing && !is_told)
             && span.status() == Status::Success
@@ -227,6 +237,18 @@ impl<'q> Saying<'q> {
             self.say(Says::EarlierAttempt, Certainty::Recorded, text, &[origin]);
             return;
         }
+        // Attempts that are linked have a place of their own on the page.
+        let tried = self.earlier_attempts.last().filter(|_| self.explanation.attempts.is_empty());
+        let failed = self.earlier_attempts.iter().all(|attempt| attempt.status() == Status::Failed);
+        let times = self.earlier_attempts.len() + 1;
+        if let Some(last) = tried.filter(|_| failed && times >= OFTEN) {
+            let text =
+                format!("{} was tried {times} times, and failed in the same way each time", last.name());
+            let on_the_way = |span: &Span<'q>| span.name() == last.name() && span.parent() == last.parent();
+            let way = std::iter::successors(Some(self.cause), Span::parent).find(on_the_way);
+            let spans: Vec<Span<'q>> = self.earlier_attempts.iter().copied().chain(way).collect();
+            self.say(Says::EarlierAttempt, Certainty::Recorded, text, &spans);
+        }
     }
 
     /// The attempts before the last one at a step on the way to the origin, the first of them first. A loop that tries a step
@@ -261,6 +283,9 @@ impl<'q> Saying<'q> {
         move |span| first.is_some_and(|first| first.parent() == span.parent() && first.name() == span.name())
     }
 }
+
+/// How often a step has to have been tried for that to be worth a sentence where it failed in the same way each time.
+const OFTEN: usize = 3;
 
 /// At how many steps that were dropped, or tried again, it is looked.
 const LOOKED_AT: usize = 64;
