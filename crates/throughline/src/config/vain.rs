@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use throughline_core::env::has_exporter;
+use throughline_core::env::{has_exporter, otlp};
 
 use super::settings::Settings;
 use super::table::needs;
@@ -10,9 +10,9 @@ use super::{logs, metrics, sentry, traces};
 
 /// Exporters that this version does not have, and what it has.
 const EXPORTERS: [(&str, &str, &str); 3] = [
-    ("OTEL_TRACES_EXPORTER", "console", "is not supported: traces are exported only where it names otlp"),
-    ("OTEL_LOGS_EXPORTER", "console", "is not supported: THROUGHLINE_LOG_OUTPUT says where lines go"),
-    ("OTEL_METRICS_EXPORTER", "console", "is not supported: name prometheus or otlp"),
+    (otlp::TRACES.exporter, "console", "is not supported: traces are exported only where it names otlp"),
+    (otlp::LOGS.exporter, "console", "is not supported: THROUGHLINE_LOG_OUTPUT says where lines go"),
+    (otlp::METRICS.exporter, "console", "is not supported: name prometheus or otlp"),
 ];
 
 /// What this version does not do.
