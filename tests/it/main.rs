@@ -25,6 +25,7 @@ mod module_rings;
 mod node_client;
 mod otel;
 mod packages;
+mod phoenix;
 mod process;
 mod readme;
 mod redis;
