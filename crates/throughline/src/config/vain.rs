@@ -21,6 +21,10 @@ pub(super) fn in_this_version(settings: &Settings) -> Vec<String> {
         return Vec::new();
     }
     let mut warnings = Vec::new();
+    let disabled = settings.shown().find(|(name, ..)| *name == "OTEL_SDK_DISABLED");
+    if let Some((name, _, shape)) = disabled.filter(|(.., shape)| !shape.eq_ignore_ascii_case("=false")) {
+        warnings.push(format!("{name}{shape} turns nothing off: by the standard, only true does"));
+    }
     for (name, exporter, why) in EXPORTERS {
         let value = settings.get(name).unwrap_or_default();
         if has_exporter(value, exporter) {
