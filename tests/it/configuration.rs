@@ -105,7 +105,9 @@ fn every_variable_that_other_crates_name_is_in_the_table() {
     for Collector { endpoint, protocol, headers, compression, timeout, certificate } in
         [otlp::ALL, otlp::TRACES.collector, otlp::LOGS.collector, otlp::METRICS.collector]
     {
-        [endpoint, protocol, headers, compression, timeout, certificate].into_iter().for_each(is_in_the_table);
+        [endpoint, protocol, headers, compression, timeout, certificate]
+            .into_iter()
+            .for_each(is_in_the_table);
     }
     for Signal { exporter, .. } in [otlp::TRACES, otlp::LOGS, otlp::METRICS] {
         is_in_the_table(exporter);

@@ -137,8 +137,7 @@ impl Source for Ticks {
 
     fn take_now(&mut self, _: bool) -> Vec<Measured> {
         self.next = Instant::now().checked_add(self.interval);
-        let measured: Vec<_> =
-            translate::metrics(self.source.snapshot()).iter().map(Measured::new).collect();
+        let measured: Vec<_> = translate::metrics(self.source.snapshot()).iter().map(Measured::new).collect();
         self.ledger.accept(measured.iter().map(|measured| measured.points as u64).sum());
         measured
     }

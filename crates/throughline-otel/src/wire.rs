@@ -51,7 +51,8 @@ impl OfProcess {
         resource: Resource,
         scopes: impl Iterator<Item = (InstrumentationScope, Vec<Bytes>)>,
     ) -> Self {
-        let scopes = scopes.map(|(scope, encoded)| OfScope { scope: Some(scope), encoded, ..OfScope::default() });
+        let scopes =
+            scopes.map(|(scope, encoded)| OfScope { scope: Some(scope), encoded, ..OfScope::default() });
         Self { resource: Some(resource), scopes: scopes.collect(), schema_url: String::new() }
     }
 }
@@ -105,9 +106,11 @@ mod tests {
             let of_process = OfProcess::new(resource.clone(), scope.clone(), items);
             Request { processes: vec![of_process] }.encode_to_vec()
         };
-        let (resource, scope, schema_url) = (Some(resource.clone()), Some(scope.clone()), SCHEMA_URL.to_owned());
+        let (resource, scope, schema_url) =
+            (Some(resource.clone()), Some(scope.clone()), SCHEMA_URL.to_owned());
 
-        let spans: Vec<_> = ["one", "two"].map(|name| Span { name: name.to_owned(), ..Span::default() }).into();
+        let spans: Vec<_> =
+            ["one", "two"].map(|name| Span { name: name.to_owned(), ..Span::default() }).into();
         let bytes = request(spans.iter().map(encoded).collect());
         let scope_spans = ScopeSpans { scope: scope.clone(), spans, schema_url: schema_url.clone() };
         let of_process = ResourceSpans {

@@ -61,7 +61,14 @@ impl std::fmt::Debug for RequestDetails {
 
 impl RequestStart {
     pub(crate) fn new(hub: Arc<Hub>, event_type: Text) -> Self {
-        Self { hub, event_type, caller: Propagation::default(), request_id: None, made_id: None, describe: None }
+        Self {
+            hub,
+            event_type,
+            caller: Propagation::default(),
+            request_id: None,
+            made_id: None,
+            describe: None,
+        }
     }
 
     /// Continues the trace of the sender of the request.

@@ -115,7 +115,10 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_specification() {
-        assert_eq!((ALL.endpoint, ALL.timeout), ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TIMEOUT"));
+        assert_eq!(
+            (ALL.endpoint, ALL.timeout),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+        );
         assert_eq!(TRACES.exporter, "OTEL_TRACES_EXPORTER");
         assert_eq!(LOGS.collector.certificate, "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE");
         assert_eq!(METRICS.collector.headers, "OTEL_EXPORTER_OTLP_METRICS_HEADERS");

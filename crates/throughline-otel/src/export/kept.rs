@@ -61,7 +61,8 @@ impl Exporter {
         };
         let sent = first.into_iter().filter_map(|First { span, is_record_alone, through }| {
             let end = Arc::clone(span.events.last()?);
-            let sent = Sent::new(&translated(&span, self.style, &self.sampling)?, &end, span.owed, Some(span));
+            let sent =
+                Sent::new(&translated(&span, self.style, &self.sampling)?, &end, span.owed, Some(span));
             Some((sent, is_record_alone, through))
         });
         let mut sent: Vec<_> = sent.collect();

@@ -322,13 +322,7 @@ static TRACES: &[Variable] = &[
     variable(otlp::TRACES.collector.timeout, &[], Millis, "", "The same for traces, if it differs."),
     variable(otlp::LOGS.collector.timeout, &[], Millis, "", "The same for log records, if it differs."),
     variable(otlp::METRICS.collector.timeout, &[], Millis, "", "The same for metrics, if it differs."),
-    variable(
-        otlp::ALL.compression,
-        &[],
-        OneOf(&["gzip", "none"]),
-        "none",
-        "Whether exports are compressed.",
-    ),
+    variable(otlp::ALL.compression, &[], OneOf(&["gzip", "none"]), "none", "Whether exports are compressed."),
     variable(
         otlp::TRACES.collector.compression,
         &[],

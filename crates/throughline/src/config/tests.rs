@@ -223,8 +223,7 @@ fn nobody_is_warned_of_what_was_turned_off() {
 fn what_looks_like_the_switch_that_turns_everything_off_and_is_not_is_warned_of() {
     for value in ["1", "yes", "on"] {
         let config = config(&[("OTEL_SDK_DISABLED", value)]).unwrap();
-        let warning =
-            format!("OTEL_SDK_DISABLED={value} turns nothing off: by the standard, only true does");
+        let warning = format!("OTEL_SDK_DISABLED={value} turns nothing off: by the standard, only true does");
         assert_eq!(config.warnings(), [warning]);
     }
     for value in ["true", "TRUE", "false", "False"] {

@@ -62,16 +62,15 @@ impl TraceSettings {
             endpoint: endpoint.map_or_else(|| default.to_owned(), Cow::into_owned),
             protocol: protocol.to_owned(),
             headers: headers.and_then(env::pairs).unwrap_or_default(),
-            timeout: of_traces(|collector| collector.timeout)
-                .and_then(|millis| millis.parse().ok())
-                .map_or(Duration::from_secs(10), |millis| match millis {
+            timeout: of_traces(|collector| collector.timeout).and_then(|millis| millis.parse().ok()).map_or(
+                Duration::from_secs(10),
+                |millis| match millis {
                     // As OpenTelemetry has it.
                     0 => Duration::MAX,
                     millis => Duration::from_millis(millis),
-                }),
-            compression: of_traces(|collector| collector.compression)
-                .unwrap_or("none")
-                .to_owned(),
+                },
+            ),
+            compression: of_traces(|collector| collector.compression).unwrap_or("none").to_owned(),
             sampler: sampler.to_owned(),
             ratio: ratio.unwrap_or(1.0),
             propagators: words.map(|word| word.trim().to_owned()).collect(),
@@ -79,8 +78,7 @@ impl TraceSettings {
                 let endpoint = of_signal(settings, &LOGS, |collector| collector.endpoint);
                 endpoint.map(with_scheme).map_or_else(|| default.to_owned(), Cow::into_owned)
             }),
-            certificate: of_traces(|collector| collector.certificate)
-                .map(PathBuf::from),
+            certificate: of_traces(|collector| collector.certificate).map(PathBuf::from),
         })
     }
 
@@ -195,10 +193,9 @@ pub(super) fn has_otlp(settings: &Settings, name: &str) -> Option<bool> {
 /// Whether log records are sent with traces: where no variable says so, to a collector that is known to take them.
 fn exports_log_records(settings: &Settings) -> bool {
     let is_set = |name| settings.get(name).is_some();
-    has_otlp(settings, LOGS.exporter)
-        .unwrap_or_else(|| {
-            !is_set(TRACES.collector.endpoint) || is_set(LOGS.collector.endpoint) || is_set(ALL.endpoint)
-        })
+    has_otlp(settings, LOGS.exporter).unwrap_or_else(|| {
+        !is_set(TRACES.collector.endpoint) || is_set(LOGS.collector.endpoint) || is_set(ALL.endpoint)
+    })
 }
 
 /// Whether somebody said that nothing is to be exported.

@@ -148,12 +148,7 @@ fn sampler(reader: &mut Reader<'_>, mut sampler: Section) -> Option<&'static str
     name
 }
 
-fn processors(
-    reader: &mut Reader<'_>,
-    provider: &mut Section,
-    signal: &Signal,
-    batches: &Batches,
-) {
+fn processors(reader: &mut Reader<'_>, provider: &mut Section, signal: &Signal, batches: &Batches) {
     let at = provider.place("processors");
     let mut exporters = Vec::new();
     for mut processor in reader.sections(provider, "processors") {
