@@ -25,7 +25,6 @@ mod module_rings;
 mod node_client;
 mod otel;
 mod packages;
-mod phoenix;
 mod process;
 mod readme;
 mod redis;

@@ -76,7 +76,7 @@ impl LeanStack {
         }
         let (lean, with_logs) = (around!(), around!(trace));
         let client = Arc::new(Client::from(options));
-        Ok(Self { otel: Otel::into(exporter), client, lean, with_logs, handle })
+        Ok(Self { otel: Otel::exporting_to(exporter), client, lean, with_logs, handle })
     }
 
     /// Does some work with the stack switched on, and what it has put off afterwards.

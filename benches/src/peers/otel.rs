@@ -31,11 +31,11 @@ pub struct Otel {
 impl Otel {
     /// Starts the batch processor in front of an exporter that drops what it is given.
     pub fn start() -> Self {
-        Self::into(Dropping)
+        Self::exporting_to(Dropping)
     }
 
     /// The same in front of another one, with a queue that is long enough for a turn.
-    pub fn into(exporter: impl SpanExporter + 'static) -> Self {
+    pub fn exporting_to(exporter: impl SpanExporter + 'static) -> Self {
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(1 << 17)
             .with_scheduled_delay(Duration::from_millis(100))
