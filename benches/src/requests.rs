@@ -13,6 +13,9 @@ use throughline_metrics::Prometheus;
 use throughline_tower::LayerExt as _;
 use tower::{Service as _, ServiceExt as _};
 
+/// What is asked for.
+pub const PATH: &str = "/loans/42";
+
 /// A router with nothing around it.
 pub fn bare() -> Router {
     Router::new().route("/loans/{id}", get(async || "granted"))
@@ -42,14 +45,14 @@ pub fn ours_with_the_peers_exporter() -> anyhow::Result<(Router, Throughline, Pr
     Ok((bare().layer(throughline.layer()), throughline, handle))
 }
 
-/// Sends so many requests, one after the other, and reads each answer to its end.
+/// Sends so many requests for a path, one after the other, and reads each answer to its end.
 ///
 /// # Errors
 /// If one is not answered as it should.
-pub async fn serve(router: Router, requests: usize) -> anyhow::Result<()> {
+pub async fn serve(router: Router, path: &str, requests: usize) -> anyhow::Result<()> {
     let mut service = router.into_service::<Body>();
     for _ in 0..requests {
-        let request = Request::get("/loans/42").header("host", "loans.example").header("accept", "*/*");
+        let request = Request::get(path).header("host", "loans.example").header("accept", "*/*");
         let answer = service.ready().await?.call(request.body(Body::empty())?).await?;
         anyhow::ensure!(answer.status() == StatusCode::OK, "answered with {}", answer.status());
         let body = answer.into_body().collect().await.context("the body")?;

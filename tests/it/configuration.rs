@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use throughline::config::variables;
+use throughline_core::env::otlp::{self, Batches, Collector, Signal};
 
 const BEGIN: &str = "<!-- BEGIN: made from the table by `UPDATE_DOCS=1 cargo test -p throughline-workspace configuration` -->\n";
 const END: &str = "<!-- END -->\n";
@@ -99,7 +100,28 @@ fn every_variable_that_other_crates_name_is_in_the_table() {
         .collect();
     assert!(named.len() > 5, "the names are read: {named:?}");
     for name in named {
-        let is_known = variables().any(|(_, known)| known.name == name || known.aliases.contains(&name));
-        assert!(is_known, "{name} is not in crates/throughline/src/config/table.rs");
+        is_in_the_table(name);
     }
+    for Collector { endpoint, protocol, headers, compression, timeout, certificate } in
+        [otlp::ALL, otlp::TRACES.collector, otlp::LOGS.collector, otlp::METRICS.collector]
+    {
+        [endpoint, protocol, headers, compression, timeout, certificate]
+            .into_iter()
+            .for_each(is_in_the_table);
+    }
+    for Signal { exporter, .. } in [otlp::TRACES, otlp::LOGS, otlp::METRICS] {
+        is_in_the_table(exporter);
+    }
+    for Batches { schedule_delay, export_timeout, max_queue_size, max_export_batch_size } in
+        [otlp::SPANS, otlp::LOG_RECORDS]
+    {
+        [schedule_delay, export_timeout, max_queue_size, max_export_batch_size]
+            .into_iter()
+            .for_each(is_in_the_table);
+    }
+}
+
+fn is_in_the_table(name: &str) {
+    let is_known = variables().any(|(_, known)| known.name == name || known.aliases.contains(&name));
+    assert!(is_known, "{name} is not in crates/throughline/src/config/table.rs");
 }

@@ -34,7 +34,7 @@ fn requests_with_each_layer(runtime: &tokio::runtime::Runtime) -> anyhow::Result
         [("http-bare", requests::bare()), ("http-ours", with_layer), ("http-stack", with_stack)]
     {
         let mut outcome = Ok(());
-        print(side, || outcome = runtime.block_on(requests::serve(router.clone(), STEPS)));
+        print(side, || outcome = runtime.block_on(requests::serve(router.clone(), requests::PATH, STEPS)));
         outcome?;
     }
     Ok(())

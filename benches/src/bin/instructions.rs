@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
         "redact-dirty" => redact(include_str!("../rows/redaction/dirty.json"), times),
         "request" => {
             let (router, _throughline) = requests::ours()?;
-            twice(&runtime, |times| requests::serve(router.clone(), times), times)
+            twice(&runtime, |times| requests::serve(router.clone(), requests::PATH, times), times)
         }
         "query-new" => on_each(
             times,

@@ -1,4 +1,4 @@
-//! `tracing` with `tracing-opentelemetry` and the SDK's batch processor, whose exporter drops what it is given.
+//! `tracing` with `tracing-opentelemetry` and the SDK's batch processor.
 
 use std::time::Duration;
 
@@ -29,13 +29,18 @@ pub struct Otel {
 }
 
 impl Otel {
-    /// Starts the batch processor, with a queue that is long enough for a turn.
+    /// Starts the batch processor in front of an exporter that drops what it is given.
     pub fn start() -> Self {
+        Self::exporting_to(Dropping)
+    }
+
+    /// The same in front of another one, with a queue that is long enough for a turn.
+    pub fn exporting_to(exporter: impl SpanExporter + 'static) -> Self {
         let config = BatchConfigBuilder::default()
             .with_max_queue_size(1 << 17)
             .with_scheduled_delay(Duration::from_millis(100))
             .build();
-        let processor = BatchSpanProcessor::builder(Dropping).with_batch_config(config).build();
+        let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
         Self { provider: SdkTracerProvider::builder().with_span_processor(processor).build() }
     }
 

@@ -5,7 +5,7 @@ use super::{Bench, HTTP};
 use crate::duel::{Samples, by_turns, nanos_each};
 use crate::peers::tower_stack;
 use crate::report::{Line, Target, time};
-use crate::requests::{bare, ours, ours_with_the_peers_exporter, serve};
+use crate::requests::{PATH, bare, ours, ours_with_the_peers_exporter, serve};
 
 const REQUESTS: usize = 20_000;
 
@@ -16,7 +16,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let (same_exporter, _throughline, own_handle) = ours_with_the_peers_exporter()?;
     let (stack, handle) = tower_stack::around(crate::requests::bare())?;
     let serving = |router: axum::Router| {
-        move || nanos_each(REQUESTS, || runtime.block_on(serve(router.clone(), REQUESTS)))
+        move || nanos_each(REQUESTS, || runtime.block_on(serve(router.clone(), PATH, REQUESTS)))
     };
     let (bare, ours, same_exporter, stack) =
         (serving(bare), serving(ours), serving(same_exporter), serving(stack));

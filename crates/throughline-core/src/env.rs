@@ -1,4 +1,7 @@
-//! Environment variables, read the same way by everybody; their names are in [`names::env`](throughline_model::names::env).
+//! Environment variables, read the same way by everybody; their names are in [`names::env`](throughline_model::names::env), those of OTLP
+//! in [`otlp`].
+
+pub mod otlp;
 
 /// Why the environment can't be used as it is.
 #[derive(Debug, thiserror::Error)]
@@ -85,19 +88,6 @@ pub const EXPORTERS: &[&str] = &["otlp", "console", "none"];
 /// Whether a list of exporters, with commas between them, names this one.
 pub fn has_exporter(list: &str, exporter: &str) -> bool {
     list.split(',').any(|word| word.trim() == exporter)
-}
-
-/// How a collector is spoken to, where `OTEL_EXPORTER_OTLP_PROTOCOL` does not say: at the port that is registered for gRPC by gRPC.
-pub fn otlp_protocol(endpoint: &str) -> &'static str {
-    match host_and_port(endpoint) {
-        Some((_, 4317)) => "grpc",
-        _ => "http/protobuf",
-    }
-}
-
-/// Where a collector is, where `OTEL_EXPORTER_OTLP_ENDPOINT` does not say.
-pub fn otlp_endpoint(protocol: &str) -> &'static str {
-    if protocol == "grpc" { "http://localhost:4317" } else { "http://localhost:4318" }
 }
 
 /// The pairs of a list such as `key=value,key=value`, percent-decoded as in baggage; `None` if it is none.

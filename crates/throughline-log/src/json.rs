@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::line::{Line, level_name};
+use crate::line::{Id, Line, level_name};
 
 /// Appends the line, with a line break at its end. `service` is that of the process.
 pub(crate) fn write(line: &Line<'_>, service: &str, out: &mut Vec<u8>) {
@@ -18,7 +18,14 @@ pub(crate) fn write(line: &Line<'_>, service: &str, out: &mut Vec<u8>) {
     text(line.target, out);
     for (name, id) in line.ids.known() {
         field(name, out);
-        text(id, out);
+        let _ = match id {
+            Id::Trace(id) => write!(out, "\"{id}\""),
+            Id::Span(id) => write!(out, "\"{id}\""),
+            Id::Text(id) => {
+                text(id, out);
+                Ok(())
+            }
+        };
     }
     if let Some(error) = line.error {
         out.extend_from_slice(b",\"error\":");

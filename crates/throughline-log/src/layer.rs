@@ -12,6 +12,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use crate::fields::Fields;
 use crate::line::{Ids, Line};
+use crate::ours::OurIds;
 use crate::shared::Shared;
 
 /// Of the spans around an event, so many are named.
@@ -28,11 +29,29 @@ pub(crate) struct LogLayer {
 }
 
 /// What is kept of a span.
-struct SpanFields {
-    /// Whether it is one of ours, whose fields are ids.
-    is_ours: bool,
-    name: &'static str,
-    fields: Map<String, Value>,
+enum Kept {
+    /// One of ours: who those are that its lines belong to.
+    Ours(Box<OurIds>),
+    Others {
+        name: &'static str,
+        fields: Map<String, Value>,
+    },
+}
+
+impl Kept {
+    fn ours(&self) -> Option<&OurIds> {
+        match self {
+            Self::Ours(ids) => Some(ids),
+            Self::Others { .. } => None,
+        }
+    }
+
+    fn others(&self) -> Option<(&'static str, &Map<String, Value>)> {
+        match self {
+            Self::Ours(_) => None,
+            Self::Others { name, fields } => Some((name, fields)),
+        }
+    }
 }
 
 impl LogLayer {
@@ -41,13 +60,11 @@ impl LogLayer {
         Self { shared, redactor, service }
     }
 
-    /// The fields as they may be shown. Those of our own spans are redacted already.
-    fn fields_of(&self, is_ours: bool, record: impl FnOnce(&mut Fields)) -> Map<String, Value> {
+    /// The fields as they may be shown.
+    fn fields_of(&self, record: impl FnOnce(&mut Fields)) -> Map<String, Value> {
         let mut fields = Fields::default();
         fields.read(record);
-        if !is_ours {
-            fields.redact(&self.redactor);
-        }
+        fields.redact(&self.redactor);
         let Fields { message, error, others, .. } = fields;
         let mut shown = others;
         if let Some(error) = error {
@@ -65,16 +82,31 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
         let Some(span) = context.span(id) else { return };
         let metadata = attributes.metadata();
         let is_ours = metadata.target() == OURS && attributes.fields().field("trace_id").is_some();
-        let fields = self.fields_of(is_ours, |fields| attributes.record(fields));
-        span.extensions_mut().replace(SpanFields { is_ours, name: metadata.name(), fields });
+        let kept = if is_ours {
+            let mut ids = Box::<OurIds>::default();
+            attributes.record(&mut *ids);
+            Kept::Ours(ids)
+        } else {
+            let fields = self.fields_of(|fields| attributes.record(fields));
+            Kept::Others { name: metadata.name(), fields }
+        };
+        span.extensions_mut().replace(kept);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let is_ours = span.extensions().get::<SpanFields>().is_some_and(|kept| kept.is_ours);
-        let fields = self.fields_of(is_ours, |fields| values.record(fields));
-        if let Some(kept) = span.extensions_mut().get_mut::<SpanFields>() {
-            kept.fields.extend(fields);
+        // Foreign code may format the values: no lock is held meanwhile.
+        if is_ours(&span) {
+            let mut recorded = OurIds::default();
+            values.record(&mut recorded);
+            if let Some(Kept::Ours(ids)) = span.extensions_mut().get_mut() {
+                ids.learn(recorded);
+            }
+            return;
+        }
+        let recorded = self.fields_of(|fields| values.record(fields));
+        if let Some(Kept::Others { fields, .. }) = span.extensions_mut().get_mut() {
+            fields.extend(recorded);
         }
     }
 
@@ -97,20 +129,13 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
         let target = self.redactor.name(target);
 
         let around: Vec<_> = context.event_span(event).into_iter().flat_map(|span| span.scope()).collect();
-        let is_ours =
-            |span: &SpanRef<'_, S>| span.extensions().get().is_some_and(|kept: &SpanFields| kept.is_ours);
         // Asked before the locks below are held: a context may run the code that describes its request.
         let own = if around.iter().any(is_ours) { None } else { Own::of_thread(&self.redactor) };
         let exported = {
             let extensions: Vec<_> = around.iter().map(|span| span.extensions()).collect();
-            let kept: Vec<_> = extensions.iter().filter_map(|kept| kept.get::<SpanFields>()).collect();
+            let kept: Vec<_> = extensions.iter().filter_map(|kept| kept.get::<Kept>()).collect();
             let ids = own.as_ref().map_or_else(|| ids_among(&kept), Own::ids);
-            let mut spans: Vec<_> = kept
-                .iter()
-                .filter(|span| !span.is_ours)
-                .take(SPANS)
-                .map(|span| (span.name, &span.fields))
-                .collect();
+            let mut spans: Vec<_> = kept.iter().filter_map(|span| span.others()).take(SPANS).collect();
             spans.reverse();
             let line = Line {
                 at: Timestamp::now(),
@@ -128,20 +153,23 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for LogLayer {
     }
 }
 
+fn is_ours<'s, S: LookupSpan<'s>>(span: &SpanRef<'s, S>) -> bool {
+    span.extensions().get().is_some_and(|kept: &Kept| kept.ours().is_some())
+}
+
 /// The ids that our spans around an event have. The innermost says which run it is; whose request that serves may be known to
 /// those around it alone.
-fn ids_among<'s>(kept: &[&'s SpanFields]) -> Ids<'s> {
-    let ours = || kept.iter().filter(|span| span.is_ours);
-    let own = |name: &str| ours().next()?.fields.get(name)?.as_str();
-    let around = |name: &str| ours().find_map(|span| span.fields.get(name)?.as_str());
+fn ids_among<'s>(kept: &[&'s Kept]) -> Ids<'s> {
+    let ours = || kept.iter().filter_map(|span| span.ours());
+    let own = ours().next();
     Ids {
-        trace: own("trace_id"),
-        span: own("span_id"),
-        workflow: own("workflow"),
-        correlation: own("correlation_id"),
-        request: around("request_id"),
-        session: around("session_id"),
-        user: around("user_id"),
+        trace: own.and_then(|own| own.trace),
+        span: own.and_then(|own| own.span),
+        workflow: own.and_then(|own| own.workflow.as_deref()),
+        correlation: own.and_then(|own| own.correlation.as_deref()),
+        request: ours().find_map(|span| span.request.as_deref()),
+        session: ours().find_map(|span| span.session.as_deref()),
+        user: ours().find_map(|span| span.user.as_deref()),
     }
 }
 
@@ -149,8 +177,6 @@ fn ids_among<'s>(kept: &[&'s SpanFields]) -> Ids<'s> {
 /// or what was begun in a request outlives it.
 struct Own {
     context: TraceContext,
-    trace: String,
-    span: String,
     request: Option<Text>,
     session: Option<Text>,
     user: Option<Text>,
@@ -162,8 +188,6 @@ impl Own {
         let name = names::attrs::REQUEST_ID;
         let request = context.request_id().map(|id| redactor.findable(Some(name), id).into());
         Some(Self {
-            trace: context.trace_id().to_string(),
-            span: context.span_id().to_string(),
             request: request.or_else(|| context.attr(name)),
             session: context.attr(names::attrs::SESSION),
             user: context.attr(names::attrs::USER),
@@ -173,8 +197,8 @@ impl Own {
 
     fn ids(&self) -> Ids<'_> {
         Ids {
-            trace: Some(&self.trace),
-            span: Some(&self.span),
+            trace: Some(self.context.trace_id()),
+            span: Some(self.context.span_id()),
             workflow: self.context.workflow_name(),
             correlation: self.context.correlation_id(),
             request: self.request.as_deref(),

@@ -12,6 +12,7 @@ mod levels;
 mod limits;
 mod line;
 mod logs;
+mod ours;
 mod output;
 mod queue;
 mod report;

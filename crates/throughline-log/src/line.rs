@@ -1,7 +1,7 @@
 //! What a line says, whatever it is written as.
 
 use serde_json::{Map, Value};
-use throughline_core::{ErrorInfo, Timestamp};
+use throughline_core::{ErrorInfo, SpanId, Timestamp, TraceId};
 use tracing::Level;
 
 /// One line. Everything in it is redacted.
@@ -21,8 +21,8 @@ pub(crate) struct Line<'a> {
 /// Whose line it is.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Ids<'a> {
-    pub(crate) trace: Option<&'a str>,
-    pub(crate) span: Option<&'a str>,
+    pub(crate) trace: Option<TraceId>,
+    pub(crate) span: Option<SpanId>,
     pub(crate) workflow: Option<&'a str>,
     pub(crate) correlation: Option<&'a str>,
     pub(crate) request: Option<&'a str>,
@@ -32,10 +32,15 @@ pub(crate) struct Ids<'a> {
 
 impl<'a> Ids<'a> {
     /// Those that are known, as they are called in a line.
-    pub(crate) fn known(self) -> impl Iterator<Item = (&'static str, &'a str)> {
+    pub(crate) fn known(self) -> impl Iterator<Item = (&'static str, Id<'a>)> {
+        let of_run = [("trace_id", self.trace.map(Id::Trace)), ("span_id", self.span.map(Id::Span))];
+        let others = self.beside_the_run().map(|(name, id)| (name, Id::Text(id)));
+        of_run.into_iter().filter_map(|(name, id)| Some((name, id?))).chain(others)
+    }
+
+    /// The same without those of the run and the step.
+    pub(crate) fn beside_the_run(self) -> impl Iterator<Item = (&'static str, &'a str)> {
         let all = [
-            ("trace_id", self.trace),
-            ("span_id", self.span),
             ("workflow", self.workflow),
             ("correlation_id", self.correlation),
             ("request_id", self.request),
@@ -44,6 +49,15 @@ impl<'a> Ids<'a> {
         ];
         all.into_iter().filter_map(|(name, id)| Some((name, id?)))
     }
+}
+
+/// An id as a line has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Id<'a> {
+    Trace(TraceId),
+    Span(SpanId),
+    /// What others called it, or a pseudonym of that.
+    Text(&'a str),
 }
 
 /// The level as lines have it.

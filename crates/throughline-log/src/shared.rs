@@ -77,14 +77,14 @@ impl Shared {
 
     fn exported(&self, line: &Line<'_>) -> Option<LogLine> {
         self.export.0.as_ref()?;
-        let ids = line.ids.known().filter(|(name, _)| !matches!(*name, "trace_id" | "span_id"));
+        let ids = line.ids.beside_the_run();
         Some(LogLine {
             at: line.at,
             level: line.level,
             message: line.message.to_owned(),
             target: line.target.to_owned(),
-            trace: line.ids.trace.and_then(|trace| trace.parse().ok()),
-            span: line.ids.span.and_then(|span| span.parse().ok()),
+            trace: line.ids.trace,
+            span: line.ids.span,
             ids: ids.map(|(name, id)| (name, id.to_owned())).collect(),
             error: line.error.cloned(),
             metadata: line.metadata.clone(),

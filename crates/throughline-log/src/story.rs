@@ -37,10 +37,9 @@ impl EventSink for StorySink {
         if !self.shared.levels.enable(TARGET, level) || !self.shared.admits(TARGET, level) {
             return;
         }
-        let (trace, span) = (event.trace_id.to_string(), event.span_id.to_string());
         let ids = Ids {
-            trace: Some(&trace),
-            span: Some(&span),
+            trace: Some(event.trace_id),
+            span: Some(event.span_id),
             workflow: event.workflow.as_deref(),
             correlation: event.correlation_id.as_deref(),
             request: event.attrs.get(names::attrs::REQUEST_ID),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use tracing::Level;
 
-use crate::line::{Line, level_name};
+use crate::line::{Id, Line, level_name};
 
 const RESET: &str = "\x1b[0m";
 const DIM: &str = "\x1b[2m";
@@ -45,7 +45,14 @@ pub(crate) fn write(line: &Line<'_>, colour: bool, out: &mut Vec<u8>) {
     text.push_str(dim);
     for (name, id) in line.ids.known() {
         let _ = write!(text, " {name}=");
-        escape(id, &mut text);
+        let _ = match id {
+            Id::Trace(id) => write!(text, "{id}"),
+            Id::Span(id) => write!(text, "{id}"),
+            Id::Text(id) => {
+                escape(id, &mut text);
+                Ok(())
+            }
+        };
     }
     let _ = writeln!(text, "{dim_end}");
     out.extend_from_slice(text.as_bytes());

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use throughline_core::env;
+use throughline_core::env::{self, otlp};
 use throughline_model::SpoolConfig;
 
 use crate::intake::Running;
@@ -39,10 +39,10 @@ impl Protocol {
 pub enum OpenSpans {
     /// Not before it ends.
     Hidden,
-    /// As a log record with its ids, as soon as it begins.
+    /// As a log record with its ids, unless it ends within a twentieth of a second.
     #[default]
     LogRecord,
-    /// As a span of no length in it, as soon as it begins: for back ends that show no logs.
+    /// As a span of no length in it, for back ends that show no logs; at the same time.
     PendingSpan,
 }
 
@@ -68,9 +68,18 @@ impl Exceptions {
     }
 }
 
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Traces,
+    Logs,
+    Metrics,
+}
+
 /// A signal of OTLP: how and where it is sent to, and what is sent along.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Signal {
+    pub(crate) kind: Kind,
     pub(crate) protocol: Protocol,
     /// The whole address for HTTP, the server for gRPC. Printed only [without what may be secret](Signal::place).
     pub(crate) endpoint: String,
@@ -155,7 +164,8 @@ pub struct Otlp {
 impl Otlp {
     /// HTTP to `http://localhost:4318`, whatever the environment says.
     pub fn new() -> Self {
-        let signal = Signal {
+        let signal = |kind| Signal {
+            kind,
             protocol: Protocol::Http,
             endpoint: String::new(),
             headers: BTreeMap::new(),
@@ -172,9 +182,9 @@ impl Otlp {
             patience: Duration::from_secs(60),
         };
         Self {
-            traces: signal.clone(),
-            logs: signal.clone(),
-            metrics: signal,
+            traces: signal(Kind::Traces),
+            logs: signal(Kind::Logs),
+            metrics: signal(Kind::Metrics),
             resource: BTreeMap::new(),
             batching,
             value_limit: 4096,
@@ -190,7 +200,7 @@ impl Otlp {
             outbox: None,
             running: OnceLock::new(),
         }
-        .endpoint("http://localhost:4318")
+        .endpoint(otlp::default_endpoint(Protocol::Http.name()))
     }
 
     /// How messages are sent; say the [endpoint](Self::endpoint) after it.
@@ -205,8 +215,8 @@ impl Otlp {
 
     /// The base address of the collector, to which HTTP adds `/v1/traces`, `/v1/logs` and `/v1/metrics`.
     pub fn endpoint(mut self, base: impl AsRef<str>) -> Self {
-        for (signal, path) in self.signals().zip(["v1/traces", "v1/logs", "v1/metrics"]) {
-            signal.below(base.as_ref(), path);
+        for (signal, variables) in self.signals().zip([otlp::TRACES, otlp::LOGS, otlp::METRICS]) {
+            signal.below(base.as_ref(), variables.path);
         }
         self
     }

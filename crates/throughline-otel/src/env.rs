@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use throughline_core::env::otlp::{self, ALL, Batches, LOG_RECORDS, LOGS, METRICS, SPANS, TRACES};
 use throughline_core::env::{self, EXPORTERS, EnvError, has_exporter, variable};
 
 use crate::config::{Batching, Exceptions, Otlp, Protocol, Signal};
@@ -46,7 +47,7 @@ impl Otlp {
         }
         // Counted in spans there, in events here; a span has two at least.
         batching(lookup, &SPANS, &mut otlp.batching, 2)?;
-        batching(lookup, &LINES, &mut otlp.lines, 1)?;
+        batching(lookup, &LOG_RECORDS, &mut otlp.lines, 1)?;
         let number = |name| number(lookup, name);
         if let Some(millis) = number("OTEL_METRIC_EXPORT_INTERVAL")? {
             otlp.interval = Duration::from_millis(millis.max(1));
@@ -62,8 +63,8 @@ impl Otlp {
         otlp.log_records = match is_exported(lookup, LOGS.exporter)? {
             Some(is_exported) => is_exported,
             // Nobody said where to.
-            None if lookup(TRACES.endpoint)?.is_some() => {
-                one_of(lookup, [LOGS.endpoint, ALL.endpoint])?.is_some()
+            None if lookup(TRACES.collector.endpoint)?.is_some() => {
+                one_of(lookup, [LOGS.collector.endpoint, ALL.endpoint])?.is_some()
             }
             None => true,
         };
@@ -74,40 +75,6 @@ impl Otlp {
 
 /// How variables are read.
 pub(crate) type Lookup<'l> = &'l dyn Fn(&'static str) -> Result<Option<String>, EnvError>;
-
-/// The names of the variables of one signal.
-struct Names {
-    exporter: &'static str,
-    endpoint: &'static str,
-    path: &'static str,
-    protocol: &'static str,
-    headers: &'static str,
-    compression: &'static str,
-    timeout: &'static str,
-    #[cfg(feature = "tls")]
-    certificate: &'static str,
-}
-
-macro_rules! names {
-    ($exporter:literal, $path:literal, $prefix:literal) => {
-        Names {
-            exporter: $exporter,
-            endpoint: concat!($prefix, "ENDPOINT"),
-            path: $path,
-            protocol: concat!($prefix, "PROTOCOL"),
-            headers: concat!($prefix, "HEADERS"),
-            compression: concat!($prefix, "COMPRESSION"),
-            timeout: concat!($prefix, "TIMEOUT"),
-            #[cfg(feature = "tls")]
-            certificate: concat!($prefix, "CERTIFICATE"),
-        }
-    };
-}
-
-const ALL: Names = names!("", "", "OTEL_EXPORTER_OTLP_");
-const TRACES: Names = names!("OTEL_TRACES_EXPORTER", "v1/traces", "OTEL_EXPORTER_OTLP_TRACES_");
-const LOGS: Names = names!("OTEL_LOGS_EXPORTER", "v1/logs", "OTEL_EXPORTER_OTLP_LOGS_");
-const METRICS: Names = names!("OTEL_METRICS_EXPORTER", "v1/metrics", "OTEL_EXPORTER_OTLP_METRICS_");
 
 /// The first of these that is set, and its name.
 fn one_of(lookup: Lookup<'_>, names: [&'static str; 2]) -> Result<Option<(&'static str, String)>, EnvError> {
@@ -134,12 +101,13 @@ const PROTOCOLS: &str = if cfg!(feature = "grpc") {
     "http/protobuf; for grpc switch on the feature `grpc` of throughline-otel (`otel-grpc` of throughline)"
 };
 
-fn signal(lookup: Lookup<'_>, names: &Names, signal: &mut Signal) -> Result<(), EnvError> {
+fn signal(lookup: Lookup<'_>, variables: &otlp::Signal, signal: &mut Signal) -> Result<(), EnvError> {
+    let names = &variables.collector;
     let endpoint = one_of(lookup, [names.endpoint, ALL.endpoint])?;
     signal.protocol = match one_of(lookup, [names.protocol, ALL.protocol])? {
         Some(protocol) => protocol_of(&protocol)?,
         None => match &endpoint {
-            Some((name, endpoint)) => protocol_of(&(name, env::otlp_protocol(endpoint).to_owned()))?,
+            Some((name, endpoint)) => protocol_of(&(name, otlp::protocol_at(endpoint).to_owned()))?,
             None => Protocol::Http,
         },
     };
@@ -153,12 +121,12 @@ fn signal(lookup: Lookup<'_>, names: &Names, signal: &mut Signal) -> Result<(), 
             }
             // The address of one signal is used as it is, that of all is what paths are added to.
             if name == ALL.endpoint {
-                signal.below(&endpoint, names.path);
+                signal.below(&endpoint, variables.path);
             } else {
                 signal.endpoint = endpoint;
             }
         }
-        None => signal.below(env::otlp_endpoint(signal.protocol.name()), names.path),
+        None => signal.below(otlp::default_endpoint(signal.protocol.name()), variables.path),
     }
     #[cfg(feature = "tls")]
     if let Some((name, path)) = one_of(lookup, [names.certificate, ALL.certificate])? {
@@ -189,28 +157,6 @@ fn signal(lookup: Lookup<'_>, names: &Names, signal: &mut Signal) -> Result<(), 
     Ok(())
 }
 
-/// The names of the variables of what is sent in batches.
-struct Batches {
-    delay: &'static str,
-    batch: &'static str,
-    capacity: &'static str,
-    patience: &'static str,
-}
-
-const SPANS: Batches = Batches {
-    delay: "OTEL_BSP_SCHEDULE_DELAY",
-    batch: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    capacity: "OTEL_BSP_MAX_QUEUE_SIZE",
-    patience: "OTEL_BSP_EXPORT_TIMEOUT",
-};
-
-const LINES: Batches = Batches {
-    delay: "OTEL_BLRP_SCHEDULE_DELAY",
-    batch: "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
-    capacity: "OTEL_BLRP_MAX_QUEUE_SIZE",
-    patience: "OTEL_BLRP_EXPORT_TIMEOUT",
-};
-
 /// `weight` is how many are counted for one that waits.
 fn batching(
     lookup: Lookup<'_>,
@@ -218,16 +164,16 @@ fn batching(
     batching: &mut Batching,
     weight: usize,
 ) -> Result<(), EnvError> {
-    if let Some(millis) = number(lookup, names.delay)? {
+    if let Some(millis) = number(lookup, names.schedule_delay)? {
         batching.delay = Duration::from_millis(millis);
     }
-    if let Some(count) = number(lookup, names.batch)? {
+    if let Some(count) = number(lookup, names.max_export_batch_size)? {
         batching.spans = as_usize(count).max(1);
     }
-    if let Some(count) = number(lookup, names.capacity)? {
+    if let Some(count) = number(lookup, names.max_queue_size)? {
         batching.capacity = as_usize(count).saturating_mul(weight).max(1);
     }
-    if let Some(millis) = number(lookup, names.patience)? {
+    if let Some(millis) = number(lookup, names.export_timeout)? {
         batching.patience = time_limit(millis);
     }
     Ok(())

@@ -182,6 +182,7 @@ impl Exporter {
     }
 
     fn look_at(&mut self, seen: Vec<Seen>) {
+        let mut began = Vec::new();
         for seen in seen {
             let event = match seen {
                 Seen::Event(event) => event,
@@ -191,13 +192,19 @@ impl Exporter {
                 }
             };
             match self.assembler.take(event) {
-                Amounts::Began(start) => self.show(&start),
+                Amounts::Began(start) => began.push(start),
                 Amounts::Ended(span) if span.is_fragment() && self.lookups.can_answer() => {
                     self.lookups.ask(Question::Beginning(span));
                 }
                 Amounts::Ended(span) => self.add(span),
                 Amounts::Waits => {}
                 Amounts::NoRoom => self.ledger.lose(DropReason::QueueFull, 1),
+            }
+        }
+        // Most have ended by now, and are shown as spans.
+        for start in began {
+            if self.assembler.has(start.trace_id, start.span_id) {
+                self.show(&start);
             }
         }
     }
@@ -208,13 +215,13 @@ impl Exporter {
             OpenSpans::Hidden => {}
             OpenSpans::LogRecord => {
                 let record = translate::start_record(start, self.style);
-                let _ = self.records.push(Record::of_start(record, start));
+                let _ = self.records.push(Record::of_start(&record, start));
                 self.records.hurry();
             }
             OpenSpans::PendingSpan => {
                 let state = self.sampling.trace_state(start.trace_id);
                 let span = Span { trace_state: state, ..translate::start_span(start, self.style) };
-                let _ = self.spans.push(Sent::of_start(span, start));
+                let _ = self.spans.push(Sent::of_start(&span, start));
                 self.spans.hurry();
             }
         }
@@ -232,7 +239,7 @@ impl Exporter {
         if finished.is_none() {
             self.tell_exception(&last);
         }
-        if self.spans.push(Sent::new(span, &last, owed, finished)).is_err() {
+        if self.spans.push(Sent::new(&span, &last, owed, finished)).is_err() {
             self.ledger.lose(DropReason::QueueFull, owed);
         }
     }
@@ -241,7 +248,7 @@ impl Exporter {
     /// waits otherwise; the span has the error's type and message in any case, so that no event is lost with the record.
     fn tell_exception(&mut self, end: &Arc<TraceEvent>) {
         if let Some(record) = translate::exception_record(end, self.style) {
-            let _ = self.records.push(Record::of_exception(record, end, self.outbox.is_some()));
+            let _ = self.records.push(Record::of_exception(&record, end, self.outbox.is_some()));
         }
     }
 
@@ -323,7 +330,7 @@ impl Exporter {
             return self.keep_or_lose(all, DropReason::Unavailable).await;
         }
         let count = self.spans.batch();
-        let request = self.processes.traces(self.spans.first(count));
+        let request = self.processes.request(self.spans.first(count).map(|sent| &sent.span));
         let sending = self.transport.send(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, message } => {
@@ -388,7 +395,7 @@ impl Exporter {
 
     async fn send_records(&mut self) {
         let count = self.records.batch();
-        let request = self.processes.logs(self.records.first(count));
+        let request = self.processes.request(self.records.first(count).map(|sent| &sent.record));
         let sending = self.transport_of_records.send(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, .. } => {
@@ -424,4 +431,35 @@ impl Exporter {
 fn translated(finished: &Finished, style: Style, sampling: &Sampling) -> Option<Span> {
     let trace = finished.events.first()?.trace_id;
     Some(Span { trace_state: sampling.trace_state(trace), ..translate::span(finished, style)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_model::{InstanceId, Status, Timestamp};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::sampler::Sampler;
+
+    #[tokio::test]
+    async fn the_start_of_a_span_is_shown_if_that_is_still_open_when_it_is_looked_at() {
+        let instance = Instance::new(InstanceId::random(), "loans");
+        let (intake, ledger) = (Arc::new(Intake::new(8)), Arc::<Ledger>::default());
+        let sampling = Arc::new(Sampling::new(Sampler::default()));
+        let plan = Exporter::plan(&Otlp::new(), &instance, None, &intake, &ledger, &sampling);
+        let (_open, deadline) = watch::channel(None);
+        let mut exporter = plan.open(Deadline::new(deadline)).await.unwrap();
+        let span = |seq, status| {
+            let (trace, at) = (TraceId::from_key("loan-42"), Timestamp::from_micros(i64::from(seq)));
+            let mut event = TraceEvent::new(trace, SpanId::from_u64(7).unwrap(), "stage:one", at, "loans");
+            (event.seq, event.status) = (seq, status);
+            Seen::Event(Arc::new(event))
+        };
+        exporter.look_at(vec![span(0, Status::Pending), span(1, Status::Success)]);
+        assert_eq!((exporter.records.len(), exporter.spans.len()), (0, 1));
+        exporter.look_at(vec![span(0, Status::Pending)]);
+        assert_eq!((exporter.records.len(), exporter.spans.len()), (1, 1));
+        exporter.look_at(vec![span(1, Status::Success)]);
+        assert_eq!((exporter.records.len(), exporter.spans.len()), (1, 2));
+    }
 }

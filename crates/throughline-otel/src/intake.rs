@@ -72,7 +72,9 @@ impl<T> Intake<T> {
     }
 
     pub(crate) fn take(&self) -> Vec<T> {
-        std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).seen)
+        // With room, so that those who emit do not make it.
+        let empty = Vec::with_capacity(ENOUGH.min(self.capacity));
+        std::mem::replace(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).seen, empty)
     }
 
     /// Takes what there is, and nothing more comes.

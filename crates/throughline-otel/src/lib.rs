@@ -39,6 +39,7 @@ mod sink;
 mod tls;
 mod translate;
 mod transport;
+mod wire;
 mod worker;
 
 pub use config::{Exceptions, OpenSpans, Otlp, Protocol};

@@ -5,11 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message as _;
+use prost::bytes::Bytes;
 use throughline_core::log::{LogLine, LogLineSink};
 use throughline_model::{BoxFuture, EventSink, Instance, OpenError, Readers, SinkAccount, TraceEvent};
 
@@ -17,6 +15,7 @@ use crate::backlog::Item;
 use crate::config::Otlp;
 use crate::intake::Intake;
 use crate::ship::{Parcel, Plan, Shipping, Source};
+use crate::wire::{OfProcess, Request, encoded};
 use crate::{translate, worker};
 
 /// The name of the sink in reports.
@@ -118,7 +117,10 @@ impl Arrivals {
     fn translated(&self, lines: Vec<LogLine>) -> Vec<Line> {
         lines
             .into_iter()
-            .map(|line| Line::new(translate::line_record(&line, self.value_limit), line.target))
+            .map(|line| Line {
+                record: encoded(&translate::line_record(&line, self.value_limit)),
+                target: line.target,
+            })
             .collect()
     }
 }
@@ -143,20 +145,13 @@ impl Source for Arrivals {
 
 /// A line on its way.
 struct Line {
-    record: LogRecord,
+    record: Bytes,
     target: String,
-    bytes: usize,
-}
-
-impl Line {
-    fn new(record: LogRecord, target: String) -> Self {
-        Self { bytes: record.encoded_len(), record, target }
-    }
 }
 
 impl Item for Line {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.record.len()
     }
 
     fn weight(&self) -> usize {
@@ -165,25 +160,15 @@ impl Item for Line {
 }
 
 impl Parcel for Line {
-    type Batch = ExportLogsServiceRequest;
-
     /// With the target as the scope.
-    fn batch<'p>(resource: &Resource, parcels: impl Iterator<Item = &'p Self>) -> Self::Batch {
-        let mut by_target: BTreeMap<&str, Vec<LogRecord>> = BTreeMap::new();
+    fn request<'p>(resource: &Resource, parcels: impl Iterator<Item = &'p Self>) -> Request {
+        let mut by_target: BTreeMap<&str, Vec<Bytes>> = BTreeMap::new();
         for line in parcels {
             by_target.entry(&line.target).or_default().push(line.record.clone());
         }
-        let scope_logs = by_target.into_iter().map(|(target, log_records)| ScopeLogs {
-            scope: Some(InstrumentationScope { name: target.to_owned(), ..InstrumentationScope::default() }),
-            log_records,
-            ..ScopeLogs::default()
+        let scopes = by_target.into_iter().map(|(target, records)| {
+            (InstrumentationScope { name: target.to_owned(), ..InstrumentationScope::default() }, records)
         });
-        ExportLogsServiceRequest {
-            resource_logs: vec![ResourceLogs {
-                resource: Some(resource.clone()),
-                scope_logs: scope_logs.collect(),
-                ..ResourceLogs::default()
-            }],
-        }
+        Request { processes: vec![OfProcess::of_others(resource.clone(), scopes)] }
     }
 }

@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message as _;
+use prost::bytes::Bytes;
 use throughline_core::metrics::MetricSource;
 use throughline_model::{BoxFuture, EventSink, Instance, OpenError, Readers, SinkAccount, TraceEvent};
 use tokio::time::Instant;
@@ -17,9 +16,9 @@ use crate::backlog::Item;
 use crate::config::{Batching, Otlp};
 use crate::deadline::at;
 use crate::ledger::Ledger;
-use crate::semconv::SCHEMA_URL;
 use crate::ship::{Parcel, Plan, Shipping, Source};
 use crate::translate;
+use crate::wire::{OfProcess, Request, encoded};
 
 /// The name of the sink in reports.
 const NAME: &str = "otlp_metrics";
@@ -138,8 +137,7 @@ impl Source for Ticks {
 
     fn take_now(&mut self, _: bool) -> Vec<Measured> {
         self.next = Instant::now().checked_add(self.interval);
-        let measured: Vec<_> =
-            translate::metrics(self.source.snapshot()).into_iter().map(Measured::new).collect();
+        let measured: Vec<_> = translate::metrics(self.source.snapshot()).iter().map(Measured::new).collect();
         self.ledger.accept(measured.iter().map(|measured| measured.points as u64).sum());
         measured
     }
@@ -147,26 +145,25 @@ impl Source for Ticks {
 
 /// Data points of a metric.
 struct Measured {
-    metric: Metric,
+    metric: Bytes,
     points: usize,
-    bytes: usize,
 }
 
 impl Measured {
-    fn new(metric: Metric) -> Self {
+    fn new(metric: &Metric) -> Self {
         let points = match &metric.data {
             Some(Data::Gauge(gauge)) => gauge.data_points.len(),
             Some(Data::Sum(sum)) => sum.data_points.len(),
             Some(Data::Histogram(histogram)) => histogram.data_points.len(),
             _ => 0,
         };
-        Self { bytes: metric.encoded_len(), metric, points }
+        Self { metric: encoded(metric), points }
     }
 }
 
 impl Item for Measured {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.metric.len()
     }
 
     fn weight(&self) -> usize {
@@ -175,20 +172,8 @@ impl Item for Measured {
 }
 
 impl Parcel for Measured {
-    type Batch = ExportMetricsServiceRequest;
-
-    fn batch<'p>(resource: &Resource, parcels: impl Iterator<Item = &'p Self>) -> Self::Batch {
-        let scope_metrics = ScopeMetrics {
-            scope: Some(translate::scope()),
-            metrics: parcels.map(|measured| measured.metric.clone()).collect(),
-            schema_url: SCHEMA_URL.to_owned(),
-        };
-        ExportMetricsServiceRequest {
-            resource_metrics: vec![ResourceMetrics {
-                resource: Some(resource.clone()),
-                scope_metrics: vec![scope_metrics],
-                schema_url: SCHEMA_URL.to_owned(),
-            }],
-        }
+    fn request<'p>(resource: &Resource, parcels: impl Iterator<Item = &'p Self>) -> Request {
+        let metrics = parcels.map(|measured| measured.metric.clone()).collect();
+        Request { processes: vec![OfProcess::new(resource.clone(), translate::scope(), metrics)] }
     }
 }

@@ -13,15 +13,14 @@ use crate::config::{Batching, Otlp, Signal};
 use crate::deadline::{Deadline, at};
 use crate::ledger::Ledger;
 use crate::resource;
-use crate::transport::{Answer, Batch, Transport};
+use crate::transport::{Answer, Transport};
+use crate::wire::Request;
 use crate::worker::{AT_LEISURE, Commands, Flush, Worker, open_already};
 
 /// Something to be sent, whose [weight](Item::weight) says how many are accounted for with it.
 pub(crate) trait Parcel: Item {
-    type Batch: Batch;
-
     /// How they are sent together.
-    fn batch<'p>(resource: &Resource, parcels: impl Iterator<Item = &'p Self>) -> Self::Batch
+    fn request<'p>(resource: &Resource, parcels: impl Iterator<Item = &'p Self>) -> Request
     where
         Self: 'p;
 }
@@ -208,8 +207,8 @@ impl<S: Source> Shipper<S> {
 
     async fn send(&mut self) {
         let count = self.backlog.batch();
-        let batch = S::Parcel::batch(&self.resource, self.backlog.first(count));
-        let sending = self.transport.send(batch);
+        let request = S::Parcel::request(&self.resource, self.backlog.first(count));
+        let sending = self.transport.send(request);
         match self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late) {
             Answer::Taken { rejected, message } => {
                 let sent = self.backlog.take(count);

@@ -6,18 +6,10 @@ mod http;
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
-#[cfg(feature = "grpc")]
-use prost::Message as _;
 use throughline_model::BoxError;
 
 use crate::config::{Protocol, Signal};
+use crate::wire::Request;
 
 /// What the collector is told of who sends.
 const AGENT: &str = concat!("throughline-otel/", env!("CARGO_PKG_VERSION"));
@@ -65,34 +57,6 @@ fn address(signal: &Signal) -> Result<::http::Uri, BoxError> {
     Ok(uri)
 }
 
-/// A batch of a signal.
-pub(crate) trait Batch: Over {
-    /// What the answer to it, in protobuf, says of how many were rejected, and why.
-    fn rejected(answer: &[u8]) -> Option<(i64, String)>;
-}
-
-#[cfg(feature = "grpc")]
-pub(crate) use grpc::Call as Over;
-#[cfg(not(feature = "grpc"))]
-pub(crate) use prost::Message as Over;
-
-macro_rules! batches {
-    ($($request:ty, $response:ty, $rejected:ident;)*) => {$(
-        impl Batch for $request {
-            fn rejected(answer: &[u8]) -> Option<(i64, String)> {
-                let partial = <$response>::decode(answer).ok()?.partial_success?;
-                Some((partial.$rejected, partial.error_message))
-            }
-        }
-    )*};
-}
-
-batches! {
-    ExportTraceServiceRequest, ExportTraceServiceResponse, rejected_spans;
-    ExportLogsServiceRequest, ExportLogsServiceResponse, rejected_log_records;
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse, rejected_data_points;
-}
-
 /// A connection to the collector of a signal.
 pub(crate) enum Transport {
     Http(Box<http::Http>),
@@ -115,11 +79,11 @@ impl Transport {
         }
     }
 
-    pub(crate) async fn send(&self, batch: impl Batch) -> Answer {
+    pub(crate) async fn send(&self, request: Request) -> Answer {
         match self {
-            Self::Http(http) => http.send(batch).await,
+            Self::Http(http) => http.send(&request).await,
             #[cfg(feature = "grpc")]
-            Self::Grpc(grpc) => grpc.send(batch).await,
+            Self::Grpc(grpc) => grpc.send(request).await,
         }
     }
 }

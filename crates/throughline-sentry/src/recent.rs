@@ -61,8 +61,8 @@ struct Shard {
 struct Run {
     /// The last events, without payloads, and log lines.
     entries: VecDeque<Entry>,
-    /// The starts of open spans.
-    open: HashMap<SpanId, Arc<TraceEvent>>,
+    /// The starts of open spans, those that began last at the end: they mostly end first, and few are open at once.
+    open: Vec<Arc<TraceEvent>>,
 }
 
 /// Something that happened in a run.
@@ -90,21 +90,12 @@ impl Recent {
     pub(crate) fn add(&self, event: &Arc<TraceEvent>) {
         // A payload may be large, and is no breadcrumb.
         let event = if event.data.is_some() { outline(event) } else { Arc::clone(event) };
-        let mut shard = self.shard(event.trace_id);
-        let run = shard.run(event.trace_id);
-        if event.status != Status::Pending {
-            run.open.remove(&event.span_id);
-        } else if run.open.len() < OPEN {
-            run.open.entry(event.span_id).or_insert_with(|| Arc::clone(&event));
-        }
-        shard.push(event.trace_id, Entry::Event(event));
+        self.shard(event.trace_id).push(event.trace_id, Entry::Event(event));
     }
 
     /// A log line of a run.
     pub(crate) fn add_log(&self, trace_id: TraceId, line: Breadcrumb) {
-        let mut shard = self.shard(trace_id);
-        shard.run(trace_id);
-        shard.push(trace_id, Entry::Log(Box::new(line)));
+        self.shard(trace_id).push(trace_id, Entry::Log(Box::new(line)));
     }
 
     /// What led to something in a span of a run, or in the span of this event.
@@ -116,7 +107,7 @@ impl Recent {
         // The question may come late: a span that has ended by now is on the path as well.
         let mut spans: HashMap<SpanId, &Arc<TraceEvent>> =
             run.events().map(|event| (event.span_id, event)).collect();
-        spans.extend(run.open.iter().map(|(id, start)| (*id, start)));
+        spans.extend(run.open.iter().map(|start| (start.span_id, start)));
         let mut path = Vec::new();
         let mut at = ended.or_else(|| spans.get(&span_id).copied());
         while let Some(event) = at.filter(|_| path.len() < DEEPEST) {
@@ -165,7 +156,7 @@ impl Recent {
             {
                 return None;
             }
-            run.open.values().chain(run.events()).map(Arc::clone).collect()
+            run.open.iter().chain(run.events()).map(Arc::clone).collect()
         };
         // What is open and lately began is in there twice; the fold takes an event once.
         let mut seen = HashSet::new();
@@ -220,6 +211,24 @@ impl Run {
             Entry::Log(_) => None,
         })
     }
+
+    /// Adds what happened; answers how many entries there are more.
+    fn add(&mut self, entry: Entry) -> usize {
+        if let Entry::Event(event) = &entry {
+            let at = self.open.iter().rposition(|start| start.span_id == event.span_id);
+            match (event.status, at) {
+                (Status::Pending, None) if self.open.len() < OPEN => self.open.push(Arc::clone(event)),
+                (Status::Pending, _) | (_, None) => {}
+                (_, Some(at)) => drop(self.open.remove(at)),
+            }
+        }
+        let is_full = self.entries.len() >= OF_A_RUN;
+        if is_full {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+        usize::from(!is_full)
+    }
 }
 
 fn remember<T>(list: &Mutex<VecDeque<T>>, item: T) {
@@ -231,23 +240,13 @@ fn remember<T>(list: &Mutex<VecDeque<T>>, item: T) {
 }
 
 impl Shard {
-    fn run(&mut self, trace_id: TraceId) -> &mut Run {
+    fn push(&mut self, trace_id: TraceId, entry: Entry) {
         let order = &mut self.order;
-        self.runs.entry(trace_id).or_insert_with(|| {
+        let run = self.runs.entry(trace_id).or_insert_with(|| {
             order.push_back(trace_id);
             Run::default()
-        })
-    }
-
-    fn push(&mut self, trace_id: TraceId, entry: Entry) {
-        if let Some(run) = self.runs.get_mut(&trace_id) {
-            self.kept += 1;
-            if run.entries.len() >= OF_A_RUN {
-                run.entries.pop_front();
-                self.kept -= 1;
-            }
-            run.entries.push_back(entry);
-        }
+        });
+        self.kept += run.add(entry);
         // The oldest runs make room, those that are open last.
         let mut spared = 0;
         while self.kept > OF_A_SHARD {

@@ -215,7 +215,7 @@ impl Arrival {
         });
         let start = match id.of_caller() {
             Some(id) => start.request_id(Cow::Borrowed(id)),
-            None => start,
+            None => start.made_request_id(id.as_str()),
         };
         let is_grpc = headers
             .get(header::CONTENT_TYPE)

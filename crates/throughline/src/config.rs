@@ -29,6 +29,7 @@ use std::fmt;
 use std::path::Path;
 
 use throughline_core::ThroughlineBuilder;
+use throughline_core::env::otlp;
 use throughline_core::names::env as known;
 
 use crate::env::{self, EnvError, StoreLocation};
@@ -135,12 +136,12 @@ impl ObservabilityConfig {
 
     /// The host and the port of the collector that metrics are sent to, if they are.
     pub fn metrics_collector(&self) -> Option<(String, u16)> {
-        metrics::are_exported(&self.settings).then(|| traces::collector(&self.settings, "METRICS"))?
+        metrics::are_exported(&self.settings).then(|| traces::collector(&self.settings, &otlp::METRICS))?
     }
 
     /// The host and the port of the collector that log lines are sent to, if they are.
     pub fn log_lines_collector(&self) -> Option<(String, u16)> {
-        logs::are_exported(&self.settings).then(|| traces::collector(&self.settings, "LOGS"))?
+        logs::are_exported(&self.settings).then(|| traces::collector(&self.settings, &otlp::LOGS))?
     }
 
     /// Where failures are reported, if they are.

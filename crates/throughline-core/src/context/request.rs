@@ -7,7 +7,7 @@ use super::cancellation::{self, CancelledBy};
 use super::lazy::{Ended, LazyRoot};
 use super::propagation::{self, Propagation, TraceParent};
 use super::settled::LastEnd;
-use super::span::{End, Label, Run};
+use super::span::{End, Label, Run, is_traced};
 use super::spec::{Above, Details, root};
 use crate::hub::Hub;
 use throughline_model::Moment;
@@ -20,6 +20,7 @@ pub struct RequestStart {
     event_type: Text,
     caller: Propagation,
     request_id: Option<Text>,
+    made_id: Option<Text>,
     describe: Option<Describe>,
 }
 
@@ -60,7 +61,14 @@ impl std::fmt::Debug for RequestDetails {
 
 impl RequestStart {
     pub(crate) fn new(hub: Arc<Hub>, event_type: Text) -> Self {
-        Self { hub, event_type, caller: Propagation::default(), request_id: None, describe: None }
+        Self {
+            hub,
+            event_type,
+            caller: Propagation::default(),
+            request_id: None,
+            made_id: None,
+            describe: None,
+        }
     }
 
     /// Continues the trace of the sender of the request.
@@ -73,6 +81,13 @@ impl RequestStart {
     /// [`describe`](Self::describe), and redacted.
     pub fn request_id(mut self, id: impl Into<Text>) -> Self {
         self.request_id = Some(id.into());
+        self
+    }
+
+    /// The id that a request was given which came in without one, so that the lines that are logged in it have it.
+    pub fn made_request_id(mut self, id: &str) -> Self {
+        // Nobody else asks for it here: what is recorded and sent has it from `describe`.
+        self.made_id = is_traced().then(|| id.to_owned().into());
         self
     }
 
@@ -125,7 +140,7 @@ impl RequestStart {
         let above = Above { parent_span_id: parent.map(|parent| parent.span_id), ..Above::default() };
         let span = root(Arc::new(run), Label::Step(self.event_type), &mut details, inherited, above);
         // What is logged in the request carries its ids, whether its root will be written or not.
-        span.open_tracing();
+        span.open_tracing_of(self.made_id.as_deref());
         RequestSpan { context: TraceContext(span), open: true, answer: None }
     }
 }

@@ -346,14 +346,19 @@ impl Span {
     /// Opens the `tracing` span. Its parent is this span's parent if that is open, whatever span the thread is
     /// in: both trees are the same.
     pub(crate) fn open_tracing(&self) -> Option<Arc<tracing::Span>> {
-        if !tracing::span_enabled!(target: "throughline", tracing::Level::INFO) {
+        self.open_tracing_of(None)
+    }
+
+    /// The same for the root of a request, whose id is made where it came in if it came without one.
+    pub(crate) fn open_tracing_of(&self, made_id: Option<&str>) -> Option<Arc<tracing::Span>> {
+        if !is_traced() {
             return None;
         }
         let redactor = &self.run.hub.redactor;
         let name = self.label.start(0);
         let name = redactor.name(&name);
         // Those below find it there. Not from the attributes of a lazy root, which are not known yet.
-        let request_id = match (&self.parent, &self.run.request_id) {
+        let request_id = match (&self.parent, self.run.request_id.as_deref().or(made_id)) {
             (None, Some(id)) => Some(redactor.findable(Some(names::attrs::REQUEST_ID), id)),
             (None, None) => self.attrs.get(names::attrs::REQUEST_ID).map(Cow::Borrowed),
             (Some(_), _) => None,
@@ -413,6 +418,11 @@ impl Span {
         let span = self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(span);
     }
+}
+
+/// Whether anybody sees the `tracing` spans of ours.
+pub(crate) fn is_traced() -> bool {
+    tracing::span_enabled!(target: "throughline", tracing::Level::INFO)
 }
 
 /// How an end is delivered that nobody awaits.

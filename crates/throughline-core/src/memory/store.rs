@@ -235,7 +235,7 @@ impl Run {
         self.events.len() + self.spans.open()
     }
 
-    fn add(&mut self, event: Arc<TraceEvent>) {
+    fn add(&mut self, position: Position, event: Arc<TraceEvent>) {
         let added = self.fold.add(Arc::clone(&event), &event);
         self.spans.add(Arc::clone(&event));
         if let Some(span) = added.missing_span.and_then(|span| self.spans.get(span)) {
@@ -247,8 +247,7 @@ impl Run {
         {
             self.jobs.entry(Text::from(job_id.to_owned())).or_default().insert(event.span_id);
         }
-        self.ids.insert((event.span_id, event.seq));
-        self.events.insert(Position::of(&event), event);
+        self.events.insert(position, event);
         self.cause = OnceLock::new();
     }
 
@@ -342,10 +341,10 @@ impl State {
     fn append(&mut self, events: &[Arc<TraceEvent>]) -> Result<(), AppendError> {
         // Most calls have one, of which there is nothing to compare.
         if let [event] = events {
-            if !self.holds(event) {
+            if !self.has_room(1) && !self.holds(event) {
                 self.make_room(&[event])?;
-                self.insert(Arc::clone(event));
             }
+            self.insert(Arc::clone(event));
             return Ok(());
         }
         let mut group = HashSet::new();
@@ -360,10 +359,14 @@ impl State {
         self.runs.get(&event.trace_id).is_some_and(|run| run.ids.contains(&(event.span_id, event.seq)))
     }
 
+    /// Whether so many events fit, whatever they are: an event takes one place, and one more if it leaves its span open.
+    fn has_room(&self, events: usize) -> bool {
+        self.used + 2 * events <= self.capacity
+    }
+
     /// Evicts ended runs until these events fit; changes nothing if they won't.
     fn make_room(&mut self, new: &[&Arc<TraceEvent>]) -> Result<(), AppendError> {
-        // An event takes one place, and one more if it leaves its span open.
-        if self.used + 2 * new.len() <= self.capacity {
+        if self.has_room(new.len()) {
             return Ok(());
         }
         let places = self.places_for(new);
@@ -418,13 +421,17 @@ impl State {
         places.saturating_sub(released)
     }
 
+    /// Adds an event, unless it is there already.
     fn insert(&mut self, event: Arc<TraceEvent>) {
-        let id = event.trace_id;
-        self.leases.entry(event.instance).or_insert(Liveness::Imported);
-        self.index.insert(Position::of(&event), Arc::clone(&event));
+        let (id, position) = (event.trace_id, Position::of(&event));
         let run = self.runs.entry(id).or_default();
+        if !run.ids.insert((event.span_id, event.seq)) {
+            return;
+        }
+        self.leases.entry(event.instance).or_insert(Liveness::Imported);
+        self.index.insert(position, Arc::clone(&event));
         let (used, before) = (run.used(), run.place());
-        run.add(event);
+        run.add(position, event);
         self.used = self.used + run.used() - used;
         let after = run.place();
         if before != after {

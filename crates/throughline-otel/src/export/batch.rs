@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message as _;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::bytes::Bytes;
 use throughline_model::{Instance, InstanceId, Process, SpanId, Text, TraceEvent, TraceId};
 
 use crate::assemble::Finished;
 use crate::backlog::Item;
-use crate::semconv::SCHEMA_URL;
+use crate::wire::{OfProcess, Request, encoded};
 use crate::{resource, translate};
 
 /// How many other processes are remembered.
@@ -32,11 +30,15 @@ impl Emitter {
     }
 }
 
+/// What is to be sent, and who emitted it.
+pub(crate) struct Encoded {
+    bytes: Bytes,
+    by: Emitter,
+}
+
 /// A span to be sent.
 pub(crate) struct Sent {
-    span: Span,
-    by: Emitter,
-    bytes: usize,
+    pub(crate) span: Encoded,
     /// How many events it accounts for.
     pub(crate) owed: u64,
     /// What it was made of, if it may have to wait in the outbox.
@@ -47,19 +49,20 @@ pub(crate) struct Sent {
 
 impl Sent {
     /// Emitted with this event.
-    pub(crate) fn new(span: Span, by: &TraceEvent, owed: u64, finished: Option<Finished>) -> Self {
-        Self { bytes: span.encoded_len(), span, by: Emitter::of(by), owed, finished, start_of: None }
+    pub(crate) fn new(span: &Span, by: &TraceEvent, owed: u64, finished: Option<Finished>) -> Self {
+        let span = Encoded { bytes: encoded(span), by: Emitter::of(by) };
+        Self { span, owed, finished, start_of: None }
     }
 
     /// The start of a span that is open.
-    pub(crate) fn of_start(span: Span, start: &TraceEvent) -> Self {
+    pub(crate) fn of_start(span: &Span, start: &TraceEvent) -> Self {
         Self { start_of: Some((start.trace_id, start.span_id)), ..Self::new(span, start, 0, None) }
     }
 }
 
 impl Item for Sent {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.span.bytes.len()
     }
 
     fn weight(&self) -> usize {
@@ -70,9 +73,7 @@ impl Item for Sent {
 
 /// A log record to be sent.
 pub(crate) struct Record {
-    record: LogRecord,
-    by: Emitter,
-    bytes: usize,
+    pub(crate) record: Encoded,
     /// The span whose start it is.
     pub(crate) start_of: Option<(TraceId, SpanId)>,
     /// The event whose exception it is, if it may have to wait in the outbox.
@@ -81,23 +82,24 @@ pub(crate) struct Record {
 
 impl Record {
     /// The start of a span that is open.
-    pub(crate) fn of_start(record: LogRecord, start: &TraceEvent) -> Self {
+    pub(crate) fn of_start(record: &LogRecord, start: &TraceEvent) -> Self {
         Self { start_of: Some((start.trace_id, start.span_id)), ..Self::of(record, start) }
     }
 
     /// The exception that a span ended with.
-    pub(crate) fn of_exception(record: LogRecord, end: &Arc<TraceEvent>, may_wait: bool) -> Self {
+    pub(crate) fn of_exception(record: &LogRecord, end: &Arc<TraceEvent>, may_wait: bool) -> Self {
         Self { exception_of: may_wait.then(|| Arc::clone(end)), ..Self::of(record, end) }
     }
 
-    fn of(record: LogRecord, by: &TraceEvent) -> Self {
-        Self { bytes: record.encoded_len(), record, by: Emitter::of(by), start_of: None, exception_of: None }
+    fn of(record: &LogRecord, by: &TraceEvent) -> Self {
+        let record = Encoded { bytes: encoded(record), by: Emitter::of(by) };
+        Self { record, start_of: None, exception_of: None }
     }
 }
 
 impl Item for Record {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.record.bytes.len()
     }
 
     fn weight(&self) -> usize {
@@ -143,37 +145,15 @@ impl Processes {
         resource::of_another(&by.service, by.instance, process, given)
     }
 
-    pub(crate) fn traces<'s>(&self, spans: impl Iterator<Item = &'s Sent>) -> ExportTraceServiceRequest {
-        let mut by_process: BTreeMap<&Emitter, Vec<Span>> = BTreeMap::new();
-        for sent in spans {
-            by_process.entry(&sent.by).or_default().push(sent.span.clone());
+    /// Sends spans or log records together.
+    pub(crate) fn request<'s>(&self, items: impl Iterator<Item = &'s Encoded>) -> Request {
+        let mut by_process: BTreeMap<&Emitter, Vec<Bytes>> = BTreeMap::new();
+        for Encoded { bytes, by } in items {
+            by_process.entry(by).or_default().push(bytes.clone());
         }
-        let resource_spans = by_process.into_iter().map(|(by, spans)| ResourceSpans {
-            resource: Some(self.resource(by)),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(translate::scope()),
-                spans,
-                schema_url: SCHEMA_URL.to_owned(),
-            }],
-            schema_url: SCHEMA_URL.to_owned(),
-        });
-        ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
-    }
-
-    pub(crate) fn logs<'s>(&self, records: impl Iterator<Item = &'s Record>) -> ExportLogsServiceRequest {
-        let mut by_process: BTreeMap<&Emitter, Vec<LogRecord>> = BTreeMap::new();
-        for sent in records {
-            by_process.entry(&sent.by).or_default().push(sent.record.clone());
-        }
-        let resource_logs = by_process.into_iter().map(|(by, log_records)| ResourceLogs {
-            resource: Some(self.resource(by)),
-            scope_logs: vec![ScopeLogs {
-                scope: Some(translate::scope()),
-                log_records,
-                schema_url: SCHEMA_URL.to_owned(),
-            }],
-            schema_url: SCHEMA_URL.to_owned(),
-        });
-        ExportLogsServiceRequest { resource_logs: resource_logs.collect() }
+        let processes = by_process
+            .into_iter()
+            .map(|(by, encoded)| OfProcess::new(self.resource(by), translate::scope(), encoded));
+        Request { processes: processes.collect() }
     }
 }

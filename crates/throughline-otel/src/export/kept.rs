@@ -61,7 +61,8 @@ impl Exporter {
         };
         let sent = first.into_iter().filter_map(|First { span, is_record_alone, through }| {
             let end = Arc::clone(span.events.last()?);
-            let sent = Sent::new(translated(&span, self.style, &self.sampling)?, &end, span.owed, Some(span));
+            let sent =
+                Sent::new(&translated(&span, self.style, &self.sampling)?, &end, span.owed, Some(span));
             Some((sent, is_record_alone, through))
         });
         let mut sent: Vec<_> = sent.collect();
@@ -76,7 +77,7 @@ impl Exporter {
         let answer = match sent.is_empty() {
             true => nothing,
             false => {
-                let sending = self.transport.send(self.processes.traces(sent.iter()));
+                let sending = self.transport.send(self.processes.request(sent.iter().map(|sent| &sent.span)));
                 self.deadline.limit(sending).await.unwrap_or_else(Answer::too_late)
             }
         };

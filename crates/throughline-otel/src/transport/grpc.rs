@@ -3,29 +3,27 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use http::uri::PathAndQuery;
 use throughline_model::BoxError;
+use tonic::client::Grpc as Client;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use super::{Answer, chain};
-use crate::config::Signal;
+use crate::config::{Kind, Signal};
+use crate::wire::{self, Response};
 
 /// The longest timeout: a longer one has no form in a request, which would panic.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Grpc {
-    channel: Channel,
+    client: Client<Channel>,
+    service: PathAndQuery,
     with: Metadata,
-    gzip: bool,
 }
 
 /// What is sent along with each request.
@@ -54,45 +52,34 @@ impl Metadata {
     }
 }
 
-/// A batch that has a service which takes it.
-pub(crate) trait Call: prost::Message + Sized {
-    /// Answers how many were rejected, and why, if some were.
-    async fn call(request: Request<Self>, channel: Channel, gzip: bool) -> Result<Partial, Status>;
-}
-
-type Partial = Option<(i64, String)>;
-
-macro_rules! calls {
-    ($($request:ty, $client:ident, $rejected:ident;)*) => {$(
-        impl Call for $request {
-            async fn call(request: Request<Self>, channel: Channel, gzip: bool) -> Result<Partial, Status> {
-                let mut client = $client::new(channel);
-                if gzip {
-                    client = client.send_compressed(CompressionEncoding::Gzip);
-                }
-                let partial = client.export(request).await?.into_inner().partial_success;
-                Ok(partial.map(|partial| (partial.$rejected, partial.error_message)))
-            }
-        }
-    )*};
-}
-
-calls! {
-    ExportTraceServiceRequest, TraceServiceClient, rejected_spans;
-    ExportLogsServiceRequest, LogsServiceClient, rejected_log_records;
-    ExportMetricsServiceRequest, MetricsServiceClient, rejected_data_points;
+/// What takes a signal.
+fn service(kind: Kind) -> PathAndQuery {
+    PathAndQuery::from_static(match kind {
+        Kind::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Kind::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Kind::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    })
 }
 
 impl Grpc {
     pub(crate) fn new(signal: &Signal) -> Result<Self, BoxError> {
-        Ok(Self { channel: channel(signal)?, with: Metadata::new(signal)?, gzip: signal.gzip })
+        let mut client = Client::new(channel(signal)?);
+        if signal.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        Ok(Self { client, service: service(signal.kind), with: Metadata::new(signal)? })
     }
 
-    pub(crate) async fn send<C: Call>(&self, batch: C) -> Answer {
-        match C::call(self.with.request(batch), self.channel.clone(), self.gzip).await {
-            Ok(partial) => {
-                let (rejected, message) = partial.unwrap_or_default();
-                Answer::Taken { rejected: rejected.try_into().unwrap_or_default(), message }
+    pub(crate) async fn send(&self, request: wire::Request) -> Answer {
+        let mut client = self.client.clone();
+        if let Err(error) = client.ready().await {
+            return Answer::later(chain(&error));
+        }
+        let codec = ProstCodec::<_, Response>::default();
+        match client.unary(self.with.request(request), self.service.clone(), codec).await {
+            Ok(response) => {
+                let (rejected, message) = response.into_inner().rejected();
+                Answer::Taken { rejected, message }
             }
             Err(status) => refused(&status),
         }

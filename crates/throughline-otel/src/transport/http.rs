@@ -11,11 +11,13 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use prost::Message as _;
 use prost::bytes::Bytes;
 use throughline_model::BoxError;
 
-use super::{Answer, Batch, chain};
+use super::{Answer, chain};
 use crate::config::Signal;
+use crate::wire::{self, Response};
 
 #[cfg(feature = "tls")]
 type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
@@ -66,8 +68,8 @@ impl Http {
         Ok(Self { client: client(signal)?, uri, headers, gzip: signal.gzip, timeout: signal.timeout })
     }
 
-    pub(crate) async fn send<B: Batch>(&self, batch: B) -> Answer {
-        let mut body = batch.encode_to_vec();
+    pub(crate) async fn send(&self, request: &wire::Request) -> Answer {
+        let mut body = request.encode_to_vec();
         if self.gzip {
             match gzip(&body) {
                 Ok(compressed) => body = compressed,
@@ -99,8 +101,8 @@ impl Http {
             Err(reason) => return Answer::later(reason),
         };
         if status.is_success() {
-            let (rejected, message) = B::rejected(&answer).unwrap_or_default();
-            return Answer::Taken { rejected: rejected.try_into().unwrap_or_default(), message };
+            let (rejected, message) = Response::decode(answer).unwrap_or_default().rejected();
+            return Answer::Taken { rejected, message };
         }
         let reason = format!("it answered {status}");
         match status {

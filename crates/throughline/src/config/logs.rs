@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use throughline_core::env::otlp::LOGS;
+
 use super::settings::Settings;
 use super::traces::has_otlp;
 
 const LEVELS: &str = "RUST_LOG";
 const OUTPUT: &str = "THROUGHLINE_LOG_OUTPUT";
-const EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+const EXPORTER: &str = LOGS.exporter;
 const FORMAT: &str = "THROUGHLINE_LOG_FORMAT";
 
 /// Which lines are logged, and where they go.

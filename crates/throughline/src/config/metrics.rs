@@ -1,6 +1,7 @@
 //! What the variables say about metrics.
 
 use throughline_core::env::has_exporter;
+use throughline_core::env::otlp::METRICS;
 use throughline_core::names::env::{
     METRICS_ENABLED, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT,
 };
@@ -8,7 +9,7 @@ use throughline_core::names::env::{
 use super::settings::Settings;
 use super::traces::has_otlp;
 
-const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
+const EXPORTER: &str = METRICS.exporter;
 const DEFAULT_PORT: u16 = 9464;
 
 /// Where metrics are served.

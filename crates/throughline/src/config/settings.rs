@@ -65,7 +65,7 @@ impl Settings {
                 }
             }
             if file.is_some() {
-                // Whoever has to turn everything off at once need not touch a file for it.
+                // To turn everything off at once, nobody has to touch a file.
                 let is_off = |setting: &Setting| {
                     variable.name == "OTEL_SDK_DISABLED"
                         && setting.by != CONFIG_FILE

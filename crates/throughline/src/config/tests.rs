@@ -220,6 +220,18 @@ fn nobody_is_warned_of_what_was_turned_off() {
 }
 
 #[test]
+fn what_looks_like_the_switch_that_turns_everything_off_and_is_not_is_warned_of() {
+    for value in ["1", "yes", "on"] {
+        let config = config(&[("OTEL_SDK_DISABLED", value)]).unwrap();
+        let warning = format!("OTEL_SDK_DISABLED={value} turns nothing off: by the standard, only true does");
+        assert_eq!(config.warnings(), [warning]);
+    }
+    for value in ["true", "TRUE", "false", "False"] {
+        assert_eq!(config(&[("OTEL_SDK_DISABLED", value)]).unwrap().warnings(), [""; 0], "{value}");
+    }
+}
+
+#[test]
 fn exporters_that_there_are_not_are_warned_of_by_name() {
     for (name, value, said) in [
         ("OTEL_TRACES_EXPORTER", "console", "console in OTEL_TRACES_EXPORTER=console is not supported"),

@@ -6,18 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use throughline_core::env;
+use throughline_core::env::otlp::{self, ALL, Collector, LOGS, Signal, TRACES};
 
 use super::settings::Settings;
 
 const ENABLED: &str = "TRACING_ENABLED";
-const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-const LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
-const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
-#[cfg(feature = "otel")]
-const METRICS_EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 
@@ -52,12 +45,12 @@ impl TraceSettings {
         if !is_on(settings) {
             return None;
         }
-        let of_traces = |own: &str, general: &str| settings.get(own).or_else(|| settings.get(general));
-        let headers = of_traces("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS");
+        let of_traces = |name: fn(&Collector) -> &'static str| of_signal(settings, &TRACES, name);
+        let headers = of_traces(|collector| collector.headers);
         let endpoint = endpoint(settings).map(with_scheme);
-        let protocol = of_traces("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOL)
-            .unwrap_or_else(|| env::otlp_protocol(endpoint.as_deref().unwrap_or_default()));
-        let default = env::otlp_endpoint(protocol);
+        let protocol = of_traces(|collector| collector.protocol)
+            .unwrap_or_else(|| otlp::protocol_at(endpoint.as_deref().unwrap_or_default()));
+        let default = otlp::default_endpoint(protocol);
         let ratio = settings.parse(SAMPLER_ARG);
         let sampler = match settings.get(SAMPLER) {
             Some(sampler) => sampler,
@@ -69,25 +62,23 @@ impl TraceSettings {
             endpoint: endpoint.map_or_else(|| default.to_owned(), Cow::into_owned),
             protocol: protocol.to_owned(),
             headers: headers.and_then(env::pairs).unwrap_or_default(),
-            timeout: of_traces("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
-                .and_then(|millis| millis.parse().ok())
-                .map_or(Duration::from_secs(10), |millis| match millis {
+            timeout: of_traces(|collector| collector.timeout).and_then(|millis| millis.parse().ok()).map_or(
+                Duration::from_secs(10),
+                |millis| match millis {
                     // As OpenTelemetry has it.
                     0 => Duration::MAX,
                     millis => Duration::from_millis(millis),
-                }),
-            compression: of_traces("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION")
-                .unwrap_or("none")
-                .to_owned(),
+                },
+            ),
+            compression: of_traces(|collector| collector.compression).unwrap_or("none").to_owned(),
             sampler: sampler.to_owned(),
             ratio: ratio.unwrap_or(1.0),
             propagators: words.map(|word| word.trim().to_owned()).collect(),
             logs_endpoint: exports_log_records(settings).then(|| {
-                let endpoint = settings.get(LOGS_ENDPOINT).or_else(|| settings.get(ENDPOINT));
+                let endpoint = of_signal(settings, &LOGS, |collector| collector.endpoint);
                 endpoint.map(with_scheme).map_or_else(|| default.to_owned(), Cow::into_owned)
             }),
-            certificate: of_traces("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
-                .map(PathBuf::from),
+            certificate: of_traces(|collector| collector.certificate).map(PathBuf::from),
         })
     }
 
@@ -116,17 +107,23 @@ impl fmt::Debug for TraceSettings {
 }
 
 fn endpoint(settings: &Settings) -> Option<&str> {
-    settings.get(TRACES_ENDPOINT).or_else(|| settings.get(ENDPOINT))
+    of_signal(settings, &TRACES, |collector| collector.endpoint)
+}
+
+/// What is set of the collector of a signal, or else of that of all.
+fn of_signal<'s>(
+    settings: &'s Settings,
+    signal: &Signal,
+    name: fn(&Collector) -> &'static str,
+) -> Option<&'s str> {
+    settings.get(name(&signal.collector)).or_else(|| settings.get(name(&ALL)))
 }
 
 /// The host and the port of the collector of a signal.
-pub(super) fn collector(settings: &Settings, signal: &str) -> Option<(String, u16)> {
-    let set = |what: &str| {
-        let own = settings.get(&format!("OTEL_EXPORTER_OTLP_{signal}_{what}"));
-        own.or_else(|| settings.get(&format!("OTEL_EXPORTER_OTLP_{what}")))
-    };
-    let default = || env::otlp_endpoint(set("PROTOCOL").unwrap_or_default());
-    env::host_and_port(set("ENDPOINT").unwrap_or_else(default))
+pub(super) fn collector(settings: &Settings, signal: &Signal) -> Option<(String, u16)> {
+    let protocol = of_signal(settings, signal, |collector| collector.protocol).unwrap_or_default();
+    let endpoint = of_signal(settings, signal, |collector| collector.endpoint);
+    env::host_and_port(endpoint.unwrap_or_else(|| otlp::default_endpoint(protocol)))
 }
 
 /// An endpoint as a URL: without a scheme it is a host and a port.
@@ -158,9 +155,9 @@ pub(super) fn exports(settings: &Settings) -> Result<Option<Exports>, super::Ini
     let word = |on: bool| Some(if on { "otlp" } else { "none" }.to_owned());
     let lookup = |name| {
         Ok(match name {
-            EXPORTER => word(traces.is_some()),
-            LOGS_EXPORTER => word(exports_log_records(settings)),
-            METRICS_EXPORTER => word(metrics),
+            name if name == TRACES.exporter => word(traces.is_some()),
+            name if name == LOGS.exporter => word(exports_log_records(settings)),
+            name if name == otlp::METRICS.exporter => word(metrics),
             SAMPLER => traces.as_ref().map(|traces| traces.sampler.clone()),
             name if name.ends_with("_ENDPOINT") => settings.get(name).map(|to| with_scheme(to).into_owned()),
             name => settings.get(name).map(str::to_owned),
@@ -185,7 +182,7 @@ fn is_on(settings: &Settings) -> bool {
 }
 
 fn exporter_is_on(settings: &Settings) -> Option<bool> {
-    has_otlp(settings, EXPORTER)
+    has_otlp(settings, TRACES.exporter)
 }
 
 /// Whether a signal is exported over OTLP, if its variable is set.
@@ -196,8 +193,9 @@ pub(super) fn has_otlp(settings: &Settings, name: &str) -> Option<bool> {
 /// Whether log records are sent with traces: where no variable says so, to a collector that is known to take them.
 fn exports_log_records(settings: &Settings) -> bool {
     let is_set = |name| settings.get(name).is_some();
-    has_otlp(settings, LOGS_EXPORTER)
-        .unwrap_or_else(|| !is_set(TRACES_ENDPOINT) || is_set(LOGS_ENDPOINT) || is_set(ENDPOINT))
+    has_otlp(settings, LOGS.exporter).unwrap_or_else(|| {
+        !is_set(TRACES.collector.endpoint) || is_set(LOGS.collector.endpoint) || is_set(ALL.endpoint)
+    })
 }
 
 /// Whether somebody said that nothing is to be exported.
@@ -209,7 +207,8 @@ pub(super) fn is_turned_off(settings: &Settings) -> bool {
 pub(super) fn contradictions(settings: &Settings) -> Option<String> {
     let (switch, on) = (settings.switch(ENABLED)?, exporter_is_on(settings)?);
     (switch != on).then(|| {
-        let value = settings.get(EXPORTER).unwrap_or_default();
-        format!("{ENABLED}={switch} is ignored: {EXPORTER}={value} takes precedence; unset one of them")
+        let name = TRACES.exporter;
+        let value = settings.get(name).unwrap_or_default();
+        format!("{ENABLED}={switch} is ignored: {name}={value} takes precedence; unset one of them")
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use throughline_core::env::has_exporter;
+use throughline_core::env::{has_exporter, otlp};
 
 use super::settings::Settings;
 use super::table::needs;
@@ -10,9 +10,9 @@ use super::{logs, metrics, sentry, traces};
 
 /// Exporters that this version does not have, and what it has.
 const EXPORTERS: [(&str, &str, &str); 3] = [
-    ("OTEL_TRACES_EXPORTER", "console", "is not supported: traces are exported only where it names otlp"),
-    ("OTEL_LOGS_EXPORTER", "console", "is not supported: THROUGHLINE_LOG_OUTPUT says where lines go"),
-    ("OTEL_METRICS_EXPORTER", "console", "is not supported: name prometheus or otlp"),
+    (otlp::TRACES.exporter, "console", "is not supported: traces are exported only where it names otlp"),
+    (otlp::LOGS.exporter, "console", "is not supported: THROUGHLINE_LOG_OUTPUT says where lines go"),
+    (otlp::METRICS.exporter, "console", "is not supported: name prometheus or otlp"),
 ];
 
 /// What this version does not do.
@@ -21,6 +21,10 @@ pub(super) fn in_this_version(settings: &Settings) -> Vec<String> {
         return Vec::new();
     }
     let mut warnings = Vec::new();
+    let disabled = settings.shown().find(|(name, ..)| *name == "OTEL_SDK_DISABLED");
+    if let Some((name, _, shape)) = disabled.filter(|(.., shape)| !shape.eq_ignore_ascii_case("=false")) {
+        warnings.push(format!("{name}{shape} turns nothing off: by the standard, only true does"));
+    }
     for (name, exporter, why) in EXPORTERS {
         let value = settings.get(name).unwrap_or_default();
         if has_exporter(value, exporter) {

@@ -1,46 +1,18 @@
 //! The keys of the file, and the variables that they stand for.
 
+use throughline_core::env::otlp::{self, Batches, LOG_RECORDS, LOGS, METRICS, SPANS, Signal, TRACES};
+
 use super::{Reader, Section};
 
-/// The variables of a signal.
-struct Signal {
-    exporter: &'static str,
-    endpoint: &'static str,
-    /// Where it goes over HTTP, if nothing is said.
-    path: &'static str,
-    protocol: &'static str,
-    headers: &'static str,
-    compression: &'static str,
-    timeout: &'static str,
-    certificate: &'static str,
+/// The keys of a batch processor, and the variables that they stand for.
+fn batch(variables: &Batches) -> [(&'static str, &'static str); 4] {
+    [
+        ("schedule_delay", variables.schedule_delay),
+        ("export_timeout", variables.export_timeout),
+        ("max_queue_size", variables.max_queue_size),
+        ("max_export_batch_size", variables.max_export_batch_size),
+    ]
 }
-
-macro_rules! signal {
-    ($exporter:literal, $path:literal, $prefix:literal) => {
-        Signal {
-            exporter: $exporter,
-            endpoint: concat!($prefix, "ENDPOINT"),
-            path: $path,
-            protocol: concat!($prefix, "PROTOCOL"),
-            headers: concat!($prefix, "HEADERS"),
-            compression: concat!($prefix, "COMPRESSION"),
-            timeout: concat!($prefix, "TIMEOUT"),
-            certificate: concat!($prefix, "CERTIFICATE"),
-        }
-    };
-}
-
-const TRACES: Signal = signal!("OTEL_TRACES_EXPORTER", "/v1/traces", "OTEL_EXPORTER_OTLP_TRACES_");
-const METRICS: Signal = signal!("OTEL_METRICS_EXPORTER", "/v1/metrics", "OTEL_EXPORTER_OTLP_METRICS_");
-const LOGS: Signal = signal!("OTEL_LOGS_EXPORTER", "/v1/logs", "OTEL_EXPORTER_OTLP_LOGS_");
-
-/// The keys of a batch processor, and the variables of spans and of log records.
-const BATCH: [(&str, &str, &str); 4] = [
-    ("schedule_delay", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY"),
-    ("export_timeout", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BLRP_EXPORT_TIMEOUT"),
-    ("max_queue_size", "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BLRP_MAX_QUEUE_SIZE"),
-    ("max_export_batch_size", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE"),
-];
 
 pub(super) fn read(reader: &mut Reader<'_>, mut file: Section) {
     let format = reader.value(&mut file, "file_format").unwrap_or_default();
@@ -67,7 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, mut file: Section) {
     }
     match reader.section(&mut file, "logger_provider") {
         Some(mut provider) => {
-            processors(reader, &mut provider, &LOGS, |(key, _, variable)| (key, variable));
+            processors(reader, &mut provider, &LOGS, &LOG_RECORDS);
             reader.end(provider);
         }
         None => reader.put(LOGS.exporter, "logger_provider", "none".to_owned()),
@@ -136,7 +108,7 @@ fn propagator(reader: &mut Reader<'_>, mut propagator: Section) {
 }
 
 fn tracer_provider(reader: &mut Reader<'_>, mut provider: Section) {
-    processors(reader, &mut provider, &TRACES, |(key, variable, _)| (key, variable));
+    processors(reader, &mut provider, &TRACES, &SPANS);
     if let Some(limits) = reader.section(&mut provider, "limits") {
         value_limit(reader, limits);
     }
@@ -176,18 +148,13 @@ fn sampler(reader: &mut Reader<'_>, mut sampler: Section) -> Option<&'static str
     name
 }
 
-fn processors(
-    reader: &mut Reader<'_>,
-    provider: &mut Section,
-    signal: &Signal,
-    of_signal: impl Fn((&'static str, &'static str, &'static str)) -> (&'static str, &'static str),
-) {
+fn processors(reader: &mut Reader<'_>, provider: &mut Section, signal: &Signal, batches: &Batches) {
     let at = provider.place("processors");
     let mut exporters = Vec::new();
     for mut processor in reader.sections(provider, "processors") {
         for kind in ["batch", "simple"] {
             let Some(mut settings) = reader.section(&mut processor, kind) else { continue };
-            for (key, variable) in BATCH.map(&of_signal) {
+            for (key, variable) in batch(batches) {
                 reader.set(variable, &mut settings, key);
             }
             if let Some(exporter) = reader.section(&mut settings, "exporter") {
@@ -257,11 +224,14 @@ fn exporter(
         }
         exporters.push("otlp");
         let at = collector.at.clone();
-        reader.put(signal.protocol, &at, protocol.to_owned());
-        let path = if protocol == "grpc" { "" } else { signal.path };
-        let default = throughline_core::env::otlp_endpoint(protocol).to_owned() + path;
-        let endpoint = reader.value(&mut collector, "endpoint").unwrap_or(default);
-        reader.put(signal.endpoint, &collector.place("endpoint"), endpoint);
+        reader.put(signal.collector.protocol, &at, protocol.to_owned());
+        let base = otlp::default_endpoint(protocol);
+        let default = || match protocol {
+            "grpc" => base.to_owned(),
+            _ => format!("{base}/{}", signal.path),
+        };
+        let endpoint = reader.value(&mut collector, "endpoint").unwrap_or_else(default);
+        reader.put(signal.collector.endpoint, &collector.place("endpoint"), endpoint);
         let mut headers: Vec<String> = reader.value(&mut collector, "headers_list").into_iter().collect();
         for mut header in reader.sections(&mut collector, "headers") {
             let (name, value) = (reader.value(&mut header, "name"), reader.value(&mut header, "value"));
@@ -269,12 +239,12 @@ fn exporter(
             reader.end(header);
         }
         if !headers.is_empty() {
-            reader.put(signal.headers, &collector.place("headers"), headers.join(","));
+            reader.put(signal.collector.headers, &collector.place("headers"), headers.join(","));
         }
-        reader.set(signal.compression, &mut collector, "compression");
-        reader.set(signal.timeout, &mut collector, "timeout");
+        reader.set(signal.collector.compression, &mut collector, "compression");
+        reader.set(signal.collector.timeout, &mut collector, "timeout");
         if let Some(mut tls) = reader.section(&mut collector, "tls") {
-            reader.set(signal.certificate, &mut tls, "ca_file");
+            reader.set(signal.collector.certificate, &mut tls, "ca_file");
             reader.end(tls);
         }
         if let Some(encoding) = reader.value(&mut collector, "encoding").filter(|it| it != "protobuf") {
