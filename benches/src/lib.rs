@@ -9,11 +9,11 @@ pub mod machine;
 pub mod million;
 pub mod ours;
 pub mod peers;
-#[path = "../../examples/apalis_worker/redis_server.rs"]
-mod redis_server;
 pub mod report;
 #[cfg(feature = "http")]
 pub mod requests;
 pub mod rows;
+#[path = "../../examples/distributed/servers.rs"]
+mod servers;
 #[cfg(feature = "http")]
 pub mod visitors;

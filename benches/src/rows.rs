@@ -21,6 +21,7 @@ mod log;
 mod lookup;
 mod memory;
 mod off;
+mod postgres;
 mod query;
 mod redaction;
 mod scale;
@@ -55,6 +56,7 @@ pub const NAMES: &[&str] = &[
     import::NAME,
     beside::NAME,
     feed::NAME,
+    postgres::NAME,
     watchers::NAME,
     memory::NAME,
     lookup::NAME,
@@ -96,6 +98,7 @@ pub const ALL: &[Row] = &[
     Row { name: import::NAME, measure: import::measure },
     Row { name: beside::NAME, measure: beside::measure },
     Row { name: feed::NAME, measure: feed::measure },
+    Row { name: postgres::NAME, measure: postgres::measure },
     Row { name: watchers::NAME, measure: watchers::measure },
     Row { name: memory::NAME, measure: memory::measure },
     Row { name: lookup::NAME, measure: lookup::measure },

@@ -12,8 +12,8 @@ use super::Bench;
 use crate::duel::{Samples, by_turns};
 use crate::load::{EVENTS_OF_A_RUN, Load, drive, runs};
 use crate::ours;
-use crate::redis_server::Server;
 use crate::report::{Line, Target, rate, time};
+use crate::servers::Server;
 
 pub(super) const NAME: &str = "feed";
 
@@ -71,9 +71,9 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
 /// Events in a second, from the first emit until the last one is published.
 fn publish(runtime: &Runtime) -> anyhow::Result<f64> {
     let each = 100 * EVENTS_OF_A_RUN;
-    let server = Server::start()?;
+    let server = Server::redis()?;
     let throughline = Throughline::builder("bench")
-        .feed(RedisFeed::new(server.url()))
+        .feed(RedisFeed::new(&server.url))
         // Room for all: what is measured is how much is published, not how much is dropped.
         .queue_capacity(2 * EMITTERS * each)
         .build()?;
@@ -88,7 +88,7 @@ fn add_by_redis_benchmark(count: usize) -> anyhow::Result<f64> {
     let events: Vec<_> = runs(64, Timestamp::now(), Duration::from_secs(60), 1).collect();
     let lengths = events.iter().map(|event| serde_json::to_string(event).map(|json| json.len()));
     let length = lengths.sum::<Result<usize, _>>()? / events.len();
-    let server = Server::start()?;
+    let server = Server::redis()?;
     let mut command = Command::new("redis-benchmark");
     command.arg("-s").arg(socket(&server)).args(["--csv", "-c", "50", "-P", &DEPTH.to_string()]);
     command.args(["-n", &count.to_string(), "XADD", "events", "MAXLEN", "~"]);
@@ -102,8 +102,8 @@ fn add_by_redis_benchmark(count: usize) -> anyhow::Result<f64> {
 
 /// What an emit takes.
 fn emit_beside(runtime: &Runtime, state: Redis) -> anyhow::Result<Load> {
-    let server = Server::start()?;
-    let throughline = Throughline::builder("bench").feed(RedisFeed::new(server.url())).build()?;
+    let server = Server::redis()?;
+    let throughline = Throughline::builder("bench").feed(RedisFeed::new(&server.url)).build()?;
     let server = match state {
         Redis::Healthy => Some(server),
         Redis::Stalled => {
@@ -123,5 +123,5 @@ fn emit_beside(runtime: &Runtime, state: Redis) -> anyhow::Result<Load> {
 }
 
 fn socket(server: &Server) -> String {
-    server.url().trim_start_matches("redis+unix://").to_owned()
+    server.url.trim_start_matches("redis+unix://").to_owned()
 }

@@ -18,6 +18,7 @@
 
 mod address;
 mod append;
+mod columns;
 mod connect;
 mod encryption;
 mod error;

@@ -117,6 +117,106 @@ END
 $$;
 SELECT throughline.make_partitions(7);
 
+-- What a writer does is done by functions, because a session keeps the plans of what is in them, while a pooler lets nobody keep a
+-- prepared statement. The plans must be good for tables that have grown since they were made, so whatever joins does so by an index.
+
+-- Adds the events that are not there yet, and creates the rows of their runs. The rows of `traces`, which are in order, are locked
+-- until the transaction ends; `events_run` has the place in them of the run of each event. A state is left out where the version of
+-- the row is the known one.
+CREATE FUNCTION throughline.add_events(
+    traces bytea[], known bigint[], instances bigint[], events_run integer[], span bigint[], seq bigint[], ts bigint[],
+    instance bigint[], n bigint[], status smallint[], event_type text[], service text[], workflow text[],
+    correlation_id text[], duration bigint[], bucket integer[], detached boolean[], job text[], choice text[], event text[],
+    OUT ids bigint[], OUT versions bigint[], OUT started bigint[], OUT compensating boolean[], OUT states text[],
+    OUT added integer[])
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET lock_timeout = '5s' AS $$
+DECLARE
+    days date[];
+BEGIN
+    IF cardinality(instances) > 0 THEN
+        INSERT INTO throughline.instance (id) SELECT i FROM unnest(instances) AS i ORDER BY i ON CONFLICT (id) DO NOTHING;
+    END IF;
+    IF array_position(known, NULL) IS NOT NULL OR array_position(known, 0) IS NOT NULL THEN
+        INSERT INTO throughline.run (trace_id, day)
+            SELECT k.trace_id, (clock_timestamp() AT TIME ZONE 'UTC')::date
+            FROM unnest(traces, known) AS k (trace_id, version)
+            WHERE coalesce(k.version, 0) = 0
+                AND NOT EXISTS (SELECT FROM throughline.run r WHERE r.trace_id = k.trace_id)
+            ORDER BY k.trace_id ON CONFLICT (trace_id) DO NOTHING;
+    END IF;
+    SELECT array_agg(l.id), array_agg(l.day), array_agg(l.version), array_agg(l.started), array_agg(l.compensating),
+            array_agg(l.state)
+        INTO ids, days, versions, started, compensating, states
+        FROM (SELECT r.id, r.day, r.version, r.started, r.compensating,
+                CASE WHEN r.version IS DISTINCT FROM k.version THEN r.state::text END AS state
+            FROM unnest(traces, known) AS k (trace_id, version)
+            JOIN throughline.run r ON r.trace_id = k.trace_id ORDER BY r.trace_id FOR UPDATE OF r) AS l;
+    IF cardinality(ids) IS DISTINCT FROM cardinality(traces) THEN
+        RAISE EXCEPTION 'a run was removed at this very moment' USING ERRCODE = 'serialization_failure';
+    END IF;
+    WITH new AS (
+        INSERT INTO throughline.event (day, run, span, seq, ts, instance, n, ord, status, event_type, service, workflow,
+                correlation_id, duration, bucket, detached, job, choice, event)
+            SELECT days[e.run], ids[e.run], e.span, e.seq, e.ts, e.instance, e.n, e.ord - 1, e.status, e.event_type, e.service,
+                e.workflow, e.correlation_id, e.duration, e.bucket, e.detached, e.job, e.choice, e.event::json
+            FROM unnest(events_run, span, seq, ts, instance, n, status, event_type, service, workflow, correlation_id,
+                    duration, bucket, detached, job, choice, event) WITH ORDINALITY
+                AS e (run, span, seq, ts, instance, n, status, event_type, service, workflow, correlation_id, duration,
+                    bucket, detached, job, choice, event, ord)
+            ON CONFLICT DO NOTHING RETURNING ord)
+        SELECT array_agg(new.ord) INTO added FROM new;
+END
+$$;
+
+-- Brings rows of runs up to date. Where nothing is different but the time of the last event, the state is left out and stays.
+CREATE FUNCTION throughline.update_runs(
+    ids bigint[], run_latest bigint[], run_started bigint[], run_ended bigint[], run_status smallint[], run_owner bigint[],
+    run_service text[], run_workflow text[], run_correlation_id text[], run_has_failure boolean[],
+    run_compensating boolean[], run_state text[])
+RETURNS void LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    UPDATE throughline.run r SET version = r.version + 1, latest = greatest(r.latest, u.latest), started = u.started,
+            ended = u.ended, status = u.status, owner = u.owner, service = u.service, workflow = u.workflow,
+            correlation_id = u.correlation_id, has_failure = u.has_failure, compensating = u.compensating,
+            state = coalesce(u.state::json, r.state)
+        FROM unnest(ids, run_latest, run_started, run_ended, run_status, run_owner, run_service, run_workflow,
+                run_correlation_id, run_has_failure, run_compensating, run_state)
+            AS u (id, latest, started, ended, status, owner, service, workflow, correlation_id, has_failure,
+                compensating, state)
+        WHERE r.id = u.id;
+    -- Whatever the defaults of the role are, what is acknowledged is on the disk.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$$;
+
+-- Both at once, by a writer that remembers all runs as they are. If one is different, or an event is there already, it fails with
+-- `TL001` and has done nothing.
+CREATE FUNCTION throughline.append(
+    traces bytea[], known bigint[], instances bigint[], events_run integer[], span bigint[], seq bigint[], ts bigint[],
+    instance bigint[], n bigint[], status smallint[], event_type text[], service text[], workflow text[],
+    correlation_id text[], duration bigint[], bucket integer[], detached boolean[], job text[], choice text[], event text[],
+    run_latest bigint[], run_started bigint[], run_ended bigint[], run_status smallint[], run_owner bigint[],
+    run_service text[], run_workflow text[], run_correlation_id text[], run_has_failure boolean[],
+    run_compensating boolean[], run_state text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    found record;
+BEGIN
+    found := throughline.add_events(traces, known, instances, events_run, span, seq, ts, instance, n, status, event_type,
+        service, workflow, correlation_id, duration, bucket, detached, job, choice, event);
+    IF found.versions IS DISTINCT FROM known OR cardinality(found.added) IS DISTINCT FROM cardinality(span) THEN
+        RAISE EXCEPTION 'a run is not as its writer remembers it' USING ERRCODE = 'TL001';
+    END IF;
+    PERFORM throughline.update_runs(found.ids, run_latest, run_started, run_ended, run_status, run_owner, run_service,
+        run_workflow, run_correlation_id, run_has_failure, run_compensating, run_state);
+END
+$$;
+
 -- How an instance stands: 0 alive, 1 dead, 2 imported, 3 unknown.
 CREATE FUNCTION throughline.liveness(id bigint, opened timestamptz, closed timestamptz, expires timestamptz) RETURNS integer
 LANGUAGE sql VOLATILE AS $$
