@@ -52,8 +52,14 @@ async fn what_the_log_layer_writes_is_what_the_page_of_the_run_shows() {
     for (id, key) in ids.iter().zip(["loan-1", "loan-2"]) {
         let found = ask(&viewer, &format!("runs/{id}/logs")).await;
         let [begins, no_answer] = &found["lines"].as_array().unwrap()[..] else { panic!("{found}") };
-        assert_eq!((&begins["message"], &begins["fields"]["loan"]), (&Value::from("begins"), &Value::from(key)));
-        assert_eq!((&no_answer["level"], &no_answer["message"]), (&Value::from("warn"), &Value::from("no answer")));
+        assert_eq!(
+            (&begins["message"], &begins["fields"]["loan"]),
+            (&Value::from("begins"), &Value::from(key))
+        );
+        assert_eq!(
+            (&no_answer["level"], &no_answer["message"]),
+            (&Value::from("warn"), &Value::from("no answer"))
+        );
         assert_eq!(no_answer["fields"]["attempts"], 3);
         assert!(!found.to_string().contains("ada@"), "{found}");
         // The line is of the step in which it was written.

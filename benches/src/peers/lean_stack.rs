@@ -92,6 +92,7 @@ impl LeanStack {
     ///
     /// # Errors
     /// If its exporter does not answer.
+    #[expect(deprecated, reason = "it is what services have, and its successors do the same in two layers")]
     pub fn during_with_logs<R>(&self, work: impl FnOnce(Router) -> R) -> anyhow::Result<R> {
         let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::sink);
         let subscriber = tracing_subscriber::registry()

@@ -276,15 +276,15 @@ impl OpenRun {
         let root = summary.root.as_ref().and_then(|root| spans.get(root.span_id));
         let in_hand = current.map(|(_, last)| *last).or_else(|| root.map(|root| *root.last()));
         let current = current.map(|(first, event)| CurrentStep {
-                span_id: event.span_id,
-                name: name_of(first),
-                // What came later says how it continues, not what it is: `saga:left_open`.
-                event_type: first.event_type.clone(),
-                started: event.timestamp,
-                attempt: event.attempt,
-                step_index: event.step_index,
-                step_total: event.step_total,
-            });
+            span_id: event.span_id,
+            name: name_of(first),
+            // What came later says how it continues, not what it is: `saga:left_open`.
+            event_type: first.event_type.clone(),
+            started: event.timestamp,
+            attempt: event.attempt,
+            step_index: event.step_index,
+            step_total: event.step_total,
+        });
         Self {
             last_event: last_event.unwrap_or(summary.started),
             instance: in_hand.map(|event| event.instance),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use throughline_model::fold::{Change, Mark, RowCause, RowFold, RunRow, cause_of_run, outline};
 use throughline_model::{InstanceId, SpanId, Timestamp, TraceEvent, TraceId};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::columns::{Columns, Rows};
@@ -243,7 +243,7 @@ impl<'e> Group<'e> {
         self.ids.iter().map(|id| &id[..]).collect()
     }
 
-    fn params<'a>(&'a self, ids: &'a Vec<&'a [u8]>, known: &'a Vec<Option<i64>>) -> Vec<Param<'a>> {
+    fn params<'a>(&'a self, ids: &'a (dyn ToSql + Sync), known: &'a (dyn ToSql + Sync)) -> Vec<Param<'a>> {
         let mut params: Vec<Param<'a>> =
             vec![(ids, Type::BYTEA_ARRAY), (known, Type::INT8_ARRAY), (&self.instances, Type::INT8_ARRAY)];
         params.extend(self.columns.params());

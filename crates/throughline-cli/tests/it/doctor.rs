@@ -307,7 +307,8 @@ async fn each_line_of_the_checklist_fails_for_its_own_reason() {
     let (url, metrics) = (format!("http://{gone}"), format!("http://{gone}/metrics"));
     let local = ("THROUGHLINE_STORE", "sqlite:traces.db");
     let remote = ("THROUGHLINE_STORE", "postgres://app:hunter2@db.invalid/traces");
-    let cases: [(&str, &[(&str, &str)], &[&str], &str); 17] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let cases: [Case<'_>; 17] = [
         ("environment", &[("OTEL_TRACES_EXPORTER", "console")], &[], "console"),
         ("environment", &[("METRICS_PORT", "http")], &[], "METRICS_PORT"),
         ("service_name", &[("OTEL_SERVICE_NAME", "")], &[], "unknown_service"),

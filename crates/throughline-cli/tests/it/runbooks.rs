@@ -130,7 +130,10 @@ impl Trouble {
 
 /// The arguments of a command as a shell takes them, with what stands for something else in them.
 fn words(command: &str, run: &str, workflow: &str) -> Vec<String> {
-    let words = command.strip_prefix("throughline ").expect(command).split_whitespace();
+    let words = command
+        .strip_prefix("throughline ")
+        .unwrap_or_else(|| panic!("`{command}` is none of ours"))
+        .split_whitespace();
     let word = |word: &str| match word.trim_matches('\'') {
         "RUN" => run.to_owned(),
         "NAME" => workflow.to_owned(),

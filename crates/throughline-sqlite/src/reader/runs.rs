@@ -2,11 +2,10 @@
 
 use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use rustc_hash::FxHashSet;
 use throughline_model::fold::Position;
 use throughline_model::{
-    Attrs, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged,
-    RootSummary, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,
+    Attrs, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged, RootSummary,
+    RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId, names,
 };
 
 use super::question::Question;

@@ -55,7 +55,8 @@ impl Site {
     }
 
     fn event(&self, event_type: &str) -> TraceEvent {
-        self.store.events().into_iter().find(|event| event.event_type == event_type).expect(event_type)
+        let found = self.store.events().into_iter().find(|event| event.event_type == event_type);
+        found.unwrap_or_else(|| panic!("there is no `{event_type}`"))
     }
 }
 

@@ -107,7 +107,7 @@ async fn play(site: &Site, scene: &str) {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, node.output()).await.expect("the scene ends").unwrap();
+    let output = tokio::time::timeout(PATIENCE, node.output()).await.unwrap().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{scene}: {}", String::from_utf8_lossy(&said));
     serving.abort();

@@ -33,7 +33,9 @@ pub(super) fn may_be_left_out(programs: &[&str]) -> bool {
 fn node(arguments: &[&OsStr], folder: &Path) {
     let mut node = Command::new("node");
     let output = node.args(arguments).env("NODE_PATH", modules()).current_dir(folder).output();
-    let output = output.expect("node runs: install it, or set THROUGHLINE_SERVICES=off");
+    let output = output.unwrap_or_else(|error| {
+        panic!("node does not run ({error}): install it, or set THROUGHLINE_SERVICES=off")
+    });
     let said =
         [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(output.status.success(), "{said}");
