@@ -241,7 +241,7 @@ async fn good_runs(
     run: &RunSummary,
     among: usize,
 ) -> Result<Vec<RunSummary>, ReadError> {
-    let mut filter = Filter::new().status(Status::Success);
+    let mut filter = Filter::new().outcome(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
     filter.scope.until = Some(run.started);
     let candidates = reader.runs_without_causes(&filter, &Page::first(among)).await?.items;
@@ -271,7 +271,7 @@ pub async fn last_good(reader: &dyn TraceReader, run: &RunSummary) -> Result<Opt
     if let Some(last) = before.into_iter().next() {
         return Ok(Some(last));
     }
-    let mut filter = Filter::new().status(Status::Success);
+    let mut filter = Filter::new().outcome(Status::Success);
     filter.scope.workflow.clone_from(&run.workflow);
     let candidates = reader.runs_without_causes(&filter, &Page::first(LAST_GOOD)).await?.items;
     Ok(only_good(candidates, run).into_iter().next())

@@ -61,16 +61,21 @@ impl Question {
         self.require_same("c.workflow", scope.workflow.as_deref());
     }
 
-    /// Requires what a filter wants to know of one event: its status, its type and its tags.
-    pub(crate) fn require_kind(&mut self, filter: &Filter) {
-        match filter.statuses[..] {
+    /// Requires one of these statuses, if any are named.
+    pub(crate) fn require_status(&mut self, statuses: &[Status]) {
+        match statuses {
             [] => {}
             [status] => self.compare("c.status", "=", status.as_str()),
             _ => {
                 let names = |status: &Status| status.as_str().to_owned();
-                self.require_one_of("c.status", &filter.statuses.iter().map(names).collect::<Vec<_>>());
+                self.require_one_of("c.status", &statuses.iter().map(names).collect::<Vec<_>>());
             }
         }
+    }
+
+    /// Requires what a filter wants to know of one event: its status, its type and its tags.
+    pub(crate) fn require_kind(&mut self, filter: &Filter) {
+        self.require_status(&filter.statuses);
         match &filter.event_type {
             None => {}
             Some(TypeMatch::Exact(exact)) => self.compare("c.type", "=", exact.as_str()),

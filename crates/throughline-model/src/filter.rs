@@ -1,6 +1,6 @@
 //! [`Filter`]: which events or runs to find.
 
-use crate::{Attrs, Scope, Status, Text, TraceEvent};
+use crate::{Attrs, RunState, Scope, Status, Text, TraceEvent};
 
 /// Which events or runs to find; everything that is set must hold. The default matches all.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Filter {
     pub correlation_id: Option<Text>,
     /// The service that emitted it.
     pub service: Option<Text>,
+    /// Of runs: one of these is how they ended, if any are named; see [`RunState::outcome`]. Of events it says nothing.
+    pub outcomes: Vec<Status>,
 }
 
 /// How an event type is matched.
@@ -95,6 +97,29 @@ impl Filter {
     pub fn service(mut self, service: impl Into<Text>) -> Self {
         self.service = Some(service.into());
         self
+    }
+
+    /// Runs that ended so, or have not ended: [`Status::Pending`]. If called several times, any of these.
+    #[must_use]
+    pub fn outcome(mut self, outcome: Status) -> Self {
+        self.outcomes.push(outcome);
+        self
+    }
+
+    /// Runs in one of these states, as far as stores keep them: of runs that have not ended, a store finds all.
+    #[must_use]
+    pub fn states(mut self, states: &[RunState]) -> Self {
+        for outcome in states.iter().map(|state| state.outcome()) {
+            if !self.outcomes.contains(&outcome) {
+                self.outcomes.push(outcome);
+            }
+        }
+        self
+    }
+
+    /// Whether a run that is in this state may match.
+    pub fn matches_state(&self, state: RunState) -> bool {
+        self.outcomes.is_empty() || self.outcomes.contains(&state.outcome())
     }
 
     /// Whether an event matches.

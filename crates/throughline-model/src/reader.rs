@@ -79,7 +79,7 @@ pub trait TraceReader: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>>;
 
     /// Runs that match, newest first. A run matches by its summary: its start is in the time range, its workflow, service
-    /// and correlation id are equal, every attribute is on one of its events; and by its events: one of them matches
+    /// and correlation id are equal, it ended in one of the `outcomes`, every attribute is on one of its events; and by its events: one of them matches
     /// `statuses`, `event_type` and `tags` (all three).
     fn runs<'a>(
         &'a self,

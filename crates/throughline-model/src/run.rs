@@ -176,6 +176,16 @@ impl RunState {
         matches!(self, Self::Running | Self::Interrupted | Self::Unfinished)
     }
 
+    /// How the run ended: the status of its root span, which is [`Status::Pending`] while the run has not ended.
+    pub const fn outcome(self) -> Status {
+        match self {
+            Self::Running | Self::Interrupted | Self::Unfinished => Status::Pending,
+            Self::Succeeded => Status::Success,
+            Self::Failed => Status::Failed,
+            Self::Cancelled => Status::Cancelled,
+        }
+    }
+
     /// The state as text.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -64,6 +64,7 @@ pub(crate) const STORE_FILE: Kind = Kind {
         include_str!("schema/005.sql"),
         include_str!("schema/006.sql"),
         include_str!("schema/007.sql"),
+        include_str!("schema/008.sql"),
     ],
 };
 

@@ -90,25 +90,13 @@ impl EventFilter {
 }
 
 impl RunFilter {
-    /// The filter as stores know it. Stores know no states: where only one is wanted, its runs have an event of
-    /// a status, which makes for fewer runs to look at; see [`wants`](Self::wants).
+    /// The filter as stores know it. Stores know how runs ended, but of those that have not ended, not whether their process
+    /// lives; see [`wants`](Self::wants).
     pub(crate) fn to_filter(&self, store: &Store) -> Filter {
         let mut filter = self.events.to_filter(store.pseudonyms());
         filter.scope.since = self.since;
         filter.scope.until = self.until;
-        if filter.statuses.is_empty()
-            && filter.event_type.is_none()
-            && filter.tags.is_empty()
-            && let [state] = self.states()[..]
-        {
-            filter.statuses.push(match state {
-                RunState::Failed => Status::Failed,
-                RunState::Cancelled => Status::Cancelled,
-                RunState::Succeeded => Status::Success,
-                _ => Status::Pending,
-            });
-        }
-        filter
+        filter.states(&self.states())
     }
 
     /// Whether a run is in one of the states that are asked for.

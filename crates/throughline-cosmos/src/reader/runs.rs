@@ -126,8 +126,13 @@ async fn found(container: &Container, filter: &Filter, page: &Page) -> Result<Pa
         question.require_scope(&filter.scope, "c.place");
         question.require_same("c.service", filter.service.as_deref());
         question.require_same("c.correlation_id", filter.correlation_id.as_deref());
-        if asks_for_failures {
+        question.require_status(&filter.outcomes);
+        // Indexed with the place, which the outcome is not.
+        if asks_for_failures || filter.outcomes == [Status::Failed] {
             question.require("c.failed = true");
+        }
+        if filter.outcomes == [Status::Pending] {
+            question.require("c.open = true");
         }
         if let Some(before) = &before {
             question.compare("c.place", "<", before.as_str());

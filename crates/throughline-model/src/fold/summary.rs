@@ -94,6 +94,7 @@ pub fn run_matches<'a>(
     let asks_for_events =
         !filter.statuses.is_empty() || filter.event_type.is_some() || !filter.tags.is_empty();
     filter.scope.contains(summary.started, summary.workflow.as_ref())
+        && filter.matches_state(summary.state)
         && filter.service.as_ref().is_none_or(|service| *service == summary.service)
         && (filter.correlation_id.is_none() || filter.correlation_id == summary.correlation_id)
         && filter

@@ -15,6 +15,7 @@ use super::question::Question;
 use crate::append::event_of;
 use crate::error::Fault;
 use crate::lease::liveness_of;
+use crate::text::status_code;
 
 const RUN: &str = "SELECT r.id, r.trace_id, r.status, r.owner, r.started, r.ended, r.latest, r.state::text, \
     throughline.liveness(i.id, i.opened, i.closed, i.expires) \
@@ -134,8 +135,18 @@ async fn found(client: &Client, filter: &Filter, page: &Page) -> Result<Paged<Fo
                 "left(r.correlation_id, 200) = left({key}, 200) AND r.correlation_id = {key}"
             ));
         }
-        if filter.statuses == [Status::Failed] {
+        if filter.statuses == [Status::Failed] || filter.outcomes == [Status::Failed] {
             question.require("r.has_failure".to_owned());
+        }
+        match filter.outcomes[..] {
+            [] => {}
+            // Written out, so that the index of open runs is found.
+            [Status::Pending] => question.require("r.status = 0".to_owned()),
+            _ => {
+                let codes: Vec<i16> = filter.outcomes.iter().copied().map(status_code).collect();
+                let codes = question.value(codes, Type::INT2_ARRAY);
+                question.require(format!("r.status = ANY ({codes})"));
+            }
         }
         let kind = question.kind(filter);
         if !asks_for_failures && !kind.is_empty() {

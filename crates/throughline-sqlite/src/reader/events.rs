@@ -123,18 +123,26 @@ impl Sketch {
             && self.service.is_none_or(|service| service == entry.service)
     }
 
-    /// The runs with an event that this allows.
-    pub(super) fn runs(&self, connection: &Connection) -> Result<FxHashSet<i64>, Fault> {
-        let mut blocks = connection.prepare_cached("SELECT id, entries FROM block WHERE last_ts >= ?1")?;
-        let mut rows = blocks.query([self.since])?;
-        let mut runs = FxHashSet::default();
-        while let Some(row) = rows.next()? {
-            let first = row.get(0)?;
-            let stored = stored(connection, first, row.get_ref(1)?.as_bytes().unwrap_or_default())?;
-            let allowed = entries(first, &stored).filter(|(_, entry)| self.allows(entry));
-            runs.extend(allowed.map(|(_, entry)| entry.run));
+    /// The first moment that is wanted, in microseconds.
+    pub(super) fn since(&self) -> i64 {
+        self.since
+    }
+
+    /// Whether the [rollups](crate::rollup) count what is asked for.
+    pub(super) fn is_counted(&self) -> bool {
+        self.types.is_some() || !self.statuses.is_empty()
+    }
+
+    /// How many of the events of a type that are counted by their status may match.
+    pub(super) fn count(&self, event_type: i64, by_status: [i64; 4]) -> i64 {
+        if self.types.as_ref().is_some_and(|types| !types.contains(&event_type)) {
+            return 0;
         }
-        Ok(runs)
+        let all =
+            by_status.into_iter().zip([Status::Pending, Status::Success, Status::Failed, Status::Cancelled]);
+        all.filter(|(_, status)| self.statuses.is_empty() || self.statuses.contains(status))
+            .map(|(count, _)| count)
+            .sum()
     }
 }
 

@@ -2,19 +2,17 @@
 
 use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use rustc_hash::FxHashSet;
 use throughline_model::{
     Attrs, CurrentStep, Cursor, FailureSummary, Filter, Liveness, OpenRun, OpenSummary, Page, Paged,
     RootSummary, RunState, RunSummary, SpanId, Status, Text, Timestamp, TraceEvent, TraceId,
 };
 
-use super::events::Sketch;
+use super::question::Question;
 use super::session::{Cache, EventsOfRun, OUTLINE, Session, json, trace_id};
 use crate::block::status_of;
 use crate::cause;
 use crate::error::Fault;
 use crate::json::StoredError;
-use crate::names::find_name;
 use crate::{latest, lease};
 
 /// Which causes of runs are wanted.
@@ -35,17 +33,18 @@ pub(super) fn find(
     let connection = &snapshot;
     let mut found = Paged { items: Vec::new(), next: None };
     let after = page.after.as_ref().map(Cursor::run).transpose()?;
-    let Some(question) = Question::new(connection, filter, after)? else { return Ok(found) };
+    let Some(mut question) = Question::new(connection, filter, after)? else { return Ok(found) };
     if page.limit == 0 {
         return Ok(found);
     }
-    let params: Vec<&dyn ToSql> = question.params.iter().map(|param| &**param).collect();
+    let params = std::mem::take(&mut question.params);
+    let params: Vec<&dyn ToSql> = params.iter().map(|param| &**param).collect();
     let mut statement = connection.prepare_cached(&question.sql)?;
     let mut rows = statement.query(params.as_slice())?;
     let mut last: Option<Cursor> = None;
     while let Some(row) = rows.next()? {
         let run: i64 = row.get(0)?;
-        if !question.is_met_by(connection, cache, run, row.get_ref(1)?)? {
+        if !question.is_met_by(connection, cache, run, row)? {
             continue;
         }
         if found.items.len() == page.limit {
@@ -60,125 +59,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// A filter of runs: a part in SQL, and a part that SQL can't answer.
-struct Question<'f> {
-    filter: &'f Filter,
-    sql: String,
-    params: Vec<Box<dyn ToSql>>,
-    /// Runs that have an event which may be of the kind that is asked for.
-    runs: Option<FxHashSet<i64>>,
-    attrs: Vec<WantedAttr>,
-}
-
-/// An attribute as the column `attrs` of a run has it, and the runs that have it otherwise.
-struct WantedAttr {
-    /// `"tenant":"acme"`: in a flat map from text to text these characters stand for this pair and nothing else, because
-    /// quotation marks within a text are escaped.
-    json: String,
-    runs: FxHashSet<i64>,
-}
-
-impl WantedAttr {
-    fn new(connection: &Connection, key: &Text, value: &Text) -> Result<Self, Fault> {
-        let json = |text: &Text| serde_json::Value::from(text.as_str()).to_string();
-        let runs = connection
-            .prepare_cached(
-                "SELECT run FROM run_attr WHERE key = (SELECT id FROM name WHERE text = ?1) AND value = ?2",
-            )?
-            .query_map([key.as_str(), value.as_str()], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok(Self { json: format!("{}:{}", json(key), json(value)), runs })
-    }
-
-    fn is_of(&self, run: i64, attrs: ValueRef<'_>) -> bool {
-        attrs.as_str().is_ok_and(|attrs| attrs.contains(&self.json)) || self.runs.contains(&run)
-    }
-}
-
-impl<'f> Question<'f> {
-    /// `None` if nothing can match.
-    fn new(
-        connection: &Connection,
-        filter: &'f Filter,
-        after: Option<(Timestamp, TraceId)>,
-    ) -> Result<Option<Self>, Fault> {
-        let mut conditions: Vec<&str> = Vec::new();
-        let mut params: Vec<Box<dyn ToSql>> = Vec::new();
-        let mut require = |condition, param: Box<dyn ToSql>| {
-            conditions.push(condition);
-            params.push(param);
-        };
-        if let Some(since) = filter.scope.since {
-            require("started >= ?", Box::new(since.as_micros()));
-        }
-        if let Some(until) = filter.scope.until {
-            require("started < ?", Box::new(until.as_micros()));
-        }
-        if let Some(service) = &filter.service {
-            let Some(id) = find_name(connection, service)? else { return Ok(None) };
-            require("service = ?", Box::new(id));
-        }
-        if let Some(workflow) = &filter.scope.workflow {
-            let Some(id) = find_name(connection, workflow)? else { return Ok(None) };
-            require("workflow = ?", Box::new(id));
-        }
-        if let Some(key) = &filter.correlation_id {
-            require("correlation_id = ?", Box::new(key.as_str().to_owned()));
-        }
-        if let Some((started, trace_id)) = after {
-            require("started <= ?", Box::new(started.as_micros()));
-            require("(started < ? OR ", Box::new(started.as_micros()));
-            require("trace_id < ?)", Box::new(trace_id.to_bytes()));
-        }
-        let asks_for_kind =
-            !filter.statuses.is_empty() || filter.event_type.is_some() || !filter.tags.is_empty();
-        let asks_for_failures =
-            filter.statuses == [Status::Failed] && filter.event_type.is_none() && filter.tags.is_empty();
-        let mut runs = None;
-        if asks_for_failures {
-            conditions.push("failure IS NOT NULL");
-        } else if asks_for_kind {
-            let Some(sketch) = Sketch::for_runs(connection, filter)? else { return Ok(None) };
-            runs = Some(sketch.runs(connection)?);
-        }
-        let conditions = match conditions.is_empty() {
-            true => "TRUE".to_owned(),
-            false => conditions.join(" AND ").replace("OR  AND", "OR"),
-        };
-        // Named, so that no statistics in the file make SQLite choose one that has to be sorted: a run that begins with a
-        // key waits for this.
-        let index = if filter.correlation_id.is_some() { "INDEXED BY run_key" } else { "" };
-        let sql = format!(
-            "SELECT id, attrs FROM run {index} WHERE {conditions} ORDER BY started DESC, trace_id DESC"
-        );
-        let attrs = filter.attrs.iter().map(|(key, value)| WantedAttr::new(connection, key, value));
-        let attrs = attrs.collect::<Result<_, Fault>>()?;
-        Ok(Some(Self { filter, sql, params, runs, attrs }))
-    }
-
-    fn is_met_by(
-        &self,
-        connection: &Connection,
-        cache: &mut Cache,
-        run: i64,
-        attrs: ValueRef<'_>,
-    ) -> Result<bool, Fault> {
-        if self.runs.as_ref().is_some_and(|runs| !runs.contains(&run)) {
-            return Ok(false);
-        }
-        if !self.attrs.iter().all(|wanted| wanted.is_of(run, attrs)) {
-            return Ok(false);
-        }
-        // Only the events say whether the bits of the tags came from these very tags, and from one event.
-        if !self.filter.tags.is_empty() {
-            let events = events(connection, cache, run, OUTLINE)?;
-            return Ok(events.iter().any(|event| self.filter.matches_kind(event)));
-        }
-        Ok(true)
-    }
-}
-
-fn events(
+pub(super) fn events(
     connection: &Connection,
     cache: &mut Cache,
     run: i64,
@@ -437,82 +318,4 @@ pub(super) fn find_by_id_prefix(
         ids.extend(trace_id(row.get_ref(0)?));
     }
     Ok(ids)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::time::Duration;
-
-    use rusqlite::params_from_iter;
-    use throughline_model::Scope;
-    use throughline_model::testing::run;
-
-    use super::*;
-    use crate::connection::{Place, STORE_FILE, Synchronous};
-    use crate::writer::Writer;
-
-    /// A file in which most runs have one key.
-    fn file(path: &Path) -> Connection {
-        let place =
-            Place { path: path.to_owned(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
-        let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
-        for number in 0..400_u32 {
-            let mut run = run("loan").at(Timestamp::from_micros(i64::from(number) * 1_000_000));
-            run.root();
-            run.edit(|event| event.correlation_id = (number % 50 > 0).then(|| Text::literal("customer-7")));
-            if number % 50 == 7 {
-                run.fail_run("Timeout", "too late");
-            }
-            writer.append(&run.events()).unwrap();
-        }
-        STORE_FILE.open_read_only(path).unwrap().0
-    }
-
-    fn plan(connection: &Connection, filter: &Filter, after: Option<(Timestamp, TraceId)>) -> Vec<String> {
-        let question = Question::new(connection, filter, after).unwrap().unwrap();
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", question.sql)).unwrap();
-        let steps = statement.query_map(params_from_iter(&question.params), |row| row.get(3)).unwrap();
-        steps.collect::<rusqlite::Result<_>>().unwrap()
-    }
-
-    #[test]
-    fn the_last_run_under_a_key_is_found_through_one_index_and_without_a_sort() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.db");
-        let mut connection = file(&path);
-        // People who look into the file with a shell may leave statistics there, from which SQLite plans otherwise.
-        for analysed in [false, true] {
-            if analysed {
-                Connection::open(&path).unwrap().execute_batch("ANALYZE").unwrap();
-                connection = STORE_FILE.open_read_only(&path).unwrap().0;
-            }
-            let moment = Timestamp::from_micros(100_000_000);
-            for asked in 0..64 {
-                let is_asked = |bit: u32| asked >> bit & 1 == 1;
-                let mut scope = Scope::all();
-                if is_asked(0) {
-                    scope = scope.workflow("loan");
-                }
-                if is_asked(1) {
-                    scope = scope.since(moment);
-                }
-                if is_asked(2) {
-                    scope = scope.until(moment.plus(Duration::from_secs(9)));
-                }
-                let mut filter = Filter::new().scope(scope).correlation_id("customer-7");
-                if is_asked(3) {
-                    filter = filter.service("test-service");
-                }
-                if is_asked(4) {
-                    filter = filter.status(Status::Failed);
-                }
-                let after = is_asked(5).then(|| (moment, TraceId::from_key("")));
-                let plan = plan(&connection, &filter, after);
-                let is_by_key =
-                    |step: &String| step.starts_with("SEARCH run USING INDEX run_key (correlation_id=?");
-                assert!(plan.len() == 1 && plan.iter().all(is_by_key), "{analysed} {asked:b}: {plan:?}");
-            }
-        }
-    }
 }

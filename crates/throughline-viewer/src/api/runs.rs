@@ -70,7 +70,6 @@ async fn found(seen: &Seen, wanted: &Wanted, most: usize, orphaned: bool) -> Res
     let mut filter = wanted.filter(&seen.veil);
     if orphaned && filter.event_type.is_none() {
         filter = filter.event_type("saga:*");
-        filter.statuses.clear();
     }
     let started = Instant::now();
     let (mut runs, mut looked_at) = (Vec::new(), 0);
@@ -106,9 +105,7 @@ async fn left_something(seen: &Seen, run: TraceId) -> Result<bool, ReadError> {
 
 /// Runs of a living process in which nothing has happened for a while, the last started first.
 async fn stuck(seen: &Seen, wanted: &Wanted) -> Result<Listed, Problem> {
-    let mut filter = wanted.filter(&seen.veil);
-    // The state of a run says it better than its events, which may not be read.
-    filter.statuses.clear();
+    let filter = wanted.filter(&seen.veil);
     let after = wanted.after.as_ref().map(place_of).transpose()?;
     let mut stuck: Vec<_> =
         seen.reader.safe_to_deploy(STUCK_AFTER).await?.stuck.into_iter().map(|run| run.summary).collect();

@@ -1,6 +1,6 @@
 //! [`Wanted`], what a request asks for.
 
-use throughline_core::{Cursor, Filter, RunState, RunSummary, Scope, Status, Timestamp, Veil};
+use throughline_core::{Cursor, Filter, RunState, RunSummary, Scope, Timestamp, Veil};
 
 use crate::access::Access;
 use crate::parameters::Parameters;
@@ -95,8 +95,8 @@ impl Wanted {
         scope
     }
 
-    /// The filter as stores know it. Stores know no states: where only one is wanted, its runs have an event of
-    /// a status, which makes for fewer runs to look at.
+    /// The filter as stores know it. Stores know how runs ended, but of those that have not ended, not whether their process
+    /// lives.
     pub(crate) fn filter(&self, veil: &Veil) -> Filter {
         let mut filter = Filter::new().scope(self.scope());
         if let Some(pattern) = &self.event_type {
@@ -114,18 +114,7 @@ impl Wanted {
         if let Some(service) = &self.service {
             filter = filter.service(service.clone());
         }
-        if filter.event_type.is_none()
-            && filter.tags.is_empty()
-            && let [state] = self.states[..]
-        {
-            filter.statuses.push(match state {
-                RunState::Failed => Status::Failed,
-                RunState::Cancelled => Status::Cancelled,
-                RunState::Succeeded => Status::Success,
-                _ => Status::Pending,
-            });
-        }
-        filter
+        filter.states(&self.states)
     }
 
     /// Whether it is about runs of a time and a workflow, whatever else is in them: what stores count.

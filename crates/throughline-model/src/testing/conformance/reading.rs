@@ -40,7 +40,8 @@ fn filters(log: &[TraceEvent]) -> Vec<Filter> {
     );
     filters.extend(
         [Status::Pending, Status::Success, Status::Failed, Status::Cancelled]
-            .map(|status| Filter::new().status(status)),
+            .into_iter()
+            .flat_map(|status| [Filter::new().status(status), Filter::new().outcome(status)]),
     );
     filters
 }
@@ -52,6 +53,11 @@ fn combined() -> Vec<Filter> {
         failed().event_type("compensate:*").tag("compensation").attr("tenant", "globex"),
         failed().tag("compensable").service("batch").scope(Scope::all().workflow("onboarding")),
         failed().event_type("workflow:completed"),
+        failed().outcome(Status::Success),
+        failed().outcome(Status::Failed).scope(Scope::all().workflow("loan-approval")),
+        Filter::new().outcome(Status::Cancelled).outcome(Status::Pending).attr("tenant", "globex"),
+        Filter::new().outcome(Status::Success).tag("compensable").service("loan-service"),
+        Filter::new().outcome(Status::Pending).event_type("stage:*"),
         Filter::new().event_type("ai:route").tag("decision").service("loan-service"),
         Filter::new().status(Status::Pending).event_type("stage:credit-check").tag("compensable"),
     ]
