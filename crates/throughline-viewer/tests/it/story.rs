@@ -179,6 +179,14 @@ pub(crate) fn hostile_events() -> (TraceId, Vec<TraceEvent>) {
     (id, events)
 }
 
+/// The first event of a run.
+pub(crate) fn beginning() -> TraceEvent {
+    let (id, root) = (TraceId::random(), SpanId::random());
+    let mut event = TraceEvent::new(id, root, "workflow:started", Timestamp::now(), "loan-service");
+    event.status = Status::Pending;
+    event
+}
+
 /// A run of three steps of a second, with an hour between them in which nothing happens.
 pub(crate) fn patient_run() -> (TraceId, Vec<TraceEvent>) {
     const SECOND: u64 = 1_000_000;
