@@ -40,3 +40,4 @@ mod sidecar_scrape;
 mod slo;
 mod stories;
 mod terminal;
+mod top;
