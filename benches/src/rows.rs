@@ -17,6 +17,7 @@ mod feed;
 mod http_layer;
 mod import;
 mod key;
+mod list;
 mod log;
 mod lookup;
 mod memory;
@@ -61,6 +62,7 @@ pub const NAMES: &[&str] = &[
     memory::NAME,
     lookup::NAME,
     key::NAME,
+    list::NAME,
     scale::NAME,
     analytics::NAME,
     query::NAME,
@@ -103,6 +105,7 @@ pub const ALL: &[Row] = &[
     Row { name: memory::NAME, measure: memory::measure },
     Row { name: lookup::NAME, measure: lookup::measure },
     Row { name: key::NAME, measure: key::measure },
+    Row { name: list::NAME, measure: list::measure },
     Row { name: scale::NAME, measure: scale::measure },
     Row { name: analytics::NAME, measure: analytics::measure },
     Row { name: query::NAME, measure: query::measure },

@@ -54,6 +54,16 @@ async function main() {
     await page.setViewportSize({ width: 360, height: 800 });
     await page.screenshot({ path: path.join(screenshots, 'narrow.png'), fullPage: true });
   }
+  await page.emulateMedia({ media: 'print' });
+  const pdf = await page.pdf({ format: 'A4', ...(screenshots ? { path: path.join(screenshots, 'print.pdf') } : {}) });
+  said.printed = {
+    pages: pdf.toString('latin1').match(/\/Type\s*\/Page\b/g).length,
+    rows: await page.locator('.row:visible').count(),
+    controls: await page.locator('.controls:visible, .more:visible').count(),
+    // What is wider than the paper is cut off.
+    cut: await page.evaluate(() => [...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1).length),
+  };
+  await page.emulateMedia({ media: 'screen' });
   said.overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   await browser.close();
   console.log(JSON.stringify(said));

@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// How many sequences of faults delivery is played with, 10,000 unless said otherwise.
     #[arg(long, value_name = "N")]
     sequences: Option<u32>,
+    /// For how many seconds two hundred pages of the viewer watch a service, 4 unless said otherwise.
+    #[arg(long, value_name = "SECONDS")]
+    watchers: Option<u32>,
     /// How many inputs each fuzz target is given at random, 1,000 unless said otherwise.
     #[arg(long, value_name = "N")]
     inputs: Option<u32>,
@@ -27,6 +30,8 @@ pub(crate) struct Options {
 const KILLS: &str = "THROUGHLINE_KILLS";
 /// The simulation of delivery reads from it how many sequences to play.
 const SEQUENCES: &str = "THROUGHLINE_SEQUENCES";
+/// The test of two hundred pages reads from it for how long.
+const WATCHERS: &str = "THROUGHLINE_WATCHERS_SECONDS";
 /// The fuzz targets' engine reads from it how many inputs to make.
 const INPUTS: &str = "BOLERO_RANDOM_ITERATIONS";
 
@@ -70,9 +75,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     steps.take("unit and integration tests", || {
         let mut tests = cargo();
         tests.arg("test").args(SHARED).args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
-        for (variable, count) in
-            [(KILLS, options.kills), (SEQUENCES, options.sequences), (INPUTS, options.inputs)]
-        {
+        for (variable, count) in [
+            (KILLS, options.kills),
+            (SEQUENCES, options.sequences),
+            (WATCHERS, options.watchers),
+            (INPUTS, options.inputs),
+        ] {
             tests.envs(count.map(|count| (variable, count.to_string())));
         }
         tests.env(python::PYTHON, python::interpreter()?);

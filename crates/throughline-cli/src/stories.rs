@@ -16,12 +16,14 @@ use crate::output::{kind_of, name_of};
 pub(crate) struct Story {
     pub(crate) run: RunSummary,
     pub(crate) query: TraceQuery,
+    /// The last good run of the workflow, if this one did not end well.
+    pub(crate) good: Option<Box<Story>>,
 }
 
 impl Story {
     /// The story of these events of one run; `None` if there are none.
     pub(crate) fn of(query: TraceQuery) -> Option<Self> {
-        query.summary().map(|run| Self { run, query })
+        query.summary().map(|run| Self { run, query, good: None })
     }
 
     /// What the run is called: its kind and its key.

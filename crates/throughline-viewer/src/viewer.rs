@@ -198,14 +198,15 @@ impl ViewerBuilder {
         self
     }
 
-    /// How many of these pages one client may have open, 20 by default. Clients are told apart by their addresses, behind a proxy
+    /// How many of these pages one client may have open, 20 by default, and how often it may open another: twice as many at once, and as
+    /// many in 10 seconds from then on. Clients are told apart by their addresses, behind a proxy
     /// by those that it says in `X-Forwarded-For`.
     pub fn max_watchers_of_each_client(mut self, watchers: usize) -> Self {
         self.watchers_of_each = Some(watchers);
         self
     }
 
-    /// How long the store may take to answer, 10 seconds by default.
+    /// How long the store may take to answer, and a page to read what it is told, 10 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

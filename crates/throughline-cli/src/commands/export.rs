@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use throughline_core::beside::last_good;
 use throughline_core::{
-    Liveness, Redactor, Text, TraceEvent, TraceId, TraceQuery, TraceReader, redact_event,
+    Liveness, Redactor, RunState, Text, TraceEvent, TraceId, TraceQuery, TraceReader, redact_event,
 };
 
 use super::nothing_here;
@@ -127,17 +128,33 @@ impl<'a> Source<'a> {
     async fn stories(&self, runs: &[(TraceId, Option<Text>)]) -> Result<Vec<Story>, CliError> {
         let mut stories = Vec::with_capacity(runs.len());
         for (id, _) in runs {
-            let events = self.events(*id).await?;
-            let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
-            instances.sort_unstable();
-            instances.dedup();
-            let liveness = self.reader.liveness(&instances).await?;
-            let known: HashMap<_, _> = instances.into_iter().zip(liveness).collect();
-            let query = TraceQuery::new(events)
-                .with_liveness(|owner| known.get(&owner).copied().unwrap_or(Liveness::Dead));
-            stories.extend(Story::of(query));
+            stories.extend(self.story(*id).await?);
         }
         Ok(stories)
+    }
+
+    async fn story(&self, id: TraceId) -> Result<Option<Story>, CliError> {
+        let events = self.events(id).await?;
+        let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
+        instances.sort_unstable();
+        instances.dedup();
+        let liveness = self.reader.liveness(&instances).await?;
+        let known: HashMap<_, _> = instances.into_iter().zip(liveness).collect();
+        let query = TraceQuery::new(events)
+            .with_liveness(|owner| known.get(&owner).copied().unwrap_or(Liveness::Dead));
+        Ok(Story::of(query))
+    }
+
+    /// Adds to those that did not end well what they are compared with.
+    async fn add_good_runs(&self, stories: &mut [Story]) -> Result<(), CliError> {
+        for story in stories.iter_mut().filter(|story| story.run.state != RunState::Succeeded) {
+            // As it is in the store: a story may have pseudonyms in the place of names.
+            let Some(run) = self.reader.run(story.run.trace_id).await? else { continue };
+            if let Some(good) = last_good(self.reader, &run).await? {
+                story.good = self.story(good.trace_id).await?.map(Box::new);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -149,7 +166,7 @@ async fn write(
     mut output: &mut dyn Write,
 ) -> Result<u64, CliError> {
     let mut events = 0;
-    let told = match format {
+    let mut told = match format {
         ExportFormat::Jsonl => {
             for (id, _) in runs {
                 for event in source.events(*id).await? {
@@ -175,6 +192,9 @@ async fn write(
             source.stories(runs).await?
         }
     };
+    if format == ExportFormat::Html {
+        source.add_good_runs(&mut told).await?;
+    }
     match format {
         ExportFormat::Perfetto => perfetto::write(&told, output)?,
         ExportFormat::Html => page::write(&told, output)?,

@@ -39,8 +39,12 @@ pub(super) async fn run(args: &TopArgs, store: &Store, screen: &mut Screen) -> R
     let readers = store.readers().await?;
     let stream = feed::of(args.feed.as_deref(), store).await?;
     let board = Board::read(&readers, Timestamp::now()).await?;
+    let (tell, keys) = mpsc::channel(16);
+    // Before the screen is taken: a signal that comes meanwhile must not end the process with the screen.
+    leave_on_signals(&tell)?;
     let mut terminal = ratatui::try_init()?;
-    let shown = show(&mut terminal, board, &readers, stream, args.every, store.name()).await;
+    read_keys(tell);
+    let shown = show(&mut terminal, keys, board, &readers, stream, args.every, store.name()).await;
     ratatui::try_restore()?;
     shown.map(|()| Answer::Yes)
 }
@@ -73,20 +77,21 @@ impl Pressed {
     }
 }
 
-/// Reads keys on a thread of their own, which waits for them until the process ends.
-fn keys() -> mpsc::Receiver<Pressed> {
-    let (tell, told) = mpsc::channel(16);
-    // A signal that ends the process leaves, too, so that the terminal is restored.
+/// Leaves when a signal would end the process, so that the terminal is restored.
+fn leave_on_signals(tell: &mpsc::Sender<Pressed>) -> std::io::Result<()> {
     #[cfg(unix)]
-    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
-        if let Ok(mut signals) = signal(kind) {
-            let tell = tell.clone();
-            tokio::spawn(async move {
-                signals.recv().await;
-                let _ = tell.send(Pressed::Leave).await;
-            });
-        }
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
+        let (mut signals, tell) = (signal(kind)?, tell.clone());
+        tokio::spawn(async move {
+            signals.recv().await;
+            let _ = tell.send(Pressed::Leave).await;
+        });
     }
+    Ok(())
+}
+
+/// Reads keys on a thread of their own, which waits for them until the process ends.
+fn read_keys(tell: mpsc::Sender<Pressed>) {
     std::thread::spawn(move || {
         while let Ok(event) = event::read() {
             if let Some(pressed) = Pressed::of(&event)
@@ -98,7 +103,6 @@ fn keys() -> mpsc::Receiver<Pressed> {
         // There is no terminal any more.
         let _ = tell.blocking_send(Pressed::Leave);
     });
-    told
 }
 
 /// What comes of a look at the store, unless somebody leaves meanwhile: one that does not answer must keep nobody here.
@@ -122,13 +126,13 @@ async fn unless_left<T>(
 
 async fn show(
     terminal: &mut DefaultTerminal,
+    mut keys: mpsc::Receiver<Pressed>,
     mut board: Board,
     readers: &Readers,
     stream: Option<Arc<dyn TraceStream>>,
     every: Duration,
     name: &str,
 ) -> Result<(), CliError> {
-    let mut keys = keys();
     let mut is_held = false;
     let mut news = match stream {
         Some(stream) => match unless_left(&mut keys, &mut is_held, stream.watch(WatchRequest::new())).await {
@@ -180,7 +184,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_leaves_need_not_wait_for_a_store_that_does_not_answer() {
+    async fn who_leaves_need_not_wait_for_a_store_that_does_not_answer() {
         let (press, mut keys) = mpsc::channel(4);
         let mut is_held = false;
         for pressed in [Pressed::Hold, Pressed::Again, Pressed::Leave] {

@@ -16,7 +16,7 @@ const ROWS: usize = 50;
 
 /// Writes a run.
 pub(crate) fn write(story: &Story, output: &mut dyn Write) -> io::Result<()> {
-    let Story { run, query } = story;
+    let Story { run, query, .. } = story;
     let explanation = query.explain();
     writeln!(output, "## {} {}: {}\n", sign(run.state), span(&story.title(), LINE), run.state)?;
     writeln!(output, "{}\n", span(&explanation.headline, LINE))?;

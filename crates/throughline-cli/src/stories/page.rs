@@ -58,6 +58,9 @@ pub(crate) fn write(stories: &[Story], output: &mut dyn Write) -> io::Result<()>
 /// What the script shows of a run.
 fn told(story: &Story) -> Value {
     let explanation = story.query.explain();
+    let difference = story.good.as_deref().map(|good| {
+        json!({ "good": clean(&good.title()), "started": good.run.started, "diff": story.query.diff(&good.query) })
+    });
     json!({
         "title": clean(&story.title()),
         "run": story.run,
@@ -67,6 +70,7 @@ fn told(story: &Story) -> Value {
         "nodes": story.query.tree().nodes,
         "sagas": story.query.compensation_ledger().sagas,
         "outcomes": story.query.decisions().outcomes,
+        "difference": difference,
     })
 }
 

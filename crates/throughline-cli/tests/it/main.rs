@@ -42,3 +42,4 @@ mod sidecar_scrape;
 mod slo;
 mod stories;
 mod terminal;
+mod top;

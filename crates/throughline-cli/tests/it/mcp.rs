@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
-use agent::Agent;
+use agent::{Agent, Answer};
 
 /// A run of so many spans, ten to a batch, of which one fails somewhere in the middle for a reason of its own.
 fn run_of(spans: u64) -> String {
@@ -116,9 +116,14 @@ fn the_cause_is_found_within_the_budget_in_runs_of_any_size() {
         let found = agent.call("find_runs", &json!({ "state": ["failed"] }));
         let run = found.parts().0.split_whitespace().next().unwrap().to_owned();
         let explained = agent.call("explain_run", &json!({ "run": run }));
-        assert!(found.tokens() + explained.tokens() <= 4_000);
         let (within, around) = explained.parts();
         assert!(within.contains("stage:write-page") && within.contains("no space left"), "{within}");
+        // A third call shows all that was recorded of the cause.
+        let recorded = agent.call("show_span", &json!({ "run": run, "span": cause["span_id"] }));
+        assert!(recorded.parts().0.contains("no space left on device"), "{}", recorded.text);
+        let tokens = [&found, &explained, &recorded].map(Answer::tokens);
+        println!("the cause of a run of {spans} spans takes {tokens:?} tokens");
+        assert!(tokens.iter().sum::<usize>() <= 4_000, "{tokens:?}");
         assert!(around.contains(cause["span_id"].as_str().unwrap()), "{around}");
 
         let (this, span) = (format!("batch-{spans}"), cause["span_id"].as_str().unwrap());

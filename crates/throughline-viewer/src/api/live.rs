@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use axum::extract::State as Shared;
 use axum::http::{Extensions, HeaderMap};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use futures_util::future::select;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 use throughline_core::{Cursor, EventStream, Status, StreamItem, TraceId, WatchRequest};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::parameters::Parameters;
@@ -81,7 +84,7 @@ pub(crate) async fn live(
             "nothing tells this viewer of what is new: give the service a feed, or the command --feed",
         ));
     };
-    let place = state.watchers.place(watchers::client(&extensions, &headers))?;
+    let place = state.watchers.place(watchers::client(&extensions, &headers), std::time::Instant::now())?;
     let mut request = WatchRequest::new();
     if let Some(run) = run {
         let run = run.parse().map_err(|_| Problem::bad_request("`run` is an id of 32 hex digits"))?;
@@ -96,30 +99,49 @@ pub(crate) async fn live(
         cursor: None,
         _place: place,
     };
-    // What follows the first answer is not a request any more: a slow page waits, and the feed counts what it misses.
-    let news = stream::unfold(watcher, next).map(Ok);
+    let (page, told) = mpsc::channel(1);
+    tokio::spawn(tell(watcher, page, state.timeout));
+    let news = stream::unfold(told, |mut told: mpsc::Receiver<Event>| async move {
+        let event = told.recv().await?;
+        Some((Ok(event), told))
+    });
     Ok(Sse::new(news).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-/// The next message, and the watcher that waits for the one after; `None` at the end.
-async fn next(mut watcher: Watcher) -> Option<(Event, Watcher)> {
-    let first = timeout_at(watcher.ends, watcher.events.next()).await.ok()??;
-    let mut news = News::default();
-    let mut item = Some(first.ok()?);
-    let until = watcher.ends.min(Instant::now() + COLLECTED);
-    while let Some(found) = item.take() {
-        news.add(&found);
-        if let StreamItem::Event { cursor, .. } = found {
-            watcher.cursor = Some(cursor);
+/// Tells a page what is new until its time is over, it is gone, or it has read nothing for so long: who does not read takes no place from
+/// those who do.
+async fn tell(mut watcher: Watcher, page: mpsc::Sender<Event>, patience: Duration) {
+    let telling = async {
+        while let Some(event) = watcher.next().await {
+            if page.send_timeout(event, patience).await.is_err() {
+                return;
+            }
         }
-        item = timeout_at(until, watcher.events.next()).await.ok().flatten().and_then(Result::ok);
+    };
+    select(pin!(telling), pin!(page.closed())).await;
+}
+
+impl Watcher {
+    /// The next message; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        let first = timeout_at(self.ends, self.events.next()).await.ok()??;
+        let mut news = News::default();
+        let mut item = Some(first.ok()?);
+        let until = self.ends.min(Instant::now() + COLLECTED);
+        while let Some(found) = item.take() {
+            news.add(&found);
+            if let StreamItem::Event { cursor, .. } = found {
+                self.cursor = Some(cursor);
+            }
+            item = timeout_at(until, self.events.next()).await.ok().flatten().and_then(Result::ok);
+        }
+        let mut event = Event::default().event("news");
+        // A line of the protocol has no line end in it.
+        if let Some(cursor) =
+            self.cursor.as_ref().filter(|cursor| !cursor.as_str().contains(['\r', '\n', '\0']))
+        {
+            event = event.id(cursor.as_str());
+        }
+        event.json_data(&news).ok()
     }
-    let mut event = Event::default().event("news");
-    // A line of the protocol has no line end in it.
-    if let Some(cursor) =
-        watcher.cursor.as_ref().filter(|cursor| !cursor.as_str().contains(['\r', '\n', '\0']))
-    {
-        event = event.id(cursor.as_str());
-    }
-    Some((event.json_data(&news).ok()?, watcher))
 }

@@ -295,14 +295,27 @@ async fn who_may_not_see_payloads_is_told_so_and_finds_every_page_whole() {
     play("restricted", given, nothing).await;
 }
 
-#[tokio::test]
-async fn of_a_run_of_ten_thousand_spans_those_in_sight_are_drawn() {
+/// Opens a run of so many spans, in a page that may take so many megabytes.
+async fn play_large(spans: u64, megabytes: u64) {
     if is_left_out() {
         return;
     }
-    let throughline = story::service_with(MemoryStore::new().capacity(100_000));
-    let (id, events) = story::large_run(10_000);
+    let throughline = story::service_with(MemoryStore::new().capacity(1_000_000));
+    let (id, events) = story::large_run(spans);
     throughline.ingest(events).await.unwrap();
-    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
-    play("large", json!({ "url": server.url(), "run": id.to_string() }), nothing).await;
+    // Without optimisation the server takes many times as long.
+    let viewer = Viewer::of(&throughline).timeout(PATIENCE).build().unwrap();
+    let server = Server::of(&viewer).await;
+    let given = json!({ "url": server.url(), "run": id.to_string(), "spans": spans, "megabytes": megabytes });
+    play("large", given, nothing).await;
+}
+
+#[tokio::test]
+async fn of_a_run_of_ten_thousand_spans_those_in_sight_are_drawn() {
+    play_large(10_000, 100).await;
+}
+
+#[tokio::test]
+async fn a_run_of_a_hundred_thousand_spans_opens_and_is_searched_zoomed_and_panned() {
+    play_large(100_000, 400).await;
 }

@@ -1,11 +1,12 @@
 //! What is new, as it happens.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 use throughline_viewer::{Auth, Viewer};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::http::{PATIENCE, Server, until};
 use crate::story;
@@ -99,16 +100,12 @@ async fn so_many_pages_are_told_and_the_next_is_asked_to_come_back() {
     let first = Watcher::of(&server, "/api/live", &[]).await;
     let second = Watcher::of(&server, "/api/live", &[]).await;
     assert_eq!((first.status(), second.status()), ("200", "200"));
-    assert_eq!(server.get("/api/live").await.status, 503);
+    let refused = server.get("/api/live").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     // Watching takes no place from those who ask.
     assert_eq!(server.ask("library").await["free_watchers"], 0);
     drop(first);
-    // That a page is gone is known once something is written to it.
-    let ask = async || {
-        story::granted_loan(&throughline, "loan-1").await;
-        server.ask("library").await
-    };
-    until(ask, |library| library["free_watchers"] == 1).await;
+    until(async || server.ask("library").await, |library| library["free_watchers"] == 1).await;
 }
 
 #[tokio::test]
@@ -127,6 +124,50 @@ async fn one_client_does_not_take_the_places_of_the_others() {
     // What stands before the address that the proxy added anybody can write.
     assert_eq!(of("192.0.2.7, 192.0.2.1").await.status(), "429");
     assert_eq!(of("192.0.2.2").await.status(), "200");
+}
+
+#[tokio::test]
+async fn a_page_that_reads_nothing_loses_its_place_to_one_that_does() {
+    let throughline = story::service();
+    let viewer =
+        Viewer::of(&throughline).max_watchers(1).timeout(Duration::from_millis(200)).build().unwrap();
+    let server = Server::of(&viewer).await;
+    let small = TcpSocket::new_v4().unwrap();
+    small.set_recv_buffer_size(4_096).unwrap();
+    let mut silent = small.connect(server.address).await.unwrap();
+    let request = format!("GET /api/live HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
+    silent.write_all(request.as_bytes()).await.unwrap();
+    until(async || server.ask("library").await, |library| library["free_watchers"] == 0).await;
+    assert_eq!(server.get("/api/live").await.status, 503);
+    // It is told so much that neither its computer nor this one keeps it.
+    let ask = async || {
+        throughline.ingest((0..2_000).map(|_| story::beginning()).collect()).await.unwrap();
+        server.ask("library").await
+    };
+    until(ask, |library| library["free_watchers"] == 1).await;
+    let reading = Watcher::of(&server, "/api/live", &[]).await;
+    assert_eq!(reading.status(), "200");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn who_connects_again_and_again_is_asked_to_wait() {
+    let throughline = story::service();
+    let viewer = Viewer::of(&throughline).max_watchers_of_each_client(5).build().unwrap();
+    let server = Server::of(&viewer).await;
+    let mut opened = 0;
+    let refused = loop {
+        let watcher = Watcher::of(&server, "/api/live", &[]).await;
+        if watcher.status() != "200" {
+            break watcher;
+        }
+        opened += 1;
+        drop(watcher);
+        until(async || server.ask("library").await, |library| library["free_watchers"] == 100).await;
+    };
+    assert!((10..15).contains(&opened), "{opened} connections");
+    assert_eq!(refused.status(), "429");
+    assert!(refused.text.contains("retry-after: "), "{}", refused.text);
 }
 
 #[tokio::test]

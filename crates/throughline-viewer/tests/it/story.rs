@@ -259,6 +259,14 @@ pub(crate) async fn log_of(throughline: &Throughline, run: TraceId, folder: &std
     std::fs::write(folder.join("loans.2026-03-01.jsonl"), lines.join("\n") + "\n").unwrap();
 }
 
+/// The first event of a run.
+pub(crate) fn beginning() -> TraceEvent {
+    let (id, root) = (TraceId::random(), SpanId::random());
+    let mut event = TraceEvent::new(id, root, "workflow:started", Timestamp::now(), "loan-service");
+    event.status = Status::Pending;
+    event
+}
+
 /// A run of three steps of a second, with an hour between them in which nothing happens.
 pub(crate) fn patient_run() -> (TraceId, Vec<TraceEvent>) {
     const SECOND: u64 = 1_000_000;

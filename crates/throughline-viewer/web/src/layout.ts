@@ -52,7 +52,12 @@ export function rows(nodes: Node[], parent: Int32Array): Row[] {
   const attempts = new Map<string, number[]>();
   nodes.forEach((node, at) => {
     const key = `${parent[at]}\n${node.span.name}`;
-    if ((node.span.attempt ?? 1) > 1 && last.has(key)) attempts.set(key, [...(attempts.get(key) ?? [last.get(key) ?? 0]), at]);
+    const before = last.get(key);
+    if ((node.span.attempt ?? 1) > 1 && before !== undefined) {
+      const places = attempts.get(key);
+      if (places) places.push(at);
+      else attempts.set(key, [before, at]);
+    }
     last.set(key, at);
   });
   const earlier = new Map<number, Span[]>();

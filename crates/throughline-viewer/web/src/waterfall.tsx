@@ -59,7 +59,10 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
   const time = useMemo(() => axis(nodes, known, isFolded), [nodes, known, isFolded]);
   const critical = useMemo(() => criticalPath(nodes, parent, known), [nodes, parent, known]);
   const shown = useMemo(() => visible(all, closed, hide, time.end), [all, closed, hide, time]);
-  const at = shown.findIndex((row) => row.node.span.span_id === selected || row.earlier.some((span) => span.span_id === selected));
+  const at = useMemo(
+    () => (selected === undefined ? -1 : shown.findIndex((row) => row.node.span.span_id === selected || row.earlier.some((span) => span.span_id === selected))),
+    [shown, selected],
+  );
 
   const zoom = (factor: number, centre = (window.from + window.to) / 2) => {
     const width = Math.min(1, Math.max(1e-6, (window.to - window.from) * factor));

@@ -114,6 +114,14 @@ class Stage {
     return drawn.slice(1).map((at, before) => (at - drawn[before]) / 1_000);
   }
 
+  /** How many bytes the objects of the page take, garbage not counted. */
+  async heap() {
+    const session = await this.page.context().newCDPSession(this.page);
+    await session.send('HeapProfiler.collectGarbage');
+    const { usedSize } = await session.send('Runtime.getHeapUsage');
+    return usedSize;
+  }
+
   async shot(name) {
     await this.page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
   }

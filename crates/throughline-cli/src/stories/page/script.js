@@ -2,6 +2,7 @@
 // Shows what is in the page: nothing is fetched, and every text is put in as text.
 (() => {
   const ROWS = 2000;
+  const DIFFERENCES = 200;
   const $ = (id) => document.getElementById(id);
   const stories = JSON.parse($('stories').textContent);
   let events;
@@ -89,6 +90,30 @@
       decision.alternatives.filter((one) => !one.chosen).map((one) => one.name).join(', '),
       decision.reasoning,
     ]))];
+
+  // What went another way than in the last good run, what came first before all else.
+  const difference = ({ run, difference: found }) => {
+    if (!found) return [];
+    const { diff } = found;
+    const first = diff.first_divergence?.path;
+    const ended = (span, below = 0) => [words(span.state), duration(span.duration_us), span.error?.type, below && `with ${below} inside`].filter(Boolean).join(', ');
+    const value = (of) => (of === undefined ? '–' : typeof of === 'string' ? of : JSON.stringify(of));
+    const lines = [
+      ...diff.changed.map(({ path, here, there }) => [path, ended(here), ended(there), here.span_id]),
+      ...diff.only_here.map(({ path, span, below }) => [path, ended(span, below), '–', span.span_id]),
+      ...diff.only_there.map(({ path, span, below }) => [path, '–', ended(span, below)]),
+      ...diff.choices.map(({ path, here, there }) => [path, here.choice, there.choice, here.span_id]),
+      ...diff.inputs.map(({ span, pointer, here, there }) => [`input of ${span} ${pointer}`, value(here), value(there)]),
+      ...diff.attrs.map(({ path, key, here, there }) => [`${key} of ${path}`, value(here), value(there)]),
+      ...diff.slower.map(({ path, here_us, there_us }) => [`time of ${path}`, duration(here_us), duration(there_us)]),
+    ].sort((a, b) => (b[0] === first) - (a[0] === first));
+    const rows = lines.slice(0, DIFFERENCES).map(([what, here, there, span], at) => [
+      el('span', {}, span ? el('a', { href: `#${run.trace_id}:${span}` }, what) : what, at === 0 && what === first ? el('b', {}, ' first') : null), here, there,
+    ]);
+    const more = lines.length > DIFFERENCES ? [el('p', { className: 'quiet' }, `and ${lines.length - DIFFERENCES} more`)] : [];
+    return [el('h3', {}, 'Difference from the last good run'),
+      lines.length === 0 ? el('p', {}, `It went the same way as ${found.good}.`) : table(['What', 'Here', `${found.good}, ${found.started}`], rows), ...more];
+  };
 
   const waterfall = (story) => {
     const { trace_id: trace } = story.run;
@@ -188,7 +213,7 @@
 
   $('main').replaceChildren(...stories.map((story) =>
     el('section', {}, el('h2', {}, `${story.title}: `, el('span', { className: story.run.state }, story.run.state)),
-      el('p', { className: 'headline' }, story.headline), facts(story), ...verdict(story), ...waterfall(story), ...ledger(story), ...decisions(story), raw(story))));
+      el('p', { className: 'headline' }, story.headline), facts(story), ...verdict(story), ...waterfall(story), ...ledger(story), ...decisions(story), ...difference(story), raw(story))));
   addEventListener('hashchange', follow);
   follow();
 })();

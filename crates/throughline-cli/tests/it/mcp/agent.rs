@@ -96,8 +96,14 @@ impl Answer {
         (within.to_owned(), format!("{before}{after}"))
     }
 
-    /// As many tokens as a tokenizer that finds a token to four characters would count.
+    /// How many tokens it takes, by the tokenizer of those that agents use which makes more of it.
     pub(crate) fn tokens(&self) -> usize {
-        self.text.chars().count().div_ceil(4)
+        tokens(&self.text)
     }
+}
+
+/// How many tokens a text takes, by the tokenizer that makes more of it.
+pub(crate) fn tokens(text: &str) -> usize {
+    let tokenizers = [tiktoken_rs::o200k_base_singleton(), tiktoken_rs::cl100k_base_singleton()];
+    tokenizers.iter().map(|tokenizer| tokenizer.encode_ordinary(text).len()).max().unwrap_or_default()
 }

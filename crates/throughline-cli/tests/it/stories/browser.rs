@@ -77,6 +77,31 @@ fn a_page_tells_the_story_without_a_network() {
     assert!(found.len() < 7 && found.contains(&"stage:charge-card"), "{found:?}");
     assert!(seen["detail"].as_str().unwrap().contains("the card was declined"), "{seen}");
     assert_eq!(seen["opened"], 1, "a link leads to its span");
+    let printed = &seen["printed"];
+    assert_eq!((&printed["rows"], &printed["controls"], &printed["cut"]), (&json!(7), &json!(0), &json!(0)));
+    assert!((1..=4).contains(&printed["pages"].as_u64().unwrap()), "{printed}");
+}
+
+#[test]
+fn a_page_says_what_went_another_way_than_in_the_last_good_run() {
+    if may_be_left_out() {
+        return;
+    }
+    let text = |export: &[&str]| {
+        let seen = seen(&Sandbox::with_sagas(), export, "order");
+        seen["text"]
+            .as_str()
+            .unwrap()
+            .split_once("Difference from the last good run")
+            .map(|(_, after)| after.to_owned())
+    };
+    let difference = text(&["order-7"]).expect("the run failed");
+    for said in ["order-6", "stage:charge-card", "CardError::Declined", "first"] {
+        assert!(difference.contains(said), "{said}: {difference}");
+    }
+    assert_eq!(text(&["order-6"]), None, "it ended well");
+    let hidden = text(&["order-7", "--anonymise"]).expect("the run failed");
+    assert!(!hidden.contains("order-6") && hidden.contains("pseudonym:"), "{hidden}");
 }
 
 #[test]
