@@ -153,7 +153,8 @@ fn import(path: &PathBuf, end: Timestamp) -> anyhow::Result<()> {
     let start = end.minus(SPAN);
     let mut chunk = Vec::with_capacity(CHUNK + 4);
     for number in 0..RUNS {
-        let began = start.plus(SPAN.mul_f64(number as f64 / RUNS as f64));
+        let began =
+            start.plus(SPAN.checked_div(RUNS as u32).unwrap_or_default().saturating_mul(number as u32));
         chunk.extend(run(number, began));
         if chunk.len() >= CHUNK {
             importer.append(&chunk)?;

@@ -37,7 +37,7 @@ async fn round(service: &Throughline) -> Vec<u64> {
         let began = Instant::now();
         let run = service
             .workflow("loan-approval")
-            .run_infallible(|ctx| async move { ctx.trace("stage:credit-score", async {}).await });
+            .run_infallible(|ctx| async move { ctx.trace_infallible("stage:credit-score", async {}).await });
         run.await.unwrap().unwrap();
         took.push(u64::try_from(began.elapsed().as_micros()).unwrap());
     }

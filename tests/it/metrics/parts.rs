@@ -14,7 +14,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use throughline::browser::Browser;
-use throughline::browser::Browser;
 use throughline::event::{Text, TraceEvent, TraceId};
 use throughline::feed::EventSink;
 use throughline::health::{Check, Health, Probe};

@@ -51,7 +51,7 @@ impl Server {
         other: &Self,
         folder: &std::path::Path,
         configured: &str,
-        job: &serde_json::Value,
+        job: &Value,
     ) -> Self {
         let address = other.url.trim_start_matches("http://");
         let own =

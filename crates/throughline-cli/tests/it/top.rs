@@ -67,7 +67,8 @@ impl Terminal {
         }
         let end = || inside.try_clone().unwrap();
         command.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end());
-        let top = command.spawn().expect("setsid, of util-linux, is there");
+        let top =
+            command.spawn().unwrap_or_else(|error| panic!("setsid, of util-linux, does not run: {error}"));
         let seen = Seen::new((Mutex::new(vt100::Parser::new(some(rows), some(cols), 0)), Condvar::new()));
         let outside = File::from(outside);
         let (mut output, screen) = (outside.try_clone().unwrap(), Arc::clone(&seen));

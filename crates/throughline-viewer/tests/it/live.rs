@@ -141,7 +141,7 @@ async fn a_page_that_reads_nothing_loses_its_place_to_one_that_does() {
     assert_eq!(server.get("/api/live").await.status, 503);
     // It is told so much that neither its computer nor this one keeps it.
     let ask = async || {
-        throughline.ingest((0..2_000).map(|_| story::beginning()).collect()).await.unwrap();
+        throughline.ingest((0..2_000).map(|_| story::beginning())).await.unwrap();
         server.ask("library").await
     };
     until(ask, |library| library["free_watchers"] == 1).await;
