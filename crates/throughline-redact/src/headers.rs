@@ -36,7 +36,13 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
             return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
         }
     } else if !matches!(scheme(word), Scheme::None) {
-        return None;
+        // What follows the scheme may be folded.
+        let next = next_line(bytes, end).filter(|next| matches!(bytes.get(*next), Some(b' ' | b'\t')))?;
+        let folded = run_end(bytes, next, |byte| matches!(byte, b' ' | b'\t'));
+        let token = token_end(bytes, folded);
+        let is_value =
+            bytes[word_end..end].trim_ascii().is_empty() && judge::looks_secret(&text[folded..token]);
+        return is_value.then_some(start..token);
     } else {
         let token = token_end(bytes, start);
         let is_pair = text[start..token].contains('=');
