@@ -223,8 +223,12 @@ fn in_brackets(text: &str, start: usize, named: Named, sign: Sign) -> Option<Ran
         && inner.bytes().all(|byte| byte.is_ascii_digit() || b", ]".contains(&byte))
         && inner.contains(',');
     // What is in quotes may have any signs.
-    let is_code =
-        || whole.split(['"', '\'']).step_by(2).any(|part| part[1.min(part.len())..].contains(['(', '=']));
+    let is_code = || {
+        whole
+            .split(['"', '\''])
+            .step_by(2)
+            .any(|part| part.trim_start_matches(['[', '{', '(']).contains(['(', '=']))
+    };
     let has_literal = whole.contains(['"', '\'']) && !whole.contains('\n') && !is_code();
     let is_plain_list = || {
         let is_known = is_strong(named) || named.kind == SecretKind::Ambiguous;
@@ -243,6 +247,7 @@ fn is_strong(named: Named) -> bool {
 
 /// A value between braces, in which the closing one is written twice: `PWD={my;}}pass};`.
 fn braced(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+    let bytes = &bytes[..bytes.len().min(start + LONGEST_BRACKET)];
     let mut end = start + 1;
     loop {
         end = run_end(bytes, end, |byte| !matches!(byte, b'}' | b'\n'));
