@@ -37,7 +37,11 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
         }
     } else if !matches!(scheme(word), Scheme::None) {
         // What follows the scheme may be folded.
-        let next = next_line(bytes, end).filter(|next| matches!(bytes.get(*next), Some(b' ' | b'\t')))?;
+        let is_whole = matches!(bytes.get(end), Some(b'\r' | b'\n'));
+        let next = is_whole.then(|| next_line(bytes, end)).flatten()?;
+        if !matches!(bytes.get(next), Some(b' ' | b'\t')) {
+            return None;
+        }
         let folded = run_end(bytes, next, |byte| matches!(byte, b' ' | b'\t'));
         let token = token_end(bytes, folded);
         let is_value =

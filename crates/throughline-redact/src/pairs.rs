@@ -399,9 +399,9 @@ pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let named = keys.classify_name(name).or_else(|| {
             // `invalid api key "x7"`
             let before = text.get(text.ceil_char_boundary(earliest)..quote - 1)?;
-            let may_end = keys.may_end_phrase(name);
-            let phrase = may_end.then(|| before.rsplitn(3, ' ').nth(1)).flatten()?;
-            keys.classify_phrase(&before[before.len() - name.len() - 1 - phrase.len()..])
+            let (others, last) = before.rsplit_once(' ')?;
+            let phrase = &before[others.rfind(' ').map_or(0, |space| space + 1)..];
+            (last == name && keys.may_end_phrase(name)).then(|| keys.classify_phrase(phrase))?
         });
         if named.is_none_or(|named| !named.is_head || named.is_weak || !named.kind.is_credential()) {
             continue;

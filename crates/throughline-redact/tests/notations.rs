@@ -306,3 +306,18 @@ fn in_every_notation_99_of_100_secrets_are_hidden() {
     }
     assert!(failures.is_empty(), "{} notations:\n{}", failures.len(), failures.join("\n"));
 }
+
+#[test]
+fn a_letter_of_another_alphabet_anywhere_in_a_notation_harms_nothing() {
+    let redactor = Redaction::standard().build().unwrap();
+    let forms = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/forms.txt"));
+    for form in forms.unwrap().lines() {
+        for (at, old) in form.char_indices() {
+            for letter in ["’", "é", "密"] {
+                let odd = [&form[..at], letter, &form[at + old.len_utf8()..], "\n", form].concat();
+                let once = redactor.text(&odd);
+                assert_eq!(redactor.text(&once), once, "of {odd}");
+            }
+        }
+    }
+}
