@@ -9,6 +9,7 @@
 mod growth;
 mod inputs;
 mod search;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ pub use bolero;
 pub use growth::assert_linear;
 pub use inputs::{Inputs, Units};
 pub use search::slowest;
+pub use words::SECRETS;
 
 /// How many inputs a test makes at random if nobody says otherwise.
 pub const ITERATIONS: usize = 1_000;

@@ -75,6 +75,8 @@ const FOREIGN_TO_CORE: &[&str] = &[
 /// Where a crate stands. An edge must go to a lower level, so crates of one level never know each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
+    /// What tests share that knows no crate of ours.
+    Tool,
     Foundation,
     Query,
     Core,
@@ -86,6 +88,7 @@ enum Level {
 impl Level {
     fn of(name: &str) -> Option<Self> {
         match name {
+            "throughline-fuzz" => Some(Self::Tool),
             "throughline-model" | "throughline-redact" => Some(Self::Foundation),
             "throughline-query" => Some(Self::Query),
             "throughline-core" => Some(Self::Core),
@@ -143,6 +146,7 @@ fn way_out(from: Level, kind: DependencyKind) -> &'static str {
         (_, DependencyKind::Development) => {
             "A test that needs several crates belongs to the workspace's own tests, in tests/it/."
         }
+        (Level::Tool, _) => "What the tests of any crate may use knows none of them.",
         (Level::Foundation, _) => {
             "The event and redaction know nobody, not even each other: what needs both belongs to core."
         }
@@ -240,6 +244,7 @@ fn workspace_with(from: &str, to: &str, kind: DependencyKind) -> Vec<Member> {
         dependencies: on.iter().map(|to| ((*to).to_owned(), DependencyKind::Normal)).collect(),
     };
     let mut members = vec![
+        member("throughline-fuzz", &["bolero"]),
         member("throughline-model", &["serde"]),
         member("throughline-redact", &["regex"]),
         member("throughline-query", &["throughline-model"]),
@@ -259,6 +264,8 @@ fn workspace_with(from: &str, to: &str, kind: DependencyKind) -> Vec<Member> {
 fn each_forbidden_edge_is_found_and_the_message_says_what_to_do() {
     use DependencyKind::{Development, Normal};
     let cases = [
+        ("throughline-fuzz", "throughline-model", Development, "tests/it/"),
+        ("throughline-fuzz", "throughline-model", Normal, "knows none of them"),
         ("throughline-redact", "throughline-model", Normal, "belongs to core"),
         ("throughline-model", "throughline-redact", Normal, "belongs to core"),
         ("throughline-query", "throughline-core", Normal, "belongs to the model"),
@@ -283,6 +290,7 @@ fn allowed_edges_are_left_alone() {
     use DependencyKind::{Development, Normal};
     for (from, to, kind) in [
         ("throughline-core", "throughline-core", Development),
+        ("throughline-redact", "throughline-fuzz", Development),
         ("throughline-sqlite", "throughline-core", Development),
         ("throughline-sqlite", "throughline-model", Normal),
         ("throughline-query", "throughline-redact", Normal),

@@ -31,7 +31,13 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         let Some(operator) = Operator::at(bytes, at).filter(|sign| sign.start >= done) else { continue };
         let Some(key) = Key::before(text, done, operator.start) else { continue };
         let sign = key.sign(text, &operator);
-        if let Some(value) = pair.value(text, keys, key.name, operator.end, sign, &mut tokens) {
+        // In a phrase the word is no key of a pair: `secret key: x`.
+        let is_of_phrase = operator.is_colon && key.quote.is_none() && key.follows_letter(bytes);
+        if let Some(value) = if is_of_phrase {
+            None
+        } else {
+            pair.value(text, keys, key.name, operator.end, sign, &mut tokens)
+        } {
             done = value.end.max(at);
             found.push(value.clone(), key.mark(bytes, &value));
             continue;
@@ -46,6 +52,11 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         // `read('Password:', x)`: the quote closes what the name stands in.
         let opened = key.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
         if opened.is_some() && !sign.quoted && opened == bytes.get(operator.end).copied() {
+            continue;
+        }
+        if let Some(value) = key.expansion(text, &operator).filter(|_| named.is_head && !named.is_weak) {
+            done = value.end;
+            found.push(value, marker::REDACTED);
             continue;
         }
         if sign.colon && is_in_address(key.name, &bytes[operator.end..]) {
@@ -162,6 +173,11 @@ impl<'t> Key<'t> {
         let mut end = sign - space;
         let apart = space > 0;
         // data['password'] = …
+        // `["password":protected]=>`, as PHP prints a field.
+        let visibility = [&b"\":protected]"[..], b"\":private]"]
+            .into_iter()
+            .find(|end_of| bytes[from..end].ends_with(end_of));
+        end -= visibility.map_or(0, |visibility| visibility.len() - 1);
         let is_subscript = matches!(&bytes[from..end], [.., b'"' | b'\'', b']']);
         if is_subscript {
             end -= 1;
@@ -171,11 +187,30 @@ impl<'t> Key<'t> {
         if let [.., b'*', b'*'] = &bytes[from..end] {
             end -= 2;
         }
+        // var password: String? = "x"
+        if let [.., b'?'] = &bytes[from..end] {
+            end -= 1;
+        }
+        // public string Password { get; set; } = "x"
+        if bytes[from..end].ends_with(b"; }") {
+            let earliest = from.max(end.saturating_sub(ALIGNED));
+            end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'{')?;
+            end -= usize::from(bytes[from..end].ends_with(b" "));
+        }
+        // DECLARE @password varchar(20) = 'x'
+        if apart
+            && let [.., digit, b')'] = bytes[from..end]
+            && digit.is_ascii_digit()
+        {
+            let earliest = from.max(end.saturating_sub("(4000)".len()));
+            end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'(')?;
+        }
         if let [.., b'>'] = &bytes[from..end] {
             let earliest = from.max(end.saturating_sub(ALIGNED));
             end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
         }
-        let is_column = !is_subscript && matches!(&bytes[from..end], [.., b')']) && !apart;
+        let is_column =
+            !is_subscript && visibility.is_none() && matches!(&bytes[from..end], [.., b')']) && !apart;
         if is_column {
             end -= 1;
         }
@@ -211,6 +246,11 @@ impl<'t> Key<'t> {
             return None;
         }
         Some(Self { name, start, from, quote: None, is_column, apart })
+    }
+
+    /// Whether a letter or digit stands before the name, with a space between.
+    fn follows_letter(&self, bytes: &[u8]) -> bool {
+        matches!(bytes[self.from..self.start], [.., before, b' '] if before.is_ascii_alphanumeric())
     }
 
     /// Whether a word stands before the name, with a space between.
@@ -262,14 +302,27 @@ impl<'t> Key<'t> {
             spaced,
             apart: self.apart,
             sectioned: false,
-            parameter: is_bare && matches!(before, Some(b'?' | b'&')),
+            parameter: is_bare && (matches!(before, Some(b'?' | b'&')) || self.is_in_fragment(bytes)),
             first: matches!(before, None | Some(b'\n')),
             field: false,
             compares: operator.end - operator.start > 1
                 && !operator.is_colon
                 && bytes[operator.start..operator.end].starts_with(b"=="),
             digits: false,
+            enclosed: before.filter(|byte| {
+                let is_tight = !spaced && !self.apart && !operator.is_colon;
+                is_bare && is_tight && matches!(byte, b'"' | b'\'')
+            }),
+            printed: is_bare
+                && bytes[operator.start..operator.end] == *b"=>"
+                && self.name.starts_with('[')
+                && self.name.ends_with(']'),
         }
+    }
+
+    /// Whether it is the first in the fragment of a URL: `/callback#token=x`.
+    fn is_in_fragment(&self, bytes: &[u8]) -> bool {
+        matches!(bytes[..self.start], [.., before, b'#'] if before == b'/' || before.is_ascii_alphanumeric())
     }
 
     /// Whether it is a field of a struct as Go prints it, in braces and without quotes.
@@ -282,6 +335,20 @@ impl<'t> Key<'t> {
             })
         };
         is_named && matches!(back.last(), Some(b'{' | b' ')) && in_braces()
+    }
+
+    /// What a shell takes if the variable is not set: `${DB_PASSWORD:-hunter2}`.
+    fn expansion(&self, text: &str, operator: &Operator) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        if !bytes[..self.start].ends_with(b"${") || bytes[operator.start] != b':' {
+            return None;
+        }
+        let start = operator.end + usize::from(bytes.get(operator.end) == Some(&b'-'));
+        let near = text.get(start..text.floor_char_boundary(start + LONGEST_NAME))?;
+        let said = &near[..near.find('}')?];
+        let is_value =
+            start - operator.start == 2 && !said.starts_with(['$', '?']) && !judge::is_placeholder(said);
+        (is_value && !judge::is_nothing(said, SecretKind::Credential)).then_some(start..start + said.len())
     }
 
     /// The mark for a value: JSON stays JSON.
@@ -335,7 +402,11 @@ impl<'t> Key<'t> {
         let bytes = text.as_bytes();
         let value = run_end(bytes, operator.end, |byte| byte == b' ');
         let compares = bytes[operator.start..operator.end].starts_with(b"==");
-        if operator.is_colon || compares || values::quote(bytes, value).is_none() {
+        let is_literal = values::quote(bytes, value).is_some()
+            || [&b"Some(\""[..], b"String::from(\""]
+                .iter()
+                .any(|wrapper| bytes[value..].starts_with(wrapper));
+        if operator.is_colon || compares || !is_literal {
             return None;
         }
         let from = self.start.saturating_sub(LONGEST_NAME);

@@ -3,7 +3,7 @@
 use memchr::{memchr_iter, memmem};
 
 use crate::judge;
-use crate::keys::Keys;
+use crate::keys::{Keys, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
 use crate::scan::Found;
@@ -32,9 +32,9 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         let name_end = run_end(bytes, at + 1, |byte| is_in_name(byte) || byte == b':');
         let name = &text[at + 1..name_end];
-        if name.is_empty() || keys.classify_name(name).is_none_or(|named| !named.is_head) {
+        let Some(named) = keys.classify_name(name).filter(|named| named.is_head && !name.is_empty()) else {
             continue;
-        }
+        };
         let tag_end = run_end(bytes, name_end, |byte| byte != b'>' && byte != b'<');
         done = tag_end;
         if bytes.get(tag_end) != Some(&b'>') || bytes[tag_end - 1] == b'/' {
@@ -70,7 +70,9 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
             None => continue,
         };
         let said = text[start..end].trim();
-        if !said.is_empty() && !judge::is_placeholder(said) {
+        // `<signature>` describes a function, too.
+        let is_about = named.kind == SecretKind::Ambiguous && !judge::looks_secret(said);
+        if !said.is_empty() && !is_about && !judge::is_placeholder(said) {
             found.push(start..end, marker::REDACTED);
             done = end;
         }
@@ -86,15 +88,23 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let (mut done, mut name_end) = (0, 0);
     for at in memchr_iter(b'-', bytes) {
-        let is_flag = matches!(bytes.get(at + 1..at + 3), Some([b'-', first]) if first.is_ascii_alphabetic());
-        if at < done || !is_flag {
+        let is_long = matches!(bytes.get(at + 1..at + 3), Some([b'-', first]) if first.is_ascii_alphabetic());
+        // `-storepass hunter2`, as programs in Java have it.
+        let is_short = at > 0
+            && bytes[at - 1] == b' '
+            && matches!(bytes.get(at + 1..at + 3), Some([first, next]) if first.is_ascii_lowercase() && next.is_ascii_alphabetic());
+        if at < done || !(is_long || is_short) {
             continue;
         }
+        let name_start = at + 1 + usize::from(is_long);
         // A name may have dashes in it: then what starts at them ends where it ends.
-        if name_end < at + 2 {
-            name_end = run_end(bytes, at + 2, is_in_name);
+        if name_end < name_start {
+            name_end = run_end(bytes, name_start, is_in_name);
         }
-        let name = &text[at + 2..name_end];
+        if name_start > name_end {
+            continue;
+        }
+        let name = &text[name_start..name_end];
         let is_flag = bytes.get(name_end) == Some(&b' ') && bytes.get(name_end + 1) != Some(&b'-');
         if !is_flag || name.ends_with('.') {
             continue;
@@ -113,6 +123,7 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let Some(value) = value else { continue };
         let said = &text[value.clone()];
         if !said.is_empty()
+            && (is_long || judge::looks_secret(said))
             && !is_about(said)
             && !judge::is_placeholder(said)
             && !judge::is_name_of_another(said, keys)

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::tokens::run_end;
+
 /// A text with its disguises taken off, and where each part came from.
 #[derive(Debug)]
 pub(crate) struct Folded {
@@ -143,6 +145,18 @@ fn escape(bytes: &[u8]) -> Option<(char, usize)> {
     // A space ends a value, unless it is within a number.
     let is_space = byte == b' ' && bytes.get(len).is_some_and(u8::is_ascii_digit);
     (is_space || byte.is_ascii_graphic()).then_some((char::from(byte), len))
+}
+
+/// What was encoded does not end a value: in `password=x%26y` the `&` is a part of it. Where an escape stands before the value,
+/// too, what is around is encoded, and ends it.
+pub(crate) fn whole(bytes: &[u8], value: Range<usize>) -> Range<usize> {
+    let is_escape = |at: usize| bytes.get(at) == Some(&b'%') && escape(&bytes[at..]).is_some();
+    let is_encoded = value.start.checked_sub(3).is_some_and(is_escape);
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"%-._~+".contains(&byte);
+    if is_encoded || bytes.get(value.end) != Some(&b'%') {
+        return value;
+    }
+    value.start..run_end(bytes, value.end, is_part)
 }
 
 #[cfg(test)]

@@ -36,7 +36,17 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
             return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
         }
     } else if !matches!(scheme(word), Scheme::None) {
-        return None;
+        // What follows the scheme may be folded.
+        let is_whole = matches!(bytes.get(end), Some(b'\r' | b'\n'));
+        let next = is_whole.then(|| next_line(bytes, end)).flatten()?;
+        if !matches!(bytes.get(next), Some(b' ' | b'\t')) {
+            return None;
+        }
+        let folded = run_end(bytes, next, |byte| matches!(byte, b' ' | b'\t'));
+        let token = token_end(bytes, folded);
+        let is_value =
+            bytes[word_end..end].trim_ascii().is_empty() && judge::looks_secret(&text[folded..token]);
+        return is_value.then_some(start..token);
     } else {
         let token = token_end(bytes, start);
         let is_pair = text[start..token].contains('=');

@@ -24,6 +24,8 @@ pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
     is(&["", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
         // A permission: `{"secrets": "read"}`.
         || is(&["read", "write"])
+        // What a browser is to do with its own: `credentials: 'include'`.
+        || is(&["include", "same-origin", "omit"])
         // A yes or a no tells a fact.
         || (kind != SecretKind::Fact && is(&["true", "false", "yes", "no", "on", "off"]))
 }
@@ -102,8 +104,13 @@ pub(crate) fn is_template(value: &str) -> bool {
             }
             [b'$', b'{', ..] | [b'{', ..] => closed_by(b'}'),
             [b'<', ..] => closed_by(b'>'),
-            [b'%', b's' | b'd' | b'v' | b'q', ..] => Some(at + 2),
-            [b'$', b'A'..=b'Z' | b'a'..=b'z' | b'_', ..] => {
+            // What follows a letter, or is followed by one, is a sign of a password.
+            [b'%', b's' | b'd' | b'v' | b'q', ..] => {
+                (!bytes.get(at + 2).is_some_and(u8::is_ascii_alphanumeric)).then_some(at + 2)
+            }
+            [b'$', b'A'..=b'Z' | b'a'..=b'z' | b'_', ..]
+                if !at.checked_sub(1).is_some_and(|before| bytes[before].is_ascii_alphanumeric()) =>
+            {
                 Some(run_end(bytes, at + 1, |byte| byte.is_ascii_alphanumeric() || byte == b'_'))
             }
             _ => None,
@@ -172,7 +179,11 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     let goes_on = (rest.starts_with('<') && is_word(token))
         || is_next(&GOES_ON)
         || (is_next(&MAY_GO_ON) && !looks_secret(token));
+    // `1u64`
+    let number = run_end(bytes, 0, |byte| byte.is_ascii_digit());
+    let is_number = number > 0 && is_type_name(&token[number..]) && number < bytes.len();
     is_path
+        || is_number
         || is_type
         || is_negated
         || is_reference
@@ -217,6 +228,18 @@ pub(crate) fn is_name_of_another(said: &str, keys: &Keys) -> bool {
     is_word(said) && keys.classify_name(said).is_some()
 }
 
+/// Whether a value with slashes is rather a path than base64.
+pub(crate) fn is_path(said: &str) -> bool {
+    let is_base64 = || said.len() >= 24 && !said.contains('.') && looks_random(said.as_bytes());
+    said.contains('/') && !(said.ends_with('=') || is_base64())
+}
+
+/// Whether a word has the name of a secret in it, as far as a glance says.
+pub(crate) fn names_secret(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    ["pass", "secret", "token", "key", "pin", "auth", "code"].iter().any(|name| lower.contains(name))
+}
+
 /// Whether a value without quotes is the field of that name of something else, as in `colon2_token: node.colon2_token`, or what
 /// the field is named after: `exports.deleteCookie = deleteCookie`.
 pub(crate) fn is_field_named(said: &str, name: &str) -> bool {
@@ -237,7 +260,7 @@ pub(crate) fn is_declaration(token: &str, rest: &str) -> bool {
 }
 
 /// Whether it is the name of a type, as in declarations and schemas.
-fn is_type_name(token: &str) -> bool {
+pub(crate) fn is_type_name(token: &str) -> bool {
     let token = token.trim_start_matches('_').trim_end_matches([',', ';', '?', ')']);
     let is_sized = matches!(token.as_bytes(), [b'u' | b'i' | b'f', size @ ..] if matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size"));
     // `P1`, as type parameters are called.
@@ -421,7 +444,9 @@ fn first_clause(rest: &str) -> &str {
     let rest = &rest[..rest.floor_char_boundary(CLAUSE)];
     let bytes = rest.as_bytes();
     let is_end = |at: &usize| {
-        ends_clause(bytes[*at]) || (bytes[*at] == b'.' && matches!(bytes.get(*at + 1), None | Some(b' ')))
+        ends_clause(bytes[*at])
+            || (bytes[*at] == b'.' && matches!(bytes.get(*at + 1), None | Some(b' ')))
+            || bytes[*at..].starts_with(b" #")
     };
     let end = (0..bytes.len()).find(is_end).unwrap_or(bytes.len());
     rest[..end].trim_end_matches(['.', ' '])
@@ -434,7 +459,8 @@ fn is_one_word(rest: &[u8]) -> bool {
     let word = run_end(rest, start, |byte| !is_gap(byte) && !ends_clause(byte));
     let next = run_end(rest, word, |byte| is_gap(byte) || byte == b'.');
     let is_sentence = rest[..next].ends_with(b". ") || rest[start..word].ends_with(b".");
-    word > start && (is_sentence || rest.get(next).is_none_or(|byte| ends_clause(*byte)))
+    let is_end = |byte: u8| ends_clause(byte) || (byte == b'#' && next > word);
+    word > start && (is_sentence || rest.get(next).is_none_or(|byte| is_end(*byte)))
 }
 
 fn words(clause: &str) -> impl Iterator<Item = &str> + Clone {

@@ -231,7 +231,7 @@ impl Keys {
             };
             let is_about =
                 || needle.kind != SecretKind::Fact && (*asks || about.is_some_and(|last| end <= last));
-            let at_its_end = || !at_end || end == len || (end + 1 == len && letters[end] == b's');
+            let at_its_end = || !at_end || stays(end);
             let sensitive = in_place && !is_harmless() && !is_about() && at_its_end();
             sensitive.then(|| Named { kind: needle.kind, is_weak: needle.is_weak, is_head: stays(end) })
         });

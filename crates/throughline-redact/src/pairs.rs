@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memmem};
 
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
@@ -65,6 +65,12 @@ const NAMES: &[&str] = &[
     "label",
     "k",
     "n",
+    "parameterkey",
+    "parametername",
+    "headername",
+    "fieldname",
+    "envname",
+    "optionname",
 ];
 
 /// What its value stands under.
@@ -82,11 +88,16 @@ const VALUES: &[&str] = &[
     "oldvalue",
     "string",
     "stringvalue",
+    "parametervalue",
+    "headervalue",
+    "fieldvalue",
+    "envvalue",
+    "optionvalue",
 ];
 
 /// By their length, with which letters they start, a bit for each: most keys are none of them, and one look says so.
-const FIRSTS: [u32; "defaultvalue".len() + 1] = {
-    let mut firsts = [0; "defaultvalue".len() + 1];
+const FIRSTS: [u32; "parametervalue".len() + 1] = {
+    let mut firsts = [0; "parametervalue".len() + 1];
     let lists = [NAMES, VALUES];
     let mut list = 0;
     while list < lists.len() {
@@ -133,28 +144,34 @@ impl Pair {
             let named =
                 Some(name).filter(|name| !name.contains(' ')).and_then(|name| keys.classify_name(name));
             let named = named.filter(|named| named.is_head && !named.is_weak);
-            if named.is_some() && quoted && bytes.get(said.end + 1) == Some(&b'>') {
-                return content(text, said.end + 2);
+            if named.is_some() && quoted && !sign.colon {
+                let tag_end = run_end(&bytes[..bytes.len().min(said.end + APART)], said.end, |byte| {
+                    !matches!(byte, b'<' | b'>' | b'/' | b'\n')
+                });
+                if bytes.get(tag_end) == Some(&b'>')
+                    && let Some(value) = content(text, tag_end + 1)
+                {
+                    return Some(value);
+                }
             }
             self.name = named.map(|named| (said.end, named));
             let before = self.value.take().filter(|value| value.end + APART > after);
-            if named.is_some() && !bytes[said.end..bytes.len().min(said.end + 5)].starts_with(b"\"\r\n\r\n") {
+            let part = multipart(bytes, said.end).filter(|_| named.is_some());
+            if named.is_some() && part.is_none() {
                 // `{"value": "x", "name": "token"}`
                 let is_beside = |value: &Range<usize>| {
                     text.get(value.end..after).is_some_and(|between| !between.contains(['{', '}', '>', '\n']))
                 };
                 return before.filter(is_beside);
             }
-            if named.is_some() {
-                // multipart: the value follows an empty line.
-                let start = said.end + 5;
-                let end = run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n'));
+            if part.is_some() {
                 self.name = None;
-                return (end > start).then_some(start..end);
             }
-            return None;
+            return part;
         }
-        let sign = Sign { quoted: sign.quoted, ..sign };
+        if self.name.is_none() && key.eq_ignore_ascii_case("default") {
+            self.name = variable(text, keys, after);
+        }
         let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
         match self.name.take().filter(|(end, _)| end + APART > after) {
             Some((end, named)) if is_beside(end) => {
@@ -174,7 +191,8 @@ impl Pair {
             }
             _ => {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
-                if values::quote(bytes, start).is_some() && sign.quoted {
+                let is_attribute = !sign.colon && !sign.spaced && !sign.apart;
+                if values::quote(bytes, start).is_some() && (sign.quoted || is_attribute) {
                     let limit = bytes.len().min(start + APART);
                     let near = text.get(..text.floor_char_boundary(limit))?;
                     let value = values::extent(near, after, PASSWORD, sign, &mut Tokens::default());
@@ -186,9 +204,36 @@ impl Pair {
     }
 }
 
+/// The part of a form that follows an empty line, behind its headers.
+fn multipart(bytes: &[u8], name_end: usize) -> Option<Range<usize>> {
+    const EMPTY: &[u8] = b"\r\n\r\n";
+    let near = &bytes[name_end..bytes.len().min(name_end + APART)];
+    let headers = near.strip_prefix(b"\"\r\n")?;
+    let is_empty = headers.starts_with(b"\r\n");
+    if !is_empty && !headers.starts_with(b"Content-") {
+        return None;
+    }
+    let start = name_end + 1 + memmem::find(&near[1..], EMPTY)? + EMPTY.len();
+    let end = run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n'));
+    (end > start).then_some(start..end)
+}
+
+/// What a variable of Terraform is called, of whose block this is a part: `variable "db_password" { default = "x" }`.
+fn variable(text: &str, keys: &Keys, at: usize) -> Option<(usize, Named)> {
+    let near = text.get(text.ceil_char_boundary(at.saturating_sub(APART))..at)?;
+    let block = &near[..near.rfind('{')?];
+    let name = block.rsplit_once("variable \"")?.1.strip_suffix("\" ")?;
+    let named = keys.classify_name(name).filter(|named| named.is_head && !named.is_weak)?;
+    Some((at - 1, named))
+}
+
 /// What an element holds whose tag ends before this: `<property name="connection.password">hunter2</property>`.
 fn content(text: &str, start: usize) -> Option<Range<usize>> {
     let near = &text.as_bytes()[..text.floor_char_boundary(start + APART)];
+    // `<setting name="Password"><value>hunter2</value></setting>`
+    let inner = &near[start.min(near.len())..];
+    let tag = if inner.starts_with(b"<value>") { "<value>".len() } else { 0 };
+    let start = start + tag;
     let end = run_end(near, start, |byte| byte != b'<');
     let closes = near[end..].starts_with(b"</");
     let said = text.get(start..end).filter(|said| closes && !said.trim().is_empty())?;
@@ -252,6 +297,13 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     for open in places(bytes, |byte| byte == b'(') {
         // Most brackets tell by what follows them that they are none of these.
         let first = bytes.get(open + 1).copied().unwrap_or(b')');
+        if first == b'"' && open >= done {
+            if let Some(value) = argument(text, open, keys) {
+                done = value.end;
+                found.push(value, marker::REDACTED);
+                continue;
+            }
+        }
         if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
             continue;
         }
@@ -303,13 +355,86 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     }
 }
 
+/// The argument of a method that takes a secret: `.password("hunter2")`, `.setApiKey("x7")`.
+fn argument(text: &str, open: usize, keys: &Keys) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let earliest = open.saturating_sub(48);
+    let is_in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    let start = open - bytes[earliest..open].iter().rev().take_while(is_in_name).count();
+    let is_method = start > 0 && bytes[start - 1] == b'.' && bytes.get(start)?.is_ascii_lowercase();
+    if !is_method || open - start < 4 {
+        return None;
+    }
+    let name = &text[start..open];
+    keys.classify_name(name.strip_prefix("with_").unwrap_or(name))
+        .filter(|named| named.is_head && !named.is_weak && named.kind.is_credential())?;
+    let near = &bytes[..text.floor_char_boundary(open + APART)];
+    let value = values::quoted(near, open + 1).filter(|value| near[value.end..].starts_with(b"\")"))?;
+    let said = text.get(value.clone())?;
+    let is_secret = judge::looks_secret(said)
+        && !said.contains([' ', '$', '{', '<'])
+        && !judge::is_path(said)
+        && !judge::is_placeholder(said)
+        && !judge::is_name_of_another(said, keys);
+    is_secret.then_some(value)
+}
+
+/// Finds a secret in quotes behind its name: `invalid password 'hunter2'`, `#define API_KEY "x7"`.
+pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
+    let bytes = text.as_bytes();
+    let mut done = 0;
+    for quote in places(bytes, |byte| (byte == b'"') | (byte == b'\'')) {
+        let [.., last, b' '] = bytes[..quote] else { continue };
+        if quote < done || !(last.is_ascii_alphanumeric()) {
+            continue;
+        }
+        let next = bytes.get(quote + 1).copied().unwrap_or(b' ');
+        if !next.is_ascii_alphanumeric() && next.is_ascii() {
+            continue;
+        }
+        let earliest = quote.saturating_sub(LONGEST_NAME).max(done);
+        let is_in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-' | b'.');
+        let name = bytes[earliest..quote - 1].iter().rev().take_while(is_in_name).count();
+        let Some(name) = text.get(quote - 1 - name..quote - 1) else { continue };
+        let named = keys.classify_name(name).or_else(|| {
+            // `invalid api key "x7"`
+            let before = text.get(text.ceil_char_boundary(earliest)..quote - 1)?;
+            let (others, last) = before.rsplit_once(' ')?;
+            let phrase = &before[others.rfind(' ').map_or(0, |space| space + 1)..];
+            (last == name && keys.may_end_phrase(name)).then(|| keys.classify_phrase(phrase))?
+        });
+        if named.is_none_or(|named| !named.is_head || named.is_weak || !named.kind.is_credential()) {
+            continue;
+        }
+        let near = &bytes[..text.floor_char_boundary(quote + APART)];
+        let Some(value) = values::quoted(near, quote).filter(|value| value.end < near.len()) else {
+            continue;
+        };
+        let Some(said) = text.get(value.clone()) else { continue };
+        if said.contains([' ', '\n', '(', '<'])
+            || judge::is_path(said)
+            || !judge::looks_secret(said)
+            || judge::is_placeholder(said)
+            || judge::is_template(said)
+            || judge::is_type_name(said)
+            || judge::is_name_of_another(said, keys)
+        {
+            continue;
+        }
+        done = value.end;
+        found.push(value, marker::REDACTED);
+    }
+}
+
 /// Finds `<name>DB_PASSWORD</name><value>x</value>`.
 pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     for close in memchr_iter(b'/', bytes).filter(|&at| at > 0 && bytes[at - 1] == b'<').map(|at| at - 1) {
         let element_end = run_end(bytes, close + 2, |byte| byte.is_ascii_alphanumeric());
         let element = &text[close + 2..element_end];
-        if Holder::of(element) != Some(Holder::Name) || bytes.get(element_end) != Some(&b'>') {
+        let is_cell = matches!(element, "td" | "th" | "dt");
+        let is_name = is_cell || Holder::of(element) == Some(Holder::Name);
+        if !is_name || bytes.get(element_end) != Some(&b'>') {
             continue;
         }
         let earliest = close.saturating_sub(LONGEST_NAME);
@@ -324,13 +449,17 @@ pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         let next = run_end(bytes, element_end + 1, |byte| byte.is_ascii_whitespace());
         let tag_end = run_end(bytes, next + 1, |byte| byte.is_ascii_alphanumeric());
-        let is_value = || text.get(next + 1..tag_end).and_then(Holder::of) == Some(Holder::Value);
+        let is_value = || match text.get(next + 1..tag_end) {
+            Some("td" | "dd") => is_cell,
+            element => !is_cell && element.and_then(Holder::of) == Some(Holder::Value),
+        };
         if bytes.get(next) != Some(&b'<') || !is_value() {
             continue;
         }
         let start = run_end(bytes, tag_end, |byte| byte != b'>') + 1;
         let end = run_end(bytes, start, |byte| byte != b'<');
-        if start < end && bytes.get(end + 1) == Some(&b'/') {
+        let is_secret = || !is_cell || text.get(start..end).is_some_and(judge::looks_secret);
+        if start < end && bytes.get(end + 1) == Some(&b'/') && is_secret() {
             found.push(start..end, marker::REDACTED);
         }
     }

@@ -38,6 +38,12 @@ const SAID: u32 = 1 << 17;
 const SLASH: u32 = 1 << 18;
 /// The beginning of a private key as PuTTY keeps it.
 const PUTTY: u32 = 1 << 19;
+/// A flag with a name: `-storepass`, `--password`.
+const FLAG: u32 = 1 << 20;
+/// A quote behind a word.
+const BESIDE: u32 = 1 << 21;
+/// `password hunter2`
+const PASSWORD: u32 = 1 << 22;
 
 const CLASSES: [u32; 256] = {
     let mut classes = [0; 256];
@@ -80,19 +86,24 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
     class(byte) & TOKEN != 0
 }
 
+/// Commands that begin a line, and have neither flags nor quotes.
+const BEGIN_TEXT: [&[u8]; 6] =
+    [b"ENV ", b"machine ", b"setenv ", b"setx ", b"aws configure set ", b"npm config set "];
+
 /// How many bytes are looked at together.
 const BLOCK: usize = 4;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
 /// The shortest path with a secret: `otp/` and twelve characters.
 const PATH: usize = 16;
-/// The digits of the shortest code that is sent to somebody.
-const CODE: usize = 4;
 /// The shortest hit: `pw=x`.
 const SHORTEST: usize = 4;
 
 /// Finds what stands before a code that is said; made once.
 static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
+
+/// Finds what stands before a password in a line of settings or a sentence.
+static PASSWORD_SAID: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("assword "));
 
 /// What kinds of hits a text may contain; all others are ruled out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,9 +135,15 @@ impl Prefilter {
         if any & QUOTE != 0 && any & SPACE != 0 && quotes_command(bytes) {
             found |= SPACE;
         }
+        if any & QUOTE != 0 && any & SPACE != 0 {
+            found |= BESIDE;
+        }
+        if any & DIGIT != 0 && any & SPACE != 0 && PASSWORD_SAID.find(bytes).is_some() {
+            found |= PASSWORD;
+        }
         // Of the other commands with a secret, some begin a line, and one is the address of a database.
         let begins = any & SPACE != 0
-            && (any & NEW_LINE != 0 || bytes.starts_with(b"ENV ") || bytes.starts_with(b"machine "));
+            && (any & NEW_LINE != 0 || BEGIN_TEXT.iter().any(|command| bytes.starts_with(command)));
         if begins || (any & AT != 0 && any & ASSIGN != 0) {
             found |= SPACE;
         }
@@ -142,7 +159,7 @@ impl Prefilter {
                 found |= DIGIT;
             }
             // `your code is 482913`
-            if digits >= CODE && any & SPACE != 0 && IS.find(bytes).is_some() {
+            if any & SPACE != 0 && digits > 0 && IS.find(bytes).is_some() {
                 found |= SAID;
             }
         }
@@ -190,9 +207,24 @@ impl Prefilter {
         self.0 & ANGLE != 0
     }
 
-    /// Two in a row: a flag of a command line, or a private key.
+    /// Two in a row: a private key.
     pub(crate) fn dashes(self) -> bool {
         self.0 & DASH != 0
+    }
+
+    /// A flag of a command line.
+    pub(crate) fn flags(self) -> bool {
+        self.0 & FLAG != 0
+    }
+
+    /// `invalid password 'hunter2'`
+    pub(crate) fn quotes(self) -> bool {
+        self.0 & BESIDE != 0
+    }
+
+    /// `password hunter2`
+    pub(crate) fn passwords(self) -> bool {
+        self.0 & PASSWORD != 0
     }
 
     /// A private key as PuTTY keeps it.
@@ -265,8 +297,8 @@ fn dashes(bytes: &[u8]) -> u32 {
         let after = bytes.get(at + 1).copied().unwrap_or_default();
         let is_flag = (before == b' ') & ((after == b'-') | after.is_ascii_alphabetic());
         let is_putty = (before == b'e') & (after == b'L');
-        found |= if before == b'-' { DASH } else { 0 };
-        found |= if is_flag { SPACE } else { 0 };
+        found |= if before == b'-' { DASH | FLAG } else { 0 };
+        found |= if is_flag { SPACE | FLAG } else { 0 };
         found |= if is_putty { PUTTY } else { 0 };
     }
     found
@@ -280,7 +312,7 @@ fn quotes_command(bytes: &[u8]) -> bool {
         begins
             || match (bytes[at], &bytes[..at]) {
                 (b'\'', [.., before, b' ']) => !matches!(before, b':' | b'-'),
-                (b'\'', [.., b'(' | b',']) => true,
+                (b'\'', [.., b'(' | b',']) | (b'\'', [.., b' ', b'N']) => true,
                 (b'"', [.., b'Y' | b'y' | b'D' | b'd', b' ']) => true,
                 _ => false,
             }

@@ -30,16 +30,20 @@ enum Command {
     User,
     /// A password follows this flag without a space.
     Attached,
-    /// A password follows this flag.
-    Apart(&'static str),
+    /// A password follows one of these flags.
+    Apart(&'static [&'static str]),
     /// `machine x login ada password hunter2`.
     Netrc,
     /// Columns, then values.
     Insert,
     /// `jdbc:oracle:thin:scott/tiger@db`.
     Thin,
-    /// `ENV X_PASSWORD hunter2`.
+    /// `ENV X_PASSWORD hunter2`, `npm config set _authToken x7`.
     Set,
+    /// `requirepass hunter2`, in a line of its own.
+    Setting,
+    /// `app:hunter2@tcp(db:3306)/loans`, as Go has it.
+    Dsn,
 }
 
 const COMMANDS: &[(&str, Command)] = &[
@@ -48,52 +52,97 @@ const COMMANDS: &[(&str, Command)] = &[
     ("set password ", Command::Quoted),
     ("password '", Command::Quoted),
     ("curl ", Command::User),
+    ("etcdctl ", Command::User),
+    ("http ", Command::User),
+    ("lftp ", Command::User),
+    ("smbclient ", Command::User),
     ("wget ", Command::User),
     ("mysql ", Command::Attached),
     ("mysqldump ", Command::Attached),
     ("mysqladmin ", Command::Attached),
-    ("sshpass ", Command::Apart("-p")),
-    ("redis-cli ", Command::Apart("-a")),
-    ("docker login ", Command::Apart("-p")),
-    ("podman login ", Command::Apart("-p")),
-    ("helm registry login ", Command::Apart("-p")),
+    ("7z ", Command::Attached),
+    ("az login ", Command::Apart(&["-p"])),
+    ("gh secret set ", Command::Apart(&["--body", "-b"])),
+    ("ldapadd ", Command::Apart(&["-w"])),
+    ("ldapmodify ", Command::Apart(&["-w"])),
+    ("ldapsearch ", Command::Apart(&["-w"])),
+    ("mongo ", Command::Apart(&["-p"])),
+    ("mongosh ", Command::Apart(&["-p"])),
+    ("openssl ", Command::Apart(&["-k"])),
+    ("sqlcmd ", Command::Apart(&["-P"])),
+    ("unzip ", Command::Apart(&["-P"])),
+    ("zip ", Command::Apart(&["-P"])),
+    ("aws configure set ", Command::Set),
+    ("git config ", Command::Set),
+    ("npm config set ", Command::Set),
+    ("set -gx ", Command::Set),
+    ("setenv ", Command::Set),
+    ("setx ", Command::Set),
+    ("bindpw ", Command::Setting),
+    ("masterauth ", Command::Setting),
+    ("pass ", Command::Setting),
+    ("requirepass ", Command::Setting),
+    ("rootpw ", Command::Setting),
+    ("tcp(", Command::Dsn),
+    ("sshpass ", Command::Apart(&["-p"])),
+    ("redis-cli ", Command::Apart(&["-a", "--pass"])),
+    ("docker login ", Command::Apart(&["-p"])),
+    ("podman login ", Command::Apart(&["-p"])),
+    ("helm registry login ", Command::Apart(&["-p"])),
     ("login ", Command::Netrc),
     ("insert into ", Command::Insert),
     ("jdbc:oracle:thin:", Command::Thin),
     ("env ", Command::Set),
 ];
 
-/// Looks for all commands at once, in lower and in upper case.
-static SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| {
-    let texts = COMMANDS.iter().flat_map(|(text, _)| [text.to_string(), text.to_uppercase()]);
-    packed::Config::new().match_kind(MatchKind::LeftmostFirst).builder().extend(texts).build()
+impl Command {
+    /// Whether people write it in capitals, too: a searcher takes no more than 64 texts.
+    fn has_capitals(self) -> bool {
+        matches!(self, Self::Quoted | Self::Insert | Self::Set | Self::Setting | Self::Netrc)
+    }
+}
+
+/// Looks for all commands at once, and for some in capitals, too.
+struct Commands {
+    searcher: Searcher,
+    /// For each text of the searcher.
+    commands: Vec<Command>,
+}
+
+static SEARCHER: LazyLock<Option<Commands>> = LazyLock::new(|| {
+    let capitals = COMMANDS.iter().filter(|(_, command)| command.has_capitals());
+    let texts = COMMANDS.iter().map(|(text, command)| ((*text).to_owned(), *command));
+    let all = texts.chain(capitals.map(|(text, command)| (text.to_uppercase(), *command)));
+    let (texts, commands): (Vec<_>, Vec<_>) = all.unzip();
+    let builder = packed::Config::new().match_kind(MatchKind::LeftmostFirst).builder().extend(texts).build();
+    builder.map(|searcher| Commands { searcher, commands })
 });
 
 /// Finds the secrets of commands.
 pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
-    let Some(searcher) = &*SEARCHER else { return };
+    let Some(Commands { searcher, commands }) = &*SEARCHER else { return };
     let mut done = 0;
     for hit in searcher.find_iter(text) {
         if hit.start() < done {
             continue;
         }
         let reader = Reader { text, keys };
-        let (_, command) = COMMANDS[hit.pattern().as_usize() / 2];
+        let command = commands[hit.pattern().as_usize()];
         if follows_word(text.as_bytes(), hit.start()) {
             continue;
         }
         // What was read is not read again for the next command.
         done = match command {
             Command::User => {
-                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U"], Follows::Pair, found);
+                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U", "-a"], Follows::Pair, found);
                 reader.line(hit.end())
             }
             Command::Attached => {
                 reader.flags(hit.end(), &["-p"], Follows::Attached, found);
                 reader.line(hit.end())
             }
-            Command::Apart(flag) => {
-                reader.flags(hit.end(), &[flag], Follows::Apart, found);
+            Command::Apart(flags) => {
+                reader.flags(hit.end(), flags, Follows::Apart, found);
                 reader.line(hit.end())
             }
             Command::Insert => reader.insert(hit.end(), found),
@@ -102,6 +151,8 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 match other {
                     Command::Netrc => reader.netrc(hit.end(), found),
                     Command::Set => reader.set(hit.start(), hit.end(), found),
+                    Command::Setting => reader.setting(hit.start(), hit.end(), found),
+                    Command::Dsn => reader.dsn(hit.start(), found),
                     _ => reader.quoted(hit.end(), found),
                 }
                 hit.end()
@@ -115,6 +166,27 @@ pub(crate) fn find_said(text: &str, keys: &Keys, found: &mut Found<'_>) {
     const IS: &[u8] = b" is ";
     for at in memmem::find_iter(text.as_bytes(), IS) {
         Reader { text, keys }.is(at, at + IS.len(), found);
+    }
+}
+
+/// Finds what follows the word in a line of settings or a sentence: `machine x login ada password hunter2`.
+pub(crate) fn find_passwords(text: &str, found: &mut Found<'_>) {
+    const PASSWORD: &str = "assword ";
+    let bytes = text.as_bytes();
+    for at in memmem::find_iter(bytes, PASSWORD) {
+        let start = run_end(bytes, at + PASSWORD.len(), |byte| byte == b' ');
+        let end = values::token_end(bytes, start);
+        let said = &text[start..end];
+        let is_secret = said.len() >= 6
+            && said.bytes().any(|byte| byte.is_ascii_digit())
+            && said.bytes().any(|byte| byte.is_ascii_lowercase() || said.len() > 12)
+            && !said.contains(['(', '[', '{', '<', ':', '\''])
+            && !judge::is_path(said)
+            && !judge::is_type_name(said);
+        let is_word = at > 0 && matches!(bytes[at - 1], b'p' | b'P') && !follows_word(bytes, at - 1);
+        if is_secret && is_word {
+            found.push(start..end, marker::REDACTED);
+        }
     }
 }
 
@@ -158,6 +230,10 @@ impl Reader<'_> {
             return;
         }
         let limit = self.line(start);
+        // `SET PASSWORD FOR 'app'@'db' = 'hunter2'`
+        let of_user =
+            self.text[start..limit].rfind("' = '").filter(|_| self.text[at..start].starts_with("FOR "));
+        let start = of_user.map_or(start, |sign| start + sign + "' = ".len());
         if let Some(value) = values::quoted(&bytes[..limit], start).filter(|value| value.end < limit) {
             self.push(value, found);
         }
@@ -191,7 +267,8 @@ impl Reader<'_> {
             };
             let Some(value) = value else { return };
             if is_pair {
-                if let Some(colon) = self.text[value.clone()].find(':') {
+                let said = &self.text[value.clone()];
+                if let Some(colon) = said.find(':').or_else(|| said.find([',', '%'])) {
                     self.push(value.start + colon + 1..value.end, found);
                 }
             } else if value.start < value.end && !self.text[value.clone()].starts_with(['=', '-']) {
@@ -229,15 +306,50 @@ impl Reader<'_> {
 
     fn set(&self, start: usize, at: usize, found: &mut Found<'_>) {
         let bytes = self.text.as_bytes();
+        let is_command = !self.text[start..at].eq_ignore_ascii_case("env ");
         let is_first = start == 0 || matches!(bytes[start - 1], b'\n' | b'"' | b'\'');
-        let name_end = run_end(bytes, at, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !is_first || bytes.get(name_end) != Some(&b' ') {
+        let name_end = run_end(bytes, at, |byte| !byte.is_ascii_whitespace());
+        if !(is_first || is_command) || bytes.get(name_end) != Some(&b' ') {
             return;
         }
-        let named = self.keys.classify_name(&self.text[at..name_end]);
+        // `user.password`, `//registry.example.org/:_authToken`
+        let name = self.text[at..name_end].rsplit([':', '/']).next().unwrap_or_default();
+        // `env TOKEN=x PORT=80`: signs are looked for elsewhere.
+        let named = self.keys.classify_name(name).filter(|_| !name.contains('='));
         if named.is_some_and(|named| named.kind.is_credential() && !named.is_weak) {
-            let value = name_end + 1..run_end(bytes, name_end + 1, |byte| !byte.is_ascii_whitespace());
-            self.push(value, found);
+            let value = match values::quote(bytes, name_end + 1) {
+                Some(_) => values::quoted(&bytes[..self.line(name_end)], name_end + 1),
+                None => Some(name_end + 1..run_end(bytes, name_end + 1, |byte| !byte.is_ascii_whitespace())),
+            };
+            if let Some(value) = value {
+                self.push(value, found);
+            }
+        }
+    }
+
+    /// A line of a file of settings, or of a protocol, with a password and nothing else.
+    fn setting(&self, start: usize, at: usize, found: &mut Found<'_>) {
+        let bytes = self.text.as_bytes();
+        let before = &bytes[start.saturating_sub("quote ".len())..start];
+        let is_first = start == 0 || before.ends_with(b"\n") || before.eq_ignore_ascii_case(b"quote ");
+        let end = run_end(bytes, at, |byte| !byte.is_ascii_whitespace());
+        let is_last = matches!(bytes.get(end), None | Some(b'\n' | b'\r'));
+        let said = &self.text[at..end];
+        let is_word = bytes[start].is_ascii_lowercase() && !judge::looks_secret(said) && !said.contains('-');
+        if is_first && is_last && !is_word {
+            self.push(at..end, found);
+        }
+    }
+
+    /// The password before the `@` of an address of Go.
+    fn dsn(&self, tcp: usize, found: &mut Found<'_>) {
+        let bytes = &self.text.as_bytes()[..tcp];
+        let Some(near) = bytes.strip_suffix(b"@") else { return };
+        let earliest = near.len().saturating_sub(LONGEST_URL);
+        let is_part = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'`');
+        let word = near[earliest..].iter().rev().take_while(is_part).count();
+        if let Some(colon) = memchr(b':', &near[near.len() - word..]) {
+            self.push(near.len() - word + colon + 1..near.len(), found);
         }
     }
 
@@ -245,7 +357,8 @@ impl Reader<'_> {
         let bytes = self.text.as_bytes();
         let end = values::token_end(&bytes[..bytes.len().min(at + 80)], at);
         let Some(word) = self.text.get(at..end) else { return };
-        if word.bytes().filter(u8::is_ascii_digit).count() < 4 {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        if digits < 4 && !(digits > 0 && word.len() >= 7 && judge::looks_secret(word)) {
             return;
         }
         let mut phrase = start;

@@ -8,7 +8,7 @@ use memchr::memchr2;
 use regex::Regex;
 
 use crate::counts::Counts;
-use crate::fold::Folded;
+use crate::fold::{self, Folded};
 use crate::keys::{Choice, Keys};
 use crate::marker::Marks;
 use crate::prefilter::{Prefilter, is_id_or_moment};
@@ -255,11 +255,19 @@ impl Scanner {
         match prefilter.disguises().then(|| Folded::of(text)).flatten() {
             None => self.find_in_plain(text, prefilter, reading),
             Some(folded) => {
-                let mut hits = self.find_in_plain(&folded.text, Prefilter::of(&folded.text), reading);
-                for (hit, _) in &mut hits {
-                    *hit = folded.origin(hit.clone());
+                let mut found = Found::default();
+                let behind =
+                    if prefilter.emails() { addresses::find_in_urls(text, &mut found) } else { Vec::new() };
+                for (hit, mark) in self.find_in_plain(&folded.text, Prefilter::of(&folded.text), reading) {
+                    let hit = folded.origin(hit);
+                    // An escape in a password hides that the `@` is behind one.
+                    if mark == marker::EMAIL && behind.iter().any(|at| hit.contains(at)) {
+                        continue;
+                    }
+                    let is_value = mark == marker::REDACTED;
+                    found.push(if is_value { fold::whole(text.as_bytes(), hit) } else { hit }, mark);
                 }
-                hits
+                found.merged()
             }
         }
     }
@@ -294,7 +302,12 @@ impl Scanner {
         }
         if prefilter.dashes() {
             armour::find(text, &mut found);
+        }
+        if prefilter.flags() {
             elements::find_flags(text, &self.keys, &mut found);
+        }
+        if prefilter.quotes() {
+            pairs::find_beside(text, &self.keys, &mut found);
         }
         if prefilter.tuples() {
             pairs::find_tuples(text, &self.keys, &mut found);
@@ -304,6 +317,9 @@ impl Scanner {
         }
         if prefilter.tables() {
             tables::find(text, &self.keys, &mut found);
+        }
+        if prefilter.passwords() {
+            programs::find_passwords(text, &mut found);
         }
         if prefilter.codes() {
             programs::find_said(text, &self.keys, &mut found);

@@ -31,6 +31,11 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     for end in places(bytes, |byte| byte == b'\n').chain(std::iter::once(bytes.len())) {
         let line = start..end;
         start = end + 1;
+        // A row of lines parts the head from what is below.
+        let is_rule = |byte: &u8| matches!(byte, b'-' | b'+' | b'=' | b'|' | b':' | b' ' | b'\r');
+        if head.is_some() && bytes[line.clone()].contains(&b'-') && bytes[line.clone()].iter().all(is_rule) {
+            continue;
+        }
         let known = head.take_if(|head| cells(text, line.clone(), head.separator).nth(COLUMNS).is_none());
         if let Some(known) = known {
             let cells: Vec<_> = cells(text, line.clone(), known.separator).collect();
@@ -121,7 +126,8 @@ const SEPARATOR: u8 = 4;
 fn opens_with_name(line: &[u8], may_have_blanks: bool) -> bool {
     let is = |byte: u8, kinds: u8| KINDS[usize::from(byte)] & kinds != 0;
     let (blank, kinds) = if may_have_blanks { (BLANK, NAME | BLANK) } else { (0, NAME) };
-    let start = run_end(line, 0, |byte| is(byte, blank) || (may_have_blanks && matches!(byte, b'\t' | b'|')));
+    let start =
+        run_end(line, 0, |byte| is(byte, blank) || (may_have_blanks && matches!(byte, b'\t' | b'|' | b'*')));
     let end = run_end(line, start, |byte| is(byte, kinds));
     line.get(end).is_some_and(|byte| is(*byte, SEPARATOR) || (*byte == b'"' && end == start))
 }
@@ -133,6 +139,8 @@ fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) ->
     let mut cells = cells(text, line, separator).filter(|cell| !cell.is_empty());
     let (Some(name), Some(value), None) = (cells.next(), cells.next(), cells.next()) else { return false };
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+    let name = trimmed(text, name, '*');
+    let value = trimmed(text, value, '`');
     let said = &text[value.clone()];
     if !text[name.clone()].chars().all(is_word) || said.contains(' ') || !judge::looks_secret(said) {
         return false;
@@ -143,6 +151,13 @@ fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) ->
         push(text, value, named, found);
     }
     hits
+}
+
+/// A cell without what sets it in bold or as code.
+fn trimmed(text: &str, cell: Range<usize>, sign: char) -> Range<usize> {
+    let said = &text[cell.clone()];
+    let start = cell.start + (said.len() - said.trim_start_matches(sign).len());
+    start..(cell.start + said.trim_end_matches(sign).len()).max(start)
 }
 
 /// The cells of a line without white space, quotes, and the separators at the edges.

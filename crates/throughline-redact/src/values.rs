@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use crate::headers::{self, Scheme, scheme};
 use crate::judge::{self, Clause};
@@ -32,6 +32,10 @@ pub(crate) struct Sign {
     pub(crate) compares: bool,
     /// What the key names is a number, such as a PIN.
     pub(crate) digits: bool,
+    /// The quote that stands right before the key: `"DB_PASSWORD=x y"`.
+    pub(crate) enclosed: Option<u8>,
+    /// The key is in brackets, as PHP prints it: `[password] => x y`.
+    pub(crate) printed: bool,
 }
 
 impl Sign {
@@ -74,12 +78,13 @@ pub(crate) fn extent(
             start = run_end(bytes, start + joint.len(), |byte| matches!(byte, b' ' | b'\t'));
         }
     }
+    start = after_prefix(bytes, start);
     let is_quote = quote(bytes, start).is_some();
     let value = match bytes.get(start)? {
         b'"' | b'\'' | b'`' | b'\\' if is_quote => quoted(bytes, start)?,
         b'[' | b'{' | b'(' if named.is_weak => return None,
-        b'[' | b'{' | b'(' => in_brackets(text, start, sign)?,
-        b'\r' | b'\n' if sign.colon => list(text, start)?,
+        b'[' | b'{' | b'(' => in_brackets(text, start, named, sign)?,
+        b'\r' | b'\n' if sign.colon => list(text, start).or_else(|| line_below(text, start))?,
         b'|' | b'>' if sign.colon => block(bytes, start)?,
         _ => bare(text, start, named, sign, tokens)?,
     };
@@ -127,6 +132,25 @@ fn after_yaml_marks(bytes: &[u8], start: usize, sign: Sign) -> usize {
         }
     }
     at
+}
+
+/// Where the quote stands behind what says how to read it: `r"…"`, `b'…'`, `@"…"`, `N'…'`, `string(9) "…"`, `[]string{"…"}`.
+fn after_prefix(bytes: &[u8], start: usize) -> usize {
+    let rest = &bytes[start..];
+    if let Some(list) = rest.strip_prefix(b"[]string") {
+        return bytes.len() - list.len();
+    }
+    let prefix = match rest {
+        [b'b' | b'r' | b'f' | b'u' | b'L' | b'N' | b'@', ..] => 1,
+        [b's', b't', b'r', b'i', b'n', b'g', b'(', ..] => {
+            let digits = run_end(rest, "string(".len(), |byte| byte.is_ascii_digit());
+            return if rest[digits..].starts_with(b") \"") { start + digits + 2 } else { start };
+        }
+        _ => return start,
+    };
+    let prefix = prefix + usize::from(rest[0] == b'b' && rest.get(1) == Some(&b'r'));
+    let hashes = if rest[prefix - 1] == b'r' { run_end(rest, prefix, |byte| byte == b'#') } else { prefix };
+    if matches!(rest.get(hashes), Some(b'"' | b'\'')) { start + hashes } else { start }
 }
 
 /// The quote that starts here and how many backslashes escape it, as in JSON within JSON.
@@ -178,8 +202,11 @@ pub(crate) fn quoted(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 }
 
 /// What is in brackets: all of it under a quoted key, as in JSON, and otherwise only what is no code.
-fn in_brackets(text: &str, start: usize, sign: Sign) -> Option<Range<usize>> {
+fn in_brackets(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
+    if sign.sectioned && bytes[start] == b'{' {
+        return braced(bytes, start);
+    }
     if sign.quoted {
         let value = bracketed(bytes, start);
         return (!is_schema(&text[value.clone()])).then_some(value);
@@ -195,11 +222,41 @@ fn in_brackets(text: &str, start: usize, sign: Sign) -> Option<Range<usize>> {
     let is_list = whole.starts_with('[')
         && inner.bytes().all(|byte| byte.is_ascii_digit() || b", ]".contains(&byte))
         && inner.contains(',');
-    let is_braced =
-        whole.starts_with('{') && !sign.colon && !judge::is_placeholder(whole) && !whole.contains('\n');
-    let has_literal =
-        whole.contains(['"', '\'']) && !whole.contains('\n') && !(inner.contains('(') || inner.contains('='));
-    (is_list || (is_braced && sign.sectioned) || (has_literal && !names_only(whole))).then_some(value)
+    // What is in quotes may have any signs.
+    let is_code = || {
+        whole
+            .split(['"', '\''])
+            .step_by(2)
+            .any(|part| part.trim_start_matches(['[', '{', '(']).contains(['(', '=']))
+    };
+    let has_literal = whole.contains(['"', '\'']) && !whole.contains('\n') && !is_code();
+    let is_plain_list = || {
+        let is_known = is_strong(named) || named.kind == SecretKind::Ambiguous;
+        let mut items = inner.trim_end_matches(']').split(", ");
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-.~@".contains(&byte);
+        let is_secret = |item: &str| judge::looks_secret(item) && item.bytes().all(is_plain);
+        whole.starts_with('[') && sign.is_prose() && is_known && items.next().is_some_and(is_secret)
+    };
+    (is_list || is_plain_list() || (has_literal && !names_only(whole, named))).then_some(value)
+}
+
+/// Whether the name is one of a credential, and has no other meanings.
+fn is_strong(named: Named) -> bool {
+    matches!(named.kind, SecretKind::Credential | SecretKind::Phrase) && !named.is_weak
+}
+
+/// A value between braces, in which the closing one is written twice: `PWD={my;}}pass};`.
+fn braced(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+    let bytes = &bytes[..bytes.len().min(start + LONGEST_BRACKET)];
+    let mut end = start + 1;
+    loop {
+        end = run_end(bytes, end, |byte| !matches!(byte, b'}' | b'\n'));
+        match bytes[end..] {
+            [b'}', b'}', ..] => end += 2,
+            [b'}', ..] => return Some(start..end + 1),
+            _ => return None,
+        }
+    }
 }
 
 /// Whether an object is a [schema](judge::is_schema).
@@ -210,9 +267,14 @@ fn is_schema(object: &str) -> bool {
         && serde_json::from_str(object).is_ok_and(|fields| judge::is_schema(&fields))
 }
 
-/// Whether all that is quoted are words, as in lists of names: `["password", "token"]`.
-fn names_only(text: &str) -> bool {
-    text.split(['"', '\'']).skip(1).step_by(2).all(judge::is_word)
+/// Whether all that is quoted are words, as in lists of names: `["password", "token"]`. A single one is a value of a strong name,
+/// unless it looks like a name of its own.
+fn names_only(text: &str, named: Named) -> bool {
+    let mut literals = text.split(['"', '\'']).skip(1).step_by(2);
+    let is_value =
+        |word: &str| word.len() > 4 && !word.contains(['_', '.', ':']) && !judge::names_secret(word);
+    literals.clone().all(|word| is_name(word, named))
+        && !(is_strong(named) && literals.next().is_some_and(is_value) && literals.next().is_none())
 }
 
 /// What may open or close a bracket or a string.
@@ -262,6 +324,10 @@ fn block(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 fn list(text: &str, line_end: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let first = next_line(bytes, line_end)?;
+    let key = line_start(bytes, line_end);
+    if indent(bytes, first) == indent(bytes, key) && !bytes[key..].trim_ascii_start().starts_with(b"- ") {
+        return list_beside(text, first, key);
+    }
     if !bytes[run_end(bytes, first, |byte| byte == b' ')..].starts_with(b"- ") {
         return None;
     }
@@ -271,10 +337,51 @@ fn list(text: &str, line_end: usize) -> Option<Range<usize>> {
     (items.starts_with("- ") && !items.contains(": ")).then_some(value)
 }
 
+/// A list whose dashes stand below the key.
+fn list_beside(text: &str, first: usize, key: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let near = &bytes[..text.floor_char_boundary(first + LONGEST_LIST)];
+    let (start, mut line, mut end) = (indent(near, key) + first, first, first);
+    while near[run_end(near, line, |byte| byte == b' ')..].starts_with(b"- ")
+        && indent(near, line) == indent(near, key)
+    {
+        end = run_end(near, line, |byte| byte != b'\n');
+        line = end + 1;
+        if line >= near.len() {
+            break;
+        }
+    }
+    let items = text.get(start..end.max(start))?.trim_ascii_end();
+    (!items.is_empty() && !items.contains(": ")).then_some(start..start + items.len())
+}
+
+/// A value of YAML that is alone on the line below its key.
+fn line_below(text: &str, line_end: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let first = next_line(bytes, line_end)?;
+    if indent(bytes, first) <= indent(bytes, line_start(bytes, line_end)) {
+        return None;
+    }
+    let start = run_end(bytes, first, |byte| byte == b' ');
+    let end = run_end(&bytes[..bytes.len().min(start + LONGEST_LIST)], start, |byte| byte != b'\n');
+    let line = text.get(start..end)?.trim_ascii_end();
+    let said = line.trim_matches(['"', '\'']);
+    let is_quoted = said.len() + 2 == line.len();
+    let is_secret = judge::looks_secret(said) && !said.contains([':', '(', '[', '{', '<', ';', ' ', ',']);
+    let is_value =
+        if is_quoted { !judge::is_placeholder(said) && !judge::is_template(said) } else { is_secret };
+    let inner = start + usize::from(is_quoted);
+    (is_value && !said.is_empty()).then_some(inner..inner + said.len())
+}
+
+/// Where the line starts that this is in.
+fn line_start(bytes: &[u8], at: usize) -> usize {
+    memrchr(b'\n', &bytes[..at]).map_or(0, |before| before + 1)
+}
+
 /// The lines from here on that are indented more than the line before.
 pub(crate) fn lines_below(bytes: &[u8], key: usize, first: usize) -> Option<Range<usize>> {
-    let line = bytes[..key].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
-    let indent = indent(bytes, line);
+    let indent = indent(bytes, line_start(bytes, key));
     let start = run_end(bytes, first, |byte| byte == b' ');
     if start - first <= indent {
         return None;
@@ -301,7 +408,20 @@ pub(crate) fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
 /// A value without quotes or brackets.
 fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    // A wrapper, as `Debug` writes it: `Some("hunter 2")`.
+    if sign.printed {
+        return printed(text, start);
+    }
+    if let Some(quote) = sign.enclosed.filter(|_| is_strong(named))
+        && let Some(value) = enclosed(text, start, quote)
+    {
+        return Some(value);
+    }
+    // A wrapper, as `Debug` writes it: `Some("hunter 2")`, or a constructor: `String::from("hunter 2")`.
+    let path_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
+    let constructs = [&b"::from"[..], b"::new"].iter().any(|end| bytes[start..path_end].ends_with(end));
+    if constructs && bytes[start].is_ascii_uppercase() && bytes[path_end..].starts_with(b"(\"") {
+        return wrapped(text, start, path_end, named);
+    }
     let name_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if name_end > start && matches!(bytes.get(name_end), Some(b'(' | b' ')) {
         let open = run_end(bytes, name_end, |byte| byte == b' ');
@@ -355,7 +475,34 @@ fn wrapped(text: &str, start: usize, open: usize, named: Named) -> Option<Range<
     memchr(b'"', &near[open..])?;
     let inner = bracketed(near, open);
     let whole = &text[inner.clone()];
-    (whole.contains('"') && !names_only(whole)).then_some(start..inner.end)
+    (whole.contains('"') && !names_only(whole, named)).then_some(start..inner.end)
+}
+
+/// The rest of the line, or of the cell if the whole array is in one line.
+fn printed(text: &str, start: usize) -> Option<Range<usize>> {
+    let near = &text[start..text.floor_char_boundary(start + LONGEST_LIST)];
+    let line = &near[..near.find(['\r', '\n']).unwrap_or(near.len())];
+    let end = [" [", " )"].iter().filter_map(|next| line.find(next)).min().unwrap_or(line.len());
+    let said = line[..end].trim_ascii_end();
+    (!judge::is_placeholder(said)).then_some(start..start + said.len())
+}
+
+/// What is between the sign and the quote that encloses both. Where the first word is a secret, what follows a blank is not.
+fn enclosed(text: &str, start: usize, quote: u8) -> Option<Range<usize>> {
+    let near = &text[start..text.floor_char_boundary(start + LONGEST_WORD)];
+    let bytes = near.as_bytes();
+    let mut end = memchr(quote, bytes)?;
+    while end > 0 && bytes[end - 1] == b'\\' && bytes[end..].len() > 1 {
+        end += 1 + memchr(quote, &bytes[end + 1..])?;
+    }
+    let said = &near[..end];
+    let first = said.split([' ', '\t']).next().unwrap_or_default();
+    let has_more = first.len() < said.len();
+    let is_value = !said.contains(['=', '\n', '$', '{'])
+        && !(has_more && (first.is_empty() || judge::looks_secret(first) || said.contains(", ")))
+        && !judge::is_placeholder(said)
+        && !judge::is_template(said);
+    (is_value && !said.is_empty()).then_some(start..start + end)
 }
 
 /// After a colon and a space in a line of text: is it the secret, or does it say something about it?
@@ -394,7 +541,7 @@ fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign)
     let bytes = text.as_bytes();
     let word = &text[start..token];
     if sign.quoted {
-        let is_name = judge::is_word(word) && !judge::looks_secret(word);
+        let is_name = is_name(word, named) && !judge::looks_secret(word);
         return (!is_name || named.kind == SecretKind::Fact).then_some(start..token);
     }
     if sign.field {
@@ -422,6 +569,11 @@ fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign)
     (is_secret && !(named.kind == SecretKind::Ambiguous && word.len() < 8)).then_some(start..token)
 }
 
+/// Whether a word may be the name of something in a program. With a dash it is none, and a word that people choose.
+fn is_name(word: &str, named: Named) -> bool {
+    judge::is_word(word) && !(is_strong(named) && word.contains('-') && !word.contains(['.', ':', '_']))
+}
+
 fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let word = &text[start..token];
@@ -447,7 +599,7 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
     if sign.parameter {
         return Some(start..end);
     }
-    let is_name = judge::is_word(word);
+    let is_name = is_name(word, named);
     if sign.spaced || sign.apart {
         let blanks = run_end(bytes, token, |byte| matches!(byte, b' ' | b'\t'));
         let comments = blanks > token && matches!(bytes.get(blanks), Some(b';' | b'#'));
@@ -545,7 +697,8 @@ fn kept_end(bytes: &[u8], read: Range<usize>) -> usize {
 fn words_end(bytes: &[u8], start: usize) -> usize {
     let ends = |&at: &usize| match bytes[at] {
         b',' | b';' | b'|' | b'"' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'\t' | b'\r' | b'\n' => true,
-        b'.' => bytes.get(at + 1).is_none_or(u8::is_ascii_whitespace),
+        b'.' | b'\'' => bytes.get(at + 1).is_none_or(u8::is_ascii_whitespace),
+        b'#' => at > start && bytes[at - 1] == b' ',
         _ => false,
     };
     (start..bytes.len()).find(ends).unwrap_or(bytes.len())
