@@ -124,7 +124,7 @@ async fn a_deadlock_is_lost_and_won_the_next_time() {
 pub(crate) async fn wait_for_lock(database: &Database) {
     let waits = "SELECT count(*) FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock' \
-                 AND query LIKE 'SELECT r.trace_id, r.id, r.version%'";
+                 AND query SIMILAR TO 'SELECT %throughline.(append|add_events)%'";
     while database.psql(waits) == "0" {
         tokio::task::yield_now().await;
     }
