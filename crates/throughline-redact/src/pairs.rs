@@ -297,12 +297,13 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     for open in places(bytes, |byte| byte == b'(') {
         // Most brackets tell by what follows them that they are none of these.
         let first = bytes.get(open + 1).copied().unwrap_or(b')');
-        if first == b'"' && open >= done {
-            if let Some(value) = argument(text, open, keys) {
-                done = value.end;
-                found.push(value, marker::REDACTED);
-                continue;
-            }
+        if first == b'"'
+            && open >= done
+            && let Some(value) = argument(text, open, keys)
+        {
+            done = value.end;
+            found.push(value, marker::REDACTED);
+            continue;
         }
         if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
             continue;

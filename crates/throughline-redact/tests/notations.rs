@@ -1,6 +1,11 @@
 //! Secrets beside a telling name, in every notation of `tests/data/forms.txt`: of each, many names and values are tried.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of tests may fail a test too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests may fail a test too"
+)]
 
 use std::path::Path;
 
