@@ -9,6 +9,8 @@
 //! takes one round trip, and nothing is written if a row is not as it is remembered. Otherwise there are two, and the rows
 //! are made from what the first one brings.
 
+mod columns;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use throughline_model::{InstanceId, SpanId, Timestamp, TraceEvent, TraceId};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use crate::columns::{Columns, Rows};
+pub(crate) use self::columns::job_column;
+use self::columns::{Columns, Rows};
 use crate::connect::Param;
 use crate::error::Fault;
 

@@ -18,7 +18,6 @@
 
 mod address;
 mod append;
-mod columns;
 mod connect;
 mod encryption;
 mod error;

@@ -78,7 +78,7 @@ impl Watchers {
                     "you opened too many connections one after the other; wait, and reload",
                 ));
             }
-            share.spent_until = now + spent;
+            share.spent_until = now.checked_add(spent).unwrap_or(now);
         }
         share.places += 1;
         drop(taken);

@@ -7,8 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::MAX_PAGE;
 use super::question::Question;
-use crate::append::event_of;
-use crate::columns::job_column;
+use crate::append::{event_of, job_column};
 use crate::error::Fault;
 use crate::text::sortable;
 

@@ -8,7 +8,7 @@ use throughline_model::names::{attrs, data, tags};
 use throughline_model::{Histogram, Timestamp, TraceEvent, TraceId};
 use tokio_postgres::types::Type;
 
-use crate::append::Run;
+use super::Run;
 use crate::connect::Param;
 use crate::error::Fault;
 use crate::text::{capped, sortable, status_code, to_column};
