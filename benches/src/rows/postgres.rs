@@ -141,7 +141,7 @@ fn pgbench(folder: &Path, server: &Server, groups: &Groups) -> anyhow::Result<f6
     Ok(rate * rows as f64 / groups.len() as f64)
 }
 
-/// A connection of the peer's. It is driven by whoever waits for its answers.
+/// A connection of the peer's, which the current runtime drives.
 async fn connect(server: &Server) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(&server.url, NoTls).await?;
     tokio::spawn(connection);
