@@ -18,7 +18,8 @@ pub(crate) struct Options {
     /// How many sequences of faults delivery is played with, 10,000 unless said otherwise.
     #[arg(long, value_name = "N")]
     sequences: Option<u32>,
-    /// For how many seconds two hundred pages of the viewer watch a service, 4 unless said otherwise.
+    /// For how many seconds two hundred pages of the viewer watch a service whose emitters are timed; unless said
+    /// otherwise some rounds, and nothing is timed.
     #[arg(long, value_name = "SECONDS")]
     watchers: Option<u32>,
     /// How many inputs each fuzz target is given at random, 1,000 unless said otherwise.

@@ -32,9 +32,8 @@ const LOG: &str = "SELECT e.event::text, e.xid, e.ord FROM throughline.event e \
     WHERE (e.xid, e.ord) > ($1, $2) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
     ORDER BY e.xid, e.ord LIMIT 512";
 
-/// The store, the first transaction that has not ended, and the last whose events are not all there any more.
-const END: &str =
-    "SELECT id, pg_snapshot_xmin(pg_current_snapshot())::text::bigint, removed FROM throughline.store";
+/// The store, what can be seen of it now, and the last transaction whose events are not all there any more.
+const NOW: &str = "SELECT id, pg_current_snapshot()::text, removed FROM throughline.store";
 
 /// Where an event stands: in which store, and where in its log. As a cursor: `postgres:8c5f…:741:3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,22 +67,46 @@ impl Place {
     }
 }
 
+/// Which transactions had ended, as `pg_snapshot` has it: `xmin:xmax:xip_list`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Snapshot {
+    /// The first that had not.
+    xmin: i64,
+    /// The first that had not begun.
+    xmax: i64,
+    /// Those between the two that had not.
+    open: Vec<i64>,
+}
+
+impl Snapshot {
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let (xmin, xmax) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let open = parts.next()?.split(',').filter(|xid| !xid.is_empty());
+        Some(Self { xmin, xmax, open: open.map(|xid| xid.parse().ok()).collect::<Option<_>>()? })
+    }
+
+    fn has_ended(&self, xid: i64) -> bool {
+        xid < self.xmin || (xid < self.xmax && !self.open.contains(&xid))
+    }
+}
+
 pub(super) async fn watch(pool: &Pool, request: WatchRequest) -> Result<EventStream, Fault> {
     let after = match &request.from {
         WatchFrom::Now => None,
         WatchFrom::After(cursor) => Some(Place::read(cursor)?),
     };
-    let (store, end, removed) = end(pool).await?;
-    let now = Place { store, xid: end - 1, ord: i32::MAX };
-    let (place, has_missed) = match after {
-        None => (now, false),
+    let (store, snapshot, removed) = now(pool).await?;
+    let now = Place { store, xid: snapshot.xmin - 1, ord: i32::MAX };
+    let (place, seen, has_missed) = match after {
+        None => (now, snapshot, false),
         // What was removed may have come after the cursor.
-        Some(after) if after.store == now.store && after.xid < end => {
+        Some(after) if after.store == now.store && after.xid < snapshot.xmin => {
             let has_missed = after.xid <= removed;
-            (after, has_missed)
+            (after, Snapshot::default(), has_missed)
         }
         // The cursor is of another store, or this one was restored from a backup.
-        Some(_) => (now, true),
+        Some(_) => (now, snapshot, true),
     };
     let (tx, rx) = mpsc::channel(CHUNK);
     let pool = pool.clone();
@@ -92,7 +115,7 @@ pub(super) async fn watch(pool: &Pool, request: WatchRequest) -> Result<EventStr
         if has_missed && tx.send(Ok(StreamItem::Missed(None))).await.is_err() {
             return;
         }
-        if let Err(fault) = read_on(&pool, &request, place, &tx).await {
+        if let Err(fault) = read_on(&pool, &request, place, &seen, &tx).await {
             // The watcher may be gone, too.
             let _ = tx.send(Err(fault.into_read_error())).await;
         }
@@ -100,18 +123,22 @@ pub(super) async fn watch(pool: &Pool, request: WatchRequest) -> Result<EventStr
     Ok(Box::pin(Watched { rx }))
 }
 
-async fn end(pool: &Pool) -> Result<(String, i64, i64), Fault> {
+async fn now(pool: &Pool) -> Result<(String, Snapshot, i64), Fault> {
     reading!(pool, client => async {
-        let row = client.query_typed_one(END, &[]).await?;
-        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        let row = client.query_typed_one(NOW, &[]).await?;
+        let snapshot: String = row.try_get(1)?;
+        let damaged = || Fault::Damaged(format!("the snapshot `{snapshot}` can't be read"));
+        Ok((row.try_get(0)?, Snapshot::read(&snapshot).ok_or_else(damaged)?, row.try_get(2)?))
     })
 }
 
-/// Delivers what comes until nobody watches any more.
+/// Delivers what comes until nobody watches any more, but not what had been `seen`: where an old transaction is open,
+/// others behind it have ended.
 async fn read_on(
     pool: &Pool,
     request: &WatchRequest,
     mut place: Place,
+    seen: &Snapshot,
     tx: &mpsc::Sender<Item>,
 ) -> Result<(), Fault> {
     loop {
@@ -119,7 +146,7 @@ async fn read_on(
         let is_all = found.len() < CHUNK;
         for (event, xid, ord) in found {
             (place.xid, place.ord) = (xid, ord);
-            if request.matches(&event) {
+            if !seen.has_ended(xid) && request.matches(&event) {
                 let item = StreamItem::Event { event, cursor: place.cursor() };
                 if tx.send(Ok(item)).await.is_err() {
                     return Ok(());
@@ -162,6 +189,17 @@ impl Stream for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_says_which_transactions_had_ended() {
+        let snapshot = Snapshot::read("10:20:10,14,15").unwrap();
+        let ended: Vec<i64> = (9..22).filter(|xid| snapshot.has_ended(*xid)).collect();
+        assert_eq!(ended, [9, 11, 12, 13, 16, 17, 18, 19]);
+        assert_eq!(Snapshot::read("10:10:").unwrap(), Snapshot { xmin: 10, xmax: 10, open: Vec::new() });
+        for text in ["", "10", "10:11", "10:x:", "10:11:a"] {
+            assert_eq!(Snapshot::read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {

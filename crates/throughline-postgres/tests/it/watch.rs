@@ -68,6 +68,25 @@ async fn a_transaction_that_ends_late_is_not_skipped() {
 }
 
 #[tokio::test]
+async fn what_was_there_before_is_not_new_while_an_old_transaction_is_open() {
+    let Some(database) = Database::new() else { return };
+    let store = open(&database.store()).await;
+    // Its like may be of another database, too: the transactions of a server have one order.
+    let (other, connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    other.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    let (mut before, mut after) = (run("before"), run("after"));
+    before.root();
+    after.root();
+    store.append(&shared(&before.events())).await.unwrap();
+    let reader = database.store().open_reader().await.unwrap();
+    let mut stream = reader.watch(WatchRequest::new()).await.unwrap();
+    store.append(&shared(&after.events())).await.unwrap();
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(next_trace(&mut stream).await, after.trace_id());
+}
+
+#[tokio::test]
 async fn who_resumes_behind_what_was_removed_is_told() {
     let Some(database) = Database::new() else { return };
     let store = open(&database.store()).await;

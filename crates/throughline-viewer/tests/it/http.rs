@@ -7,7 +7,7 @@ use axum::Router;
 use serde_json::Value;
 use throughline_viewer::Viewer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 /// How long something may take that either happens soon or never.
@@ -48,7 +48,18 @@ impl Server {
 
     /// A router, as a service serves it that lets the viewer know who asks.
     pub(crate) async fn router(router: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").await.unwrap(), router)
+    }
+
+    /// A router whose connections keep little that was not read yet.
+    pub(crate) fn with_little_room(router: Router) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(4_096).unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self::listening(socket.listen(64).unwrap(), router)
+    }
+
+    fn listening(listener: TcpListener, router: Router) -> Self {
         let address = listener.local_addr().unwrap();
         let app = router.into_make_service_with_connect_info::<SocketAddr>();
         Self { address, task: tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }) }

@@ -267,6 +267,15 @@ pub(crate) fn beginning() -> TraceEvent {
     event
 }
 
+/// A run that does nothing.
+pub(crate) fn short_run() -> [TraceEvent; 2] {
+    let began = beginning();
+    let mut ended = began.clone();
+    (ended.seq, ended.status, ended.duration_us) = (1, Status::Success, Some(1));
+    ended.timestamp = began.timestamp.plus(Duration::from_micros(1));
+    [began, ended]
+}
+
 /// A run of three steps of a second, with an hour between them in which nothing happens.
 pub(crate) fn patient_run() -> (TraceId, Vec<TraceEvent>) {
     const SECOND: u64 = 1_000_000;
