@@ -2,7 +2,7 @@
 
 use throughline::metrics::catalogue::*;
 
-use super::tape::Tape;
+use super::tape::{EXPIRES, Tape};
 
 /// How one alert is provoked.
 pub(super) struct Case {
@@ -693,7 +693,7 @@ fn uptime() -> Vec<Case> {
     /// In so many minutes the certificate expires.
     fn expires_in(tape: &mut Tape, minutes: f64) {
         let now = u32::try_from(tape.scrapes()).unwrap();
-        tape.probe("probe_ssl_earliest_cert_expiry", 60.0 * (f64::from(now) + minutes));
+        tape.probe(EXPIRES, 60.0 * (f64::from(now) + minutes));
     }
     const DAY: f64 = 24.0 * 60.0;
     // What a prober says are series of its own, with the same labels under every profile.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use throughline::metrics::Profile;
 use throughline_kit::Kit;
 
+use super::alerts::alone;
 use super::cases::{Case, cases};
 use super::may_do_without;
 use super::routing::{Told, alertmanager, phones, start};
@@ -24,7 +25,7 @@ const QUIET: Duration = Duration::from_secs(10);
 const DAY_BEFORE: Duration = Duration::from_secs(75);
 
 /// A scrape that is late on a busy machine has what must last begin anew.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// What the questions in these runbooks look back to is longer ago than the services are old.
 const NEED_A_PAST: [&str; 4] =
@@ -63,18 +64,17 @@ impl Service {
         let page = std::fs::read_to_string(page.join(format!("{}.md", self.case.alert))).unwrap();
         let (_, block) = page.split_once("```promql\n").unwrap();
         let (question, _) = block.split_once("\n```").unwrap();
-        question.replace(r#"job="throughline""#, &format!(r#"job="{}""#, self.job()))
+        // Or about the job of its prober, whose name goes on.
+        question.replace(r#"job="throughline"#, &format!(r#"job="{}"#, self.job()))
     }
 
     /// The rule of its alert alone, for its job.
     fn rule(&self) -> String {
         let kit = Kit::new(Profile::standard()).job(self.job()).faster(FASTER);
-        let mut rules: Value = serde_saphyr::from_str(&kit.alerts().unwrap().contents).unwrap();
+        let mut rules = alone(&kit.alerts().unwrap().contents, self.case.alert);
         for group in rules["groups"].as_array_mut().unwrap() {
-            group["rules"].as_array_mut().unwrap().retain(|rule| rule["alert"] == self.case.alert);
             group["name"] = format!("{} {}", self.job(), group["name"].as_str().unwrap()).into();
         }
-        rules["groups"].as_array_mut().unwrap().retain(|group| group["rules"] != serde_json::json!([]));
         rules.to_string()
     }
 }
@@ -107,11 +107,20 @@ async fn every_alert_fires_in_a_real_prometheus_and_reaches_its_receivers() {
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\nscrape_configs:\n",
         manager.url.strip_prefix("http://").unwrap(),
     );
-    for service in &services {
+    for service in &mut services {
         let page = service.tape.serve().await;
         let (job, address) = (service.job(), page.local_addr());
-        let _ =
-            writeln!(configuration, "- {{job_name: {job}, static_configs: [{{targets: ['{address}']}}]}}");
+        let mut scrape = |job: &str, address: SocketAddr| {
+            let _ = writeln!(
+                configuration,
+                "- {{job_name: {job}, static_configs: [{{targets: ['{address}']}}]}}"
+            );
+        };
+        scrape(&job, address);
+        service.goes_on(Duration::ZERO);
+        if service.tape.is_probed() {
+            scrape(&format!("{job}-probe"), service.tape.serve_probes().await);
+        }
         std::fs::write(rules.path().join(format!("{job}.rules.json")), service.rule()).unwrap();
         match service.is_away() {
             true => page.shutdown().await,

@@ -1,7 +1,12 @@
 //! [`Tape`]: what a real recorder shows of what is recorded, minute by minute, as the tests of `promtool` take it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
+use axum::http::StatusCode;
+use axum::routing::get;
 use serde_json::{Value, json};
 use throughline::metrics::catalogue::Metric;
 use throughline::metrics::{
@@ -19,9 +24,14 @@ pub(super) struct Tape {
     /// What Prometheus says of the target; nothing if it does not know it.
     pub(super) up: Option<bool>,
     ups: Vec<Option<bool>>,
-    /// What a prober says of a target, as long as there is one; each value by the name of its series.
-    probed: BTreeMap<&'static str, f64>,
+    probed: Probed,
 }
+
+/// What a prober says of a target, as long as there is one; each value by the name of its series.
+type Probed = Arc<Mutex<BTreeMap<&'static str, f64>>>;
+
+/// When a certificate expires is the only one that is a time.
+pub(super) const EXPIRES: &str = "probe_ssl_earliest_cert_expiry";
 
 impl Tape {
     pub(super) fn new(profile: Profile) -> Self {
@@ -35,7 +45,7 @@ impl Tape {
             scrapes: 0,
             up: Some(true),
             ups: Vec::new(),
-            probed: BTreeMap::new(),
+            probed: Probed::default(),
         }
     }
 
@@ -68,13 +78,39 @@ impl Tape {
     }
 
     /// What the prober says of the target from now on.
-    pub(super) fn probe(&mut self, series: &'static str, says: f64) {
-        self.probed.insert(series, says);
+    pub(super) fn probe(&self, series: &'static str, says: f64) {
+        self.probed.lock().unwrap().insert(series, says);
     }
 
     /// Serves the page, for a real Prometheus to scrape.
     pub(super) async fn serve(&self) -> MetricsServer {
         self.prometheus.serve(([127, 0, 0, 1], 0)).await.unwrap()
+    }
+
+    /// Serves what the prober says, for a real Prometheus to scrape; nobody answers while it is not `up`.
+    pub(super) async fn serve_probes(&self) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let probed = Arc::clone(&self.probed);
+        let page = move || {
+            let probed = probed.lock().unwrap();
+            let mut page = String::new();
+            for (name, value) in &*probed {
+                // Here the clock of the tape is the real one. Between a scrape and the rule time passes.
+                let since = if *name == EXPIRES { now() + 30.0 } else { 0.0 };
+                let _ = writeln!(page, "{name} {}", value + since);
+            }
+            let is_up = probed.get("up") != Some(&0.0);
+            std::future::ready(if is_up { Ok(page) } else { Err(StatusCode::SERVICE_UNAVAILABLE) })
+        };
+        let app = axum::Router::new().route("/metrics", get(page));
+        tokio::spawn(axum::serve(listener, app).into_future());
+        address
+    }
+
+    /// Whether there is a prober.
+    pub(super) fn is_probed(&self) -> bool {
+        !self.probed.lock().unwrap().is_empty()
     }
 
     /// Keeps what the page shows now.
@@ -89,7 +125,7 @@ impl Tape {
             let (_, values) = self.series.entry(name).or_insert((self.scrapes, Vec::new()));
             values.push(value.parse().unwrap());
         }
-        for (name, value) in &self.probed {
+        for (name, value) in &*self.probed.lock().unwrap() {
             let name = format!(r#"{name}{{job="throughline-probe",instance="https://loans.example.org"}}"#);
             let (_, values) = self.series.entry(name).or_insert((self.scrapes, Vec::new()));
             values.push(*value);
@@ -120,4 +156,8 @@ impl Tape {
         let ups = json!({ "series": r#"up{job="throughline",instance="one"}"#, "values": ups.join(" ") });
         series.chain([ups]).collect()
     }
+}
+
+fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
 }

@@ -16,13 +16,13 @@ fn requests(prometheus: &Prometheus) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn four_hundred_thousand_paths_that_nobody_has_are_one_series() {
+async fn forty_thousand_paths_that_nobody_has_are_one_series() {
     let (prometheus, store) = (Prometheus::new(), MemoryStore::new());
     let throughline =
         Throughline::builder("loan-service").store(store.clone()).metrics(&prometheus).build().unwrap();
     let app: Router =
         Router::new().route("/loans/{id}", get(|| async { "a loan" })).layer(throughline.layer());
-    for path in 0..400_000 {
+    for path in 0..40_000 {
         let request = Request::get(format!("/{path}/wp-login.php")).body(Body::empty()).unwrap();
         let answer = app.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_FOUND);
@@ -34,7 +34,7 @@ async fn four_hundred_thousand_paths_that_nobody_has_are_one_series() {
     let series = requests(&prometheus);
     assert_eq!(series.len(), 2, "{series:#?}");
     assert!(
-        series.iter().any(|line| line.contains(r#"status_code="404""#) && line.ends_with(" 400000")),
+        series.iter().any(|line| line.contains(r#"status_code="404""#) && line.ends_with(" 40000")),
         "{series:#?}"
     );
     assert!(
